@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What every public header needs: visibility, version, limits, logging.
+ */
+#ifndef HANDOFF_COMMON_H
+#define HANDOFF_COMMON_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define HANDOFF_API __attribute__((visibility("default")))
+
+#define HANDOFF_VERSION_MAJOR 0
+#define HANDOFF_VERSION_MINOR 1
+#define HANDOFF_VERSION_PATCH 0
+
+/* Names of services, peers, clients and extra descriptors: 1 to 31 characters
+ * of [A-Za-z0-9._-], so that they need no quoting anywhere. */
+#define HANDOFF_NAME_MAX 32
+
+/* An address as text with its terminating zero, e.g. "[::1]:7000". */
+#define HANDOFF_ADDRESS_MAX 128
+
+/* A message for people with its terminating zero. */
+#define HANDOFF_TEXT_MAX 256
+
+enum handoff_log_level {
+	HANDOFF_LOG_ERROR = 0,
+	HANDOFF_LOG_WARNING = 1,
+	HANDOFF_LOG_INFO = 2,
+	HANDOFF_LOG_DEBUG = 3,
+};
+
+/* Receives one line without a newline; `text` is the library's and valid for
+ * the call only. With HANDOFF_MODEL_THREAD it may be called from several
+ * threads at once. */
+typedef void handoff_log_fn(
+	void *arg, enum handoff_log_level level, const char *text);
+
+/* The version of the library that is linked, e.g. "0.1.0"; static memory. */
+HANDOFF_API const char *handoff_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

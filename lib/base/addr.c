@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Addresses as text, and sockets that listen on them.
+ */
+#include "base/addr.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* The kernel caps it at net.core.somaxconn (listen(2)). */
+#define LISTEN_BACKLOG 4096
+
+#define ADDRESS_FORMS "want HOST:PORT, [IPV6]:PORT, :PORT or unix:/PATH"
+
+static int
+parse_local(struct handoff__addr *addr, const char *path, const char *text,
+	struct handoff__error *error)
+{
+	size_t len = strlen(path);
+
+	if (len == 0 || len >= sizeof(addr->path))
+		return handoff__fail(error, -EINVAL,
+			"address '%.120s': the path must have 1 to %zu bytes",
+			text, sizeof(addr->path) - 1);
+	addr->local = true;
+	memcpy(addr->path, path, len + 1);
+	return 0;
+}
+
+static bool
+parse_port(char *out, size_t size, const char *port)
+{
+	size_t len = strlen(port);
+
+	if (len == 0 || len > 5 || strspn(port, "0123456789") != len ||
+		strtoul(port, NULL, 10) > 65535)
+		return false;
+	handoff__copy(out, size, port);
+	return true;
+}
+
+/* Finds the host in `text` up to the colon before the port. */
+static bool
+split_host(const char *text, const char **host, size_t *len, const char **port)
+{
+	const char *end;
+
+	if (text[0] == '[') {
+		end = strchr(text, ']');
+		if (!end || end == text + 1 || end[1] != ':')
+			return false;
+		*host = text + 1;
+		*port = end + 2;
+	} else {
+		end = strrchr(text, ':');
+		if (!end || memchr(text, ':', (size_t)(end - text)))
+			return false;
+		*host = text;
+		*port = end + 1;
+	}
+	*len = (size_t)(end - *host);
+	return strcspn(*host, "[]") >= *len;
+}
+
+int
+handoff__addr_parse(struct handoff__addr *addr, const char *text,
+	struct handoff__error *error)
+{
+	const char *host, *port;
+	size_t len;
+
+	memset(addr, 0, sizeof(*addr));
+	if (!text)
+		return handoff__fail(error, -EINVAL, "address: none given");
+	if (strncmp(text, "unix:", 5) == 0)
+		return parse_local(addr, text + 5, text, error);
+	if (!split_host(text, &host, &len, &port) || len >= sizeof(addr->host))
+		return handoff__fail(error, -EINVAL,
+			"address '%.120s': " ADDRESS_FORMS, text);
+	memcpy(addr->host, host, len);
+	if (!parse_port(addr->port, sizeof(addr->port), port))
+		return handoff__fail(error, -EINVAL,
+			"address '%.120s': the port must be a number from 0 "
+			"to 65535",
+			text);
+	return 0;
+}
+
+void
+handoff__addr_format(
+	const struct sockaddr *sa, socklen_t len, char *text, size_t size)
+{
+	char host[HANDOFF_ADDRESS_MAX / 2], port[8];
+
+	if (sa->sa_family == AF_UNIX) {
+		const struct sockaddr_un *sun = (const void *)sa;
+
+		snprintf(text, size, "unix:%.107s",
+			len > sizeof(sa_family_t) ? sun->sun_path : "");
+		return;
+	}
+	if (getnameinfo(sa, len, host, sizeof(host), port, sizeof(port),
+		    NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+		handoff__copy(text, size, "?");
+		return;
+	}
+	snprintf(text, size, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host,
+		port);
+}
+
+/* A socket file that nobody listens on may be removed, nothing else. */
+static int
+clear_stale(const struct sockaddr_un *sun)
+{
+	struct stat st;
+	int fd, err;
+
+	if (lstat(sun->sun_path, &st) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (!S_ISSOCK(st.st_mode))
+		return -EADDRINUSE;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	err = connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) < 0
+		      ? errno
+		      : 0;
+	close(fd);
+	if (err != ECONNREFUSED)
+		return -EADDRINUSE;
+	return unlink(sun->sun_path) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+static int
+listen_local(const struct handoff__addr *addr)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	int err, fd;
+
+	handoff__copy(sun.sun_path, sizeof(sun.sun_path), addr->path);
+	err = clear_stale(&sun);
+	if (err < 0)
+		return err;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	if (bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0 ||
+		listen(fd, LISTEN_BACKLOG) < 0) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+static int
+listen_inet(const struct sockaddr *sa, socklen_t len)
+{
+	int one = 1, zero = 0, err;
+	int fd = socket(
+		sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -errno;
+	/* Accepted sockets inherit what is set on the listener. Urgent data
+	 * must stay in line (RFC 6093): a byte that recv(2) leaves out is one
+	 * that the kernel's counters have and the stream has not. */
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (sa->sa_family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
+	if (bind(fd, sa, len) < 0 || listen(fd, LISTEN_BACKLOG) < 0) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+static int
+listen_any(const char *port)
+{
+	unsigned number = (unsigned)strtoul(port, NULL, 10);
+	struct sockaddr_in6 six = {
+		.sin6_family = AF_INET6,
+		.sin6_port = htons((uint16_t)number),
+		.sin6_addr = IN6ADDR_ANY_INIT,
+	};
+	struct sockaddr_in four = {
+		.sin_family = AF_INET,
+		.sin_port = htons((uint16_t)number),
+	};
+	int fd = listen_inet((struct sockaddr *)&six, sizeof(six));
+
+	if (fd != -EAFNOSUPPORT && fd != -EADDRNOTAVAIL)
+		return fd;
+	return listen_inet((struct sockaddr *)&four, sizeof(four));
+}
+
+static int
+listen_named(const struct handoff__addr *addr, const char *text,
+	struct handoff__error *error)
+{
+	struct addrinfo hints = {
+		.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
+		.ai_socktype = SOCK_STREAM,
+	};
+	struct addrinfo *list;
+	int rc = getaddrinfo(addr->host, addr->port, &hints, &list);
+	int fd;
+
+	if (rc != 0)
+		return handoff__fail(error, -EINVAL,
+			"address '%.120s': cannot resolve the host: %s", text,
+			gai_strerror(rc));
+	fd = listen_inet(list->ai_addr, list->ai_addrlen);
+	freeaddrinfo(list);
+	return fd;
+}
+
+int
+handoff__addr_listen(const char *text, char bound[HANDOFF_ADDRESS_MAX],
+	struct handoff__error *error)
+{
+	struct handoff__addr addr;
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	int fd = handoff__addr_parse(&addr, text, error);
+
+	if (fd < 0)
+		return fd;
+	if (error)
+		error->text[0] = '\0';
+	if (addr.local)
+		fd = listen_local(&addr);
+	else if (addr.host[0] == '\0')
+		fd = listen_any(addr.port);
+	else
+		fd = listen_named(&addr, text, error);
+	if (fd < 0) {
+		if (error && error->text[0] == '\0')
+			handoff__fail(error, fd,
+				"address '%.120s': cannot listen: %s", text,
+				strerror(-fd));
+		return fd;
+	}
+	memset(&ss, 0, sizeof(ss));
+	getsockname(fd, (struct sockaddr *)&ss, &len);
+	handoff__addr_format(
+		(struct sockaddr *)&ss, len, bound, HANDOFF_ADDRESS_MAX);
+	return fd;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* Addresses as text: "127.0.0.1:7000", "[::1]:7000", ":7000", "name:7000",
+ * "unix:/path". */
+#ifndef HANDOFF_BASE_ADDR_H
+#define HANDOFF_BASE_ADDR_H
+
+#include "base/text.h"
+
+#include <netdb.h>
+#include <sys/socket.h>
+
+struct handoff__addr {
+	bool local; /* a Unix socket: `path` */
+	char path[108];
+	char host[HANDOFF_ADDRESS_MAX]; /* empty: all addresses */
+	char port[8];                   /* 0 to 65535, decimal */
+};
+
+/* Takes the text apart; resolves nothing. -EINVAL with a sentence. */
+int handoff__addr_parse(struct handoff__addr *addr, const char *text,
+	struct handoff__error *error);
+
+/* Formats a socket address as text of the same form. */
+void handoff__addr_format(
+	const struct sockaddr *sa, socklen_t len, char *text, size_t size);
+
+/* Opens a listening, non-blocking, close-on-exec socket. For ":port" it takes
+ * IPv6 and IPv4 alike, where the host has IPv6. A Unix socket left by a dead
+ * process is replaced; one that is alive gives -EADDRINUSE. Returns the
+ * descriptor and stores the address that was bound. */
+int handoff__addr_listen(const char *text, char bound[HANDOFF_ADDRESS_MAX],
+	struct handoff__error *error);
+
+#endif

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The service directory and the files in it. Names are relative to an open
+ * descriptor, so that nothing depends on the working directory.
+ */
+#include "base/dir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BACKLOG    16
+#define LOCK_TRIES 1000 /* a millisecond apart */
+
+static int
+check_private(const struct handoff__dir *dir, bool any_user,
+	struct handoff__error *error)
+{
+	struct stat st;
+
+	if (fstat(dir->fd, &st) < 0)
+		return handoff__fail(error, -errno,
+			"service directory %s: fstat: %s", dir->path,
+			strerror(errno));
+	if (st.st_uid != geteuid() && !(any_user && geteuid() == 0))
+		return handoff__fail(error, -EACCES,
+			"service directory %s belongs to uid %u and this is "
+			"uid %u: run as that user or use another directory",
+			dir->path, (unsigned)st.st_uid, (unsigned)geteuid());
+	if (st.st_mode & 077)
+		return handoff__fail(error, -EACCES,
+			"service directory %s has mode %04o and must be "
+			"private: chmod 700 it",
+			dir->path, (unsigned)st.st_mode & 07777);
+	return 0;
+}
+
+int
+handoff__dir_open(struct handoff__dir *dir, const char *path, bool create,
+	bool any_user, struct handoff__error *error)
+{
+	int err;
+
+	dir->fd = -1;
+	if (!path || path[0] == '\0' || strlen(path) >= sizeof(dir->path))
+		return handoff__fail(error, -EINVAL,
+			"service directory: its path is empty or longer than "
+			"%zu bytes",
+			sizeof(dir->path) - 1);
+	handoff__copy(dir->path, sizeof(dir->path), path);
+	if (create && mkdir(path, 0700) < 0 && errno != EEXIST)
+		return handoff__fail(error, -errno,
+			"service directory %s: cannot make it: %s", path,
+			strerror(errno));
+	dir->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir->fd < 0)
+		return handoff__fail(error, -errno,
+			"service directory %s: cannot open it: %s", path,
+			strerror(errno));
+	err = check_private(dir, any_user, error);
+	if (err < 0)
+		handoff__dir_close(dir);
+	return err;
+}
+
+void
+handoff__dir_close(struct handoff__dir *dir)
+{
+	if (dir->fd >= 0)
+		close(dir->fd);
+	dir->fd = -1;
+}
+
+int
+handoff__dir_sockaddr(const struct handoff__dir *dir, const char *name,
+	struct sockaddr_un *sun)
+{
+	int len;
+
+	memset(sun, 0, sizeof(*sun));
+	sun->sun_family = AF_UNIX;
+	len = snprintf(
+		sun->sun_path, sizeof(sun->sun_path), "%s/%s", dir->path, name);
+	if (dir->path[0] != '/' || len >= (int)sizeof(sun->sun_path))
+		len = snprintf(sun->sun_path, sizeof(sun->sun_path),
+			"/proc/self/fd/%d/%s", dir->fd, name);
+	return len < (int)sizeof(sun->sun_path) ? 0 : -ENAMETOOLONG;
+}
+
+int
+handoff__dir_listen(const struct handoff__dir *dir, const char *name, int type,
+	struct handoff__error *error)
+{
+	struct sockaddr_un sun;
+	int err = handoff__dir_sockaddr(dir, name, &sun);
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0 || err < 0) {
+		err = fd < 0 ? -errno : err;
+		goto fail;
+	}
+	unlinkat(dir->fd, name, 0);
+	if (bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0 ||
+		fchmodat(dir->fd, name, 0600, 0) < 0 ||
+		listen(fd, BACKLOG) < 0) {
+		err = -errno;
+		goto fail;
+	}
+	return fd;
+fail:
+	if (fd >= 0)
+		close(fd);
+	return handoff__fail(error, err, "socket %s/%s: cannot listen: %s",
+		dir->path, name, strerror(-err));
+}
+
+int
+handoff__dir_connect(const struct handoff__dir *dir, const char *name, int type)
+{
+	struct sockaddr_un sun;
+	int err = handoff__dir_sockaddr(dir, name, &sun);
+	int fd;
+
+	if (err < 0)
+		return err;
+	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+/* A peer holds the lock exclusively and for life. Who asks whether one does
+ * (handoff__dir_locked) holds it shared for a moment: that is not a peer, and
+ * worth waiting for. */
+static int
+lock_exclusive(int fd)
+{
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return 0;
+		if (errno != EWOULDBLOCK || flock(fd, LOCK_SH | LOCK_NB) < 0)
+			return -errno;
+		flock(fd, LOCK_UN);
+		poll(NULL, 0, 1);
+	}
+	return -EWOULDBLOCK;
+}
+
+int
+handoff__dir_lock(const struct handoff__dir *dir, const char *name)
+{
+	int fd = openat(
+		dir->fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	err = lock_exclusive(fd);
+	if (err < 0) {
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+bool
+handoff__dir_locked(const struct handoff__dir *dir, const char *name)
+{
+	int fd = openat(dir->fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	bool locked;
+
+	if (fd < 0)
+		return false;
+	locked = flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+	close(fd);
+	return locked;
+}
+
+static int
+write_all(int fd, const char *data, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = write(fd, data, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		data += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+int
+handoff__dir_write(const struct handoff__dir *dir, const char *name,
+	const void *data, size_t len)
+{
+	char temp[64];
+	int err, fd;
+
+	snprintf(temp, sizeof(temp), ".%.40s.%d", name, (int)getpid());
+	fd = openat(dir->fd, temp,
+		O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -errno;
+	err = write_all(fd, data, len);
+	if (close(fd) < 0 && err == 0)
+		err = -errno;
+	if (err == 0 && renameat(dir->fd, temp, dir->fd, name) < 0)
+		err = -errno;
+	if (err < 0)
+		unlinkat(dir->fd, temp, 0);
+	return err;
+}
+
+ssize_t
+handoff__dir_read(const struct handoff__dir *dir, const char *name, void *data,
+	size_t size)
+{
+	int fd = openat(dir->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	do {
+		n = read(fd, data, size);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		n = -errno;
+	close(fd);
+	return n;
+}
+
+pid_t
+handoff__peer_pid(int sock, bool root_too)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
+		return (pid_t)-errno;
+	if (cred.uid != geteuid() && !(root_too && cred.uid == 0))
+		return (pid_t)-EPERM;
+	return cred.pid;
+}

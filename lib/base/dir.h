@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The service directory: private to one user, it holds the lock files, link
+ * and control sockets of the two peers, the retained notice and the
+ * subscribers. What is in it is named relative to an open descriptor.
+ */
+#ifndef HANDOFF_BASE_DIR_H
+#define HANDOFF_BASE_DIR_H
+
+#include "base/text.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+#include <sys/un.h>
+
+struct handoff__dir {
+	int fd;
+	char path[1024]; /* as given, for messages */
+};
+
+/* Opens the directory, which must belong to this user (or this user be root
+ * and `any_user` be set) and be closed to all others; with `create` it is
+ * made, mode 0700. */
+int handoff__dir_open(struct handoff__dir *dir, const char *path, bool create,
+	bool any_user, struct handoff__error *error);
+void handoff__dir_close(struct handoff__dir *dir);
+
+/* The address of a socket `name` in the directory. A path that is too long
+ * for sun_path goes through /proc/self/fd (unix(7), proc(5)). */
+int handoff__dir_sockaddr(const struct handoff__dir *dir, const char *name,
+	struct sockaddr_un *sun);
+
+/* A listening SOCK_SEQPACKET or SOCK_STREAM socket, mode 0600, in place of
+ * whatever was there: only who holds the lock that guards it may call this. */
+int handoff__dir_listen(const struct handoff__dir *dir, const char *name,
+	int type, struct handoff__error *error);
+
+/* Connects without blocking for longer than the backlog is full. */
+int handoff__dir_connect(
+	const struct handoff__dir *dir, const char *name, int type);
+
+/* Opens and locks a file (flock(2): the lock ends with the process, whatever
+ * ends it). Returns the descriptor, or -EWOULDBLOCK if another holds it; waits
+ * for those who only ask. */
+int handoff__dir_lock(const struct handoff__dir *dir, const char *name);
+
+/* Is the lock of that file held by anyone? */
+bool handoff__dir_locked(const struct handoff__dir *dir, const char *name);
+
+/* Replaces the file as a whole: readers see the old or the new. */
+int handoff__dir_write(const struct handoff__dir *dir, const char *name,
+	const void *data, size_t len);
+
+/* Reads at most `size` bytes; returns how many, or a negative errno. */
+ssize_t handoff__dir_read(const struct handoff__dir *dir, const char *name,
+	void *data, size_t size);
+
+/* The uid at the other end of a connected Unix socket may speak to us: it is
+ * ours (SO_PEERCRED, unix(7)) or, where allowed, root's. Returns its pid or
+ * -EPERM. */
+pid_t handoff__peer_pid(int sock, bool root_too);
+
+#endif

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One epoll descriptor and one timerfd behind it. Callbacks may add, change
+ * and remove any watch or timer, their own included.
+ */
+#include "base/loop.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BATCH 32
+
+int64_t
+handoff__now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+/* Sets the timerfd to the earliest deadline, if that changed. */
+static void
+timerfd_update(struct handoff__loop *loop)
+{
+	struct handoff__timer *first = TAILQ_FIRST(&loop->timers);
+	int64_t us = first ? first->deadline_us : 0;
+	struct itimerspec its = {
+		.it_value = {.tv_sec = us / 1000000,
+			.tv_nsec = us % 1000000 * 1000},
+	};
+
+	if (us == loop->timerfd_us)
+		return;
+	loop->timerfd_us = us;
+	timerfd_settime(loop->timerfd, TFD_TIMER_ABSTIME, &its, NULL);
+}
+
+static void
+on_timerfd(struct handoff__watch *watch, uint32_t events)
+{
+	struct handoff__loop *loop = watch->arg;
+	int64_t now = handoff__now_us();
+	struct handoff__timer *timer;
+	uint64_t count;
+
+	(void)events;
+	(void)!read(loop->timerfd, &count, sizeof(count));
+	loop->timerfd_us = 0;
+	/* A callback that arms a timer for now must not keep us here. */
+	while ((timer = TAILQ_FIRST(&loop->timers)) &&
+		timer->deadline_us <= now) {
+		handoff__timer_disarm(loop, timer);
+		timer->fn(timer);
+	}
+	timerfd_update(loop);
+}
+
+int
+handoff__loop_init(struct handoff__loop *loop)
+{
+	int err;
+
+	memset(loop, 0, sizeof(*loop));
+	TAILQ_INIT(&loop->timers);
+	loop->timerfd = -1;
+	loop->epfd = epoll_create1(EPOLL_CLOEXEC);
+	if (loop->epfd < 0)
+		return -errno;
+	loop->timerfd =
+		timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (loop->timerfd < 0) {
+		err = -errno;
+		handoff__loop_fini(loop);
+		return err;
+	}
+	loop->timer_watch.fn = on_timerfd;
+	loop->timer_watch.arg = loop;
+	err = handoff__watch_add(
+		loop, &loop->timer_watch, loop->timerfd, EPOLLIN);
+	if (err < 0)
+		handoff__loop_fini(loop);
+	return err;
+}
+
+void
+handoff__loop_fini(struct handoff__loop *loop)
+{
+	if (loop->timerfd >= 0)
+		close(loop->timerfd);
+	if (loop->epfd >= 0)
+		close(loop->epfd);
+	loop->timerfd = loop->epfd = -1;
+}
+
+int
+handoff__loop_dispatch(struct handoff__loop *loop, int timeout_ms)
+{
+	struct epoll_event batch[BATCH];
+	int n = epoll_wait(loop->epfd, batch, BATCH, timeout_ms);
+
+	if (n < 0)
+		return errno == EINTR ? 0 : -errno;
+	assert(!loop->batch);
+	loop->batch = batch;
+	loop->batch_len = n;
+	for (int i = 0; i < n; i++) {
+		struct handoff__watch *watch = batch[i].data.ptr;
+
+		if (watch)
+			watch->fn(watch, batch[i].events);
+	}
+	loop->batch = NULL;
+	loop->batch_len = 0;
+	return n;
+}
+
+int
+handoff__watch_add(struct handoff__loop *loop, struct handoff__watch *watch,
+	int fd, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.ptr = watch};
+
+	assert(watch->fn);
+	if (epoll_ctl(loop->epfd, EPOLL_CTL_ADD, fd, &ev) < 0) {
+		watch->fd = -1;
+		return -errno;
+	}
+	watch->fd = fd;
+	watch->events = events;
+	return 0;
+}
+
+int
+handoff__watch_set(struct handoff__loop *loop, struct handoff__watch *watch,
+	uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.ptr = watch};
+
+	if (watch->events == events)
+		return 0;
+	if (epoll_ctl(loop->epfd, EPOLL_CTL_MOD, watch->fd, &ev) < 0)
+		return -errno;
+	watch->events = events;
+	return 0;
+}
+
+void
+handoff__watch_del(struct handoff__loop *loop, struct handoff__watch *watch)
+{
+	if (watch->fd < 0)
+		return;
+	epoll_ctl(loop->epfd, EPOLL_CTL_DEL, watch->fd, NULL);
+	watch->fd = -1;
+	for (int i = 0; i < loop->batch_len; i++) {
+		if (loop->batch[i].data.ptr == watch)
+			loop->batch[i].data.ptr = NULL;
+	}
+}
+
+void
+handoff__timer_arm(struct handoff__loop *loop, struct handoff__timer *timer,
+	int64_t delay_us)
+{
+	struct handoff__timer *t;
+
+	assert(timer->fn);
+	if (timer->armed)
+		TAILQ_REMOVE(&loop->timers, timer, node);
+	timer->armed = true;
+	timer->deadline_us = handoff__now_us() + (delay_us > 0 ? delay_us : 1);
+	TAILQ_FOREACH (t, &loop->timers, node) {
+		if (t->deadline_us > timer->deadline_us)
+			break;
+	}
+	if (t)
+		TAILQ_INSERT_BEFORE(t, timer, node);
+	else
+		TAILQ_INSERT_TAIL(&loop->timers, timer, node);
+	timerfd_update(loop);
+}
+
+void
+handoff__timer_disarm(struct handoff__loop *loop, struct handoff__timer *timer)
+{
+	if (!timer->armed)
+		return;
+	timer->armed = false;
+	TAILQ_REMOVE(&loop->timers, timer, node);
+	timerfd_update(loop);
+}

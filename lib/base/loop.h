@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One epoll descriptor and one timerfd behind it: descriptors are watched by
+ * callback, timers are one-shot. Everything that has a pollable handle uses
+ * it. Watches and timers are embedded in their owners; nothing is allocated.
+ */
+#ifndef HANDOFF_BASE_LOOP_H
+#define HANDOFF_BASE_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+struct epoll_event;
+struct handoff__watch;
+struct handoff__timer;
+
+typedef void handoff__watch_fn(struct handoff__watch *watch, uint32_t events);
+typedef void handoff__timer_fn(struct handoff__timer *timer);
+
+struct handoff__watch {
+	int fd; /* -1 when not watched */
+	uint32_t events;
+	handoff__watch_fn *fn;
+	void *arg;
+};
+
+struct handoff__timer {
+	int64_t deadline_us;
+	bool armed;
+	handoff__timer_fn *fn;
+	void *arg;
+	TAILQ_ENTRY(handoff__timer) node;
+};
+
+TAILQ_HEAD(handoff__timers, handoff__timer);
+
+struct handoff__loop {
+	int epfd;
+	int timerfd;
+	int64_t timerfd_us; /* what the timerfd is set to; 0: disarmed */
+	struct handoff__timers timers; /* by deadline */
+	struct handoff__watch timer_watch;
+	struct epoll_event *batch; /* of the dispatch that runs, so that a */
+	int batch_len;             /* watch that is removed is not called */
+};
+
+/* CLOCK_MONOTONIC in microseconds; the same in all processes of a host. */
+int64_t handoff__now_us(void);
+
+int handoff__loop_init(struct handoff__loop *loop);
+void handoff__loop_fini(struct handoff__loop *loop);
+
+/* Runs what is ready; waits up to timeout_ms for it. Returns how many
+ * callbacks of descriptors ran, or a negative errno. */
+int handoff__loop_dispatch(struct handoff__loop *loop, int timeout_ms);
+
+/* The owner of the watch sets fn and arg; `fd` stays the caller's. Remove the
+ * watch before the descriptor is closed: epoll goes on firing for an open
+ * file that lives on in another process. */
+int handoff__watch_add(struct handoff__loop *loop, struct handoff__watch *watch,
+	int fd, uint32_t events);
+int handoff__watch_set(struct handoff__loop *loop, struct handoff__watch *watch,
+	uint32_t events);
+void handoff__watch_del(
+	struct handoff__loop *loop, struct handoff__watch *watch);
+
+/* Arms (again) for `delay_us` from now; runs once, from dispatch. */
+void handoff__timer_arm(struct handoff__loop *loop,
+	struct handoff__timer *timer, int64_t delay_us);
+void handoff__timer_disarm(
+	struct handoff__loop *loop, struct handoff__timer *timer);
+
+#endif

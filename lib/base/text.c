@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bounded text: error sentences, log lines, names, growing buffers. Nothing
+ * here prints; lines go to the callback of the user.
+ */
+#include "base/text.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OPTS_SIZE_MAX 4096
+
+/* Sentences quote what users and peers gave: still one line each. */
+static void
+one_line(char *text)
+{
+	for (; *text; text++) {
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = '?';
+	}
+}
+
+void
+handoff__log(const struct handoff__log *log, enum handoff_log_level level,
+	const char *fmt, ...)
+{
+	if (!log || !log->fn)
+		return;
+
+	char line[2 * HANDOFF_TEXT_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	one_line(line);
+	log->fn(log->arg, level, line);
+}
+
+int
+handoff__fail(struct handoff__error *error, int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!error)
+		return err;
+	va_start(ap, fmt);
+	vsnprintf(error->text, sizeof(error->text), fmt, ap);
+	va_end(ap);
+	one_line(error->text);
+	return err;
+}
+
+void
+handoff__error_copy(const struct handoff__error *error, char *buf, size_t size)
+{
+	if (buf && size > 0)
+		handoff__copy(buf, size, error->text);
+}
+
+void
+handoff__copy(char *dst, size_t size, const char *src)
+{
+	size_t len = strnlen(src, size - 1);
+
+	memmove(dst, src, len);
+	dst[len] = '\0';
+}
+
+bool
+handoff__name_ok(const char *name)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
+				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789._-";
+
+	if (!name || name[0] == '\0' || name[0] == '.')
+		return false;
+
+	size_t len = strnlen(name, HANDOFF_NAME_MAX);
+
+	return len < HANDOFF_NAME_MAX && strspn(name, allowed) == len;
+}
+
+int
+handoff__opts_copy(void *dst, size_t dst_size, const void *src, size_t min_size)
+{
+	size_t size;
+
+	if (!src)
+		return -EINVAL;
+	memcpy(&size, src, sizeof(size));
+	if (size < min_size || size > OPTS_SIZE_MAX)
+		return -EINVAL;
+	for (size_t i = dst_size; i < size; i++) {
+		if (((const unsigned char *)src)[i] != 0)
+			return -E2BIG;
+	}
+	memset(dst, 0, dst_size);
+	memcpy(dst, src, size < dst_size ? size : dst_size);
+	return 0;
+}
+
+static bool
+buf_reserve(struct handoff__buf *buf, size_t extra)
+{
+	if (buf->failed)
+		return false;
+	if (buf->cap - buf->len > extra)
+		return true;
+
+	size_t cap = (buf->len + extra + 1) * 2;
+	char *data = realloc(buf->data, cap);
+
+	if (!data) {
+		buf->failed = true;
+		return false;
+	}
+	buf->data = data;
+	buf->cap = cap;
+	return true;
+}
+
+void
+handoff__buf_add(struct handoff__buf *buf, const char *fmt, ...)
+{
+	va_list ap;
+	int len;
+
+	va_start(ap, fmt);
+	len = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	if (len < 0 || !buf_reserve(buf, (size_t)len))
+		return;
+	va_start(ap, fmt);
+	vsnprintf(buf->data + buf->len, (size_t)len + 1, fmt, ap);
+	va_end(ap);
+	buf->len += (size_t)len;
+}
+
+void
+handoff__buf_json(struct handoff__buf *buf, const char *text)
+{
+	handoff__buf_add(buf, "\"");
+	for (; *text; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (c == '"' || c == '\\')
+			handoff__buf_add(buf, "\\%c", c);
+		else if (c < 0x20)
+			handoff__buf_add(buf, "\\u%04x", c);
+		else
+			handoff__buf_add(buf, "%c", c);
+	}
+	handoff__buf_add(buf, "\"");
+}

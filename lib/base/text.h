@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* Bounded text: messages, names, the log callback. */
+#ifndef HANDOFF_BASE_TEXT_H
+#define HANDOFF_BASE_TEXT_H
+
+#include <handoff/common.h>
+
+#include <stdarg.h>
+#include <stdbool.h>
+
+/* Where a component writes its log; a copy of what the user gave. */
+struct handoff__log {
+	handoff_log_fn *fn;
+	void *arg;
+};
+
+void handoff__log(const struct handoff__log *log, enum handoff_log_level level,
+	const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* A component's last error, and the user's buffer for those of open(). */
+struct handoff__error {
+	char text[HANDOFF_TEXT_MAX];
+};
+
+/* Stores the sentence and returns `err`, so that callers can return it. */
+int handoff__fail(struct handoff__error *error, int err, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Copies the sentence to a buffer of the user's, which may be absent. */
+void handoff__error_copy(
+	const struct handoff__error *error, char *buf, size_t size);
+
+/* Copies at most size - 1 bytes and always terminates. */
+void handoff__copy(char *dst, size_t size, const char *src);
+
+/* 1 to 31 characters of [A-Za-z0-9._-], not beginning with a dot. */
+bool handoff__name_ok(const char *name);
+
+/* Copies an options structure whose first member is its size: what the caller
+ * does not know of stays zero. -E2BIG if the caller sets what the library
+ * does not know of, -EINVAL if the size is absurd. */
+int handoff__opts_copy(
+	void *dst, size_t dst_size, const void *src, size_t min_size);
+
+/* Text that grows; after a failed allocation it stays as it is and `failed`
+ * is set. Free `data` with free(3). */
+struct handoff__buf {
+	char *data;
+	size_t len, cap;
+	bool failed;
+};
+
+void handoff__buf_add(struct handoff__buf *buf, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Appends a JSON string with its quotes (RFC 8259, section 7). */
+void handoff__buf_json(struct handoff__buf *buf, const char *text);
+
+#endif

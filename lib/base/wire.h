@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Little-endian fixed-size fields in a bounded buffer: the pure codecs of all
+ * that leaves the process. A put or get past the end sets `bad` and does
+ * nothing more; check it once at the end.
+ */
+#ifndef HANDOFF_BASE_WIRE_H
+#define HANDOFF_BASE_WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct handoff__wire {
+	unsigned char *data;
+	size_t size; /* of the buffer when writing, of the message when read */
+	size_t pos;
+	bool bad;
+};
+
+void handoff__put_u16(struct handoff__wire *w, uint16_t v);
+void handoff__put_u32(struct handoff__wire *w, uint32_t v);
+void handoff__put_u64(struct handoff__wire *w, uint64_t v);
+/* A text field of fixed width, padded with zeros; `width` bytes. */
+void handoff__put_text(struct handoff__wire *w, const char *text, size_t width);
+
+uint16_t handoff__get_u16(struct handoff__wire *w);
+uint32_t handoff__get_u32(struct handoff__wire *w);
+uint64_t handoff__get_u64(struct handoff__wire *w);
+/* `text` has room for `width` bytes; a field without a terminating zero is
+ * bad. */
+void handoff__get_text(struct handoff__wire *w, char *text, size_t width);
+
+#endif

@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The service directory: who may open it, locks that end with their process,
+ * sockets and files in it. What needs another user runs as root only.
+ */
+#include "support/support.h"
+
+#include "base/dir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define NOBODY 65534
+
+static struct handoff__error error;
+
+static void
+open_dir(struct handoff__dir *dir)
+{
+	assert_int_equal(
+		handoff__dir_open(dir, support_dir(), false, false, &error), 0);
+}
+
+static int
+open_refused(const char *path, bool create, bool any_user)
+{
+	struct handoff__dir dir;
+	int err;
+
+	error.text[0] = '\0';
+	err = handoff__dir_open(&dir, path, create, any_user, &error);
+	assert_true(err < 0);
+	assert_int_equal(dir.fd, -1);
+	return err;
+}
+
+static void
+created_directory_is_private(void **state)
+{
+	struct handoff__dir dir;
+	char path[128];
+	struct stat st;
+	mode_t old = umask(0);
+	int rc;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/service", support_dir());
+	rc = handoff__dir_open(&dir, path, true, false, &error);
+	umask(old);
+	assert_int_equal(rc, 0);
+	assert_int_equal(fstat(dir.fd, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
+	assert_int_equal(fcntl(dir.fd, F_GETFD), FD_CLOEXEC);
+	assert_string_equal(dir.path, path);
+	handoff__dir_close(&dir);
+	assert_int_equal(dir.fd, -1);
+	handoff__dir_close(&dir);
+	/* It may be there already. */
+	assert_int_equal(handoff__dir_open(&dir, path, true, false, &error), 0);
+	handoff__dir_close(&dir);
+}
+
+static void
+open_directory_is_refused(void **state)
+{
+	static const mode_t modes[] = {0701, 0710, 0704, 0750, 0777};
+	const char *path = support_dir();
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		assert_int_equal(chmod(path, modes[i]), 0);
+		assert_int_equal(open_refused(path, true, true), -EACCES);
+		assert_non_null(strstr(error.text, "chmod 700"));
+	}
+	assert_int_equal(chmod(path, 0700), 0);
+}
+
+static void
+foreign_directory_is_refused(void **state)
+{
+	struct handoff__dir dir;
+	const char *path = support_dir();
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	assert_int_equal(chown(path, NOBODY, NOBODY), 0);
+	assert_int_equal(open_refused(path, false, false), -EACCES);
+	assert_non_null(strstr(error.text, "65534"));
+	assert_int_equal(handoff__dir_open(&dir, path, false, true, &error), 0);
+	handoff__dir_close(&dir);
+}
+
+static void
+what_is_no_directory_is_refused(void **state)
+{
+	struct handoff__dir dir;
+	char path[1100], longest[1100];
+
+	(void)state;
+	open_dir(&dir);
+	snprintf(path, sizeof(path), "%s/missing", dir.path);
+	assert_int_equal(open_refused(path, false, false), -ENOENT);
+	assert_non_null(strstr(error.text, path));
+	snprintf(path, sizeof(path), "%s/missing/deeper", dir.path);
+	assert_int_equal(open_refused(path, true, false), -ENOENT);
+	assert_int_equal(handoff__dir_write(&dir, "file", "x", 1), 0);
+	snprintf(path, sizeof(path), "%s/file", dir.path);
+	assert_int_equal(open_refused(path, true, false), -ENOTDIR);
+	assert_int_equal(open_refused("", true, false), -EINVAL);
+	assert_int_equal(open_refused(NULL, true, false), -EINVAL);
+	memset(longest, '/', sizeof(longest) - 1);
+	longest[sizeof(longest) - 1] = '\0';
+	assert_int_equal(open_refused(longest, false, false), -EINVAL);
+	handoff__dir_close(&dir);
+}
+
+static void
+hold_lock(const struct handoff__dir *dir, int ready)
+{
+	if (handoff__dir_lock(dir, "lock") < 0 || write(ready, "x", 1) != 1)
+		_exit(1);
+	for (;;)
+		pause();
+}
+
+/* Like one who asks whether the lock is held and is slow about it. */
+static void
+ask_slowly(const struct handoff__dir *dir, int ready)
+{
+	int fd = openat(dir->fd, "lock", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0 || flock(fd, LOCK_SH | LOCK_NB) < 0 ||
+		write(ready, "x", 1) != 1)
+		_exit(1);
+	poll(NULL, 0, 30);
+	_exit(0);
+}
+
+/* A child that does this; it has begun. */
+static pid_t
+run_child(const struct handoff__dir *dir,
+	void (*fn)(const struct handoff__dir *, int))
+{
+	int ready[2];
+	char byte;
+	pid_t pid;
+
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		fn(dir, ready[1]);
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	return pid;
+}
+
+static void
+kill_child(pid_t pid)
+{
+	int status;
+
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+}
+
+static void
+lock_ends_with_its_process(void **state)
+{
+	struct handoff__dir dir;
+	pid_t pid;
+	int fd;
+
+	(void)state;
+	open_dir(&dir);
+	assert_false(handoff__dir_locked(&dir, "lock"));
+	pid = run_child(&dir, hold_lock);
+	assert_true(handoff__dir_locked(&dir, "lock"));
+	assert_int_equal(handoff__dir_lock(&dir, "lock"), -EWOULDBLOCK);
+	kill_child(pid);
+	assert_false(handoff__dir_locked(&dir, "lock"));
+	fd = handoff__dir_lock(&dir, "lock");
+	assert_true(fd >= 0);
+	assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	assert_true(handoff__dir_locked(&dir, "lock"));
+	close(fd);
+	assert_false(handoff__dir_locked(&dir, "lock"));
+	handoff__dir_close(&dir);
+}
+
+/* Who only asks whether a lock is held must not keep anyone from taking it:
+ * a status query would make a server believe that its place is taken. */
+static void
+asking_does_not_take_the_lock(void **state)
+{
+	struct handoff__dir dir;
+	pid_t pid;
+	int fd;
+
+	(void)state;
+	open_dir(&dir);
+	close(handoff__dir_lock(&dir, "lock"));
+	pid = run_child(&dir, ask_slowly);
+	assert_false(handoff__dir_locked(&dir, "lock"));
+	fd = handoff__dir_lock(&dir, "lock");
+	assert_true(fd >= 0);
+	assert_true(handoff__dir_locked(&dir, "lock"));
+	close(fd);
+	support_reap(pid);
+	handoff__dir_close(&dir);
+}
+
+static void
+lock_follows_no_link(void **state)
+{
+	struct handoff__dir dir;
+	struct stat st;
+
+	(void)state;
+	open_dir(&dir);
+	assert_int_equal(symlinkat("target", dir.fd, "lock"), 0);
+	assert_int_equal(handoff__dir_lock(&dir, "lock"), -ELOOP);
+	assert_false(handoff__dir_locked(&dir, "lock"));
+	assert_int_equal(fstatat(dir.fd, "target", &st, 0), -1);
+	handoff__dir_close(&dir);
+}
+
+/* Listens, connects, and sends a byte each way. */
+static void
+talk(const struct handoff__dir *dir, int type)
+{
+	int server, client, conn;
+	struct stat st;
+	char byte = 0;
+
+	server = handoff__dir_listen(dir, "socket", type, &error);
+	assert_true(server >= 0);
+	assert_int_equal(fstatat(dir->fd, "socket", &st, 0), 0);
+	assert_true(S_ISSOCK(st.st_mode));
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_int_equal(fcntl(server, F_GETFD), FD_CLOEXEC);
+	assert_true(fcntl(server, F_GETFL) & O_NONBLOCK);
+	client = handoff__dir_connect(dir, "socket", type);
+	assert_true(client >= 0);
+	assert_int_equal(fcntl(client, F_GETFD), FD_CLOEXEC);
+	assert_true(fcntl(client, F_GETFL) & O_NONBLOCK);
+	conn = accept4(server, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(conn >= 0);
+	assert_int_equal(send(client, "a", 1, MSG_NOSIGNAL), 1);
+	assert_int_equal(recv(conn, &byte, 1, 0), 1);
+	assert_int_equal(byte, 'a');
+	assert_int_equal(send(conn, "b", 1, MSG_NOSIGNAL), 1);
+	assert_int_equal(recv(client, &byte, 1, 0), 1);
+	assert_int_equal(byte, 'b');
+	assert_int_equal(handoff__peer_pid(client, false), getpid());
+	assert_int_equal(handoff__peer_pid(conn, false), getpid());
+	close(conn);
+	close(client);
+	close(server);
+	assert_int_equal(
+		handoff__dir_connect(dir, "socket", type), -ECONNREFUSED);
+}
+
+static void
+sockets_in_the_directory(void **state)
+{
+	struct handoff__dir dir;
+
+	(void)state;
+	open_dir(&dir);
+	assert_int_equal(
+		handoff__dir_connect(&dir, "socket", SOCK_STREAM), -ENOENT);
+	talk(&dir, SOCK_SEQPACKET);
+	/* In place of what the first one left. */
+	talk(&dir, SOCK_STREAM);
+	handoff__dir_close(&dir);
+}
+
+static void
+sockets_in_a_long_path(void **state)
+{
+	struct handoff__dir dir;
+	char path[512];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/%0200d", support_dir(), 1);
+	assert_int_equal(handoff__dir_open(&dir, path, true, false, &error), 0);
+	talk(&dir, SOCK_SEQPACKET);
+	handoff__dir_close(&dir);
+}
+
+static void
+nothing_depends_on_the_working_directory(void **state)
+{
+	struct handoff__dir dir;
+	int home = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+
+	(void)state;
+	assert_true(home >= 0);
+	assert_int_equal(chdir(support_dir()), 0);
+	assert_int_equal(
+		handoff__dir_open(&dir, "relative", true, false, &error), 0);
+	assert_int_equal(fchdir(home), 0);
+	close(home);
+	talk(&dir, SOCK_STREAM);
+	assert_int_equal(handoff__dir_write(&dir, "file", "x", 1), 0);
+	assert_int_equal(fstatat(dir.fd, "file", &st, 0), 0);
+	handoff__dir_close(&dir);
+}
+
+static void
+socket_that_cannot_be_bound(void **state)
+{
+	struct handoff__dir dir;
+
+	(void)state;
+	open_dir(&dir);
+	assert_int_equal(mkdirat(dir.fd, "socket", 0700), 0);
+	assert_int_equal(
+		handoff__dir_listen(&dir, "socket", SOCK_STREAM, &error),
+		-EADDRINUSE);
+	assert_non_null(strstr(error.text, "/socket: cannot listen"));
+	handoff__dir_close(&dir);
+}
+
+/* Connects as another user; the directory is opened up for the test. */
+static int
+connect_as_nobody(const struct handoff__dir *dir)
+{
+	if (setresuid(NOBODY, NOBODY, NOBODY) < 0)
+		return 1;
+
+	int fd = handoff__dir_connect(dir, "socket", SOCK_STREAM);
+
+	if (fd < 0)
+		return 2;
+	/* The listener belongs to root. */
+	if (handoff__peer_pid(fd, false) != -EPERM)
+		return 3;
+	if (handoff__peer_pid(fd, true) != getppid())
+		return 4;
+	return 0;
+}
+
+static void
+peers_of_another_user_are_refused(void **state)
+{
+	struct handoff__dir dir;
+	int server, conn;
+	pid_t pid;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	open_dir(&dir);
+	server = handoff__dir_listen(&dir, "socket", SOCK_STREAM, &error);
+	assert_true(server >= 0);
+	assert_int_equal(fchmodat(dir.fd, "socket", 0666, 0), 0);
+	assert_int_equal(fchmod(dir.fd, 0711), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(connect_as_nobody(&dir));
+	assert_int_equal(support_poll(server, POLLIN), POLLIN);
+	conn = accept4(server, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(conn >= 0);
+	assert_int_equal(handoff__peer_pid(conn, false), -EPERM);
+	assert_int_equal(handoff__peer_pid(conn, true), -EPERM);
+	support_reap(pid);
+	close(conn);
+	close(server);
+	handoff__dir_close(&dir);
+}
+
+static void
+peer_of_what_is_no_socket(void **state)
+{
+	struct handoff__dir dir;
+
+	(void)state;
+	open_dir(&dir);
+	assert_int_equal(handoff__peer_pid(dir.fd, true), -ENOTSOCK);
+	handoff__dir_close(&dir);
+}
+
+static void
+file_is_replaced_as_a_whole(void **state)
+{
+	struct handoff__dir dir;
+	char data[16] = "";
+	struct stat st, old;
+
+	(void)state;
+	open_dir(&dir);
+	assert_int_equal(
+		handoff__dir_read(&dir, "file", data, sizeof(data)), -ENOENT);
+	assert_int_equal(
+		handoff__dir_write(&dir, "file", "longer text", 11), 0);
+	assert_int_equal(fstatat(dir.fd, "file", &old, 0), 0);
+	assert_int_equal(old.st_mode & 07777, 0600);
+	assert_int_equal(handoff__dir_write(&dir, "file", "short", 5), 0);
+	assert_int_equal(
+		handoff__dir_read(&dir, "file", data, sizeof(data)), 5);
+	assert_memory_equal(data, "short", 5);
+	assert_int_equal(handoff__dir_read(&dir, "file", data, 2), 2);
+	assert_int_equal(fstatat(dir.fd, "file", &st, 0), 0);
+	assert_true(st.st_ino != old.st_ino);
+	assert_int_equal(handoff__dir_write(&dir, "file", NULL, 0), 0);
+	assert_int_equal(
+		handoff__dir_read(&dir, "file", data, sizeof(data)), 0);
+	handoff__dir_close(&dir);
+}
+
+static int
+count_entries(const struct handoff__dir *dir)
+{
+	int n = 0, fd = openat(dir->fd, ".", O_RDONLY | O_CLOEXEC);
+	DIR *list = fdopendir(fd);
+	struct dirent *entry;
+
+	assert_non_null(list);
+	while ((entry = readdir(list)))
+		n += strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..");
+	closedir(list);
+	return n;
+}
+
+static void
+failed_write_leaves_nothing(void **state)
+{
+	struct handoff__dir dir;
+
+	(void)state;
+	open_dir(&dir);
+	assert_int_equal(mkdirat(dir.fd, "file", 0700), 0);
+	assert_int_equal(handoff__dir_write(&dir, "file", "x", 1), -EISDIR);
+	assert_int_equal(count_entries(&dir), 1);
+	assert_int_equal(symlinkat("/etc/hostname", dir.fd, "link"), 0);
+	assert_int_equal(handoff__dir_read(&dir, "link", NULL, 0), -ELOOP);
+	assert_int_equal(handoff__dir_write(&dir, "link", "x", 1), 0);
+	assert_int_equal(count_entries(&dir), 2);
+	handoff__dir_close(&dir);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		handoff_test(created_directory_is_private),
+		handoff_test(open_directory_is_refused),
+		handoff_test(foreign_directory_is_refused),
+		handoff_test(what_is_no_directory_is_refused),
+		handoff_test(lock_ends_with_its_process),
+		handoff_test(asking_does_not_take_the_lock),
+		handoff_test(lock_follows_no_link),
+		handoff_test(sockets_in_the_directory),
+		handoff_test(sockets_in_a_long_path),
+		handoff_test(nothing_depends_on_the_working_directory),
+		handoff_test(socket_that_cannot_be_bound),
+		handoff_test(peers_of_another_user_are_refused),
+		handoff_test(peer_of_what_is_no_socket),
+		handoff_test(file_is_replaced_as_a_whole),
+		handoff_test(failed_write_leaves_nothing),
+	};
+
+	return cmocka_run_group_tests_name("dir", tests, NULL, NULL);
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Checks around every unit test: descriptors, children, time, directories.
+ */
+#include "support/support.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <ftw.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define ALARM_SECONDS 20
+
+static char dir_path[64];
+static int fds_before;
+
+int
+support_open_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	int count = -3; /* ".", ".." and the descriptor of this loop */
+
+	if (!dir)
+		return -1;
+	while (readdir(dir))
+		count++;
+	closedir(dir);
+	return count;
+}
+
+static int
+remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+int
+support_setup(void **state)
+{
+	(void)state;
+	alarm(ALARM_SECONDS);
+	fds_before = support_open_fds();
+	return 0;
+}
+
+int
+support_teardown(void **state)
+{
+	int fds_after = support_open_fds();
+	bool child = waitpid(-1, NULL, WNOHANG) >= 0 || errno != ECHILD;
+
+	(void)state;
+	alarm(0);
+	if (dir_path[0])
+		nftw(dir_path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+	dir_path[0] = '\0';
+	if (fds_after != fds_before) {
+		fprintf(stderr, "descriptors: %d before, %d after\n",
+			fds_before, fds_after);
+		return -1;
+	}
+	if (child) {
+		fprintf(stderr, "a child was left behind\n");
+		return -1;
+	}
+	return 0;
+}
+
+const char *
+support_dir(void)
+{
+	strcpy(dir_path, "/tmp/handoff-test.XXXXXX");
+	assert_non_null(mkdtemp(dir_path));
+	return dir_path;
+}
+
+void
+support_reap(int pid)
+{
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+int
+support_poll(int fd, int events)
+{
+	struct pollfd p = {.fd = fd, .events = (short)events};
+
+	return poll(&p, 1, 5000) > 0 ? p.revents : 0;
+}

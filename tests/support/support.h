@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What every unit test runs inside of: the number of open descriptors must be
+ * the same after as before, no child may be left, and an alarm ends a test
+ * that hangs. Includes cmocka with what it needs.
+ */
+#ifndef TESTS_SUPPORT_H
+#define TESTS_SUPPORT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+/* cmocka_unit_test with the checks around it. */
+#define handoff_test(f)                                                        \
+	cmocka_unit_test_setup_teardown(f, support_setup, support_teardown)
+
+int support_setup(void **state);
+int support_teardown(void **state);
+
+/* How many descriptors this process has open. */
+int support_open_fds(void);
+
+/* Makes a private directory for the test and returns its path (static
+ * memory); support_teardown removes it with all that is in it. */
+const char *support_dir(void);
+
+/* Waits for the child and asserts that it left by _exit(0). */
+void support_reap(int pid);
+
+/* Polls one descriptor for up to five seconds; the revents, 0 on timeout. */
+int support_poll(int fd, int events);
+
+#endif
