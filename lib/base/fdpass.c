@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The one place with SCM_RIGHTS. A message is a header (magic, count of
+ * descriptors, length of payload) and the payload; what does not agree with
+ * its header is closed and refused, so that no descriptor is ever leaked or
+ * mistaken for another.
+ */
+#include <handoff/fdpass.h>
+
+#include "base/wire.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define FRAME_MAGIC 0x46444f48u /* "HODF" */
+#define FRAME_SIZE  12
+
+/* What else the user's socket may have been told to receive, such as
+ * SO_PASSCRED and SO_PASSSEC, comes first and must not crowd descriptors out
+ * (unix(7)). */
+#define CONTROL_OTHER 512
+
+union control {
+	struct cmsghdr align;
+	char buf[CMSG_SPACE(HANDOFF_FDPASS_MAX * sizeof(int)) + CONTROL_OTHER];
+};
+
+/* What one recvmsg brought. */
+struct arrival {
+	int fds[HANDOFF_FDPASS_MAX];
+	size_t nfds;
+	size_t bytes; /* of the message, also where the room was less */
+	int flags;
+};
+
+static int
+check_type(int sock)
+{
+	int type = 0;
+	socklen_t len = sizeof(type);
+
+	if (getsockopt(sock, SOL_SOCKET, SO_TYPE, &type, &len) < 0)
+		return -errno;
+	return type == SOCK_STREAM ? -EPROTOTYPE : 0;
+}
+
+static int
+send_result(ssize_t n)
+{
+	if (n >= 0)
+		return 1;
+	switch (errno) {
+	case EAGAIN:
+	case ENOBUFS:
+	case ETOOMANYREFS:
+		return 0;
+	default:
+		return -errno;
+	}
+}
+
+int
+handoff_fdpass_send(
+	int sock, const int *fds, size_t nfds, const void *payload, size_t len)
+{
+	unsigned char frame[FRAME_SIZE];
+	struct handoff__wire w = {.data = frame, .size = sizeof(frame)};
+	struct iovec iov[2] = {
+		{.iov_base = frame, .iov_len = sizeof(frame)},
+		{.iov_base = (void *)(uintptr_t)payload, .iov_len = len},
+	};
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
+	union control control;
+	ssize_t n;
+	int err;
+
+	if (nfds > HANDOFF_FDPASS_MAX || len > HANDOFF_FDPASS_PAYLOAD_MAX ||
+		(nfds > 0 && !fds) || (len > 0 && !payload))
+		return -EINVAL;
+	err = check_type(sock);
+	if (err < 0)
+		return err;
+	handoff__put_u32(&w, FRAME_MAGIC);
+	handoff__put_u32(&w, (uint32_t)nfds);
+	handoff__put_u32(&w, (uint32_t)len);
+	if (nfds > 0) {
+		size_t size = nfds * sizeof(int);
+
+		memset(&control, 0, CMSG_SPACE(size));
+		msg.msg_control = control.buf;
+		msg.msg_controllen = CMSG_SPACE(size);
+
+		struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+
+		cmsg->cmsg_level = SOL_SOCKET;
+		cmsg->cmsg_type = SCM_RIGHTS;
+		cmsg->cmsg_len = CMSG_LEN(size);
+		memcpy(CMSG_DATA(cmsg), fds, size);
+	}
+	do {
+		n = sendmsg(sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	} while (n < 0 && errno == EINTR);
+	return send_result(n);
+}
+
+static void
+close_all(const int *fds, size_t nfds)
+{
+	for (size_t i = 0; i < nfds; i++)
+		close(fds[i]);
+}
+
+/* Walks every control message: a sender that is not this library may have put
+ * several, and each descriptor in them is ours now. */
+static void
+collect(struct msghdr *msg, struct arrival *in)
+{
+	struct cmsghdr *cmsg;
+
+	for (cmsg = CMSG_FIRSTHDR(msg); cmsg; cmsg = CMSG_NXTHDR(msg, cmsg)) {
+		if (cmsg->cmsg_level != SOL_SOCKET ||
+			cmsg->cmsg_type != SCM_RIGHTS)
+			continue;
+
+		size_t n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int),
+				sizeof(fd));
+			if (in->nfds < HANDOFF_FDPASS_MAX)
+				in->fds[in->nfds++] = fd;
+			else
+				close(fd);
+		}
+	}
+}
+
+/* A peer that ends with messages of ours unread resets the connection, and
+ * the kernel reports that, once, before the messages that had come from it:
+ * they still count. */
+static ssize_t
+receive_message(int sock, struct msghdr *msg)
+{
+	bool reset = false;
+
+	for (;;) {
+		ssize_t n = recvmsg(
+			sock, msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | MSG_TRUNC);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == ECONNRESET && !reset) {
+			reset = true;
+			continue;
+		}
+		if (n < 0 && reset)
+			errno = ECONNRESET;
+		return n;
+	}
+}
+
+/* 1 with the arrival filled, 0 for nothing, or a negative errno. */
+static int
+receive(int sock, struct iovec *iov, struct arrival *in)
+{
+	union control control;
+	struct msghdr msg = {
+		.msg_iov = iov,
+		.msg_iovlen = 2,
+		.msg_control = control.buf,
+		.msg_controllen = sizeof(control.buf),
+	};
+	ssize_t n = receive_message(sock, &msg);
+
+	if (n < 0)
+		return errno == EAGAIN ? 0 : -errno;
+	in->bytes = (size_t)n;
+	in->flags = msg.msg_flags;
+	collect(&msg, in);
+	return 1;
+}
+
+/* Does what came agree with its header and with the room there is? */
+static int
+check(const unsigned char *frame, const struct arrival *in, size_t max_fds,
+	size_t max_len)
+{
+	struct handoff__wire w = {
+		.data = (unsigned char *)(uintptr_t)frame,
+		.size = FRAME_SIZE,
+	};
+	uint32_t magic = handoff__get_u32(&w);
+	uint32_t nfds = handoff__get_u32(&w);
+	uint32_t len = handoff__get_u32(&w);
+
+	if (in->bytes < FRAME_SIZE || magic != FRAME_MAGIC ||
+		in->bytes - FRAME_SIZE != len || in->nfds > nfds ||
+		nfds > HANDOFF_FDPASS_MAX || len > HANDOFF_FDPASS_PAYLOAD_MAX)
+		return -EBADMSG;
+	if (len > max_len || nfds > max_fds)
+		return -ENOBUFS;
+	/* A full descriptor table brings the data, this flag, and silently
+	 * fewer descriptors (recvmsg(2), MSG_CTRUNC). */
+	if ((in->flags & MSG_CTRUNC) || in->nfds < nfds)
+		return -EMFILE;
+	return 0;
+}
+
+/* The kernel reports an empty message and the end of a connection alike. */
+static int
+check_empty(int sock)
+{
+	struct pollfd p = {.fd = sock, .events = POLLRDHUP};
+
+	return poll(&p, 1, 0) > 0 && (p.revents & POLLRDHUP) ? -ECONNRESET
+							     : -EBADMSG;
+}
+
+int
+handoff_fdpass_recv(
+	int sock, int *fds, size_t *nfds, void *payload, size_t *len)
+{
+	unsigned char frame[FRAME_SIZE];
+	struct arrival in = {.nfds = 0, .bytes = 0};
+	int err;
+
+	if (!nfds || !len || (*nfds > 0 && !fds) || (*len > 0 && !payload))
+		return -EINVAL;
+	err = check_type(sock);
+	if (err < 0)
+		return err;
+
+	struct iovec iov[2] = {
+		{.iov_base = frame, .iov_len = sizeof(frame)},
+		{.iov_base = payload, .iov_len = *len},
+	};
+
+	err = receive(sock, iov, &in);
+	if (err <= 0)
+		return err;
+	if (in.bytes == 0 && in.nfds == 0)
+		return check_empty(sock);
+	err = check(frame, &in, *nfds, *len);
+	if (err < 0) {
+		close_all(in.fds, in.nfds);
+		return err;
+	}
+	if (in.nfds > 0)
+		memcpy(fds, in.fds, in.nfds * sizeof(int));
+	*nfds = in.nfds;
+	*len = in.bytes - FRAME_SIZE;
+	return 1;
+}
