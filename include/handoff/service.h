@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A service: the code that answers on a connection. The same code runs in
+ * both peers, in every model.
+ *
+ * A handler is a transaction. It sees the input that has arrived and is not
+ * consumed, consumes some, appends output and changes the connection's state;
+ * when it returns 0 all of that becomes true at once, in memory that both
+ * peers share. If the process dies or the connection moves before that, the
+ * handler runs again on the same input in the other peer, and nothing of the
+ * first run has left the process.
+ */
+#ifndef HANDOFF_SERVICE_H
+#define HANDOFF_SERVICE_H
+
+#include <handoff/common.h>
+
+#include <stdbool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct handoff_conn;
+
+/*
+ * Called when there is input, when the client has ended its sending
+ * (handoff_conn_eof) and when output that did not fit has room again; may be
+ * called again with the same input. Consuming nothing asks for more input.
+ * Returns 0, or a negative errno, which discards the transaction and closes
+ * the connection with that reason in the log.
+ */
+typedef int handoff_handle_fn(struct handoff_conn *conn, void *arg);
+
+/* `size` is sizeof(struct handoff_service); zero means the default. The
+ * structure and what it points to stay the caller's and must outlive the
+ * server. */
+struct handoff_service {
+	size_t size;
+	const char *name;       /* identity: both peers must have the same */
+	uint32_t state_version; /* of the state's layout; must be the same */
+	uint32_t state_size;    /* bytes of state per connection, zeroed; may
+				   be 0, at most 65536 */
+	handoff_handle_fn *handle;
+	handoff_handle_fn *open; /* optional: runs once, before any input, to
+				    greet or to set up the state */
+	void *arg;
+	uint32_t input_size;  /* bytes; the longest input a handler can wait
+				 for; default 65536, at most 1 MiB */
+	uint32_t output_size; /* bytes of output not yet sent; default 65536,
+				 at most 1 MiB */
+};
+
+/* The connection's number: unique in the service, counted from 1, the same in
+ * both peers. */
+HANDOFF_API uint64_t handoff_conn_id(const struct handoff_conn *conn);
+
+/* The input not yet consumed, contiguous; `*len` gets its length in bytes.
+ * Valid until the handler returns. */
+HANDOFF_API const void *handoff_conn_input(
+	const struct handoff_conn *conn, size_t *len);
+
+/* Consumes the first `len` bytes of the input. -EINVAL if there are fewer. */
+HANDOFF_API int handoff_conn_consume(struct handoff_conn *conn, size_t len);
+
+/* True when the client has ended its sending and the input is all there is. */
+HANDOFF_API bool handoff_conn_eof(const struct handoff_conn *conn);
+
+/* How many bytes handoff_conn_write would take now. */
+HANDOFF_API size_t handoff_conn_room(const struct handoff_conn *conn);
+
+/* Appends up to `len` bytes of output and returns how many were taken. Who
+ * needs all or nothing asks handoff_conn_room first; what was not taken is
+ * best left unconsumed in the input: the handler is called again. */
+HANDOFF_API size_t handoff_conn_write(
+	struct handoff_conn *conn, const void *data, size_t len);
+
+/* The connection's state, state_size bytes, 16-byte aligned; NULL if the
+ * service has none. Changes count when the handler returns 0. */
+HANDOFF_API void *handoff_conn_state(struct handoff_conn *conn);
+
+/* Ends the connection once all its output is sent. No handler runs after. */
+HANDOFF_API void handoff_conn_close(struct handoff_conn *conn);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Segments: a header page, then all records (a pass over them is a pass over
+ * little memory), then their buffers, whose pages exist only once touched.
+ * Knows nothing of sockets or peers.
+ */
+#include "record/arena.h"
+
+#include "record/record.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MAGIC        0x31474553444e4148u /* "HANDSEG1" */
+#define PAGE         4096u
+#define SEALS        (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#define BITS         64u
+#define WORDS(slots) (((slots) + BITS - 1) / BITS)
+
+/* The first page of a segment. */
+struct header {
+	uint64_t magic;
+	uint32_t layout;
+	uint32_t slots;
+	uint32_t state_size;
+	uint32_t rx_size;
+	uint32_t tx_size;
+	uint32_t reserved;
+	struct handoff__board board;
+};
+
+static uint64_t
+round_up(uint64_t v, uint64_t to)
+{
+	return (v + to - 1) / to * to;
+}
+
+static uint32_t
+power_of_two(uint32_t v)
+{
+	uint32_t p = PAGE;
+
+	while (p < v)
+		p *= 2;
+	return p;
+}
+
+/* Fills what follows from the sizes; -EINVAL if they are absurd. */
+static int
+geometry_fill(struct handoff__geometry *geo)
+{
+	if (geo->slots == 0 || geo->slots > 65536 ||
+		geo->state_size > HANDOFF__STATE_MAX ||
+		geo->rx_size > HANDOFF__BUFFER_MAX ||
+		geo->tx_size > HANDOFF__BUFFER_MAX ||
+		geo->rx_size != power_of_two(geo->rx_size) ||
+		geo->tx_size != power_of_two(geo->tx_size))
+		return -EINVAL;
+	geo->stride =
+		(uint32_t)round_up(sizeof(struct handoff__record) +
+					   2 * round_up(geo->state_size, 16),
+			64);
+	geo->buffers =
+		PAGE + round_up((uint64_t)geo->slots * geo->stride, PAGE);
+	geo->buffer_stride = 2 * (uint64_t)geo->rx_size + geo->tx_size;
+	geo->size = geo->buffers + geo->slots * geo->buffer_stride;
+	return 0;
+}
+
+int
+handoff__geometry_make(struct handoff__geometry *geo, uint32_t state_size,
+	uint32_t rx_size, uint32_t tx_size)
+{
+	if (rx_size > HANDOFF__BUFFER_MAX || tx_size > HANDOFF__BUFFER_MAX)
+		return -EINVAL;
+	memset(geo, 0, sizeof(*geo));
+	geo->slots = HANDOFF__SLOTS;
+	geo->state_size = state_size;
+	geo->rx_size = power_of_two(rx_size);
+	geo->tx_size = power_of_two(tx_size);
+	return geometry_fill(geo);
+}
+
+void
+handoff__arena_init(struct handoff__arena *arena)
+{
+	memset(arena, 0, sizeof(*arena));
+}
+
+static void
+segment_free(struct handoff__segment *seg)
+{
+	if (!seg)
+		return;
+	if (seg->base)
+		munmap(seg->base, seg->geo.size);
+	if (seg->fd >= 0)
+		close(seg->fd);
+	free(seg->maybe_free);
+	free(seg);
+}
+
+void
+handoff__arena_fini(struct handoff__arena *arena)
+{
+	for (uint32_t i = 0; i < arena->count; i++)
+		segment_free(arena->segments[i]);
+	handoff__arena_init(arena);
+}
+
+/* Takes `fd` over. The geometry must be right already. */
+static int
+segment_map(struct handoff__arena *arena, int fd,
+	const struct handoff__geometry *geo)
+{
+	struct handoff__segment *seg = calloc(1, sizeof(*seg));
+	void *base;
+	int err;
+
+	if (!seg) {
+		close(fd);
+		return -ENOMEM;
+	}
+	seg->fd = fd;
+	seg->index = arena->count;
+	seg->geo = *geo;
+	seg->maybe_free = malloc(WORDS(geo->slots) * sizeof(uint64_t));
+	base = mmap(NULL, geo->size, PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_NORESERVE, fd, 0);
+	if (!seg->maybe_free || base == MAP_FAILED) {
+		err = seg->maybe_free ? -errno : -ENOMEM;
+		segment_free(seg);
+		return err;
+	}
+	memset(seg->maybe_free, 0xff, WORDS(geo->slots) * sizeof(uint64_t));
+	seg->base = base;
+	arena->segments[arena->count++] = seg;
+	return 0;
+}
+
+int
+handoff__arena_grow(
+	struct handoff__arena *arena, const struct handoff__geometry *geo)
+{
+	struct header head = {
+		.magic = MAGIC,
+		.layout = HANDOFF__LAYOUT,
+		.slots = geo->slots,
+		.state_size = geo->state_size,
+		.rx_size = geo->rx_size,
+		.tx_size = geo->tx_size,
+	};
+	int err, fd;
+
+	if (arena->count == HANDOFF__SEGMENTS_MAX)
+		return -ENOSPC;
+	fd = memfd_create("handoff-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0)
+		return -errno;
+	atomic_init(&head.board.next_id, 1);
+	if (ftruncate(fd, (off_t)geo->size) < 0 ||
+		fcntl(fd, F_ADD_SEALS, SEALS) < 0 ||
+		pwrite(fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head)) {
+		err = errno ? -errno : -EIO;
+		close(fd);
+		return err;
+	}
+	return segment_map(arena, fd, geo);
+}
+
+/* Reads and checks the header before anything is mapped: a segment that could
+ * shrink would let the other peer end this one by SIGBUS. */
+static int
+segment_check(int fd, struct handoff__geometry *geo, uint32_t state_size,
+	struct handoff__error *error)
+{
+	struct header head;
+	struct stat st;
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	if (seals < 0 || (seals & SEALS) != SEALS)
+		return handoff__fail(error, -EBADMSG,
+			"segment: it is not sealed against shrinking");
+	if (pread(fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head) ||
+		head.magic != MAGIC || head.layout != HANDOFF__LAYOUT)
+		return handoff__fail(error, -EBADMSG,
+			"segment: not an arena of layout %u", HANDOFF__LAYOUT);
+	memset(geo, 0, sizeof(*geo));
+	geo->slots = head.slots;
+	geo->state_size = head.state_size;
+	geo->rx_size = head.rx_size;
+	geo->tx_size = head.tx_size;
+	if (geometry_fill(geo) < 0 || geo->state_size != state_size)
+		return handoff__fail(error, -EBADMSG,
+			"segment: sizes are absurd or not this service's "
+			"(state of %u bytes, here %u)",
+			head.state_size, state_size);
+	if (fstat(fd, &st) < 0 || (uint64_t)st.st_size != geo->size)
+		return handoff__fail(error, -EBADMSG,
+			"segment: %lld bytes where its header says %llu",
+			(long long)st.st_size, (unsigned long long)geo->size);
+	return 0;
+}
+
+int
+handoff__arena_add(struct handoff__arena *arena, uint32_t index, int fd,
+	uint32_t state_size, struct handoff__error *error)
+{
+	struct handoff__geometry geo;
+	int err;
+
+	if (index != arena->count || index >= HANDOFF__SEGMENTS_MAX)
+		err = handoff__fail(error, -EBADMSG,
+			"segment: number %u where %u is next", index,
+			arena->count);
+	else
+		err = segment_check(fd, &geo, state_size, error);
+	if (err < 0) {
+		close(fd);
+		return err;
+	}
+	err = segment_map(arena, fd, &geo);
+	if (err < 0)
+		handoff__fail(error, err, "segment: cannot map it: %s",
+			strerror(-err));
+	return err;
+}
+
+struct handoff__board *
+handoff__arena_board(struct handoff__arena *arena)
+{
+	return arena->count > 0
+		       ? &((struct header *)(void *)arena->segments[0]->base)
+				  ->board
+		       : NULL;
+}
+
+struct handoff__record *
+handoff__segment_record(const struct handoff__segment *seg, uint32_t slot)
+{
+	return (void *)(seg->base + PAGE + (size_t)slot * seg->geo.stride);
+}
+
+struct handoff__record *
+handoff__arena_record(
+	const struct handoff__arena *arena, uint32_t segment, uint32_t slot)
+{
+	if (segment >= arena->count ||
+		slot >= arena->segments[segment]->geo.slots)
+		return NULL;
+	return handoff__segment_record(arena->segments[segment], slot);
+}
+
+unsigned char *
+handoff__segment_buffers(const struct handoff__segment *seg, uint32_t slot)
+{
+	return seg->base + seg->geo.buffers + slot * seg->geo.buffer_stride;
+}
+
+static bool
+record_claim(struct handoff__segment *seg, uint32_t slot, uint32_t owner)
+{
+	struct handoff__record *rec = handoff__segment_record(seg, slot);
+	uint32_t none = 0;
+
+	if (!atomic_compare_exchange_strong(&rec->owner, &none, owner))
+		return false;
+	memset((char *)rec + sizeof(rec->owner), 0,
+		seg->geo.stride - sizeof(rec->owner));
+	return true;
+}
+
+/* The first record of the segment that can be had, or -1. */
+static int
+segment_alloc(struct handoff__segment *seg, uint32_t owner,
+	handoff__vacant_fn *vacant, void *arg)
+{
+	for (uint32_t w = 0; w < WORDS(seg->geo.slots); w++) {
+		while (seg->maybe_free[w]) {
+			uint32_t bit =
+				(uint32_t)__builtin_ctzll(seg->maybe_free[w]);
+			uint32_t slot = w * BITS + bit;
+
+			seg->maybe_free[w] &= ~(UINT64_C(1) << bit);
+			if (slot < seg->geo.slots &&
+				vacant(arg, seg->index, slot) &&
+				record_claim(seg, slot, owner))
+				return (int)slot;
+		}
+	}
+	return -1;
+}
+
+/* A record may have been freed by the other peer without our hearing of it:
+ * before a segment is added, all are worth another look. */
+static void
+retry_all(struct handoff__arena *arena)
+{
+	for (uint32_t i = 0; i < arena->count; i++) {
+		struct handoff__segment *seg = arena->segments[i];
+
+		for (uint32_t s = 0; s < seg->geo.slots; s++) {
+			if (atomic_load(
+				    &handoff__segment_record(seg, s)->owner) ==
+				0)
+				handoff__arena_vacate(arena, i, s);
+		}
+	}
+}
+
+int
+handoff__arena_alloc(struct handoff__arena *arena, uint32_t owner,
+	handoff__vacant_fn *vacant, void *arg, uint32_t *segment,
+	uint32_t *slot)
+{
+	for (int round = 0; round < 2; round++) {
+		for (uint32_t i = 0; i < arena->count; i++) {
+			int got = segment_alloc(
+				arena->segments[i], owner, vacant, arg);
+
+			if (got >= 0) {
+				*segment = i;
+				*slot = (uint32_t)got;
+				return 0;
+			}
+		}
+		retry_all(arena);
+	}
+	return -ENOSPC;
+}
+
+void
+handoff__arena_vacate(
+	struct handoff__arena *arena, uint32_t segment, uint32_t slot)
+{
+	arena->segments[segment]->maybe_free[slot / BITS] |= UINT64_C(1)
+							     << (slot % BITS);
+}
+
+void
+handoff__arena_trim(
+	struct handoff__arena *arena, uint32_t segment, uint32_t slot)
+{
+	struct handoff__segment *seg = arena->segments[segment];
+
+	fallocate(seg->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		(off_t)(seg->geo.buffers + slot * seg->geo.buffer_stride),
+		(off_t)seg->geo.buffer_stride);
+}

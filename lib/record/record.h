@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A record: what must outlive the process for one entry. Its owner alone
+ * writes it, apart from the owner word. Everything is one release-store away
+ * from being true: see the top of record.c.
+ */
+#ifndef HANDOFF_RECORD_RECORD_H
+#define HANDOFF_RECORD_RECORD_H
+
+#include "record/arena.h"
+
+#include <handoff/service.h>
+
+#include <sys/uio.h>
+
+enum handoff__kind {
+	HANDOFF__CONNECTION = 1,
+	HANDOFF__LISTENER = 2,
+	HANDOFF__EXTRA = 3,
+};
+
+enum handoff__commit_flag {
+	HANDOFF__OPENED = 1,   /* the service's open ran */
+	HANDOFF__EOF = 2,      /* the client sends no more */
+	HANDOFF__EOF_DONE = 4, /* and the handler has been told */
+	HANDOFF__CLOSING = 8,  /* the service wants the end after the output */
+};
+
+struct handoff__commit {
+	uint64_t rx_tail;   /* consumed up to here */
+	uint64_t tx_head;   /* produced up to here */
+	uint64_t rx_origin; /* the position that lies at offset 0 of rx */
+	uint64_t tx_origin;
+	uint32_t flags;
+	uint32_t reserved;
+};
+
+/* So that a new owner reads one line of memory of a record that is quiet. */
+enum handoff__activity {
+	HANDOFF__AT_REST = 0, /* waits for input, and only for that */
+	HANDOFF__IN_TURN = 1, /* the socket is being read or written */
+	HANDOFF__PENDING = 2, /* something is to be done or waited for */
+};
+
+/* Positions count bytes of the stream from the connection's first byte. */
+struct handoff__record {
+	_Atomic uint32_t owner; /* 0: free, else 1 or 2, the peer's slot */
+	uint32_t kind;
+	uint64_t id;
+	_Atomic uint64_t rx_head;  /* taken from the kernel; a hint in a turn */
+	_Atomic uint64_t tx_tail;  /* given to the kernel; a hint in a turn */
+	_Atomic uint32_t activity; /* what a new owner must look at */
+	_Atomic uint32_t current;  /* which commit and state are valid */
+	uint64_t rx_base;          /* positions where the socket's counters */
+	uint64_t tx_base;          /* stood at zero */
+	uint64_t touched;          /* the buffers have pages, see trim */
+	struct handoff__commit commit[2];
+	/* Two states of state_size bytes follow, 16-byte aligned. */
+};
+
+/* A record with its buffers, as one peer sees it; private to a process. */
+struct handoff__view {
+	struct handoff__record *rec;
+	unsigned char *rx, *tx;
+	const struct handoff__geometry *geo;
+};
+
+/* A transaction: what a handler sees. Public as struct handoff_conn. */
+struct handoff_conn {
+	struct handoff__view view;
+	struct handoff__commit *next; /* the spare commit, being written */
+	void *state;                  /* the spare state, or NULL */
+	uint64_t rx_head, tx_tail;
+};
+
+void handoff__view_make(struct handoff__view *view,
+	const struct handoff__segment *seg, uint32_t slot);
+
+static inline const struct handoff__commit *
+handoff__current(const struct handoff__record *rec)
+{
+	return &rec->commit[atomic_load_explicit(
+				    &rec->current, memory_order_acquire) &
+			    1];
+}
+
+/* Is the record in order: positions in range, layout possible? A survivor
+ * asks before it serves what another process wrote. */
+bool handoff__record_ok(const struct handoff__view *view);
+
+/* Sets the positions to what the kernel says the dead owner had read and
+ * written of this socket. 1 if they were stale, 0 if they were right, -ERANGE
+ * if they can't be: the record makes no sense. */
+int handoff__record_repair(
+	const struct handoff__view *view, uint64_t read, uint64_t written);
+
+/* Where the next input goes and how much fits; 0 while the buffer is full. */
+size_t handoff__record_rx_room(const struct handoff__view *view, void **at);
+void handoff__record_received(const struct handoff__view *view, size_t len);
+
+/* What is to be sent, in at most two pieces; returns how many. */
+int handoff__record_tx_pieces(
+	const struct handoff__view *view, struct iovec iov[2]);
+void handoff__record_sent(const struct handoff__view *view, size_t len);
+
+static inline void
+handoff__record_mark(
+	struct handoff__record *rec, enum handoff__activity activity)
+{
+	atomic_store_explicit(
+		&rec->activity, (uint32_t)activity, memory_order_release);
+}
+
+static inline uint64_t
+handoff__record_unsent(const struct handoff__record *rec)
+{
+	return handoff__current(rec)->tx_head -
+	       atomic_load_explicit(&rec->tx_tail, memory_order_relaxed);
+}
+
+static inline uint64_t
+handoff__record_unread(const struct handoff__record *rec)
+{
+	return atomic_load_explicit(&rec->rx_head, memory_order_relaxed) -
+	       handoff__current(rec)->rx_tail;
+}
+
+/* Sets flags of the current commit, as a transaction of its own. */
+void handoff__record_flag(const struct handoff__view *view, uint32_t flags);
+
+/* Drops all input that is not consumed, as a transaction of its own. */
+void handoff__record_discard(const struct handoff__view *view);
+
+/* Begins a transaction; without a commit it never happened. */
+void handoff__txn_begin(
+	struct handoff_conn *txn, const struct handoff__view *view);
+void handoff__txn_commit(struct handoff_conn *txn);
+
+/* A small text that belongs to an entry without a stream (a listener, an
+ * extra descriptor): kept where a connection has its input. */
+void handoff__record_set_name(
+	const struct handoff__view *view, const char *name);
+/* `name` has HANDOFF_ADDRESS_MAX bytes; -EBADMSG if there is none. */
+int handoff__record_name(const struct handoff__view *view, char *name);
+
+#endif

@@ -1,0 +1,721 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The arena: sizes, allocation by one and by two peers, and what is refused
+ * when a segment comes from another process.
+ */
+#include "support/support.h"
+
+#include "record/record.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PAGE 4096u
+
+/* Where the fields of a segment's header lie; only this file knows it beside
+ * arena.c, to damage them. */
+enum header_field {
+	AT_MAGIC = 0,
+	AT_LAYOUT = 8,
+	AT_SLOTS = 12,
+	AT_STATE_SIZE = 16,
+	AT_RX_SIZE = 20,
+	AT_TX_SIZE = 24,
+};
+
+static bool
+always(void *arg, uint32_t segment, uint32_t slot)
+{
+	(void)arg;
+	(void)segment;
+	(void)slot;
+	return true;
+}
+
+static bool
+even_only(void *arg, uint32_t segment, uint32_t slot)
+{
+	(void)arg;
+	(void)segment;
+	return slot % 2 == 0;
+}
+
+static void
+open_arena(struct handoff__arena *arena, uint32_t state_size)
+{
+	struct handoff__geometry geo;
+
+	handoff__arena_init(arena);
+	assert_int_equal(
+		handoff__geometry_make(&geo, state_size, PAGE, PAGE), 0);
+	assert_int_equal(handoff__arena_grow(arena, &geo), 0);
+}
+
+/* A second peer's arena on the segments of the first. */
+static void
+open_other(struct handoff__arena *other, const struct handoff__arena *arena)
+{
+	handoff__arena_init(other);
+	for (uint32_t i = 0; i < arena->count; i++) {
+		const struct handoff__segment *seg = arena->segments[i];
+		int fd = fcntl(seg->fd, F_DUPFD_CLOEXEC, 0);
+
+		assert_int_equal(handoff__arena_add(other, i, fd,
+					 seg->geo.state_size, NULL),
+			0);
+	}
+}
+
+static uint32_t
+alloc(struct handoff__arena *arena, uint32_t owner)
+{
+	uint32_t segment, slot;
+
+	assert_int_equal(handoff__arena_alloc(
+				 arena, owner, always, NULL, &segment, &slot),
+		0);
+	assert_int_equal(
+		handoff__arena_record(arena, segment, slot)->owner, owner);
+	return segment * HANDOFF__SLOTS + slot;
+}
+
+static int
+alloc_any(struct handoff__arena *arena, uint32_t owner)
+{
+	uint32_t segment, slot;
+
+	return handoff__arena_alloc(
+		arena, owner, always, NULL, &segment, &slot);
+}
+
+static void
+sizes_are_powers_of_two_of_at_least_a_page(void **state)
+{
+	static const uint32_t sizes[][2] = {{0, 4096}, {1, 4096}, {4096, 4096},
+		{4097, 8192}, {65536, 65536}, {65537, 131072},
+		{HANDOFF__BUFFER_MAX, HANDOFF__BUFFER_MAX}};
+	struct handoff__geometry geo;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		assert_int_equal(
+			handoff__geometry_make(&geo, 0, sizes[i][0], PAGE), 0);
+		assert_int_equal(geo.rx_size, sizes[i][1]);
+		assert_int_equal(geo.tx_size, PAGE);
+		assert_int_equal(
+			handoff__geometry_make(&geo, 0, PAGE, sizes[i][0]), 0);
+		assert_int_equal(geo.tx_size, sizes[i][1]);
+		assert_int_equal(geo.rx_size, PAGE);
+	}
+}
+
+static void
+sizes_past_the_limits_are_refused(void **state)
+{
+	struct handoff__geometry geo;
+	uint32_t too_much = HANDOFF__BUFFER_MAX + 1;
+
+	(void)state;
+	assert_int_equal(
+		handoff__geometry_make(&geo, HANDOFF__STATE_MAX, PAGE, PAGE),
+		0);
+	assert_int_equal(handoff__geometry_make(
+				 &geo, HANDOFF__STATE_MAX + 1, PAGE, PAGE),
+		-EINVAL);
+	assert_int_equal(
+		handoff__geometry_make(&geo, 0, too_much, PAGE), -EINVAL);
+	assert_int_equal(
+		handoff__geometry_make(&geo, 0, PAGE, too_much), -EINVAL);
+	assert_int_equal(
+		handoff__geometry_make(&geo, UINT32_MAX, PAGE, PAGE), -EINVAL);
+	assert_int_equal(
+		handoff__geometry_make(&geo, 0, UINT32_MAX, UINT32_MAX),
+		-EINVAL);
+}
+
+/* Headers, records and buffers: apart, and inside of the segment. */
+static void
+nothing_overlaps(void **state)
+{
+	static const uint32_t states[] = {
+		0, 1, 16, 17, 1000, HANDOFF__STATE_MAX};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+		struct handoff__geometry geo;
+		uint64_t states_end = sizeof(struct handoff__record) +
+				      2 * ((states[i] + 15ull) & ~15ull);
+
+		assert_int_equal(
+			handoff__geometry_make(&geo, states[i], PAGE, 2 * PAGE),
+			0);
+		assert_true(geo.stride >= states_end);
+		assert_int_equal(geo.stride % 64, 0);
+		assert_true(
+			geo.buffers >= PAGE + (uint64_t)geo.slots * geo.stride);
+		assert_int_equal(geo.buffers % PAGE, 0);
+		assert_int_equal(geo.buffer_stride, 2 * PAGE + 2 * PAGE);
+		assert_true(geo.size >=
+			    geo.buffers + geo.slots * geo.buffer_stride);
+	}
+}
+
+static void
+every_record_is_had_once(void **state)
+{
+	struct handoff__arena arena;
+	unsigned char seen[HANDOFF__SLOTS] = {0};
+
+	(void)state;
+	open_arena(&arena, 0);
+	for (int i = 0; i < HANDOFF__SLOTS; i++) {
+		uint32_t n = alloc(&arena, 1);
+
+		assert_in_range(n, 0, HANDOFF__SLOTS - 1);
+		assert_int_equal(seen[n]++, 0);
+	}
+	assert_int_equal(alloc_any(&arena, 1), -ENOSPC);
+	assert_int_equal(alloc_any(&arena, 2), -ENOSPC);
+	handoff__arena_fini(&arena);
+}
+
+static void
+growing_gives_new_records(void **state)
+{
+	struct handoff__arena arena;
+
+	(void)state;
+	open_arena(&arena, 0);
+	for (int i = 0; i < HANDOFF__SLOTS; i++)
+		alloc(&arena, 1);
+	assert_int_equal(
+		handoff__arena_grow(&arena, &arena.segments[0]->geo), 0);
+	assert_int_equal(arena.count, 2);
+	assert_int_equal(alloc(&arena, 1), HANDOFF__SLOTS);
+	handoff__arena_fini(&arena);
+}
+
+static void
+segments_are_limited(void **state)
+{
+	struct handoff__arena arena;
+	struct handoff__geometry geo;
+	int fd;
+
+	(void)state;
+	open_arena(&arena, 0);
+	geo = arena.segments[0]->geo;
+	while (arena.count < HANDOFF__SEGMENTS_MAX)
+		assert_int_equal(handoff__arena_grow(&arena, &geo), 0);
+	assert_int_equal(handoff__arena_grow(&arena, &geo), -ENOSPC);
+	fd = fcntl(arena.segments[0]->fd, F_DUPFD_CLOEXEC, 0);
+	assert_int_equal(
+		handoff__arena_add(&arena, HANDOFF__SEGMENTS_MAX, fd, 0, NULL),
+		-EBADMSG);
+	assert_int_equal(arena.count, HANDOFF__SEGMENTS_MAX);
+	handoff__arena_fini(&arena);
+}
+
+static void
+vacated_record_is_had_again(void **state)
+{
+	struct handoff__arena arena;
+	uint32_t slot = 517;
+
+	(void)state;
+	open_arena(&arena, 0);
+	for (int i = 0; i < HANDOFF__SLOTS; i++)
+		alloc(&arena, 1);
+	atomic_store(&handoff__arena_record(&arena, 0, slot)->owner, 0);
+	handoff__arena_vacate(&arena, 0, slot);
+	assert_int_equal(alloc(&arena, 2), slot);
+	assert_int_equal(alloc_any(&arena, 1), -ENOSPC);
+	handoff__arena_fini(&arena);
+}
+
+/* The other peer may have freed it without our hearing of it. */
+static void
+freed_record_is_found_before_all_is_full(void **state)
+{
+	struct handoff__arena arena;
+
+	(void)state;
+	open_arena(&arena, 0);
+	for (int i = 0; i < HANDOFF__SLOTS; i++)
+		alloc(&arena, 1);
+	atomic_store(&handoff__arena_record(&arena, 0, 1000)->owner, 0);
+	assert_int_equal(alloc(&arena, 1), 1000);
+	handoff__arena_fini(&arena);
+}
+
+/* A record may be free while the caller still has something in its place. */
+static void
+records_the_caller_still_uses_are_left_alone(void **state)
+{
+	struct handoff__arena arena;
+	uint32_t segment, slot;
+
+	(void)state;
+	open_arena(&arena, 0);
+	for (int i = 0; i < HANDOFF__SLOTS / 2; i++) {
+		assert_int_equal(handoff__arena_alloc(&arena, 1, even_only,
+					 NULL, &segment, &slot),
+			0);
+		assert_int_equal(slot % 2, 0);
+	}
+	assert_int_equal(handoff__arena_alloc(
+				 &arena, 1, even_only, NULL, &segment, &slot),
+		-ENOSPC);
+	/* And are had as soon as they are no longer in use. */
+	for (int i = 0; i < HANDOFF__SLOTS / 2; i++)
+		assert_int_equal(alloc(&arena, 1) % 2, 1);
+	handoff__arena_fini(&arena);
+}
+
+static void
+record_is_cleared_when_it_is_had(void **state)
+{
+	struct handoff__arena arena;
+	struct handoff__record *rec;
+	uint32_t stride, slot;
+	unsigned char *bytes;
+
+	(void)state;
+	open_arena(&arena, 100);
+	stride = arena.segments[0]->geo.stride;
+	slot = alloc(&arena, 2);
+	rec = handoff__arena_record(&arena, 0, slot);
+	bytes = (unsigned char *)rec;
+	memset(bytes, 0xee, stride);
+	atomic_store(&rec->owner, 0);
+	handoff__arena_vacate(&arena, 0, slot);
+	assert_int_equal(alloc(&arena, 2), slot);
+	for (uint32_t i = sizeof(rec->owner); i < stride; i++)
+		assert_int_equal(bytes[i], 0);
+	handoff__arena_fini(&arena);
+}
+
+static void
+no_record_out_of_range(void **state)
+{
+	struct handoff__arena arena;
+
+	(void)state;
+	open_arena(&arena, 0);
+	assert_non_null(handoff__arena_record(&arena, 0, HANDOFF__SLOTS - 1));
+	assert_null(handoff__arena_record(&arena, 0, HANDOFF__SLOTS));
+	assert_null(handoff__arena_record(&arena, 0, UINT32_MAX));
+	assert_null(handoff__arena_record(&arena, 1, 0));
+	assert_null(handoff__arena_record(&arena, UINT32_MAX, 0));
+	handoff__arena_fini(&arena);
+}
+
+static void
+board_is_shared_and_lives_in_the_first_segment(void **state)
+{
+	struct handoff__arena arena, other;
+
+	(void)state;
+	handoff__arena_init(&arena);
+	assert_null(handoff__arena_board(&arena));
+	open_arena(&arena, 0);
+	assert_int_equal(
+		handoff__arena_grow(&arena, &arena.segments[0]->geo), 0);
+	open_other(&other, &arena);
+	assert_int_equal(handoff__arena_board(&arena)->next_id, 1);
+	atomic_store(&handoff__arena_board(&arena)->generation, 77);
+	assert_int_equal(handoff__arena_board(&other)->generation, 77);
+	assert_ptr_not_equal(
+		handoff__arena_board(&arena), handoff__arena_board(&other));
+	handoff__arena_fini(&arena);
+	/* What one peer maps does not depend on the other. */
+	assert_int_equal(handoff__arena_board(&other)->generation, 77);
+	handoff__arena_fini(&other);
+}
+
+static void
+two_peers_allocate_without_clash(void **state)
+{
+	struct handoff__arena arenas[2];
+	unsigned char seen[HANDOFF__SLOTS] = {0};
+
+	(void)state;
+	open_arena(&arenas[0], 64);
+	open_other(&arenas[1], &arenas[0]);
+	for (unsigned i = 0; i < HANDOFF__SLOTS; i++) {
+		uint32_t n = alloc(&arenas[i % 3 != 0], 1 + (i % 3 != 0));
+
+		assert_int_equal(seen[n]++, 0);
+	}
+	assert_int_equal(alloc_any(&arenas[0], 1), -ENOSPC);
+	assert_int_equal(alloc_any(&arenas[1], 2), -ENOSPC);
+	handoff__arena_fini(&arenas[0]);
+	handoff__arena_fini(&arenas[1]);
+}
+
+struct racer {
+	struct handoff__arena arena;
+	uint32_t owner;
+	uint32_t got[HANDOFF__SLOTS];
+	uint32_t count;
+};
+
+static void *
+race(void *arg)
+{
+	struct racer *racer = arg;
+	uint32_t segment;
+
+	while (racer->count < HANDOFF__SLOTS &&
+		handoff__arena_alloc(&racer->arena, racer->owner, always, NULL,
+			&segment, &racer->got[racer->count]) == 0)
+		racer->count++;
+	return NULL;
+}
+
+static void
+two_peers_allocate_at_once_without_clash(void **state)
+{
+	struct racer *racers = calloc(2, sizeof(*racers));
+	unsigned char seen[HANDOFF__SLOTS] = {0};
+	pthread_t thread;
+
+	(void)state;
+	assert_non_null(racers);
+	open_arena(&racers[0].arena, 0);
+	open_other(&racers[1].arena, &racers[0].arena);
+	racers[0].owner = 1;
+	racers[1].owner = 2;
+	assert_int_equal(pthread_create(&thread, NULL, race, &racers[1]), 0);
+	race(&racers[0]);
+	pthread_join(thread, NULL);
+	assert_int_equal(racers[0].count + racers[1].count, HANDOFF__SLOTS);
+	for (int r = 0; r < 2; r++) {
+		for (uint32_t i = 0; i < racers[r].count; i++) {
+			uint32_t slot = racers[r].got[i];
+
+			assert_int_equal(seen[slot]++, 0);
+			assert_int_equal(
+				handoff__arena_record(&racers[r].arena, 0, slot)
+					->owner,
+				racers[r].owner);
+		}
+		handoff__arena_fini(&racers[r].arena);
+	}
+	free(racers);
+}
+
+/* Nobody who maps it need fear SIGBUS, whatever the other does. */
+static void
+segment_cannot_change_its_size(void **state)
+{
+	struct handoff__arena arena;
+	struct stat st;
+	int fd;
+
+	(void)state;
+	open_arena(&arena, 0);
+	fd = arena.segments[0]->fd;
+	assert_int_equal(ftruncate(fd, 4096), -1);
+	assert_int_equal(errno, EPERM);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(ftruncate(fd, st.st_size + 4096), -1);
+	assert_int_equal(errno, EPERM);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
+	assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	handoff__arena_fini(&arena);
+}
+
+/* The first page of a good segment in a file of the test's making. */
+static int
+forge(off_t size, bool sealable, int seals)
+{
+	struct handoff__arena arena;
+	char page[PAGE];
+	int fd = memfd_create(
+		"forged", MFD_CLOEXEC | (sealable ? MFD_ALLOW_SEALING : 0));
+
+	assert_true(fd >= 0);
+	open_arena(&arena, 32);
+	if (size < 0)
+		size = (off_t)arena.segments[0]->geo.size + size + 1;
+	assert_int_equal(
+		pread(arena.segments[0]->fd, page, sizeof(page), 0), PAGE);
+	assert_int_equal(ftruncate(fd, size), 0);
+	if (size >= (off_t)sizeof(page))
+		assert_int_equal(pwrite(fd, page, sizeof(page), 0), PAGE);
+	if (seals)
+		assert_int_equal(fcntl(fd, F_ADD_SEALS, seals), 0);
+	handoff__arena_fini(&arena);
+	return fd;
+}
+
+#define ALL_SEALS     (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#define RIGHT_SIZE(n) (-1 + (off_t)(n))
+
+/* Is refused, with a sentence that has `why` in it, and closed. */
+static void
+refused(int fd, uint32_t index, uint32_t state_size, const char *why)
+{
+	struct handoff__error error = {.text = ""};
+	struct handoff__arena arena;
+	uint32_t count;
+
+	open_arena(&arena, 32);
+	count = arena.count;
+	assert_int_equal(
+		handoff__arena_add(&arena, index, fd, state_size, &error),
+		-EBADMSG);
+	assert_non_null(strstr(error.text, why));
+	assert_int_equal(fcntl(fd, F_GETFD), -1);
+	assert_int_equal(errno, EBADF);
+	assert_int_equal(arena.count, count);
+	handoff__arena_fini(&arena);
+}
+
+static void
+good_segment_is_added(void **state)
+{
+	struct handoff__arena arena;
+
+	(void)state;
+	open_arena(&arena, 32);
+	/* The forger forges well: else the refusals would prove nothing. */
+	assert_int_equal(
+		handoff__arena_add(&arena, 1,
+			forge(RIGHT_SIZE(0), true, ALL_SEALS), 32, NULL),
+		0);
+	assert_int_equal(arena.count, 2);
+	assert_non_null(handoff__arena_record(&arena, 1, 0));
+	handoff__arena_fini(&arena);
+}
+
+static void
+segment_out_of_turn_is_refused(void **state)
+{
+	(void)state;
+	refused(forge(RIGHT_SIZE(0), true, ALL_SEALS), 0, 32,
+		"number 0 where 1 is next");
+	refused(forge(RIGHT_SIZE(0), true, ALL_SEALS), 2, 32,
+		"number 2 where 1 is next");
+	refused(forge(RIGHT_SIZE(0), true, ALL_SEALS), UINT32_MAX, 32,
+		"where 1 is next");
+}
+
+static void
+segment_that_could_shrink_is_refused(void **state)
+{
+	static const int too_few[] = {0, F_SEAL_SHRINK,
+		F_SEAL_GROW | F_SEAL_SEAL, F_SEAL_SHRINK | F_SEAL_GROW,
+		F_SEAL_SHRINK | F_SEAL_SEAL};
+	int sv[2];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(too_few) / sizeof(too_few[0]); i++)
+		refused(forge(RIGHT_SIZE(0), true, too_few[i]), 1, 32,
+			"not sealed");
+	refused(forge(RIGHT_SIZE(0), false, 0), 1, 32, "not sealed");
+	/* What is no memfd has no seals. */
+	assert_int_equal(pipe2(sv, O_CLOEXEC), 0);
+	refused(sv[0], 1, 32, "not sealed");
+	close(sv[1]);
+	refused(open("/dev/zero", O_RDWR | O_CLOEXEC), 1, 32, "not sealed");
+}
+
+static void
+segment_of_another_size_is_refused(void **state)
+{
+	(void)state;
+	refused(forge(0, true, ALL_SEALS), 1, 32, "not an arena");
+	refused(forge(16, true, ALL_SEALS), 1, 32, "not an arena");
+	refused(forge(PAGE, true, ALL_SEALS), 1, 32, "4096 bytes where");
+	refused(forge(RIGHT_SIZE(-1), true, ALL_SEALS), 1, 32, "bytes where");
+	refused(forge(RIGHT_SIZE(-(off_t)PAGE), true, ALL_SEALS), 1, 32,
+		"bytes where");
+	refused(forge((off_t)1 << 30, true, ALL_SEALS), 1, 32, "bytes where");
+}
+
+static int
+damage(enum header_field at, uint32_t value)
+{
+	int fd = forge(RIGHT_SIZE(0), true, ALL_SEALS);
+
+	assert_int_equal(
+		pwrite(fd, &value, sizeof(value), (off_t)at), sizeof(value));
+	return fd;
+}
+
+static void
+segment_with_a_strange_header_is_refused(void **state)
+{
+	(void)state;
+	refused(damage(AT_MAGIC, 0x12345678), 1, 32, "not an arena");
+	refused(damage(AT_LAYOUT, HANDOFF__LAYOUT + 1), 1, 32, "not an arena");
+	refused(damage(AT_LAYOUT, 0), 1, 32, "not an arena");
+	refused(damage(AT_SLOTS, 0), 1, 32, "absurd");
+	refused(damage(AT_SLOTS, 65537), 1, 32, "absurd");
+	refused(damage(AT_SLOTS, UINT32_MAX), 1, 32, "absurd");
+	refused(damage(AT_SLOTS, HANDOFF__SLOTS + 1), 1, 32, "bytes where");
+	refused(damage(AT_RX_SIZE, 0), 1, 32, "absurd");
+	refused(damage(AT_RX_SIZE, PAGE + 1), 1, 32, "absurd");
+	refused(damage(AT_RX_SIZE, UINT32_MAX), 1, 32, "absurd");
+	refused(damage(AT_RX_SIZE, 2 * PAGE), 1, 32, "bytes where");
+	refused(damage(AT_TX_SIZE, 512), 1, 32, "absurd");
+	refused(damage(AT_TX_SIZE, 1u << 31), 1, 32, "absurd");
+	refused(damage(AT_STATE_SIZE, 33), 1, 32, "state of 33 bytes, here 32");
+	refused(damage(AT_STATE_SIZE, UINT32_MAX), 1, UINT32_MAX, "absurd");
+}
+
+static void
+segment_that_cannot_be_written_is_refused(void **state)
+{
+	struct handoff__error error = {.text = ""};
+	struct handoff__arena arena;
+	int fd = forge(RIGHT_SIZE(0), true, ALL_SEALS | F_SEAL_WRITE);
+
+	(void)state;
+	open_arena(&arena, 32);
+	assert_int_equal(handoff__arena_add(&arena, 1, fd, 32, &error), -EPERM);
+	assert_non_null(strstr(error.text, "cannot map it"));
+	assert_int_equal(fcntl(fd, F_GETFD), -1);
+	assert_int_equal(arena.count, 1);
+	handoff__arena_fini(&arena);
+}
+
+static void
+segment_of_another_service_is_refused(void **state)
+{
+	(void)state;
+	refused(forge(RIGHT_SIZE(0), true, ALL_SEALS), 1, 31,
+		"state of 32 bytes, here 31");
+	refused(forge(RIGHT_SIZE(0), true, ALL_SEALS), 1, 0,
+		"state of 32 bytes, here 0");
+}
+
+static long
+blocks_of(const struct handoff__arena *arena)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(arena->segments[0]->fd, &st), 0);
+	return (long)st.st_blocks;
+}
+
+/* st_blocks counts 512 bytes each (stat(3type)). */
+static void
+trim_gives_pages_back(void **state)
+{
+	struct handoff__arena arena;
+	struct handoff__view view, next;
+	uint32_t slot;
+	long idle, full, stride;
+
+	(void)state;
+	open_arena(&arena, 0);
+	slot = alloc(&arena, 1);
+	handoff__view_make(&view, arena.segments[0], slot);
+	handoff__view_make(&next, arena.segments[0], slot + 1);
+	stride = (long)arena.segments[0]->geo.buffer_stride;
+	next.rx[0] = 1;
+	idle = blocks_of(&arena);
+	memset(view.rx, 0xaa, (size_t)stride);
+	full = blocks_of(&arena);
+	assert_int_equal(full - idle, stride / 512);
+	handoff__arena_trim(&arena, 0, slot);
+	assert_int_equal(blocks_of(&arena), idle);
+	assert_int_equal(next.rx[0], 1);
+	handoff__arena_fini(&arena);
+}
+
+static void
+record_works_after_trim(void **state)
+{
+	struct handoff__arena arena;
+	struct handoff__view view;
+	struct handoff_conn txn;
+	uint32_t slot;
+	size_t len;
+	void *at;
+
+	(void)state;
+	open_arena(&arena, 8);
+	slot = alloc(&arena, 1);
+	handoff__view_make(&view, arena.segments[0], slot);
+	for (int round = 0; round < 3; round++) {
+		struct iovec iov[2];
+		const void *input;
+
+		assert_int_equal(handoff__record_rx_room(&view, &at), PAGE);
+		memcpy(at, "abcdef", 6);
+		handoff__record_received(&view, 6);
+		handoff__txn_begin(&txn, &view);
+		input = handoff_conn_input(&txn, &len);
+		assert_int_equal(len, 6);
+		assert_int_equal(handoff_conn_write(&txn, input, len), 6);
+		assert_int_equal(handoff_conn_consume(&txn, len), 0);
+		assert_int_equal(*(char *)handoff_conn_state(&txn), round);
+		++*(char *)handoff_conn_state(&txn);
+		handoff__txn_commit(&txn);
+		assert_int_equal(handoff__record_tx_pieces(&view, iov), 1);
+		assert_int_equal(iov[0].iov_len, 6);
+		assert_memory_equal(iov[0].iov_base, "abcdef", 6);
+		handoff__record_sent(&view, 6);
+		/* Nothing is unread or unsent: the pages may go. */
+		handoff__arena_trim(&arena, 0, slot);
+		assert_true(handoff__record_ok(&view));
+	}
+	handoff__arena_fini(&arena);
+}
+
+static void
+empty_arena_has_nothing(void **state)
+{
+	struct handoff__arena arena;
+
+	(void)state;
+	handoff__arena_init(&arena);
+	assert_int_equal(alloc_any(&arena, 1), -ENOSPC);
+	assert_null(handoff__arena_record(&arena, 0, 0));
+	handoff__arena_fini(&arena);
+	handoff__arena_fini(&arena);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		handoff_test(sizes_are_powers_of_two_of_at_least_a_page),
+		handoff_test(sizes_past_the_limits_are_refused),
+		handoff_test(nothing_overlaps),
+		handoff_test(every_record_is_had_once),
+		handoff_test(growing_gives_new_records),
+		handoff_test(segments_are_limited),
+		handoff_test(vacated_record_is_had_again),
+		handoff_test(freed_record_is_found_before_all_is_full),
+		handoff_test(records_the_caller_still_uses_are_left_alone),
+		handoff_test(record_is_cleared_when_it_is_had),
+		handoff_test(no_record_out_of_range),
+		handoff_test(board_is_shared_and_lives_in_the_first_segment),
+		handoff_test(two_peers_allocate_without_clash),
+		handoff_test(two_peers_allocate_at_once_without_clash),
+		handoff_test(segment_cannot_change_its_size),
+		handoff_test(good_segment_is_added),
+		handoff_test(segment_out_of_turn_is_refused),
+		handoff_test(segment_that_could_shrink_is_refused),
+		handoff_test(segment_of_another_size_is_refused),
+		handoff_test(segment_with_a_strange_header_is_refused),
+		handoff_test(segment_that_cannot_be_written_is_refused),
+		handoff_test(segment_of_another_service_is_refused),
+		handoff_test(trim_gives_pages_back),
+		handoff_test(record_works_after_trim),
+		handoff_test(empty_arena_has_nothing),
+	};
+
+	return cmocka_run_group_tests_name("arena", tests, NULL, NULL);
+}
