@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A peer: its place in the service directory, the arena, the roster and the
+ * link to the other peer. Peers are equal; each entry has one owner, whose
+ * slot (1 or 2) stands in the owner word of its record. This layer moves
+ * ownership and keeps the standby's copies; it serves nothing.
+ *
+ *   join.c    places, locks, the handshake
+ *   peer.c    the handle, what the link brings
+ *   mirror.c  the standby's copies
+ *   give.c    moving ownership
+ *   survive.c what a dead peer leaves
+ *   pulse.c   whether the other is alive and keeps up
+ */
+#ifndef HANDOFF_PEER_PEER_H
+#define HANDOFF_PEER_PEER_H
+
+#include "base/dir.h"
+#include "base/loop.h"
+#include "peer/link.h"
+#include "peer/roster.h"
+
+#include <handoff/service.h>
+
+#define HANDOFF__PENDING_MAX 4
+
+struct handoff__peer;
+
+/* How a give ended. */
+struct handoff__report {
+	enum handoff__cause cause;
+	enum handoff__reason reason; /* why it was refused as a whole */
+	uint32_t moved;              /* connections */
+	uint32_t listeners;
+	uint32_t left;
+	uint32_t took_us; /* first owner word until the other served */
+	uint32_t nrefs;   /* of those left, as many as fit */
+	struct handoff__ref refs[HANDOFF_FDPASS_MAX];
+};
+
+struct handoff__peer_ops {
+	/* A copy came, or a new entry of our own: watch it. Negative errno if
+	 * that is not possible. */
+	int (*entered)(struct handoff__peer *peer, struct handoff__entry *e);
+	/* The descriptor is about to be closed: stop watching it. */
+	void (*closing)(struct handoff__peer *peer, struct handoff__entry *e);
+	/* May the entry move now? If not, handoff__peer_quiet follows. */
+	bool (*quiesce)(struct handoff__peer *peer, struct handoff__entry *e);
+	/* No new entries, please, until told otherwise. */
+	void (*pause)(struct handoff__peer *peer, bool paused);
+	/* `e->mine` has changed. */
+	void (*moved)(struct handoff__peer *peer, struct handoff__entry *e);
+	/* A batch of changes is complete. */
+	void (*settle)(struct handoff__peer *peer);
+	/* Who serves has changed, to this peer or away from it. */
+	void (*role)(struct handoff__peer *peer, enum handoff__cause cause);
+	/* A give by this peer or to it has ended. */
+	void (*given)(struct handoff__peer *peer,
+		const struct handoff__report *report);
+	/* The other peer came (READY) or went. */
+	void (*partner)(struct handoff__peer *peer, bool here);
+	/* Shut down and end an entry that is ours and can't go on. */
+	void (*discard)(struct handoff__peer *peer, struct handoff__entry *e);
+	/* The other peer died owning something; see `survival`. */
+	void (*failover)(struct handoff__peer *peer);
+	/* `pulse.hung` or `pulse.lagging` has changed. */
+	void (*health)(struct handoff__peer *peer);
+	/* A candidate was turned away; a sentence for people. */
+	void (*refused)(struct handoff__peer *peer, const char *text);
+};
+
+/* What the death of the other peer meant. */
+struct handoff__survival {
+	int64_t started_us;
+	uint32_t took_us;
+	uint32_t entries;  /* taken over */
+	uint32_t in_turn;  /* of them, found in a turn and checked */
+	uint32_t repaired; /* of those, with positions that were stale */
+	uint32_t closed;   /* of them, could not go on */
+	uint32_t orphans;  /* records whose descriptor was never mirrored */
+	bool serving;      /* who serves has changed */
+};
+
+enum handoff__partner_state {
+	HANDOFF__PARTNER_NONE = 0,
+	HANDOFF__PARTNER_GREETED, /* HELLO exchanged */
+	HANDOFF__PARTNER_READY,   /* it can serve */
+	HANDOFF__PARTNER_DYING,   /* link closed, process not yet gone */
+};
+
+enum handoff__give_step {
+	HANDOFF__GIVE_NONE = 0,
+	HANDOFF__GIVE_COVER, /* waits for answers to what was mirrored */
+	HANDOFF__GIVE_CLOSE, /* the same, with no new entries coming */
+	HANDOFF__GIVE_DRAIN, /* owner words moved; handlers, READY to come */
+};
+
+struct handoff__give {
+	enum handoff__give_step step;
+	enum handoff__cause cause;
+	uint32_t probe; /* batch that shows that the other responds; 0: done */
+	bool ready;     /* the other has answered READY */
+	uint32_t waiting; /* COVER, CLOSE: unanswered; DRAIN: handlers */
+	int64_t started_us;
+	struct handoff__timer deadline;
+	struct handoff__report report;
+};
+
+/* Is the other peer alive, does it keep up? */
+struct handoff__pulse {
+	struct handoff__timer timer;
+	int64_t heard_us; /* of the other's last message */
+	int64_t beat_us;  /* of our own last beat */
+	bool hung;
+	bool lagging;
+	bool behind;   /* as of the last beat */
+	bool progress; /* a copy was confirmed since */
+};
+
+struct handoff__candidate {
+	int fd; /* -1: not in use */
+	struct handoff__peer *peer;
+	struct handoff__watch watch;
+	struct handoff__timer timer;
+	bool greeted;
+	struct handoff__hello hello;
+};
+
+struct handoff__peer_config {
+	const char *dir;
+	const char *name;
+	const struct handoff_service *service;
+	uint32_t give_timeout_ms;
+	uint32_t hang_timeout_ms; /* of silence */
+	bool fence;               /* kill a peer that hangs */
+	size_t cell_size;
+	bool may_own; /* becomes the owner where there is none */
+};
+
+struct handoff__peer {
+	struct handoff__peer_config config;
+	char name[HANDOFF_NAME_MAX];
+	struct handoff__dir dir;
+	struct handoff__loop *loop;
+	const struct handoff__log *log;
+	const struct handoff__peer_ops *ops;
+	void *arg;
+	int slot; /* 1 or 2 */
+	int lock_fd, start_fd, listen_fd;
+	struct handoff__watch listen_watch;
+	struct handoff__candidate pending[HANDOFF__PENDING_MAX];
+
+	struct handoff__geometry geo;
+	struct handoff__arena arena;
+	struct handoff__roster roster;
+	uint32_t segments_sent;
+
+	bool serving; /* this peer owns the listeners */
+	struct handoff__link link;
+	enum handoff__partner_state partner;
+	struct handoff__hello other;
+	int pidfd;
+	struct handoff__watch pidfd_watch;
+
+	uint32_t mirror_max; /* descriptors a message, adapts */
+	uint32_t batch;      /* of the last MIRROR sent */
+	uint32_t answered;   /* of the last that HELD has answered */
+	struct handoff__give give;
+	bool taking;    /* we sent TAKE and wait for GAVE */
+	bool receiving; /* the other gives, and has not said GAVE */
+	struct handoff__survival survival;
+	struct handoff__pulse pulse;
+	char refusal[HANDOFF_TEXT_MAX]; /* of the last candidate */
+	struct handoff__error error;
+};
+
+static inline uint32_t
+handoff__peer_other_slot(const struct handoff__peer *peer)
+{
+	return 3u - (uint32_t)peer->slot;
+}
+
+/* Is a handoff under way, in either direction? */
+static inline bool
+handoff__peer_moving(const struct handoff__peer *peer)
+{
+	return peer->give.step != HANDOFF__GIVE_NONE || peer->taking ||
+	       peer->receiving;
+}
+
+/* Opens: directory, place, link, handshake. `loop`, `log` and `ops` must
+ * outlive the peer. Blocks up to 10 s. The directory stays locked for others
+ * that start until handoff__peer_started. */
+int handoff__peer_open(struct handoff__peer *peer,
+	const struct handoff__peer_config *config, struct handoff__loop *loop,
+	const struct handoff__log *log, const struct handoff__peer_ops *ops,
+	void *arg);
+
+/* Says BYE and closes everything. */
+void handoff__peer_close(struct handoff__peer *peer);
+
+/* This peer becomes the owner of a service that has none: makes the arena. */
+int handoff__peer_own(struct handoff__peer *peer, uint64_t generation);
+
+/* Others may start now, and the other peer, if any, is told READY. */
+void handoff__peer_started(struct handoff__peer *peer);
+
+uint64_t handoff__peer_generation(struct handoff__peer *peer);
+/* True while a maintenance lasts: service is away from home. */
+bool handoff__peer_away(struct handoff__peer *peer);
+
+/* Enters a new entry that this peer owns; takes the descriptor over, in any
+ * case. NULL with `*err` set if there is no room. */
+struct handoff__entry *handoff__peer_enter(struct handoff__peer *peer, int fd,
+	enum handoff__kind kind, const char *name, int *err);
+
+/* Ends an entry that this peer owns: closes it and has the copy dropped. The
+ * caller has shut it down. */
+void handoff__peer_end(
+	struct handoff__peer *peer, struct handoff__entry *entry);
+
+/* Sends what is due to the standby; once a turn of the loop. */
+void handoff__peer_flush(struct handoff__peer *peer);
+
+/* Begins to give what this peer owns (HOME: listeners and extra descriptors
+ * only). -ENOTCONN, -EBUSY, -EPERM with a sentence in `error`. */
+int handoff__peer_give(struct handoff__peer *peer, enum handoff__cause cause);
+
+/* Asks the other peer, which serves, for entries. Errors as above. */
+int handoff__peer_take(struct handoff__peer *peer, enum handoff__cause cause);
+
+/* The entry's handler has returned (see quiesce). */
+void handoff__peer_quiet(
+	struct handoff__peer *peer, struct handoff__entry *entry);
+
+/* "alt (pid 12)"; for sentences. */
+const char *handoff__peer_partner_text(
+	const struct handoff__peer *peer, char text[64]);
+
+/* Among the files of the peer; not for the layer above. */
+int handoff__join(struct handoff__peer *peer);
+void handoff__join_candidates(struct handoff__peer *peer);
+void handoff__join_leave(struct handoff__peer *peer);
+int handoff__peer_adopt_link(
+	struct handoff__peer *peer, int fd, const struct handoff__hello *hello);
+void handoff__peer_cut(struct handoff__peer *peer, const char *why);
+void handoff__peer_hello(
+	const struct handoff__peer *peer, struct handoff__hello *hello);
+
+void handoff__mirror_all(struct handoff__peer *peer);
+void handoff__mirror_segments(struct handoff__peer *peer);
+void handoff__mirror_pump(struct handoff__peer *peer);
+void handoff__mirror_forget(struct handoff__peer *peer);
+void handoff__mirror_retry(struct handoff__peer *peer, bool stale_only);
+void handoff__mirror_arrived(struct handoff__peer *peer,
+	const struct handoff__msg *msg, const int *fds, size_t nfds);
+void handoff__mirror_overflow(struct handoff__peer *peer);
+void handoff__mirror_answered(
+	struct handoff__peer *peer, const struct handoff__msg *msg);
+void handoff__mirror_dropped(
+	struct handoff__peer *peer, const struct handoff__msg *msg);
+
+void handoff__give_init(struct handoff__peer *peer);
+void handoff__give_answered(
+	struct handoff__peer *peer, struct handoff__entry *entry);
+void handoff__give_probed(struct handoff__peer *peer, uint32_t batch);
+void handoff__give_ended(
+	struct handoff__peer *peer, bool barrier, bool leaving);
+void handoff__give_on_move(
+	struct handoff__peer *peer, const struct handoff__msg *msg);
+void handoff__give_on_take(
+	struct handoff__peer *peer, const struct handoff__msg *msg);
+void handoff__give_on_ready(
+	struct handoff__peer *peer, const struct handoff__msg *msg);
+void handoff__give_on_gave(
+	struct handoff__peer *peer, const struct handoff__msg *msg);
+void handoff__give_broken(struct handoff__peer *peer);
+
+void handoff__survive(struct handoff__peer *peer);
+
+void handoff__pulse_start(struct handoff__peer *peer);
+void handoff__pulse_stop(struct handoff__peer *peer);
+
+#endif

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Books of entries. Cells of a segment lie in one array, in the order of the
+ * records, so that a pass over all of them runs straight through memory.
+ */
+#include "peer/roster.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define AHEAD 8 /* entries that a pass asks memory for in advance */
+
+void
+handoff__roster_init(struct handoff__roster *roster,
+	struct handoff__arena *arena, size_t cell_size)
+{
+	assert(cell_size >= sizeof(struct handoff__entry));
+	memset(roster, 0, sizeof(*roster));
+	roster->arena = arena;
+	roster->cell_size = cell_size;
+	TAILQ_INIT(&roster->to_mirror);
+	TAILQ_INIT(&roster->sent);
+	TAILQ_INIT(&roster->to_drop);
+}
+
+void
+handoff__roster_fini(struct handoff__roster *roster)
+{
+	struct handoff__entry *entry = NULL;
+
+	while ((entry = handoff__roster_next(roster, entry)))
+		handoff__roster_vacate(roster, entry);
+	for (uint32_t i = 0; i < HANDOFF__SEGMENTS_MAX; i++) {
+		free(roster->cells[i]);
+		roster->cells[i] = NULL;
+	}
+}
+
+struct handoff__entry *
+handoff__roster_cell(
+	struct handoff__roster *roster, uint32_t segment, uint32_t slot)
+{
+	if (!handoff__arena_record(roster->arena, segment, slot))
+		return NULL;
+	if (!roster->cells[segment])
+		roster->cells[segment] =
+			calloc(roster->arena->segments[segment]->geo.slots,
+				roster->cell_size);
+	if (!roster->cells[segment])
+		return NULL;
+	return (void *)(roster->cells[segment] + slot * roster->cell_size);
+}
+
+struct handoff__entry *
+handoff__roster_find(struct handoff__roster *roster, uint32_t segment,
+	uint32_t slot, uint64_t id)
+{
+	struct handoff__entry *entry =
+		handoff__roster_cell(roster, segment, slot);
+
+	return entry && id != 0 && entry->id == id && entry->fd >= 0 ? entry
+								     : NULL;
+}
+
+/* A pass over thousands of entries is a pass over memory that is cold. */
+static void
+prefetch(const struct handoff__segment *seg, const unsigned char *cells,
+	uint32_t slot, size_t cell_size)
+{
+	if (slot >= seg->geo.slots)
+		return;
+	__builtin_prefetch(handoff__segment_record(seg, slot), 1);
+	__builtin_prefetch(cells + slot * cell_size, 1);
+	__builtin_prefetch(cells + slot * cell_size + 64, 1);
+}
+
+struct handoff__entry *
+handoff__roster_next(
+	struct handoff__roster *roster, const struct handoff__entry *entry)
+{
+	uint32_t segment = entry ? entry->segment : 0;
+	uint32_t slot = entry ? entry->slot + 1 : 0;
+
+	for (; segment < roster->arena->count; segment++, slot = 0) {
+		unsigned char *cells = roster->cells[segment];
+		uint32_t slots = roster->arena->segments[segment]->geo.slots;
+
+		for (; cells && slot < slots; slot++) {
+			struct handoff__entry *e =
+				(void *)(cells + slot * roster->cell_size);
+
+			if (e->id != 0 && e->fd >= 0) {
+				prefetch(roster->arena->segments[segment],
+					cells, slot + AHEAD, roster->cell_size);
+				return e;
+			}
+		}
+	}
+	return NULL;
+}
+
+/* Adds `sign` to every count that the entry is part of. */
+static void
+count(struct handoff__roster *roster, const struct handoff__entry *entry,
+	int sign)
+{
+	uint32_t one = (uint32_t)sign;
+	bool conn = entry->kind == HANDOFF__CONNECTION;
+
+	if (entry->fd < 0)
+		return;
+	*(entry->mine ? &roster->owned : &roster->held) += one;
+	if (conn)
+		*(entry->mine ? &roster->connections : &roster->copies) += one;
+	if (entry->mine && entry->copy != HANDOFF__COPY_HELD)
+		roster->uncovered += one;
+	if (entry->mine && entry->copy == HANDOFF__COPY_REFUSED)
+		roster->refused += one;
+}
+
+void
+handoff__roster_enter(struct handoff__roster *roster,
+	struct handoff__entry *entry, uint32_t segment, uint32_t slot, int fd,
+	bool mine)
+{
+	assert(entry->id == 0);
+	memset(entry, 0, roster->cell_size);
+	handoff__view_make(
+		&entry->view, roster->arena->segments[segment], slot);
+	entry->id = entry->view.rec->id;
+	entry->kind = (uint8_t)entry->view.rec->kind;
+	entry->segment = segment;
+	entry->slot = slot;
+	entry->fd = fd;
+	entry->mine = mine;
+	entry->copy = mine ? HANDOFF__COPY_NONE : HANDOFF__COPY_HELD;
+	count(roster, entry, 1);
+}
+
+void
+handoff__roster_close(
+	struct handoff__roster *roster, struct handoff__entry *entry)
+{
+	if (entry->fd < 0)
+		return;
+	handoff__roster_unqueue(entry);
+	count(roster, entry, -1);
+	close(entry->fd);
+	entry->fd = -1;
+}
+
+void
+handoff__roster_vacate(
+	struct handoff__roster *roster, struct handoff__entry *entry)
+{
+	handoff__roster_close(roster, entry);
+	handoff__roster_unqueue(entry);
+	entry->id = 0;
+	handoff__arena_vacate(roster->arena, entry->segment, entry->slot);
+}
+
+void
+handoff__roster_set_mine(
+	struct handoff__roster *roster, struct handoff__entry *entry, bool mine)
+{
+	count(roster, entry, -1);
+	entry->mine = mine;
+	count(roster, entry, 1);
+}
+
+void
+handoff__roster_swap(
+	struct handoff__roster *roster, struct handoff__entry *entry)
+{
+	uint32_t one = entry->mine ? (uint32_t)-1 : 1;
+
+	assert(entry->copy == HANDOFF__COPY_HELD);
+	entry->mine = !entry->mine;
+	roster->owned += one;
+	roster->held -= one;
+	if (entry->kind != HANDOFF__CONNECTION)
+		return;
+	roster->connections += one;
+	roster->copies -= one;
+}
+
+void
+handoff__roster_set_copy(struct handoff__roster *roster,
+	struct handoff__entry *entry, enum handoff__copy copy)
+{
+	count(roster, entry, -1);
+	entry->copy = (uint8_t)copy;
+	count(roster, entry, 1);
+}
+
+void
+handoff__roster_unqueue(struct handoff__entry *entry)
+{
+	if (entry->list)
+		TAILQ_REMOVE(entry->list, entry, node);
+	entry->list = NULL;
+}
+
+void
+handoff__roster_queue(
+	struct handoff__entry *entry, struct handoff__entries *list)
+{
+	handoff__roster_unqueue(entry);
+	entry->list = list;
+	TAILQ_INSERT_TAIL(list, entry, node);
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a survivor does when the other process is dead for certain: it takes
+ * every entry that one owned, at whatever instruction it died. Trusts nothing
+ * that is in a record; what makes no sense ends one connection, not more.
+ */
+#include "peer/peer.h"
+
+#include "base/progress.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Gives the entry up: nobody can go on with it. */
+static void
+give_up(struct handoff__peer *peer, struct handoff__entry *e, const char *why)
+{
+	if (why)
+		handoff__log(peer->log, HANDOFF_LOG_ERROR,
+			"connection %llu: closed after the other peer died: %s",
+			(unsigned long long)e->id, why);
+	peer->ops->discard(peer, e);
+}
+
+/* The positions of a record that was in a turn are hints: asks the kernel.
+ * Returns NULL or why the connection can't go on. */
+static const char *
+repair(struct handoff__peer *peer, struct handoff__entry *e)
+{
+	struct handoff__progress progress;
+	int rc;
+
+	if (e->view.rec->activity != HANDOFF__IN_TURN)
+		return NULL;
+	rc = handoff__progress(e->fd, &progress);
+	if (rc == -EOPNOTSUPP)
+		return NULL; /* no counters: the hints are all there is */
+	if (rc == -ENOTCONN)
+		return "";
+	if (rc < 0)
+		return strerror(-rc);
+	rc = handoff__record_repair(&e->view, progress.read, progress.written);
+	if (rc < 0)
+		return "its record disagrees with the kernel";
+	peer->survival.in_turn++;
+	peer->survival.repaired += (uint32_t)rc;
+	/* There may be input that was never handled. */
+	handoff__record_mark(e->view.rec, HANDOFF__PENDING);
+	return NULL;
+}
+
+/* Whose is it? True if it was the dead peer's and is ours now, or if that
+ * had just given it to us. */
+static bool
+claim(struct handoff__peer *peer, const struct handoff__entry *e)
+{
+	uint32_t owner = handoff__peer_other_slot(peer);
+
+	return e->view.rec->id == e->id &&
+	       (atomic_compare_exchange_strong(
+			&e->view.rec->owner, &owner, (uint32_t)peer->slot) ||
+		       owner == (uint32_t)peer->slot);
+}
+
+static void
+inherit(struct handoff__peer *peer, struct handoff__entry *e)
+{
+	const char *why = NULL;
+
+	if (!claim(peer, e)) {
+		/* It had been closed, and the DROP was never sent. */
+		peer->ops->closing(peer, e);
+		handoff__roster_vacate(&peer->roster, e);
+		return;
+	}
+	handoff__roster_set_copy(&peer->roster, e, HANDOFF__COPY_NONE);
+	handoff__roster_set_mine(&peer->roster, e, true);
+	peer->survival.entries++;
+	if (e->kind == HANDOFF__CONNECTION) {
+		why = handoff__record_ok(&e->view) ? NULL
+						   : "its record is damaged";
+		if (!why)
+			why = repair(peer, e);
+	}
+	peer->ops->moved(peer, e);
+	if (why) {
+		peer->survival.closed++;
+		give_up(peer, e, why[0] ? why : NULL);
+	}
+}
+
+/* Records that the dead peer had and that we hold no descriptor for: closed
+ * with it, free again. */
+static void
+free_orphans(struct handoff__peer *peer)
+{
+	struct handoff__arena *arena = &peer->arena;
+	uint32_t other = handoff__peer_other_slot(peer);
+
+	for (uint32_t i = 0; i < arena->count; i++) {
+		for (uint32_t s = 0; s < arena->segments[i]->geo.slots; s++) {
+			uint32_t owner = other;
+
+			if (atomic_compare_exchange_strong(
+				    &handoff__arena_record(arena, i, s)->owner,
+				    &owner, 0))
+				peer->survival.orphans++;
+		}
+	}
+}
+
+/* It died before anything but the arena had come to us, not even a listener:
+ * there is no service any more, and whoever can bind its addresses begins it
+ * anew. */
+static bool
+forget_service(struct handoff__peer *peer)
+{
+	if (peer->serving || peer->roster.owned + peer->roster.held > 0)
+		return false;
+	handoff__roster_fini(&peer->roster);
+	handoff__arena_fini(&peer->arena);
+	peer->segments_sent = 0;
+	return true;
+}
+
+void
+handoff__survive(struct handoff__peer *peer)
+{
+	struct handoff__board *board = handoff__arena_board(&peer->arena);
+	struct handoff__survival *survival = &peer->survival;
+	struct handoff__entry *e = NULL;
+
+	memset(survival, 0, sizeof(*survival));
+	if (!board || forget_service(peer))
+		return;
+	survival->started_us = handoff__now_us();
+	while ((e = handoff__roster_next(&peer->roster, e))) {
+		if (!e->mine)
+			inherit(peer, e);
+	}
+	free_orphans(peer);
+	if (!peer->serving) {
+		atomic_store(&board->owner, (uint32_t)peer->slot);
+		atomic_store(&board->away, 1);
+		atomic_fetch_add(&board->generation, 1);
+		peer->serving = survival->serving = true;
+	}
+	peer->ops->settle(peer);
+	survival->took_us =
+		(uint32_t)(handoff__now_us() - survival->started_us);
+}

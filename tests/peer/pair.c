@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The layer above two peers, as small as it can be: it counts. Nothing here
+ * waits without an end.
+ */
+#include "peer/pair.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define TURNS_MAX   100000
+#define PATIENCE_MS 5000
+#define MOMENT_MS   50
+#define NEVER_HUNG  60000
+
+static struct rlimit limit_before;
+
+static struct side *
+side_of(struct handoff__peer *peer)
+{
+	return peer->arg;
+}
+
+static int
+on_entered(struct handoff__peer *peer, struct handoff__entry *e)
+{
+	(void)e;
+	side_of(peer)->entered++;
+	return side_of(peer)->refuse_entered;
+}
+
+static void
+on_closing(struct handoff__peer *peer, struct handoff__entry *e)
+{
+	(void)e;
+	side_of(peer)->closing++;
+}
+
+static bool
+on_quiesce(struct handoff__peer *peer, struct handoff__entry *e)
+{
+	(void)e;
+	return !side_of(peer)->busy;
+}
+
+static void
+on_pause(struct handoff__peer *peer, bool paused)
+{
+	side_of(peer)->pauses += paused;
+	side_of(peer)->paused = paused;
+}
+
+static void
+on_moved(struct handoff__peer *peer, struct handoff__entry *e)
+{
+	(void)e;
+	side_of(peer)->moved++;
+}
+
+static void
+on_settle(struct handoff__peer *peer)
+{
+	side_of(peer)->settled++;
+}
+
+static void
+on_role(struct handoff__peer *peer, enum handoff__cause cause)
+{
+	side_of(peer)->roles++;
+	side_of(peer)->role = cause;
+}
+
+static void
+on_given(struct handoff__peer *peer, const struct handoff__report *report)
+{
+	side_of(peer)->given++;
+	side_of(peer)->report = *report;
+}
+
+static void
+on_partner(struct handoff__peer *peer, bool here)
+{
+	side_of(peer)->partners += here;
+	side_of(peer)->partings += !here;
+}
+
+static void
+on_discard(struct handoff__peer *peer, struct handoff__entry *e)
+{
+	side_of(peer)->discarded++;
+	handoff__peer_end(peer, e);
+}
+
+static void
+on_failover(struct handoff__peer *peer)
+{
+	side_of(peer)->failovers++;
+}
+
+static void
+on_health(struct handoff__peer *peer)
+{
+	side_of(peer)->healths++;
+}
+
+static void
+on_refused(struct handoff__peer *peer, const char *text)
+{
+	struct side *side = side_of(peer);
+
+	side->refusals++;
+	handoff__copy(side->refused, sizeof(side->refused), text);
+}
+
+static const struct handoff__peer_ops ops = {
+	.entered = on_entered,
+	.closing = on_closing,
+	.quiesce = on_quiesce,
+	.pause = on_pause,
+	.moved = on_moved,
+	.settle = on_settle,
+	.role = on_role,
+	.given = on_given,
+	.partner = on_partner,
+	.discard = on_discard,
+	.failover = on_failover,
+	.health = on_health,
+	.refused = on_refused,
+};
+
+void
+side_init(struct side *side, const char *dir, const char *name)
+{
+	memset(side, 0, sizeof(*side));
+	side->service = (struct handoff_service){.size = sizeof(side->service),
+		.name = "test",
+		.state_version = 1,
+		.state_size = 32,
+		.input_size = 4096,
+		.output_size = 4096};
+	side->config = (struct handoff__peer_config){.dir = dir,
+		.name = name,
+		.service = &side->service,
+		.give_timeout_ms = PATIENCE_MS,
+		.hang_timeout_ms = NEVER_HUNG,
+		.cell_size = sizeof(struct handoff__entry)};
+	side->loop.epfd = side->loop.timerfd = -1;
+}
+
+struct helper {
+	struct side *side;
+	atomic_bool stop;
+};
+
+static void *
+keep_dispatching(void *arg)
+{
+	struct helper *helper = arg;
+
+	while (!atomic_load(&helper->stop))
+		handoff__loop_dispatch(&helper->side->loop, 10);
+	return NULL;
+}
+
+int
+side_open(struct side *side, struct side *other)
+{
+	struct helper helper = {.side = other};
+	pthread_t thread;
+	int err;
+
+	assert_int_equal(handoff__loop_init(&side->loop), 0);
+	atomic_init(&helper.stop, false);
+	if (other)
+		assert_int_equal(pthread_create(&thread, NULL, keep_dispatching,
+					 &helper),
+			0);
+	err = handoff__peer_open(
+		&side->peer, &side->config, &side->loop, NULL, &ops, side);
+	if (other) {
+		atomic_store(&helper.stop, true);
+		pthread_join(thread, NULL);
+	}
+	return err;
+}
+
+void
+side_close(struct side *side)
+{
+	if (side->loop.epfd < 0)
+		return;
+	handoff__peer_close(&side->peer);
+	handoff__loop_fini(&side->loop);
+}
+
+void
+pair_own(struct side *a)
+{
+	assert_int_equal(side_open(a, NULL), 0);
+	assert_int_equal(handoff__peer_own(&a->peer, 1), 0);
+	handoff__peer_started(&a->peer);
+}
+
+void
+pair_open(struct side *a, struct side *b)
+{
+	pair_open_in(support_dir(), a, b);
+}
+
+void
+pair_open_in(const char *dir, struct side *a, struct side *b)
+{
+	side_init(a, dir, "one");
+	side_init(b, dir, "two");
+	pair_own(a);
+	assert_int_equal(side_open(b, a), 0);
+	handoff__peer_started(&b->peer);
+	pair_run(a, b);
+	assert_int_equal(a->peer.partner, HANDOFF__PARTNER_READY);
+	assert_int_equal(b->peer.partner, HANDOFF__PARTNER_READY);
+}
+
+void
+pair_close(struct side *a, struct side *b)
+{
+	side_close(a);
+	side_close(b);
+}
+
+void
+pair_run(struct side *a, struct side *b)
+{
+	for (int i = 0; i < TURNS_MAX; i++) {
+		int n = 0;
+
+		if (a) {
+			n += handoff__loop_dispatch(&a->loop, 0);
+			handoff__peer_flush(&a->peer);
+		}
+		if (b) {
+			n += handoff__loop_dispatch(&b->loop, 0);
+			handoff__peer_flush(&b->peer);
+		}
+		assert_true(n >= 0);
+		if (n == 0)
+			return;
+	}
+	fail_msg("the peers never come to rest");
+}
+
+void
+pair_wait(struct side *side, const unsigned *what, unsigned wanted)
+{
+	/* Waits are counted, not time: a machine may stand still. */
+	for (int idle = 0; *what != wanted;) {
+		int n = handoff__loop_dispatch(&side->loop, MOMENT_MS);
+
+		assert_true(n >= 0);
+		idle += n == 0;
+		if (idle > PATIENCE_MS / MOMENT_MS)
+			fail_msg("it never happens: %u, not %u; partner %d, "
+				 "give %d, link %d",
+				*what, wanted, (int)side->peer.partner,
+				(int)side->peer.give.step, side->peer.link.fd);
+	}
+}
+
+struct handoff__entry *
+pair_enter(struct side *side, enum handoff__kind kind)
+{
+	int fd = memfd_create("entry", MFD_CLOEXEC), err;
+	struct handoff__entry *e;
+
+	assert_true(fd >= 0);
+	e = handoff__peer_enter(&side->peer, fd, kind,
+		kind == HANDOFF__CONNECTION ? NULL : "its-name", &err);
+	assert_non_null(e);
+	return e;
+}
+
+void
+pair_enter_many(struct side *side, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		pair_enter(side, HANDOFF__CONNECTION);
+}
+
+struct handoff__entry *
+pair_find(struct side *side, const struct handoff__entry *e)
+{
+	return handoff__roster_find(
+		&side->peer.roster, e->segment, e->slot, e->id);
+}
+
+/* Is a peer until it is killed. */
+static void
+be_a_peer(const char *dir, int tell)
+{
+	struct side side;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* What it inherits by fork it must not hold open. */
+	if (tell != 3)
+		tell = dup2(tell, 3);
+	close_range(4, ~0u, 0);
+	side_init(&side, dir, "child");
+	if (handoff__loop_init(&side.loop) < 0 ||
+		handoff__peer_open(&side.peer, &side.config, &side.loop, NULL,
+			&ops, &side) < 0)
+		_exit(1);
+	handoff__peer_started(&side.peer);
+	if (write(tell, "x", 1) != 1)
+		_exit(2);
+	while (handoff__loop_dispatch(&side.loop, -1) >= 0)
+		handoff__peer_flush(&side.peer);
+	_exit(3);
+}
+
+pid_t
+pair_child(const char *dir, int *told)
+{
+	int fds[2];
+	pid_t pid;
+
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		be_a_peer(dir, fds[1]);
+	close(fds[1]);
+	*told = fds[0];
+	return pid;
+}
+
+void
+pair_kill(pid_t pid, int told)
+{
+	int status;
+
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	close(told);
+}
+
+bool
+pair_same_file(int a, int b)
+{
+	struct stat sa, sb;
+
+	return fstat(a, &sa) == 0 && fstat(b, &sb) == 0 &&
+	       sa.st_ino == sb.st_ino && sa.st_dev == sb.st_dev;
+}
+
+int
+pair_raise_descriptors(void **state)
+{
+	struct rlimit limit;
+
+	(void)state;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return -1;
+	limit.rlim_cur = limit.rlim_max;
+	return setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+void
+pair_limit_descriptors(int room)
+{
+	int next = fcntl(0, F_DUPFD_CLOEXEC, 0);
+	struct rlimit now;
+
+	assert_true(next >= 0);
+	close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit_before), 0);
+	now = limit_before;
+	now.rlim_cur = (rlim_t)(next + room);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+}
+
+void
+pair_unlimit_descriptors(void)
+{
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit_before), 0);
+}

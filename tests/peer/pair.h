@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Two peers in one process, each with a loop of its own, and what they tell
+ * the layer above. Since both are this process, neither ever sees the other
+ * die: a closed link leaves its partner DYING.
+ */
+#ifndef TESTS_PEER_PAIR_H
+#define TESTS_PEER_PAIR_H
+
+#include "support/support.h"
+
+#include "peer/peer.h"
+
+/* A peer, what it is opened with, and what its layer above has heard. */
+struct side {
+	struct handoff__peer peer;
+	struct handoff__loop loop;
+	struct handoff_service service;
+	struct handoff__peer_config config;
+
+	int refuse_entered; /* a negative errno */
+	bool busy;          /* no entry may move yet */
+
+	unsigned entered, closing, moved, settled, given, failovers, discarded,
+		healths;
+	unsigned roles;
+	enum handoff__cause role; /* the last */
+	unsigned partners, partings;
+	unsigned pauses;
+	bool paused;
+	struct handoff__report report; /* the last */
+	unsigned refusals;
+	char refused[HANDOFF_TEXT_MAX]; /* the last */
+};
+
+/* Fills in what a peer of that name is opened with. */
+void side_init(struct side *side, const char *dir, const char *name);
+
+/* Opens; `other`, if there is one, does its part in a thread meanwhile. */
+int side_open(struct side *side, struct side *other);
+
+/* Closes what is open of it. */
+void side_close(struct side *side);
+
+/* The first peer owns the service, generation 1. */
+void pair_own(struct side *a);
+
+/* Both: `a` owns, `b` is its standby. */
+void pair_open(struct side *a, struct side *b);
+void pair_open_in(const char *dir, struct side *a, struct side *b);
+void pair_close(struct side *a, struct side *b);
+
+/* Dispatches both (either may be NULL) until neither has anything to do. */
+void pair_run(struct side *a, struct side *b);
+
+/* Dispatches one of them until `*what` is as wanted. */
+void pair_wait(struct side *side, const unsigned *what, unsigned wanted);
+
+/* A new entry of this peer; its descriptor is a file of its own. */
+struct handoff__entry *pair_enter(struct side *side, enum handoff__kind kind);
+void pair_enter_many(struct side *side, unsigned count);
+
+/* The same entry in the other peer, or NULL. */
+struct handoff__entry *pair_find(
+	struct side *side, const struct handoff__entry *e);
+
+/* A peer in a child process, which serves nothing and lives until it is
+ * killed. `*told` becomes readable when it is open. */
+pid_t pair_child(const char *dir, int *told);
+void pair_kill(pid_t pid, int told);
+
+/* Are these two descriptors of the same file? */
+bool pair_same_file(int a, int b);
+
+/* For a group of tests: as many descriptors as this user may have. */
+int pair_raise_descriptors(void **state);
+
+/* Leaves room for `room` more descriptors until it is given back. */
+void pair_limit_descriptors(int room);
+void pair_unlimit_descriptors(void);
+
+#endif

@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a survivor makes of whatever a dead peer left. The other peer is a
+ * child, which is given everything and killed; before that the test writes
+ * into the records what the child might have left there.
+ */
+#include "peer/pair.h"
+
+#include "base/addr.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define DEAD 2u /* the child's slot */
+
+struct fixture {
+	struct side a;
+	pid_t child;
+	int told;
+};
+
+/* `a` holds copies of what it had; the child owns all of it and serves. */
+static void
+give_to_child(struct fixture *f)
+{
+	f->child = pair_child(f->a.config.dir, &f->told);
+	pair_wait(&f->a, &f->a.partners, 1);
+	assert_int_equal(
+		handoff__peer_give(&f->a.peer, HANDOFF__MAINTENANCE), 0);
+	pair_wait(&f->a, &f->a.given, 1);
+	assert_int_equal(f->a.report.reason, HANDOFF__OK);
+	assert_int_equal(f->a.peer.roster.owned, 0);
+}
+
+static void
+open_fixture(struct fixture *f, unsigned connections)
+{
+	side_init(&f->a, support_dir(), "one");
+	pair_own(&f->a);
+	pair_enter(&f->a, HANDOFF__LISTENER);
+	pair_enter_many(&f->a, connections);
+}
+
+static void
+kill_child(struct fixture *f)
+{
+	f->a.moved = 0;
+	pair_kill(f->child, f->told);
+	pair_wait(&f->a, &f->a.partings, 1);
+	assert_int_equal(f->a.peer.partner, HANDOFF__PARTNER_NONE);
+}
+
+/* The n-th connection, counted from 0. */
+static struct handoff__entry *
+connection(struct fixture *f, unsigned n)
+{
+	struct handoff__entry *e = NULL;
+
+	while ((e = handoff__roster_next(&f->a.peer.roster, e))) {
+		if (e->kind == HANDOFF__CONNECTION && n-- == 0)
+			return e;
+	}
+	fail_msg("there is no such connection");
+	return NULL;
+}
+
+static void
+survivor_owns_and_serves_everything(void **state)
+{
+	struct fixture f;
+	struct handoff__entry *e = NULL;
+	const struct handoff__survival *survival = &f.a.peer.survival;
+
+	(void)state;
+	open_fixture(&f, 10);
+	give_to_child(&f);
+	assert_false(f.a.peer.serving);
+	/* As if the child were at home: its survivor is the alternate. */
+	atomic_store(&handoff__arena_board(&f.a.peer.arena)->away, 0);
+	kill_child(&f);
+	assert_int_equal(f.a.failovers, 1);
+	assert_true(f.a.peer.serving);
+	assert_true(survival->serving);
+	assert_int_equal(survival->entries, 11);
+	assert_int_equal(
+		survival->in_turn + survival->closed + survival->orphans, 0);
+	assert_int_equal(f.a.moved, 11);
+	assert_int_equal(f.a.peer.roster.connections, 10);
+	assert_int_equal(f.a.peer.roster.held, 0);
+	assert_int_equal(f.a.peer.roster.uncovered, 11);
+	assert_int_equal(handoff__peer_generation(&f.a.peer), 3);
+	assert_true(handoff__peer_away(&f.a.peer));
+	while ((e = handoff__roster_next(&f.a.peer.roster, e)))
+		assert_int_equal(e->view.rec->owner, 1);
+	/* And it goes on: new entries, another standby. */
+	pair_enter_many(&f.a, 1);
+	f.child = pair_child(f.a.config.dir, &f.told);
+	pair_wait(&f.a, &f.a.partners, 2);
+	pair_wait(&f.a, &f.a.peer.roster.uncovered, 0);
+	pair_kill(f.child, f.told);
+	pair_wait(&f.a, &f.a.partings, 2);
+	assert_int_equal(f.a.failovers, 1);
+	side_close(&f.a);
+}
+
+/* It died between the owner word and the bell. */
+static void
+what_was_ours_already_is_served(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_fixture(&f, 4);
+	give_to_child(&f);
+	for (unsigned i = 0; i < 2; i++)
+		atomic_store(&connection(&f, i)->view.rec->owner, 1);
+	kill_child(&f);
+	assert_int_equal(f.a.peer.roster.connections, 4);
+	assert_int_equal(f.a.moved, 5);
+	side_close(&f.a);
+}
+
+/* It died between closing an entry and telling us, or after its record was
+ * in use again. */
+static void
+what_was_closed_is_closed(void **state)
+{
+	struct fixture f;
+	struct handoff__entry *closed, *reused;
+	uint32_t slot;
+
+	(void)state;
+	open_fixture(&f, 4);
+	give_to_child(&f);
+	closed = connection(&f, 1);
+	reused = connection(&f, 2);
+	slot = closed->slot;
+	atomic_store(&closed->view.rec->owner, 0);
+	reused->view.rec->id = 4711;
+	kill_child(&f);
+	assert_int_equal(f.a.peer.roster.connections, 2);
+	assert_int_equal(f.a.peer.roster.held, 0);
+	assert_int_equal(f.a.closing, 2);
+	assert_int_equal(f.a.discarded, 0);
+	assert_int_equal(closed->id, 0);
+	assert_int_equal(reused->id, 0);
+	/* The record that was in use again is an orphan; both are free. */
+	assert_int_equal(f.a.peer.survival.orphans, 1);
+	assert_int_equal(pair_enter(&f.a, HANDOFF__CONNECTION)->slot, slot);
+	side_close(&f.a);
+}
+
+static bool
+vacant(void *arg, uint32_t segment, uint32_t slot)
+{
+	struct handoff__entry *e = handoff__roster_cell(arg, segment, slot);
+
+	return e && e->id == 0;
+}
+
+/* Connections that it had accepted and we never got a copy of died with it;
+ * their records must not be lost. */
+static void
+orphans_are_free_again(void **state)
+{
+	struct fixture f;
+	uint32_t segment, slot;
+
+	(void)state;
+	open_fixture(&f, 4);
+	give_to_child(&f);
+	for (int i = 0; i < 5; i++)
+		assert_int_equal(
+			handoff__arena_alloc(&f.a.peer.arena, DEAD, vacant,
+				&f.a.peer.roster, &segment, &slot),
+			0);
+	kill_child(&f);
+	assert_int_equal(f.a.peer.survival.orphans, 5);
+	assert_int_equal(f.a.peer.survival.entries, 5);
+	for (slot = 0; slot < HANDOFF__SLOTS; slot++)
+		assert_int_not_equal(
+			handoff__arena_record(&f.a.peer.arena, 0, slot)->owner,
+			DEAD);
+	side_close(&f.a);
+}
+
+static void
+damaged_record_ends_one_connection(void **state)
+{
+	struct fixture f;
+	struct handoff__entry *e;
+
+	(void)state;
+	open_fixture(&f, 4);
+	give_to_child(&f);
+	e = connection(&f, 2);
+	atomic_store(&e->view.rec->tx_tail, 1000);
+	kill_child(&f);
+	assert_int_equal(f.a.peer.survival.closed, 1);
+	assert_int_equal(f.a.discarded, 1);
+	assert_int_equal(e->id, 0);
+	assert_int_equal(f.a.peer.roster.connections, 3);
+	assert_int_equal(f.a.moved, 5);
+	assert_true(f.a.peer.serving);
+	side_close(&f.a);
+}
+
+/* A listener has no stream: nothing of its record is checked. */
+static void
+listener_is_kept_whatever_its_record_says(void **state)
+{
+	struct fixture f;
+	struct handoff__entry *e = NULL;
+
+	(void)state;
+	open_fixture(&f, 0);
+	give_to_child(&f);
+	e = handoff__roster_next(&f.a.peer.roster, NULL);
+	handoff__record_mark(e->view.rec, HANDOFF__IN_TURN);
+	e->view.rec->tx_tail = 99;
+	kill_child(&f);
+	assert_int_equal(f.a.peer.survival.entries, 1);
+	assert_int_equal(f.a.discarded, 0);
+	assert_true(e->mine);
+	side_close(&f.a);
+}
+
+/* A TCP connection: returns the accepted end, `*client` gets the other. */
+static int
+tcp_pair(int *client)
+{
+	char bound[HANDOFF_ADDRESS_MAX];
+	struct sockaddr_in in;
+	socklen_t len = sizeof(in);
+	int listener = handoff__addr_listen("127.0.0.1:0", bound, NULL), fd;
+
+	assert_true(listener >= 0);
+	assert_int_equal(
+		getsockname(listener, (struct sockaddr *)&in, &len), 0);
+	*client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(*client, (struct sockaddr *)&in, len), 0);
+	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	assert_true(fd >= 0);
+	close(listener);
+	return fd;
+}
+
+static struct handoff__entry *
+enter_fd(struct fixture *f, int fd)
+{
+	struct handoff__entry *e;
+	int err;
+
+	e = handoff__peer_enter(
+		&f->a.peer, fd, HANDOFF__CONNECTION, NULL, &err);
+	assert_non_null(e);
+	return e;
+}
+
+/* What the child does in a turn, up to the instruction before it notes how
+ * much it has read and written. */
+static void
+read_and_write_without_noting(struct handoff__entry *e)
+{
+	struct handoff_conn txn;
+	struct iovec iov[2];
+	void *at;
+
+	handoff__record_mark(e->view.rec, HANDOFF__IN_TURN);
+	handoff__txn_begin(&txn, &e->view);
+	handoff_conn_write(&txn, "0123456789", 10);
+	handoff__txn_commit(&txn);
+	assert_int_equal(handoff__record_tx_pieces(&e->view, iov), 1);
+	assert_int_equal(send(e->fd, iov[0].iov_base, 4, MSG_NOSIGNAL), 4);
+	assert_true(support_poll(e->fd, POLLIN) & POLLIN);
+	assert_true(handoff__record_rx_room(&e->view, &at) > 5);
+	assert_int_equal(recv(e->fd, at, 5, 0), 5);
+}
+
+static void
+stale_positions_are_repaired(void **state)
+{
+	struct fixture f;
+	struct handoff__entry *stale, *right;
+	struct iovec iov[2];
+	int clients[2];
+
+	(void)state;
+	open_fixture(&f, 1);
+	stale = enter_fd(&f, tcp_pair(&clients[0]));
+	right = enter_fd(&f, tcp_pair(&clients[1]));
+	give_to_child(&f);
+	assert_int_equal(send(clients[0], "hello", 5, 0), 5);
+	read_and_write_without_noting(stale);
+	handoff__record_mark(right->view.rec, HANDOFF__IN_TURN);
+	kill_child(&f);
+	assert_int_equal(f.a.peer.survival.in_turn, 2);
+	assert_int_equal(f.a.peer.survival.repaired, 1);
+	assert_int_equal(f.a.peer.survival.closed, 0);
+	assert_int_equal(handoff__record_unread(stale->view.rec), 5);
+	assert_memory_equal(stale->view.rx, "hello", 5);
+	assert_int_equal(handoff__record_tx_pieces(&stale->view, iov), 1);
+	assert_int_equal(iov[0].iov_len, 6);
+	assert_memory_equal(iov[0].iov_base, "456789", 6);
+	assert_int_equal(stale->view.rec->activity, HANDOFF__PENDING);
+	close(clients[0]);
+	close(clients[1]);
+	side_close(&f.a);
+}
+
+/* Hints of one that was in no turn are true, and nobody is asked. */
+static void
+record_at_rest_is_believed(void **state)
+{
+	struct fixture f;
+	struct handoff__entry *e;
+	int client;
+
+	(void)state;
+	open_fixture(&f, 0);
+	e = enter_fd(&f, tcp_pair(&client));
+	give_to_child(&f);
+	assert_int_equal(send(client, "hello", 5, 0), 5);
+	read_and_write_without_noting(e);
+	handoff__record_mark(e->view.rec, HANDOFF__AT_REST);
+	kill_child(&f);
+	assert_int_equal(f.a.peer.survival.in_turn, 0);
+	assert_int_equal(handoff__record_unread(e->view.rec), 0);
+	close(client);
+	side_close(&f.a);
+}
+
+static void
+record_that_the_kernel_contradicts_is_closed(void **state)
+{
+	struct fixture f;
+	struct handoff__entry *e;
+	int client;
+
+	(void)state;
+	open_fixture(&f, 1);
+	e = enter_fd(&f, tcp_pair(&client));
+	give_to_child(&f);
+	handoff__record_mark(e->view.rec, HANDOFF__IN_TURN);
+	handoff__record_received(&e->view, 5); /* it never came */
+	kill_child(&f);
+	assert_int_equal(f.a.peer.survival.closed, 1);
+	assert_int_equal(f.a.peer.roster.connections, 1);
+	close(client);
+	side_close(&f.a);
+}
+
+static void
+connection_that_was_reset_is_closed(void **state)
+{
+	struct linger reset = {.l_onoff = 1};
+	struct fixture f;
+	struct handoff__entry *e;
+	int client;
+
+	(void)state;
+	open_fixture(&f, 1);
+	e = enter_fd(&f, tcp_pair(&client));
+	give_to_child(&f);
+	handoff__record_mark(e->view.rec, HANDOFF__IN_TURN);
+	setsockopt(client, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	close(client);
+	assert_true(support_poll(e->fd, POLLIN) & POLLHUP);
+	kill_child(&f);
+	assert_int_equal(f.a.peer.survival.closed, 1);
+	assert_int_equal(f.a.peer.roster.connections, 1);
+	side_close(&f.a);
+}
+
+/* A Unix connection has no counters: its hints are all there is. */
+static void
+unix_connection_goes_on_by_its_hints(void **state)
+{
+	struct fixture f;
+	struct handoff__entry *e;
+	int sv[2];
+
+	(void)state;
+	open_fixture(&f, 0);
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+	e = enter_fd(&f, sv[0]);
+	give_to_child(&f);
+	handoff__record_mark(e->view.rec, HANDOFF__IN_TURN);
+	kill_child(&f);
+	assert_int_equal(f.a.peer.survival.closed, 0);
+	assert_true(e->mine);
+	assert_int_not_equal(e->view.rec->activity, HANDOFF__AT_REST);
+	close(sv[1]);
+	side_close(&f.a);
+}
+
+/* It died in the middle of our give to it. */
+static void
+death_during_a_give_ends_it(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_fixture(&f, 5);
+	f.child = pair_child(f.a.config.dir, &f.told);
+	pair_wait(&f.a, &f.a.partners, 1);
+	pair_run(&f.a, NULL);
+	assert_int_equal(
+		handoff__peer_give(&f.a.peer, HANDOFF__MAINTENANCE), 0);
+	kill_child(&f);
+	assert_int_equal(f.a.given, 1);
+	assert_true(f.a.peer.serving);
+	assert_int_equal(f.a.peer.roster.connections, 5);
+	assert_int_equal(f.a.peer.roster.held, 0);
+	assert_false(handoff__peer_moving(&f.a.peer));
+	side_close(&f.a);
+}
+
+/* It owned some connections of its own while we served. */
+static void
+death_of_one_that_does_not_serve_changes_no_role(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_fixture(&f, 5);
+	give_to_child(&f);
+	assert_int_equal(handoff__peer_take(&f.a.peer, HANDOFF__HOME), 0);
+	pair_wait(&f.a, &f.a.given, 2);
+	assert_true(f.a.peer.serving);
+	assert_int_equal(f.a.peer.roster.connections, 0);
+	kill_child(&f);
+	assert_int_equal(f.a.failovers, 1);
+	assert_false(f.a.peer.survival.serving);
+	assert_int_equal(f.a.peer.survival.entries, 5);
+	assert_int_equal(f.a.peer.roster.connections, 5);
+	assert_int_equal(handoff__peer_generation(&f.a.peer), 3);
+	assert_false(handoff__peer_away(&f.a.peer));
+	side_close(&f.a);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		handoff_test(survivor_owns_and_serves_everything),
+		handoff_test(what_was_ours_already_is_served),
+		handoff_test(what_was_closed_is_closed),
+		handoff_test(orphans_are_free_again),
+		handoff_test(damaged_record_ends_one_connection),
+		handoff_test(listener_is_kept_whatever_its_record_says),
+		handoff_test(stale_positions_are_repaired),
+		handoff_test(record_at_rest_is_believed),
+		handoff_test(record_that_the_kernel_contradicts_is_closed),
+		handoff_test(connection_that_was_reset_is_closed),
+		handoff_test(unix_connection_goes_on_by_its_hints),
+		handoff_test(death_during_a_give_ends_it),
+		handoff_test(death_of_one_that_does_not_serve_changes_no_role),
+	};
+
+	return cmocka_run_group_tests_name("survive", tests, NULL, NULL);
+}
