@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Maintenance notices: how a service tells its clients who serves them. An
+ * address names what carries them; today "mq:DIR", POSIX message queues
+ * registered in the service directory (mq_overview(7)).
+ */
+#ifndef HANDOFF_NOTICE_H
+#define HANDOFF_NOTICE_H
+
+#include <handoff/common.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum handoff_notice_kind {
+	HANDOFF_NOTICE_MAINTENANCE = 1, /* the alternate serves: stay */
+	HANDOFF_NOTICE_READY = 2,       /* come home */
+	HANDOFF_NOTICE_FAILOVER = 3,    /* the owner died: stay */
+	HANDOFF_NOTICE_GOODBYE = 4,     /* the service ends */
+};
+
+/* "MAINTENANCE", ..., or "?" for a kind that this version does not know. */
+HANDOFF_API const char *handoff_notice_kind_name(enum handoff_notice_kind k);
+
+#define HANDOFF_NOTICE_ENDPOINTS 4
+
+struct handoff_notice {
+	char service[HANDOFF_NAME_MAX];
+	char serving[HANDOFF_NAME_MAX]; /* the peer that serves now */
+	enum handoff_notice_kind kind;
+	uint64_t generation; /* of the service; rises with every handoff */
+	uint64_t seq;        /* of the notice in its generation */
+	uint32_t grace_ms;   /* how long the state announced is meant to last */
+	uint32_t spread_ms;  /* READY: come at a random time within this */
+	int64_t expires_ms;  /* CLOCK_REALTIME in ms since 1970; 0: never */
+	uint32_t nendpoints;
+	char endpoints[HANDOFF_NOTICE_ENDPOINTS][HANDOFF_ADDRESS_MAX];
+};
+
+struct handoff_subscriber;
+
+struct handoff_subscriber_opts {
+	size_t size;
+	const char *address; /* "mq:DIR"; DIR must exist and be private to
+				this user */
+	char *errbuf;        /* where open() says what went wrong */
+	size_t errbuf_size;
+};
+
+/*
+ * Subscribes. The latest notice, if one is retained and has not expired, is
+ * delivered at once. Errors: -EINVAL, -EACCES, -ENOENT, and -EMFILE, -ENOSPC
+ * when a limit on message queues was hit; `errbuf` names the limit.
+ */
+HANDOFF_API int handoff_subscriber_open(struct handoff_subscriber **out,
+	const struct handoff_subscriber_opts *opts);
+
+/* Unsubscribes; NULL is fine. */
+HANDOFF_API void handoff_subscriber_free(struct handoff_subscriber *sub);
+
+/* One pollable descriptor, stable, only ever POLLIN. */
+HANDOFF_API int handoff_subscriber_fd(const struct handoff_subscriber *sub);
+
+/*
+ * Pulls the next notice that is newer than all before it, by (generation,
+ * seq), and has not expired. Returns 1, 0 for none now, or a negative errno.
+ * Never blocks.
+ */
+HANDOFF_API int handoff_subscriber_next(
+	struct handoff_subscriber *sub, struct handoff_notice *notice);
+
+HANDOFF_API const char *handoff_subscriber_errmsg(
+	const struct handoff_subscriber *sub);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

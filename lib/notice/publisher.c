@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The publisher: keeps the retained notice and walks the subscribers. It does
+ * not decide what is told, and never blocks on a subscriber.
+ *
+ * The directory stream is the list: an entry that comes while it is walked may
+ * or may not be seen (readdir(3)), and has read the retained notice itself.
+ */
+#include "notice/publisher.h"
+
+#include "notice/mq.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+void
+handoff__publisher_open(
+	struct handoff__publisher *pub, const struct handoff__dir *dir)
+{
+	memset(pub, 0, sizeof(*pub));
+	pub->dir = dir;
+}
+
+void
+handoff__publisher_close(struct handoff__publisher *pub)
+{
+	if (pub->list)
+		closedir(pub->list);
+	pub->list = NULL;
+}
+
+/* Nobody ever subscribed: that is no error. */
+static int
+open_list(struct handoff__publisher *pub)
+{
+	int fd = handoff__mq_subscribers(pub->dir, false);
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	pub->list = fdopendir(fd);
+	if (pub->list)
+		return 0;
+
+	int err = -errno;
+
+	close(fd);
+	return err;
+}
+
+int
+handoff__publisher_begin(
+	struct handoff__publisher *pub, const struct handoff_notice *notice)
+{
+	unsigned char message[HANDOFF__NOTICE_SIZE];
+	int len = handoff__notice_encode(notice, message, sizeof(message));
+	int retained, listed;
+
+	if (len < 0)
+		return len;
+	handoff__publisher_close(pub);
+	memcpy(pub->message, message, (size_t)len);
+	pub->len = (size_t)len;
+	pub->reached = pub->pruned = pub->failed = 0;
+	retained = handoff__dir_write(
+		pub->dir, HANDOFF__NOTICE_FILE, message, (size_t)len);
+	listed = open_list(pub);
+	return retained < 0 ? retained : listed;
+}
+
+static void
+tell(struct handoff__publisher *pub, const char *file)
+{
+	switch (handoff__mq_tell(
+		dirfd(pub->list), file, pub->message, pub->len)) {
+	case HANDOFF__TOLD_REACHED:
+		pub->reached++;
+		break;
+	case HANDOFF__TOLD_PRUNED:
+		pub->pruned++;
+		break;
+	case HANDOFF__TOLD_FAILED:
+		pub->failed++;
+		break;
+	case HANDOFF__TOLD_SKIPPED:
+		break;
+	}
+}
+
+int
+handoff__publisher_step(struct handoff__publisher *pub, unsigned max)
+{
+	for (unsigned i = 0; pub->list && i < max; i++) {
+		struct dirent *entry = readdir(pub->list);
+
+		if (entry)
+			tell(pub, entry->d_name);
+		else
+			handoff__publisher_close(pub);
+	}
+	return pub->list != NULL;
+}
+
+int
+handoff__publisher_retained(
+	const struct handoff__publisher *pub, struct handoff_notice *notice)
+{
+	unsigned char data[HANDOFF__NOTICE_SIZE];
+	ssize_t n = handoff__dir_read(
+		pub->dir, HANDOFF__NOTICE_FILE, data, sizeof(data));
+	int err;
+
+	if (n < 0)
+		return n == -ENOENT ? 0 : (int)n;
+	err = handoff__notice_decode(notice, data, (size_t)n);
+	return err < 0 ? err : 1;
+}

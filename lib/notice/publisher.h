@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tells every subscriber of a service directory, some at a time, so that the
+ * loop of a server is never held up by many of them.
+ */
+#ifndef HANDOFF_NOTICE_PUBLISHER_H
+#define HANDOFF_NOTICE_PUBLISHER_H
+
+#include "base/dir.h"
+#include "notice/notice.h"
+
+#include <dirent.h>
+
+struct handoff__publisher {
+	const struct handoff__dir *dir;
+	DIR *list; /* of those still to be told; NULL when done */
+	unsigned char message[HANDOFF__NOTICE_SIZE];
+	size_t len;
+	/* Of the notice begun last. */
+	uint32_t reached;
+	uint32_t pruned; /* dead subscribers that were removed */
+	uint32_t failed; /* alive, but could not be told */
+};
+
+/* Begins to use the directory, which must outlive the publisher. Opens
+ * nothing. */
+void handoff__publisher_open(
+	struct handoff__publisher *pub, const struct handoff__dir *dir);
+void handoff__publisher_close(struct handoff__publisher *pub);
+
+/*
+ * Replaces the retained notice, then begins to tell the subscribers; what was
+ * still to be told of an earlier notice is left out, since the newer one says
+ * it all. A negative errno if the notice could not be retained: the
+ * subscribers of now are told all the same. -EINVAL: a field is wrong, nothing
+ * was done.
+ */
+int handoff__publisher_begin(
+	struct handoff__publisher *pub, const struct handoff_notice *notice);
+
+/* Looks at up to `max` further entries. 1 while more are to do, 0 when done. */
+int handoff__publisher_step(struct handoff__publisher *pub, unsigned max);
+
+/* Reads the retained notice, expired or not: 1, 0 if there is none, or a
+ * negative errno, -EBADMSG if the file holds something else. */
+int handoff__publisher_retained(
+	const struct handoff__publisher *pub, struct handoff_notice *notice);
+
+#endif

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The subscriber: picks the carrier by the address's prefix, lets through only
+ * what is newer than all before and has not expired. It never publishes.
+ */
+#include "base/dir.h"
+#include "base/text.h"
+#include "notice/mq.h"
+#include "notice/notice.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A publisher in a hurry or garbage must not keep one call busy for ever. */
+#define MESSAGES_PER_CALL 16
+
+struct handoff_subscriber {
+	struct handoff__mq mq;
+	bool any; /* `last` holds the newest so far */
+	struct handoff_notice last;
+	struct handoff__error error;
+};
+
+/* Puts the retained notice into the own queue, so that one descriptor tells of
+ * everything. It is read after registering: a publisher replaces it before it
+ * looks for subscribers, so nothing falls between; what comes twice falls out
+ * by its order. */
+static void
+fetch_retained(struct handoff__mq *mq, const struct handoff__dir *dir)
+{
+	unsigned char data[HANDOFF__NOTICE_SIZE];
+	struct handoff_notice notice;
+	ssize_t n = handoff__dir_read(
+		dir, HANDOFF__NOTICE_FILE, data, sizeof(data));
+
+	if (n > 0 && handoff__notice_decode(&notice, data, (size_t)n) == 0)
+		handoff__mq_put(mq, data, (size_t)n);
+}
+
+static int
+open_mq(struct handoff_subscriber *sub, const char *path)
+{
+	struct handoff__dir dir;
+	int err = handoff__dir_open(&dir, path, false, false, &sub->error);
+
+	if (err < 0)
+		return err;
+	err = handoff__mq_open(&sub->mq, &dir, &sub->error);
+	if (err == 0)
+		fetch_retained(&sub->mq, &dir);
+	handoff__dir_close(&dir);
+	return err;
+}
+
+static int
+open_address(struct handoff_subscriber *sub, const char *address)
+{
+	if (address && strncmp(address, "mq:", 3) == 0)
+		return open_mq(sub, address + 3);
+	return handoff__fail(&sub->error, -EINVAL,
+		"subscriber: address '%.120s': want mq:DIR",
+		address ? address : "");
+}
+
+int
+handoff_subscriber_open(struct handoff_subscriber **out,
+	const struct handoff_subscriber_opts *opts)
+{
+	struct handoff_subscriber_opts o;
+	struct handoff_subscriber *sub;
+	int err = handoff__opts_copy(&o, sizeof(o), opts,
+		offsetof(struct handoff_subscriber_opts, errbuf));
+
+	if (err < 0 || !out)
+		return err < 0 ? err : -EINVAL;
+	sub = calloc(1, sizeof(*sub));
+	if (!sub) {
+		if (o.errbuf && o.errbuf_size > 0)
+			handoff__copy(o.errbuf, o.errbuf_size,
+				"subscriber: out of memory");
+		return -ENOMEM;
+	}
+	err = open_address(sub, o.address);
+	if (err < 0) {
+		handoff__error_copy(&sub->error, o.errbuf, o.errbuf_size);
+		free(sub);
+		return err;
+	}
+	*out = sub;
+	return 0;
+}
+
+void
+handoff_subscriber_free(struct handoff_subscriber *sub)
+{
+	if (!sub)
+		return;
+	handoff__mq_close(&sub->mq);
+	free(sub);
+}
+
+int
+handoff_subscriber_fd(const struct handoff_subscriber *sub)
+{
+	/* mq_overview(7): on Linux a queue descriptor can be polled. */
+	return sub ? (int)sub->mq.queue : -EINVAL;
+}
+
+static bool
+accept_notice(struct handoff_subscriber *sub, const void *data, size_t len)
+{
+	struct handoff_notice notice;
+
+	if (handoff__notice_decode(&notice, data, len) < 0)
+		return false;
+	if (sub->any && !handoff__notice_newer(&notice, &sub->last))
+		return false;
+	if (handoff__notice_expired(&notice, handoff__realtime_ms()))
+		return false;
+	sub->any = true;
+	sub->last = notice;
+	return true;
+}
+
+int
+handoff_subscriber_next(
+	struct handoff_subscriber *sub, struct handoff_notice *notice)
+{
+	unsigned char data[HANDOFF__NOTICE_SIZE];
+
+	if (!sub || !notice)
+		return -EINVAL;
+	for (int i = 0; i < MESSAGES_PER_CALL; i++) {
+		size_t len = sizeof(data);
+		int rc = handoff__mq_receive(&sub->mq, data, &len);
+
+		if (rc < 0)
+			return handoff__fail(&sub->error, rc,
+				"subscriber: mq_receive: %s", strerror(-rc));
+		if (rc == 0)
+			return 0;
+		if (accept_notice(sub, data, len)) {
+			*notice = sub->last;
+			return 1;
+		}
+	}
+	return 0;
+}
+
+const char *
+handoff_subscriber_errmsg(const struct handoff_subscriber *sub)
+{
+	return sub ? sub->error.text : "";
+}
