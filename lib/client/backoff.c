@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Delays that keep many clients from coming at once: exponential with full
+ * jitter. Pure: the caller keeps the seed.
+ */
+#include "client/backoff.h"
+
+/* SplitMix64 (Steele, Lea, Flood 2014): one word of state, any seed will do. */
+static uint64_t
+next_random(uint64_t *seed)
+{
+	uint64_t z = *seed += 0x9e3779b97f4a7c15u;
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+	return z ^ (z >> 31);
+}
+
+uint32_t
+handoff__random_upto(uint64_t *seed, uint32_t bound)
+{
+	/* The bias of the remainder is below 2^-32. */
+	return (uint32_t)(next_random(seed) % ((uint64_t)bound + 1));
+}
+
+static uint32_t
+bound_ms(const struct handoff__backoff *b)
+{
+	uint64_t bound;
+
+	if (b->failures >= 32)
+		return b->max_ms;
+	bound = (uint64_t)b->first_ms << b->failures;
+	return bound < b->max_ms ? (uint32_t)bound : b->max_ms;
+}
+
+uint32_t
+handoff__backoff_next(struct handoff__backoff *b, uint64_t *seed)
+{
+	uint32_t bound = bound_ms(b);
+
+	if (b->failures < 32)
+		b->failures++;
+	return handoff__random_upto(seed, bound);
+}
+
+void
+handoff__backoff_reset(struct handoff__backoff *b)
+{
+	b->failures = 0;
+}

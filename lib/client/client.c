@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The public calls: they check their arguments, open and free the handle, and
+ * keep its descriptor readable while there is something to do.
+ */
+#include "client/client.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#define DEFAULT_MAX_UNSENT         (1024 * 1024)
+#define DEFAULT_CONNECT_TIMEOUT_MS 3000
+#define DEFAULT_FIRST_DELAY_MS     100
+#define DEFAULT_MAX_DELAY_MS       10000
+#define DEFAULT_USER_TIMEOUT_MS    10000
+#define DEFAULT_DRAIN_TIMEOUT_MS   10000
+
+static void
+nothing(struct handoff__watch *watch, uint32_t events)
+{
+	(void)watch;
+	(void)events;
+}
+
+/* The eventfd is always readable; watching it or not is the signal. */
+static void
+signal_events(struct handoff_client *client)
+{
+	handoff__watch_set(&client->loop, &client->signal,
+		client->events.count > 0 ? EPOLLIN : 0);
+}
+
+static void
+on_notice(struct handoff__watch *watch, uint32_t events)
+{
+	struct handoff_client *client = watch->arg;
+	struct handoff_notice notice;
+	int rc = handoff_subscriber_next(client->sub, &notice);
+
+	(void)events;
+	if (rc > 0)
+		handoff__client_notice(client, &notice);
+	if (rc >= 0)
+		return;
+	handoff__log(&client->log, HANDOFF_LOG_ERROR,
+		"client: no more notices: %s",
+		handoff_subscriber_errmsg(client->sub));
+	handoff__watch_del(&client->loop, watch);
+}
+
+static int
+add_endpoint(struct handoff_client *client, const char *text)
+{
+	struct handoff__endpoint *e = &client->endpoints[client->nendpoints];
+	int err = handoff__addr_parse(&e->addr, text, &client->error);
+
+	if (err < 0)
+		return err;
+	if (strlen(text) >= sizeof(e->text))
+		return handoff__fail(&client->error, -EINVAL,
+			"endpoint '%.120s...' is too long", text);
+	if (!e->addr.local && (e->addr.host[0] == '\0' ||
+				      strtoul(e->addr.port, NULL, 10) == 0))
+		return handoff__fail(&client->error, -EINVAL,
+			"endpoint '%s': a host and a port other than 0 are "
+			"needed to connect",
+			text);
+	handoff__copy(e->text, sizeof(e->text), text);
+	client->nendpoints++;
+	return 0;
+}
+
+static int
+add_endpoints(
+	struct handoff_client *client, const struct handoff_client_opts *o)
+{
+	int err = 0;
+
+	if (!o->endpoints || o->nendpoints == 0 ||
+		o->nendpoints > HANDOFF__ENDPOINTS_MAX)
+		return handoff__fail(&client->error, -EINVAL,
+			"client: 1 to %d endpoints are needed, not %zu",
+			HANDOFF__ENDPOINTS_MAX, o->nendpoints);
+	for (size_t i = 0; i < o->nendpoints && err == 0; i++)
+		err = add_endpoint(client, o->endpoints[i]);
+	return err;
+}
+
+static uint32_t
+or_default(uint32_t value, uint32_t otherwise)
+{
+	return value ? value : otherwise;
+}
+
+static void
+set_options(struct handoff_client *client, const struct handoff_client_opts *o)
+{
+	struct handoff__backoff backoff = {
+		.first_ms =
+			or_default(o->first_delay_ms, DEFAULT_FIRST_DELAY_MS),
+		.max_ms = or_default(o->max_delay_ms, DEFAULT_MAX_DELAY_MS),
+	};
+
+	client->log.fn = o->log;
+	client->log.arg = o->log_arg;
+	client->backoff = client->home_backoff = backoff;
+	client->drain_timeout_ms =
+		or_default(o->drain_timeout_ms, DEFAULT_DRAIN_TIMEOUT_MS);
+	client->dial.timeout_ms =
+		or_default(o->connect_timeout_ms, DEFAULT_CONNECT_TIMEOUT_MS);
+	client->dial.user_timeout_ms =
+		or_default(o->user_timeout_ms, DEFAULT_USER_TIMEOUT_MS);
+	handoff__outbox_init(&client->outbox,
+		o->max_unsent ? o->max_unsent : DEFAULT_MAX_UNSENT);
+	if (getrandom(&client->seed, sizeof(client->seed), GRND_NONBLOCK) < 0)
+		client->seed = (uint64_t)handoff__now_us() ^ (uint64_t)getpid()
+								     << 32;
+}
+
+static int
+open_loop(struct handoff_client *client)
+{
+	int err = handoff__loop_init(&client->loop);
+
+	if (err < 0)
+		return handoff__fail(&client->error, err,
+			"client: cannot make its epoll and timer: %s",
+			strerror(-err));
+	client->signal.fn = nothing;
+	client->signal_fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (client->signal_fd < 0)
+		return handoff__fail(&client->error, -errno,
+			"client: eventfd: %s", strerror(errno));
+	err = handoff__watch_add(
+		&client->loop, &client->signal, client->signal_fd, 0);
+	if (err < 0)
+		return handoff__fail(&client->error, err,
+			"client: epoll_ctl: %s", strerror(-err));
+	return 0;
+}
+
+/* The retained notice is looked at before the first connection is made, which
+ * then cannot have been made before that notice. */
+static int
+open_notices(struct handoff_client *client, const char *address)
+{
+	struct handoff_subscriber_opts opts = {
+		.size = sizeof(opts),
+		.address = address,
+		.errbuf = client->error.text,
+		.errbuf_size = sizeof(client->error.text),
+	};
+	int err;
+
+	if (!address)
+		return 0;
+	err = handoff_subscriber_open(&client->sub, &opts);
+	if (err < 0)
+		return err;
+	client->sub_watch.fn = on_notice;
+	client->sub_watch.arg = client;
+	err = handoff__watch_add(&client->loop, &client->sub_watch,
+		handoff_subscriber_fd(client->sub), EPOLLIN);
+	if (err < 0)
+		return handoff__fail(&client->error, err,
+			"client: epoll_ctl: %s", strerror(-err));
+	on_notice(&client->sub_watch, EPOLLIN);
+	return 0;
+}
+
+static int
+open_all(struct handoff_client *client, const struct handoff_client_opts *o)
+{
+	int err = add_endpoints(client, o);
+
+	if (err == 0)
+		err = open_loop(client);
+	if (err == 0)
+		err = open_notices(client, o->notices);
+	if (err < 0)
+		return err;
+	handoff__client_attempt(client);
+	signal_events(client);
+	return 0;
+}
+
+/* Everything is closed; what handoff_client_free expects. */
+static void
+init(struct handoff_client *client)
+{
+	client->loop.epfd = client->loop.timerfd = client->signal_fd = -1;
+	client->signal.fd = client->sub_watch.fd = -1;
+	handoff__dial_init(&client->dial);
+	client->now = &client->conns[0];
+	client->old = &client->conns[1];
+	for (int i = 0; i < 2; i++)
+		handoff__conn_init(&client->conns[i], &client->loop,
+			handoff__client_conn_event, client);
+	handoff__client_course_init(client);
+	handoff__client_homing_init(client);
+}
+
+int
+handoff_client_open(
+	struct handoff_client **out, const struct handoff_client_opts *opts)
+{
+	struct handoff_client_opts o;
+	struct handoff_client *client;
+	int err = handoff__opts_copy(&o, sizeof(o), opts,
+		offsetof(struct handoff_client_opts, notices));
+
+	if (err < 0 || !out)
+		return err < 0 ? err : -EINVAL;
+	client = calloc(1, sizeof(*client));
+	if (!client) {
+		if (o.errbuf && o.errbuf_size > 0)
+			handoff__copy(o.errbuf, o.errbuf_size,
+				"client: out of memory");
+		return -ENOMEM;
+	}
+	init(client);
+	set_options(client, &o);
+	err = open_all(client, &o);
+	if (err < 0) {
+		handoff__error_copy(&client->error, o.errbuf, o.errbuf_size);
+		handoff_client_free(client);
+		return err;
+	}
+	*out = client;
+	return 0;
+}
+
+void
+handoff_client_free(struct handoff_client *client)
+{
+	if (!client)
+		return;
+	handoff__dial_cancel(&client->dial);
+	handoff__conn_close(client->now);
+	handoff__conn_close(client->old);
+	handoff__watch_del(&client->loop, &client->sub_watch);
+	handoff_subscriber_free(client->sub);
+	if (client->signal_fd >= 0)
+		close(client->signal_fd);
+	handoff__loop_fini(&client->loop);
+	handoff__outbox_fini(&client->outbox);
+	free(client);
+}
+
+int
+handoff_client_fd(const struct handoff_client *client)
+{
+	return client ? client->loop.epfd : -EINVAL;
+}
+
+int
+handoff_client_wait(struct handoff_client *client, int timeout_ms)
+{
+	int rc;
+
+	if (!client)
+		return -EINVAL;
+	if (handoff__events_crowded(&client->events))
+		return 0;
+	rc = handoff__loop_dispatch(&client->loop, timeout_ms);
+	signal_events(client);
+	if (rc < 0)
+		return handoff__fail(&client->error, rc,
+			"client: epoll_wait: %s", strerror(-rc));
+	return 0;
+}
+
+int
+handoff_client_dispatch(struct handoff_client *client)
+{
+	return handoff_client_wait(client, 0);
+}
+
+int
+handoff_client_send(struct handoff_client *client, const void *data, size_t len)
+{
+	int err;
+
+	if (!client || (!data && len > 0))
+		return -EINVAL;
+	if (client->shut)
+		return handoff__fail(&client->error, -EPIPE,
+			"client: nothing can be sent after the shutdown");
+	if (len == 0)
+		return 0;
+	err = handoff__outbox_add(&client->outbox, data, len);
+	if (err < 0)
+		return handoff__fail(&client->error, err,
+			"client: a message of %zu bytes was not taken, %zu "
+			"bytes of at most %zu are waiting to be sent",
+			len, client->outbox.len, client->outbox.max);
+	handoff__client_flush(client);
+	return 0;
+}
+
+size_t
+handoff_client_unsent(const struct handoff_client *client)
+{
+	return client ? handoff__outbox_unsent(&client->outbox) : 0;
+}
+
+int
+handoff_client_shutdown(struct handoff_client *client)
+{
+	if (!client)
+		return -EINVAL;
+	if (client->shut)
+		return 0;
+	client->shut = true;
+	handoff__client_stay(client);
+	handoff__client_flush(client);
+	return 0;
+}
+
+int
+handoff_client_next(
+	struct handoff_client *client, struct handoff_client_event *event)
+{
+	const char *endpoint;
+	size_t len = 0;
+	int rc = 1;
+
+	if (!client || !event)
+		return -EINVAL;
+	if (handoff__events_pull(&client->events, event))
+		goto out;
+	endpoint = handoff__client_read(client, &len);
+	if (endpoint)
+		*event = (struct handoff_client_event){
+			.type = HANDOFF_CLIENT_DATA,
+			.endpoint = endpoint,
+			.data = client->buffer,
+			.len = len,
+			.text = "",
+		};
+	else
+		rc = handoff__events_pull(&client->events, event);
+out:
+	signal_events(client);
+	return rc;
+}
+
+const char *
+handoff_client_errmsg(const struct handoff_client *client)
+{
+	return client ? client->error.text : "";
+}

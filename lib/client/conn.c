@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The socket calls of one connection. It decides nothing: what an end means is
+ * for the client to say.
+ */
+#include "client/conn.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* A server that never stops sending must not keep the others waiting. */
+#define READS_PER_TURN 16
+
+void
+handoff__conn_init(struct handoff__conn *conn, struct handoff__loop *loop,
+	handoff__watch_fn *fn, void *arg)
+{
+	memset(conn, 0, sizeof(*conn));
+	conn->loop = loop;
+	conn->fd = -1;
+	conn->watch = (struct handoff__watch){.fd = -1, .fn = fn, .arg = arg};
+}
+
+static uint32_t
+wanted(const struct handoff__conn *conn)
+{
+	return (conn->reading ? EPOLLIN : 0u) | (conn->blocked ? EPOLLOUT : 0u);
+}
+
+static void
+update(struct handoff__conn *conn)
+{
+	if (conn->watch.fd >= 0)
+		handoff__watch_set(conn->loop, &conn->watch, wanted(conn));
+}
+
+int
+handoff__conn_open(
+	struct handoff__conn *conn, int fd, size_t endpoint, bool reading)
+{
+	struct handoff__loop *loop = conn->loop;
+	int err;
+
+	handoff__conn_init(conn, loop, conn->watch.fn, conn->watch.arg);
+	conn->reading = reading;
+	err = handoff__watch_add(loop, &conn->watch, fd, wanted(conn));
+	if (err < 0) {
+		close(fd);
+		return err;
+	}
+	conn->fd = fd;
+	conn->endpoint = endpoint;
+	conn->since_us = handoff__now_us();
+	return 0;
+}
+
+void
+handoff__conn_close(struct handoff__conn *conn)
+{
+	if (conn->fd < 0)
+		return;
+	handoff__watch_del(conn->loop, &conn->watch);
+	close(conn->fd);
+	conn->fd = -1;
+	conn->readable = false;
+}
+
+bool
+handoff__conn_is_open(const struct handoff__conn *conn)
+{
+	return conn->fd >= 0;
+}
+
+void
+handoff__conn_resume(struct handoff__conn *conn)
+{
+	conn->reading = true;
+	conn->readable = true;
+	conn->budget = READS_PER_TURN;
+	/* It may have broken and left the epoll set; the read that is tried
+	 * in any case finds that out. */
+	if (conn->watch.fd < 0)
+		handoff__watch_add(
+			conn->loop, &conn->watch, conn->fd, wanted(conn));
+	else
+		update(conn);
+}
+
+void
+handoff__conn_event(struct handoff__conn *conn, uint32_t events)
+{
+	if (events & EPOLLOUT)
+		conn->blocked = false;
+	if (conn->reading && (events & (EPOLLIN | EPOLLHUP | EPOLLERR))) {
+		conn->readable = true;
+		conn->budget = READS_PER_TURN;
+	}
+	if (!conn->reading && (events & (EPOLLHUP | EPOLLERR)))
+		handoff__watch_del(conn->loop, &conn->watch);
+	else
+		update(conn);
+}
+
+ssize_t
+handoff__conn_read(struct handoff__conn *conn, void *data, size_t size)
+{
+	ssize_t n;
+
+	do {
+		n = recv(conn->fd, data, size, MSG_DONTWAIT);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		n = errno == EWOULDBLOCK ? -EAGAIN : -errno;
+	if (n == 0 && conn->cut)
+		n = conn->err;
+	if (n > 0)
+		conn->delivered = true;
+	/* The socket stays readable for epoll if there is more. */
+	if (n < (ssize_t)size || --conn->budget == 0)
+		conn->readable = false;
+	return n;
+}
+
+ssize_t
+handoff__conn_write(
+	struct handoff__conn *conn, struct handoff__outbox *box, size_t limit)
+{
+	struct iovec iov[2];
+	size_t total = 0;
+
+	if (conn->fd < 0 || conn->cut)
+		return -EPIPE;
+	while (!conn->blocked) {
+		struct msghdr msg = {.msg_iov = iov};
+		int pieces = handoff__outbox_peek(box, limit - total, iov);
+		ssize_t n;
+
+		if (pieces == 0)
+			break;
+		msg.msg_iovlen = (size_t)pieces;
+		n = sendmsg(conn->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n >= 0) {
+			handoff__outbox_sent(box, (size_t)n);
+			total += (size_t)n;
+		} else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+			conn->blocked = true;
+			update(conn);
+		} else if (errno != EINTR) {
+			int err = -errno;
+
+			handoff__conn_cut(conn, err);
+			return err;
+		}
+	}
+	return (ssize_t)total;
+}
+
+void
+handoff__conn_end(struct handoff__conn *conn)
+{
+	if (conn->ended || conn->cut)
+		return;
+	conn->ended = true;
+	shutdown(conn->fd, SHUT_WR);
+}
+
+void
+handoff__conn_cut(struct handoff__conn *conn, int err)
+{
+	if (conn->cut)
+		return;
+	conn->cut = true;
+	conn->err = err;
+	conn->blocked = false;
+	/* recv(2) goes on to return what has arrived, then the end; more data
+	 * is answered with a reset (RFC 1122, 4.2.2.13). */
+	shutdown(conn->fd, SHUT_RDWR);
+	update(conn);
+}

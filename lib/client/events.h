@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* What happened and waits to be pulled; all but DATA, which is read when it is
+ * pulled. */
+#ifndef HANDOFF_CLIENT_EVENTS_H
+#define HANDOFF_CLIENT_EVENTS_H
+
+#include <handoff/client.h>
+
+#include <stdbool.h>
+
+#define HANDOFF__EVENTS_MAX 16
+
+struct handoff__event {
+	enum handoff_client_event_type type;
+	const char *endpoint; /* lives as long as the handle */
+	uint32_t delay_ms;
+	bool has_notice;
+	struct handoff_notice notice;
+	char text[HANDOFF_TEXT_MAX];
+};
+
+struct handoff__events {
+	unsigned head, count;
+	struct handoff__event ring[HANDOFF__EVENTS_MAX];
+	struct handoff__event pulled; /* what the user looks at */
+};
+
+/* Appends an event; the caller fills in what is not given. There must be
+ * room: see handoff__events_crowded. */
+struct handoff__event *handoff__events_push(struct handoff__events *events,
+	enum handoff_client_event_type type, const char *endpoint,
+	const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+/* Little room is left: do nothing more before events are pulled. */
+bool handoff__events_crowded(const struct handoff__events *events);
+
+/* Moves the oldest to `*event`; false if there is none. */
+bool handoff__events_pull(
+	struct handoff__events *events, struct handoff_client_event *event);
+
+#endif

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a notice means for the connection, and the move home: make before
+ * break, at a quiet point, with the order of bytes kept in both directions.
+ */
+#include "client/client.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+bool
+handoff__client_stay(struct handoff_client *client)
+{
+	if (!handoff__conn_is_open(client->now) ||
+		client->step == HANDOFF__STEP_REST)
+		return false;
+	handoff__timer_disarm(&client->loop, &client->timer);
+	handoff__dial_cancel(&client->dial);
+	client->step = HANDOFF__STEP_REST;
+	return true;
+}
+
+static const char *
+present_endpoint(const struct handoff_client *client)
+{
+	return handoff__conn_is_open(client->now)
+		       ? client->endpoints[client->now->endpoint].text
+		       : client->endpoints[client->next].text;
+}
+
+static void
+add_notice(struct handoff__event *event, const struct handoff_notice *notice)
+{
+	event->has_notice = true;
+	event->notice = *notice;
+}
+
+static const char *
+serving(const struct handoff_notice *notice)
+{
+	return notice->serving[0] ? notice->serving : "another process";
+}
+
+static void
+handed_over(struct handoff_client *client, const struct handoff_notice *notice)
+{
+	const char *effect = "";
+
+	if (handoff__client_stay(client))
+		effect = ", the way home is called off, the connection stays";
+	else if (handoff__conn_is_open(client->now))
+		effect = ", the connection stays";
+	add_notice(handoff__events_push(&client->events, HANDOFF_CLIENT_HANDOFF,
+			   present_endpoint(client),
+			   "handoff: %s serves now (%s)%s", serving(notice),
+			   handoff_notice_kind_name(notice->kind), effect),
+		notice);
+}
+
+/* Not connected: home is simply what is tried next, at the time that the
+ * backoff had in mind, or at once instead of another endpoint. */
+static void
+look_home(struct handoff_client *client)
+{
+	bool elsewhere =
+		client->step == HANDOFF__STEP_DIAL && client->next != 0;
+
+	client->next = 0;
+	if (!elsewhere)
+		return;
+	handoff__dial_cancel(&client->dial);
+	handoff__client_attempt(client);
+}
+
+static void
+ready(struct handoff_client *client, const struct handoff_notice *notice)
+{
+	struct handoff__event *event;
+
+	if (!handoff__conn_is_open(client->now)) {
+		look_home(client);
+		return;
+	}
+	/* Who is about to leave has no need to move. */
+	if (client->shut)
+		return;
+	handoff__client_stay(client);
+	handoff__backoff_reset(&client->home_backoff);
+	client->next = 0;
+	client->step = HANDOFF__STEP_WAIT;
+	event = handoff__events_push(&client->events, HANDOFF_CLIENT_HOMING,
+		client->endpoints[0].text, "%s", "");
+	event->delay_ms =
+		handoff__random_upto(&client->seed, notice->spread_ms);
+	add_notice(event, notice);
+	snprintf(event->text, sizeof(event->text),
+		"homing: going home in %u ms (READY)", event->delay_ms);
+	handoff__timer_arm(
+		&client->loop, &client->timer, (int64_t)event->delay_ms * 1000);
+}
+
+static void
+goodbye(struct handoff_client *client, const struct handoff_notice *notice)
+{
+	handoff__client_stay(client);
+	add_notice(
+		handoff__events_push(&client->events, HANDOFF_CLIENT_GOODBYE,
+			present_endpoint(client), "goodbye: the service ends"),
+		notice);
+}
+
+void
+handoff__client_notice(
+	struct handoff_client *client, const struct handoff_notice *notice)
+{
+	if (client->step == HANDOFF__STEP_END)
+		return;
+	switch (notice->kind) {
+	case HANDOFF_NOTICE_MAINTENANCE:
+	case HANDOFF_NOTICE_FAILOVER:
+		handed_over(client, notice);
+		return;
+	case HANDOFF_NOTICE_READY:
+		ready(client, notice);
+		return;
+	case HANDOFF_NOTICE_GOODBYE:
+		goodbye(client, notice);
+		return;
+	}
+	handoff__log(&client->log, HANDOFF_LOG_INFO,
+		"client: a notice of kind %d is unknown here and ignored",
+		(int)notice->kind);
+}
+
+void
+handoff__client_switch(struct handoff_client *client, int fd)
+{
+	struct handoff__conn *home = client->old;
+	int err = handoff__conn_open(home, fd, 0, false);
+
+	if (err < 0) {
+		handoff__client_attempt_failed(client, strerror(-err));
+		return;
+	}
+	client->old = client->now;
+	client->now = home;
+	client->step = HANDOFF__STEP_REST;
+	client->old_first = true;
+	client->fence = handoff__outbox_unsent(&client->outbox);
+	handoff__timer_arm(&client->loop, &client->drain_timer,
+		(int64_t)client->drain_timeout_ms * 1000);
+	handoff__client_flush(client);
+}
+
+/* What has arrived is still delivered: reading it comes to its end now. */
+static void
+on_drain_timer(struct handoff__timer *timer)
+{
+	struct handoff_client *client = timer->arg;
+
+	handoff__log(&client->log, HANDOFF_LOG_WARNING,
+		"client: the old connection to %s did not end within %u ms "
+		"after the move and is cut",
+		client->endpoints[client->old->endpoint].text,
+		client->drain_timeout_ms);
+	handoff__conn_cut(client->old, -ETIMEDOUT);
+	handoff__client_flush(client);
+}
+
+static void
+moved_event(struct handoff_client *client, int err)
+{
+	const char *endpoint = client->endpoints[client->now->endpoint].text;
+
+	if (err == 0)
+		handoff__events_push(&client->events, HANDOFF_CLIENT_MOVED,
+			endpoint, "moved to %s", endpoint);
+	else if (client->old->cut && err == -ETIMEDOUT)
+		handoff__events_push(&client->events, HANDOFF_CLIENT_MOVED,
+			endpoint,
+			"moved to %s; the old connection did not end within "
+			"%u ms and was cut",
+			endpoint, client->drain_timeout_ms);
+	else
+		handoff__events_push(&client->events, HANDOFF_CLIENT_MOVED,
+			endpoint,
+			"moved to %s; the old connection broke before its end: "
+			"%s",
+			endpoint, strerror(-err));
+}
+
+void
+handoff__client_drained(struct handoff_client *client, int err)
+{
+	moved_event(client, err);
+	handoff__timer_disarm(&client->loop, &client->drain_timer);
+	handoff__conn_close(client->old);
+	handoff__client_flush(client);
+	handoff__conn_resume(client->now);
+	/* A further READY that came meanwhile. */
+	if (client->step == HANDOFF__STEP_WAIT && !client->timer.armed)
+		handoff__client_attempt(client);
+}
+
+void
+handoff__client_homing_init(struct handoff_client *client)
+{
+	client->drain_timer =
+		(struct handoff__timer){.fn = on_drain_timer, .arg = client};
+}

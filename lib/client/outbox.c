@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Two rings, one of bytes and one of message sizes. They grow on demand up to
+ * the bound and are then reused, so that a busy connection allocates nothing.
+ */
+#include "client/outbox.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIRST_BYTES 4096
+#define FIRST_SIZES 32
+
+void
+handoff__outbox_init(struct handoff__outbox *box, size_t max)
+{
+	memset(box, 0, sizeof(*box));
+	box->max = max;
+}
+
+void
+handoff__outbox_fini(struct handoff__outbox *box)
+{
+	free(box->bytes);
+	free(box->sizes);
+	handoff__outbox_init(box, box->max);
+}
+
+/* Copies the ring's content to a larger ring, beginning at its start. */
+static bool
+grow_bytes(struct handoff__outbox *box, size_t need)
+{
+	size_t cap = box->cap ? box->cap : FIRST_BYTES, first;
+	char *bytes;
+
+	while (cap < need)
+		cap *= 2;
+	bytes = malloc(cap);
+	if (!bytes)
+		return false;
+	first = box->cap - box->head;
+	if (first > box->len)
+		first = box->len;
+	if (box->len > 0) {
+		memcpy(bytes, box->bytes + box->head, first);
+		memcpy(bytes + first, box->bytes, box->len - first);
+	}
+	free(box->bytes);
+	box->bytes = bytes;
+	box->cap = cap;
+	box->head = 0;
+	return true;
+}
+
+static bool
+grow_sizes(struct handoff__outbox *box)
+{
+	size_t cap = box->sizes_cap ? 2 * box->sizes_cap : FIRST_SIZES;
+	size_t *sizes = calloc(cap, sizeof(*sizes));
+
+	if (!sizes)
+		return false;
+	for (size_t i = 0; i < box->count; i++)
+		sizes[i] = box->sizes[(box->sizes_head + i) % box->sizes_cap];
+	free(box->sizes);
+	box->sizes = sizes;
+	box->sizes_cap = cap;
+	box->sizes_head = 0;
+	return true;
+}
+
+int
+handoff__outbox_add(struct handoff__outbox *box, const void *data, size_t len)
+{
+	size_t tail, first;
+
+	assert(len > 0);
+	if (len > box->max)
+		return -EMSGSIZE;
+	if (len > box->max - box->len)
+		return -ENOBUFS;
+	if (box->cap - box->len < len && !grow_bytes(box, box->len + len))
+		return -ENOMEM;
+	if (box->count == box->sizes_cap && !grow_sizes(box))
+		return -ENOMEM;
+	tail = (box->head + box->len) % box->cap;
+	first = box->cap - tail < len ? box->cap - tail : len;
+	memcpy(box->bytes + tail, data, first);
+	memcpy(box->bytes, (const char *)data + first, len - first);
+	box->len += len;
+	box->sizes[(box->sizes_head + box->count) % box->sizes_cap] = len;
+	box->count++;
+	return 0;
+}
+
+size_t
+handoff__outbox_unsent(const struct handoff__outbox *box)
+{
+	return box->len - box->sent;
+}
+
+int
+handoff__outbox_peek(
+	const struct handoff__outbox *box, size_t limit, struct iovec iov[2])
+{
+	size_t len = handoff__outbox_unsent(box), at, first;
+
+	if (len > limit)
+		len = limit;
+	if (len == 0)
+		return 0;
+	at = (box->head + box->sent) % box->cap;
+	first = box->cap - at < len ? box->cap - at : len;
+	iov[0] = (struct iovec){box->bytes + at, first};
+	iov[1] = (struct iovec){box->bytes, len - first};
+	return len > first ? 2 : 1;
+}
+
+void
+handoff__outbox_sent(struct handoff__outbox *box, size_t n)
+{
+	assert(n <= handoff__outbox_unsent(box));
+	box->sent += n;
+	while (box->count > 0 && box->sent >= box->sizes[box->sizes_head]) {
+		size_t size = box->sizes[box->sizes_head];
+
+		box->sent -= size;
+		box->len -= size;
+		box->head = (box->head + size) % box->cap;
+		box->sizes_head = (box->sizes_head + 1) % box->sizes_cap;
+		box->count--;
+	}
+}
+
+void
+handoff__outbox_rewind(struct handoff__outbox *box)
+{
+	box->sent = 0;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Host names to addresses in a helper thread, since getaddrinfo(3) blocks. One
+ * name, one answer; nothing is kept from one time to the next.
+ */
+#ifndef HANDOFF_CLIENT_RESOLVE_H
+#define HANDOFF_CLIENT_RESOLVE_H
+
+#include "base/addr.h"
+
+#include <netinet/in.h>
+#include <sys/un.h>
+
+/* How many addresses of a name are tried. */
+#define HANDOFF__ADDRESSES_MAX 16
+
+struct handoff__address {
+	socklen_t len;
+	union {
+		struct sockaddr sa;
+		struct sockaddr_un un;
+		struct sockaddr_storage storage;
+	} u;
+};
+
+struct handoff__addresses {
+	int err; /* of getaddrinfo(3): 0 or EAI_* */
+	size_t count;
+	struct handoff__address list[HANDOFF__ADDRESSES_MAX];
+};
+
+struct handoff__resolve;
+
+/* The address of a Unix socket, or of a host that is given as an address: true,
+ * and resolved at once. */
+bool handoff__resolve_at_once(
+	const struct handoff__addr *addr, struct handoff__addresses *addresses);
+
+/* Begins. Returns the descriptor that becomes readable with the answer, or a
+ * negative errno. */
+int handoff__resolve_start(
+	struct handoff__resolve **out, const struct handoff__addr *addr);
+
+/* Takes the answer, which is there when the descriptor is readable. */
+void handoff__resolve_take(
+	struct handoff__resolve *resolve, struct handoff__addresses *addresses);
+
+/* Ends it, answered or not, and closes the descriptor; NULL is fine. A thread
+ * that still waits for an answer frees the rest when it is through. */
+void handoff__resolve_free(struct handoff__resolve *resolve);
+
+#endif
