@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What handoffctl does: asks the peers of a service directory over their
+ * control sockets. These calls block, each with a deadline.
+ */
+#ifndef HANDOFF_CONTROL_H
+#define HANDOFF_CONTROL_H
+
+#include <handoff/common.h>
+
+#include <stdbool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Each call returns 0 when done and stores in `*reply` text that ends with a
+ * newline, which the caller frees with free(3); or a negative errno with one
+ * line in `*reply` (without a newline, also to be freed; NULL only when
+ * memory is out): -ENOENT nobody is there, -ECANCELED refused, -ETIMEDOUT no
+ * answer, and others of connect(2).
+ */
+
+/* Status of all peers: JSON (one object) or text. Peers that do not answer
+ * are named with "role":"unresponsive" and make the call return -ETIMEDOUT;
+ * `*reply` is the status all the same. */
+HANDOFF_API int handoff_control_status(
+	const char *dir, bool json, char **reply);
+
+/* The owner hands all to its standby; returns when that serves. */
+HANDOFF_API int handoff_control_maintenance(const char *dir, char **reply);
+
+/* The standby comes home; `silent` moves everything and tells no client. */
+HANDOFF_API int handoff_control_ready(
+	const char *dir, bool silent, char **reply);
+
+/* Stops the peer of that name, or of that pid, in an orderly way. */
+HANDOFF_API int handoff_control_stop(
+	const char *dir, const char *name, char **reply);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the control tool calls: finds the live peers of a directory, picks the
+ * one that a command is for, and composes what the user reads. How a peer is
+ * asked is contact.c.
+ */
+#include <handoff/control.h>
+
+#include "base/loop.h"
+#include "base/text.h"
+#include "control/contact.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STATUS_MS  2000
+#define COMMAND_MS 60000
+#define RETRY_MS   20
+
+#define PEERS 2
+
+struct call {
+	struct handoff__dir dir;
+	struct handoff__contact peers[PEERS];
+	size_t npeers;
+	char **reply;
+};
+
+/* Stores the sentence for the caller and returns `err`. */
+static int __attribute__((format(printf, 3, 4)))
+fail(const struct call *call, int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (vasprintf(call->reply, fmt, ap) < 0)
+		*call->reply = NULL;
+	va_end(ap);
+	return err;
+}
+
+/* Passes the text on to the caller, or what is left to say without memory. */
+static int
+finish(const struct call *call, int err, struct handoff__buf *buf)
+{
+	if (buf->failed) {
+		free(buf->data);
+		return -ENOMEM;
+	}
+	*call->reply = buf->data;
+	return err;
+}
+
+static void
+add_peer_names(const struct call *call, struct handoff__buf *buf)
+{
+	for (size_t i = 0; i < call->npeers; i++) {
+		const struct handoff__contact *peer = &call->peers[i];
+
+		handoff__buf_add(buf, "%s%s (pid %ld)", i > 0 ? ", " : "",
+			peer->name, peer->pid);
+	}
+}
+
+static const char *
+reason(int err)
+{
+	switch (err) {
+	case -ESRCH:
+		return "it has left";
+	case -ECONNRESET:
+		return "it closed the connection without an answer";
+	case -EPERM:
+		return "its socket is not served by the owner of the directory";
+	case -EPROTO:
+		return "its answer is not understood";
+	case -EMSGSIZE:
+		return "its answer is longer than 16 MiB";
+	default:
+		return strerror(-err);
+	}
+}
+
+/* Says what became of a request that was not answered with "ok". */
+static int
+explain(const struct call *call, const struct handoff__contact *peer, int err,
+	int timeout_ms)
+{
+	if (err == -ECANCELED)
+		return fail(call, err, "%s", peer->body);
+	if (err == -ETIMEDOUT)
+		return fail(call, err, "%s (pid %ld): no answer within %d s",
+			peer->name, peer->pid, timeout_ms / 1000);
+	return fail(call, err, "%s (pid %ld): %s", peer->name, peer->pid,
+		reason(err));
+}
+
+static int
+nobody_there(const struct call *call)
+{
+	return fail(call, -ENOENT,
+		"no server is in %s: start one with --dir %s", call->dir.path,
+		call->dir.path);
+}
+
+/* Opens the directory and finds the peers that live in it. */
+static int
+call_open(struct call *call, const char *dir, char **reply)
+{
+	struct handoff__error error;
+	int err;
+
+	memset(call, 0, sizeof(*call));
+	call->reply = reply;
+	err = handoff__dir_open(&call->dir, dir, false, true, &error);
+	if (err < 0)
+		return fail(call, err, "%s", error.text);
+	for (int slot = 1; slot <= PEERS; slot++) {
+		if (handoff__contact_find(
+			    &call->peers[call->npeers], &call->dir, slot))
+			call->npeers++;
+	}
+	return call->npeers > 0 ? 0 : nobody_there(call);
+}
+
+static int
+call_close(struct call *call, int err)
+{
+	for (size_t i = 0; i < call->npeers; i++)
+		handoff__contact_free(&call->peers[i]);
+	handoff__dir_close(&call->dir);
+	return err;
+}
+
+/* Asks for the status; a peer that closes without an answer is leaving or
+ * starting, which its lock will tell. */
+static int
+ask_status(const struct call *call, struct handoff__contact *peer,
+	const char *request)
+{
+	int64_t deadline_us = handoff__now_us() + STATUS_MS * 1000;
+	int err;
+
+	for (;;) {
+		err = handoff__contact_ask(
+			peer, &call->dir, request, deadline_us);
+		if (err != -ECONNRESET)
+			return err;
+		if (handoff__now_us() >= deadline_us)
+			return -ETIMEDOUT;
+		poll(NULL, 0, RETRY_MS);
+	}
+}
+
+static void
+forget_peer(struct call *call, size_t i)
+{
+	handoff__contact_free(&call->peers[i]);
+	call->npeers--;
+	memmove(&call->peers[i], &call->peers[i + 1],
+		(call->npeers - i) * sizeof(call->peers[0]));
+}
+
+/* Asks all peers. Who has gone meanwhile is forgotten, who does not answer has
+ * no role, and the owner comes first. */
+static int
+ask_all(struct call *call, const char *request)
+{
+	size_t i = 0;
+
+	while (i < call->npeers) {
+		struct handoff__contact *peer = &call->peers[i];
+		int err = ask_status(call, peer, request);
+
+		if (err == -ESRCH) {
+			forget_peer(call, i);
+			continue;
+		}
+		if (err < 0 && err != -ETIMEDOUT)
+			return explain(call, peer, err, STATUS_MS);
+		if (i > 0 && strcmp(peer->role, "owner") == 0) {
+			struct handoff__contact owner = *peer;
+
+			*peer = call->peers[0];
+			call->peers[0] = owner;
+		}
+		i++;
+	}
+	return call->npeers > 0 ? 0 : nobody_there(call);
+}
+
+/* The peer of that role; if there is none but one that has not answered, an
+ * error about that one, otherwise 0. */
+static int
+find_role(struct call *call, const char *role, struct handoff__contact **found)
+{
+	int err = ask_all(call, "status\n");
+
+	*found = NULL;
+	if (err < 0)
+		return err;
+	for (size_t i = 0; i < call->npeers; i++) {
+		if (strcmp(call->peers[i].role, role) == 0) {
+			*found = &call->peers[i];
+			return 0;
+		}
+	}
+	for (size_t i = 0; i < call->npeers; i++) {
+		if (!call->peers[i].role[0])
+			return explain(
+				call, &call->peers[i], -ETIMEDOUT, STATUS_MS);
+	}
+	return 0;
+}
+
+static int
+command(const struct call *call, struct handoff__contact *peer,
+	const char *request)
+{
+	struct handoff__buf buf = {.data = NULL};
+	int err = handoff__contact_ask(peer, &call->dir, request,
+		handoff__now_us() + (int64_t)COMMAND_MS * 1000);
+	size_t len;
+
+	if (err < 0)
+		return explain(call, peer, err, COMMAND_MS);
+	len = strlen(peer->body);
+	if (len == 0)
+		handoff__buf_add(&buf, "%s: done", peer->name);
+	else
+		handoff__buf_add(&buf, "%s", peer->body);
+	if (len == 0 || peer->body[len - 1] != '\n')
+		handoff__buf_add(&buf, "\n");
+	return finish(call, 0, &buf);
+}
+
+static const char *
+service_of(const struct call *call)
+{
+	for (size_t i = 0; i < call->npeers; i++) {
+		if (call->peers[i].role[0])
+			return call->peers[i].service;
+	}
+	return NULL;
+}
+
+static void
+add_silent_json(const struct handoff__contact *peer, struct handoff__buf *buf)
+{
+	if (peer->pid > 0)
+		handoff__buf_add(buf, "{\"name\":\"%s\",\"pid\":%ld",
+			peer->name, peer->pid);
+	else
+		handoff__buf_add(buf, "{\"name\":null,\"pid\":null");
+	handoff__buf_add(buf, ",\"role\":\"unresponsive\"}");
+}
+
+/* Adds the object that the peer has sent, without what is around it. */
+static bool
+add_peer_json(const struct handoff__contact *peer, struct handoff__buf *buf)
+{
+	size_t len = strlen(peer->body);
+
+	while (len > 0 && strchr(" \r\n\t", peer->body[len - 1]))
+		len--;
+	if (len < 2 || peer->body[0] != '{' || peer->body[len - 1] != '}')
+		return false;
+	handoff__buf_add(buf, "%.*s", (int)len, peer->body);
+	return true;
+}
+
+static int
+compose_json(const struct call *call, struct handoff__buf *buf)
+{
+	const char *service = service_of(call);
+
+	handoff__buf_add(buf, "{\"service\":");
+	if (service)
+		handoff__buf_json(buf, service);
+	else
+		handoff__buf_add(buf, "null");
+	handoff__buf_add(buf, ",\"peers\":[");
+	for (size_t i = 0; i < call->npeers; i++) {
+		const struct handoff__contact *peer = &call->peers[i];
+
+		if (i > 0)
+			handoff__buf_add(buf, ",");
+		if (!peer->role[0])
+			add_silent_json(peer, buf);
+		else if (!add_peer_json(peer, buf))
+			return explain(call, peer, -EPROTO, STATUS_MS);
+	}
+	handoff__buf_add(buf, "]}\n");
+	return 0;
+}
+
+static int
+compose_text(const struct call *call, struct handoff__buf *buf)
+{
+	for (size_t i = 0; i < call->npeers; i++) {
+		const struct handoff__contact *peer = &call->peers[i];
+
+		if (!peer->role[0])
+			handoff__buf_add(buf, "%-16s pid %-8ld unresponsive\n",
+				peer->name, peer->pid);
+		else
+			handoff__buf_add(buf, "%s", peer->body);
+		if (buf->len > 0 && buf->data[buf->len - 1] != '\n')
+			handoff__buf_add(buf, "\n");
+	}
+	return 0;
+}
+
+static int
+status(struct call *call, bool json)
+{
+	struct handoff__buf buf = {.data = NULL};
+	int err = ask_all(call, json ? "status json\n" : "status\n");
+
+	if (err < 0)
+		return err;
+	err = json ? compose_json(call, &buf) : compose_text(call, &buf);
+	if (err < 0) {
+		free(buf.data);
+		return err;
+	}
+	for (size_t i = 0; i < call->npeers; i++) {
+		if (!call->peers[i].role[0])
+			err = -ETIMEDOUT;
+	}
+	return finish(call, err, &buf);
+}
+
+static int
+maintenance(struct call *call)
+{
+	struct handoff__buf buf = {.data = NULL};
+	struct handoff__contact *owner;
+	int err = find_role(call, "owner", &owner);
+
+	if (err < 0)
+		return err;
+	if (owner)
+		return command(call, owner, "maintenance\n");
+	handoff__buf_add(&buf, "nobody owns the service: ");
+	add_peer_names(call, &buf);
+	handoff__buf_add(&buf, " in %s: start a server with --listen on it",
+		call->dir.path);
+	return finish(call, -ECANCELED, &buf);
+}
+
+static int
+ready(struct call *call, bool silent)
+{
+	struct handoff__buf buf = {.data = NULL};
+	struct handoff__contact *standby;
+	int err = find_role(call, "standby", &standby);
+
+	if (err < 0)
+		return err;
+	if (standby)
+		return command(
+			call, standby, silent ? "ready silent\n" : "ready\n");
+	if (call->npeers == 1) {
+		handoff__buf_add(&buf, "nobody is there to come home: only ");
+		add_peer_names(call, &buf);
+		handoff__buf_add(&buf,
+			" is in %s; start the other server on it first",
+			call->dir.path);
+	} else {
+		handoff__buf_add(&buf, "neither is a standby: ");
+		add_peer_names(call, &buf);
+	}
+	return finish(call, -ECANCELED, &buf);
+}
+
+/* By name, or by pid where names do not tell. The number of matches. */
+static size_t
+find(struct call *call, const char *name, struct handoff__contact **found)
+{
+	size_t named = 0;
+
+	for (size_t i = 0; i < call->npeers; i++) {
+		if (strcmp(call->peers[i].name, name) == 0) {
+			*found = &call->peers[i];
+			named++;
+		}
+	}
+	for (size_t i = 0; named == 0 && i < call->npeers; i++) {
+		char pid[24];
+
+		snprintf(pid, sizeof(pid), "%ld", call->peers[i].pid);
+		if (strcmp(pid, name) == 0) {
+			*found = &call->peers[i];
+			return 1;
+		}
+	}
+	return named;
+}
+
+static int
+stop(struct call *call, const char *name)
+{
+	struct handoff__buf buf = {.data = NULL};
+	struct handoff__contact *peer = NULL;
+	size_t found;
+
+	if (!name)
+		return fail(call, -EINVAL, "stop: no name was given");
+	found = find(call, name, &peer);
+	if (found == 1)
+		return command(call, peer, "stop\n");
+	if (found > 1) {
+		handoff__buf_add(&buf, "two peers have the name %s: ", name);
+		add_peer_names(call, &buf);
+		handoff__buf_add(&buf, "; name one by its pid");
+		return finish(call, -ECANCELED, &buf);
+	}
+	handoff__buf_add(&buf, "no peer %.63s in %s: ", name, call->dir.path);
+	add_peer_names(call, &buf);
+	handoff__buf_add(&buf, call->npeers == 1 ? " is there" : " are there");
+	return finish(call, -ENOENT, &buf);
+}
+
+int
+handoff_control_status(const char *dir, bool json, char **reply)
+{
+	struct call call;
+	int err;
+
+	if (!reply)
+		return -EINVAL;
+	*reply = NULL;
+	err = call_open(&call, dir, reply);
+	return call_close(&call, err < 0 ? err : status(&call, json));
+}
+
+int
+handoff_control_maintenance(const char *dir, char **reply)
+{
+	struct call call;
+	int err;
+
+	if (!reply)
+		return -EINVAL;
+	*reply = NULL;
+	err = call_open(&call, dir, reply);
+	return call_close(&call, err < 0 ? err : maintenance(&call));
+}
+
+int
+handoff_control_ready(const char *dir, bool silent, char **reply)
+{
+	struct call call;
+	int err;
+
+	if (!reply)
+		return -EINVAL;
+	*reply = NULL;
+	err = call_open(&call, dir, reply);
+	return call_close(&call, err < 0 ? err : ready(&call, silent));
+}
+
+int
+handoff_control_stop(const char *dir, const char *name, char **reply)
+{
+	struct call call;
+	int err;
+
+	if (!reply)
+		return -EINVAL;
+	*reply = NULL;
+	err = call_open(&call, dir, reply);
+	return call_close(&call, err < 0 ? err : stop(&call, name));
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The asking end of a control socket. A request is one line; the answer is a
+ * line that begins with "ok" or "error", a body, and the end of the
+ * connection. Every wait has a deadline and every answer a bound; nothing in
+ * the directory is changed.
+ */
+#include "control/contact.h"
+
+#include "base/loop.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define RETRY_MS   20
+#define ANSWER_MAX (16u << 20)
+
+static bool
+is_live(const struct handoff__dir *dir, int slot)
+{
+	char name[16];
+
+	snprintf(name, sizeof(name), "peer.%d", slot);
+	return handoff__dir_locked(dir, name);
+}
+
+/* The lock file says who holds it: "NAME PID\n". */
+bool
+handoff__contact_find(struct handoff__contact *contact,
+	const struct handoff__dir *dir, int slot)
+{
+	char file[16], text[64], name[HANDOFF_NAME_MAX];
+	ssize_t n;
+	long pid;
+
+	if (!is_live(dir, slot))
+		return false;
+	memset(contact, 0, sizeof(*contact));
+	contact->slot = slot;
+	handoff__copy(contact->name, sizeof(contact->name), "?");
+	snprintf(file, sizeof(file), "peer.%d", slot);
+	n = handoff__dir_read(dir, file, text, sizeof(text) - 1);
+	if (n <= 0)
+		return true;
+	text[n] = '\0';
+	if (sscanf(text, "%31s %ld", name, &pid) == 2 &&
+		handoff__name_ok(name) && pid > 0) {
+		memcpy(contact->name, name, sizeof(name));
+		contact->pid = pid;
+	}
+	return true;
+}
+
+void
+handoff__contact_free(struct handoff__contact *contact)
+{
+	free(contact->answer);
+	contact->answer = contact->body = NULL;
+}
+
+/* Only who owns the directory can have made the socket, but not only who made
+ * it can be at its other end. */
+static int
+check_owner(const struct handoff__dir *dir, int sock)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	struct stat st;
+
+	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 ||
+		fstat(dir->fd, &st) < 0)
+		return -errno;
+	return cred.uid == st.st_uid ? 0 : -EPERM;
+}
+
+/* A peer that has its lock and no socket yet is about to open it; one that
+ * has lost its lock is gone. */
+static int
+connect_peer(const struct handoff__contact *contact,
+	const struct handoff__dir *dir, int64_t deadline_us)
+{
+	char name[16];
+	int err, fd;
+
+	snprintf(name, sizeof(name), "control.%d", contact->slot);
+	for (;;) {
+		fd = handoff__dir_connect(dir, name, SOCK_STREAM);
+		if (fd >= 0)
+			break;
+		if (fd != -ENOENT && fd != -ECONNREFUSED && fd != -EAGAIN)
+			return fd;
+		if (!is_live(dir, contact->slot))
+			return -ESRCH;
+		if (handoff__now_us() >= deadline_us)
+			return -ETIMEDOUT;
+		poll(NULL, 0, RETRY_MS);
+	}
+	err = check_owner(dir, fd);
+	if (err < 0) {
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+static int
+wait_for(int fd, short events, int64_t deadline_us)
+{
+	struct pollfd p = {.fd = fd, .events = events};
+
+	for (;;) {
+		int64_t left_us = deadline_us - handoff__now_us();
+		int n;
+
+		if (left_us <= 0)
+			return -ETIMEDOUT;
+		n = poll(&p, 1, (int)(left_us / 1000) + 1);
+		if (n > 0)
+			return 0;
+		if (n < 0 && errno != EINTR)
+			return -errno;
+	}
+}
+
+static int
+send_request(int fd, const char *request, int64_t deadline_us)
+{
+	size_t len = strlen(request);
+	ssize_t n;
+	int err;
+
+	while (len > 0) {
+		n = send(fd, request, len, MSG_NOSIGNAL);
+		if (n >= 0) {
+			request += n;
+			len -= (size_t)n;
+			continue;
+		}
+		/* A peer that has closed may have said why before. */
+		if (errno == EPIPE || errno == ECONNRESET)
+			return 0;
+		if (errno != EAGAIN && errno != EINTR)
+			return -errno;
+		err = wait_for(fd, POLLOUT, deadline_us);
+		if (err < 0)
+			return err;
+	}
+	return 0;
+}
+
+/* Adds what one recv brought: 1 to go on, 0 at the end. */
+static int
+add_chunk(struct handoff__buf *buf, const char *chunk, ssize_t n)
+{
+	/* A peer that closes with the request unread resets the connection,
+	 * and what it had sent before still arrives (unix(7)). */
+	if (n == 0 || (n < 0 && errno == ECONNRESET))
+		return buf->len > 0 ? 0 : -ECONNRESET;
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 1 : -errno;
+	if (memchr(chunk, '\0', (size_t)n))
+		return -EPROTO;
+	if (buf->len + (size_t)n > ANSWER_MAX)
+		return -EMSGSIZE;
+	handoff__buf_add(buf, "%.*s", (int)n, chunk);
+	return buf->failed ? -ENOMEM : 1;
+}
+
+static int
+read_answer(int fd, struct handoff__buf *buf, int64_t deadline_us)
+{
+	char chunk[4096];
+	int err;
+
+	do {
+		err = wait_for(fd, POLLIN, deadline_us);
+		if (err < 0)
+			return err;
+		err = add_chunk(buf, chunk, recv(fd, chunk, sizeof(chunk), 0));
+	} while (err > 0);
+	return err;
+}
+
+/* "ok SERVICE NAME ROLE PID" */
+static bool
+parse_ok(struct handoff__contact *contact, const char *line)
+{
+	struct handoff__contact c = *contact;
+	int end = -1;
+
+	if (sscanf(line, "ok %31s %31s %15s %ld%n", c.service, c.name, c.role,
+		    &c.pid, &end) != 4 ||
+		end != (int)strlen(line) || !handoff__name_ok(c.service) ||
+		!handoff__name_ok(c.name) || !handoff__name_ok(c.role))
+		return false;
+	*contact = c;
+	return true;
+}
+
+static int
+parse_answer(struct handoff__contact *contact)
+{
+	char *end = strchr(contact->answer, '\n');
+
+	if (!end)
+		return -EPROTO;
+	*end = '\0';
+	if (strncmp(contact->answer, "error ", 6) == 0) {
+		contact->body = contact->answer + 6;
+		return -ECANCELED;
+	}
+	contact->body = end + 1;
+	return parse_ok(contact, contact->answer) ? 0 : -EPROTO;
+}
+
+int
+handoff__contact_ask(struct handoff__contact *contact,
+	const struct handoff__dir *dir, const char *request,
+	int64_t deadline_us)
+{
+	struct handoff__buf buf = {.data = NULL};
+	int fd = connect_peer(contact, dir, deadline_us);
+	int err;
+
+	if (fd < 0)
+		return fd;
+	err = send_request(fd, request, deadline_us);
+	if (err == 0)
+		err = read_answer(fd, &buf, deadline_us);
+	close(fd);
+	if (err < 0) {
+		free(buf.data);
+		return err;
+	}
+	handoff__contact_free(contact);
+	contact->answer = buf.data;
+	return parse_answer(contact);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The control socket of a peer: one request line, one reply, end. Knows
+ * nothing of what the requests mean.
+ */
+#ifndef HANDOFF_CONTROL_CONTROL_H
+#define HANDOFF_CONTROL_CONTROL_H
+
+#include "base/dir.h"
+#include "base/loop.h"
+
+#define HANDOFF__REQUEST_MAX  512 /* bytes, with its newline */
+#define HANDOFF__REQUESTS_MAX 16  /* at once */
+
+struct handoff__control;
+struct handoff__request;
+
+/* Answer now or later by handoff__control_reply. `line` has no newline. */
+typedef void handoff__request_fn(
+	void *arg, struct handoff__request *request, const char *line);
+
+enum handoff__request_step {
+	HANDOFF__REQUEST_FREE = 0,
+	HANDOFF__REQUEST_READ,    /* waits for the line */
+	HANDOFF__REQUEST_WORK,    /* waits for the reply */
+	HANDOFF__REQUEST_WRITE,   /* sends it */
+	HANDOFF__REQUEST_DISCARD, /* the client still talks */
+};
+
+struct handoff__request {
+	struct handoff__control *control;
+	enum handoff__request_step step;
+	int fd;
+	struct handoff__watch watch;
+	struct handoff__timer timer;
+	char line[HANDOFF__REQUEST_MAX];
+	size_t len;
+	char *reply;
+	size_t reply_len, reply_pos;
+};
+
+struct handoff__control {
+	struct handoff__loop *loop;
+	const struct handoff__dir *dir;
+	const struct handoff__log *log;
+	char name[16]; /* of the socket in the directory */
+	int fd;
+	struct handoff__watch watch;
+	handoff__request_fn *fn;
+	void *arg;
+	struct handoff__request requests[HANDOFF__REQUESTS_MAX];
+};
+
+/* Listens on control.SLOT. What is pointed to must outlive the control. */
+int handoff__control_open(struct handoff__control *control,
+	struct handoff__loop *loop, const struct handoff__dir *dir, int slot,
+	const struct handoff__log *log, handoff__request_fn *fn, void *arg,
+	struct handoff__error *error);
+void handoff__control_close(struct handoff__control *control);
+
+/* Sends the text, which it takes over and frees, and then the end. A client
+ * that is gone meanwhile is no error. */
+void handoff__control_reply(struct handoff__request *request, char *text);
+
+/* Sends what can be sent at once of all replies: for the end of a process. */
+void handoff__control_flush(struct handoff__control *control);
+
+#endif
