@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A server: one of the two peers of a service directory. The first to come
+ * owns the listeners and connections and serves them; the next becomes its
+ * standby and holds a copy of every descriptor. Ownership then moves between
+ * them, any number of times.
+ *
+ * A handle belongs to one thread at a time.
+ */
+#ifndef HANDOFF_SERVER_H
+#define HANDOFF_SERVER_H
+
+#include <handoff/common.h>
+#include <handoff/service.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct handoff_server;
+
+enum handoff_model {
+	HANDOFF_MODEL_LOOP = 0,   /* epoll, all connections in one thread */
+	HANDOFF_MODEL_THREAD = 1, /* a thread per connection: handlers may
+				     block; started at the first input */
+};
+
+/* Reads "loop" or "thread". Returns the model or -EINVAL. */
+HANDOFF_API int handoff_model_parse(const char *text);
+
+/* An extra descriptor that is handed over with the rest, by name. */
+struct handoff_extra {
+	const char *name;
+	int fd; /* the caller's; the library duplicates it */
+};
+
+/* `size` is sizeof(struct handoff_server_opts); zero means the default. All
+ * that is pointed to is copied, except `service`. */
+struct handoff_server_opts {
+	size_t size;
+	const char *dir;  /* the service directory; made with mode 0700 if it
+			     is not there, otherwise must be private */
+	const char *name; /* this peer's name, for people */
+	const struct handoff_service *service;
+	const char *const *listen; /* addresses: "127.0.0.1:7000", "[::1]:0",
+				      ":7000" (all), "unix:/path". None: this
+				      peer never opens listeners, but waits
+				      for an owner and becomes its standby */
+	size_t nlisten;
+	enum handoff_model model;
+	uint32_t max_connections; /* served at once, default 16384; more wait
+				     in the backlog */
+	uint32_t give_timeout_ms; /* how long a give waits for handlers and
+				     for the standby, default 5000 */
+	uint32_t stop_timeout_ms; /* how long a stop without a standby lets
+				     connections finish, default 1000 */
+	uint32_t hang_timeout_ms; /* the other peer's silence after which it is
+				     reported as hung, default 5000 */
+	bool fence; /* kill a peer that hangs and take over. Without it, a
+		       peer that hangs keeps what it owns */
+	uint32_t grace_ms;  /* told in notices, default 60000 */
+	uint32_t spread_ms; /* READY: clients come home within this time,
+			       default 2000 */
+	const struct handoff_extra *extras;
+	size_t nextras;
+	handoff_log_fn *log;
+	void *log_arg;
+	char *errbuf; /* where open() says what went wrong; may be NULL */
+	size_t errbuf_size;
+};
+
+/*
+ * Opens the peer: locks a place in the directory, joins the peer that is
+ * there or, if it has listen addresses, becomes the owner and binds them.
+ * May block for up to 10 seconds while another peer starts or answers.
+ *
+ * Errors, each with a sentence in `errbuf`: -EINVAL arguments, -EBUSY the
+ * directory has two peers already, -EACCES the directory is not private to
+ * this user, -EPROTO the peer there refused (another service, state or
+ * version), -ETIMEDOUT it does not answer, -EADDRINUSE and others of bind(2).
+ */
+HANDOFF_API int handoff_server_open(
+	struct handoff_server **out, const struct handoff_server_opts *opts);
+
+/* Leaves at once: connections this peer owns pass to the standby if there is
+ * one and end otherwise. Use handoff_server_stop first for an orderly end. */
+HANDOFF_API void handoff_server_free(struct handoff_server *server);
+
+/* One pollable descriptor, stable, only ever POLLIN, for those with a loop of
+ * their own. The library keeps it. */
+HANDOFF_API int handoff_server_fd(struct handoff_server *server);
+
+/* Does what is to do without blocking (beyond what handlers do). */
+HANDOFF_API int handoff_server_dispatch(struct handoff_server *server);
+
+/* Waits up to `timeout_ms` (-1: for ever) and dispatches once. The fastest
+ * way to run a server: while (handoff_server_wait(s, -1) >= 0) ... */
+HANDOFF_API int handoff_server_wait(
+	struct handoff_server *server, int timeout_ms);
+
+/* Calls `fn` from dispatch whenever `fd` (the caller's, e.g. of signalfd(2))
+ * is readable. At most 8 such descriptors. */
+typedef void handoff_watch_fn(void *arg, int fd);
+HANDOFF_API int handoff_server_watch(
+	struct handoff_server *server, int fd, handoff_watch_fn *fn, void *arg);
+
+/* Obeys signals, through a signalfd(2): SIGUSR1 is maintenance, SIGUSR2 ready,
+ * SIGTERM and SIGINT stop. Blocks them in the calling thread; threads that the
+ * program has already must block them too. */
+HANDOFF_API int handoff_server_signals(struct handoff_server *server);
+
+enum handoff_server_event_type {
+	HANDOFF_SERVER_LISTENING = 1, /* a listener was opened */
+	HANDOFF_SERVER_OWNER = 2,     /* this peer serves now */
+	HANDOFF_SERVER_STANDBY = 3,   /* the other peer serves */
+	HANDOFF_SERVER_WAITING = 4,   /* no owner is there yet */
+	HANDOFF_SERVER_JOINED = 5,    /* the other peer came */
+	HANDOFF_SERVER_LEFT = 6,      /* the other peer went */
+	HANDOFF_SERVER_GAVE = 7, /* a handoff, in either direction, is done */
+	HANDOFF_SERVER_REFUSED = 8,  /* a handoff or a peer was refused */
+	HANDOFF_SERVER_STOPPED = 9,  /* the end: free the handle */
+	HANDOFF_SERVER_HUNG = 10,    /* the other peer is silent, or speaks
+					again */
+	HANDOFF_SERVER_LAGGING = 11, /* the standby falls behind with its
+					copies, or has caught up */
+};
+
+struct handoff_server_event {
+	enum handoff_server_event_type type;
+	uint64_t generation;
+	char text[HANDOFF_TEXT_MAX]; /* a sentence for people */
+};
+
+/* Pulls the next event. Returns 1, or 0 if there is none. At most 64 are
+ * kept; then the oldest are dropped. */
+HANDOFF_API int handoff_server_next(
+	struct handoff_server *server, struct handoff_server_event *event);
+
+/*
+ * Moves all that this owner serves to its standby and tells the clients
+ * (MAINTENANCE). Returns 0 when begun; GAVE or REFUSED tells the end.
+ * -ENOTCONN no standby is attached, -EBUSY a handoff is under way, -EPERM
+ * this peer is not the owner; details in handoff_server_errmsg.
+ */
+HANDOFF_API int handoff_server_maintenance(struct handoff_server *server);
+
+/*
+ * Brings service home to this standby: the listeners move here and the
+ * clients are told READY and come within the spread. `silent`: everything
+ * moves at once and no client is told. Errors as above; -EALREADY if this
+ * peer serves everything already.
+ */
+HANDOFF_API int handoff_server_ready(
+	struct handoff_server *server, bool silent);
+
+/*
+ * An orderly stop: an owner with a standby hands over first; one without
+ * lets connections send their output and closes them, and tells the clients
+ * GOODBYE. STOPPED tells the end.
+ */
+HANDOFF_API int handoff_server_stop(struct handoff_server *server);
+
+/* The extra descriptor of that name; the library's, dup(2) it to keep it.
+ * -ENOENT if there is none. */
+HANDOFF_API int handoff_server_extra(
+	const struct handoff_server *server, const char *name);
+
+/* What went wrong last on this handle; never NULL, valid until the next call.
+ */
+HANDOFF_API const char *handoff_server_errmsg(
+	const struct handoff_server *server);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What operators ask for, whether over the control socket or by the public
+ * calls. One handoff at a time; the request that began it waits for its end.
+ */
+#include "server/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int
+handoff_server_maintenance(struct handoff_server *server)
+{
+	int err;
+
+	if (!server)
+		return -EINVAL;
+	err = handoff__peer_give(&server->peer, HANDOFF__MAINTENANCE);
+	if (err < 0)
+		server->error = server->peer.error;
+	return err;
+}
+
+static int
+come_home(struct handoff_server *server, bool silent)
+{
+	struct handoff__peer *peer = &server->peer;
+	char who[64];
+
+	if (peer->serving)
+		return handoff__fail(&peer->error, -EALREADY,
+			"%s serves already: nothing is to come home",
+			peer->name);
+	if (handoff__peer_away(peer))
+		return handoff__peer_take(
+			peer, silent ? HANDOFF__HOME_SILENT : HANDOFF__HOME);
+	/* After a READY some clients may never have come. */
+	if (silent && peer->roster.connections > 0)
+		return handoff__peer_give(peer, HANDOFF__REST);
+	if (peer->partner != HANDOFF__PARTNER_READY)
+		return handoff__fail(&peer->error, -ENOTCONN,
+			"no peer serves in %s: nothing is to come home",
+			peer->dir.path);
+	return handoff__fail(&peer->error, -EPERM,
+		"no maintenance is under way: %s serves",
+		handoff__peer_partner_text(peer, who));
+}
+
+int
+handoff_server_ready(struct handoff_server *server, bool silent)
+{
+	int err;
+
+	if (!server)
+		return -EINVAL;
+	err = come_home(server, silent);
+	if (err < 0)
+		server->error = server->peer.error;
+	return err;
+}
+
+int
+handoff_server_stop(struct handoff_server *server)
+{
+	if (!server)
+		return -EINVAL;
+	if (server->stopping)
+		return -EALREADY;
+	server->stopping = true;
+	handoff__stop_proceed(server);
+	/* An outside loop only hears of descriptors: a timer is one. */
+	if (server->nkicks > 0 || server->publishing)
+		handoff__timer_arm(&server->loop, &server->sweep, 0);
+	return 0;
+}
+
+/* Tries to hand over. True if a give has begun or is under way. */
+static bool
+stop_give(struct handoff_server *server)
+{
+	struct handoff__peer *peer = &server->peer;
+
+	if (handoff__peer_moving(peer))
+		return true;
+	if (server->gave || peer->partner != HANDOFF__PARTNER_READY ||
+		peer->roster.owned == 0)
+		return false;
+	server->gave = true;
+	return handoff__peer_give(peer, peer->serving ? HANDOFF__MAINTENANCE
+						      : HANDOFF__REST) >= 0;
+}
+
+static void
+stop_finish(struct handoff_server *server)
+{
+	char *text = NULL;
+
+	server->stopped = true;
+	handoff__timer_disarm(&server->loop, &server->stop_deadline);
+	while (handoff__notices_step(server))
+		;
+	handoff__server_event(server, HANDOFF_SERVER_STOPPED, "stopped");
+	if (!server->request)
+		return;
+	if (asprintf(&text, "ok %s %s %s %d\nstopped\n",
+		    server->opts.service->name, server->peer.name,
+		    server->peer.serving ? "owner" : "standby",
+		    (int)getpid()) < 0)
+		text = NULL;
+	handoff__control_reply(server->request, text);
+	server->request = NULL;
+}
+
+/* One step further in an orderly stop; called whenever something changed. */
+void
+handoff__stop_proceed(struct handoff_server *server)
+{
+	struct handoff__peer *peer = &server->peer;
+	bool survivor = peer->partner == HANDOFF__PARTNER_READY;
+
+	if (!server->stopping || server->stopped || stop_give(server))
+		return;
+	if (!server->closing) {
+		server->closing = true;
+		handoff__timer_arm(&server->loop, &server->stop_deadline,
+			(int64_t)server->opts.stop_timeout_ms * 1000);
+		if (!survivor && peer->serving) {
+			handoff__notices_publish(
+				server, HANDOFF_NOTICE_GOODBYE);
+			handoff__listen_close(server);
+		}
+		handoff__server_close_all(server);
+	}
+	if (peer->roster.connections == 0 ||
+		(survivor && peer->roster.uncovered == 0))
+		stop_finish(server);
+}
+
+void
+handoff__stop_on_deadline(struct handoff__timer *timer)
+{
+	struct handoff_server *server = timer->arg;
+
+	handoff__log(&server->log, HANDOFF_LOG_WARNING,
+		"stop: %u connections did not end in time",
+		server->peer.roster.connections);
+	stop_finish(server);
+}
+
+static char *
+failure(const char *why)
+{
+	char *text;
+
+	return asprintf(&text, "error %s\n", why) < 0 ? NULL : text;
+}
+
+static void
+why_refused(struct handoff_server *server, const struct handoff__report *report,
+	char *text, size_t size)
+{
+	char who[64];
+
+	handoff__peer_partner_text(&server->peer, who);
+	if (report->reason == HANDOFF__UNANSWERED)
+		snprintf(text, size,
+			"%s has not answered within %u ms: nothing was moved; "
+			"is it stopped?",
+			who, server->opts.give_timeout_ms);
+	else if (report->reason == HANDOFF__LEAVING)
+		snprintf(text, size,
+			"%s went away during the handoff: what it had taken "
+			"comes back, nothing is lost",
+			who);
+	else
+		snprintf(text, size, "%s refused: %s", who,
+			handoff__reason_text(report->reason));
+}
+
+/* Events are single lines: the first one of a report says the most. */
+static void
+tell_event(struct handoff_server *server, const char *text)
+{
+	handoff__server_event(server, HANDOFF_SERVER_GAVE, "%s: %.*s",
+		server->peer.serving ? "took" : "gave",
+		(int)strcspn(text, "\n"), text);
+}
+
+/* A give or take that this peer is part of has ended. */
+void
+handoff__command_given(
+	struct handoff_server *server, const struct handoff__report *report)
+{
+	struct handoff__request *request = server->request;
+	struct handoff__buf buf = {0};
+	char why[HANDOFF_TEXT_MAX];
+
+	if (report->reason != HANDOFF__OK) {
+		why_refused(server, report, why, sizeof(why));
+		handoff__server_event(
+			server, HANDOFF_SERVER_REFUSED, "refused: %s", why);
+		handoff__buf_add(&buf, "error %s\n", why);
+	} else {
+		size_t body;
+
+		handoff__status_header(server, &buf);
+		body = buf.len;
+		handoff__report_text(server, report, &buf);
+		if (!buf.failed)
+			tell_event(server, buf.data + body);
+	}
+	if (request && !server->stopping) {
+		server->request = NULL;
+		handoff__control_reply(request, buf.failed ? NULL : buf.data);
+	} else {
+		free(buf.data);
+	}
+	handoff__stop_proceed(server);
+}
+
+/* Begins what takes its time; refuses at once what can't be begun. */
+static void
+begin(struct handoff_server *server, struct handoff__request *request, int err)
+{
+	if (err < 0) {
+		handoff__control_reply(
+			request, failure(handoff_server_errmsg(server)));
+	} else {
+		server->request = request;
+	}
+}
+
+static void
+command_stop(struct handoff_server *server, struct handoff__request *request)
+{
+	if (server->stopping || server->request) {
+		handoff__control_reply(request,
+			failure(server->stopping ? "it is stopping already"
+						 : "a handoff is under way: "
+						   "wait for its end"));
+		return;
+	}
+	server->request = request;
+	handoff_server_stop(server);
+}
+
+static void
+command_status(struct handoff_server *server, struct handoff__request *request,
+	bool json)
+{
+	struct handoff__buf buf = {0};
+
+	handoff__status_header(server, &buf);
+	if (json)
+		handoff__status_json(server, &buf);
+	else
+		handoff__status_text(server, &buf);
+	if (buf.failed) {
+		free(buf.data);
+		buf.data = NULL;
+	}
+	handoff__control_reply(request, buf.data);
+}
+
+/* The give may end within the call that begins it: the request is noted
+ * first. */
+static void
+command_move(struct handoff_server *server, struct handoff__request *request,
+	int (*fn)(struct handoff_server *server, bool silent), bool silent)
+{
+	int err;
+
+	if (server->stopping || server->request) {
+		handoff__control_reply(request,
+			failure(server->stopping
+					? "it is stopping"
+					: "a handoff is under way: wait for "
+					  "its end"));
+		return;
+	}
+	server->request = request;
+	err = fn(server, silent);
+	if (err < 0 && server->request) {
+		server->request = NULL;
+		begin(server, request, err);
+	}
+}
+
+static int
+do_maintenance(struct handoff_server *server, bool silent)
+{
+	(void)silent;
+	return handoff_server_maintenance(server);
+}
+
+void
+handoff__command(void *arg, struct handoff__request *request, const char *line)
+{
+	struct handoff_server *server = arg;
+
+	if (strcmp(line, "status") == 0)
+		command_status(server, request, false);
+	else if (strcmp(line, "status json") == 0)
+		command_status(server, request, true);
+	else if (strcmp(line, "maintenance") == 0)
+		command_move(server, request, do_maintenance, false);
+	else if (strcmp(line, "ready") == 0)
+		command_move(server, request, handoff_server_ready, false);
+	else if (strcmp(line, "ready silent") == 0)
+		command_move(server, request, handoff_server_ready, true);
+	else if (strcmp(line, "stop") == 0)
+		command_stop(server, request);
+	else
+		handoff__control_reply(request,
+			failure("unknown request: want status, status json, "
+				"maintenance, ready, ready silent or stop"));
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One turn of a connection: read, handle, commit, send. The same in every
+ * model and either peer; touches the socket and the record, nothing else.
+ */
+#ifndef HANDOFF_SERVER_CONN_H
+#define HANDOFF_SERVER_CONN_H
+
+#include "base/text.h"
+#include "record/record.h"
+
+enum handoff__turn {
+	HANDOFF__TURN_WAIT = 0, /* for the events in `want` */
+	HANDOFF__TURN_AGAIN,    /* more can be done at once */
+	HANDOFF__TURN_LINGER,   /* all is said: wait for the client's end */
+	HANDOFF__TURN_END,      /* close it */
+};
+
+struct handoff__turn_result {
+	enum handoff__turn turn;
+	uint32_t want;   /* EPOLLIN, EPOLLOUT */
+	const char *why; /* END: NULL for an orderly end */
+	int err;         /* END: the errno behind it, or 0 */
+};
+
+/* `events` are those of epoll(7), 0 to go on with what is there. */
+void handoff__conn_turn(const struct handoff__view *view, int fd,
+	const struct handoff_service *service, uint32_t events,
+	struct handoff__turn_result *result);
+
+/* What the connection waits for, from its record alone. */
+uint32_t handoff__conn_want(const struct handoff__view *view);
+
+/* Is there anything to do without a further event? */
+bool handoff__conn_pending(const struct handoff__view *view,
+	const struct handoff_service *service);
+
+#endif

@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Entries as the server sees them: in a set, armed, moved, ended. What the
+ * peer below tells about them arrives here.
+ */
+#include "server/internal.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#define SWEEP_US       1000000
+#define SWEEP_SOON_US  50000
+#define SWEEP_MOST     32 /* buffers given back at once: nobody waits long */
+#define IDLE_SECONDS   3
+#define LINGER_SECONDS 3
+
+static struct handoff_server *
+server_of(struct handoff__peer *peer)
+{
+	return peer->arg;
+}
+
+static uint32_t
+seconds_now(void)
+{
+	return (uint32_t)(handoff__now_us() / 1000000);
+}
+
+/* While nothing is swept the clock of idleness stands still. */
+static void
+sweep_later(struct handoff_server *server)
+{
+	if (server->sweep.armed)
+		return;
+	server->tick = seconds_now();
+	handoff__timer_arm(&server->loop, &server->sweep, SWEEP_US);
+}
+
+/* The events that an entry is watched for from its beginning. */
+static uint32_t
+first_events(const struct handoff__member *conn)
+{
+	switch (conn->entry.kind) {
+	case HANDOFF__CONNECTION:
+		return EPOLLIN | conn->server->model->flags;
+	case HANDOFF__LISTENER:
+		return EPOLLIN;
+	default:
+		return 0;
+	}
+}
+
+static int
+on_entered(struct handoff__peer *peer, struct handoff__entry *e)
+{
+	struct handoff_server *server = server_of(peer);
+	struct handoff__member *conn = handoff__member_of(e);
+
+	conn->server = server;
+	conn->tick = server->tick;
+	conn->set = -1;
+	conn->armed = first_events(conn);
+	if (e->kind == HANDOFF__EXTRA)
+		return 0;
+	conn->set = (int8_t)handoff__sets_add(
+		&server->sets, e->fd, conn->armed, conn, e->mine);
+	if (conn->set < 0)
+		return conn->set;
+	if (e->kind == HANDOFF__LISTENER)
+		TAILQ_INSERT_TAIL(&server->listeners, conn, node);
+	return 0;
+}
+
+static void
+unkick(struct handoff__member *conn)
+{
+	if (!conn->kicked)
+		return;
+	conn->kicked = false;
+	conn->server->nkicks--;
+	TAILQ_REMOVE(&conn->server->kicks, conn, node);
+}
+
+static void
+on_closing(struct handoff__peer *peer, struct handoff__entry *e)
+{
+	struct handoff_server *server = server_of(peer);
+	struct handoff__member *conn = handoff__member_of(e);
+
+	unkick(conn);
+	if (conn->set < 0)
+		return;
+	handoff__sets_del(&server->sets, conn->set, e->fd, e->mine);
+	conn->set = -1;
+	if (e->kind == HANDOFF__LISTENER)
+		TAILQ_REMOVE(&server->listeners, conn, node);
+}
+
+static bool
+on_quiesce(struct handoff__peer *peer, struct handoff__entry *e)
+{
+	struct handoff__member *conn = handoff__member_of(e);
+
+	return !conn->active || server_of(peer)->model->quiesce(conn);
+}
+
+static void
+on_pause(struct handoff__peer *peer, bool paused)
+{
+	struct handoff_server *server = server_of(peer);
+
+	server->paused = paused;
+	handoff__listen_update(server);
+}
+
+static void
+on_moved(struct handoff__peer *peer, struct handoff__entry *e)
+{
+	struct handoff_server *server = server_of(peer);
+	struct handoff__member *conn = handoff__member_of(e);
+
+	if (conn->set >= 0)
+		handoff__sets_own(&server->sets, conn->set, e->mine);
+	if (!e->mine || e->kind != HANDOFF__CONNECTION)
+		return;
+	conn->lingers = false;
+	/* Most are as quiet as they arrived; the others get a turn. */
+	if (conn->armed != first_events(conn) ||
+		e->view.rec->activity != HANDOFF__AT_REST)
+		handoff__member_kick(conn);
+	if (e->view.rec->touched)
+		sweep_later(server);
+}
+
+/* Every member in the wrong set is moved; after a whole give, none is. */
+static void
+on_settle(struct handoff__peer *peer)
+{
+	struct handoff_server *server = server_of(peer);
+	struct handoff__sets *sets = &server->sets;
+	uint32_t wrong = handoff__sets_turn(sets);
+	struct handoff__entry *e = NULL;
+
+	while (wrong > 0 && (e = handoff__roster_next(&peer->roster, e))) {
+		struct handoff__member *conn = handoff__member_of(e);
+
+		if (conn->set < 0 ||
+			conn->set == handoff__sets_home(sets, e->mine))
+			continue;
+		wrong--;
+		conn->set = (int8_t)handoff__sets_move(
+			sets, conn->set, e->fd, conn->armed, conn, e->mine);
+		if (conn->set < 0)
+			handoff__log(&server->log, HANDOFF_LOG_ERROR,
+				"entry %llu: cannot be watched: %s",
+				(unsigned long long)e->id,
+				strerror(-conn->set));
+	}
+	handoff__listen_update(server);
+}
+
+static void
+on_role(struct handoff__peer *peer, enum handoff__cause cause)
+{
+	struct handoff_server *server = server_of(peer);
+	uint64_t generation = handoff__peer_generation(peer);
+	char who[64];
+
+	handoff__peer_partner_text(peer, who);
+	if (!peer->serving) {
+		handoff__server_event(server, HANDOFF_SERVER_STANDBY,
+			"standby: %s serves (generation %llu)", who,
+			(unsigned long long)generation);
+		return;
+	}
+	handoff__server_event(server, HANDOFF_SERVER_OWNER,
+		"owner: took over from %s, %u connections (generation %llu)",
+		who, peer->roster.connections, (unsigned long long)generation);
+	if (cause == HANDOFF__MAINTENANCE)
+		handoff__notices_publish(server, HANDOFF_NOTICE_MAINTENANCE);
+	else if (cause == HANDOFF__HOME)
+		handoff__notices_publish(server, HANDOFF_NOTICE_READY);
+	else
+		handoff__notices_supersede(server);
+}
+
+static void
+on_given(struct handoff__peer *peer, const struct handoff__report *report)
+{
+	handoff__command_given(server_of(peer), report);
+}
+
+static void
+on_partner(struct handoff__peer *peer, bool here)
+{
+	struct handoff_server *server = server_of(peer);
+	char who[64];
+
+	server->hung = server->lagging = false;
+	handoff__peer_partner_text(peer, who);
+	if (here && peer->serving)
+		handoff__server_event(server, HANDOFF_SERVER_JOINED,
+			"joined: %s is the standby", who);
+	else if (!here)
+		handoff__server_event(
+			server, HANDOFF_SERVER_LEFT, "left: %s is gone", who);
+	if (here && !peer->serving && peer->arena.count > 0)
+		handoff__server_event(server, HANDOFF_SERVER_STANDBY,
+			"standby: %s serves (generation %llu)%s", who,
+			(unsigned long long)handoff__peer_generation(peer),
+			server->opts.nlisten > 0 ? "; nothing is bound here"
+						 : "");
+	if (here)
+		return;
+	handoff__server_alone(server);
+	handoff__stop_proceed(server);
+}
+
+static void
+on_discard(struct handoff__peer *peer, struct handoff__entry *e)
+{
+	(void)peer;
+	handoff__member_end(handoff__member_of(e));
+}
+
+/* The listeners died with the other peer before we had copies of them. */
+static void
+relisten(struct handoff_server *server)
+{
+	if (!TAILQ_EMPTY(&server->listeners) || server->opts.nlisten == 0)
+		return;
+	if (handoff__listen_open(server) < 0)
+		handoff__log(&server->log, HANDOFF_LOG_ERROR, "%s",
+			server->error.text);
+}
+
+static void
+on_failover(struct handoff__peer *peer)
+{
+	struct handoff_server *server = server_of(peer);
+	const struct handoff__survival *s = &peer->survival;
+
+	handoff__server_event(server,
+		s->serving ? HANDOFF_SERVER_OWNER : HANDOFF_SERVER_LEFT,
+		"%s: the other peer died; took over %u of its entries in "
+		"%u.%03u ms: %u were in a turn, %u repaired, %u closed "
+		"(generation %llu)",
+		s->serving ? "owner" : "left", s->entries, s->took_us / 1000,
+		s->took_us % 1000, s->in_turn, s->repaired, s->closed,
+		(unsigned long long)handoff__peer_generation(peer));
+	if (!s->serving)
+		return;
+	relisten(server);
+	handoff__notices_publish(server, HANDOFF_NOTICE_FAILOVER);
+}
+
+static void
+on_health(struct handoff__peer *peer)
+{
+	struct handoff_server *server = server_of(peer);
+	const struct handoff__pulse *pulse = &peer->pulse;
+	char who[64];
+
+	handoff__peer_partner_text(peer, who);
+	if (pulse->hung != server->hung)
+		handoff__server_event(server, HANDOFF_SERVER_HUNG,
+			pulse->hung ? "hung: %s has said nothing for %u ms%s"
+				    : "hung: %s speaks again",
+			who, server->opts.hang_timeout_ms,
+			server->opts.fence ? "; it is killed" : "");
+	if (pulse->lagging != server->lagging)
+		handoff__server_event(server, HANDOFF_SERVER_LAGGING,
+			pulse->lagging ? "lagging: %s has no copy of %u entries"
+				       : "lagging: %s has caught up",
+			who, peer->roster.uncovered);
+	server->hung = pulse->hung;
+	server->lagging = pulse->lagging;
+}
+
+static void
+on_refused(struct handoff__peer *peer, const char *text)
+{
+	handoff__server_event(
+		server_of(peer), HANDOFF_SERVER_REFUSED, "refused: %s", text);
+}
+
+const struct handoff__peer_ops handoff__server_peer_ops = {
+	.entered = on_entered,
+	.closing = on_closing,
+	.quiesce = on_quiesce,
+	.pause = on_pause,
+	.moved = on_moved,
+	.settle = on_settle,
+	.role = on_role,
+	.given = on_given,
+	.partner = on_partner,
+	.discard = on_discard,
+	.failover = on_failover,
+	.health = on_health,
+	.refused = on_refused,
+};
+
+void
+handoff__member_kick(struct handoff__member *conn)
+{
+	if (conn->kicked || conn->active)
+		return;
+	conn->kicked = true;
+	conn->server->nkicks++;
+	TAILQ_INSERT_TAIL(&conn->server->kicks, conn, node);
+}
+
+void
+handoff__member_rearm(struct handoff__member *conn, uint32_t want)
+{
+	struct handoff_server *server = conn->server;
+
+	want |= server->model->flags;
+	if (conn->set < 0 || (conn->armed == want && !(want & EPOLLONESHOT)))
+		return;
+	if (handoff__sets_arm(
+		    &server->sets, conn->set, conn->entry.fd, want, conn) == 0)
+		conn->armed = want;
+}
+
+/* shutdown first: close alone sends no FIN while the standby has a copy. */
+void
+handoff__member_end(struct handoff__member *conn)
+{
+	struct handoff_server *server = conn->server;
+
+	shutdown(conn->entry.fd, SHUT_RDWR);
+	handoff__peer_end(&server->peer, &conn->entry);
+	if (server->full)
+		handoff__listen_update(server);
+	if (server->stopping)
+		handoff__stop_proceed(server);
+}
+
+/* A turn is over; `conn` belongs to the loop again. */
+void
+handoff__member_done(
+	struct handoff__member *conn, const struct handoff__turn_result *result)
+{
+	struct handoff_server *server = conn->server;
+
+	sweep_later(server);
+	/* Who goes on talking after its service has closed does not live
+	 * longer for it. */
+	if (!conn->lingers)
+		conn->tick = server->tick;
+	switch (result->turn) {
+	case HANDOFF__TURN_AGAIN:
+		handoff__member_kick(conn);
+		return;
+	case HANDOFF__TURN_LINGER:
+		conn->lingers = true;
+		/* fall through */
+	case HANDOFF__TURN_WAIT:
+		handoff__member_rearm(conn, result->want);
+		return;
+	case HANDOFF__TURN_END:
+		if (result->why)
+			handoff__log(&server->log, HANDOFF_LOG_INFO,
+				"connection %llu: closed: %s%s%s",
+				(unsigned long long)conn->entry.id, result->why,
+				result->err ? ": " : "",
+				result->err ? strerror(result->err) : "");
+		handoff__member_end(conn);
+		return;
+	}
+}
+
+void
+handoff__entry_event(struct handoff__member *conn, uint32_t events)
+{
+	if (conn->entry.id == 0 || conn->entry.fd < 0)
+		return; /* closed earlier in this batch */
+	/* The batch may hold events from before a give. With EPOLLONESHOT the
+	 * kernel has disarmed the descriptor all the same. */
+	if (!conn->entry.mine || conn->active) {
+		if (conn->server->model->flags & EPOLLONESHOT)
+			conn->armed = 0;
+		return;
+	}
+	if (conn->entry.kind == HANDOFF__LISTENER)
+		handoff__listen_event(conn);
+	else
+		conn->server->model->event(conn, events);
+}
+
+static void
+run_kicked(struct handoff__member *conn)
+{
+	const struct handoff__view *view = &conn->entry.view;
+
+	unkick(conn);
+	if (!conn->entry.mine)
+		return;
+	if (handoff__conn_pending(view, conn->server->opts.service))
+		conn->server->model->event(conn, 0);
+	else
+		handoff__member_rearm(conn, handoff__conn_want(view));
+}
+
+/* Gives a turn to each that was kicked before this call. True if more are. */
+bool
+handoff__server_kicks(struct handoff_server *server)
+{
+	struct handoff__member *conn;
+
+	for (unsigned n = server->nkicks; n > 0; n--) {
+		conn = TAILQ_FIRST(&server->kicks);
+		if (conn)
+			run_kicked(conn);
+	}
+	return server->nkicks > 0;
+}
+
+/* Looks after one connection; true if it must be looked at again later. */
+static bool
+sweep_one(struct handoff__member *conn, unsigned *trimmed)
+{
+	struct handoff_server *server = conn->server;
+	const struct handoff__view *view = &conn->entry.view;
+	uint32_t idle = server->tick - conn->tick;
+
+	if (conn->active)
+		return false;
+	if (conn->lingers && idle > LINGER_SECONDS) {
+		handoff__member_end(conn);
+		return false;
+	}
+	if (!view->rec->touched)
+		return conn->lingers;
+	if (idle <= IDLE_SECONDS || *trimmed == SWEEP_MOST ||
+		handoff__record_unsent(view->rec) > 0 ||
+		handoff__record_unread(view->rec) > 0)
+		return true;
+	handoff__arena_trim(
+		&server->peer.arena, conn->entry.segment, conn->entry.slot);
+	view->rec->touched = 0;
+	++*trimmed;
+	return conn->lingers;
+}
+
+/* While there is something to give back or to end: once a second, or at once
+ * when there was more than can be done without holding anyone up. */
+void
+handoff__server_sweeps(struct handoff_server *server)
+{
+	struct handoff__roster *roster = &server->peer.roster;
+	struct handoff__entry *e = NULL;
+	unsigned trimmed = 0;
+	bool again = false;
+
+	server->tick = seconds_now();
+	while ((e = handoff__roster_next(roster, e))) {
+		if (e->mine && e->kind == HANDOFF__CONNECTION)
+			again |= sweep_one(handoff__member_of(e), &trimmed);
+	}
+	if (again)
+		handoff__timer_arm(&server->loop, &server->sweep,
+			trimmed == SWEEP_MOST ? SWEEP_SOON_US : SWEEP_US);
+}
+
+/* In a stop that goes on without a handover: what the other peer has a copy
+ * of it takes when this process is gone, a handler that hangs included. */
+bool
+handoff__server_ends(
+	const struct handoff_server *server, const struct handoff__entry *e)
+{
+	return server->closing && e->kind == HANDOFF__CONNECTION && e->mine &&
+	       (server->peer.partner != HANDOFF__PARTNER_READY ||
+		       e->copy != HANDOFF__COPY_HELD);
+}
+
+/* Asks the connections that end with this server to end after their output. */
+void
+handoff__server_close_all(struct handoff_server *server)
+{
+	struct handoff__roster *roster = &server->peer.roster;
+	struct handoff__entry *e = NULL;
+
+	while ((e = handoff__roster_next(roster, e))) {
+		struct handoff__member *conn = handoff__member_of(e);
+
+		if (!handoff__server_ends(server, e))
+			continue;
+		if (conn->active && !server->model->quiesce(conn))
+			continue; /* marked when its thread comes back */
+		handoff__record_flag(&e->view, HANDOFF__CLOSING);
+		handoff__member_kick(conn);
+	}
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A server from the inside: the peer, the two epoll sets, the model that runs
+ * the service, the control socket and the notices.
+ *
+ *   server.c    the handle: open, free, the turn of the loop, public calls
+ *   entries.c   entries as the server sees them: watched, moved, ended
+ *   listen.c    listeners: opened, accepted from, paused
+ *   model_*.c   who runs the turn of a connection
+ *   commands.c  what the control socket and the public calls ask for
+ *   signals.c   the same by signal
+ *   notices.c   what clients are told, and when
+ *   status.c    what is told about all of this
+ */
+#ifndef HANDOFF_SERVER_INTERNAL_H
+#define HANDOFF_SERVER_INTERNAL_H
+
+#include "base/loop.h"
+#include "control/control.h"
+#include "notice/publisher.h"
+#include "peer/peer.h"
+#include "server/conn.h"
+#include "server/sets.h"
+
+#include <handoff/server.h>
+
+#include <pthread.h>
+
+#define HANDOFF__LISTEN_MAX 64
+#define HANDOFF__WATCHES    8
+#define HANDOFF__EVENTS     64
+
+struct handoff__epoch;
+
+/* An entry as the server sees it; the cell of the roster. */
+struct handoff__member {
+	struct handoff__entry entry; /* first */
+	struct handoff_server *server;
+	uint32_t armed; /* the events its set watches for */
+	uint32_t tick;  /* second at which it was last busy */
+	int8_t set;     /* that it is in; -1: none */
+	bool kicked;    /* in server->kicks */
+	bool lingers;
+	/* HANDOFF_MODEL_THREAD: */
+	bool active;                  /* a thread has it */
+	struct handoff__epoch *epoch; /* of that thread */
+	struct handoff__turn_result result;
+	/* In kicks; while active, in done; if a listener, in listeners. */
+	TAILQ_ENTRY(handoff__member) node;
+};
+
+TAILQ_HEAD(handoff__members, handoff__member);
+
+/* How the turns of connections are run. */
+struct handoff__model {
+	const char *name;
+	uint32_t flags; /* of epoll for every connection */
+	int (*start)(struct handoff_server *server);
+	void (*stop)(struct handoff_server *server);
+	/* Events for a connection that this peer owns; 0: go on. */
+	void (*event)(struct handoff__member *conn, uint32_t events);
+	/* See quiesce of the peer. */
+	bool (*quiesce)(struct handoff__member *conn);
+};
+
+extern const struct handoff__model handoff__model_loop;
+extern const struct handoff__model handoff__model_thread;
+
+struct handoff__threads {
+	pthread_mutex_t lock; /* of `done` */
+	struct handoff__members done;
+	int wake; /* eventfd: `done` is not empty */
+	struct handoff__watch watch;
+	struct handoff__epoch *epoch; /* of threads that start now */
+	uint32_t active;
+};
+
+struct handoff__user_watch {
+	struct handoff__watch watch;
+	handoff_watch_fn *fn;
+	void *arg;
+};
+
+struct handoff_server {
+	struct handoff_server_opts opts;
+	struct handoff_service service; /* with its defaults; opts.service */
+	char *listen[HANDOFF__LISTEN_MAX];
+	struct handoff__log log;
+	struct handoff__error error;
+	const struct handoff__model *model;
+	struct handoff__loop loop; /* all but entries; inside both sets */
+	struct handoff__sets sets;
+	struct handoff__peer peer;
+	struct handoff__control control;
+	struct handoff__publisher publisher;
+	struct handoff__threads threads;
+	struct handoff__members listeners; /* of either peer */
+	struct handoff__members kicks;     /* due without an event */
+	unsigned nkicks;
+
+	bool paused; /* accepts nothing for a moment of a give */
+	bool full;   /* accepts nothing: at a limit */
+	struct handoff__timer accept_retry;
+	struct handoff__timer sweep;
+	uint32_t tick; /* seconds, as of the last sweep */
+
+	bool publishing;
+	uint64_t notice_generation, notice_seq;
+
+	bool hung, lagging; /* the other peer, as was told */
+	bool stopping;      /* asked to */
+	bool gave;          /* and has tried to hand over */
+	bool closing;       /* and lets what is left end */
+	bool stopped;
+	struct handoff__timer stop_deadline;
+	struct handoff__request *request; /* waits for the end of a give */
+
+	struct handoff__user_watch watches[HANDOFF__WATCHES];
+	int nwatches;
+	int signal_fd;
+	struct handoff_server_event events[HANDOFF__EVENTS];
+	unsigned first_event, nevents;
+};
+
+static inline struct handoff__member *
+handoff__member_of(struct handoff__entry *entry)
+{
+	return (struct handoff__member *)(void *)entry;
+}
+
+/* server.c */
+void handoff__server_event(struct handoff_server *server,
+	enum handoff_server_event_type type, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* The other peer is gone: if there is no service any more, begins it. */
+void handoff__server_alone(struct handoff_server *server);
+
+/* entries.c */
+extern const struct handoff__peer_ops handoff__server_peer_ops;
+void handoff__entry_event(struct handoff__member *conn, uint32_t events);
+void handoff__member_done(struct handoff__member *conn,
+	const struct handoff__turn_result *result);
+void handoff__member_kick(struct handoff__member *conn);
+void handoff__member_rearm(struct handoff__member *conn, uint32_t want);
+void handoff__member_end(struct handoff__member *conn);
+bool handoff__server_kicks(struct handoff_server *server);
+void handoff__server_sweeps(struct handoff_server *server);
+bool handoff__server_ends(
+	const struct handoff_server *server, const struct handoff__entry *e);
+void handoff__server_close_all(struct handoff_server *server);
+
+/* listen.c */
+int handoff__listen_open(struct handoff_server *server);
+void handoff__listen_event(struct handoff__member *conn);
+bool handoff__listen_name(
+	const struct handoff__member *conn, char name[HANDOFF_ADDRESS_MAX]);
+void handoff__listen_update(struct handoff_server *server);
+void handoff__listen_close(struct handoff_server *server);
+void handoff__listen_on_retry(struct handoff__timer *timer);
+
+/* commands.c */
+void handoff__command(
+	void *arg, struct handoff__request *request, const char *line);
+void handoff__command_given(
+	struct handoff_server *server, const struct handoff__report *report);
+void handoff__stop_proceed(struct handoff_server *server);
+void handoff__stop_on_deadline(struct handoff__timer *timer);
+
+/* status.c */
+void handoff__status_header(
+	struct handoff_server *server, struct handoff__buf *buf);
+void handoff__status_text(
+	struct handoff_server *server, struct handoff__buf *buf);
+void handoff__status_json(
+	struct handoff_server *server, struct handoff__buf *buf);
+void handoff__report_text(struct handoff_server *server,
+	const struct handoff__report *report, struct handoff__buf *buf);
+
+/* notices.c */
+void handoff__notices_publish(
+	struct handoff_server *server, enum handoff_notice_kind kind);
+void handoff__notices_supersede(struct handoff_server *server);
+bool handoff__notices_step(struct handoff_server *server);
+
+#endif

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Listeners: entries like any other, so that their backlog moves with them.
+ */
+#include "server/internal.h"
+
+#include "base/addr.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define ACCEPT_MOST 64 /* a turn, so that connections get theirs */
+#define RETRY_US    100000
+
+int
+handoff__listen_open(struct handoff_server *server)
+{
+	char bound[HANDOFF_ADDRESS_MAX];
+
+	for (size_t i = 0; i < server->opts.nlisten; i++) {
+		int fd = handoff__addr_listen(
+			server->opts.listen[i], bound, &server->error);
+		int err;
+
+		if (fd < 0)
+			return fd;
+		if (!handoff__peer_enter(
+			    &server->peer, fd, HANDOFF__LISTENER, bound, &err))
+			return handoff__fail(&server->error, err,
+				"address '%.120s': cannot be entered: %s",
+				bound, strerror(-err));
+		handoff__server_event(server, HANDOFF_SERVER_LISTENING,
+			"listening on %s", bound);
+	}
+	return 0;
+}
+
+static bool
+at_limit(const struct handoff_server *server)
+{
+	return server->peer.roster.connections >= server->opts.max_connections;
+}
+
+/* Arms or disarms every listener of this peer, as things are. */
+void
+handoff__listen_update(struct handoff_server *server)
+{
+	struct handoff__member *conn;
+	uint32_t want;
+
+	server->full = at_limit(server) || server->accept_retry.armed;
+	want = server->paused || server->full ? 0 : EPOLLIN;
+	TAILQ_FOREACH (conn, &server->listeners, node) {
+		if (!conn->entry.mine || conn->armed == want)
+			continue;
+		if (handoff__sets_arm(&server->sets, conn->set, conn->entry.fd,
+			    want, conn) == 0)
+			conn->armed = want;
+	}
+}
+
+void
+handoff__listen_on_retry(struct handoff__timer *timer)
+{
+	handoff__listen_update(timer->arg);
+}
+
+/* Out of descriptors or memory: the rest waits in the backlog. */
+static void
+hold_off(struct handoff_server *server, int err)
+{
+	if (!server->full)
+		handoff__log(&server->log, HANDOFF_LOG_WARNING,
+			"accept: %s: new connections wait in the backlog",
+			strerror(err));
+	handoff__timer_arm(&server->loop, &server->accept_retry, RETRY_US);
+	handoff__listen_update(server);
+}
+
+static bool
+accept_one(struct handoff_server *server, int listener)
+{
+	struct handoff__entry *e;
+	int err;
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0 && errno == EAGAIN)
+		return false;
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+			      errno == ENOMEM)) {
+		hold_off(server, errno);
+		return false;
+	}
+	if (fd < 0)
+		return true; /* that client gave up (accept(2)) */
+	e = handoff__peer_enter(
+		&server->peer, fd, HANDOFF__CONNECTION, NULL, &err);
+	if (!e) {
+		handoff__log(&server->log, HANDOFF_LOG_ERROR,
+			"accept: a connection was closed: %s", strerror(-err));
+		return true;
+	}
+	if (server->opts.service->open) {
+		handoff__record_mark(e->view.rec, HANDOFF__PENDING);
+		handoff__member_kick(handoff__member_of(e));
+	}
+	return true;
+}
+
+void
+handoff__listen_event(struct handoff__member *conn)
+{
+	struct handoff_server *server = conn->server;
+
+	if (server->paused)
+		return; /* the batch may be older */
+	for (int i = 0; i < ACCEPT_MOST; i++) {
+		if (at_limit(server)) {
+			handoff__listen_update(server);
+			return;
+		}
+		if (!accept_one(server, conn->entry.fd))
+			return;
+	}
+}
+
+/* The address of a listener that this peer owns; false for any other. */
+bool
+handoff__listen_name(
+	const struct handoff__member *conn, char name[HANDOFF_ADDRESS_MAX])
+{
+	return conn->entry.mine &&
+	       handoff__record_name(&conn->entry.view, name) == 0;
+}
+
+/* For good: nobody is there to serve them. */
+void
+handoff__listen_close(struct handoff_server *server)
+{
+	struct handoff__member *conn = TAILQ_FIRST(&server->listeners), *next;
+
+	for (; conn; conn = next) {
+		char name[HANDOFF_ADDRESS_MAX];
+
+		next = TAILQ_NEXT(conn, node);
+		if (handoff__listen_name(conn, name) &&
+			strncmp(name, "unix:", 5) == 0)
+			unlink(name + 5);
+		if (conn->entry.mine)
+			handoff__peer_end(&server->peer, &conn->entry);
+	}
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Model `loop`: the turn of every connection runs in the thread of the loop.
+ * No handler runs while anything else does, so every connection is quiet.
+ */
+#include "server/internal.h"
+
+static int
+loop_start(struct handoff_server *server)
+{
+	(void)server;
+	return 0;
+}
+
+static void
+loop_stop(struct handoff_server *server)
+{
+	(void)server;
+}
+
+static void
+loop_event(struct handoff__member *conn, uint32_t events)
+{
+	struct handoff__turn_result result;
+
+	handoff__conn_turn(&conn->entry.view, conn->entry.fd,
+		conn->server->opts.service, events, &result);
+	handoff__member_done(conn, &result);
+}
+
+static bool
+loop_quiesce(struct handoff__member *conn)
+{
+	(void)conn;
+	return true;
+}
+
+const struct handoff__model handoff__model_loop = {
+	.name = "loop",
+	.start = loop_start,
+	.stop = loop_stop,
+	.event = loop_event,
+	.quiesce = loop_quiesce,
+};

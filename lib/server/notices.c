@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What this server tells its clients, and when. Subscribers are told some at
+ * a time, so that connections never wait for all of them.
+ */
+#include "server/internal.h"
+
+#include <string.h>
+
+#define STEP_MOST 16
+#define LATE_MS   5000 /* READY reaches late-comers so long after its spread */
+
+static void
+collect_endpoints(struct handoff_server *server, struct handoff_notice *notice)
+{
+	struct handoff__member *conn;
+
+	TAILQ_FOREACH (conn, &server->listeners, node) {
+		if (notice->nendpoints < HANDOFF_NOTICE_ENDPOINTS &&
+			handoff__listen_name(
+				conn, notice->endpoints[notice->nendpoints]))
+			notice->nendpoints++;
+	}
+}
+
+static void
+compose(struct handoff_server *server, enum handoff_notice_kind kind,
+	struct handoff_notice *notice)
+{
+	uint64_t generation = handoff__peer_generation(&server->peer);
+
+	memset(notice, 0, sizeof(*notice));
+	if (generation != server->notice_generation)
+		server->notice_seq = 0;
+	server->notice_generation = generation;
+	notice->kind = kind;
+	notice->generation = generation;
+	notice->seq = ++server->notice_seq;
+	handoff__copy(notice->service, sizeof(notice->service),
+		server->opts.service->name);
+	handoff__copy(
+		notice->serving, sizeof(notice->serving), server->peer.name);
+	notice->grace_ms = server->opts.grace_ms;
+	notice->spread_ms = server->opts.spread_ms;
+	if (kind == HANDOFF_NOTICE_READY)
+		notice->expires_ms = handoff__realtime_ms() +
+				     server->opts.spread_ms + LATE_MS;
+	collect_endpoints(server, notice);
+}
+
+static void
+begin(struct handoff_server *server, const struct handoff_notice *notice)
+{
+	int err = handoff__publisher_begin(&server->publisher, notice);
+
+	if (err < 0)
+		handoff__log(&server->log, HANDOFF_LOG_ERROR,
+			"notice %s: cannot be kept in %s: %s",
+			handoff_notice_kind_name(notice->kind),
+			server->peer.dir.path, strerror(-err));
+}
+
+void
+handoff__notices_publish(
+	struct handoff_server *server, enum handoff_notice_kind kind)
+{
+	struct handoff_notice notice;
+
+	compose(server, kind, &notice);
+	begin(server, &notice);
+	server->publishing = true;
+}
+
+/* What is retained is no longer so, and nobody need hear of it: a notice that
+ * has expired already takes its place. */
+void
+handoff__notices_supersede(struct handoff_server *server)
+{
+	struct handoff_notice notice;
+
+	compose(server, HANDOFF_NOTICE_READY, &notice);
+	notice.expires_ms = 1;
+	begin(server, &notice);
+	handoff__publisher_close(&server->publisher);
+	server->publishing = false;
+}
+
+/* Tells the next few. True if more are to be told. */
+bool
+handoff__notices_step(struct handoff_server *server)
+{
+	struct handoff__publisher *pub = &server->publisher;
+
+	if (!server->publishing)
+		return false;
+	if (handoff__publisher_step(pub, STEP_MOST) > 0)
+		return true;
+	server->publishing = false;
+	handoff__log(&server->log, HANDOFF_LOG_INFO,
+		"notice: %u subscribers told, %u dead ones removed, %u failed",
+		pub->reached, pub->pruned, pub->failed);
+	return false;
+}

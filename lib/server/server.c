@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The handle of a server: options, the turn of the loop, events. Waits on the
+ * set of what this peer owns; everything else is one descriptor in that set.
+ */
+#include "server/internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#define BATCH 64
+
+static uint32_t
+or_default(uint32_t value, uint32_t otherwise)
+{
+	return value ? value : otherwise;
+}
+
+int
+handoff_model_parse(const char *text)
+{
+	if (text && strcmp(text, handoff__model_loop.name) == 0)
+		return HANDOFF_MODEL_LOOP;
+	if (text && strcmp(text, handoff__model_thread.name) == 0)
+		return HANDOFF_MODEL_THREAD;
+	return -EINVAL;
+}
+
+void
+handoff__server_event(struct handoff_server *server,
+	enum handoff_server_event_type type, const char *fmt, ...)
+{
+	struct handoff_server_event *ev;
+	va_list ap;
+
+	if (server->nevents == HANDOFF__EVENTS) {
+		server->first_event =
+			(server->first_event + 1) % HANDOFF__EVENTS;
+		server->nevents--;
+	}
+	ev = &server->events[(server->first_event + server->nevents++) %
+			     HANDOFF__EVENTS];
+	ev->type = type;
+	ev->generation = handoff__peer_generation(&server->peer);
+	va_start(ap, fmt);
+	vsnprintf(ev->text, sizeof(ev->text), fmt, ap);
+	va_end(ap);
+	handoff__log(&server->log, HANDOFF_LOG_DEBUG, "%s", ev->text);
+}
+
+int
+handoff_server_next(
+	struct handoff_server *server, struct handoff_server_event *event)
+{
+	if (!server || !event)
+		return -EINVAL;
+	if (server->nevents == 0)
+		return 0;
+	*event = server->events[server->first_event];
+	server->first_event = (server->first_event + 1) % HANDOFF__EVENTS;
+	server->nevents--;
+	return 1;
+}
+
+static int
+check_opts(struct handoff_server *server, struct handoff_service *service)
+{
+	const struct handoff_server_opts *o = &server->opts;
+	int err = handoff__opts_copy(service, sizeof(*service), o->service,
+		offsetof(struct handoff_service, open));
+
+	if (err < 0)
+		return handoff__fail(&server->error, err,
+			"server: opts.service is missing or of another size");
+	if (!handoff__name_ok(o->name) || !handoff__name_ok(service->name))
+		return handoff__fail(&server->error, -EINVAL,
+			"server: names of peer and service must be 1 to %d "
+			"characters of A-Z a-z 0-9 . _ - (got '%.40s' and "
+			"'%.40s')",
+			HANDOFF_NAME_MAX - 1, o->name ? o->name : "",
+			service->name ? service->name : "");
+	if (!service->handle)
+		return handoff__fail(&server->error, -EINVAL,
+			"server: service %s has no handler", service->name);
+	if (o->nlisten > HANDOFF__LISTEN_MAX ||
+		(o->nlisten > 0 && !o->listen) ||
+		o->nextras > HANDOFF__LISTEN_MAX ||
+		(o->nextras > 0 && !o->extras))
+		return handoff__fail(&server->error, -EINVAL,
+			"server: at most %d addresses and extra descriptors",
+			HANDOFF__LISTEN_MAX);
+	if (o->model != HANDOFF_MODEL_LOOP && o->model != HANDOFF_MODEL_THREAD)
+		return handoff__fail(
+			&server->error, -EINVAL, "server: unknown model");
+	return 0;
+}
+
+static void
+apply_defaults(
+	struct handoff_server *server, const struct handoff_service *service)
+{
+	struct handoff_server_opts *o = &server->opts;
+
+	server->service = *service;
+	server->service.input_size = or_default(service->input_size, 65536);
+	server->service.output_size = or_default(service->output_size, 65536);
+	o->service = &server->service;
+	o->max_connections = or_default(o->max_connections, 16384);
+	o->give_timeout_ms = or_default(o->give_timeout_ms, 5000);
+	o->hang_timeout_ms = or_default(o->hang_timeout_ms, 5000);
+	o->stop_timeout_ms = or_default(o->stop_timeout_ms, 1000);
+	o->grace_ms = or_default(o->grace_ms, 60000);
+	o->spread_ms = or_default(o->spread_ms, 2000);
+	server->log.fn = o->log;
+	server->log.arg = o->log_arg;
+	server->model = o->model == HANDOFF_MODEL_THREAD
+				? &handoff__model_thread
+				: &handoff__model_loop;
+}
+
+static void
+on_sweep(struct handoff__timer *timer)
+{
+	handoff__server_sweeps(timer->arg);
+}
+
+/* What needs nobody else: can be undone by close_all_of. */
+static int
+open_loop(struct handoff_server *server)
+{
+	int err = handoff__loop_init(&server->loop);
+
+	TAILQ_INIT(&server->kicks);
+	TAILQ_INIT(&server->listeners);
+	server->sweep.fn = on_sweep;
+	server->accept_retry.fn = handoff__listen_on_retry;
+	server->stop_deadline.fn = handoff__stop_on_deadline;
+	server->sweep.arg = server->accept_retry.arg =
+		server->stop_deadline.arg = server;
+	if (err >= 0)
+		err = handoff__sets_init(&server->sets, server->loop.epfd);
+	if (err >= 0)
+		err = server->model->start(server);
+	if (err < 0)
+		handoff__fail(&server->error, err,
+			"server: cannot make its event loop: %s",
+			strerror(-err));
+	return err;
+}
+
+static int
+enter_extras(struct handoff_server *server)
+{
+	for (size_t i = 0; i < server->opts.nextras; i++) {
+		const struct handoff_extra *extra = &server->opts.extras[i];
+		int err = -EINVAL;
+		int fd = handoff__name_ok(extra->name)
+				 ? fcntl(extra->fd, F_DUPFD_CLOEXEC, 3)
+				 : -1;
+
+		if (fd < 0 || !handoff__peer_enter(&server->peer, fd,
+				      HANDOFF__EXTRA, extra->name, &err))
+			return handoff__fail(&server->error, err,
+				"extra descriptor %zu: bad name or descriptor",
+				i);
+	}
+	return 0;
+}
+
+/* A service that has no owner gets one. */
+static int
+become_owner(struct handoff_server *server)
+{
+	struct handoff_notice last;
+	uint64_t generation = 1;
+	int err;
+
+	/* Notices are ordered by generation: go on where the last left off. */
+	if (handoff__publisher_retained(&server->publisher, &last) > 0)
+		generation = last.generation + 1;
+	err = handoff__peer_own(&server->peer, generation);
+	if (err < 0) {
+		server->error = server->peer.error;
+		return err;
+	}
+	err = handoff__listen_open(server);
+	if (err >= 0)
+		err = enter_extras(server);
+	if (err < 0)
+		return err;
+	handoff__notices_supersede(server);
+	handoff__server_event(server, HANDOFF_SERVER_OWNER,
+		"owner: serves %s (generation %llu)", server->service.name,
+		(unsigned long long)generation);
+	return 0;
+}
+
+void
+handoff__server_alone(struct handoff_server *server)
+{
+	if (server->peer.serving || server->peer.arena.count > 0 ||
+		server->opts.nlisten == 0 || server->stopping)
+		return;
+	if (become_owner(server) < 0)
+		handoff__log(&server->log, HANDOFF_LOG_ERROR, "%s",
+			server->error.text);
+}
+
+/* The addresses outlive the call: this peer may have to bind them later. */
+static int
+copy_addresses(struct handoff_server *server)
+{
+	struct handoff_server_opts *o = &server->opts;
+
+	for (size_t i = 0; i < o->nlisten; i++) {
+		server->listen[i] = strdup(o->listen[i] ? o->listen[i] : "");
+		if (!server->listen[i])
+			return handoff__fail(&server->error, -ENOMEM,
+				"server: out of memory");
+	}
+	o->listen = (const char *const *)server->listen;
+	return 0;
+}
+
+static int
+take_role(struct handoff_server *server)
+{
+	const struct handoff__peer *peer = &server->peer;
+
+	if (peer->partner != HANDOFF__PARTNER_NONE && peer->other.serving)
+		return 0; /* STANDBY is told once the arena has come */
+	if (server->opts.nlisten > 0)
+		return become_owner(server);
+	handoff__server_event(server, HANDOFF_SERVER_WAITING,
+		"waiting: no owner is in %s yet", peer->dir.path);
+	return 0;
+}
+
+static int
+open_peer(struct handoff_server *server)
+{
+	struct handoff__peer_config config = {
+		.dir = server->opts.dir,
+		.name = server->opts.name,
+		.service = &server->service,
+		.give_timeout_ms = server->opts.give_timeout_ms,
+		.hang_timeout_ms = server->opts.hang_timeout_ms,
+		.fence = server->opts.fence,
+		.cell_size = sizeof(struct handoff__member),
+	};
+	int err = handoff__peer_open(&server->peer, &config, &server->loop,
+		&server->log, &handoff__server_peer_ops, server);
+
+	if (err < 0) {
+		server->error = server->peer.error;
+		return err;
+	}
+	handoff__publisher_open(&server->publisher, &server->peer.dir);
+	err = handoff__control_open(&server->control, &server->loop,
+		&server->peer.dir, server->peer.slot, &server->log,
+		handoff__command, server, &server->error);
+	if (err >= 0)
+		err = take_role(server);
+	if (err >= 0)
+		handoff__peer_started(&server->peer);
+	return err;
+}
+
+int
+handoff_server_open(
+	struct handoff_server **out, const struct handoff_server_opts *opts)
+{
+	struct handoff_server *server;
+	struct handoff_service service;
+	int err;
+
+	if (!out || !opts)
+		return -EINVAL;
+	server = calloc(1, sizeof(*server));
+	if (!server)
+		return -ENOMEM;
+	server->sets.ep[0] = server->sets.ep[1] = server->sets.outer = -1;
+	server->loop.epfd = server->loop.timerfd = -1;
+	server->control.fd = server->signal_fd = -1;
+	err = handoff__opts_copy(&server->opts, sizeof(server->opts), opts,
+		offsetof(struct handoff_server_opts, listen));
+	if (err == -E2BIG) {
+		/* It is longer than ours, so these are there. */
+		server->opts.errbuf = opts->errbuf;
+		server->opts.errbuf_size = opts->errbuf_size;
+		handoff__fail(&server->error, err,
+			"server: an option that this library does not know is "
+			"set");
+	}
+	if (err >= 0)
+		err = check_opts(server, &service);
+	if (err >= 0) {
+		apply_defaults(server, &service);
+		err = copy_addresses(server);
+		if (err >= 0)
+			err = open_loop(server);
+		if (err >= 0)
+			err = open_peer(server);
+	}
+	if (err < 0) {
+		handoff__error_copy(&server->error, server->opts.errbuf,
+			server->opts.errbuf_size);
+		handoff_server_free(server);
+		return err;
+	}
+	/* They were only needed here. */
+	server->opts.extras = NULL;
+	server->opts.dir = server->opts.name = NULL;
+	server->opts.errbuf = NULL;
+	*out = server;
+	return 0;
+}
+
+void
+handoff_server_free(struct handoff_server *server)
+{
+	if (!server)
+		return;
+	if (server->threads.active > 0) {
+		/* A handler still runs on this memory, and the connections
+		 * pass to the other peer with the end of the process. */
+		handoff__log(&server->log, HANDOFF_LOG_WARNING,
+			"server: %u handlers still run: left to the end of "
+			"the process",
+			server->threads.active);
+		handoff__control_flush(&server->control);
+		return;
+	}
+	handoff__control_flush(&server->control);
+	handoff__control_close(&server->control);
+	handoff__publisher_close(&server->publisher);
+	if (server->peer.loop)
+		handoff__peer_close(&server->peer);
+	if (server->model && server->sets.ep[1] >= 0)
+		server->model->stop(server);
+	handoff__sets_fini(&server->sets);
+	handoff__loop_fini(&server->loop);
+	if (server->signal_fd >= 0)
+		close(server->signal_fd);
+	for (size_t i = 0; i < HANDOFF__LISTEN_MAX; i++)
+		free(server->listen[i]);
+	free(server);
+}
+
+int
+handoff_server_fd(struct handoff_server *server)
+{
+	return server ? handoff__sets_outer(&server->sets) : -EINVAL;
+}
+
+/* What follows from a batch of events. */
+static void
+after_batch(struct handoff_server *server)
+{
+	handoff__peer_flush(&server->peer);
+	if (server->nkicks > 0)
+		handoff__server_kicks(server);
+	if (server->publishing)
+		handoff__notices_step(server);
+}
+
+static int
+turn(struct handoff_server *server, int timeout_ms)
+{
+	struct epoll_event batch[BATCH];
+	int n;
+
+	if (server->nkicks > 0 || server->publishing)
+		timeout_ms = 0; /* there is more to do already */
+	n = epoll_wait(
+		server->sets.ep[server->sets.mine], batch, BATCH, timeout_ms);
+	if (n < 0 && errno != EINTR)
+		return handoff__fail(&server->error, -errno, "epoll_wait: %s",
+			strerror(errno));
+	/* The link first: a handoff must not wait for a batch of turns. */
+	for (int i = 0; i < n; i++) {
+		if (!batch[i].data.ptr)
+			handoff__loop_dispatch(&server->loop, 0);
+	}
+	for (int i = 0; i < n; i++) {
+		if (batch[i].data.ptr)
+			handoff__entry_event(
+				batch[i].data.ptr, batch[i].events);
+	}
+	after_batch(server);
+	return n > 0 ? n : 0;
+}
+
+int
+handoff_server_wait(struct handoff_server *server, int timeout_ms)
+{
+	return server ? turn(server, timeout_ms) : -EINVAL;
+}
+
+int
+handoff_server_dispatch(struct handoff_server *server)
+{
+	int err;
+
+	if (!server)
+		return -EINVAL;
+	do {
+		err = turn(server, 0);
+		/* An outside loop only hears of descriptors. */
+	} while (err >= 0 && (server->nkicks > 0 || server->publishing));
+	return err < 0 ? err : 0;
+}
+
+static void
+on_user_watch(struct handoff__watch *watch, uint32_t events)
+{
+	struct handoff__user_watch *user = watch->arg;
+
+	(void)events;
+	user->fn(user->arg, watch->fd);
+}
+
+int
+handoff_server_watch(
+	struct handoff_server *server, int fd, handoff_watch_fn *fn, void *arg)
+{
+	struct handoff__user_watch *user;
+	int err;
+
+	if (!server || fd < 0 || !fn)
+		return -EINVAL;
+	if (server->nwatches == HANDOFF__WATCHES)
+		return -ENOSPC;
+	user = &server->watches[server->nwatches];
+	user->fn = fn;
+	user->arg = arg;
+	user->watch.fn = on_user_watch;
+	user->watch.arg = user;
+	err = handoff__watch_add(&server->loop, &user->watch, fd, EPOLLIN);
+	if (err >= 0)
+		server->nwatches++;
+	return err;
+}
+
+int
+handoff_server_extra(const struct handoff_server *server, const char *name)
+{
+	struct handoff__entry *e = NULL;
+	struct handoff__roster *roster;
+
+	if (!server || !name)
+		return -EINVAL;
+	roster = (struct handoff__roster *)(uintptr_t)&server->peer.roster;
+	while ((e = handoff__roster_next(roster, e))) {
+		char text[HANDOFF_ADDRESS_MAX];
+
+		if (e->kind == HANDOFF__EXTRA &&
+			handoff__record_name(&e->view, text) == 0 &&
+			strcmp(text, name) == 0)
+			return e->fd;
+	}
+	return -ENOENT;
+}
+
+const char *
+handoff_server_errmsg(const struct handoff_server *server)
+{
+	return server ? server->error.text : "";
+}

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Opening a server: what is refused, by which errno and with which sentence,
+ * and that nothing remains of what was refused.
+ */
+#include "server/duo.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LISTEN_MAX 64
+
+/* Is refused by that errno with a sentence that has `why` in it; the handle
+ * is left alone. */
+static void
+refused(struct host *host, int err, const char *why)
+{
+	struct handoff_server *before = (void *)host;
+
+	host->server = before;
+	host->why[0] = '\0';
+	assert_int_equal(handoff_server_open(&host->server, &host->opts), err);
+	assert_ptr_equal(host->server, before);
+	host->server = NULL;
+	if (!strstr(host->why, why))
+		fail_msg("'%s' is not in '%s'", why, host->why);
+}
+
+static void
+nothing_is_refused(void **state)
+{
+	struct duo duo;
+
+	(void)state;
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	assert_int_equal(handoff_server_open(NULL, &duo.a.opts), -EINVAL);
+	assert_int_equal(handoff_server_open(&duo.a.server, NULL), -EINVAL);
+}
+
+static void
+names_are_checked(void **state)
+{
+	static const char *const bad[] = {NULL, "", ".x", "a/b", "a b", "ä",
+		"12345678901234567890123456789012"};
+	struct duo duo;
+
+	(void)state;
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		duo.a.opts.name = bad[i];
+		refused(&duo.a, -EINVAL, "names of peer and service must be");
+	}
+	duo.a.opts.name = "server";
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		duo.a.service.name = bad[i];
+		refused(&duo.a, -EINVAL, "names of peer and service must be");
+	}
+}
+
+static void
+service_is_checked(void **state)
+{
+	struct duo duo;
+
+	(void)state;
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	duo.a.opts.service = NULL;
+	refused(&duo.a, -EINVAL, "opts.service is missing");
+	duo.a.opts.service = &duo.a.service;
+	duo.a.service.size = 0;
+	refused(&duo.a, -EINVAL, "opts.service is missing or of another size");
+	duo.a.service.size = sizeof(duo.a.service);
+	duo.a.service.handle = NULL;
+	refused(&duo.a, -EINVAL, "service lines has no handler");
+	duo.a.service.handle = serve_lines;
+	duo.a.service.state_size = 65537;
+	refused(&duo.a, -EINVAL, "state_size is at most 65536");
+	duo.a.service.state_size = 4;
+	duo.a.service.input_size = (1 << 20) + 1;
+	refused(&duo.a, -EINVAL, "at most 1048576 bytes");
+	duo.a.service.input_size = 0;
+	duo.a.service.output_size = UINT32_MAX;
+	refused(&duo.a, -EINVAL, "at most 1048576 bytes");
+}
+
+static void
+counts_and_model_are_checked(void **state)
+{
+	struct duo duo;
+
+	(void)state;
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	duo.a.opts.nlisten = LISTEN_MAX + 1;
+	refused(&duo.a, -EINVAL, "at most 64 addresses");
+	duo.a.opts.nlisten = 1;
+	duo.a.opts.listen = NULL;
+	refused(&duo.a, -EINVAL, "at most 64 addresses");
+	duo.a.opts.listen = duo.a.listen;
+	duo.a.opts.nextras = 1;
+	refused(&duo.a, -EINVAL, "extra descriptors");
+	duo.a.opts.nextras = 0;
+	duo.a.opts.model = (enum handoff_model)7;
+	refused(&duo.a, -EINVAL, "unknown model");
+}
+
+static void
+directory_is_checked(void **state)
+{
+	struct duo duo;
+	char path[HANDOFF_TEXT_MAX], *longest = malloc(2000);
+
+	(void)state;
+	assert_non_null(longest);
+	memset(longest, 'x', 2000);
+	longest[1999] = '\0';
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	snprintf(path, sizeof(path), "%s/open", duo.a.opts.dir);
+	duo.a.opts.dir = NULL;
+	refused(&duo.a, -EINVAL, "service directory: its path is empty");
+	duo.a.opts.dir = "";
+	refused(&duo.a, -EINVAL, "service directory: its path is empty");
+	duo.a.opts.dir = longest;
+	refused(&duo.a, -EINVAL, "longer than");
+	duo.a.opts.dir = "/dev/null";
+	refused(&duo.a, -ENOTDIR, "Not a directory");
+	duo.a.opts.dir = "/nowhere/at/all";
+	refused(&duo.a, -ENOENT, "cannot make it");
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(chmod(path, 0750), 0);
+	duo.a.opts.dir = path;
+	refused(&duo.a, -EACCES, "chmod 700 it");
+	free(longest);
+}
+
+static void
+addresses_are_checked(void **state)
+{
+	static const struct {
+		const char *address;
+		int err;
+	} bad[] = {{NULL, -EINVAL}, {"", -EINVAL}, {"127.0.0.1", -EINVAL},
+		{"127.0.0.1:70000", -EINVAL}, {"[::1:7000", -EINVAL},
+		{"192.0.2.1:0", -EADDRNOTAVAIL},
+		{"unix:/nowhere/at/all", -ENOENT}};
+	struct duo duo;
+
+	(void)state;
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		duo.a.listen[0] = bad[i].address;
+		refused(&duo.a, bad[i].err, "address '");
+	}
+}
+
+static void
+address_in_use_is_refused(void **state)
+{
+	struct duo duo;
+	char path[HANDOFF_TEXT_MAX];
+
+	(void)state;
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	assert_int_equal(host_open(&duo.a, NULL), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_LISTENING);
+	snprintf(path, sizeof(path), "%s/other", duo.a.opts.dir);
+	duo.b.opts.dir = path;
+	duo.b.listen[0] = duo.a.address;
+	duo.b.opts.listen = duo.b.listen;
+	duo.b.opts.nlisten = 1;
+	refused(&duo.b, -EADDRINUSE, duo.a.address);
+	duo_close(&duo);
+}
+
+static void
+extras_are_checked(void **state)
+{
+	struct handoff_extra extra = {.name = "log", .fd = -1};
+	struct duo duo;
+
+	(void)state;
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	duo.a.opts.extras = &extra;
+	duo.a.opts.nextras = 1;
+	refused(&duo.a, -EINVAL, "extra descriptor 0: bad name or descriptor");
+	extra.fd = 0;
+	extra.name = "a/b";
+	refused(&duo.a, -EINVAL, "extra descriptor 0");
+	extra.name = NULL;
+	refused(&duo.a, -EINVAL, "extra descriptor 0");
+}
+
+/* Whatever was opened before the fault is closed: the descriptors are counted
+ * around each test, and the place is free. */
+static void
+refused_server_leaves_its_place(void **state)
+{
+	struct duo duo;
+	int fd;
+
+	(void)state;
+	duo_init(&duo, HANDOFF_MODEL_THREAD);
+	duo.a.listen[0] = "192.0.2.1:0";
+	for (int i = 0; i < 5; i++)
+		refused(&duo.a, -EADDRNOTAVAIL, "address '");
+	duo.a.listen[0] = "127.0.0.1:0";
+	assert_int_equal(host_open(&duo.a, NULL), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_LISTENING);
+	fd = client_open(duo.a.address);
+	client_line(&duo, fd, 1);
+	close(fd);
+	duo_close(&duo);
+}
+
+static void
+others_on_the_directory_are_refused(void **state)
+{
+	struct duo duo;
+	struct host third;
+
+	(void)state;
+	duo_open(&duo, HANDOFF_MODEL_LOOP);
+	third = duo.b;
+	third.opts.name = "third";
+	third.opts.errbuf = third.why;
+	assert_int_equal(host_open(&third, &duo.a), -EBUSY);
+	assert_non_null(strstr(third.why, "has two peers already"));
+	duo_close(&duo);
+}
+
+static void
+another_service_is_refused(void **state)
+{
+	struct duo duo;
+
+	(void)state;
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	assert_int_equal(host_open(&duo.a, NULL), 0);
+	duo.b.service.state_size = 8;
+	assert_int_equal(host_open(&duo.b, &duo.a), -EPROTO);
+	duo.b.server = NULL;
+	assert_non_null(strstr(duo.b.why, "state of 4 bytes there, 8 here"));
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_REFUSED);
+	assert_non_null(strstr(duo.a.text, "state of 8 bytes there, 4 here"));
+	duo_close(&duo);
+}
+
+/* A caller that was built with a later header. */
+static void
+unknown_options_may_only_be_zero(void **state)
+{
+	struct {
+		struct handoff_server_opts opts;
+		char more[16];
+	} later;
+	struct duo duo;
+
+	(void)state;
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	memset(&later, 0, sizeof(later));
+	later.opts = duo.a.opts;
+	later.opts.size = sizeof(later);
+	later.more[15] = 1;
+	assert_int_equal(
+		handoff_server_open(&duo.a.server, &later.opts), -E2BIG);
+	assert_non_null(strstr(duo.a.why, "an option that this library does"));
+	later.more[15] = 0;
+	assert_int_equal(handoff_server_open(&duo.a.server, &later.opts), 0);
+	duo_close(&duo);
+}
+
+static void
+unknown_parts_of_a_service_may_only_be_zero(void **state)
+{
+	struct {
+		struct handoff_service service;
+		char more[16];
+	} later;
+	struct duo duo;
+
+	(void)state;
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	memset(&later, 0, sizeof(later));
+	later.service = duo.a.service;
+	later.service.size = sizeof(later);
+	duo.a.opts.service = &later.service;
+	later.more[0] = 1;
+	refused(&duo.a, -E2BIG, "opts.service");
+	later.more[0] = 0;
+	assert_int_equal(host_open(&duo.a, NULL), 0);
+	duo_close(&duo);
+}
+
+/* A caller that was built with an earlier header: its structures end where
+ * its memory does, as the sanitizer sees. */
+static void
+shorter_options_are_taken(void **state)
+{
+	size_t size = offsetof(struct handoff_server_opts, listen);
+	struct handoff_server_opts *earlier = malloc(size);
+	struct duo duo;
+
+	(void)state;
+	assert_non_null(earlier);
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	duo.b.opts.size = size;
+	memcpy(earlier, &duo.b.opts, size);
+	assert_int_equal(handoff_server_open(&duo.b.server, earlier), 0);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_WAITING);
+	handoff_server_free(duo.b.server);
+	duo.b.server = NULL;
+	/* Refused without a word: it has no place for one. */
+	duo.b.opts.name = "a/b";
+	memcpy(earlier, &duo.b.opts, size);
+	assert_int_equal(handoff_server_open(&duo.b.server, earlier), -EINVAL);
+	free(earlier);
+}
+
+static void
+size_must_make_sense(void **state)
+{
+	static const size_t sizes[] = {0, 1, 8,
+		offsetof(struct handoff_server_opts, listen) - 1, 5000,
+		SIZE_MAX};
+	struct duo duo;
+
+	(void)state;
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		duo.a.opts.size = sizes[i];
+		assert_int_equal(
+			handoff_server_open(&duo.a.server, &duo.a.opts),
+			-EINVAL);
+	}
+}
+
+/* With no place for it, or little. */
+static void
+sentence_is_cut_to_its_buffer(void **state)
+{
+	struct duo duo;
+
+	(void)state;
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	duo.a.opts.name = NULL;
+	duo.a.opts.errbuf_size = 8;
+	refused(&duo.a, -EINVAL, "server:");
+	assert_int_equal(strlen(duo.a.why), 7);
+	duo.a.opts.errbuf_size = 0;
+	refused(&duo.a, -EINVAL, "");
+	assert_string_equal(duo.a.why, "");
+	duo.a.opts.errbuf = NULL;
+	duo.a.opts.errbuf_size = 100;
+	refused(&duo.a, -EINVAL, "");
+}
+
+static void
+models_have_names(void **state)
+{
+	(void)state;
+	assert_int_equal(handoff_model_parse("loop"), HANDOFF_MODEL_LOOP);
+	assert_int_equal(handoff_model_parse("thread"), HANDOFF_MODEL_THREAD);
+	assert_int_equal(handoff_model_parse("Loop"), -EINVAL);
+	assert_int_equal(handoff_model_parse("loop "), -EINVAL);
+	assert_int_equal(handoff_model_parse(""), -EINVAL);
+	assert_int_equal(handoff_model_parse(NULL), -EINVAL);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		handoff_test(nothing_is_refused),
+		handoff_test(names_are_checked),
+		handoff_test(service_is_checked),
+		handoff_test(counts_and_model_are_checked),
+		handoff_test(directory_is_checked),
+		handoff_test(addresses_are_checked),
+		handoff_test(address_in_use_is_refused),
+		handoff_test(extras_are_checked),
+		handoff_test(refused_server_leaves_its_place),
+		handoff_test(others_on_the_directory_are_refused),
+		handoff_test(another_service_is_refused),
+		handoff_test(unknown_options_may_only_be_zero),
+		handoff_test(unknown_parts_of_a_service_may_only_be_zero),
+		handoff_test(shorter_options_are_taken),
+		handoff_test(size_must_make_sense),
+		handoff_test(sentence_is_cut_to_its_buffer),
+		handoff_test(models_have_names),
+	};
+
+	return cmocka_run_group_tests_name("open", tests, NULL, NULL);
+}

@@ -1,0 +1,494 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A server and its standby by the public calls: service, maintenance, home
+ * again, stop. Each in both models.
+ */
+#include "server/duo.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CLIENTS 8
+
+/* Each test of a list is run in both models. */
+static enum handoff_model
+model_of(void **state)
+{
+	return *state ? HANDOFF_MODEL_THREAD : HANDOFF_MODEL_LOOP;
+}
+
+static void
+lines_are_served(void **state)
+{
+	struct duo duo;
+	int fd;
+
+	duo_init(&duo, model_of(state));
+	assert_int_equal(host_open(&duo.a, NULL), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_LISTENING);
+	assert_memory_equal(duo.a.address, "127.0.0.1:", 10);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_OWNER);
+	assert_string_equal(duo.a.text, "owner: serves lines (generation 1)");
+	assert_int_equal(duo.a.generation, 1);
+	fd = client_open(duo.a.address);
+	client_line(&duo, fd, 1);
+	client_line(&duo, fd, 2);
+	client_send(fd, "quit\n");
+	client_expect(&duo, fd, "3 quit\n");
+	client_expect(&duo, fd, "");
+	close(fd);
+	duo_close(&duo);
+}
+
+static void
+standby_waits_for_its_owner(void **state)
+{
+	struct duo duo;
+	int fd;
+
+	duo_init(&duo, model_of(state));
+	assert_int_equal(host_open(&duo.b, NULL), 0);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_WAITING);
+	assert_int_equal(handoff_server_maintenance(duo.b.server), -ENOTCONN);
+	assert_int_equal(host_open(&duo.a, &duo.b), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_OWNER);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_JOINED);
+	assert_non_null(strstr(duo.a.text, "joined: alt (pid "));
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_STANDBY);
+	assert_non_null(strstr(duo.b.text, "standby: server (pid "));
+	fd = client_open(duo.a.address);
+	client_line(&duo, fd, 1);
+	assert_int_equal(duo.b.handled, 0);
+	close(fd);
+	duo_close(&duo);
+}
+
+/* Connections and their state go there, and new ones with the listener. */
+static void
+maintenance_moves_everything(void **state)
+{
+	struct duo duo;
+	int fds[CLIENTS], late;
+	unsigned before;
+
+	duo_open(&duo, model_of(state));
+	for (int i = 0; i < CLIENTS; i++) {
+		fds[i] = client_open(duo.a.address);
+		client_line(&duo, fds[i], 1);
+	}
+	assert_int_equal(handoff_server_maintenance(duo.a.server), 0);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_OWNER);
+	assert_int_equal(duo.b.generation, 2);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_GAVE);
+	assert_non_null(strstr(duo.a.text,
+		"gave: moved 8 connections, 1 listener to alt (pid "));
+	assert_non_null(strstr(duo.a.text, " 0 left behind"));
+	before = duo.a.handled;
+	for (int i = 0; i < CLIENTS; i++)
+		client_line(&duo, fds[i], 2);
+	late = client_open(duo.a.address);
+	client_line(&duo, late, 1);
+	assert_int_equal(duo.a.handled, before);
+	assert_true(duo.b.handled >= CLIENTS + 1);
+	assert_int_equal(handoff_server_maintenance(duo.a.server), -EPERM);
+	for (int i = 0; i < CLIENTS; i++)
+		close(fds[i]);
+	close(late);
+	duo_close(&duo);
+}
+
+static void
+ready_silent_brings_everything_back(void **state)
+{
+	struct duo duo;
+	unsigned before;
+	int fd;
+
+	duo_open(&duo, model_of(state));
+	fd = client_open(duo.a.address);
+	client_line(&duo, fd, 1);
+	for (unsigned i = 1; i <= 5; i++) {
+		assert_int_equal(handoff_server_maintenance(duo.a.server), 0);
+		duo_expect(&duo, &duo.a, HANDOFF_SERVER_GAVE);
+		client_line(&duo, fd, 2 * i);
+		assert_int_equal(handoff_server_ready(duo.a.server, true), 0);
+		duo_expect(&duo, &duo.a, HANDOFF_SERVER_OWNER);
+		assert_int_equal(duo.a.generation, 2 * i + 1);
+		duo_expect(&duo, &duo.a, HANDOFF_SERVER_GAVE);
+		assert_memory_equal(duo.a.text, "took: moved 1 conn", 18);
+		before = duo.b.handled;
+		client_line(&duo, fd, 2 * i + 1);
+		assert_int_equal(duo.b.handled, before);
+	}
+	assert_int_equal(handoff_server_ready(duo.a.server, true), -EALREADY);
+	close(fd);
+	duo_close(&duo);
+}
+
+/* Listeners at once; connections when their clients come, or when asked. */
+static void
+ready_leaves_connections_to_their_clients(void **state)
+{
+	struct duo duo;
+	unsigned before;
+	int old, new;
+
+	duo_open(&duo, model_of(state));
+	old = client_open(duo.a.address);
+	client_line(&duo, old, 1);
+	assert_int_equal(handoff_server_maintenance(duo.a.server), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_GAVE);
+	assert_int_equal(handoff_server_ready(duo.a.server, false), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_OWNER);
+	before = duo.a.handled;
+	client_line(&duo, old, 2);
+	assert_int_equal(duo.a.handled, before);
+	before = duo.b.handled;
+	new = client_open(duo.a.address);
+	client_line(&duo, new, 1);
+	assert_int_equal(duo.b.handled, before);
+	/* The rest, from the side that still has it. */
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_STANDBY);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_GAVE);
+	assert_int_equal(handoff_server_ready(duo.b.server, true), 0);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_GAVE);
+	assert_non_null(strstr(duo.b.text, "gave: moved 1 connection,"));
+	client_line(&duo, old, 3);
+	assert_int_equal(duo.b.handled, before);
+	close(old);
+	close(new);
+	duo_close(&duo);
+}
+
+/* Lines that are half there, unread, or asked for while they move. */
+static void
+unfinished_lines_move(void **state)
+{
+	struct duo duo;
+	int half, unread;
+
+	duo_open(&duo, model_of(state));
+	half = client_open(duo.a.address);
+	unread = client_open(duo.a.address);
+	client_line(&duo, half, 1);
+	client_line(&duo, unread, 1);
+	client_send(half, "one half ");
+	for (int i = 0; i < 10; i++)
+		duo_turn(&duo);
+	client_send(unread, "first\nsecond\n");
+	assert_int_equal(handoff_server_maintenance(duo.a.server), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_GAVE);
+	client_expect(&duo, unread, "2 first\n3 second\n");
+	client_send(half, "and the other\n");
+	client_expect(&duo, half, "2 one half and the other\n");
+	close(half);
+	close(unread);
+	duo_close(&duo);
+}
+
+static void
+moves_are_refused_with_a_sentence(void **state)
+{
+	struct duo duo;
+
+	duo_init(&duo, model_of(state));
+	assert_int_equal(host_open(&duo.a, NULL), 0);
+	assert_int_equal(handoff_server_maintenance(duo.a.server), -ENOTCONN);
+	assert_non_null(strstr(
+		handoff_server_errmsg(duo.a.server), "no standby is attached"));
+	assert_int_equal(handoff_server_ready(duo.a.server, false), -EALREADY);
+	assert_non_null(
+		strstr(handoff_server_errmsg(duo.a.server), "serves already"));
+	assert_int_equal(host_open(&duo.b, &duo.a), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_JOINED);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_STANDBY);
+	assert_int_equal(handoff_server_ready(duo.b.server, false), -EPERM);
+	assert_non_null(strstr(handoff_server_errmsg(duo.b.server),
+		"no maintenance is under way"));
+	assert_int_equal(handoff_server_maintenance(duo.a.server), 0);
+	assert_int_equal(handoff_server_maintenance(duo.a.server), -EBUSY);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_GAVE);
+	duo_close(&duo);
+}
+
+/* What its threads were doing goes on over there. */
+static void
+stop_hands_over(void **state)
+{
+	struct duo duo;
+	int fds[CLIENTS];
+
+	duo_open(&duo, model_of(state));
+	for (int i = 0; i < CLIENTS; i++) {
+		fds[i] = client_open(duo.a.address);
+		client_line(&duo, fds[i], 1);
+	}
+	assert_int_equal(handoff_server_stop(duo.a.server), 0);
+	assert_int_equal(handoff_server_stop(duo.a.server), -EALREADY);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_STOPPED);
+	handoff_server_free(duo.a.server);
+	duo.a.server = NULL;
+	for (int i = 0; i < CLIENTS; i++) {
+		client_line(&duo, fds[i], 2);
+		close(fds[i]);
+	}
+	duo_close(&duo);
+}
+
+static void
+stop_of_a_standby_changes_nothing(void **state)
+{
+	struct duo duo;
+	int fd;
+
+	duo_open(&duo, model_of(state));
+	fd = client_open(duo.a.address);
+	client_line(&duo, fd, 1);
+	assert_int_equal(handoff_server_stop(duo.b.server), 0);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_STOPPED);
+	handoff_server_free(duo.b.server);
+	duo.b.server = NULL;
+	client_line(&duo, fd, 2);
+	close(fd);
+	duo_close(&duo);
+}
+
+/* Nobody is there to go on: what is to be said is said, and then the end. */
+static void
+stop_alone_ends_connections(void **state)
+{
+	struct duo duo;
+	char address[HANDOFF_ADDRESS_MAX];
+	int busy, idle, fd;
+
+	duo_init(&duo, model_of(state));
+	assert_int_equal(host_open(&duo.a, NULL), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_OWNER);
+	memcpy(address, duo.a.address, sizeof(address));
+	busy = client_open(address);
+	idle = client_open(address);
+	client_line(&duo, busy, 1);
+	assert_int_equal(handoff_server_stop(duo.a.server), 0);
+	client_expect(&duo, busy, "");
+	client_expect(&duo, idle, "");
+	close(busy);
+	close(idle);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_STOPPED);
+	/* Its clients have gone: it does not wait for its deadline. */
+	handoff_server_free(duo.a.server);
+	duo.a.server = NULL;
+	duo.a.listen[0] = address;
+	assert_int_equal(host_open(&duo.a, NULL), 0);
+	fd = client_open(address);
+	client_line(&duo, fd, 1);
+	close(fd);
+	duo_close(&duo);
+}
+
+static void
+same_file(int a, int b)
+{
+	struct stat sa, sb;
+
+	assert_int_equal(fstat(a, &sa), 0);
+	assert_int_equal(fstat(b, &sb), 0);
+	assert_int_equal(sa.st_ino, sb.st_ino);
+}
+
+static void
+extras_are_handed_over_by_name(void **state)
+{
+	struct duo duo;
+	struct handoff_extra extras[2] = {
+		{.name = "log", .fd = -1}, {.name = "lock", .fd = -1}};
+
+	duo_init(&duo, model_of(state));
+	extras[0].fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	extras[1].fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	duo.a.opts.extras = extras;
+	duo.a.opts.nextras = 2;
+	assert_int_equal(host_open(&duo.a, NULL), 0);
+	assert_int_equal(host_open(&duo.b, &duo.a), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_JOINED);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_STANDBY);
+	assert_int_equal(handoff_server_maintenance(duo.a.server), 0);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_OWNER);
+	for (int i = 0; i < 2; i++) {
+		int here = handoff_server_extra(duo.a.server, extras[i].name);
+		int there = handoff_server_extra(duo.b.server, extras[i].name);
+
+		assert_int_not_equal(here, extras[i].fd);
+		assert_int_not_equal(here, there);
+		same_file(here, extras[i].fd);
+		same_file(there, extras[i].fd);
+		/* The caller keeps its own. */
+		assert_int_equal(close(extras[i].fd), 0);
+	}
+	assert_int_equal(handoff_server_extra(duo.b.server, "other"), -ENOENT);
+	assert_int_equal(handoff_server_extra(duo.b.server, NULL), -EINVAL);
+	duo_close(&duo);
+}
+
+static void
+more_than_the_most_wait_in_the_backlog(void **state)
+{
+	struct duo duo;
+	int fds[4];
+	char byte;
+
+	duo_init(&duo, model_of(state));
+	duo.a.opts.max_connections = 2;
+	assert_int_equal(host_open(&duo.a, NULL), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_OWNER);
+	for (int i = 0; i < 4; i++) {
+		fds[i] = client_open(duo.a.address);
+		client_send(fds[i], "hello\n");
+	}
+	client_expect(&duo, fds[0], "1 hello\n");
+	client_expect(&duo, fds[1], "1 hello\n");
+	for (int i = 0; i < 20; i++)
+		duo_turn(&duo);
+	for (int i = 2; i < 4; i++) {
+		assert_int_equal(recv(fds[i], &byte, 1, MSG_DONTWAIT), -1);
+		close(fds[i - 2]);
+		client_expect(&duo, fds[i], "1 hello\n");
+	}
+	close(fds[2]);
+	close(fds[3]);
+	duo_close(&duo);
+}
+
+static void
+count_and_clear(void *arg, int fd)
+{
+	eventfd_t value;
+
+	assert_int_equal(eventfd_read(fd, &value), 0);
+	++*(unsigned *)arg;
+}
+
+static void
+descriptors_of_the_user_are_watched(void **state)
+{
+	struct duo duo;
+	unsigned seen = 0;
+	int fds[9];
+
+	duo_init(&duo, model_of(state));
+	assert_int_equal(host_open(&duo.a, NULL), 0);
+	for (int i = 0; i < 9; i++) {
+		fds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		assert_int_equal(handoff_server_watch(duo.a.server, fds[i],
+					 count_and_clear, &seen),
+			i < 8 ? 0 : -ENOSPC);
+	}
+	assert_int_equal(
+		handoff_server_watch(duo.a.server, -1, count_and_clear, &seen),
+		-EINVAL);
+	assert_int_equal(
+		handoff_server_watch(duo.a.server, fds[0], NULL, &seen),
+		-EINVAL);
+	eventfd_write(fds[3], 1);
+	eventfd_write(fds[7], 1);
+	for (int i = 0; i < 10; i++)
+		duo_turn(&duo);
+	assert_int_equal(seen, 2);
+	duo_close(&duo);
+	for (int i = 0; i < 9; i++)
+		close(fds[i]);
+}
+
+/* The oldest events are dropped, and what is pulled is in order. */
+static void
+events_are_kept_up_to_a_number(void **state)
+{
+	struct duo duo;
+	struct handoff_server_event ev, last = {.generation = 0};
+	unsigned n = 0;
+
+	duo_open(&duo, model_of(state));
+	for (int i = 0; i < 50; i++) {
+		assert_int_equal(handoff_server_maintenance(duo.a.server), 0);
+		duo_expect(&duo, &duo.a, HANDOFF_SERVER_GAVE);
+		assert_int_equal(handoff_server_ready(duo.a.server, true), 0);
+		duo_expect(&duo, &duo.a, HANDOFF_SERVER_GAVE);
+	}
+	while (handoff_server_next(duo.b.server, &ev) == 1) {
+		assert_true(ev.generation >= last.generation);
+		last = ev;
+		n++;
+	}
+	assert_int_equal(n, 64);
+	assert_int_equal(last.generation, 101);
+	assert_int_equal(handoff_server_next(duo.b.server, &ev), 0);
+	duo_close(&duo);
+}
+
+static void
+null_is_refused(void **state)
+{
+	struct handoff_server_event ev;
+
+	(void)state;
+	assert_int_equal(handoff_server_fd(NULL), -EINVAL);
+	assert_int_equal(handoff_server_dispatch(NULL), -EINVAL);
+	assert_int_equal(handoff_server_wait(NULL, 0), -EINVAL);
+	assert_int_equal(handoff_server_next(NULL, &ev), -EINVAL);
+	assert_int_equal(handoff_server_maintenance(NULL), -EINVAL);
+	assert_int_equal(handoff_server_ready(NULL, true), -EINVAL);
+	assert_int_equal(handoff_server_stop(NULL), -EINVAL);
+	assert_int_equal(handoff_server_extra(NULL, "x"), -EINVAL);
+	assert_int_equal(
+		handoff_server_watch(NULL, 0, count_and_clear, NULL), -EINVAL);
+	assert_int_equal(handoff_server_signals(NULL), -EINVAL);
+	assert_non_null(handoff_server_errmsg(NULL));
+	handoff_server_free(NULL);
+}
+
+static int
+setup_thread(void **state)
+{
+	static int yes;
+
+	*state = &yes;
+	return support_setup(state);
+}
+
+/* A test in each of the models. */
+#define both(f)                                                                \
+	handoff_test(f),                                                       \
+	{                                                                      \
+#f " (thread)", f, setup_thread, support_teardown, NULL        \
+	}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		both(lines_are_served),
+		both(standby_waits_for_its_owner),
+		both(maintenance_moves_everything),
+		both(ready_silent_brings_everything_back),
+		both(ready_leaves_connections_to_their_clients),
+		both(unfinished_lines_move),
+		both(moves_are_refused_with_a_sentence),
+		both(stop_hands_over),
+		both(stop_of_a_standby_changes_nothing),
+		both(stop_alone_ends_connections),
+		both(extras_are_handed_over_by_name),
+		both(more_than_the_most_wait_in_the_backlog),
+		both(descriptors_of_the_user_are_watched),
+		both(events_are_kept_up_to_a_number),
+		handoff_test(null_is_refused),
+	};
+
+	return cmocka_run_group_tests_name("server", tests, NULL, NULL);
+}
