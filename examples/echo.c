@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Echo, the smallest service: what is written is consumed. S and AS run this
+ * very file. The handler is a transaction, see handoff/service.h.
+ */
+#include "echo.h"
+
+#include <stdio.h>
+
+static int
+handle_echo(struct handoff_conn *conn, void *arg)
+{
+	const bool *verbose = arg;
+	size_t len;
+	const char *input = handoff_conn_input(conn, &len);
+	size_t taken = handoff_conn_write(conn, input, len);
+
+	if (*verbose && taken > 0)
+		printf("connection %llu: %zu bytes: %.*s%s",
+			(unsigned long long)handoff_conn_id(conn), taken,
+			(int)(taken < 60 ? taken : 60), input,
+			input[taken - 1] == '\n' && taken <= 60 ? "" : "\n");
+	return handoff_conn_consume(conn, taken);
+}
+
+const struct handoff_service *
+echo_service(bool verbose)
+{
+	static bool be_verbose;
+	static const struct handoff_service service = {
+		.size = sizeof(service),
+		.name = "echo",
+		.state_version = 1,
+		.handle = handle_echo,
+		.arg = &be_verbose,
+	};
+
+	be_verbose = verbose;
+	return &service;
+}

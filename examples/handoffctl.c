@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The operator's tool: asks the peers of a service directory for their status
+ * or tells them to hand over, come home or stop. Exit status: 0 done, 1
+ * refused or failed, 2 wrong usage.
+ */
+#include <handoff.h>
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+	"Usage: handoffctl --dir DIR COMMAND\n"
+	"\n"
+	"Commands:\n"
+	"  status [--json]   who serves and who stands by\n"
+	"  maintenance       the owner hands all to its standby\n"
+	"  ready [--silent]  the standby comes home and tells the clients;\n"
+	"                    --silent: all moves at once, no client is told\n"
+	"  stop NAME         stops the peer of that name, or of that pid\n"
+	"\n"
+	"Options:\n"
+	"  --dir DIR         the service directory\n"
+	"  --help            this text\n"
+	"  --version         the version of the library\n";
+
+struct args {
+	const char *dir, *command, *name;
+	bool json, silent;
+};
+
+static void __attribute__((noreturn)) usage(const char *why, const char *word)
+{
+	fprintf(stderr, "handoffctl: %.60s%s; see --help\n", word, why);
+	exit(2);
+}
+
+static void
+read_options(struct args *args, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"dir", required_argument, NULL, 'd'},
+		{"json", no_argument, NULL, 'j'},
+		{"silent", no_argument, NULL, 's'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'v'},
+		{NULL, 0, NULL, 0},
+	};
+	int c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":", options, NULL)) != -1) {
+		if (c == 'd' && !args->dir && optarg[0])
+			args->dir = optarg;
+		else if (c == 'd')
+			usage("--dir takes one directory", "");
+		else if (c == 'j')
+			args->json = true;
+		else if (c == 's')
+			args->silent = true;
+		else if (c == 'h')
+			exit(fputs(help, stdout) < 0);
+		else if (c == 'v')
+			exit(printf("handoffctl %s\n", handoff_version()) < 0);
+		else
+			usage(c == ':' ? " needs a value" : " is not an option",
+				argv[optind - 1]);
+	}
+}
+
+/* Each command with exactly the words and options that it takes. */
+static void
+read_command(struct args *args, int count, char **words)
+{
+	bool stop = count > 0 && strcmp(words[0], "stop") == 0;
+
+	if (count == 0)
+		usage("no command was given", "");
+	args->command = words[0];
+	args->name = words[1];
+	if (stop && (count < 2 || !words[1][0]))
+		usage(" needs the NAME of a peer", "stop");
+	if (stop && strlen(words[1]) >= HANDOFF_NAME_MAX)
+		usage(" is too long for a name", words[1]);
+	if (count > (stop ? 2 : 1))
+		usage(" is one word too many", words[stop ? 2 : 1]);
+	if (args->json && strcmp(args->command, "status") != 0)
+		usage("--json goes with status", "");
+	if (args->silent && strcmp(args->command, "ready") != 0)
+		usage("--silent goes with ready", "");
+	if (!args->dir)
+		usage("--dir DIR is missing", "");
+}
+
+static int
+run(const struct args *args, char **reply)
+{
+	if (strcmp(args->command, "status") == 0)
+		return handoff_control_status(args->dir, args->json, reply);
+	if (strcmp(args->command, "maintenance") == 0)
+		return handoff_control_maintenance(args->dir, reply);
+	if (strcmp(args->command, "ready") == 0)
+		return handoff_control_ready(args->dir, args->silent, reply);
+	if (strcmp(args->command, "stop") == 0)
+		return handoff_control_stop(args->dir, args->name, reply);
+	usage(" is not a command", args->command);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct args args = {.dir = NULL};
+	char *reply = NULL;
+	int err;
+
+	read_options(&args, argc, argv);
+	read_command(&args, argc - optind, argv + optind);
+	err = run(&args, &reply);
+	if (!reply) {
+		fprintf(stderr, "handoffctl: %s\n", strerror(-err));
+		return 1;
+	}
+	/* A status with a peer that does not answer is still a status. */
+	if (reply[strcspn(reply, "\n")] == '\n') {
+		fputs(reply, stdout);
+		if (err < 0)
+			fputs("handoffctl: not every peer has answered\n",
+				stderr);
+	} else {
+		fprintf(stderr, "handoffctl: %s\n", reply);
+	}
+	free(reply);
+	if (fflush(stdout) != 0) {
+		fprintf(stderr, "handoffctl: standard output: %s\n",
+			strerror(errno));
+		return 1;
+	}
+	return err < 0 ? 1 : 0;
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/* The command line that server and alt_server share. */
+#include "options.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char usage[] =
+	"usage: %s --dir DIR%s [OPTION]...\n"
+	"\n"
+	"  --dir DIR          the service directory, made if it is not there\n"
+	"%s"
+	"  --model MODEL      loop (default) or thread\n"
+	"  --name NAME        of this peer (default: %s)\n"
+	"  --fence            kill the other peer when it hangs, and take "
+	"over\n"
+	"  --hang-timeout MS  its silence that counts as hanging (5000)\n"
+	"  --give-timeout MS  how long a handoff waits for handlers (5000)\n"
+	"  --verbose          print what is received\n"
+	"\n"
+	"SIGUSR1 hands over (maintenance), SIGUSR2 takes back (ready),\n"
+	"SIGTERM stops, handing over first if a standby is there.\n";
+
+static const char usage_listen[] =
+	"  --listen ADDR      127.0.0.1:7000, [::1]:7000, :7000, unix:/path;\n"
+	"                     port 0 takes any free port; may be repeated\n";
+
+static const struct option options[] = {
+	{"dir", required_argument, NULL, 'd'},
+	{"listen", required_argument, NULL, 'l'},
+	{"model", required_argument, NULL, 'm'},
+	{"name", required_argument, NULL, 'n'},
+	{"fence", no_argument, NULL, 'f'},
+	{"hang-timeout", required_argument, NULL, 't'},
+	{"give-timeout", required_argument, NULL, 'g'},
+	{"verbose", no_argument, NULL, 'v'},
+	{"help", no_argument, NULL, 'h'},
+	{0},
+};
+
+static void
+bad_usage(const char *program, const char *why)
+{
+	fprintf(stderr, "%s: %s (see --help)\n", program, why);
+	exit(2);
+}
+
+static uint32_t
+milliseconds(const char *program, const char *text)
+{
+	char *end;
+	unsigned long ms = strtoul(text, &end, 10);
+
+	if (text[0] < '0' || text[0] > '9' || *end || ms < 1 || ms > 3600000)
+		bad_usage(program, "a time must be 1 to 3600000 ms");
+	return (uint32_t)ms;
+}
+
+static void
+take(struct options *o, const char *program, int c)
+{
+	int model;
+
+	switch (c) {
+	case 'd':
+		o->server.dir = optarg;
+		return;
+	case 'l':
+		if (o->server.nlisten == LISTEN_MAX)
+			bad_usage(program, "too many --listen");
+		o->listen[o->server.nlisten++] = optarg;
+		return;
+	case 'm':
+		model = handoff_model_parse(optarg);
+		if (model < 0)
+			bad_usage(program, "--model must be loop or thread");
+		o->server.model = (enum handoff_model)model;
+		return;
+	case 'n':
+		o->server.name = optarg;
+		return;
+	case 'f':
+		o->server.fence = true;
+		return;
+	case 't':
+		o->server.hang_timeout_ms = milliseconds(program, optarg);
+		return;
+	case 'g':
+		o->server.give_timeout_ms = milliseconds(program, optarg);
+		return;
+	case 'v':
+		o->verbose = true;
+		return;
+	default:
+		bad_usage(program, "unknown option, or its value is missing");
+	}
+}
+
+void
+parse_options(struct options *o, const char *program, bool listens, int argc,
+	char **argv)
+{
+	bool seen[256] = {false};
+	int c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c == 'h') {
+			printf(usage, program, listens ? " --listen ADDR" : "",
+				listens ? usage_listen : "", o->server.name);
+			exit(0);
+		}
+		if (c != 'l' && c != '?' && seen[c])
+			bad_usage(program, "an option is given twice");
+		if (c == 'l' && !listens)
+			bad_usage(program,
+				"takes no --listen: the addresses come with "
+				"ownership");
+		if (c != '?' && optarg && optarg[0] == '\0')
+			bad_usage(program, "an option has an empty value");
+		seen[c] = true;
+		take(o, program, c);
+	}
+	if (optind < argc)
+		bad_usage(program, "takes options only");
+	if (!o->server.dir || (listens && o->server.nlisten == 0))
+		bad_usage(program, listens ? "--dir and --listen are needed"
+					   : "--dir is needed");
+	o->server.listen = o->listen;
+}
