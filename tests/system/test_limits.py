@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: MIT
+"""Entries that cannot move stay with their owner and go on being served, are
+counted and named, and all others move."""
+import os
+import re
+import signal
+import time
+
+from harness import SCALE, TOOLS, SystemTest, main, wait_until
+
+OTHER = os.path.join(TOOLS, "other_service")
+
+
+class DescriptorLimit(SystemTest):
+    def few_descriptors(self, model):
+        server = self.server("--model", model)
+        alt = self.standby("--model", model, limit=50)
+        clients = [self.connect(server.address) for _ in range(100)]
+        for client in clients:
+            self.assert_echo(client)
+        held = self.steady_held()
+        self.assertGreater(held, 5)
+        self.assertLess(held, 50)
+        code, out, err = self.ctl("maintenance")
+        text = out + err
+        self.assertIn(code, (0, 1), text)
+        moved = int(re.search(r"moved (\d+) connections", text)[1])
+        left = int(re.search(r"(\d+) (connections )?(stay|left)", text)[1])
+        self.assertEqual(moved + left, 100, text)
+        self.assertGreater(moved, 5)
+        self.assertGreater(left, 50)
+        self.assertRegex(text, "descriptor table")
+        for client in clients:
+            self.assert_echo(client, b"after\n")
+        self.assertEqual(self.peer("alt")["connections"], moved)
+        self.assertEqual(self.peer("server")["connections"], left)
+        new = self.connect(server.address)
+        self.assertEqual(alt.process.poll(), None)
+        # Room on the standby's side lets new ones in.
+        for client in clients:
+            client.close()
+        self.assert_echo(new)
+        self.wait_peer("server", connections=0)
+
+    def steady_held(self):
+        """What the standby holds when it no longer changes."""
+        seen = []
+
+        def steady():
+            seen.append(self.peer("alt")["held"])
+            return len(seen) > 4 and len(set(seen[-4:])) == 1
+        wait_until(steady, "a steady number of held entries")
+        return seen[-1]
+
+    def test_limit_loop(self):
+        self.few_descriptors("loop")
+
+    def test_limit_thread(self):
+        self.few_descriptors("thread")
+
+    def test_owner_at_its_limit(self):
+        """The owner accepts what it can; the rest waits and is not lost."""
+        server = self.server(limit=50)
+        clients = [self.connect(server.address) for _ in range(80)]
+        for client in clients:
+            client.sendall(b"hello\n")
+        served = 0
+        for client in clients:
+            self.assertEqual(self.receive(client, 6), b"hello\n", served)
+            served += 1
+            client.close()
+        self.assertEqual(server.process.poll(), None)
+
+
+class StoppedStandby(SystemTest):
+    def test_stopped_standby(self):
+        """A standby that does not run slows nobody; it catches up later."""
+        server, alt = self.pair()
+        client = self.connect(server.address)
+        self.assert_echo(client)
+        alt.signal(signal.SIGSTOP)
+        started = time.monotonic()
+        clients = [self.connect(server.address) for _ in range(2000)]
+        for each in clients:
+            self.assert_echo(each)
+        self.assertLess(time.monotonic() - started, 5 * SCALE)
+        self.assertNotEqual(self.ask(1, "maintenance")[:3], "ok ")
+        self.assertEqual(self.ctl("status")[0], 1)
+        for each in clients[::50]:
+            self.assert_echo(each, b"still here\n")
+        alt.signal(signal.SIGCONT)
+        self.wait_peer("alt", held=2001)
+        # Until it has been heard again it may still be refused.
+        wait_until(lambda: self.ctl("maintenance")[0] == 0, "maintenance")
+        for each in clients:
+            self.assert_echo(each, b"moved\n")
+        self.wait_peer("alt", connections=2001)
+
+
+class SlowHandler(SystemTest):
+    def start_pair(self, sleep_ms, timeout_ms):
+        options = ("--dir", self.dir, "--model", "thread", "--sleep-ms",
+                   int(sleep_ms * SCALE), "--give-timeout-ms", timeout_ms)
+        server = self.start(OTHER, "--name", "server", "--listen",
+                            "127.0.0.1:0", *options)
+        server.address = server.expect(r": listening on (\S+)")[1]
+        alt = self.start(OTHER, "--name", "alt", *options)
+        alt.expect(": standby: ")
+        return server, alt
+
+    def test_past_the_deadline(self):
+        server, _ = self.start_pair(3000, 300)
+        clients = [self.connect(server.address) for _ in range(10)]
+        for client in clients:
+            self.assert_echo(client)
+        wait_until(lambda: self.peer("alt")["held"] == 10, "held to be 10")
+        slow = clients[4]
+        slow.sendall(b"sleep well\n")
+        started = time.monotonic()
+        server.expect("^handler: sleeping$")
+        code, out, err = self.ctl("maintenance")
+        text = out + err
+        self.assertLess(time.monotonic() - started, 3 * SCALE, text)
+        self.assertIn(code, (0, 1), text)
+        self.assertIn("moved 9 connections", text)
+        self.assertRegex(text, r"\b1 (connection )?(stays|left)")
+        self.assertRegex(text, "handler")
+        for client in clients:
+            if client is not slow:
+                self.assert_echo(client, b"elsewhere\n")
+        self.assertEqual(self.peer("server")["connections"], 1)
+        # It follows when its handler returns, and lost nothing.
+        self.assertEqual(self.receive(slow, 11), b"sleep well\n")
+        self.wait_peer("alt", connections=10, role="owner")
+        self.wait_peer("server", connections=0)
+        self.assert_echo(slow, b"followed\n")
+
+    def test_within_the_deadline(self):
+        server, _ = self.start_pair(700, 20000)
+        clients = [self.connect(server.address) for _ in range(4)]
+        for client in clients:
+            self.assert_echo(client)
+        wait_until(lambda: self.peer("alt")["held"] == 4, "held to be 4")
+        for client in clients:
+            client.sendall(b"sleep\n")
+        server.expect("^handler: sleeping$")
+        self.assertIn("moved 4 connections", self.ok("maintenance"))
+        for client in clients:
+            self.assertEqual(self.receive(client, 6), b"sleep\n")
+            self.assert_echo(client)
+
+
+if __name__ == "__main__":
+    main()
