@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""A service with state across deaths: each answer carries the number of lines
+of its connection and a checksum over all of them, so that a line handled
+twice or not at all, or a state that is not that of the stream, shows in every
+answer from then on. The owner also dies in the midst of its handler."""
+import os
+import selectors
+import socket
+import threading
+
+from fault import LONG, TOOLS, Chain, FaultTest, main, wait_until
+
+SERVICE = os.path.join(TOOLS, "sum_service")
+STATE_SIZE = 16
+OFFSET, PRIME, MASK = 0xCBF29CE484222325, 0x100000001B3, (1 << 64) - 1
+REPEAT = 6 if LONG else 2
+
+
+class Talker:
+    """One connection: sends lines, knows what must come back."""
+
+    def __init__(self, test, address, pipeline):
+        self.chance = test.chance
+        self.sock = test.connect(address)
+        self.sock.setblocking(False)
+        self.pipeline = pipeline
+        self.count, self.hash = 0, OFFSET
+        self.unsent = b""
+        self.got = b""
+        self.due = []
+        self.answered = 0
+
+    def fill(self):
+        """More lines, as long as not too many are unanswered."""
+        while len(self.due) < self.pipeline and len(self.unsent) < 4096:
+            line = self.chance.randbytes(self.chance.randrange(60))
+            line = line.replace(b"\n", b"") + b"\n"
+            for byte in line:
+                self.hash = (self.hash ^ byte) * PRIME & MASK
+            self.count += 1
+            self.due.append(b"%d %016x" % (self.count, self.hash))
+            self.unsent += line
+
+    def send(self):
+        try:
+            self.unsent = self.unsent[self.sock.send(self.unsent):]
+        except BlockingIOError:
+            pass
+
+    def receive(self):
+        data = self.sock.recv(65536)
+        if not data:
+            raise ConnectionError("the end, too early")
+        *lines, self.got = (self.got + data).split(b"\n")
+        for line in lines:
+            due = self.due.pop(0)
+            if line != due:
+                raise ValueError(f"{line} came where {due} was due")
+            self.answered += 1
+
+
+class Talkers:
+    """Many of them, in a thread of their own."""
+
+    def __init__(self, test, address):
+        self.talkers = [Talker(test, address, pipeline)
+                        for pipeline in (1, 1, 5, 30, 30, 400, 3000)]
+        self.selector = selectors.DefaultSelector()
+        self.failure = None
+        self.stopping = False
+        for talker in self.talkers:
+            self.selector.register(talker.sock, selectors.EVENT_READ
+                                   | selectors.EVENT_WRITE, talker)
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        try:
+            while not self.stopping or any(t.due for t in self.talkers):
+                for key, events in self.selector.select(0.1):
+                    self.turn(key.data, events)
+        except (OSError, ValueError, IndexError) as error:
+            self.failure = f"{type(error).__name__}: {error}"
+
+    def turn(self, talker, events):
+        if events & selectors.EVENT_READ:
+            talker.receive()
+        if not self.stopping:
+            talker.fill()
+        if talker.unsent:
+            talker.send()
+        # Writable is of interest only while there is something to write.
+        more = talker.unsent or (not self.stopping
+                                 and len(talker.due) < talker.pipeline)
+        self.selector.modify(
+            talker.sock, selectors.EVENT_READ
+            | (selectors.EVENT_WRITE if more else 0), talker)
+
+    def progress(self):
+        return min(talker.answered for talker in self.talkers)
+
+    def finish(self, test):
+        self.stopping = True
+        self.thread.join(20)
+        test.assertFalse(self.thread.is_alive(), "not all was answered")
+        test.assertIsNone(self.failure)
+        for talker in self.talkers:
+            talker.sock.shutdown(socket.SHUT_WR)
+            talker.sock.setblocking(True)
+            talker.sock.settimeout(20)
+            test.assertEqual(talker.sock.recv(1), b"")
+        self.selector.close()
+
+
+class Sums(FaultTest):
+    def chain(self, model):
+        """Deaths before and after calls and in the handler; between any two
+        of them every connection is answered."""
+        chain = Chain(self, model, SERVICE, SERVICE, state_size=STATE_SIZE)
+        talkers = Talkers(self, chain.address)
+        chain.stable = len(talkers.talkers)
+        cells = [(function, self.chance.randint(1, 300), after)
+                 for function in ("point", "point", "point", "recv", "send")
+                 for after in (False, True) for _ in range(REPEAT)]
+        self.chance.shuffle(cells)
+        for cell in cells:
+            before = talkers.progress()
+            wait_until(lambda before=before: talkers.failure
+                       or talkers.progress() > before, "answers")
+            self.assertIsNone(talkers.failure)
+            chain.round(cell)
+        talkers.finish(self)
+        chain.stable = 0
+        chain.finish()
+
+    def test_loop(self):
+        self.chain("loop")
+
+    def test_thread(self):
+        self.chain("thread")
+
+
+if __name__ == "__main__":
+    main()
