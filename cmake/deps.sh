@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# deps.sh [build|all]: installs the Debian 12 packages that building and the
+# demo need (build), or also those of the tests and checks (all, the default).
+# Does nothing, and quickly, when they are there.
+set -eu
+
+build=(gcc libc6-dev cmake ninja-build)
+tests=(pkg-config libcmocka-dev python3 clang clang-format libclang-rt-14-dev
+  mandoc codespell)
+
+case "${1:-all}" in
+build) wanted=("${build[@]}") ;;
+all) wanted=("${build[@]}" "${tests[@]}") ;;
+*)
+  echo "usage: deps.sh [build|all]" >&2
+  exit 2
+  ;;
+esac
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+  echo "deps.sh: not a Debian system, nothing is installed; needed are:" \
+    "${wanted[*]}" >&2
+  exit 0
+fi
+
+missing=()
+for package in "${wanted[@]}"; do
+  state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || :)
+  if [[ $state != installed* ]]; then
+    missing+=("$package")
+  fi
+done
+if [[ ${#missing[@]} -eq 0 ]]; then
+  exit 0
+fi
+
+as_root=()
+if [[ $(id -u) -ne 0 ]]; then
+  if ! command -v sudo >/dev/null; then
+    echo "deps.sh: neither root nor sudo: have an administrator run" \
+      "apt-get install ${missing[*]}" >&2
+    exit 1
+  fi
+  as_root=(sudo)
+fi
+
+echo "deps.sh: installing ${missing[*]}"
+apt() {
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq "$@" </dev/null
+}
+apt update
+apt install --no-install-recommends --yes "${missing[@]}"
