@@ -168,6 +168,7 @@ handoff__msg_encode(
 		handoff__put_u64(&w, (uint64_t)msg->at_us);
 		break;
 	case HANDOFF__BEAT:
+	case HANDOFF__LEND:
 		break;
 	}
 	assert(!w.bad);
@@ -221,6 +222,7 @@ get_body(struct handoff__wire *w, struct handoff__msg *msg)
 		msg->at_us = (int64_t)handoff__get_u64(w);
 		return;
 	case HANDOFF__BEAT:
+	case HANDOFF__LEND:
 		return;
 	}
 	w->bad = true;

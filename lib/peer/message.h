@@ -29,6 +29,7 @@ enum handoff__msg_type {
 	HANDOFF__GAVE = 9,    /* how a give ended, what was left behind */
 	HANDOFF__BYE = 10,    /* I leave and touch nothing any more */
 	HANDOFF__BEAT = 11,   /* I am alive */
+	HANDOFF__LEND = 12,   /* keep this epoll set open while I live */
 };
 
 enum handoff__reason {

@@ -64,6 +64,7 @@ partner_gone(struct handoff__peer *peer)
 	if (survival->serving || survival->entries > 0)
 		peer->ops->failover(peer);
 	memset(&peer->other, 0, sizeof(peer->other));
+	handoff__loan_return(peer);
 	handoff__join_candidates(peer);
 }
 
@@ -151,6 +152,7 @@ handoff__peer_adopt_link(
 	peer->segments_sent = 0;
 	peer->refusal[0] = '\0';
 	handoff__pulse_start(peer);
+	handoff__loan_give(peer);
 	if (peer->serving)
 		handoff__mirror_all(peer);
 	if (peer->start_fd < 0)
@@ -193,14 +195,21 @@ close_fds(const int *fds, size_t nfds)
 		close(fds[i]);
 }
 
+/* How many descriptors belong to the message. */
+static size_t
+fds_of(const struct handoff__msg *msg)
+{
+	if (msg->type == HANDOFF__MIRROR)
+		return msg->nrefs;
+	return msg->type == HANDOFF__SEGMENT || msg->type == HANDOFF__LEND;
+}
+
 static void
 on_message(struct handoff__link *link, const struct handoff__msg *msg,
 	const int *fds, size_t nfds)
 {
 	struct handoff__peer *peer = link->arg;
-	size_t wanted = msg->type == HANDOFF__MIRROR    ? msg->nrefs
-			: msg->type == HANDOFF__SEGMENT ? 1
-							: 0;
+	size_t wanted = fds_of(msg);
 
 	peer->pulse.heard_us = handoff__now_us();
 	if (nfds != wanted) {
@@ -240,6 +249,9 @@ on_message(struct handoff__link *link, const struct handoff__msg *msg,
 		return;
 	case HANDOFF__HELLO:
 		handoff__peer_cut(peer, "it said HELLO twice");
+		return;
+	case HANDOFF__LEND:
+		handoff__loan_keep(peer, fds[0]);
 		return;
 	case HANDOFF__BEAT:
 		return;
@@ -345,6 +357,7 @@ handoff__peer_close(struct handoff__peer *peer)
 	forget_process(peer);
 	handoff__timer_disarm(peer->loop, &peer->give.deadline);
 	handoff__pulse_stop(peer);
+	handoff__loan_fini(peer);
 	handoff__roster_fini(&peer->roster);
 	handoff__arena_fini(&peer->arena);
 	handoff__join_leave(peer);

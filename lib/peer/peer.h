@@ -10,6 +10,7 @@
  *   mirror.c  the standby's copies
  *   give.c    moving ownership
  *   survive.c what a dead peer leaves
+ *   loan.c    what makes a death quick
  *   pulse.c   whether the other is alive and keeps up
  */
 #ifndef HANDOFF_PEER_PEER_H
@@ -22,7 +23,10 @@
 
 #include <handoff/service.h>
 
+#include <pthread.h>
+
 #define HANDOFF__PENDING_MAX 4
+#define HANDOFF__LEND_MAX    2
 
 struct handoff__peer;
 
@@ -134,6 +138,8 @@ struct handoff__peer_config {
 	uint32_t hang_timeout_ms; /* of silence */
 	bool fence;               /* kill a peer that hangs */
 	size_t cell_size;
+	const int *lend; /* epoll sets that the other peer keeps open */
+	size_t nlend;
 	bool may_own; /* becomes the owner where there is none */
 };
 
@@ -170,6 +176,10 @@ struct handoff__peer {
 	bool receiving; /* the other gives, and has not said GAVE */
 	struct handoff__survival survival;
 	struct handoff__pulse pulse;
+	int borrowed[HANDOFF__LEND_MAX]; /* the other's epoll sets */
+	size_t nborrowed;
+	pthread_t closer; /* closes them */
+	bool closing;
 	char refusal[HANDOFF_TEXT_MAX]; /* of the last candidate */
 	struct handoff__error error;
 };
@@ -277,6 +287,11 @@ void handoff__give_on_gave(
 void handoff__give_broken(struct handoff__peer *peer);
 
 void handoff__survive(struct handoff__peer *peer);
+
+void handoff__loan_give(struct handoff__peer *peer);
+void handoff__loan_keep(struct handoff__peer *peer, int fd);
+void handoff__loan_return(struct handoff__peer *peer);
+void handoff__loan_fini(struct handoff__peer *peer);
 
 void handoff__pulse_start(struct handoff__peer *peer);
 void handoff__pulse_stop(struct handoff__peer *peer);

@@ -253,6 +253,8 @@ open_peer(struct handoff_server *server)
 		.hang_timeout_ms = server->opts.hang_timeout_ms,
 		.fence = server->opts.fence,
 		.cell_size = sizeof(struct handoff__member),
+		.lend = server->sets.ep,
+		.nlend = HANDOFF__LEND_MAX,
 	};
 	int err = handoff__peer_open(&server->peer, &config, &server->loop,
 		&server->log, &handoff__server_peer_ops, server);

@@ -6,6 +6,8 @@
  */
 #include "peer/pair.h"
 
+#include <fcntl.h>
+
 #include "base/addr.h"
 
 #include <errno.h>
@@ -444,10 +446,34 @@ death_of_one_that_does_not_serve_changes_no_role(void **state)
 	side_close(&f.a);
 }
 
+static void
+what_was_lent_is_closed_after_the_death(void **state)
+{
+	struct side a, b;
+	int fds[HANDOFF__LEND_MAX + 1];
+
+	(void)state;
+	pair_open(&a, &b);
+	for (int i = 0; i < HANDOFF__LEND_MAX + 1; i++) {
+		fds[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		handoff__loan_keep(&b.peer, fds[i]);
+	}
+	/* Nobody may lend without end. */
+	assert_int_equal(b.peer.nborrowed, HANDOFF__LEND_MAX);
+	assert_int_equal(fcntl(fds[HANDOFF__LEND_MAX], F_GETFD), -1);
+	handoff__loan_return(&b.peer);
+	assert_int_equal(b.peer.nborrowed, 0);
+	handoff__loan_fini(&b.peer);
+	for (int i = 0; i < HANDOFF__LEND_MAX; i++)
+		assert_int_equal(fcntl(fds[i], F_GETFD), -1);
+	pair_close(&a, &b);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		handoff_test(what_was_lent_is_closed_after_the_death),
 		handoff_test(survivor_owns_and_serves_everything),
 		handoff_test(what_was_ours_already_is_served),
 		handoff_test(what_was_closed_is_closed),
