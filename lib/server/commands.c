@@ -221,18 +221,6 @@ handoff__command_given(
 	handoff__stop_proceed(server);
 }
 
-/* Begins what takes its time; refuses at once what can't be begun. */
-static void
-begin(struct handoff_server *server, struct handoff__request *request, int err)
-{
-	if (err < 0) {
-		handoff__control_reply(
-			request, failure(handoff_server_errmsg(server)));
-	} else {
-		server->request = request;
-	}
-}
-
 static void
 command_stop(struct handoff_server *server, struct handoff__request *request)
 {
@@ -285,7 +273,8 @@ command_move(struct handoff_server *server, struct handoff__request *request,
 	err = fn(server, silent);
 	if (err < 0 && server->request) {
 		server->request = NULL;
-		begin(server, request, err);
+		handoff__control_reply(
+			request, failure(handoff_server_errmsg(server)));
 	}
 }
 
