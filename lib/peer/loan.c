@@ -5,6 +5,9 @@
  * when a process with as many connections ends, and nobody may serve before
  * it is done. While the other peer has a copy of the set it is not taken down
  * with the process; the survivor closes its copy later, beside its work.
+ *
+ * And the pipe that tells whether a peer with children is dead: its children
+ * are killed with it, but each of them runs for a moment longer.
  */
 #include "peer/peer.h"
 
@@ -12,6 +15,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 void
@@ -21,6 +25,9 @@ handoff__loan_give(struct handoff__peer *peer)
 
 	for (size_t i = 0; i < peer->config.nlend; i++)
 		handoff__link_send(&peer->link, &msg, peer->config.lend[i]);
+	msg.type = HANDOFF__LIFE;
+	if (peer->config.life > 0)
+		handoff__link_send(&peer->link, &msg, peer->config.life);
 }
 
 void
@@ -96,10 +103,42 @@ handoff__loan_return(struct handoff__peer *peer)
 	peer->nborrowed = 0;
 }
 
+/* Nothing is ever written to it: what comes is the end. */
+static void
+on_life(struct handoff__watch *watch, uint32_t events)
+{
+	struct handoff__peer *peer = watch->arg;
+
+	(void)events;
+	handoff__loan_death(peer);
+	handoff__peer_process_ended(peer);
+}
+
+void
+handoff__loan_life(struct handoff__peer *peer, int fd)
+{
+	handoff__loan_death(peer);
+	peer->life = fd;
+	peer->life_watch.fn = on_life;
+	peer->life_watch.arg = peer;
+	if (handoff__watch_add(peer->loop, &peer->life_watch, fd, EPOLLIN) < 0)
+		handoff__loan_death(peer);
+}
+
+void
+handoff__loan_death(struct handoff__peer *peer)
+{
+	handoff__watch_del(peer->loop, &peer->life_watch);
+	if (peer->life >= 0)
+		close(peer->life);
+	peer->life = -1;
+}
+
 void
 handoff__loan_fini(struct handoff__peer *peer)
 {
 	join_closer(peer);
+	handoff__loan_death(peer);
 	close_all(peer->borrowed, peer->nborrowed);
 	peer->nborrowed = 0;
 }

@@ -169,6 +169,7 @@ handoff__msg_encode(
 		break;
 	case HANDOFF__BEAT:
 	case HANDOFF__LEND:
+	case HANDOFF__LIFE:
 		break;
 	}
 	assert(!w.bad);
@@ -223,6 +224,7 @@ get_body(struct handoff__wire *w, struct handoff__msg *msg)
 		return;
 	case HANDOFF__BEAT:
 	case HANDOFF__LEND:
+	case HANDOFF__LIFE:
 		return;
 	}
 	w->bad = true;

@@ -30,6 +30,8 @@ enum handoff__msg_type {
 	HANDOFF__BYE = 10,    /* I leave and touch nothing any more */
 	HANDOFF__BEAT = 11,   /* I am alive */
 	HANDOFF__LEND = 12,   /* keep this epoll set open while I live */
+	HANDOFF__LIFE = 13,   /* a pipe that is at its end once no process of
+				 mine is left, child or parent */
 };
 
 enum handoff__reason {

@@ -86,6 +86,24 @@ drain_link(struct handoff__peer *peer)
 	handoff__peer_cut(peer, "its process ended");
 }
 
+/* Does any process run that may touch what the other peer owns? */
+static bool
+other_lives(const struct handoff__peer *peer)
+{
+	return peer->pidfd >= 0 || peer->life >= 0;
+}
+
+void
+handoff__peer_process_ended(struct handoff__peer *peer)
+{
+	if (other_lives(peer))
+		return;
+	if (peer->partner == HANDOFF__PARTNER_DYING)
+		partner_gone(peer);
+	else
+		drain_link(peer);
+}
+
 static void
 on_pidfd(struct handoff__watch *watch, uint32_t events)
 {
@@ -93,14 +111,11 @@ on_pidfd(struct handoff__watch *watch, uint32_t events)
 
 	(void)events;
 	forget_process(peer);
-	if (peer->partner == HANDOFF__PARTNER_DYING)
-		partner_gone(peer);
-	else
-		drain_link(peer);
+	handoff__peer_process_ended(peer);
 }
 
-/* Ends the link. Until the pidfd tells that the process is gone too, nothing
- * that it owns is touched: it might still serve. */
+/* Ends the link. Until the pidfd tells that the process is gone too, and its
+ * children with it, nothing that it owns is touched: it might still serve. */
 void
 handoff__peer_cut(struct handoff__peer *peer, const char *why)
 {
@@ -114,7 +129,7 @@ handoff__peer_cut(struct handoff__peer *peer, const char *why)
 	peer->partner = HANDOFF__PARTNER_DYING;
 	handoff__mirror_forget(peer);
 	handoff__give_broken(peer);
-	if (peer->pidfd < 0)
+	if (!other_lives(peer))
 		partner_gone(peer);
 }
 
@@ -201,7 +216,8 @@ fds_of(const struct handoff__msg *msg)
 {
 	if (msg->type == HANDOFF__MIRROR)
 		return msg->nrefs;
-	return msg->type == HANDOFF__SEGMENT || msg->type == HANDOFF__LEND;
+	return msg->type == HANDOFF__SEGMENT || msg->type == HANDOFF__LEND ||
+	       msg->type == HANDOFF__LIFE;
 }
 
 static void
@@ -253,6 +269,9 @@ on_message(struct handoff__link *link, const struct handoff__msg *msg,
 	case HANDOFF__LEND:
 		handoff__loan_keep(peer, fds[0]);
 		return;
+	case HANDOFF__LIFE:
+		handoff__loan_life(peer, fds[0]);
+		return;
 	case HANDOFF__BEAT:
 		return;
 	}
@@ -296,8 +315,8 @@ handoff__peer_open(struct handoff__peer *peer,
 	peer->ops = ops;
 	peer->arg = arg;
 	peer->dir.fd = peer->lock_fd = peer->start_fd = peer->listen_fd = -1;
-	peer->pidfd = -1;
-	peer->listen_watch.fd = -1;
+	peer->pidfd = peer->life = -1;
+	peer->listen_watch.fd = peer->life_watch.fd = -1;
 	peer->pidfd_watch =
 		(struct handoff__watch){.fd = -1, .fn = on_pidfd, .arg = peer};
 	peer->mirror_max = HANDOFF_FDPASS_MAX;
@@ -451,4 +470,35 @@ handoff__peer_flush(struct handoff__peer *peer)
 	if (!TAILQ_EMPTY(&peer->roster.to_drop) ||
 		!TAILQ_EMPTY(&peer->roster.to_mirror))
 		handoff__mirror_pump(peer);
+}
+
+static void
+close_if(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Nothing is taken out of an epoll set: that is the parent's too. */
+void
+handoff__peer_forked(
+	struct handoff__peer *peer, const struct handoff__entry *keep)
+{
+	struct handoff__entry *e = NULL;
+
+	close_if(peer->link.fd);
+	close_if(peer->listen_fd);
+	close_if(peer->start_fd);
+	close_if(peer->lock_fd);
+	close_if(peer->pidfd);
+	close_if(peer->life);
+	close_if(peer->dir.fd);
+	for (int i = 0; i < HANDOFF__PENDING_MAX; i++)
+		close_if(peer->pending[i].fd);
+	for (size_t i = 0; i < peer->nborrowed; i++)
+		close(peer->borrowed[i]);
+	while ((e = handoff__roster_next(&peer->roster, e))) {
+		if (e != keep)
+			close(e->fd);
+	}
 }

@@ -10,7 +10,7 @@
  *   mirror.c  the standby's copies
  *   give.c    moving ownership
  *   survive.c what a dead peer leaves
- *   loan.c    what makes a death quick
+ *   loan.c    what makes a death quick, and certain
  *   pulse.c   whether the other is alive and keeps up
  */
 #ifndef HANDOFF_PEER_PEER_H
@@ -140,6 +140,8 @@ struct handoff__peer_config {
 	size_t cell_size;
 	const int *lend; /* epoll sets that the other peer keeps open */
 	size_t nlend;
+	int life;     /* a pipe whose other end each process has that may touch
+			 what is owned; 0: it is this one alone */
 	bool may_own; /* becomes the owner where there is none */
 };
 
@@ -165,8 +167,9 @@ struct handoff__peer {
 	struct handoff__link link;
 	enum handoff__partner_state partner;
 	struct handoff__hello other;
-	int pidfd;
-	struct handoff__watch pidfd_watch;
+	int pidfd; /* of the other process, -1 once it is gone */
+	int life;  /* the other's, -1 once its children are gone too */
+	struct handoff__watch pidfd_watch, life_watch;
 
 	uint32_t mirror_max; /* descriptors a message, adapts */
 	uint32_t batch;      /* of the last MIRROR sent */
@@ -243,6 +246,16 @@ int handoff__peer_take(struct handoff__peer *peer, enum handoff__cause cause);
 void handoff__peer_quiet(
 	struct handoff__peer *peer, struct handoff__entry *entry);
 
+/* Whoever had the entry died, perhaps in a turn, when positions are hints:
+ * asks the kernel. NULL, or why it can't go on; "" if the client is gone. */
+const char *handoff__entry_repair(
+	struct handoff__entry *entry, struct handoff__survival *survival);
+
+/* In a child of this process: closes all descriptors of the peer but that of
+ * `keep`. The other peer must not take the child for this process. */
+void handoff__peer_forked(
+	struct handoff__peer *peer, const struct handoff__entry *keep);
+
 /* "alt (pid 12)"; for sentences. */
 const char *handoff__peer_partner_text(
 	const struct handoff__peer *peer, char text[64]);
@@ -291,6 +304,9 @@ void handoff__survive(struct handoff__peer *peer);
 void handoff__loan_give(struct handoff__peer *peer);
 void handoff__loan_keep(struct handoff__peer *peer, int fd);
 void handoff__loan_return(struct handoff__peer *peer);
+void handoff__loan_life(struct handoff__peer *peer, int fd);
+void handoff__loan_death(struct handoff__peer *peer);
+void handoff__peer_process_ended(struct handoff__peer *peer);
 void handoff__loan_fini(struct handoff__peer *peer);
 
 void handoff__pulse_start(struct handoff__peer *peer);

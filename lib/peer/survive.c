@@ -22,14 +22,15 @@ give_up(struct handoff__peer *peer, struct handoff__entry *e, const char *why)
 	peer->ops->discard(peer, e);
 }
 
-/* The positions of a record that was in a turn are hints: asks the kernel.
- * Returns NULL or why the connection can't go on. */
-static const char *
-repair(struct handoff__peer *peer, struct handoff__entry *e)
+const char *
+handoff__entry_repair(
+	struct handoff__entry *e, struct handoff__survival *survival)
 {
 	struct handoff__progress progress;
 	int rc;
 
+	if (!handoff__record_ok(&e->view))
+		return "its record is damaged";
 	if (e->view.rec->activity != HANDOFF__IN_TURN)
 		return NULL;
 	rc = handoff__progress(e->fd, &progress);
@@ -42,8 +43,8 @@ repair(struct handoff__peer *peer, struct handoff__entry *e)
 	rc = handoff__record_repair(&e->view, progress.read, progress.written);
 	if (rc < 0)
 		return "its record disagrees with the kernel";
-	peer->survival.in_turn++;
-	peer->survival.repaired += (uint32_t)rc;
+	survival->in_turn++;
+	survival->repaired += (uint32_t)rc;
 	/* There may be input that was never handled. */
 	handoff__record_mark(e->view.rec, HANDOFF__PENDING);
 	return NULL;
@@ -76,12 +77,8 @@ inherit(struct handoff__peer *peer, struct handoff__entry *e)
 	handoff__roster_set_copy(&peer->roster, e, HANDOFF__COPY_NONE);
 	handoff__roster_set_mine(&peer->roster, e, true);
 	peer->survival.entries++;
-	if (e->kind == HANDOFF__CONNECTION) {
-		why = handoff__record_ok(&e->view) ? NULL
-						   : "its record is damaged";
-		if (!why)
-			why = repair(peer, e);
-	}
+	if (e->kind == HANDOFF__CONNECTION)
+		why = handoff__entry_repair(e, &peer->survival);
 	peer->ops->moved(peer, e);
 	if (why) {
 		peer->survival.closed++;

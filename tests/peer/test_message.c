@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define FIRST HANDOFF__HELLO
-#define LAST  HANDOFF__LEND
+#define LAST  HANDOFF__LIFE
 
 struct bytes {
 	unsigned char data[HANDOFF_FDPASS_PAYLOAD_MAX];

@@ -447,6 +447,31 @@ death_of_one_that_does_not_serve_changes_no_role(void **state)
 }
 
 static void
+nothing_is_taken_while_a_child_of_the_dead_lives(void **state)
+{
+	struct fixture f;
+	int life[2];
+
+	(void)state;
+	open_fixture(&f, 3);
+	give_to_child(&f);
+	assert_int_equal(pipe2(life, O_CLOEXEC | O_NONBLOCK), 0);
+	handoff__loan_life(&f.a.peer, life[0]);
+	pair_kill(f.child, f.told);
+	while (f.a.peer.pidfd >= 0 || f.a.peer.link.fd >= 0)
+		assert_true(handoff__loop_dispatch(&f.a.loop, 1000) >= 0);
+	pair_run(&f.a, NULL);
+	assert_int_equal(f.a.peer.partner, HANDOFF__PARTNER_DYING);
+	assert_int_equal(f.a.peer.roster.owned, 0);
+	assert_int_equal(f.a.partings, 0);
+	close(life[1]);
+	pair_wait(&f.a, &f.a.partings, 1);
+	assert_int_equal(f.a.peer.survival.entries, 4);
+	assert_int_equal(f.a.peer.life, -1);
+	side_close(&f.a);
+}
+
+static void
 what_was_lent_is_closed_after_the_death(void **state)
 {
 	struct side a, b;
@@ -474,6 +499,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		handoff_test(what_was_lent_is_closed_after_the_death),
+		handoff_test(nothing_is_taken_while_a_child_of_the_dead_lives),
 		handoff_test(survivor_owns_and_serves_everything),
 		handoff_test(what_was_ours_already_is_served),
 		handoff_test(what_was_closed_is_closed),
