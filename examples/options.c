@@ -12,7 +12,7 @@ static const char usage[] =
 	"\n"
 	"  --dir DIR          the service directory, made if it is not there\n"
 	"%s"
-	"  --model MODEL      loop (default) or thread\n"
+	"  --model MODEL      loop (default), thread, fork, iterative\n"
 	"  --name NAME        of this peer (default: %s)\n"
 	"  --fence            kill the other peer when it hangs, and take "
 	"over\n"
@@ -39,6 +39,17 @@ static const struct option options[] = {
 	{"help", no_argument, NULL, 'h'},
 	{0},
 };
+
+/* What is worth a line in the log of an operator. */
+static void
+print_log(void *arg, enum handoff_log_level level, const char *text)
+{
+	const struct options *o = arg;
+
+	if (level <= HANDOFF_LOG_WARNING ||
+		(level <= HANDOFF_LOG_INFO && o->verbose))
+		fprintf(stderr, "%s: %s\n", o->server.name, text);
+}
 
 static void
 bad_usage(const char *program, const char *why)
@@ -75,7 +86,8 @@ take(struct options *o, const char *program, int c)
 	case 'm':
 		model = handoff_model_parse(optarg);
 		if (model < 0)
-			bad_usage(program, "--model must be loop or thread");
+			bad_usage(program, "--model must be loop, thread, fork "
+					   "or iterative");
 		o->server.model = (enum handoff_model)model;
 		return;
 	case 'n':
@@ -129,4 +141,6 @@ parse_options(struct options *o, const char *program, bool listens, int argc,
 		bad_usage(program, listens ? "--dir and --listen are needed"
 					   : "--dir is needed");
 	o->server.listen = o->listen;
+	o->server.log = print_log;
+	o->server.log_arg = o;
 }

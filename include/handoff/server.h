@@ -23,9 +23,19 @@ enum handoff_model {
 	HANDOFF_MODEL_LOOP = 0,   /* epoll, all connections in one thread */
 	HANDOFF_MODEL_THREAD = 1, /* a thread per connection: handlers may
 				     block; started at the first input */
+	HANDOFF_MODEL_ITERATIVE = 2, /* as loop, one connection at a time:
+					while this peer has any, others wait
+					in the backlog */
+	HANDOFF_MODEL_FORK = 3, /* a child process per connection, started at
+				   the first input. One that dies by a signal
+				   is replaced, three times, and its stream
+				   goes on. The process must not have other
+				   threads, nor wait for children that are not
+				   its own (wait(2)), nor ignore SIGCHLD */
 };
 
-/* Reads "loop" or "thread". Returns the model or -EINVAL. */
+/* Reads "loop", "thread", "iterative" or "fork". Returns the model or
+ * -EINVAL. */
 HANDOFF_API int handoff_model_parse(const char *text);
 
 /* An extra descriptor that is handed over with the rest, by name. */

@@ -249,3 +249,14 @@ handoff__control_close(struct handoff__control *control)
 	unlinkat(control->dir->fd, control->name, 0);
 	control->fd = -1;
 }
+
+void
+handoff__control_forked(struct handoff__control *control)
+{
+	if (control->fd >= 0)
+		close(control->fd);
+	for (int i = 0; i < HANDOFF__REQUESTS_MAX; i++) {
+		if (control->requests[i].step != HANDOFF__REQUEST_FREE)
+			close(control->requests[i].fd);
+	}
+}

@@ -65,4 +65,7 @@ void handoff__control_reply(struct handoff__request *request, char *text);
 /* Sends what can be sent at once of all replies: for the end of a process. */
 void handoff__control_flush(struct handoff__control *control);
 
+/* In a child of this process: closes all descriptors. */
+void handoff__control_forked(struct handoff__control *control);
+
 #endif

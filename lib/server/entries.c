@@ -339,6 +339,18 @@ handoff__member_end(struct handoff__member *conn)
 		handoff__stop_proceed(server);
 }
 
+void
+handoff__member_tell_end(const struct handoff__member *conn,
+	const struct handoff__turn_result *result)
+{
+	if (result->why)
+		handoff__log(&conn->server->log, HANDOFF_LOG_INFO,
+			"connection %llu: closed: %s%s%s",
+			(unsigned long long)conn->entry.id, result->why,
+			result->err ? ": " : "",
+			result->err ? strerror(result->err) : "");
+}
+
 /* A turn is over; `conn` belongs to the loop again. */
 void
 handoff__member_done(
@@ -362,15 +374,46 @@ handoff__member_done(
 		handoff__member_rearm(conn, result->want);
 		return;
 	case HANDOFF__TURN_END:
-		if (result->why)
-			handoff__log(&server->log, HANDOFF_LOG_INFO,
-				"connection %llu: closed: %s%s%s",
-				(unsigned long long)conn->entry.id, result->why,
-				result->err ? ": " : "",
-				result->err ? strerror(result->err) : "");
+		handoff__member_tell_end(conn, result);
 		handoff__member_end(conn);
 		return;
 	}
+}
+
+/* A thread or child gives the connection back, with its result. */
+void
+handoff__member_back(struct handoff__member *conn)
+{
+	struct handoff_server *server = conn->server;
+
+	conn->active = false;
+	if (conn->result.turn != HANDOFF__TURN_END &&
+		handoff__server_ends(server, &conn->entry))
+		handoff__record_flag(&conn->entry.view, HANDOFF__CLOSING);
+	if (conn->entry.leaving && conn->result.turn != HANDOFF__TURN_END)
+		handoff__peer_quiet(&server->peer, &conn->entry);
+	if (conn->entry.mine && conn->result.turn == HANDOFF__TURN_WAIT)
+		handoff__member_kick(conn);
+	else if (conn->entry.mine)
+		handoff__member_done(conn, &conn->result);
+}
+
+/* Nobody can be started who would have the connection: it waits, and with
+ * the next sweep it is tried again. */
+void
+handoff__member_stall(struct handoff__member *conn, const char *what, int err)
+{
+	handoff__log(&conn->server->log, HANDOFF_LOG_WARNING,
+		"connection %llu: %s: %s: it waits",
+		(unsigned long long)conn->entry.id, what, strerror(-err));
+	conn->stalled = true;
+	sweep_later(conn->server);
+}
+
+bool
+handoff__member_closing(const struct handoff__member *conn)
+{
+	return handoff__current(conn->entry.view.rec)->flags & HANDOFF__CLOSING;
 }
 
 void
@@ -429,6 +472,10 @@ sweep_one(struct handoff__member *conn, unsigned *trimmed)
 
 	if (conn->active)
 		return false;
+	if (conn->stalled) {
+		conn->stalled = false;
+		handoff__member_kick(conn);
+	}
 	if (conn->lingers && idle > LINGER_SECONDS) {
 		handoff__member_end(conn);
 		return false;

@@ -7,6 +7,8 @@
  *   entries.c   entries as the server sees them: watched, moved, ended
  *   listen.c    listeners: opened, accepted from, paused
  *   model_*.c   who runs the turn of a connection
+ *   stay.c      a thread or a child that stays with one
+ *   child.c     that child
  *   commands.c  what the control socket and the public calls ask for
  *   signals.c   the same by signal
  *   notices.c   what clients are told, and when
@@ -31,6 +33,7 @@
 #define HANDOFF__EVENTS     64
 
 struct handoff__epoch;
+struct handoff__child;
 
 /* An entry as the server sees it; the cell of the roster. */
 struct handoff__member {
@@ -41,10 +44,14 @@ struct handoff__member {
 	int8_t set;     /* that it is in; -1: none */
 	bool kicked;    /* in server->kicks */
 	bool lingers;
-	/* HANDOFF_MODEL_THREAD: */
-	bool active;                  /* a thread has it */
-	struct handoff__epoch *epoch; /* of that thread */
-	struct handoff__turn_result result;
+	bool stalled;   /* no thread or child could be started for it */
+	bool active;    /* a thread or a child has it */
+	uint8_t deaths; /* of its children */
+	union {
+		struct handoff__epoch *epoch; /* of its thread */
+		struct handoff__child *child;
+	};
+	struct handoff__turn_result result; /* of who had it */
 	/* In kicks; while active, in done; if a listener, in listeners. */
 	TAILQ_ENTRY(handoff__member) node;
 };
@@ -54,7 +61,8 @@ TAILQ_HEAD(handoff__members, handoff__member);
 /* How the turns of connections are run. */
 struct handoff__model {
 	const char *name;
-	uint32_t flags; /* of epoll for every connection */
+	uint32_t flags;       /* of epoll for every connection */
+	uint32_t connections; /* accepts no more than that; 0: any number */
 	int (*start)(struct handoff_server *server);
 	void (*stop)(struct handoff_server *server);
 	/* Events for a connection that this peer owns; 0: go on. */
@@ -63,6 +71,8 @@ struct handoff__model {
 	bool (*quiesce)(struct handoff__member *conn);
 };
 
+extern const struct handoff__model handoff__model_fork;
+extern const struct handoff__model handoff__model_iterative;
 extern const struct handoff__model handoff__model_loop;
 extern const struct handoff__model handoff__model_thread;
 
@@ -73,6 +83,13 @@ struct handoff__threads {
 	struct handoff__watch watch;
 	struct handoff__epoch *epoch; /* of threads that start now */
 	uint32_t active;
+};
+
+TAILQ_HEAD(handoff__child_list, handoff__child);
+
+struct handoff__children {
+	struct handoff__child_list list;
+	int life[2]; /* a pipe; each child keeps the end that is written to */
 };
 
 struct handoff__user_watch {
@@ -94,6 +111,7 @@ struct handoff_server {
 	struct handoff__control control;
 	struct handoff__publisher publisher;
 	struct handoff__threads threads;
+	struct handoff__children children;
 	struct handoff__members listeners; /* of either peer */
 	struct handoff__members kicks;     /* due without an event */
 	unsigned nkicks;
@@ -144,6 +162,12 @@ void handoff__member_done(struct handoff__member *conn,
 void handoff__member_kick(struct handoff__member *conn);
 void handoff__member_rearm(struct handoff__member *conn, uint32_t want);
 void handoff__member_end(struct handoff__member *conn);
+void handoff__member_tell_end(const struct handoff__member *conn,
+	const struct handoff__turn_result *result);
+void handoff__member_back(struct handoff__member *conn);
+void handoff__member_stall(
+	struct handoff__member *conn, const char *what, int err);
+bool handoff__member_closing(const struct handoff__member *conn);
 bool handoff__server_kicks(struct handoff_server *server);
 void handoff__server_sweeps(struct handoff_server *server);
 bool handoff__server_ends(

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Model `loop`: the turn of every connection runs in the thread of the loop.
- * No handler runs while anything else does, so every connection is quiet.
+ * Models `loop` and `iterative`: the turn of every connection runs in the
+ * thread of the loop. No handler runs while anything else does, so every
+ * connection is quiet. `iterative` accepts when it has nothing left to do.
  */
 #include "server/internal.h"
 
@@ -37,6 +38,15 @@ loop_quiesce(struct handoff__member *conn)
 
 const struct handoff__model handoff__model_loop = {
 	.name = "loop",
+	.start = loop_start,
+	.stop = loop_stop,
+	.event = loop_event,
+	.quiesce = loop_quiesce,
+};
+
+const struct handoff__model handoff__model_iterative = {
+	.name = "iterative",
+	.connections = 1,
 	.start = loop_start,
 	.stop = loop_stop,
 	.event = loop_event,

@@ -9,10 +9,9 @@
  * poll beside their socket. When it is written they all come back; threads
  * started later have another one.
  */
-#include "server/internal.h"
+#include "server/stay.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -20,7 +19,6 @@
 #include <unistd.h>
 
 #define STACK_SIZE (1u << 20)
-#define IDLE_MS    3000
 
 struct handoff__epoch {
 	int fd;
@@ -76,34 +74,6 @@ epoch_end(struct handoff__threads *threads, struct handoff__epoch *epoch)
 		epoch_free(epoch);
 }
 
-/* Waits for the socket. Returns its events, 0 if the thread is called back. */
-static uint32_t
-wait_for(struct handoff__member *conn, uint32_t want)
-{
-	struct pollfd fds[2] = {
-		{.fd = conn->epoch->fd, .events = POLLIN},
-		{.fd = conn->entry.fd, .events = (short)want},
-	};
-	struct handoff__record *rec = conn->entry.view.rec;
-	bool trimmed = !rec->touched;
-
-	for (;;) {
-		int n = poll(fds, 2, trimmed ? -1 : IDLE_MS);
-
-		if (n < 0 && errno != EINTR)
-			return 0;
-		if (n > 0)
-			return fds[0].revents ? 0 : (uint32_t)fds[1].revents;
-		if (n == 0 && handoff__record_unsent(rec) == 0 &&
-			handoff__record_unread(rec) == 0) {
-			handoff__arena_trim(&conn->server->peer.arena,
-				conn->entry.segment, conn->entry.slot);
-			rec->touched = 0;
-		}
-		trimmed = true;
-	}
-}
-
 static void
 hand_back(struct handoff__member *conn)
 {
@@ -117,41 +87,22 @@ hand_back(struct handoff__member *conn)
 	pthread_mutex_unlock(&threads->lock);
 }
 
-/* A client may never let its thread come to wait: asks in between. */
+/* The epoch is over for good: nobody reads its descriptor. */
 static bool
-called_back(const struct handoff__member *conn)
+wanted(int fd)
 {
-	struct pollfd p = {.fd = conn->epoch->fd, .events = POLLIN};
-
-	return poll(&p, 1, 0) > 0;
-}
-
-/* False when the connection is to be given back to the loop. */
-static bool
-go_on(struct handoff__member *conn, uint32_t *events)
-{
-	switch (conn->result.turn) {
-	case HANDOFF__TURN_WAIT:
-		*events = wait_for(conn, conn->result.want);
-		return *events != 0;
-	case HANDOFF__TURN_AGAIN:
-		return !called_back(conn);
-	default:
-		return false;
-	}
+	(void)fd;
+	return true;
 }
 
 static void *
 thread_main(void *arg)
 {
 	struct handoff__member *conn = arg;
-	struct handoff__entry *e = &conn->entry;
-	uint32_t events = conn->result.want;
+	struct handoff__recall recall = {
+		.fd = conn->epoch->fd, .wanted = wanted};
 
-	do {
-		handoff__conn_turn(&e->view, e->fd, conn->server->opts.service,
-			events, &conn->result);
-	} while (go_on(conn, &events));
+	handoff__stay(conn, conn->result.want, &recall);
 	hand_back(conn);
 	return NULL;
 }
@@ -185,30 +136,20 @@ launch(struct handoff__member *conn, uint32_t events)
 	return 0;
 }
 
-/* A service that is about to close needs no thread: no handler runs. */
-static bool
-closing(const struct handoff__member *conn)
-{
-	return handoff__current(conn->entry.view.rec)->flags & HANDOFF__CLOSING;
-}
-
 static void
 thread_event(struct handoff__member *conn, uint32_t events)
 {
 	int err;
 
 	conn->armed = 0;
-	if (closing(conn)) {
+	/* A service that is about to close needs none: no handler runs. */
+	if (handoff__member_closing(conn)) {
 		handoff__model_loop.event(conn, events);
 		return;
 	}
 	err = launch(conn, events);
-	if (err < 0) {
-		handoff__log(&conn->server->log, HANDOFF_LOG_ERROR,
-			"connection %llu: cannot start a thread: %s: closed",
-			(unsigned long long)conn->entry.id, strerror(-err));
-		handoff__member_end(conn);
-	}
+	if (err < 0)
+		handoff__member_stall(conn, "cannot start a thread", err);
 }
 
 static bool
@@ -223,25 +164,13 @@ thread_quiesce(struct handoff__member *conn)
 	return false;
 }
 
-/* A connection comes back from its thread. */
 static void
 take_back(struct handoff__member *conn)
 {
-	struct handoff_server *server = conn->server;
-
-	conn->active = false;
-	server->threads.active--;
+	conn->server->threads.active--;
 	epoch_leave(conn->epoch);
 	conn->epoch = NULL;
-	if (conn->result.turn != HANDOFF__TURN_END &&
-		handoff__server_ends(server, &conn->entry))
-		handoff__record_flag(&conn->entry.view, HANDOFF__CLOSING);
-	if (conn->entry.leaving && conn->result.turn != HANDOFF__TURN_END)
-		handoff__peer_quiet(&server->peer, &conn->entry);
-	if (conn->entry.mine && conn->result.turn == HANDOFF__TURN_WAIT)
-		handoff__member_kick(conn);
-	else if (conn->entry.mine)
-		handoff__member_done(conn, &conn->result);
+	handoff__member_back(conn);
 }
 
 static void

@@ -22,13 +22,22 @@ or_default(uint32_t value, uint32_t otherwise)
 	return value ? value : otherwise;
 }
 
+static const struct handoff__model *const models[] = {
+	[HANDOFF_MODEL_LOOP] = &handoff__model_loop,
+	[HANDOFF_MODEL_THREAD] = &handoff__model_thread,
+	[HANDOFF_MODEL_ITERATIVE] = &handoff__model_iterative,
+	[HANDOFF_MODEL_FORK] = &handoff__model_fork,
+};
+
+#define MODELS (sizeof(models) / sizeof(models[0]))
+
 int
 handoff_model_parse(const char *text)
 {
-	if (text && strcmp(text, handoff__model_loop.name) == 0)
-		return HANDOFF_MODEL_LOOP;
-	if (text && strcmp(text, handoff__model_thread.name) == 0)
-		return HANDOFF_MODEL_THREAD;
+	for (size_t i = 0; text && i < MODELS; i++) {
+		if (strcmp(text, models[i]->name) == 0)
+			return (int)i;
+	}
 	return -EINVAL;
 }
 
@@ -95,7 +104,7 @@ check_opts(struct handoff_server *server, struct handoff_service *service)
 		return handoff__fail(&server->error, -EINVAL,
 			"server: at most %d addresses and extra descriptors",
 			HANDOFF__LISTEN_MAX);
-	if (o->model != HANDOFF_MODEL_LOOP && o->model != HANDOFF_MODEL_THREAD)
+	if ((size_t)o->model >= MODELS)
 		return handoff__fail(
 			&server->error, -EINVAL, "server: unknown model");
 	return 0;
@@ -111,7 +120,10 @@ apply_defaults(
 	server->service.input_size = or_default(service->input_size, 65536);
 	server->service.output_size = or_default(service->output_size, 65536);
 	o->service = &server->service;
+	server->model = models[o->model];
 	o->max_connections = or_default(o->max_connections, 16384);
+	if (server->model->connections > 0)
+		o->max_connections = server->model->connections;
 	o->give_timeout_ms = or_default(o->give_timeout_ms, 5000);
 	o->hang_timeout_ms = or_default(o->hang_timeout_ms, 5000);
 	o->stop_timeout_ms = or_default(o->stop_timeout_ms, 1000);
@@ -119,9 +131,6 @@ apply_defaults(
 	o->spread_ms = or_default(o->spread_ms, 2000);
 	server->log.fn = o->log;
 	server->log.arg = o->log_arg;
-	server->model = o->model == HANDOFF_MODEL_THREAD
-				? &handoff__model_thread
-				: &handoff__model_loop;
 }
 
 static void
@@ -147,7 +156,7 @@ open_loop(struct handoff_server *server)
 		err = handoff__sets_init(&server->sets, server->loop.epfd);
 	if (err >= 0)
 		err = server->model->start(server);
-	if (err < 0)
+	if (err < 0 && !server->error.text[0])
 		handoff__fail(&server->error, err,
 			"server: cannot make its event loop: %s",
 			strerror(-err));
@@ -255,6 +264,7 @@ open_peer(struct handoff_server *server)
 		.cell_size = sizeof(struct handoff__member),
 		.lend = server->sets.ep,
 		.nlend = HANDOFF__LEND_MAX,
+		.life = server->children.life[0],
 	};
 	int err = handoff__peer_open(&server->peer, &config, &server->loop,
 		&server->log, &handoff__server_peer_ops, server);
@@ -289,6 +299,7 @@ handoff_server_open(
 		return -ENOMEM;
 	server->sets.ep[0] = server->sets.ep[1] = server->sets.outer = -1;
 	server->loop.epfd = server->loop.timerfd = -1;
+	TAILQ_INIT(&server->children.list);
 	server->control.fd = server->signal_fd = -1;
 	err = handoff__opts_copy(&server->opts, sizeof(server->opts), opts,
 		offsetof(struct handoff_server_opts, listen));
@@ -342,10 +353,10 @@ handoff_server_free(struct handoff_server *server)
 	handoff__control_flush(&server->control);
 	handoff__control_close(&server->control);
 	handoff__publisher_close(&server->publisher);
-	if (server->peer.loop)
-		handoff__peer_close(&server->peer);
 	if (server->model && server->sets.ep[1] >= 0)
 		server->model->stop(server);
+	if (server->peer.loop)
+		handoff__peer_close(&server->peer);
 	handoff__sets_fini(&server->sets);
 	handoff__loop_fini(&server->loop);
 	if (server->signal_fd >= 0)

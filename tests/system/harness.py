@@ -82,7 +82,7 @@ class Program:
             argv = ["prlimit", f"--nofile={limit}:{limit}"] + argv
         self.lines = []
         self.errors = []
-        self.cursor = 0
+        self.cursor = self.error_cursor = 0
         self.news = threading.Condition()
         self.process = subprocess.Popen(
             argv, stdin=stdin or subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -107,23 +107,34 @@ class Program:
     def output(self):
         return "\n".join(self.lines + self.errors)
 
-    def expect(self, pattern, deadline=None):
-        """Waits for a line that is new since the last expect and matches;
-        returns the match."""
+    def _await(self, lines, cursor, pattern, deadline):
         end = time.monotonic() + (deadline or DEADLINE)
         with self.news:
             while True:
-                while self.cursor < len(self.lines):
-                    match = re.search(pattern, self.lines[self.cursor])
-                    self.cursor += 1
+                while cursor < len(lines):
+                    match = re.search(pattern, lines[cursor])
+                    cursor += 1
                     if match:
-                        return match
+                        return match, cursor
                 left = end - time.monotonic()
                 if left <= 0 or not self.readers[0].is_alive():
                     raise AssertionError(
                         f"{self.argv[0]}: no line with '{pattern}', only:\n"
-                        + "\n".join(self.lines + self.errors))
+                        + self.output())
                 self.news.wait(min(left, 0.5))
+
+    def expect(self, pattern, deadline=None):
+        """Waits for a line that is new since the last expect and matches;
+        returns the match."""
+        match, self.cursor = self._await(
+            self.lines, self.cursor, pattern, deadline)
+        return match
+
+    def expect_error(self, pattern, deadline=None):
+        """The same on standard error."""
+        match, self.error_cursor = self._await(
+            self.errors, self.error_cursor, pattern, deadline)
+        return match
 
     def signal(self, number):
         self.process.send_signal(number)

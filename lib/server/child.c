@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The child's side of model `fork`: it keeps what it needs for its
+ * connection, closes the rest of the library's descriptors, and leaves with
+ * an exit status that says how the last turn ended. It dies with its parent.
+ */
+#include "server/child.h"
+
+#include "server/stay.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Reads what the parent has told. */
+static bool
+wanted(int fd)
+{
+	struct signalfd_siginfo info;
+	bool back = false;
+
+	while (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+		back |= info.ssi_signo == HANDOFF__CHILD_RETURN;
+	return back;
+}
+
+static void
+close_inherited(struct handoff_server *server, const struct handoff__entry *e)
+{
+	const struct handoff__sets *sets = &server->sets;
+
+	handoff__peer_forked(&server->peer, e);
+	handoff__control_forked(&server->control);
+	close(server->loop.epfd);
+	close(server->loop.timerfd);
+	close(sets->ep[0]);
+	close(sets->ep[1]);
+	if (sets->outer >= 0)
+		close(sets->outer);
+	if (server->signal_fd >= 0)
+		close(server->signal_fd);
+	close(server->children.life[0]);
+}
+
+/* The signals that were to be blocked in the parent still are. */
+static int
+listen_to_parent(const sigset_t *before)
+{
+	sigset_t told;
+
+	sigemptyset(&told);
+	sigaddset(&told, HANDOFF__CHILD_RETURN);
+	sigaddset(&told, HANDOFF__CHILD_LOOK);
+	sigprocmask(SIG_SETMASK, before, NULL);
+	sigprocmask(SIG_BLOCK, &told, NULL);
+	return signalfd(-1, &told, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static void __attribute__((noreturn)) child_main(struct handoff__member *conn,
+	uint32_t events, pid_t parent, const sigset_t *before)
+{
+	struct handoff__recall recall = {.wanted = wanted};
+	char name[16];
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(EXIT_FAILURE); /* it has died before that */
+	snprintf(name, sizeof(name), "connection %llu",
+		(unsigned long long)conn->entry.id);
+	prctl(PR_SET_NAME, name);
+	close_inherited(conn->server, &conn->entry);
+	recall.fd = listen_to_parent(before);
+	if (recall.fd < 0)
+		_exit(EXIT_FAILURE);
+	handoff__stay(conn, events, &recall);
+	if (conn->result.turn == HANDOFF__TURN_END)
+		handoff__member_tell_end(conn, &conn->result);
+	_exit(HANDOFF__CHILD_STATUS + (int)conn->result.turn);
+}
+
+/* The signals of the parent's tongue must find the child deaf, not dead: they
+ * are blocked before it exists. */
+static pid_t
+fork_blocked(struct handoff__member *conn, uint32_t events)
+{
+	sigset_t all, before;
+	pid_t parent = getpid(), pid;
+	int err;
+
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &before);
+	pid = fork();
+	err = errno;
+	if (pid == 0)
+		child_main(conn, events, parent, &before);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	return pid < 0 ? -err : pid;
+}
+
+int
+handoff__child_start(struct handoff__child *child, uint32_t events)
+{
+	/* A child without a pidfd would be one too many. */
+	int spare = fcntl(
+		child->conn->server->children.life[1], F_DUPFD_CLOEXEC, 3);
+	int pidfd;
+
+	if (spare < 0)
+		return -errno;
+	child->pid = fork_blocked(child->conn, events);
+	close(spare);
+	if (child->pid < 0)
+		return (int)child->pid;
+	pidfd = pidfd_open(child->pid, 0);
+	if (pidfd >= 0)
+		return pidfd;
+	pidfd = -errno;
+	kill(child->pid, SIGKILL);
+	waitpid(child->pid, NULL, 0);
+	return pidfd;
+}

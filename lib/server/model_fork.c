@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Model `fork`: a child process per connection, started at its first event.
+ * It works on the record that all share, so whatever becomes of the child,
+ * the connection is still here. While a child has it the descriptor is
+ * disarmed in the sets (EPOLLONESHOT).
+ *
+ * Every child is watched by a pidfd of its own: any number of them may end
+ * together, and a child that the program itself has started is not touched.
+ */
+#include "server/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define REPLACED_MOST 3 /* children of one connection that may die */
+
+static void
+child_free(struct handoff__child *child)
+{
+	struct handoff_server *server = child->conn->server;
+	int pidfd = child->watch.fd;
+
+	handoff__watch_del(&server->loop, &child->watch);
+	close(pidfd);
+	TAILQ_REMOVE(&server->children.list, child, node);
+	child->conn->child = NULL;
+	free(child);
+}
+
+static void
+tell_cause(const siginfo_t *info, char *text, size_t size)
+{
+	if (info->si_code == CLD_EXITED)
+		snprintf(text, size, "exited with status %d", info->si_status);
+	else if (info->si_pid == 0)
+		snprintf(text, size, "was reaped by somebody else");
+	else
+		snprintf(text, size, "was ended by signal %d (%s)",
+			info->si_status, strsignal(info->si_status));
+}
+
+/* The child died. What it had read and sent the kernel knows. */
+static void
+lament(struct handoff__member *conn, pid_t pid, const siginfo_t *info)
+{
+	struct handoff__survival survival = {0};
+	const char *why = handoff__entry_repair(&conn->entry, &survival);
+	bool last = ++conn->deaths > REPLACED_MOST;
+	const struct handoff__log *log = &conn->server->log;
+	unsigned long long id = conn->entry.id;
+	char cause[96];
+
+	tell_cause(info, cause, sizeof(cause));
+	conn->result = (struct handoff__turn_result){
+		.turn = HANDOFF__TURN_WAIT,
+		.want = handoff__conn_want(&conn->entry.view),
+	};
+	if (!why && !last) {
+		handoff__log(log, HANDOFF_LOG_WARNING,
+			"connection %llu: its process %d %s: another goes on "
+			"(%d of %d)",
+			id, (int)pid, cause, conn->deaths, REPLACED_MOST);
+		return;
+	}
+	conn->result.turn = HANDOFF__TURN_END;
+	handoff__log(log, HANDOFF_LOG_ERROR,
+		"connection %llu: closed: its process %d %s%s%s", id, (int)pid,
+		cause, last ? " like three before it" : ", and ",
+		last   ? ""
+		: *why ? why
+		       : "the client is gone");
+}
+
+/* Reaps the child if it has ended. */
+static void
+on_child(struct handoff__watch *watch, uint32_t events)
+{
+	struct handoff__child *child = watch->arg;
+	struct handoff__member *conn = child->conn;
+	siginfo_t info = {.si_pid = 0};
+	int turn;
+	pid_t pid = child->pid;
+
+	(void)events;
+	if (waitid(P_PIDFD, (id_t)watch->fd, &info, WEXITED | WNOHANG) == 0 &&
+		info.si_pid == 0)
+		return;
+	child_free(child);
+	turn = info.si_status - HANDOFF__CHILD_STATUS;
+	if (info.si_code == CLD_EXITED && turn >= HANDOFF__TURN_WAIT &&
+		turn <= HANDOFF__TURN_END)
+		conn->result = (struct handoff__turn_result){
+			.turn = (enum handoff__turn)turn,
+			.want = handoff__conn_want(&conn->entry.view),
+		};
+	else
+		lament(conn, pid, &info);
+	handoff__member_back(conn);
+}
+
+static int
+launch(struct handoff__member *conn, uint32_t events)
+{
+	struct handoff_server *server = conn->server;
+	struct handoff__child *child = calloc(1, sizeof(*child));
+	int pidfd, err;
+
+	if (!child)
+		return -ENOMEM;
+	child->conn = conn;
+	child->watch.fd = -1;
+	child->watch.fn = on_child;
+	child->watch.arg = child;
+	pidfd = handoff__child_start(child, events);
+	if (pidfd < 0) {
+		free(child);
+		return pidfd;
+	}
+	conn->child = child;
+	conn->active = true;
+	TAILQ_INSERT_TAIL(&server->children.list, child, node);
+	err = handoff__watch_add(&server->loop, &child->watch, pidfd, EPOLLIN);
+	if (err < 0) {
+		/* Nobody would hear of its end. */
+		child->watch.fd = pidfd;
+		pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+		waitpid(child->pid, NULL, 0);
+		child_free(child);
+		conn->active = false;
+	}
+	return err;
+}
+
+static void
+fork_event(struct handoff__member *conn, uint32_t events)
+{
+	int err;
+
+	conn->armed = 0;
+	/* A service that is about to close needs none: no handler runs. */
+	if (handoff__member_closing(conn)) {
+		handoff__model_loop.event(conn, events);
+		return;
+	}
+	err = launch(conn, events);
+	if (err < 0)
+		handoff__member_stall(conn, "cannot start a process", err);
+}
+
+static bool
+fork_quiesce(struct handoff__member *conn)
+{
+	pidfd_send_signal(
+		conn->child->watch.fd, HANDOFF__CHILD_RETURN, NULL, 0);
+	return false;
+}
+
+/* An ignored SIGCHLD has the kernel reap the children, and then nobody knows
+ * how they ended (sigaction(2)). */
+static int
+check_sigchld(struct handoff_server *server)
+{
+	struct sigaction now;
+
+	sigaction(SIGCHLD, NULL, &now);
+	if (now.sa_handler != SIG_IGN && !(now.sa_flags & SA_NOCLDWAIT))
+		return 0;
+	return handoff__fail(&server->error, -EINVAL,
+		"server: model fork needs SIGCHLD, which this process "
+		"ignores: set it to SIG_DFL before");
+}
+
+static int
+fork_start(struct handoff_server *server)
+{
+	int err = check_sigchld(server);
+
+	if (err < 0)
+		return err;
+	return pipe2(server->children.life, O_CLOEXEC | O_NONBLOCK) < 0 ? -errno
+									: 0;
+}
+
+/* Their connections pass to the other peer, as they are. */
+static void
+fork_stop(struct handoff_server *server)
+{
+	struct handoff__children *children = &server->children;
+	struct handoff__child *child;
+
+	TAILQ_FOREACH (child, &children->list, node)
+		pidfd_send_signal(child->watch.fd, SIGKILL, NULL, 0);
+	while ((child = TAILQ_FIRST(&children->list))) {
+		waitpid(child->pid, NULL, 0);
+		child_free(child);
+	}
+	for (int i = 0; i < 2; i++) {
+		if (children->life[i] > 0)
+			close(children->life[i]);
+		children->life[i] = 0;
+	}
+}
+
+const struct handoff__model handoff__model_fork = {
+	.name = "fork",
+	.flags = EPOLLONESHOT,
+	.start = fork_start,
+	.stop = fork_stop,
+	.event = fork_event,
+	.quiesce = fork_quiesce,
+};

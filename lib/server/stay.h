@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Staying with one connection: what a thread or a child process does that
+ * has nothing else to do.
+ */
+#ifndef HANDOFF_SERVER_STAY_H
+#define HANDOFF_SERVER_STAY_H
+
+#include "server/internal.h"
+
+struct handoff__recall {
+	int fd; /* readable when the connection is wanted back, perhaps */
+	/* Is it? If not, `fd` is not readable any more. */
+	bool (*wanted)(int fd);
+};
+
+/* Gives the connection turns, the first one for `events`, until it is called
+ * back, ends or lingers; `conn->result` tells which. Blocks. */
+void handoff__stay(struct handoff__member *conn, uint32_t events,
+	const struct handoff__recall *recall);
+
+#endif
