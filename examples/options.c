@@ -13,6 +13,7 @@ static const char usage[] =
 	"  --dir DIR          the service directory, made if it is not there\n"
 	"%s"
 	"  --model MODEL      loop (default), thread, fork, iterative\n"
+	"  --workers N        threads that serve, model loop only (1)\n"
 	"  --name NAME        of this peer (default: %s)\n"
 	"  --fence            kill the other peer when it hangs, and take "
 	"over\n"
@@ -31,6 +32,7 @@ static const struct option options[] = {
 	{"dir", required_argument, NULL, 'd'},
 	{"listen", required_argument, NULL, 'l'},
 	{"model", required_argument, NULL, 'm'},
+	{"workers", required_argument, NULL, 'w'},
 	{"name", required_argument, NULL, 'n'},
 	{"fence", no_argument, NULL, 'f'},
 	{"hang-timeout", required_argument, NULL, 't'},
@@ -59,14 +61,21 @@ bad_usage(const char *program, const char *why)
 }
 
 static uint32_t
-milliseconds(const char *program, const char *text)
+number(const char *program, const char *text, unsigned long max,
+	const char *why)
 {
 	char *end;
-	unsigned long ms = strtoul(text, &end, 10);
+	unsigned long n = strtoul(text, &end, 10);
 
-	if (text[0] < '0' || text[0] > '9' || *end || ms < 1 || ms > 3600000)
-		bad_usage(program, "a time must be 1 to 3600000 ms");
-	return (uint32_t)ms;
+	if (text[0] < '0' || text[0] > '9' || *end || n < 1 || n > max)
+		bad_usage(program, why);
+	return (uint32_t)n;
+}
+
+static uint32_t
+milliseconds(const char *program, const char *text)
+{
+	return number(program, text, 3600000, "a time must be 1 to 3600000 ms");
 }
 
 static void
@@ -89,6 +98,10 @@ take(struct options *o, const char *program, int c)
 			bad_usage(program, "--model must be loop, thread, fork "
 					   "or iterative");
 		o->server.model = (enum handoff_model)model;
+		return;
+	case 'w':
+		o->server.workers = number(
+			program, optarg, 64, "--workers must be 1 to 64");
 		return;
 	case 'n':
 		o->server.name = optarg;

@@ -20,9 +20,9 @@ extern "C" {
 struct handoff_server;
 
 enum handoff_model {
-	HANDOFF_MODEL_LOOP = 0,   /* epoll, all connections in one thread */
-	HANDOFF_MODEL_THREAD = 1, /* a thread per connection: handlers may
-				     block; started at the first input */
+	HANDOFF_MODEL_LOOP = 0,      /* epoll, all connections in one thread */
+	HANDOFF_MODEL_THREAD = 1,    /* a thread per connection: handlers may
+					block; started at the first input */
 	HANDOFF_MODEL_ITERATIVE = 2, /* as loop, one connection at a time:
 					while this peer has any, others wait
 					in the backlog */
@@ -77,6 +77,10 @@ struct handoff_server_opts {
 	void *log_arg;
 	char *errbuf; /* where open() says what went wrong; may be NULL */
 	size_t errbuf_size;
+	uint32_t workers; /* model loop: threads that connections are spread
+			     over, at most 64; default 1: the caller's own.
+			     With more, handlers of different connections
+			     run at the same time */
 };
 
 /*

@@ -26,7 +26,7 @@
 #include <pthread.h>
 
 #define HANDOFF__PENDING_MAX 4
-#define HANDOFF__LEND_MAX    2
+#define HANDOFF__LEND_MAX    130 /* two, and two for each of 64 workers */
 
 struct handoff__peer;
 

@@ -126,7 +126,7 @@ handoff__roster_enter(struct handoff__roster *roster,
 	bool mine)
 {
 	assert(entry->id == 0);
-	memset(entry, 0, roster->cell_size);
+	memset(entry, 0, sizeof(*entry));
 	handoff__view_make(
 		&entry->view, roster->arena->segments[segment], slot);
 	entry->id = entry->view.rec->id;

@@ -69,7 +69,8 @@ struct handoff__entry *handoff__roster_find(struct handoff__roster *roster,
 struct handoff__entry *handoff__roster_next(
 	struct handoff__roster *roster, const struct handoff__entry *entry);
 
-/* Enters an entry in a vacant cell; takes the descriptor over. */
+/* Enters an entry in a vacant cell; takes the descriptor over. What the layer
+ * above has behind it is as it was left, and zeroed at first. */
 void handoff__roster_enter(struct handoff__roster *roster,
 	struct handoff__entry *entry, uint32_t segment, uint32_t slot, int fd,
 	bool mine);

@@ -3,7 +3,7 @@
  * Entries as the server sees them: in a set, armed, moved, ended. What the
  * peer below tells about them arrives here.
  */
-#include "server/internal.h"
+#include "server/worker.h"
 
 #include <errno.h>
 #include <string.h>
@@ -22,19 +22,19 @@ server_of(struct handoff__peer *peer)
 	return peer->arg;
 }
 
-static uint32_t
-seconds_now(void)
+uint32_t
+handoff__seconds(void)
 {
 	return (uint32_t)(handoff__now_us() / 1000000);
 }
 
 /* While nothing is swept the clock of idleness stands still. */
-static void
-sweep_later(struct handoff_server *server)
+void
+handoff__server_sweep_later(struct handoff_server *server)
 {
 	if (server->sweep.armed)
 		return;
-	server->tick = seconds_now();
+	server->tick = handoff__seconds();
 	handoff__timer_arm(&server->loop, &server->sweep, SWEEP_US);
 }
 
@@ -52,22 +52,47 @@ first_events(const struct handoff__member *conn)
 	}
 }
 
+/* Is it in the sets of somebody else? */
+static bool
+apart(const struct handoff__member *conn)
+{
+	return conn->server->model->enter &&
+	       conn->entry.kind == HANDOFF__CONNECTION;
+}
+
+void
+handoff__server_hold(struct handoff_server *server, bool hold)
+{
+	if (server->model->hold && server->holding != hold)
+		server->model->hold(server, hold);
+	server->holding = hold;
+}
+
 static int
 on_entered(struct handoff__peer *peer, struct handoff__entry *e)
 {
 	struct handoff_server *server = server_of(peer);
 	struct handoff__member *conn = handoff__member_of(e);
 
+	memset(&conn->server, 0,
+		offsetof(struct handoff__member, worker) -
+			offsetof(struct handoff__member, server));
 	conn->server = server;
 	conn->tick = server->tick;
 	conn->set = -1;
 	conn->armed = first_events(conn);
+	conn->sets = &server->sets;
 	if (e->kind == HANDOFF__EXTRA)
 		return 0;
+	if (apart(conn))
+		server->model->enter(conn);
 	conn->set = (int8_t)handoff__sets_add(
-		&server->sets, e->fd, conn->armed, conn, e->mine);
-	if (conn->set < 0)
+		conn->sets, e->fd, conn->armed, conn, e->mine);
+	if (conn->set < 0) {
+		if (apart(conn))
+			server->model->leave(conn);
 		return conn->set;
+	}
 	if (e->kind == HANDOFF__LISTENER)
 		TAILQ_INSERT_TAIL(&server->listeners, conn, node);
 	return 0;
@@ -89,10 +114,13 @@ on_closing(struct handoff__peer *peer, struct handoff__entry *e)
 	struct handoff_server *server = server_of(peer);
 	struct handoff__member *conn = handoff__member_of(e);
 
-	unkick(conn);
 	if (conn->set < 0)
 		return;
-	handoff__sets_del(&server->sets, conn->set, e->fd, e->mine);
+	if (apart(conn))
+		server->model->leave(conn);
+	else
+		unkick(conn);
+	handoff__sets_del(conn->sets, conn->set, e->fd, e->mine);
 	conn->set = -1;
 	if (e->kind == HANDOFF__LISTENER)
 		TAILQ_REMOVE(&server->listeners, conn, node);
@@ -101,9 +129,12 @@ on_closing(struct handoff__peer *peer, struct handoff__entry *e)
 static bool
 on_quiesce(struct handoff__peer *peer, struct handoff__entry *e)
 {
-	struct handoff__member *conn = handoff__member_of(e);
+	struct handoff_server *server = server_of(peer);
 
-	return !conn->active || server_of(peer)->model->quiesce(conn);
+	if (e->kind != HANDOFF__CONNECTION)
+		return true;
+	handoff__server_hold(server, true);
+	return server->model->quiesce(handoff__member_of(e));
 }
 
 static void
@@ -121,8 +152,11 @@ on_moved(struct handoff__peer *peer, struct handoff__entry *e)
 	struct handoff_server *server = server_of(peer);
 	struct handoff__member *conn = handoff__member_of(e);
 
+	handoff__server_hold(server, true);
 	if (conn->set >= 0)
-		handoff__sets_own(&server->sets, conn->set, e->mine);
+		handoff__sets_own(conn->sets, conn->set, e->mine);
+	if (apart(conn))
+		server->model->moved(conn);
 	if (!e->mine || e->kind != HANDOFF__CONNECTION)
 		return;
 	conn->lingers = false;
@@ -131,33 +165,54 @@ on_moved(struct handoff__peer *peer, struct handoff__entry *e)
 		e->view.rec->activity != HANDOFF__AT_REST)
 		handoff__member_kick(conn);
 	if (e->view.rec->touched)
-		sweep_later(server);
+		handoff__server_sweep_later(server);
 }
 
-/* Every member in the wrong set is moved; after a whole give, none is. */
+static bool
+misplaced(const struct handoff__member *conn)
+{
+	return conn->set >= 0 &&
+	       conn->set != handoff__sets_home(conn->sets, conn->entry.mine);
+}
+
+/* Puts it into the set where it belongs. */
+void
+handoff__member_place(struct handoff__member *conn)
+{
+	const struct handoff__entry *e = &conn->entry;
+
+	if (!misplaced(conn))
+		return;
+	conn->set = (int8_t)handoff__sets_move(
+		conn->sets, conn->set, e->fd, conn->armed, conn, e->mine);
+	if (conn->set < 0)
+		handoff__log(&conn->server->log, HANDOFF_LOG_ERROR,
+			"entry %llu: cannot be watched: %s",
+			(unsigned long long)e->id, strerror(-conn->set));
+}
+
+/* Every member in the wrong set is moved; after a whole give, none is. One
+ * that is a worker's at this moment is when it comes back. */
 static void
 on_settle(struct handoff__peer *peer)
 {
 	struct handoff_server *server = server_of(peer);
-	struct handoff__sets *sets = &server->sets;
-	uint32_t wrong = handoff__sets_turn(sets);
+	uint32_t wrong = handoff__sets_turn(&server->sets);
 	struct handoff__entry *e = NULL;
 
+	handoff__server_hold(server, true);
+	for (uint32_t i = 0; i < server->nworkers; i++)
+		wrong += handoff__sets_turn(&server->workers[i].sets);
 	while (wrong > 0 && (e = handoff__roster_next(&peer->roster, e))) {
 		struct handoff__member *conn = handoff__member_of(e);
 
-		if (conn->set < 0 ||
-			conn->set == handoff__sets_home(sets, e->mine))
+		if (!misplaced(conn))
 			continue;
 		wrong--;
-		conn->set = (int8_t)handoff__sets_move(
-			sets, conn->set, e->fd, conn->armed, conn, e->mine);
-		if (conn->set < 0)
-			handoff__log(&server->log, HANDOFF_LOG_ERROR,
-				"entry %llu: cannot be watched: %s",
-				(unsigned long long)e->id,
-				strerror(-conn->set));
+		if (!apart(conn) || server->model->quiesce(conn))
+			handoff__member_place(conn);
 	}
+	handoff__server_hold(server, false);
 	handoff__listen_update(server);
 }
 
@@ -305,6 +360,10 @@ const struct handoff__peer_ops handoff__server_peer_ops = {
 void
 handoff__member_kick(struct handoff__member *conn)
 {
+	if (conn->server->model->kick) {
+		conn->server->model->kick(conn);
+		return;
+	}
 	if (conn->kicked || conn->active)
 		return;
 	conn->kicked = true;
@@ -321,7 +380,7 @@ handoff__member_rearm(struct handoff__member *conn, uint32_t want)
 	if (conn->set < 0 || (conn->armed == want && !(want & EPOLLONESHOT)))
 		return;
 	if (handoff__sets_arm(
-		    &server->sets, conn->set, conn->entry.fd, want, conn) == 0)
+		    conn->sets, conn->set, conn->entry.fd, want, conn) == 0)
 		conn->armed = want;
 }
 
@@ -358,7 +417,7 @@ handoff__member_done(
 {
 	struct handoff_server *server = conn->server;
 
-	sweep_later(server);
+	handoff__server_sweep_later(server);
 	/* Who goes on talking after its service has closed does not live
 	 * longer for it. */
 	if (!conn->lingers)
@@ -407,7 +466,7 @@ handoff__member_stall(struct handoff__member *conn, const char *what, int err)
 		"connection %llu: %s: %s: it waits",
 		(unsigned long long)conn->entry.id, what, strerror(-err));
 	conn->stalled = true;
-	sweep_later(conn->server);
+	handoff__server_sweep_later(conn->server);
 }
 
 bool
@@ -470,7 +529,7 @@ sweep_one(struct handoff__member *conn, unsigned *trimmed)
 	const struct handoff__view *view = &conn->entry.view;
 	uint32_t idle = server->tick - conn->tick;
 
-	if (conn->active)
+	if (server->model->busy ? server->model->busy(conn) : conn->active)
 		return false;
 	if (conn->stalled) {
 		conn->stalled = false;
@@ -503,11 +562,15 @@ handoff__server_sweeps(struct handoff_server *server)
 	unsigned trimmed = 0;
 	bool again = false;
 
-	server->tick = seconds_now();
+	/* Before the pass, so that nothing is missed that happens after it. */
+	atomic_store(&server->sweep_wanted, false);
+	handoff__server_hold(server, true);
+	server->tick = handoff__seconds();
 	while ((e = handoff__roster_next(roster, e))) {
 		if (e->mine && e->kind == HANDOFF__CONNECTION)
 			again |= sweep_one(handoff__member_of(e), &trimmed);
 	}
+	handoff__server_hold(server, false);
 	if (again)
 		handoff__timer_arm(&server->loop, &server->sweep,
 			trimmed == SWEEP_MOST ? SWEEP_SOON_US : SWEEP_US);
@@ -531,14 +594,16 @@ handoff__server_close_all(struct handoff_server *server)
 	struct handoff__roster *roster = &server->peer.roster;
 	struct handoff__entry *e = NULL;
 
+	handoff__server_hold(server, true);
 	while ((e = handoff__roster_next(roster, e))) {
 		struct handoff__member *conn = handoff__member_of(e);
 
 		if (!handoff__server_ends(server, e))
 			continue;
-		if (conn->active && !server->model->quiesce(conn))
-			continue; /* marked when its thread comes back */
+		if (!server->model->quiesce(conn))
+			continue; /* marked when it comes back */
 		handoff__record_flag(&e->view, HANDOFF__CLOSING);
 		handoff__member_kick(conn);
 	}
+	handoff__server_hold(server, false);
 }

@@ -22,18 +22,21 @@
 #include "notice/publisher.h"
 #include "peer/peer.h"
 #include "server/conn.h"
+#include "server/returns.h"
 #include "server/sets.h"
 
 #include <handoff/server.h>
 
 #include <pthread.h>
 
-#define HANDOFF__LISTEN_MAX 64
-#define HANDOFF__WATCHES    8
-#define HANDOFF__EVENTS     64
+#define HANDOFF__LISTEN_MAX  64
+#define HANDOFF__WORKERS_MAX ((HANDOFF__LEND_MAX - 2) / 2)
+#define HANDOFF__WATCHES     8
+#define HANDOFF__EVENTS      64
 
 struct handoff__epoch;
 struct handoff__child;
+struct handoff__worker;
 
 /* An entry as the server sees it; the cell of the roster. */
 struct handoff__member {
@@ -42,21 +45,23 @@ struct handoff__member {
 	uint32_t armed; /* the events its set watches for */
 	uint32_t tick;  /* second at which it was last busy */
 	int8_t set;     /* that it is in; -1: none */
-	bool kicked;    /* in server->kicks */
+	bool kicked;    /* in server->kicks, or those of its worker */
 	bool lingers;
 	bool stalled;   /* no thread or child could be started for it */
-	bool active;    /* a thread or a child has it */
+	bool active;    /* a thread or a child has it, or gave it back */
 	uint8_t deaths; /* of its children */
 	union {
 		struct handoff__epoch *epoch; /* of its thread */
 		struct handoff__child *child;
 	};
 	struct handoff__turn_result result; /* of who had it */
-	/* In kicks; while active, in done; if a listener, in listeners. */
+	struct handoff__sets *sets;         /* of `set` */
+	bool served, recalled; /* by its worker; under the worker's lock */
+	/* In kicks; while active, in returns; if a listener, in listeners. */
 	TAILQ_ENTRY(handoff__member) node;
+	/* Last. A worker may ask for it after the connection's end. */
+	struct handoff__worker *_Atomic worker;
 };
-
-TAILQ_HEAD(handoff__members, handoff__member);
 
 /* How the turns of connections are run. */
 struct handoff__model {
@@ -64,23 +69,30 @@ struct handoff__model {
 	uint32_t flags;       /* of epoll for every connection */
 	uint32_t connections; /* accepts no more than that; 0: any number */
 	int (*start)(struct handoff_server *server);
-	void (*stop)(struct handoff_server *server);
+	/* Returns how many handlers still run: nothing can be freed then. */
+	uint32_t (*stop)(struct handoff_server *server);
 	/* Events for a connection that this peer owns; 0: go on. */
 	void (*event)(struct handoff__member *conn, uint32_t events);
 	/* See quiesce of the peer. */
 	bool (*quiesce)(struct handoff__member *conn);
+
+	/* Optional, for connections that are not in the server's own sets. */
+	void (*enter)(struct handoff__member *conn);
+	void (*leave)(struct handoff__member *conn);
+	void (*moved)(struct handoff__member *conn);
+	void (*kick)(struct handoff__member *conn);
+	/* Is it in a turn? If not, none begins while the server holds. */
+	bool (*busy)(struct handoff__member *conn);
+	void (*hold)(struct handoff_server *server, bool hold);
 };
 
 extern const struct handoff__model handoff__model_fork;
 extern const struct handoff__model handoff__model_iterative;
 extern const struct handoff__model handoff__model_loop;
 extern const struct handoff__model handoff__model_thread;
+extern const struct handoff__model handoff__model_workers;
 
 struct handoff__threads {
-	pthread_mutex_t lock; /* of `done` */
-	struct handoff__members done;
-	int wake; /* eventfd: `done` is not empty */
-	struct handoff__watch watch;
 	struct handoff__epoch *epoch; /* of threads that start now */
 	uint32_t active;
 };
@@ -110,8 +122,13 @@ struct handoff_server {
 	struct handoff__peer peer;
 	struct handoff__control control;
 	struct handoff__publisher publisher;
+	struct handoff__returns returns;
 	struct handoff__threads threads;
 	struct handoff__children children;
+	struct handoff__worker *workers;
+	uint32_t nworkers;
+	bool holding; /* no turn of theirs begins */
+	_Atomic bool sweep_wanted;
 	struct handoff__members listeners; /* of either peer */
 	struct handoff__members kicks;     /* due without an event */
 	unsigned nkicks;
@@ -136,6 +153,7 @@ struct handoff_server {
 	struct handoff__user_watch watches[HANDOFF__WATCHES];
 	int nwatches;
 	int signal_fd;
+	int lend[HANDOFF__LEND_MAX];
 	struct handoff_server_event events[HANDOFF__EVENTS];
 	unsigned first_event, nevents;
 };
@@ -164,15 +182,19 @@ void handoff__member_rearm(struct handoff__member *conn, uint32_t want);
 void handoff__member_end(struct handoff__member *conn);
 void handoff__member_tell_end(const struct handoff__member *conn,
 	const struct handoff__turn_result *result);
+void handoff__member_place(struct handoff__member *conn);
 void handoff__member_back(struct handoff__member *conn);
 void handoff__member_stall(
 	struct handoff__member *conn, const char *what, int err);
 bool handoff__member_closing(const struct handoff__member *conn);
 bool handoff__server_kicks(struct handoff_server *server);
 void handoff__server_sweeps(struct handoff_server *server);
+void handoff__server_sweep_later(struct handoff_server *server);
 bool handoff__server_ends(
 	const struct handoff_server *server, const struct handoff__entry *e);
 void handoff__server_close_all(struct handoff_server *server);
+void handoff__server_hold(struct handoff_server *server, bool hold);
+uint32_t handoff__seconds(void);
 
 /* listen.c */
 int handoff__listen_open(struct handoff_server *server);

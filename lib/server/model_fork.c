@@ -159,6 +159,8 @@ fork_event(struct handoff__member *conn, uint32_t events)
 static bool
 fork_quiesce(struct handoff__member *conn)
 {
+	if (!conn->active)
+		return true;
 	pidfd_send_signal(
 		conn->child->watch.fd, HANDOFF__CHILD_RETURN, NULL, 0);
 	return false;
@@ -191,7 +193,7 @@ fork_start(struct handoff_server *server)
 }
 
 /* Their connections pass to the other peer, as they are. */
-static void
+static uint32_t
 fork_stop(struct handoff_server *server)
 {
 	struct handoff__children *children = &server->children;
@@ -208,6 +210,7 @@ fork_stop(struct handoff_server *server)
 			close(children->life[i]);
 		children->life[i] = 0;
 	}
+	return 0;
 }
 
 const struct handoff__model handoff__model_fork = {

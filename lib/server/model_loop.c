@@ -13,10 +13,11 @@ loop_start(struct handoff_server *server)
 	return 0;
 }
 
-static void
+static uint32_t
 loop_stop(struct handoff_server *server)
 {
 	(void)server;
+	return 0;
 }
 
 static void

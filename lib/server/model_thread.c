@@ -74,19 +74,6 @@ epoch_end(struct handoff__threads *threads, struct handoff__epoch *epoch)
 		epoch_free(epoch);
 }
 
-static void
-hand_back(struct handoff__member *conn)
-{
-	struct handoff__threads *threads = &conn->server->threads;
-
-	pthread_mutex_lock(&threads->lock);
-	TAILQ_INSERT_TAIL(&threads->done, conn, node);
-	/* Under the lock: once the loop has taken the last of them, it may
-	 * close the descriptor. */
-	eventfd_write(threads->wake, 1);
-	pthread_mutex_unlock(&threads->lock);
-}
-
 /* The epoch is over for good: nobody reads its descriptor. */
 static bool
 wanted(int fd)
@@ -103,7 +90,7 @@ thread_main(void *arg)
 		.fd = conn->epoch->fd, .wanted = wanted};
 
 	handoff__stay(conn, conn->result.want, &recall);
-	hand_back(conn);
+	handoff__returns_push(&conn->server->returns, conn);
 	return NULL;
 }
 
@@ -157,6 +144,8 @@ thread_quiesce(struct handoff__member *conn)
 {
 	struct handoff__threads *threads = &conn->server->threads;
 
+	if (!conn->active)
+		return true;
 	epoch_end(threads, conn->epoch);
 	/* Always one, so that a server has as many descriptors after any
 	 * number of handoffs as before. */
@@ -173,54 +162,26 @@ take_back(struct handoff__member *conn)
 	handoff__member_back(conn);
 }
 
-static void
-on_wake(struct handoff__watch *watch, uint32_t events)
-{
-	struct handoff_server *server = watch->arg;
-	struct handoff__threads *threads = &server->threads;
-	struct handoff__members list = TAILQ_HEAD_INITIALIZER(list);
-	struct handoff__member *conn;
-	eventfd_t count;
-
-	(void)events;
-	pthread_mutex_lock(&threads->lock);
-	eventfd_read(threads->wake, &count);
-	TAILQ_CONCAT(&list, &threads->done, node);
-	pthread_mutex_unlock(&threads->lock);
-	while ((conn = TAILQ_FIRST(&list))) {
-		TAILQ_REMOVE(&list, conn, node);
-		take_back(conn);
-	}
-}
-
 static int
 thread_start(struct handoff_server *server)
 {
-	struct handoff__threads *threads = &server->threads;
-
-	pthread_mutex_init(&threads->lock, NULL);
-	TAILQ_INIT(&threads->done);
-	threads->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (threads->wake < 0)
-		return -errno;
-	if (!epoch_now(threads))
+	if (!epoch_now(&server->threads))
 		return -ENOMEM;
-	threads->watch.fn = on_wake;
-	threads->watch.arg = server;
-	return handoff__watch_add(
-		&server->loop, &threads->watch, threads->wake, EPOLLIN);
+	return handoff__returns_open(
+		&server->returns, &server->loop, take_back);
 }
 
-static void
+static uint32_t
 thread_stop(struct handoff_server *server)
 {
 	struct handoff__threads *threads = &server->threads;
 
+	if (threads->active > 0)
+		return threads->active;
 	if (threads->epoch)
 		epoch_end(threads, threads->epoch);
-	handoff__watch_del(&server->loop, &threads->watch);
-	close(threads->wake);
-	pthread_mutex_destroy(&threads->lock);
+	handoff__returns_close(&server->returns);
+	return 0;
 }
 
 const struct handoff__model handoff__model_thread = {

@@ -3,7 +3,7 @@
  * The handle of a server: options, the turn of the loop, events. Waits on the
  * set of what this peer owns; everything else is one descriptor in that set.
  */
-#include "server/internal.h"
+#include "server/worker.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -107,6 +107,12 @@ check_opts(struct handoff_server *server, struct handoff_service *service)
 	if ((size_t)o->model >= MODELS)
 		return handoff__fail(
 			&server->error, -EINVAL, "server: unknown model");
+	if (o->workers > HANDOFF__WORKERS_MAX ||
+		(o->workers > 1 && o->model != HANDOFF_MODEL_LOOP))
+		return handoff__fail(&server->error, -EINVAL,
+			"server: %u workers: model loop has up to %d, the "
+			"others none",
+			o->workers, HANDOFF__WORKERS_MAX);
 	return 0;
 }
 
@@ -122,6 +128,8 @@ apply_defaults(
 	o->service = &server->service;
 	server->model = models[o->model];
 	o->max_connections = or_default(o->max_connections, 16384);
+	if (o->workers > 1)
+		server->model = &handoff__model_workers;
 	if (server->model->connections > 0)
 		o->max_connections = server->model->connections;
 	o->give_timeout_ms = or_default(o->give_timeout_ms, 5000);
@@ -251,6 +259,21 @@ take_role(struct handoff_server *server)
 	return 0;
 }
 
+/* Every set of epoll that this server has, for the other peer to keep. */
+static size_t
+all_sets(const struct handoff_server *server, int fds[HANDOFF__LEND_MAX])
+{
+	size_t n = 0;
+
+	fds[n++] = server->sets.ep[0];
+	fds[n++] = server->sets.ep[1];
+	for (uint32_t i = 0; i < server->nworkers; i++) {
+		fds[n++] = server->workers[i].sets.ep[0];
+		fds[n++] = server->workers[i].sets.ep[1];
+	}
+	return n;
+}
+
 static int
 open_peer(struct handoff_server *server)
 {
@@ -262,8 +285,8 @@ open_peer(struct handoff_server *server)
 		.hang_timeout_ms = server->opts.hang_timeout_ms,
 		.fence = server->opts.fence,
 		.cell_size = sizeof(struct handoff__member),
-		.lend = server->sets.ep,
-		.nlend = HANDOFF__LEND_MAX,
+		.lend = server->lend,
+		.nlend = all_sets(server, server->lend),
 		.life = server->children.life[0],
 	};
 	int err = handoff__peer_open(&server->peer, &config, &server->loop,
@@ -338,23 +361,25 @@ handoff_server_open(
 void
 handoff_server_free(struct handoff_server *server)
 {
+	uint32_t left = 0;
+
 	if (!server)
 		return;
-	if (server->threads.active > 0) {
+	if (server->model && server->sets.ep[1] >= 0)
+		left = server->model->stop(server);
+	if (left > 0) {
 		/* A handler still runs on this memory, and the connections
 		 * pass to the other peer with the end of the process. */
 		handoff__log(&server->log, HANDOFF_LOG_WARNING,
 			"server: %u handlers still run: left to the end of "
 			"the process",
-			server->threads.active);
+			left);
 		handoff__control_flush(&server->control);
 		return;
 	}
 	handoff__control_flush(&server->control);
 	handoff__control_close(&server->control);
 	handoff__publisher_close(&server->publisher);
-	if (server->model && server->sets.ep[1] >= 0)
-		server->model->stop(server);
 	if (server->peer.loop)
 		handoff__peer_close(&server->peer);
 	handoff__sets_fini(&server->sets);
@@ -377,6 +402,8 @@ static void
 after_batch(struct handoff_server *server)
 {
 	handoff__peer_flush(&server->peer);
+	if (atomic_load(&server->sweep_wanted))
+		handoff__server_sweep_later(server);
 	if (server->nkicks > 0)
 		handoff__server_kicks(server);
 	if (server->publishing)

@@ -219,7 +219,10 @@ class Chain:
 
     def options_of(self, place):
         listen = ("--listen", self.address) if place == 1 else ()
-        return (*listen, "--model", self.models[place], *self.options)
+        model = self.models[place]
+        how = (("--workers", "3") if model == "workers"
+               else ("--model", model))
+        return (*listen, *how, *self.options)
 
     def launch(self, place, at=None):
         return self.test.launch(self.programs[place],

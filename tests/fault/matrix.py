@@ -61,6 +61,11 @@ class Matrix(FaultTest):
         self.streams("thread", {"recv": MANY, "send": MANY, "sendmsg": SOME,
                                 "poll": MANY})
 
+    def test_streams_workers(self):
+        self.streams("workers", {"recv": MANY, "send": MANY, "sendmsg": SOME,
+                                 "epoll_wait": MANY,
+                                 "pthread_mutex_lock": MANY})
+
     def test_streams_mixed(self):
         self.streams(("loop", "thread"), {"recv": SOME, "send": SOME})
 
@@ -79,6 +84,15 @@ class Matrix(FaultTest):
 
     def test_crowd_thread(self):
         self.crowd("thread", 500 if LONG else 100)
+
+    def test_crowd_workers(self):
+        self.crowd("workers", 500 if LONG else 100)
+
+    def test_crowd_fork(self):
+        self.crowd("fork", 200 if LONG else 50)
+
+    def test_crowd_mixed(self):
+        self.crowd(("fork", "workers"), 200 if LONG else 50)
 
     # Connections that come and go, some of them half-closed.
 
@@ -183,6 +197,12 @@ class Matrix(FaultTest):
 
     def test_handoffs_thread(self):
         self.handoffs("thread", {
+            "sendmsg": FEW, "recvmsg": FEW, "epoll_ctl": SOME,
+            "epoll_wait": SOME, "eventfd_write": SOME,
+            "pthread_mutex_lock": SOME})
+
+    def test_handoffs_workers(self):
+        self.handoffs("workers", {
             "sendmsg": FEW, "recvmsg": FEW, "epoll_ctl": SOME,
             "epoll_wait": SOME, "eventfd_write": SOME,
             "pthread_mutex_lock": SOME})

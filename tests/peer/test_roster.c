@@ -147,7 +147,7 @@ copy_is_held_from_the_beginning(void **state)
 }
 
 static void
-cells_are_cleared_and_keep_the_users_data(void **state)
+cells_keep_the_users_data(void **state)
 {
 	struct fixture f;
 	struct cell *cell;
@@ -165,7 +165,7 @@ cells_are_cleared_and_keep_the_users_data(void **state)
 	handoff__roster_vacate(&f.roster, &cell->entry);
 	cell = (struct cell *)(void *)enter(&f, HANDOFF__CONNECTION, true);
 	assert_int_equal(cell->entry.slot, slot);
-	assert_string_equal(cell->mark, "");
+	assert_string_equal(cell->mark, "mine");
 	close_roster(&f);
 }
 
@@ -374,7 +374,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		handoff_test(entered_entry_is_found),
 		handoff_test(copy_is_held_from_the_beginning),
-		handoff_test(cells_are_cleared_and_keep_the_users_data),
+		handoff_test(cells_keep_the_users_data),
 		handoff_test(no_cell_without_a_record),
 		handoff_test(closed_entry_keeps_its_cell),
 		handoff_test(counts_follow_everything),

@@ -67,10 +67,35 @@ host_init(struct host *host, const char *dir, const char *name,
 		.dir = dir,
 		.name = name,
 		.service = &host->service,
-		.model = model,
+		.model = model == DUO_WORKERS ? HANDOFF_MODEL_LOOP : model,
+		.workers = model == DUO_WORKERS ? 3 : 0,
 		.errbuf = host->why,
 		.errbuf_size = sizeof(host->why),
 	};
+}
+
+static enum handoff_model chosen[] = {HANDOFF_MODEL_THREAD, DUO_WORKERS};
+
+int
+duo_setup_thread(void **state)
+{
+	*state = &chosen[0];
+	return support_setup(state);
+}
+
+int
+duo_setup_workers(void **state)
+{
+	*state = &chosen[1];
+	return support_setup(state);
+}
+
+enum handoff_model
+duo_model(void **state)
+{
+	const enum handoff_model *model = *state;
+
+	return model ? *model : HANDOFF_MODEL_LOOP;
 }
 
 void

@@ -31,6 +31,19 @@ struct duo {
 	struct host a, b;
 };
 
+/* The model of a test, as its setup chose it. */
+#define DUO_WORKERS ((enum handoff_model)100) /* loop with three workers */
+enum handoff_model duo_model(void **state);
+int duo_setup_thread(void **state);
+int duo_setup_workers(void **state);
+
+#define each_model(f) handoff_test(f), thread_and_workers(f)
+#define thread_and_workers(f)                                                  \
+	{#f " (thread)", f, duo_setup_thread, support_teardown, NULL},         \
+	{                                                                      \
+#f " (workers)", f, duo_setup_workers, support_teardown, NULL  \
+	}
+
 /* Fills in: `a` listens on a loopback port, `b` on nothing; both serve lines
  * (see serve_lines) by that model. */
 void duo_init(struct duo *duo, enum handoff_model model);

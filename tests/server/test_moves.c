@@ -33,8 +33,7 @@ running_handler_is_waited_for(void **state)
 	struct duo duo;
 	int busy, idle;
 
-	(void)state;
-	duo_open(&duo, HANDOFF_MODEL_THREAD);
+	duo_open(&duo, duo_model(state));
 	busy = client_open(duo.a.address);
 	idle = client_open(duo.a.address);
 	client_line(&duo, busy, 1);
@@ -64,8 +63,7 @@ handler_past_the_deadline_is_left_and_follows(void **state)
 	unsigned before;
 	int busy;
 
-	(void)state;
-	duo_init(&duo, HANDOFF_MODEL_THREAD);
+	duo_init(&duo, duo_model(state));
 	duo.a.opts.give_timeout_ms = 50;
 	assert_int_equal(host_open(&duo.a, NULL), 0);
 	assert_int_equal(host_open(&duo.b, &duo.a), 0);
@@ -135,8 +133,7 @@ pipelining_client_moves(void **state)
 	pthread_t asking, reading;
 	size_t before;
 
-	(void)state;
-	duo_open(&duo, HANDOFF_MODEL_THREAD);
+	duo_open(&duo, duo_model(state));
 	p.fd = client_open(duo.a.address);
 	assert_int_equal(pthread_create(&asking, NULL, keep_asking, &p), 0);
 	assert_int_equal(pthread_create(&reading, NULL, keep_reading, &p), 0);
@@ -173,7 +170,7 @@ unsent_output_moves(void **state)
 
 	assert_non_null(line);
 	assert_non_null(answer);
-	duo_init(&duo, *state ? HANDOFF_MODEL_THREAD : HANDOFF_MODEL_LOOP);
+	duo_init(&duo, duo_model(state));
 	assert_int_equal(host_open(&duo.a, NULL), 0);
 	assert_int_equal(host_open(&duo.b, &duo.a), 0);
 	duo_expect(&duo, &duo.b, HANDOFF_SERVER_STANDBY);
@@ -219,7 +216,7 @@ limit_does_not_stop_a_handoff(void **state)
 	struct duo duo;
 	int fds[4];
 
-	duo_init(&duo, *state ? HANDOFF_MODEL_THREAD : HANDOFF_MODEL_LOOP);
+	duo_init(&duo, duo_model(state));
 	duo.b.opts.max_connections = 2;
 	assert_int_equal(host_open(&duo.a, NULL), 0);
 	assert_int_equal(host_open(&duo.b, &duo.a), 0);
@@ -307,7 +304,7 @@ poll_is_all_it_takes(void **state)
 	struct duo duo;
 	int fds[20];
 
-	duo_open(&duo, *state ? HANDOFF_MODEL_THREAD : HANDOFF_MODEL_LOOP);
+	duo_open(&duo, duo_model(state));
 	for (int i = 0; i < 20; i++) {
 		fds[i] = client_open(duo.a.address);
 		poll_line(&duo, fds[i]);
@@ -344,7 +341,7 @@ stop_needs_no_further_event(void **state)
 	char byte;
 	int fd;
 
-	duo_init(&duo, *state ? HANDOFF_MODEL_THREAD : HANDOFF_MODEL_LOOP);
+	duo_init(&duo, duo_model(state));
 	duo.a.opts.stop_timeout_ms = 60000;
 	assert_int_equal(host_open(&duo.a, NULL), 0);
 	duo_expect(&duo, &duo.a, HANDOFF_SERVER_OWNER);
@@ -379,7 +376,7 @@ quiet_server_is_quiet(void **state)
 	struct pollfd fds[2];
 	int fd;
 
-	duo_open(&duo, *state ? HANDOFF_MODEL_THREAD : HANDOFF_MODEL_LOOP);
+	duo_open(&duo, duo_model(state));
 	fd = client_open(duo.a.address);
 	client_line(&duo, fd, 1);
 	client_send(fd, "half a line");
@@ -429,33 +426,19 @@ talker_does_not_outlive_its_service(void **state)
 	duo_close(&duo);
 }
 
-static int
-setup_thread(void **state)
-{
-	static int yes;
-
-	*state = &yes;
-	return support_setup(state);
-}
-
-#define both(f)                                                                \
-	handoff_test(f),                                                       \
-	{                                                                      \
-#f " (thread)", f, setup_thread, support_teardown, NULL        \
-	}
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		handoff_test(running_handler_is_waited_for),
-		handoff_test(handler_past_the_deadline_is_left_and_follows),
-		handoff_test(pipelining_client_moves),
-		both(unsent_output_moves),
-		both(limit_does_not_stop_a_handoff),
-		both(poll_is_all_it_takes),
-		both(stop_needs_no_further_event),
-		both(quiet_server_is_quiet),
+		thread_and_workers(running_handler_is_waited_for),
+		thread_and_workers(
+			handler_past_the_deadline_is_left_and_follows),
+		thread_and_workers(pipelining_client_moves),
+		each_model(unsent_output_moves),
+		each_model(limit_does_not_stop_a_handoff),
+		each_model(poll_is_all_it_takes),
+		each_model(stop_needs_no_further_event),
+		each_model(quiet_server_is_quiet),
 		handoff_test(talker_does_not_outlive_its_service),
 	};
 

@@ -19,19 +19,13 @@
 #define CLIENTS 8
 
 /* Each test of a list is run in both models. */
-static enum handoff_model
-model_of(void **state)
-{
-	return *state ? HANDOFF_MODEL_THREAD : HANDOFF_MODEL_LOOP;
-}
-
 static void
 lines_are_served(void **state)
 {
 	struct duo duo;
 	int fd;
 
-	duo_init(&duo, model_of(state));
+	duo_init(&duo, duo_model(state));
 	assert_int_equal(host_open(&duo.a, NULL), 0);
 	duo_expect(&duo, &duo.a, HANDOFF_SERVER_LISTENING);
 	assert_memory_equal(duo.a.address, "127.0.0.1:", 10);
@@ -54,7 +48,7 @@ standby_waits_for_its_owner(void **state)
 	struct duo duo;
 	int fd;
 
-	duo_init(&duo, model_of(state));
+	duo_init(&duo, duo_model(state));
 	assert_int_equal(host_open(&duo.b, NULL), 0);
 	duo_expect(&duo, &duo.b, HANDOFF_SERVER_WAITING);
 	assert_int_equal(handoff_server_maintenance(duo.b.server), -ENOTCONN);
@@ -79,7 +73,7 @@ maintenance_moves_everything(void **state)
 	int fds[CLIENTS], late;
 	unsigned before;
 
-	duo_open(&duo, model_of(state));
+	duo_open(&duo, duo_model(state));
 	for (int i = 0; i < CLIENTS; i++) {
 		fds[i] = client_open(duo.a.address);
 		client_line(&duo, fds[i], 1);
@@ -112,7 +106,7 @@ ready_silent_brings_everything_back(void **state)
 	unsigned before;
 	int fd;
 
-	duo_open(&duo, model_of(state));
+	duo_open(&duo, duo_model(state));
 	fd = client_open(duo.a.address);
 	client_line(&duo, fd, 1);
 	for (unsigned i = 1; i <= 5; i++) {
@@ -141,7 +135,7 @@ ready_leaves_connections_to_their_clients(void **state)
 	unsigned before;
 	int old, new;
 
-	duo_open(&duo, model_of(state));
+	duo_open(&duo, duo_model(state));
 	old = client_open(duo.a.address);
 	client_line(&duo, old, 1);
 	assert_int_equal(handoff_server_maintenance(duo.a.server), 0);
@@ -175,7 +169,7 @@ unfinished_lines_move(void **state)
 	struct duo duo;
 	int half, unread;
 
-	duo_open(&duo, model_of(state));
+	duo_open(&duo, duo_model(state));
 	half = client_open(duo.a.address);
 	unread = client_open(duo.a.address);
 	client_line(&duo, half, 1);
@@ -199,7 +193,7 @@ moves_are_refused_with_a_sentence(void **state)
 {
 	struct duo duo;
 
-	duo_init(&duo, model_of(state));
+	duo_init(&duo, duo_model(state));
 	assert_int_equal(host_open(&duo.a, NULL), 0);
 	assert_int_equal(handoff_server_maintenance(duo.a.server), -ENOTCONN);
 	assert_non_null(strstr(
@@ -226,7 +220,7 @@ stop_hands_over(void **state)
 	struct duo duo;
 	int fds[CLIENTS];
 
-	duo_open(&duo, model_of(state));
+	duo_open(&duo, duo_model(state));
 	for (int i = 0; i < CLIENTS; i++) {
 		fds[i] = client_open(duo.a.address);
 		client_line(&duo, fds[i], 1);
@@ -249,7 +243,7 @@ stop_of_a_standby_changes_nothing(void **state)
 	struct duo duo;
 	int fd;
 
-	duo_open(&duo, model_of(state));
+	duo_open(&duo, duo_model(state));
 	fd = client_open(duo.a.address);
 	client_line(&duo, fd, 1);
 	assert_int_equal(handoff_server_stop(duo.b.server), 0);
@@ -269,7 +263,7 @@ stop_alone_ends_connections(void **state)
 	char address[HANDOFF_ADDRESS_MAX];
 	int busy, idle, fd;
 
-	duo_init(&duo, model_of(state));
+	duo_init(&duo, duo_model(state));
 	assert_int_equal(host_open(&duo.a, NULL), 0);
 	duo_expect(&duo, &duo.a, HANDOFF_SERVER_OWNER);
 	memcpy(address, duo.a.address, sizeof(address));
@@ -310,7 +304,7 @@ extras_are_handed_over_by_name(void **state)
 	struct handoff_extra extras[2] = {
 		{.name = "log", .fd = -1}, {.name = "lock", .fd = -1}};
 
-	duo_init(&duo, model_of(state));
+	duo_init(&duo, duo_model(state));
 	extras[0].fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	extras[1].fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
 	duo.a.opts.extras = extras;
@@ -344,7 +338,7 @@ more_than_the_most_wait_in_the_backlog(void **state)
 	int fds[4];
 	char byte;
 
-	duo_init(&duo, model_of(state));
+	duo_init(&duo, duo_model(state));
 	duo.a.opts.max_connections = 2;
 	assert_int_equal(host_open(&duo.a, NULL), 0);
 	duo_expect(&duo, &duo.a, HANDOFF_SERVER_OWNER);
@@ -382,7 +376,7 @@ descriptors_of_the_user_are_watched(void **state)
 	unsigned seen = 0;
 	int fds[9];
 
-	duo_init(&duo, model_of(state));
+	duo_init(&duo, duo_model(state));
 	assert_int_equal(host_open(&duo.a, NULL), 0);
 	for (int i = 0; i < 9; i++) {
 		fds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -414,7 +408,7 @@ events_are_kept_up_to_a_number(void **state)
 	struct handoff_server_event ev, last = {.generation = 0};
 	unsigned n = 0;
 
-	duo_open(&duo, model_of(state));
+	duo_open(&duo, duo_model(state));
 	for (int i = 0; i < 50; i++) {
 		assert_int_equal(handoff_server_maintenance(duo.a.server), 0);
 		duo_expect(&duo, &duo.a, HANDOFF_SERVER_GAVE);
@@ -453,40 +447,24 @@ null_is_refused(void **state)
 	handoff_server_free(NULL);
 }
 
-static int
-setup_thread(void **state)
-{
-	static int yes;
-
-	*state = &yes;
-	return support_setup(state);
-}
-
-/* A test in each of the models. */
-#define both(f)                                                                \
-	handoff_test(f),                                                       \
-	{                                                                      \
-#f " (thread)", f, setup_thread, support_teardown, NULL        \
-	}
-
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		both(lines_are_served),
-		both(standby_waits_for_its_owner),
-		both(maintenance_moves_everything),
-		both(ready_silent_brings_everything_back),
-		both(ready_leaves_connections_to_their_clients),
-		both(unfinished_lines_move),
-		both(moves_are_refused_with_a_sentence),
-		both(stop_hands_over),
-		both(stop_of_a_standby_changes_nothing),
-		both(stop_alone_ends_connections),
-		both(extras_are_handed_over_by_name),
-		both(more_than_the_most_wait_in_the_backlog),
-		both(descriptors_of_the_user_are_watched),
-		both(events_are_kept_up_to_a_number),
+		each_model(lines_are_served),
+		each_model(standby_waits_for_its_owner),
+		each_model(maintenance_moves_everything),
+		each_model(ready_silent_brings_everything_back),
+		each_model(ready_leaves_connections_to_their_clients),
+		each_model(unfinished_lines_move),
+		each_model(moves_are_refused_with_a_sentence),
+		each_model(stop_hands_over),
+		each_model(stop_of_a_standby_changes_nothing),
+		each_model(stop_alone_ends_connections),
+		each_model(extras_are_handed_over_by_name),
+		each_model(more_than_the_most_wait_in_the_backlog),
+		each_model(descriptors_of_the_user_are_watched),
+		each_model(events_are_kept_up_to_a_number),
 		handoff_test(null_is_refused),
 	};
 

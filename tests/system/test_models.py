@@ -71,10 +71,16 @@ class Models(SystemTest):
     def test_loop(self):
         self.across("--model", "loop")
 
+    def test_workers(self):
+        self.across("--workers", 2)
+
+    def test_many_workers(self):
+        self.across("--workers", 5)
+
     def test_mixed(self):
         """The model is each peer's own affair."""
         server = self.server("--model", "fork")
-        alternate = self.standby("--model", "thread")
+        alternate = self.standby("--workers", 3)
         sock = self.connect(server.address)
         for _ in range(3):
             self.assert_echo(sock)

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Connections that threads give back to the loop, each with its result.
+ */
+#ifndef HANDOFF_SERVER_RETURNS_H
+#define HANDOFF_SERVER_RETURNS_H
+
+#include "base/loop.h"
+
+#include <pthread.h>
+
+struct handoff__member;
+
+TAILQ_HEAD(handoff__members, handoff__member);
+
+struct handoff__returns {
+	pthread_mutex_t lock; /* of `list` */
+	struct handoff__members list;
+	int wake; /* eventfd: there is something */
+	struct handoff__watch watch;
+	struct handoff__loop *loop;
+	void (*fn)(struct handoff__member *conn); /* in the loop's thread */
+};
+
+int handoff__returns_open(struct handoff__returns *returns,
+	struct handoff__loop *loop, void (*fn)(struct handoff__member *conn));
+void handoff__returns_close(struct handoff__returns *returns);
+
+/* From any thread; the connection is the loop's from here on. */
+void handoff__returns_push(
+	struct handoff__returns *returns, struct handoff__member *conn);
+
+#endif

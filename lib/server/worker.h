@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A worker of model `loop`: a thread that serves its share of the
+ * connections.
+ */
+#ifndef HANDOFF_SERVER_WORKER_H
+#define HANDOFF_SERVER_WORKER_H
+
+#include "server/internal.h"
+
+struct handoff__worker {
+	struct handoff_server *server;
+	struct handoff__sets sets;
+	int wake; /* eventfd, in both sets */
+	pthread_t thread;
+	bool started;
+	uint32_t members; /* in its sets; the server's */
+	uint32_t tick;    /* the worker's clock, seconds */
+
+	pthread_mutex_t lock; /* of all that follows */
+	pthread_cond_t go;
+	bool held, stopping;
+	struct handoff__member *current; /* in a turn */
+	struct handoff__members kicks;
+};
+
+#endif
