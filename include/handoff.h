@@ -13,6 +13,7 @@
 #include <handoff/common.h>
 #include <handoff/control.h>
 #include <handoff/fdpass.h>
+#include <handoff/fifo.h>
 #include <handoff/notice.h>
 #include <handoff/server.h>
 #include <handoff/service.h>

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A named pipe as a source of lines. Owns the descriptor, the line that is
+ * not complete yet, and the file if it made it. What lines mean is not known
+ * here.
+ */
+#include "base/text.h"
+
+#include <handoff/fifo.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A writer in a hurry must not keep one call busy for ever. */
+#define READS_PER_CALL 16
+
+struct handoff_fifo {
+	int fd;
+	char *made;        /* its absolute path, if it is to be removed */
+	bool skipping;     /* the rest of a line that is too long */
+	size_t len, taken; /* of buf: filled, and given as lines */
+	char buf[HANDOFF_FIFO_LINE_MAX];
+	struct handoff__error error;
+};
+
+/* The last component is not followed if it is a link: in a directory that
+ * others can write to, they would choose what is opened. */
+static int
+open_pipe(struct handoff_fifo *fifo, const char *path)
+{
+	struct stat st;
+
+	/* Read and write: with a writer of its own it never sees an end, and
+	 * opening does not wait (fifo(7), on Linux). */
+	fifo->fd = open(
+		path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+	if (fifo->fd < 0 && errno != ENXIO && errno != EISDIR && errno != ELOOP)
+		return handoff__fail(&fifo->error, -errno,
+			"fifo %.120s: cannot open it: %s", path,
+			strerror(errno));
+	if (fifo->fd < 0 || fstat(fifo->fd, &st) < 0 || !S_ISFIFO(st.st_mode))
+		return handoff__fail(&fifo->error, -EEXIST,
+			"fifo %.120s: it is there and is no named pipe: remove "
+			"it or use another path",
+			path);
+	if (st.st_uid != geteuid())
+		return handoff__fail(&fifo->error, -EACCES,
+			"fifo %.120s belongs to uid %u and this is uid %u: "
+			"use another path",
+			path, (unsigned)st.st_uid, (unsigned)geteuid());
+	return 0;
+}
+
+static int
+make_and_open(struct handoff_fifo *fifo, const char *path, bool keep)
+{
+	bool made;
+	int err;
+
+	if (!path)
+		return handoff__fail(
+			&fifo->error, -EINVAL, "fifo: opts.path is missing");
+	made = mkfifo(path, 0600) == 0;
+	if (!made && errno != EEXIST)
+		return handoff__fail(&fifo->error, -errno,
+			"fifo %.120s: cannot make it: %s", path,
+			strerror(errno));
+	err = open_pipe(fifo, path);
+	/* Absolute: a daemon leaves its working directory. */
+	if (err == 0 && made && !keep) {
+		fifo->made = realpath(path, NULL);
+		if (!fifo->made)
+			err = handoff__fail(&fifo->error, -errno,
+				"fifo %.120s: its absolute path: %s", path,
+				strerror(errno));
+	}
+	if (err < 0 && made)
+		unlink(path);
+	return err;
+}
+
+int
+handoff_fifo_open(
+	struct handoff_fifo **out, const struct handoff_fifo_opts *opts)
+{
+	struct handoff_fifo_opts o;
+	struct handoff_fifo *fifo;
+	int err = handoff__opts_copy(
+		&o, sizeof(o), opts, offsetof(struct handoff_fifo_opts, keep));
+
+	if (err < 0 || !out)
+		return err < 0 ? err : -EINVAL;
+	fifo = calloc(1, sizeof(*fifo));
+	if (!fifo) {
+		if (o.errbuf && o.errbuf_size > 0)
+			handoff__copy(
+				o.errbuf, o.errbuf_size, "fifo: out of memory");
+		return -ENOMEM;
+	}
+	fifo->fd = -1;
+	err = make_and_open(fifo, o.path, o.keep);
+	if (err < 0) {
+		handoff__error_copy(&fifo->error, o.errbuf, o.errbuf_size);
+		handoff_fifo_free(fifo);
+		return err;
+	}
+	*out = fifo;
+	return 0;
+}
+
+/* Something else may stand in its place by now. */
+static void
+remove_own(const struct handoff_fifo *fifo)
+{
+	struct stat own, there;
+
+	if (fstat(fifo->fd, &own) == 0 && lstat(fifo->made, &there) == 0 &&
+		own.st_dev == there.st_dev && own.st_ino == there.st_ino)
+		unlink(fifo->made);
+}
+
+void
+handoff_fifo_free(struct handoff_fifo *fifo)
+{
+	if (!fifo)
+		return;
+	if (fifo->made)
+		remove_own(fifo);
+	if (fifo->fd >= 0)
+		close(fifo->fd);
+	free(fifo->made);
+	free(fifo);
+}
+
+int
+handoff_fifo_fd(const struct handoff_fifo *fifo)
+{
+	return fifo ? fifo->fd : -EINVAL;
+}
+
+/* The next complete line of what was read: 1, or -EMSGSIZE at the end of one
+ * that was too long, or 0. */
+static int
+take_line(struct handoff_fifo *fifo, const char **line, size_t *len)
+{
+	char *start = fifo->buf + fifo->taken;
+	char *end = memchr(start, '\n', fifo->len - fifo->taken);
+
+	if (!end)
+		return 0;
+	fifo->taken = (size_t)(end + 1 - fifo->buf);
+	if (fifo->skipping) {
+		fifo->skipping = false;
+		return handoff__fail(&fifo->error, -EMSGSIZE,
+			"fifo: a line of more than %d bytes was dropped",
+			HANDOFF_FIFO_LINE_MAX);
+	}
+	*end = '\0';
+	*line = start;
+	*len = (size_t)(end - start);
+	return 1;
+}
+
+/* Makes room, and reads once. Returns what read(2) does, or -errno. */
+static ssize_t
+fill(struct handoff_fifo *fifo)
+{
+	ssize_t n;
+
+	fifo->len -= fifo->taken;
+	memmove(fifo->buf, fifo->buf + fifo->taken, fifo->len);
+	fifo->taken = 0;
+	if (fifo->len == sizeof(fifo->buf)) {
+		fifo->skipping = true;
+		fifo->len = 0;
+	}
+	do {
+		n = read(fifo->fd, fifo->buf + fifo->len,
+			sizeof(fifo->buf) - fifo->len);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	fifo->len += (size_t)n;
+	return n;
+}
+
+int
+handoff_fifo_next(struct handoff_fifo *fifo, const char **line, size_t *len)
+{
+	int rc;
+
+	if (!fifo || !line || !len)
+		return -EINVAL;
+	rc = take_line(fifo, line, len);
+	for (int i = 0; rc == 0 && i < READS_PER_CALL; i++) {
+		ssize_t n = fill(fifo);
+
+		if (n == -EAGAIN || n == 0)
+			return 0;
+		if (n < 0)
+			return handoff__fail(&fifo->error, (int)n,
+				"fifo: read: %s", strerror((int)-n));
+		rc = take_line(fifo, line, len);
+	}
+	return rc;
+}
+
+const char *
+handoff_fifo_errmsg(const struct handoff_fifo *fifo)
+{
+	return fifo ? fifo->error.text : "";
+}
