@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A client that outlives its server: sends the lines of standard input, prints
- * what comes back, and tells on standard error what becomes of the connection.
+ * A client that outlives its server: sends the lines of its input, prints what
+ * comes back, and tells on standard error what becomes of the connection.
  */
 #include "console.h"
 
@@ -22,10 +22,10 @@ static void
 read_input(void)
 {
 	ssize_t n = read(
-		STDIN_FILENO, input + input_len, sizeof(input) - input_len);
+		console.input, input + input_len, sizeof(input) - input_len);
 
 	if (n < 0 && errno != EAGAIN && errno != EINTR)
-		fail(&console, "standard input", strerror(errno));
+		fail(&console, "input", strerror(errno));
 	input_ended = n == 0;
 	input_len += n > 0 ? (size_t)n : 0;
 }
@@ -76,17 +76,14 @@ receive(struct handoff_client *client)
 int
 main(int argc, char **argv)
 {
-	char why[HANDOFF_TEXT_MAX] = "";
 	struct pollfd p[3] = {
 		{.events = POLLIN}, {.events = POLLIN}, {.events = POLLIN}};
 	struct handoff_client *client;
 	sigset_t signals;
 
-	console.client.errbuf = why;
-	console.client.errbuf_size = sizeof(why);
 	read_command_line(&console, argc, argv);
 	if (handoff_client_open(&client, &console.client) < 0)
-		fail(&console, "", why);
+		fail(&console, "", console.why);
 
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&signals);
@@ -97,7 +94,7 @@ main(int argc, char **argv)
 	p[2].fd = signalfd(-1, &signals, SFD_CLOEXEC);
 
 	while (!p[2].revents && receive(client) != HANDOFF_CLIENT_CLOSED) {
-		p[0].fd = input_ended || full ? -1 : STDIN_FILENO;
+		p[0].fd = input_ended || full ? -1 : console.input;
 		if (poll(p, 3, -1) > 0 && p[0].revents)
 			read_input();
 		if (handoff_client_dispatch(client) < 0)
@@ -106,6 +103,7 @@ main(int argc, char **argv)
 	}
 
 	handoff_client_free(client);
+	handoff_fifo_free(console.fifo);
 	/* A signal that ended the loop was not read and takes effect now. */
 	sigprocmask(SIG_UNBLOCK, &signals, NULL);
 	return lost; /* the end was, if so */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The command line of client and the lines that it tells. Nothing here is
- * about handoffs.
+ * The command line of client, its input and the lines that it tells. Nothing
+ * here is about handoffs.
  */
 #include "console.h"
 
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static const char help[] =
 	"usage: client --connect ADDR [--connect ADDR]... [OPTION]...\n"
@@ -17,13 +18,16 @@ static const char help[] =
 	"  --connect ADDR  127.0.0.1:7000, [::1]:7000, host:7000, unix:/path;\n"
 	"                  the first is home, the others are tried in turn\n"
 	"  --dir DIR       the service directory, to be told of handoffs\n"
+	"  --input FIFO    read this named pipe, made if it is not there, in\n"
+	"                  place of standard input: echo hello > FIFO\n"
 	"  --name NAME     of this client in what it tells (default: client)\n"
 	"\n"
-	"Lines from standard input are sent; what comes back is printed.\n";
+	"Lines of the input are sent; what comes back is printed.\n";
 
 static const struct option options[] = {
 	{"connect", required_argument, NULL, 'c'},
 	{"dir", required_argument, NULL, 'd'},
+	{"input", required_argument, NULL, 'i'},
 	{"name", required_argument, NULL, 'n'},
 	{"help", no_argument, NULL, 'h'},
 	{0},
@@ -65,10 +69,26 @@ take(struct console *o, int c)
 		snprintf(o->notices, sizeof(o->notices), "mq:%s", optarg);
 		o->client.notices = o->notices;
 		return;
+	case 'i':
+		o->path = optarg;
+		return;
 	case 'n':
 		o->name = checked_name(optarg);
 		return;
 	}
+}
+
+static void
+open_input(struct console *o)
+{
+	struct handoff_fifo_opts opts = {.size = sizeof(opts),
+		.path = o->path,
+		.errbuf = o->why,
+		.errbuf_size = sizeof(o->why)};
+
+	if (o->path && handoff_fifo_open(&o->fifo, &opts) < 0)
+		fail(o, "", o->why);
+	o->input = o->fifo ? handoff_fifo_fd(o->fifo) : STDIN_FILENO;
 }
 
 void
@@ -98,6 +118,9 @@ read_command_line(struct console *o, int argc, char **argv)
 		bad_usage("--connect is needed");
 	o->client.size = sizeof(o->client);
 	o->client.endpoints = o->endpoints;
+	o->client.errbuf = o->why;
+	o->client.errbuf_size = sizeof(o->why);
+	open_input(o);
 }
 
 void
@@ -117,5 +140,6 @@ fail(const struct console *console, const char *what, const char *why)
 {
 	fprintf(stderr, "%s: %s%s%s\n", console->name, what,
 		what[0] ? ": " : "", why);
+	handoff_fifo_free(console->fifo);
 	exit(1);
 }

@@ -92,12 +92,15 @@ class Arguments(SystemTest):
         to = ("--connect", "127.0.0.1:1")
         for options in ((), here, ("--dir", "--connect"), ("--connect",),
                         (*here, "--connect"), (*here, *to, "--bogus"),
-                        (*here, *to, "extra"), (*here, *here, *to)):
+                        (*here, *to, "extra"), (*here, *here, *to),
+                        (*here, *to, "--input")):
             self.assert_usage("client", *options)
         for address in ("", "x", "127.0.0.1:99999", LONG):
             self.assert_fails(
                 "client", (*here, "--connect", address), (1, 2))
         self.assert_fails("client", (*here, *to * 17), (1, 2))
+        for fifo in ("", "/nonexistent/fifo", "/dev/null", LONG):
+            self.assert_fails("client", (*to, "--input", fifo), (1, 2))
         self.assert_fails("client", ("--dir", "/nonexistent", *to), (1, 2))
 
     def test_handoffctl(self):
