@@ -177,7 +177,7 @@ on_resolved(struct handoff__watch *watch, uint32_t events)
 	handoff__dial_cancel(dial);
 	if (dial->addresses.err != 0)
 		snprintf(dial->failure, sizeof(dial->failure),
-			"cannot resolve '%.120s': %s", dial->addr.host,
+			"cannot resolve the host: %s",
 			gai_strerror(dial->addresses.err));
 	try_next(dial);
 }
@@ -192,8 +192,7 @@ on_timer(struct handoff__timer *timer)
 		return;
 	}
 	snprintf(dial->failure, sizeof(dial->failure),
-		"cannot resolve '%.120s' within %u ms", dial->addr.host,
-		dial->timeout_ms);
+		"cannot resolve the host within %u ms", dial->timeout_ms);
 	failed(dial);
 }
 
@@ -208,8 +207,7 @@ start_resolving(struct handoff__dial *dial)
 			dial->loop, &dial->watch, err, EPOLLIN);
 	if (err < 0) {
 		snprintf(dial->failure, sizeof(dial->failure),
-			"cannot resolve '%.120s': %s", dial->addr.host,
-			strerror(-err));
+			"cannot resolve the host: %s", strerror(-err));
 		failed(dial);
 		return;
 	}
