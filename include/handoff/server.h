@@ -137,6 +137,8 @@ enum handoff_server_event_type {
 					again */
 	HANDOFF_SERVER_LAGGING = 11, /* the standby falls behind with its
 					copies, or has caught up */
+	/* An address of this host that a listener on ":port" stands for. */
+	HANDOFF_SERVER_REACHABLE = 12,
 };
 
 struct handoff_server_event {

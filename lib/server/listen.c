@@ -5,6 +5,7 @@
 #include "server/internal.h"
 
 #include "base/addr.h"
+#include "base/reach.h"
 
 #include <errno.h>
 #include <string.h>
@@ -14,6 +15,30 @@
 
 #define ACCEPT_MOST 64 /* a turn, so that connections get theirs */
 #define RETRY_US    100000
+
+/* What ":port" stands for on this host, for those who want to connect from
+ * another. Bounded: events that nobody pulls drop older ones. */
+static void
+tell_reach(struct handoff_server *server)
+{
+	struct handoff__reach reach = {.count = 0};
+	struct handoff__member *conn;
+
+	TAILQ_FOREACH (conn, &server->listeners, node) {
+		int err = handoff__reach_add(&reach, conn->entry.fd);
+
+		if (err < 0)
+			handoff__log(&server->log, HANDOFF_LOG_WARNING,
+				"cannot tell the addresses of this host: %s",
+				strerror(-err));
+	}
+	for (size_t i = 0; i < reach.count; i++)
+		handoff__server_event(server, HANDOFF_SERVER_REACHABLE,
+			"reachable at %s", reach.list[i]);
+	if (reach.more > 0)
+		handoff__server_event(server, HANDOFF_SERVER_REACHABLE,
+			"reachable at %zu more addresses", reach.more);
+}
 
 int
 handoff__listen_open(struct handoff_server *server)
@@ -35,6 +60,7 @@ handoff__listen_open(struct handoff_server *server)
 		handoff__server_event(server, HANDOFF_SERVER_LISTENING,
 			"listening on %s", bound);
 	}
+	tell_reach(server);
 	return 0;
 }
 

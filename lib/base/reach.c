@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From the addresses of the host's interfaces to those that are worth telling
+ * to people. Opens nothing and keeps nothing: they may change at any time.
+ */
+#include "base/reach.h"
+
+#include "base/addr.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <string.h>
+
+/* In the order in which they are told. */
+enum scope { SCOPE_WIDE, SCOPE_LINK, SCOPE_LOOPBACK, SCOPES };
+
+union address {
+	struct sockaddr sa;
+	struct sockaddr_in four;
+	struct sockaddr_in6 six;
+};
+
+static enum scope
+scope_of(const union address *a)
+{
+	if (a->sa.sa_family == AF_INET) {
+		uint32_t host = ntohl(a->four.sin_addr.s_addr);
+
+		if (host >> 24 == IN_LOOPBACKNET)
+			return SCOPE_LOOPBACK;
+		/* 169.254/16, RFC 3927 */
+		return host >> 16 == 0xa9fe ? SCOPE_LINK : SCOPE_WIDE;
+	}
+	if (IN6_IS_ADDR_LOOPBACK(&a->six.sin6_addr))
+		return SCOPE_LOOPBACK;
+	return IN6_IS_ADDR_LINKLOCAL(&a->six.sin6_addr) ? SCOPE_LINK
+							: SCOPE_WIDE;
+}
+
+static bool
+is_wildcard(const union address *a)
+{
+	if (a->sa.sa_family == AF_INET)
+		return a->four.sin_addr.s_addr == htonl(INADDR_ANY);
+	return a->sa.sa_family == AF_INET6 &&
+	       IN6_IS_ADDR_UNSPECIFIED(&a->six.sin6_addr);
+}
+
+/* Copies the address of an interface if it is one to be told. */
+static bool
+take(union address *out, const struct ifaddrs *ifa)
+{
+	if (!ifa->ifa_addr || !(ifa->ifa_flags & IFF_UP))
+		return false;
+	if (ifa->ifa_addr->sa_family == AF_INET)
+		memcpy(&out->four, ifa->ifa_addr, sizeof(out->four));
+	else if (ifa->ifa_addr->sa_family == AF_INET6)
+		memcpy(&out->six, ifa->ifa_addr, sizeof(out->six));
+	else
+		return false;
+	return true;
+}
+
+static void
+add(struct handoff__reach *reach, union address *a, in_port_t port)
+{
+	bool four = a->sa.sa_family == AF_INET;
+
+	if (reach->count == HANDOFF__REACH_MAX) {
+		reach->more++;
+		return;
+	}
+	*(four ? &a->four.sin_port : &a->six.sin6_port) = port;
+	handoff__addr_format(&a->sa, four ? sizeof(a->four) : sizeof(a->six),
+		reach->list[reach->count++], HANDOFF_ADDRESS_MAX);
+}
+
+void
+handoff__reach_select(struct handoff__reach *reach,
+	const struct sockaddr *bound, bool both, const struct ifaddrs *list)
+{
+	const union address *b = (const void *)bound;
+	in_port_t port = b->sa.sa_family == AF_INET ? b->four.sin_port
+						    : b->six.sin6_port;
+
+	if (!is_wildcard(b))
+		return;
+	for (int scope = 0; scope < SCOPES; scope++) {
+		for (const struct ifaddrs *i = list; i; i = i->ifa_next) {
+			union address a;
+
+			if (!take(&a, i) || (int)scope_of(&a) != scope)
+				continue;
+			if (a.sa.sa_family == b->sa.sa_family ||
+				(both && a.sa.sa_family == AF_INET))
+				add(reach, &a, port);
+		}
+	}
+}
+
+int
+handoff__reach_add(struct handoff__reach *reach, int listener)
+{
+	union address bound = {.sa.sa_family = AF_UNSPEC};
+	socklen_t len = sizeof(bound), size = sizeof(int);
+	struct ifaddrs *list;
+	int six_only = 0;
+
+	/* The path of a Unix socket may be longer and is cut (getsockname(2));
+	 * its family is all that counts. */
+	if (getsockname(listener, &bound.sa, &len) < 0)
+		return -errno;
+	if (!is_wildcard(&bound))
+		return 0;
+	getsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &six_only, &size);
+	if (getifaddrs(&list) < 0)
+		return -errno;
+	handoff__reach_select(reach, &bound.sa,
+		bound.sa.sa_family == AF_INET6 && !six_only, list);
+	freeifaddrs(list);
+	return 0;
+}
