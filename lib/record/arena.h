@@ -12,7 +12,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define HANDOFF__LAYOUT       1u   /* of a segment and its records */
+#define HANDOFF__LAYOUT       2u   /* of a segment and its records */
 #define HANDOFF__SLOTS        1024 /* records of a segment made here */
 #define HANDOFF__SEGMENTS_MAX 256
 #define HANDOFF__BUFFER_MAX   (1u << 20)

@@ -45,11 +45,21 @@ state_at(const struct handoff__view *view, uint32_t which)
 	return size > 0 ? (char *)(view->rec + 1) + which * size : NULL;
 }
 
+/* A store that allows something to be overwritten, a half or bytes, has come
+ * before. Who reads meanwhile and sees any of what is written over it must
+ * see that store too. */
+static void
+overwriting_follows(void)
+{
+	atomic_thread_fence(memory_order_release);
+}
+
 static void
 flip(const struct handoff__view *view)
 {
-	atomic_store_explicit(&view->rec->current, (view->rec->current & 1) ^ 1,
+	atomic_store_explicit(&view->rec->current, view->rec->current + 1,
 		memory_order_release);
+	overwriting_follows();
 }
 
 void
@@ -63,19 +73,25 @@ handoff__view_make(struct handoff__view *view,
 }
 
 bool
+handoff__positions_ok(const struct handoff__geometry *geo,
+	const struct handoff__commit *c, uint64_t rx_head, uint64_t tx_tail)
+{
+	return c->rx_tail <= rx_head && rx_head - c->rx_tail <= geo->rx_size &&
+	       c->rx_origin <= c->rx_tail &&
+	       rx_head - c->rx_origin <= 2 * (uint64_t)geo->rx_size &&
+	       tx_tail <= c->tx_head && c->tx_head - tx_tail <= geo->tx_size &&
+	       c->tx_origin <= tx_tail;
+}
+
+bool
 handoff__record_ok(const struct handoff__view *view)
 {
 	const struct handoff__record *rec = view->rec;
 	const struct handoff__commit *c = handoff__current(rec);
-	uint64_t rx_head = rx_head_of(rec), tx_tail = tx_tail_of(rec);
 
-	return rec->current <= 1 && c->rx_tail <= rx_head &&
-	       rx_head - c->rx_tail <= view->geo->rx_size &&
-	       c->rx_origin <= c->rx_tail &&
-	       rx_head - c->rx_origin <= 2 * (uint64_t)view->geo->rx_size &&
-	       tx_tail <= c->tx_head &&
-	       c->tx_head - tx_tail <= view->geo->tx_size &&
-	       c->tx_origin <= tx_tail;
+	return c->turn == rec->current &&
+	       handoff__positions_ok(
+		       view->geo, c, rx_head_of(rec), tx_tail_of(rec));
 }
 
 int
@@ -105,9 +121,10 @@ static struct handoff__commit *
 prepare(const struct handoff__view *view)
 {
 	struct handoff__commit *next = spare_commit(view);
-	uint32_t current = view->rec->current & 1;
+	uint32_t turn = view->rec->current, current = turn & 1;
 
 	*next = view->rec->commit[current];
+	next->turn = turn + 1;
 	if (view->geo->state_size > 0)
 		memcpy(state_at(view, current ^ 1), state_at(view, current),
 			view->geo->state_size);
@@ -179,6 +196,7 @@ handoff__record_sent(const struct handoff__view *view, size_t len)
 {
 	atomic_store_explicit(&view->rec->tx_tail, tx_tail_of(view->rec) + len,
 		memory_order_release);
+	overwriting_follows();
 }
 
 void

@@ -32,7 +32,7 @@ struct handoff__commit {
 	uint64_t rx_origin; /* the position that lies at offset 0 of rx */
 	uint64_t tx_origin;
 	uint32_t flags;
-	uint32_t reserved;
+	uint32_t turn; /* what `current` is while this commit is valid */
 };
 
 /* So that a new owner reads one line of memory of a record that is quiet. */
@@ -50,7 +50,8 @@ struct handoff__record {
 	_Atomic uint64_t rx_head;  /* taken from the kernel; a hint in a turn */
 	_Atomic uint64_t tx_tail;  /* given to the kernel; a hint in a turn */
 	_Atomic uint32_t activity; /* what a new owner must look at */
-	_Atomic uint32_t current;  /* which commit and state are valid */
+	_Atomic uint32_t current;  /* counts commits; its lowest bit says which
+				      commit and state are valid */
 	uint64_t rx_base;          /* positions where the socket's counters */
 	uint64_t tx_base;          /* stood at zero */
 	uint64_t touched;          /* the buffers have pages, see trim */
@@ -84,7 +85,12 @@ handoff__current(const struct handoff__record *rec)
 			    1];
 }
 
-/* Is the record in order: positions in range, layout possible? A survivor
+/* Are these positions in range, is this layout possible? */
+bool handoff__positions_ok(const struct handoff__geometry *geo,
+	const struct handoff__commit *commit, uint64_t rx_head,
+	uint64_t tx_tail);
+
+/* Is the record in order, its positions and which commit it means? A survivor
  * asks before it serves what another process wrote. */
 bool handoff__record_ok(const struct handoff__view *view);
 

@@ -140,7 +140,8 @@ check_state(struct run *run, const struct model *m)
 	const char *states = (const char *)(rec + 1);
 	size_t stride = (STATE + 15u) & ~15u;
 
-	hold(run, memcmp(states + rec->current * stride, m->state, STATE) == 0);
+	hold(run, memcmp(states + (rec->current & 1) * stride, m->state,
+			  STATE) == 0);
 	hold(run, handoff__current(rec)->flags == m->flags);
 }
 

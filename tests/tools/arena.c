@@ -5,9 +5,9 @@
  *   arena PID [--state-size N]            prints every record in use
  *   arena PID [--state-size N] ID WHAT    damages the record of connection ID
  *
- * WHAT: "commit" scribbles over both commits, "current" over the index of the
- * valid one, "ahead" and "behind" move positions to where they can't be,
- * "turn" says that the connection is in a turn and moves a hint too far.
+ * WHAT: "commit" scribbles over both commits, "current" over the count that
+ * says which is valid, "ahead" and "behind" move positions to where they can't
+ * be, "turn" says that the connection is in a turn and moves a hint too far.
  * Knows the library's internals; nothing else may.
  */
 #include "record/arena.h"
