@@ -16,6 +16,9 @@
 #include <errno.h>
 #include <string.h>
 
+/* No stream gets so far, so that positions never wrap. */
+#define NEVER (UINT64_C(1) << 63)
+
 static_assert(sizeof(struct handoff__record) % 16 == 0,
 	"the states that follow a record are 16-byte aligned");
 
@@ -76,7 +79,8 @@ bool
 handoff__positions_ok(const struct handoff__geometry *geo,
 	const struct handoff__commit *c, uint64_t rx_head, uint64_t tx_tail)
 {
-	return c->rx_tail <= rx_head && rx_head - c->rx_tail <= geo->rx_size &&
+	return rx_head < NEVER && c->tx_head < NEVER && c->rx_tail <= rx_head &&
+	       rx_head - c->rx_tail <= geo->rx_size &&
 	       c->rx_origin <= c->rx_tail &&
 	       rx_head - c->rx_origin <= 2 * (uint64_t)geo->rx_size &&
 	       tx_tail <= c->tx_head && c->tx_head - tx_tail <= geo->tx_size &&

@@ -606,6 +606,14 @@ produced_nothing(struct handoff__record *rec, struct handoff__commit *c)
 }
 
 static void
+is_about_to_wrap(struct handoff__record *rec, struct handoff__commit *c)
+{
+	rec->rx_head += UINT64_C(1) << 63;
+	c->rx_tail += UINT64_C(1) << 63;
+	c->rx_origin += UINT64_C(1) << 63;
+}
+
+static void
 damaged_record_is_not_ok(void **state)
 {
 	static damage_fn *const damages[] = {consumed_more_than_received,
@@ -613,7 +621,8 @@ damaged_record_is_not_ok(void **state)
 		input_ends_behind_its_buffer, sent_more_than_produced,
 		holds_more_output_than_fits, output_begins_after_its_tail,
 		means_the_other_commit, means_a_commit_of_another_turn,
-		received_nothing, received_all_there_is, produced_nothing};
+		received_nothing, received_all_there_is, produced_nothing,
+		is_about_to_wrap};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++) {
