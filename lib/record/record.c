@@ -40,8 +40,8 @@ spare_commit(const struct handoff__view *view)
 	return &view->rec->commit[(view->rec->current & 1) ^ 1];
 }
 
-static void *
-state_at(const struct handoff__view *view, uint32_t which)
+void *
+handoff__record_state(const struct handoff__view *view, uint32_t which)
 {
 	size_t size = (view->geo->state_size + 15u) & ~15u;
 
@@ -49,8 +49,8 @@ state_at(const struct handoff__view *view, uint32_t which)
 }
 
 /* A store that allows something to be overwritten, a half or bytes, has come
- * before. Who reads meanwhile and sees any of what is written over it must
- * see that store too. */
+ * before. Who reads meanwhile (snapshot.c) and sees any of what is written
+ * over it must see that store too. */
 static void
 overwriting_follows(void)
 {
@@ -130,7 +130,8 @@ prepare(const struct handoff__view *view)
 	*next = view->rec->commit[current];
 	next->turn = turn + 1;
 	if (view->geo->state_size > 0)
-		memcpy(state_at(view, current ^ 1), state_at(view, current),
+		memcpy(handoff__record_state(view, current ^ 1),
+			handoff__record_state(view, current),
 			view->geo->state_size);
 	return next;
 }
@@ -226,7 +227,7 @@ handoff__txn_begin(struct handoff_conn *txn, const struct handoff__view *view)
 {
 	txn->view = *view;
 	txn->next = prepare(view);
-	txn->state = state_at(view, (view->rec->current & 1) ^ 1);
+	txn->state = handoff__record_state(view, (view->rec->current & 1) ^ 1);
 	txn->rx_head = rx_head_of(view->rec);
 	txn->tx_tail = tx_tail_of(view->rec);
 	/* All output is with the kernel: nothing needs the old bytes. */

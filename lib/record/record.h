@@ -85,6 +85,9 @@ handoff__current(const struct handoff__record *rec)
 			    1];
 }
 
+/* The first or second state (`which` is 0 or 1); NULL if there is none. */
+void *handoff__record_state(const struct handoff__view *view, uint32_t which);
+
 /* Are these positions in range, is this layout possible? */
 bool handoff__positions_ok(const struct handoff__geometry *geo,
 	const struct handoff__commit *commit, uint64_t rx_head,

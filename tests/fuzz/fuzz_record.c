@@ -7,7 +7,7 @@
  * The input: the fields of the record, most of them as differences, so that
  * some records are nearly in order; then what is done, one step a byte.
  */
-#include "record/record.h"
+#include "record/snapshot.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -70,6 +70,8 @@ fill(struct input *in, struct handoff__record *rec)
 
 	memset(rec, 0, sizeof(*rec));
 	rec->kind = (uint32_t)take(in, 1);
+	atomic_store(&rec->owner, 1);
+	rec->id = 1;
 	atomic_store(&rec->rx_head, rx_head);
 	atomic_store(&rec->tx_tail, tx_tail);
 	atomic_store(&rec->current, (uint32_t)take(in, 1));
@@ -134,6 +136,19 @@ transmit(struct input *in, const struct handoff__view *view)
 	handoff__record_sent(view, len > 0 ? take(in, 2) % (len + 1) : 0);
 }
 
+/* Of any record, also one that is not in order. */
+static void
+copy(const struct handoff__view *view, size_t most)
+{
+	unsigned char state[STATE], bytes[2 * SIZE];
+	struct handoff__snapshot snap;
+
+	if (!handoff__snapshot_take(&snap, view, state, bytes, most))
+		return;
+	check(snap.in <= most && snap.out <= most);
+	check(snap.unstable == !handoff__record_ok(view));
+}
+
 static void
 step(struct input *in, const struct handoff__view *view)
 {
@@ -182,10 +197,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check(view.rec && view.rx && view.tx);
 	fill(&in, view.rec);
 	memset(view.rec + 1, 0, 2 * STATE);
+	copy(&view, (size_t)take(&in, 2) % SIZE);
 	if (handoff__record_ok(&view)) {
 		while (in.left > 0) {
 			step(&in, &view);
 			check(handoff__record_ok(&view));
+			copy(&view, SIZE);
 		}
 	}
 	free(view.rec);

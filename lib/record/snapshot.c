@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Copies of records that others write to. A writer touches the spare commit
+ * and state, input behind what has been received and output that is sent or
+ * not yet produced; all else only after it has raised `current`. So what is
+ * copied between two equal values of it belongs together. Writes nothing.
+ */
+#include "record/snapshot.h"
+
+#include <string.h>
+
+#define TRIES 100
+
+static size_t
+least(uint64_t a, size_t b)
+{
+	return a < b ? (size_t)a : b;
+}
+
+static uint32_t
+copy_input(const struct handoff__view *view, const struct handoff__commit *c,
+	const struct handoff__snapshot *snap, unsigned char *to, size_t most)
+{
+	size_t len = least(snap->received - c->rx_tail, most);
+
+	memcpy(to, view->rx + (c->rx_tail - c->rx_origin), len);
+	return (uint32_t)len;
+}
+
+static uint32_t
+copy_output(const struct handoff__view *view, const struct handoff__commit *c,
+	const struct handoff__snapshot *snap, unsigned char *to, size_t most)
+{
+	size_t size = view->geo->tx_size;
+	size_t len = least(c->tx_head - snap->sent, most);
+	size_t at = (size_t)((snap->sent - c->tx_origin) & (size - 1));
+	size_t first = least(size - at, len);
+
+	memcpy(to, view->tx + at, first);
+	memcpy(to + first, view->tx, len - first);
+	return (uint32_t)len;
+}
+
+/* One copy. False if it was written to meanwhile. */
+static bool
+copy(struct handoff__snapshot *snap, const struct handoff__view *view,
+	void *state, unsigned char *bytes, size_t most)
+{
+	const struct handoff__record *rec = view->rec;
+	uint32_t turn =
+		atomic_load_explicit(&rec->current, memory_order_acquire);
+	struct handoff__commit c = rec->commit[turn & 1];
+	uint64_t sent;
+
+	snap->flags = c.flags;
+	snap->consumed = c.rx_tail;
+	snap->produced = c.tx_head;
+	snap->received =
+		atomic_load_explicit(&rec->rx_head, memory_order_acquire);
+	snap->sent = atomic_load_explicit(&rec->tx_tail, memory_order_acquire);
+	snap->activity =
+		atomic_load_explicit(&rec->activity, memory_order_relaxed);
+	snap->in = snap->out = 0;
+	snap->unstable = c.turn != turn;
+	if (state)
+		memcpy(state, handoff__record_state(view, turn & 1),
+			view->geo->state_size);
+	/* Lengths and places are from the copies that have been checked. */
+	if (handoff__positions_ok(view->geo, &c, snap->received, snap->sent)) {
+		snap->in = copy_input(view, &c, snap, bytes, most);
+		snap->out = copy_output(view, &c, snap, bytes + snap->in, most);
+	} else {
+		snap->unstable = true;
+	}
+	atomic_thread_fence(memory_order_acquire);
+	/* Once it is sent, output may be overwritten before the next commit. */
+	sent = atomic_load_explicit(&rec->tx_tail, memory_order_acquire);
+	return (snap->out == 0 || sent == snap->sent) &&
+	       atomic_load_explicit(&rec->current, memory_order_relaxed) ==
+		       turn;
+}
+
+bool
+handoff__snapshot_take(struct handoff__snapshot *snap,
+	const struct handoff__view *view, void *state, unsigned char *bytes,
+	size_t most)
+{
+	const struct handoff__record *rec = view->rec;
+	bool still = false;
+
+	snap->owner = atomic_load(&rec->owner);
+	snap->id = rec->id;
+	snap->kind = rec->kind;
+	for (int i = 0; i < TRIES && !still; i++)
+		still = copy(snap, view, state, bytes, most);
+	snap->unstable |= !still;
+	/* Numbers are never used again. */
+	return snap->owner != 0 && snap->id != 0 &&
+	       atomic_load(&rec->owner) != 0 && rec->id == snap->id;
+}

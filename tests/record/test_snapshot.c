@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Copies of records: at rest, in the midst of a transaction, damaged, and
+ * while a thread works on them as fast as it can.
+ */
+#include "support/support.h"
+
+#include "record/snapshot.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SIZE   4096u /* of both buffers */
+#define MOST   600
+#define ROUNDS 50000
+
+struct fixture {
+	struct handoff__arena arena;
+	struct handoff__view view;
+	struct handoff__record *rec;
+	struct handoff__snapshot snap;
+	unsigned char bytes[2 * SIZE];
+	unsigned char state[HANDOFF__STATE_MAX];
+};
+
+static struct fixture f;
+
+static bool
+always(void *arg, uint32_t segment, uint32_t slot)
+{
+	(void)arg;
+	(void)segment;
+	(void)slot;
+	return true;
+}
+
+static void
+open_record(uint32_t state_size)
+{
+	struct handoff__geometry geo;
+	uint32_t segment, slot;
+
+	memset(&f, 0, sizeof(f));
+	handoff__arena_init(&f.arena);
+	assert_int_equal(
+		handoff__geometry_make(&geo, state_size, SIZE, SIZE), 0);
+	assert_int_equal(handoff__arena_grow(&f.arena, &geo), 0);
+	assert_int_equal(handoff__arena_alloc(
+				 &f.arena, 1, always, NULL, &segment, &slot),
+		0);
+	handoff__view_make(&f.view, f.arena.segments[segment], slot);
+	f.rec = f.view.rec;
+	f.rec->id = 7;
+	f.rec->kind = HANDOFF__CONNECTION;
+}
+
+static void
+close_record(void)
+{
+	handoff__arena_fini(&f.arena);
+}
+
+/* Bytes of the two streams that are known by their positions. */
+static unsigned char
+in_byte(uint64_t position)
+{
+	return (unsigned char)(position * 2654435761u >> 13);
+}
+
+static unsigned char
+out_byte(uint64_t position)
+{
+	return (unsigned char)(position * 2246822519u >> 11);
+}
+
+static void
+receive(size_t len)
+{
+	void *at = NULL;
+
+	if (len > handoff__record_rx_room(&f.view, &at))
+		return;
+	for (size_t i = 0; i < len; i++)
+		((unsigned char *)at)[i] = in_byte(f.rec->rx_head + i);
+	handoff__record_received(&f.view, len);
+}
+
+/* Of the state: two positions, and bytes that follow from them. */
+static void
+fill_state(unsigned char *state, uint64_t consumed, uint64_t produced)
+{
+	memcpy(state, &consumed, sizeof(consumed));
+	memcpy(state + 8, &produced, sizeof(produced));
+	for (uint32_t i = 16; i < f.view.geo->state_size; i++)
+		state[i] = (unsigned char)(consumed * 31 + produced * 7 + i);
+}
+
+/* Begins a transaction that consumes and writes and keeps the state true. */
+static void
+begin(struct handoff_conn *txn, size_t consume, size_t write)
+{
+	handoff__txn_begin(txn, &f.view);
+	if (handoff_conn_consume(txn, consume) < 0)
+		consume = 0;
+	if (write > handoff_conn_room(txn))
+		write = handoff_conn_room(txn);
+	for (size_t i = 0; i < write; i++) {
+		unsigned char c = out_byte(txn->next->tx_head);
+
+		handoff_conn_write(txn, &c, 1);
+	}
+	if (f.view.geo->state_size > 0)
+		fill_state(handoff_conn_state(txn), txn->next->rx_tail,
+			txn->next->tx_head);
+}
+
+static void
+handle(size_t consume, size_t write)
+{
+	struct handoff_conn txn;
+
+	begin(&txn, consume, write);
+	handoff__txn_commit(&txn);
+}
+
+static bool
+take(size_t most)
+{
+	return handoff__snapshot_take(&f.snap, &f.view,
+		f.view.geo->state_size > 0 ? f.state : NULL, f.bytes, most);
+}
+
+/* Everything in the copy belongs together, and is what `most` allows. */
+static void
+check(size_t most)
+{
+	const struct handoff__snapshot *s = &f.snap;
+	unsigned char expected[HANDOFF__STATE_MAX];
+	uint64_t in = s->received - s->consumed, out = s->produced - s->sent;
+
+	assert_false(s->unstable);
+	assert_in_range(in, 0, SIZE);
+	assert_in_range(out, 0, SIZE);
+	assert_int_equal(s->in, in < most ? in : most);
+	assert_int_equal(s->out, out < most ? out : most);
+	for (uint32_t i = 0; i < s->in; i++)
+		assert_int_equal(f.bytes[i], in_byte(s->consumed + i));
+	for (uint32_t i = 0; i < s->out; i++)
+		assert_int_equal(f.bytes[s->in + i], out_byte(s->sent + i));
+	if (f.view.geo->state_size == 0 || s->flags == 0)
+		return;
+	fill_state(expected, s->consumed, s->produced);
+	assert_memory_equal(f.state, expected, f.view.geo->state_size);
+}
+
+static void
+assert_positions(
+	uint64_t received, uint64_t consumed, uint64_t produced, uint64_t sent)
+{
+	assert_int_equal(f.snap.received, received);
+	assert_int_equal(f.snap.consumed, consumed);
+	assert_int_equal(f.snap.produced, produced);
+	assert_int_equal(f.snap.sent, sent);
+}
+
+static void
+all_is_copied(void **state)
+{
+	(void)state;
+	open_record(40);
+	receive(1000);
+	handle(300, 500);
+	handoff__record_sent(&f.view, 20);
+	handoff__record_flag(&f.view, HANDOFF__OPENED | HANDOFF__EOF);
+	handoff__record_mark(f.rec, HANDOFF__PENDING);
+	assert_true(take(SIZE));
+	assert_int_equal(f.snap.id, 7);
+	assert_int_equal(f.snap.owner, 1);
+	assert_int_equal(f.snap.kind, HANDOFF__CONNECTION);
+	assert_int_equal(f.snap.activity, HANDOFF__PENDING);
+	assert_int_equal(f.snap.flags, HANDOFF__OPENED | HANDOFF__EOF);
+	assert_positions(1000, 300, 500, 20);
+	assert_int_equal(f.snap.in, 700);
+	assert_int_equal(f.snap.out, 480);
+	check(SIZE);
+	close_record();
+}
+
+static void
+only_so_many_bytes_are_copied(void **state)
+{
+	(void)state;
+	open_record(0);
+	receive(1000);
+	handle(300, 500);
+	memset(f.bytes, '-', sizeof(f.bytes));
+	assert_true(take(100));
+	assert_positions(1000, 300, 500, 0);
+	check(100);
+	assert_int_equal(f.bytes[200], '-');
+	assert_true(take(0));
+	assert_positions(1000, 300, 500, 0);
+	check(0);
+	close_record();
+}
+
+/* The input has moved in its buffer and the output goes round its end. */
+static void
+bytes_are_found_wherever_they_lie(void **state)
+{
+	(void)state;
+	open_record(0);
+	for (int i = 0; i < 40; i++) {
+		receive(SIZE - 700);
+		handle(SIZE - 900, 600);
+		assert_true(take(SIZE));
+		check(SIZE);
+		if (handoff__record_unsent(f.rec) > 300)
+			handoff__record_sent(&f.view, 600);
+	}
+	assert_in_range(f.snap.consumed, 3 * SIZE, UINT32_MAX);
+	assert_in_range(f.snap.produced, 3 * SIZE, UINT32_MAX);
+	close_record();
+}
+
+static void
+transaction_that_runs_is_not_seen(void **state)
+{
+	struct handoff_conn txn;
+
+	(void)state;
+	open_record(4000);
+	receive(100);
+	handle(50, 60);
+	handoff__record_flag(&f.view, HANDOFF__OPENED);
+	begin(&txn, 30, 200);
+	handoff_conn_close(&txn);
+	assert_true(take(SIZE));
+	assert_positions(100, 50, 60, 0);
+	assert_int_equal(f.snap.flags, HANDOFF__OPENED);
+	check(SIZE);
+	handoff__txn_commit(&txn);
+	assert_true(take(SIZE));
+	assert_positions(100, 80, 260, 0);
+	assert_int_equal(f.snap.flags, HANDOFF__OPENED | HANDOFF__CLOSING);
+	check(SIZE);
+	close_record();
+}
+
+static void
+name_is_the_input(void **state)
+{
+	(void)state;
+	open_record(0);
+	handoff__record_set_name(&f.view, "127.0.0.1:7000");
+	assert_true(take(HANDOFF_ADDRESS_MAX));
+	assert_int_equal(f.snap.in, sizeof("127.0.0.1:7000"));
+	assert_string_equal((char *)f.bytes, "127.0.0.1:7000");
+	close_record();
+}
+
+static void
+free_record_is_none(void **state)
+{
+	(void)state;
+	open_record(0);
+	atomic_store(&f.rec->owner, 0);
+	assert_false(take(SIZE));
+	/* One that is just being claimed. */
+	atomic_store(&f.rec->owner, 2);
+	f.rec->id = 0;
+	assert_false(take(SIZE));
+	f.rec->id = 8;
+	assert_true(take(SIZE));
+	assert_int_equal(f.snap.owner, 2);
+	close_record();
+}
+
+static void
+damaged_record_is_told_and_harms_nothing(void **state)
+{
+	(void)state;
+	open_record(40);
+	receive(100);
+	handle(50, 60);
+	f.rec->commit[f.rec->current & 1].rx_tail = UINT64_MAX / 4;
+	assert_true(take(SIZE));
+	assert_true(f.snap.unstable);
+	assert_int_equal(f.snap.consumed, UINT64_MAX / 4);
+	assert_int_equal(f.snap.in + f.snap.out, 0);
+	memset(f.rec->commit, 0xa5, sizeof(f.rec->commit));
+	assert_true(take(SIZE));
+	assert_true(f.snap.unstable);
+	assert_int_equal(f.snap.in + f.snap.out, 0);
+	close_record();
+	open_record(40);
+	receive(100);
+	f.rec->current = 0x5a5a5a5a; /* means a commit of another turn */
+	assert_true(take(SIZE));
+	assert_true(f.snap.unstable);
+	close_record();
+}
+
+static atomic_bool over;
+static _Atomic uint64_t worked;
+
+/* A connection in use, as fast as it goes. */
+static void *
+work(void *arg)
+{
+	unsigned random = 1;
+
+	(void)arg;
+	for (; !over; worked++) {
+		size_t a, b;
+
+		random = random * 1103515245u + 12345u;
+		a = random >> 8 & 511;
+		b = random >> 17 & 511;
+		receive(a);
+		if (random >> 28 == 0)
+			handoff__record_discard(&f.view);
+		/* What is written next lies where this has been. */
+		if (random >> 31)
+			b = (size_t)handoff__record_unsent(f.rec);
+		if (b <= handoff__record_unsent(f.rec))
+			handoff__record_sent(&f.view, b);
+		handle(b < handoff__record_unread(f.rec) ? b : 0, a);
+	}
+	return NULL;
+}
+
+/* Its transactions keep the state true apart from those that run no handler:
+ * they leave what it says of the input behind. */
+static void
+check_state_alone(void)
+{
+	unsigned char expected[HANDOFF__STATE_MAX];
+	uint64_t consumed, produced;
+
+	if (f.view.geo->state_size == 0)
+		return;
+	memcpy(&consumed, f.state, sizeof(consumed));
+	memcpy(&produced, f.state + 8, sizeof(produced));
+	fill_state(expected, consumed, produced);
+	assert_memory_equal(f.state, expected, f.view.geo->state_size);
+	assert_int_equal(produced, f.snap.produced);
+	assert_in_range(consumed, 0, f.snap.consumed);
+}
+
+static void
+copies_of_a_record_in_use_are_exact(void **state)
+{
+	static const uint32_t sizes[] = {0, 16, 400, 6000};
+	unsigned buffered = 0, unstable = 0;
+	pthread_t thread;
+
+	(void)state;
+	for (int n = 0; n < 4; n++) {
+		uint64_t moved = 0, last = 0;
+
+		open_record(sizes[n]);
+		handle(0, 0);
+		over = false;
+		worked = 0;
+		assert_int_equal(pthread_create(&thread, NULL, work, NULL), 0);
+		for (unsigned i = 0; i < ROUNDS || moved < 500; i++) {
+			assert_true(take(MOST));
+			if (f.snap.unstable) {
+				unstable++;
+				continue;
+			}
+			check(MOST);
+			check_state_alone();
+			assert_true(f.snap.produced >= last);
+			moved += f.snap.produced > last;
+			last = f.snap.produced;
+			buffered += f.snap.in > 0 && f.snap.out > 0;
+		}
+		over = true;
+		pthread_join(thread, NULL);
+		close_record();
+	}
+	assert_in_range(buffered, 500, UINT32_MAX);
+	/* It writes without a pause: hardly any copy takes all its tries. */
+	assert_in_range(unstable, 0, 4 * ROUNDS / 10);
+}
+
+/* Commits faster than anyone can copy the state. */
+static void *
+commit(void *arg)
+{
+	(void)arg;
+	for (uint32_t turn = 1; !over; turn++) {
+		f.rec->commit[turn & 1].turn = turn;
+		atomic_store(&f.rec->current, turn);
+	}
+	return NULL;
+}
+
+static void
+record_that_never_holds_still_is_told(void **state)
+{
+	pthread_t thread;
+
+	(void)state;
+	open_record(HANDOFF__STATE_MAX);
+	over = false;
+	assert_int_equal(pthread_create(&thread, NULL, commit, NULL), 0);
+	do
+		assert_true(take(SIZE));
+	while (!f.snap.unstable);
+	over = true;
+	pthread_join(thread, NULL);
+	close_record();
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		handoff_test(all_is_copied),
+		handoff_test(only_so_many_bytes_are_copied),
+		handoff_test(bytes_are_found_wherever_they_lie),
+		handoff_test(transaction_that_runs_is_not_seen),
+		handoff_test(name_is_the_input),
+		handoff_test(free_record_is_none),
+		handoff_test(damaged_record_is_told_and_harms_nothing),
+		handoff_test(copies_of_a_record_in_use_are_exact),
+		handoff_test(record_that_never_holds_still_is_told),
+	};
+
+	return cmocka_run_group_tests_name("snapshot", tests, NULL, NULL);
+}
