@@ -141,18 +141,80 @@ handoff__buf_add(struct handoff__buf *buf, const char *fmt, ...)
 }
 
 void
+handoff__buf_put(struct handoff__buf *buf, const void *data, size_t len)
+{
+	if (len == 0 || !buf_reserve(buf, len))
+		return;
+	memcpy(buf->data + buf->len, data, len);
+	buf->len += len;
+	buf->data[buf->len] = '\0';
+}
+
+void
+handoff__buf_hex(struct handoff__buf *buf, const void *data, size_t len)
+{
+	static const char digits[] = "0123456789abcdef";
+	const unsigned char *bytes = data;
+
+	if (len == 0 || !buf_reserve(buf, 2 * len))
+		return;
+	for (size_t i = 0; i < len; i++) {
+		buf->data[buf->len++] = digits[bytes[i] >> 4];
+		buf->data[buf->len++] = digits[bytes[i] & 15];
+	}
+	buf->data[buf->len] = '\0';
+}
+
+/* How many bytes the character has that begins here; 0 if none does. */
+static size_t
+utf8_length(const unsigned char *s)
+{
+	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+	size_t n = s[0] < 0x80 ? 1 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+	uint32_t c = n == 1 ? s[0] : s[0] & (0x7fu >> n);
+
+	if (n > 1 && (s[0] < 0xc0 || s[0] > 0xf7))
+		return 0;
+	for (size_t i = 1; i < n; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (s[i] & 0x3fu);
+	}
+	return c < least[n] || (c >= 0xd800 && c <= 0xdfff) || c > 0x10ffff ? 0
+									    : n;
+}
+
+/* How many bytes can be copied as they are. */
+static size_t
+plain_length(const char *text)
+{
+	size_t len = 0, n;
+
+	while ((unsigned char)text[len] >= 0x20 && text[len] != '"' &&
+		text[len] != '\\' &&
+		(n = utf8_length((const unsigned char *)text + len)) > 0)
+		len += n;
+	return len;
+}
+
+void
 handoff__buf_json(struct handoff__buf *buf, const char *text)
 {
 	handoff__buf_add(buf, "\"");
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
+	for (;;) {
+		size_t len = plain_length(text);
+		unsigned char c = (unsigned char)text[len];
 
+		handoff__buf_put(buf, text, len);
+		if (c == '\0')
+			break;
 		if (c == '"' || c == '\\')
 			handoff__buf_add(buf, "\\%c", c);
 		else if (c < 0x20)
 			handoff__buf_add(buf, "\\u%04x", c);
 		else
-			handoff__buf_add(buf, "%c", c);
+			handoff__buf_add(buf, "\\ufffd");
+		text += len + 1;
 	}
 	handoff__buf_add(buf, "\"");
 }

@@ -53,7 +53,13 @@ struct handoff__buf {
 void handoff__buf_add(struct handoff__buf *buf, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* Appends a JSON string with its quotes (RFC 8259, section 7). */
+void handoff__buf_put(struct handoff__buf *buf, const void *data, size_t len);
+
+/* Appends two lower-case digits for each byte. */
+void handoff__buf_hex(struct handoff__buf *buf, const void *data, size_t len);
+
+/* Appends a JSON string with its quotes (RFC 8259, section 7). A byte that is
+ * not part of UTF-8 (RFC 3629) becomes U+FFFD. */
 void handoff__buf_json(struct handoff__buf *buf, const char *text);
 
 #endif

@@ -261,6 +261,67 @@ json_strings_are_escaped(void **state)
 	free(buf.data);
 }
 
+static void
+json_strings_are_utf8(void **state)
+{
+	static const struct {
+		const char *text, *json;
+	} cases[] = {
+		{"", "\"\""},
+		{"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80",
+			"\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\""},
+		{"\xc2\x80\xe0\xa0\x80\xf0\x90\x80\x80\xf4\x8f\xbf\xbf",
+			"\"\xc2\x80\xe0\xa0\x80\xf0\x90\x80\x80\xf4\x8f\xbf"
+			"\xbf\""},
+		{"a\xff"
+		 "b",
+			"\"a\\ufffdb\""},
+		/* Alone, cut off, too long a form, a surrogate, too large. */
+		{"\x80", "\"\\ufffd\""},
+		{"\xc3", "\"\\ufffd\""},
+		{"\xc3x", "\"\\ufffdx\""},
+		{"\xe2\x82", "\"\\ufffd\\ufffd\""},
+		{"\xc1\xbf", "\"\\ufffd\\ufffd\""},
+		{"\xe0\x9f\xbf", "\"\\ufffd\\ufffd\\ufffd\""},
+		{"\xed\xa0\x80", "\"\\ufffd\\ufffd\\ufffd\""},
+		{"\xf4\x90\x80\x80", "\"\\ufffd\\ufffd\\ufffd\\ufffd\""},
+		{"\xf8\x88\x80\x80\x80",
+			"\"\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\""},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct handoff__buf buf = {.data = NULL};
+
+		handoff__buf_json(&buf, cases[i].text);
+		assert_string_equal(buf.data, cases[i].json);
+		free(buf.data);
+	}
+}
+
+static void
+bytes_and_digits_are_appended(void **state)
+{
+	struct handoff__buf buf = {.data = NULL};
+	unsigned char bytes[] = {0, 1, 0x7f, 0x80, 0xff};
+
+	(void)state;
+	handoff__buf_put(&buf, "", 0);
+	handoff__buf_hex(&buf, bytes, 0);
+	assert_null(buf.data);
+	for (int i = 0; i < 1000; i++) {
+		handoff__buf_put(&buf, "ab%s", 4);
+		handoff__buf_hex(&buf, bytes, sizeof(bytes));
+	}
+	assert_int_equal(buf.len, 14000);
+	assert_string_equal(buf.data + 14000 - 14, "ab%s00017f80ff");
+	buf.failed = true;
+	handoff__buf_put(&buf, "x", 1);
+	handoff__buf_hex(&buf, bytes, 1);
+	assert_int_equal(strlen(buf.data), 14000);
+	free(buf.data);
+}
+
 int
 main(void)
 {
@@ -279,6 +340,8 @@ main(void)
 		handoff_test(buffer_is_text_even_when_empty),
 		handoff_test(failed_buffer_stays_as_it_is),
 		handoff_test(json_strings_are_escaped),
+		handoff_test(json_strings_are_utf8),
+		handoff_test(bytes_and_digits_are_appended),
 	};
 
 	return cmocka_run_group_tests_name("text", tests, NULL, NULL);
