@@ -7,6 +7,7 @@
  */
 #include <handoff/fdpass.h>
 
+#include "base/fdpass.h"
 #include "base/wire.h"
 
 #include <errno.h>
@@ -63,6 +64,34 @@ send_result(ssize_t n)
 	}
 }
 
+/* Puts the descriptors into the message. */
+static void
+attach(struct msghdr *msg, union control *control, const int *fds, size_t nfds)
+{
+	size_t size = nfds * sizeof(int);
+	struct cmsghdr *cmsg;
+
+	memset(control, 0, CMSG_SPACE(size));
+	msg->msg_control = control->buf;
+	msg->msg_controllen = CMSG_SPACE(size);
+	cmsg = CMSG_FIRSTHDR(msg);
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(size);
+	memcpy(CMSG_DATA(cmsg), fds, size);
+}
+
+static ssize_t
+send_message(int sock, const struct msghdr *msg)
+{
+	ssize_t n;
+
+	do {
+		n = sendmsg(sock, msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	} while (n < 0 && errno == EINTR);
+	return n;
+}
+
 int
 handoff_fdpass_send(
 	int sock, const int *fds, size_t nfds, const void *payload, size_t len)
@@ -75,7 +104,6 @@ handoff_fdpass_send(
 	};
 	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
 	union control control;
-	ssize_t n;
 	int err;
 
 	if (nfds > HANDOFF_FDPASS_MAX || len > HANDOFF_FDPASS_PAYLOAD_MAX ||
@@ -87,24 +115,24 @@ handoff_fdpass_send(
 	handoff__put_u32(&w, FRAME_MAGIC);
 	handoff__put_u32(&w, (uint32_t)nfds);
 	handoff__put_u32(&w, (uint32_t)len);
-	if (nfds > 0) {
-		size_t size = nfds * sizeof(int);
+	if (nfds > 0)
+		attach(&msg, &control, fds, nfds);
+	return send_result(send_message(sock, &msg));
+}
 
-		memset(&control, 0, CMSG_SPACE(size));
-		msg.msg_control = control.buf;
-		msg.msg_controllen = CMSG_SPACE(size);
+ssize_t
+handoff__fdpass_send_text(int sock, const void *data, size_t len, int fd)
+{
+	struct iovec iov = {
+		.iov_base = (void *)(uintptr_t)data, .iov_len = len};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	union control control;
+	ssize_t n;
 
-		struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-
-		cmsg->cmsg_level = SOL_SOCKET;
-		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(size);
-		memcpy(CMSG_DATA(cmsg), fds, size);
-	}
-	do {
-		n = sendmsg(sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
-	} while (n < 0 && errno == EINTR);
-	return send_result(n);
+	if (fd >= 0)
+		attach(&msg, &control, &fd, 1);
+	n = send_message(sock, &msg);
+	return n < 0 ? -errno : n;
 }
 
 static void
@@ -145,13 +173,13 @@ collect(struct msghdr *msg, struct arrival *in)
  * the kernel reports that, once, before the messages that had come from it:
  * they still count. */
 static ssize_t
-receive_message(int sock, struct msghdr *msg)
+receive_message(int sock, struct msghdr *msg, int flags)
 {
 	bool reset = false;
 
 	for (;;) {
 		ssize_t n = recvmsg(
-			sock, msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | MSG_TRUNC);
+			sock, msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC | flags);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -167,16 +195,16 @@ receive_message(int sock, struct msghdr *msg)
 
 /* 1 with the arrival filled, 0 for nothing, or a negative errno. */
 static int
-receive(int sock, struct iovec *iov, struct arrival *in)
+receive(int sock, struct iovec *iov, size_t niov, int flags, struct arrival *in)
 {
 	union control control;
 	struct msghdr msg = {
 		.msg_iov = iov,
-		.msg_iovlen = 2,
+		.msg_iovlen = niov,
 		.msg_control = control.buf,
 		.msg_controllen = sizeof(control.buf),
 	};
-	ssize_t n = receive_message(sock, &msg);
+	ssize_t n = receive_message(sock, &msg, flags);
 
 	if (n < 0)
 		return errno == EAGAIN ? 0 : -errno;
@@ -241,7 +269,7 @@ handoff_fdpass_recv(
 		{.iov_base = payload, .iov_len = *len},
 	};
 
-	err = receive(sock, iov, &in);
+	err = receive(sock, iov, 2, MSG_TRUNC, &in);
 	if (err <= 0)
 		return err;
 	if (in.bytes == 0 && in.nfds == 0)
@@ -256,4 +284,23 @@ handoff_fdpass_recv(
 	*nfds = in.nfds;
 	*len = in.bytes - FRAME_SIZE;
 	return 1;
+}
+
+ssize_t
+handoff__fdpass_recv_text(int sock, void *data, size_t size, int *fd)
+{
+	struct arrival in = {.nfds = 0, .bytes = 0};
+	struct iovec iov = {.iov_base = data, .iov_len = size};
+	int err = receive(sock, &iov, 1, 0, &in);
+
+	*fd = -1;
+	if (err <= 0)
+		return err < 0 ? err : -EAGAIN;
+	if (in.nfds > 1 || (in.flags & MSG_CTRUNC)) {
+		close_all(in.fds, in.nfds);
+		return in.nfds > 1 ? -EBADMSG : -EMFILE;
+	}
+	if (in.nfds == 1)
+		*fd = in.fds[0];
+	return (ssize_t)in.bytes;
 }

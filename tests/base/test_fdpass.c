@@ -8,6 +8,8 @@
 
 #include <handoff/fdpass.h>
 
+#include "base/fdpass.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -655,6 +657,93 @@ credentials_do_not_crowd_out_descriptors(void **state)
 	close_all(sv, 2);
 }
 
+/* A line that comes in pieces, as a stream may bring it. */
+static void
+text_carries_a_descriptor(void **state)
+{
+	char text[16];
+	int sv[2], file, came;
+
+	(void)state;
+	pair(SOCK_STREAM, sv);
+	make_files(&file, 1);
+	assert_int_equal(
+		handoff__fdpass_recv_text(sv[1], text, 4, &came), -EAGAIN);
+	assert_int_equal(came, -1);
+	assert_int_equal(handoff__fdpass_send_text(sv[0], "hello", 5, file), 5);
+	assert_int_equal(handoff__fdpass_send_text(sv[0], " all", 4, -1), 4);
+	assert_int_equal(handoff__fdpass_recv_text(sv[1], text, 3, &came), 3);
+	assert_memory_equal(text, "hel", 3);
+	assert_same_file(file, came);
+	assert_int_equal(fcntl(came, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+	close(came);
+	assert_int_equal(handoff__fdpass_recv_text(sv[1], text, 16, &came), 6);
+	assert_memory_equal(text, "lo all", 6);
+	assert_int_equal(came, -1);
+	close(sv[0]);
+	assert_int_equal(handoff__fdpass_recv_text(sv[1], text, 16, &came), 0);
+	close(sv[1]);
+	close(file);
+}
+
+static void
+text_with_more_descriptors_is_refused(void **state)
+{
+	char text[16];
+	int sv[2], files[3], came = 0, before;
+
+	(void)state;
+	pair(SOCK_STREAM, sv);
+	make_files(files, 3);
+	before = support_open_fds();
+	send_parts(sv[0], "two", 3, files, 2, 1);
+	assert_int_equal(
+		handoff__fdpass_recv_text(sv[1], text, 16, &came), -EBADMSG);
+	assert_int_equal(came, -1);
+	assert_int_equal(support_open_fds(), before);
+	close_all(files, 3);
+	close_all(sv, 2);
+}
+
+static void
+text_whose_descriptor_is_lost_is_told(void **state)
+{
+	struct rlimit old;
+	char text[16];
+	int sv[2], file, came = 0, before;
+	ssize_t rc;
+
+	(void)state;
+	pair(SOCK_STREAM, sv);
+	make_files(&file, 1);
+	assert_int_equal(handoff__fdpass_send_text(sv[0], "x", 1, file), 1);
+	before = support_open_fds();
+	limit_table(0, &old);
+	rc = handoff__fdpass_recv_text(sv[1], text, 16, &came);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	assert_int_equal(rc, -EMFILE);
+	assert_int_equal(came, -1);
+	assert_int_equal(support_open_fds(), before);
+	close(file);
+	close_all(sv, 2);
+}
+
+static void
+text_errors_are_told(void **state)
+{
+	char text[16];
+	int sv[2], came;
+
+	(void)state;
+	pair(SOCK_STREAM, sv);
+	close(sv[1]);
+	assert_int_equal(
+		handoff__fdpass_send_text(sv[0], "x", 1, sv[0]), -EPIPE);
+	close(sv[0]);
+	assert_int_equal(
+		handoff__fdpass_recv_text(sv[0], text, 16, &came), -EBADF);
+}
+
 int
 main(void)
 {
@@ -679,6 +768,10 @@ main(void)
 		handoff_test(reset_loses_nothing),
 		handoff_test(empty_message_is_not_the_end),
 		handoff_test(credentials_do_not_crowd_out_descriptors),
+		handoff_test(text_carries_a_descriptor),
+		handoff_test(text_with_more_descriptors_is_refused),
+		handoff_test(text_whose_descriptor_is_lost_is_told),
+		handoff_test(text_errors_are_told),
 	};
 
 	return cmocka_run_group_tests_name("fdpass", tests, NULL, NULL);

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Text over a Unix socket of type SOCK_STREAM, of which a piece may carry one
+ * descriptor. Batches of descriptors are <handoff/fdpass.h>.
+ */
+#ifndef HANDOFF_BASE_FDPASS_H
+#define HANDOFF_BASE_FDPASS_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+/* As send(2), with `fd` (-1: none) beside the first byte. Returns how many
+ * bytes were sent, or a negative errno; never blocks. */
+ssize_t handoff__fdpass_send_text(
+	int sock, const void *data, size_t len, int fd);
+
+/* As recv(2), with the descriptor that came along in `*fd`, the caller's, or
+ * -1. Returns how many bytes came, 0 at the end, or a negative errno: -EAGAIN
+ * nothing is there; -EMFILE a descriptor did not fit in the table, -EBADMSG
+ * more than one came: these bytes are gone and so is what came with them. */
+ssize_t handoff__fdpass_recv_text(int sock, void *data, size_t size, int *fd);
+
+#endif
