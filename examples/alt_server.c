@@ -33,6 +33,13 @@ main(int argc, char **argv)
 		return 1;
 	}
 	handoff_server_signals(server);
+	if (options.console &&
+		handoff_server_console(server, options.console) < 0) {
+		fprintf(stderr, "alt_server: %s\n",
+			handoff_server_errmsg(server));
+		handoff_server_free(server);
+		return 1;
+	}
 
 	do {
 		while (handoff_server_next(server, &event) > 0)

@@ -21,6 +21,8 @@ static const char help[] =
 	"  maintenance       the owner hands all to its standby\n"
 	"  ready [--silent]  the standby comes home and tells the clients;\n"
 	"                    --silent: all moves at once, no client is told\n"
+	"  say [@N] TEXT     says a line to all clients, or to connection N;\n"
+	"                    say @list tells who is there\n"
 	"  stop NAME         stops the peer of that name, or of that pid\n"
 	"\n"
 	"Options:\n"
@@ -30,6 +32,7 @@ static const char help[] =
 
 struct args {
 	const char *dir, *command, *name;
+	char text[HANDOFF_SAY_MAX + 2]; /* one more than may be said */
 	bool json, silent;
 };
 
@@ -72,11 +75,24 @@ read_options(struct args *args, int argc, char **argv)
 	}
 }
 
+/* The words that follow, as one text. */
+static void
+join(struct args *args, int count, char **words)
+{
+	size_t len = 0;
+
+	for (int i = 0; i < count && len < sizeof(args->text); i++)
+		len += (size_t)snprintf(args->text + len,
+			sizeof(args->text) - len, "%s%s", i ? " " : "",
+			words[i]);
+}
+
 /* Each command with exactly the words and options that it takes. */
 static void
 read_command(struct args *args, int count, char **words)
 {
 	bool stop = count > 0 && strcmp(words[0], "stop") == 0;
+	bool say = count > 0 && strcmp(words[0], "say") == 0;
 
 	if (count == 0)
 		usage("no command was given", "");
@@ -86,7 +102,11 @@ read_command(struct args *args, int count, char **words)
 		usage(" needs the NAME of a peer", "stop");
 	if (stop && strlen(words[1]) >= HANDOFF_NAME_MAX)
 		usage(" is too long for a name", words[1]);
-	if (count > (stop ? 2 : 1))
+	if (say && count < 2)
+		usage(" needs a TEXT", "say");
+	if (say)
+		join(args, count - 1, words + 1);
+	else if (count > (stop ? 2 : 1))
 		usage(" is one word too many", words[stop ? 2 : 1]);
 	if (args->json && strcmp(args->command, "status") != 0)
 		usage("--json goes with status", "");
@@ -105,6 +125,8 @@ run(const struct args *args, char **reply)
 		return handoff_control_maintenance(args->dir, reply);
 	if (strcmp(args->command, "ready") == 0)
 		return handoff_control_ready(args->dir, args->silent, reply);
+	if (strcmp(args->command, "say") == 0)
+		return handoff_control_say(args->dir, args->text, reply);
 	if (strcmp(args->command, "stop") == 0)
 		return handoff_control_stop(args->dir, args->name, reply);
 	usage(" is not a command", args->command);

@@ -19,6 +19,7 @@ static const char usage[] =
 	"over\n"
 	"  --hang-timeout MS  its silence that counts as hanging (5000)\n"
 	"  --give-timeout MS  how long a handoff waits for handlers (5000)\n"
+	"  --console FIFO     a named pipe; its lines are said to the clients\n"
 	"  --verbose          print what is received\n"
 	"\n"
 	"SIGUSR1 hands over (maintenance), SIGUSR2 takes back (ready),\n"
@@ -37,6 +38,7 @@ static const struct option options[] = {
 	{"fence", no_argument, NULL, 'f'},
 	{"hang-timeout", required_argument, NULL, 't'},
 	{"give-timeout", required_argument, NULL, 'g'},
+	{"console", required_argument, NULL, 'c'},
 	{"verbose", no_argument, NULL, 'v'},
 	{"help", no_argument, NULL, 'h'},
 	{0},
@@ -114,6 +116,9 @@ take(struct options *o, const char *program, int c)
 		return;
 	case 'g':
 		o->server.give_timeout_ms = milliseconds(program, optarg);
+		return;
+	case 'c':
+		o->console = optarg;
 		return;
 	case 'v':
 		o->verbose = true;

@@ -10,6 +10,7 @@
 struct options {
 	struct handoff_server_opts server;
 	const char *listen[LISTEN_MAX];
+	const char *console; /* NULL: none */
 	bool verbose;
 };
 

@@ -35,6 +35,12 @@ main(int argc, char **argv)
 	/* SIGUSR1 maintenance, SIGUSR2 ready, SIGTERM and SIGINT stop; the
 	 * same as `handoffctl`, which needs nothing from this program. */
 	handoff_server_signals(server);
+	if (options.console &&
+		handoff_server_console(server, options.console) < 0) {
+		fprintf(stderr, "server: %s\n", handoff_server_errmsg(server));
+		handoff_server_free(server);
+		return 1;
+	}
 
 	/* One turn serves what there is to serve. A program with a loop of
 	 * its own polls handoff_server_fd and calls handoff_server_dispatch. */

@@ -41,6 +41,8 @@ enum handoff_log_level {
 typedef void handoff_log_fn(
 	void *arg, enum handoff_log_level level, const char *text);
 
+#define HANDOFF_SAY_MAX 4095 /* bytes of a line that is said to clients */
+
 /* The version of the library that is linked, e.g. "0.1.0"; static memory. */
 HANDOFF_API const char *handoff_version(void);
 

@@ -35,6 +35,12 @@ HANDOFF_API int handoff_control_maintenance(const char *dir, char **reply);
 HANDOFF_API int handoff_control_ready(
 	const char *dir, bool silent, char **reply);
 
+/* Says a line to the clients, as handoff_server_say: TEXT to all, "@3 TEXT"
+ * to one; "@list" replies with a line for each connection: its number, its
+ * address, the peer that owns it. */
+HANDOFF_API int handoff_control_say(
+	const char *dir, const char *text, char **reply);
+
 /* Stops the peer of that name, or of that pid, in an orderly way. */
 HANDOFF_API int handoff_control_stop(
 	const char *dir, const char *name, char **reply);

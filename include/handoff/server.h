@@ -139,6 +139,7 @@ enum handoff_server_event_type {
 					copies, or has caught up */
 	/* An address of this host that a listener on ":port" stands for. */
 	HANDOFF_SERVER_REACHABLE = 12,
+	HANDOFF_SERVER_CONSOLE = 13, /* what the console has to answer */
 };
 
 struct handoff_server_event {
@@ -175,6 +176,30 @@ HANDOFF_API int handoff_server_ready(
  * GOODBYE. STOPPED tells the end.
  */
 HANDOFF_API int handoff_server_stop(struct handoff_server *server);
+
+/*
+ * Says a line (`text` has up to HANDOFF_SAY_MAX bytes and no newline; one is
+ * added) to the clients of all
+ * connections of the service, or to that of connection `id`, whichever peer
+ * owns it. It comes between two transactions of the service; lines keep their
+ * order, also across a handoff or the death of a peer, and a client that
+ * connects later does not get it.
+ *
+ * -EINVAL no line or too long, -ENOTCONN nobody serves, -ENOENT there is no
+ * such connection, -EAGAIN 64 KiB of lines have not been taken by all clients:
+ * try again; after two seconds those that do not read lose the oldest.
+ */
+HANDOFF_API int handoff_server_say(
+	struct handoff_server *server, uint64_t id, const char *text);
+
+/*
+ * Obeys the lines of a named pipe, made if it is not there (and left there):
+ * TEXT is said to all, "@3 TEXT" to connection 3, "@@..." is a text that begins
+ * with @; "@list" tells who is there. Answers are CONSOLE events. One pipe a
+ * server. Errors as of handoff_fifo_open, in handoff_server_errmsg.
+ */
+HANDOFF_API int handoff_server_console(
+	struct handoff_server *server, const char *path);
 
 /* The extra descriptor of that name; the library's, dup(2) it to keep it.
  * -ENOENT if there is none. */

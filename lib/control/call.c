@@ -425,6 +425,32 @@ stop(struct call *call, const char *name)
 	return finish(call, -ENOENT, &buf);
 }
 
+/* The standby can say it as well, but knows less of who is there. */
+static int
+say(struct call *call, const char *text)
+{
+	struct handoff__buf buf = {.data = NULL};
+	struct handoff__contact *peer;
+	int err;
+
+	if (!text || strchr(text, '\n') || strlen(text) > HANDOFF_SAY_MAX)
+		return fail(call, -EINVAL,
+			"say: one line of at most %d bytes is wanted",
+			HANDOFF_SAY_MAX);
+	err = find_role(call, "owner", &peer);
+	if (err < 0)
+		return err;
+	if (!peer)
+		return fail(call, -ENOENT,
+			"say: nobody serves: there is no client");
+	handoff__buf_add(&buf, "say %s\n", text);
+	if (buf.failed)
+		return -ENOMEM;
+	err = command(call, peer, buf.data);
+	free(buf.data);
+	return err;
+}
+
 int
 handoff_control_status(const char *dir, bool json, char **reply)
 {
@@ -475,4 +501,17 @@ handoff_control_stop(const char *dir, const char *name, char **reply)
 	*reply = NULL;
 	err = call_open(&call, dir, reply);
 	return call_close(&call, err < 0 ? err : stop(&call, name));
+}
+
+int
+handoff_control_say(const char *dir, const char *text, char **reply)
+{
+	struct call call;
+	int err;
+
+	if (!reply)
+		return -EINVAL;
+	*reply = NULL;
+	err = call_open(&call, dir, reply);
+	return call_close(&call, err < 0 ? err : say(&call, text));
 }

@@ -9,8 +9,8 @@
 #include "base/dir.h"
 #include "base/loop.h"
 
-#define HANDOFF__REQUEST_MAX  512 /* bytes, with its newline */
-#define HANDOFF__REQUESTS_MAX 16  /* at once */
+#define HANDOFF__REQUEST_MAX  4200 /* bytes, with its newline */
+#define HANDOFF__REQUESTS_MAX 16   /* at once */
 
 struct handoff__control;
 struct handoff__request;

@@ -170,6 +170,7 @@ handoff__msg_encode(
 	case HANDOFF__BEAT:
 	case HANDOFF__LEND:
 	case HANDOFF__LIFE:
+	case HANDOFF__SAY:
 		break;
 	}
 	assert(!w.bad);
@@ -225,6 +226,7 @@ get_body(struct handoff__wire *w, struct handoff__msg *msg)
 	case HANDOFF__BEAT:
 	case HANDOFF__LEND:
 	case HANDOFF__LIFE:
+	case HANDOFF__SAY:
 		return;
 	}
 	w->bad = true;

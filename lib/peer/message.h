@@ -32,6 +32,7 @@ enum handoff__msg_type {
 	HANDOFF__LEND = 12,   /* keep this epoll set open while I live */
 	HANDOFF__LIFE = 13,   /* a pipe that is at its end once no process of
 				 mine is left, child or parent */
+	HANDOFF__SAY = 14,    /* there are lines in the bulletin */
 };
 
 enum handoff__reason {

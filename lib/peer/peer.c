@@ -272,6 +272,9 @@ on_message(struct handoff__link *link, const struct handoff__msg *msg,
 	case HANDOFF__LIFE:
 		handoff__loan_life(peer, fds[0]);
 		return;
+	case HANDOFF__SAY:
+		peer->ops->said(peer);
+		return;
 	case HANDOFF__BEAT:
 		return;
 	}
@@ -431,6 +434,8 @@ handoff__peer_enter(struct handoff__peer *peer, int fd, enum handoff__kind kind,
 	handoff__roster_enter(&peer->roster, entry, segment, slot, fd, true);
 	if (name)
 		handoff__record_set_name(&entry->view, name);
+	else
+		handoff__record_listen(&entry->view);
 	*err = peer->ops->entered(peer, entry);
 	if (*err < 0) {
 		atomic_store(&rec->owner, 0);
@@ -470,6 +475,15 @@ handoff__peer_flush(struct handoff__peer *peer)
 	if (!TAILQ_EMPTY(&peer->roster.to_drop) ||
 		!TAILQ_EMPTY(&peer->roster.to_mirror))
 		handoff__mirror_pump(peer);
+}
+
+void
+handoff__peer_say(struct handoff__peer *peer)
+{
+	struct handoff__msg msg = {.type = HANDOFF__SAY};
+
+	if (peer->link.fd >= 0)
+		handoff__link_send(&peer->link, &msg, -1);
 }
 
 static void

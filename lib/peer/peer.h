@@ -69,6 +69,8 @@ struct handoff__peer_ops {
 	void (*failover)(struct handoff__peer *peer);
 	/* `pulse.hung` or `pulse.lagging` has changed. */
 	void (*health)(struct handoff__peer *peer);
+	/* There is something new in the bulletin. */
+	void (*said)(struct handoff__peer *peer);
 	/* A candidate was turned away; a sentence for people. */
 	void (*refused)(struct handoff__peer *peer, const char *text);
 };
@@ -245,6 +247,9 @@ int handoff__peer_take(struct handoff__peer *peer, enum handoff__cause cause);
 /* The entry's handler has returned (see quiesce). */
 void handoff__peer_quiet(
 	struct handoff__peer *peer, struct handoff__entry *entry);
+
+/* Tells the other peer that there is something new in the bulletin. */
+void handoff__peer_say(struct handoff__peer *peer);
 
 /* Whoever had the entry died, perhaps in a turn, when positions are hints:
  * asks the kernel. NULL, or why it can't go on; "" if the client is gone. */

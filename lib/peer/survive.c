@@ -136,6 +136,8 @@ handoff__survive(struct handoff__peer *peer)
 			inherit(peer, e);
 	}
 	free_orphans(peer);
+	handoff__bulletin_release(peer->arena.segments[0]->bulletin,
+		handoff__peer_other_slot(peer));
 	if (!peer->serving) {
 		atomic_store(&board->owner, (uint32_t)peer->slot);
 		atomic_store(&board->away, 1);

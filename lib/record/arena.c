@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Segments: a header page, then all records (a pass over them is a pass over
- * little memory), then their buffers, whose pages exist only once touched.
+ * Segments: a header page, the bulletin (used in segment 0 only), then all
+ * records (a pass over them is a pass over little memory), then their buffers.
+ * Pages exist only once touched.
  * Knows nothing of sockets or peers.
  */
 #include "record/arena.h"
@@ -17,8 +18,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAGIC        0x31474553444e4148u /* "HANDSEG1" */
-#define PAGE         4096u
+#define MAGIC 0x31474553444e4148u /* "HANDSEG1" */
+#define PAGE  4096u
+#define HEAD                                                                   \
+	(PAGE + (sizeof(struct handoff__bulletin) + PAGE - 1) / PAGE * PAGE)
 #define SEALS        (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 #define BITS         64u
 #define WORDS(slots) (((slots) + BITS - 1) / BITS)
@@ -67,7 +70,7 @@ geometry_fill(struct handoff__geometry *geo)
 					   2 * round_up(geo->state_size, 16),
 			64);
 	geo->buffers =
-		PAGE + round_up((uint64_t)geo->slots * geo->stride, PAGE);
+		HEAD + round_up((uint64_t)geo->slots * geo->stride, PAGE);
 	geo->buffer_stride = 2 * (uint64_t)geo->rx_size + geo->tx_size;
 	geo->size = geo->buffers + geo->slots * geo->buffer_stride;
 	return 0;
@@ -141,6 +144,7 @@ segment_map(struct handoff__arena *arena, int fd,
 	memset(seg->maybe_free, 0xff, WORDS(geo->slots) * sizeof(uint64_t));
 	seg->base = base;
 	arena->segments[arena->count++] = seg;
+	seg->bulletin = (void *)(arena->segments[0]->base + PAGE);
 	return 0;
 }
 
@@ -244,7 +248,7 @@ handoff__arena_board(struct handoff__arena *arena)
 struct handoff__record *
 handoff__segment_record(const struct handoff__segment *seg, uint32_t slot)
 {
-	return (void *)(seg->base + PAGE + (size_t)slot * seg->geo.stride);
+	return (void *)(seg->base + HEAD + (size_t)slot * seg->geo.stride);
 }
 
 struct handoff__record *

@@ -8,11 +8,12 @@
 #define HANDOFF_RECORD_ARENA_H
 
 #include "base/text.h"
+#include "record/bulletin.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define HANDOFF__LAYOUT       2u   /* of a segment and its records */
+#define HANDOFF__LAYOUT       3u   /* of a segment and its records */
 #define HANDOFF__SLOTS        1024 /* records of a segment made here */
 #define HANDOFF__SEGMENTS_MAX 256
 #define HANDOFF__BUFFER_MAX   (1u << 20)
@@ -47,6 +48,7 @@ struct handoff__segment {
 	uint32_t index;
 	unsigned char *base;
 	struct handoff__geometry geo;
+	struct handoff__bulletin *bulletin; /* of the arena: in segment 0 */
 	uint64_t *maybe_free; /* a bit per slot: worth trying to allocate */
 };
 

@@ -70,6 +70,7 @@ handoff__view_make(struct handoff__view *view,
 	const struct handoff__segment *seg, uint32_t slot)
 {
 	view->geo = &seg->geo;
+	view->bulletin = seg->bulletin;
 	view->rec = handoff__segment_record(seg, slot);
 	view->rx = handoff__segment_buffers(seg, slot);
 	view->tx = view->rx + 2 * (size_t)seg->geo.rx_size;
@@ -308,6 +309,55 @@ void
 handoff_conn_close(struct handoff_conn *conn)
 {
 	conn->next->flags |= HANDOFF__CLOSING;
+}
+
+/* Another thread may write it: any value that it ever had will do. */
+__attribute__((no_sanitize_thread)) uint64_t
+handoff__record_heard(const struct handoff__record *rec)
+{
+	const struct handoff__commit *c = handoff__current(rec);
+
+	return c->flags & HANDOFF__CLOSING ? UINT64_MAX : c->heard;
+}
+
+void
+handoff__record_listen(const struct handoff__view *view)
+{
+	view->rec->commit[view->rec->current & 1].heard =
+		handoff__bulletin_head(view->bulletin);
+}
+
+/* One line. False if there is no room for it. */
+static bool
+hear_one(const struct handoff__view *view)
+{
+	struct handoff_conn txn;
+	char text[HANDOFF__LINE_MAX];
+	uint64_t position = handoff__current(view->rec)->heard;
+	size_t len = handoff__bulletin_read(
+		view->bulletin, &position, view->rec->id, text);
+
+	handoff__txn_begin(&txn, view);
+	if (len > handoff_conn_room(&txn))
+		return false;
+	if (len > 0) {
+		handoff_conn_write(&txn, text, len);
+		view->rec->touched = 1;
+	}
+	txn.next->heard = position;
+	handoff__txn_commit(&txn);
+	return true;
+}
+
+bool
+handoff__record_hear(const struct handoff__view *view)
+{
+	while (handoff__current(view->rec)->heard <
+		handoff__bulletin_head(view->bulletin)) {
+		if (!hear_one(view))
+			return false;
+	}
+	return true;
 }
 
 void

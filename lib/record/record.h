@@ -32,7 +32,8 @@ struct handoff__commit {
 	uint64_t rx_origin; /* the position that lies at offset 0 of rx */
 	uint64_t tx_origin;
 	uint32_t flags;
-	uint32_t turn; /* what `current` is while this commit is valid */
+	uint32_t turn;  /* what `current` is while this commit is valid */
+	uint64_t heard; /* of the bulletin, up to here */
 };
 
 /* So that a new owner reads one line of memory of a record that is quiet. */
@@ -64,6 +65,7 @@ struct handoff__view {
 	struct handoff__record *rec;
 	unsigned char *rx, *tx;
 	const struct handoff__geometry *geo;
+	const struct handoff__bulletin *bulletin;
 };
 
 /* A transaction: what a handler sees. Public as struct handoff_conn. */
@@ -144,6 +146,17 @@ void handoff__record_discard(const struct handoff__view *view);
 void handoff__txn_begin(
 	struct handoff_conn *txn, const struct handoff__view *view);
 void handoff__txn_commit(struct handoff_conn *txn);
+
+/* How far the connection has heard the bulletin, also while another thread or
+ * process works on it: perhaps less, then. UINT64_MAX: it hears no more. */
+uint64_t handoff__record_heard(const struct handoff__record *rec);
+
+/* A new connection hears what is said from now on. */
+void handoff__record_listen(const struct handoff__view *view);
+
+/* Appends what the bulletin has for the connection to its output, a line a
+ * transaction. False if it waits for room. */
+bool handoff__record_hear(const struct handoff__view *view);
 
 /* A small text that belongs to an entry without a stream (a listener, an
  * extra descriptor): kept where a connection has its input. */

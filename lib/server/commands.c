@@ -285,6 +285,26 @@ do_maintenance(struct handoff_server *server, bool silent)
 	return handoff_server_maintenance(server);
 }
 
+static void
+command_say(struct handoff_server *server, struct handoff__request *request,
+	const char *line)
+{
+	struct handoff__buf buf = {0};
+
+	if (strcmp(line, "@list") != 0 &&
+		handoff__says_line(server, line) < 0) {
+		handoff__control_reply(
+			request, failure(handoff_server_errmsg(server)));
+		return;
+	}
+	handoff__status_header(server, &buf);
+	if (strcmp(line, "@list") == 0)
+		handoff__says_list(server, &buf);
+	else
+		handoff__buf_add(&buf, "said\n");
+	handoff__control_reply(request, buf.failed ? NULL : buf.data);
+}
+
 void
 handoff__command(void *arg, struct handoff__request *request, const char *line)
 {
@@ -302,8 +322,11 @@ handoff__command(void *arg, struct handoff__request *request, const char *line)
 		command_move(server, request, handoff_server_ready, true);
 	else if (strcmp(line, "stop") == 0)
 		command_stop(server, request);
+	else if (strncmp(line, "say ", 4) == 0)
+		command_say(server, request, line + 4);
 	else
 		handoff__control_reply(request,
 			failure("unknown request: want status, status json, "
-				"maintenance, ready, ready silent or stop"));
+				"maintenance, ready, ready silent, say or "
+				"stop"));
 }

@@ -94,9 +94,22 @@ news(const struct handoff__view *view)
 	       (flags & (HANDOFF__EOF | HANDOFF__EOF_DONE)) == HANDOFF__EOF;
 }
 
-/* Does the handler have anything to look at? */
+/* Is there a line for the connection, or may there be? Not before the service
+ * has greeted it, and not after it has said its last. */
 static bool
-due(const struct handoff__view *view, const struct handoff_service *service)
+lines_due(
+	const struct handoff__view *view, const struct handoff_service *service)
+{
+	const struct handoff__commit *c = handoff__current(view->rec);
+
+	return c->heard < handoff__bulletin_head(view->bulletin) &&
+	       !(c->flags & HANDOFF__CLOSING) &&
+	       (!service->open || (c->flags & HANDOFF__OPENED));
+}
+
+bool
+handoff__conn_due(
+	const struct handoff__view *view, const struct handoff_service *service)
 {
 	const struct handoff__commit *c = handoff__current(view->rec);
 
@@ -141,7 +154,7 @@ handle(const struct turn *t)
 static bool
 run(const struct turn *t, int *rounds)
 {
-	while (due(t->view, t->service) && *rounds > 0) {
+	while (handoff__conn_due(t->view, t->service) && *rounds > 0) {
 		int rc = handle(t);
 
 		--*rounds;
@@ -196,9 +209,18 @@ handoff__conn_pending(
 {
 	/* With nothing to wait for it is at its end, and who was about to end
 	 * it may have died. */
-	return handoff__record_unsent(view->rec) > 0 || due(view, service) ||
+	return handoff__record_unsent(view->rec) > 0 ||
+	       handoff__conn_due(view, service) || lines_due(view, service) ||
 	       (handoff__current(view->rec)->flags & HANDOFF__CLOSING) ||
 	       handoff__conn_want(view) == 0;
+}
+
+/* Lines come before the handler: one that always fills the output would keep
+ * them out. False if they wait for room. */
+static bool
+hear(const struct turn *t)
+{
+	return !lines_due(t->view, t->service) || handoff__record_hear(t->view);
 }
 
 /* A handler that stops while output is unsent may have stopped for lack of
@@ -208,18 +230,21 @@ steps(const struct turn *t, uint32_t events)
 {
 	const struct handoff__record *rec = t->view->rec;
 	int rounds = ROUNDS;
-	bool held_up;
+	bool held_up, lines;
 
 	if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && !receive(t))
 		return;
 	do {
-		if (!run(t, &rounds))
+		if (hear(t) && !run(t, &rounds))
 			return;
-		held_up = handoff__record_unsent(rec) > 0 && news(t->view);
+		lines = lines_due(t->view, t->service);
+		held_up = lines ||
+			  (handoff__record_unsent(rec) > 0 && news(t->view));
 		if (!transmit(t))
 			return;
 	} while (held_up && rounds > 0 && handoff__record_unsent(rec) == 0);
-	if (rounds == 0 && due(t->view, t->service))
+	if ((rounds == 0 && handoff__conn_due(t->view, t->service)) ||
+		(lines && handoff__record_unsent(rec) == 0))
 		t->result->turn = HANDOFF__TURN_AGAIN;
 	else
 		conclude(t);

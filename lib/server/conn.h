@@ -31,6 +31,10 @@ void handoff__conn_turn(const struct handoff__view *view, int fd,
 /* What the connection waits for, from its record alone. */
 uint32_t handoff__conn_want(const struct handoff__view *view);
 
+/* Does the handler have anything to look at? */
+bool handoff__conn_due(const struct handoff__view *view,
+	const struct handoff_service *service);
+
 /* Is there anything to do without a further event? */
 bool handoff__conn_pending(const struct handoff__view *view,
 	const struct handoff_service *service);

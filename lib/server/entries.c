@@ -214,6 +214,8 @@ on_settle(struct handoff__peer *peer)
 	}
 	handoff__server_hold(server, false);
 	handoff__listen_update(server);
+	if (handoff__says_pass(server))
+		handoff__server_sweep_later(server);
 }
 
 static void
@@ -335,6 +337,15 @@ on_health(struct handoff__peer *peer)
 }
 
 static void
+on_said(struct handoff__peer *peer)
+{
+	struct handoff_server *server = server_of(peer);
+
+	if (handoff__says_pass(server))
+		handoff__server_sweep_later(server);
+}
+
+static void
 on_refused(struct handoff__peer *peer, const char *text)
 {
 	handoff__server_event(
@@ -355,6 +366,7 @@ const struct handoff__peer_ops handoff__server_peer_ops = {
 	.failover = on_failover,
 	.health = on_health,
 	.refused = on_refused,
+	.said = on_said,
 };
 
 void
@@ -469,10 +481,15 @@ handoff__member_stall(struct handoff__member *conn, const char *what, int err)
 	handoff__server_sweep_later(conn->server);
 }
 
+/* No handler runs in this turn: it needs no thread or child. */
 bool
-handoff__member_closing(const struct handoff__member *conn)
+handoff__member_simple(const struct handoff__member *conn, uint32_t events)
 {
-	return handoff__current(conn->entry.view.rec)->flags & HANDOFF__CLOSING;
+	const struct handoff__view *view = &conn->entry.view;
+
+	return (handoff__current(view->rec)->flags & HANDOFF__CLOSING) ||
+	       (events == 0 &&
+		       !handoff__conn_due(view, conn->server->opts.service));
 }
 
 void
@@ -499,7 +516,8 @@ run_kicked(struct handoff__member *conn)
 	const struct handoff__view *view = &conn->entry.view;
 
 	unkick(conn);
-	if (!conn->entry.mine)
+	/* An event of the same batch may have given it to a thread. */
+	if (!conn->entry.mine || conn->active)
 		return;
 	if (handoff__conn_pending(view, conn->server->opts.service))
 		conn->server->model->event(conn, 0);
@@ -571,6 +589,7 @@ handoff__server_sweeps(struct handoff_server *server)
 			again |= sweep_one(handoff__member_of(e), &trimmed);
 	}
 	handoff__server_hold(server, false);
+	again |= handoff__says_pass(server);
 	if (again)
 		handoff__timer_arm(&server->loop, &server->sweep,
 			trimmed == SWEEP_MOST ? SWEEP_SOON_US : SWEEP_US);

@@ -11,6 +11,8 @@
  *   child.c     that child
  *   commands.c  what the control socket and the public calls ask for
  *   signals.c   the same by signal
+ *   say.c       lines to clients beside what the service says
+ *   console.c   the same from a named pipe
  *   notices.c   what clients are told, and when
  *   status.c    what is told about all of this
  */
@@ -37,6 +39,7 @@
 struct handoff__epoch;
 struct handoff__child;
 struct handoff__worker;
+struct handoff__console;
 
 /* An entry as the server sees it; the cell of the roster. */
 struct handoff__member {
@@ -76,6 +79,9 @@ struct handoff__model {
 	/* See quiesce of the peer. */
 	bool (*quiesce)(struct handoff__member *conn);
 
+	/* Optional. A turn, soon, also if somebody has it: it is kicked
+	 * otherwise. */
+	void (*look)(struct handoff__member *conn);
 	/* Optional, for connections that are not in the server's own sets. */
 	void (*enter)(struct handoff__member *conn);
 	void (*leave)(struct handoff__member *conn);
@@ -153,6 +159,7 @@ struct handoff_server {
 	struct handoff__user_watch watches[HANDOFF__WATCHES];
 	int nwatches;
 	int signal_fd;
+	struct handoff__console *console;
 	int lend[HANDOFF__LEND_MAX];
 	struct handoff_server_event events[HANDOFF__EVENTS];
 	unsigned first_event, nevents;
@@ -186,7 +193,8 @@ void handoff__member_place(struct handoff__member *conn);
 void handoff__member_back(struct handoff__member *conn);
 void handoff__member_stall(
 	struct handoff__member *conn, const char *what, int err);
-bool handoff__member_closing(const struct handoff__member *conn);
+bool handoff__member_simple(
+	const struct handoff__member *conn, uint32_t events);
 bool handoff__server_kicks(struct handoff_server *server);
 void handoff__server_sweeps(struct handoff_server *server);
 void handoff__server_sweep_later(struct handoff_server *server);
@@ -212,6 +220,18 @@ void handoff__command_given(
 	struct handoff_server *server, const struct handoff__report *report);
 void handoff__stop_proceed(struct handoff_server *server);
 void handoff__stop_on_deadline(struct handoff__timer *timer);
+
+/* say.c */
+/* Gives a turn to what may have something to hear. True while any connection
+ * of the service has not heard everything. */
+bool handoff__says_pass(struct handoff_server *server);
+void handoff__says_list(
+	struct handoff_server *server, struct handoff__buf *buf);
+/* Obeys a line of the console; errors with a sentence in server->error. */
+int handoff__says_line(struct handoff_server *server, const char *line);
+
+/* console.c */
+void handoff__console_close(struct handoff_server *server);
 
 /* status.c */
 void handoff__status_header(

@@ -146,8 +146,7 @@ fork_event(struct handoff__member *conn, uint32_t events)
 	int err;
 
 	conn->armed = 0;
-	/* A service that is about to close needs none: no handler runs. */
-	if (handoff__member_closing(conn)) {
+	if (handoff__member_simple(conn, events)) {
 		handoff__model_loop.event(conn, events);
 		return;
 	}
@@ -164,6 +163,16 @@ fork_quiesce(struct handoff__member *conn)
 	pidfd_send_signal(
 		conn->child->watch.fd, HANDOFF__CHILD_RETURN, NULL, 0);
 	return false;
+}
+
+static void
+fork_look(struct handoff__member *conn)
+{
+	if (conn->active)
+		pidfd_send_signal(
+			conn->child->watch.fd, HANDOFF__CHILD_LOOK, NULL, 0);
+	else
+		handoff__member_kick(conn);
 }
 
 /* An ignored SIGCHLD has the kernel reap the children, and then nobody knows
@@ -220,4 +229,5 @@ const struct handoff__model handoff__model_fork = {
 	.stop = fork_stop,
 	.event = fork_event,
 	.quiesce = fork_quiesce,
+	.look = fork_look,
 };

@@ -129,8 +129,7 @@ thread_event(struct handoff__member *conn, uint32_t events)
 	int err;
 
 	conn->armed = 0;
-	/* A service that is about to close needs none: no handler runs. */
-	if (handoff__member_closing(conn)) {
+	if (handoff__member_simple(conn, events)) {
 		handoff__model_loop.event(conn, events);
 		return;
 	}
@@ -151,6 +150,13 @@ thread_quiesce(struct handoff__member *conn)
 	 * number of handoffs as before. */
 	epoch_now(threads);
 	return false;
+}
+
+static void
+thread_look(struct handoff__member *conn)
+{
+	if (thread_quiesce(conn))
+		handoff__member_kick(conn);
 }
 
 static void
@@ -191,4 +197,5 @@ const struct handoff__model handoff__model_thread = {
 	.stop = thread_stop,
 	.event = thread_event,
 	.quiesce = thread_quiesce,
+	.look = thread_look,
 };

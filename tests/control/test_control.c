@@ -101,7 +101,7 @@ say(struct fixture *f, int fd, const char *text)
 static char *
 hear(struct fixture *f, int fd)
 {
-	static char text[4096];
+	static char text[8192];
 	size_t len = 0;
 	ssize_t n;
 

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define FIRST HANDOFF__HELLO
-#define LAST  HANDOFF__LIFE
+#define LAST  HANDOFF__SAY
 
 struct bytes {
 	unsigned char data[HANDOFF_FDPASS_PAYLOAD_MAX];

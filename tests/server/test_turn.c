@@ -399,10 +399,100 @@ idle_buffers_are_untouched(void **state)
 	close_conn(&f);
 }
 
+static void
+say(struct fixture *f, const char *text)
+{
+	assert_int_equal(handoff__bulletin_add(f->arena.segments[0]->bulletin,
+				 1, 0, text, strlen(text), 1, UINT64_MAX),
+		0);
+}
+
+static void
+line_is_heard_after_the_greeting_and_before_the_answer(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_conn(&f, lines, greet);
+	say(&f, "said\n");
+	client_says(&f, "hello\n");
+	assert_int_equal(turns(&f), HANDOFF__TURN_WAIT);
+	client_hears(&f, "welcome\nHELLO\nsaid\n", false);
+	say(&f, "more\n");
+	assert_true(handoff__conn_pending(&f.view, &f.service));
+	client_says(&f, "again\n");
+	assert_int_equal(turns(&f), HANDOFF__TURN_WAIT);
+	client_hears(&f, "more\nAGAIN\n", false);
+	say(&f, "last\n");
+	assert_int_equal(turn(&f, 0), HANDOFF__TURN_WAIT);
+	client_hears(&f, "last\n", false);
+	assert_false(handoff__conn_pending(&f.view, &f.service));
+	assert_int_equal(f.rec->activity, HANDOFF__AT_REST);
+	close_conn(&f);
+}
+
+static int
+flood(struct handoff_conn *conn, void *arg)
+{
+	char data[SIZE];
+	size_t len = handoff_conn_room(conn);
+
+	(void)arg;
+	memset(data, '.', sizeof(data));
+	handoff_conn_write(conn, data, len);
+	return 0;
+}
+
+/* A service that always fills the output does not keep a line out. */
+static void
+line_waits_for_room_and_then_comes_first(void **state)
+{
+	struct fixture f;
+	char data[5000];
+	bool heard = false;
+
+	(void)state;
+	open_conn(&f, flood, NULL);
+	shrink(&f);
+	client_says(&f, "go");
+	for (int i = 0; handoff__record_unsent(f.rec) == 0; i++) {
+		assert_true(i < TURNS_MAX);
+		turn(&f, i == 0 ? EPOLLIN : 0);
+	}
+	say(&f, "said\n");
+	for (int i = 0; !heard; i++) {
+		ssize_t n = recv(f.client, data, sizeof(data), MSG_DONTWAIT);
+
+		assert_true(i < TURNS_MAX);
+		heard = n > 0 && memchr(data, 's', (size_t)n);
+		turn(&f, EPOLLOUT);
+	}
+	close_conn(&f);
+}
+
+static void
+who_is_about_to_end_hears_no_more(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_conn(&f, lines, NULL);
+	client_says(&f, "quit\n");
+	assert_int_equal(turns(&f), HANDOFF__TURN_LINGER);
+	say(&f, "said\n");
+	assert_int_equal(turn(&f, 0), HANDOFF__TURN_LINGER);
+	client_hears(&f, "QUIT\n", true);
+	close_conn(&f);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		handoff_test(
+			line_is_heard_after_the_greeting_and_before_the_answer),
+		handoff_test(line_waits_for_room_and_then_comes_first),
+		handoff_test(who_is_about_to_end_hears_no_more),
 		handoff_test(what_comes_is_answered),
 		handoff_test(turn_without_an_event_reads_nothing),
 		handoff_test(false_alarm_is_nothing),

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Lines to clients beside what the service says. Either peer adds them to the
+ * bulletin and rings the other; each then gives a turn to the connections
+ * that it owns. What is in the bulletin is heard, whoever owns a connection by
+ * then: wherever that changes, it is looked at again.
+ */
+#include "server/internal.h"
+
+#include "base/addr.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define PATIENCE_US 2000000 /* with clients that do not read */
+
+static bool
+is_live(const struct handoff__record *rec)
+{
+	return atomic_load(&rec->owner) != 0 &&
+	       rec->kind == HANDOFF__CONNECTION;
+}
+
+/* The connection after `rec` (NULL: the first) in the whole service. */
+static struct handoff__record *
+next_live(struct handoff_server *server, uint32_t *segment, uint32_t *slot)
+{
+	const struct handoff__arena *arena = &server->peer.arena;
+
+	for (; *segment < arena->count; ++*segment, *slot = 0) {
+		struct handoff__record *rec;
+
+		while ((rec = handoff__arena_record(arena, *segment, *slot))) {
+			++*slot;
+			if (is_live(rec))
+				return rec;
+		}
+	}
+	return NULL;
+}
+
+static bool
+exists(struct handoff_server *server, uint64_t id)
+{
+	struct handoff__record *rec;
+	uint32_t segment = 0, slot = 0;
+
+	while ((rec = next_live(server, &segment, &slot))) {
+		if (rec->id == id)
+			return true;
+	}
+	return false;
+}
+
+/* Up to where all have heard, and how many have not heard everything. */
+static uint64_t
+heard_by_all(struct handoff_server *server, uint64_t head, uint32_t *behind)
+{
+	struct handoff__record *rec;
+	uint32_t segment = 0, slot = 0;
+	uint64_t least = head;
+
+	*behind = 0;
+	while ((rec = next_live(server, &segment, &slot))) {
+		uint64_t heard = handoff__record_heard(rec);
+
+		*behind += heard < head;
+		if (heard < least)
+			least = heard;
+	}
+	return least;
+}
+
+static struct handoff__bulletin *
+bulletin_of(struct handoff_server *server)
+{
+	const struct handoff__arena *arena = &server->peer.arena;
+
+	return arena->count > 0 ? arena->segments[0]->bulletin : NULL;
+}
+
+/* A turn for each connection of this peer that may have something to hear. */
+static void
+look_all(struct handoff_server *server, uint64_t head)
+{
+	struct handoff__roster *roster = &server->peer.roster;
+	struct handoff__entry *e = NULL;
+
+	while ((e = handoff__roster_next(roster, e))) {
+		struct handoff__member *conn = handoff__member_of(e);
+
+		if (!e->mine || e->kind != HANDOFF__CONNECTION ||
+			handoff__record_heard(e->view.rec) >= head)
+			continue;
+		if (server->model->look)
+			server->model->look(conn);
+		else
+			handoff__member_kick(conn);
+	}
+}
+
+bool
+handoff__says_pass(struct handoff_server *server)
+{
+	struct handoff__bulletin *b = bulletin_of(server);
+	uint64_t head = b ? handoff__bulletin_head(b) : 0;
+	uint32_t behind;
+
+	if (!b || head == atomic_load(&b->heard))
+		return false;
+	heard_by_all(server, head, &behind);
+	if (behind == 0)
+		atomic_store(&b->heard, head);
+	else
+		look_all(server, head);
+	return behind > 0;
+}
+
+/* The bulletin is full of lines that some have not heard. For a moment that
+ * is the speaker's haste; then it is their own fault. */
+static int
+crowd_out(struct handoff_server *server, struct handoff__bulletin *b,
+	uint32_t behind)
+{
+	if (handoff__now_us() - handoff__bulletin_oldest_us(b) < PATIENCE_US)
+		return handoff__fail(&server->error, -EAGAIN,
+			"say: %u connections have not taken the last lines "
+			"yet: try again",
+			behind);
+	handoff__log(&server->log, HANDOFF_LOG_WARNING,
+		"say: the oldest lines are dropped for those of %u connections "
+		"that do not read",
+		behind);
+	return 0;
+}
+
+static int
+add(struct handoff_server *server, uint64_t id, const char *text, size_t len)
+{
+	struct handoff__bulletin *b = bulletin_of(server);
+	uint32_t slot = (uint32_t)server->peer.slot, behind;
+	uint64_t heard;
+	int err = handoff__bulletin_add(b, slot, id, text, len,
+		handoff__now_us(), atomic_load(&b->heard));
+
+	if (err == -ENOBUFS) {
+		heard = heard_by_all(
+			server, handoff__bulletin_head(b), &behind);
+		err = handoff__bulletin_add(
+			b, slot, id, text, len, handoff__now_us(), heard);
+	}
+	if (err == -ENOBUFS) {
+		err = crowd_out(server, b, behind);
+		if (err < 0)
+			return err;
+		err = handoff__bulletin_add(
+			b, slot, id, text, len, handoff__now_us(), UINT64_MAX);
+	}
+	if (err < 0)
+		handoff__fail(&server->error, err,
+			"say: the other peer holds the bulletin: try again");
+	return err;
+}
+
+int
+handoff_server_say(struct handoff_server *server, uint64_t id, const char *text)
+{
+	char line[HANDOFF__LINE_MAX];
+	size_t len;
+	int err;
+
+	if (!server || !text)
+		return -EINVAL;
+	len = strlen(text);
+	if (len > HANDOFF_SAY_MAX || strchr(text, '\n'))
+		return handoff__fail(&server->error, -EINVAL,
+			"say: one line of at most %d bytes is wanted",
+			HANDOFF_SAY_MAX);
+	if (!bulletin_of(server))
+		return handoff__fail(&server->error, -ENOTCONN,
+			"say: nobody serves yet: there is no connection");
+	if (id != 0 && !exists(server, id))
+		return handoff__fail(&server->error, -ENOENT,
+			"say: there is no connection %llu",
+			(unsigned long long)id);
+	memcpy(line, text, len);
+	line[len] = '\n';
+	err = add(server, id, line, len + 1);
+	if (err < 0)
+		return err;
+	handoff__peer_say(&server->peer);
+	if (handoff__says_pass(server))
+		handoff__server_sweep_later(server);
+	return 0;
+}
+
+static void
+list_one(struct handoff_server *server, const struct handoff__entry *e,
+	struct handoff__buf *buf)
+{
+	struct sockaddr_storage addr;
+	socklen_t len = sizeof(addr);
+	char peer[HANDOFF_ADDRESS_MAX] = "?";
+
+	if (getpeername(e->fd, (struct sockaddr *)&addr, &len) == 0)
+		handoff__addr_format(
+			(struct sockaddr *)&addr, len, peer, sizeof(peer));
+	handoff__buf_add(buf, "%llu %s %s\n", (unsigned long long)e->id, peer,
+		e->mine ? server->peer.name : server->peer.other.name);
+}
+
+void
+handoff__says_list(struct handoff_server *server, struct handoff__buf *buf)
+{
+	struct handoff__roster *roster = &server->peer.roster;
+	struct handoff__entry *e = NULL;
+
+	while ((e = handoff__roster_next(roster, e))) {
+		if (e->kind == HANDOFF__CONNECTION)
+			list_one(server, e, buf);
+	}
+}
+
+/* "@3 text", "@@text", "text": to whom, and what. Negative: neither. */
+static int
+address(const char *line, uint64_t *id, const char **text)
+{
+	char *end;
+
+	*id = 0;
+	*text = line;
+	if (line[0] != '@')
+		return 0;
+	if (line[1] == '@') {
+		*text = line + 1;
+		return 0;
+	}
+	errno = 0;
+	*id = strtoull(line + 1, &end, 10);
+	if (line[1] < '0' || line[1] > '9' || errno || *id == 0 ||
+		(*end != ' ' && *end != '\0'))
+		return -EINVAL;
+	*text = *end ? end + 1 : end;
+	return 0;
+}
+
+int
+handoff__says_line(struct handoff_server *server, const char *line)
+{
+	const char *text;
+	uint64_t id;
+
+	if (address(line, &id, &text) < 0)
+		return handoff__fail(&server->error, -EINVAL,
+			"say: '%.40s': want TEXT, @NUMBER TEXT or @list (@@ "
+			"for "
+			"a text that begins with @)",
+			line);
+	return handoff_server_say(server, id, text);
+}
