@@ -9,9 +9,11 @@
  *   peer.c    the handle, what the link brings
  *   mirror.c  the standby's copies
  *   give.c    moving ownership
+ *   home.c    the same for people: what brings service home
  *   survive.c what a dead peer leaves
  *   loan.c    what makes a death quick, and certain
  *   pulse.c   whether the other is alive and keeps up
+ *   status.c  what is told about it
  */
 #ifndef HANDOFF_PEER_PEER_H
 #define HANDOFF_PEER_PEER_H
@@ -243,6 +245,10 @@ int handoff__peer_give(struct handoff__peer *peer, enum handoff__cause cause);
 
 /* Asks the other peer, which serves, for entries. Errors as above. */
 int handoff__peer_take(struct handoff__peer *peer, enum handoff__cause cause);
+
+/* Brings the service home to this standby; `silent`: all of it at once. Errors
+ * as above, -EALREADY if it serves already. */
+int handoff__peer_home(struct handoff__peer *peer, bool silent);
 
 /* The entry's handler has returned (see quiesce). */
 void handoff__peer_quiet(

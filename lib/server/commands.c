@@ -24,31 +24,6 @@ handoff_server_maintenance(struct handoff_server *server)
 	return err;
 }
 
-static int
-come_home(struct handoff_server *server, bool silent)
-{
-	struct handoff__peer *peer = &server->peer;
-	char who[64];
-
-	if (peer->serving)
-		return handoff__fail(&peer->error, -EALREADY,
-			"%s serves already: nothing is to come home",
-			peer->name);
-	if (handoff__peer_away(peer))
-		return handoff__peer_take(
-			peer, silent ? HANDOFF__HOME_SILENT : HANDOFF__HOME);
-	/* After a READY some clients may never have come. */
-	if (silent && peer->roster.connections > 0)
-		return handoff__peer_give(peer, HANDOFF__REST);
-	if (peer->partner != HANDOFF__PARTNER_READY)
-		return handoff__fail(&peer->error, -ENOTCONN,
-			"no peer serves in %s: nothing is to come home",
-			peer->dir.path);
-	return handoff__fail(&peer->error, -EPERM,
-		"no maintenance is under way: %s serves",
-		handoff__peer_partner_text(peer, who));
-}
-
 int
 handoff_server_ready(struct handoff_server *server, bool silent)
 {
@@ -56,7 +31,7 @@ handoff_server_ready(struct handoff_server *server, bool silent)
 
 	if (!server)
 		return -EINVAL;
-	err = come_home(server, silent);
+	err = handoff__peer_home(&server->peer, silent);
 	if (err < 0)
 		server->error = server->peer.error;
 	return err;
@@ -158,28 +133,6 @@ failure(const char *why)
 	return asprintf(&text, "error %s\n", why) < 0 ? NULL : text;
 }
 
-static void
-why_refused(struct handoff_server *server, const struct handoff__report *report,
-	char *text, size_t size)
-{
-	char who[64];
-
-	handoff__peer_partner_text(&server->peer, who);
-	if (report->reason == HANDOFF__UNANSWERED)
-		snprintf(text, size,
-			"%s has not answered within %u ms: nothing was moved; "
-			"is it stopped?",
-			who, server->opts.give_timeout_ms);
-	else if (report->reason == HANDOFF__LEAVING)
-		snprintf(text, size,
-			"%s went away during the handoff: what it had taken "
-			"comes back, nothing is lost",
-			who);
-	else
-		snprintf(text, size, "%s refused: %s", who,
-			handoff__reason_text(report->reason));
-}
-
 /* Events are single lines: the first one of a report says the most. */
 static void
 tell_event(struct handoff_server *server, const char *text)
@@ -199,16 +152,17 @@ handoff__command_given(
 	char why[HANDOFF_TEXT_MAX];
 
 	if (report->reason != HANDOFF__OK) {
-		why_refused(server, report, why, sizeof(why));
+		handoff__report_refusal(
+			&server->peer, report, why, sizeof(why));
 		handoff__server_event(
 			server, HANDOFF_SERVER_REFUSED, "refused: %s", why);
 		handoff__buf_add(&buf, "error %s\n", why);
 	} else {
 		size_t body;
 
-		handoff__status_header(server, &buf);
+		handoff__status_header(&server->peer, &buf);
 		body = buf.len;
-		handoff__report_text(server, report, &buf);
+		handoff__report_text(&server->peer, report, &buf);
 		if (!buf.failed)
 			tell_event(server, buf.data + body);
 	}
@@ -241,11 +195,11 @@ command_status(struct handoff_server *server, struct handoff__request *request,
 {
 	struct handoff__buf buf = {0};
 
-	handoff__status_header(server, &buf);
+	handoff__status_header(&server->peer, &buf);
 	if (json)
-		handoff__status_json(server, &buf);
+		handoff__status_json(&server->peer, &buf);
 	else
-		handoff__status_text(server, &buf);
+		handoff__status_text(&server->peer, &buf);
 	if (buf.failed) {
 		free(buf.data);
 		buf.data = NULL;
@@ -297,7 +251,7 @@ command_say(struct handoff_server *server, struct handoff__request *request,
 			request, failure(handoff_server_errmsg(server)));
 		return;
 	}
-	handoff__status_header(server, &buf);
+	handoff__status_header(&server->peer, &buf);
 	if (strcmp(line, "@list") == 0)
 		handoff__says_list(server, &buf);
 	else

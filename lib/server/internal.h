@@ -14,7 +14,6 @@
  *   say.c       lines to clients beside what the service says
  *   console.c   the same from a named pipe
  *   notices.c   what clients are told, and when
- *   status.c    what is told about all of this
  */
 #ifndef HANDOFF_SERVER_INTERNAL_H
 #define HANDOFF_SERVER_INTERNAL_H
@@ -23,6 +22,7 @@
 #include "control/control.h"
 #include "notice/publisher.h"
 #include "peer/peer.h"
+#include "peer/status.h"
 #include "server/conn.h"
 #include "server/returns.h"
 #include "server/sets.h"
@@ -232,16 +232,6 @@ int handoff__says_line(struct handoff_server *server, const char *line);
 
 /* console.c */
 void handoff__console_close(struct handoff_server *server);
-
-/* status.c */
-void handoff__status_header(
-	struct handoff_server *server, struct handoff__buf *buf);
-void handoff__status_text(
-	struct handoff_server *server, struct handoff__buf *buf);
-void handoff__status_json(
-	struct handoff_server *server, struct handoff__buf *buf);
-void handoff__report_text(struct handoff_server *server,
-	const struct handoff__report *report, struct handoff__buf *buf);
 
 /* notices.c */
 void handoff__notices_publish(

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is told about a server: status and reports, as text and as JSON.
+ * What is told about a peer: status and reports, as text and as JSON.
  */
-#include "server/internal.h"
+#include "peer/status.h"
+
+#include "peer/peer.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -11,24 +13,24 @@
 #define LEFT_MOST 20 /* entries named one by one */
 
 static const char *
-role_of(const struct handoff_server *server)
+role_of(const struct handoff__peer *peer)
 {
-	return server->peer.serving ? "owner" : "standby";
+	return peer->serving ? "owner" : "standby";
 }
 
 void
-handoff__status_header(struct handoff_server *server, struct handoff__buf *buf)
+handoff__status_header(struct handoff__peer *peer, struct handoff__buf *buf)
 {
-	handoff__buf_add(buf, "ok %s %s %s %d\n", server->opts.service->name,
-		server->peer.name, role_of(server), (int)getpid());
+	handoff__buf_add(buf, "ok %s %s %s %d\n", peer->config.service->name,
+		peer->name, role_of(peer), (int)getpid());
 }
 
 static const char *
-partner_state(const struct handoff_server *server)
+partner_state(const struct handoff__peer *peer)
 {
-	if (server->peer.pulse.hung)
+	if (peer->pulse.hung)
 		return "hung";
-	switch (server->peer.partner) {
+	switch (peer->partner) {
 	case HANDOFF__PARTNER_READY:
 		return "ready";
 	case HANDOFF__PARTNER_GREETED:
@@ -43,23 +45,24 @@ partner_state(const struct handoff_server *server)
 
 /* What would be lost if this process died now. */
 static uint32_t
-uncovered(const struct handoff_server *server)
+uncovered(const struct handoff__peer *peer)
 {
-	return server->peer.roster.uncovered;
+	return peer->roster.uncovered;
 }
 
 /* Calls `add` for the name of each listener that this peer owns. */
 static void
-each_listener(struct handoff_server *server, struct handoff__buf *buf,
+each_listener(struct handoff__peer *peer, struct handoff__buf *buf,
 	void (*add)(struct handoff__buf *buf, const char *name, bool first))
 {
-	struct handoff__member *conn;
+	struct handoff__entry *e = NULL;
 	bool first = true;
 
-	TAILQ_FOREACH (conn, &server->listeners, node) {
+	while ((e = handoff__roster_next(&peer->roster, e))) {
 		char name[HANDOFF_ADDRESS_MAX];
 
-		if (!handoff__listen_name(conn, name))
+		if (e->kind != HANDOFF__LISTENER || !e->mine ||
+			handoff__record_name(&e->view, name) < 0)
 			continue;
 		add(buf, name, first);
 		first = false;
@@ -81,40 +84,38 @@ add_text(struct handoff__buf *buf, const char *name, bool first)
 }
 
 void
-handoff__status_json(struct handoff_server *server, struct handoff__buf *buf)
+handoff__status_json(struct handoff__peer *peer, struct handoff__buf *buf)
 {
-	const struct handoff__peer *peer = &server->peer;
 
 	handoff__buf_add(buf,
 		"{\"name\":\"%s\",\"pid\":%d,\"role\":\"%s\","
 		"\"connections\":%u,\"held\":%u,\"listeners\":[",
-		peer->name, (int)getpid(), role_of(server),
+		peer->name, (int)getpid(), role_of(peer),
 		peer->roster.connections, peer->roster.copies);
-	each_listener(server, buf, add_json);
+	each_listener(peer, buf, add_json);
 	handoff__buf_add(buf,
 		"],\"generation\":%llu,\"uncovered\":%u,\"lagging\":%s,"
 		"\"partner\":\"%s\"}\n",
-		(unsigned long long)handoff__peer_generation(&server->peer),
-		uncovered(server), peer->pulse.lagging ? "true" : "false",
-		partner_state(server));
+		(unsigned long long)handoff__peer_generation(peer),
+		uncovered(peer), peer->pulse.lagging ? "true" : "false",
+		partner_state(peer));
 }
 
 void
-handoff__status_text(struct handoff_server *server, struct handoff__buf *buf)
+handoff__status_text(struct handoff__peer *peer, struct handoff__buf *buf)
 {
-	const struct handoff__peer *peer = &server->peer;
 	char who[64];
 
 	handoff__buf_add(buf, "%-16s pid %-8d %-8s generation %llu\n",
-		peer->name, (int)getpid(), role_of(server),
-		(unsigned long long)handoff__peer_generation(&server->peer));
+		peer->name, (int)getpid(), role_of(peer),
+		(unsigned long long)handoff__peer_generation(peer));
 	handoff__buf_add(
 		buf, "  %-14s %u\n", "connections", peer->roster.connections);
 	handoff__buf_add(
 		buf, "  %-14s %u\n", "held copies", peer->roster.copies);
 	if (peer->serving) {
 		handoff__buf_add(buf, "  %-14s ", "listeners");
-		each_listener(server, buf, add_text);
+		each_listener(peer, buf, add_text);
 		handoff__buf_add(buf, "\n");
 	}
 	handoff__buf_add(buf, "  %-14s %s%s%s%s\n", "other peer",
@@ -122,8 +123,8 @@ handoff__status_text(struct handoff_server *server, struct handoff__buf *buf)
 			? ""
 			: handoff__peer_partner_text(peer, who),
 		peer->partner == HANDOFF__PARTNER_NONE ? "" : ", ",
-		partner_state(server), peer->pulse.lagging ? ", lagging" : "");
-	handoff__buf_add(buf, "  %-14s %u\n", "not covered", uncovered(server));
+		partner_state(peer), peer->pulse.lagging ? ", lagging" : "");
+	handoff__buf_add(buf, "  %-14s %u\n", "not covered", uncovered(peer));
 }
 
 static void
@@ -147,10 +148,9 @@ add_left(struct handoff__buf *buf, const struct handoff__report *report)
 
 /* `report` is of a give that was not refused. */
 void
-handoff__report_text(struct handoff_server *server,
+handoff__report_text(struct handoff__peer *peer,
 	const struct handoff__report *report, struct handoff__buf *buf)
 {
-	const struct handoff__peer *peer = &server->peer;
 	bool took = peer->serving;
 	char who[64];
 
@@ -162,4 +162,26 @@ handoff__report_text(struct handoff_server *server,
 		handoff__peer_partner_text(peer, who), report->took_us / 1000,
 		report->took_us % 1000, report->left);
 	add_left(buf, report);
+}
+
+void
+handoff__report_refusal(struct handoff__peer *peer,
+	const struct handoff__report *report, char *text, size_t size)
+{
+	char who[64];
+
+	handoff__peer_partner_text(peer, who);
+	if (report->reason == HANDOFF__UNANSWERED)
+		snprintf(text, size,
+			"%s has not answered within %u ms: nothing was moved; "
+			"is it stopped?",
+			who, peer->config.give_timeout_ms);
+	else if (report->reason == HANDOFF__LEAVING)
+		snprintf(text, size,
+			"%s went away during the handoff: what it had taken "
+			"comes back, nothing is lost",
+			who);
+	else
+		snprintf(text, size, "%s refused: %s", who,
+			handoff__reason_text(report->reason));
 }

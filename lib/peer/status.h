@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is told about a peer, for people and for programs. Replies of the
+ * control socket begin with the header, which the asking side reads.
+ */
+#ifndef HANDOFF_PEER_STATUS_H
+#define HANDOFF_PEER_STATUS_H
+
+#include "base/text.h"
+
+struct handoff__peer;
+struct handoff__report;
+
+/* "ok SERVICE NAME ROLE PID" */
+void handoff__status_header(
+	struct handoff__peer *peer, struct handoff__buf *buf);
+void handoff__status_text(struct handoff__peer *peer, struct handoff__buf *buf);
+void handoff__status_json(struct handoff__peer *peer, struct handoff__buf *buf);
+
+/* `report` is of a give that was not refused. */
+void handoff__report_text(struct handoff__peer *peer,
+	const struct handoff__report *report, struct handoff__buf *buf);
+
+/* Why a give was refused: a sentence. */
+void handoff__report_refusal(struct handoff__peer *peer,
+	const struct handoff__report *report, char *text, size_t size);
+
+#endif
