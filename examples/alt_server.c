@@ -6,6 +6,7 @@
  */
 #include "echo.h"
 #include "options.h"
+#include "schedule.h"
 
 #include <stdio.h>
 
@@ -27,8 +28,12 @@ main(int argc, char **argv)
 
 	/* Without addresses handoff_server_open never becomes the owner by
 	 * itself; everything else is as in server.c. */
-	options.server.service = echo_service(options.verbose);
-	if (handoff_server_open(&server, &options.server) < 0) {
+	options.server.service =
+		options.data ? schedule_service(options.data, options.verbose,
+				       why, sizeof(why))
+			     : echo_service(options.verbose);
+	if (!options.server.service ||
+		handoff_server_open(&server, &options.server) < 0) {
 		fprintf(stderr, "alt_server: %s\n", why);
 		return 1;
 	}

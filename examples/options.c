@@ -12,6 +12,8 @@ static const char usage[] =
 	"\n"
 	"  --dir DIR          the service directory, made if it is not there\n"
 	"%s"
+	"  --service SERVICE  echo (default) or schedule\n"
+	"  --data FILE        the timetable of the schedule\n"
 	"  --model MODEL      loop (default), thread, fork, iterative\n"
 	"  --workers N        threads that serve, model loop only (1)\n"
 	"  --name NAME        of this peer (default: %s)\n"
@@ -32,6 +34,8 @@ static const char usage_listen[] =
 static const struct option options[] = {
 	{"dir", required_argument, NULL, 'd'},
 	{"listen", required_argument, NULL, 'l'},
+	{"service", required_argument, NULL, 's'},
+	{"data", required_argument, NULL, 'D'},
 	{"model", required_argument, NULL, 'm'},
 	{"workers", required_argument, NULL, 'w'},
 	{"name", required_argument, NULL, 'n'},
@@ -94,6 +98,16 @@ take(struct options *o, const char *program, int c)
 			bad_usage(program, "too many --listen");
 		o->listen[o->server.nlisten++] = optarg;
 		return;
+	case 's':
+		if (strcmp(optarg, "echo") != 0 &&
+			strcmp(optarg, "schedule") != 0)
+			bad_usage(
+				program, "--service must be echo or schedule");
+		o->service = optarg;
+		return;
+	case 'D':
+		o->data = optarg;
+		return;
 	case 'm':
 		model = handoff_model_parse(optarg);
 		if (model < 0)
@@ -128,6 +142,17 @@ take(struct options *o, const char *program, int c)
 	}
 }
 
+static void
+check_service(struct options *o, const char *program)
+{
+	bool schedule = o->service && strcmp(o->service, "schedule") == 0;
+
+	if (schedule && !o->data)
+		bad_usage(program, "--service schedule needs --data FILE");
+	if (!schedule && o->data)
+		bad_usage(program, "--data goes with --service schedule");
+}
+
 void
 parse_options(struct options *o, const char *program, bool listens, int argc,
 	char **argv)
@@ -158,6 +183,7 @@ parse_options(struct options *o, const char *program, bool listens, int argc,
 	if (!o->server.dir || (listens && o->server.nlisten == 0))
 		bad_usage(program, listens ? "--dir and --listen are needed"
 					   : "--dir is needed");
+	check_service(o, program);
 	o->server.listen = o->listen;
 	o->server.log = print_log;
 	o->server.log_arg = o;

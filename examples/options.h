@@ -11,6 +11,8 @@ struct options {
 	struct handoff_server_opts server;
 	const char *listen[LISTEN_MAX];
 	const char *console; /* NULL: none */
+	const char *service; /* schedule, or echo; NULL: echo */
+	const char *data;    /* of the schedule only */
 	bool verbose;
 };
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * S: serves echo on a service directory. The first on a directory binds its
- * addresses and serves; where an owner is there already it becomes the
- * standby and binds nothing. The same program hands over and takes back.
+ * S: serves echo, or the schedule, on a service directory. The first on a
+ * directory binds its addresses and serves; where an owner is there already it
+ * becomes the standby and binds nothing. The same program hands over and takes
+ * back.
  */
 #include "echo.h"
 #include "options.h"
+#include "schedule.h"
 
 #include <stdio.h>
 
@@ -25,9 +27,13 @@ main(int argc, char **argv)
 	parse_options(&options, "server", true, argc, argv);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 
-	/* The service is the same in both peers, see echo.c. */
-	options.server.service = echo_service(options.verbose);
-	if (handoff_server_open(&server, &options.server) < 0) {
+	/* The service is the same in both peers, see echo.c and schedule.c. */
+	options.server.service =
+		options.data ? schedule_service(options.data, options.verbose,
+				       why, sizeof(why))
+			     : echo_service(options.verbose);
+	if (!options.server.service ||
+		handoff_server_open(&server, &options.server) < 0) {
 		fprintf(stderr, "server: %s\n", why);
 		return 1;
 	}
