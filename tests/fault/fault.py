@@ -42,7 +42,8 @@ class Trigger:
     killat_file."""
     FUNCTIONS = ("recv", "recvmsg", "send", "sendmsg", "epoll_wait", "accept4",
                  "shutdown", "close", "poll", "epoll_ctl",
-                 "pthread_mutex_lock", "eventfd_write", "write", "point")
+                 "pthread_mutex_lock", "eventfd_write", "write", "point",
+                 "fsync", "renameat")
 
     def __init__(self, path):
         with open(path, "wb") as file:
@@ -60,6 +61,9 @@ class Trigger:
 
     def disarm(self):
         struct.pack_into("<I", self.map, 0, 0)
+
+    def fired(self):
+        return struct.unpack_from("<q", self.map, 8)[0] <= 0
 
     def calls(self):
         counts = struct.unpack_from(f"<{len(self.FUNCTIONS)}Q", self.map, 16)

@@ -40,7 +40,9 @@
 	X(pthread_mutex_lock)                                                  \
 	X(eventfd_write)                                                       \
 	X(write)                                                               \
-	X(point)
+	X(point)                                                               \
+	X(fsync)                                                               \
+	X(renameat)
 
 enum function {
 #define X(name) AT_##name,
@@ -196,3 +198,6 @@ WRAP(int, epoll_ctl, (int epfd, int op, int fd, struct epoll_event *ev),
 WRAP(int, pthread_mutex_lock, (pthread_mutex_t * mutex), (mutex))
 WRAP(int, eventfd_write, (int fd, eventfd_t value), (fd, value))
 WRAP(ssize_t, write, (int fd, const void *buf, size_t len), (fd, buf, len))
+WRAP(int, fsync, (int fd), (fd))
+WRAP(int, renameat, (int from, const char *old, int to, const char *name),
+	(from, old, to, name))
