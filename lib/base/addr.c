@@ -4,6 +4,8 @@
  */
 #include "base/addr.h"
 
+#include "base/path.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -90,6 +92,35 @@ handoff__addr_parse(struct handoff__addr *addr, const char *text,
 			"address '%.120s': the port must be a number from 0 "
 			"to 65535",
 			text);
+	return 0;
+}
+
+int
+handoff__addr_absolute(
+	char **out, const char *text, struct handoff__error *error)
+{
+	const size_t most = sizeof(((struct handoff__addr *)0)->path) - 1;
+	char *path = NULL, *copy = NULL;
+	int err = 0;
+
+	if (strncmp(text, "unix:", 5) == 0 && text[5] != '\0')
+		err = handoff__path_absolute(&path, text + 5);
+	if (err == 0 && path && text[5] != '/' && strlen(path) > most)
+		err = -ENAMETOOLONG;
+	if (err == 0 && asprintf(&copy, path ? "unix:%s" : "%s",
+				path ? path : text) < 0)
+		err = -ENOMEM;
+	free(path);
+	if (err == -ENAMETOOLONG)
+		return handoff__fail(error, err,
+			"address '%.120s': with the working directory the "
+			"path has more than %zu bytes: give a shorter one",
+			text, most);
+	if (err < 0)
+		return handoff__fail(error, err,
+			"address '%.120s': cannot make its path absolute: %s",
+			text, strerror(-err));
+	*out = copy;
 	return 0;
 }
 

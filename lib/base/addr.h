@@ -20,6 +20,12 @@ struct handoff__addr {
 int handoff__addr_parse(struct handoff__addr *addr, const char *text,
 	struct handoff__error *error);
 
+/* Copies the text, to be freed with free(3), with the path of a Unix socket
+ * made absolute: it is to be bound, and later removed, whatever the working
+ * directory is then. -ENAMETOOLONG, and errors of getcwd(3). */
+int handoff__addr_absolute(
+	char **out, const char *text, struct handoff__error *error);
+
 /* Formats a socket address as text of the same form. */
 void handoff__addr_format(
 	const struct sockaddr *sa, socklen_t len, char *text, size_t size);

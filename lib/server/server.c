@@ -5,6 +5,8 @@
  */
 #include "server/worker.h"
 
+#include "base/addr.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -229,17 +231,19 @@ handoff__server_alone(struct handoff_server *server)
 			server->error.text);
 }
 
-/* The addresses outlive the call: this peer may have to bind them later. */
+/* The addresses outlive the call: this peer may have to bind them later, when
+ * the working directory may be another. */
 static int
 copy_addresses(struct handoff_server *server)
 {
 	struct handoff_server_opts *o = &server->opts;
 
 	for (size_t i = 0; i < o->nlisten; i++) {
-		server->listen[i] = strdup(o->listen[i] ? o->listen[i] : "");
-		if (!server->listen[i])
-			return handoff__fail(&server->error, -ENOMEM,
-				"server: out of memory");
+		int err = handoff__addr_absolute(&server->listen[i],
+			o->listen[i] ? o->listen[i] : "", &server->error);
+
+		if (err < 0)
+			return err;
 	}
 	o->listen = (const char *const *)server->listen;
 	return 0;

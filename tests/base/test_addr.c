@@ -13,6 +13,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -312,6 +313,66 @@ other_files_are_not_removed(void **state)
 	assert_int_equal(handoff__addr_listen(text, bound, &error), -ENOTDIR);
 }
 
+static void
+assert_absolute(const char *text, const char *want)
+{
+	char *got = NULL;
+
+	assert_int_equal(handoff__addr_absolute(&got, text, &error), 0);
+	assert_string_equal(got, want);
+	free(got);
+}
+
+static void
+relative_paths_are_made_absolute(void **state)
+{
+	const char *dir = support_dir();
+	char want[HANDOFF_ADDRESS_MAX];
+	int home = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	(void)state;
+	assert_true(home >= 0);
+	assert_int_equal(chdir(dir), 0);
+	snprintf(want, sizeof(want), "unix:%s/a/b", dir);
+	assert_absolute("unix:a/b", want);
+	assert_absolute("unix:/a/b", "unix:/a/b");
+	/* All else is left to those who know what is wrong with it. */
+	assert_absolute("unix:", "unix:");
+	assert_absolute("127.0.0.1:7000", "127.0.0.1:7000");
+	assert_absolute("", "");
+	assert_int_equal(chdir("/"), 0);
+	assert_absolute("unix:a", "unix:/a");
+	assert_int_equal(fchdir(home), 0);
+	close(home);
+}
+
+static void
+relative_paths_that_cannot_be_absolute(void **state)
+{
+	char text[HANDOFF_ADDRESS_MAX], gone[128];
+	const char *dir = support_dir();
+	char *got = NULL;
+	int home = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	(void)state;
+	assert_true(home >= 0);
+	assert_int_equal(chdir(dir), 0);
+	snprintf(text, sizeof(text), "unix:%0107d", 0);
+	assert_int_equal(
+		handoff__addr_absolute(&got, text, &error), -ENAMETOOLONG);
+	assert_non_null(strstr(error.text, "more than 107 bytes"));
+	snprintf(gone, sizeof(gone), "%s/gone", dir);
+	assert_int_equal(mkdir(gone, 0700), 0);
+	assert_int_equal(chdir(gone), 0);
+	assert_int_equal(rmdir(gone), 0);
+	assert_int_equal(
+		handoff__addr_absolute(&got, "unix:a", &error), -ENOENT);
+	assert_non_null(strstr(error.text, "unix:a"));
+	assert_null(got);
+	assert_int_equal(fchdir(home), 0);
+	close(home);
+}
+
 int
 main(void)
 {
@@ -327,6 +388,8 @@ main(void)
 		handoff_test(foreign_address_is_refused),
 		handoff_test(listens_on_a_unix_socket),
 		handoff_test(other_files_are_not_removed),
+		handoff_test(relative_paths_are_made_absolute),
+		handoff_test(relative_paths_that_cannot_be_absolute),
 	};
 
 	return cmocka_run_group_tests_name("addr", tests, NULL, NULL);

@@ -157,6 +157,30 @@ addresses_are_checked(void **state)
 	}
 }
 
+/* It is there, and goes with the server, wherever that has moved to. */
+static void
+relative_socket_outlives_its_directory(void **state)
+{
+	int home = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct duo duo;
+
+	(void)state;
+	assert_true(home >= 0);
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	assert_int_equal(chdir(duo.a.opts.dir), 0);
+	duo.a.listen[0] = "unix:socket";
+	assert_int_equal(host_open(&duo.a, NULL), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_LISTENING);
+	assert_int_equal(fchdir(home), 0);
+	close(home);
+	assert_int_equal(strncmp(duo.a.address, "unix:/", 6), 0);
+	assert_int_equal(access(duo.a.address + 5, F_OK), 0);
+	assert_int_equal(handoff_server_stop(duo.a.server), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_STOPPED);
+	assert_int_equal(access(duo.a.address + 5, F_OK), -1);
+	duo_close(&duo);
+}
+
 static void
 address_in_use_is_refused(void **state)
 {
@@ -380,6 +404,7 @@ main(void)
 		handoff_test(counts_and_model_are_checked),
 		handoff_test(directory_is_checked),
 		handoff_test(addresses_are_checked),
+		handoff_test(relative_socket_outlives_its_directory),
 		handoff_test(address_in_use_is_refused),
 		handoff_test(extras_are_checked),
 		handoff_test(refused_server_leaves_its_place),
