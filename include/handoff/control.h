@@ -41,7 +41,8 @@ HANDOFF_API int handoff_control_ready(
 HANDOFF_API int handoff_control_say(
 	const char *dir, const char *text, char **reply);
 
-/* Stops the peer of that name, or of that pid, in an orderly way. */
+/* Stops the peer of that name, or of that pid, in an orderly way. Returns when
+ * its process has ended, or 2 seconds later if that lives on. */
 HANDOFF_API int handoff_control_stop(
 	const char *dir, const char *name, char **reply);
 

@@ -15,9 +15,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
 
 #define STATUS_MS  2000
 #define COMMAND_MS 60000
+#define END_MS     2000
 #define RETRY_MS   20
 
 #define PEERS 2
@@ -401,6 +404,24 @@ find(struct call *call, const char *name, struct handoff__contact **found)
 	return named;
 }
 
+/* What the process holds beside its place, a pid file say, is free when it has
+ * ended. One that goes on with other work is not waited for any longer. */
+static int
+stop_peer(struct call *call, struct handoff__contact *peer)
+{
+	struct pollfd p = {.fd = -1, .events = POLLIN};
+	int err;
+
+	if (peer->pid > 0 && peer->pid != getpid())
+		p.fd = pidfd_open((pid_t)peer->pid, 0);
+	err = command(call, peer, "stop\n");
+	if (err >= 0 && p.fd >= 0)
+		poll(&p, 1, END_MS);
+	if (p.fd >= 0)
+		close(p.fd);
+	return err;
+}
+
 static int
 stop(struct call *call, const char *name)
 {
@@ -412,7 +433,7 @@ stop(struct call *call, const char *name)
 		return fail(call, -EINVAL, "stop: no name was given");
 	found = find(call, name, &peer);
 	if (found == 1)
-		return command(call, peer, "stop\n");
+		return stop_peer(call, peer);
 	if (found > 1) {
 		handoff__buf_add(&buf, "two peers have the name %s: ", name);
 		add_peer_names(call, &buf);

@@ -82,6 +82,8 @@ answer_all(const struct fake *fake, int conn, const char *line)
 	else
 		snprintf(text, sizeof(text), "%s got %s", fake->name, line);
 	say(conn, text);
+	if (strcmp(line, "stop\n") == 0)
+		_exit(0);
 }
 
 /* Answers a status as it should and anything else with `text` alone. */
@@ -135,6 +137,17 @@ close_first(const struct fake *fake, int conn, const char *line)
 
 	if (calls++ > 0)
 		answer_all(fake, conn, line);
+}
+
+/* Answers, and still has something to do before it ends. */
+static void
+end_slowly(const struct fake *fake, int conn, const char *line)
+{
+	say_ok(fake, conn);
+	say(conn, line);
+	shutdown(conn, SHUT_WR);
+	poll(NULL, 0, 100);
+	_exit(0);
 }
 
 static void
@@ -602,6 +615,21 @@ stop_of_a_stranger(void **state)
 }
 
 static void
+stop_waits_for_the_end(void **state)
+{
+	siginfo_t info = {0};
+
+	(void)state;
+	start_owner(end_slowly, NULL);
+	assert_int_equal(handoff_control_stop(dir.path, "server", &reply), 0);
+	assert_reply("stop\n");
+	assert_int_equal(waitid(P_PID, (id_t)pids[1], &info,
+				 WEXITED | WNOHANG | WNOWAIT),
+		0);
+	assert_int_equal(info.si_pid, pids[1]);
+}
+
+static void
 twins_are_told_apart_by_pid(void **state)
 {
 	char pid[16];
@@ -721,6 +749,7 @@ main(void)
 		call_test(without_an_owner),
 		call_test(without_a_standby),
 		call_test(stop_of_a_stranger),
+		call_test(stop_waits_for_the_end),
 		call_test(twins_are_told_apart_by_pid),
 		call_test(nonsense_is_not_understood),
 		call_test(answers_are_bounded),
