@@ -12,6 +12,7 @@
 #include <handoff/client.h>
 #include <handoff/common.h>
 #include <handoff/control.h>
+#include <handoff/daemon.h>
 #include <handoff/fdpass.h>
 #include <handoff/fifo.h>
 #include <handoff/notice.h>

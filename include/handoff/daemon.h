@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A daemon: a process in a session of its own, without a terminal, with a log
+ * file and a pid file, whose starter returns only when it serves or has said
+ * why it does not. Any program can use it, with a server or without.
+ *
+ * A handle belongs to one thread at a time.
+ */
+#ifndef HANDOFF_DAEMON_H
+#define HANDOFF_DAEMON_H
+
+#include <handoff/common.h>
+
+#include <stdbool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct handoff_daemon;
+
+/* `size` is sizeof(struct handoff_daemon_opts); zero means the default. All
+ * that is pointed to is copied. Paths may be relative to the working directory
+ * of the call. */
+struct handoff_daemon_opts {
+	size_t size;
+	bool foreground; /* does not fork: the log and the pid file only */
+	const char *log; /* gets standard output and error, at its end; made
+			    with mode 0640. None: /dev/null, and in the
+			    foreground they stay what they are */
+	const char *pid_file; /* locked for life and removed at the end. None:
+				 `dir`/`name`.pid if these are given, and in
+				 the foreground no file */
+	const char *dir;      /* the service directory; made with mode 0700 if
+				 it is not there, otherwise must be private */
+	const char *name;     /* of this peer */
+	uint32_t umask;       /* of a daemon, default 027 */
+	char *errbuf;         /* where start() says what went wrong */
+	size_t errbuf_size;
+};
+
+/*
+ * Forks, once more in a new session, and returns 0 in the new process, which
+ * can never get a terminal (setsid(2)): standard input is /dev/null, output
+ * and error are the log, the pid file is locked, SIGHUP is blocked. No thread
+ * may exist yet. In the foreground all this is done in the calling process,
+ * but for the session and the descriptors: output and error become the log
+ * when it is ready, so that a failure is still seen.
+ *
+ * The caller gets 1 when the new process has called handoff_daemon_ready, or a
+ * negative errno and a sentence in `errbuf`: what that process said with
+ * handoff_daemon_fail; -ESRCH, it died; -EALREADY, another process holds the
+ * pid file; -EBUSY, there are threads; -EEXIST, the pid file is another kind of
+ * file; -EINVAL, -E2BIG and others of open(2) and fork(2). *out is set with 0
+ * only.
+ */
+HANDOFF_API int handoff_daemon_start(
+	struct handoff_daemon **out, const struct handoff_daemon_opts *opts);
+
+/* Says to the caller of start() that this process serves: that returns 1. The
+ * working directory becomes the root, and not before, so that relative paths
+ * can be used until then. -EPIPE: the caller is gone, nobody waits for it. In
+ * the foreground the log is used from here on. */
+HANDOFF_API int handoff_daemon_ready(struct handoff_daemon *daemon);
+
+/* Says to the caller of start() why this process will not serve: `err`, a
+ * negative errno, and the sentence are what that returns, once this process
+ * has ended. Nothing in the foreground, and after ready(). */
+HANDOFF_API int handoff_daemon_fail(
+	struct handoff_daemon *daemon, int err, const char *text);
+
+/* One pollable descriptor, stable, only ever POLLIN; the library's. */
+HANDOFF_API int handoff_daemon_fd(const struct handoff_daemon *daemon);
+
+/* Opens the log anew if SIGHUP came. If that fails the old file is used on and
+ * told so; the errno is returned. In the foreground without a log SIGHUP means
+ * what it always does. Never blocks. */
+HANDOFF_API int handoff_daemon_dispatch(struct handoff_daemon *daemon);
+
+/* Removes the pid file; NULL is fine. SIGHUP stays blocked. */
+HANDOFF_API void handoff_daemon_free(struct handoff_daemon *daemon);
+
+/* What went wrong last on this handle; never NULL, valid until the next call.
+ */
+HANDOFF_API const char *handoff_daemon_errmsg(
+	const struct handoff_daemon *daemon);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

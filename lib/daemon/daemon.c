@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The handle of a daemon: its options, descriptors 0 to 2, its log and the
+ * signal that opens it anew. The processes are launch.c, the pid file is
+ * pidfile.c; of servers nothing is known here.
+ */
+#include <handoff/daemon.h>
+
+#include "base/dir.h"
+#include "base/path.h"
+#include "daemon/launch.h"
+#include "daemon/pidfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define UMASK 027
+
+struct handoff_daemon {
+	struct handoff__error error;
+	bool foreground;
+	bool ready;
+	bool logging; /* standard output and error are the log */
+	mode_t umask;
+	char *log; /* absolute; NULL: none */
+	int log_fd;
+	int signal_fd;
+	int line; /* to the starter; -1: nobody waits any more */
+	struct handoff__pidfile pid_file;
+};
+
+static int
+take_path(struct handoff_daemon *daemon, char **out, const char *what,
+	const char *path)
+{
+	int err = path[0] ? handoff__path_absolute(out, path) : -EINVAL;
+
+	if (err < 0)
+		return handoff__fail(&daemon->error, err,
+			"%s '%s': cannot make the path absolute: %s", what,
+			path, strerror(-err));
+	return 0;
+}
+
+/* The pid file of a peer that names none. */
+static int
+take_default(
+	struct handoff_daemon *daemon, const struct handoff_daemon_opts *opts)
+{
+	struct handoff__dir dir;
+	char *path;
+	int err;
+
+	if (!handoff__name_ok(opts->name))
+		return handoff__fail(&daemon->error, -EINVAL,
+			"daemon: its name must be 1 to %d characters of "
+			"A-Z a-z 0-9 . _ - (got '%.40s')",
+			HANDOFF_NAME_MAX - 1, opts->name ? opts->name : "");
+	err = handoff__dir_open(&dir, opts->dir, true, false, &daemon->error);
+	if (err < 0)
+		return err;
+	handoff__dir_close(&dir);
+	if (asprintf(&path, "%s/%s.pid", opts->dir, opts->name) < 0)
+		return handoff__fail(
+			&daemon->error, -ENOMEM, "daemon: out of memory");
+	err = take_path(daemon, &daemon->pid_file.path, "pid file", path);
+	free(path);
+	return err;
+}
+
+static int
+take_opts(struct handoff_daemon *daemon, const struct handoff_daemon_opts *opts)
+{
+	int err = 0;
+
+	daemon->foreground = opts->foreground;
+	daemon->umask = opts->umask ? (mode_t)opts->umask & 0777 : UMASK;
+	if (opts->log)
+		err = take_path(daemon, &daemon->log, "log file", opts->log);
+	if (err < 0)
+		return err;
+	if (opts->pid_file)
+		return take_path(daemon, &daemon->pid_file.path, "pid file",
+			opts->pid_file);
+	return opts->dir && !opts->foreground ? take_default(daemon, opts) : 0;
+}
+
+/* Returns a descriptor of /dev/null above 2, and sees to it that 0 to 2 are
+ * open: nothing that is opened later may be taken for one of them. */
+static int
+open_null(struct handoff__error *error)
+{
+	for (;;) {
+		int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+		if (fd < 0)
+			return handoff__fail(error, -errno,
+				"daemon: cannot open /dev/null: %s",
+				strerror(errno));
+		if (fd > STDERR_FILENO)
+			return fd;
+		fcntl(fd, F_SETFD, 0);
+	}
+}
+
+/* A FIFO that nobody reads is an error and not a wait. */
+static int
+open_log(struct handoff_daemon *daemon)
+{
+	int fd = open(daemon->log,
+		O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY |
+			O_NONBLOCK,
+		0640);
+
+	if (fd < 0)
+		return handoff__fail(&daemon->error, -errno,
+			"log file %s: cannot open it: %s", daemon->log,
+			strerror(errno));
+	fcntl(fd, F_SETFL, O_APPEND);
+	return fd;
+}
+
+static void
+use_log(struct handoff_daemon *daemon)
+{
+	fflush(stdout);
+	dup2(daemon->log_fd, STDOUT_FILENO);
+	dup2(daemon->log_fd, STDERR_FILENO);
+	daemon->logging = true;
+}
+
+static int
+watch_signal(struct handoff_daemon *daemon)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	if (daemon->log || !daemon->foreground)
+		sigaddset(&set, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	daemon->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (daemon->signal_fd < 0)
+		return handoff__fail(&daemon->error, -errno,
+			"daemon: cannot take signals: %s", strerror(errno));
+	return 0;
+}
+
+/* What the process needs, in the daemon or in the foreground. */
+static int
+settle(struct handoff_daemon *daemon, int null_fd)
+{
+	int err = 0;
+
+	if (!daemon->foreground) {
+		umask(daemon->umask);
+		for (int fd = 0; fd <= STDERR_FILENO; fd++)
+			dup2(null_fd, fd);
+	}
+	if (daemon->pid_file.path)
+		err = handoff__pidfile_take(&daemon->pid_file, &daemon->error);
+	if (err >= 0 && daemon->log)
+		err = daemon->log_fd = open_log(daemon);
+	if (err >= 0)
+		err = watch_signal(daemon);
+	if (err >= 0 && daemon->log && !daemon->foreground)
+		use_log(daemon);
+	return err < 0 ? err : 0;
+}
+
+/* To the starter, which hears it once. */
+static int
+report(struct handoff_daemon *daemon, int err, const char *text)
+{
+	int sent;
+
+	if (daemon->line < 0)
+		return -EPIPE;
+	sent = handoff__launch_report(daemon->line, err, text);
+	close(daemon->line);
+	daemon->line = -1;
+	return sent;
+}
+
+/* 0 where the program goes on, 1 in the starter of a daemon that serves. */
+static int
+begin(struct handoff_daemon *daemon)
+{
+	bool redirects = daemon->log || !daemon->foreground;
+	int null_fd = redirects ? open_null(&daemon->error) : -1;
+	int rc = 0;
+
+	if (redirects && null_fd < 0)
+		return null_fd;
+	if (!daemon->foreground)
+		rc = handoff__launch(&daemon->line, &daemon->error);
+	if (rc == 0)
+		rc = settle(daemon, null_fd);
+	if (null_fd >= 0)
+		close(null_fd);
+	if (rc < 0 && daemon->line >= 0) {
+		/* The starter speaks for this process, which has no more to
+		 * do: its caller never hears of it. */
+		report(daemon, rc, daemon->error.text);
+		handoff_daemon_free(daemon);
+		_exit(1);
+	}
+	return rc;
+}
+
+int
+handoff_daemon_start(
+	struct handoff_daemon **out, const struct handoff_daemon_opts *opts)
+{
+	struct handoff_daemon_opts known = {.size = 0};
+	struct handoff_daemon *daemon;
+	int rc;
+
+	if (!out || !opts)
+		return -EINVAL;
+	daemon = calloc(1, sizeof(*daemon));
+	if (!daemon)
+		return -ENOMEM;
+	daemon->log_fd = daemon->signal_fd = daemon->line =
+		daemon->pid_file.fd = -1;
+	rc = handoff__opts_copy(&known, sizeof(known), opts,
+		offsetof(struct handoff_daemon_opts, log));
+	if (rc == -E2BIG) {
+		/* It is longer than ours, so these are there. */
+		known.errbuf = opts->errbuf;
+		known.errbuf_size = opts->errbuf_size;
+		handoff__fail(&daemon->error, rc,
+			"daemon: an option that this library does not know is "
+			"set");
+	}
+	if (rc >= 0)
+		rc = take_opts(daemon, &known);
+	if (rc >= 0)
+		rc = begin(daemon);
+	if (rc != 0) {
+		handoff__error_copy(
+			&daemon->error, known.errbuf, known.errbuf_size);
+		handoff_daemon_free(daemon);
+		return rc;
+	}
+	*out = daemon;
+	return 0;
+}
+
+int
+handoff_daemon_ready(struct handoff_daemon *daemon)
+{
+	int err;
+
+	if (!daemon)
+		return -EINVAL;
+	if (daemon->ready)
+		return handoff__fail(
+			&daemon->error, -EALREADY, "daemon: is ready already");
+	if (daemon->foreground) {
+		if (daemon->log)
+			use_log(daemon);
+	} else {
+		if (chdir("/") < 0)
+			return handoff__fail(&daemon->error, -errno,
+				"daemon: cannot change to /: %s",
+				strerror(errno));
+		err = report(daemon, 0, "");
+		if (err < 0)
+			return handoff__fail(&daemon->error, err,
+				"daemon: the process that started it has "
+				"ended: nobody waits for it");
+	}
+	daemon->ready = true;
+	return 0;
+}
+
+int
+handoff_daemon_fail(struct handoff_daemon *daemon, int err, const char *text)
+{
+	if (!daemon || err >= 0 || !text)
+		return -EINVAL;
+	report(daemon, err, text);
+	return 0;
+}
+
+int
+handoff_daemon_fd(const struct handoff_daemon *daemon)
+{
+	return daemon ? daemon->signal_fd : -EINVAL;
+}
+
+/* The old file is still open, also where it was moved to. */
+static int
+reopen(struct handoff_daemon *daemon)
+{
+	static const char end[] = ": this file is used on\n";
+	struct iovec line[] = {
+		{.iov_base = daemon->error.text},
+		{.iov_base = (void *)(uintptr_t)end,
+			.iov_len = sizeof(end) - 1},
+	};
+	int fd = open_log(daemon);
+
+	if (fd < 0) {
+		line[0].iov_len = strlen(daemon->error.text);
+		(void)!writev(daemon->log_fd, line, 2);
+		return fd;
+	}
+	close(daemon->log_fd);
+	daemon->log_fd = fd;
+	if (daemon->logging)
+		use_log(daemon);
+	return 0;
+}
+
+int
+handoff_daemon_dispatch(struct handoff_daemon *daemon)
+{
+	struct signalfd_siginfo info;
+	bool due = false;
+
+	if (!daemon)
+		return -EINVAL;
+	while (read(daemon->signal_fd, &info, sizeof(info)) ==
+		(ssize_t)sizeof(info))
+		due = true;
+	return due && daemon->log ? reopen(daemon) : 0;
+}
+
+void
+handoff_daemon_free(struct handoff_daemon *daemon)
+{
+	if (!daemon)
+		return;
+	handoff__pidfile_leave(&daemon->pid_file);
+	if (daemon->log_fd >= 0)
+		close(daemon->log_fd);
+	if (daemon->signal_fd >= 0)
+		close(daemon->signal_fd);
+	if (daemon->line >= 0)
+		close(daemon->line);
+	free(daemon->pid_file.path);
+	free(daemon->log);
+	free(daemon);
+}
+
+const char *
+handoff_daemon_errmsg(const struct handoff_daemon *daemon)
+{
+	return daemon ? daemon->error.text : "";
+}

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The log of a daemon, and of a program in the foreground: made, appended to,
+ * opened anew by SIGHUP.
+ */
+#include "daemon/starter.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void
+begin(struct starter *s)
+{
+	starter_run(s);
+	assert_int_equal(s->rc, 1);
+	s->daemon = atoi(hear(s));
+}
+
+static void
+print(struct starter *s, const char *text)
+{
+	tell(s, text);
+	expect(s, "done");
+}
+
+/* Sends SIGHUP and waits until it was dispatched. */
+static void
+hang_up(struct starter *s, const char *result)
+{
+	assert_int_equal(kill(s->daemon, SIGHUP), 0);
+	expect(s, result);
+}
+
+static void
+log_is_made_and_appended_to(void **state)
+{
+	struct starter s;
+	struct stat st;
+
+	(void)state;
+	starter_init(&s, obey);
+	s.opts.log = in_dir("log");
+	begin(&s);
+	assert_int_equal(stat(in_dir("log"), &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0640);
+	print(&s, "print one");
+	assert_int_equal(farewell(&s), 0);
+	begin(&s);
+	print(&s, "print two");
+	assert_string_equal(content(in_dir("log")), "one\ntwo\n");
+	assert_int_equal(farewell(&s), 0);
+}
+
+static void
+log_that_was_moved_is_opened_anew(void **state)
+{
+	struct starter s;
+
+	(void)state;
+	starter_init(&s, obey);
+	s.opts.log = in_dir("log");
+	begin(&s);
+	print(&s, "print one");
+	assert_int_equal(rename(in_dir("log"), in_dir("log.1")), 0);
+	print(&s, "print two");
+	hang_up(&s, "0");
+	print(&s, "print three");
+	assert_string_equal(content(in_dir("log.1")), "one\ntwo\n");
+	assert_string_equal(content(in_dir("log")), "three\n");
+	/* It may be there still, or be made by others. */
+	hang_up(&s, "0");
+	print(&s, "print four");
+	assert_string_equal(content(in_dir("log")), "three\nfour\n");
+	assert_int_equal(farewell(&s), 0);
+}
+
+static void
+go_to_dir(void)
+{
+	if (chdir(in_dir("")) < 0)
+		_exit(95);
+}
+
+static void
+relative_log_is_found_again(void **state)
+{
+	struct starter s;
+
+	(void)state;
+	starter_init(&s, obey);
+	s.before = go_to_dir;
+	s.opts.log = "log";
+	begin(&s);
+	assert_int_equal(rename(in_dir("log"), in_dir("log.1")), 0);
+	hang_up(&s, "0");
+	print(&s, "print here");
+	assert_string_equal(content(in_dir("log")), "here\n");
+	assert_int_equal(farewell(&s), 0);
+}
+
+static void
+log_that_cannot_be_opened_anew(void **state)
+{
+	struct starter s;
+	char want[512], number[16];
+
+	(void)state;
+	starter_init(&s, obey);
+	s.opts.log = in_dir("log");
+	begin(&s);
+	assert_int_equal(rename(in_dir("log"), in_dir("log.1")), 0);
+	assert_int_equal(mkdir(in_dir("log"), 0700), 0);
+	snprintf(number, sizeof(number), "%d", -EISDIR);
+	hang_up(&s, number);
+	print(&s, "print goes on");
+	snprintf(want, sizeof(want),
+		"log file %s: cannot open it: Is a directory: this file is "
+		"used on\ngoes on\n",
+		in_dir("log"));
+	assert_string_equal(content(in_dir("log.1")), want);
+	assert_int_equal(farewell(&s), 0);
+}
+
+static void
+log_that_cannot_be_opened(void **state)
+{
+	struct starter s;
+
+	(void)state;
+	starter_init(&s, obey);
+	s.opts.pid_file = in_dir("pid");
+	s.opts.log = in_dir("no/where/log");
+	starter_run(&s);
+	assert_int_equal(s.rc, -ENOENT);
+	assert_non_null(strstr(s.why, "log file /tmp/"));
+	assert_non_null(strstr(s.why, "cannot open it: No such file"));
+	assert_int_equal(access(in_dir("pid"), F_OK), -1);
+	farewell(&s);
+	/* A pipe that nobody reads. */
+	assert_int_equal(mkfifo(in_dir("pipe"), 0600), 0);
+	s.opts.log = in_dir("pipe");
+	starter_run(&s);
+	assert_int_equal(s.rc, -ENXIO);
+	farewell(&s);
+}
+
+static void
+hangup_without_a_log(void **state)
+{
+	struct starter s;
+
+	(void)state;
+	starter_init(&s, obey);
+	begin(&s);
+	hang_up(&s, "0");
+	print(&s, "print into nothing");
+	assert_int_equal(farewell(&s), 0);
+}
+
+static void
+print_and_obey(struct handoff_daemon *daemon)
+{
+	printf("before\n");
+	fflush(stdout);
+	printf("buffered\n");
+	obey(daemon);
+}
+
+static void
+print_to_file(void)
+{
+	if (!freopen(in_dir("out"), "w", stdout) ||
+		!freopen(in_dir("out"), "w", stderr))
+		_exit(96);
+}
+
+static void
+begin_foreground(struct starter *s)
+{
+	s->opts.foreground = true;
+	s->before = print_to_file;
+	starter_begin(s);
+	close(s->outcome);
+	s->daemon = atoi(hear(s));
+	assert_int_equal(s->daemon, s->pid);
+}
+
+static void
+foreground_logs_when_it_is_ready(void **state)
+{
+	struct starter s;
+
+	(void)state;
+	starter_init(&s, print_and_obey);
+	s.opts.log = in_dir("log");
+	begin_foreground(&s);
+	print(&s, "print after");
+	assert_string_equal(content(in_dir("out")), "before\nbuffered\n");
+	assert_string_equal(content(in_dir("log")), "after\n");
+	assert_int_equal(rename(in_dir("log"), in_dir("log.1")), 0);
+	hang_up(&s, "0");
+	print(&s, "print later");
+	assert_string_equal(content(in_dir("log.1")), "after\n");
+	assert_string_equal(content(in_dir("log")), "later\n");
+	assert_int_equal(farewell(&s), 0);
+}
+
+static void
+hang_up_and_obey(struct handoff_daemon *daemon)
+{
+	raise(SIGHUP);
+	say("%d", handoff_daemon_dispatch(daemon));
+	obey(daemon);
+}
+
+/* A signal before it is ready changes the file and not the descriptors. */
+static void
+hangup_before_it_is_ready(void **state)
+{
+	struct starter s;
+
+	(void)state;
+	starter_init(&s, hang_up_and_obey);
+	s.opts.log = in_dir("log");
+	s.opts.foreground = true;
+	s.before = print_to_file;
+	starter_begin(&s);
+	close(s.outcome);
+	expect(&s, "0");
+	s.daemon = atoi(hear(&s));
+	print(&s, "print text");
+	assert_string_equal(content(in_dir("out")), "");
+	assert_string_equal(content(in_dir("log")), "text\n");
+	assert_int_equal(farewell(&s), 0);
+}
+
+static void
+foreground_without_a_log_dies_of_hangup(void **state)
+{
+	struct starter s;
+	int status;
+
+	(void)state;
+	starter_init(&s, obey);
+	s.opts.pid_file = in_dir("pid");
+	begin_foreground(&s);
+	assert_int_equal(atoi(content(in_dir("pid"))), s.daemon);
+	assert_int_equal(kill(s.daemon, SIGHUP), 0);
+	assert_int_equal(waitpid(s.daemon, &status, 0), s.daemon);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGHUP);
+	s.daemon = 0;
+	farewell(&s);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		handoff_test(log_is_made_and_appended_to),
+		handoff_test(log_that_was_moved_is_opened_anew),
+		handoff_test(relative_log_is_found_again),
+		handoff_test(log_that_cannot_be_opened_anew),
+		handoff_test(log_that_cannot_be_opened),
+		handoff_test(hangup_without_a_log),
+		handoff_test(foreground_logs_when_it_is_ready),
+		handoff_test(hangup_before_it_is_ready),
+		handoff_test(foreground_without_a_log_dies_of_hangup),
+	};
+
+	return cmocka_run_group_tests_name("daemon_log", tests, NULL, NULL);
+}
