@@ -23,6 +23,10 @@ static const char usage[] =
 	"  --give-timeout MS  how long a handoff waits for handlers (5000)\n"
 	"  --console FIFO     a named pipe; its lines are said to the clients\n"
 	"  --verbose          print what is received\n"
+	"  --daemon           run in the background; returns when it serves\n"
+	"  --log FILE         print to the end of FILE; SIGHUP opens it anew\n"
+	"  --pid-file FILE    holds the process number (with --daemon: "
+	"DIR/NAME.pid)\n"
 	"\n"
 	"SIGUSR1 hands over (maintenance), SIGUSR2 takes back (ready),\n"
 	"SIGTERM stops, handing over first if a standby is there.\n";
@@ -44,6 +48,9 @@ static const struct option options[] = {
 	{"give-timeout", required_argument, NULL, 'g'},
 	{"console", required_argument, NULL, 'c'},
 	{"verbose", no_argument, NULL, 'v'},
+	{"daemon", no_argument, NULL, 'b'},
+	{"log", required_argument, NULL, 'o'},
+	{"pid-file", required_argument, NULL, 'p'},
 	{"help", no_argument, NULL, 'h'},
 	{0},
 };
@@ -137,6 +144,15 @@ take(struct options *o, const char *program, int c)
 	case 'v':
 		o->verbose = true;
 		return;
+	case 'b':
+		o->daemon.foreground = false;
+		return;
+	case 'o':
+		o->daemon.log = optarg;
+		return;
+	case 'p':
+		o->daemon.pid_file = optarg;
+		return;
 	default:
 		bad_usage(program, "unknown option, or its value is missing");
 	}
@@ -161,6 +177,7 @@ parse_options(struct options *o, const char *program, bool listens, int argc,
 	int c;
 
 	opterr = 0;
+	o->daemon.foreground = true;
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c == 'h') {
 			printf(usage, program, listens ? " --listen ADDR" : "",
@@ -184,7 +201,11 @@ parse_options(struct options *o, const char *program, bool listens, int argc,
 		bad_usage(program, listens ? "--dir and --listen are needed"
 					   : "--dir is needed");
 	check_service(o, program);
+	o->server.size = sizeof(o->server);
 	o->server.listen = o->listen;
 	o->server.log = print_log;
 	o->server.log_arg = o;
+	o->daemon.size = sizeof(o->daemon);
+	o->daemon.dir = o->server.dir;
+	o->daemon.name = o->server.name;
 }

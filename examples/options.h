@@ -9,6 +9,7 @@
 
 struct options {
 	struct handoff_server_opts server;
+	struct handoff_daemon_opts daemon;
 	const char *listen[LISTEN_MAX];
 	const char *console; /* NULL: none */
 	const char *service; /* schedule, or echo; NULL: echo */
