@@ -26,6 +26,17 @@ on_hangup(void *daemon, int fd)
 	handoff_daemon_dispatch(daemon);
 }
 
+/* Prints what has happened; returns the last of it. */
+static enum handoff_server_event_type
+tell(struct handoff_server *server, const char *name)
+{
+	struct handoff_server_event event = {0};
+
+	while (handoff_server_next(server, &event) > 0)
+		printf("%s: %s\n", name, event.text);
+	return event.type;
+}
+
 /* All before it serves; what goes wrong is in `why`. */
 static int
 begin(struct handoff_server **server, struct handoff_daemon *daemon,
@@ -52,6 +63,9 @@ begin(struct handoff_server **server, struct handoff_daemon *daemon,
 			handoff_server_errmsg(*server));
 		return rc;
 	}
+	/* Who starts a daemon finds this in the log when it is ready. */
+	if (!options->daemon.foreground)
+		tell(*server, options->server.name);
 	rc = handoff_daemon_ready(daemon);
 	if (rc < 0)
 		snprintf(why, HANDOFF_TEXT_MAX, "%s",
@@ -62,16 +76,14 @@ begin(struct handoff_server **server, struct handoff_daemon *daemon,
 static int
 run(struct handoff_server *server, const char *name)
 {
-	struct handoff_server_event event = {0};
+	bool stopped;
 
 	/* One turn serves what there is to serve. A program with a loop of
 	 * its own polls handoff_server_fd and calls handoff_server_dispatch. */
-	do {
-		while (handoff_server_next(server, &event) > 0)
-			printf("%s: %s\n", name, event.text);
-	} while (event.type != HANDOFF_SERVER_STOPPED &&
-		 handoff_server_wait(server, -1) >= 0);
-	return event.type == HANDOFF_SERVER_STOPPED ? 0 : 1;
+	do
+		stopped = tell(server, name) == HANDOFF_SERVER_STOPPED;
+	while (!stopped && handoff_server_wait(server, -1) >= 0);
+	return stopped ? 0 : 1;
 }
 
 int
