@@ -5,6 +5,8 @@
  */
 #include "control/control.h"
 
+#include "base/fdpass.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,10 +20,19 @@
 #define DISCARD_TIMEOUT_US 1000000
 
 static void
+drop_passed(struct handoff__request *r)
+{
+	if (r->passed >= 0)
+		close(r->passed);
+	r->passed = -1;
+}
+
+static void
 request_close(struct handoff__request *r)
 {
 	if (r->step == HANDOFF__REQUEST_FREE)
 		return;
+	drop_passed(r);
 	handoff__timer_disarm(r->control->loop, &r->timer);
 	handoff__watch_del(r->control->loop, &r->watch);
 	close(r->fd);
@@ -85,10 +96,28 @@ handoff__control_reply(struct handoff__request *r, char *text)
 		request_close(r);
 		return;
 	}
+	drop_passed(r);
 	r->reply = text;
 	r->reply_len = strlen(text);
 	r->reply_pos = 0;
 	step_write(r);
+}
+
+int
+handoff__control_take(struct handoff__request *r)
+{
+	int fd = r->passed;
+
+	r->passed = -1;
+	return fd;
+}
+
+void
+handoff__control_on_gone(
+	struct handoff__request *r, void (*fn)(void *arg), void *arg)
+{
+	r->gone = fn;
+	r->gone_arg = arg;
 }
 
 static void
@@ -98,20 +127,43 @@ refuse(struct handoff__request *r, const char *why)
 	handoff__control_reply(r, strdup(why));
 }
 
+/* The next piece of the line, which may carry the one descriptor that a
+ * request may have. False if there is none now, or never will be. */
+static bool
+receive(struct handoff__request *r)
+{
+	int fd;
+	ssize_t n = handoff__fdpass_recv_text(
+		r->fd, r->line + r->len, sizeof(r->line) - r->len, &fd);
+
+	if (n == -EAGAIN)
+		return false;
+	if (fd >= 0 && r->passed >= 0) {
+		close(fd);
+		n = -EBADMSG;
+	} else if (fd >= 0) {
+		r->passed = fd;
+	}
+	if (n == -EBADMSG)
+		refuse(r, "error the request brings more than one "
+			  "descriptor\n");
+	else if (n == -EMFILE)
+		refuse(r, "error the descriptor that came with the request "
+			  "found no room in the descriptor table\n");
+	else if (n <= 0)
+		request_close(r);
+	else
+		r->len += (size_t)n;
+	return n > 0;
+}
+
 static void
 step_read(struct handoff__request *r)
 {
 	char *newline;
-	ssize_t n = recv(r->fd, r->line + r->len, sizeof(r->line) - r->len,
-		MSG_DONTWAIT);
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (!receive(r))
 		return;
-	if (n <= 0) {
-		request_close(r);
-		return;
-	}
-	r->len += (size_t)n;
 	newline = memchr(r->line, '\n', r->len);
 	if (newline && memchr(r->line, '\0', (size_t)(newline - r->line))) {
 		refuse(r, "error the request is not a line of text\n");
@@ -119,6 +171,7 @@ step_read(struct handoff__request *r)
 		*newline = '\0';
 		step_to(r, HANDOFF__REQUEST_WORK, EPOLLRDHUP, 0);
 		r->control->fn(r->control->arg, r, r->line);
+		drop_passed(r);
 	} else if (r->len == sizeof(r->line)) {
 		refuse(r, "error the request is longer than 511 bytes\n");
 	}
@@ -139,7 +192,6 @@ on_request(struct handoff__watch *watch, uint32_t events)
 {
 	struct handoff__request *r = watch->arg;
 
-	(void)events;
 	switch (r->step) {
 	case HANDOFF__REQUEST_READ:
 		step_read(r);
@@ -148,6 +200,8 @@ on_request(struct handoff__watch *watch, uint32_t events)
 		/* The client has gone, or only closed its side: the work
 		 * goes on, and the reply finds out. */
 		handoff__watch_set(r->control->loop, &r->watch, EPOLLET);
+		if ((events & EPOLLHUP) && r->gone)
+			r->gone(r->gone_arg);
 		return;
 	case HANDOFF__REQUEST_WRITE:
 		step_write(r);
@@ -194,6 +248,8 @@ on_connect(struct handoff__watch *watch, uint32_t events)
 	r->control = control;
 	r->fd = fd;
 	r->len = 0;
+	r->passed = -1;
+	r->gone = NULL;
 	r->watch.fn = on_request;
 	r->timer.fn = on_timeout;
 	r->watch.arg = r->timer.arg = r;

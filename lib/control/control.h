@@ -35,6 +35,9 @@ struct handoff__request {
 	struct handoff__timer timer;
 	char line[HANDOFF__REQUEST_MAX];
 	size_t len;
+	int passed;              /* descriptor that came along, or -1 */
+	void (*gone)(void *arg); /* see handoff__control_on_gone */
+	void *gone_arg;
 	char *reply;
 	size_t reply_len, reply_pos;
 };
@@ -57,6 +60,15 @@ int handoff__control_open(struct handoff__control *control,
 	const struct handoff__log *log, handoff__request_fn *fn, void *arg,
 	struct handoff__error *error);
 void handoff__control_close(struct handoff__control *control);
+
+/* Takes the descriptor that came with the request, for the caller to close;
+ * -1 if none did. What is not taken within the call that brought the request
+ * is closed. */
+int handoff__control_take(struct handoff__request *request);
+
+/* Calls `fn` if the client hangs up before the reply; maybe more than once. */
+void handoff__control_on_gone(
+	struct handoff__request *request, void (*fn)(void *arg), void *arg);
 
 /* Sends the text, which it takes over and frees, and then the end. A client
  * that is gone meanwhile is no error. */

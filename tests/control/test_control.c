@@ -6,13 +6,17 @@
  */
 #include "support/support.h"
 
+#include "base/fdpass.h"
 #include "control/control.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -29,7 +33,18 @@ struct fixture {
 	char line[HANDOFF__REQUEST_MAX];
 	struct handoff__request *request; /* the last, if not answered */
 	bool later;                       /* do not answer at once */
+	bool takes;                       /* the descriptor that came along */
+	int taken;
+	unsigned gone;
 };
+
+static void
+on_gone(void *arg)
+{
+	struct fixture *f = arg;
+
+	f->gone++;
+}
 
 static void
 on_request(void *arg, struct handoff__request *request, const char *line)
@@ -40,8 +55,12 @@ on_request(void *arg, struct handoff__request *request, const char *line)
 	f->count++;
 	handoff__copy(f->line, sizeof(f->line), line);
 	f->request = request;
-	if (f->later)
+	if (f->takes)
+		f->taken = handoff__control_take(request);
+	if (f->later) {
+		handoff__control_on_gone(request, on_gone, f);
 		return;
+	}
 	assert_true(asprintf(&text, "got %s\n", line) > 0);
 	handoff__control_reply(request, text);
 }
@@ -52,6 +71,7 @@ open_control(struct fixture *f)
 	struct handoff__error error = {.text = ""};
 
 	memset(f, 0, sizeof(*f));
+	f->taken = -1;
 	assert_int_equal(
 		handoff__dir_open(&f->dir, support_dir(), false, false, &error),
 		0);
@@ -398,6 +418,7 @@ client_that_left_before_the_reply_is_no_error(void **state)
 	settle(&f);
 	/* The place stays taken until the work is done. */
 	assert_int_equal(in_use(&f), 1);
+	assert_in_range(f.gone, 1, 2);
 	handoff__control_reply(f.request, strdup("done\n"));
 	settle(&f);
 	assert_int_equal(in_use(&f), 0);
@@ -418,11 +439,175 @@ client_may_end_its_sending(void **state)
 	assert_int_equal(shutdown(fd, SHUT_WR), 0);
 	settle(&f);
 	assert_true(hears_nothing(fd));
+	assert_int_equal(f.gone, 0);
 	handoff__control_reply(f.request, strdup("done\n"));
 	assert_string_equal(hear(&f, fd), "done\n");
 	close(fd);
 	settle(&f);
 	assert_int_equal(in_use(&f), 0);
+	assert_int_equal(f.gone, 0);
+	close_control(&f);
+}
+
+/* First half, then all of it. */
+static void
+client_that_hangs_up_later_is_seen(void **state)
+{
+	struct fixture f;
+	int fd;
+
+	(void)state;
+	open_control(&f);
+	f.later = true;
+	fd = connect_client(&f);
+	say(&f, fd, "dump\n");
+	assert_int_equal(shutdown(fd, SHUT_WR), 0);
+	settle(&f);
+	assert_int_equal(f.gone, 0);
+	close(fd);
+	settle(&f);
+	assert_in_range(f.gone, 1, 2);
+	close_control(&f);
+}
+
+/* Sends with a new file beside it; returns the file. */
+static int
+say_with_file(struct fixture *f, int fd, const char *text)
+{
+	int file = memfd_create("test", MFD_CLOEXEC);
+
+	assert_true(file >= 0);
+	assert_int_equal(
+		handoff__fdpass_send_text(fd, text, strlen(text), file),
+		strlen(text));
+	settle(f);
+	return file;
+}
+
+static void
+descriptor_comes_with_a_request(void **state)
+{
+	struct fixture f;
+	struct stat there, here;
+	int fd, file;
+
+	(void)state;
+	open_control(&f);
+	f.takes = true;
+	fd = connect_client(&f);
+	file = say_with_file(&f, fd, "du");
+	say(&f, fd, "mp\n");
+	assert_string_equal(hear(&f, fd), "got dump\n");
+	assert_true(f.taken >= 0);
+	assert_int_equal(fstat(file, &there), 0);
+	assert_int_equal(fstat(f.taken, &here), 0);
+	assert_true(there.st_dev == here.st_dev && there.st_ino == here.st_ino);
+	close(f.taken);
+	close(file);
+	close(fd);
+	close_control(&f);
+}
+
+static void
+descriptor_that_nobody_wants_is_closed(void **state)
+{
+	struct fixture f;
+	int fd, file, before;
+
+	(void)state;
+	open_control(&f);
+	for (int later = 0; later < 2; later++) {
+		f.later = later;
+		fd = connect_client(&f);
+		settle(&f);
+		before = support_open_fds();
+		file = say_with_file(&f, fd, "status\n");
+		close(file);
+		assert_int_equal(support_open_fds(), before);
+		/* What follows the line is not looked at, and not kept. */
+		close(say_with_file(&f, fd, "more\n"));
+		assert_int_equal(support_open_fds(), before);
+		if (later)
+			handoff__control_reply(f.request, strdup("done\n"));
+		hear(&f, fd);
+		close(fd);
+		settle(&f);
+	}
+	close_control(&f);
+}
+
+static void
+descriptor_without_a_request_is_closed(void **state)
+{
+	struct fixture f;
+	int fd, before = support_open_fds();
+
+	(void)state;
+	open_control(&f);
+	/* The client leaves before the line ends. */
+	fd = connect_client(&f);
+	close(say_with_file(&f, fd, "du"));
+	close(fd);
+	settle(&f);
+	assert_int_equal(in_use(&f), 0);
+	/* The server does. */
+	fd = connect_client(&f);
+	close(say_with_file(&f, fd, "du"));
+	close_control(&f);
+	close(fd);
+	assert_int_equal(support_open_fds(), before);
+}
+
+static void
+more_descriptors_are_refused(void **state)
+{
+	struct fixture f;
+	int fd, before;
+
+	(void)state;
+	open_control(&f);
+	f.takes = true;
+	fd = connect_client(&f);
+	settle(&f);
+	before = support_open_fds();
+	close(say_with_file(&f, fd, "du"));
+	close(say_with_file(&f, fd, "mp\n"));
+	assert_int_equal(support_open_fds(), before);
+	assert_string_equal(hear(&f, fd),
+		"error the request brings more than one descriptor\n");
+	assert_int_equal(f.count, 0);
+	assert_int_equal(f.taken, -1);
+	close(fd);
+	close_control(&f);
+}
+
+static void
+descriptor_that_finds_no_room_is_told(void **state)
+{
+	struct fixture f;
+	struct rlimit old, now;
+	int fd, lowest;
+
+	(void)state;
+	open_control(&f);
+	fd = connect_client(&f);
+	settle(&f);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	assert_int_equal(
+		handoff__fdpass_send_text(fd, "dump\n", 5, STDIN_FILENO), 5);
+	lowest = fcntl(0, F_DUPFD, 0);
+	assert_true(lowest >= 0);
+	close(lowest);
+	now = old;
+	now.rlim_cur = (rlim_t)lowest;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+	settle(&f);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	assert_string_equal(hear(&f, fd),
+		"error the descriptor that came with the request found no room "
+		"in the descriptor table\n");
+	assert_int_equal(f.count, 0);
+	close(fd);
 	close_control(&f);
 }
 
@@ -696,6 +881,12 @@ main(void)
 		handoff_test(reply_may_come_later),
 		handoff_test(client_that_left_before_the_reply_is_no_error),
 		handoff_test(client_may_end_its_sending),
+		handoff_test(client_that_hangs_up_later_is_seen),
+		handoff_test(descriptor_comes_with_a_request),
+		handoff_test(descriptor_that_nobody_wants_is_closed),
+		handoff_test(descriptor_without_a_request_is_closed),
+		handoff_test(more_descriptors_are_refused),
+		handoff_test(descriptor_that_finds_no_room_is_told),
 		handoff_test(client_may_talk_while_it_waits),
 		handoff_test(no_reply_for_want_of_memory_is_an_end),
 		handoff_test(second_reply_is_dropped),
