@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Files that are there as a whole or not at all. Until it is finished the
+ * file has no name, where the file system can do that (open(2), O_TMPFILE),
+ * and so leaves nothing behind whatever ends this process; elsewhere it has a
+ * name of its own beside the one it will get.
+ */
+#include "control/output.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MODE 0600 /* what clients have said may be in it */
+
+static int
+fail(struct handoff__error *error, int err, const char *what, const char *path)
+{
+	return handoff__fail(
+		error, err, "%s: %s: %s", path, what, strerror(-err));
+}
+
+static size_t
+directory_length(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? (size_t)(slash + 1 - path) : 0;
+}
+
+static int
+open_unnamed(const char *path)
+{
+	size_t len = directory_length(path);
+	char *dir = len > 0 ? strndup(path, len) : strdup(".");
+	int fd = dir ? open(dir, O_TMPFILE | O_WRONLY | O_CLOEXEC, MODE) : -1;
+
+	free(dir);
+	return fd;
+}
+
+/* Makes the file that is to be renamed to `path`. */
+static int
+open_new(struct handoff__output *output, struct handoff__error *error)
+{
+	const char *path = output->path;
+	int dir = (int)directory_length(path);
+
+	if (asprintf(&output->temp, "%.*s.%.200s.%d", dir, path, path + dir,
+		    (int)getpid()) < 0) {
+		output->temp = NULL;
+		return fail(error, -ENOMEM, "cannot open it", path);
+	}
+	output->fd = open_unnamed(path);
+	if (output->fd >= 0)
+		return 0;
+	unlink(output->temp);
+	output->fd = open(
+		output->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, MODE);
+	if (output->fd < 0)
+		return fail(error, -errno, "cannot make it", path);
+	output->named = true;
+	return 0;
+}
+
+int
+handoff__output_open(struct handoff__output *output, const char *path,
+	struct handoff__error *error)
+{
+	struct stat st;
+	int err;
+
+	memset(output, 0, sizeof(*output));
+	output->fd = -1;
+	if (strcmp(path, "-") == 0) {
+		output->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+		return output->fd < 0 ? fail(error, -errno, "it is closed",
+						"standard output")
+				      : 0;
+	}
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
+		/* A pipe that nobody reads is told, not waited for. */
+		output->fd = open(
+			path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+		return output->fd < 0
+			       ? fail(error, -errno, "cannot open it", path)
+			       : 0;
+	}
+	/* What a link means is replaced, not the link. */
+	output->path = realpath(path, NULL);
+	if (!output->path)
+		output->path = strdup(path);
+	err = output->path ? open_new(output, error)
+			   : fail(error, -ENOMEM, "cannot open it", path);
+	if (err < 0)
+		handoff__output_drop(output);
+	return err;
+}
+
+/* Gives the file its name; what had it before is replaced at once. */
+static int
+rename_output(struct handoff__output *output)
+{
+	char link[32];
+
+	if (fsync(output->fd) < 0)
+		return -errno;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", output->fd);
+	if (!output->named) {
+		unlink(output->temp);
+		if (linkat(AT_FDCWD, link, AT_FDCWD, output->temp,
+			    AT_SYMLINK_FOLLOW) < 0)
+			return -errno;
+	}
+	output->named = true;
+	if (rename(output->temp, output->path) < 0)
+		return -errno;
+	output->named = false;
+	return 0;
+}
+
+int
+handoff__output_finish(
+	struct handoff__output *output, struct handoff__error *error)
+{
+	int err = output->path ? rename_output(output) : 0;
+
+	if (err < 0)
+		fail(error, err, "cannot give the file its name", output->path);
+	handoff__output_drop(output);
+	return err;
+}
+
+void
+handoff__output_drop(struct handoff__output *output)
+{
+	if (output->named)
+		unlink(output->temp);
+	if (output->fd >= 0)
+		close(output->fd);
+	free(output->path);
+	free(output->temp);
+	memset(output, 0, sizeof(*output));
+	output->fd = -1;
+}
