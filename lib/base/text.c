@@ -126,17 +126,26 @@ buf_reserve(struct handoff__buf *buf, size_t extra)
 void
 handoff__buf_add(struct handoff__buf *buf, const char *fmt, ...)
 {
+	size_t room = buf->cap - buf->len;
 	va_list ap;
 	int len;
 
-	va_start(ap, fmt);
-	len = vsnprintf(NULL, 0, fmt, ap);
-	va_end(ap);
-	if (len < 0 || !buf_reserve(buf, (size_t)len))
+	if (buf->failed)
 		return;
+	/* Mostly it fits as it is. */
 	va_start(ap, fmt);
-	vsnprintf(buf->data + buf->len, (size_t)len + 1, fmt, ap);
+	len = vsnprintf(room > 0 ? buf->data + buf->len : NULL, room, fmt, ap);
 	va_end(ap);
+	if (len < 0 || !buf_reserve(buf, (size_t)len)) {
+		if (room > 0)
+			buf->data[buf->len] = '\0';
+		return;
+	}
+	if ((size_t)len >= room) {
+		va_start(ap, fmt);
+		vsnprintf(buf->data + buf->len, (size_t)len + 1, fmt, ap);
+		va_end(ap);
+	}
 	buf->len += (size_t)len;
 }
 
