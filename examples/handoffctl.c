@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The operator's tool: asks the peers of a service directory for their status
- * or tells them to hand over, come home or stop. Exit status: 0 done, 1
- * refused or failed, 2 wrong usage.
+ * or tells them to hand over, come home, stop or write down all they have.
+ * Exit status: 0 done, 1 refused or failed, 2 wrong usage.
  */
 #include <handoff.h>
 
@@ -24,6 +24,8 @@ static const char help[] =
 	"  say [@N] TEXT     says a line to all clients, or to connection N;\n"
 	"                    say @list tells who is there\n"
 	"  stop NAME         stops the peer of that name, or of that pid\n"
+	"  dump FILE         writes down every entry, a JSON object a line;\n"
+	"                    -: to standard output\n"
 	"\n"
 	"Options:\n"
 	"  --dir DIR         the service directory\n"
@@ -93,6 +95,7 @@ read_command(struct args *args, int count, char **words)
 {
 	bool stop = count > 0 && strcmp(words[0], "stop") == 0;
 	bool say = count > 0 && strcmp(words[0], "say") == 0;
+	bool dump = count > 0 && strcmp(words[0], "dump") == 0;
 
 	if (count == 0)
 		usage("no command was given", "");
@@ -104,10 +107,12 @@ read_command(struct args *args, int count, char **words)
 		usage(" is too long for a name", words[1]);
 	if (say && count < 2)
 		usage(" needs a TEXT", "say");
+	if (dump && (count < 2 || !words[1][0]))
+		usage(" needs a FILE", "dump");
 	if (say)
 		join(args, count - 1, words + 1);
-	else if (count > (stop ? 2 : 1))
-		usage(" is one word too many", words[stop ? 2 : 1]);
+	else if (count > (stop || dump ? 2 : 1))
+		usage(" is one word too many", words[stop || dump ? 2 : 1]);
 	if (args->json && strcmp(args->command, "status") != 0)
 		usage("--json goes with status", "");
 	if (args->silent && strcmp(args->command, "ready") != 0)
@@ -129,7 +134,16 @@ run(const struct args *args, char **reply)
 		return handoff_control_say(args->dir, args->text, reply);
 	if (strcmp(args->command, "stop") == 0)
 		return handoff_control_stop(args->dir, args->name, reply);
+	if (strcmp(args->command, "dump") == 0)
+		return handoff_control_dump(args->dir, args->name, reply);
 	usage(" is not a command", args->command);
+}
+
+static bool
+dumps_to_stdout(const struct args *args)
+{
+	return strcmp(args->command, "dump") == 0 &&
+	       strcmp(args->name, "-") == 0;
 }
 
 int
@@ -146,9 +160,10 @@ main(int argc, char **argv)
 		fprintf(stderr, "handoffctl: %s\n", strerror(-err));
 		return 1;
 	}
-	/* A status with a peer that does not answer is still a status. */
+	/* A status with a peer that does not answer is still a status; and a
+	 * dump on standard output is all that is there. */
 	if (reply[strcspn(reply, "\n")] == '\n') {
-		fputs(reply, stdout);
+		fputs(reply, dumps_to_stdout(&args) ? stderr : stdout);
 		if (err < 0)
 			fputs("handoffctl: not every peer has answered\n",
 				stderr);

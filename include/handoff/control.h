@@ -41,6 +41,13 @@ HANDOFF_API int handoff_control_ready(
 HANDOFF_API int handoff_control_say(
 	const char *dir, const char *text, char **reply);
 
+/* The owner writes a picture of all entries, a JSON object a line, while it
+ * goes on serving: to a file of mode 0600 that gets its name, also in place of
+ * an older one, only when it is whole; to a pipe or device that is there; or,
+ * for "-", to standard output. */
+HANDOFF_API int handoff_control_dump(
+	const char *dir, const char *path, char **reply);
+
 /* Stops the peer of that name, or of that pid, in an orderly way. Returns when
  * its process has ended, or 2 seconds later if that lives on. */
 HANDOFF_API int handoff_control_stop(

@@ -32,6 +32,16 @@ struct handoff_conn;
  */
 typedef int handoff_handle_fn(struct handoff_conn *conn, void *arg);
 
+/*
+ * Describes a connection's state for people, in `handoffctl dump`: writes at
+ * most `size` bytes of UTF-8 text with its terminating zero to `text`. Returns
+ * a negative errno for a state that it can't describe: it is then shown as it
+ * is. Runs in a forked child of a process that may have threads: it must take
+ * no locks and use nothing that changes.
+ */
+typedef int handoff_print_fn(
+	const void *state, char *text, size_t size, void *arg);
+
 /* `size` is sizeof(struct handoff_service); zero means the default. The
  * structure and what it points to stay the caller's and must outlive the
  * server. */
@@ -45,10 +55,11 @@ struct handoff_service {
 	handoff_handle_fn *open; /* optional: runs once, before any input, to
 				    greet or to set up the state */
 	void *arg;
-	uint32_t input_size;  /* bytes; the longest input a handler can wait
-				 for; default 65536, at most 1 MiB */
-	uint32_t output_size; /* bytes of output not yet sent; default 65536,
-				 at most 1 MiB */
+	uint32_t input_size;     /* bytes; the longest input a handler can wait
+				    for; default 65536, at most 1 MiB */
+	uint32_t output_size;    /* bytes of output not yet sent; default 65536,
+				    at most 1 MiB */
+	handoff_print_fn *print; /* optional: describes a state */
 };
 
 /* The connection's number: unique in the service, counted from 1, the same in

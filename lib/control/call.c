@@ -9,6 +9,7 @@
 #include "base/loop.h"
 #include "base/text.h"
 #include "control/contact.h"
+#include "control/output.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -149,7 +150,7 @@ ask_status(const struct call *call, struct handoff__contact *peer,
 
 	for (;;) {
 		err = handoff__contact_ask(
-			peer, &call->dir, request, deadline_us);
+			peer, &call->dir, request, -1, deadline_us);
 		if (err != -ECONNRESET)
 			return err;
 		if (handoff__now_us() >= deadline_us)
@@ -219,12 +220,13 @@ find_role(struct call *call, const char *role, struct handoff__contact **found)
 	return 0;
 }
 
+/* `fd` goes with the request; -1: none. */
 static int
-command(const struct call *call, struct handoff__contact *peer,
-	const char *request)
+command_with(const struct call *call, struct handoff__contact *peer,
+	const char *request, int fd)
 {
 	struct handoff__buf buf = {.data = NULL};
-	int err = handoff__contact_ask(peer, &call->dir, request,
+	int err = handoff__contact_ask(peer, &call->dir, request, fd,
 		handoff__now_us() + (int64_t)COMMAND_MS * 1000);
 	size_t len;
 
@@ -238,6 +240,13 @@ command(const struct call *call, struct handoff__contact *peer,
 	if (len == 0 || peer->body[len - 1] != '\n')
 		handoff__buf_add(&buf, "\n");
 	return finish(call, 0, &buf);
+}
+
+static int
+command(const struct call *call, struct handoff__contact *peer,
+	const char *request)
+{
+	return command_with(call, peer, request, -1);
 }
 
 static const char *
@@ -337,22 +346,58 @@ status(struct call *call, bool json)
 	return finish(call, err, &buf);
 }
 
+/* The owner, or an error if there is none. */
 static int
-maintenance(struct call *call)
+find_owner(struct call *call, struct handoff__contact **owner)
 {
 	struct handoff__buf buf = {.data = NULL};
-	struct handoff__contact *owner;
-	int err = find_role(call, "owner", &owner);
+	int err = find_role(call, "owner", owner);
 
-	if (err < 0)
+	if (err < 0 || *owner)
 		return err;
-	if (owner)
-		return command(call, owner, "maintenance\n");
 	handoff__buf_add(&buf, "nobody owns the service: ");
 	add_peer_names(call, &buf);
 	handoff__buf_add(&buf, " in %s: start a server with --listen on it",
 		call->dir.path);
 	return finish(call, -ECANCELED, &buf);
+}
+
+static int
+maintenance(struct call *call)
+{
+	struct handoff__contact *owner;
+	int err = find_owner(call, &owner);
+
+	return err < 0 ? err : command(call, owner, "maintenance\n");
+}
+
+static int
+dump(struct call *call, const char *path)
+{
+	struct handoff__output output;
+	struct handoff__contact *owner;
+	struct handoff__error error;
+	int err;
+
+	if (!path || !path[0])
+		return fail(call, -EINVAL, "dump: no file was given");
+	err = find_owner(call, &owner);
+	if (err < 0)
+		return err;
+	err = handoff__output_open(&output, path, &error);
+	if (err < 0)
+		return fail(call, err, "%s", error.text);
+	err = command_with(call, owner, "dump\n", output.fd);
+	if (err < 0) {
+		handoff__output_drop(&output);
+		return err;
+	}
+	err = handoff__output_finish(&output, &error);
+	if (err < 0) {
+		free(*call->reply);
+		return fail(call, err, "%s", error.text);
+	}
+	return 0;
 }
 
 static int
@@ -509,6 +554,19 @@ handoff_control_ready(const char *dir, bool silent, char **reply)
 	*reply = NULL;
 	err = call_open(&call, dir, reply);
 	return call_close(&call, err < 0 ? err : ready(&call, silent));
+}
+
+int
+handoff_control_dump(const char *dir, const char *path, char **reply)
+{
+	struct call call;
+	int err;
+
+	if (!reply)
+		return -EINVAL;
+	*reply = NULL;
+	err = call_open(&call, dir, reply);
+	return call_close(&call, err < 0 ? err : dump(&call, path));
 }
 
 int

@@ -7,6 +7,7 @@
  */
 #include "control/contact.h"
 
+#include "base/fdpass.h"
 #include "base/loop.h"
 
 #include <errno.h>
@@ -129,25 +130,26 @@ wait_for(int fd, short events, int64_t deadline_us)
 }
 
 static int
-send_request(int fd, const char *request, int64_t deadline_us)
+send_request(int sock, const char *request, int fd, int64_t deadline_us)
 {
 	size_t len = strlen(request);
 	ssize_t n;
 	int err;
 
 	while (len > 0) {
-		n = send(fd, request, len, MSG_NOSIGNAL);
+		n = handoff__fdpass_send_text(sock, request, len, fd);
 		if (n >= 0) {
 			request += n;
 			len -= (size_t)n;
+			fd = -1;
 			continue;
 		}
 		/* A peer that has closed may have said why before. */
-		if (errno == EPIPE || errno == ECONNRESET)
+		if (n == -EPIPE || n == -ECONNRESET)
 			return 0;
-		if (errno != EAGAIN && errno != EINTR)
-			return -errno;
-		err = wait_for(fd, POLLOUT, deadline_us);
+		if (n != -EAGAIN)
+			return (int)n;
+		err = wait_for(sock, POLLOUT, deadline_us);
 		if (err < 0)
 			return err;
 	}
@@ -221,19 +223,19 @@ parse_answer(struct handoff__contact *contact)
 
 int
 handoff__contact_ask(struct handoff__contact *contact,
-	const struct handoff__dir *dir, const char *request,
+	const struct handoff__dir *dir, const char *request, int fd,
 	int64_t deadline_us)
 {
 	struct handoff__buf buf = {.data = NULL};
-	int fd = connect_peer(contact, dir, deadline_us);
+	int sock = connect_peer(contact, dir, deadline_us);
 	int err;
 
-	if (fd < 0)
-		return fd;
-	err = send_request(fd, request, deadline_us);
+	if (sock < 0)
+		return sock;
+	err = send_request(sock, request, fd, deadline_us);
 	if (err == 0)
-		err = read_answer(fd, &buf, deadline_us);
-	close(fd);
+		err = read_answer(sock, &buf, deadline_us);
+	close(sock);
 	if (err < 0) {
 		free(buf.data);
 		return err;

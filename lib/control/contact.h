@@ -29,14 +29,15 @@ bool handoff__contact_find(struct handoff__contact *contact,
 void handoff__contact_free(struct handoff__contact *contact);
 
 /*
- * Sends one request line and takes the answer. 0 for "ok"; -ECANCELED for
+ * Sends one request line, with the descriptor `fd` (-1: none; the caller's)
+ * beside it, and takes the answer. 0 for "ok"; -ECANCELED for
  * "error"; -ESRCH the peer is gone; -ETIMEDOUT; -ECONNRESET it closed without
  * an answer; -EPROTO the answer is not understood; -EMSGSIZE it is too long;
  * -EPERM the socket belongs to a user other than the directory; and errors of
  * connect(2).
  */
 int handoff__contact_ask(struct handoff__contact *contact,
-	const struct handoff__dir *dir, const char *request,
+	const struct handoff__dir *dir, const char *request, int fd,
 	int64_t deadline_us);
 
 #endif

@@ -278,9 +278,11 @@ handoff__command(void *arg, struct handoff__request *request, const char *line)
 		command_stop(server, request);
 	else if (strncmp(line, "say ", 4) == 0)
 		command_say(server, request, line + 4);
+	else if (strcmp(line, "dump") == 0)
+		handoff__dump_request(server, request);
 	else
 		handoff__control_reply(request,
 			failure("unknown request: want status, status json, "
-				"maintenance, ready, ready silent, say or "
-				"stop"));
+				"maintenance, ready, ready silent, say, stop "
+				"or dump"));
 }

@@ -14,6 +14,7 @@
  *   say.c       lines to clients beside what the service says
  *   console.c   the same from a named pipe
  *   notices.c   what clients are told, and when
+ *   dump.c      every entry written down, by a child: picture.c, dumper.c
  */
 #ifndef HANDOFF_SERVER_INTERNAL_H
 #define HANDOFF_SERVER_INTERNAL_H
@@ -40,6 +41,7 @@ struct handoff__epoch;
 struct handoff__child;
 struct handoff__worker;
 struct handoff__console;
+struct handoff__dump;
 
 /* An entry as the server sees it; the cell of the roster. */
 struct handoff__member {
@@ -155,6 +157,7 @@ struct handoff_server {
 	bool stopped;
 	struct handoff__timer stop_deadline;
 	struct handoff__request *request; /* waits for the end of a give */
+	struct handoff__dump *dump;       /* under way, or NULL */
 
 	struct handoff__user_watch watches[HANDOFF__WATCHES];
 	int nwatches;
@@ -232,6 +235,11 @@ int handoff__says_line(struct handoff_server *server, const char *line);
 
 /* console.c */
 void handoff__console_close(struct handoff_server *server);
+
+/* dump.c */
+void handoff__dump_request(
+	struct handoff_server *server, struct handoff__request *request);
+void handoff__dump_close(struct handoff_server *server);
 
 /* notices.c */
 void handoff__notices_publish(

@@ -369,6 +369,7 @@ handoff_server_free(struct handoff_server *server)
 
 	if (!server)
 		return;
+	handoff__dump_close(server);
 	if (server->model && server->sets.ep[1] >= 0)
 		left = server->model->stop(server);
 	if (left > 0) {

@@ -8,8 +8,10 @@
 #include <handoff/control.h>
 
 #include "base/dir.h"
+#include "base/fdpass.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -38,6 +40,7 @@ struct fake {
 };
 
 static struct handoff__dir dir;
+static int passed = -1; /* in the child: came with the request, or -1 */
 static pid_t pids[3];
 static char *reply;
 
@@ -173,6 +176,32 @@ answer_megabytes(const struct fake *fake, int conn, const char *line)
 	say(conn, "}\n");
 }
 
+/* Writes a line to what came with the request and then says `text`, or that
+ * it is done. */
+static void
+answer_dump(const struct fake *fake, int conn, const char *line)
+{
+	if (strcmp(line, "dump\n") != 0) {
+		answer_all(fake, conn, line);
+	} else if (passed < 0 || write(passed, "{}\n", 3) != 3) {
+		say(conn, "error nothing to write to\n");
+	} else if (fake->text) {
+		say(conn, fake->text);
+	} else {
+		say_ok(fake, conn);
+		say(conn, "dumped\n");
+	}
+}
+
+static ssize_t
+wait_and_receive(int conn, char *line, size_t size)
+{
+	struct pollfd p = {.fd = conn, .events = POLLIN};
+
+	poll(&p, 1, -1);
+	return handoff__fdpass_recv_text(conn, line, size, &passed);
+}
+
 static void
 serve(const struct fake *fake, int server)
 {
@@ -187,11 +216,13 @@ serve(const struct fake *fake, int server)
 			poll(&p, 1, -1);
 			continue;
 		}
-		n = recv(conn, line, sizeof(line) - 1, 0);
+		n = wait_and_receive(conn, line, sizeof(line) - 1);
 		if (n > 0) {
 			line[n] = '\0';
 			fake->answer(fake, conn, line);
 		}
+		if (passed >= 0)
+			close(passed);
 		close(conn);
 	}
 }
@@ -362,6 +393,49 @@ commands_go_to_whom_they_are_for(void **state)
 }
 
 static void
+assert_file(const char *path, const char *text)
+{
+	char data[64] = "";
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(read(fd, data, sizeof(data) - 1), strlen(text));
+	assert_string_equal(data, text);
+	close(fd);
+}
+
+static void
+dump_goes_to_a_file(void **state)
+{
+	char path[128], missing[160];
+
+	(void)state;
+	start_owner(answer_dump, NULL);
+	snprintf(path, sizeof(path), "%.99s/picture", dir.path);
+	assert_int_equal(handoff_control_dump(dir.path, path, &reply), 0);
+	assert_reply("dumped\n");
+	assert_file(path, "{}\n");
+	snprintf(missing, sizeof(missing), "%.99s/missing/picture", dir.path);
+	assert_int_equal(
+		handoff_control_dump(dir.path, missing, &reply), -ENOENT);
+	assert_reply("%s: cannot make it: No such file or directory", missing);
+}
+
+static void
+dump_that_fails_leaves_what_was_there(void **state)
+{
+	char path[128];
+
+	(void)state;
+	start_owner(answer_dump, "error the disc is full\n");
+	snprintf(path, sizeof(path), "%.99s/picture", dir.path);
+	assert_int_equal(
+		handoff_control_dump(dir.path, path, &reply), -ECANCELED);
+	assert_reply("the disc is full");
+	assert_int_equal(access(path, F_OK), -1);
+}
+
+static void
 nobody_is_there(void **state)
 {
 	(void)state;
@@ -413,6 +487,11 @@ bad_arguments_are_refused(void **state)
 	assert_int_equal(handoff_control_stop(dir.path, "a", NULL), -EINVAL);
 	assert_int_equal(handoff_control_stop(dir.path, NULL, &reply), -EINVAL);
 	assert_reply("stop: no name was given");
+	assert_int_equal(handoff_control_dump(dir.path, "-", NULL), -EINVAL);
+	assert_int_equal(handoff_control_dump(dir.path, NULL, &reply), -EINVAL);
+	assert_reply("dump: no file was given");
+	assert_int_equal(handoff_control_dump(dir.path, "", &reply), -EINVAL);
+	assert_reply("dump: no file was given");
 	assert_int_equal(handoff_control_status(NULL, true, &reply), -EINVAL);
 	assert_non_null(reply);
 }
@@ -734,6 +813,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		call_test(status_names_all_owner_first),
 		call_test(commands_go_to_whom_they_are_for),
+		call_test(dump_goes_to_a_file),
+		call_test(dump_that_fails_leaves_what_was_there),
 		call_test(nobody_is_there),
 		call_test(directory_is_checked),
 		call_test(bad_arguments_are_refused),

@@ -112,6 +112,8 @@ class Arguments(SystemTest):
                 (*here, "maintenance", "--silent"),
                 (*here, "ready", "--loud"), (*here, "stop"),
                 (*here, "stop", "a", "b"), (*here, "--json"),
+                (*here, "dump"), (*here, "dump", ""),
+                (*here, "dump", "a", "b"),
                 (*here, *here, "status"), (*here, "stop", LONG),
                 (*here, LONG), ("--bogus", *here, "status")):
             self.assert_usage("handoffctl", *options)

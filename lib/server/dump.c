@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Dumps, from the request to its reply: takes the picture, forks the child
+ * that writes it (dumper.c), watches it and tells how it went. The server
+ * stands still for the picture and the fork, and for nothing else.
+ */
+#include "server/dump.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define DUMP_US 50000000 /* less than who asks waits for an answer */
+#define KILL_MS 1000
+
+static void __attribute__((format(printf, 3, 4)))
+refuse(struct handoff_server *server, struct handoff__request *request,
+	const char *fmt, ...)
+{
+	struct handoff__buf buf = {0};
+	char why[HANDOFF_TEXT_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(why, sizeof(why), fmt, ap);
+	va_end(ap);
+	handoff__log(&server->log, HANDOFF_LOG_WARNING, "dump: %s", why);
+	handoff__buf_add(&buf, "error %s\n", why);
+	handoff__control_reply(request, buf.data);
+}
+
+static void
+confirm(const struct handoff__dump *dump)
+{
+	struct handoff__buf buf = {0};
+
+	handoff__status_header(&dump->server->peer, &buf);
+	handoff__buf_add(&buf,
+		"dumped %u entries, %llu bytes, pause %lld.%03lld ms\n",
+		dump->count, (unsigned long long)dump->end->bytes,
+		(long long)dump->pause_us / 1000,
+		(long long)dump->pause_us % 1000);
+	handoff__control_reply(dump->request, buf.data);
+}
+
+static void
+dump_free(struct handoff__dump *dump)
+{
+	struct handoff__loop *loop = &dump->server->loop;
+	int pidfd = dump->watch.fd;
+
+	handoff__timer_disarm(loop, &dump->timer);
+	handoff__watch_del(loop, &dump->watch);
+	if (pidfd >= 0)
+		close(pidfd);
+	if (dump->end != MAP_FAILED)
+		munmap(dump->end, sizeof(*dump->end));
+	dump->server->dump = NULL;
+	free(dump);
+}
+
+/* The child has ended, whoever ended it. */
+static void
+finish(struct handoff__dump *dump)
+{
+	const struct handoff__dump_end *end = dump->end;
+	siginfo_t info = {.si_pid = 0};
+
+	/* If the program reaps all its children this finds none. */
+	waitid(P_PIDFD, (id_t)dump->watch.fd, &info, WEXITED | WNOHANG);
+	if (end->whole)
+		confirm(dump);
+	else if (end->err)
+		refuse(dump->server, dump->request, "cannot write the dump: %s",
+			strerror(end->err));
+	else
+		refuse(dump->server, dump->request,
+			"the process that wrote the dump was ended: %s",
+			dump->why ? dump->why : "by a signal");
+	dump_free(dump);
+}
+
+static void
+on_end(struct handoff__watch *watch, uint32_t events)
+{
+	(void)events;
+	finish(watch->arg);
+}
+
+/* Its end is seen like any other. */
+static void
+end_child(struct handoff__dump *dump, const char *why)
+{
+	dump->why = why;
+	pidfd_send_signal(dump->watch.fd, SIGKILL, NULL, 0);
+}
+
+static void
+on_late(struct handoff__timer *timer)
+{
+	end_child(timer->arg, "it took longer than 50 s; does its reader "
+			      "stand still?");
+}
+
+static void
+on_gone(void *arg)
+{
+	end_child(arg, "nobody waits for it any more");
+}
+
+static struct handoff__dump *
+dump_new(struct handoff_server *server, struct handoff__request *request)
+{
+	struct handoff__dump *dump = calloc(1, sizeof(*dump));
+
+	if (!dump)
+		return NULL;
+	dump->server = server;
+	dump->request = request;
+	dump->watch.fd = -1;
+	dump->watch.fn = on_end;
+	dump->timer.fn = on_late;
+	dump->watch.arg = dump->timer.arg = dump;
+	dump->end = mmap(NULL, sizeof(*dump->end), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	server->dump = dump;
+	return dump;
+}
+
+/* Everything that the child needs, as it is now. */
+static int
+prepare(struct handoff__dump *dump, struct handoff__dumper *dumper, int fd)
+{
+	struct handoff_server *server = dump->server;
+	struct handoff__peer *peer = &server->peer;
+
+	if (dump->end == MAP_FAILED)
+		return -ENOMEM;
+	*dumper = (struct handoff__dumper){
+		.service = server->opts.service,
+		.generation = handoff__peer_generation(peer),
+		.name = peer->name,
+		.fd = fd,
+		.parent = (int)getpid(),
+		.end = dump->end,
+	};
+	dumper->owners[peer->slot] = peer->name;
+	if (peer->other.name[0])
+		dumper->owners[handoff__peer_other_slot(peer)] =
+			peer->other.name;
+	clock_gettime(CLOCK_REALTIME, &dumper->time);
+	return handoff__picture_take(&dumper->picture, &peer->roster);
+}
+
+/* Forks and watches; the child does not come back from here. */
+static int
+launch(struct handoff__dump *dump, const struct handoff__dumper *dumper)
+{
+	pid_t pid = fork();
+	int pidfd, err;
+
+	if (pid < 0)
+		return -errno;
+	if (pid == 0)
+		handoff__dumper_run(dumper);
+	pidfd = pidfd_open(pid, 0);
+	err = pidfd < 0 ? -errno
+			: handoff__watch_add(&dump->server->loop, &dump->watch,
+				  pidfd, EPOLLIN);
+	if (err >= 0)
+		return 0;
+	if (pidfd >= 0)
+		close(pidfd);
+	kill(pid, SIGKILL);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	return err;
+}
+
+static int
+dump_start(struct handoff__dump *dump, int fd)
+{
+	int64_t start_us = handoff__now_us();
+	struct handoff__dumper dumper;
+	int err = prepare(dump, &dumper, fd);
+
+	if (err < 0)
+		return err;
+	err = launch(dump, &dumper);
+	dump->count = dumper.picture.count;
+	handoff__picture_free(&dumper.picture);
+	if (err < 0)
+		return err;
+	handoff__timer_arm(&dump->server->loop, &dump->timer, DUMP_US);
+	handoff__control_on_gone(dump->request, on_gone, dump);
+	dump->pause_us = handoff__now_us() - start_us;
+	return 0;
+}
+
+void
+handoff__dump_request(
+	struct handoff_server *server, struct handoff__request *request)
+{
+	struct handoff__dump *dump;
+	int fd, err = -ENOMEM;
+
+	if (server->dump) {
+		refuse(server, request,
+			"a dump is under way: wait for its end");
+		return;
+	}
+	fd = handoff__control_take(request);
+	if (fd < 0) {
+		refuse(server, request,
+			"a dump needs a descriptor to write to, and none came");
+		return;
+	}
+	dump = dump_new(server, request);
+	if (dump)
+		err = dump_start(dump, fd);
+	close(fd);
+	if (err >= 0)
+		return;
+	refuse(server, request, "cannot start a dump: %s", strerror(-err));
+	if (dump)
+		dump_free(dump);
+}
+
+void
+handoff__dump_close(struct handoff_server *server)
+{
+	struct handoff__dump *dump = server->dump;
+	struct pollfd p;
+
+	if (!dump)
+		return;
+	end_child(dump, "this server ends");
+	p = (struct pollfd){.fd = dump->watch.fd, .events = POLLIN};
+	poll(&p, 1, KILL_MS);
+	finish(dump);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A picture of all entries, in memory of this process's own: what is copied
+ * while nothing else is done here.
+ */
+#ifndef HANDOFF_SERVER_PICTURE_H
+#define HANDOFF_SERVER_PICTURE_H
+
+#include "peer/roster.h"
+#include "record/snapshot.h"
+
+#define HANDOFF__PICTURE_EACH  4096u      /* bytes of a buffer kept, */
+#define HANDOFF__PICTURE_BYTES (4u << 20) /* of all buffers */
+
+struct handoff__shot {
+	struct handoff__snapshot snap;
+	int fd;                     /* -1: the other peer's alone */
+	const unsigned char *state; /* 16-byte aligned; NULL: there is none */
+	const unsigned char *bytes; /* of the buffers, snap.in + snap.out */
+};
+
+struct handoff__picture {
+	struct handoff__shot *shots;
+	uint32_t count;
+	void *base; /* of all its memory */
+	size_t size;
+};
+
+/* Takes it: of every record in use, also of those that only the other peer
+ * has a descriptor of. A negative errno if memory is out. */
+int handoff__picture_take(
+	struct handoff__picture *picture, struct handoff__roster *roster);
+void handoff__picture_free(struct handoff__picture *picture);
+
+#endif
