@@ -38,17 +38,10 @@ def sums(count):
 def children(pid):
     """The children of a process, dead ones too: process ids."""
     found = []
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        try:
-            with open(f"/proc/{name}/stat", encoding="utf-8",
-                      errors="replace") as file:
-                fields = file.read().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid:
-            found.append(int(name))
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/children",
+                  encoding="ascii") as file:
+            found += [int(child) for child in file.read().split()]
     return found
 
 
@@ -132,8 +125,14 @@ class Dump(SystemTest):
         return socks
 
     def assert_gone(self, pid):
-        wait_until(lambda: not os.path.exists(f"/proc/{pid}"),
-                   f"process {pid} to be gone")
+        """It has ended; init reaps it, in its time, if its parent died."""
+        def ended():
+            try:
+                with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+                    return file.read().rpartition(")")[2].split()[0] == "Z"
+            except OSError:
+                return True
+        wait_until(ended, f"process {pid} to end")
 
     # Contents
 
@@ -446,6 +445,7 @@ class Dump(SystemTest):
             self.assert_gone(child)
             wait_until(lambda: open_fds(server.pid) == before,
                        "the descriptors of before")
+            self.assertEqual(children(server.pid), [])
             for sock in socks:
                 self.assert_echo(sock)
                 sock.close()
@@ -488,6 +488,33 @@ class Dump(SystemTest):
 
     def test_server_is_killed_thread(self):
         self.killed("thread")
+
+    def test_killed_at_any_moment(self):
+        """The owner dies as soon as it has a child, and while that lets go of
+        what it has inherited: a thousand connections take a moment."""
+        owner, other = self.pair()
+        socks = [self.connect(owner.address) for _ in range(1000)]
+        for sock in socks:
+            self.assert_echo(sock)
+        path, _ = self.fifo()
+        for number in range(10):
+            self.wait_peer(("alt", "server")[number % 2], held=len(socks))
+            ctl = self.start("handoffctl", "--dir", self.dir, "dump", path)
+            end = time.monotonic() + DEADLINE
+            while not (child := children(owner.pid)):
+                self.assertLess(time.monotonic(), end)
+            time.sleep(number * 0.0005)
+            owner.signal(signal.SIGKILL)
+            killed = time.monotonic()
+            other.expect("took over")
+            self.assertLess(time.monotonic() - killed, 2 * SCALE)
+            self.assert_gone(child[0])
+            self.assertEqual(ctl.wait(), 1)
+            for sock in socks:
+                self.assert_echo(sock)
+            program = ("server", "alt_server")[number % 2]
+            listen = ("--listen", "127.0.0.1:0") if number % 2 == 0 else ()
+            owner, other = other, self.standby(*listen, program=program)
 
     def test_nobody_to_ask(self):
         path = os.path.join(self.base, "picture")
