@@ -45,6 +45,14 @@ def children(pid):
     return found
 
 
+def comm(pid):
+    try:
+        with open(f"/proc/{pid}/comm", encoding="ascii") as file:
+            return file.read().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 class Dump(SystemTest):
     # Reading dumps
 
@@ -107,7 +115,10 @@ class Dump(SystemTest):
     def stalled(self, server, path):
         """A dump to that path, at work; and the child that writes it."""
         ctl = self.start("handoffctl", "--dir", self.dir, "dump", path)
-        child = wait_until(lambda: children(server.pid), "a child")
+        def writers():
+            return [pid for pid in children(server.pid)
+                    if comm(pid) == "handoff-dump"]
+        child = wait_until(writers, "a child that writes")
         self.assertEqual(len(child), 1)
         # It has let go of all but the standard ones and its pipe.
         wait_until(lambda: open_fds(child[0]) == 4, "descriptors closed")
@@ -223,6 +234,9 @@ class Dump(SystemTest):
 
     def test_under_load(self):
         self.under_load("loop")
+
+    def test_under_load_fork(self):
+        self.under_load("fork")
 
     def test_under_load_thread(self):
         self.under_load("thread")
@@ -485,6 +499,9 @@ class Dump(SystemTest):
 
     def test_server_is_killed(self):
         self.killed("loop")
+
+    def test_server_is_killed_fork(self):
+        self.killed("fork")
 
     def test_server_is_killed_thread(self):
         self.killed("thread")
