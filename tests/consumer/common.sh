@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# What the consumer tests share: their temporary directory, steps that are
+# quiet unless they fail, and building the programs of project/ with CMake or
+# with pkg-config. HANDOFF_BUILD is the build that is installed.
+set -euo pipefail
+
+: "${CMAKE:=cmake}" "${CC:=cc}" "${CXX:=c++}"
+export CC CXX LC_ALL=C
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source_dir=$(cd "$here/../.." && pwd)
+jobs=$(nproc)
+warnings=(-Wall -Wextra -Wpedantic -Werror)
+unset DESTDIR LD_LIBRARY_PATH CMAKE_PREFIX_PATH "${!PKG_CONFIG_@}"
+umask 022
+
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+
+fail() {
+  echo "FAILED: $*" >&2
+  exit 1
+}
+
+skip() {
+  echo "SKIP: $*"
+  exit 77
+}
+
+# need TOOL...
+need() {
+  local tool
+  for tool; do
+    command -v "$tool" >/dev/null || skip "$tool is missing"
+  done
+}
+
+# quiet COMMAND...: what it prints is of interest only if it fails.
+quiet() {
+  "$@" >"$tmp/log" 2>&1 || {
+    cat "$tmp/log" >&2
+    fail "$*"
+  }
+}
+
+# same WHAT EXPECTED FOUND
+same() {
+  [[ $2 == "$3" ]] || {
+    diff <(echo "$2") <(echo "$3") >&2 || :
+    fail "$1: expected (<) and found (>) differ"
+  }
+}
+
+# A macro of the version in the sources.
+macro() {
+  sed -n "s/^#define HANDOFF_VERSION_$1 //p" \
+    "$source_dir/include/handoff/common.h"
+}
+version=$(macro MAJOR).$(macro MINOR).$(macro PATCH)
+
+cached() {
+  sed -n "s/^$1:[A-Z]*=//p" "$HANDOFF_BUILD/CMakeCache.txt"
+}
+
+# install_to PREFIX [OPTION...]: what was built, below that prefix.
+install_to() {
+  [[ $(cached CMAKE_INSTALL_LIBDIR) != /* ]] ||
+    skip 'this build is not meant for a prefix'
+  quiet "$CMAKE" --install "$HANDOFF_BUILD" --prefix "$@"
+}
+
+# build_library DIR OPTION...: a build of its own, for what the usual build is
+# not configured for.
+build_library() {
+  quiet "$CMAKE" -S "$source_dir" -B "$1" -G Ninja -DHANDOFF_TESTS=OFF "${@:2}"
+  quiet "$CMAKE" --build "$1" -j "$jobs"
+}
+
+# check KIND PROGRAM [LIBDIR]: has it that kind of library, and does it run?
+check() {
+  local dir needed
+  dir=$(mktemp -d "$tmp/run.XXXXXX")
+  needed=$(readelf -d "$2" | sed -n 's/.*NEEDED.*\[\(libhandoff.*\)\]/\1/p')
+  if [[ $1 == shared ]]; then
+    same "$2 needs" "libhandoff.so.$(macro MAJOR)" "$needed"
+  else
+    same "$2 needs" '' "$needed"
+  fi
+  same "$2 says" "handoff $version: hello" \
+    "$(LD_LIBRARY_PATH=${3-} timeout 30 "$2" "$dir" 2>&1)"
+}
+
+# with_cmake OPTION...: find_package or add_subdirectory, as the options say.
+with_cmake() {
+  local language dir
+  for language in C CXX; do
+    dir=$(mktemp -d "$tmp/cmake.XXXXXX")
+    quiet "$CMAKE" -S "$here/project" -B "$dir" -G Ninja \
+      -DLANGUAGE=$language "$@"
+    quiet "$CMAKE" --build "$dir" -j "$jobs"
+    check shared "$dir/shared"
+    check static "$dir/static"
+  done
+}
+
+# with_pkg_config [LIBDIR]: where the dynamic linker would not look by itself.
+with_pkg_config() {
+  local dir flags
+  dir=$(mktemp -d "$tmp/pkg-config.XXXXXX")
+  read -ra flags < <(pkg-config --cflags --libs handoff)
+  quiet "$CC" -std=c17 "${warnings[@]}" "$here/project/consumer.c" \
+    -o "$dir/c" "${flags[@]}"
+  quiet "$CXX" -std=c++17 "${warnings[@]}" "$here/project/consumer.cpp" \
+    -o "$dir/cxx" "${flags[@]}"
+  check shared "$dir/c" "${1-}"
+  check shared "$dir/cxx" "${1-}"
+
+  read -ra flags < <(pkg-config --static --cflags --libs handoff)
+  quiet "$CC" -std=c17 "${warnings[@]}" -static "$here/project/consumer.c" \
+    -o "$dir/c" "${flags[@]}"
+  quiet "$CXX" -std=c++17 "${warnings[@]}" -static \
+    "$here/project/consumer.cpp" -o "$dir/cxx" "${flags[@]}"
+  check static "$dir/c"
+  check static "$dir/cxx"
+}

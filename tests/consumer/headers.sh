@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Each installed header is enough by itself, in strict C17 and C++17, with each
+# compiler that is there, with no macro defined, and may be included twice.
+. "$(dirname "$0")/common.sh"
+need "$CC" "$CXX"
+
+install_to "$tmp/prefix" --component development
+mapfile -t headers < <(find "$tmp/prefix/include" -name '*.h' -printf '%P\n')
+[[ ${#headers[@]} -gt 1 ]] || fail 'no headers were installed'
+
+# alone COMPILER STANDARD SUFFIX
+alone() {
+  local header
+  command -v "$1" >/dev/null || return 0
+  for header in "${headers[@]}"; do
+    printf '#include <%s>\n' "$header" "$header" >"$tmp/alone.$3"
+    quiet "$1" "-std=$2" "${warnings[@]}" -Wshadow -Wundef -fsyntax-only \
+      -I "$tmp/prefix/include" "$tmp/alone.$3"
+  done
+  compilers+=("$1")
+}
+
+compilers=()
+for compiler in $(printf '%s\n' "$CC" gcc clang | sort -u); do
+  alone "$compiler" c17 c
+done
+for compiler in $(printf '%s\n' "$CXX" g++ clang++ | sort -u); do
+  alone "$compiler" c++17 cpp
+done
+echo "${#headers[@]} headers with ${compilers[*]}"

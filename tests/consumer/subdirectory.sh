@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# The library as a part of a project of someone else: it builds nothing but
+# itself, and installs nothing unless it is asked to.
+. "$(dirname "$0")/common.sh"
+need "$CXX" ninja readelf
+
+with_cmake -DHANDOFF_SOURCE="$source_dir" -DCMAKE_INSTALL_PREFIX="$tmp/prefix"
+for dir in "$tmp"/cmake.*; do
+  same 'what of the library was built beside it' '' \
+    "$(find "$dir/handoff" -name handoffctl -o -name 'test_*')"
+  quiet "$CMAKE" --install "$dir"
+done
+same 'what was installed' $'shared\nstatic' \
+  "$(find "$tmp/prefix" ! -type d -printf '%f\n' | sort)"
