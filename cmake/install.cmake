@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-# What is installed, and where: all of it is listed here. The components
-# are runtime (the shared library), development (what others build with), tools
-# (what an operator needs) and documents. The other programs of examples/ are
-# there to be read.
+# What is installed, and where: all of it is listed here. Three components,
+# which become three packages: runtime (the shared library), development
+# (what others build with) and tools (what an operator needs); documents beside
+# them. The other programs of examples/ are there to be read.
 include(CMakePackageConfigHelpers)
 
 set(cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/handoff)

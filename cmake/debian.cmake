@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+# Run by cpack between installing the components and packing them. Brings them
+# into the shape that Debian's policy asks for, and says what each depends on.
+# CPack can do the latter too, but then calls ldconfig in scripts, which
+# packages no longer do.
+set(version ${CPACK_PACKAGE_VERSION}-${CPACK_DEBIAN_PACKAGE_RELEASE})
+set(control ${CPACK_TOPLEVEL_DIRECTORY}/control)
+file(REMOVE_RECURSE ${control})
+set(package ${CPACK_DEBIAN_RUNTIME_PACKAGE_NAME})
+set(shlibs "libhandoff ${CPACK_HANDOFF_SOVERSION} ${package} (>= ${version})\n")
+
+function(handoff_run)
+  execute_process(COMMAND ${ARGV} COMMAND_ERROR_IS_FATAL ANY)
+endfunction()
+
+# Without what only a debugger wants, and without a path to the library that
+# only a tree outside of the system needs.
+function(handoff_strip dir)
+  set(strip ${CPACK_HANDOFF_STRIP} --remove-section=.comment
+    --remove-section=.note)
+  file(GLOB_RECURSE archives ${dir}/*.a)
+  foreach(file IN LISTS archives)
+    handoff_run(${strip} --strip-debug --enable-deterministic-archives ${file})
+  endforeach()
+  file(GLOB_RECURSE binaries ${dir}/*.so.*.* ${dir}/handoffctl)
+  foreach(file IN LISTS binaries)
+    file(RPATH_REMOVE FILE ${file})
+    handoff_run(${strip} --strip-unneeded ${file})
+  endforeach()
+endfunction()
+
+# A copyright file as in copyright-format/1.0, from LICENSE.
+function(handoff_copyright to)
+  file(READ ${CPACK_HANDOFF_SOURCE_DIR}/LICENSE text)
+  if(NOT text MATCHES "Copyright \\(c\\) ([^\n]+)\n\n(.*)\n$")
+    message(FATAL_ERROR "LICENSE: no copyright line with a text below")
+  endif()
+  set(holder ${CMAKE_MATCH_1})
+  string(REPLACE "\n" "\n " text "${CMAKE_MATCH_2}")
+  string(REPLACE "\n \n" "\n .\n" text "${text}")
+  file(WRITE ${to} "\
+Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
+Upstream-Name: libhandoff
+
+Files: *
+Copyright: ${holder}
+License: Expat
+ ${text}
+")
+endfunction()
+
+function(handoff_documents dir)
+  string(TIMESTAMP date "%a, %d %b %Y %H:%M:%S +0000" UTC)
+  handoff_copyright(${dir}/copyright)
+  configure_file(${CPACK_HANDOFF_SOURCE_DIR}/CHANGELOG.md ${dir}/changelog
+    COPYONLY)
+  file(WRITE ${dir}/changelog.Debian "\
+libhandoff (${version}) unstable; urgency=medium
+
+  * Packed by its authors; what is new is in the changelog beside this one.
+
+ -- ${CPACK_PACKAGE_CONTACT}  ${date}
+")
+  handoff_run(gzip -9n ${dir}/changelog ${dir}/changelog.Debian)
+endfunction()
+
+# handoff_depends(OUT COMPONENT FALLBACK): the packages that the library or the
+# program of the component needs, by their sonames.
+function(handoff_depends out component fallback)
+  set(${out} ${fallback} PARENT_SCOPE)
+  find_program(shlibdeps dpkg-shlibdeps)
+  set(dir ${CPACK_TEMPORARY_DIRECTORY}/${component})
+  file(GLOB_RECURSE binaries ${dir}/*.so.*.* ${dir}/handoffctl)
+  if(NOT shlibdeps OR NOT binaries)
+    return()
+  endif()
+  file(GLOB_RECURSE library ${CPACK_TEMPORARY_DIRECTORY}/runtime/*.so.*.*)
+  cmake_path(GET library PARENT_PATH libdir)
+  file(WRITE ${control}/debian/control
+    "Source: libhandoff\n\nPackage: any\nArchitecture: any\n")
+  file(WRITE ${control}/debian/shlibs.local "${shlibs}")
+  file(MAKE_DIRECTORY ${dir}/DEBIAN)
+  execute_process(COMMAND ${shlibdeps} -O -l${libdir} ${binaries}
+    WORKING_DIRECTORY ${control} OUTPUT_VARIABLE depends
+    COMMAND_ERROR_IS_FATAL ANY)
+  file(REMOVE_RECURSE ${dir}/DEBIAN)
+  string(REGEX REPLACE "^.*Depends=|\n" "" depends "${depends}")
+  set(${out} "${depends}" PARENT_SCOPE)
+endfunction()
+
+foreach(component IN LISTS CPACK_COMPONENTS_ALL)
+  string(TOUPPER ${component} name)
+  set(name ${CPACK_DEBIAN_${name}_PACKAGE_NAME})
+  set(dir ${CPACK_TEMPORARY_DIRECTORY}/${component})
+  handoff_strip(${dir})
+  set(docs ${dir}${CPACK_PACKAGING_INSTALL_PREFIX}/share/doc/${name})
+  handoff_documents(${docs})
+  if(component STREQUAL development)
+    configure_file(${CPACK_HANDOFF_SOURCE_DIR}/README.md ${docs} COPYONLY)
+  endif()
+  file(GLOB_RECURSE pages ${dir}/*.[1-9])
+  list(FILTER pages INCLUDE REGEX /man[1-9]/)
+  if(pages)
+    handoff_run(gzip -9n ${pages})
+  endif()
+  # Whatever the umask is here.
+  handoff_run(chmod -R u=rwX,go=rX ${dir})
+endforeach()
+
+handoff_depends(CPACK_DEBIAN_RUNTIME_PACKAGE_DEPENDS runtime libc6)
+handoff_depends(CPACK_DEBIAN_TOOLS_PACKAGE_DEPENDS tools
+  "libc6, ${package} (>= ${version})")
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "${package} (= ${version})")
+file(WRITE ${control}/shlibs "${shlibs}")
+file(WRITE ${control}/triggers "activate-noawait ldconfig\n")
+set(CPACK_DEBIAN_RUNTIME_PACKAGE_CONTROL_EXTRA
+  ${control}/shlibs ${control}/triggers)

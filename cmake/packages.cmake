@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+# cpack makes Debian packages of the components: libhandoff0 (runtime),
+# libhandoff-dev (development), handoff-tools (tools). Whoever distributes them
+# says who answers for them: -DCPACK_PACKAGE_CONTACT="Name <address>".
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_NAME libhandoff)
+if(NOT CPACK_PACKAGE_CONTACT)
+  set(CPACK_PACKAGE_CONTACT
+    "The libhandoff authors <libhandoff@authors.invalid>")
+endif()
+set(CPACK_DEB_COMPONENT_INSTALL ON)
+set(CPACK_COMPONENTS_ALL runtime development)
+if(TARGET handoffctl)
+  list(APPEND CPACK_COMPONENTS_ALL tools)
+endif()
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SOURCE libhandoff)
+# Gives way to any revision that a distribution makes.
+set(CPACK_DEBIAN_PACKAGE_RELEASE 0upstream1)
+set(CPACK_DEBIAN_COMPRESSION_TYPE xz)
+set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
+set(CPACK_DEBIAN_RUNTIME_PACKAGE_NAME libhandoff${PROJECT_VERSION_MAJOR})
+set(CPACK_DEBIAN_RUNTIME_PACKAGE_SECTION libs)
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libhandoff-dev)
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
+set(CPACK_DEBIAN_TOOLS_PACKAGE_NAME handoff-tools)
+set(CPACK_DEBIAN_TOOLS_PACKAGE_SECTION net)
+
+# The first line of each text is the synopsis.
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "")
+set(about "
+A server process that must go down hands its established connections, its
+listening sockets and the state of every connection to a second process on
+the same host, byte for byte. No client is disconnected; no byte is lost or
+sent twice, not even when the process dies by SIGKILL.
+.
+")
+set(CPACK_DEBIAN_RUNTIME_DESCRIPTION
+  "hands live connections from process to process${about}\
+This package contains the shared library.")
+set(CPACK_DEBIAN_DEVELOPMENT_DESCRIPTION
+  "hands live connections from process to process - development${about}\
+This package contains the headers, the static library, what CMake and
+pkg-config need to find them, and a manual of all functions.")
+set(CPACK_DEBIAN_TOOLS_DESCRIPTION
+  "hands live connections from process to process - tools${about}\
+This package contains handoffctl, with which an operator directs the two
+processes.")
+
+# debian.cmake runs between installing and packing.
+set(CPACK_PRE_BUILD_SCRIPTS ${CMAKE_CURRENT_LIST_DIR}/debian.cmake)
+set(CPACK_HANDOFF_SOURCE_DIR ${PROJECT_SOURCE_DIR})
+set(CPACK_HANDOFF_STRIP ${CMAKE_STRIP})
+set(CPACK_HANDOFF_SOVERSION ${PROJECT_VERSION_MAJOR})
+
+set(CPACK_VERBATIM_VARIABLES ON)
+include(CPack)

@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# packages.sh [--install]: makes the Debian packages and looks at them: lintian
+# finds nothing, they depend on each other, what they contain can be built
+# with, and they leave nothing behind. All of that happens in temporary
+# directories; --install (root) does it once more with this very machine, and
+# removes everything again.
+. "$(dirname "$0")/common.sh"
+need "$CXX" ninja pkg-config readelf dpkg dpkg-deb dpkg-shlibdeps lintian
+[[ ${1-} == '' || ${1-} == --install ]] || fail 'usage: packages.sh [--install]'
+[[ ${1-} == '' || $(id -u) -eq 0 ]] || fail '--install needs root'
+
+names=(libhandoff0 libhandoff-dev handoff-tools)
+revision=$version-0upstream1
+arch=$(dpkg --print-architecture)
+
+quiet "$CMAKE" --preset package -S "$source_dir" -B "$tmp/build"
+quiet "$CMAKE" --build "$tmp/build" -j "$jobs"
+# What is packed has its own permissions, whoever packs it.
+(
+  umask 077
+  quiet cpack --config "$tmp/build/CPackConfig.cmake" -B "$tmp/debs"
+)
+rm -rf "$tmp/debs/_CPack_Packages"
+cd "$tmp/debs"
+debs=("${names[@]/%/_${revision}_$arch.deb}")
+same packages "$(printf '%s\n' "${debs[@]}" | sort)" "$(ls)"
+
+# Each by itself
+
+quiet lintian --allow-root --fail-on error,warning "${debs[@]}"
+depends() {
+  dpkg-deb -f "$1" Depends | sed -E 's/(libc6 \(>= )[0-9.]+\)/\1N)/'
+}
+same 'libhandoff0 depends on' 'libc6 (>= N)' "$(depends "${debs[0]}")"
+same 'libhandoff-dev depends on' "libhandoff0 (= $revision)" \
+  "$(depends "${debs[1]}")"
+same 'handoff-tools depends on' "libc6 (>= N), libhandoff0 (>= $revision)" \
+  "$(depends "${debs[2]}")"
+
+contents() {
+  local deb
+  for deb in "${debs[@]}"; do
+    dpkg-deb --fsys-tarfile "$deb" | tar -t | sed 's|^\./|/|'
+  done
+}
+same 'files in two packages' '' "$(contents | grep -v '/$' | sort | uniq -d)"
+
+# What they contain
+
+root=$tmp/root
+for deb in "${debs[@]}"; do
+  quiet dpkg-deb -x "$deb" "$root"
+done
+if grep -rF -e "$source_dir" -e "$tmp" "$root"; then
+  fail 'a file names the place where it was built'
+fi
+pc=$(cd "$root" && find usr/lib -name handoff.pc)
+libdir=$root/${pc%/pkgconfig/*}
+with_cmake -DCMAKE_PREFIX_PATH="$root/usr"
+PKG_CONFIG_SYSROOT_DIR=$root PKG_CONFIG_LIBDIR=$libdir/pkgconfig \
+  with_pkg_config "$libdir"
+same 'handoffctl --version' "handoffctl $version" \
+  "$(LD_LIBRARY_PATH=$libdir "$root/usr/bin/handoffctl" --version 2>&1)"
+
+# Installing and removing
+
+# refused WHY COMMAND...
+refused() {
+  if "${@:2}" >"$tmp/log" 2>&1; then
+    fail "was not refused: ${*:2}"
+  fi
+  grep -qF "$1" "$tmp/log" || fail "${*:2}: $(<"$tmp/log")"
+}
+
+# A root of its own, in which nothing is installed but libc6.
+in_temporary_root() {
+  local admin=$tmp/dpkg/var/lib/dpkg
+  local dpkg=(dpkg --root="$tmp/dpkg" --log="$tmp/dpkg.log")
+  mkdir -p "$admin/info" "$admin/updates"
+  dpkg-query -s libc6 >"$admin/status"
+  : >"$admin/info/libc6:$arch.list"
+  refused "libhandoff-dev depends on libhandoff0 (= $revision)" \
+    "${dpkg[@]}" -i "${debs[1]}"
+  refused "handoff-tools depends on libhandoff0 (>= $revision)" \
+    "${dpkg[@]}" -i "${debs[2]}"
+  quiet "${dpkg[@]}" -i "${debs[@]}"
+  same 'dpkg --verify' '' "$("${dpkg[@]}" --verify)"
+  refused 'depends on libhandoff0' "${dpkg[@]}" -r libhandoff0
+  quiet "${dpkg[@]}" -r "${names[@]}"
+  rm -r "$tmp/dpkg/var"
+  same 'what is left' '' "$(find "$tmp/dpkg" -mindepth 1)"
+}
+
+present() {
+  contents | sort -u | while read -r path; do
+    [[ ! -e $path && ! -L $path ]] || echo "$path"
+  done
+}
+
+on_this_machine() {
+  local before name
+  for name in "${names[@]}"; do
+    ! dpkg-query -s "$name" >/dev/null 2>&1 || skip "$name is installed"
+  done
+  before=$(present)
+  trap 'dpkg --purge "${names[@]}" >/dev/null 2>&1; rm -rf "$tmp"' EXIT
+  quiet dpkg -i "${debs[@]}"
+  same 'pkg-config --cflags --libs' -lhandoff \
+    "$(pkg-config --cflags --libs handoff | xargs)"
+  with_pkg_config
+  with_cmake
+  same 'handoffctl --version' "handoffctl $version" \
+    "$(handoffctl --version 2>&1)"
+  quiet dpkg --purge "${names[@]}"
+  same 'what is left' "$before" "$(present)"
+  same 'what is left in the cache of the linker' '' \
+    "$(ldconfig -p | grep libhandoff || :)"
+}
+
+if [[ $(id -u) -eq 0 ]]; then
+  in_temporary_root
+else
+  echo 'not root: the packages were unpacked, not installed'
+fi
+if [[ ${1-} == --install ]]; then
+  on_this_machine
+fi
