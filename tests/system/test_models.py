@@ -110,6 +110,21 @@ class Iterative(SystemTest):
         client.join()
         self.assertEqual(done, [True])
 
+    def test_load(self):
+        """From the load generator: they overlap, and are served in turn."""
+        server, _ = self.pair("--model", "iterative")
+        load = self.load(server.address, "--connections", 0, "--churn", 100,
+                         "--seconds", 600)
+        for _ in range(ROUNDS):
+            self.assertIn(" 0 left behind", self.ok("maintenance"))
+            wait_until(lambda: self.peer("alt")["connections"] == 1, "one")
+            self.assertIn(" 0 left behind", self.ok("ready", "--silent"))
+            wait_until(lambda: self.peer("server")["connections"] == 1, "one")
+        counts = load.finish()
+        self.assert_clean(counts)
+        self.assertEqual(counts["churn_failed"], 0)
+        self.assertGreater(counts["churn"], 2 * ROUNDS)
+
     def test_the_others_wait(self):
         """In the backlog, which moves with the listener."""
         server, alternate = self.pair("--model", "iterative")
