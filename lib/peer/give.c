@@ -235,23 +235,35 @@ handoff__give_ended(struct handoff__peer *peer, bool barrier, bool leaving)
 }
 
 void
-handoff__peer_quiet(struct handoff__peer *peer, struct handoff__entry *e)
+handoff__peer_quiet_all(struct handoff__peer *peer,
+	struct handoff__entry **list, uint32_t count)
 {
-	struct handoff__msg msg = {.cause = HANDOFF__REST, .nrefs = 1};
+	struct handoff__msg msg = {.cause = HANDOFF__REST};
 	bool waited = peer->give.step == HANDOFF__GIVE_DRAIN;
 
-	if (!e->leaving || peer->link.fd < 0)
-		return;
-	e->leaving = false;
-	ref_of(e, 0, &msg.refs[0]);
-	if (!move_word(peer, e))
+	for (uint32_t i = 0; i < count && peer->link.fd >= 0; i++) {
+		struct handoff__entry *e = list[i];
+
+		if (!e->leaving)
+			continue;
+		e->leaving = false;
+		ref_of(e, 0, &msg.refs[msg.nrefs]);
+		msg.nrefs += move_word(peer, e);
+	}
+	if (msg.nrefs == 0)
 		return;
 	ring(peer, &msg);
 	peer->ops->settle(peer);
 	if (waited && peer->give.step == HANDOFF__GIVE_DRAIN) {
-		peer->give.waiting--;
+		peer->give.waiting -= msg.nrefs;
 		maybe_finish(peer);
 	}
+}
+
+void
+handoff__peer_quiet(struct handoff__peer *peer, struct handoff__entry *e)
+{
+	handoff__peer_quiet_all(peer, &e, 1);
 }
 
 static void

@@ -129,8 +129,19 @@ handoff__peer_hello(
 	hello->pid = (uint32_t)getpid();
 	hello->slot = (uint32_t)peer->slot;
 	hello->serving = peer->serving;
+	hello->config_hash = peer->config.config_hash;
+	hello->config_strict = peer->config.config_strict;
 	handoff__copy(hello->service, sizeof(hello->service), service->name);
 	handoff__copy(hello->name, sizeof(hello->name), peer->name);
+}
+
+bool
+handoff__peer_drifted(
+	const struct handoff__peer *peer, const struct handoff__hello *h)
+{
+	uint64_t own = peer->config.config_hash;
+
+	return h->config_hash != own && h->config_hash != 0 && own != 0;
 }
 
 /* Can the two of us be peers? */
@@ -151,6 +162,9 @@ judge(const struct handoff__peer *peer, const struct handoff__hello *h)
 		return HANDOFF__BAD_STATE_VERSION;
 	if (h->layout != own.layout)
 		return HANDOFF__BAD_LAYOUT;
+	if (handoff__peer_drifted(peer, h) &&
+		(h->config_strict || own.config_strict))
+		return HANDOFF__BAD_CONFIG;
 	if (h->slot != handoff__peer_other_slot(peer) ||
 		!handoff__name_ok(h->name))
 		return HANDOFF__GARBAGE;
@@ -187,6 +201,12 @@ explain(const struct handoff__peer *peer, const struct handoff__hello *h,
 	case HANDOFF__BAD_LAYOUT:
 		snprintf(text, size, "record layout %u there, %u here",
 			h->layout, own.layout);
+		return;
+	case HANDOFF__BAD_CONFIG:
+		snprintf(text, size,
+			"configuration %016llx there, %016llx here",
+			(unsigned long long)h->config_hash,
+			(unsigned long long)own.config_hash);
 		return;
 	default:
 		handoff__copy(text, size, handoff__reason_text(reason));

@@ -47,6 +47,8 @@ handoff__reason_text(enum handoff__reason reason)
 		return "it leaves";
 	case HANDOFF__GARBAGE:
 		return "it sent what is not a message";
+	case HANDOFF__BAD_CONFIG:
+		return "another configuration";
 	}
 	return "unknown reason";
 }
@@ -68,6 +70,8 @@ put_hello(struct handoff__wire *w, const struct handoff__hello *h)
 	handoff__put_text(w, h->name, sizeof(h->name));
 	handoff__put_text(w, h->partner, sizeof(h->partner));
 	handoff__put_u32(w, h->partner_pid);
+	handoff__put_u64(w, h->config_hash);
+	handoff__put_u32(w, h->config_strict);
 }
 
 static void
@@ -87,6 +91,10 @@ get_hello(struct handoff__wire *w, struct handoff__hello *h)
 	handoff__get_text(w, h->name, sizeof(h->name));
 	handoff__get_text(w, h->partner, sizeof(h->partner));
 	h->partner_pid = handoff__get_u32(w);
+	if (w->pos == w->size)
+		return;
+	h->config_hash = handoff__get_u64(w);
+	h->config_strict = handoff__get_u32(w);
 }
 
 static void

@@ -52,6 +52,7 @@ enum handoff__reason {
 	HANDOFF__NOT_OWNER = 13,
 	HANDOFF__LEAVING = 14,
 	HANDOFF__GARBAGE = 15,
+	HANDOFF__BAD_CONFIG = 16,
 };
 
 /* A phrase for people. */
@@ -78,6 +79,9 @@ struct handoff__hello {
 	char name[HANDOFF_NAME_MAX];
 	char partner[HANDOFF_NAME_MAX]; /* TAKEN: who is there beside me */
 	uint32_t partner_pid;
+	/* Absent in a shorter HELLO, and zero then. */
+	uint64_t config_hash;
+	uint32_t config_strict;
 };
 
 /* Names an entry: its record, and the number that the record must carry. */

@@ -166,6 +166,11 @@ handoff__peer_adopt_link(
 	peer->partner = HANDOFF__PARTNER_GREETED;
 	peer->segments_sent = 0;
 	peer->refusal[0] = '\0';
+	if (handoff__peer_drifted(peer, hello))
+		handoff__log(peer->log, HANDOFF_LOG_WARNING,
+			"link: %s (pid %d) has another configuration than this "
+			"peer",
+			hello->name, pid);
 	handoff__pulse_start(peer);
 	handoff__loan_give(peer);
 	if (peer->serving)

@@ -144,9 +144,11 @@ struct handoff__peer_config {
 	size_t cell_size;
 	const int *lend; /* epoll sets that the other peer keeps open */
 	size_t nlend;
-	int life;     /* a pipe whose other end each process has that may touch
-			 what is owned; 0: it is this one alone */
-	bool may_own; /* becomes the owner where there is none */
+	int life; /* a pipe whose other end each process has that may touch
+		     what is owned; 0: it is this one alone */
+	uint64_t config_hash; /* of the user's configuration, 0: none */
+	bool config_strict;   /* another one is refused, not only told of */
+	bool may_own;         /* becomes the owner where there is none */
 };
 
 struct handoff__peer {
@@ -267,6 +269,10 @@ const char *handoff__entry_repair(
 void handoff__peer_forked(
 	struct handoff__peer *peer, const struct handoff__entry *keep);
 
+/* The same for up to HANDOFF_FDPASS_MAX entries, in one message. */
+void handoff__peer_quiet_all(struct handoff__peer *peer,
+	struct handoff__entry **list, uint32_t count);
+
 /* "alt (pid 12)"; for sentences. */
 const char *handoff__peer_partner_text(
 	const struct handoff__peer *peer, char text[64]);
@@ -278,6 +284,8 @@ void handoff__join_leave(struct handoff__peer *peer);
 int handoff__peer_adopt_link(
 	struct handoff__peer *peer, int fd, const struct handoff__hello *hello);
 void handoff__peer_cut(struct handoff__peer *peer, const char *why);
+bool handoff__peer_drifted(
+	const struct handoff__peer *peer, const struct handoff__hello *hello);
 void handoff__peer_hello(
 	const struct handoff__peer *peer, struct handoff__hello *hello);
 

@@ -215,6 +215,12 @@ handoff__record_flag(const struct handoff__view *view, uint32_t flags)
 }
 
 void
+handoff__record_flip(const struct handoff__view *view)
+{
+	flip(view);
+}
+
+void
 handoff__record_discard(const struct handoff__view *view)
 {
 	struct handoff__commit *next = prepare(view);

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The handle of a peer for servers with a loop of their own: opened, polled,
+ * dispatched. Serves nothing.
+ */
+#include "embed/embed.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LEN_SIZE sizeof(uint64_t) /* before each state */
+
+static void
+on_soon(struct handoff__timer *timer)
+{
+	(void)timer; /* dispatch flushes in any case */
+}
+
+void
+handoff__embed_soon(struct handoff_peer *peer)
+{
+	if (!peer->soon.armed)
+		handoff__timer_arm(&peer->loop, &peer->soon, 0);
+}
+
+static int
+check(struct handoff_peer *peer, const struct handoff_peer_opts *o)
+{
+	if (!handoff__name_ok(o->name) || !handoff__name_ok(o->service))
+		return handoff__fail(&peer->error, -EINVAL,
+			"peer: names of peer and service must be 1 to %d "
+			"characters of A-Z a-z 0-9 . _ - (got '%.40s' and "
+			"'%.40s')",
+			HANDOFF_NAME_MAX - 1, o->name ? o->name : "",
+			o->service ? o->service : "");
+	if (!o->dir || o->state_size > HANDOFF__STATE_MAX - LEN_SIZE)
+		return handoff__fail(&peer->error, -EINVAL,
+			"peer: opts.dir is needed, and state_size is at most "
+			"%zu",
+			HANDOFF__STATE_MAX - LEN_SIZE);
+	return 0;
+}
+
+int
+handoff__embed_own(struct handoff_peer *peer)
+{
+	int err = handoff__peer_own(&peer->peer, 1);
+
+	if (err < 0) {
+		peer->error = peer->peer.error;
+		return err;
+	}
+	handoff__embed_tell(peer, HANDOFF_PEER_OWNER,
+		"owner: serves %s (generation 1)", peer->service_name);
+	return 0;
+}
+
+static int
+take_role(struct handoff_peer *peer)
+{
+	if (peer->peer.partner != HANDOFF__PARTNER_NONE &&
+		peer->peer.other.serving)
+		return 0; /* STANDBY is told once the arena has come */
+	if (peer->may_own)
+		return handoff__embed_own(peer);
+	handoff__embed_tell(peer, HANDOFF_PEER_WAITING,
+		"waiting: no owner is in %s yet", peer->peer.dir.path);
+	return 0;
+}
+
+static int
+open_peer(struct handoff_peer *peer, const struct handoff_peer_opts *o)
+{
+	struct handoff__peer_config config = {
+		.dir = o->dir,
+		.name = o->name,
+		.service = &peer->service,
+		.give_timeout_ms =
+			o->give_timeout_ms ? o->give_timeout_ms : 5000,
+		.hang_timeout_ms = peer->hang_timeout_ms,
+		.fence = peer->fence,
+		.cell_size = sizeof(struct handoff_entry),
+		.config_hash = o->config_hash,
+		.config_strict = o->config_strict,
+	};
+	int err = handoff__peer_open(&peer->peer, &config, &peer->loop,
+		&peer->log, &handoff__embed_ops, peer);
+
+	if (err < 0) {
+		peer->error = peer->peer.error;
+		return err;
+	}
+	err = handoff__control_open(&peer->control, &peer->loop,
+		&peer->peer.dir, peer->peer.slot, &peer->log,
+		handoff__embed_order, peer, &peer->error);
+	if (err >= 0)
+		err = take_role(peer);
+	if (err >= 0)
+		handoff__peer_started(&peer->peer);
+	return err;
+}
+
+static int
+start(struct handoff_peer *peer, const struct handoff_peer_opts *o)
+{
+	int err = check(peer, o);
+
+	if (err < 0)
+		return err;
+	handoff__copy(
+		peer->service_name, sizeof(peer->service_name), o->service);
+	/* The buffers of records are not used: as small as they come. */
+	peer->service = (struct handoff_service){
+		.size = sizeof(peer->service),
+		.name = peer->service_name,
+		.state_version = o->state_version,
+		.state_size = (uint32_t)(o->state_size + LEN_SIZE),
+		.input_size = 1,
+		.output_size = 1,
+	};
+	peer->log.fn = o->log;
+	peer->log.arg = o->log_arg;
+	peer->hang_timeout_ms = o->hang_timeout_ms ? o->hang_timeout_ms : 5000;
+	peer->fence = o->fence;
+	peer->may_own = o->may_own;
+	peer->soon.fn = on_soon;
+	err = handoff__loop_init(&peer->loop);
+	if (err < 0)
+		return handoff__fail(&peer->error, err,
+			"peer: cannot make its event loop: %s", strerror(-err));
+	return open_peer(peer, o);
+}
+
+int
+handoff_peer_open(
+	struct handoff_peer **out, const struct handoff_peer_opts *opts)
+{
+	struct handoff_peer_opts known = {.size = 0};
+	struct handoff_peer *peer;
+	int err;
+
+	if (!out || !opts)
+		return -EINVAL;
+	peer = calloc(1, sizeof(*peer));
+	if (!peer)
+		return -ENOMEM;
+	peer->loop.epfd = peer->loop.timerfd = peer->control.fd = -1;
+	TAILQ_INIT(&peer->news);
+	TAILQ_INIT(&peer->released);
+	err = handoff__opts_copy(&known, sizeof(known), opts,
+		offsetof(struct handoff_peer_opts, state_version));
+	if (err == -E2BIG)
+		handoff__fail(&peer->error, err,
+			"peer: an option that this library does not know is "
+			"set");
+	if (err >= 0)
+		err = start(peer, &known);
+	if (err < 0) {
+		if (err != -EINVAL || known.size > 0)
+			handoff__error_copy(
+				&peer->error, opts->errbuf, opts->errbuf_size);
+		handoff_peer_free(peer);
+		return err;
+	}
+	*out = peer;
+	return 0;
+}
+
+void
+handoff_peer_free(struct handoff_peer *peer)
+{
+	if (!peer)
+		return;
+	handoff__control_flush(&peer->control);
+	handoff__control_close(&peer->control);
+	if (peer->peer.loop) {
+		handoff__embed_flush(peer);
+		handoff__peer_close(&peer->peer);
+	}
+	handoff__loop_fini(&peer->loop);
+	free(peer);
+}
+
+int
+handoff_peer_fd(struct handoff_peer *peer)
+{
+	return peer ? peer->loop.epfd : -EINVAL;
+}
+
+int
+handoff_peer_wait(struct handoff_peer *peer, int timeout_ms)
+{
+	int rc;
+
+	if (!peer)
+		return -EINVAL;
+	handoff__embed_flush(peer);
+	rc = handoff__loop_dispatch(&peer->loop, timeout_ms);
+	handoff__embed_flush(peer);
+	if (rc < 0)
+		return handoff__fail(&peer->error, rc, "peer: epoll_wait: %s",
+			strerror(-rc));
+	return 0;
+}
+
+int
+handoff_peer_dispatch(struct handoff_peer *peer)
+{
+	return handoff_peer_wait(peer, 0);
+}
+
+int
+handoff_peer_next(struct handoff_peer *peer, struct handoff_peer_event *event)
+{
+	if (!peer || !event)
+		return -EINVAL;
+	if (peer->nevents > 0) {
+		*event = peer->events[peer->first_event];
+		peer->first_event =
+			(peer->first_event + 1) % HANDOFF__PEER_EVENTS;
+		peer->nevents--;
+		return 1;
+	}
+	if (handoff__embed_next(peer, event))
+		return 1;
+	handoff__embed_flush(peer);
+	return 0;
+}
+
+int
+handoff_peer_give(struct handoff_peer *peer)
+{
+	int err;
+
+	if (!peer)
+		return -EINVAL;
+	err = handoff__peer_give(&peer->peer, HANDOFF__MAINTENANCE);
+	if (err < 0)
+		peer->error = peer->peer.error;
+	return err;
+}
+
+int
+handoff_peer_take(struct handoff_peer *peer)
+{
+	int err;
+
+	if (!peer)
+		return -EINVAL;
+	err = handoff__peer_home(&peer->peer, true);
+	if (err < 0)
+		peer->error = peer->peer.error;
+	return err;
+}
+
+const char *
+handoff_peer_errmsg(const struct handoff_peer *peer)
+{
+	return peer ? peer->error.text : "";
+}

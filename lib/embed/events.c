@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the peer below tells, turned into events that the program pulls.
+ */
+#include "embed/embed.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+void
+handoff__embed_tell(struct handoff_peer *peer,
+	enum handoff_peer_event_type type, const char *fmt, ...)
+{
+	struct handoff_peer_event *ev;
+	va_list ap;
+
+	if (peer->nevents == HANDOFF__PEER_EVENTS) {
+		peer->first_event =
+			(peer->first_event + 1) % HANDOFF__PEER_EVENTS;
+		peer->nevents--;
+	}
+	ev = &peer->events[(peer->first_event + peer->nevents++) %
+			   HANDOFF__PEER_EVENTS];
+	*ev = (struct handoff_peer_event){.type = type, .fd = -1};
+	ev->generation = handoff__peer_generation(&peer->peer);
+	va_start(ap, fmt);
+	vsnprintf(ev->text, sizeof(ev->text), fmt, ap);
+	va_end(ap);
+	handoff__embed_soon(peer);
+	handoff__log(&peer->log, HANDOFF_LOG_DEBUG, "%s", ev->text);
+}
+
+static int
+on_entered(struct handoff__peer *below, struct handoff__entry *entry)
+{
+	struct handoff_entry *e = handoff__public_entry(entry);
+
+	e->peer = below->arg;
+	e->data = NULL;
+	e->news = HANDOFF__NEWS_NONE;
+	if (handoff__record_name(&entry->view, e->name) < 0)
+		e->name[0] = '\0';
+	return 0;
+}
+
+static void
+on_closing(struct handoff__peer *below, struct handoff__entry *entry)
+{
+	(void)below;
+	handoff__embed_news(handoff__public_entry(entry), HANDOFF__NEWS_NONE);
+}
+
+static bool
+on_quiesce(struct handoff__peer *below, struct handoff__entry *entry)
+{
+	(void)below;
+	handoff__embed_news(
+		handoff__public_entry(entry), HANDOFF__NEWS_RELEASE);
+	return false;
+}
+
+static void
+on_pause(struct handoff__peer *below, bool paused)
+{
+	(void)below; /* what comes late stays behind, and is named */
+	(void)paused;
+}
+
+static void
+on_moved(struct handoff__peer *below, struct handoff__entry *entry)
+{
+	(void)below;
+	handoff__embed_news(handoff__public_entry(entry),
+		entry->mine ? HANDOFF__NEWS_TAKEN : HANDOFF__NEWS_NONE);
+}
+
+static void
+on_settle(struct handoff__peer *below)
+{
+	(void)below;
+}
+
+static void
+on_role(struct handoff__peer *below, enum handoff__cause cause)
+{
+	unsigned long long generation = handoff__peer_generation(below);
+	char who[64];
+
+	(void)cause;
+	handoff__peer_partner_text(below, who);
+	if (below->serving)
+		handoff__embed_tell(below->arg, HANDOFF_PEER_OWNER,
+			"owner: took over from %s (generation %llu)", who,
+			generation);
+	else
+		handoff__embed_tell(below->arg, HANDOFF_PEER_STANDBY,
+			"standby: %s serves (generation %llu)", who,
+			generation);
+}
+
+static void
+on_given(struct handoff__peer *below, const struct handoff__report *report)
+{
+	handoff__embed_given(below->arg, report);
+}
+
+static void
+on_partner(struct handoff__peer *below, bool here)
+{
+	struct handoff_peer *peer = below->arg;
+	char who[64];
+
+	peer->hung = peer->lagging = false;
+	handoff__peer_partner_text(below, who);
+	if (here && below->serving)
+		handoff__embed_tell(peer, HANDOFF_PEER_JOINED,
+			"joined: %s is the standby", who);
+	else if (here && below->arena.count > 0)
+		handoff__embed_tell(peer, HANDOFF_PEER_STANDBY,
+			"standby: %s serves (generation %llu)", who,
+			(unsigned long long)handoff__peer_generation(below));
+	if (here)
+		return;
+	handoff__embed_tell(peer, HANDOFF_PEER_LEFT, "left: %s is gone", who);
+	if (!below->serving && below->arena.count == 0 && peer->may_own &&
+		handoff__embed_own(peer) < 0)
+		handoff__log(
+			&peer->log, HANDOFF_LOG_ERROR, "%s", peer->error.text);
+	handoff__embed_stop(peer);
+}
+
+static void
+on_discard(struct handoff__peer *below, struct handoff__entry *entry)
+{
+	shutdown(entry->fd, SHUT_RDWR);
+	handoff__peer_end(below, entry);
+}
+
+static void
+on_failover(struct handoff__peer *below)
+{
+	const struct handoff__survival *s = &below->survival;
+
+	handoff__embed_tell(below->arg,
+		s->serving ? HANDOFF_PEER_OWNER : HANDOFF_PEER_LEFT,
+		"%s: the other peer died; took over %u of its entries in "
+		"%u.%03u ms (generation %llu)",
+		s->serving ? "owner" : "left", s->entries, s->took_us / 1000,
+		s->took_us % 1000,
+		(unsigned long long)handoff__peer_generation(below));
+}
+
+static void
+on_health(struct handoff__peer *below)
+{
+	struct handoff_peer *peer = below->arg;
+	const struct handoff__pulse *pulse = &below->pulse;
+	char who[64];
+
+	handoff__peer_partner_text(below, who);
+	if (pulse->hung != peer->hung)
+		handoff__embed_tell(peer, HANDOFF_PEER_HUNG,
+			pulse->hung ? "hung: %s has said nothing for %u ms%s"
+				    : "hung: %s speaks again",
+			who, peer->hang_timeout_ms,
+			peer->fence ? "; it is killed" : "");
+	if (pulse->lagging != peer->lagging)
+		handoff__embed_tell(peer, HANDOFF_PEER_LAGGING,
+			pulse->lagging ? "lagging: %s has no copy of %u entries"
+				       : "lagging: %s has caught up",
+			who, below->roster.uncovered);
+	peer->hung = pulse->hung;
+	peer->lagging = pulse->lagging;
+}
+
+static void
+on_refused(struct handoff__peer *below, const char *text)
+{
+	handoff__embed_tell(
+		below->arg, HANDOFF_PEER_REFUSED, "refused: %s", text);
+}
+
+static void
+on_said(struct handoff__peer *below)
+{
+	(void)below; /* lines are the server's */
+}
+
+const struct handoff__peer_ops handoff__embed_ops = {
+	.entered = on_entered,
+	.closing = on_closing,
+	.quiesce = on_quiesce,
+	.pause = on_pause,
+	.moved = on_moved,
+	.settle = on_settle,
+	.role = on_role,
+	.given = on_given,
+	.partner = on_partner,
+	.discard = on_discard,
+	.failover = on_failover,
+	.health = on_health,
+	.refused = on_refused,
+	.said = on_said,
+};
