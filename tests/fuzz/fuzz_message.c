@@ -67,7 +67,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_text(msg.hello.partner);
 	check(handoff__reason_text((enum handoff__reason)msg.reason));
 	len = handoff__msg_encode(&msg, encoded, sizeof(encoded));
-	check(len <= size);
+	/* A HELLO is longer or shorter in another version. */
 	check(len == size || msg.type == HANDOFF__HELLO);
 	check(decode(&again, encoded, len) == 0);
 	check(memcmp(&msg, &again, offsetof(struct handoff__msg, refs)) == 0);
