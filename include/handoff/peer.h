@@ -73,7 +73,8 @@ HANDOFF_API int handoff_peer_dispatch(struct handoff_peer *peer);
 HANDOFF_API int handoff_peer_wait(struct handoff_peer *peer, int timeout_ms);
 
 enum handoff_peer_event_type {
-	HANDOFF_PEER_OWNER = 1,   /* this peer serves: accept and deposit */
+	HANDOFF_PEER_OWNER = 1,   /* this peer serves. TAKEN has come for all
+				     that there was: open what is missing */
 	HANDOFF_PEER_STANDBY = 2, /* the other peer serves */
 	HANDOFF_PEER_WAITING = 3, /* there is no owner yet */
 	HANDOFF_PEER_JOINED = 4,  /* the other peer came */
@@ -100,12 +101,13 @@ struct handoff_peer_event {
 	enum handoff_peer_event_type type;
 	uint64_t generation;
 	struct handoff_entry *entry; /* TAKEN, RELEASE */
-	int fd; /* TAKEN: a descriptor for the program, which closes it;
-		   -1 if there was none left */
+	int fd; /* TAKEN: a descriptor for the program, which closes it */
 	char text[HANDOFF_TEXT_MAX]; /* a sentence for people */
 };
 
-/* Pulls the next event. Returns 1, or 0 if there is none. */
+/* Pulls the next event. Returns 1, or 0 if there is none. At most 64 are kept,
+ * then the oldest are dropped; TAKEN and RELEASE never are, and come before
+ * what else is there. If no descriptor is left for TAKEN, it waits. */
 HANDOFF_API int handoff_peer_next(
 	struct handoff_peer *peer, struct handoff_peer_event *event);
 
@@ -121,9 +123,11 @@ struct handoff_entry_opts {
 	void *data; /* of the program, see handoff_entry_data */
 };
 
-/* Deposits. The entry is valid until it is withdrawn or released. -EPERM this
- * peer does not serve; -EINVAL, -EMSGSIZE the name or state is too long, and
- * errors of dup(2), with a sentence in handoff_peer_errmsg. */
+/* Deposits. At the next dispatch it is sent to the standby, if there is one,
+ * and so outlives this process. The entry is valid until it is withdrawn or
+ * released. -EPERM this peer serves nothing; -EINVAL, -EMSGSIZE the name or
+ * state is too long, and errors of dup(2), with a sentence in
+ * handoff_peer_errmsg. */
 HANDOFF_API int handoff_peer_deposit(struct handoff_peer *peer,
 	struct handoff_entry **out, const struct handoff_entry_opts *opts);
 
@@ -142,7 +146,8 @@ HANDOFF_API int handoff_entry_release(struct handoff_entry *entry);
  * the new one. Update copies `len` bytes. Edit returns the memory (of
  * state_size bytes, with what the state is now) to write into, and commit
  * makes it true, so that buffers may lie there; without commit nothing has
- * changed. -EMSGSIZE longer than state_size.
+ * changed. -EMSGSIZE longer than state_size, -EINVAL the entry is not this
+ * peer's, or there is nothing to commit.
  */
 HANDOFF_API int handoff_entry_update(
 	struct handoff_entry *entry, const void *state, size_t len);

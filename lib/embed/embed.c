@@ -12,9 +12,9 @@
 #define LEN_SIZE sizeof(uint64_t) /* before each state */
 
 static void
-on_soon(struct handoff__timer *timer)
+on_timer(struct handoff__timer *timer)
 {
-	(void)timer; /* dispatch flushes in any case */
+	(void)timer; /* that dispatch is called was all that is wanted */
 }
 
 void
@@ -81,6 +81,7 @@ open_peer(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 		.hang_timeout_ms = peer->hang_timeout_ms,
 		.fence = peer->fence,
 		.cell_size = sizeof(struct handoff_entry),
+		.own_fds = 1,
 		.config_hash = o->config_hash,
 		.config_strict = o->config_strict,
 	};
@@ -124,7 +125,7 @@ start(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 	peer->hang_timeout_ms = o->hang_timeout_ms ? o->hang_timeout_ms : 5000;
 	peer->fence = o->fence;
 	peer->may_own = o->may_own;
-	peer->soon.fn = on_soon;
+	peer->soon.fn = peer->starved.fn = on_timer;
 	err = handoff__loop_init(&peer->loop);
 	if (err < 0)
 		return handoff__fail(&peer->error, err,
@@ -215,6 +216,8 @@ handoff_peer_next(struct handoff_peer *peer, struct handoff_peer_event *event)
 {
 	if (!peer || !event)
 		return -EINVAL;
+	if (handoff__embed_next(peer, event))
+		return 1;
 	if (peer->nevents > 0) {
 		*event = peer->events[peer->first_event];
 		peer->first_event =
@@ -222,8 +225,6 @@ handoff_peer_next(struct handoff_peer *peer, struct handoff_peer_event *event)
 		peer->nevents--;
 		return 1;
 	}
-	if (handoff__embed_next(peer, event))
-		return 1;
 	handoff__embed_flush(peer);
 	return 0;
 }

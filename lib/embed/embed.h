@@ -51,11 +51,15 @@ struct handoff_peer {
 	struct handoff__control control;
 	struct handoff__request *request; /* waits for the end of a give */
 	struct handoff__timer soon;       /* there is something to flush */
+	struct handoff__timer starved;    /* no descriptor was left for news */
 	struct handoff__entry_list news, released;
 	struct handoff_peer_event events[HANDOFF__PEER_EVENTS];
 	unsigned first_event, nevents;
+	bool owner_due; /* it serves; OWNER is told once all has come along */
+	bool late;      /* entries came while the service moved away */
 	bool hung, lagging;
 	bool stopping, stopped;
+	unsigned tries; /* left to give what there is, before the end */
 };
 
 static inline struct handoff_entry *
@@ -80,6 +84,7 @@ extern const struct handoff__peer_ops handoff__embed_ops;
 void handoff__embed_tell(struct handoff_peer *peer,
 	enum handoff_peer_event_type type, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+void handoff__embed_owner(struct handoff_peer *peer);
 
 /* orders.c */
 void handoff__embed_order(

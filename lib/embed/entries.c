@@ -15,6 +15,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define RETRY_US 100000
+
+/* Is it this peer's, and has it not ended? */
+static bool
+serves(const struct handoff_entry *e)
+{
+	return e && e->entry.id != 0 && e->entry.fd >= 0 && e->entry.mine;
+}
+
 static size_t
 capacity(const struct handoff_entry *e)
 {
@@ -72,35 +81,84 @@ move_released(struct handoff_peer *peer)
 	}
 }
 
+/* What came while the service moved away goes where that is now, as soon as
+ * there is a copy of it. */
+static void
+follow(struct handoff_peer *peer)
+{
+	struct handoff__peer *below = &peer->peer;
+	struct handoff__entry *e = NULL;
+
+	if (!peer->late || handoff__peer_moving(below) || peer->stopping)
+		return;
+	peer->late = !below->serving && below->roster.owned > 0;
+	while (peer->late && (e = handoff__roster_next(&below->roster, e))) {
+		if (!e->mine || e->leaving || e->copy != HANDOFF__COPY_HELD)
+			continue;
+		handoff__peer_give(below, HANDOFF__REST);
+		return;
+	}
+}
+
 void
 handoff__embed_flush(struct handoff_peer *peer)
 {
 	move_released(peer);
+	follow(peer);
 	handoff__peer_flush(&peer->peer);
+}
+
+/* The next to tell of. What there is no descriptor for waits; what is to be
+ * released does not wait behind it. */
+static struct handoff_entry *
+next_news(struct handoff_peer *peer, int *fd)
+{
+	struct handoff_entry *e, *after;
+	int err = 0;
+
+	for (e = TAILQ_FIRST(&peer->news); e; e = after) {
+		after = TAILQ_NEXT(e, node);
+		*fd = -1;
+		if (e->news == HANDOFF__NEWS_RELEASE) {
+			if (e->entry.leaving)
+				return e;
+			/* The give has ended without it. */
+			handoff__embed_news(e, HANDOFF__NEWS_NONE);
+		} else if (err == 0) {
+			*fd = fcntl(e->entry.fd, F_DUPFD_CLOEXEC, 3);
+			if (*fd >= 0)
+				return e;
+			err = errno;
+		}
+	}
+	if (err != 0 && !peer->starved.armed) {
+		handoff__log(&peer->log, HANDOFF_LOG_WARNING,
+			"peer: what was taken over waits for a free "
+			"descriptor: %s",
+			strerror(err));
+		handoff__timer_arm(&peer->loop, &peer->starved, RETRY_US);
+	}
+	return NULL;
 }
 
 bool
 handoff__embed_next(struct handoff_peer *peer, struct handoff_peer_event *event)
 {
-	struct handoff_entry *e;
+	int fd;
+	struct handoff_entry *e = next_news(peer, &fd);
 
-	while ((e = TAILQ_FIRST(&peer->news))) {
-		bool taken = e->news == HANDOFF__NEWS_TAKEN;
-
-		handoff__embed_news(e, HANDOFF__NEWS_NONE);
-		if (!taken && !e->entry.leaving)
-			continue; /* the give has ended without it */
-		memset(event, 0, sizeof(*event));
-		event->type = taken ? HANDOFF_PEER_TAKEN : HANDOFF_PEER_RELEASE;
-		event->generation = handoff__peer_generation(&peer->peer);
-		event->entry = e;
-		event->fd = taken ? fcntl(e->entry.fd, F_DUPFD_CLOEXEC, 3) : -1;
-		snprintf(event->text, sizeof(event->text), "%s: %llu %s",
-			taken ? "taken" : "release",
-			(unsigned long long)e->entry.id, handoff_entry_name(e));
-		return true;
-	}
-	return false;
+	if (!e)
+		return false;
+	handoff__embed_news(e, HANDOFF__NEWS_NONE);
+	memset(event, 0, sizeof(*event));
+	event->type = fd >= 0 ? HANDOFF_PEER_TAKEN : HANDOFF_PEER_RELEASE;
+	event->generation = handoff__peer_generation(&peer->peer);
+	event->entry = e;
+	event->fd = fd;
+	snprintf(event->text, sizeof(event->text), "%s: %llu %s",
+		fd >= 0 ? "taken" : "release", (unsigned long long)e->entry.id,
+		handoff_entry_name(e));
+	return true;
 }
 
 static int
@@ -110,7 +168,7 @@ check(struct handoff_peer *peer, const struct handoff_entry_opts *o)
 		o->kind > HANDOFF_ENTRY_OTHER || (o->len > 0 && !o->state))
 		return handoff__fail(&peer->error, -EINVAL,
 			"deposit: a descriptor and a kind are needed");
-	if (peer->peer.arena.count == 0)
+	if (!peer->peer.serving && peer->peer.roster.owned == 0)
 		return handoff__fail(&peer->error, -EPERM,
 			"deposit: this peer does not serve");
 	if ((o->name && strlen(o->name) >= HANDOFF_ADDRESS_MAX) ||
@@ -152,6 +210,7 @@ handoff_peer_deposit(struct handoff_peer *peer, struct handoff_entry **out,
 			&peer->error, err, "deposit: %s", strerror(-err));
 	*out = handoff__public_entry(entry);
 	(*out)->data = o.data;
+	peer->late |= !peer->peer.serving || handoff__peer_moving(&peer->peer);
 	handoff__embed_soon(peer);
 	return handoff_entry_update(*out, o.state, o.len);
 }
@@ -159,7 +218,7 @@ handoff_peer_deposit(struct handoff_peer *peer, struct handoff_entry **out,
 void
 handoff_entry_withdraw(struct handoff_entry *e)
 {
-	if (!e || !e->entry.mine)
+	if (!serves(e))
 		return;
 	if (e->entry.kind == HANDOFF__CONNECTION)
 		shutdown(e->entry.fd, SHUT_RDWR);
@@ -170,7 +229,7 @@ handoff_entry_withdraw(struct handoff_entry *e)
 int
 handoff_entry_release(struct handoff_entry *e)
 {
-	if (!e || !e->entry.mine || e->news == HANDOFF__NEWS_RELEASED)
+	if (!serves(e) || e->news == HANDOFF__NEWS_RELEASED)
 		return -EINVAL;
 	e->data = NULL;
 	/* Also if no give wants it any more: TAKEN follows. */
@@ -183,26 +242,24 @@ handoff_entry_edit(struct handoff_entry *e)
 {
 	struct handoff_conn txn;
 
-	if (!e || !e->entry.mine)
+	if (!serves(e))
 		return NULL;
 	handoff__txn_begin(&txn, &e->entry.view);
 	return (uint64_t *)txn.state + 1;
 }
 
-/* Begin copies, so it can't be asked again for what edit has returned. */
 int
 handoff_entry_commit(struct handoff_entry *e, size_t len)
 {
 	uint64_t *state;
 
-	if (!e || !e->entry.mine)
+	if (!serves(e))
 		return -EINVAL;
 	if (len > capacity(e))
 		return -EMSGSIZE;
 	state = state_of(e, true);
 	state[0] = len;
-	handoff__record_flip(&e->entry.view);
-	return 0;
+	return handoff__record_flip(&e->entry.view);
 }
 
 int
@@ -210,7 +267,7 @@ handoff_entry_update(struct handoff_entry *e, const void *state, size_t len)
 {
 	void *to;
 
-	if (!e || !e->entry.mine || (len > 0 && !state))
+	if (!serves(e) || (len > 0 && !state))
 		return -EINVAL;
 	if (len > capacity(e))
 		return -EMSGSIZE;

@@ -51,19 +51,23 @@ on_closing(struct handoff__peer *below, struct handoff__entry *entry)
 	handoff__embed_news(handoff__public_entry(entry), HANDOFF__NEWS_NONE);
 }
 
+/* What the program has not been told of, or has released, moves at once. */
 static bool
 on_quiesce(struct handoff__peer *below, struct handoff__entry *entry)
 {
+	struct handoff_entry *e = handoff__public_entry(entry);
+
 	(void)below;
-	handoff__embed_news(
-		handoff__public_entry(entry), HANDOFF__NEWS_RELEASE);
+	if (e->news == HANDOFF__NEWS_TAKEN || e->news == HANDOFF__NEWS_RELEASED)
+		return true;
+	handoff__embed_news(e, HANDOFF__NEWS_RELEASE);
 	return false;
 }
 
 static void
 on_pause(struct handoff__peer *below, bool paused)
 {
-	(void)below; /* what comes late stays behind, and is named */
+	(void)below; /* what comes late follows, see entries.c */
 	(void)paused;
 }
 
@@ -81,22 +85,35 @@ on_settle(struct handoff__peer *below)
 	(void)below;
 }
 
+void
+handoff__embed_owner(struct handoff_peer *peer)
+{
+	char who[64];
+
+	if (!peer->owner_due)
+		return;
+	peer->owner_due = false;
+	handoff__embed_tell(peer, HANDOFF_PEER_OWNER,
+		"owner: took over from %s (generation %llu)",
+		handoff__peer_partner_text(&peer->peer, who),
+		(unsigned long long)handoff__peer_generation(&peer->peer));
+}
+
+/* Entries follow one by one. OWNER comes after them, so that the program knows
+ * then what it has not been given. */
 static void
 on_role(struct handoff__peer *below, enum handoff__cause cause)
 {
-	unsigned long long generation = handoff__peer_generation(below);
+	struct handoff_peer *peer = below->arg;
 	char who[64];
 
 	(void)cause;
-	handoff__peer_partner_text(below, who);
-	if (below->serving)
-		handoff__embed_tell(below->arg, HANDOFF_PEER_OWNER,
-			"owner: took over from %s (generation %llu)", who,
-			generation);
-	else
-		handoff__embed_tell(below->arg, HANDOFF_PEER_STANDBY,
-			"standby: %s serves (generation %llu)", who,
-			generation);
+	peer->owner_due = below->serving;
+	if (!below->serving)
+		handoff__embed_tell(peer, HANDOFF_PEER_STANDBY,
+			"standby: %s serves (generation %llu)",
+			handoff__peer_partner_text(below, who),
+			(unsigned long long)handoff__peer_generation(below));
 }
 
 static void
@@ -123,6 +140,8 @@ on_partner(struct handoff__peer *below, bool here)
 	if (here)
 		return;
 	handoff__embed_tell(peer, HANDOFF_PEER_LEFT, "left: %s is gone", who);
+	if (!below->survival.serving && below->survival.entries == 0)
+		handoff__embed_owner(peer);
 	if (!below->serving && below->arena.count == 0 && peer->may_own &&
 		handoff__embed_own(peer) < 0)
 		handoff__log(
@@ -141,13 +160,13 @@ static void
 on_failover(struct handoff__peer *below)
 {
 	const struct handoff__survival *s = &below->survival;
+	struct handoff_peer *peer = below->arg;
 
-	handoff__embed_tell(below->arg,
-		s->serving ? HANDOFF_PEER_OWNER : HANDOFF_PEER_LEFT,
-		"%s: the other peer died; took over %u of its entries in "
+	peer->owner_due = false;
+	handoff__embed_tell(peer, HANDOFF_PEER_OWNER,
+		"owner: the other peer died; took over %u of its entries in "
 		"%u.%03u ms (generation %llu)",
-		s->serving ? "owner" : "left", s->entries, s->took_us / 1000,
-		s->took_us % 1000,
+		s->entries, s->took_us / 1000, s->took_us % 1000,
 		(unsigned long long)handoff__peer_generation(below));
 }
 

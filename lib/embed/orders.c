@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define STOP_TRIES 3
+
 static void
 reply_error(struct handoff__request *request, const char *why)
 {
@@ -69,7 +71,8 @@ order_move(struct handoff_peer *peer, struct handoff__request *request,
 	}
 }
 
-/* One step further in a stop: gives what there is, then has the program end. */
+/* One step further in a stop: gives what there is, and once or twice again what
+ * came meanwhile, then has the program end. */
 void
 handoff__embed_stop(struct handoff_peer *peer)
 {
@@ -80,10 +83,13 @@ handoff__embed_stop(struct handoff_peer *peer)
 
 	if (!peer->stopping || handoff__peer_moving(below))
 		return;
-	if (give &&
-		handoff__peer_give(below, below->serving ? HANDOFF__MAINTENANCE
-							 : HANDOFF__REST) >= 0)
-		return;
+	if (give && peer->tries > 0) {
+		peer->tries--;
+		if (handoff__peer_give(below, below->serving
+						      ? HANDOFF__MAINTENANCE
+						      : HANDOFF__REST) >= 0)
+			return;
+	}
 	if (peer->stopped)
 		return;
 	peer->stopped = true;
@@ -105,6 +111,7 @@ order_stop(struct handoff_peer *peer, struct handoff__request *request)
 	}
 	peer->request = request;
 	peer->stopping = true;
+	peer->tries = STOP_TRIES;
 	handoff__embed_stop(peer);
 }
 
@@ -124,6 +131,7 @@ handoff__embed_given(
 	} else {
 		size_t body;
 
+		handoff__embed_owner(peer);
 		handoff__status_header(&peer->peer, &buf);
 		body = buf.len;
 		handoff__report_text(&peer->peer, report, &buf);
@@ -139,6 +147,8 @@ handoff__embed_given(
 	} else {
 		free(buf.data);
 	}
+	if (report->moved + report->listeners == 0)
+		peer->tries = 0; /* the rest can't be moved */
 	handoff__embed_stop(peer);
 }
 

@@ -18,6 +18,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define ROUNDS_MAX 8
+
 static bool
 give_takes(const struct handoff__give *give, const struct handoff__entry *e)
 {
@@ -155,6 +157,7 @@ move_all(struct handoff__peer *peer)
 			move_word(peer, e);
 		}
 	}
+	give->asked = give->report.moved + give->report.listeners == 0;
 	if (give->cause != HANDOFF__REST)
 		change_role(peer);
 	ring(peer, &msg);
@@ -184,11 +187,13 @@ advance(struct handoff__peer *peer)
 	if (give->step == HANDOFF__GIVE_NONE || give->waiting > 0 ||
 		give->probe != 0)
 		return;
-	if (give->step == HANDOFF__GIVE_COVER) {
+	/* More than once only where new entries come in spite of the pause. */
+	if (give->step != HANDOFF__GIVE_DRAIN && give->rounds++ < ROUNDS_MAX) {
 		await_answers(peer);
 		if (give->waiting > 0) {
+			if (give->step == HANDOFF__GIVE_COVER)
+				peer->ops->pause(peer, true);
 			give->step = HANDOFF__GIVE_CLOSE;
-			peer->ops->pause(peer, true);
 			return;
 		}
 	}
@@ -234,6 +239,15 @@ handoff__give_ended(struct handoff__peer *peer, bool barrier, bool leaving)
 	}
 }
 
+static void
+took_until(struct handoff__give *give, int64_t us)
+{
+	uint32_t took_us = (uint32_t)(us - give->started_us);
+
+	if (took_us > give->report.took_us)
+		give->report.took_us = took_us;
+}
+
 void
 handoff__peer_quiet_all(struct handoff__peer *peer,
 	struct handoff__entry **list, uint32_t count)
@@ -255,6 +269,8 @@ handoff__peer_quiet_all(struct handoff__peer *peer,
 	ring(peer, &msg);
 	peer->ops->settle(peer);
 	if (waited && peer->give.step == HANDOFF__GIVE_DRAIN) {
+		if (peer->give.asked)
+			took_until(&peer->give, handoff__now_us());
 		peer->give.waiting -= msg.nrefs;
 		maybe_finish(peer);
 	}
@@ -322,6 +338,7 @@ begin(struct handoff__peer *peer, enum handoff__cause cause)
 	memset(&give->report, 0, sizeof(give->report));
 	give->cause = give->report.cause = cause;
 	give->ready = false;
+	give->rounds = 0;
 	give->step = HANDOFF__GIVE_COVER;
 	handoff__timer_arm(peer->loop, &give->deadline,
 		(int64_t)peer->config.give_timeout_ms * 1000);
@@ -463,7 +480,7 @@ handoff__give_on_ready(
 		return;
 	give->ready = true;
 	/* Not when we read it: the other's clock is ours (one host). */
-	give->report.took_us = (uint32_t)(msg->at_us - give->started_us);
+	took_until(give, msg->at_us);
 	maybe_finish(peer);
 }
 

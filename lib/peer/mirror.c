@@ -232,11 +232,12 @@ objection(struct handoff__peer *peer, const struct handoff__ref *ref, int fd)
 		handoff__roster_cell(&peer->roster, ref->segment, ref->slot);
 	const struct handoff__record *rec =
 		handoff__arena_record(&peer->arena, ref->segment, ref->slot);
+	uint32_t more = peer->config.own_fds * (peer->roster.held + 1);
 	struct rlimit limit;
 
 	/* Descriptors are given lowest first: this one is near the limit. */
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
-		(rlim_t)fd + RESERVE >= limit.rlim_cur)
+		(rlim_t)fd + RESERVE + more >= limit.rlim_cur)
 		return HANDOFF__TABLE_FULL;
 	if (rec && !cell)
 		return HANDOFF__NO_MEMORY;

@@ -110,6 +110,8 @@ struct handoff__give {
 	bool ready;     /* the other has answered READY */
 	uint32_t waiting; /* COVER, CLOSE: unanswered; DRAIN: handlers */
 	int64_t started_us;
+	unsigned rounds; /* of waiting for answers */
+	bool asked; /* nothing moved at once: it takes as long as the answers */
 	struct handoff__timer deadline;
 	struct handoff__report report;
 };
@@ -142,7 +144,9 @@ struct handoff__peer_config {
 	uint32_t hang_timeout_ms; /* of silence */
 	bool fence;               /* kill a peer that hangs */
 	size_t cell_size;
-	const int *lend; /* epoll sets that the other peer keeps open */
+	uint32_t own_fds; /* that the layer above needs for an entry of its own,
+			     beside the copy */
+	const int *lend;  /* epoll sets that the other peer keeps open */
 	size_t nlend;
 	int life; /* a pipe whose other end each process has that may touch
 		     what is owned; 0: it is this one alone */

@@ -214,10 +214,13 @@ handoff__record_flag(const struct handoff__view *view, uint32_t flags)
 	flip(view);
 }
 
-void
+int
 handoff__record_flip(const struct handoff__view *view)
 {
+	if (spare_commit(view)->turn != view->rec->current + 1)
+		return -EINVAL;
 	flip(view);
+	return 0;
 }
 
 void

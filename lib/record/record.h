@@ -137,8 +137,8 @@ handoff__record_unread(const struct handoff__record *rec)
 }
 
 /* Makes valid what a transaction has begun to write, for who writes states
- * and nothing else. */
-void handoff__record_flip(const struct handoff__view *view);
+ * and nothing else. -EINVAL if none was begun. */
+int handoff__record_flip(const struct handoff__view *view);
 
 /* Sets flags of the current commit, as a transaction of its own. */
 void handoff__record_flag(const struct handoff__view *view, uint32_t flags);

@@ -3,189 +3,49 @@
  * The peer for servers with a loop of their own, by its public calls alone:
  * two of them in one process.
  */
-#include "support/support.h"
-
-#include <handoff/peer.h>
+#include "embed/sides.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define STATE_SIZE 1000u
-
-struct side {
-	struct handoff_peer *peer;
-	struct handoff_peer_opts opts;
-	struct handoff_peer_event event; /* the last that was expected */
-	char why[HANDOFF_TEXT_MAX];
-	char logged[HANDOFF_TEXT_MAX]; /* the last warning */
-};
-
-struct pair {
-	struct side a, b;
-};
-
-static void
-note(void *arg, enum handoff_log_level level, const char *text)
-{
-	struct side *side = arg;
-
-	if (level <= HANDOFF_LOG_WARNING)
-		snprintf(side->logged, sizeof(side->logged), "%s", text);
-}
-
-static void
-init(struct side *side, const char *dir, const char *name)
-{
-	memset(side, 0, sizeof(*side));
-	side->opts = (struct handoff_peer_opts){
-		.size = sizeof(side->opts),
-		.dir = dir,
-		.name = name,
-		.service = "test",
-		.state_version = 1,
-		.state_size = STATE_SIZE,
-		.may_own = true,
-		.log = note,
-		.log_arg = side,
-		.errbuf = side->why,
-		.errbuf_size = sizeof(side->why),
-	};
-}
-
-struct helper {
-	struct side *side;
-	atomic_bool stop;
-};
-
-static void *
-keep_dispatching(void *arg)
-{
-	struct helper *helper = arg;
-
-	while (!atomic_load(&helper->stop))
-		handoff_peer_wait(helper->side->peer, 5);
-	return NULL;
-}
-
-/* Opens one while the other does its part. */
-static int
-join(struct side *side, struct side *other)
-{
-	struct helper helper = {.side = other};
-	pthread_t thread;
-	int err;
-
-	assert_int_equal(
-		pthread_create(&thread, NULL, keep_dispatching, &helper), 0);
-	err = handoff_peer_open(&side->peer, &side->opts);
-	atomic_store(&helper.stop, true);
-	pthread_join(thread, NULL);
-	return err;
-}
-
-/* Dispatches both until one of them has this event. */
-static struct handoff_entry *
-expect(struct pair *p, struct side *side, enum handoff_peer_event_type type)
-{
-	struct side *other = side == &p->a ? &p->b : &p->a;
-
-	for (int i = 0; i < 2000; i++) {
-		struct pollfd fd = {
-			.fd = handoff_peer_fd(side->peer), .events = POLLIN};
-
-		while (handoff_peer_next(side->peer, &side->event) > 0) {
-			if (side->event.type == type)
-				return side->event.entry;
-			assert_int_not_equal(
-				side->event.type, HANDOFF_PEER_TAKEN);
-		}
-		if (other->peer)
-			handoff_peer_wait(other->peer, 0);
-		if (poll(&fd, 1, 5) > 0)
-			handoff_peer_dispatch(side->peer);
-	}
-	fail_msg("%s: event %d never came", side->opts.name, (int)type);
-	return NULL;
-}
-
-/* Both have nothing more to do. */
-static void
-settle(struct pair *p)
-{
-	for (int i = 0; i < 20; i++) {
-		handoff_peer_wait(p->a.peer, 1);
-		handoff_peer_wait(p->b.peer, 1);
-	}
-}
-
-static void
-open_pair(struct pair *p)
-{
-	const char *dir = support_dir();
-
-	init(&p->a, dir, "one");
-	init(&p->b, dir, "two");
-	assert_int_equal(handoff_peer_open(&p->a.peer, &p->a.opts), 0);
-	expect(p, &p->a, HANDOFF_PEER_OWNER);
-	assert_int_equal(join(&p->b, &p->a), 0);
-	expect(p, &p->b, HANDOFF_PEER_STANDBY);
-	expect(p, &p->a, HANDOFF_PEER_JOINED);
-}
-
-static void
-close_pair(struct pair *p)
-{
-	handoff_peer_free(p->b.peer);
-	handoff_peer_free(p->a.peer);
-}
-
-/* A connection with the client's end in *client and the server's in *fd. */
-static struct handoff_entry *
-deposit(struct side *side, int *fd, int *client, const char *name,
-	const char *state)
-{
-	struct handoff_entry_opts opts = {
-		.size = sizeof(opts),
-		.kind = HANDOFF_ENTRY_CONNECTION,
-		.name = name,
-		.state = state,
-		.len = strlen(state),
-	};
-	struct handoff_entry *entry;
-	int sv[2];
-
-	assert_int_equal(
-		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
-	*fd = opts.fd = sv[0];
-	*client = sv[1];
-	assert_int_equal(handoff_peer_deposit(side->peer, &entry, &opts), 0);
-	return entry;
-}
-
-static void
-assert_state(const struct handoff_entry *entry, const char *wanted)
-{
+/* What a side was told, a letter each, while both ran until nothing came any
+ * more. What it is asked for it releases. */
+struct trail {
+	char text[64];
 	size_t len;
-	const char *state = handoff_entry_state(entry, &len);
+};
 
-	assert_int_equal(len, strlen(wanted));
-	assert_memory_equal(state, wanted, len);
+static void
+follow(struct side *side, struct trail *trail)
+{
+	static const char letters[] = "?OSWJLTRGXHNE"; /* by type */
+	struct handoff_peer_event event;
+
+	handoff_peer_wait(side->peer, 1);
+	while (handoff_peer_next(side->peer, &event) > 0) {
+		assert_in_range(trail->len, 0, sizeof(trail->text) - 2);
+		trail->text[trail->len++] = letters[event.type];
+		if (event.type == HANDOFF_PEER_RELEASE)
+			assert_int_equal(handoff_entry_release(event.entry), 0);
+		if (event.type == HANDOFF_PEER_TAKEN)
+			close(event.fd);
+	}
 }
 
 static void
-assert_speaks(int fd, int client)
+assert_trails(struct pair *p, const char *of_a, const char *of_b)
 {
-	char byte = 0;
+	struct trail a = {.len = 0}, b = {.len = 0};
 
-	assert_int_equal(write(fd, "x", 1), 1);
-	assert_int_equal(recv(client, &byte, 1, MSG_DONTWAIT), 1);
-	assert_int_equal(byte, 'x');
+	for (int i = 0; i < 30; i++) {
+		follow(&p->a, &a);
+		follow(&p->b, &b);
+	}
+	assert_string_equal(a.text, of_a);
+	assert_string_equal(b.text, of_b);
 }
 
 static void
@@ -197,22 +57,22 @@ what_is_deposited_is_taken_and_brought_back(void **state)
 	uint64_t id;
 
 	(void)state;
-	open_pair(&p);
-	e = deposit(&p.a, &fd, &client, "first", "old");
+	pair_open(&p);
+	e = side_deposit(&p.a, &fd, &client, "first", "old");
 	id = handoff_entry_id(e);
 	handoff_entry_set_data(e, &data);
 	assert_ptr_equal(handoff_entry_data(e), &data);
 	assert_state(e, "old");
 	assert_int_equal(handoff_peer_give(p.a.peer), 0);
-	assert_ptr_equal(expect(&p, &p.a, HANDOFF_PEER_RELEASE), e);
+	assert_ptr_equal(pair_expect(&p, &p.a, HANDOFF_PEER_RELEASE), e);
 	assert_int_equal(handoff_entry_update(e, "brought up", 10), 0);
 	assert_int_equal(handoff_entry_release(e), 0);
 	close(fd);
-	expect(&p, &p.a, HANDOFF_PEER_GAVE);
+	pair_expect(&p, &p.a, HANDOFF_PEER_GAVE);
 	assert_non_null(strstr(p.a.event.text, "moved 1 connection,"));
 	assert_int_equal(handoff_entry_update(e, "late", 4), -EINVAL);
 
-	e = expect(&p, &p.b, HANDOFF_PEER_TAKEN);
+	e = pair_expect(&p, &p.b, HANDOFF_PEER_TAKEN);
 	assert_int_equal(handoff_entry_id(e), id);
 	assert_string_equal(handoff_entry_name(e), "first");
 	assert_null(handoff_entry_data(e));
@@ -222,14 +82,14 @@ what_is_deposited_is_taken_and_brought_back(void **state)
 	close(p.b.event.fd);
 
 	assert_int_equal(handoff_peer_take(p.a.peer), 0);
-	e = expect(&p, &p.b, HANDOFF_PEER_RELEASE);
+	e = pair_expect(&p, &p.b, HANDOFF_PEER_RELEASE);
 	assert_int_equal(handoff_entry_release(e), 0);
-	e = expect(&p, &p.a, HANDOFF_PEER_TAKEN);
+	e = pair_expect(&p, &p.a, HANDOFF_PEER_TAKEN);
 	assert_state(e, "brought up");
 	assert_speaks(p.a.event.fd, client);
 	close(p.a.event.fd);
 	close(client);
-	close_pair(&p);
+	pair_close(&p);
 }
 
 static void
@@ -241,12 +101,12 @@ many_move_at_once(void **state)
 	int fd[N], client[N], released = 0, taken = 0;
 
 	(void)state;
-	open_pair(&p);
+	pair_open(&p);
 	for (int i = 0; i < N; i++) {
 		char text[16];
 
 		snprintf(text, sizeof(text), "%d", i);
-		deposit(&p.a, &fd[i], &client[i], text, text);
+		side_deposit(&p.a, &fd[i], &client[i], text, text);
 	}
 	assert_int_equal(handoff_peer_give(p.a.peer), 0);
 	for (int i = 0; i < 2000; i++) {
@@ -278,7 +138,147 @@ many_move_at_once(void **state)
 		close(fd[i]);
 		close(client[i]);
 	}
-	close_pair(&p);
+	pair_close(&p);
+}
+
+/* Who takes over is told so after all that came along: it knows then what it
+ * has to open itself. */
+static void
+entries_come_before_the_role(void **state)
+{
+	struct pair p;
+	int fd[2], client[2];
+
+	(void)state;
+	pair_open(&p);
+	side_deposit(&p.a, &fd[0], &client[0], NULL, "");
+	side_deposit(&p.a, &fd[1], &client[1], NULL, "");
+	assert_trails(&p, "", "");
+	assert_int_equal(handoff_peer_give(p.a.peer), 0);
+	assert_trails(&p, "RRSG", "TTOG");
+	assert_int_equal(handoff_peer_take(p.a.peer), 0);
+	assert_trails(&p, "TTOG", "RRSG");
+	for (int i = 0; i < 2; i++) {
+		close(fd[i]);
+		close(client[i]);
+	}
+	pair_close(&p);
+}
+
+static void
+standby_that_comes_later_gets_everything(void **state)
+{
+	struct pair p;
+	const char *dir = support_dir();
+	int fd[3], client[3];
+
+	(void)state;
+	side_init(&p.a, dir, "one");
+	side_init(&p.b, dir, "two");
+	assert_int_equal(handoff_peer_open(&p.a.peer, &p.a.opts), 0);
+	for (int i = 0; i < 3; i++)
+		side_deposit(&p.a, &fd[i], &client[i], NULL, "early");
+	assert_int_equal(side_join(&p.b, &p.a), 0);
+	assert_trails(&p, "OJ", "S");
+	assert_int_equal(handoff_peer_give(p.a.peer), 0);
+	assert_trails(&p, "RRRSG", "TTTOG");
+	for (int i = 0; i < 3; i++) {
+		close(fd[i]);
+		close(client[i]);
+	}
+	pair_close(&p);
+}
+
+/* The program has not pulled TAKEN: it need not know that it was its own. */
+static void
+what_was_not_told_moves_on(void **state)
+{
+	struct pair p;
+	int fd, client;
+
+	(void)state;
+	pair_open(&p);
+	side_deposit(&p.a, &fd, &client, NULL, "kept");
+	assert_int_equal(handoff_peer_give(p.a.peer), 0);
+	assert_int_equal(handoff_entry_release(
+				 pair_expect(&p, &p.a, HANDOFF_PEER_RELEASE)),
+		0);
+	pair_expect(&p, &p.a, HANDOFF_PEER_GAVE);
+	pair_settle(&p);
+	assert_int_equal(handoff_peer_take(p.a.peer), 0);
+	assert_state(pair_expect(&p, &p.a, HANDOFF_PEER_TAKEN), "kept");
+	assert_speaks(p.a.event.fd, client);
+	close(p.a.event.fd);
+	assert_trails(&p, "OG", "OGSG");
+	close(fd);
+	close(client);
+	pair_close(&p);
+}
+
+static void
+connection_may_end_during_a_give(void **state)
+{
+	struct pair p;
+	struct handoff_entry *told, *untold;
+	int fd[2], client[2];
+	char byte;
+
+	(void)state;
+	pair_open(&p);
+	side_deposit(&p.a, &fd[0], &client[0], NULL, "");
+	untold = side_deposit(&p.a, &fd[1], &client[1], NULL, "");
+	assert_int_equal(handoff_peer_give(p.a.peer), 0);
+	told = pair_expect(&p, &p.a, HANDOFF_PEER_RELEASE);
+	assert_ptr_not_equal(told, untold);
+	handoff_entry_withdraw(told);
+	handoff_entry_withdraw(untold);
+	pair_expect(&p, &p.a, HANDOFF_PEER_GAVE);
+	assert_non_null(strstr(p.a.event.text, "moved 0 connections"));
+	assert_non_null(strstr(p.a.event.text, " 0 left behind"));
+	assert_trails(&p, "", "OG");
+	for (int i = 0; i < 2; i++) {
+		close(fd[i]);
+		assert_int_equal(recv(client[i], &byte, 1, MSG_DONTWAIT), 0);
+		close(client[i]);
+	}
+	assert_int_equal(handoff_entry_release(told), -EINVAL);
+	assert_null(handoff_entry_edit(told));
+	handoff_entry_withdraw(told);
+	pair_close(&p);
+}
+
+/* One is accepted while the listener is still here and the service away. */
+static void
+what_comes_late_follows(void **state)
+{
+	struct handoff_entry_opts opts = {
+		.size = sizeof(opts), .kind = HANDOFF_ENTRY_OTHER, .fd = 1};
+	struct pair p;
+	struct handoff_entry *e;
+	int fd[3], client[3];
+
+	(void)state;
+	pair_open(&p);
+	side_deposit(&p.a, &fd[0], &client[0], NULL, "first");
+	assert_int_equal(handoff_peer_give(p.a.peer), 0);
+	side_deposit(&p.a, &fd[1], &client[1], NULL, "second");
+	e = pair_expect(&p, &p.a, HANDOFF_PEER_RELEASE);
+	side_deposit(&p.a, &fd[2], &client[2], NULL, "third");
+	assert_int_equal(handoff_entry_release(e), 0);
+	assert_trails(&p, "RSGRG", "TTOGTG");
+	assert_int_equal(handoff_peer_deposit(p.a.peer, &e, &opts), -EPERM);
+	for (int i = 0; i < 3; i++) {
+		close(fd[i]);
+		close(client[i]);
+	}
+	assert_int_equal(
+		handoff_peer_deposit(p.a.peer, &e,
+			&(struct handoff_entry_opts){
+				.size = sizeof(struct handoff_entry_opts),
+				.kind = HANDOFF_ENTRY_OTHER,
+				.fd = 1}),
+		-EPERM);
+	pair_close(&p);
 }
 
 static void
@@ -290,8 +290,9 @@ state_is_old_or_new(void **state)
 	int fd, client;
 
 	(void)state;
-	open_pair(&p);
-	e = deposit(&p.a, &fd, &client, NULL, "one");
+	pair_open(&p);
+	e = side_deposit(&p.a, &fd, &client, NULL, "one");
+	assert_int_equal(handoff_entry_commit(e, 3), -EINVAL);
 	edit = handoff_entry_edit(e);
 	memcpy(edit, "two", 3);
 	assert_state(e, "one");
@@ -309,7 +310,7 @@ state_is_old_or_new(void **state)
 	assert_state(e, "");
 	close(fd);
 	close(client);
-	close_pair(&p);
+	pair_close(&p);
 }
 
 static void
@@ -321,17 +322,17 @@ withdrawn_entry_ends_for_its_client(void **state)
 	char byte;
 
 	(void)state;
-	open_pair(&p);
-	e = deposit(&p.a, &fd, &client, NULL, "");
-	settle(&p);
+	pair_open(&p);
+	e = side_deposit(&p.a, &fd, &client, NULL, "");
+	pair_settle(&p);
 	close(fd);
 	assert_int_equal(recv(client, &byte, 1, MSG_DONTWAIT), -1);
 	handoff_entry_withdraw(e);
 	assert_int_equal(recv(client, &byte, 1, MSG_DONTWAIT), 0);
-	settle(&p);
+	pair_settle(&p);
 	close(client);
 	handoff_entry_withdraw(NULL);
-	close_pair(&p);
+	pair_close(&p);
 }
 
 static void
@@ -342,16 +343,16 @@ release_that_nobody_wants_comes_back(void **state)
 	int fd, client;
 
 	(void)state;
-	open_pair(&p);
-	e = deposit(&p.a, &fd, &client, NULL, "mine");
+	pair_open(&p);
+	e = side_deposit(&p.a, &fd, &client, NULL, "mine");
 	assert_int_equal(handoff_entry_release(e), 0);
 	assert_int_equal(handoff_entry_release(e), -EINVAL);
-	assert_ptr_equal(expect(&p, &p.a, HANDOFF_PEER_TAKEN), e);
+	assert_ptr_equal(pair_expect(&p, &p.a, HANDOFF_PEER_TAKEN), e);
 	assert_state(e, "mine");
 	close(p.a.event.fd);
 	close(fd);
 	close(client);
-	close_pair(&p);
+	pair_close(&p);
 }
 
 /* It is asked for, not given up in time, and follows later. */
@@ -364,26 +365,51 @@ late_release_follows(void **state)
 	int fd, client;
 
 	(void)state;
-	init(&p.a, dir, "one");
-	init(&p.b, dir, "two");
+	side_init(&p.a, dir, "one");
+	side_init(&p.b, dir, "two");
 	p.a.opts.give_timeout_ms = 50;
 	assert_int_equal(handoff_peer_open(&p.a.peer, &p.a.opts), 0);
-	assert_int_equal(join(&p.b, &p.a), 0);
-	expect(&p, &p.a, HANDOFF_PEER_JOINED);
-	e = deposit(&p.a, &fd, &client, NULL, "busy");
+	assert_int_equal(side_join(&p.b, &p.a), 0);
+	pair_expect(&p, &p.a, HANDOFF_PEER_JOINED);
+	e = side_deposit(&p.a, &fd, &client, NULL, "busy");
 	assert_int_equal(handoff_peer_give(p.a.peer), 0);
-	expect(&p, &p.a, HANDOFF_PEER_RELEASE);
-	expect(&p, &p.a, HANDOFF_PEER_GAVE);
+	pair_expect(&p, &p.a, HANDOFF_PEER_RELEASE);
+	pair_expect(&p, &p.a, HANDOFF_PEER_GAVE);
 	assert_non_null(strstr(p.a.event.text, "1 left behind"));
 	assert_int_equal(handoff_entry_update(e, "done", 4), 0);
 	assert_int_equal(handoff_entry_release(e), 0);
 	handoff_peer_dispatch(p.a.peer);
-	e = expect(&p, &p.b, HANDOFF_PEER_TAKEN);
+	e = pair_expect(&p, &p.b, HANDOFF_PEER_TAKEN);
 	assert_state(e, "done");
 	close(p.b.event.fd);
 	close(fd);
 	close(client);
-	close_pair(&p);
+	pair_close(&p);
+}
+
+/* The other is not dispatched, and then again. */
+static void
+silence_is_told(void **state)
+{
+	struct pair p;
+	const char *dir = support_dir();
+
+	(void)state;
+	side_init(&p.a, dir, "one");
+	side_init(&p.b, dir, "two");
+	p.a.opts.hang_timeout_ms = 100;
+	assert_int_equal(handoff_peer_open(&p.a.peer, &p.a.opts), 0);
+	assert_int_equal(side_join(&p.b, &p.a), 0);
+	pair_expect(&p, &p.a, HANDOFF_PEER_JOINED);
+	for (int i = 0; i < 1000 && p.a.event.type != HANDOFF_PEER_HUNG; i++) {
+		handoff_peer_wait(p.a.peer, 10);
+		handoff_peer_next(p.a.peer, &p.a.event);
+	}
+	assert_non_null(strstr(p.a.event.text, "has said nothing for 100 ms"));
+	assert_int_equal(handoff_peer_give(p.a.peer), -ENOTCONN);
+	pair_expect(&p, &p.a, HANDOFF_PEER_HUNG);
+	assert_non_null(strstr(p.a.event.text, "speaks again"));
+	pair_close(&p);
 }
 
 static void
@@ -393,23 +419,23 @@ other_configuration_is_told_or_refused(void **state)
 	const char *dir = support_dir();
 
 	(void)state;
-	init(&p.a, dir, "one");
-	init(&p.b, dir, "two");
+	side_init(&p.a, dir, "one");
+	side_init(&p.b, dir, "two");
 	p.a.opts.config_hash = 1;
 	p.b.opts.config_hash = 2;
 	p.b.opts.config_strict = true;
 	assert_int_equal(handoff_peer_open(&p.a.peer, &p.a.opts), 0);
-	assert_int_equal(join(&p.b, &p.a), -EPROTO);
+	assert_int_equal(side_join(&p.b, &p.a), -EPROTO);
 	assert_non_null(strstr(p.b.why, "configuration 0000000000000001 there, "
 					"0000000000000002 here"));
 	p.b.peer = NULL;
-	expect(&p, &p.a, HANDOFF_PEER_REFUSED);
+	pair_expect(&p, &p.a, HANDOFF_PEER_REFUSED);
 	p.b.opts.config_strict = false;
-	assert_int_equal(join(&p.b, &p.a), 0);
-	expect(&p, &p.a, HANDOFF_PEER_JOINED);
+	assert_int_equal(side_join(&p.b, &p.a), 0);
+	pair_expect(&p, &p.a, HANDOFF_PEER_JOINED);
 	assert_non_null(strstr(p.a.logged, "another configuration"));
 	assert_non_null(strstr(p.b.logged, "another configuration"));
-	close_pair(&p);
+	pair_close(&p);
 }
 
 static void
@@ -423,12 +449,12 @@ wrong_use_is_refused(void **state)
 	uint64_t n;
 
 	(void)state;
-	init(&p.a, support_dir(), "one");
+	side_init(&p.a, support_dir(), "one");
 	p.a.opts.may_own = false;
 	p.b.peer = NULL;
 	assert_int_equal(handoff_peer_open(NULL, &p.a.opts), -EINVAL);
 	assert_int_equal(handoff_peer_open(&p.a.peer, &p.a.opts), 0);
-	expect(&p, &p.a, HANDOFF_PEER_WAITING);
+	pair_expect(&p, &p.a, HANDOFF_PEER_WAITING);
 	assert_int_equal(handoff_peer_deposit(p.a.peer, &e, &opts), -EPERM);
 	assert_int_equal(handoff_peer_give(p.a.peer), -ENOTCONN);
 	handoff_peer_free(p.a.peer);
@@ -467,10 +493,16 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		handoff_test(what_is_deposited_is_taken_and_brought_back),
 		handoff_test(many_move_at_once),
+		handoff_test(entries_come_before_the_role),
+		handoff_test(standby_that_comes_later_gets_everything),
+		handoff_test(what_was_not_told_moves_on),
+		handoff_test(connection_may_end_during_a_give),
+		handoff_test(what_comes_late_follows),
 		handoff_test(state_is_old_or_new),
 		handoff_test(withdrawn_entry_ends_for_its_client),
 		handoff_test(release_that_nobody_wants_comes_back),
 		handoff_test(late_release_follows),
+		handoff_test(silence_is_told),
 		handoff_test(other_configuration_is_told_or_refused),
 		handoff_test(wrong_use_is_refused),
 	};
