@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A connection of an echo server, without a loop: what was read and is not yet
+ * answered, what is answered and not yet sent, and how both are carried to
+ * the next process. The three servers here have this in common and so can
+ * take over from each other.
+ */
+#ifndef CONSUMER_ECHO_H
+#define CONSUMER_ECHO_H
+
+#include <handoff.h>
+
+#include <sys/queue.h>
+
+#define ECHO_IN  8192
+#define ECHO_OUT 2048
+
+struct echo {
+	struct handoff_entry *entry;
+	uint64_t read, written; /* bytes of the connection, ever */
+	size_t unanswered, unsent;
+	unsigned char in[ECHO_IN], out[ECHO_OUT];
+	bool eof;
+	void *loop; /* whatever the loop has for it */
+	TAILQ_ENTRY(echo) node;
+};
+
+/* How it looks in the state of its entry. Whoever changes this changes
+ * ECHO_VERSION. */
+#define ECHO_VERSION 1
+struct echo_state {
+	uint64_t read, written;
+	uint32_t unanswered, unsent;
+	unsigned char bytes[ECHO_OUT + ECHO_IN]; /* unsent, then unanswered */
+};
+
+/* Turns input into output as far as there is room for that: true if any. */
+bool echo_answer(struct echo *c);
+
+/* The first `len` bytes of the output are with the kernel. */
+void echo_sent(struct echo *c, size_t len);
+
+/* Makes the connection's state true for whoever goes on with it. */
+void echo_note(struct echo *c);
+
+/*
+ * Goes on where the state of `c->entry` was left, by this process or by one
+ * that died. 0 if that was all, 1 if what the kernel knows better has been
+ * mended, -EIO if bytes were read that no state has: then they are lost, and
+ * the connection must not go on as if they were not.
+ */
+int echo_resume(struct echo *c, int fd);
+
+#endif

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The peer of each of the three servers. What it says goes to standard output,
+ * a line each, and warnings to standard error. Nothing here is fatal once the
+ * peer is open.
+ */
+#include "service.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static struct {
+	const struct service_loop *loop;
+	struct handoff_peer *peer;
+	struct handoff_entry *listener; /* NULL: it is not ours */
+	const char *name;
+	uint16_t port;
+	int send_buffer;
+	TAILQ_HEAD(echoes, echo) echoes;
+	unsigned taken, mended, closed; /* since the last report */
+	size_t unanswered, unsent;      /* that were carried over */
+} me;
+
+static void
+say(const char *text)
+{
+	printf("%s: %s\n", me.name, text);
+}
+
+static void
+warn(void *arg, enum handoff_log_level level, const char *text)
+{
+	(void)arg;
+	if (level <= HANDOFF_LOG_WARNING)
+		fprintf(stderr, "%s: %s\n", me.name, text);
+}
+
+static int
+bind_listener(void)
+{
+	struct sockaddr_in sin = {.sin_family = AF_INET,
+		.sin_port = htons(me.port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(sin);
+	int one = 1;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (me.send_buffer > 0)
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &me.send_buffer,
+			sizeof(me.send_buffer));
+	if (bind(fd, (struct sockaddr *)&sin, len) < 0 ||
+		listen(fd, SOMAXCONN) < 0 ||
+		getsockname(fd, (struct sockaddr *)&sin, &len) < 0) {
+		close(fd);
+		return -1;
+	}
+	me.port = ntohs(sin.sin_port);
+	return fd;
+}
+
+/* This peer serves and nobody has left it a listener. */
+static void
+open_listener(void)
+{
+	char address[32], text[64];
+	struct handoff_entry_opts opts = {
+		.size = sizeof(opts),
+		.kind = HANDOFF_ENTRY_LISTENER,
+		.fd = bind_listener(),
+		.name = address,
+	};
+
+	if (opts.fd < 0) {
+		warn(NULL, HANDOFF_LOG_ERROR, strerror(errno));
+		return;
+	}
+	snprintf(address, sizeof(address), "127.0.0.1:%u", me.port);
+	if (handoff_peer_deposit(me.peer, &me.listener, &opts) < 0) {
+		warn(NULL, HANDOFF_LOG_ERROR, handoff_peer_errmsg(me.peer));
+		close(opts.fd);
+		return;
+	}
+	me.loop->listen(opts.fd);
+	snprintf(text, sizeof(text), "listening on %s", address);
+	say(text);
+}
+
+struct echo *
+service_accepted(int fd)
+{
+	struct handoff_entry_opts opts = {.size = sizeof(opts),
+		.kind = HANDOFF_ENTRY_CONNECTION,
+		.fd = fd};
+	struct echo *c = calloc(1, sizeof(*c));
+
+	opts.data = c;
+	if (!c || handoff_peer_deposit(me.peer, &c->entry, &opts) < 0) {
+		service_accept_failed(
+			c ? handoff_peer_errmsg(me.peer) : "no memory");
+		free(c);
+		return NULL;
+	}
+	TAILQ_INSERT_TAIL(&me.echoes, c, node);
+	echo_note(c);
+	return c;
+}
+
+void
+service_ended(struct echo *c)
+{
+	TAILQ_REMOVE(&me.echoes, c, node);
+	handoff_entry_withdraw(c->entry);
+}
+
+void
+service_accept_failed(const char *why)
+{
+	fprintf(stderr, "%s: accept: %s\n", me.name, why);
+}
+
+static void
+take(struct handoff_entry *entry, int fd)
+{
+	struct echo *c;
+	int mended;
+
+	if (handoff_entry_kind(entry) == HANDOFF_ENTRY_LISTENER) {
+		me.listener = entry;
+		me.loop->listen(fd);
+		return;
+	}
+	me.taken++;
+	c = calloc(1, sizeof(*c));
+	if (c) {
+		c->entry = entry;
+		handoff_entry_set_data(entry, c);
+		mended = echo_resume(c, fd);
+		me.mended += mended > 0;
+		TAILQ_INSERT_TAIL(&me.echoes, c, node);
+		if (mended >= 0 && me.loop->serve(c, fd))
+			return;
+		TAILQ_REMOVE(&me.echoes, c, node);
+	}
+	/* No byte is doubled and none is missing unseen. */
+	me.closed++;
+	handoff_entry_withdraw(entry);
+	close(fd);
+	free(c);
+}
+
+static void
+forsake(struct echo *c)
+{
+	TAILQ_REMOVE(&me.echoes, c, node);
+	me.loop->forsake(c);
+}
+
+static void
+release(struct handoff_entry *entry)
+{
+	struct echo *c = handoff_entry_data(entry);
+
+	if (entry == me.listener) {
+		me.listener = NULL;
+		me.loop->deafen();
+	} else {
+		size_t len;
+		const struct echo_state *s;
+
+		forsake(c);
+		s = handoff_entry_state(entry, &len);
+		me.unanswered += s->unanswered;
+		me.unsent += s->unsent;
+	}
+	handoff_entry_release(entry);
+}
+
+static void
+report(void)
+{
+	if (me.taken > 0)
+		printf("%s: resumed %u, mended %u, closed %u\n", me.name,
+			me.taken, me.mended, me.closed);
+	if (me.unanswered + me.unsent > 0)
+		printf("%s: carried %zu unanswered, %zu unsent\n", me.name,
+			me.unanswered, me.unsent);
+	me.taken = me.mended = me.closed = 0;
+	me.unanswered = me.unsent = 0;
+}
+
+bool
+service_dispatch(void)
+{
+	struct handoff_peer_event event;
+
+	handoff_peer_dispatch(me.peer);
+	while (handoff_peer_next(me.peer, &event) > 0) {
+		if (event.type == HANDOFF_PEER_TAKEN) {
+			take(event.entry, event.fd);
+			continue;
+		}
+		if (event.type == HANDOFF_PEER_RELEASE) {
+			release(event.entry);
+			continue;
+		}
+		report();
+		say(event.text);
+		if (event.type == HANDOFF_PEER_OWNER && !me.listener)
+			open_listener();
+		if (event.type == HANDOFF_PEER_STOP)
+			return false;
+	}
+	return true;
+}
+
+void
+service_close(void)
+{
+	while (!TAILQ_EMPTY(&me.echoes))
+		forsake(TAILQ_FIRST(&me.echoes));
+	if (me.listener)
+		me.loop->deafen();
+	handoff_peer_free(me.peer);
+}
+
+static const struct option options[] = {
+	{"dir", required_argument, NULL, 'd'},
+	{"name", required_argument, NULL, 'n'},
+	{"port", required_argument, NULL, 'p'},
+	{"send-buffer", required_argument, NULL, 's'},
+	{NULL, 0, NULL, 0},
+};
+
+struct handoff_peer *
+service_open(int argc, char **argv, const struct service_loop *loop)
+{
+	char why[HANDOFF_TEXT_MAX];
+	struct handoff_peer_opts opts = {.size = sizeof(opts),
+		.name = loop->name,
+		.service = "echo",
+		.state_version = ECHO_VERSION,
+		.state_size = sizeof(struct echo_state),
+		.may_own = true,
+		.give_timeout_ms = 2000,
+		.log = warn,
+		.errbuf = why,
+		.errbuf_size = sizeof(why)};
+	int c;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c == 'd')
+			opts.dir = optarg;
+		else if (c == 'n')
+			opts.name = optarg;
+		else if (c == 'p')
+			me.port = (uint16_t)atoi(optarg);
+		else if (c == 's')
+			me.send_buffer = atoi(optarg);
+		else
+			exit(2);
+	}
+	TAILQ_INIT(&me.echoes);
+	me.loop = loop;
+	me.name = opts.name;
+	if (handoff_peer_open(&me.peer, &opts) < 0) {
+		fprintf(stderr, "%s: %s\n", me.name, why);
+		exit(1);
+	}
+	return me.peer;
+}

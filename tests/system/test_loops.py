@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: MIT
+"""Servers that keep their own loop and buffers hand over to each other: poll(2),
+libuv and libevent, in any order (tests/consumer/loops)."""
+import signal
+
+from foreign import CONNECTIONS, PAIRS, LoopTest, spread
+from harness import main, wait_until
+
+ROUNDS = 10
+
+
+class Planned(LoopTest):
+    def there_and_back(self, first, second):
+        one = self.owner(first, "one", "--send-buffer", 2048)
+        two = self.second(second, "two")
+        load = self.loaded(one)
+        self.wait_peer("two", held=CONNECTIONS)
+        self.there()
+        self.back()
+        before = self.settled(one, two)
+        for _ in range(ROUNDS):
+            self.there()
+            self.assertEqual(self.resumed(two), (CONNECTIONS, 0, 0))
+            self.flows(load)
+            self.back()
+            self.assertEqual(self.resumed(one), (CONNECTIONS, 0, 0))
+            self.flows(load)
+        self.assertEqual(self.settled(one, two), before)
+        self.wait_peer("one", role="owner", connections=CONNECTIONS,
+                       listeners=[one.address], uncovered=0)
+        self.wait_peer("two", role="standby", held=CONNECTIONS)
+        counts = load.finish()
+        self.assert_clean(counts)
+        self.assertEqual(counts["connected"], CONNECTIONS)
+        for program in (one, two):
+            for carried in self.buffers_moved(program):
+                self.assertGreater(carried, 0)
+        self.wait_peer("one", connections=0)
+        self.wait_peer("two", held=0)
+
+    def test_chain_of_upgrades(self):
+        """Each is replaced by the next one, which is another program."""
+        old = self.owner("poll", "peer0", "--send-buffer", 2048)
+        load = self.loaded(old)
+        for turn, kind in enumerate(("uv", "event", "poll", "event", "uv"), 1):
+            new = self.second(kind, f"peer{turn}")
+            self.wait_peer(f"peer{turn}", held=CONNECTIONS)
+            self.ok("stop", f"peer{turn - 1}")
+            self.assertEqual(old.wait(), 0)
+            self.assertEqual(self.resumed(new), (CONNECTIONS, 0, 0))
+            self.flows(load)
+            old = new
+        self.assert_clean(load.finish())
+        self.wait_peer("peer5", connections=0)
+        self.ok("stop", "peer5")
+        self.assertEqual(old.wait(), 0)
+
+    def coming_and_going(self, first, second):
+        """Short and half-closed connections while the roles swap."""
+        one = self.owner(first, "one")
+        self.second(second, "two")
+        load = self.load(one.address, "--connections", 20, "--churn", 300,
+                         "--bytes", "2M", "--rate", "1M", "--half-close",
+                         "--vary")
+        turns = 0
+        while load.process.poll() is None:
+            self.ok(*(("maintenance",), ("ready", "--silent"))[turns % 2])
+            turns += 1
+        self.assertGreater(turns, 10)
+        counts = load.result()
+        self.assert_clean(counts)
+        self.assertGreater(counts["churn"], 100)
+        for name in ("one", "two"):
+            self.wait_peer(name, connections=0, held=0, uncovered=0)
+
+
+class NothingIsFatal(LoopTest):
+    def test_standby_missing(self):
+        one = self.owner("poll", "one")
+        sock = self.connect(one.address)
+        self.assertIn("no standby is attached", self.refused("maintenance"))
+        self.assert_echo(sock)
+        self.second("poll", "two")
+        self.there(1)
+        self.assert_echo(sock)
+
+    def test_standby_stopped(self):
+        one = self.owner("poll", "one")
+        load = self.loaded(one)
+        two = self.second("poll", "two")
+        self.wait_peer("two", held=CONNECTIONS)
+        two.signal(signal.SIGSTOP)
+        try:
+            self.assertIn("has not answered", self.refused("maintenance"))
+            one.expect(": refused: ")
+            self.flows(load)
+        finally:
+            two.signal(signal.SIGCONT)
+        self.there()
+        self.flows(load)
+        self.assert_clean(load.finish())
+
+    def table_of_the_standby(self, first, second):
+        """What does not fit stays, is named and served; a stop ends."""
+        one = self.owner(first, "one")
+        two = self.second(second, "two", limit=100)
+        load = self.loaded(one)
+        said = self.ok("maintenance")
+        moved = int(said.split()[1])
+        self.assertIn(f" {CONNECTIONS - moved} left behind", said)
+        self.assertIn("the standby's descriptor table is full", said)
+        self.assertGreater(moved, 20)
+        self.assertLess(moved, 80)
+        self.flows(load)
+        self.ok("ready", "--silent")
+        self.wait_peer("one", connections=CONNECTIONS, role="owner")
+        self.flows(load)
+        self.assert_clean(load.finish())
+        self.assertNotIn("waits for a free descriptor", two.output())
+        stuck = self.loaded(one)
+        self.assertIn("stopped", self.ok("stop", "one"))
+        self.assertEqual(one.wait(), 0)
+        two.expect(": owner: ")
+        counts = stuck.finish()
+        self.assertEqual(counts["corrupt"] + counts["unfinished"], 0, counts)
+        self.assertLess(counts["resets"] + counts["early_eof"], 80, counts)
+
+    def table_of_the_owner(self, kind):
+        """Some wait or are turned away; those that are here are served."""
+        one = self.owner(kind, "one", limit=60)
+        two = self.second("poll", "two")
+        early = [self.connect(one.address) for _ in range(10)]
+        for sock in early:
+            self.assert_echo(sock)
+        late = [self.connect(one.address) for _ in range(60)]
+        if kind != "uv":  # which closes them without a word
+            one.expect_error(": accept: .*Too many open files")
+        for sock in early:
+            self.assert_echo(sock)
+        for sock in late:
+            sock.close()
+
+        def served():
+            with self.connect(one.address) as sock:
+                try:
+                    self.assert_echo(sock)
+                except (AssertionError, OSError):
+                    return False
+            return True
+
+        wait_until(served, "new connections to be served")
+        self.ok("maintenance")
+        for sock in early:
+            self.assert_echo(sock)
+        self.ok("stop", "one")
+        self.assertEqual(one.wait(), 0)
+        for sock in early:
+            self.assert_echo(sock)
+        self.assertIsNone(two.process.poll())
+
+
+spread(Planned, "there_and_back", PAIRS)
+spread(Planned, "coming_and_going", PAIRS)
+spread(NothingIsFatal, "table_of_the_standby", PAIRS[3:])
+spread(NothingIsFatal, "table_of_the_owner", (("poll",), ("uv",), ("event",)))
+
+if __name__ == "__main__":
+    main()
