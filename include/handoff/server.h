@@ -81,6 +81,10 @@ struct handoff_server_opts {
 			     over, at most 64; default 1: the caller's own.
 			     With more, handlers of different connections
 			     run at the same time */
+
+	uint64_t config_hash; /* of the configuration, 0: not compared */
+	bool config_strict;   /* a peer with another hash is refused; without
+				 it there is a warning in the log */
 };
 
 /*

@@ -292,6 +292,8 @@ open_peer(struct handoff_server *server)
 		.lend = server->lend,
 		.nlend = all_sets(server, server->lend),
 		.life = server->children.life[0],
+		.config_hash = server->opts.config_hash,
+		.config_strict = server->opts.config_strict,
 	};
 	int err = handoff__peer_open(&server->peer, &config, &server->loop,
 		&server->log, &handoff__server_peer_ops, server);

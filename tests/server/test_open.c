@@ -273,6 +273,55 @@ another_service_is_refused(void **state)
 	duo_close(&duo);
 }
 
+/* The log of both, as far as it warns. */
+static void
+count_warnings(void *arg, enum handoff_log_level level, const char *text)
+{
+	atomic_uint *warnings = arg;
+
+	*warnings += level == HANDOFF_LOG_WARNING &&
+		     strstr(text, "another configuration");
+}
+
+/* One of them asking for it is enough. */
+static void
+another_configuration_is_refused_or_told(void **state)
+{
+	struct duo duo;
+	atomic_uint warnings = 0;
+
+	(void)state;
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	duo.a.opts.log = duo.b.opts.log = count_warnings;
+	duo.a.opts.log_arg = duo.b.opts.log_arg = &warnings;
+	duo.a.opts.config_hash = 1;
+	duo.a.opts.config_strict = true;
+	duo.b.opts.config_hash = 2;
+	assert_int_equal(host_open(&duo.a, NULL), 0);
+	assert_int_equal(host_open(&duo.b, &duo.a), -EPROTO);
+	duo.b.server = NULL;
+	assert_non_null(strstr(duo.b.why, "configuration 0000000000000001 "
+					  "there, 0000000000000002 here"));
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_REFUSED);
+	assert_int_equal(warnings, 0);
+	duo.b.opts.config_hash = 0; /* has none to compare */
+	assert_int_equal(host_open(&duo.b, &duo.a), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_JOINED);
+	assert_int_equal(warnings, 0);
+	duo_close(&duo);
+
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	duo.a.opts.log = duo.b.opts.log = count_warnings;
+	duo.a.opts.log_arg = duo.b.opts.log_arg = &warnings;
+	duo.a.opts.config_hash = 1;
+	duo.b.opts.config_hash = 2;
+	assert_int_equal(host_open(&duo.a, NULL), 0);
+	assert_int_equal(host_open(&duo.b, &duo.a), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_JOINED);
+	assert_int_equal(warnings, 2);
+	duo_close(&duo);
+}
+
 /* A caller that was built with a later header. */
 static void
 unknown_options_may_only_be_zero(void **state)
@@ -410,6 +459,7 @@ main(void)
 		handoff_test(refused_server_leaves_its_place),
 		handoff_test(others_on_the_directory_are_refused),
 		handoff_test(another_service_is_refused),
+		handoff_test(another_configuration_is_refused_or_told),
 		handoff_test(unknown_options_may_only_be_zero),
 		handoff_test(unknown_parts_of_a_service_may_only_be_zero),
 		handoff_test(shorter_options_are_taken),
