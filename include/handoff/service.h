@@ -42,6 +42,15 @@ typedef int handoff_handle_fn(struct handoff_conn *conn, void *arg);
 typedef int handoff_print_fn(
 	const void *state, char *text, size_t size, void *arg);
 
+/*
+ * Makes a state of this version from one of version `version`, which is older:
+ * `old` has `old_size` bytes, `state` has state_size bytes, zeroed. Called once
+ * for each connection that an older program leaves to this one. Returns 0, or
+ * a negative errno, which closes that connection.
+ */
+typedef int handoff_convert_fn(uint32_t version, const void *old,
+	size_t old_size, void *state, void *arg);
+
 /* `size` is sizeof(struct handoff_service); zero means the default. The
  * structure and what it points to stay the caller's and must outlive the
  * server. */
@@ -60,6 +69,11 @@ struct handoff_service {
 	uint32_t output_size;    /* bytes of output not yet sent; default 65536,
 				    at most 1 MiB */
 	handoff_print_fn *print; /* optional: describes a state */
+	handoff_convert_fn *convert; /* optional: a program whose states are
+					older, but not older than version
+					convert_from, is a peer all the same
+					and can hand over to this one */
+	uint32_t convert_from;
 };
 
 /* The connection's number: unique in the service, counted from 1, the same in

@@ -351,7 +351,7 @@ begin(struct handoff__peer *peer, enum handoff__cause cause)
 }
 
 static int
-check_partner(struct handoff__peer *peer)
+check_partner(struct handoff__peer *peer, bool give)
 {
 	char who[64];
 
@@ -364,6 +364,14 @@ check_partner(struct handoff__peer *peer)
 			"%s has said nothing for %u ms: it hangs or is stopped",
 			handoff__peer_partner_text(peer, who),
 			peer->config.hang_timeout_ms);
+	if (peer->partner == HANDOFF__PARTNER_READY && give &&
+		handoff__peer_older(peer))
+		return handoff__fail(&peer->error, -EPERM,
+			"%s has states of version %u and cannot take those of "
+			"version %u: stop it and start the new program instead",
+			handoff__peer_partner_text(peer, who),
+			peer->other.state_version,
+			peer->config.service->state_version);
 	if (peer->partner == HANDOFF__PARTNER_READY)
 		return 0;
 	if (peer->refusal[0])
@@ -379,7 +387,7 @@ check_partner(struct handoff__peer *peer)
 int
 handoff__peer_give(struct handoff__peer *peer, enum handoff__cause cause)
 {
-	int err = check_partner(peer);
+	int err = check_partner(peer, true);
 	char who[64];
 
 	if (err < 0)
@@ -396,7 +404,7 @@ int
 handoff__peer_take(struct handoff__peer *peer, enum handoff__cause cause)
 {
 	struct handoff__msg msg = {.type = HANDOFF__TAKE, .cause = cause};
-	int err = check_partner(peer);
+	int err = check_partner(peer, false);
 
 	if (err < 0)
 		return err;
@@ -425,6 +433,8 @@ handoff__give_on_take(
 		no.reason = HANDOFF__BUSY;
 	else if (!peer->serving)
 		no.reason = HANDOFF__NOT_OWNER;
+	else if (handoff__peer_older(peer))
+		no.reason = HANDOFF__BAD_STATE_VERSION;
 	if (no.reason != HANDOFF__OK) {
 		handoff__link_send(&peer->link, &no, -1);
 		return;
@@ -436,11 +446,21 @@ handoff__give_on_take(
 static void
 accept_entry(struct handoff__peer *peer, struct handoff__entry *e)
 {
+	struct handoff__entry *new;
+
 	if (!e || e->mine ||
 		atomic_load(&e->view.rec->owner) != (uint32_t)peer->slot)
 		return;
-	handoff__roster_swap(&peer->roster, e);
-	peer->ops->moved(peer, e);
+	new = handoff__peer_convert(peer, e);
+	if (!new)
+		return;
+	handoff__roster_swap(&peer->roster, new);
+	if (new != e) {
+		handoff__roster_set_copy(
+			&peer->roster, new, HANDOFF__COPY_NONE);
+		handoff__roster_queue(new, &peer->roster.to_mirror);
+	}
+	peer->ops->moved(peer, new);
 }
 
 void

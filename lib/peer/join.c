@@ -126,6 +126,7 @@ handoff__peer_hello(
 	hello->layout = HANDOFF__LAYOUT;
 	hello->state_size = service->state_size;
 	hello->state_version = service->state_version;
+	hello->converts = service->convert ? service->convert_from + 1 : 0;
 	hello->pid = (uint32_t)getpid();
 	hello->slot = (uint32_t)peer->slot;
 	hello->serving = peer->serving;
@@ -144,6 +145,26 @@ handoff__peer_drifted(
 	return h->config_hash != own && h->config_hash != 0 && own != 0;
 }
 
+/* The states of one must be those of the other, or be older and convertible:
+ * the service then moves from the older program to the newer one. */
+static enum handoff__reason
+judge_states(const struct handoff__hello *a, const struct handoff__hello *b)
+{
+	const struct handoff__hello *newer = a, *older = b;
+
+	if (a->state_version == b->state_version)
+		return a->state_size == b->state_size ? HANDOFF__OK
+						      : HANDOFF__BAD_STATE_SIZE;
+	if (a->state_version < b->state_version) {
+		newer = b;
+		older = a;
+	}
+	return newer->converts > 0 && !newer->serving &&
+			       newer->converts - 1 <= older->state_version
+		       ? HANDOFF__OK
+		       : HANDOFF__BAD_STATE_VERSION;
+}
+
 /* Can the two of us be peers? */
 static enum handoff__reason
 judge(const struct handoff__peer *peer, const struct handoff__hello *h)
@@ -156,10 +177,8 @@ judge(const struct handoff__peer *peer, const struct handoff__hello *h)
 		return HANDOFF__BAD_VERSION;
 	if (strcmp(h->service, own.service) != 0)
 		return HANDOFF__BAD_SERVICE;
-	if (h->state_size != own.state_size)
-		return HANDOFF__BAD_STATE_SIZE;
-	if (h->state_version != own.state_version)
-		return HANDOFF__BAD_STATE_VERSION;
+	if (judge_states(h, &own) != HANDOFF__OK)
+		return judge_states(h, &own);
 	if (h->layout != own.layout)
 		return HANDOFF__BAD_LAYOUT;
 	if (handoff__peer_drifted(peer, h) &&

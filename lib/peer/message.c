@@ -72,6 +72,7 @@ put_hello(struct handoff__wire *w, const struct handoff__hello *h)
 	handoff__put_u32(w, h->partner_pid);
 	handoff__put_u64(w, h->config_hash);
 	handoff__put_u32(w, h->config_strict);
+	handoff__put_u32(w, h->converts);
 }
 
 static void
@@ -95,6 +96,7 @@ get_hello(struct handoff__wire *w, struct handoff__hello *h)
 		return;
 	h->config_hash = handoff__get_u64(w);
 	h->config_strict = handoff__get_u32(w);
+	h->converts = handoff__get_u32(w);
 }
 
 static void

@@ -82,6 +82,8 @@ struct handoff__hello {
 	/* Absent in a shorter HELLO, and zero then. */
 	uint64_t config_hash;
 	uint32_t config_strict;
+	uint32_t converts; /* 1 + the oldest state version that I can convert;
+			      0: none */
 };
 
 /* Names an entry: its record, and the number that the record must carry. */

@@ -19,7 +19,12 @@ handoff__mirror_segments(struct handoff__peer *peer)
 {
 	struct handoff__msg msg = {.type = HANDOFF__SEGMENT};
 
-	while (peer->link.fd >= 0 && peer->segments_sent < peer->arena.count) {
+	/* Records of our version are nothing to an older peer. */
+	while (peer->link.fd >= 0 && peer->segments_sent < peer->arena.count &&
+		!(handoff__peer_older(peer) &&
+			peer->arena.segments[peer->segments_sent]
+					->geo.state_version ==
+				peer->config.service->state_version)) {
 		msg.index = peer->segments_sent++;
 		if (handoff__link_send(&peer->link, &msg,
 			    peer->arena.segments[msg.index]->fd) < 0)
@@ -114,6 +119,20 @@ pump_mirrors(struct handoff__peer *peer, struct handoff__msg *msg)
 	return true;
 }
 
+/* An older peer can't go on with them. */
+static void
+refuse_all(struct handoff__peer *peer)
+{
+	struct handoff__entry *e;
+
+	while ((e = TAILQ_FIRST(&peer->roster.to_mirror))) {
+		handoff__roster_set_copy(
+			&peer->roster, e, HANDOFF__COPY_REFUSED);
+		e->refusal = HANDOFF__BAD_STATE_VERSION;
+		handoff__roster_unqueue(e);
+	}
+}
+
 /* Drops before copies: a record that was freed may be in use again. */
 void
 handoff__mirror_pump(struct handoff__peer *peer)
@@ -122,6 +141,8 @@ handoff__mirror_pump(struct handoff__peer *peer)
 
 	if (peer->link.fd < 0)
 		return;
+	if (handoff__peer_older(peer))
+		refuse_all(peer);
 	if (pump_drops(peer, &msg))
 		pump_mirrors(peer, &msg);
 }

@@ -332,8 +332,10 @@ handoff__peer_open(struct handoff__peer *peer,
 	handoff__arena_init(&peer->arena);
 	handoff__roster_init(&peer->roster, &peer->arena, config->cell_size);
 	handoff__give_init(peer);
+	peer->arena.version = service->state_version;
 	err = handoff__geometry_make(&peer->geo, service->state_size,
 		service->input_size, service->output_size);
+	peer->geo.state_version = service->state_version;
 	if (err < 0)
 		return handoff__fail(&peer->error, err,
 			"service %s: state_size is at most %u, input_size and "
@@ -398,8 +400,9 @@ is_vacant(void *arg, uint32_t segment, uint32_t slot)
 	return entry && entry->id == 0;
 }
 
-static int
-alloc_record(struct handoff__peer *peer, uint32_t *segment, uint32_t *slot)
+int
+handoff__peer_alloc(
+	struct handoff__peer *peer, uint32_t *segment, uint32_t *slot)
 {
 	int err = handoff__arena_alloc(&peer->arena, (uint32_t)peer->slot,
 		is_vacant, &peer->roster, segment, slot);
@@ -423,7 +426,7 @@ handoff__peer_enter(struct handoff__peer *peer, int fd, enum handoff__kind kind,
 	struct handoff__entry *entry;
 	uint32_t segment, slot;
 
-	*err = alloc_record(peer, &segment, &slot);
+	*err = handoff__peer_alloc(peer, &segment, &slot);
 	if (*err < 0) {
 		close(fd);
 		return NULL;

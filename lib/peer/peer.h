@@ -11,6 +11,7 @@
  *   give.c    moving ownership
  *   home.c    the same for people: what brings service home
  *   survive.c what a dead peer leaves
+ *   convert.c states that an older program left
  *   loan.c    what makes a death quick, and certain
  *   pulse.c   whether the other is alive and keeps up
  *   status.c  what is told about it
@@ -323,6 +324,17 @@ void handoff__give_on_gave(
 void handoff__give_broken(struct handoff__peer *peer);
 
 void handoff__survive(struct handoff__peer *peer);
+
+/* A record of this peer's own, whose id is still to be set. */
+int handoff__peer_alloc(
+	struct handoff__peer *peer, uint32_t *segment, uint32_t *slot);
+/* Is the other peer of an older version, so that it cannot take our states? */
+bool handoff__peer_older(const struct handoff__peer *peer);
+/* The entry, whose owner word is ours already but which is not yet `mine`,
+ * with a state of our version: itself, or another in its place. NULL if that
+ * can't be; it is closed then. */
+struct handoff__entry *handoff__peer_convert(
+	struct handoff__peer *peer, struct handoff__entry *e);
 
 void handoff__loan_give(struct handoff__peer *peer);
 void handoff__loan_keep(struct handoff__peer *peer, int fd);

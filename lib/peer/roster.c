@@ -139,16 +139,24 @@ handoff__roster_enter(struct handoff__roster *roster,
 	count(roster, entry, 1);
 }
 
+int
+handoff__roster_take(
+	struct handoff__roster *roster, struct handoff__entry *entry)
+{
+	int fd = entry->fd;
+
+	handoff__roster_unqueue(entry);
+	count(roster, entry, -1);
+	entry->fd = -1;
+	return fd;
+}
+
 void
 handoff__roster_close(
 	struct handoff__roster *roster, struct handoff__entry *entry)
 {
-	if (entry->fd < 0)
-		return;
-	handoff__roster_unqueue(entry);
-	count(roster, entry, -1);
-	close(entry->fd);
-	entry->fd = -1;
+	if (entry->fd >= 0)
+		close(handoff__roster_take(roster, entry));
 }
 
 void

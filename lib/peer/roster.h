@@ -79,6 +79,10 @@ void handoff__roster_enter(struct handoff__roster *roster,
 void handoff__roster_close(
 	struct handoff__roster *roster, struct handoff__entry *entry);
 
+/* The same without closing it: returns the descriptor. */
+int handoff__roster_take(
+	struct handoff__roster *roster, struct handoff__entry *entry);
+
 /* Leaves the cell vacant, its descriptor closed. */
 void handoff__roster_vacate(
 	struct handoff__roster *roster, struct handoff__entry *entry);

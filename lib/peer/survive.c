@@ -74,11 +74,18 @@ inherit(struct handoff__peer *peer, struct handoff__entry *e)
 		handoff__roster_vacate(&peer->roster, e);
 		return;
 	}
-	handoff__roster_set_copy(&peer->roster, e, HANDOFF__COPY_NONE);
-	handoff__roster_set_mine(&peer->roster, e, true);
 	peer->survival.entries++;
 	if (e->kind == HANDOFF__CONNECTION)
 		why = handoff__entry_repair(e, &peer->survival);
+	if (!why) {
+		e = handoff__peer_convert(peer, e);
+		if (!e) {
+			peer->survival.closed++;
+			return;
+		}
+	}
+	handoff__roster_set_copy(&peer->roster, e, HANDOFF__COPY_NONE);
+	handoff__roster_set_mine(&peer->roster, e, true);
 	peer->ops->moved(peer, e);
 	if (why) {
 		peer->survival.closed++;
@@ -116,6 +123,7 @@ forget_service(struct handoff__peer *peer)
 		return false;
 	handoff__roster_fini(&peer->roster);
 	handoff__arena_fini(&peer->arena);
+	peer->arena.version = peer->config.service->state_version;
 	peer->segments_sent = 0;
 	return true;
 }

@@ -34,7 +34,7 @@ struct header {
 	uint32_t state_size;
 	uint32_t rx_size;
 	uint32_t tx_size;
-	uint32_t reserved;
+	uint32_t state_version;
 	struct handoff__board board;
 };
 
@@ -159,6 +159,7 @@ handoff__arena_grow(
 		.state_size = geo->state_size,
 		.rx_size = geo->rx_size,
 		.tx_size = geo->tx_size,
+		.state_version = geo->state_version,
 	};
 	int err, fd;
 
@@ -181,8 +182,8 @@ handoff__arena_grow(
 /* Reads and checks the header before anything is mapped: a segment that could
  * shrink would let the other peer end this one by SIGBUS. */
 static int
-segment_check(int fd, struct handoff__geometry *geo, uint32_t state_size,
-	struct handoff__error *error)
+segment_check(int fd, struct handoff__geometry *geo, uint32_t version,
+	uint32_t state_size, struct handoff__error *error)
 {
 	struct header head;
 	struct stat st;
@@ -200,7 +201,9 @@ segment_check(int fd, struct handoff__geometry *geo, uint32_t state_size,
 	geo->state_size = head.state_size;
 	geo->rx_size = head.rx_size;
 	geo->tx_size = head.tx_size;
-	if (geometry_fill(geo) < 0 || geo->state_size != state_size)
+	geo->state_version = head.state_version;
+	if (geometry_fill(geo) < 0 || (geo->state_version == version &&
+					      geo->state_size != state_size))
 		return handoff__fail(error, -EBADMSG,
 			"segment: sizes are absurd or not this service's "
 			"(state of %u bytes, here %u)",
@@ -224,7 +227,8 @@ handoff__arena_add(struct handoff__arena *arena, uint32_t index, int fd,
 			"segment: number %u where %u is next", index,
 			arena->count);
 	else
-		err = segment_check(fd, &geo, state_size, error);
+		err = segment_check(
+			fd, &geo, arena->version, state_size, error);
 	if (err < 0) {
 		close(fd);
 		return err;
@@ -325,8 +329,12 @@ handoff__arena_alloc(struct handoff__arena *arena, uint32_t owner,
 {
 	for (int round = 0; round < 2; round++) {
 		for (uint32_t i = 0; i < arena->count; i++) {
-			int got = segment_alloc(
-				arena->segments[i], owner, vacant, arg);
+			int got = -1;
+
+			if (arena->segments[i]->geo.state_version ==
+				arena->version)
+				got = segment_alloc(
+					arena->segments[i], owner, vacant, arg);
 
 			if (got >= 0) {
 				*segment = i;

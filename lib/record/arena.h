@@ -35,6 +35,7 @@ struct handoff__geometry {
 	uint32_t slots;
 	uint32_t stride; /* of a record with its two states, bytes */
 	uint32_t state_size;
+	uint32_t state_version;
 	uint32_t rx_size; /* input a handler may wait for; the buffer has
 			     twice that, see record.c */
 	uint32_t tx_size;
@@ -54,7 +55,8 @@ struct handoff__segment {
 
 struct handoff__arena {
 	struct handoff__segment *segments[HANDOFF__SEGMENTS_MAX];
-	uint32_t count; /* segments 0 .. count - 1 are there */
+	uint32_t count;   /* segments 0 .. count - 1 are there */
+	uint32_t version; /* of the states of records that are made here */
 };
 
 /* The sizes for a service, or -EINVAL. Buffers are rounded up to a power of

@@ -12,6 +12,8 @@
  */
 #include "record/record.h"
 
+#include "record/snapshot.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
@@ -367,6 +369,30 @@ handoff__record_hear(const struct handoff__view *view)
 			return false;
 	}
 	return true;
+}
+
+void
+handoff__record_fill(const struct handoff__view *to,
+	const struct handoff__record *from,
+	const struct handoff__snapshot *snap, const unsigned char *bytes)
+{
+	struct handoff__record *rec = to->rec;
+	struct handoff__commit *c = &rec->commit[0];
+
+	rec->kind = snap->kind;
+	rec->activity = snap->activity;
+	rec->rx_base = from->rx_base;
+	rec->tx_base = from->tx_base;
+	rec->touched = snap->in > 0 || snap->out > 0;
+	rec->rx_head = snap->received;
+	rec->tx_tail = snap->sent;
+	c->rx_tail = c->rx_origin = snap->consumed;
+	c->tx_head = snap->produced;
+	c->tx_origin = snap->sent;
+	c->flags = snap->flags;
+	c->heard = handoff__current(from)->heard;
+	memcpy(to->rx, bytes, snap->in);
+	memcpy(to->tx, bytes + snap->in, snap->out);
 }
 
 void

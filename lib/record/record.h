@@ -162,6 +162,13 @@ void handoff__record_listen(const struct handoff__view *view);
  * transaction. False if it waits for room. */
 bool handoff__record_hear(const struct handoff__view *view);
 
+/* Fills a record that is free of anything with what a snapshot of another one
+ * says, and the bytes that came with it; its state is left to the caller. */
+struct handoff__snapshot;
+void handoff__record_fill(const struct handoff__view *to,
+	const struct handoff__record *from,
+	const struct handoff__snapshot *snap, const unsigned char *bytes);
+
 /* A small text that belongs to an entry without a stream (a listener, an
  * extra descriptor): kept where a connection has its input. */
 void handoff__record_set_name(

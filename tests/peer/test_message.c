@@ -16,7 +16,7 @@
 
 /* A HELLO of the first version, with its type, and what was added since. */
 #define HELLO_FIRST (4 + 9 * 4 + 8 + 3 * HANDOFF_NAME_MAX + 4)
-#define HELLO_SIZE  (HELLO_FIRST + 8 + 4)
+#define HELLO_SIZE  (HELLO_FIRST + 8 + 4 + 4)
 
 struct bytes {
 	unsigned char data[HANDOFF_FDPASS_PAYLOAD_MAX];
@@ -62,7 +62,8 @@ fill(struct handoff__msg *msg, uint32_t type, uint32_t nrefs)
 		.partner = "",
 		.partner_pid = UINT32_MAX,
 		.config_hash = UINT64_C(0x8182838485868788),
-		.config_strict = 1};
+		.config_strict = 1,
+		.converts = 0x91929394};
 	msg->nrefs = has_refs(type) ? nrefs : 0;
 	for (uint32_t i = 0; i < msg->nrefs; i++)
 		msg->refs[i] = (struct handoff__ref){.id = UINT64_MAX - i,
@@ -117,6 +118,7 @@ assert_same_hello(
 	assert_int_equal(a->partner_pid, b->partner_pid);
 	assert_int_equal(a->config_hash, b->config_hash);
 	assert_int_equal(a->config_strict, b->config_strict);
+	assert_int_equal(a->converts, b->converts);
 }
 
 static void
@@ -249,7 +251,8 @@ first_hello_is_understood(void **state)
 	encode(&bytes, HANDOFF__HELLO, 0);
 	memset(&came, 0xee, sizeof(came));
 	assert_int_equal(decode(&came, bytes.data, HELLO_FIRST), 0);
-	sent.hello.config_hash = sent.hello.config_strict = 0;
+	sent.hello.config_hash = 0;
+	sent.hello.config_strict = sent.hello.converts = 0;
 	assert_same_hello(&sent.hello, &came.hello);
 }
 

@@ -37,7 +37,7 @@ class Hello:
     FORM = "<9IQ32s32s32sI"
 
     def __init__(self, payload=None):
-        fields = struct.unpack(self.FORM, payload[4:]) if payload else (
+        fields = struct.unpack_from(self.FORM, payload, 4) if payload else (
             1, 1, 0, 1, 0, 0, os.getpid(), 2, 0, 0, b"echo", b"fake", b"", 0)
         (self.low, self.high, self.refusal, self.layout, self.state_size,
          self.state_version, self.pid, self.slot, self.serving,

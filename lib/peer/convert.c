@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * States of an older version: what the other peer, an older program, had is
+ * moved to a record of this program's own, with the state that the service
+ * makes of the old one. The old record is whole until the new one is; freeing
+ * it is the commit. Whoever dies before it leaves the old one to its survivor.
+ */
+#include "peer/peer.h"
+
+#include "record/snapshot.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+bool
+handoff__peer_older(const struct handoff__peer *peer)
+{
+	return peer->other.state_version < peer->config.service->state_version;
+}
+
+static uint32_t
+version_of(const struct handoff__peer *peer, const struct handoff__entry *e)
+{
+	return peer->arena.segments[e->segment]->geo.state_version;
+}
+
+/* Everything but the state. -EMSGSIZE if the new buffers are too small. */
+static int
+carry(const struct handoff__view *to, const struct handoff__view *from)
+{
+	size_t most = (size_t)from->geo->rx_size + from->geo->tx_size;
+	unsigned char *bytes = malloc(most);
+	struct handoff__snapshot snap;
+	int err = 0;
+
+	if (!bytes)
+		return -ENOMEM;
+	if (!handoff__snapshot_take(&snap, from, NULL, bytes, most) ||
+		snap.unstable)
+		err = -EBADMSG;
+	else if (snap.in > to->geo->rx_size || snap.out > to->geo->tx_size)
+		err = -EMSGSIZE;
+	else
+		handoff__record_fill(to, from->rec, &snap, bytes);
+	free(bytes);
+	return err;
+}
+
+/* The state of a connection; other entries have none. */
+static int
+convert_state(struct handoff__peer *peer, const struct handoff__entry *e,
+	const struct handoff__view *to)
+{
+	const struct handoff_service *service = peer->config.service;
+	const struct handoff__view *from = &e->view;
+	void *old, *new;
+
+	if (e->kind != HANDOFF__CONNECTION)
+		return 0;
+	/* Before its open ran it has none yet. */
+	if (service->open &&
+		!(handoff__current(from->rec)->flags & HANDOFF__OPENED))
+		return 0;
+	old = handoff__record_state(from, from->rec->current & 1);
+	new = handoff__record_state(to, 0);
+	return service->convert(version_of(peer, e), old, from->geo->state_size,
+		new, service->arg);
+}
+
+/* A record of our own for the entry, filled, not yet in anybody's books. */
+static int
+make(struct handoff__peer *peer, const struct handoff__entry *e,
+	uint32_t *segment, uint32_t *slot)
+{
+	struct handoff__view to;
+	int err = handoff__peer_alloc(peer, segment, slot);
+
+	if (err < 0)
+		return err;
+	handoff__view_make(&to, peer->arena.segments[*segment], *slot);
+	err = carry(&to, &e->view);
+	if (err >= 0)
+		err = convert_state(peer, e, &to);
+	if (err < 0) {
+		atomic_store(&to.rec->owner, 0);
+		handoff__arena_vacate(&peer->arena, *segment, *slot);
+		return err;
+	}
+	to.rec->id = e->id;
+	return 0;
+}
+
+/* The old cell has no descriptor any more; the other closes its copy. */
+static void
+retire(struct handoff__peer *peer, struct handoff__entry *old)
+{
+	atomic_store(&old->view.rec->owner, 0);
+	if (peer->link.fd >= 0)
+		handoff__roster_queue(old, &peer->roster.to_drop);
+	else
+		handoff__roster_vacate(&peer->roster, old);
+}
+
+static void
+give_up(struct handoff__peer *peer, struct handoff__entry *e, int err)
+{
+	handoff__log(peer->log, HANDOFF_LOG_ERROR,
+		"connection %llu: closed: its state of version %u cannot be "
+		"converted: %s",
+		(unsigned long long)e->id, version_of(peer, e), strerror(-err));
+	shutdown(e->fd, SHUT_RDWR);
+	peer->ops->closing(peer, e);
+	handoff__roster_close(&peer->roster, e);
+	retire(peer, e);
+}
+
+struct handoff__entry *
+handoff__peer_convert(struct handoff__peer *peer, struct handoff__entry *e)
+{
+	struct handoff__entry *new;
+	uint32_t segment, slot;
+	int err, fd;
+
+	if (version_of(peer, e) == peer->config.service->state_version)
+		return e;
+	err = peer->config.service->convert ? make(peer, e, &segment, &slot)
+					    : -EPROTO;
+	if (err < 0) {
+		give_up(peer, e, err);
+		return NULL;
+	}
+	peer->ops->closing(peer, e);
+	fd = handoff__roster_take(&peer->roster, e);
+	new = handoff__roster_cell(&peer->roster, segment, slot);
+	handoff__roster_enter(&peer->roster, new, segment, slot, fd, false);
+	retire(peer, e);
+	err = peer->ops->entered(peer, new);
+	if (err < 0) {
+		give_up(peer, new, err);
+		return NULL;
+	}
+	return new;
+}
