@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Servers that keep their own loop and buffers hand over to each other: poll(2),
 libuv and libevent, in any order (tests/consumer/loops)."""
+import os
 import signal
+import socket
 
-from foreign import CONNECTIONS, PAIRS, LoopTest, spread
+from foreign import CONNECTIONS, FULL, LOOPS, PAIRS, LoopTest, spread
 from harness import main, wait_until
 
 ROUNDS = 10
@@ -72,6 +74,36 @@ class Planned(LoopTest):
         self.assertGreater(counts["churn"], 100)
         for name in ("one", "two"):
             self.wait_peer(name, connections=0, held=0, uncovered=0)
+
+
+class ManualPage(LoopTest):
+    def page(self, name, port):
+        page = self.begin(os.path.join(LOOPS, "peer_page"), name, port)
+        page.expect_error("^owner: |^standby: ")
+        return page
+
+    def test_example_hands_over(self):
+        """Without a word beyond what is on the page."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        owner = self.page("peer0", port)
+        load = self.load(f"127.0.0.1:{port}", *FULL).ready()
+        for turn in range(1, 5):
+            heir = self.page(f"peer{turn}", port)
+            self.wait_peer(f"peer{turn}", held=CONNECTIONS)
+            for _ in range(ROUNDS):
+                self.there()
+                self.back()
+            self.flows(load)
+            if turn % 2:
+                owner.kill()
+            else:
+                self.ok("stop", f"peer{turn - 1}")
+                self.assertEqual(owner.wait(), 0)
+            heir.expect_error("^owner: ")
+            self.flows(load)
+            owner = heir
+        self.assert_clean(load.finish())
 
 
 class NothingIsFatal(LoopTest):
