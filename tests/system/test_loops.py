@@ -3,12 +3,15 @@
 libuv and libevent, in any order (tests/consumer/loops)."""
 import os
 import signal
+import shutil
 import socket
+import struct
 
 from foreign import CONNECTIONS, FULL, LOOPS, PAIRS, LoopTest, spread
-from harness import main, wait_until
+from harness import DEADLINE, main, wait_until
 
 ROUNDS = 10
+ENV = shutil.which("env")
 
 
 class Planned(LoopTest):
@@ -104,6 +107,43 @@ class ManualPage(LoopTest):
             self.flows(load)
             owner = heir
         self.assert_clean(load.finish())
+
+
+class Systemd(LoopTest):
+    def begin(self, path, *options, **how):
+        return self.start(ENV, "NOTIFY_SOCKET=" + self.notify.getsockname(),
+                          path, "--dir", self.dir, *options, **how)
+
+    def told(self, program, *lines):
+        """The next message, and who it is from."""
+        text, control, _, _ = self.notify.recvmsg(4096, 256)
+        pid = struct.unpack("3i", control[0][2])[0]
+        self.assertEqual((pid, text.decode().split("\n")),
+                         (program.pid, list(lines)))
+
+    def test_what_it_is_told(self):
+        """One unit has both: its main process is the one that serves."""
+        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.sockets.append(self.notify)
+        self.notify.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self.notify.bind(os.path.join(self.base, "notify"))
+        self.notify.settimeout(DEADLINE)
+        one = self.owner("poll", "one")
+        self.told(one, f"MAINPID={one.pid}", "READY=1")
+        two = self.second("poll", "two")
+        self.told(two, "READY=1")
+        self.ok("maintenance")
+        # The two of them tell it side by side.
+        said = sorted(self.notify.recv(4096).decode() for _ in range(2))
+        self.assertEqual(said, [f"MAINPID={two.pid}\nREADY=1", "READY=1"])
+        self.ok("stop", "one")
+        self.told(one, "STOPPING=1")
+        self.assertEqual(one.wait(), 0)
+        self.ok("stop", "two")
+        self.told(two, "STOPPING=1")
+        self.assertEqual(two.wait(), 0)
+        self.notify.setblocking(False)
+        self.assertRaises(BlockingIOError, self.notify.recv, 4096)
 
 
 class NothingIsFatal(LoopTest):

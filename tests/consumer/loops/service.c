@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static struct {
@@ -31,6 +32,42 @@ static void
 say(const char *text)
 {
 	printf("%s: %s\n", me.name, text);
+}
+
+/* What systemd is told, if it runs this: see sd_notify(3). */
+static void
+notify(const char *text)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	const char *path = getenv("NOTIFY_SOCKET");
+	int fd;
+
+	if (!path || strlen(path) >= sizeof(sun.sun_path))
+		return;
+	memcpy(sun.sun_path, path, strlen(path));
+	if (path[0] == '@')
+		sun.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&sun,
+		(socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+			    strlen(path)));
+	close(fd);
+}
+
+static void
+notify_event(enum handoff_peer_event_type type)
+{
+	char text[64];
+
+	if (type == HANDOFF_PEER_OWNER) {
+		snprintf(text, sizeof(text), "MAINPID=%d\nREADY=1",
+			(int)getpid());
+		notify(text);
+	} else if (type == HANDOFF_PEER_STANDBY) {
+		notify("READY=1");
+	} else if (type == HANDOFF_PEER_STOP) {
+		notify("STOPPING=1");
+	}
 }
 
 static void
@@ -216,6 +253,7 @@ service_dispatch(void)
 		say(event.text);
 		if (event.type == HANDOFF_PEER_OWNER && !me.listener)
 			open_listener();
+		notify_event(event.type);
 		if (event.type == HANDOFF_PEER_STOP)
 			return false;
 	}
