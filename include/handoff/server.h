@@ -44,6 +44,14 @@ struct handoff_extra {
 	int fd; /* the caller's; the library duplicates it */
 };
 
+/* A socket that listens already, e.g. because a service manager opened it. */
+struct handoff_listen_fd {
+	const char *address; /* that clients know it by; NULL: where it is
+				bound */
+	int fd;              /* the caller's; the library duplicates it, and
+				makes what both share non-blocking */
+};
+
 /* `size` is sizeof(struct handoff_server_opts); zero means the default. All
  * that is pointed to is copied, except `service`. */
 struct handoff_server_opts {
@@ -53,9 +61,10 @@ struct handoff_server_opts {
 	const char *name; /* this peer's name, for people */
 	const struct handoff_service *service;
 	const char *const *listen; /* addresses: "127.0.0.1:7000", "[::1]:0",
-				      ":7000" (all), "unix:/path". None: this
-				      peer never opens listeners, but waits
-				      for an owner and becomes its standby */
+				      ":7000" (all), "unix:/path". None, and no
+				      `listen_fds`: this peer never opens
+				      listeners, but waits for an owner and
+				      becomes its standby */
 	size_t nlisten;
 	enum handoff_model model;
 	uint32_t max_connections; /* served at once, default 16384; more wait
@@ -85,6 +94,12 @@ struct handoff_server_opts {
 	uint64_t config_hash; /* of the configuration, 0: not compared */
 	bool config_strict;   /* a peer with another hash is refused; without
 				 it there is a warning in the log */
+	/* Listeners that need not be opened any more; an address of `listen`
+	 * that one of them has is not bound. Like addresses they are used by
+	 * the owner; a standby leaves them alone, since the listeners come
+	 * with ownership. Paths of Unix sockets are left to their maker. */
+	const struct handoff_listen_fd *listen_fds;
+	size_t nlisten_fds;
 };
 
 /*

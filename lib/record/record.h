@@ -24,6 +24,7 @@ enum handoff__commit_flag {
 	HANDOFF__EOF = 2,      /* the client sends no more */
 	HANDOFF__EOF_DONE = 4, /* and the handler has been told */
 	HANDOFF__CLOSING = 8,  /* the service wants the end after the output */
+	HANDOFF__ADOPTED = 16, /* a listener that others have opened */
 };
 
 struct handoff__commit {

@@ -47,6 +47,7 @@ close_inherited(struct handoff_server *server, const struct handoff__entry *e)
 	if (server->signal_fd >= 0)
 		close(server->signal_fd);
 	close(server->children.life[0]);
+	handoff__adopted_close(server);
 }
 
 /* The signals that were to be blocked in the parent still are. */

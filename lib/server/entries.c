@@ -286,7 +286,8 @@ on_discard(struct handoff__peer *peer, struct handoff__entry *e)
 static void
 relisten(struct handoff_server *server)
 {
-	if (!TAILQ_EMPTY(&server->listeners) || server->opts.nlisten == 0)
+	if (!TAILQ_EMPTY(&server->listeners) ||
+		!handoff__server_listens(server))
 		return;
 	if (handoff__listen_open(server) < 0)
 		handoff__log(&server->log, HANDOFF_LOG_ERROR, "%s",

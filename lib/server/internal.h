@@ -6,6 +6,7 @@
  *   server.c    the handle: open, free, the turn of the loop, public calls
  *   entries.c   entries as the server sees them: watched, moved, ended
  *   listen.c    listeners: opened, accepted from, paused
+ *   adopted.c   those that were opened by others
  *   model_*.c   who runs the turn of a connection
  *   stay.c      a thread or a child that stays with one
  *   child.c     that child
@@ -112,6 +113,12 @@ struct handoff__children {
 	int life[2]; /* a pipe; each child keeps the end that is written to */
 };
 
+/* A listener that was passed in, until it is entered. */
+struct handoff__adopted {
+	int fd;
+	char address[HANDOFF_ADDRESS_MAX];
+};
+
 struct handoff__user_watch {
 	struct handoff__watch watch;
 	handoff_watch_fn *fn;
@@ -122,6 +129,8 @@ struct handoff_server {
 	struct handoff_server_opts opts;
 	struct handoff_service service; /* with its defaults; opts.service */
 	char *listen[HANDOFF__LISTEN_MAX];
+	struct handoff__adopted *adopted;
+	size_t nadopted;
 	struct handoff__log log;
 	struct handoff__error error;
 	const struct handoff__model *model;
@@ -174,6 +183,13 @@ handoff__member_of(struct handoff__entry *entry)
 	return (struct handoff__member *)(void *)entry;
 }
 
+/* Would it know where to listen, if it had to? */
+static inline bool
+handoff__server_listens(const struct handoff_server *server)
+{
+	return server->opts.nlisten > 0 || server->nadopted > 0;
+}
+
 /* server.c */
 void handoff__server_event(struct handoff_server *server,
 	enum handoff_server_event_type type, const char *fmt, ...)
@@ -215,6 +231,15 @@ bool handoff__listen_name(
 void handoff__listen_update(struct handoff_server *server);
 void handoff__listen_close(struct handoff_server *server);
 void handoff__listen_on_retry(struct handoff__timer *timer);
+
+/* adopted.c */
+/* Takes duplicates of opts.listen_fds. */
+int handoff__adopted_open(struct handoff_server *server);
+bool handoff__adopted_has(
+	const struct handoff_server *server, const char *address);
+/* They become entries. */
+int handoff__adopted_enter(struct handoff_server *server);
+void handoff__adopted_close(struct handoff_server *server);
 
 /* commands.c */
 void handoff__command(

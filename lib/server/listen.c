@@ -44,12 +44,15 @@ int
 handoff__listen_open(struct handoff_server *server)
 {
 	char bound[HANDOFF_ADDRESS_MAX];
+	int err;
 
 	for (size_t i = 0; i < server->opts.nlisten; i++) {
-		int fd = handoff__addr_listen(
-			server->opts.listen[i], bound, &server->error);
-		int err;
+		int fd;
 
+		if (handoff__adopted_has(server, server->opts.listen[i]))
+			continue;
+		fd = handoff__addr_listen(
+			server->opts.listen[i], bound, &server->error);
 		if (fd < 0)
 			return fd;
 		if (!handoff__peer_enter(
@@ -60,6 +63,9 @@ handoff__listen_open(struct handoff_server *server)
 		handoff__server_event(server, HANDOFF_SERVER_LISTENING,
 			"listening on %s", bound);
 	}
+	err = handoff__adopted_enter(server);
+	if (err < 0)
+		return err;
 	tell_reach(server);
 	return 0;
 }
@@ -162,6 +168,17 @@ handoff__listen_name(
 	       handoff__record_name(&conn->entry.view, name) == 0;
 }
 
+/* Is there a file that goes with the listener? */
+static bool
+has_path(struct handoff__member *conn, char name[HANDOFF_ADDRESS_MAX])
+{
+	const struct handoff__record *rec = conn->entry.view.rec;
+
+	return handoff__listen_name(conn, name) &&
+	       strncmp(name, "unix:", 5) == 0 &&
+	       !(handoff__current(rec)->flags & HANDOFF__ADOPTED);
+}
+
 /* For good: nobody is there to serve them. */
 void
 handoff__listen_close(struct handoff_server *server)
@@ -172,10 +189,10 @@ handoff__listen_close(struct handoff_server *server)
 		char name[HANDOFF_ADDRESS_MAX];
 
 		next = TAILQ_NEXT(conn, node);
-		if (handoff__listen_name(conn, name) &&
-			strncmp(name, "unix:", 5) == 0)
+		if (has_path(conn, name))
 			unlink(name + 5);
 		if (conn->entry.mine)
 			handoff__peer_end(&server->peer, &conn->entry);
 	}
+	handoff__adopted_close(server);
 }

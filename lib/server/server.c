@@ -102,9 +102,12 @@ check_opts(struct handoff_server *server, struct handoff_service *service)
 	if (o->nlisten > HANDOFF__LISTEN_MAX ||
 		(o->nlisten > 0 && !o->listen) ||
 		o->nextras > HANDOFF__LISTEN_MAX ||
-		(o->nextras > 0 && !o->extras))
+		(o->nextras > 0 && !o->extras) ||
+		o->nlisten_fds > HANDOFF__LISTEN_MAX ||
+		(o->nlisten_fds > 0 && !o->listen_fds))
 		return handoff__fail(&server->error, -EINVAL,
-			"server: at most %d addresses and extra descriptors",
+			"server: at most %d addresses, listening sockets and "
+			"extra descriptors",
 			HANDOFF__LISTEN_MAX);
 	if ((size_t)o->model >= MODELS)
 		return handoff__fail(
@@ -224,7 +227,7 @@ void
 handoff__server_alone(struct handoff_server *server)
 {
 	if (server->peer.serving || server->peer.arena.count > 0 ||
-		server->opts.nlisten == 0 || server->stopping)
+		!handoff__server_listens(server) || server->stopping)
 		return;
 	if (become_owner(server) < 0)
 		handoff__log(&server->log, HANDOFF_LOG_ERROR, "%s",
@@ -256,7 +259,7 @@ take_role(struct handoff_server *server)
 
 	if (peer->partner != HANDOFF__PARTNER_NONE && peer->other.serving)
 		return 0; /* STANDBY is told once the arena has come */
-	if (server->opts.nlisten > 0)
+	if (handoff__server_listens(server))
 		return become_owner(server);
 	handoff__server_event(server, HANDOFF_SERVER_WAITING,
 		"waiting: no owner is in %s yet", peer->dir.path);
@@ -346,6 +349,8 @@ handoff_server_open(
 		apply_defaults(server, &service);
 		err = copy_addresses(server);
 		if (err >= 0)
+			err = handoff__adopted_open(server);
+		if (err >= 0)
 			err = open_loop(server);
 		if (err >= 0)
 			err = open_peer(server);
@@ -358,6 +363,7 @@ handoff_server_open(
 	}
 	/* They were only needed here. */
 	server->opts.extras = NULL;
+	server->opts.listen_fds = NULL;
 	server->opts.dir = server->opts.name = NULL;
 	server->opts.errbuf = NULL;
 	*out = server;
@@ -396,6 +402,7 @@ handoff_server_free(struct handoff_server *server)
 		close(server->signal_fd);
 	for (size_t i = 0; i < HANDOFF__LISTEN_MAX; i++)
 		free(server->listen[i]);
+	handoff__adopted_close(server);
 	free(server);
 }
 

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Listening sockets that somebody else has opened: a service manager, or the
+ * process that was here before. Checked, since their makers know nothing of
+ * what connections need here.
+ */
+#include "base/adopt.h"
+
+#include "base/addr.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static int
+option(int fd, int name)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, name, &value, &len) < 0 ? -errno
+								  : value;
+}
+
+/* NULL, or what is wrong with it. */
+static const char *
+objection(int fd)
+{
+	int domain = option(fd, SO_DOMAIN);
+
+	if (domain == -ENOTSOCK)
+		return "it is no socket";
+	if (domain != AF_INET && domain != AF_INET6 && domain != AF_UNIX)
+		return "it is neither TCP nor a Unix socket";
+	if (option(fd, SO_TYPE) != SOCK_STREAM ||
+		(domain != AF_UNIX && option(fd, SO_PROTOCOL) != IPPROTO_TCP))
+		return "it is no stream: want TCP or a Unix stream socket";
+	if (option(fd, SO_ACCEPTCONN) != 1)
+		return "it does not listen";
+	return NULL;
+}
+
+/* The same as for a listener that is opened here; the backlog is for whoever
+ * opened it to say. */
+static int
+prepare(int fd)
+{
+	int one = 1, flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -errno;
+	if (option(fd, SO_DOMAIN) == AF_UNIX)
+		return 0;
+	/* Not optional: the kernel counts urgent data, see addr.c. */
+	if (setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one)) < 0)
+		return -errno;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	return 0;
+}
+
+int
+handoff__adopt(
+	int fd, char bound[HANDOFF_ADDRESS_MAX], struct handoff__error *error)
+{
+	struct sockaddr_storage ss = {0};
+	socklen_t len = sizeof(ss);
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	const char *why;
+	int err;
+
+	if (copy < 0)
+		return handoff__fail(error, -errno,
+			"listening socket %d: cannot be duplicated: %s", fd,
+			strerror(errno));
+	why = objection(copy);
+	err = why ? -EINVAL : prepare(copy);
+	if (err < 0) {
+		close(copy);
+		return handoff__fail(error, err,
+			"listening socket %d: cannot be used: %s", fd,
+			why ? why : strerror(-err));
+	}
+	getsockname(copy, (struct sockaddr *)&ss, &len);
+	handoff__addr_format(
+		(struct sockaddr *)&ss, len, bound, HANDOFF_ADDRESS_MAX);
+	return copy;
+}
+
+static bool
+same_port(in_port_t bound, in_port_t wanted)
+{
+	return wanted == 0 || bound == wanted;
+}
+
+static bool
+same_inet(const struct sockaddr_storage *bound, const struct sockaddr *wanted)
+{
+	const struct sockaddr_in *a4 = (const void *)bound;
+	const struct sockaddr_in *b4 = (const void *)wanted;
+	const struct sockaddr_in6 *a6 = (const void *)bound;
+	const struct sockaddr_in6 *b6 = (const void *)wanted;
+
+	if (bound->ss_family != wanted->sa_family)
+		return false;
+	if (wanted->sa_family == AF_INET)
+		return a4->sin_addr.s_addr == b4->sin_addr.s_addr &&
+		       same_port(a4->sin_port, b4->sin_port);
+	return wanted->sa_family == AF_INET6 &&
+	       memcmp(&a6->sin6_addr, &b6->sin6_addr, sizeof(a6->sin6_addr)) ==
+		       0 &&
+	       a6->sin6_scope_id == b6->sin6_scope_id &&
+	       same_port(a6->sin6_port, b6->sin6_port);
+}
+
+static bool
+resolves_to(const struct handoff__addr *addr, const char *host,
+	const struct sockaddr_storage *bound)
+{
+	struct addrinfo hints = {
+		.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
+		.ai_socktype = SOCK_STREAM,
+	};
+	struct addrinfo *list;
+	bool same;
+
+	if (getaddrinfo(host, addr->port, &hints, &list) != 0)
+		return false;
+	/* The first alone is what would be bound. */
+	same = same_inet(bound, list->ai_addr);
+	freeaddrinfo(list);
+	return same;
+}
+
+bool
+handoff__adopt_is(int fd, const char *text)
+{
+	struct sockaddr_storage bound = {0};
+	const struct sockaddr_un *sun = (const void *)&bound;
+	socklen_t len = sizeof(bound);
+	struct handoff__addr addr;
+
+	if (handoff__addr_parse(&addr, text, NULL) < 0 ||
+		getsockname(fd, (struct sockaddr *)&bound, &len) < 0)
+		return false;
+	if (addr.local)
+		return bound.ss_family == AF_UNIX &&
+		       strncmp(sun->sun_path, addr.path,
+			       sizeof(sun->sun_path)) == 0;
+	if (addr.host[0])
+		return resolves_to(&addr, addr.host, &bound);
+	return resolves_to(&addr, "::", &bound) ||
+	       resolves_to(&addr, "0.0.0.0", &bound);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Listeners that others have opened and passed in. The owner enters them
+ * beside those that it binds; a standby keeps them for the case that there is
+ * no service any more to be the standby of.
+ */
+#include "server/internal.h"
+
+#include "base/addr.h"
+#include "base/adopt.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static int
+open_one(struct handoff_server *server, const struct handoff_listen_fd *given)
+{
+	struct handoff__adopted *a = &server->adopted[server->nadopted];
+	struct handoff__addr addr;
+	int err = 0;
+
+	if (given->address)
+		err = handoff__addr_parse(
+			&addr, given->address, &server->error);
+	if (err >= 0)
+		err = handoff__adopt(given->fd, a->address, &server->error);
+	if (err < 0)
+		return err;
+	a->fd = err;
+	server->nadopted++;
+	if (given->address)
+		handoff__copy(a->address, sizeof(a->address), given->address);
+	return 0;
+}
+
+int
+handoff__adopted_open(struct handoff_server *server)
+{
+	size_t count = server->opts.nlisten_fds;
+	int err = 0;
+
+	if (count == 0)
+		return 0;
+	server->adopted = calloc(count, sizeof(*server->adopted));
+	if (!server->adopted)
+		return handoff__fail(
+			&server->error, -ENOMEM, "server: out of memory");
+	for (size_t i = 0; i < count && err >= 0; i++)
+		err = open_one(server, &server->opts.listen_fds[i]);
+	return err;
+}
+
+bool
+handoff__adopted_has(const struct handoff_server *server, const char *address)
+{
+	for (size_t i = 0; i < server->nadopted; i++) {
+		if (handoff__adopt_is(server->adopted[i].fd, address))
+			return true;
+	}
+	return false;
+}
+
+int
+handoff__adopted_enter(struct handoff_server *server)
+{
+	for (size_t i = 0; i < server->nadopted; i++) {
+		struct handoff__adopted *a = &server->adopted[i];
+		int err, fd = a->fd;
+		struct handoff__entry *e;
+
+		a->fd = -1;
+		e = handoff__peer_enter(
+			&server->peer, fd, HANDOFF__LISTENER, a->address, &err);
+		if (!e)
+			return handoff__fail(&server->error, err,
+				"address '%.120s': cannot be entered: %s",
+				a->address, strerror(-err));
+		handoff__record_flag(&e->view, HANDOFF__ADOPTED);
+		handoff__server_event(server, HANDOFF_SERVER_LISTENING,
+			"listening on %s (passed in)", a->address);
+	}
+	handoff__adopted_close(server);
+	return 0;
+}
+
+void
+handoff__adopted_close(struct handoff_server *server)
+{
+	for (size_t i = 0; i < server->nadopted; i++) {
+		if (server->adopted[i].fd >= 0)
+			close(server->adopted[i].fd);
+	}
+	free(server->adopted);
+	server->adopted = NULL;
+	server->nadopted = 0;
+}
