@@ -158,7 +158,9 @@ enum handoff_server_event_type {
 					copies, or has caught up */
 	/* An address of this host that a listener on ":port" stands for. */
 	HANDOFF_SERVER_REACHABLE = 12,
-	HANDOFF_SERVER_CONSOLE = 13, /* what the console has to answer */
+	HANDOFF_SERVER_CONSOLE = 13,  /* what the console has to answer */
+	HANDOFF_SERVER_GIVING = 14,   /* this peer begins to hand over */
+	HANDOFF_SERVER_STOPPING = 15, /* and to stop; see _moving */
 };
 
 struct handoff_server_event {
@@ -219,6 +221,17 @@ HANDOFF_API int handoff_server_say(
  */
 HANDOFF_API int handoff_server_console(
 	struct handoff_server *server, const char *path);
+
+/* Is a handoff or a stop under way? */
+HANDOFF_API bool handoff_server_moving(const struct handoff_server *server);
+
+/* The process ID of the other peer; -ENOTCONN if there is none. */
+HANDOFF_API int handoff_server_partner(const struct handoff_server *server);
+
+/* Stores the address of the i-th listener that this peer owns and returns its
+ * descriptor, the library's; -ENOENT if there are no more. */
+HANDOFF_API int handoff_server_listener(const struct handoff_server *server,
+	size_t i, char address[HANDOFF_ADDRESS_MAX]);
 
 /* The extra descriptor of that name; the library's, dup(2) it to keep it.
  * -ENOENT if there is none. */

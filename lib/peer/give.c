@@ -340,6 +340,8 @@ begin(struct handoff__peer *peer, enum handoff__cause cause)
 	give->ready = false;
 	give->rounds = 0;
 	give->step = HANDOFF__GIVE_COVER;
+	if (peer->ops->giving)
+		peer->ops->giving(peer);
 	handoff__timer_arm(peer->loop, &give->deadline,
 		(int64_t)peer->config.give_timeout_ms * 1000);
 	handoff__mirror_retry(peer, false);

@@ -61,6 +61,8 @@ struct handoff__peer_ops {
 	void (*settle)(struct handoff__peer *peer);
 	/* Who serves has changed, to this peer or away from it. */
 	void (*role)(struct handoff__peer *peer, enum handoff__cause cause);
+	/* This peer begins to give. Optional. */
+	void (*giving)(struct handoff__peer *peer);
 	/* A give by this peer or to it has ended. */
 	void (*given)(struct handoff__peer *peer,
 		const struct handoff__report *report);

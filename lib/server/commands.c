@@ -45,11 +45,19 @@ handoff_server_stop(struct handoff_server *server)
 	if (server->stopping)
 		return -EALREADY;
 	server->stopping = true;
+	handoff__server_event(server, HANDOFF_SERVER_STOPPING, "stopping");
 	handoff__stop_proceed(server);
 	/* An outside loop only hears of descriptors: a timer is one. */
 	if (server->nkicks > 0 || server->publishing)
 		handoff__timer_arm(&server->loop, &server->sweep, 0);
 	return 0;
+}
+
+bool
+handoff_server_moving(const struct handoff_server *server)
+{
+	return server && (handoff__peer_moving(&server->peer) ||
+				 (server->stopping && !server->stopped));
 }
 
 /* Tries to hand over. True if a give has begun or is under way. */

@@ -243,6 +243,29 @@ on_role(struct handoff__peer *peer, enum handoff__cause cause)
 		handoff__notices_supersede(server);
 }
 
+static const char *
+what_is_given(enum handoff__cause cause)
+{
+	switch (cause) {
+	case HANDOFF__HOME:
+		return "the listeners";
+	case HANDOFF__REST:
+		return "what is left";
+	default:
+		return "everything";
+	}
+}
+
+static void
+on_giving(struct handoff__peer *peer)
+{
+	char who[64];
+
+	handoff__server_event(server_of(peer), HANDOFF_SERVER_GIVING,
+		"giving: %s to %s", what_is_given(peer->give.cause),
+		handoff__peer_partner_text(peer, who));
+}
+
 static void
 on_given(struct handoff__peer *peer, const struct handoff__report *report)
 {
@@ -361,6 +384,7 @@ const struct handoff__peer_ops handoff__server_peer_ops = {
 	.moved = on_moved,
 	.settle = on_settle,
 	.role = on_role,
+	.giving = on_giving,
 	.given = on_given,
 	.partner = on_partner,
 	.discard = on_discard,

@@ -523,6 +523,17 @@ handoff_server_extra(const struct handoff_server *server, const char *name)
 	return -ENOENT;
 }
 
+int
+handoff_server_partner(const struct handoff_server *server)
+{
+	if (!server)
+		return -EINVAL;
+	return server->peer.partner == HANDOFF__PARTNER_NONE ||
+			       server->peer.partner == HANDOFF__PARTNER_DYING
+		       ? -ENOTCONN
+		       : (int)server->peer.other.pid;
+}
+
 const char *
 handoff_server_errmsg(const struct handoff_server *server)
 {
