@@ -7,7 +7,8 @@ set -eu
 
 build=(gcc libc6-dev cmake ninja-build)
 tests=(pkg-config libcmocka-dev python3 clang clang-format libclang-rt-14-dev
-  mandoc codespell iproute2 procps g++ lintian libevent-dev libuv1-dev)
+  mandoc codespell iproute2 procps g++ lintian libevent-dev libuv1-dev
+  libsystemd-dev systemd)
 
 case "${1:-all}" in
 build) wanted=("${build[@]}") ;;
