@@ -2,6 +2,8 @@
 /* The command line that server and alt_server share. */
 #include "options.h"
 
+#include "manager.h"
+
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +24,8 @@ static const char usage[] =
 	"  --hang-timeout MS  its silence that counts as hanging (5000)\n"
 	"  --give-timeout MS  how long a handoff waits for handlers (5000)\n"
 	"  --console FIFO     a named pipe; its lines are said to the clients\n"
+	"  --systemd          take its sockets instead of --listen, and "
+	"notify it\n"
 	"  --verbose          print what is received\n"
 	"  --daemon           run in the background; returns when it serves\n"
 	"  --log FILE         print to the end of FILE; SIGHUP opens it anew\n"
@@ -47,6 +51,7 @@ static const struct option options[] = {
 	{"hang-timeout", required_argument, NULL, 't'},
 	{"give-timeout", required_argument, NULL, 'g'},
 	{"console", required_argument, NULL, 'c'},
+	{"systemd", no_argument, NULL, 'S'},
 	{"verbose", no_argument, NULL, 'v'},
 	{"daemon", no_argument, NULL, 'b'},
 	{"log", required_argument, NULL, 'o'},
@@ -141,6 +146,12 @@ take(struct options *o, const char *program, int c)
 	case 'c':
 		o->console = optarg;
 		return;
+	case 'S':
+		if (!manager_known())
+			bad_usage(program, "--systemd: this program was built "
+					   "without libsystemd");
+		o->systemd = true;
+		return;
 	case 'v':
 		o->verbose = true;
 		return;
@@ -197,12 +208,14 @@ parse_options(struct options *o, const char *program, bool listens, int argc,
 	}
 	if (optind < argc)
 		bad_usage(program, "takes options only");
-	if (!o->server.dir || (listens && o->server.nlisten == 0))
+	if (!o->server.dir ||
+		(listens && o->server.nlisten == 0 && !o->systemd))
 		bad_usage(program, listens ? "--dir and --listen are needed"
 					   : "--dir is needed");
 	check_service(o, program);
 	o->server.size = sizeof(o->server);
 	o->server.listen = o->listen;
+	o->listens = listens;
 	o->server.log = print_log;
 	o->server.log_arg = o;
 	o->daemon.size = sizeof(o->daemon);

@@ -14,6 +14,7 @@ struct options {
 	const char *console; /* NULL: none */
 	const char *service; /* schedule, or echo; NULL: echo */
 	const char *data;    /* of the schedule only */
+	bool listens, systemd;
 	bool verbose;
 };
 

@@ -5,6 +5,7 @@
  */
 #include "serve.h"
 #include "echo.h"
+#include "manager.h"
 #include "schedule.h"
 
 #include <errno.h>
@@ -26,93 +27,110 @@ on_hangup(void *daemon, int fd)
 	handoff_daemon_dispatch(daemon);
 }
 
+/* What one process is made of. */
+struct peer {
+	struct options *options;
+	struct handoff_server *server;
+	struct handoff_daemon *daemon;
+	struct handoff_systemd *systemd; /* NULL without --systemd */
+	char why[HANDOFF_TEXT_MAX];      /* it does not serve */
+};
+
 /* Prints what has happened; returns the last of it. */
 static enum handoff_server_event_type
-tell(struct handoff_server *server, const char *name)
+tell(struct peer *peer)
 {
 	struct handoff_server_event event = {0};
 
-	while (handoff_server_next(server, &event) > 0)
-		printf("%s: %s\n", name, event.text);
+	while (handoff_server_next(peer->server, &event) > 0) {
+		printf("%s: %s\n", peer->options->server.name, event.text);
+		manager_event(peer->systemd, &event);
+	}
 	return event.type;
 }
 
 /* All before it serves; what goes wrong is in `why`. */
 static int
-begin(struct handoff_server **server, struct handoff_daemon *daemon,
-	struct options *options, char *why)
+begin(struct peer *peer)
 {
-	int rc = -EINVAL;
+	struct options *options = peer->options;
+	int rc = 0;
 
-	options->server.service = choose_service(options, why);
-	if (options->server.service)
-		rc = handoff_server_open(server, &options->server);
+	options->server.service = choose_service(options, peer->why);
+	if (!options->server.service)
+		return -EINVAL;
+	if (options->systemd)
+		rc = manager_open(
+			&peer->systemd, &options->server, options->listens);
+	if (rc >= 0)
+		rc = handoff_server_open(&peer->server, &options->server);
 	if (rc < 0)
 		return rc;
 
 	/* SIGUSR1 maintenance, SIGUSR2 ready, SIGTERM and SIGINT stop; the
 	 * same as `handoffctl`, which needs nothing from this program. SIGHUP
 	 * opens the log anew. */
-	handoff_server_signals(*server);
-	handoff_server_watch(
-		*server, handoff_daemon_fd(daemon), on_hangup, daemon);
+	handoff_server_signals(peer->server);
+	handoff_server_watch(peer->server, handoff_daemon_fd(peer->daemon),
+		on_hangup, peer->daemon);
+	manager_attach(peer->systemd, peer->server);
 	if (options->console)
-		rc = handoff_server_console(*server, options->console);
+		rc = handoff_server_console(peer->server, options->console);
 	if (rc < 0) {
-		snprintf(why, HANDOFF_TEXT_MAX, "%s",
-			handoff_server_errmsg(*server));
+		snprintf(peer->why, sizeof(peer->why), "%s",
+			handoff_server_errmsg(peer->server));
 		return rc;
 	}
 	/* Who starts a daemon finds this in the log when it is ready. */
 	if (!options->daemon.foreground)
-		tell(*server, options->server.name);
-	rc = handoff_daemon_ready(daemon);
+		tell(peer);
+	rc = handoff_daemon_ready(peer->daemon);
 	if (rc < 0)
-		snprintf(why, HANDOFF_TEXT_MAX, "%s",
-			handoff_daemon_errmsg(daemon));
+		snprintf(peer->why, sizeof(peer->why), "%s",
+			handoff_daemon_errmsg(peer->daemon));
 	return rc;
 }
 
 static int
-run(struct handoff_server *server, const char *name)
+run(struct peer *peer)
 {
 	bool stopped;
 
 	/* One turn serves what there is to serve. A program with a loop of
 	 * its own polls handoff_server_fd and calls handoff_server_dispatch. */
 	do
-		stopped = tell(server, name) == HANDOFF_SERVER_STOPPED;
-	while (!stopped && handoff_server_wait(server, -1) >= 0);
+		stopped = tell(peer) == HANDOFF_SERVER_STOPPED;
+	while (!stopped && handoff_server_wait(peer->server, -1) >= 0);
 	return stopped ? 0 : 1;
 }
 
 int
 serve(struct options *options, const char *program)
 {
-	char why[HANDOFF_TEXT_MAX] = "";
-	struct handoff_daemon *daemon = NULL;
-	struct handoff_server *server = NULL;
+	struct peer peer = {.options = options};
 	int rc;
 
-	options->daemon.errbuf = options->server.errbuf = why;
-	options->daemon.errbuf_size = options->server.errbuf_size = sizeof(why);
+	options->daemon.errbuf = options->server.errbuf = peer.why;
+	options->daemon.errbuf_size = options->server.errbuf_size =
+		sizeof(peer.why);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 
 	/* With --daemon there are two processes from here on: this one waits
 	 * until it knows whether the other serves, which does the rest. */
-	rc = handoff_daemon_start(&daemon, &options->daemon);
+	rc = handoff_daemon_start(&peer.daemon, &options->daemon);
 	if (rc > 0)
 		return 0;
 	if (rc == 0)
-		rc = begin(&server, daemon, options, why);
+		rc = begin(&peer);
 	if (rc == 0) {
-		rc = run(server, options->server.name);
+		rc = run(&peer);
 	} else {
-		fprintf(stderr, "%s: %s\n", program, why);
-		handoff_daemon_fail(daemon, rc, why);
+		fprintf(stderr, "%s: %s\n", program, peer.why);
+		handoff_daemon_fail(peer.daemon, rc, peer.why);
 		rc = 1;
 	}
-	handoff_server_free(server);
-	handoff_daemon_free(daemon);
+	handoff_server_free(peer.server);
+	manager_free(peer.systemd);
+	handoff_daemon_free(peer.daemon);
 	return rc;
 }
