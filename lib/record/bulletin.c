@@ -151,12 +151,16 @@ size_t
 handoff__bulletin_read(const struct handoff__bulletin *b, uint64_t *position,
 	uint64_t id, char *text)
 {
+	uint64_t head;
+
 	for (;;) {
-		uint64_t head = handoff__bulletin_head(b);
-		uint64_t tail =
-			atomic_load_explicit(&b->tail, memory_order_acquire);
+		uint64_t tail;
 		struct line line;
 
+		/* Asked once, and before `tail`: a line that is added after
+		 * this is for the next time. */
+		head = handoff__bulletin_head(b);
+		tail = atomic_load_explicit(&b->tail, memory_order_acquire);
 		if (*position < tail)
 			*position = tail;
 		if (*position >= head || head - tail > HANDOFF__BULLETIN_SIZE)
@@ -169,6 +173,6 @@ handoff__bulletin_read(const struct handoff__bulletin *b, uint64_t *position,
 		if (line.to == 0 || line.to == id)
 			return line.len;
 	}
-	*position = handoff__bulletin_head(b);
+	*position = head;
 	return 0;
 }

@@ -226,6 +226,50 @@ reader_beside_a_writer_reads_whole_lines(void **state)
 	free(b);
 }
 
+struct talk {
+	struct handoff__bulletin *b;
+	_Atomic uint64_t heard;
+};
+
+/* Every third line is for somebody else; what is not heard yet stays. */
+static void *
+speak_to_two(void *arg)
+{
+	struct talk *talk = arg;
+	char text[64];
+
+	for (int i = 0; i < 20000; i++) {
+		int len = snprintf(text, sizeof(text), "%d\n", i);
+
+		while (handoff__bulletin_add(talk->b, 1, i % 3 ? 1 : 2, text,
+			       (size_t)len, 1, atomic_load(&talk->heard)) < 0)
+			sched_yield();
+	}
+	return NULL;
+}
+
+static void
+nothing_is_missed_beside_a_writer(void **state)
+{
+	struct talk talk = {.b = blank()};
+	char text[HANDOFF__LINE_MAX];
+	uint64_t at = 0;
+	pthread_t thread;
+	int next = 1;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, speak_to_two, &talk), 0);
+	while (next < 20000) {
+		if (handoff__bulletin_read(talk.b, &at, 1, text) > 0) {
+			assert_int_equal(atoi(text), next);
+			next += next % 3 == 1 ? 1 : 2;
+		}
+		atomic_store(&talk.heard, at);
+	}
+	pthread_join(thread, NULL);
+	free(talk.b);
+}
+
 int
 main(void)
 {
@@ -236,6 +280,7 @@ main(void)
 		handoff_test(lock_of_a_dead_writer_is_released),
 		handoff_test(nonsense_ends_no_reader),
 		handoff_test(reader_beside_a_writer_reads_whole_lines),
+		handoff_test(nothing_is_missed_beside_a_writer),
 	};
 
 	return cmocka_run_group_tests_name("bulletin", tests, NULL, NULL);
