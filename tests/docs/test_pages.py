@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: MIT
+"""The manual pages are true: each public function is in the SYNOPSIS of one
+page as it is in its header, every example compiles and links with what the
+page says, and a page that is referred to is there. So is the README's example.
+Nothing is run."""
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+from mdoc import Page, flat, name_of
+
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
+INCLUDE = os.path.join(ROOT, "include")
+CC = os.environ.get("HANDOFF_CC", "cc")
+LIB = os.environ.get("HANDOFF_LIB", os.path.join(ROOT, "build/dev/lib"))
+WARNINGS = ("-std=c17", "-Wall", "-Wextra", "-Werror")
+PAGES = [Page(path) for path in sorted(
+    glob.glob(os.path.join(ROOT, "docs/man/*.[1-9]")))]
+
+
+class Header:
+    """What a public header declares, without comments."""
+
+    def __init__(self, path):
+        self.name = os.path.relpath(path, INCLUDE)
+        with open(path, encoding="utf-8") as file:
+            text = re.sub(r"/\*.*?\*/", " ", file.read(), flags=re.S)
+        text = text.replace("\\\n", " ")
+        self.defines = {flat(line) for line in
+                        re.findall(r"^#define .*$", text, re.M)}
+        text = re.sub(r"^#.*$", "", text, flags=re.M)
+        text = re.sub(r"__attribute__\s*\(\(.*?\)\)", "", text)
+        self.declarations = [flat(part) for part in re.findall(
+            r"\bHANDOFF_API\s+([^;{}]*\))\s*;", text)]
+        self.declarations += [flat(part) for part in re.findall(
+            r"\btypedef\s[^;{}]*\)\s*;", text)]
+        self.declarations = [part.rstrip("; ") for part in self.declarations]
+
+
+HEADERS = [Header(path) for path in sorted(
+    glob.glob(os.path.join(INCLUDE, "**/*.h"), recursive=True))]
+DECLARED = {part: header for header in HEADERS
+            for part in header.declarations}
+
+
+def compile_c(text, libraries=None, extra=()):
+    """The compiler's complaints, "" for none; links if that is wanted."""
+    folders = {os.path.dirname(path) for path in
+               glob.glob(os.path.join(LIB, "**/libhandoff*.so"),
+                         recursive=True)}
+    with tempfile.TemporaryDirectory() as folder:
+        command = [CC, *WARNINGS, "-I", INCLUDE, *extra, "-x", "c", "-",
+                   "-o", os.path.join(folder, "out")]
+        if libraries is None:
+            command.append("-c")
+        else:
+            # What a library was instrumented with is not the reader's.
+            command += ["-Wl,--unresolved-symbols=ignore-in-shared-libs",
+                        *(f"-L{path}" for path in sorted(folders)),
+                        *(f"-l{name}" for name in libraries)]
+        done = subprocess.run(command, input=text, capture_output=True,
+                              text=True, check=False)
+    return done.stderr if done.returncode != 0 else ""
+
+
+def built(name):
+    return glob.glob(os.path.join(LIB, f"**/lib{name}.so"), recursive=True)
+
+
+class Synopsis(unittest.TestCase):
+    maxDiff = None
+
+    def test_headers_declare_something(self):
+        """What is compared below is not nothing."""
+        self.assertGreater(len(DECLARED), 50)
+        self.assertIn("const char*handoff_version(void)", DECLARED)
+
+    def test_each_declaration_is_in_one_page(self):
+        for part, header in DECLARED.items():
+            with self.subTest(declaration=part):
+                pages = [page for page in PAGES
+                         if part in page.declarations()]
+                self.assertEqual(len(pages), 1, "in the SYNOPSIS of "
+                                 f"{[page.file for page in pages]}")
+                self.assertIn(header.name, pages[0].includes())
+
+    def test_nothing_else_is_in_a_page(self):
+        for page in PAGES:
+            for part in page.declarations():
+                with self.subTest(page=page.file, declaration=part):
+                    self.assertTrue(part in DECLARED, "in no header")
+            for name in page.includes():
+                with self.subTest(page=page.file, include=name):
+                    self.assertIn(name, [h.name for h in HEADERS])
+
+    def test_constants(self):
+        for page in PAGES:
+            for line in page.defines():
+                with self.subTest(page=page.file, define=line):
+                    self.assertTrue(any(
+                        line in header.defines for header in HEADERS
+                        if header.name in page.includes()))
+
+
+class Names(unittest.TestCase):
+    def test_files_are_what_their_titles_say(self):
+        self.assertGreater(len(PAGES), 10)
+        for page in PAGES:
+            with self.subTest(page=page.file):
+                self.assertEqual(page.file, f"{page.title}.{page.number}")
+
+    def test_names(self):
+        """A page of functions names them all, and nothing that it does not
+        declare but the object that it is called after."""
+        for page in PAGES:
+            with self.subTest(page=page.file):
+                if page.number != "3":
+                    self.assertIn(page.title, page.names)
+                    continue
+                functions = [name_of(part) for part in page.declarations()
+                             if not part.startswith("typedef")]
+                names = [name for name in page.names if name != page.title]
+                self.assertEqual(sorted(names), sorted(functions))
+                self.assertTrue(functions)
+
+    def test_references(self):
+        """What is ours is there; the rest is the system's."""
+        there = {(name, page.number) for page in PAGES
+                 for name in (page.title, *page.names)}
+        ours = {name for name, _ in there}
+        for page in PAGES:
+            for name, number in page.references:
+                with self.subTest(page=page.file, reference=name):
+                    if name in ours or name.startswith("handoff"):
+                        self.assertTrue((name, number) in there,
+                                        "no such page")
+
+    def test_pages_are_found(self):
+        """From handoff(7) to any other, by references alone."""
+        todo, seen = ["handoff"], set()
+        while todo:
+            name = todo.pop()
+            seen.add(name)
+            todo += [to for page in PAGES if page.title == name
+                     for to, _ in page.references if to not in seen]
+        self.assertEqual({page.title for page in PAGES} - seen, set())
+
+
+class Protocol(unittest.TestCase):
+    """The numbers in handoff_protocol(7) are those of the code."""
+    PAGE = next((p for p in PAGES if p.title == "handoff_protocol"), None)
+
+    def test_numbers(self):
+        path = os.path.join(ROOT, "lib/peer/message.h")
+        with open(path, encoding="utf-8") as file:
+            names = re.findall(r"^\tHANDOFF__(\w+) = (\d+),", file.read(), re.M)
+        self.assertGreater(len(names), 30)
+        text = "\n".join(self.PAGE.sections.values())
+        for name, number in names:
+            with self.subTest(name=name):
+                self.assertRegex(text, rf"(?m)^ *{number}  {name}\b")
+
+    def offsets(self, title, struct, base=0):
+        """The rows of a table below a title as assertions about a struct."""
+        text = "\n".join(self.PAGE.sections.values())
+        table = re.search(rf"(?ms){title}$.*?offset  size\n(.*?)\n\n",
+                          text)[1]
+        rows = re.findall(r"^ +(\d+) +\d+  (\w+)(?:  |$)", table, re.M)
+        self.assertGreater(len(rows), 3, title)
+        return [f'_Static_assert(offsetof(struct handoff__{struct}, {name}) + '
+                f'{base} == {offset}, "{title}: {name}");'
+                for offset, name in rows if int(offset) >= base]
+
+    def test_layout(self):
+        asserts = (self.offsets("A record", "record")
+                   + self.offsets("A commit is:", "commit")
+                   + self.offsets("What follows is layout 3:", "board", 32)
+                   + self.offsets("The bulletin", "bulletin"))
+        text = "\n".join(['#include "record/record.h"', *asserts,
+                          '_Static_assert(HANDOFF__LAYOUT == 3, "layout");'])
+        complaints = compile_c(text, extra=("-I", os.path.join(ROOT, "lib"),
+                                            "-D_GNU_SOURCE"))
+        self.assertTrue(complaints == "", complaints)
+
+
+class Examples(unittest.TestCase):
+    def test_pages(self):
+        for page in PAGES:
+            programs = page.programs()
+            if page.number == "3":
+                with self.subTest(page=page.file):
+                    self.assertTrue(
+                        any("int\nmain(" in text for text in programs),
+                        "no complete example")
+            for number, text in enumerate(programs):
+                with self.subTest(page=page.file, example=number + 1):
+                    self.check(page, text)
+
+    def check(self, page, text):
+        libraries = page.libraries() or ["handoff"]
+        # A component may be left out of a build; the core is in each.
+        missing = [name for name in libraries
+                   if name.startswith("handoff-") and not built(name)]
+        if "main(" not in text:
+            libraries = None
+        elif missing:
+            print(f"{page.file}: compiled, not linked: this build has no "
+                  f"{', '.join(missing)}", file=sys.stderr)
+            libraries = None
+        complaints = compile_c(text, libraries)
+        self.assertTrue(complaints == "", complaints)
+
+    def test_readme(self):
+        with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
+            text = file.read()
+        programs = re.findall(r"^```c\n(.*?)^```$", text, re.M | re.S)
+        self.assertTrue(any("main(" in part for part in programs))
+        for part in programs:
+            complaints = compile_c(part, ["handoff"])
+            self.assertTrue(complaints == "", complaints)
+        self.assertLess(text.count("\n"), 150, "lines: it is to stay short")
+
+    def test_the_compiler_is_heard(self):
+        """What is wrong is said, and what is right passes."""
+        good = "#include <handoff.h>\nint\nmain(void)\n{\n%s\n}\n"
+        call = good % "return handoff_version() == NULL;"
+        self.assertEqual(compile_c(call, ["handoff"]), "")
+        self.assertIn("unused", compile_c(good % "int n;", ["handoff"]))
+        self.assertNotEqual(compile_c(call, []), "")
+
+
+if __name__ == "__main__":
+    if not shutil.which("mandoc"):
+        print("SKIP: mandoc is not installed")
+        sys.exit(77)
+    unittest.main(verbosity=2)
