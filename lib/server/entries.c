@@ -68,11 +68,32 @@ handoff__server_hold(struct handoff_server *server, bool hold)
 	server->holding = hold;
 }
 
+/* Once it is in a set of a worker's, that one may have a turn and end it: so
+ * nothing of it is written after. */
+static int
+watch_new(struct handoff__member *conn)
+{
+	const struct handoff__entry *e = &conn->entry;
+	int rc;
+
+	if (apart(conn))
+		conn->server->model->enter(conn);
+	conn->set = (int8_t)handoff__sets_home(conn->sets, e->mine);
+	rc = handoff__sets_add(conn->sets, e->fd, conn->armed, conn, e->mine);
+	if (rc >= 0)
+		return 0;
+	conn->set = -1;
+	if (apart(conn))
+		conn->server->model->leave(conn);
+	return rc;
+}
+
 static int
 on_entered(struct handoff__peer *peer, struct handoff__entry *e)
 {
 	struct handoff_server *server = server_of(peer);
 	struct handoff__member *conn = handoff__member_of(e);
+	int err;
 
 	memset(&conn->server, 0,
 		offsetof(struct handoff__member, worker) -
@@ -84,22 +105,14 @@ on_entered(struct handoff__peer *peer, struct handoff__entry *e)
 	conn->sets = &server->sets;
 	if (e->kind == HANDOFF__EXTRA)
 		return 0;
-	if (apart(conn))
-		server->model->enter(conn);
-	conn->set = (int8_t)handoff__sets_add(
-		conn->sets, e->fd, conn->armed, conn, e->mine);
-	if (conn->set < 0) {
-		if (apart(conn))
-			server->model->leave(conn);
-		return conn->set;
-	}
-	if (e->kind == HANDOFF__LISTENER)
+	err = watch_new(conn);
+	if (err == 0 && e->kind == HANDOFF__LISTENER)
 		TAILQ_INSERT_TAIL(&server->listeners, conn, node);
-	return 0;
+	return err;
 }
 
-static void
-unkick(struct handoff__member *conn)
+void
+handoff__member_unkick(struct handoff__member *conn)
 {
 	if (!conn->kicked)
 		return;
@@ -119,7 +132,7 @@ on_closing(struct handoff__peer *peer, struct handoff__entry *e)
 	if (apart(conn))
 		server->model->leave(conn);
 	else
-		unkick(conn);
+		handoff__member_unkick(conn);
 	handoff__sets_del(conn->sets, conn->set, e->fd, e->mine);
 	conn->set = -1;
 	if (e->kind == HANDOFF__LISTENER)
@@ -540,7 +553,7 @@ run_kicked(struct handoff__member *conn)
 {
 	const struct handoff__view *view = &conn->entry.view;
 
-	unkick(conn);
+	handoff__member_unkick(conn);
 	/* An event of the same batch may have given it to a thread. */
 	if (!conn->entry.mine || conn->active)
 		return;

@@ -133,6 +133,8 @@ thread_event(struct handoff__member *conn, uint32_t events)
 		handoff__model_loop.event(conn, events);
 		return;
 	}
+	/* Its node in the list of kicks is the thread's, to give it back. */
+	handoff__member_unkick(conn);
 	err = launch(conn, events);
 	if (err < 0)
 		handoff__member_stall(conn, "cannot start a thread", err);
