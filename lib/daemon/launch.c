@@ -115,7 +115,7 @@ bury(pid_t pid, int pidfd, struct handoff__error *error)
 			"daemon: process %d was killed by signal %d (%s) "
 			"before it served",
 			(int)pid, WTERMSIG(status),
-			sigdescr_np(WTERMSIG(status)));
+			strsignal(WTERMSIG(status)));
 	else
 		handoff__fail(error, 0,
 			"daemon: process %d ended with status %d before it "

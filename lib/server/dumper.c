@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define FIRST_FD 3            /* after the standard ones */
@@ -57,12 +58,12 @@ settle(const struct handoff__dumper *dumper)
 	signal(SIGXFSZ, SIG_IGN);
 }
 
-/* close_range(2) is of Linux 5.9. */
+/* close_range(2) is of Linux 5.9, and not every libc has it. */
 static void
 close_from_to(int first, int last)
 {
-	if (first > last ||
-		close_range((unsigned)first, (unsigned)last, 0) == 0)
+	if (first > last || syscall(SYS_close_range, (unsigned)first,
+				    (unsigned)last, 0) == 0)
 		return;
 	if (last >= sysconf(_SC_OPEN_MAX))
 		last = (int)sysconf(_SC_OPEN_MAX) - 1;
