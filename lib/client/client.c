@@ -13,7 +13,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#define DEFAULT_MAX_UNSENT         (1024 * 1024)
+#define DEFAULT_MAX_UNSENT         ((size_t)1 << 20)
 #define DEFAULT_CONNECT_TIMEOUT_MS 3000
 #define DEFAULT_FIRST_DELAY_MS     100
 #define DEFAULT_MAX_DELAY_MS       10000

@@ -145,7 +145,7 @@ static int
 ask_status(const struct call *call, struct handoff__contact *peer,
 	const char *request)
 {
-	int64_t deadline_us = handoff__now_us() + STATUS_MS * 1000;
+	int64_t deadline_us = handoff__now_us() + STATUS_MS * INT64_C(1000);
 	int err;
 
 	for (;;) {

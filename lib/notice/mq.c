@@ -85,9 +85,7 @@ make_file(int subs, const char *hidden)
 
 	if (fd < 0)
 		return errno == EEXIST ? -EAGAIN : -errno;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		err = -errno;
-	else if (fstat(fd, &st) < 0)
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &st) < 0)
 		err = -errno;
 	else if (st.st_nlink == 0)
 		err = -EAGAIN;
