@@ -8,7 +8,8 @@ set -eu
 build=(gcc libc6-dev cmake ninja-build)
 tests=(pkg-config libcmocka-dev python3 clang clang-format libclang-rt-14-dev
   mandoc codespell iproute2 procps g++ lintian libevent-dev libuv1-dev
-  libsystemd-dev systemd)
+  libsystemd-dev systemd clang-tidy valgrind abigail-tools musl-tools
+  linux-libc-dev gcovr)
 
 case "${1:-all}" in
 build) wanted=("${build[@]}") ;;
