@@ -583,10 +583,11 @@ sweep_one(struct handoff__member *conn, unsigned *trimmed)
 {
 	struct handoff_server *server = conn->server;
 	const struct handoff__view *view = &conn->entry.view;
-	uint32_t idle = server->tick - conn->tick;
+	uint32_t idle;
 
 	if (server->model->busy ? server->model->busy(conn) : conn->active)
 		return false;
+	idle = server->tick - conn->tick; /* a worker's while it is busy */
 	if (conn->stalled) {
 		conn->stalled = false;
 		handoff__member_kick(conn);
