@@ -438,6 +438,29 @@ other_configuration_is_told_or_refused(void **state)
 	pair_close(&p);
 }
 
+/* Those who pull no events lose the oldest, and nothing else. */
+static void
+oldest_events_are_dropped(void **state)
+{
+	struct pair p;
+	const char *dir = support_dir();
+	int pulled = 0;
+
+	(void)state;
+	side_init(&p.a, dir, "one");
+	side_init(&p.b, dir, "two");
+	p.b.opts.service = "another";
+	assert_int_equal(handoff_peer_open(&p.a.peer, &p.a.opts), 0);
+	for (int i = 0; i < 70; i++)
+		assert_int_equal(side_join(&p.b, &p.a), -EPROTO);
+	while (handoff_peer_next(p.a.peer, &p.a.event) > 0) {
+		assert_int_equal(p.a.event.type, HANDOFF_PEER_REFUSED);
+		pulled++;
+	}
+	assert_int_equal(pulled, 64);
+	handoff_peer_free(p.a.peer);
+}
+
 static void
 wrong_use_is_refused(void **state)
 {
@@ -504,6 +527,7 @@ main(void)
 		handoff_test(late_release_follows),
 		handoff_test(silence_is_told),
 		handoff_test(other_configuration_is_told_or_refused),
+		handoff_test(oldest_events_are_dropped),
 		handoff_test(wrong_use_is_refused),
 	};
 

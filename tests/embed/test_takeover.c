@@ -5,6 +5,8 @@
  */
 #include "embed/sides.h"
 
+#include "embed/embed.h"
+
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
@@ -19,9 +21,10 @@
 struct legacy {
 	int fds[N];
 	int clients[N];
-	int orders; /* the child gives for a byte, and frees its peer at the
+	bool damage; /* the record of the last one makes no sense */
+	int orders;  /* the child gives for a byte, and frees its peer at the
 		       end of this */
-	int kept;   /* the other end of it */
+	int kept;    /* the other end of it */
 };
 
 static void
@@ -123,6 +126,8 @@ own(const char *dir, int told, void *arg)
 			handoff_entry_update(e, "true", 4) < 0)
 			return 1;
 		memcpy(handoff_entry_edit(e), "never", 5);
+		if (legacy->damage && i == N - 1)
+			e->entry.view.rec->current += 8;
 	}
 	if (serve(side.peer, told, legacy->orders) != 0)
 		return 1;
@@ -184,7 +189,7 @@ static void
 killed_owner_leaves_its_last_states(void **state)
 {
 	struct pair p;
-	struct legacy legacy;
+	struct legacy legacy = {.damage = false};
 	pid_t pid = join_owner(&p, &legacy);
 
 	(void)state;
@@ -194,11 +199,32 @@ killed_owner_leaves_its_last_states(void **state)
 	handoff_peer_free(p.b.peer);
 }
 
+/* What can't be gone on with ends, for its client too; the others live. */
+static void
+damaged_record_ends_alone(void **state)
+{
+	struct pair p;
+	struct legacy legacy = {.damage = true};
+	pid_t pid = join_owner(&p, &legacy);
+	char byte;
+
+	(void)state;
+	side_kill(pid);
+	for (int i = 0; i < N - 1; i++)
+		assert_int_not_equal(inherit(&p, &legacy), N - 1);
+	pair_expect(&p, &p.b, HANDOFF_PEER_LEFT);
+	assert_non_null(strstr(p.b.logged, "its record is damaged"));
+	assert_int_equal(
+		recv(legacy.clients[N - 1], &byte, 1, MSG_DONTWAIT), 0);
+	close_legacy(&legacy);
+	handoff_peer_free(p.b.peer);
+}
+
 static void
 freed_owner_leaves_as_much(void **state)
 {
 	struct pair p;
-	struct legacy legacy;
+	struct legacy legacy = {.damage = false};
 	pid_t pid = join_owner(&p, &legacy);
 
 	(void)state;
@@ -216,7 +242,7 @@ static void
 owner_dies_while_it_gives(void **state)
 {
 	struct pair p;
-	struct legacy legacy;
+	struct legacy legacy = {.damage = false};
 	pid_t pid = join_owner(&p, &legacy);
 
 	(void)state;
@@ -236,7 +262,7 @@ entry_waits_for_a_descriptor(void **state)
 {
 	struct rlimit old, tight;
 	struct pair p;
-	struct legacy legacy;
+	struct legacy legacy = {.damage = false};
 	pid_t pid = join_owner(&p, &legacy);
 	uint64_t first;
 
@@ -361,6 +387,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		handoff_test(killed_owner_leaves_its_last_states),
+		handoff_test(damaged_record_ends_alone),
 		handoff_test(freed_owner_leaves_as_much),
 		handoff_test(owner_dies_while_it_gives),
 		handoff_test(entry_waits_for_a_descriptor),

@@ -85,11 +85,20 @@ class ManualPage(LoopTest):
         page.expect_error("^owner: |^standby: ")
         return page
 
+    def answers(self, port):
+        """It opens its listener after it has said that it is the owner."""
+        try:
+            self.connect(f"127.0.0.1:{port}").close()
+        except ConnectionRefusedError:
+            return False
+        return True
+
     def test_example_hands_over(self):
         """Without a word beyond what is on the page."""
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         owner = self.page("peer0", port)
+        wait_until(lambda: self.answers(port), "it to listen")
         load = self.load(f"127.0.0.1:{port}", *FULL).ready()
         for turn in range(1, 5):
             heir = self.page(f"peer{turn}", port)

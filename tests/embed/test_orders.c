@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What operators ask a peer for over its control socket, as the bytes that go
+ * there and back.
+ */
+#include "embed/sides.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* Sends a line to the control socket of this place. */
+static int
+order(const struct side *side, int place, const char *line)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s/control.%d",
+		side->opts.dir, place);
+	assert_int_equal(connect(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	assert_int_equal(dprintf(fd, "%s\n", line), (int)strlen(line) + 1);
+	return fd;
+}
+
+/* Waits for the reply, while both sides do their part, and what they are
+ * asked for if they are willing; its beginning must be this. */
+static void
+assert_reply(struct pair *p, int fd, const char *beginning, bool willing)
+{
+	struct handoff_peer_event event;
+	char text[2000] = "";
+
+	for (int i = 0; i < 2000 && text[0] == '\0'; i++) {
+		handoff_peer_wait(p->a.peer, 1);
+		if (p->b.peer)
+			handoff_peer_wait(p->b.peer, 0);
+		while (handoff_peer_next(p->a.peer, &event) > 0 && willing) {
+			if (event.type == HANDOFF_PEER_RELEASE)
+				handoff_entry_release(event.entry);
+			if (event.type == HANDOFF_PEER_TAKEN)
+				close(event.fd);
+		}
+		recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+	}
+	text[strnlen(beginning, sizeof(text))] = '\0';
+	assert_string_equal(text, beginning);
+	close(fd);
+}
+
+static void
+orders_that_make_no_sense_are_refused(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	memset(&p, 0, sizeof(p));
+	side_init(&p.a, support_dir(), "one");
+	assert_int_equal(handoff_peer_open(&p.a.peer, &p.a.opts), 0);
+	assert_reply(&p, order(&p.a, 1, "say hello"),
+		"error this program knows status,", true);
+	assert_reply(&p, order(&p.a, 1, "maintenance"),
+		"error no standby is attached: start one", true);
+	assert_reply(&p, order(&p.a, 1, "ready silent"),
+		"error one serves already", true);
+	assert_reply(&p, order(&p.a, 1, "status"), "ok test one owner", true);
+	assert_reply(
+		&p, order(&p.a, 1, "status json"), "ok test one owner", true);
+	handoff_peer_free(p.a.peer);
+}
+
+static void
+one_order_at_a_time(void **state)
+{
+	struct pair p;
+	struct handoff_entry *e;
+	int fd, client, first;
+
+	(void)state;
+	pair_open(&p);
+	e = side_deposit(&p.a, &fd, &client, NULL, "");
+	first = order(&p.a, 1, "maintenance");
+	assert_ptr_equal(pair_expect(&p, &p.a, HANDOFF_PEER_RELEASE), e);
+	assert_reply(&p, order(&p.a, 1, "maintenance"),
+		"error a handoff is under way", true);
+	assert_reply(&p, order(&p.a, 1, "stop"),
+		"error it is stopping or handing over already", true);
+	assert_int_equal(handoff_entry_release(e), 0);
+	assert_reply(&p, first, "ok test one standby", true);
+	assert_reply(&p, order(&p.a, 1, "ready"), "ok test one owner", true);
+	close(fd);
+	close(client);
+	pair_close(&p);
+}
+
+/* Its standby takes no part any more. */
+static void
+refusal_is_told(void **state)
+{
+	struct pair p;
+	const char *dir = support_dir();
+	int told;
+
+	(void)state;
+	side_init(&p.a, dir, "one");
+	side_init(&p.b, dir, "two");
+	p.a.opts.give_timeout_ms = 50;
+	assert_int_equal(handoff_peer_open(&p.a.peer, &p.a.opts), 0);
+	assert_int_equal(side_join(&p.b, &p.a), 0);
+	pair_expect(&p, &p.a, HANDOFF_PEER_JOINED);
+	told = order(&p.a, 1, "maintenance");
+	for (int i = 0; i < 1000 && p.a.event.type != HANDOFF_PEER_REFUSED;
+		i++) {
+		handoff_peer_wait(p.a.peer, 10);
+		handoff_peer_next(p.a.peer, &p.a.event);
+	}
+	assert_non_null(strstr(p.a.event.text, "has not answered within 50"));
+	assert_reply(&p, told, "error two (pid ", true);
+	pair_close(&p);
+}
+
+static void
+stop_gives_what_it_can(void **state)
+{
+	struct pair p;
+	struct handoff_entry *e;
+	int fd[2], client[2], told;
+	const char *dir = support_dir();
+
+	(void)state;
+	side_init(&p.a, dir, "one");
+	side_init(&p.b, dir, "two");
+	p.a.opts.give_timeout_ms = 50;
+	assert_int_equal(handoff_peer_open(&p.a.peer, &p.a.opts), 0);
+	assert_int_equal(side_join(&p.b, &p.a), 0);
+	pair_expect(&p, &p.a, HANDOFF_PEER_JOINED);
+	e = side_deposit(&p.a, &fd[0], &client[0], NULL, "given");
+	side_deposit(&p.a, &fd[1], &client[1], NULL, "kept");
+	told = order(&p.a, 1, "stop");
+	assert_ptr_equal(pair_expect(&p, &p.a, HANDOFF_PEER_RELEASE), e);
+	assert_int_equal(handoff_entry_release(e), 0);
+	/* The other one is not released. */
+	pair_expect(&p, &p.a, HANDOFF_PEER_STOP);
+	assert_reply(&p, told, "ok test one standby", false);
+	assert_reply(&p, order(&p.a, 1, "stop"), "error it is stopping", false);
+	assert_reply(&p, order(&p.a, 1, "maintenance"), "error it is stopping",
+		false);
+	assert_state(pair_expect(&p, &p.b, HANDOFF_PEER_TAKEN), "given");
+	close(p.b.event.fd);
+	for (int i = 0; i < 2; i++) {
+		close(fd[i]);
+		close(client[i]);
+	}
+	pair_close(&p);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		handoff_test(orders_that_make_no_sense_are_refused),
+		handoff_test(one_order_at_a_time),
+		handoff_test(refusal_is_told),
+		handoff_test(stop_gives_what_it_can),
+	};
+
+	return cmocka_run_group_tests_name("orders", tests, NULL, NULL);
+}
