@@ -31,6 +31,7 @@ static const char usage[] =
 	"  --log FILE         print to the end of FILE; SIGHUP opens it anew\n"
 	"  --pid-file FILE    holds the process number (with --daemon: "
 	"DIR/NAME.pid)\n"
+	"  --trace            log each connection that comes, moves or goes\n"
 	"\n"
 	"SIGUSR1 hands over (maintenance), SIGUSR2 takes back (ready),\n"
 	"SIGTERM stops, handing over first if a standby is there.\n";
@@ -56,6 +57,7 @@ static const struct option options[] = {
 	{"daemon", no_argument, NULL, 'b'},
 	{"log", required_argument, NULL, 'o'},
 	{"pid-file", required_argument, NULL, 'p'},
+	{"trace", no_argument, NULL, 'T'},
 	{"help", no_argument, NULL, 'h'},
 	{0},
 };
@@ -66,7 +68,7 @@ print_log(void *arg, enum handoff_log_level level, const char *text)
 {
 	const struct options *o = arg;
 
-	if (level <= HANDOFF_LOG_WARNING ||
+	if (level <= HANDOFF_LOG_WARNING || o->server.trace ||
 		(level <= HANDOFF_LOG_INFO && o->verbose))
 		fprintf(stderr, "%s: %s\n", o->server.name, text);
 }
@@ -97,10 +99,27 @@ milliseconds(const char *program, const char *text)
 }
 
 static void
+take_service(struct options *o, const char *program)
+{
+	if (strcmp(optarg, "echo") != 0 && strcmp(optarg, "schedule") != 0)
+		bad_usage(program, "--service must be echo or schedule");
+	o->service = optarg;
+}
+
+static void
+take_model(struct options *o, const char *program)
+{
+	int model = handoff_model_parse(optarg);
+
+	if (model < 0)
+		bad_usage(program,
+			"--model must be loop, thread, fork or iterative");
+	o->server.model = (enum handoff_model)model;
+}
+
+static void
 take(struct options *o, const char *program, int c)
 {
-	int model;
-
 	switch (c) {
 	case 'd':
 		o->server.dir = optarg;
@@ -111,21 +130,13 @@ take(struct options *o, const char *program, int c)
 		o->listen[o->server.nlisten++] = optarg;
 		return;
 	case 's':
-		if (strcmp(optarg, "echo") != 0 &&
-			strcmp(optarg, "schedule") != 0)
-			bad_usage(
-				program, "--service must be echo or schedule");
-		o->service = optarg;
+		take_service(o, program);
 		return;
 	case 'D':
 		o->data = optarg;
 		return;
 	case 'm':
-		model = handoff_model_parse(optarg);
-		if (model < 0)
-			bad_usage(program, "--model must be loop, thread, fork "
-					   "or iterative");
-		o->server.model = (enum handoff_model)model;
+		take_model(o, program);
 		return;
 	case 'w':
 		o->server.workers = number(
@@ -163,6 +174,9 @@ take(struct options *o, const char *program, int c)
 		return;
 	case 'p':
 		o->daemon.pid_file = optarg;
+		return;
+	case 'T':
+		o->server.trace = true;
 		return;
 	default:
 		bad_usage(program, "unknown option, or its value is missing");

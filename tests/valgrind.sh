@@ -11,7 +11,7 @@ set -eu
 # for lost; and it is twenty times too slow for the bounds of some.
 without=(
   join mirror give survive server moves open dump call daemon daemon_log pidfile
-  adopted ask convert embed orders takeover
+  adopted ask convert embed orders takeover last metrics tally
   fdpass link
   control mq_limits datafile
   model snapshot arena client_fault bulletin loop

@@ -110,6 +110,9 @@ give_up(struct handoff__peer *peer, struct handoff__entry *e, int err)
 		"connection %llu: closed: its state of version %u cannot be "
 		"converted: %s",
 		(unsigned long long)e->id, version_of(peer, e), strerror(-err));
+	handoff__tally_ended(peer, e);
+	if (e->kind == HANDOFF__CONNECTION)
+		peer->tally.ends[HANDOFF__END_STATE]++;
 	shutdown(e->fd, SHUT_RDWR);
 	peer->ops->closing(peer, e);
 	handoff__roster_close(&peer->roster, e);

@@ -50,25 +50,29 @@ leave_behind(struct handoff__peer *peer, const struct handoff__entry *e,
 	struct handoff__report *report = &peer->give.report;
 
 	report->left++;
+	handoff__tally_left(peer, reason);
 	if (report->nrefs < HANDOFF_FDPASS_MAX)
 		ref_of(e, reason, &report->refs[report->nrefs++]);
 }
 
 /* The commit point of one entry. */
 static bool
-move_word(struct handoff__peer *peer, struct handoff__entry *e)
+move_word(struct handoff__peer *peer, struct handoff__entry *e,
+	struct handoff__batch *batch)
 {
 	uint32_t own = (uint32_t)peer->slot;
+	struct handoff__load load;
 
+	handoff__load_of(e, &load); /* while it is ours */
 	if (!atomic_compare_exchange_strong(
 		    &e->view.rec->owner, &own, handoff__peer_other_slot(peer)))
 		return false;
+	handoff__batch_add(batch, e, &load);
 	handoff__roster_swap(&peer->roster, e);
 	e->leaving = false;
-	if (e->kind == HANDOFF__CONNECTION)
-		peer->give.report.moved++;
-	else if (e->kind == HANDOFF__LISTENER)
-		peer->give.report.listeners++;
+	if (peer->config.trace)
+		handoff__tally_trace(
+			peer, e, "given to", peer->give.report.id, &load);
 	peer->ops->moved(peer, e);
 	return true;
 }
@@ -83,6 +87,15 @@ ring(struct handoff__peer *peer, struct handoff__msg *msg)
 		handoff__peer_cut(peer, "it does not read its link");
 }
 
+static void
+took_until(struct handoff__give *give, int64_t us)
+{
+	uint32_t took_us = (uint32_t)(us - give->started_us);
+
+	if (took_us > give->report.took_us)
+		give->report.took_us = took_us;
+}
+
 /* The end of a give, good or bad; the other is told, who may have asked. */
 static void
 finish(struct handoff__peer *peer)
@@ -93,6 +106,8 @@ finish(struct handoff__peer *peer)
 	handoff__timer_disarm(peer->loop, &give->deadline);
 	if (give->step == HANDOFF__GIVE_CLOSE)
 		peer->ops->pause(peer, false);
+	if (give->step == HANDOFF__GIVE_DRAIN && !give->ready)
+		took_until(give, handoff__now_us());
 	give->step = HANDOFF__GIVE_NONE;
 	if (peer->link.fd >= 0) {
 		struct handoff__msg msg = {.type = HANDOFF__GAVE,
@@ -107,6 +122,7 @@ finish(struct handoff__peer *peer)
 			report->nrefs * sizeof(report->refs[0]));
 		handoff__link_send(&peer->link, &msg, -1);
 	}
+	handoff__tally_handoff(peer, HANDOFF__WAY_OUT, report);
 	peer->ops->given(peer, report);
 }
 
@@ -136,12 +152,15 @@ move_all(struct handoff__peer *peer)
 {
 	struct handoff__give *give = &peer->give;
 	struct handoff__msg msg = {.cause = give->cause, .all = 1};
+	struct handoff__batch batch = {.connections = 0};
 	struct handoff__entry *e = NULL;
 
 	if (give->step == HANDOFF__GIVE_CLOSE)
 		peer->ops->pause(peer, false);
 	give->step = HANDOFF__GIVE_DRAIN;
 	give->waiting = 0;
+	give->report.id =
+		handoff__peer_generation(peer) + (give->cause != HANDOFF__REST);
 	give->started_us = handoff__now_us();
 	while ((e = handoff__roster_next(&peer->roster, e))) {
 		if (!give_takes(give, e))
@@ -154,9 +173,10 @@ move_all(struct handoff__peer *peer)
 			e->leaving = true;
 			give->waiting++;
 		} else {
-			move_word(peer, e);
+			move_word(peer, e, &batch);
 		}
 	}
+	handoff__tally_moved(peer, HANDOFF__WAY_OUT, &batch, &give->report);
 	give->asked = give->report.moved + give->report.listeners == 0;
 	if (give->cause != HANDOFF__REST)
 		change_role(peer);
@@ -239,20 +259,12 @@ handoff__give_ended(struct handoff__peer *peer, bool barrier, bool leaving)
 	}
 }
 
-static void
-took_until(struct handoff__give *give, int64_t us)
-{
-	uint32_t took_us = (uint32_t)(us - give->started_us);
-
-	if (took_us > give->report.took_us)
-		give->report.took_us = took_us;
-}
-
 void
 handoff__peer_quiet_all(struct handoff__peer *peer,
 	struct handoff__entry **list, uint32_t count)
 {
 	struct handoff__msg msg = {.cause = HANDOFF__REST};
+	struct handoff__batch batch = {.connections = 0};
 	bool waited = peer->give.step == HANDOFF__GIVE_DRAIN;
 
 	for (uint32_t i = 0; i < count && peer->link.fd >= 0; i++) {
@@ -262,10 +274,12 @@ handoff__peer_quiet_all(struct handoff__peer *peer,
 			continue;
 		e->leaving = false;
 		ref_of(e, 0, &msg.refs[msg.nrefs]);
-		msg.nrefs += move_word(peer, e);
+		msg.nrefs += move_word(peer, e, &batch);
 	}
 	if (msg.nrefs == 0)
 		return;
+	handoff__tally_moved(
+		peer, HANDOFF__WAY_OUT, &batch, &peer->give.report);
 	ring(peer, &msg);
 	peer->ops->settle(peer);
 	if (waited && peer->give.step == HANDOFF__GIVE_DRAIN) {
@@ -287,6 +301,7 @@ end_take(struct handoff__peer *peer, const struct handoff__report *report)
 {
 	peer->taking = false;
 	handoff__timer_disarm(peer->loop, &peer->give.deadline);
+	handoff__tally_handoff(peer, HANDOFF__WAY_IN, report);
 	peer->ops->given(peer, report);
 }
 
@@ -392,12 +407,14 @@ handoff__peer_give(struct handoff__peer *peer, enum handoff__cause cause)
 	int err = check_partner(peer, true);
 	char who[64];
 
-	if (err < 0)
-		return err;
-	if (cause != HANDOFF__REST && !peer->serving)
-		return handoff__fail(&peer->error, -EPERM,
+	if (err == 0 && cause != HANDOFF__REST && !peer->serving)
+		err = handoff__fail(&peer->error, -EPERM,
 			"this peer does not serve: %s does",
 			handoff__peer_partner_text(peer, who));
+	if (err < 0) {
+		handoff__tally_refused(&peer->tally, HANDOFF__WAY_OUT);
+		return err;
+	}
 	begin(peer, cause);
 	return 0;
 }
@@ -408,13 +425,17 @@ handoff__peer_take(struct handoff__peer *peer, enum handoff__cause cause)
 	struct handoff__msg msg = {.type = HANDOFF__TAKE, .cause = cause};
 	int err = check_partner(peer, false);
 
-	if (err < 0)
+	if (err == 0) {
+		err = handoff__link_send(&peer->link, &msg, -1);
+		if (err < 0)
+			handoff__fail(&peer->error, err,
+				"link: cannot ask for the connections: %s",
+				strerror(-err));
+	}
+	if (err < 0) {
+		handoff__tally_refused(&peer->tally, HANDOFF__WAY_IN);
 		return err;
-	err = handoff__link_send(&peer->link, &msg, -1);
-	if (err < 0)
-		return handoff__fail(&peer->error, err,
-			"link: cannot ask for the connections: %s",
-			strerror(-err));
+	}
 	peer->taking = true;
 	/* The other waits for its handlers first. If it answers later than
 	 * this, what it moves is still served here. */
@@ -446,13 +467,19 @@ handoff__give_on_take(
 
 /* The taker's side: serves what carries its name. */
 static void
-accept_entry(struct handoff__peer *peer, struct handoff__entry *e)
+accept_entry(struct handoff__peer *peer, struct handoff__entry *e, uint64_t id,
+	struct handoff__batch *batch)
 {
 	struct handoff__entry *new;
+	struct handoff__load load;
 
 	if (!e || e->mine ||
 		atomic_load(&e->view.rec->owner) != (uint32_t)peer->slot)
 		return;
+	handoff__load_of(e, &load);
+	handoff__batch_add(batch, e, &load);
+	if (peer->config.trace)
+		handoff__tally_trace(peer, e, "taken from", id, &load);
 	new = handoff__peer_convert(peer, e);
 	if (!new)
 		return;
@@ -470,24 +497,34 @@ handoff__give_on_move(
 	struct handoff__peer *peer, const struct handoff__msg *msg)
 {
 	struct handoff__msg ready = {.type = HANDOFF__READY};
+	struct handoff__batch batch = {.connections = 0};
 	struct handoff__entry *e = NULL;
 
-	peer->receiving |= msg->all != 0;
+	if (msg->all) {
+		peer->receiving = true;
+		peer->incoming = (struct handoff__report){.id = msg->generation,
+			.cause = (enum handoff__cause)msg->cause};
+	}
 	while (msg->all && (e = handoff__roster_next(&peer->roster, e))) {
 		/* What was still to follow the service away stays now. */
 		e->leaving = e->leaving && msg->cause == HANDOFF__REST;
-		accept_entry(peer, e);
+		accept_entry(peer, e, msg->generation, &batch);
 	}
 	for (uint32_t i = 0; i < msg->nrefs; i++)
-		accept_entry(peer, handoff__roster_find(&peer->roster,
-					   msg->refs[i].segment,
-					   msg->refs[i].slot, msg->refs[i].id));
+		accept_entry(peer,
+			handoff__roster_find(&peer->roster,
+				msg->refs[i].segment, msg->refs[i].slot,
+				msg->refs[i].id),
+			msg->generation, &batch);
+	handoff__tally_moved(peer, HANDOFF__WAY_IN, &batch, &peer->incoming);
 	if (msg->cause != HANDOFF__REST)
 		peer->serving = true;
 	peer->ops->settle(peer);
 	ready.at_us = handoff__now_us();
-	if (msg->all)
+	if (msg->all) {
+		peer->incoming.took_us = (uint32_t)(ready.at_us - msg->at_us);
 		handoff__link_send(&peer->link, &ready, -1);
+	}
 	if (msg->cause != HANDOFF__REST)
 		peer->ops->role(peer, (enum handoff__cause)msg->cause);
 }
@@ -510,34 +547,41 @@ void
 handoff__give_on_gave(
 	struct handoff__peer *peer, const struct handoff__msg *msg)
 {
-	struct handoff__report report = {
-		.reason = (enum handoff__reason)msg->reason,
-		.moved = msg->moved,
-		.listeners = msg->listeners,
-		.left = msg->left,
-		.took_us = msg->took_us,
-		.nrefs = msg->nrefs,
-	};
+	struct handoff__report *report = &peer->incoming;
 
 	if (!peer->taking && !peer->receiving)
 		return;
+	if (!peer->receiving)
+		memset(report, 0, sizeof(*report));
 	peer->receiving = false;
-	memcpy(report.refs, msg->refs, msg->nrefs * sizeof(msg->refs[0]));
-	end_take(peer, &report);
+	report->reason = (enum handoff__reason)msg->reason;
+	report->moved = msg->moved;
+	report->listeners = msg->listeners;
+	report->left = msg->left;
+	report->took_us = msg->took_us;
+	report->nrefs = msg->nrefs;
+	memcpy(report->refs, msg->refs, msg->nrefs * sizeof(msg->refs[0]));
+	end_take(peer, report);
 }
 
 /* The link broke: what has moved has moved, the rest stays. */
 void
 handoff__give_broken(struct handoff__peer *peer)
 {
+	struct handoff__report *incoming = &peer->incoming;
 	struct handoff__entry *e = NULL;
+	bool receiving = peer->receiving;
 
 	while ((e = handoff__roster_next(&peer->roster, e)))
 		e->barrier = e->leaving = false;
 	peer->receiving = false;
+	if (!receiving)
+		memset(incoming, 0, sizeof(*incoming));
+	incoming->reason = HANDOFF__LEAVING;
 	if (peer->taking)
-		end_take(peer,
-			&(struct handoff__report){.reason = HANDOFF__LEAVING});
+		end_take(peer, incoming);
+	else if (receiving)
+		handoff__tally_handoff(peer, HANDOFF__WAY_IN, incoming);
 	if (peer->give.step == HANDOFF__GIVE_NONE)
 		return;
 	peer->give.report.reason = HANDOFF__LEAVING;

@@ -347,6 +347,7 @@ turn_away(struct handoff__candidate *c, const char *why)
 	snprintf(peer->refusal, sizeof(peer->refusal), "%.180s", why);
 	handoff__log(peer->log, HANDOFF_LOG_WARNING, "link: refused %s", why);
 	candidate_close(c);
+	peer->tally.refused++;
 	peer->ops->refused(peer, peer->refusal);
 }
 

@@ -60,6 +60,8 @@ partner_gone(struct handoff__peer *peer)
 	handoff__pulse_stop(peer);
 	handoff__survive(peer);
 	peer->partner = HANDOFF__PARTNER_NONE;
+	if (survival->serving || survival->entries > 0)
+		handoff__tally_failover(peer);
 	peer->ops->partner(peer, false);
 	if (survival->serving || survival->entries > 0)
 		peer->ops->failover(peer);
@@ -450,6 +452,7 @@ handoff__peer_enter(struct handoff__peer *peer, int fd, enum handoff__kind kind,
 		handoff__roster_vacate(&peer->roster, entry);
 		return NULL;
 	}
+	handoff__tally_begun(peer, entry);
 	if (peer->link.fd >= 0)
 		handoff__roster_queue(entry, &peer->roster.to_mirror);
 	return entry;
@@ -467,6 +470,7 @@ handoff__peer_end(struct handoff__peer *peer, struct handoff__entry *entry)
 	assert(entry->mine);
 	entry->barrier = entry->leaving = false;
 	peer->ops->closing(peer, entry);
+	handoff__tally_ended(peer, entry);
 	atomic_store(&entry->view.rec->owner, 0);
 	handoff__roster_close(&peer->roster, entry);
 	if (known)

@@ -14,6 +14,7 @@
  *   convert.c states that an older program left
  *   loan.c    what makes a death quick, and certain
  *   pulse.c   whether the other is alive and keeps up
+ *   tally.c   what it has done
  *   status.c  what is told about it
  */
 #ifndef HANDOFF_PEER_PEER_H
@@ -23,6 +24,7 @@
 #include "base/loop.h"
 #include "peer/link.h"
 #include "peer/roster.h"
+#include "peer/tally.h"
 
 #include <handoff/service.h>
 
@@ -35,13 +37,17 @@ struct handoff__peer;
 
 /* How a give ended. */
 struct handoff__report {
+	uint64_t id; /* the generation from it on, the same in both peers; 0:
+			nothing has moved */
 	enum handoff__cause cause;
 	enum handoff__reason reason; /* why it was refused as a whole */
 	uint32_t moved;              /* connections */
 	uint32_t listeners;
 	uint32_t left;
 	uint32_t took_us; /* first owner word until the other served */
-	uint32_t nrefs;   /* of those left, as many as fit */
+	uint64_t unread;  /* bytes that moved in the buffers */
+	uint64_t unsent;
+	uint32_t nrefs; /* of those left, as many as fit */
 	struct handoff__ref refs[HANDOFF_FDPASS_MAX];
 };
 
@@ -80,12 +86,24 @@ struct handoff__peer_ops {
 	void (*refused)(struct handoff__peer *peer, const char *text);
 };
 
+/* The last time that anything has changed hands. */
+struct handoff__last {
+	struct handoff__report report; /* id 0: there was none */
+	enum handoff__way way;
+	bool death;    /* the other peer died; `left` counts what was closed */
+	int64_t at_ms; /* CLOCK_REALTIME */
+	char other[HANDOFF_NAME_MAX];
+	uint32_t other_pid;
+};
+
 /* What the death of the other peer meant. */
 struct handoff__survival {
 	int64_t started_us;
+	uint64_t id; /* the generation from it on */
 	uint32_t took_us;
-	uint32_t entries;  /* taken over */
-	uint32_t in_turn;  /* of them, found in a turn and checked */
+	uint32_t entries;            /* taken over */
+	struct handoff__batch taken; /* of them, what is counted apart */
+	uint32_t in_turn;            /* of them, found in a turn and checked */
 	uint32_t repaired; /* of those, with positions that were stale */
 	uint32_t closed;   /* of them, could not go on */
 	uint32_t orphans;  /* records whose descriptor was never mirrored */
@@ -156,6 +174,9 @@ struct handoff__peer_config {
 	uint64_t config_hash; /* of the user's configuration, 0: none */
 	bool config_strict;   /* another one is refused, not only told of */
 	bool may_own;         /* becomes the owner where there is none */
+	const char *model;    /* that serves, and by how many; for the status */
+	uint32_t workers;
+	bool trace; /* logs each connection that comes, moves or goes */
 };
 
 struct handoff__peer {
@@ -190,6 +211,10 @@ struct handoff__peer {
 	struct handoff__give give;
 	bool taking;    /* we sent TAKE and wait for GAVE */
 	bool receiving; /* the other gives, and has not said GAVE */
+	struct handoff__report incoming; /* of what it gives, as far as that is
+					    seen from here */
+	struct handoff__tally tally;
+	struct handoff__last last;
 	struct handoff__survival survival;
 	struct handoff__pulse pulse;
 	int borrowed[HANDOFF__LEND_MAX]; /* the other's epoll sets */
@@ -337,6 +362,26 @@ bool handoff__peer_older(const struct handoff__peer *peer);
  * can't be; it is closed then. */
 struct handoff__entry *handoff__peer_convert(
 	struct handoff__peer *peer, struct handoff__entry *e);
+void handoff__tally_begun(
+	struct handoff__peer *peer, const struct handoff__entry *e);
+void handoff__tally_ended(
+	struct handoff__peer *peer, const struct handoff__entry *e);
+void handoff__tally_moved(struct handoff__peer *peer, enum handoff__way way,
+	const struct handoff__batch *batch, struct handoff__report *report);
+void handoff__tally_inherited(
+	struct handoff__peer *peer, const struct handoff__batch *batch);
+void handoff__tally_trace(struct handoff__peer *peer,
+	const struct handoff__entry *e, const char *what, uint64_t id,
+	const struct handoff__load *load);
+void handoff__tally_left(
+	struct handoff__peer *peer, enum handoff__reason reason);
+void handoff__tally_handoff(struct handoff__peer *peer, enum handoff__way way,
+	const struct handoff__report *report);
+void handoff__tally_failover(struct handoff__peer *peer);
+
+/* Bytes that have passed through this peer, as of now. */
+void handoff__tally_passed(
+	struct handoff__peer *peer, struct handoff__load *all);
 
 void handoff__loan_give(struct handoff__peer *peer);
 void handoff__loan_keep(struct handoff__peer *peer, int fd);

@@ -66,14 +66,16 @@ handoff__roster_find(struct handoff__roster *roster, uint32_t segment,
 
 /* A pass over thousands of entries is a pass over memory that is cold. */
 static void
-prefetch(const struct handoff__segment *seg, const unsigned char *cells,
-	uint32_t slot, size_t cell_size)
+prefetch(const struct handoff__segment *seg, const struct handoff__entry *e,
+	size_t cell_size)
 {
-	if (slot >= seg->geo.slots)
+	const unsigned char *cell = (const void *)e, *rec = (void *)e->view.rec;
+
+	if (e->slot + AHEAD >= seg->geo.slots)
 		return;
-	__builtin_prefetch(handoff__segment_record(seg, slot), 1);
-	__builtin_prefetch(cells + slot * cell_size, 1);
-	__builtin_prefetch(cells + slot * cell_size + 64, 1);
+	__builtin_prefetch(rec + AHEAD * (size_t)seg->geo.stride, 1);
+	__builtin_prefetch(cell + AHEAD * cell_size, 1);
+	__builtin_prefetch(cell + AHEAD * cell_size + 64, 1);
 }
 
 struct handoff__entry *
@@ -92,8 +94,8 @@ handoff__roster_next(
 				(void *)(cells + slot * roster->cell_size);
 
 			if (e->id != 0 && e->fd >= 0) {
-				prefetch(roster->arena->segments[segment],
-					cells, slot + AHEAD, roster->cell_size);
+				prefetch(roster->arena->segments[segment], e,
+					roster->cell_size);
 				return e;
 			}
 		}

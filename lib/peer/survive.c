@@ -66,6 +66,7 @@ claim(struct handoff__peer *peer, const struct handoff__entry *e)
 static void
 inherit(struct handoff__peer *peer, struct handoff__entry *e)
 {
+	struct handoff__load load;
 	const char *why = NULL;
 
 	if (!claim(peer, e)) {
@@ -77,6 +78,13 @@ inherit(struct handoff__peer *peer, struct handoff__entry *e)
 	peer->survival.entries++;
 	if (e->kind == HANDOFF__CONNECTION)
 		why = handoff__entry_repair(e, &peer->survival);
+	handoff__load_of(e, &load);
+	if (why)
+		load.unread = load.unsent = 0; /* nobody gets it */
+	handoff__batch_add(&peer->survival.taken, e, &load);
+	if (peer->config.trace)
+		handoff__tally_trace(
+			peer, e, "inherited from", peer->survival.id, &load);
 	if (!why) {
 		e = handoff__peer_convert(peer, e);
 		if (!e) {
@@ -139,6 +147,7 @@ handoff__survive(struct handoff__peer *peer)
 	if (!board || forget_service(peer))
 		return;
 	survival->started_us = handoff__now_us();
+	survival->id = atomic_load(&board->generation) + !peer->serving;
 	while ((e = handoff__roster_next(&peer->roster, e))) {
 		if (!e->mine)
 			inherit(peer, e);
@@ -155,4 +164,6 @@ handoff__survive(struct handoff__peer *peer)
 	peer->ops->settle(peer);
 	survival->took_us =
 		(uint32_t)(handoff__now_us() - survival->started_us);
+	handoff__tally_inherited(peer, &survival->taken);
+	peer->tally.repaired += survival->repaired;
 }

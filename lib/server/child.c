@@ -64,6 +64,13 @@ listen_to_parent(const sigset_t *before)
 	return signalfd(-1, &told, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
+static int
+status_of(const struct handoff__turn_result *result)
+{
+	return HANDOFF__CHILD_STATUS + (int)result->turn +
+	       (result->turn == HANDOFF__TURN_END ? (int)result->end : 0);
+}
+
 static void __attribute__((noreturn)) child_main(struct handoff__member *conn,
 	uint32_t events, pid_t parent, const sigset_t *before)
 {
@@ -83,7 +90,7 @@ static void __attribute__((noreturn)) child_main(struct handoff__member *conn,
 	handoff__stay(conn, events, &recall);
 	if (conn->result.turn == HANDOFF__TURN_END)
 		handoff__member_tell_end(conn, &conn->result);
-	_exit(HANDOFF__CHILD_STATUS + (int)conn->result.turn);
+	_exit(status_of(&conn->result));
 }
 
 /* The signals of the parent's tongue must find the child deaf, not dead: they

@@ -20,7 +20,8 @@ struct handoff__child {
 #define HANDOFF__CHILD_RETURN SIGTERM /* give the connection back */
 #define HANDOFF__CHILD_LOOK   SIGUSR1 /* there is something to do */
 
-/* Its exit status: this and the turn that it ended with. */
+/* Its exit status: this and the turn that it ended with, and, if that is the
+ * end of the connection, the kind of it. */
 #define HANDOFF__CHILD_STATUS 64
 
 /* Forks a child for `events` of the connection. Negative errno. */

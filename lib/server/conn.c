@@ -28,9 +28,10 @@ flags_of(const struct turn *t)
 }
 
 static bool
-end(const struct turn *t, const char *why, int err)
+end(const struct turn *t, enum handoff__end kind, const char *why, int err)
 {
 	t->result->turn = HANDOFF__TURN_END;
+	t->result->end = kind;
 	t->result->why = why;
 	t->result->err = err;
 	return false;
@@ -53,7 +54,7 @@ receive(const struct turn *t)
 	} else if (n == 0) {
 		handoff__record_flag(t->view, HANDOFF__EOF);
 	} else if (errno != EAGAIN && errno != EINTR) {
-		return end(t, "receive", errno);
+		return end(t, HANDOFF__END_ERROR, "receive", errno);
 	}
 	return true;
 }
@@ -79,7 +80,7 @@ transmit(const struct turn *t)
 		else if (errno == EAGAIN)
 			return true;
 		else if (errno != EINTR)
-			return end(t, "send", errno);
+			return end(t, HANDOFF__END_ERROR, "send", errno);
 	}
 	return true;
 }
@@ -159,7 +160,7 @@ run(const struct turn *t, int *rounds)
 
 		--*rounds;
 		if (rc < 0)
-			return end(t, "handler", -rc);
+			return end(t, HANDOFF__END_HANDLER, "handler", -rc);
 		if (rc == 0)
 			return true;
 	}
@@ -177,7 +178,8 @@ conclude(const struct turn *t)
 		return;
 	if ((flags & HANDOFF__EOF) &&
 		(closing || (flags & HANDOFF__EOF_DONE))) {
-		end(t, NULL, 0);
+		end(t, closing ? HANDOFF__END_SERVICE : HANDOFF__END_CLIENT,
+			NULL, 0);
 	} else if (closing) {
 		/* Closing with input unread would reset the connection and
 		 * may destroy what was sent (RFC 9293, 3.6.1 and 3.10.4). */
@@ -186,7 +188,8 @@ conclude(const struct turn *t)
 		t->result->turn = HANDOFF__TURN_LINGER;
 	} else if (handoff__record_unread(t->view->rec) ==
 		   t->view->geo->rx_size) {
-		end(t, "the handler wants more input than input_size", 0);
+		end(t, HANDOFF__END_INPUT,
+			"the handler wants more input than input_size", 0);
 	}
 }
 

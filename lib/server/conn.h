@@ -7,6 +7,7 @@
 #define HANDOFF_SERVER_CONN_H
 
 #include "base/text.h"
+#include "peer/tally.h"
 #include "record/record.h"
 
 enum handoff__turn {
@@ -18,9 +19,10 @@ enum handoff__turn {
 
 struct handoff__turn_result {
 	enum handoff__turn turn;
-	uint32_t want;   /* EPOLLIN, EPOLLOUT */
-	const char *why; /* END: NULL for an orderly end */
-	int err;         /* END: the errno behind it, or 0 */
+	uint32_t want;         /* EPOLLIN, EPOLLOUT */
+	enum handoff__end end; /* END: the kind of it */
+	const char *why;       /* END: NULL for an orderly end */
+	int err;               /* END: the errno behind it, or 0 */
 };
 
 /* `events` are those of epoll(7), 0 to go on with what is there. */

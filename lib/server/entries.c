@@ -315,7 +315,7 @@ static void
 on_discard(struct handoff__peer *peer, struct handoff__entry *e)
 {
 	(void)peer;
-	handoff__member_end(handoff__member_of(e));
+	handoff__member_end(handoff__member_of(e), HANDOFF__END_DEATH);
 }
 
 /* The listeners died with the other peer before we had copies of them. */
@@ -436,10 +436,15 @@ handoff__member_rearm(struct handoff__member *conn, uint32_t want)
 
 /* shutdown first: close alone sends no FIN while the standby has a copy. */
 void
-handoff__member_end(struct handoff__member *conn)
+handoff__member_end(struct handoff__member *conn, enum handoff__end end)
 {
 	struct handoff_server *server = conn->server;
 
+	/* A stop closes connections in the name of their services. */
+	if (end == HANDOFF__END_SERVICE && server->closing)
+		end = HANDOFF__END_STOP;
+	if (conn->entry.kind == HANDOFF__CONNECTION)
+		server->peer.tally.ends[end]++;
 	shutdown(conn->entry.fd, SHUT_RDWR);
 	handoff__peer_end(&server->peer, &conn->entry);
 	if (server->full)
@@ -484,7 +489,7 @@ handoff__member_done(
 		return;
 	case HANDOFF__TURN_END:
 		handoff__member_tell_end(conn, result);
-		handoff__member_end(conn);
+		handoff__member_end(conn, result->end);
 		return;
 	}
 }
@@ -593,7 +598,7 @@ sweep_one(struct handoff__member *conn, unsigned *trimmed)
 		handoff__member_kick(conn);
 	}
 	if (conn->lingers && idle > LINGER_SECONDS) {
-		handoff__member_end(conn);
+		handoff__member_end(conn, HANDOFF__END_SERVICE);
 		return false;
 	}
 	if (!view->rec->touched)

@@ -206,7 +206,7 @@ void handoff__member_done(struct handoff__member *conn,
 void handoff__member_kick(struct handoff__member *conn);
 void handoff__member_unkick(struct handoff__member *conn);
 void handoff__member_rearm(struct handoff__member *conn, uint32_t want);
-void handoff__member_end(struct handoff__member *conn);
+void handoff__member_end(struct handoff__member *conn, enum handoff__end end);
 void handoff__member_tell_end(const struct handoff__member *conn,
 	const struct handoff__turn_result *result);
 void handoff__member_place(struct handoff__member *conn);

@@ -59,6 +59,7 @@ lament(struct handoff__member *conn, pid_t pid, const siginfo_t *info)
 	unsigned long long id = conn->entry.id;
 	char cause[96];
 
+	conn->server->peer.tally.repaired += survival.repaired;
 	tell_cause(info, cause, sizeof(cause));
 	conn->result = (struct handoff__turn_result){
 		.turn = HANDOFF__TURN_WAIT,
@@ -72,12 +73,32 @@ lament(struct handoff__member *conn, pid_t pid, const siginfo_t *info)
 		return;
 	}
 	conn->result.turn = HANDOFF__TURN_END;
+	conn->result.end = HANDOFF__END_DEATH;
 	handoff__log(log, HANDOFF_LOG_ERROR,
 		"connection %llu: closed: its process %d %s%s%s", id, (int)pid,
 		cause, last ? " like three before it" : ", and ",
 		last   ? ""
 		: *why ? why
 		       : "the client is gone");
+}
+
+/* What the child has told by its exit status; false: it has not. */
+static bool
+hear(struct handoff__member *conn, const siginfo_t *info)
+{
+	int turn = info->si_status - HANDOFF__CHILD_STATUS;
+	int end = turn - HANDOFF__TURN_END;
+
+	if (info->si_code != CLD_EXITED || turn < HANDOFF__TURN_WAIT ||
+		end >= HANDOFF__ENDS)
+		return false;
+	conn->result = (struct handoff__turn_result){
+		.turn = (enum handoff__turn)(
+			end > 0 ? HANDOFF__TURN_END : turn),
+		.end = (enum handoff__end)(end > 0 ? end : 0),
+		.want = handoff__conn_want(&conn->entry.view),
+	};
+	return true;
 }
 
 /* Reaps the child if it has ended. */
@@ -87,7 +108,6 @@ on_child(struct handoff__watch *watch, uint32_t events)
 	struct handoff__child *child = watch->arg;
 	struct handoff__member *conn = child->conn;
 	siginfo_t info = {.si_pid = 0};
-	int turn;
 	pid_t pid = child->pid;
 
 	(void)events;
@@ -95,14 +115,7 @@ on_child(struct handoff__watch *watch, uint32_t events)
 		info.si_pid == 0)
 		return;
 	child_free(child);
-	turn = info.si_status - HANDOFF__CHILD_STATUS;
-	if (info.si_code == CLD_EXITED && turn >= HANDOFF__TURN_WAIT &&
-		turn <= HANDOFF__TURN_END)
-		conn->result = (struct handoff__turn_result){
-			.turn = (enum handoff__turn)turn,
-			.want = handoff__conn_want(&conn->entry.view),
-		};
-	else
+	if (!hear(conn, &info))
 		lament(conn, pid, &info);
 	handoff__member_back(conn);
 }

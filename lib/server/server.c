@@ -297,6 +297,9 @@ open_peer(struct handoff_server *server)
 		.life = server->children.life[0],
 		.config_hash = server->opts.config_hash,
 		.config_strict = server->opts.config_strict,
+		.model = server->model->name,
+		.workers = server->nworkers,
+		.trace = server->opts.trace,
 	};
 	int err = handoff__peer_open(&server->peer, &config, &server->loop,
 		&server->log, &handoff__server_peer_ops, server);

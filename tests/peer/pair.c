@@ -184,8 +184,8 @@ side_open(struct side *side, struct side *other)
 		assert_int_equal(pthread_create(&thread, NULL, keep_dispatching,
 					 &helper),
 			0);
-	err = handoff__peer_open(
-		&side->peer, &side->config, &side->loop, NULL, &ops, side);
+	err = handoff__peer_open(&side->peer, &side->config, &side->loop,
+		&side->log, &ops, side);
 	if (other) {
 		atomic_store(&helper.stop, true);
 		pthread_join(thread, NULL);

@@ -17,6 +17,7 @@ struct side {
 	struct handoff__loop loop;
 	struct handoff_service service;
 	struct handoff__peer_config config;
+	struct handoff__log log; /* none unless the test sets it */
 
 	int refuse_entered; /* a negative errno */
 	bool busy;          /* no entry may move yet */

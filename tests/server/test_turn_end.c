@@ -34,6 +34,7 @@ closed_connection_lingers(void **state)
 	client_ends_sending(&f);
 	assert_int_equal(turn(&f, EPOLLIN), HANDOFF__TURN_END);
 	assert_null(f.result.why);
+	assert_int_equal(f.result.end, HANDOFF__END_SERVICE);
 	assert_int_equal(f.seen.calls, 2);
 	close_conn(&f);
 }
@@ -103,6 +104,7 @@ open_that_fails_ends_it(void **state)
 	assert_int_equal(turn(&f, 0), HANDOFF__TURN_END);
 	assert_string_equal(f.result.why, "handler");
 	assert_int_equal(f.result.err, EPERM);
+	assert_int_equal(f.result.end, HANDOFF__END_HANDLER);
 	client_hears(&f, "", false);
 	close_conn(&f);
 }
@@ -121,6 +123,7 @@ handler_that_fails_ends_it_and_says_nothing(void **state)
 	assert_int_equal(turn(&f, EPOLLIN), HANDOFF__TURN_END);
 	assert_string_equal(f.result.why, "handler");
 	assert_int_equal(f.result.err, EBADMSG);
+	assert_int_equal(f.result.end, HANDOFF__END_HANDLER);
 	client_hears(&f, "GOOD\n", false);
 	/* What it did is as if it had not. */
 	assert_int_equal(handoff__record_unread(f.rec), 4);
@@ -145,6 +148,7 @@ input_past_its_size_ends_the_connection(void **state)
 	assert_string_equal(
 		f.result.why, "the handler wants more input than input_size");
 	assert_int_equal(f.result.err, 0);
+	assert_int_equal(f.result.end, HANDOFF__END_INPUT);
 	close_conn(&f);
 }
 
@@ -159,6 +163,7 @@ end_of_an_idle_client_is_the_end(void **state)
 	assert_int_equal(turn(&f, EPOLLIN), HANDOFF__TURN_END);
 	assert_null(f.result.why);
 	assert_int_equal(f.result.err, 0);
+	assert_int_equal(f.result.end, HANDOFF__END_CLIENT);
 	assert_int_equal(f.seen.eofs, 1);
 	close_conn(&f);
 }
@@ -308,6 +313,7 @@ reset_while_reading_ends_it(void **state)
 	assert_int_equal(turn(&f, EPOLLHUP), HANDOFF__TURN_END);
 	assert_string_equal(f.result.why, "receive");
 	assert_int_equal(f.result.err, ECONNRESET);
+	assert_int_equal(f.result.end, HANDOFF__END_ERROR);
 	close_conn(&f);
 }
 
@@ -324,6 +330,7 @@ client_that_is_gone_ends_it(void **state)
 	assert_int_equal(turn(&f, EPOLLIN | EPOLLHUP), HANDOFF__TURN_END);
 	assert_string_equal(f.result.why, "send");
 	assert_int_equal(f.result.err, EPIPE);
+	assert_int_equal(f.result.end, HANDOFF__END_ERROR);
 	close_conn(&f);
 }
 

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Counts what a peer does, keeps what the last handoff was, and logs it: one
+ * line in each peer, with the same number in both. What is counted here is
+ * told by metrics.c and last.c.
+ */
+#include "peer/peer.h"
+
+#include "peer/status.h"
+
+#include <time.h>
+
+const uint32_t handoff__bounds_us[HANDOFF__BOUNDS + 1] = {100, 250, 500, 1000,
+	2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000,
+	2500000, 5000000, 10000000, 0};
+
+void
+handoff__histogram_add(struct handoff__histogram *h, uint32_t us)
+{
+	h->count++;
+	h->sum_us += us;
+	for (int i = 0; i < HANDOFF__BOUNDS; i++) {
+		if (us <= handoff__bounds_us[i]) {
+			h->counts[i]++;
+			return;
+		}
+	}
+}
+
+void
+handoff__tally_trace(struct handoff__peer *peer, const struct handoff__entry *e,
+	const char *what, uint64_t id, const struct handoff__load *load)
+{
+	char who[64];
+
+	if (e->kind != HANDOFF__CONNECTION)
+		return;
+	handoff__log(peer->log, HANDOFF_LOG_DEBUG,
+		"handoff %llu: connection %llu: %s %s, with %llu bytes unread, "
+		"%llu unsent",
+		(unsigned long long)id, (unsigned long long)e->id, what,
+		handoff__peer_partner_text(peer, who),
+		(unsigned long long)load->unread,
+		(unsigned long long)load->unsent);
+}
+
+void
+handoff__tally_begun(struct handoff__peer *peer, const struct handoff__entry *e)
+{
+	if (e->kind != HANDOFF__CONNECTION)
+		return;
+	peer->tally.begun++;
+	if (peer->config.trace)
+		handoff__log(peer->log, HANDOFF_LOG_DEBUG,
+			"connection %llu: begins", (unsigned long long)e->id);
+}
+
+void
+handoff__tally_ended(struct handoff__peer *peer, const struct handoff__entry *e)
+{
+	struct handoff__load load;
+
+	if (e->kind != HANDOFF__CONNECTION)
+		return;
+	handoff__load_of(e, &load);
+	peer->tally.ended++;
+	peer->tally.received += load.received;
+	peer->tally.sent += load.sent;
+	if (peer->config.trace)
+		handoff__log(peer->log, HANDOFF_LOG_DEBUG,
+			"connection %llu: ends after %llu bytes received, %llu "
+			"sent",
+			(unsigned long long)e->id,
+			(unsigned long long)load.received,
+			(unsigned long long)load.sent);
+}
+
+void
+handoff__tally_moved(struct handoff__peer *peer, enum handoff__way way,
+	const struct handoff__batch *batch, struct handoff__report *report)
+{
+	const struct handoff__load *load = &batch->load;
+	struct handoff__tally *tally = &peer->tally;
+
+	tally->moved[way] += batch->connections;
+	tally->unread[way] += load->unread;
+	tally->unsent[way] += load->unsent;
+	if (way == HANDOFF__WAY_OUT) {
+		tally->received += load->received;
+		tally->sent += load->sent;
+	} else {
+		tally->received -= load->received;
+		tally->sent -= load->sent;
+	}
+	report->moved += batch->connections;
+	report->listeners += batch->listeners;
+	report->unread += load->unread;
+	report->unsent += load->unsent;
+}
+
+void
+handoff__tally_inherited(
+	struct handoff__peer *peer, const struct handoff__batch *batch)
+{
+	peer->tally.inherited += batch->connections;
+	peer->tally.received -= batch->load.received;
+	peer->tally.sent -= batch->load.sent;
+}
+
+void
+handoff__tally_left(struct handoff__peer *peer, enum handoff__reason reason)
+{
+	peer->tally.left[reason < HANDOFF__REASONS ? reason : 0]++;
+}
+
+static void
+remember(struct handoff__peer *peer, enum handoff__way way, bool death,
+	const struct handoff__report *report)
+{
+	struct handoff__last *last = &peer->last;
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	last->report = *report;
+	last->way = way;
+	last->death = death;
+	last->at_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	handoff__copy(last->other, sizeof(last->other), peer->other.name);
+	last->other_pid = peer->other.pid;
+}
+
+static void
+log_handoff(struct handoff__peer *peer, enum handoff__way way,
+	const struct handoff__report *r)
+{
+	const char *verb = way == HANDOFF__WAY_OUT ? "gave" : "took";
+	const char *whom = way == HANDOFF__WAY_OUT ? "to" : "from";
+	char who[64];
+
+	handoff__log(peer->log, HANDOFF_LOG_INFO,
+		"handoff %llu: %s %u connection%s, %u listener%s %s %s in "
+		"%u.%03u ms; they carried %llu bytes unread, %llu unsent; %u "
+		"left behind%s",
+		(unsigned long long)r->id, verb, r->moved,
+		r->moved == 1 ? "" : "s", r->listeners,
+		r->listeners == 1 ? "" : "s", whom,
+		handoff__peer_partner_text(peer, who), r->took_us / 1000,
+		r->took_us % 1000, (unsigned long long)r->unread,
+		(unsigned long long)r->unsent, r->left,
+		r->reason == HANDOFF__OK ? "" : "; it broke off");
+}
+
+void
+handoff__tally_handoff(struct handoff__peer *peer, enum handoff__way way,
+	const struct handoff__report *report)
+{
+	enum handoff__outcome outcome = report->reason == HANDOFF__OK
+						? HANDOFF__DONE
+					: report->id ? HANDOFF__BROKEN
+						     : HANDOFF__REFUSED;
+	char why[HANDOFF_TEXT_MAX];
+
+	peer->tally.handoffs[way][outcome]++;
+	if (outcome == HANDOFF__REFUSED) {
+		handoff__report_refusal(peer, report, why, sizeof(why));
+		handoff__log(peer->log, HANDOFF_LOG_INFO,
+			"handoff: refused, nothing has moved: %s", why);
+		return;
+	}
+	if (outcome == HANDOFF__DONE)
+		handoff__histogram_add(&peer->tally.took[way], report->took_us);
+	remember(peer, way, false, report);
+	log_handoff(peer, way, report);
+}
+
+void
+handoff__tally_failover(struct handoff__peer *peer)
+{
+	const struct handoff__survival *s = &peer->survival;
+	const struct handoff__report report = {
+		.id = s->id,
+		.moved = s->taken.connections,
+		.listeners = s->taken.listeners,
+		.left = s->closed,
+		.took_us = s->took_us,
+		.unread = s->taken.load.unread,
+		.unsent = s->taken.load.unsent,
+	};
+	char who[64];
+
+	handoff__histogram_add(&peer->tally.failovers, s->took_us);
+	remember(peer, HANDOFF__WAY_IN, true, &report);
+	handoff__log(peer->log, HANDOFF_LOG_INFO,
+		"handoff %llu: %s is gone: took over %u connection%s, %u "
+		"listener%s in %u.%03u ms; they carried %llu bytes unread, "
+		"%llu unsent; %u repaired, %u closed",
+		(unsigned long long)s->id,
+		handoff__peer_partner_text(peer, who), report.moved,
+		report.moved == 1 ? "" : "s", report.listeners,
+		report.listeners == 1 ? "" : "s", s->took_us / 1000,
+		s->took_us % 1000, (unsigned long long)report.unread,
+		(unsigned long long)report.unsent, s->repaired, s->closed);
+}
+
+/* What is in a turn at this moment, of another thread or process too, counts
+ * as far as its record says. */
+void
+handoff__tally_passed(struct handoff__peer *peer, struct handoff__load *all)
+{
+	struct handoff__entry *e = NULL;
+
+	*all = (struct handoff__load){
+		.received = peer->tally.received, .sent = peer->tally.sent};
+	while ((e = handoff__roster_next(&peer->roster, e))) {
+		struct handoff__record *rec = e->view.rec;
+
+		if (!e->mine || e->kind != HANDOFF__CONNECTION)
+			continue;
+		all->received += atomic_load_explicit(
+			&rec->rx_head, memory_order_relaxed);
+		all->sent += atomic_load_explicit(
+			&rec->tx_tail, memory_order_relaxed);
+	}
+}

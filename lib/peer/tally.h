@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a peer has done since it was opened: counts that never go back. The
+ * thread of the loop alone counts, at the beginning and the end of entries and
+ * handoffs; nothing is counted on the path of a byte.
+ */
+#ifndef HANDOFF_PEER_TALLY_H
+#define HANDOFF_PEER_TALLY_H
+
+#include "peer/message.h"
+#include "peer/roster.h"
+
+#define HANDOFF__BOUNDS  16 /* of a histogram's buckets */
+#define HANDOFF__REASONS (HANDOFF__BAD_CONFIG + 1)
+
+enum handoff__way {
+	HANDOFF__WAY_OUT = 0, /* this peer gave */
+	HANDOFF__WAY_IN = 1,  /* it took */
+	HANDOFF__WAYS,
+};
+
+enum handoff__outcome {
+	HANDOFF__DONE = 0,
+	HANDOFF__REFUSED, /* and nothing has moved */
+	HANDOFF__BROKEN,  /* the other peer went away in the midst of it */
+	HANDOFF__OUTCOMES,
+};
+
+/* Why a connection has ended. */
+enum handoff__end {
+	HANDOFF__END_OTHER = 0,
+	HANDOFF__END_CLIENT,  /* the client had ended it */
+	HANDOFF__END_SERVICE, /* the service closed it */
+	HANDOFF__END_ERROR,   /* of the socket */
+	HANDOFF__END_HANDLER, /* the handler failed */
+	HANDOFF__END_INPUT,   /* it wants more input than there is room for */
+	HANDOFF__END_STOP,    /* of the server */
+	HANDOFF__END_DEATH,   /* it could not go on after that of a process */
+	HANDOFF__END_STATE,   /* which could not be converted */
+	HANDOFF__ENDS,
+};
+
+struct handoff__histogram {
+	uint64_t counts[HANDOFF__BOUNDS]; /* not cumulative */
+	uint64_t count, sum_us;
+};
+
+/* The upper bounds of the buckets, with a 0 at the end. */
+extern const uint32_t handoff__bounds_us[HANDOFF__BOUNDS + 1];
+
+void handoff__histogram_add(struct handoff__histogram *h, uint32_t us);
+
+/* How far a quiet connection has come, and what waits in its buffers. */
+struct handoff__load {
+	uint64_t received, sent; /* since its first byte */
+	uint64_t unread, unsent;
+};
+
+/* Entries that change hands together; counted one by one, and told to the
+ * tally once. */
+struct handoff__batch {
+	uint32_t connections, listeners;
+	struct handoff__load load; /* of all of them */
+};
+
+struct handoff__tally {
+	/* Connections that came, by accept(2) or the like, and that ended. */
+	uint64_t begun, ended;
+	uint64_t ends[HANDOFF__ENDS]; /* those of which the reason is known */
+	/* Bytes of what is not ours any more, less the positions from which
+	 * on the rest was ours. With the positions where that is now, it is
+	 * what has passed through this peer. */
+	uint64_t received, sent;
+
+	uint64_t handoffs[HANDOFF__WAYS][HANDOFF__OUTCOMES];
+	struct handoff__histogram took[HANDOFF__WAYS];         /* those done */
+	uint64_t moved[HANDOFF__WAYS];                         /* connections */
+	uint64_t unread[HANDOFF__WAYS], unsent[HANDOFF__WAYS]; /* in them */
+	uint64_t left[HANDOFF__REASONS]; /* behind, by reason; the first for
+					    what is no reason */
+
+	struct handoff__histogram failovers;
+	uint64_t inherited; /* connections */
+	uint64_t repaired;  /* records, after any death */
+	uint64_t refused;   /* candidates */
+};
+
+/* A handoff that could not even begin. */
+static inline void
+handoff__tally_refused(struct handoff__tally *tally, enum handoff__way way)
+{
+	tally->handoffs[way][HANDOFF__REFUSED]++;
+}
+
+static inline void
+handoff__load_of(const struct handoff__entry *e, struct handoff__load *load)
+{
+	const struct handoff__record *rec = e->view.rec;
+
+	load->received = load->sent = load->unread = load->unsent = 0;
+	if (e->kind != HANDOFF__CONNECTION)
+		return;
+	load->received =
+		atomic_load_explicit(&rec->rx_head, memory_order_relaxed);
+	load->sent = atomic_load_explicit(&rec->tx_tail, memory_order_relaxed);
+	/* At rest nothing waits, and that is in the line of memory that the
+	 * owner word is in. */
+	if (atomic_load_explicit(&rec->activity, memory_order_relaxed) ==
+		HANDOFF__AT_REST)
+		return;
+	load->unread = handoff__record_unread(rec);
+	load->unsent = handoff__record_unsent(rec);
+}
+
+static inline void
+handoff__batch_add(struct handoff__batch *batch, const struct handoff__entry *e,
+	const struct handoff__load *load)
+{
+	if (e->kind != HANDOFF__CONNECTION) {
+		batch->listeners += e->kind == HANDOFF__LISTENER;
+		return;
+	}
+	batch->connections++;
+	batch->load.received += load->received;
+	batch->load.sent += load->sent;
+	batch->load.unread += load->unread;
+	batch->load.unsent += load->unsent;
+}
+
+#endif
