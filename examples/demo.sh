@@ -105,7 +105,7 @@ peer() {
   local name=$1 object
   shift
   object=$(ctl status --json 2>/dev/null |
-    grep -o "{[^{}]*\"name\":\"$name\"[^{}]*}") || return 1
+    grep -o "{\"name\":\"$name\"[^{}]*[{}]") || return 1
   while [[ $# -gt 0 ]]; do
     [[ $object =~ \"$1\":\"?$2[\",}] ]] || return 1
     shift 2

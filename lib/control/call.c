@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "control/contact.h"
 #include "control/output.h"
+#include "control/table.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -310,23 +311,6 @@ compose_json(const struct call *call, struct handoff__buf *buf)
 }
 
 static int
-compose_text(const struct call *call, struct handoff__buf *buf)
-{
-	for (size_t i = 0; i < call->npeers; i++) {
-		const struct handoff__contact *peer = &call->peers[i];
-
-		if (!peer->role[0])
-			handoff__buf_add(buf, "%-16s pid %-8ld unresponsive\n",
-				peer->name, peer->pid);
-		else
-			handoff__buf_add(buf, "%s", peer->body);
-		if (buf->len > 0 && buf->data[buf->len - 1] != '\n')
-			handoff__buf_add(buf, "\n");
-	}
-	return 0;
-}
-
-static int
 status(struct call *call, bool json)
 {
 	struct handoff__buf buf = {.data = NULL};
@@ -334,7 +318,10 @@ status(struct call *call, bool json)
 
 	if (err < 0)
 		return err;
-	err = json ? compose_json(call, &buf) : compose_text(call, &buf);
+	if (json)
+		err = compose_json(call, &buf);
+	else
+		handoff__table(call->peers, call->npeers, &buf);
 	if (err < 0) {
 		free(buf.data);
 		return err;

@@ -16,6 +16,7 @@
  *   pulse.c   whether the other is alive and keeps up
  *   tally.c   what it has done
  *   status.c  what is told about it
+ *   last.c    and about the last time that connections changed hands
  */
 #ifndef HANDOFF_PEER_PEER_H
 #define HANDOFF_PEER_PEER_H

@@ -10,8 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LEFT_MOST 20 /* entries named one by one */
-
 static const char *
 role_of(const struct handoff__peer *peer)
 {
@@ -77,16 +75,33 @@ add_json(struct handoff__buf *buf, const char *name, bool first)
 	handoff__buf_json(buf, name);
 }
 
+/* A path may have any character, and a line ends at its end. */
 static void
 add_text(struct handoff__buf *buf, const char *name, bool first)
 {
-	handoff__buf_add(buf, first ? "%s" : ", %s", name);
+	char text[HANDOFF_ADDRESS_MAX];
+
+	(void)first;
+	handoff__copy(text, sizeof(text), name);
+	text[strcspn(text, "\n")] = '\0';
+	handoff__buf_add(buf, "listener %s\n", text);
+}
+
+static const char *
+model_of(const struct handoff__peer *peer)
+{
+	return peer->config.model ? peer->config.model : "own";
+}
+
+static uint32_t
+workers_of(const struct handoff__peer *peer)
+{
+	return peer->config.workers > 0 ? peer->config.workers : 1;
 }
 
 void
 handoff__status_json(struct handoff__peer *peer, struct handoff__buf *buf)
 {
-
 	handoff__buf_add(buf,
 		"{\"name\":\"%s\",\"pid\":%d,\"role\":\"%s\","
 		"\"connections\":%u,\"held\":%u,\"listeners\":[",
@@ -95,55 +110,28 @@ handoff__status_json(struct handoff__peer *peer, struct handoff__buf *buf)
 	each_listener(peer, buf, add_json);
 	handoff__buf_add(buf,
 		"],\"generation\":%llu,\"uncovered\":%u,\"lagging\":%s,"
-		"\"partner\":\"%s\"}\n",
+		"\"partner\":\"%s\",\"model\":\"%s\",\"workers\":%u,"
+		"\"last_handoff\":",
 		(unsigned long long)handoff__peer_generation(peer),
 		uncovered(peer), peer->pulse.lagging ? "true" : "false",
-		partner_state(peer));
+		partner_state(peer), model_of(peer), workers_of(peer));
+	handoff__last_json(peer, buf);
+	handoff__buf_add(buf, "}\n");
 }
 
 void
 handoff__status_text(struct handoff__peer *peer, struct handoff__buf *buf)
 {
-	char who[64];
-
-	handoff__buf_add(buf, "%-16s pid %-8d %-8s generation %llu\n",
-		peer->name, (int)getpid(), role_of(peer),
-		(unsigned long long)handoff__peer_generation(peer));
-	handoff__buf_add(
-		buf, "  %-14s %u\n", "connections", peer->roster.connections);
-	handoff__buf_add(
-		buf, "  %-14s %u\n", "held copies", peer->roster.copies);
-	if (peer->serving) {
-		handoff__buf_add(buf, "  %-14s ", "listeners");
-		each_listener(peer, buf, add_text);
-		handoff__buf_add(buf, "\n");
-	}
-	handoff__buf_add(buf, "  %-14s %s%s%s%s\n", "other peer",
-		peer->partner == HANDOFF__PARTNER_NONE
-			? ""
-			: handoff__peer_partner_text(peer, who),
-		peer->partner == HANDOFF__PARTNER_NONE ? "" : ", ",
-		partner_state(peer), peer->pulse.lagging ? ", lagging" : "");
-	handoff__buf_add(buf, "  %-14s %u\n", "not covered", uncovered(peer));
-}
-
-static void
-add_left(struct handoff__buf *buf, const struct handoff__report *report)
-{
-	uint32_t named = report->nrefs < LEFT_MOST ? report->nrefs : LEFT_MOST;
-
-	for (uint32_t i = 0; i < named; i++) {
-		const struct handoff__ref *ref = &report->refs[i];
-		bool conn = ref->id < (UINT64_C(1) << 63);
-
-		handoff__buf_add(buf, "left behind: %s %llu: %s\n",
-			conn ? "connection" : "descriptor",
-			(unsigned long long)(ref->id & ~(UINT64_C(1) << 63)),
-			handoff__reason_text((enum handoff__reason)ref->arg));
-	}
-	if (report->left > named)
-		handoff__buf_add(buf, "left behind: and %u more\n",
-			report->left - named);
+	handoff__buf_add(buf,
+		"model %s\nworkers %u\nconnections %u\nheld %u\n"
+		"generation %llu\nuncovered %u\nlagging %s\npartner %s\n",
+		model_of(peer), workers_of(peer), peer->roster.connections,
+		peer->roster.copies,
+		(unsigned long long)handoff__peer_generation(peer),
+		uncovered(peer), peer->pulse.lagging ? "yes" : "no",
+		partner_state(peer));
+	each_listener(peer, buf, add_text);
+	handoff__last_text(peer, buf);
 }
 
 /* `report` is of a give that was not refused. */
@@ -161,7 +149,7 @@ handoff__report_text(struct handoff__peer *peer,
 		report->listeners == 1 ? "" : "s", took ? "from" : "to",
 		handoff__peer_partner_text(peer, who), report->took_us / 1000,
 		report->took_us % 1000, report->left);
-	add_left(buf, report);
+	handoff__left_text(report, "left behind", buf);
 }
 
 void

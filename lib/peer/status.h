@@ -14,8 +14,22 @@ struct handoff__report;
 /* "ok SERVICE NAME ROLE PID" */
 void handoff__status_header(
 	struct handoff__peer *peer, struct handoff__buf *buf);
+
+/* A line "KEY VALUE" for each thing, from which the asking side makes a table
+ * of all peers; what is to be shown as it is has "| " before it. */
 void handoff__status_text(struct handoff__peer *peer, struct handoff__buf *buf);
 void handoff__status_json(struct handoff__peer *peer, struct handoff__buf *buf);
+
+/* The last handoff, "last MS" (since 1970) and lines to be shown. Nothing, or
+ * null, if there was none. */
+void handoff__last_text(
+	const struct handoff__peer *peer, struct handoff__buf *buf);
+void handoff__last_json(
+	const struct handoff__peer *peer, struct handoff__buf *buf);
+
+/* A line for each entry that was left behind, of those that are known. */
+void handoff__left_text(const struct handoff__report *report,
+	const char *indent, struct handoff__buf *buf);
 
 /* `report` is of a give that was not refused. */
 void handoff__report_text(struct handoff__peer *peer,

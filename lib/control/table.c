@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A table of peers. A peer may be of another version: what it does not tell
+ * has a dash, and what is not known here is left out.
+ */
+#include "control/table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CELL_MAX 40
+#define PEERS    2
+
+static const struct column {
+	const char *title, *key;
+	bool number;
+} columns[] = {
+	{"PEER", NULL, false},
+	{"PID", NULL, true},
+	{"ROLE", NULL, false},
+	{"MODEL", "model", false},
+	{"CONNECTIONS", "connections", true},
+	{"HELD", "held", true},
+	{"LAGGING", "lagging", false},
+	{"NOT COVERED", "uncovered", true},
+	{"OTHER", "partner", false},
+};
+
+enum { PEER, PID, ROLE, MODEL, COLUMNS = sizeof(columns) / sizeof(columns[0]) };
+
+struct row {
+	char cells[COLUMNS][CELL_MAX];
+};
+
+/* What follows "KEY " in a line after `from` (NULL: the first line), and its
+ * length. */
+static const char *
+find(const struct handoff__contact *peer, const char *key, const char *from,
+	size_t *len)
+{
+	size_t key_len = strlen(key);
+	const char *line = from ? strchr(from, '\n') : peer->body;
+
+	for (line = from && line ? line + 1 : line; line && *line;) {
+		const char *end = strchrnul(line, '\n');
+
+		if (strncmp(line, key, key_len) == 0 && line[key_len] == ' ') {
+			*len = (size_t)(end - line) - key_len - 1;
+			return line + key_len + 1;
+		}
+		line = *end ? end + 1 : NULL;
+	}
+	return NULL;
+}
+
+/* The value of a key, or a dash. */
+static void
+value_of(const struct handoff__contact *peer, const char *key,
+	char cell[CELL_MAX])
+{
+	size_t len = 0;
+	const char *text = peer->role[0] ? find(peer, key, NULL, &len) : NULL;
+
+	if (text && len > 0)
+		snprintf(cell, CELL_MAX, "%.*s", (int)len, text);
+	else
+		snprintf(cell, CELL_MAX, "-");
+}
+
+static void
+fill(struct row *row, const struct handoff__contact *peer)
+{
+	char workers[CELL_MAX];
+	size_t len;
+
+	for (size_t i = 0; i < COLUMNS; i++) {
+		if (columns[i].key)
+			value_of(peer, columns[i].key, row->cells[i]);
+	}
+	snprintf(row->cells[PEER], CELL_MAX, "%s", peer->name);
+	snprintf(row->cells[PID], CELL_MAX, "%ld", peer->pid);
+	snprintf(row->cells[ROLE], CELL_MAX, "%s",
+		peer->role[0] ? peer->role : "unresponsive");
+	value_of(peer, "workers", workers);
+	len = strlen(row->cells[MODEL]);
+	if (strtoul(workers, NULL, 10) > 1)
+		snprintf(row->cells[MODEL] + len, CELL_MAX - len, "/%.8s",
+			workers);
+}
+
+static int
+width_of(const struct row *rows, size_t nrows, size_t column)
+{
+	size_t width = strlen(columns[column].title);
+
+	for (size_t i = 0; i < nrows; i++) {
+		size_t len = strlen(rows[i].cells[column]);
+
+		if (len > width)
+			width = len;
+	}
+	return (int)width;
+}
+
+/* `row` NULL: the titles. */
+static void
+add_row(struct handoff__buf *buf, const struct row *rows, size_t nrows,
+	const struct row *row)
+{
+	for (size_t i = 0; i < COLUMNS; i++) {
+		const char *text = row ? row->cells[i] : columns[i].title;
+		int width = width_of(rows, nrows, i);
+
+		if (i + 1 == COLUMNS)
+			width = 0; /* nothing follows that is to be aligned */
+		handoff__buf_add(buf, columns[i].number ? "%s%*s" : "%s%-*s",
+			i > 0 ? "  " : "", width, text);
+	}
+	handoff__buf_add(buf, "\n");
+}
+
+/* "echo: generation 4, listening on 127.0.0.1:7000" */
+static void
+add_service(const struct handoff__contact *peer, struct handoff__buf *buf)
+{
+	const char *at = NULL, *comma = ", listening on ";
+	char generation[CELL_MAX];
+	size_t len;
+
+	value_of(peer, "generation", generation);
+	handoff__buf_add(buf, "%s: generation %s", peer->service, generation);
+	while ((at = find(peer, "listener", at, &len))) {
+		handoff__buf_add(buf, "%s%.*s", comma, (int)len, at);
+		comma = ", ";
+	}
+	handoff__buf_add(buf, "\n\n");
+}
+
+/* When it had its last handoff; 0: never. */
+static long long
+last_of(const struct handoff__contact *peer)
+{
+	char text[CELL_MAX];
+
+	value_of(peer, "last", text);
+	return strtoll(text, NULL, 10);
+}
+
+static void
+add_last(const struct handoff__contact *peer, struct handoff__buf *buf)
+{
+	const char *line = NULL;
+	size_t len;
+
+	handoff__buf_add(buf, "\n");
+	while ((line = find(peer, "|", line, &len)))
+		handoff__buf_add(buf, "%.*s\n", (int)len, line);
+}
+
+void
+handoff__table(const struct handoff__contact *peers, size_t npeers,
+	struct handoff__buf *buf)
+{
+	const struct handoff__contact *first = NULL, *last = NULL;
+	struct row rows[PEERS];
+
+	memset(rows, 0, sizeof(rows));
+	npeers = npeers < PEERS ? npeers : PEERS;
+	for (size_t i = 0; i < npeers; i++) {
+		fill(&rows[i], &peers[i]);
+		if (!first && peers[i].role[0])
+			first = &peers[i];
+		/* Both may tell of the same one. */
+		if (last_of(&peers[i]) > (last ? last_of(last) : 0))
+			last = &peers[i];
+	}
+	if (first)
+		add_service(first, buf);
+	add_row(buf, rows, npeers, NULL);
+	for (size_t i = 0; i < npeers; i++)
+		add_row(buf, rows, npeers, &rows[i]);
+	if (last)
+		add_last(last, buf);
+	else if (first)
+		handoff__buf_add(buf, "\nno handoff yet\n");
+}

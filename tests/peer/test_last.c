@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/* What is told of a peer and of its last handoff, for people and programs. */
+#include "peer/pair.h"
+
+#include "peer/status.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define HIGH (UINT64_C(1) << 63)
+
+static void
+remember(struct handoff__peer *peer)
+{
+	memset(peer, 0, sizeof(*peer));
+	handoff__copy(peer->name, sizeof(peer->name), "alt");
+	handoff__copy(peer->last.other, sizeof(peer->last.other), "server");
+	peer->last.other_pid = 7;
+	peer->last.way = HANDOFF__WAY_IN;
+	/* Long ago, so that its age changes once an hour only. */
+	peer->last.at_ms = 1700000000123;
+	peer->last.report = (struct handoff__report){.id = 4,
+		.cause = HANDOFF__HOME_SILENT,
+		.moved = 12,
+		.listeners = 1,
+		.took_us = 1234,
+		.unread = 5,
+		.unsent = 6};
+}
+
+/* The lines from `from` on. */
+static void
+assert_text(const struct handoff__peer *peer, const char *from,
+	const char *expected)
+{
+	struct handoff__buf buf = {.data = NULL};
+	const char *at;
+
+	handoff__last_text(peer, &buf);
+	at = strstr(buf.data, from);
+	assert_non_null(at);
+	assert_string_equal(at, expected);
+	free(buf.data);
+}
+
+static void
+assert_json(const struct handoff__peer *peer, const char *expected)
+{
+	struct handoff__buf buf = {.data = NULL};
+
+	handoff__last_json(peer, &buf);
+	assert_string_equal(buf.data, expected);
+	free(buf.data);
+}
+
+static void
+none_yet(void **state)
+{
+	struct handoff__peer peer;
+	struct handoff__buf buf = {.data = NULL};
+
+	(void)state;
+	remember(&peer);
+	peer.last.report.id = 0;
+	handoff__last_text(&peer, &buf);
+	assert_null(buf.data);
+	assert_json(&peer, "null");
+}
+
+static void
+what_was_taken(void **state)
+{
+	struct handoff__peer peer;
+	struct handoff__buf buf = {.data = NULL};
+	char text[512];
+
+	(void)state;
+	remember(&peer);
+	handoff__last_text(&peer, &buf);
+	assert_memory_equal(buf.data,
+		"last 1700000000123\n| last handoff: 4, ready --silent, 2023-",
+		strlen("last 1700000000123\n| last handoff: 4, ready --silent, "
+		       "2023-"));
+	assert_non_null(strstr(buf.data, " h ago)\n"));
+	free(buf.data);
+	snprintf(text, sizeof(text),
+		"|   server (pid 7) gave alt (pid %d) 12 connections, 1 "
+		"listener in 1.234 ms\n"
+		"|   carried: 11 bytes, 5 of unread input, 6 of unsent "
+		"output\n"
+		"|   left behind: 0\n",
+		(int)getpid());
+	assert_text(&peer, "|   server", text);
+	assert_json(&peer,
+		"{\"id\":4,\"at_ms\":1700000000123,\"direction\":\"took\","
+		"\"cause\":\"ready-silent\",\"complete\":true,"
+		"\"with\":\"server\",\"with_pid\":7,\"connections\":12,"
+		"\"listeners\":1,\"took_us\":1234,\"unread_bytes\":5,"
+		"\"unsent_bytes\":6,\"closed\":0,\"left\":0,"
+		"\"left_behind\":[]}");
+}
+
+static void
+what_was_given_in_part(void **state)
+{
+	struct handoff__peer peer;
+	struct handoff__report *r = &peer.last.report;
+	char text[1024];
+
+	(void)state;
+	remember(&peer);
+	peer.last.way = HANDOFF__WAY_OUT;
+	r->cause = HANDOFF__REST;
+	r->reason = HANDOFF__LEAVING;
+	r->moved = 1;
+	r->left = 3;
+	r->nrefs = 2;
+	r->refs[0] =
+		(struct handoff__ref){.id = 17, .arg = HANDOFF__HANDLER_BUSY};
+	r->refs[1] = (struct handoff__ref){
+		.id = HIGH + 2, .arg = HANDOFF__TABLE_FULL};
+	snprintf(text, sizeof(text),
+		"|   alt (pid %d) gave server (pid 7) 1 connection, 1 listener "
+		"in 1.234 ms\n"
+		"|   broken off: the other peer went away in the midst of it\n"
+		"|   carried: 11 bytes, 5 of unread input, 6 of unsent "
+		"output\n"
+		"|   left behind: 3\n"
+		"|     left behind: connection 17: its handler has not "
+		"returned\n"
+		"|     left behind: descriptor 2: the standby's descriptor "
+		"table is full\n"
+		"|     left behind: and 1 more\n",
+		(int)getpid());
+	assert_text(&peer, "|   alt", text);
+	assert_json(&peer,
+		"{\"id\":4,\"at_ms\":1700000000123,\"direction\":\"gave\","
+		"\"cause\":\"rest\",\"complete\":false,"
+		"\"with\":\"server\",\"with_pid\":7,\"connections\":1,"
+		"\"listeners\":1,\"took_us\":1234,\"unread_bytes\":5,"
+		"\"unsent_bytes\":6,\"closed\":0,\"left\":3,"
+		"\"left_behind\":[{\"connection\":17,\"reason\":\"its handler "
+		"has not returned\"},{\"descriptor\":2,\"reason\":\"the "
+		"standby's descriptor table is full\"}]}");
+}
+
+static void
+what_was_inherited(void **state)
+{
+	struct handoff__peer peer;
+	char text[512];
+
+	(void)state;
+	remember(&peer);
+	peer.last.death = true;
+	peer.last.report.left = 2;
+	snprintf(text, sizeof(text),
+		"|   server (pid 7) is gone, alt (pid %d) took over 12 "
+		"connections, 1 listener in 1.234 ms\n"
+		"|   carried: 11 bytes, 5 of unread input, 6 of unsent "
+		"output\n"
+		"|   closed: 2\n",
+		(int)getpid());
+	assert_text(&peer, "|   server", text);
+	assert_json(&peer,
+		"{\"id\":4,\"at_ms\":1700000000123,\"direction\":\"took\","
+		"\"cause\":\"failover\",\"complete\":true,"
+		"\"with\":\"server\",\"with_pid\":7,\"connections\":12,"
+		"\"listeners\":1,\"took_us\":1234,\"unread_bytes\":5,"
+		"\"unsent_bytes\":6,\"closed\":2,\"left\":0,"
+		"\"left_behind\":[]}");
+}
+
+/* Keys and values, and nothing in a value that looks like a line. */
+static void
+peer_is_told_in_lines(void **state)
+{
+	struct side a, b;
+	struct handoff__buf buf = {.data = NULL};
+	int err;
+
+	(void)state;
+	pair_open(&a, &b);
+	a.peer.config.model = "loop";
+	a.peer.config.workers = 3;
+	pair_enter_many(&a, 2);
+	assert_non_null(handoff__peer_enter(
+		&a.peer, dup(0), HANDOFF__LISTENER, "unix:/a\nheld 9", &err));
+	pair_run(&a, &b);
+	handoff__status_text(&a.peer, &buf);
+	assert_string_equal(buf.data,
+		"model loop\nworkers 3\nconnections 2\nheld 0\ngeneration 1\n"
+		"uncovered 0\nlagging no\npartner ready\nlistener unix:/a\n");
+	free(buf.data);
+	buf = (struct handoff__buf){.data = NULL};
+	handoff__status_text(&b.peer, &buf);
+	assert_string_equal(buf.data,
+		"model own\nworkers 1\nconnections 0\nheld 2\ngeneration 1\n"
+		"uncovered 0\nlagging no\npartner ready\n");
+	free(buf.data);
+	pair_close(&a, &b);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		handoff_test(none_yet),
+		handoff_test(what_was_taken),
+		handoff_test(what_was_given_in_part),
+		handoff_test(what_was_inherited),
+		handoff_test(peer_is_told_in_lines),
+	};
+
+	return cmocka_run_group_tests_name("last", tests, NULL, NULL);
+}
