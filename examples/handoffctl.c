@@ -4,6 +4,8 @@
  * or tells them to hand over, come home, stop or write down all they have.
  * Exit status: 0 done, 1 refused or failed, 2 wrong usage.
  */
+#include "watch.h"
+
 #include <handoff.h>
 
 #include <errno.h>
@@ -17,7 +19,9 @@ static const char help[] =
 	"Usage: handoffctl --dir DIR COMMAND\n"
 	"\n"
 	"Commands:\n"
-	"  status [--json]   who serves and who stands by\n"
+	"  status [--json] [--watch [SECONDS]]\n"
+	"                    who serves and who stands by; --watch: again and\n"
+	"                    again, every 2 seconds or as told\n"
 	"  maintenance       the owner hands all to its standby\n"
 	"  ready [--silent]  the standby comes home and tells the clients;\n"
 	"                    --silent: all moves at once, no client is told\n"
@@ -36,12 +40,38 @@ struct args {
 	const char *dir, *command, *name;
 	char text[HANDOFF_SAY_MAX + 2]; /* one more than may be said */
 	bool json, silent;
+	int watch_ms; /* 0: once */
 };
 
 static void __attribute__((noreturn)) usage(const char *why, const char *word)
 {
 	fprintf(stderr, "handoffctl: %.60s%s; see --help\n", word, why);
 	exit(2);
+}
+
+static int
+milliseconds(const char *text)
+{
+	char *end;
+	double seconds = strtod(text, &end);
+
+	/* No "nan", and nothing in hexadecimal digits. */
+	if (text[strspn(text, "0123456789.")] || *end || seconds < 0.1 ||
+		seconds > 86400)
+		usage(" is not a time: --watch takes 0.1 to 86400 seconds",
+			text);
+	return (int)(seconds * 1000);
+}
+
+/* The word after --watch, if that is a number. */
+static const char *
+period(int argc, char **argv)
+{
+	if (optarg)
+		return optarg;
+	if (optind < argc && strchr("0123456789.", argv[optind][0]))
+		return argv[optind++];
+	return "2";
 }
 
 static void
@@ -51,6 +81,7 @@ read_options(struct args *args, int argc, char **argv)
 		{"dir", required_argument, NULL, 'd'},
 		{"json", no_argument, NULL, 'j'},
 		{"silent", no_argument, NULL, 's'},
+		{"watch", optional_argument, NULL, 'w'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'v'},
 		{NULL, 0, NULL, 0},
@@ -67,6 +98,8 @@ read_options(struct args *args, int argc, char **argv)
 			args->json = true;
 		else if (c == 's')
 			args->silent = true;
+		else if (c == 'w')
+			args->watch_ms = milliseconds(period(argc, argv));
 		else if (c == 'h')
 			exit(fputs(help, stdout) < 0);
 		else if (c == 'v')
@@ -115,6 +148,8 @@ read_command(struct args *args, int count, char **words)
 		usage(" is one word too many", words[stop || dump ? 2 : 1]);
 	if (args->json && strcmp(args->command, "status") != 0)
 		usage("--json goes with status", "");
+	if (args->watch_ms && strcmp(args->command, "status") != 0)
+		usage("--watch goes with status", "");
 	if (args->silent && strcmp(args->command, "ready") != 0)
 		usage("--silent goes with ready", "");
 	if (!args->dir)
@@ -155,6 +190,8 @@ main(int argc, char **argv)
 
 	read_options(&args, argc, argv);
 	read_command(&args, argc - optind, argv + optind);
+	if (args.watch_ms)
+		return watch_status(args.dir, args.json, args.watch_ms);
 	err = run(&args, &reply);
 	if (!reply) {
 		fprintf(stderr, "handoffctl: %s\n", strerror(-err));
