@@ -22,6 +22,7 @@ static const char help[] =
 	"  status [--json] [--watch [SECONDS]]\n"
 	"                    who serves and who stands by; --watch: again and\n"
 	"                    again, every 2 seconds or as told\n"
+	"  metrics           what they have counted, for Prometheus\n"
 	"  maintenance       the owner hands all to its standby\n"
 	"  ready [--silent]  the standby comes home and tells the clients;\n"
 	"                    --silent: all moves at once, no client is told\n"
@@ -161,6 +162,8 @@ run(const struct args *args, char **reply)
 {
 	if (strcmp(args->command, "status") == 0)
 		return handoff_control_status(args->dir, args->json, reply);
+	if (strcmp(args->command, "metrics") == 0)
+		return handoff_control_metrics(args->dir, reply);
 	if (strcmp(args->command, "maintenance") == 0)
 		return handoff_control_maintenance(args->dir, reply);
 	if (strcmp(args->command, "ready") == 0)

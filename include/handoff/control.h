@@ -28,6 +28,11 @@ extern "C" {
 HANDOFF_API int handoff_control_status(
 	const char *dir, bool json, char **reply);
 
+/* What all peers have counted, for a monitor: the text format of Prometheus,
+ * version 0.0.4. A peer that does not answer has "handoff_up" 0 and makes the
+ * call return -ETIMEDOUT; `*reply` is the text all the same. */
+HANDOFF_API int handoff_control_metrics(const char *dir, char **reply);
+
 /* The owner hands all to its standby; returns when that serves. */
 HANDOFF_API int handoff_control_maintenance(const char *dir, char **reply);
 

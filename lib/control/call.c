@@ -9,6 +9,7 @@
 #include "base/loop.h"
 #include "base/text.h"
 #include "control/contact.h"
+#include "control/exposition.h"
 #include "control/output.h"
 #include "control/table.h"
 
@@ -310,6 +311,20 @@ compose_json(const struct call *call, struct handoff__buf *buf)
 	return 0;
 }
 
+/* What is known of all is told, and if one has not answered that is told by
+ * the return value. */
+static int
+finish_all(const struct call *call, struct handoff__buf *buf)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < call->npeers; i++) {
+		if (!call->peers[i].role[0])
+			err = -ETIMEDOUT;
+	}
+	return finish(call, err, buf);
+}
+
 static int
 status(struct call *call, bool json)
 {
@@ -326,11 +341,19 @@ status(struct call *call, bool json)
 		free(buf.data);
 		return err;
 	}
-	for (size_t i = 0; i < call->npeers; i++) {
-		if (!call->peers[i].role[0])
-			err = -ETIMEDOUT;
-	}
-	return finish(call, err, &buf);
+	return finish_all(call, &buf);
+}
+
+static int
+metrics(struct call *call)
+{
+	struct handoff__buf buf = {.data = NULL};
+	int err = ask_all(call, "metrics\n");
+
+	if (err < 0)
+		return err;
+	handoff__exposition(call->peers, call->npeers, &buf);
+	return finish_all(call, &buf);
 }
 
 /* The owner, or an error if there is none. */
@@ -515,6 +538,19 @@ handoff_control_status(const char *dir, bool json, char **reply)
 	*reply = NULL;
 	err = call_open(&call, dir, reply);
 	return call_close(&call, err < 0 ? err : status(&call, json));
+}
+
+int
+handoff_control_metrics(const char *dir, char **reply)
+{
+	struct call call;
+	int err;
+
+	if (!reply)
+		return -EINVAL;
+	*reply = NULL;
+	err = call_open(&call, dir, reply);
+	return call_close(&call, err < 0 ? err : metrics(&call));
 }
 
 int

@@ -82,6 +82,7 @@ open_peer(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 		.fence = peer->fence,
 		.cell_size = sizeof(struct handoff_entry),
 		.own_fds = 1,
+		.streamless = true,
 		.config_hash = o->config_hash,
 		.config_strict = o->config_strict,
 	};

@@ -5,6 +5,8 @@
  */
 #include "embed/embed.h"
 
+#include "peer/metrics.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +47,16 @@ order_status(
 		handoff__status_json(&peer->peer, &buf);
 	else
 		handoff__status_text(&peer->peer, &buf);
+	reply(peer, request, &buf);
+}
+
+static void
+order_metrics(struct handoff_peer *peer, struct handoff__request *request)
+{
+	struct handoff__buf buf = {0};
+
+	handoff__status_header(&peer->peer, &buf);
+	handoff__metrics(&peer->peer, &buf);
 	reply(peer, request, &buf);
 }
 
@@ -162,6 +174,8 @@ handoff__embed_order(
 		order_status(peer, request, false);
 	else if (strcmp(line, "status json") == 0)
 		order_status(peer, request, true);
+	else if (strcmp(line, "metrics") == 0)
+		order_metrics(peer, request);
 	else if (strcmp(line, "maintenance") == 0)
 		order_move(peer, request, handoff_peer_give);
 	else if (strcmp(line, "ready") == 0 ||
@@ -170,6 +184,6 @@ handoff__embed_order(
 	else if (strcmp(line, "stop") == 0)
 		order_stop(peer, request);
 	else
-		reply_error(request, "this program knows status, maintenance, "
-				     "ready and stop");
+		reply_error(request, "this program knows status, metrics, "
+				     "maintenance, ready and stop");
 }

@@ -175,6 +175,7 @@ struct handoff__peer_config {
 	uint64_t config_hash; /* of the user's configuration, 0: none */
 	bool config_strict;   /* another one is refused, not only told of */
 	bool may_own;         /* becomes the owner where there is none */
+	bool streamless;      /* records tell nothing of bytes that pass */
 	const char *model;    /* that serves, and by how many; for the status */
 	uint32_t workers;
 	bool trace; /* logs each connection that comes, moves or goes */

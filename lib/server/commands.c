@@ -215,6 +215,21 @@ command_status(struct handoff_server *server, struct handoff__request *request,
 	handoff__control_reply(request, buf.data);
 }
 
+static void
+command_metrics(struct handoff_server *server, struct handoff__request *request)
+{
+	struct handoff__buf buf = {0};
+
+	handoff__status_header(&server->peer, &buf);
+	handoff__metrics(&server->peer, &buf);
+	handoff__notices_metrics(server, &buf);
+	if (buf.failed) {
+		free(buf.data);
+		buf.data = NULL;
+	}
+	handoff__control_reply(request, buf.data);
+}
+
 /* The give may end within the call that begins it: the request is noted
  * first. */
 static void
@@ -276,6 +291,8 @@ handoff__command(void *arg, struct handoff__request *request, const char *line)
 		command_status(server, request, false);
 	else if (strcmp(line, "status json") == 0)
 		command_status(server, request, true);
+	else if (strcmp(line, "metrics") == 0)
+		command_metrics(server, request);
 	else if (strcmp(line, "maintenance") == 0)
 		command_move(server, request, do_maintenance, false);
 	else if (strcmp(line, "ready") == 0)
@@ -291,6 +308,6 @@ handoff__command(void *arg, struct handoff__request *request, const char *line)
 	else
 		handoff__control_reply(request,
 			failure("unknown request: want status, status json, "
-				"maintenance, ready, ready silent, say, stop "
-				"or dump"));
+				"metrics, maintenance, ready, ready silent, "
+				"say, stop or dump"));
 }

@@ -23,6 +23,7 @@
 #include "base/loop.h"
 #include "control/control.h"
 #include "notice/publisher.h"
+#include "peer/metrics.h"
 #include "peer/peer.h"
 #include "peer/status.h"
 #include "server/conn.h"
@@ -158,6 +159,8 @@ struct handoff_server {
 
 	bool publishing;
 	uint64_t notice_generation, notice_seq;
+	uint64_t published[HANDOFF_NOTICE_GOODBYE + 1]; /* by kind */
+	uint64_t reached, pruned, failed; /* subscribers, each time */
 
 	bool hung, lagging; /* the other peer, as was told */
 	bool stopping;      /* asked to */
@@ -272,5 +275,7 @@ void handoff__notices_publish(
 	struct handoff_server *server, enum handoff_notice_kind kind);
 void handoff__notices_supersede(struct handoff_server *server);
 bool handoff__notices_step(struct handoff_server *server);
+void handoff__notices_metrics(
+	const struct handoff_server *server, struct handoff__buf *buf);
 
 #endif

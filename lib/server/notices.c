@@ -69,6 +69,7 @@ handoff__notices_publish(
 	compose(server, kind, &notice);
 	begin(server, &notice);
 	server->publishing = true;
+	server->published[kind]++;
 }
 
 /* What is retained is no longer so, and nobody need hear of it: a notice that
@@ -90,14 +91,50 @@ bool
 handoff__notices_step(struct handoff_server *server)
 {
 	struct handoff__publisher *pub = &server->publisher;
+	uint32_t reached = pub->reached, pruned = pub->pruned;
+	uint32_t failed = pub->failed;
+	bool more;
 
 	if (!server->publishing)
 		return false;
-	if (handoff__publisher_step(pub, STEP_MOST) > 0)
+	more = handoff__publisher_step(pub, STEP_MOST) > 0;
+	server->reached += pub->reached - reached;
+	server->pruned += pub->pruned - pruned;
+	server->failed += pub->failed - failed;
+	if (more)
 		return true;
 	server->publishing = false;
 	handoff__log(&server->log, HANDOFF_LOG_INFO,
 		"notice: %u subscribers told, %u dead ones removed, %u failed",
 		pub->reached, pub->pruned, pub->failed);
 	return false;
+}
+
+void
+handoff__notices_metrics(
+	const struct handoff_server *server, struct handoff__buf *buf)
+{
+	static const char *const kinds[] = {
+		[HANDOFF_NOTICE_MAINTENANCE] = "kind=\"maintenance\"",
+		[HANDOFF_NOTICE_READY] = "kind=\"ready\"",
+		[HANDOFF_NOTICE_FAILOVER] = "kind=\"failover\"",
+		[HANDOFF_NOTICE_GOODBYE] = "kind=\"goodbye\"",
+	};
+	const struct handoff__peer *peer = &server->peer;
+
+	handoff__metrics_family(buf, "notices_published_total", "counter",
+		"Notices to clients, by their kind.");
+	for (int i = HANDOFF_NOTICE_MAINTENANCE; i <= HANDOFF_NOTICE_GOODBYE;
+		i++)
+		handoff__metrics_sample(peer, buf, "notices_published_total",
+			kinds[i], server->published[i]);
+	handoff__metrics_family(buf, "notices_told_total", "counter",
+		"Subscribers that a notice was to reach, and what became of "
+		"it.");
+	handoff__metrics_sample(peer, buf, "notices_told_total",
+		"outcome=\"reached\"", server->reached);
+	handoff__metrics_sample(peer, buf, "notices_told_total",
+		"outcome=\"gone\"", server->pruned);
+	handoff__metrics_sample(peer, buf, "notices_told_total",
+		"outcome=\"failed\"", server->failed);
 }

@@ -398,6 +398,30 @@ status_names_all_owner_first(void **state)
 }
 
 static void
+metrics_of_all_are_one_text(void **state)
+{
+	(void)state;
+	start_pair();
+	assert_int_equal(handoff_control_metrics(dir.path, &reply), 0);
+	assert_table("# TYPE handoff_up gauge\n", "peer=\"alt\"", "} 1\n",
+		"peer=\"server\"", "} 1\n");
+	kill_fake(1);
+	start(&(struct fake){
+		.slot = 1, .name = "server", .answer = answer_never});
+	assert_int_equal(handoff_control_metrics(dir.path, &reply), -ETIMEDOUT);
+	assert_table("peer=\"alt\"", "} 1\n", "peer=\"server\"", "} 0\n");
+	assert_int_equal(handoff_control_metrics(dir.path, NULL), -EINVAL);
+	kill_fake(1);
+	kill_fake(2);
+	assert_int_equal(handoff_control_metrics(dir.path, &reply), -ENOENT);
+	start_owner(answer_text, "error unknown request: want status\n");
+	free(reply);
+	reply = NULL;
+	assert_int_equal(handoff_control_metrics(dir.path, &reply), -ECANCELED);
+	assert_reply("unknown request: want status");
+}
+
+static void
 commands_go_to_whom_they_are_for(void **state)
 {
 	(void)state;
@@ -834,6 +858,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		call_test(status_names_all_owner_first),
+		call_test(metrics_of_all_are_one_text),
 		call_test(commands_go_to_whom_they_are_for),
 		call_test(dump_goes_to_a_file),
 		call_test(dump_that_fails_leaves_what_was_there),

@@ -68,6 +68,7 @@ orders_that_make_no_sense_are_refused(void **state)
 	assert_reply(&p, order(&p.a, 1, "status"), "ok test one owner", true);
 	assert_reply(
 		&p, order(&p.a, 1, "status json"), "ok test one owner", true);
+	assert_reply(&p, order(&p.a, 1, "metrics"), "ok test one owner", true);
 	handoff_peer_free(p.a.peer);
 }
 

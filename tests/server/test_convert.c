@@ -5,6 +5,8 @@
  */
 #include "server/duo.h"
 
+#include "server/internal.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -223,6 +225,25 @@ state_shrinks(void **state)
 	duo_close(&duo);
 }
 
+/* The books of both are right whatever became of the connections. */
+static void
+assert_counts(struct handoff_server *server, unsigned gave, unsigned took,
+	unsigned ended, size_t received)
+{
+	struct handoff__peer *peer = &server->peer;
+	const struct handoff__tally *tally = &peer->tally;
+	struct handoff__load all;
+
+	assert_int_equal(tally->moved[HANDOFF__WAY_OUT], gave);
+	assert_int_equal(tally->moved[HANDOFF__WAY_IN], took);
+	assert_int_equal(tally->ended, ended);
+	assert_int_equal(tally->ends[HANDOFF__END_STATE], ended);
+	assert_int_equal(
+		peer->roster.connections, tally->begun + took - gave - ended);
+	handoff__tally_passed(peer, &all);
+	assert_int_equal(all.received, received);
+}
+
 static void
 one_that_cannot_be_converted_ends_alone(void **state)
 {
@@ -241,6 +262,8 @@ one_that_cannot_be_converted_ends_alone(void **state)
 	assert_int_equal(recv(unlucky, &byte, 1, MSG_DONTWAIT), 0);
 	client_send(lucky, "x\n");
 	client_expect(&duo, lucky, "2 from 1 x\n");
+	assert_counts(duo.a.server, 2, 0, 0, 14 * strlen("hello\n"));
+	assert_counts(duo.b.server, 0, 2, 1, strlen("x\n"));
 	close(unlucky);
 	close(lucky);
 	duo_close(&duo);

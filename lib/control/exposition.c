@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A text is a row of families, each from its "# HELP" to the next. They come
+ * in the order of the first text that has them; peers of different versions
+ * may have different ones.
+ */
+#include "control/exposition.h"
+
+#include <string.h>
+
+#define HELP "# HELP "
+
+struct family {
+	const char *name, *samples;
+	size_t name_len, len; /* `len` from `samples` to the end */
+	const char *head;
+};
+
+static const char *
+next_line(const char *line)
+{
+	const char *end = strchr(line, '\n');
+
+	return end ? end + 1 : line + strlen(line);
+}
+
+/* The family that begins at or after `text`; false if there is none. */
+static bool
+find_family(const char *text, struct family *f)
+{
+	const char *end;
+
+	while (*text && strncmp(text, HELP, strlen(HELP)) != 0)
+		text = next_line(text);
+	if (!*text)
+		return false;
+	f->head = text;
+	f->name = text + strlen(HELP);
+	f->name_len = strcspn(f->name, " \n");
+	f->samples = next_line(text);
+	while (*f->samples == '#' &&
+		strncmp(f->samples, HELP, strlen(HELP)) != 0)
+		f->samples = next_line(f->samples);
+	end = f->samples;
+	while (*end && strncmp(end, HELP, strlen(HELP)) != 0)
+		end = next_line(end);
+	f->len = (size_t)(end - f->samples);
+	return true;
+}
+
+static bool
+has_family(const struct handoff__contact *peer, const struct family *wanted,
+	struct family *found)
+{
+	const char *at = peer->role[0] ? peer->body : "";
+
+	while (find_family(at, found)) {
+		if (found->name_len == wanted->name_len &&
+			memcmp(found->name, wanted->name, wanted->name_len) ==
+				0)
+			return true;
+		at = found->samples + found->len;
+	}
+	return false;
+}
+
+static void
+add_samples(const struct family *f, struct handoff__buf *buf)
+{
+	handoff__buf_put(buf, f->samples, f->len);
+	if (f->len > 0 && f->samples[f->len - 1] != '\n')
+		handoff__buf_add(buf, "\n");
+}
+
+/* The family as the peer `first` has it, and what those after it add. */
+static void
+add_family(const struct handoff__contact *peers, size_t npeers, size_t first,
+	const struct family *f, struct handoff__buf *buf)
+{
+	struct family other;
+
+	for (size_t i = 0; i < first; i++) {
+		if (has_family(&peers[i], f, &other))
+			return;
+	}
+	handoff__buf_put(buf, f->head, (size_t)(f->samples - f->head));
+	add_samples(f, buf);
+	for (size_t i = first + 1; i < npeers; i++) {
+		if (has_family(&peers[i], f, &other))
+			add_samples(&other, buf);
+	}
+}
+
+static const char *
+service_of(const struct handoff__contact *peers, size_t npeers)
+{
+	for (size_t i = 0; i < npeers; i++) {
+		if (peers[i].role[0])
+			return peers[i].service;
+	}
+	return "";
+}
+
+/* What a peer that does not answer can't tell. */
+static void
+add_up(const struct handoff__contact *peers, size_t npeers,
+	struct handoff__buf *buf)
+{
+	handoff__buf_add(buf, HELP "handoff_up Whether the peer has answered.\n"
+				   "# TYPE handoff_up gauge\n");
+	for (size_t i = 0; i < npeers; i++)
+		handoff__buf_add(buf,
+			"handoff_up{service=\"%s\",peer=\"%s\",place=\"%d\"} "
+			"%d\n",
+			service_of(peers, npeers), peers[i].name, peers[i].slot,
+			peers[i].role[0] != '\0');
+}
+
+void
+handoff__exposition(const struct handoff__contact *peers, size_t npeers,
+	struct handoff__buf *buf)
+{
+	add_up(peers, npeers, buf);
+	for (size_t i = 0; i < npeers; i++) {
+		const char *at = peers[i].role[0] ? peers[i].body : "";
+		struct family f;
+
+		while (find_family(at, &f)) {
+			add_family(peers, npeers, i, &f, buf);
+			at = f.samples + f.len;
+		}
+	}
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/* Every count of the tally has its sample, and every bucket its bound. */
+#include "peer/pair.h"
+
+#include "peer/metrics.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ALL "{service=\"test\",peer=\"one\",place=\"1\""
+
+static struct handoff__buf buf;
+
+/* The samples of a name with these labels ("" or `,x="y"`). */
+static void
+assert_sample(const char *name, const char *labels, const char *value)
+{
+	char line[256];
+
+	snprintf(line, sizeof(line), "\nhandoff_%s" ALL "%s} %s\n", name,
+		labels, value);
+	if (!strstr(buf.data, line))
+		fail_msg("no sample%s", line);
+}
+
+static void
+metrics_of(struct side *side)
+{
+	free(buf.data);
+	buf = (struct handoff__buf){.data = NULL};
+	handoff__metrics(&side->peer, &buf);
+	assert_false(buf.failed);
+}
+
+static void
+state_is_told(void **state)
+{
+	struct side a, b;
+
+	(void)state;
+	pair_open(&a, &b);
+	a.peer.config.model = "thread";
+	pair_enter(&a, HANDOFF__LISTENER);
+	pair_enter_many(&a, 2);
+	pair_run(&a, &b);
+	pair_enter_many(&a, 1);
+	metrics_of(&a);
+	assert_sample("info", ",version=\"0.1.0\",model=\"thread\"", "1");
+	assert_sample("workers", "", "1");
+	assert_sample("serving", "", "1");
+	assert_sample("generation", "", "1");
+	assert_sample("connections", "", "3");
+	assert_sample("held", "", "0");
+	assert_sample("uncovered", "", "1");
+	assert_sample("standby_attached", "", "1");
+	assert_sample("lagging", "", "0");
+	assert_sample("hung", "", "0");
+	assert_sample("accepted_total", "", "3");
+	assert_null(strstr(buf.data, "last_handoff_timestamp"));
+	a.peer.pulse.hung = a.peer.pulse.lagging = true;
+	metrics_of(&a);
+	assert_sample("lagging", "", "1");
+	assert_sample("hung", "", "1");
+	assert_sample("standby_attached", "", "0");
+	free(buf.data);
+	buf.data = NULL;
+	pair_close(&a, &b);
+}
+
+static void
+counts_are_told(void **state)
+{
+	struct side a;
+	struct handoff__tally *t = &a.peer.tally;
+
+	(void)state;
+	side_init(&a, support_dir(), "one");
+	pair_own(&a);
+	t->begun = 1000;
+	t->ended = 77;
+	for (int i = 1; i < HANDOFF__ENDS; i++)
+		t->ends[i] = (uint64_t)i;
+	t->received = 11;
+	t->sent = 12;
+	for (int i = 0; i < HANDOFF__OUTCOMES; i++) {
+		t->handoffs[HANDOFF__WAY_OUT][i] = (uint64_t)(20 + i);
+		t->handoffs[HANDOFF__WAY_IN][i] = (uint64_t)(30 + i);
+	}
+	for (int way = 0; way < HANDOFF__WAYS; way++) {
+		t->moved[way] = (uint64_t)(40 + way);
+		t->unread[way] = (uint64_t)(50 + way);
+		t->unsent[way] = (uint64_t)(60 + way);
+	}
+	for (int i = 0; i < HANDOFF__REASONS; i++)
+		t->left[i] = 100;
+	t->left[HANDOFF__HANDLER_BUSY] = 7;
+	t->inherited = 71;
+	t->repaired = 72;
+	t->refused = 73;
+	a.peer.last.report.id = 5;
+	a.peer.last.at_ms = 1700000000007;
+	metrics_of(&a);
+	assert_sample("accepted_total", "", "1000");
+	assert_sample("closed_total", ",reason=\"client\"", "1");
+	assert_sample("closed_total", ",reason=\"service\"", "2");
+	assert_sample("closed_total", ",reason=\"error\"", "3");
+	assert_sample("closed_total", ",reason=\"handler\"", "4");
+	assert_sample("closed_total", ",reason=\"input\"", "5");
+	assert_sample("closed_total", ",reason=\"stop\"", "6");
+	assert_sample("closed_total", ",reason=\"death\"", "7");
+	assert_sample("closed_total", ",reason=\"state\"", "8");
+	assert_sample("closed_total", ",reason=\"other\"", "41");
+	assert_sample("bytes_received_total", "", "11");
+	assert_sample("bytes_sent_total", "", "12");
+	assert_sample(
+		"handoffs_total", ",direction=\"gave\",outcome=\"done\"", "20");
+	assert_sample("handoffs_total",
+		",direction=\"gave\",outcome=\"refused\"", "21");
+	assert_sample("handoffs_total",
+		",direction=\"took\",outcome=\"broken\"", "32");
+	assert_sample("moved_connections_total", ",direction=\"gave\"", "40");
+	assert_sample("moved_connections_total", ",direction=\"took\"", "41");
+	assert_sample("carried_bytes_total",
+		",direction=\"gave\",kind=\"unread\"", "50");
+	assert_sample("carried_bytes_total",
+		",direction=\"took\",kind=\"unsent\"", "61");
+	assert_sample("left_behind_total", ",reason=\"table_full\"", "100");
+	assert_sample("left_behind_total", ",reason=\"handler_busy\"", "7");
+	assert_sample("left_behind_total", ",reason=\"bad_state\"", "100");
+	assert_sample("left_behind_total", ",reason=\"other\"", "1100");
+	assert_sample("failovers_total", "", "0");
+	assert_sample("inherited_connections_total", "", "71");
+	assert_sample("repaired_total", "", "72");
+	assert_sample("refused_peers_total", "", "73");
+	assert_sample("last_handoff_timestamp_seconds", "", "1700000000.007");
+	/* Where a program keeps its buffers itself nobody knows of bytes. */
+	a.peer.config.streamless = true;
+	metrics_of(&a);
+	assert_null(strstr(buf.data, "handoff_bytes"));
+	assert_sample("repaired_total", "", "72");
+	free(buf.data);
+	buf.data = NULL;
+	side_close(&a);
+}
+
+/* The bounds as the samples have them are those that are counted by. */
+static void
+buckets_are_told(void **state)
+{
+	struct side a;
+	struct handoff__histogram *h = &a.peer.tally.failovers;
+	const char *at;
+
+	(void)state;
+	side_init(&a, support_dir(), "one");
+	pair_own(&a);
+	handoff__histogram_add(h, 99);
+	handoff__histogram_add(h, 3000);
+	handoff__histogram_add(h, 20000000);
+	metrics_of(&a);
+	at = buf.data;
+	for (int i = 0; i < HANDOFF__BOUNDS; i++) {
+		const char *sample =
+			"handoff_failover_seconds_bucket" ALL ",le=\"";
+		char *end;
+		double bound;
+
+		at = strstr(at, sample);
+		assert_non_null(at);
+		at += strlen(sample);
+		bound = strtod(at, &end);
+		assert_true(
+			(uint32_t)(bound * 1e6 + 0.5) == handoff__bounds_us[i]);
+		assert_int_equal(strtoul(end + 3, NULL, 10),
+			1 + (handoff__bounds_us[i] >= 3000));
+	}
+	assert_sample("failover_seconds_bucket", ",le=\"+Inf\"", "3");
+	assert_sample("failover_seconds_sum", "", "20.003099");
+	assert_sample("failover_seconds_count", "", "3");
+	assert_sample("failovers_total", "", "3");
+	assert_sample("handoff_seconds_bucket",
+		",direction=\"took\",le=\"0.0001\"", "0");
+	free(buf.data);
+	buf.data = NULL;
+	side_close(&a);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		handoff_test(state_is_told),
+		handoff_test(counts_are_told),
+		handoff_test(buckets_are_told),
+	};
+
+	return cmocka_run_group_tests_name("metrics", tests, NULL, NULL);
+}
