@@ -302,6 +302,7 @@ stale_positions_are_repaired(void **state)
 	kill_child(&f);
 	assert_int_equal(f.a.peer.survival.in_turn, 2);
 	assert_int_equal(f.a.peer.survival.repaired, 1);
+	assert_int_equal(f.a.peer.tally.repaired, 1);
 	assert_int_equal(f.a.peer.survival.closed, 0);
 	assert_int_equal(handoff__record_unread(stale->view.rec), 5);
 	assert_memory_equal(stale->view.rx, "hello", 5);

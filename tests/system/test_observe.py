@@ -8,8 +8,9 @@ import signal
 import socket
 import struct
 import sys
+import unittest
 
-from harness import TOOLS, SystemTest, main, wait_until
+from harness import BIN, SCALE, TOOLS, SystemTest, main, wait_until
 
 SUM = os.path.join(TOOLS, "sum_service")
 OTHER = os.path.join(TOOLS, "other_service")
@@ -430,6 +431,21 @@ class Ends(Observed):
         self.assert_has("server", {
             ("closed_total", ("reason", "death")): 1,
             ("bytes_received_total",): 24, ("bytes_sent_total",): 24})
+
+    @unittest.skipIf(SCALE > 1, "the sanitizers come before what is preloaded")
+    def test_child_that_dies_before_it_has_noted_what_it_read(self):
+        server = self.start(
+            "/usr/bin/env", "LD_PRELOAD=" + os.path.join(TOOLS, "libkillat.so"),
+            "HANDOFF_KILLAT=recv:2:after", os.path.join(BIN, "server"),
+            "--dir", self.dir, "--listen", "127.0.0.1:0", "--model", "fork")
+        sock = self.connect(server.expect(r": listening on (\S+)")[1])
+        self.assert_echo(sock, b"one")
+        self.assert_echo(sock, b"two")
+        server.expect_error("was ended by signal 9")
+        # One request and no more: the parent has its second recv to come.
+        now = Metrics(self.ok("metrics"))
+        self.assertEqual(now.get("server", "repaired_total"), 1)
+        self.assertEqual(now.get("server", "bytes_received_total"), 6)
 
     def test_notices(self):
         server, _ = self.pair()
