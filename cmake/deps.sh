@@ -9,7 +9,7 @@ build=(gcc libc6-dev cmake ninja-build)
 tests=(pkg-config libcmocka-dev python3 clang clang-format libclang-rt-14-dev
   mandoc codespell iproute2 procps g++ lintian libevent-dev libuv1-dev
   libsystemd-dev systemd clang-tidy valgrind abigail-tools musl-tools
-  linux-libc-dev gcovr python3-prometheus-client)
+  linux-libc-dev gcovr python3-prometheus-client systemtap-sdt-dev)
 
 case "${1:-all}" in
 build) wanted=("${build[@]}") ;;

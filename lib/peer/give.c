@@ -13,6 +13,8 @@
  */
 #include "peer/peer.h"
 
+#include "base/probe.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -67,6 +69,7 @@ move_word(struct handoff__peer *peer, struct handoff__entry *e,
 	if (!atomic_compare_exchange_strong(
 		    &e->view.rec->owner, &own, handoff__peer_other_slot(peer)))
 		return false;
+	HANDOFF__PROBE2(give, e->id, peer->give.report.id);
 	handoff__batch_add(batch, e, &load);
 	handoff__roster_swap(&peer->roster, e);
 	e->leaving = false;
@@ -161,6 +164,8 @@ move_all(struct handoff__peer *peer)
 	give->waiting = 0;
 	give->report.id =
 		handoff__peer_generation(peer) + (give->cause != HANDOFF__REST);
+	HANDOFF__PROBE3(freeze, give->report.id, (uint32_t)give->cause,
+		peer->roster.owned);
 	give->started_us = handoff__now_us();
 	while ((e = handoff__roster_next(&peer->roster, e))) {
 		if (!give_takes(give, e))
@@ -523,6 +528,8 @@ handoff__give_on_move(
 	ready.at_us = handoff__now_us();
 	if (msg->all) {
 		peer->incoming.took_us = (uint32_t)(ready.at_us - msg->at_us);
+		HANDOFF__PROBE4(serve, peer->incoming.id, msg->cause,
+			peer->incoming.moved, peer->incoming.took_us);
 		handoff__link_send(&peer->link, &ready, -1);
 	}
 	if (msg->cause != HANDOFF__REST)

@@ -6,6 +6,7 @@
  */
 #include "peer/peer.h"
 
+#include "base/probe.h"
 #include "base/progress.h"
 
 #include <errno.h>
@@ -164,6 +165,8 @@ handoff__survive(struct handoff__peer *peer)
 	peer->ops->settle(peer);
 	survival->took_us =
 		(uint32_t)(handoff__now_us() - survival->started_us);
+	HANDOFF__PROBE4(failover, survival->id, survival->taken.connections,
+		survival->repaired, survival->took_us);
 	handoff__tally_inherited(peer, &survival->taken);
 	peer->tally.repaired += survival->repaired;
 }
