@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# deps.sh [build|all]: installs the Debian 12 packages that building and the
-# demo need (build), or also those of the tests and checks (all, the default).
-# Does nothing, and quickly, when they are there.
+# deps.sh [build|all|packages NAME...]: installs the Debian 12 packages that
+# building and the demo need (build), or also those of the tests and checks
+# (all, the default), or those that are named. Does nothing, and quickly, when
+# they are there.
 set -eu
 
 build=(gcc libc6-dev cmake ninja-build)
@@ -14,8 +15,9 @@ tests=(pkg-config libcmocka-dev python3 clang clang-format libclang-rt-14-dev
 case "${1:-all}" in
 build) wanted=("${build[@]}") ;;
 all) wanted=("${build[@]}" "${tests[@]}") ;;
+packages) wanted=("${@:2}") ;;
 *)
-  echo "usage: deps.sh [build|all]" >&2
+  echo "usage: deps.sh [build|all|packages NAME...]" >&2
   exit 2
   ;;
 esac

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""The echo servers that are compared: those of the library in its models, and
+those that people write today, in peers/.
+"""
+import os
+import tempfile
+
+from core import Process, SERVER_CORE, LOAD_CORE, children, cpu_ns
+
+
+class Server:
+    """A server that runs, with all that belongs to it."""
+
+    def __init__(self, options, core=SERVER_CORE):
+        self.options = options
+        self.core = core
+        self.processes = []
+
+    def start(self, *argv, core=None):
+        process = Process(*argv, core=self.core if core is None else core)
+        self.processes.append(process)
+        return process
+
+    def pids(self):
+        """With the children of those that fork."""
+        return children([process.pid for process in self.processes])
+
+    def cpu_ns(self):
+        return cpu_ns(self.pids())
+
+    def __enter__(self):
+        try:
+            self.open()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        for process in reversed(self.processes):
+            process.stop()
+        self.processes = []
+
+
+class Peer(Server):
+    """One of peers/."""
+
+    def __init__(self, options, program, **how):
+        super().__init__(options, **how)
+        self.name = program
+
+    def open(self):
+        process = self.start(self.options.program(self.name))
+        self.address = process.expect(r"listening on (\S+)")[1]
+
+
+class Handoff(Server):
+    """The library: examples/server, perhaps with examples/alt_server as its
+    standby, which has nothing to do with a core that is measured."""
+
+    def __init__(self, options, *args, standby=False, program="server", **how):
+        super().__init__(options, **how)
+        self.args = args
+        self.standby = standby
+        self.name = program
+
+    def open(self):
+        self.base = tempfile.TemporaryDirectory(prefix="handoff-bench-")
+        self.dir = os.path.join(self.base.name, "echo")
+        process = self.start(
+            self.options.program(self.name), "--dir", self.dir, "--listen",
+            "127.0.0.1:0", *self.args)
+        self.address = process.expect(r"listening on (\S+)")[1]
+        process.expect("owner: serves")
+        if self.standby:
+            alt = self.start(self.options.program("alt_server"), "--dir",
+                             self.dir, *self.args, core=LOAD_CORE)
+            alt.expect(": standby: ")
+
+    def close(self):
+        # The standby first: the other must not hand over to it.
+        super().close()
+        self.base.cleanup()
+
+
+# What is compared, by the name in tables.
+FLOOR = "raw epoll"
+PEERS = {
+    "raw epoll": lambda o, **how: Peer(o, "epoll_echo", **how),
+    "libuv": lambda o, **how: Peer(o, "uv_echo", **how),
+    "libevent": lambda o, **how: Peer(o, "event_echo", **how),
+    "raw threads": lambda o, **how: Peer(o, "thread_echo", **how),
+}
+OURS = {
+    "loop": lambda o, **how: Handoff(o, **how),
+    "loop, standby": lambda o, **how: Handoff(o, standby=True, **how),
+    "loop, 2 workers":
+        lambda o, **how: Handoff(o, "--workers", "2", **how),
+    "thread": lambda o, **how: Handoff(o, "--model", "thread", **how),
+    "fork": lambda o, **how: Handoff(o, "--model", "fork", **how),
+}
+ALL = {**PEERS, **OURS}
+
+
+def in_turn(names, number):
+    """The names in an order that differs from round to round, so that none
+    always comes after the same other."""
+    names = list(names)
+    first = number % len(names)
+    names = names[first:] + names[:first]
+    return names if number // len(names) % 2 == 0 else names[::-1]
