@@ -2,6 +2,7 @@
 """What the benchmarks share: the machine, processes and what they cost, rounds
 of figures and their ratios, and how results become tables and pictures.
 """
+import contextlib
 import json
 import os
 import platform
@@ -14,6 +15,7 @@ import time
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../.."))
 CORES = sorted(os.sched_getaffinity(0))
 # The benchmark itself and the load run on the first core, servers on the last.
+KERNEL_STACK = 16384  # of a thread, on x86-64 and arm64
 LOAD_CORE, SERVER_CORE = CORES[0], CORES[-1]
 
 
@@ -92,7 +94,7 @@ class Process:
         raise SystemExit(f"{self.popen.args} ended without '{pattern}'")
 
     def stop(self, how=signal.SIGKILL):
-        """Ends it; returns its exit status."""
+        """Ends it, if it has not ended; returns its exit status."""
         self.popen.send_signal(how)
         status = self.popen.wait(60)
         for pipe in (self.popen.stdout, self.popen.stdin):
@@ -119,6 +121,15 @@ class Clients(Process):
         self.popen.stdin.write(" ".join(str(word) for word in words) + "\n")
         self.popen.stdin.flush()
         return json.loads(self.expect(r"^\{.*\}$")[0])
+
+
+@contextlib.contextmanager
+def awake(options):
+    """While it lasts no core falls asleep; see awake.c."""
+    with contextlib.ExitStack() as stack:
+        for number in CORES:
+            stack.enter_context(Process(options.program("awake"), core=number))
+        yield
 
 
 def tasks(pid):
@@ -161,6 +172,44 @@ def cpu_ns(pids):
             except OSError:
                 pass
     return total
+
+
+def status_kib(pid, *names):
+    """Sum of fields of /proc/PID/status, in KiB."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8",
+                  errors="replace") as file:
+            fields = dict(re.findall(r"^(\w+):\s*(\d+) kB", file.read(), re.M))
+    except OSError:
+        return 0
+    return sum(int(fields.get(name, 0)) for name in names)
+
+
+def shared_bytes(pids):
+    """What the memfds of the processes have allocated, each counted once."""
+    files = {}
+    for pid in pids:
+        try:
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                path = f"/proc/{pid}/fd/{fd}"
+                if os.readlink(path).startswith("/memfd:"):
+                    info = os.stat(path)
+                    files[info.st_ino] = info.st_blocks * 512
+        except OSError:
+            pass
+    return sum(files.values())
+
+
+def memory(pids):
+    """In bytes: `resident` is what is private, and shared memory once;
+    `tables` are page tables, `stacks` those of the kernel for each thread."""
+    threads = sum(len(tasks(pid)) for pid in pids)
+    return {
+        "resident": 1024 * sum(status_kib(pid, "RssAnon", "RssFile")
+                               for pid in pids) + shared_bytes(pids),
+        "tables": 1024 * sum(status_kib(pid, "VmPTE") for pid in pids),
+        "stacks": KERNEL_STACK * threads,
+    }
 
 
 def wait_until(condition, what, seconds=60):
@@ -263,7 +312,7 @@ def gnuplot(output, title, script, width=860, height=440):
     subprocess.run(["gnuplot"], input=text, text=True, check=True)
 
 
-def bars(output, title, ylabel, cases, series, line=None):
+def bars(output, title, ylabel, cases, series, line=None, log=False):
     """A picture of grouped bars. `series` maps a name to a list with, for each
     case, [value, low, high] or None. `line` is a level to draw."""
     blocks, plots = [], []
@@ -283,7 +332,7 @@ set style histogram errorbars gap 1.5 lw 1
 set style fill solid 0.85 noborder
 set boxwidth 0.95
 set ylabel '{ylabel}'
-set yrange [0:*]
+{"set logscale y; set yrange [10:*]" if log else "set yrange [0:*]"}
 plot {', '.join(plots)}
 """)
 

@@ -3,27 +3,44 @@
 those that people write today, in peers/.
 """
 import os
+import signal
 import tempfile
 
 from core import Process, SERVER_CORE, LOAD_CORE, children, cpu_ns
 
 
 class Server:
-    """A server that runs, with all that belongs to it."""
+    """A server that runs, with all that belongs to it. `core` None: on any."""
 
-    def __init__(self, options, core=SERVER_CORE):
+    def __init__(self, options, core=SERVER_CORE, wrapper=()):
         self.options = options
         self.core = core
+        self.wrapper = wrapper  # a tool that the server runs under
         self.processes = []
 
-    def start(self, *argv, core=None):
-        process = Process(*argv, core=self.core if core is None else core)
+    def start(self, *argv, **how):
+        process = Process(*argv, **{"core": self.core, **how})
         self.processes.append(process)
         return process
 
     def pids(self):
         """With the children of those that fork."""
         return children([process.pid for process in self.processes])
+
+    def end(self):
+        """Ends the server in order, and waits for what it runs under. A
+        standby goes first: nothing is handed over to it."""
+        for process in self.processes[1:]:
+            process.stop(signal.SIGTERM)
+        process = self.processes[0]
+        own = children([process.pid])[1 if self.traced() else 0]
+        os.kill(own, signal.SIGTERM)
+        process.popen.wait(60)
+
+    def traced(self):
+        """A tracer is the parent of what it traces; valgrind is the same
+        process."""
+        return bool(self.wrapper) and self.wrapper[0] == "strace"
 
     def cpu_ns(self):
         return cpu_ns(self.pids())
@@ -53,7 +70,7 @@ class Peer(Server):
         self.name = program
 
     def open(self):
-        process = self.start(self.options.program(self.name))
+        process = self.start(*self.wrapper, self.options.program(self.name))
         self.address = process.expect(r"listening on (\S+)")[1]
 
 
@@ -61,18 +78,19 @@ class Handoff(Server):
     """The library: examples/server, perhaps with examples/alt_server as its
     standby, which has nothing to do with a core that is measured."""
 
-    def __init__(self, options, *args, standby=False, program="server", **how):
+    def __init__(self, options, *args, standby=False, **how):
         super().__init__(options, **how)
         self.args = args
         self.standby = standby
-        self.name = program
+
+    def command(self):
+        return (self.options.program("server"), "--dir", self.dir, "--listen",
+                "127.0.0.1:0", *self.args)
 
     def open(self):
         self.base = tempfile.TemporaryDirectory(prefix="handoff-bench-")
         self.dir = os.path.join(self.base.name, "echo")
-        process = self.start(
-            self.options.program(self.name), "--dir", self.dir, "--listen",
-            "127.0.0.1:0", *self.args)
+        process = self.start(*self.wrapper, *self.command())
         self.address = process.expect(r"listening on (\S+)")[1]
         process.expect("owner: serves")
         if self.standby:
@@ -90,6 +108,7 @@ class Handoff(Server):
 FLOOR = "raw epoll"
 PEERS = {
     "raw epoll": lambda o, **how: Peer(o, "epoll_echo", **how),
+    "raw epoll again": lambda o, **how: Peer(o, "epoll_echo", **how),
     "libuv": lambda o, **how: Peer(o, "uv_echo", **how),
     "libevent": lambda o, **how: Peer(o, "event_echo", **how),
     "raw threads": lambda o, **how: Peer(o, "thread_echo", **how),
