@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #define BATCH     253
-#define MAX_FDS   9000
+#define MAX_FDS   18000
 #define MAX_ROUND 100
 
 union control {
