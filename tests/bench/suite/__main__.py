@@ -18,7 +18,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 #   measure(options) -> results, which become JSON
 #   tables(results) -> Markdown
 #   pictures(results, path) -> {suffix: caption}; path(suffix) is the file
-ALL = ("steady", "workers", "instructions", "memory", "moves")
+ALL = ("steady", "workers", "instructions", "memory", "moves",
+       "notices")
 
 HEAD = """# Results
 
