@@ -19,7 +19,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 #   tables(results) -> Markdown
 #   pictures(results, path) -> {suffix: caption}; path(suffix) is the file
 ALL = ("steady", "workers", "instructions", "memory", "moves",
-       "notices")
+       "reload", "notices")
 
 HEAD = """# Results
 
