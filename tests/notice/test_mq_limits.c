@@ -135,6 +135,7 @@ static void
 test_limits_are_named(void **state)
 {
 	(void)state;
+	support_not_in_valgrind();
 	board_begin();
 	in_child(RLIMIT_MSGQUEUE, 1000, -EMFILE, "RLIMIT_MSGQUEUE");
 	assert_int_equal(board_files(NULL), 0);

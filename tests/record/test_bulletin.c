@@ -160,7 +160,7 @@ nonsense_ends_no_reader(void **state)
 
 	(void)state;
 	for (int round = 0; round < 2000; round++) {
-		char text[HANDOFF__LINE_MAX];
+		char text[HANDOFF__LINE_MAX] = "";
 		uint64_t at = (uint64_t)jrand48(seed);
 
 		for (size_t i = 0; i < sizeof(*b) / 4; i += 1 + i % 9)

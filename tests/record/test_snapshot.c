@@ -357,6 +357,7 @@ copies_of_a_record_in_use_are_exact(void **state)
 	pthread_t thread;
 
 	(void)state;
+	support_not_in_valgrind();
 	for (int n = 0; n < 4; n++) {
 		uint64_t moved = 0, last = 0;
 
@@ -405,6 +406,7 @@ record_that_never_holds_still_is_told(void **state)
 	pthread_t thread;
 
 	(void)state;
+	support_not_in_valgrind();
 	open_record(HANDOFF__STATE_MAX);
 	over = false;
 	assert_int_equal(pthread_create(&thread, NULL, commit, NULL), 0);

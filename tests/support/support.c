@@ -15,10 +15,24 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ALARM_SECONDS 20
+#define ALARM_SECONDS          20
+#define ALARM_SECONDS_VALGRIND 240
 
 static char dir_path[64];
 static int fds_before;
+
+static bool
+in_valgrind(void)
+{
+	return getenv("HANDOFF_VALGRIND") != NULL;
+}
+
+void
+support_not_in_valgrind(void)
+{
+	if (in_valgrind())
+		skip();
+}
 
 int
 support_open_fds(void)
@@ -47,7 +61,7 @@ int
 support_setup(void **state)
 {
 	(void)state;
-	alarm(ALARM_SECONDS);
+	alarm(in_valgrind() ? ALARM_SECONDS_VALGRIND : ALARM_SECONDS);
 	fds_before = support_open_fds();
 	return 0;
 }

@@ -21,6 +21,10 @@
 int support_setup(void **state);
 int support_teardown(void **state);
 
+/* Skips the test under valgrind (HANDOFF_VALGRIND, set by valgrind.sh), which
+ * has a descriptor table and limits of its own and runs one thread at once. */
+void support_not_in_valgrind(void);
+
 /* How many descriptors this process has open. */
 int support_open_fds(void);
 
