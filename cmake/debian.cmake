@@ -3,11 +3,11 @@
 # into the shape that Debian's policy asks for, and says what each depends on.
 # CPack can do the latter too, but then calls ldconfig in scripts, which
 # packages no longer do.
+cmake_policy(VERSION 3.25)
 set(version ${CPACK_PACKAGE_VERSION}-${CPACK_DEBIAN_PACKAGE_RELEASE})
 set(control ${CPACK_TOPLEVEL_DIRECTORY}/control)
 file(REMOVE_RECURSE ${control})
 set(package ${CPACK_DEBIAN_RUNTIME_PACKAGE_NAME})
-set(shlibs "libhandoff ${CPACK_HANDOFF_SOVERSION} ${package} (>= ${version})\n")
 
 function(handoff_run)
   execute_process(COMMAND ${ARGV} COMMAND_ERROR_IS_FATAL ANY)
@@ -78,7 +78,7 @@ function(handoff_depends out component fallback)
   cmake_path(GET library PARENT_PATH libdir)
   file(WRITE ${control}/debian/control
     "Source: libhandoff\n\nPackage: any\nArchitecture: any\n")
-  file(WRITE ${control}/debian/shlibs.local "${shlibs}")
+  file(COPY_FILE ${control}/runtime/shlibs ${control}/debian/shlibs.local)
   file(MAKE_DIRECTORY ${dir}/DEBIAN)
   execute_process(COMMAND ${shlibdeps} -O -l${libdir} ${binaries}
     WORKING_DIRECTORY ${control} OUTPUT_VARIABLE depends
@@ -97,6 +97,11 @@ foreach(component IN LISTS CPACK_COMPONENTS_ALL)
   handoff_documents(${docs})
   if(component STREQUAL development)
     configure_file(${CPACK_HANDOFF_SOURCE_DIR}/README.md ${docs} COPYONLY)
+  elseif(component STREQUAL systemd_development)
+    set(installed ${docs}/../handoff)
+    file(RENAME ${installed}/docs ${docs}/docs)
+    file(RENAME ${installed}/examples ${docs}/examples)
+    file(REMOVE_RECURSE ${installed})
   endif()
   file(GLOB_RECURSE pages ${dir}/*.[1-9])
   list(FILTER pages INCLUDE REGEX /man[1-9]/)
@@ -107,11 +112,30 @@ foreach(component IN LISTS CPACK_COMPONENTS_ALL)
   handoff_run(chmod -R u=rwX,go=rX ${dir})
 endforeach()
 
+# handoff_library(COMPONENT LIBRARY): the package of a shared library says how
+# others depend on it, and has it found.
+function(handoff_library component library)
+  string(TOUPPER ${component} name)
+  file(WRITE ${control}/${component}/shlibs "${library} \
+${CPACK_HANDOFF_SOVERSION} ${CPACK_DEBIAN_${name}_PACKAGE_NAME} \
+(>= ${version})\n")
+  file(WRITE ${control}/${component}/triggers "activate-noawait ldconfig\n")
+  set(CPACK_DEBIAN_${name}_PACKAGE_CONTROL_EXTRA
+    ${control}/${component}/shlibs ${control}/${component}/triggers
+    PARENT_SCOPE)
+endfunction()
+
+handoff_library(runtime libhandoff)
 handoff_depends(CPACK_DEBIAN_RUNTIME_PACKAGE_DEPENDS runtime libc6)
 handoff_depends(CPACK_DEBIAN_TOOLS_PACKAGE_DEPENDS tools
   "libc6, ${package} (>= ${version})")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "${package} (= ${version})")
-file(WRITE ${control}/shlibs "${shlibs}")
-file(WRITE ${control}/triggers "activate-noawait ldconfig\n")
-set(CPACK_DEBIAN_RUNTIME_PACKAGE_CONTROL_EXTRA
-  ${control}/shlibs ${control}/triggers)
+if(systemd_runtime IN_LIST CPACK_COMPONENTS_ALL)
+  handoff_library(systemd_runtime libhandoff-systemd)
+  handoff_depends(CPACK_DEBIAN_SYSTEMD_RUNTIME_PACKAGE_DEPENDS systemd_runtime
+    "libc6, ${package} (>= ${version}), libsystemd0 (>= 227)")
+  set(CPACK_DEBIAN_SYSTEMD_DEVELOPMENT_PACKAGE_DEPENDS
+    "${CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME} (= ${version}), \
+${CPACK_DEBIAN_SYSTEMD_RUNTIME_PACKAGE_NAME} (= ${version}), \
+libsystemd-dev (>= 227)")
+endif()

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MIT
 # What is installed, and where: all of it is listed here. Three components,
 # which become three packages: runtime (the shared library), development
-# (what others build with) and tools (what an operator needs); documents beside
-# them. The other programs of examples/ are there to be read.
+# (what others build with) and tools (what an operator needs); two more for
+# libhandoff-systemd, where that is built; documents beside them. The other
+# programs of examples/ are there to be read.
 include(CMakePackageConfigHelpers)
 
 set(cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/handoff)
 set(generated ${CMAKE_CURRENT_BINARY_DIR}/cmake)
 
-# The libraries and the headers
+# Libraries and headers: a header is where its library is.
 
 set_target_properties(handoff_shared PROPERTIES EXPORT_NAME handoff)
 set_target_properties(handoff_static PROPERTIES EXPORT_NAME static)
@@ -16,7 +17,20 @@ install(TARGETS handoff_shared handoff_static EXPORT handoff-targets
   LIBRARY COMPONENT runtime NAMELINK_COMPONENT development
   ARCHIVE COMPONENT development)
 install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
-  COMPONENT development FILES_MATCHING PATTERN *.h)
+  COMPONENT development FILES_MATCHING PATTERN *.h
+  PATTERN systemd.h EXCLUDE)
+if(TARGET handoff_systemd)
+  set_target_properties(handoff_systemd PROPERTIES EXPORT_NAME systemd)
+  set_target_properties(handoff_systemd_static PROPERTIES
+    EXPORT_NAME systemd_static)
+  install(TARGETS handoff_systemd handoff_systemd_static
+    EXPORT handoff-systemd-targets
+    LIBRARY COMPONENT systemd_runtime NAMELINK_COMPONENT systemd_development
+    ARCHIVE COMPONENT systemd_development)
+  install(FILES include/handoff/systemd.h
+    DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/handoff
+    COMPONENT systemd_development)
+endif()
 
 # find_package(handoff): before 1.0 a minor version may change the interface.
 
@@ -27,6 +41,10 @@ write_basic_package_version_file(${generated}/handoff-config-version.cmake
 install(FILES cmake/handoff-config.cmake
   ${generated}/handoff-config-version.cmake
   DESTINATION ${cmake_dir} COMPONENT development)
+if(TARGET handoff_systemd)
+  install(EXPORT handoff-systemd-targets NAMESPACE handoff::
+    DESTINATION ${cmake_dir} COMPONENT systemd_development)
+endif()
 
 # pkg-config: the prefix is known only when it is installed, so that is when
 # the file is finished.
@@ -35,29 +53,54 @@ set(pc_libdir \${prefix})
 set(pc_includedir \${prefix})
 cmake_path(APPEND pc_libdir ${CMAKE_INSTALL_LIBDIR})
 cmake_path(APPEND pc_includedir ${CMAKE_INSTALL_INCLUDEDIR})
-set(pc_private)
-if(CMAKE_THREAD_LIBS_INIT)
-  set(pc_private "Libs.private: ${CMAKE_THREAD_LIBS_INIT}\n")
-endif()
 set(pc_prefix @prefix@)
-configure_file(cmake/handoff.pc.in ${generated}/handoff.pc.in @ONLY)
-install(CODE "
-  cmake_path(ABSOLUTE_PATH CMAKE_INSTALL_PREFIX NORMALIZE
-    OUTPUT_VARIABLE prefix)
-  configure_file(\"${generated}/handoff.pc.in\" \"${generated}/handoff.pc\"
-    @ONLY)" COMPONENT development)
-install(FILES ${generated}/handoff.pc
-  DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT development)
+
+# handoff_pkg_config(NAME COMPONENT DESCRIPTION PRIVATE): what it needs is in
+# lines of its own.
+function(handoff_pkg_config pc_name component pc_description pc_private)
+  configure_file(cmake/handoff.pc.in ${generated}/${pc_name}.pc.in @ONLY)
+  install(CODE "
+    cmake_path(ABSOLUTE_PATH CMAKE_INSTALL_PREFIX NORMALIZE
+      OUTPUT_VARIABLE prefix)
+    configure_file(\"${generated}/${pc_name}.pc.in\"
+      \"${generated}/${pc_name}.pc\" @ONLY)" COMPONENT ${component})
+  install(FILES ${generated}/${pc_name}.pc
+    DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT ${component})
+endfunction()
+
+set(private)
+if(CMAKE_THREAD_LIBS_INIT)
+  set(private "Libs.private: ${CMAKE_THREAD_LIBS_INIT}\n")
+endif()
+handoff_pkg_config(handoff development "${PROJECT_DESCRIPTION}" "${private}")
+if(TARGET handoff_systemd)
+  handoff_pkg_config(handoff-systemd systemd_development
+    "Servers of libhandoff under systemd" "\
+Requires: handoff = ${PROJECT_VERSION}
+Requires.private: libsystemd >= 227\n")
+endif()
 
 # Documents
 
 foreach(section 3 7)
   file(GLOB pages CONFIGURE_DEPENDS docs/man/*.${section})
+  list(FILTER pages EXCLUDE REGEX /handoff_systemd\\.3$)
   install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section}
     COMPONENT development)
 endforeach()
 install(FILES LICENSE README.md CHANGELOG.md
   DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT documents)
+if(TARGET handoff_systemd)
+  install(FILES docs/man/handoff_systemd.3
+    DESTINATION ${CMAKE_INSTALL_MANDIR}/man3 COMPONENT systemd_development)
+  install(FILES docs/systemd.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs
+    COMPONENT systemd_development)
+  set(units ${CMAKE_INSTALL_DOCDIR}/examples/systemd)
+  install(DIRECTORY examples/systemd/ DESTINATION ${units}
+    COMPONENT systemd_development PATTERN upgrade EXCLUDE)
+  install(PROGRAMS examples/systemd/upgrade DESTINATION ${units}
+    COMPONENT systemd_development)
+endif()
 
 # The tool: it finds the library that was installed with it, also where the
 # dynamic linker would not look.

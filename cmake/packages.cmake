@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 # cpack makes Debian packages of the components: libhandoff0 (runtime),
-# libhandoff-dev (development), handoff-tools (tools). Whoever distributes them
+# libhandoff-dev (development), handoff-tools (tools), and of the library for
+# systemd, where it is built, libhandoff-systemd0 and libhandoff-systemd-dev:
+# who does without it is not to get libsystemd-dev. Whoever distributes them
 # says who answers for them: -DCPACK_PACKAGE_CONTACT="Name <address>".
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME libhandoff)
@@ -12,6 +14,9 @@ set(CPACK_DEB_COMPONENT_INSTALL ON)
 set(CPACK_COMPONENTS_ALL runtime development)
 if(TARGET handoffctl)
   list(APPEND CPACK_COMPONENTS_ALL tools)
+endif()
+if(TARGET handoff_systemd)
+  list(APPEND CPACK_COMPONENTS_ALL systemd_runtime systemd_development)
 endif()
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 
@@ -27,6 +32,11 @@ set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME libhandoff-dev)
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_TOOLS_PACKAGE_NAME handoff-tools)
 set(CPACK_DEBIAN_TOOLS_PACKAGE_SECTION net)
+set(CPACK_DEBIAN_SYSTEMD_RUNTIME_PACKAGE_NAME
+  libhandoff-systemd${PROJECT_VERSION_MAJOR})
+set(CPACK_DEBIAN_SYSTEMD_RUNTIME_PACKAGE_SECTION libs)
+set(CPACK_DEBIAN_SYSTEMD_DEVELOPMENT_PACKAGE_NAME libhandoff-systemd-dev)
+set(CPACK_DEBIAN_SYSTEMD_DEVELOPMENT_PACKAGE_SECTION libdevel)
 
 # The first line of each text is the synopsis.
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "")
@@ -48,6 +58,14 @@ set(CPACK_DEBIAN_TOOLS_DESCRIPTION
   "hands live connections from process to process - tools${about}\
 This package contains handoffctl, with which an operator directs the two
 processes.")
+set(CPACK_DEBIAN_SYSTEMD_RUNTIME_DESCRIPTION
+  "hands live connections from process to process - systemd${about}\
+This package contains the shared library for servers that systemd starts and
+watches.")
+set(CPACK_DEBIAN_SYSTEMD_DEVELOPMENT_DESCRIPTION
+  "hands live connections from process to process - systemd development${about}\
+This package contains what is needed to build servers that systemd starts and
+watches, and unit files to begin with.")
 
 # debian.cmake runs between installing and packing.
 set(CPACK_PRE_BUILD_SCRIPTS ${CMAKE_CURRENT_LIST_DIR}/debian.cmake)

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Directories that were given as absolute paths, away from the prefix, as some
-# distributions do.
+# The library configured otherwise: directories that were given as absolute
+# paths, away from the prefix, as some distributions do; then without systemd.
 . "$(dirname "$0")/common.sh"
 need "$CXX" ninja pkg-config readelf
 
 away=$tmp/away
+HANDOFF_BUILD=$tmp/build
 build_library "$tmp/build" -DCMAKE_BUILD_TYPE=Debug \
   -DCMAKE_INSTALL_PREFIX="$tmp/prefix" \
   -DCMAKE_INSTALL_LIBDIR="$away/lib" \
@@ -13,15 +14,24 @@ build_library "$tmp/build" -DCMAKE_BUILD_TYPE=Debug \
 
 DESTDIR=$tmp/root quiet "$CMAKE" --install "$tmp/build"
 [[ ! -e $away && ! -e $tmp/prefix ]] || fail 'DESTDIR was left'
-staged=$(<"$tmp/root$away/lib/pkgconfig/handoff.pc")
+staged=$(cat "$tmp/root$away/lib/pkgconfig/"*.pc)
 
 quiet "$CMAKE" --install "$tmp/build"
-same 'handoff.pc' "$staged" "$(<"$away/lib/pkgconfig/handoff.pc")"
-same 'directories of handoff.pc' \
-  "prefix=$tmp/prefix libdir=$away/lib includedir=$away/headers" \
-  "$(grep -o '^[a-z]*=.*' <<<"$staged" | xargs)"
+same '*.pc' "$staged" "$(cat "$away/lib/pkgconfig/"*.pc)"
+same 'directories of *.pc' \
+  "includedir=$away/headers libdir=$away/lib prefix=$tmp/prefix" \
+  "$(grep -o '^[a-z]*=.*' <<<"$staged" | sort -u | xargs)"
 same 'handoffctl --version' "handoffctl $version" \
   "$("$tmp/prefix/bin/handoffctl" --version 2>&1)"
 
+with_cmake -Dhandoff_DIR="$away/lib/cmake/handoff"
+PKG_CONFIG_PATH=$away/lib/pkgconfig with_pkg_config "$away/lib"
+
+quiet "$CMAKE" "$tmp/build" -DHANDOFF_SYSTEMD=OFF
+quiet "$CMAKE" --build "$tmp/build" -j "$jobs"
+rm -rf "$away" "$tmp/prefix"
+quiet "$CMAKE" --install "$tmp/build"
+same 'what is installed for systemd' '' \
+  "$(find "$away" "$tmp/prefix" -name '*systemd*')"
 with_cmake -Dhandoff_DIR="$away/lib/cmake/handoff"
 PKG_CONFIG_PATH=$away/lib/pkgconfig with_pkg_config "$away/lib"

@@ -12,6 +12,7 @@ source_dir=$(cd "$here/../.." && pwd)
 jobs=$(nproc)
 warnings=(-Wall -Wextra -Wpedantic -Werror)
 unset DESTDIR LD_LIBRARY_PATH CMAKE_PREFIX_PATH "${!PKG_CONFIG_@}"
+pc_path=$(pkg-config --variable pc_path pkg-config 2>/dev/null || :)
 umask 022
 
 tmp=$(mktemp -d)
@@ -62,6 +63,15 @@ cached() {
   sed -n "s/^$1:[A-Z]*=//p" "$HANDOFF_BUILD/CMakeCache.txt"
 }
 
+# Is libhandoff-systemd to be there? There is more to look at then.
+libsystemd=no
+if pkg-config --exists 'libsystemd >= 227' 2>/dev/null; then
+  libsystemd=yes
+fi
+has_systemd() {
+  [[ $libsystemd == yes && $(cached HANDOFF_SYSTEMD) != OFF ]]
+}
+
 # install_to PREFIX [OPTION...]: what was built, below that prefix.
 install_to() {
   [[ $(cached CMAKE_INSTALL_LIBDIR) != /* ]] ||
@@ -78,48 +88,63 @@ build_library() {
 
 # check KIND PROGRAM [LIBDIR]: has it that kind of library, and does it run?
 check() {
-  local dir needed
+  local dir needed says=hello libraries=libhandoff.so.$(macro MAJOR)
+  if [[ ${2##*/} == managed* ]]; then
+    says=READY=1
+    libraries="libhandoff-systemd.so.$(macro MAJOR) $libraries"
+  fi
+  [[ $1 == shared ]] || libraries=
   dir=$(mktemp -d "$tmp/run.XXXXXX")
   needed=$(readelf -d "$2" | sed -n 's/.*NEEDED.*\[\(libhandoff.*\)\]/\1/p')
-  if [[ $1 == shared ]]; then
-    same "$2 needs" "libhandoff.so.$(macro MAJOR)" "$needed"
-  else
-    same "$2 needs" '' "$needed"
-  fi
-  same "$2 says" "handoff $version: hello" \
+  same "$2 needs" "$libraries" "$(xargs <<<"$needed")"
+  same "$2 says" "handoff $version: $says" \
     "$(LD_LIBRARY_PATH=${3-} timeout 30 "$2" "$dir" 2>&1)"
 }
 
 # with_cmake OPTION...: find_package or add_subdirectory, as the options say.
 with_cmake() {
-  local language dir
+  local language dir program programs=(shared static)
+  if has_systemd; then
+    set -- "$@" -DSYSTEMD=ON
+    programs+=(managed_shared managed_static)
+  fi
   for language in C CXX; do
     dir=$(mktemp -d "$tmp/cmake.XXXXXX")
     quiet "$CMAKE" -S "$here/project" -B "$dir" -G Ninja \
       -DLANGUAGE=$language "$@"
     quiet "$CMAKE" --build "$dir" -j "$jobs"
-    check shared "$dir/shared"
-    check static "$dir/static"
+    for program in "${programs[@]}"; do
+      check "${program#managed_}" "$dir/$program"
+    done
   done
+}
+
+# both KIND PROGRAM LIBDIR FLAG...: the program in C and in C++.
+both() {
+  local dir cxx=$here/project/$2.cpp
+  [[ -e $cxx ]] || cxx=$here/project/$2.c
+  dir=$(mktemp -d "$tmp/pkg-config.XXXXXX")
+  quiet "$CC" -std=c17 "${warnings[@]}" "$here/project/$2.c" \
+    -o "$dir/$2_c" "${@:4}"
+  quiet "$CXX" -std=c++17 "${warnings[@]}" -x c++ "$cxx" -x none \
+    -o "$dir/$2_cxx" "${@:4}"
+  check "$1" "$dir/$2_c" "$3"
+  check "$1" "$dir/$2_cxx" "$3"
 }
 
 # with_pkg_config [LIBDIR]: where the dynamic linker would not look by itself.
 with_pkg_config() {
-  local dir flags
-  dir=$(mktemp -d "$tmp/pkg-config.XXXXXX")
+  local flags
   read -ra flags < <(pkg-config --cflags --libs handoff)
-  quiet "$CC" -std=c17 "${warnings[@]}" "$here/project/consumer.c" \
-    -o "$dir/c" "${flags[@]}"
-  quiet "$CXX" -std=c++17 "${warnings[@]}" "$here/project/consumer.cpp" \
-    -o "$dir/cxx" "${flags[@]}"
-  check shared "$dir/c" "${1-}"
-  check shared "$dir/cxx" "${1-}"
-
+  both shared consumer "${1-}" "${flags[@]}"
   read -ra flags < <(pkg-config --static --cflags --libs handoff)
-  quiet "$CC" -std=c17 "${warnings[@]}" -static "$here/project/consumer.c" \
-    -o "$dir/c" "${flags[@]}"
-  quiet "$CXX" -std=c++17 "${warnings[@]}" -static \
-    "$here/project/consumer.cpp" -o "$dir/cxx" "${flags[@]}"
-  check static "$dir/c"
-  check static "$dir/cxx"
+  both static consumer '' -static "${flags[@]}"
+  has_systemd || return 0
+
+  read -ra flags < <(pkg-config --cflags --libs handoff-systemd)
+  both shared managed "${1-}" "${flags[@]}"
+  # systemd's own library is a shared one only.
+  read -ra flags < <(pkg-config --static --cflags --libs handoff-systemd |
+    sed 's/-l\(handoff[a-z-]*\)/-l:lib\1.a/g')
+  both static managed '' "${flags[@]}"
 }

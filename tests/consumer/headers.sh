@@ -5,7 +5,9 @@
 . "$(dirname "$0")/common.sh"
 need "$CC" "$CXX"
 
-install_to "$tmp/prefix" --component development
+for component in development systemd_development; do
+  install_to "$tmp/prefix" --component "$component"
+done
 mapfile -t headers < <(find "$tmp/prefix/include" -name '*.h' -printf '%P\n')
 [[ ${#headers[@]} -gt 1 ]] || fail 'no headers were installed'
 

@@ -11,11 +11,15 @@ need "$CXX" ninja pkg-config readelf dpkg dpkg-deb dpkg-shlibdeps lintian
 [[ ${1-} == '' || $(id -u) -eq 0 ]] || fail '--install needs root'
 
 names=(libhandoff0 libhandoff-dev handoff-tools)
+HANDOFF_BUILD=$tmp/build
 revision=$version-0upstream1
 arch=$(dpkg --print-architecture)
 
 quiet "$CMAKE" --preset package -S "$source_dir" -B "$tmp/build"
 quiet "$CMAKE" --build "$tmp/build" -j "$jobs"
+if has_systemd; then
+  names+=(libhandoff-systemd0 libhandoff-systemd-dev)
+fi
 # What is packed has its own permissions, whoever packs it.
 (
   umask 077
@@ -29,14 +33,31 @@ same packages "$(printf '%s\n' "${debs[@]}" | sort)" "$(ls)"
 # Each by itself
 
 quiet lintian --allow-root --fail-on error,warning "${debs[@]}"
+# depends PACKAGE DEPENDENCIES
 depends() {
-  dpkg-deb -f "$1" Depends | sed -E 's/(libc6 \(>= )[0-9.]+\)/\1N)/'
+  same "$1 depends on" "$2" \
+    "$(dpkg-deb -f "$1_${revision}_$arch.deb" Depends |
+      sed -E 's/((libc6|libsystemd[^ ]*) \(>= )[0-9.]+\)/\1N)/g')"
 }
-same 'libhandoff0 depends on' 'libc6 (>= N)' "$(depends "${debs[0]}")"
-same 'libhandoff-dev depends on' "libhandoff0 (= $revision)" \
-  "$(depends "${debs[1]}")"
-same 'handoff-tools depends on' "libc6 (>= N), libhandoff0 (>= $revision)" \
-  "$(depends "${debs[2]}")"
+# library PACKAGE SHLIBS: how others depend on it, and that it is found.
+library() {
+  local deb=$1_${revision}_$arch.deb
+  same "shlibs of $1" "$2 $1 (>= $revision)" \
+    "$(dpkg-deb -I "$deb" shlibs)"
+  same "triggers of $1" 'activate-noawait ldconfig' \
+    "$(dpkg-deb -I "$deb" triggers)"
+}
+depends libhandoff0 'libc6 (>= N)'
+depends libhandoff-dev "libhandoff0 (= $revision)"
+depends handoff-tools "libc6 (>= N), libhandoff0 (>= $revision)"
+library libhandoff0 'libhandoff 0'
+if has_systemd; then
+  depends libhandoff-systemd0 \
+    "libc6 (>= N), libhandoff0 (>= $revision), libsystemd0 (>= N)"
+  depends libhandoff-systemd-dev "libhandoff-dev (= $revision), \
+libhandoff-systemd0 (= $revision), libsystemd-dev (>= N)"
+  library libhandoff-systemd0 'libhandoff-systemd 0'
+fi
 
 contents() {
   local deb
@@ -58,7 +79,7 @@ fi
 pc=$(cd "$root" && find usr/lib -name handoff.pc)
 libdir=$root/${pc%/pkgconfig/*}
 with_cmake -DCMAKE_PREFIX_PATH="$root/usr"
-PKG_CONFIG_SYSROOT_DIR=$root PKG_CONFIG_LIBDIR=$libdir/pkgconfig \
+PKG_CONFIG_SYSROOT_DIR=$root PKG_CONFIG_LIBDIR=$libdir/pkgconfig:$pc_path \
   with_pkg_config "$libdir"
 same 'handoffctl --version' "handoffctl $version" \
   "$(LD_LIBRARY_PATH=$libdir "$root/usr/bin/handoffctl" --version 2>&1)"
@@ -73,17 +94,24 @@ refused() {
   grep -qF "$1" "$tmp/log" || fail "${*:2}: $(<"$tmp/log")"
 }
 
-# A root of its own, in which nothing is installed but libc6.
+# A root of its own, in which nothing is installed but what comes from Debian.
 in_temporary_root() {
-  local admin=$tmp/dpkg/var/lib/dpkg
+  local name admin=$tmp/dpkg/var/lib/dpkg debian=(libc6)
   local dpkg=(dpkg --root="$tmp/dpkg" --log="$tmp/dpkg.log")
   mkdir -p "$admin/info" "$admin/updates"
-  dpkg-query -s libc6 >"$admin/status"
-  : >"$admin/info/libc6:$arch.list"
+  ! has_systemd || debian+=(libsystemd0 libsystemd-dev)
+  for name in "${debian[@]}"; do
+    { dpkg-query -s "$name" && echo; } >>"$admin/status"
+    : >"$admin/info/$name:$arch.list"
+  done
   refused "libhandoff-dev depends on libhandoff0 (= $revision)" \
     "${dpkg[@]}" -i "${debs[1]}"
   refused "handoff-tools depends on libhandoff0 (>= $revision)" \
     "${dpkg[@]}" -i "${debs[2]}"
+  if has_systemd; then
+    refused 'libhandoff-systemd-dev depends on libhandoff-dev' \
+      "${dpkg[@]}" -i "${debs[0]}" "${debs[3]}" "${debs[4]}"
+  fi
   quiet "${dpkg[@]}" -i "${debs[@]}"
   same 'dpkg --verify' '' "$("${dpkg[@]}" --verify)"
   refused 'depends on libhandoff0' "${dpkg[@]}" -r libhandoff0

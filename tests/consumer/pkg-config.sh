@@ -14,5 +14,5 @@ DESTDIR=$tmp/root install_to /opt/handoff
 same 'prefix when staged' prefix=/opt/handoff \
   "$(grep ^prefix= "$tmp/root/opt/handoff/$lib/pkgconfig/handoff.pc")"
 PKG_CONFIG_SYSROOT_DIR=$tmp/root \
-  PKG_CONFIG_LIBDIR=$tmp/root/opt/handoff/$lib/pkgconfig \
+  PKG_CONFIG_LIBDIR=$tmp/root/opt/handoff/$lib/pkgconfig:$pc_path \
   with_pkg_config "$tmp/root/opt/handoff/$lib"

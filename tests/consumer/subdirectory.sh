@@ -11,5 +11,9 @@ for dir in "$tmp"/cmake.*; do
     "$(find "$dir/handoff" -name handoffctl -o -name 'test_*')"
   quiet "$CMAKE" --install "$dir"
 done
-same 'what was installed' $'shared\nstatic' \
+programs=(shared static)
+if has_systemd; then
+  programs+=(managed_shared managed_static)
+fi
+same 'what was installed' "$(printf '%s\n' "${programs[@]}" | sort)" \
   "$(find "$tmp/prefix" ! -type d -printf '%f\n' | sort)"

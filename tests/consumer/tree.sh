@@ -25,7 +25,7 @@ $lib/libhandoff.so.$(macro MAJOR)
 $lib/libhandoff.so.$version
 END
 component development <<END
-$(files "$source_dir/include" '*.h' | sed 's|^|include/|')
+$(files "$source_dir/include" '*.h' | sed '/systemd/d; s|^|include/|')
 $lib/libhandoff.a
 $lib/libhandoff.so
 $lib/pkgconfig/handoff.pc
@@ -33,7 +33,8 @@ $lib/cmake/handoff/handoff-config.cmake
 $lib/cmake/handoff/handoff-config-version.cmake
 $lib/cmake/handoff/handoff-targets.cmake
 $lib/cmake/handoff/handoff-targets-${config,,}.cmake
-$(files "$source_dir/docs/man" '*.[37]' | sed 's|.*\(.\)$|share/man/man\1/&|')
+$(files "$source_dir/docs/man" '*.[37]' |
+  sed '/systemd/d; s|.*\(.\)$|share/man/man\1/&|')
 END
 component tools <<END
 bin/handoffctl
@@ -44,10 +45,30 @@ share/doc/handoff/CHANGELOG.md
 share/doc/handoff/LICENSE
 share/doc/handoff/README.md
 END
+components=(runtime development tools documents)
+if has_systemd; then
+  component systemd_runtime <<END
+$lib/libhandoff-systemd.so.$(macro MAJOR)
+$lib/libhandoff-systemd.so.$version
+END
+  component systemd_development <<END
+include/handoff/systemd.h
+$lib/libhandoff-systemd.a
+$lib/libhandoff-systemd.so
+$lib/pkgconfig/handoff-systemd.pc
+$lib/cmake/handoff/handoff-systemd-targets.cmake
+$lib/cmake/handoff/handoff-systemd-targets-${config,,}.cmake
+share/man/man3/handoff_systemd.3
+share/doc/handoff/docs/systemd.md
+$(files "$source_dir/examples/systemd" |
+  sed 's|^|share/doc/handoff/examples/systemd/|')
+END
+  components+=(systemd_runtime systemd_development)
+fi
 
 install_to "$prefix"
 same 'all components' \
-  "$(for name in runtime development tools documents; do
+  "$(for name in "${components[@]}"; do
     files "$tmp/$name"
   done | sort)" "$(files "$prefix")"
 same 'what others may write, or not all may read' '' \
@@ -62,33 +83,55 @@ if grep -rE 'INTERFACE_(COMPILE|LINK_OPTIONS|LINK_DIRECT|SOURCES)|-W|_GNU' \
   "$prefix/$lib/cmake" "$prefix/$lib/pkgconfig"; then
   fail 'a flag of the build is passed on'
 fi
+# libraries NAME: what CMake is told that its targets need.
+libraries() {
+  grep -hE 'LINK(_INTERFACE)?_LIBRARIES|LINK_DEPEND' \
+    "$prefix/$lib/cmake/handoff/$1-targets"* |
+    sed 's/^ *INTERFACE_LINK_LIBRARIES //; s/\\//g'
+}
 # shellcheck disable=SC2016 # it is CMake that expands this
-same 'libraries that CMake is told of' \
-  'INTERFACE_LINK_LIBRARIES "\$<LINK_ONLY:Threads::Threads>"' \
-  "$(grep -rhE 'LINK(_INTERFACE)?_LIBRARIES|LINK_DEPEND' "$prefix/$lib/cmake" |
-    sed 's/^ *//')"
+same 'libraries of the targets' '"$<LINK_ONLY:Threads::Threads>"' \
+  "$(libraries handoff)"
+
+# told NAME LIBRARIES [EXTRA]: what pkg-config says; EXTRA if static.
+told() {
+  local extra
+  same "pkg-config --modversion $1" "$version" "$(pkg-config --modversion "$1")"
+  same "pkg-config --cflags $1" "-I$prefix/include" \
+    "$(pkg-config --cflags "$1" | xargs)"
+  same "pkg-config --libs $1" "-L$prefix/$lib $2" \
+    "$(pkg-config --libs "$1" | xargs)"
+  extra=$(pkg-config --static --libs "$1" | xargs -n 1 |
+    grep -vxE -e "-L$prefix/$lib|-lhandoff(-systemd)?|-pthread|-lpthread" || :)
+  same "pkg-config --static --libs $1, beside threads" "${3-}" "$extra"
+}
 export PKG_CONFIG_PATH=$prefix/$lib/pkgconfig
-same 'pkg-config --modversion' "$version" "$(pkg-config --modversion handoff)"
-same 'pkg-config --cflags' "-I$prefix/include" \
-  "$(pkg-config --cflags handoff | xargs)"
-same 'pkg-config --libs' "-L$prefix/$lib -lhandoff" \
-  "$(pkg-config --libs handoff | xargs)"
-extra=$(pkg-config --static --libs handoff | xargs -n 1 |
-  grep -vxE -e "-L$prefix/$lib|-lhandoff|-pthread|-lpthread" || :)
-same 'pkg-config --static --libs, beside threads' '' "$extra"
+told handoff -lhandoff
 
 # Names by which they find each other
 
 dynamic() {
   readelf -d "$prefix/$1" | sed -n "/($2)/s/.*\[\(.*\)\]/\1/p"
 }
-same soname "libhandoff.so.$(macro MAJOR)" \
-  "$(dynamic "$lib/libhandoff.so" SONAME)"
-same 'path in the library' '' "$(dynamic "$lib/libhandoff.so" 'RU*N*PATH')"
-same 'what libhandoff.so links to' "libhandoff.so.$(macro MAJOR)" \
-  "$(readlink "$prefix/$lib/libhandoff.so")"
-quiet "$source_dir/tests/symbols.sh" "$prefix/$lib/libhandoff.so" \
-  "$prefix/include"
+# shared NAME: the library, and the name by which others know it.
+shared() {
+  same "soname of $1" "$1.so.$(macro MAJOR)" "$(dynamic "$lib/$1.so" SONAME)"
+  same "path in $1" '' "$(dynamic "$lib/$1.so" 'RU*N*PATH')"
+  same "what $1.so links to" "$1.so.$(macro MAJOR)" \
+    "$(readlink "$prefix/$lib/$1.so")"
+  quiet "$source_dir/tests/symbols.sh" "$prefix/$lib/$1.so" "$prefix/include"
+}
+shared libhandoff
+
+if has_systemd; then
+  # shellcheck disable=SC2016 # it is CMake that expands this
+  same 'libraries of the targets for systemd' \
+    $'"handoff::handoff"\n"handoff::static;$<LINK_ONLY:-lsystemd>"' \
+    "$(libraries handoff-systemd)"
+  told handoff-systemd '-lhandoff-systemd -lhandoff' -lsystemd
+  shared libhandoff-systemd
+fi
+
 mv "$prefix" "$tmp/moved"
 same 'handoffctl --version' "handoffctl $version" \
   "$("$tmp/moved/bin/handoffctl" --version 2>&1)"
