@@ -4,7 +4,8 @@
 # finds nothing, they depend on each other, what they contain can be built
 # with, and they leave nothing behind. All of that happens in temporary
 # directories; --install (root) does it once more with this very machine, and
-# removes everything again.
+# removes everything again, also when something fails. It leaves a machine alone
+# that has any of it already.
 . "$(dirname "$0")/common.sh"
 need "$CXX" ninja pkg-config readelf dpkg dpkg-deb dpkg-shlibdeps lintian
 [[ ${1-} == '' || ${1-} == --install ]] || fail 'usage: packages.sh [--install]'
@@ -126,24 +127,48 @@ present() {
   done
 }
 
+dpkg=(dpkg --log="$tmp/dpkg.log")
+
+# Run at the end, whatever happened.
+clean_machine() {
+  "${dpkg[@]}" --force-remove-reinstreq --purge "${names[@]}" \
+    >"$tmp/log" 2>&1 || {
+    cat "$tmp/log" >&2
+    echo "Could not be removed from this machine: ${names[*]}" >&2
+  }
+  rm -rf "$tmp"
+}
+
+cached_libraries() {
+  ldconfig -p | grep libhandoff || :
+}
+
 on_this_machine() {
-  local before name
+  local before cache name
   for name in "${names[@]}"; do
     ! dpkg-query -s "$name" >/dev/null 2>&1 || skip "$name is installed"
   done
+  ! pkg-config --exists handoff || skip 'a handoff is installed already'
   before=$(present)
-  trap 'dpkg --purge "${names[@]}" >/dev/null 2>&1; rm -rf "$tmp"' EXIT
-  quiet dpkg -i "${debs[@]}"
+  for name in $before; do
+    [[ -d $name && ! -L $name ]] || skip "$name is there already"
+  done
+  cache=$(cached_libraries)
+  trap clean_machine EXIT
+  quiet "${dpkg[@]}" -i "${debs[@]}"
   same 'pkg-config --cflags --libs' -lhandoff \
     "$(pkg-config --cflags --libs handoff | xargs)"
   with_pkg_config
   with_cmake
   same 'handoffctl --version' "handoffctl $version" \
     "$(handoffctl --version 2>&1)"
-  quiet dpkg --purge "${names[@]}"
+  quiet "${dpkg[@]}" -r "${names[@]}"
+  quiet "${dpkg[@]}" --purge "${names[@]}"
   same 'what is left' "$before" "$(present)"
-  same 'what is left in the cache of the linker' '' \
-    "$(ldconfig -p | grep libhandoff || :)"
+  same 'what dpkg knows of' '' "$(dpkg-query -W "${names[@]}" 2>/dev/null || :)"
+  same 'what is left in the cache of the linker' "$cache" \
+    "$(cached_libraries)"
+  echo "${#names[@]} packages were installed, used, removed and purged"
 }
 
 if [[ $(id -u) -eq 0 ]]; then
