@@ -178,6 +178,7 @@ struct handoff_server {
 	int lend[HANDOFF__LEND_MAX];
 	struct handoff_server_event events[HANDOFF__EVENTS];
 	unsigned first_event, nevents;
+	struct handoff__timer news; /* there is something to pull */
 };
 
 static inline struct handoff__member *

@@ -62,6 +62,9 @@ handoff__server_event(struct handoff_server *server,
 	va_start(ap, fmt);
 	vsnprintf(ev->text, sizeof(ev->text), fmt, ap);
 	va_end(ap);
+	/* An outside loop hears of it also if no turn is under way. */
+	if (!server->news.armed)
+		handoff__timer_arm(&server->loop, &server->news, 0);
 	handoff__log(&server->log, HANDOFF_LOG_DEBUG, "%s", ev->text);
 }
 
@@ -75,7 +78,8 @@ handoff_server_next(
 		return 0;
 	*event = server->events[server->first_event];
 	server->first_event = (server->first_event + 1) % HANDOFF__EVENTS;
-	server->nevents--;
+	if (--server->nevents == 0)
+		handoff__timer_disarm(&server->loop, &server->news);
 	return 1;
 }
 
@@ -147,6 +151,12 @@ apply_defaults(
 }
 
 static void
+on_news(struct handoff__timer *timer)
+{
+	(void)timer; /* that the turn has ended is all */
+}
+
+static void
 on_sweep(struct handoff__timer *timer)
 {
 	handoff__server_sweeps(timer->arg);
@@ -161,6 +171,7 @@ open_loop(struct handoff_server *server)
 	TAILQ_INIT(&server->kicks);
 	TAILQ_INIT(&server->listeners);
 	server->sweep.fn = on_sweep;
+	server->news.fn = on_news;
 	server->accept_retry.fn = handoff__listen_on_retry;
 	server->stop_deadline.fn = handoff__stop_on_deadline;
 	server->sweep.arg = server->accept_retry.arg =

@@ -426,6 +426,27 @@ events_are_kept_up_to_a_number(void **state)
 	duo_close(&duo);
 }
 
+/* Without a turn there is nothing else that would wake a loop of the user's. */
+static void
+descriptor_tells_of_events(void **state)
+{
+	struct handoff_server_event event;
+	struct pollfd fd = {.events = POLLIN};
+	struct duo duo;
+
+	duo_init(&duo, duo_model(state));
+	assert_int_equal(host_open(&duo.a, NULL), 0);
+	fd.fd = handoff_server_fd(duo.a.server);
+	assert_int_equal(poll(&fd, 1, 5000), 1);
+	while (handoff_server_next(duo.a.server, &event) == 1)
+		;
+	assert_int_equal(event.type, HANDOFF_SERVER_OWNER);
+	assert_int_equal(poll(&fd, 1, 0), 0);
+	assert_int_equal(handoff_server_stop(duo.a.server), 0);
+	assert_int_equal(poll(&fd, 1, 5000), 1);
+	duo_close(&duo);
+}
+
 static void
 null_is_refused(void **state)
 {
@@ -465,6 +486,7 @@ main(void)
 		each_model(more_than_the_most_wait_in_the_backlog),
 		each_model(descriptors_of_the_user_are_watched),
 		each_model(events_are_kept_up_to_a_number),
+		each_model(descriptor_tells_of_events),
 		handoff_test(null_is_refused),
 	};
 
