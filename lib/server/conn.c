@@ -7,24 +7,48 @@
 #include "server/conn.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
 /* Transactions of one connection before the others get their turn. */
 #define ROUNDS 16
 
-struct turn {
+/* What a record says at a moment: everything is asked of it, because what lies
+ * in shared memory is loaded anew each time. */
+struct sight {
 	const struct handoff__view *view;
-	int fd;
 	const struct handoff_service *service;
+	const struct handoff__commit *commit;
+	uint64_t unread, unsent;
+};
+
+struct turn {
+	struct sight now; /* what is changed is looked at again */
+	int fd;
+	int rounds; /* transactions that are left */
 	struct handoff__turn_result *result;
 };
 
-static uint32_t
-flags_of(const struct turn *t)
+static inline void
+look(struct sight *s)
 {
-	return handoff__current(t->view->rec)->flags;
+	const struct handoff__record *rec = s->view->rec;
+	const struct handoff__commit *c = handoff__current(rec);
+
+	s->commit = c;
+	s->unread = atomic_load_explicit(&rec->rx_head, memory_order_relaxed) -
+		    c->rx_tail;
+	s->unsent = c->tx_head -
+		    atomic_load_explicit(&rec->tx_tail, memory_order_relaxed);
+}
+
+static inline struct sight
+sight(const struct handoff__view *view, const struct handoff_service *service)
+{
+	struct sight s = {.view = view, .service = service};
+
+	look(&s);
+	return s;
 }
 
 static bool
@@ -39,20 +63,21 @@ end(const struct turn *t, enum handoff__end kind, const char *why, int err)
 
 /* False when the connection is at its end. */
 static bool
-receive(const struct turn *t)
+receive(struct turn *t)
 {
+	const struct handoff__view *view = t->now.view;
 	void *at;
-	size_t room = handoff__record_rx_room(t->view, &at);
+	size_t room = handoff__record_rx_room(view, &at);
 	ssize_t n;
 
-	if (room == 0 || (flags_of(t) & HANDOFF__EOF))
+	if (room == 0 || (t->now.commit->flags & HANDOFF__EOF))
 		return true;
 	n = recv(t->fd, at, room, MSG_DONTWAIT);
 	if (n > 0) {
-		t->view->rec->touched = 1;
-		handoff__record_received(t->view, (size_t)n);
+		view->rec->touched = 1;
+		handoff__record_received(view, (size_t)n);
 	} else if (n == 0) {
-		handoff__record_flag(t->view, HANDOFF__EOF);
+		handoff__record_flag(view, HANDOFF__EOF);
 	} else if (errno != EAGAIN && errno != EINTR) {
 		return end(t, HANDOFF__END_ERROR, "receive", errno);
 	}
@@ -61,12 +86,13 @@ receive(const struct turn *t)
 
 /* False when the connection is at its end. */
 static bool
-transmit(const struct turn *t)
+transmit(struct turn *t)
 {
+	const struct handoff__view *view = t->now.view;
 	struct iovec iov[2];
-	int pieces;
 
-	while ((pieces = handoff__record_tx_pieces(t->view, iov)) > 0) {
+	while (t->now.unsent > 0) {
+		int pieces = handoff__record_tx_pieces(view, iov);
 		struct msghdr msg = {
 			.msg_iov = iov, .msg_iovlen = (size_t)pieces};
 		ssize_t n = pieces == 1 ? send(t->fd, iov[0].iov_base,
@@ -76,89 +102,100 @@ transmit(const struct turn *t)
 						  MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (n >= 0)
-			handoff__record_sent(t->view, (size_t)n);
+			handoff__record_sent(view, (size_t)n);
 		else if (errno == EAGAIN)
 			return true;
 		else if (errno != EINTR)
 			return end(t, HANDOFF__END_ERROR, "send", errno);
+		look(&t->now);
 	}
 	return true;
 }
 
 /* Is there input, or an end of it that the handler has not been told of? */
-static bool
-news(const struct handoff__view *view)
+static inline bool
+news(const struct sight *s)
 {
-	uint32_t flags = handoff__current(view->rec)->flags;
-
-	return handoff__record_unread(view->rec) > 0 ||
-	       (flags & (HANDOFF__EOF | HANDOFF__EOF_DONE)) == HANDOFF__EOF;
+	return s->unread > 0 ||
+	       (s->commit->flags & (HANDOFF__EOF | HANDOFF__EOF_DONE)) ==
+		       HANDOFF__EOF;
 }
 
 /* Is there a line for the connection, or may there be? Not before the service
  * has greeted it, and not after it has said its last. */
-static bool
-lines_due(
-	const struct handoff__view *view, const struct handoff_service *service)
+static inline bool
+lines_due(const struct sight *s)
 {
-	const struct handoff__commit *c = handoff__current(view->rec);
+	const struct handoff__commit *c = s->commit;
 
-	return c->heard < handoff__bulletin_head(view->bulletin) &&
+	return c->heard < handoff__bulletin_head(s->view->bulletin) &&
 	       !(c->flags & HANDOFF__CLOSING) &&
-	       (!service->open || (c->flags & HANDOFF__OPENED));
+	       (!s->service->open || (c->flags & HANDOFF__OPENED));
+}
+
+static inline bool
+due(const struct sight *s)
+{
+	uint32_t flags = s->commit->flags;
+
+	if (flags & HANDOFF__CLOSING)
+		return false;
+	if (!(flags & HANDOFF__OPENED))
+		return s->service->open || s->view->rec->rx_head > 0 ||
+		       (flags & HANDOFF__EOF);
+	if (s->unsent == s->view->geo->tx_size)
+		return false;
+	return news(s);
 }
 
 bool
 handoff__conn_due(
 	const struct handoff__view *view, const struct handoff_service *service)
 {
-	const struct handoff__commit *c = handoff__current(view->rec);
+	struct sight s = sight(view, service);
 
-	if (c->flags & HANDOFF__CLOSING)
-		return false;
-	if (!(c->flags & HANDOFF__OPENED))
-		return service->open || view->rec->rx_head > 0 ||
-		       (c->flags & HANDOFF__EOF);
-	if (handoff__record_unsent(view->rec) == view->geo->tx_size)
-		return false;
-	return news(view);
+	return due(&s);
 }
 
 /* One transaction. 1: something changed, 0: the handler waits for more,
  * negative: it failed and nothing happened. */
 static int
-handle(const struct turn *t)
+handle(struct turn *t)
 {
+	const struct handoff_service *service = t->now.service;
+	const struct handoff__view *view = t->now.view;
+	/* It stays as it is until the transaction after this one. */
+	const struct handoff__commit *before = t->now.commit;
+	bool opened = (before->flags & HANDOFF__OPENED) != 0;
+	handoff_handle_fn *fn = opened ? service->handle : service->open;
 	struct handoff_conn txn;
-	struct handoff__commit before = *handoff__current(t->view->rec);
-	bool opened = (before.flags & HANDOFF__OPENED) != 0;
-	handoff_handle_fn *fn = opened ? t->service->handle : t->service->open;
 	int rc;
 
-	handoff__txn_begin(&txn, t->view);
+	handoff__txn_begin(&txn, view);
 	txn.next->flags |= HANDOFF__OPENED;
-	if (opened && (before.flags & HANDOFF__EOF))
+	if (opened && (before->flags & HANDOFF__EOF))
 		txn.next->flags |= HANDOFF__EOF_DONE;
-	rc = fn ? fn(&txn, t->service->arg) : 0;
+	rc = fn ? fn(&txn, service->arg) : 0;
 	if (rc < 0)
 		return rc;
-	if (txn.next->tx_head != before.tx_head)
-		t->view->rec->touched = 1;
-	rc = txn.next->rx_tail != before.rx_tail ||
-	     txn.next->tx_head != before.tx_head ||
-	     txn.next->flags != before.flags;
+	if (txn.next->tx_head != before->tx_head)
+		view->rec->touched = 1;
+	rc = txn.next->rx_tail != before->rx_tail ||
+	     txn.next->tx_head != before->tx_head ||
+	     txn.next->flags != before->flags;
 	handoff__txn_commit(&txn);
+	look(&t->now);
 	return rc;
 }
 
 /* Runs transactions until the handler waits. False when it failed. */
 static bool
-run(const struct turn *t, int *rounds)
+run(struct turn *t)
 {
-	while (handoff__conn_due(t->view, t->service) && *rounds > 0) {
+	while (due(&t->now) && t->rounds > 0) {
 		int rc = handle(t);
 
-		--*rounds;
+		t->rounds--;
 		if (rc < 0)
 			return end(t, HANDOFF__END_HANDLER, "handler", -rc);
 		if (rc == 0)
@@ -169,12 +206,13 @@ run(const struct turn *t, int *rounds)
 
 /* All has been sent: is that the end? */
 static void
-conclude(const struct turn *t)
+conclude(struct turn *t)
 {
-	uint32_t flags = flags_of(t);
+	const struct handoff__view *view = t->now.view;
+	uint32_t flags = t->now.commit->flags;
 	bool closing = (flags & HANDOFF__CLOSING) != 0;
 
-	if (handoff__record_unsent(t->view->rec) > 0)
+	if (t->now.unsent > 0)
 		return;
 	if ((flags & HANDOFF__EOF) &&
 		(closing || (flags & HANDOFF__EOF_DONE))) {
@@ -184,70 +222,87 @@ conclude(const struct turn *t)
 		/* Closing with input unread would reset the connection and
 		 * may destroy what was sent (RFC 9293, 3.6.1 and 3.10.4). */
 		shutdown(t->fd, SHUT_WR);
-		handoff__record_discard(t->view);
+		handoff__record_discard(view);
+		look(&t->now);
 		t->result->turn = HANDOFF__TURN_LINGER;
-	} else if (handoff__record_unread(t->view->rec) ==
-		   t->view->geo->rx_size) {
+	} else if (t->now.unread == view->geo->rx_size) {
 		end(t, HANDOFF__END_INPUT,
 			"the handler wants more input than input_size", 0);
 	}
 }
 
+static inline uint32_t
+want(const struct sight *s)
+{
+	uint32_t events = s->unsent > 0 ? EPOLLOUT : 0;
+
+	if (!(s->commit->flags & HANDOFF__EOF) &&
+		s->unread < s->view->geo->rx_size)
+		events |= EPOLLIN;
+	return events;
+}
+
 uint32_t
 handoff__conn_want(const struct handoff__view *view)
 {
-	uint32_t flags = handoff__current(view->rec)->flags, want = 0;
+	struct sight s = sight(view, NULL);
 
-	if (!(flags & HANDOFF__EOF) &&
-		handoff__record_unread(view->rec) < view->geo->rx_size)
-		want |= EPOLLIN;
-	if (handoff__record_unsent(view->rec) > 0)
-		want |= EPOLLOUT;
-	return want;
+	return want(&s);
+}
+
+static inline bool
+pending(const struct sight *s)
+{
+	/* With nothing to wait for it is at its end, and who was about to end
+	 * it may have died. */
+	return s->unsent > 0 || due(s) || lines_due(s) ||
+	       (s->commit->flags & HANDOFF__CLOSING) || want(s) == 0;
 }
 
 bool
 handoff__conn_pending(
 	const struct handoff__view *view, const struct handoff_service *service)
 {
-	/* With nothing to wait for it is at its end, and who was about to end
-	 * it may have died. */
-	return handoff__record_unsent(view->rec) > 0 ||
-	       handoff__conn_due(view, service) || lines_due(view, service) ||
-	       (handoff__current(view->rec)->flags & HANDOFF__CLOSING) ||
-	       handoff__conn_want(view) == 0;
+	struct sight s = sight(view, service);
+
+	return pending(&s);
 }
 
 /* Lines come before the handler: one that always fills the output would keep
  * them out. False if they wait for room. */
 static bool
-hear(const struct turn *t)
+hear(struct turn *t)
 {
-	return !lines_due(t->view, t->service) || handoff__record_hear(t->view);
+	bool all;
+
+	if (!lines_due(&t->now))
+		return true;
+	all = handoff__record_hear(t->now.view);
+	look(&t->now);
+	return all;
 }
 
 /* A handler that stops while output is unsent may have stopped for lack of
  * room: it is asked again once that is gone. */
 static void
-steps(const struct turn *t, uint32_t events)
+steps(struct turn *t, uint32_t events)
 {
-	const struct handoff__record *rec = t->view->rec;
-	int rounds = ROUNDS;
 	bool held_up, lines;
 
-	if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && !receive(t))
-		return;
-	do {
-		if (hear(t) && !run(t, &rounds))
+	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
+		if (!receive(t))
 			return;
-		lines = lines_due(t->view, t->service);
-		held_up = lines ||
-			  (handoff__record_unsent(rec) > 0 && news(t->view));
+		look(&t->now);
+	}
+	do {
+		if (hear(t) && !run(t))
+			return;
+		lines = lines_due(&t->now);
+		held_up = lines || (t->now.unsent > 0 && news(&t->now));
 		if (!transmit(t))
 			return;
-	} while (held_up && rounds > 0 && handoff__record_unsent(rec) == 0);
-	if ((rounds == 0 && handoff__conn_due(t->view, t->service)) ||
-		(lines && handoff__record_unsent(rec) == 0))
+	} while (held_up && t->rounds > 0 && t->now.unsent == 0);
+	if ((t->rounds == 0 && due(&t->now)) || (lines && t->now.unsent == 0))
 		t->result->turn = HANDOFF__TURN_AGAIN;
 	else
 		conclude(t);
@@ -258,15 +313,16 @@ handoff__conn_turn(const struct handoff__view *view, int fd,
 	const struct handoff_service *service, uint32_t events,
 	struct handoff__turn_result *result)
 {
-	struct turn t = {
-		.view = view, .fd = fd, .service = service, .result = result};
+	struct turn t = {.now = sight(view, service),
+		.fd = fd,
+		.rounds = ROUNDS,
+		.result = result};
 
-	memset(result, 0, sizeof(*result));
+	*result = (struct handoff__turn_result){.turn = HANDOFF__TURN_WAIT};
 	handoff__record_mark(view->rec, HANDOFF__IN_TURN);
 	steps(&t, events);
-	result->want = handoff__conn_want(view);
+	result->want = want(&t.now);
 	handoff__record_mark(view->rec,
-		result->want != EPOLLIN || handoff__conn_pending(view, service)
-			? HANDOFF__PENDING
-			: HANDOFF__AT_REST);
+		result->want != EPOLLIN || pending(&t.now) ? HANDOFF__PENDING
+							   : HANDOFF__AT_REST);
 }
