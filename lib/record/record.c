@@ -24,49 +24,6 @@
 static_assert(sizeof(struct handoff__record) % 16 == 0,
 	"the states that follow a record are 16-byte aligned");
 
-static uint64_t
-rx_head_of(const struct handoff__record *rec)
-{
-	return atomic_load_explicit(&rec->rx_head, memory_order_relaxed);
-}
-
-static uint64_t
-tx_tail_of(const struct handoff__record *rec)
-{
-	return atomic_load_explicit(&rec->tx_tail, memory_order_relaxed);
-}
-
-static struct handoff__commit *
-spare_commit(const struct handoff__view *view)
-{
-	return &view->rec->commit[(view->rec->current & 1) ^ 1];
-}
-
-void *
-handoff__record_state(const struct handoff__view *view, uint32_t which)
-{
-	size_t size = (view->geo->state_size + 15u) & ~15u;
-
-	return size > 0 ? (char *)(view->rec + 1) + which * size : NULL;
-}
-
-/* A store that allows something to be overwritten, a half or bytes, has come
- * before. Who reads meanwhile (snapshot.c) and sees any of what is written
- * over it must see that store too. */
-static void
-overwriting_follows(void)
-{
-	atomic_thread_fence(memory_order_release);
-}
-
-static void
-flip(const struct handoff__view *view)
-{
-	atomic_store_explicit(&view->rec->current, view->rec->current + 1,
-		memory_order_release);
-	overwriting_follows();
-}
-
 void
 handoff__view_make(struct handoff__view *view,
 	const struct handoff__segment *seg, uint32_t slot)
@@ -97,8 +54,8 @@ handoff__record_ok(const struct handoff__view *view)
 	const struct handoff__commit *c = handoff__current(rec);
 
 	return c->turn == rec->current &&
-	       handoff__positions_ok(
-		       view->geo, c, rx_head_of(rec), tx_tail_of(rec));
+	       handoff__positions_ok(view->geo, c, handoff__rx_head(rec),
+		       handoff__tx_tail(rec));
 }
 
 int
@@ -109,150 +66,63 @@ handoff__record_repair(
 	const struct handoff__commit *c = handoff__current(rec);
 	uint64_t rx_head = rec->rx_base + read,
 		 tx_tail = rec->tx_base + written;
-	bool stale = rx_head != rx_head_of(rec) || tx_tail != tx_tail_of(rec);
+	bool stale = rx_head != handoff__rx_head(rec) ||
+		     tx_tail != handoff__tx_tail(rec);
 
 	/* Only forward, and never beyond what had its place in the buffers. */
-	if (rx_head < rx_head_of(rec) ||
+	if (rx_head < handoff__rx_head(rec) ||
 		rx_head - c->rx_tail > view->geo->rx_size ||
 		rx_head - c->rx_origin > 2 * (uint64_t)view->geo->rx_size ||
-		tx_tail < tx_tail_of(rec) || tx_tail > c->tx_head)
+		tx_tail < handoff__tx_tail(rec) || tx_tail > c->tx_head)
 		return -ERANGE;
 	atomic_store(&rec->rx_head, rx_head);
 	atomic_store(&rec->tx_tail, tx_tail);
 	return stale;
 }
 
-/* Copies the current commit and state to the spare ones, where they can be
- * changed without effect until flip. */
-static struct handoff__commit *
-prepare(const struct handoff__view *view)
-{
-	struct handoff__commit *next = spare_commit(view);
-	uint32_t turn = view->rec->current, current = turn & 1;
-
-	*next = view->rec->commit[current];
-	next->turn = turn + 1;
-	if (view->geo->state_size > 0)
-		memcpy(handoff__record_state(view, current ^ 1),
-			handoff__record_state(view, current),
-			view->geo->state_size);
-	return next;
-}
-
 /* Moves unconsumed input to the front of the buffer. It lies in the upper
  * half and is no longer than the lower one, so source and target are apart
  * and the old layout stays true until the flip. */
-static void
-compact(const struct handoff__view *view)
+void
+handoff__record_compact(const struct handoff__view *view)
 {
-	struct handoff__commit *next = prepare(view);
-	size_t len = (size_t)(rx_head_of(view->rec) - next->rx_tail);
+	struct handoff__commit *next = handoff__prepare(view);
+	size_t len = (size_t)(handoff__rx_head(view->rec) - next->rx_tail);
 	size_t from = (size_t)(next->rx_tail - next->rx_origin);
 
 	assert(from >= len);
 	memcpy(view->rx, view->rx + from, len);
 	next->rx_origin = next->rx_tail;
-	flip(view);
-}
-
-size_t
-handoff__record_rx_room(const struct handoff__view *view, void **at)
-{
-	const struct handoff__commit *c = handoff__current(view->rec);
-	uint64_t head = rx_head_of(view->rec);
-	size_t room = view->geo->rx_size - (size_t)(head - c->rx_tail);
-
-	if (room == 0)
-		return 0;
-	if (c->rx_tail - c->rx_origin >= view->geo->rx_size) {
-		compact(view);
-		c = handoff__current(view->rec);
-	}
-	*at = view->rx + (head - c->rx_origin);
-	return room;
-}
-
-void
-handoff__record_received(const struct handoff__view *view, size_t len)
-{
-	atomic_store_explicit(&view->rec->rx_head, rx_head_of(view->rec) + len,
-		memory_order_release);
-}
-
-int
-handoff__record_tx_pieces(const struct handoff__view *view, struct iovec iov[2])
-{
-	const struct handoff__commit *c = handoff__current(view->rec);
-	uint64_t tail = tx_tail_of(view->rec);
-	size_t len = (size_t)(c->tx_head - tail);
-	size_t at = (size_t)((tail - c->tx_origin) & (view->geo->tx_size - 1));
-	size_t first = view->geo->tx_size - at;
-
-	if (len == 0)
-		return 0;
-	iov[0].iov_base = view->tx + at;
-	iov[0].iov_len = len < first ? len : first;
-	if (len <= first)
-		return 1;
-	iov[1].iov_base = view->tx;
-	iov[1].iov_len = len - first;
-	return 2;
-}
-
-void
-handoff__record_sent(const struct handoff__view *view, size_t len)
-{
-	atomic_store_explicit(&view->rec->tx_tail, tx_tail_of(view->rec) + len,
-		memory_order_release);
-	overwriting_follows();
+	handoff__flip(view);
 }
 
 void
 handoff__record_flag(const struct handoff__view *view, uint32_t flags)
 {
-	struct handoff__commit *next = prepare(view);
+	struct handoff__commit *next = handoff__prepare(view);
 
 	next->flags |= flags;
-	flip(view);
+	handoff__flip(view);
 }
 
 int
 handoff__record_flip(const struct handoff__view *view)
 {
-	if (spare_commit(view)->turn != view->rec->current + 1)
+	uint32_t turn = handoff__turn_of(view->rec);
+
+	if (view->rec->commit[(turn & 1) ^ 1].turn != turn + 1)
 		return -EINVAL;
-	flip(view);
+	handoff__flip(view);
 	return 0;
 }
 
 void
 handoff__record_discard(const struct handoff__view *view)
 {
-	struct handoff__commit *next = prepare(view);
+	struct handoff__commit *next = handoff__prepare(view);
 
-	next->rx_tail = next->rx_origin = rx_head_of(view->rec);
-	flip(view);
-}
-
-void
-handoff__txn_begin(struct handoff_conn *txn, const struct handoff__view *view)
-{
-	txn->view = *view;
-	txn->next = prepare(view);
-	txn->state = handoff__record_state(view, (view->rec->current & 1) ^ 1);
-	txn->rx_head = rx_head_of(view->rec);
-	txn->tx_tail = tx_tail_of(view->rec);
-	/* All output is with the kernel: nothing needs the old bytes. */
-	if (txn->tx_tail == txn->next->tx_head)
-		txn->next->tx_origin = txn->next->tx_head;
-}
-
-void
-handoff__txn_commit(struct handoff_conn *txn)
-{
-	if (txn->next->rx_tail == txn->rx_head)
-		txn->next->rx_origin = txn->rx_head;
-	flip(&txn->view);
+	next->rx_tail = next->rx_origin = handoff__rx_head(view->rec);
+	handoff__flip(view);
 }
 
 uint64_t
@@ -283,30 +153,38 @@ handoff_conn_eof(const struct handoff_conn *conn)
 	return (conn->next->flags & HANDOFF__EOF) != 0;
 }
 
-size_t
-handoff_conn_room(const struct handoff_conn *conn)
+static size_t
+room_of(const struct handoff_conn *conn)
 {
 	return conn->view.geo->tx_size -
 	       (size_t)(conn->next->tx_head - conn->tx_tail);
 }
 
 size_t
+handoff_conn_room(const struct handoff_conn *conn)
+{
+	return room_of(conn);
+}
+
+size_t
 handoff_conn_write(struct handoff_conn *conn, const void *data, size_t len)
 {
-	size_t size = conn->view.geo->tx_size;
-	size_t room = handoff_conn_room(conn);
-	size_t at = (size_t)((conn->next->tx_head - conn->next->tx_origin) &
-			     (size - 1));
-	size_t first;
+	struct handoff__commit *next = conn->next;
+	size_t size = conn->view.geo->tx_size, room = room_of(conn);
+	size_t at = (size_t)((next->tx_head - next->tx_origin) & (size - 1));
+	size_t first = size - at;
 
 	if (len > room)
 		len = room;
-	first = len < size - at ? len : size - at;
 	if (len == 0)
 		return 0;
+	next->tx_head += len;
+	if (len <= first) {
+		memcpy(conn->view.tx + at, data, len);
+		return len;
+	}
 	memcpy(conn->view.tx + at, data, first);
 	memcpy(conn->view.tx, (const char *)data + first, len - first);
-	conn->next->tx_head += len;
 	return len;
 }
 
@@ -405,7 +283,7 @@ handoff__record_set_name(const struct handoff__view *view, const char *name)
 int
 handoff__record_name(const struct handoff__view *view, char *name)
 {
-	uint64_t len = rx_head_of(view->rec);
+	uint64_t len = handoff__rx_head(view->rec);
 
 	/* The buffer may still hold what a former entry left in it. */
 	if (len == 0 || len > HANDOFF_ADDRESS_MAX)

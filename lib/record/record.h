@@ -89,7 +89,8 @@ handoff__current(const struct handoff__record *rec)
 }
 
 /* The first or second state (`which` is 0 or 1); NULL if there is none. */
-void *handoff__record_state(const struct handoff__view *view, uint32_t which);
+static inline void *handoff__record_state(
+	const struct handoff__view *view, uint32_t which);
 
 /* Are these positions in range, is this layout possible? */
 bool handoff__positions_ok(const struct handoff__geometry *geo,
@@ -107,13 +108,16 @@ int handoff__record_repair(
 	const struct handoff__view *view, uint64_t read, uint64_t written);
 
 /* Where the next input goes and how much fits; 0 while the buffer is full. */
-size_t handoff__record_rx_room(const struct handoff__view *view, void **at);
-void handoff__record_received(const struct handoff__view *view, size_t len);
+static inline size_t handoff__record_rx_room(
+	const struct handoff__view *view, void **at);
+static inline void handoff__record_received(
+	const struct handoff__view *view, size_t len);
 
 /* What is to be sent, in at most two pieces; returns how many. */
-int handoff__record_tx_pieces(
+static inline int handoff__record_tx_pieces(
 	const struct handoff__view *view, struct iovec iov[2]);
-void handoff__record_sent(const struct handoff__view *view, size_t len);
+static inline void handoff__record_sent(
+	const struct handoff__view *view, size_t len);
 
 static inline void
 handoff__record_mark(
@@ -148,9 +152,9 @@ void handoff__record_flag(const struct handoff__view *view, uint32_t flags);
 void handoff__record_discard(const struct handoff__view *view);
 
 /* Begins a transaction; without a commit it never happened. */
-void handoff__txn_begin(
+static inline void handoff__txn_begin(
 	struct handoff_conn *txn, const struct handoff__view *view);
-void handoff__txn_commit(struct handoff_conn *txn);
+static inline void handoff__txn_commit(struct handoff_conn *txn);
 
 /* How far the connection has heard the bulletin, also while another thread or
  * process works on it: perhaps less, then. UINT64_MAX: it hears no more. */
@@ -176,5 +180,7 @@ void handoff__record_set_name(
 	const struct handoff__view *view, const char *name);
 /* `name` has HANDOFF_ADDRESS_MAX bytes; -EBADMSG if there is none. */
 int handoff__record_name(const struct handoff__view *view, char *name);
+
+#include "record/inline.h"
 
 #endif

@@ -269,8 +269,8 @@ static void
 read_and_write_without_noting(struct handoff__entry *e)
 {
 	struct handoff_conn txn;
-	struct iovec iov[2];
-	void *at;
+	struct iovec iov[2] = {{.iov_len = 0}};
+	void *at = NULL;
 
 	handoff__record_mark(e->view.rec, HANDOFF__IN_TURN);
 	handoff__txn_begin(&txn, &e->view);

@@ -49,7 +49,7 @@ assert_logged(const struct lines *lines, enum handoff_log_level level,
 static void
 receive(struct handoff__entry *e, const char *text)
 {
-	void *at;
+	void *at = NULL;
 
 	assert_true(handoff__record_rx_room(&e->view, &at) >= strlen(text));
 	memcpy(at, text, strlen(text));

@@ -641,14 +641,14 @@ record_works_after_trim(void **state)
 	struct handoff_conn txn;
 	uint32_t slot;
 	size_t len;
-	void *at;
+	void *at = NULL;
 
 	(void)state;
 	open_arena(&arena, 8);
 	slot = alloc(&arena, 1);
 	handoff__view_make(&view, arena.segments[0], slot);
 	for (int round = 0; round < 3; round++) {
-		struct iovec iov[2];
+		struct iovec iov[2] = {{.iov_len = 0}};
 		const void *input;
 
 		assert_int_equal(handoff__record_rx_room(&view, &at), PAGE);

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is done with a record at every request. Part of record.h, and inline:
+ * after each system call the code of a turn must come back into the caches,
+ * so the fewer lines it has, and the more of them in a row, the better.
+ */
+#ifndef HANDOFF_RECORD_INLINE_H
+#define HANDOFF_RECORD_INLINE_H
+
+#include <string.h>
+
+/* Moves unconsumed input to the front of the buffer. */
+__attribute__((cold)) void handoff__record_compact(
+	const struct handoff__view *view);
+
+static inline uint64_t
+handoff__rx_head(const struct handoff__record *rec)
+{
+	return atomic_load_explicit(&rec->rx_head, memory_order_relaxed);
+}
+
+static inline uint64_t
+handoff__tx_tail(const struct handoff__record *rec)
+{
+	return atomic_load_explicit(&rec->tx_tail, memory_order_relaxed);
+}
+
+/* `current`, for its owner: nobody else changes it. */
+static inline uint32_t
+handoff__turn_of(const struct handoff__record *rec)
+{
+	return atomic_load_explicit(&rec->current, memory_order_relaxed);
+}
+
+static inline void *
+handoff__record_state(const struct handoff__view *view, uint32_t which)
+{
+	size_t size = (view->geo->state_size + 15u) & ~15u;
+
+	return size > 0 ? (char *)(view->rec + 1) + which * size : NULL;
+}
+
+/* A store that allows something to be overwritten, a half or bytes, has come
+ * before. Who reads meanwhile (snapshot.c) and sees any of what is written
+ * over it must see that store too. */
+static inline void
+handoff__overwriting_follows(void)
+{
+	atomic_thread_fence(memory_order_release);
+}
+
+/* Makes the spare commit and state the valid ones. */
+static inline void
+handoff__flip(const struct handoff__view *view)
+{
+	atomic_store_explicit(&view->rec->current,
+		handoff__turn_of(view->rec) + 1, memory_order_release);
+	handoff__overwriting_follows();
+}
+
+/* Copies the current commit and state to the spare ones, where they can be
+ * changed without effect until flip. */
+static inline struct handoff__commit *
+handoff__prepare(const struct handoff__view *view)
+{
+	uint32_t turn = handoff__turn_of(view->rec), current = turn & 1;
+	struct handoff__commit *next = &view->rec->commit[current ^ 1];
+
+	*next = view->rec->commit[current];
+	next->turn = turn + 1;
+	if (view->geo->state_size > 0)
+		memcpy(handoff__record_state(view, current ^ 1),
+			handoff__record_state(view, current),
+			view->geo->state_size);
+	return next;
+}
+
+static inline size_t
+handoff__record_rx_room(const struct handoff__view *view, void **at)
+{
+	const struct handoff__commit *c = handoff__current(view->rec);
+	uint64_t head = handoff__rx_head(view->rec);
+	size_t room = view->geo->rx_size - (size_t)(head - c->rx_tail);
+
+	if (room == 0)
+		return 0;
+	if (__builtin_expect(
+		    c->rx_tail - c->rx_origin >= view->geo->rx_size, false)) {
+		handoff__record_compact(view);
+		c = handoff__current(view->rec);
+	}
+	*at = view->rx + (head - c->rx_origin);
+	return room;
+}
+
+static inline void
+handoff__record_received(const struct handoff__view *view, size_t len)
+{
+	atomic_store_explicit(&view->rec->rx_head,
+		handoff__rx_head(view->rec) + len, memory_order_release);
+}
+
+static inline int
+handoff__record_tx_pieces(const struct handoff__view *view, struct iovec iov[2])
+{
+	const struct handoff__commit *c = handoff__current(view->rec);
+	uint64_t tail = handoff__tx_tail(view->rec);
+	size_t len = (size_t)(c->tx_head - tail);
+	size_t at = (size_t)((tail - c->tx_origin) & (view->geo->tx_size - 1));
+	size_t first = view->geo->tx_size - at;
+
+	if (len == 0)
+		return 0;
+	iov[0].iov_base = view->tx + at;
+	iov[0].iov_len = len < first ? len : first;
+	if (len <= first)
+		return 1;
+	iov[1].iov_base = view->tx;
+	iov[1].iov_len = len - first;
+	return 2;
+}
+
+static inline void
+handoff__record_sent(const struct handoff__view *view, size_t len)
+{
+	atomic_store_explicit(&view->rec->tx_tail,
+		handoff__tx_tail(view->rec) + len, memory_order_release);
+	handoff__overwriting_follows();
+}
+
+static inline void
+handoff__txn_begin(struct handoff_conn *txn, const struct handoff__view *view)
+{
+	txn->view = *view;
+	txn->next = handoff__prepare(view);
+	txn->state = handoff__record_state(
+		view, (handoff__turn_of(view->rec) & 1) ^ 1);
+	txn->rx_head = handoff__rx_head(view->rec);
+	txn->tx_tail = handoff__tx_tail(view->rec);
+	/* All output is with the kernel: nothing needs the old bytes. */
+	if (txn->tx_tail == txn->next->tx_head)
+		txn->next->tx_origin = txn->next->tx_head;
+}
+
+static inline void
+handoff__txn_commit(struct handoff_conn *txn)
+{
+	if (txn->next->rx_tail == txn->rx_head)
+		txn->next->rx_origin = txn->rx_head;
+	handoff__flip(&txn->view);
+}
+
+#endif
