@@ -7,6 +7,7 @@
 #include "server/dump.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -160,29 +161,63 @@ prepare(struct handoff__dump *dump, struct handoff__dumper *dumper, int fd)
 	return handoff__picture_take(&dumper->picture, &peer->roster);
 }
 
-/* Forks and watches; the child does not come back from here. */
+/* Until the other end of the pipe is closed. */
+static void
+wait_at(const int gate[2])
+{
+	char none;
+
+	close(gate[1]);
+	while (read(gate[0], &none, 1) < 0 && errno == EINTR)
+		;
+}
+
+/* The child writes nothing before it is watched: it might have ended by then,
+ * and if others reap it, its number could be anybody's. It does not come back
+ * from here. */
+static pid_t
+fork_dumper(const struct handoff__dumper *dumper, int gate[2])
+{
+	pid_t pid;
+	int err;
+
+	if (pipe2(gate, O_CLOEXEC) < 0)
+		return -errno;
+	pid = fork();
+	if (pid == 0) {
+		wait_at(gate);
+		handoff__dumper_run(dumper);
+	}
+	err = errno;
+	close(gate[0]);
+	if (pid > 0)
+		return pid;
+	close(gate[1]);
+	return -err;
+}
+
+/* Forks and watches. */
 static int
 launch(struct handoff__dump *dump, const struct handoff__dumper *dumper)
 {
-	pid_t pid = fork();
-	int pidfd, err;
+	int gate[2], pidfd, err;
+	pid_t pid = fork_dumper(dumper, gate);
 
 	if (pid < 0)
-		return -errno;
-	if (pid == 0)
-		handoff__dumper_run(dumper);
+		return (int)pid;
 	pidfd = pidfd_open(pid, 0);
 	err = pidfd < 0 ? -errno
 			: handoff__watch_add(&dump->server->loop, &dump->watch,
 				  pidfd, EPOLLIN);
-	if (err >= 0)
-		return 0;
-	if (pidfd >= 0)
-		close(pidfd);
-	kill(pid, SIGKILL);
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	return err;
+	if (err < 0) {
+		if (pidfd >= 0)
+			close(pidfd);
+		kill(pid, SIGKILL);
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	close(gate[1]);
+	return err < 0 ? err : 0;
 }
 
 static int

@@ -31,6 +31,7 @@
 static struct duo duo;
 static struct handoff__dir dir;
 static bool no_fork, no_pidfd;
+static bool slow_fork; /* a child that does not wait has ended before */
 
 pid_t __real_fork(void);
 pid_t __wrap_fork(void);
@@ -40,8 +41,18 @@ int __wrap_pidfd_open(pid_t pid, unsigned flags);
 pid_t
 __wrap_fork(void)
 {
+	pid_t pid;
+
 	errno = EAGAIN;
-	return no_fork ? -1 : __real_fork();
+	if (no_fork)
+		return -1;
+	pid = __real_fork();
+	for (int i = 0; slow_fork && pid > 0 && i < 100; i++) {
+		if (kill(pid, 0) < 0)
+			break;
+		poll(NULL, 0, 1);
+	}
+	return pid;
 }
 
 int
@@ -520,6 +531,9 @@ who_reaps_the_child_does_not_matter(void **state)
 	signal(SIGCHLD, SIG_IGN);
 	for (int i = 0; i < 10; i++)
 		free(dump());
+	slow_fork = true;
+	free(dump());
+	slow_fork = false;
 	signal(SIGCHLD, SIG_DFL);
 	close_server();
 }
