@@ -67,10 +67,13 @@ receive(struct turn *t)
 {
 	const struct handoff__view *view = t->now.view;
 	void *at;
-	size_t room = handoff__record_rx_room(view, &at);
+	size_t room;
 	ssize_t n;
 
-	if (room == 0 || (t->now.commit->flags & HANDOFF__EOF))
+	if (t->now.commit->flags & HANDOFF__EOF)
+		return true;
+	room = handoff__record_rx_room(view, &at);
+	if (room == 0)
 		return true;
 	n = recv(t->fd, at, room, MSG_DONTWAIT);
 	if (n > 0) {
@@ -81,7 +84,16 @@ receive(struct turn *t)
 	} else if (errno != EAGAIN && errno != EINTR) {
 		return end(t, HANDOFF__END_ERROR, "receive", errno);
 	}
+	look(&t->now);
 	return true;
+}
+
+static ssize_t
+send_pieces(int fd, struct iovec *iov, int pieces)
+{
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)pieces};
+
+	return sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 /* False when the connection is at its end. */
@@ -90,24 +102,21 @@ transmit(struct turn *t)
 {
 	const struct handoff__view *view = t->now.view;
 	struct iovec iov[2];
+	int pieces;
+	ssize_t n;
 
-	while (t->now.unsent > 0) {
-		int pieces = handoff__record_tx_pieces(view, iov);
-		struct msghdr msg = {
-			.msg_iov = iov, .msg_iovlen = (size_t)pieces};
-		ssize_t n = pieces == 1 ? send(t->fd, iov[0].iov_base,
-						  iov[0].iov_len,
-						  MSG_DONTWAIT | MSG_NOSIGNAL)
-					: sendmsg(t->fd, &msg,
-						  MSG_DONTWAIT | MSG_NOSIGNAL);
-
-		if (n >= 0)
-			handoff__record_sent(view, (size_t)n);
-		else if (errno == EAGAIN)
-			return true;
-		else if (errno != EINTR)
-			return end(t, HANDOFF__END_ERROR, "send", errno);
+	if (t->now.unsent == 0)
+		return true;
+	pieces = handoff__record_tx_pieces(view, iov);
+	n = pieces == 1 ? send(t->fd, iov[0].iov_base, iov[0].iov_len,
+				  MSG_DONTWAIT | MSG_NOSIGNAL)
+			: send_pieces(t->fd, iov, pieces);
+	if (n >= 0) {
+		/* If that was not all, the kernel has room for no more. */
+		handoff__record_sent(view, (size_t)n);
 		look(&t->now);
+	} else if (errno != EAGAIN && errno != EINTR) {
+		return end(t, HANDOFF__END_ERROR, "send", errno);
 	}
 	return true;
 }
@@ -159,30 +168,33 @@ handoff__conn_due(
 
 /* One transaction. 1: something changed, 0: the handler waits for more,
  * negative: it failed and nothing happened. */
-static int
+static inline int
 handle(struct turn *t)
 {
 	const struct handoff_service *service = t->now.service;
-	const struct handoff__view *view = t->now.view;
 	/* It stays as it is until the transaction after this one. */
 	const struct handoff__commit *before = t->now.commit;
 	bool opened = (before->flags & HANDOFF__OPENED) != 0;
 	handoff_handle_fn *fn = opened ? service->handle : service->open;
+	struct handoff__commit *next;
 	struct handoff_conn txn;
 	int rc;
 
-	handoff__txn_begin(&txn, view);
-	txn.next->flags |= HANDOFF__OPENED;
+	t->rounds--;
+	handoff__txn_begin(&txn, t->now.view);
+	next = txn.next;
+	next->flags |= HANDOFF__OPENED;
 	if (opened && (before->flags & HANDOFF__EOF))
-		txn.next->flags |= HANDOFF__EOF_DONE;
+		next->flags |= HANDOFF__EOF_DONE;
 	rc = fn ? fn(&txn, service->arg) : 0;
-	if (rc < 0)
+	if (rc < 0) {
+		end(t, HANDOFF__END_HANDLER, "handler", -rc);
 		return rc;
-	if (txn.next->tx_head != before->tx_head)
-		view->rec->touched = 1;
-	rc = txn.next->rx_tail != before->rx_tail ||
-	     txn.next->tx_head != before->tx_head ||
-	     txn.next->flags != before->flags;
+	}
+	if (next->tx_head != before->tx_head)
+		t->now.view->rec->touched = 1;
+	rc = next->rx_tail != before->rx_tail ||
+	     next->tx_head != before->tx_head || next->flags != before->flags;
 	handoff__txn_commit(&txn);
 	look(&t->now);
 	return rc;
@@ -192,16 +204,11 @@ handle(struct turn *t)
 static bool
 run(struct turn *t)
 {
-	while (due(&t->now) && t->rounds > 0) {
-		int rc = handle(t);
+	int rc = 1;
 
-		t->rounds--;
-		if (rc < 0)
-			return end(t, HANDOFF__END_HANDLER, "handler", -rc);
-		if (rc == 0)
-			return true;
-	}
-	return true;
+	while (rc > 0 && t->rounds > 0 && due(&t->now))
+		rc = handle(t);
+	return rc >= 0;
 }
 
 /* All has been sent: is that the end? */
@@ -283,20 +290,17 @@ hear(struct turn *t)
 }
 
 /* A handler that stops while output is unsent may have stopped for lack of
- * room: it is asked again once that is gone. */
-static void
-steps(struct turn *t, uint32_t events)
+ * room: it is asked again once that is gone. `asked`: it just was, and waits.
+ */
+static __attribute__((noinline)) void
+steps(struct turn *t, bool asked)
 {
 	bool held_up, lines;
 
-	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
-		if (!receive(t))
-			return;
-		look(&t->now);
-	}
 	do {
-		if (hear(t) && !run(t))
+		if (!asked && hear(t) && !run(t))
 			return;
+		asked = false;
 		lines = lines_due(&t->now);
 		held_up = lines || (t->now.unsent > 0 && news(&t->now));
 		if (!transmit(t))
@@ -306,6 +310,42 @@ steps(struct turn *t, uint32_t events)
 		t->result->turn = HANDOFF__TURN_AGAIN;
 	else
 		conclude(t);
+}
+
+/* Most turns are a request and its answer, and end here. */
+static inline void
+answer(struct turn *t)
+{
+	int rc = handle(t);
+
+	if (rc < 0)
+		return;
+	if (rc > 0 && t->now.unread == 0 &&
+		t->now.commit->flags == HANDOFF__OPENED) {
+		if (!transmit(t) || !lines_due(&t->now))
+			return;
+	}
+	steps(t, rc == 0);
+}
+
+/* Is the connection open, and nothing to be done but what its input asks? */
+static inline bool
+is_plain(const struct sight *s)
+{
+	return s->commit->flags == HANDOFF__OPENED && s->unsent == 0 &&
+	       !lines_due(s);
+}
+
+/* What is left is put in order, to be found by whoever goes on with it. */
+static __attribute__((noinline)) void
+leave(const struct turn *t)
+{
+	uint32_t events = want(&t->now);
+
+	t->result->want = events;
+	handoff__record_mark(t->now.view->rec,
+		events != EPOLLIN || pending(&t->now) ? HANDOFF__PENDING
+						      : HANDOFF__AT_REST);
 }
 
 void
@@ -318,11 +358,16 @@ handoff__conn_turn(const struct handoff__view *view, int fd,
 		.rounds = ROUNDS,
 		.result = result};
 
-	*result = (struct handoff__turn_result){.turn = HANDOFF__TURN_WAIT};
+	*result = (struct handoff__turn_result){.want = EPOLLIN};
 	handoff__record_mark(view->rec, HANDOFF__IN_TURN);
-	steps(&t, events);
-	result->want = want(&t.now);
-	handoff__record_mark(view->rec,
-		result->want != EPOLLIN || pending(&t.now) ? HANDOFF__PENDING
-							   : HANDOFF__AT_REST);
+	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)) || receive(&t)) {
+		if (t.now.unread > 0 && is_plain(&t.now))
+			answer(&t);
+		else
+			steps(&t, false);
+	}
+	if (t.now.unread > 0 || !is_plain(&t.now))
+		leave(&t);
+	else
+		handoff__record_mark(view->rec, HANDOFF__AT_REST);
 }
