@@ -8,6 +8,7 @@
 
 #include "base/probe.h"
 #include "base/progress.h"
+#include "record/desk.h"
 
 #include <errno.h>
 #include <string.h>
@@ -28,15 +29,21 @@ handoff__entry_repair(
 	struct handoff__entry *e, struct handoff__survival *survival)
 {
 	struct handoff__progress progress;
+	bool in_turn = e->view.rec->activity == HANDOFF__IN_TURN;
 	int rc;
 
-	if (!handoff__record_ok(&e->view))
+	/* What lies on a desk after a turn may be anybody's. */
+	if (!handoff__record_ok(&e->view) ||
+		(!in_turn && handoff__desk_of(e->view.rec) != 0))
 		return "its record is damaged";
-	if (e->view.rec->activity != HANDOFF__IN_TURN)
+	if (!in_turn)
 		return NULL;
 	rc = handoff__progress(e->fd, &progress);
-	if (rc == -EOPNOTSUPP)
-		return NULL; /* no counters: the hints are all there is */
+	if (rc == -EOPNOTSUPP) {
+		/* No counters: the hints are all there is. */
+		handoff__desk_clear(&e->view);
+		return NULL;
+	}
 	if (rc == -ENOTCONN)
 		return "";
 	if (rc < 0)
@@ -46,6 +53,7 @@ handoff__entry_repair(
 		return "its record disagrees with the kernel";
 	survival->in_turn++;
 	survival->repaired += (uint32_t)rc;
+	handoff__desk_clear(&e->view);
 	/* There may be input that was never handled. */
 	handoff__record_mark(e->view.rec, HANDOFF__PENDING);
 	return NULL;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Segments: a header page, the bulletin (used in segment 0 only), then all
- * records (a pass over them is a pass over little memory), then their buffers.
+ * records (a pass over them is a pass over little memory), then their buffers,
+ * then desks.
  * Pages exist only once touched.
  * Knows nothing of sockets or peers.
  */
@@ -72,7 +73,8 @@ geometry_fill(struct handoff__geometry *geo)
 	geo->buffers =
 		HEAD + round_up((uint64_t)geo->slots * geo->stride, PAGE);
 	geo->buffer_stride = 2 * (uint64_t)geo->rx_size + geo->tx_size;
-	geo->size = geo->buffers + geo->slots * geo->buffer_stride;
+	geo->desks = geo->buffers + geo->slots * geo->buffer_stride;
+	geo->size = geo->desks + HANDOFF__DESKS * geo->buffer_stride;
 	return 0;
 }
 
@@ -117,6 +119,21 @@ handoff__arena_fini(struct handoff__arena *arena)
 	handoff__arena_init(arena);
 }
 
+/* Buffers of the same sizes share desks, so that those are few and warm. */
+static unsigned char *
+desks_for(
+	const struct handoff__arena *arena, const struct handoff__segment *seg)
+{
+	for (uint32_t i = 0; i < arena->count; i++) {
+		const struct handoff__segment *other = arena->segments[i];
+
+		if (other->geo.rx_size == seg->geo.rx_size &&
+			other->geo.tx_size == seg->geo.tx_size)
+			return other->desks;
+	}
+	return seg->base + seg->geo.desks;
+}
+
 /* Takes `fd` over. The geometry must be right already. */
 static int
 segment_map(struct handoff__arena *arena, int fd,
@@ -143,6 +160,7 @@ segment_map(struct handoff__arena *arena, int fd,
 	}
 	memset(seg->maybe_free, 0xff, WORDS(geo->slots) * sizeof(uint64_t));
 	seg->base = base;
+	seg->desks = desks_for(arena, seg);
 	arena->segments[arena->count++] = seg;
 	seg->bulletin = (void *)(arena->segments[0]->base + PAGE);
 	return 0;

@@ -13,9 +13,10 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define HANDOFF__LAYOUT       3u   /* of a segment and its records */
+#define HANDOFF__LAYOUT       4u   /* of a segment and its records */
 #define HANDOFF__SLOTS        1024 /* records of a segment made here */
 #define HANDOFF__SEGMENTS_MAX 256
+#define HANDOFF__DESKS        128 /* of a segment, half of them each peer's */
 #define HANDOFF__BUFFER_MAX   (1u << 20)
 #define HANDOFF__STATE_MAX    65536u
 
@@ -41,6 +42,7 @@ struct handoff__geometry {
 	uint32_t tx_size;
 	uint64_t buffers;       /* offset of the first buffer */
 	uint64_t buffer_stride; /* of a record's two buffers */
+	uint64_t desks;         /* offset of the first, see desk.h */
 	uint64_t size;          /* of the whole segment */
 };
 
@@ -50,6 +52,7 @@ struct handoff__segment {
 	unsigned char *base;
 	struct handoff__geometry geo;
 	struct handoff__bulletin *bulletin; /* of the arena: in segment 0 */
+	unsigned char *desks;               /* in the first with these sizes */
 	uint64_t *maybe_free; /* a bit per slot: worth trying to allocate */
 };
 

@@ -128,10 +128,12 @@ handoff__record_sent(const struct handoff__view *view, size_t len)
 	handoff__overwriting_follows();
 }
 
+/* Begins a transaction in the view that is there already. */
 static inline void
-handoff__txn_begin(struct handoff_conn *txn, const struct handoff__view *view)
+handoff__txn_again(struct handoff_conn *txn)
 {
-	txn->view = *view;
+	const struct handoff__view *view = &txn->view;
+
 	txn->next = handoff__prepare(view);
 	txn->state = handoff__record_state(
 		view, (handoff__turn_of(view->rec) & 1) ^ 1);
@@ -140,6 +142,13 @@ handoff__txn_begin(struct handoff_conn *txn, const struct handoff__view *view)
 	/* All output is with the kernel: nothing needs the old bytes. */
 	if (txn->tx_tail == txn->next->tx_head)
 		txn->next->tx_origin = txn->next->tx_head;
+}
+
+static inline void
+handoff__txn_begin(struct handoff_conn *txn, const struct handoff__view *view)
+{
+	txn->view = *view;
+	handoff__txn_again(txn);
 }
 
 static inline void

@@ -12,6 +12,7 @@
  */
 #include "record/record.h"
 
+#include "record/desk.h"
 #include "record/snapshot.h"
 
 #include <assert.h>
@@ -29,7 +30,7 @@ handoff__view_make(struct handoff__view *view,
 	const struct handoff__segment *seg, uint32_t slot)
 {
 	view->geo = &seg->geo;
-	view->bulletin = seg->bulletin;
+	view->seg = seg;
 	view->rec = handoff__segment_record(seg, slot);
 	view->rx = handoff__segment_buffers(seg, slot);
 	view->tx = view->rx + 2 * (size_t)seg->geo.rx_size;
@@ -52,8 +53,9 @@ handoff__record_ok(const struct handoff__view *view)
 {
 	const struct handoff__record *rec = view->rec;
 	const struct handoff__commit *c = handoff__current(rec);
+	struct handoff__view at = *view;
 
-	return c->turn == rec->current &&
+	return c->turn == rec->current && handoff__desk_view(&at, rec->desk) &&
 	       handoff__positions_ok(view->geo, c, handoff__rx_head(rec),
 		       handoff__tx_tail(rec));
 }
@@ -213,7 +215,7 @@ void
 handoff__record_listen(const struct handoff__view *view)
 {
 	view->rec->commit[view->rec->current & 1].heard =
-		handoff__bulletin_head(view->bulletin);
+		handoff__bulletin_head(view->seg->bulletin);
 }
 
 /* One line. False if there is no room for it. */
@@ -224,14 +226,14 @@ hear_one(const struct handoff__view *view)
 	char text[HANDOFF__LINE_MAX];
 	uint64_t position = handoff__current(view->rec)->heard;
 	size_t len = handoff__bulletin_read(
-		view->bulletin, &position, view->rec->id, text);
+		view->seg->bulletin, &position, view->rec->id, text);
 
 	handoff__txn_begin(&txn, view);
 	if (len > handoff_conn_room(&txn))
 		return false;
 	if (len > 0) {
 		handoff_conn_write(&txn, text, len);
-		view->rec->touched = 1;
+		handoff__record_touch(view->rec);
 	}
 	txn.next->heard = position;
 	handoff__txn_commit(&txn);
@@ -242,7 +244,7 @@ bool
 handoff__record_hear(const struct handoff__view *view)
 {
 	while (handoff__current(view->rec)->heard <
-		handoff__bulletin_head(view->bulletin)) {
+		handoff__bulletin_head(view->seg->bulletin)) {
 		if (!hear_one(view))
 			return false;
 	}

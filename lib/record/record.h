@@ -44,6 +44,10 @@ enum handoff__activity {
 	HANDOFF__PENDING = 2, /* something is to be done or waited for */
 };
 
+/* Of a record's `desk`: the number of the desk where its bytes are, 0 when
+ * they are in its own buffers. The other bits count. */
+#define HANDOFF__DESK_NUMBER 0xffu
+
 /* Positions count bytes of the stream from the connection's first byte. */
 struct handoff__record {
 	_Atomic uint32_t owner; /* 0: free, else 1 or 2, the peer's slot */
@@ -56,7 +60,8 @@ struct handoff__record {
 				      commit and state are valid */
 	uint64_t rx_base;          /* positions where the socket's counters */
 	uint64_t tx_base;          /* stood at zero */
-	uint64_t touched;          /* the buffers have pages, see trim */
+	uint32_t touched;          /* the buffers have pages, see trim */
+	_Atomic uint32_t desk; /* where the bytes are in a turn, see desk.h */
 	struct handoff__commit commit[2];
 	/* Two states of state_size bytes follow, 16-byte aligned. */
 };
@@ -66,7 +71,7 @@ struct handoff__view {
 	struct handoff__record *rec;
 	unsigned char *rx, *tx;
 	const struct handoff__geometry *geo;
-	const struct handoff__bulletin *bulletin;
+	const struct handoff__segment *seg;
 };
 
 /* A transaction: what a handler sees. Public as struct handoff_conn. */
@@ -125,6 +130,15 @@ handoff__record_mark(
 {
 	atomic_store_explicit(
 		&rec->activity, (uint32_t)activity, memory_order_release);
+}
+
+/* Bytes come to lie in the buffers; in its own, if it has no desk. */
+static inline void
+handoff__record_touch(struct handoff__record *rec)
+{
+	if ((atomic_load_explicit(&rec->desk, memory_order_relaxed) &
+		    HANDOFF__DESK_NUMBER) == 0)
+		rec->touched = 1;
 }
 
 static inline uint64_t

@@ -3,9 +3,12 @@
  * Copies of records that others write to. A writer touches the spare commit
  * and state, input behind what has been received and output that is sent or
  * not yet produced; all else only after it has raised `current`. So what is
- * copied between two equal values of it belongs together. Writes nothing.
+ * copied between two equal values of it belongs together; and it was copied
+ * from where it was, if `desk` has not changed. Writes nothing.
  */
 #include "record/snapshot.h"
+
+#include "record/desk.h"
 
 #include <string.h>
 
@@ -49,7 +52,9 @@ copy(struct handoff__snapshot *snap, const struct handoff__view *view,
 	const struct handoff__record *rec = view->rec;
 	uint32_t turn =
 		atomic_load_explicit(&rec->current, memory_order_acquire);
+	uint32_t desk = atomic_load_explicit(&rec->desk, memory_order_acquire);
 	struct handoff__commit c = rec->commit[turn & 1];
+	struct handoff__view at = *view;
 	uint64_t sent;
 
 	snap->flags = c.flags;
@@ -61,14 +66,14 @@ copy(struct handoff__snapshot *snap, const struct handoff__view *view,
 	snap->activity =
 		atomic_load_explicit(&rec->activity, memory_order_relaxed);
 	snap->in = snap->out = 0;
-	snap->unstable = c.turn != turn;
+	snap->unstable = c.turn != turn || !handoff__desk_view(&at, desk);
 	if (state)
 		memcpy(state, handoff__record_state(view, turn & 1),
 			view->geo->state_size);
 	/* Lengths and places are from the copies that have been checked. */
 	if (handoff__positions_ok(view->geo, &c, snap->received, snap->sent)) {
-		snap->in = copy_input(view, &c, snap, bytes, most);
-		snap->out = copy_output(view, &c, snap, bytes + snap->in, most);
+		snap->in = copy_input(&at, &c, snap, bytes, most);
+		snap->out = copy_output(&at, &c, snap, bytes + snap->in, most);
 	} else {
 		snap->unstable = true;
 	}
@@ -76,6 +81,7 @@ copy(struct handoff__snapshot *snap, const struct handoff__view *view,
 	/* Once it is sent, output may be overwritten before the next commit. */
 	sent = atomic_load_explicit(&rec->tx_tail, memory_order_acquire);
 	return (snap->out == 0 || sent == snap->sent) &&
+	       atomic_load_explicit(&rec->desk, memory_order_relaxed) == desk &&
 	       atomic_load_explicit(&rec->current, memory_order_relaxed) ==
 		       turn;
 }

@@ -6,6 +6,8 @@
  */
 #include "server/conn.h"
 
+#include "record/desk.h"
+
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -23,7 +25,8 @@ struct sight {
 };
 
 struct turn {
-	struct sight now; /* what is changed is looked at again */
+	struct handoff_conn txn; /* its view is that of the turn */
+	struct sight now;        /* what is changed is looked at again */
 	int fd;
 	int rounds; /* transactions that are left */
 	struct handoff__turn_result *result;
@@ -77,7 +80,7 @@ receive(struct turn *t)
 		return true;
 	n = recv(t->fd, at, room, MSG_DONTWAIT);
 	if (n > 0) {
-		view->rec->touched = 1;
+		handoff__record_touch(view->rec);
 		handoff__record_received(view, (size_t)n);
 	} else if (n == 0) {
 		handoff__record_flag(view, HANDOFF__EOF);
@@ -137,7 +140,7 @@ lines_due(const struct sight *s)
 {
 	const struct handoff__commit *c = s->commit;
 
-	return c->heard < handoff__bulletin_head(s->view->bulletin) &&
+	return c->heard < handoff__bulletin_head(s->view->seg->bulletin) &&
 	       !(c->flags & HANDOFF__CLOSING) &&
 	       (!s->service->open || (c->flags & HANDOFF__OPENED));
 }
@@ -177,25 +180,24 @@ handle(struct turn *t)
 	bool opened = (before->flags & HANDOFF__OPENED) != 0;
 	handoff_handle_fn *fn = opened ? service->handle : service->open;
 	struct handoff__commit *next;
-	struct handoff_conn txn;
 	int rc;
 
 	t->rounds--;
-	handoff__txn_begin(&txn, t->now.view);
-	next = txn.next;
+	handoff__txn_again(&t->txn);
+	next = t->txn.next;
 	next->flags |= HANDOFF__OPENED;
 	if (opened && (before->flags & HANDOFF__EOF))
 		next->flags |= HANDOFF__EOF_DONE;
-	rc = fn ? fn(&txn, service->arg) : 0;
+	rc = fn ? fn(&t->txn, service->arg) : 0;
 	if (rc < 0) {
 		end(t, HANDOFF__END_HANDLER, "handler", -rc);
 		return rc;
 	}
 	if (next->tx_head != before->tx_head)
-		t->now.view->rec->touched = 1;
+		handoff__record_touch(t->txn.view.rec);
 	rc = next->rx_tail != before->rx_tail ||
 	     next->tx_head != before->tx_head || next->flags != before->flags;
-	handoff__txn_commit(&txn);
+	handoff__txn_commit(&t->txn);
 	look(&t->now);
 	return rc;
 }
@@ -336,16 +338,62 @@ is_plain(const struct sight *s)
 	       !lines_due(s);
 }
 
+/* Does the work lie on a desk? It is begun only with empty buffers. */
+static inline bool
+begin(struct turn *t, uint32_t desk, const struct handoff__view *view,
+	const struct handoff_service *service)
+{
+	t->txn.view = *view;
+	t->now.view = &t->txn.view;
+	t->now.service = service;
+	look(&t->now);
+	if (desk == 0 || t->now.unread > 0 || t->now.unsent > 0)
+		return false;
+	handoff__desk_buffers(&t->txn.view, desk);
+	handoff__desk_set(view->rec, desk);
+	return true;
+}
+
 /* What is left is put in order, to be found by whoever goes on with it. */
 static __attribute__((noinline)) void
-leave(const struct turn *t)
+leave(const struct turn *t, const struct handoff__view *view)
 {
 	uint32_t events = want(&t->now);
 
+	handoff__desk_clear(view);
 	t->result->want = events;
-	handoff__record_mark(t->now.view->rec,
-		events != EPOLLIN || pending(&t->now) ? HANDOFF__PENDING
-						      : HANDOFF__AT_REST);
+	handoff__record_mark(view->rec, events != EPOLLIN || pending(&t->now)
+						? HANDOFF__PENDING
+						: HANDOFF__AT_REST);
+}
+
+void
+handoff__conn_turn_at(uint32_t desk, const struct handoff__view *view, int fd,
+	const struct handoff_service *service, uint32_t events,
+	struct handoff__turn_result *result)
+{
+	struct turn t;
+	bool at_desk;
+
+	t.fd = fd;
+	t.rounds = ROUNDS;
+	t.result = result;
+	*result = (struct handoff__turn_result){.want = EPOLLIN};
+	handoff__record_mark(view->rec, HANDOFF__IN_TURN);
+	at_desk = begin(&t, desk, view, service);
+	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)) || receive(&t)) {
+		if (t.now.unread > 0 && is_plain(&t.now))
+			answer(&t);
+		else
+			steps(&t, false);
+	}
+	if (t.now.unread > 0 || !is_plain(&t.now)) {
+		leave(&t, view);
+		return;
+	}
+	if (at_desk)
+		handoff__desk_set(view->rec, 0);
+	handoff__record_mark(view->rec, HANDOFF__AT_REST);
 }
 
 void
@@ -353,21 +401,5 @@ handoff__conn_turn(const struct handoff__view *view, int fd,
 	const struct handoff_service *service, uint32_t events,
 	struct handoff__turn_result *result)
 {
-	struct turn t = {.now = sight(view, service),
-		.fd = fd,
-		.rounds = ROUNDS,
-		.result = result};
-
-	*result = (struct handoff__turn_result){.want = EPOLLIN};
-	handoff__record_mark(view->rec, HANDOFF__IN_TURN);
-	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)) || receive(&t)) {
-		if (t.now.unread > 0 && is_plain(&t.now))
-			answer(&t);
-		else
-			steps(&t, false);
-	}
-	if (t.now.unread > 0 || !is_plain(&t.now))
-		leave(&t);
-	else
-		handoff__record_mark(view->rec, HANDOFF__AT_REST);
+	handoff__conn_turn_at(0, view, fd, service, events, result);
 }

@@ -30,6 +30,11 @@ void handoff__conn_turn(const struct handoff__view *view, int fd,
 	const struct handoff_service *service, uint32_t events,
 	struct handoff__turn_result *result);
 
+/* The same on a desk, see record/desk.h. */
+void handoff__conn_turn_at(uint32_t desk, const struct handoff__view *view,
+	int fd, const struct handoff_service *service, uint32_t events,
+	struct handoff__turn_result *result);
+
 /* What the connection waits for, from its record alone. */
 uint32_t handoff__conn_want(const struct handoff__view *view);
 

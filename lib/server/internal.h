@@ -32,12 +32,16 @@
 
 #include <handoff/server.h>
 
+#include <assert.h>
 #include <pthread.h>
 
 #define HANDOFF__LISTEN_MAX  64
 #define HANDOFF__WORKERS_MAX ((HANDOFF__LEND_MAX - 2) / 2)
 #define HANDOFF__WATCHES     8
 #define HANDOFF__EVENTS      64
+
+static_assert(HANDOFF__WORKERS_MAX <= HANDOFF__DESKS / 2,
+	"every worker has a desk in each segment");
 
 struct handoff__epoch;
 struct handoff__child;

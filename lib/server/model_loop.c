@@ -4,6 +4,7 @@
  * thread of the loop. No handler runs while anything else does, so every
  * connection is quiet. `iterative` accepts when it has nothing left to do.
  */
+#include "record/desk.h"
 #include "server/internal.h"
 
 static int
@@ -25,8 +26,9 @@ loop_event(struct handoff__member *conn, uint32_t events)
 {
 	struct handoff__turn_result result;
 
-	handoff__conn_turn(&conn->entry.view, conn->entry.fd,
-		conn->server->opts.service, events, &result);
+	handoff__conn_turn_at(handoff__desk_number(conn->server->peer.slot, 0),
+		&conn->entry.view, conn->entry.fd, conn->server->opts.service,
+		events, &result);
 	handoff__member_done(conn, &result);
 }
 

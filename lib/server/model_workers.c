@@ -10,6 +10,8 @@
  */
 #include "server/worker.h"
 
+#include "record/desk.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -87,8 +89,10 @@ turn(struct handoff__worker *w, struct handoff__member *conn, uint32_t events)
 {
 	w->current = conn;
 	pthread_mutex_unlock(&w->lock);
-	handoff__conn_turn(&conn->entry.view, conn->entry.fd,
-		conn->server->opts.service, events, &conn->result);
+	handoff__conn_turn_at(
+		handoff__desk_number(w->server->peer.slot, w->number),
+		&conn->entry.view, conn->entry.fd, w->server->opts.service,
+		events, &conn->result);
 	pthread_mutex_lock(&w->lock);
 	w->current = NULL;
 	conclude(w, conn);
@@ -306,6 +310,7 @@ worker_open(struct handoff__worker *w, struct handoff_server *server)
 	int err;
 
 	w->server = server;
+	w->number = server->nworkers - 1;
 	w->sets.ep[0] = w->sets.ep[1] = w->sets.outer = -1;
 	TAILQ_INIT(&w->kicks);
 	pthread_mutex_init(&w->lock, NULL);

@@ -11,7 +11,8 @@
 struct handoff__worker {
 	struct handoff_server *server;
 	struct handoff__sets sets;
-	int wake; /* eventfd, in both sets */
+	uint32_t number; /* counted from 0 */
+	int wake;        /* eventfd, in both sets */
 	pthread_t thread;
 	bool started;
 	uint32_t members; /* in its sets; the server's */

@@ -81,6 +81,9 @@ fill(struct input *in, struct handoff__record *rec)
 	fill_commit(in, &rec->commit[1], rx_head, tx_tail);
 	if (take(in, 1) < 0xf0)
 		rec->commit[rec->current & 1].turn = rec->current;
+	/* It has none. */
+	if (take(in, 1) >= 0xf8)
+		rec->desk = (uint32_t)take(in, 2);
 }
 
 static void

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 
 #include "base/addr.h"
+#include "record/desk.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -266,38 +267,42 @@ enter_fd(struct fixture *f, int fd)
 /* What the child does in a turn, up to the instruction before it notes how
  * much it has read and written. */
 static void
-read_and_write_without_noting(struct handoff__entry *e)
+read_and_write_without_noting(struct handoff__entry *e, uint32_t desk)
 {
+	struct handoff__view view = e->view;
 	struct handoff_conn txn;
 	struct iovec iov[2] = {{.iov_len = 0}};
 	void *at = NULL;
 
 	handoff__record_mark(e->view.rec, HANDOFF__IN_TURN);
-	handoff__txn_begin(&txn, &e->view);
+	if (desk != 0) {
+		handoff__desk_buffers(&view, desk);
+		handoff__desk_set(e->view.rec, desk);
+	}
+	handoff__txn_begin(&txn, &view);
 	handoff_conn_write(&txn, "0123456789", 10);
 	handoff__txn_commit(&txn);
-	assert_int_equal(handoff__record_tx_pieces(&e->view, iov), 1);
+	assert_int_equal(handoff__record_tx_pieces(&view, iov), 1);
 	assert_int_equal(send(e->fd, iov[0].iov_base, 4, MSG_NOSIGNAL), 4);
 	assert_true(support_poll(e->fd, POLLIN) & POLLIN);
-	assert_true(handoff__record_rx_room(&e->view, &at) > 5);
+	assert_true(handoff__record_rx_room(&view, &at) > 5);
 	assert_int_equal(recv(e->fd, at, 5, 0), 5);
 }
 
 static void
-stale_positions_are_repaired(void **state)
+repair_stale_positions(uint32_t desk)
 {
 	struct fixture f;
 	struct handoff__entry *stale, *right;
-	struct iovec iov[2];
+	struct iovec iov[2] = {{.iov_len = 0}};
 	int clients[2];
 
-	(void)state;
 	open_fixture(&f, 1);
 	stale = enter_fd(&f, tcp_pair(&clients[0]));
 	right = enter_fd(&f, tcp_pair(&clients[1]));
 	give_to_child(&f);
 	assert_int_equal(send(clients[0], "hello", 5, 0), 5);
-	read_and_write_without_noting(stale);
+	read_and_write_without_noting(stale, desk);
 	handoff__record_mark(right->view.rec, HANDOFF__IN_TURN);
 	kill_child(&f);
 	assert_int_equal(f.a.peer.survival.in_turn, 2);
@@ -315,6 +320,72 @@ stale_positions_are_repaired(void **state)
 	side_close(&f.a);
 }
 
+static void
+stale_positions_are_repaired(void **state)
+{
+	(void)state;
+	repair_stale_positions(0);
+}
+
+/* What the dead peer had on its desk is in the record's own buffers then. */
+static void
+desk_of_the_dead_is_cleared(void **state)
+{
+	(void)state;
+	repair_stale_positions(handoff__desk_number(DEAD, 0));
+}
+
+static void
+desk_that_is_none_ends_one_connection(void **state)
+{
+	struct fixture f;
+	struct handoff__record *rec;
+	int clients[2];
+
+	(void)state;
+	open_fixture(&f, 1);
+	rec = enter_fd(&f, tcp_pair(&clients[0]))->view.rec;
+	rec->desk = HANDOFF__DESKS + 1;
+	handoff__record_mark(rec, HANDOFF__IN_TURN);
+	/* Nothing of it is on a desk any more. */
+	rec = enter_fd(&f, tcp_pair(&clients[1]))->view.rec;
+	rec->desk = 1;
+	give_to_child(&f);
+	kill_child(&f);
+	assert_int_equal(f.a.peer.survival.closed, 2);
+	assert_int_equal(f.a.peer.roster.connections, 1);
+	close(clients[0]);
+	close(clients[1]);
+	side_close(&f.a);
+}
+
+/* Without counters of the kernel, too. */
+static void
+desk_of_a_unix_connection_is_cleared(void **state)
+{
+	struct fixture f;
+	struct handoff__entry *e;
+	int sv[2];
+
+	(void)state;
+	open_fixture(&f, 0);
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
+	e = enter_fd(&f, sv[0]);
+	give_to_child(&f);
+	assert_int_equal(send(sv[1], "hello", 5, 0), 5);
+	read_and_write_without_noting(e, handoff__desk_number(DEAD, 63));
+	handoff__record_received(&e->view, 5);
+	handoff__record_sent(&e->view, 4);
+	kill_child(&f);
+	assert_int_equal(f.a.peer.survival.closed, 0);
+	assert_int_equal(handoff__desk_of(e->view.rec), 0);
+	assert_memory_equal(e->view.rx, "hello", 5);
+	assert_memory_equal(e->view.tx + 4, "456789", 6);
+	close(sv[1]);
+	side_close(&f.a);
+}
+
 /* Hints of one that was in no turn are true, and nobody is asked. */
 static void
 record_at_rest_is_believed(void **state)
@@ -328,7 +399,7 @@ record_at_rest_is_believed(void **state)
 	e = enter_fd(&f, tcp_pair(&client));
 	give_to_child(&f);
 	assert_int_equal(send(client, "hello", 5, 0), 5);
-	read_and_write_without_noting(e);
+	read_and_write_without_noting(e, 0);
 	handoff__record_mark(e->view.rec, HANDOFF__AT_REST);
 	kill_child(&f);
 	assert_int_equal(f.a.peer.survival.in_turn, 0);
@@ -508,6 +579,9 @@ main(void)
 		handoff_test(damaged_record_ends_one_connection),
 		handoff_test(listener_is_kept_whatever_its_record_says),
 		handoff_test(stale_positions_are_repaired),
+		handoff_test(desk_of_the_dead_is_cleared),
+		handoff_test(desk_that_is_none_ends_one_connection),
+		handoff_test(desk_of_a_unix_connection_is_cleared),
 		handoff_test(record_at_rest_is_believed),
 		handoff_test(record_that_the_kernel_contradicts_is_closed),
 		handoff_test(connection_that_was_reset_is_closed),

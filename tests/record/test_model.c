@@ -8,7 +8,7 @@
  */
 #include "support/support.h"
 
-#include "record/record.h"
+#include "record/desk.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -30,7 +30,7 @@ struct model {
 /* What a run has seen: a run that never saw it proves nothing about it. */
 struct seen {
 	unsigned compactions, wraps, full_inputs, full_outputs, empty_inputs,
-		empty_outputs, abandoned, trims, discards;
+		empty_outputs, abandoned, trims, discards, desks, cleared;
 };
 
 struct run {
@@ -283,6 +283,40 @@ step_rarely(struct run *run)
 	}
 }
 
+/* Empty buffers are left for a desk, and what is on one is put away, perhaps
+ * by a survivor who does it again, before somebody else has the desk. */
+static void
+step_desk(struct run *run)
+{
+	struct handoff__record *rec = run->view.rec;
+	struct model *m = &run->model;
+	struct handoff__view own = run->view;
+	uint32_t desk = 1 + (uint32_t)draw(run) % HANDOFF__DESKS;
+	uint32_t word = rec->desk;
+
+	handoff__view_make(&own, run->arenas[0].segments[0], run->slot);
+	if (handoff__desk_of(rec) == 0) {
+		if (draw(run) % 4)
+			return;
+		handoff__record_discard(&own);
+		m->rx_tail = m->rx_head;
+		handoff__record_sent(&own, (size_t)(m->tx_head - m->tx_tail));
+		m->tx_tail = m->tx_head;
+		handoff__desk_set(rec, desk);
+		run->seen.desks++;
+		return;
+	}
+	run->seen.cleared += m->rx_head > m->rx_tail;
+	handoff__desk_clear(&own);
+	if (draw(run) % 2) {
+		rec->desk = word;
+		check(run, m);
+		handoff__desk_clear(&own);
+	}
+	hold(run, handoff__desk_view(&own, word));
+	memset(own.rx, '-', 2 * own.geo->rx_size + own.geo->tx_size);
+}
+
 static bool
 always(void *arg, uint32_t segment, uint32_t slot)
 {
@@ -349,14 +383,19 @@ step(struct run *run)
 
 	handoff__view_make(
 		&run->view, run->arenas[draw(run) % 2].segments[0], run->slot);
+	hold(run, handoff__desk_view(&run->view, run->view.rec->desk));
 	if (kind < 20)
 		step_receive(run);
 	else if (kind < 42)
 		step_handle(run);
-	else if (kind < 62)
+	else if (kind < 58)
 		step_send(run);
+	else if (kind < 62)
+		step_desk(run);
 	else
 		step_rarely(run);
+	handoff__view_make(&run->view, run->arenas[0].segments[0], run->slot);
+	hold(run, handoff__desk_view(&run->view, run->view.rec->desk));
 	check(run, &run->model);
 }
 
@@ -380,6 +419,8 @@ record_does_as_its_model(void **state)
 		hold(&run, run.seen.abandoned > 10);
 		hold(&run, run.seen.trims > 0);
 		hold(&run, run.seen.discards > 10);
+		hold(&run, run.seen.desks > 10);
+		hold(&run, run.seen.cleared > 10);
 		close_run(&run);
 	}
 }

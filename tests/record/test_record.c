@@ -144,7 +144,7 @@ views_of_neighbours_are_apart(void **state)
 	assert_int_equal(b.rx - a.tx, SIZE);
 	assert_true((char *)(end.rec + 1) <= (char *)a.rx);
 	assert_ptr_equal(a.rx, seg->base + seg->geo.buffers);
-	assert_ptr_equal(end.tx + SIZE, seg->base + seg->geo.size);
+	assert_ptr_equal(end.tx + SIZE, seg->base + seg->geo.desks);
 	close_record(&f);
 }
 

@@ -5,6 +5,7 @@
  */
 #include "support/support.h"
 
+#include "record/desk.h"
 #include "record/snapshot.h"
 
 #include <pthread.h>
@@ -18,6 +19,7 @@
 struct fixture {
 	struct handoff__arena arena;
 	struct handoff__view view;
+	struct handoff__view at; /* what is worked with */
 	struct handoff__record *rec;
 	struct handoff__snapshot snap;
 	unsigned char bytes[2 * SIZE];
@@ -50,6 +52,7 @@ open_record(uint32_t state_size)
 				 &f.arena, 1, always, NULL, &segment, &slot),
 		0);
 	handoff__view_make(&f.view, f.arena.segments[segment], slot);
+	f.at = f.view;
 	f.rec = f.view.rec;
 	f.rec->id = 7;
 	f.rec->kind = HANDOFF__CONNECTION;
@@ -79,7 +82,7 @@ receive(size_t len)
 {
 	void *at = NULL;
 
-	if (len > handoff__record_rx_room(&f.view, &at))
+	if (len > handoff__record_rx_room(&f.at, &at))
 		return;
 	for (size_t i = 0; i < len; i++)
 		((unsigned char *)at)[i] = in_byte(f.rec->rx_head + i);
@@ -100,7 +103,7 @@ fill_state(unsigned char *state, uint64_t consumed, uint64_t produced)
 static void
 begin(struct handoff_conn *txn, size_t consume, size_t write)
 {
-	handoff__txn_begin(txn, &f.view);
+	handoff__txn_begin(txn, &f.at);
 	if (handoff_conn_consume(txn, consume) < 0)
 		consume = 0;
 	if (write > handoff_conn_room(txn))
@@ -225,6 +228,42 @@ bytes_are_found_wherever_they_lie(void **state)
 }
 
 static void
+go_to_desk(void)
+{
+	handoff__desk_buffers(&f.at, 1);
+	handoff__desk_set(f.rec, 1);
+}
+
+static void
+leave_desk(void)
+{
+	handoff__desk_clear(&f.view);
+	f.at = f.view;
+}
+
+static void
+bytes_are_found_on_a_desk(void **state)
+{
+	(void)state;
+	open_record(0);
+	go_to_desk();
+	receive(1000);
+	handle(300, 500);
+	handoff__record_sent(&f.at, 20);
+	assert_true(take(SIZE));
+	assert_positions(1000, 300, 500, 20);
+	check(SIZE);
+	leave_desk();
+	memset(f.arena.segments[0]->base + f.view.geo->desks, '-', 4 * SIZE);
+	assert_true(take(SIZE));
+	check(SIZE);
+	f.rec->desk = HANDOFF__DESKS + 1;
+	assert_true(take(SIZE));
+	assert_true(f.snap.unstable);
+	close_record();
+}
+
+static void
 transaction_that_runs_is_not_seen(void **state)
 {
 	struct handoff_conn txn;
@@ -305,15 +344,27 @@ damaged_record_is_told_and_harms_nothing(void **state)
 static atomic_bool over;
 static _Atomic uint64_t worked;
 
-/* A connection in use, as fast as it goes. */
+/* A connection in use, as fast as it goes; on a desk, if `arg` is not NULL,
+ * whenever its buffers are empty. Somebody else has that afterwards. */
 static void *
 work(void *arg)
 {
 	unsigned random = 1;
 
-	(void)arg;
 	for (; !over; worked++) {
 		size_t a, b;
+
+		if (f.at.rx != f.view.rx) {
+			leave_desk();
+			memset(f.arena.segments[0]->base + f.view.geo->desks,
+				'-', MOST);
+			memset(f.arena.segments[0]->base + f.view.geo->desks +
+					2 * SIZE,
+				'-', MOST);
+		} else if (arg && handoff__record_unread(f.rec) == 0 &&
+			   handoff__record_unsent(f.rec) == 0) {
+			go_to_desk();
+		}
 
 		random = random * 1103515245u + 12345u;
 		a = random >> 8 & 511;
@@ -326,6 +377,11 @@ work(void *arg)
 			b = (size_t)handoff__record_unsent(f.rec);
 		if (b <= handoff__record_unsent(f.rec))
 			handoff__record_sent(&f.view, b);
+		/* A turn without a transaction, or one that empties all. */
+		if (arg && random >> 30 == 0)
+			continue;
+		if (arg && random >> 30 == 1)
+			b = (size_t)handoff__record_unread(f.rec);
 		handle(b < handoff__record_unread(f.rec) ? b : 0, a);
 	}
 	return NULL;
@@ -350,13 +406,12 @@ check_state_alone(void)
 }
 
 static void
-copies_of_a_record_in_use_are_exact(void **state)
+copy_while_in_use(void *desk)
 {
 	static const uint32_t sizes[] = {0, 16, 400, 6000};
 	unsigned buffered = 0, unstable = 0;
 	pthread_t thread;
 
-	(void)state;
 	support_not_in_valgrind();
 	for (int n = 0; n < 4; n++) {
 		uint64_t moved = 0, last = 0;
@@ -365,7 +420,7 @@ copies_of_a_record_in_use_are_exact(void **state)
 		handle(0, 0);
 		over = false;
 		worked = 0;
-		assert_int_equal(pthread_create(&thread, NULL, work, NULL), 0);
+		assert_int_equal(pthread_create(&thread, NULL, work, desk), 0);
 		for (unsigned i = 0; i < ROUNDS || moved < 500; i++) {
 			assert_true(take(MOST));
 			if (f.snap.unstable) {
@@ -386,6 +441,71 @@ copies_of_a_record_in_use_are_exact(void **state)
 	assert_in_range(buffered, 500, UINT32_MAX);
 	/* It writes without a pause: hardly any copy takes all its tries. */
 	assert_in_range(unstable, 0, 4 * ROUNDS / 10);
+}
+
+static void
+copies_of_a_record_in_use_are_exact(void **state)
+{
+	(void)state;
+	copy_while_in_use(NULL);
+}
+
+static void
+copies_of_a_record_on_a_desk_are_exact(void **state)
+{
+	(void)state;
+	copy_while_in_use(&f);
+}
+
+static void
+spin(unsigned turns)
+{
+	for (unsigned i = 0; i < turns; i++)
+		atomic_signal_fence(memory_order_seq_cst);
+}
+
+/* Input comes to lie on a desk and is put away, and somebody else has that,
+ * all of it without a transaction. */
+static void *
+come_and_go(void *arg)
+{
+	(void)arg;
+	for (; !over; worked++) {
+		go_to_desk();
+		receive(100);
+		spin(1000);
+		leave_desk();
+		memset(f.arena.segments[0]->base + f.view.geo->desks, '-',
+			MOST);
+		spin(5000);
+		handoff__record_discard(&f.view);
+	}
+	return NULL;
+}
+
+static void
+bytes_on_a_desk_are_not_taken_for_others(void **state)
+{
+	pthread_t thread;
+	unsigned buffered = 0;
+
+	(void)state;
+	support_not_in_valgrind();
+	/* Copying the state takes long: much happens meanwhile. */
+	open_record(HANDOFF__STATE_MAX);
+	over = false;
+	worked = 0;
+	assert_int_equal(pthread_create(&thread, NULL, come_and_go, NULL), 0);
+	while (buffered < 2000 || worked < 2000) {
+		assert_true(take(MOST));
+		if (f.snap.unstable)
+			continue;
+		check(MOST);
+		buffered += f.snap.in > 0;
+	}
+	over = true;
+	pthread_join(thread, NULL);
+	close_record();
 }
 
 /* Commits faster than anyone can copy the state. */
@@ -429,7 +549,10 @@ main(void)
 		handoff_test(name_is_the_input),
 		handoff_test(free_record_is_none),
 		handoff_test(damaged_record_is_told_and_harms_nothing),
+		handoff_test(bytes_are_found_on_a_desk),
 		handoff_test(copies_of_a_record_in_use_are_exact),
+		handoff_test(copies_of_a_record_on_a_desk_are_exact),
+		handoff_test(bytes_on_a_desk_are_not_taken_for_others),
 		handoff_test(record_that_never_holds_still_is_told),
 	};
 

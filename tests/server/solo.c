@@ -5,12 +5,32 @@
  */
 #include "server/solo.h"
 
+#include "record/desk.h"
+
 #include <ctype.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+uint32_t turn_desk;
+
+int
+on_no_desk(void **state)
+{
+	(void)state;
+	turn_desk = 0;
+	return 0;
+}
+
+int
+on_a_desk(void **state)
+{
+	(void)state;
+	turn_desk = handoff__desk_number(2, 3);
+	return 0;
+}
 
 static bool
 always(void *arg, uint32_t segment, uint32_t slot)
@@ -63,8 +83,10 @@ close_conn(struct fixture *f)
 enum handoff__turn
 turn(struct fixture *f, uint32_t events)
 {
-	handoff__conn_turn(&f->view, f->fd, &f->service, events, &f->result);
+	handoff__conn_turn_at(
+		turn_desk, &f->view, f->fd, &f->service, events, &f->result);
 	assert_true(handoff__record_ok(&f->view));
+	assert_int_equal(handoff__desk_of(f->rec), 0);
 	assert_int_not_equal(f->rec->activity, HANDOFF__IN_TURN);
 	return f->result.turn;
 }

@@ -20,6 +20,11 @@ struct seen {
 	uint32_t activity;
 };
 
+/* The desk of every turn; 0: none. For a group of tests, its setup. */
+extern uint32_t turn_desk;
+int on_no_desk(void **state);
+int on_a_desk(void **state);
+
 struct fixture {
 	struct handoff__arena arena;
 	struct handoff__view view;

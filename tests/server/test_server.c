@@ -5,6 +5,8 @@
  */
 #include "server/duo.h"
 
+#include "server/internal.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -39,6 +41,30 @@ lines_are_served(void **state)
 	client_expect(&duo, fd, "3 quit\n");
 	client_expect(&duo, fd, "");
 	close(fd);
+	duo_close(&duo);
+}
+
+/* Its turns were worked on at a desk. */
+static void
+answered_connection_has_no_pages(void **state)
+{
+	struct handoff__entry *e = NULL;
+	struct duo duo;
+	int fds[8];
+
+	duo_open(&duo, duo_model(state));
+	for (int i = 0; i < 8; i++)
+		fds[i] = client_open(duo.a.address);
+	for (unsigned n = 1; n <= 3; n++) {
+		for (int i = 0; i < 8; i++)
+			client_line(&duo, fds[i], n);
+	}
+	while ((e = handoff__roster_next(&duo.a.server->peer.roster, e))) {
+		if (e->kind == HANDOFF__CONNECTION)
+			assert_int_equal(e->view.rec->touched, 0);
+	}
+	for (int i = 0; i < 8; i++)
+		close(fds[i]);
 	duo_close(&duo);
 }
 
@@ -473,6 +499,10 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		each_model(lines_are_served),
+		handoff_test(answered_connection_has_no_pages),
+		{"answered_connection_has_no_pages (workers)",
+			answered_connection_has_no_pages, duo_setup_workers,
+			support_teardown, NULL},
 		each_model(standby_waits_for_its_owner),
 		each_model(maintenance_moves_everything),
 		each_model(ready_silent_brings_everything_back),

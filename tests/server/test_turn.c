@@ -389,13 +389,37 @@ idle_buffers_are_untouched(void **state)
 	open_conn(&f, babble, greet);
 	assert_int_equal(f.rec->touched, 0);
 	turn(&f, 0);
-	assert_int_equal(f.rec->touched, 1);
+	assert_int_equal(f.rec->touched, turn_desk == 0);
 	f.rec->touched = 0;
 	turn(&f, EPOLLIN);
 	assert_int_equal(f.rec->touched, 0);
 	client_says(&f, "x");
 	turn(&f, EPOLLIN);
 	assert_int_equal(f.rec->touched, 1);
+	close_conn(&f);
+}
+
+/* Between turns everything is in the record's own buffers, whatever it was in
+ * before. */
+static void
+what_is_not_finished_is_kept(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_conn(&f, lines, NULL);
+	client_says(&f, "good");
+	turn(&f, EPOLLIN);
+	assert_int_equal(f.rec->touched, 1);
+	assert_memory_equal(f.view.rx, "good", 4);
+	client_says(&f, "bye\n");
+	turn(&f, EPOLLIN);
+	client_hears(&f, "GOODBYE\n", false);
+	f.rec->touched = 0;
+	client_says(&f, "again\n");
+	turn(&f, EPOLLIN);
+	client_hears(&f, "AGAIN\n", false);
+	assert_int_equal(f.rec->touched, turn_desk == 0);
 	close_conn(&f);
 }
 
@@ -510,7 +534,10 @@ main(void)
 		handoff_test(state_alone_may_change),
 		handoff_test(babbler_is_held_up_by_its_client),
 		handoff_test(idle_buffers_are_untouched),
+		handoff_test(what_is_not_finished_is_kept),
 	};
 
-	return cmocka_run_group_tests_name("turn", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("turn", tests, on_no_desk, NULL) +
+	       cmocka_run_group_tests_name(
+		       "turn on a desk", tests, on_a_desk, NULL);
 }

@@ -377,5 +377,8 @@ main(void)
 		handoff_test(hangup_always_ends_it),
 	};
 
-	return cmocka_run_group_tests_name("turn_end", tests, NULL, NULL);
+	return cmocka_run_group_tests_name(
+		       "turn_end", tests, on_no_desk, NULL) +
+	       cmocka_run_group_tests_name(
+		       "turn_end on a desk", tests, on_a_desk, NULL);
 }

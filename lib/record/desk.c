@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A record's `desk` says where its bytes are. They have the same offsets on
+ * the desk as in the record's own buffers: so moving them changes no commit,
+ * and one store of `desk` makes it true.
+ */
+#include "record/desk.h"
+
+#include <assert.h>
+#include <string.h>
+
+static_assert(HANDOFF__DESKS <= HANDOFF__DESK_NUMBER, "a desk has a number");
+
+bool
+handoff__desk_view(struct handoff__view *at, uint32_t word)
+{
+	uint32_t number = word & HANDOFF__DESK_NUMBER;
+
+	if (number == 0)
+		return true;
+	if (!at->seg || number > HANDOFF__DESKS)
+		return false;
+	handoff__desk_buffers(at, number);
+	return true;
+}
+
+/* The pieces of the output are the same in both, apart from where they are. */
+static void
+move_output(const struct handoff__view *view, const struct handoff__view *at)
+{
+	struct iovec iov[2];
+	int pieces = handoff__record_tx_pieces(at, iov);
+
+	for (int i = 0; i < pieces; i++)
+		memcpy(view->tx + ((unsigned char *)iov[i].iov_base - at->tx),
+			iov[i].iov_base, iov[i].iov_len);
+}
+
+void
+handoff__desk_clear(const struct handoff__view *view)
+{
+	struct handoff__record *rec = view->rec;
+	const struct handoff__commit *c = handoff__current(rec);
+	uint64_t unread = handoff__record_unread(rec);
+	struct handoff__view at = *view;
+
+	if (handoff__desk_of(rec) == 0 || !handoff__desk_view(&at, rec->desk))
+		return;
+	if (unread > 0 || handoff__record_unsent(rec) > 0) {
+		memcpy(view->rx + (c->rx_tail - c->rx_origin),
+			at.rx + (c->rx_tail - c->rx_origin), (size_t)unread);
+		move_output(view, &at);
+		rec->touched = 1;
+	}
+	handoff__desk_set(rec, 0);
+}

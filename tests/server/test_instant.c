@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A process that dies between any two instructions of a turn: a child takes
+ * them one at a time and is killed after the n-th, for every n. What it leaves
+ * is repaired, and the client misses nothing and has nothing twice.
+ * HANDOFF_LONG=1 asks for every n, which takes half a minute.
+ */
+#include "server/solo.h"
+
+#include "base/addr.h"
+#include "peer/peer.h"
+#include "record/desk.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define STEPS_MOST 60000 /* of all children of a test */
+#define SECONDS    300
+#define DESK       handoff__desk_number(1, 5)
+
+/* What the client sends before the turn and after the death, and what it is
+ * to have heard in the end. `stuffed`: the kernel takes no answer, or little,
+ * before the death. */
+struct scene {
+	const char *first, *rest, *answer;
+	bool stuffed;
+};
+
+static const struct scene scenes[] = {
+	{"hello\n", "", "hello\n", false},
+	{"hello\nwor", "ld\n", "hello\nworld\n", false},
+	{"one\ntwo\nthree", "\n", "one\ntwo\nthree\n", true},
+};
+
+/* Sends whole lines back, in few instructions. */
+static int
+whole_lines(struct handoff_conn *conn, void *arg)
+{
+	size_t len;
+	const char *input = handoff_conn_input(conn, &len);
+
+	(void)arg;
+	while (len > 0 && input[len - 1] != '\n')
+		len--;
+	return handoff_conn_consume(conn, handoff_conn_write(conn, input, len));
+}
+
+/* The library tells a connection's progress by the counters of TCP. */
+static void
+use_tcp(struct fixture *f)
+{
+	char bound[HANDOFF_ADDRESS_MAX];
+	struct sockaddr_in in;
+	socklen_t len = sizeof(in);
+	int listener = handoff__addr_listen("127.0.0.1:0", bound, NULL);
+	int small = 4096;
+
+	close(f->fd);
+	close(f->client);
+	assert_true(listener >= 0);
+	assert_int_equal(
+		getsockname(listener, (struct sockaddr *)&in, &len), 0);
+	f->client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	setsockopt(f->client, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+	assert_int_equal(connect(f->client, (struct sockaddr *)&in, len), 0);
+	assert_true(support_poll(listener, POLLIN));
+	f->fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	assert_true(f->fd >= 0);
+	shrink(f);
+	close(listener);
+}
+
+/* Bytes that are not of the stream fill the socket; returns how many. */
+static size_t
+stuff(struct fixture *f)
+{
+	static const char zeros[4096];
+	size_t stuffed = 0;
+	ssize_t n;
+
+	while ((n = send(f->fd, zeros, sizeof(zeros),
+			MSG_DONTWAIT | MSG_NOSIGNAL)) > 0)
+		stuffed += (size_t)n;
+	assert_int_equal(errno, EAGAIN);
+	f->rec->tx_base -= stuffed;
+	return stuffed;
+}
+
+static void __attribute__((noreturn)) child_main(struct fixture *f)
+{
+	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
+		_exit(2);
+	raise(SIGSTOP);
+	handoff__conn_turn_at(
+		turn_desk, &f->view, f->fd, &f->service, EPOLLIN, &f->result);
+	_exit(0);
+}
+
+/* A turn in a child that is killed after so many instructions. Returns how
+ * many it had: fewer, if it left before. */
+static unsigned
+die_after(struct fixture *f, unsigned most)
+{
+	pid_t pid = fork();
+	unsigned n;
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0)
+		child_main(f);
+	for (n = 0; n <= most; n++) {
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		if (!WIFSTOPPED(status))
+			break;
+		if (n < most)
+			assert_int_equal(
+				ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
+	}
+	if (n > most) {
+		kill(pid, SIGKILL);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFSIGNALED(status));
+		return most;
+	}
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 2)
+		skip();
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	return n;
+}
+
+/* Nothing that belongs to the connection is in these buffers. */
+static void
+scribble(const struct handoff__view *at)
+{
+	memset(at->rx, '-', 200);
+	memset(at->tx, '-', 200);
+}
+
+/* What a survivor does; the desk is somebody else's then. */
+static void
+inherit(struct fixture *f)
+{
+	struct handoff__entry e = {.view = f->view, .fd = f->fd};
+	struct handoff__survival survival = {0};
+	struct handoff__view at = f->view;
+
+	if (turn_desk)
+		handoff__desk_buffers(&at, turn_desk);
+	assert_null(handoff__entry_repair(&e, &survival));
+	assert_int_equal(handoff__desk_of(f->rec), 0);
+	assert_true(handoff__record_ok(&f->view));
+	if (turn_desk)
+		scribble(&at);
+}
+
+/* The service goes on, in this process, until the client has its answer. */
+static void
+finish(struct fixture *f, const struct scene *scene, size_t stuffed)
+{
+	size_t expected = stuffed + strlen(scene->answer), got = 0;
+	char data[4096];
+
+	client_says(f, scene->rest);
+	while (got < expected) {
+		struct pollfd p = {.fd = f->client, .events = POLLIN};
+		ssize_t n;
+
+		turn(f, EPOLLIN | EPOLLOUT);
+		if (poll(&p, 1, 1) == 0)
+			continue;
+		n = recv(f->client, data, sizeof(data), MSG_DONTWAIT);
+		assert_true(n > 0);
+		for (ssize_t i = 0; i < n; i++, got++)
+			assert_int_equal(data[i],
+				got < stuffed ? 0
+					      : scene->answer[got - stuffed]);
+	}
+	assert_int_equal(got, expected);
+	turn(f, EPOLLIN);
+	assert_int_equal(f->rec->activity, HANDOFF__AT_REST);
+	assert_int_equal(handoff__record_unread(f->rec), 0);
+	assert_int_equal(handoff__record_unsent(f->rec), 0);
+	assert_int_equal(recv(f->client, data, 1, MSG_DONTWAIT), -1);
+}
+
+/* One life and death; returns how many instructions there were. */
+static unsigned
+play(struct fixture *f, const struct scene *scene, unsigned most)
+{
+	size_t stuffed = scene->stuffed ? stuff(f) : 0;
+	unsigned n;
+
+	scribble(&f->view);
+	client_says(f, scene->first);
+	assert_true(support_poll(f->fd, POLLIN) & POLLIN);
+	n = die_after(f, most);
+	inherit(f);
+	finish(f, scene, stuffed);
+	return n;
+}
+
+static void
+play_all(const struct scene *scene)
+{
+	const char *asked = getenv("HANDOFF_LONG");
+	struct fixture f;
+	unsigned all, step;
+
+	alarm(SECONDS);
+	open_conn(&f, whole_lines, NULL);
+	use_tcp(&f);
+	/* The first has pages to touch. */
+	play(&f, scene, UINT_MAX);
+	all = play(&f, scene, UINT_MAX);
+	assert_true(all > 300);
+	step = 1 + (unsigned)((uint64_t)all * all / 2 / STEPS_MOST);
+	if (asked && strcmp(asked, "1") == 0)
+		step = 1;
+	for (unsigned n = 1; n < all; n += step)
+		play(&f, scene, n);
+	close_conn(&f);
+}
+
+static void
+all_is_handled(void **state)
+{
+	(void)state;
+	support_not_in_valgrind();
+	play_all(&scenes[0]);
+}
+
+static void
+input_is_left(void **state)
+{
+	(void)state;
+	support_not_in_valgrind();
+	play_all(&scenes[1]);
+}
+
+static void
+output_is_left(void **state)
+{
+	(void)state;
+	support_not_in_valgrind();
+	play_all(&scenes[2]);
+}
+
+static int
+on_the_desk(void **state)
+{
+	(void)state;
+	turn_desk = DESK;
+	return 0;
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		handoff_test(all_is_handled),
+		handoff_test(input_is_left),
+		handoff_test(output_is_left),
+	};
+
+	return cmocka_run_group_tests_name("instant", tests, on_no_desk, NULL) +
+	       cmocka_run_group_tests_name(
+		       "instant on a desk", tests, on_the_desk, NULL);
+}
