@@ -27,7 +27,7 @@ serves(const struct handoff_entry *e)
 static size_t
 capacity(const struct handoff_entry *e)
 {
-	return e->entry.view.geo->state_size - sizeof(uint64_t);
+	return e->entry.view.seg->geo.state_size - sizeof(uint64_t);
 }
 
 /* The valid one, or the one that is being written. */

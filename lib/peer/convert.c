@@ -30,7 +30,7 @@ version_of(const struct handoff__peer *peer, const struct handoff__entry *e)
 static int
 carry(const struct handoff__view *to, const struct handoff__view *from)
 {
-	size_t most = (size_t)from->geo->rx_size + from->geo->tx_size;
+	size_t most = (size_t)from->seg->geo.rx_size + from->seg->geo.tx_size;
 	unsigned char *bytes = malloc(most);
 	struct handoff__snapshot snap;
 	int err = 0;
@@ -40,7 +40,8 @@ carry(const struct handoff__view *to, const struct handoff__view *from)
 	if (!handoff__snapshot_take(&snap, from, NULL, bytes, most) ||
 		snap.unstable)
 		err = -EBADMSG;
-	else if (snap.in > to->geo->rx_size || snap.out > to->geo->tx_size)
+	else if (snap.in > to->seg->geo.rx_size ||
+		 snap.out > to->seg->geo.tx_size)
 		err = -EMSGSIZE;
 	else
 		handoff__record_fill(to, from->rec, &snap, bytes);
@@ -65,8 +66,8 @@ convert_state(struct handoff__peer *peer, const struct handoff__entry *e,
 		return 0;
 	old = handoff__record_state(from, from->rec->current & 1);
 	new = handoff__record_state(to, 0);
-	return service->convert(version_of(peer, e), old, from->geo->state_size,
-		new, service->arg);
+	return service->convert(version_of(peer, e), old,
+		from->seg->geo.state_size, new, service->arg);
 }
 
 /* A record of our own for the entry, filled, not yet in anybody's books. */

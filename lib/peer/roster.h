@@ -22,19 +22,22 @@ enum handoff__copy {
 TAILQ_HEAD(handoff__entries, handoff__entry);
 
 struct handoff__entry {
-	uint64_t id; /* 0: the cell is vacant */
-	struct handoff__view view;
+	TAILQ_ENTRY(handoff__entry) node;
+	struct handoff__entries *list; /* that it is queued in, or NULL */
 	uint32_t segment, slot;
-	int fd;         /* -1: closed, the DROP is still to be sent */
 	uint32_t batch; /* of the MIRROR that is not answered */
-	uint8_t kind;
 	uint8_t copy;
 	uint8_t refusal; /* a reason, for COPY_REFUSED */
+	bool barrier;    /* a give waits for the answer to its MIRROR */
+
+	/* What every request asks for, at the end: it shares its lines of
+	 * memory with what the layer above has there. */
 	bool mine;
+	uint8_t kind;
 	bool leaving; /* moves as soon as its handler returns */
-	bool barrier; /* a give waits for the answer to its MIRROR */
-	struct handoff__entries *list; /* that it is queued in, or NULL */
-	TAILQ_ENTRY(handoff__entry) node;
+	int fd;       /* -1: closed, the DROP is still to be sent */
+	uint64_t id;  /* 0: the cell is vacant */
+	struct handoff__view view;
 };
 
 struct handoff__roster {

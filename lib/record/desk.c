@@ -18,7 +18,7 @@ handoff__desk_view(struct handoff__view *at, uint32_t word)
 
 	if (number == 0)
 		return true;
-	if (!at->seg || number > HANDOFF__DESKS)
+	if (number > HANDOFF__DESKS)
 		return false;
 	handoff__desk_buffers(at, number);
 	return true;

@@ -35,7 +35,7 @@ handoff__turn_of(const struct handoff__record *rec)
 static inline void *
 handoff__record_state(const struct handoff__view *view, uint32_t which)
 {
-	size_t size = (view->geo->state_size + 15u) & ~15u;
+	size_t size = (view->seg->geo.state_size + 15u) & ~15u;
 
 	return size > 0 ? (char *)(view->rec + 1) + which * size : NULL;
 }
@@ -68,10 +68,10 @@ handoff__prepare(const struct handoff__view *view)
 
 	*next = view->rec->commit[current];
 	next->turn = turn + 1;
-	if (view->geo->state_size > 0)
+	if (view->seg->geo.state_size > 0)
 		memcpy(handoff__record_state(view, current ^ 1),
 			handoff__record_state(view, current),
-			view->geo->state_size);
+			view->seg->geo.state_size);
 	return next;
 }
 
@@ -80,12 +80,13 @@ handoff__record_rx_room(const struct handoff__view *view, void **at)
 {
 	const struct handoff__commit *c = handoff__current(view->rec);
 	uint64_t head = handoff__rx_head(view->rec);
-	size_t room = view->geo->rx_size - (size_t)(head - c->rx_tail);
+	size_t room = view->seg->geo.rx_size - (size_t)(head - c->rx_tail);
 
 	if (room == 0)
 		return 0;
 	if (__builtin_expect(
-		    c->rx_tail - c->rx_origin >= view->geo->rx_size, false)) {
+		    c->rx_tail - c->rx_origin >= view->seg->geo.rx_size,
+		    false)) {
 		handoff__record_compact(view);
 		c = handoff__current(view->rec);
 	}
@@ -106,8 +107,9 @@ handoff__record_tx_pieces(const struct handoff__view *view, struct iovec iov[2])
 	const struct handoff__commit *c = handoff__current(view->rec);
 	uint64_t tail = handoff__tx_tail(view->rec);
 	size_t len = (size_t)(c->tx_head - tail);
-	size_t at = (size_t)((tail - c->tx_origin) & (view->geo->tx_size - 1));
-	size_t first = view->geo->tx_size - at;
+	size_t at =
+		(size_t)((tail - c->tx_origin) & (view->seg->geo.tx_size - 1));
+	size_t first = view->seg->geo.tx_size - at;
 
 	if (len == 0)
 		return 0;

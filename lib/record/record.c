@@ -29,7 +29,6 @@ void
 handoff__view_make(struct handoff__view *view,
 	const struct handoff__segment *seg, uint32_t slot)
 {
-	view->geo = &seg->geo;
 	view->seg = seg;
 	view->rec = handoff__segment_record(seg, slot);
 	view->rx = handoff__segment_buffers(seg, slot);
@@ -56,7 +55,7 @@ handoff__record_ok(const struct handoff__view *view)
 	struct handoff__view at = *view;
 
 	return c->turn == rec->current && handoff__desk_view(&at, rec->desk) &&
-	       handoff__positions_ok(view->geo, c, handoff__rx_head(rec),
+	       handoff__positions_ok(&view->seg->geo, c, handoff__rx_head(rec),
 		       handoff__tx_tail(rec));
 }
 
@@ -73,8 +72,8 @@ handoff__record_repair(
 
 	/* Only forward, and never beyond what had its place in the buffers. */
 	if (rx_head < handoff__rx_head(rec) ||
-		rx_head - c->rx_tail > view->geo->rx_size ||
-		rx_head - c->rx_origin > 2 * (uint64_t)view->geo->rx_size ||
+		rx_head - c->rx_tail > view->seg->geo.rx_size ||
+		rx_head - c->rx_origin > 2 * (uint64_t)view->seg->geo.rx_size ||
 		tx_tail < handoff__tx_tail(rec) || tx_tail > c->tx_head)
 		return -ERANGE;
 	atomic_store(&rec->rx_head, rx_head);
@@ -158,7 +157,7 @@ handoff_conn_eof(const struct handoff_conn *conn)
 static size_t
 room_of(const struct handoff_conn *conn)
 {
-	return conn->view.geo->tx_size -
+	return conn->view.seg->geo.tx_size -
 	       (size_t)(conn->next->tx_head - conn->tx_tail);
 }
 
@@ -172,7 +171,7 @@ size_t
 handoff_conn_write(struct handoff_conn *conn, const void *data, size_t len)
 {
 	struct handoff__commit *next = conn->next;
-	size_t size = conn->view.geo->tx_size, room = room_of(conn);
+	size_t size = conn->view.seg->geo.tx_size, room = room_of(conn);
 	size_t at = (size_t)((next->tx_head - next->tx_origin) & (size - 1));
 	size_t first = size - at;
 

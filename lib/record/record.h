@@ -70,7 +70,6 @@ struct handoff__record {
 struct handoff__view {
 	struct handoff__record *rec;
 	unsigned char *rx, *tx;
-	const struct handoff__geometry *geo;
 	const struct handoff__segment *seg;
 };
 

@@ -34,7 +34,7 @@ static uint32_t
 copy_output(const struct handoff__view *view, const struct handoff__commit *c,
 	const struct handoff__snapshot *snap, unsigned char *to, size_t most)
 {
-	size_t size = view->geo->tx_size;
+	size_t size = view->seg->geo.tx_size;
 	size_t len = least(c->tx_head - snap->sent, most);
 	size_t at = (size_t)((snap->sent - c->tx_origin) & (size - 1));
 	size_t first = least(size - at, len);
@@ -69,9 +69,10 @@ copy(struct handoff__snapshot *snap, const struct handoff__view *view,
 	snap->unstable = c.turn != turn || !handoff__desk_view(&at, desk);
 	if (state)
 		memcpy(state, handoff__record_state(view, turn & 1),
-			view->geo->state_size);
+			view->seg->geo.state_size);
 	/* Lengths and places are from the copies that have been checked. */
-	if (handoff__positions_ok(view->geo, &c, snap->received, snap->sent)) {
+	if (handoff__positions_ok(
+		    &view->seg->geo, &c, snap->received, snap->sent)) {
 		snap->in = copy_input(&at, &c, snap, bytes, most);
 		snap->out = copy_output(&at, &c, snap, bytes + snap->in, most);
 	} else {

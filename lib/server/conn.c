@@ -58,7 +58,7 @@ static bool
 end(const struct turn *t, enum handoff__end kind, const char *why, int err)
 {
 	t->result->turn = HANDOFF__TURN_END;
-	t->result->end = kind;
+	t->result->end = (uint8_t)kind;
 	t->result->why = why;
 	t->result->err = err;
 	return false;
@@ -155,7 +155,7 @@ due(const struct sight *s)
 	if (!(flags & HANDOFF__OPENED))
 		return s->service->open || s->view->rec->rx_head > 0 ||
 		       (flags & HANDOFF__EOF);
-	if (s->unsent == s->view->geo->tx_size)
+	if (s->unsent == s->view->seg->geo.tx_size)
 		return false;
 	return news(s);
 }
@@ -234,7 +234,7 @@ conclude(struct turn *t)
 		handoff__record_discard(view);
 		look(&t->now);
 		t->result->turn = HANDOFF__TURN_LINGER;
-	} else if (t->now.unread == view->geo->rx_size) {
+	} else if (t->now.unread == view->seg->geo.rx_size) {
 		end(t, HANDOFF__END_INPUT,
 			"the handler wants more input than input_size", 0);
 	}
@@ -246,7 +246,7 @@ want(const struct sight *s)
 	uint32_t events = s->unsent > 0 ? EPOLLOUT : 0;
 
 	if (!(s->commit->flags & HANDOFF__EOF) &&
-		s->unread < s->view->geo->rx_size)
+		s->unread < s->view->seg->geo.rx_size)
 		events |= EPOLLIN;
 	return events;
 }
@@ -361,7 +361,7 @@ leave(const struct turn *t, const struct handoff__view *view)
 	uint32_t events = want(&t->now);
 
 	handoff__desk_clear(view);
-	t->result->want = events;
+	t->result->want = (uint16_t)events;
 	handoff__record_mark(view->rec, events != EPOLLIN || pending(&t->now)
 						? HANDOFF__PENDING
 						: HANDOFF__AT_REST);

@@ -18,11 +18,11 @@ enum handoff__turn {
 };
 
 struct handoff__turn_result {
-	enum handoff__turn turn;
-	uint32_t want;         /* EPOLLIN, EPOLLOUT */
-	enum handoff__end end; /* END: the kind of it */
-	const char *why;       /* END: NULL for an orderly end */
-	int err;               /* END: the errno behind it, or 0 */
+	uint8_t turn;    /* enum handoff__turn */
+	uint8_t end;     /* END: enum handoff__end, the kind of it */
+	uint16_t want;   /* EPOLLIN, EPOLLOUT */
+	int err;         /* END: the errno behind it, or 0 */
+	const char *why; /* END: NULL for an orderly end */
 };
 
 /* `events` are those of epoll(7), 0 to go on with what is there. */

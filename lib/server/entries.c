@@ -52,6 +52,16 @@ first_events(const struct handoff__member *conn)
 	}
 }
 
+/* Of `set`. */
+struct handoff__sets *
+handoff__member_sets(const struct handoff__member *conn)
+{
+	struct handoff_server *server = conn->server;
+
+	return conn->sets == 0 ? &server->sets
+			       : &server->workers[conn->sets - 1].sets;
+}
+
 /* Is it in the sets of somebody else? */
 static bool
 apart(const struct handoff__member *conn)
@@ -78,8 +88,10 @@ watch_new(struct handoff__member *conn)
 
 	if (apart(conn))
 		conn->server->model->enter(conn);
-	conn->set = (int8_t)handoff__sets_home(conn->sets, e->mine);
-	rc = handoff__sets_add(conn->sets, e->fd, conn->armed, conn, e->mine);
+	conn->set =
+		(int8_t)handoff__sets_home(handoff__member_sets(conn), e->mine);
+	rc = handoff__sets_add(
+		handoff__member_sets(conn), e->fd, conn->armed, conn, e->mine);
 	if (rc >= 0)
 		return 0;
 	conn->set = -1;
@@ -102,7 +114,6 @@ on_entered(struct handoff__peer *peer, struct handoff__entry *e)
 	conn->tick = server->tick;
 	conn->set = -1;
 	conn->armed = first_events(conn);
-	conn->sets = &server->sets;
 	if (e->kind == HANDOFF__EXTRA)
 		return 0;
 	err = watch_new(conn);
@@ -133,7 +144,8 @@ on_closing(struct handoff__peer *peer, struct handoff__entry *e)
 		server->model->leave(conn);
 	else
 		handoff__member_unkick(conn);
-	handoff__sets_del(conn->sets, conn->set, e->fd, e->mine);
+	handoff__sets_del(
+		handoff__member_sets(conn), conn->set, e->fd, e->mine);
 	conn->set = -1;
 	if (e->kind == HANDOFF__LISTENER)
 		TAILQ_REMOVE(&server->listeners, conn, node);
@@ -167,7 +179,8 @@ on_moved(struct handoff__peer *peer, struct handoff__entry *e)
 
 	handoff__server_hold(server, true);
 	if (conn->set >= 0)
-		handoff__sets_own(conn->sets, conn->set, e->mine);
+		handoff__sets_own(
+			handoff__member_sets(conn), conn->set, e->mine);
 	if (apart(conn))
 		server->model->moved(conn);
 	if (!e->mine || e->kind != HANDOFF__CONNECTION)
@@ -185,7 +198,8 @@ static bool
 misplaced(const struct handoff__member *conn)
 {
 	return conn->set >= 0 &&
-	       conn->set != handoff__sets_home(conn->sets, conn->entry.mine);
+	       conn->set != handoff__sets_home(handoff__member_sets(conn),
+				    conn->entry.mine);
 }
 
 /* Puts it into the set where it belongs. */
@@ -196,8 +210,8 @@ handoff__member_place(struct handoff__member *conn)
 
 	if (!misplaced(conn))
 		return;
-	conn->set = (int8_t)handoff__sets_move(
-		conn->sets, conn->set, e->fd, conn->armed, conn, e->mine);
+	conn->set = (int8_t)handoff__sets_move(handoff__member_sets(conn),
+		conn->set, e->fd, conn->armed, conn, e->mine);
 	if (conn->set < 0)
 		handoff__log(&conn->server->log, HANDOFF_LOG_ERROR,
 			"entry %llu: cannot be watched: %s",
@@ -429,8 +443,8 @@ handoff__member_rearm(struct handoff__member *conn, uint32_t want)
 	want |= server->model->flags;
 	if (conn->set < 0 || (conn->armed == want && !(want & EPOLLONESHOT)))
 		return;
-	if (handoff__sets_arm(
-		    conn->sets, conn->set, conn->entry.fd, want, conn) == 0)
+	if (handoff__sets_arm(handoff__member_sets(conn), conn->set,
+		    conn->entry.fd, want, conn) == 0)
 		conn->armed = want;
 }
 

@@ -56,23 +56,28 @@ struct handoff__member {
 	uint32_t armed; /* the events its set watches for */
 	uint32_t tick;  /* second at which it was last busy */
 	int8_t set;     /* that it is in; -1: none */
+	uint8_t sets;   /* whose: 0 the server's, n those of worker n - 1 */
 	bool kicked;    /* in server->kicks, or those of its worker */
 	bool lingers;
-	bool stalled;   /* no thread or child could be started for it */
-	bool active;    /* a thread or a child has it, or gave it back */
-	uint8_t deaths; /* of its children */
+	bool active;           /* a thread or a child has it, or gave it back */
+	bool served, recalled; /* by its worker; under the worker's lock */
+	bool stalled : 1;      /* no thread or child could be started for it */
+	unsigned deaths : 3;   /* of its children */
+	/* In kicks; while active, in returns; if a listener, in listeners. */
+	TAILQ_ENTRY(handoff__member) node;
+	struct handoff__turn_result result; /* of who had it */
+	/* Last, and NULL while nobody has it. A worker may ask for it after
+	 * the connection's end. */
 	union {
 		struct handoff__epoch *epoch; /* of its thread */
 		struct handoff__child *child;
+		struct handoff__worker *_Atomic worker;
 	};
-	struct handoff__turn_result result; /* of who had it */
-	struct handoff__sets *sets;         /* of `set` */
-	bool served, recalled; /* by its worker; under the worker's lock */
-	/* In kicks; while active, in returns; if a listener, in listeners. */
-	TAILQ_ENTRY(handoff__member) node;
-	/* Last. A worker may ask for it after the connection's end. */
-	struct handoff__worker *_Atomic worker;
 };
+
+/* There are many of them, in both peers. */
+static_assert(sizeof(void *) > 8 || sizeof(struct handoff__member) <= 152,
+	"an idle connection takes no more memory than is said");
 
 /* How the turns of connections are run. */
 struct handoff__model {
@@ -217,6 +222,7 @@ void handoff__member_rearm(struct handoff__member *conn, uint32_t want);
 void handoff__member_end(struct handoff__member *conn, enum handoff__end end);
 void handoff__member_tell_end(const struct handoff__member *conn,
 	const struct handoff__turn_result *result);
+struct handoff__sets *handoff__member_sets(const struct handoff__member *conn);
 void handoff__member_place(struct handoff__member *conn);
 void handoff__member_back(struct handoff__member *conn);
 void handoff__member_stall(

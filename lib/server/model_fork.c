@@ -54,16 +54,17 @@ lament(struct handoff__member *conn, pid_t pid, const siginfo_t *info)
 {
 	struct handoff__survival survival = {0};
 	const char *why = handoff__entry_repair(&conn->entry, &survival);
-	bool last = ++conn->deaths > REPLACED_MOST;
+	bool last = conn->deaths == REPLACED_MOST;
 	const struct handoff__log *log = &conn->server->log;
 	unsigned long long id = conn->entry.id;
 	char cause[96];
 
+	conn->deaths++;
 	conn->server->peer.tally.repaired += survival.repaired;
 	tell_cause(info, cause, sizeof(cause));
 	conn->result = (struct handoff__turn_result){
 		.turn = HANDOFF__TURN_WAIT,
-		.want = handoff__conn_want(&conn->entry.view),
+		.want = (uint16_t)handoff__conn_want(&conn->entry.view),
 	};
 	if (!why && !last) {
 		handoff__log(log, HANDOFF_LOG_WARNING,
@@ -93,10 +94,9 @@ hear(struct handoff__member *conn, const siginfo_t *info)
 		end >= HANDOFF__ENDS)
 		return false;
 	conn->result = (struct handoff__turn_result){
-		.turn = (enum handoff__turn)(
-			end > 0 ? HANDOFF__TURN_END : turn),
-		.end = (enum handoff__end)(end > 0 ? end : 0),
-		.want = handoff__conn_want(&conn->entry.view),
+		.turn = (uint8_t)(end > 0 ? HANDOFF__TURN_END : turn),
+		.end = (uint8_t)(end > 0 ? end : 0),
+		.want = (uint16_t)handoff__conn_want(&conn->entry.view),
 	};
 	return true;
 }

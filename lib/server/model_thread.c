@@ -108,7 +108,7 @@ launch(struct handoff__member *conn, uint32_t events)
 		return -ENOMEM;
 	conn->epoch = epoch;
 	conn->active = true;
-	conn->result.want = events;
+	conn->result.want = (uint16_t)events;
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);

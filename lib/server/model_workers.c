@@ -62,7 +62,7 @@ give_back(struct handoff__worker *w, struct handoff__member *conn)
 	/* It stays in the set, silent, until the server says what becomes of
 	 * it; an error would be reported all the same, but once. */
 	handoff__sets_arm(
-		conn->sets, conn->set, conn->entry.fd, EPOLLONESHOT, conn);
+		&w->sets, conn->set, conn->entry.fd, EPOLLONESHOT, conn);
 	conn->armed = 0;
 	handoff__returns_push(&conn->server->returns, conn);
 }
@@ -255,7 +255,7 @@ workers_enter(struct handoff__member *conn)
 	}
 	w->members++;
 	pthread_mutex_lock(&w->lock);
-	conn->sets = &w->sets;
+	conn->sets = (uint8_t)(w->number + 1);
 	conn->served = conn->entry.mine;
 	conn->recalled = conn->kicked = false;
 	atomic_store(&conn->worker, w);

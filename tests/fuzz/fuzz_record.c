@@ -7,6 +7,7 @@
  * The input: the fields of the record, most of them as differences, so that
  * some records are nearly in order; then what is done, one step a byte.
  */
+#include "record/desk.h"
 #include "record/snapshot.h"
 
 #include <errno.h>
@@ -81,8 +82,7 @@ fill(struct input *in, struct handoff__record *rec)
 	fill_commit(in, &rec->commit[1], rx_head, tx_tail);
 	if (take(in, 1) < 0xf0)
 		rec->commit[rec->current & 1].turn = rec->current;
-	/* It has none. */
-	if (take(in, 1) >= 0xf8)
+	if (take(in, 1) >= 0xf0)
 		rec->desk = (uint32_t)take(in, 2);
 }
 
@@ -171,6 +171,7 @@ step(struct input *in, const struct handoff__view *view)
 		return;
 	case 5:
 		handoff__record_flag(view, (uint32_t)take(in, 1));
+		handoff__desk_clear(view);
 		return;
 	case 6:
 		(void)handoff__record_repair(view, distance(in), distance(in));
@@ -186,15 +187,21 @@ step(struct input *in, const struct handoff__view *view)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct handoff__geometry geo = {
-		.state_size = STATE, .rx_size = SIZE, .tx_size = SIZE};
+	static unsigned char desks[HANDOFF__DESKS * 3 * SIZE];
+	struct handoff__segment seg = {
+		.geo = {.state_size = STATE,
+			.rx_size = SIZE,
+			.tx_size = SIZE,
+			.buffer_stride = 3 * SIZE},
+		.desks = desks,
+	};
 	struct input in = {.data = data, .left = size};
 	/* Each apart, so that a step out of one is seen. */
 	struct handoff__view view = {
 		.rec = malloc(sizeof(struct handoff__record) + 2 * STATE),
 		.rx = calloc(2, SIZE),
 		.tx = calloc(1, SIZE),
-		.geo = &geo,
+		.seg = &seg,
 	};
 
 	check(view.rec && view.rx && view.tx);

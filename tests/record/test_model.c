@@ -172,7 +172,7 @@ step_receive(struct run *run)
 	struct handoff__record *rec = run->view.rec;
 	struct model *m = &run->model, before = *m;
 	uint32_t current = rec->current;
-	size_t size = run->view.geo->rx_size, len;
+	size_t size = run->view.seg->geo.rx_size, len;
 	void *at = NULL;
 	size_t room = handoff__record_rx_room(&run->view, &at);
 
@@ -207,7 +207,8 @@ txn_consume(struct run *run, struct handoff_conn *txn, struct model *m)
 static void
 txn_write(struct run *run, struct handoff_conn *txn, struct model *m)
 {
-	size_t room = run->view.geo->tx_size - (m->tx_head - m->tx_tail), len;
+	size_t room = run->view.seg->geo.tx_size - (m->tx_head - m->tx_tail),
+	       len;
 
 	hold(run, handoff_conn_room(txn) == room);
 	len = draw_size(run, room + 100);
@@ -246,7 +247,7 @@ step_handle(struct run *run)
 	check_as_of(run, &before, current);
 	run->seen.empty_inputs += m.rx_head == m.rx_tail;
 	run->seen.full_outputs +=
-		m.tx_head - m.tx_tail == run->view.geo->tx_size;
+		m.tx_head - m.tx_tail == run->view.seg->geo.tx_size;
 }
 
 static void
@@ -314,7 +315,7 @@ step_desk(struct run *run)
 		handoff__desk_clear(&own);
 	}
 	hold(run, handoff__desk_view(&own, word));
-	memset(own.rx, '-', 2 * own.geo->rx_size + own.geo->tx_size);
+	memset(own.rx, '-', 2 * own.seg->geo.rx_size + own.seg->geo.tx_size);
 }
 
 static bool

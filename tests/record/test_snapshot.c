@@ -95,7 +95,7 @@ fill_state(unsigned char *state, uint64_t consumed, uint64_t produced)
 {
 	memcpy(state, &consumed, sizeof(consumed));
 	memcpy(state + 8, &produced, sizeof(produced));
-	for (uint32_t i = 16; i < f.view.geo->state_size; i++)
+	for (uint32_t i = 16; i < f.view.seg->geo.state_size; i++)
 		state[i] = (unsigned char)(consumed * 31 + produced * 7 + i);
 }
 
@@ -113,7 +113,7 @@ begin(struct handoff_conn *txn, size_t consume, size_t write)
 
 		handoff_conn_write(txn, &c, 1);
 	}
-	if (f.view.geo->state_size > 0)
+	if (f.view.seg->geo.state_size > 0)
 		fill_state(handoff_conn_state(txn), txn->next->rx_tail,
 			txn->next->tx_head);
 }
@@ -131,7 +131,7 @@ static bool
 take(size_t most)
 {
 	return handoff__snapshot_take(&f.snap, &f.view,
-		f.view.geo->state_size > 0 ? f.state : NULL, f.bytes, most);
+		f.view.seg->geo.state_size > 0 ? f.state : NULL, f.bytes, most);
 }
 
 /* Everything in the copy belongs together, and is what `most` allows. */
@@ -151,10 +151,10 @@ check(size_t most)
 		assert_int_equal(f.bytes[i], in_byte(s->consumed + i));
 	for (uint32_t i = 0; i < s->out; i++)
 		assert_int_equal(f.bytes[s->in + i], out_byte(s->sent + i));
-	if (f.view.geo->state_size == 0 || s->flags == 0)
+	if (f.view.seg->geo.state_size == 0 || s->flags == 0)
 		return;
 	fill_state(expected, s->consumed, s->produced);
-	assert_memory_equal(f.state, expected, f.view.geo->state_size);
+	assert_memory_equal(f.state, expected, f.view.seg->geo.state_size);
 }
 
 static void
@@ -254,7 +254,8 @@ bytes_are_found_on_a_desk(void **state)
 	assert_positions(1000, 300, 500, 20);
 	check(SIZE);
 	leave_desk();
-	memset(f.arena.segments[0]->base + f.view.geo->desks, '-', 4 * SIZE);
+	memset(f.arena.segments[0]->base + f.view.seg->geo.desks, '-',
+		4 * SIZE);
 	assert_true(take(SIZE));
 	check(SIZE);
 	f.rec->desk = HANDOFF__DESKS + 1;
@@ -356,10 +357,11 @@ work(void *arg)
 
 		if (f.at.rx != f.view.rx) {
 			leave_desk();
-			memset(f.arena.segments[0]->base + f.view.geo->desks,
+			memset(f.arena.segments[0]->base +
+					f.view.seg->geo.desks,
 				'-', MOST);
-			memset(f.arena.segments[0]->base + f.view.geo->desks +
-					2 * SIZE,
+			memset(f.arena.segments[0]->base +
+					f.view.seg->geo.desks + 2 * SIZE,
 				'-', MOST);
 		} else if (arg && handoff__record_unread(f.rec) == 0 &&
 			   handoff__record_unsent(f.rec) == 0) {
@@ -395,12 +397,12 @@ check_state_alone(void)
 	unsigned char expected[HANDOFF__STATE_MAX];
 	uint64_t consumed, produced;
 
-	if (f.view.geo->state_size == 0)
+	if (f.view.seg->geo.state_size == 0)
 		return;
 	memcpy(&consumed, f.state, sizeof(consumed));
 	memcpy(&produced, f.state + 8, sizeof(produced));
 	fill_state(expected, consumed, produced);
-	assert_memory_equal(f.state, expected, f.view.geo->state_size);
+	assert_memory_equal(f.state, expected, f.view.seg->geo.state_size);
 	assert_int_equal(produced, f.snap.produced);
 	assert_in_range(consumed, 0, f.snap.consumed);
 }
@@ -475,7 +477,7 @@ come_and_go(void *arg)
 		receive(100);
 		spin(1000);
 		leave_desk();
-		memset(f.arena.segments[0]->base + f.view.geo->desks, '-',
+		memset(f.arena.segments[0]->base + f.view.seg->geo.desks, '-',
 			MOST);
 		spin(5000);
 		handoff__record_discard(&f.view);
