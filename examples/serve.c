@@ -40,8 +40,10 @@ struct peer {
 static enum handoff_server_event_type
 tell(struct peer *peer)
 {
-	struct handoff_server_event event = {0};
+	struct handoff_server_event event;
 
+	/* Its text is long, and this is asked after every turn. */
+	event.type = 0;
 	while (handoff_server_next(peer->server, &event) > 0) {
 		printf("%s: %s\n", peer->options->server.name, event.text);
 		manager_event(peer->systemd, &event);
