@@ -486,7 +486,10 @@ handoff__member_done(
 {
 	struct handoff_server *server = conn->server;
 
-	handoff__server_sweep_later(server);
+	/* That is all that the sweep looks after. */
+	if (conn->entry.view.rec->touched ||
+		result->turn == HANDOFF__TURN_LINGER)
+		handoff__server_sweep_later(server);
 	/* Who goes on talking after its service has closed does not live
 	 * longer for it. */
 	if (!conn->lingers)
@@ -602,11 +605,12 @@ sweep_one(struct handoff__member *conn, unsigned *trimmed)
 {
 	struct handoff_server *server = conn->server;
 	const struct handoff__view *view = &conn->entry.view;
-	uint32_t idle;
+	int32_t idle;
 
 	if (server->model->busy ? server->model->busy(conn) : conn->active)
 		return false;
-	idle = server->tick - conn->tick; /* a worker's while it is busy */
+	/* A worker's while it is busy; perhaps later than this sweep began. */
+	idle = (int32_t)(server->tick - conn->tick);
 	if (conn->stalled) {
 		conn->stalled = false;
 		handoff__member_kick(conn);

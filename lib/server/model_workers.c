@@ -67,58 +67,74 @@ give_back(struct handoff__worker *w, struct handoff__member *conn)
 	handoff__returns_push(&conn->server->returns, conn);
 }
 
+/* Buffers are to be given back, or a client that does not end is to be ended:
+ * the server looks for such, from now on. */
 static void
-conclude(struct handoff__worker *w, struct handoff__member *conn)
+tell_sweeper(struct handoff__worker *w, struct handoff__member *conn)
 {
-	const struct handoff__turn_result *result = &conn->result;
+	struct handoff_server *server = w->server;
 
+	/* Who goes on talking after its service has closed does not live
+	 * longer for it. */
 	if (!conn->lingers)
-		conn->tick = w->tick;
-	conn->lingers |= result->turn == HANDOFF__TURN_LINGER;
-	if (conn->recalled || result->turn == HANDOFF__TURN_END)
+		conn->tick = handoff__seconds();
+	if (!atomic_load(&server->sweep_wanted) &&
+		!atomic_exchange(&server->sweep_wanted, true))
+		eventfd_write(server->returns.wake, 1);
+}
+
+static void
+conclude(struct handoff__worker *w, struct handoff__member *conn,
+	const struct handoff__turn_result *result)
+{
+	bool lingers = result->turn == HANDOFF__TURN_LINGER;
+
+	if (conn->entry.view.rec->touched || lingers)
+		tell_sweeper(w, conn);
+	conn->lingers |= lingers;
+	if (conn->recalled || result->turn == HANDOFF__TURN_END) {
+		conn->result = *result;
 		give_back(w, conn);
-	else if (result->turn == HANDOFF__TURN_AGAIN)
+	} else if (result->turn == HANDOFF__TURN_AGAIN) {
 		kick(w, conn);
-	else
+	} else {
 		handoff__member_rearm(conn, result->want);
+	}
 }
 
 /* With the lock held, which is given up for the turn. */
 static void
 turn(struct handoff__worker *w, struct handoff__member *conn, uint32_t events)
 {
+	struct handoff__turn_result result;
+
 	w->current = conn;
 	pthread_mutex_unlock(&w->lock);
 	handoff__conn_turn_at(
 		handoff__desk_number(w->server->peer.slot, w->number),
 		&conn->entry.view, conn->entry.fd, w->server->opts.service,
-		events, &conn->result);
+		events, &result);
 	pthread_mutex_lock(&w->lock);
 	w->current = NULL;
-	conclude(w, conn);
+	conclude(w, conn, &result);
 }
 
-/* The event may be older than a change of hands, or mean a connection that
- * is gone; its cell may even be another worker's by now. */
+/* With the lock held. The event may be older than a change of hands, or mean a
+ * connection that is gone; its cell may even be another worker's by now. */
 static void
 on_event(struct handoff__worker *w, struct handoff__member *conn,
 	uint32_t events)
 {
-	if (atomic_load(&conn->worker) != w)
-		return;
-	pthread_mutex_lock(&w->lock);
 	if (may_work(w) && atomic_load(&conn->worker) == w && conn->served)
 		turn(w, conn, events);
-	pthread_mutex_unlock(&w->lock);
 }
 
-/* Each that was kicked before this call. */
+/* With the lock held. Each that was kicked before this call. */
 static void
 run_kicks(struct handoff__worker *w)
 {
 	struct handoff__member *conn, *last;
 
-	pthread_mutex_lock(&w->lock);
 	last = TAILQ_LAST(&w->kicks, handoff__members);
 	while (may_work(w) && (conn = TAILQ_FIRST(&w->kicks))) {
 		bool done = conn == last;
@@ -129,18 +145,6 @@ run_kicks(struct handoff__worker *w)
 		if (done)
 			break;
 	}
-	pthread_mutex_unlock(&w->lock);
-}
-
-static void
-tell_sweeper(struct handoff__worker *w)
-{
-	struct handoff_server *server = w->server;
-
-	w->tick = handoff__seconds();
-	if (!atomic_load(&server->sweep_wanted) &&
-		!atomic_exchange(&server->sweep_wanted, true))
-		eventfd_write(server->returns.wake, 1);
 }
 
 static void *
@@ -149,18 +153,16 @@ worker_main(void *arg)
 	struct handoff__worker *w = arg;
 	struct epoll_event batch[BATCH];
 
-	for (;;) {
+	pthread_mutex_lock(&w->lock);
+	while (may_work(w)) {
+		int epfd = w->sets.ep[w->sets.mine];
+		int timeout_ms = TAILQ_EMPTY(&w->kicks) ? -1 : 0;
 		eventfd_t count;
-		int n, epfd, timeout_ms;
+		int n;
 
-		pthread_mutex_lock(&w->lock);
-		if (!may_work(w))
-			break;
-		epfd = w->sets.ep[w->sets.mine];
-		timeout_ms = TAILQ_EMPTY(&w->kicks) ? -1 : 0;
 		pthread_mutex_unlock(&w->lock);
 		n = epoll_wait(epfd, batch, BATCH, timeout_ms);
-		tell_sweeper(w);
+		pthread_mutex_lock(&w->lock);
 		for (int i = 0; i < n; i++) {
 			if (batch[i].data.ptr)
 				on_event(w, batch[i].data.ptr, batch[i].events);

@@ -16,7 +16,6 @@ struct handoff__worker {
 	pthread_t thread;
 	bool started;
 	uint32_t members; /* in its sets; the server's */
-	uint32_t tick;    /* the worker's clock, seconds */
 
 	pthread_mutex_t lock; /* of all that follows */
 	pthread_cond_t go;

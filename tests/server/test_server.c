@@ -63,6 +63,8 @@ answered_connection_has_no_pages(void **state)
 		if (e->kind == HANDOFF__CONNECTION)
 			assert_int_equal(e->view.rec->touched, 0);
 	}
+	/* So there is nothing to give back, and nobody wakes for it. */
+	assert_false(duo.a.server->sweep.armed);
 	for (int i = 0; i < 8; i++)
 		close(fds[i]);
 	duo_close(&duo);
