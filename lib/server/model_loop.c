@@ -29,7 +29,10 @@ loop_event(struct handoff__member *conn, uint32_t events)
 	handoff__conn_turn_at(handoff__desk_number(conn->server->peer.slot, 0),
 		&conn->entry.view, conn->entry.fd, conn->server->opts.service,
 		events, &result);
-	handoff__member_done(conn, &result);
+	/* Mostly nothing follows from it. */
+	if (result.turn != HANDOFF__TURN_WAIT || result.want != conn->armed ||
+		conn->entry.view.rec->touched || conn->lingers)
+		handoff__member_done(conn, &result);
 }
 
 static bool
