@@ -319,7 +319,8 @@ class Chain:
 
     def shape(self):
         """The number of descriptors of each peer is what it was in the same
-        place and role; None before that is known."""
+        place and role; None before that is known. If there are fewer now, the
+        former number was seen in a transition that took its time."""
         for place, peer in self.peers.items():
             key = (place, place == self.owner, len(self.peers), self.stable)
             known = self.shapes.get(key)
@@ -327,9 +328,11 @@ class Chain:
 
             def steady(pid=peer.pid, known=known, seen=seen):
                 seen.append(self.test.open_files(pid))
-                return seen[-1] if (seen[-1] == known or (
-                    known is None and len(seen) > 3
-                    and len(set(seen[-3:])) == 1)) else None
+                settled = len(seen) > 3 and len(set(seen[-3:])) == 1
+                fewer = known is None or all(
+                    n <= most for n, most in zip(seen[-1], known))
+                return seen[-1] if seen[-1] == known or (
+                    settled and fewer) else None
             try:
                 self.shapes[key] = wait_until(steady, "descriptors", 5 * SCALE)
             except AssertionError:
