@@ -5,6 +5,7 @@ of deaths and new peers, clients whose every byte is checked meanwhile.
 HANDOFF_KILLAT_SO is the library of tests/tools/killat.c, HANDOFF_LONG=1
 asks for the long form, HANDOFF_SEED repeats a run.
 """
+import collections
 import json
 import mmap
 import os
@@ -166,7 +167,8 @@ class FaultTest(SystemTest):
         return json.loads(reply.split("\n", 1)[1]) if "\n" in reply else None
 
     def open_files(self, pid):
-        """What a process holds: how many descriptors, how many segments."""
+        """What a process holds: how many descriptors, how many segments,
+        and the former by their kinds, to be read by people."""
         folder = f"/proc/{pid}/fd"
         targets = []
         for name in os.listdir(folder):
@@ -174,7 +176,10 @@ class FaultTest(SystemTest):
                 targets.append(os.readlink(os.path.join(folder, name)))
             except FileNotFoundError:
                 pass
-        return len(targets), sum("handoff-arena" in t for t in targets)
+        kinds = collections.Counter(
+            re.sub(r":\[?\d+\]?$", "", target) for target in targets)
+        return (len(targets), sum("handoff-arena" in t for t in targets),
+                str(dict(kinds)))
 
     def records(self, pid, *words):
         """What is in the arena of a peer; or damages it, see arena.c."""
@@ -247,9 +252,13 @@ class Chain:
     def covered(self):
         """Waits until the standby has a copy of everything."""
         def there():
-            owner = self.test.json(self.owner)
+            # In this order: what the owner says is newer, and so it has heard
+            # what the standby had said by then.
             standby = self.test.json(self.other(self.owner))
+            owner = self.test.json(self.owner)
             if not owner or not standby or owner["role"] != "owner":
+                return False
+            if owner.get("partner", "ready") != "ready":
                 return False
             if self.stable is None:
                 return owner["uncovered"] == 0
@@ -321,6 +330,8 @@ class Chain:
         """The number of descriptors of each peer is what it was in the same
         place and role; None before that is known. If there are fewer now, the
         former number was seen in a transition that took its time."""
+        if len(self.peers) == 2:
+            self.covered()
         for place, peer in self.peers.items():
             key = (place, place == self.owner, len(self.peers), self.stable)
             known = self.shapes.get(key)
@@ -328,11 +339,13 @@ class Chain:
 
             def steady(pid=peer.pid, known=known, seen=seen):
                 seen.append(self.test.open_files(pid))
+                now = seen[-1]
+                if known and now[:2] == known[:2]:
+                    return now
                 settled = len(seen) > 3 and len(set(seen[-3:])) == 1
-                fewer = known is None or all(
-                    n <= most for n, most in zip(seen[-1], known))
-                return seen[-1] if seen[-1] == known or (
-                    settled and fewer) else None
+                fewer = not known or (now[0] <= known[0]
+                                      and now[1] <= known[1])
+                return now if settled and fewer else None
             try:
                 self.shapes[key] = wait_until(steady, "descriptors", 5 * SCALE)
             except AssertionError:
