@@ -293,7 +293,8 @@ set title '{title}' font ',15'
 set grid ytics lc rgb '#dddddd'
 set border 3 lc rgb '#888888'
 set tics nomirror
-set key outside bottom center horizontal
+set bmargin 4
+set key outside top center horizontal
 set linetype 1 lc rgb '#1f6fb4' lw 2
 set linetype 2 lc rgb '#7fb2dd' lw 2
 set linetype 3 lc rgb '#2f9e74' lw 2
@@ -319,7 +320,7 @@ def bars(output, title, ylabel, cases, series, line=None, log=False):
     for name, values in series.items():
         cells = [" ".join(str(v) for v in value) if value else "NaN NaN NaN"
                  for value in values]
-        block = "".join(f'"{case}" {cell}\n'
+        block = "".join('"' + case.replace(", ", "\\n") + f'" {cell}\n'
                         for case, cell in zip(cases, cells))
         label = f"$data{len(blocks)}"
         blocks.append(f"{label} << E\n{block}E\n")
