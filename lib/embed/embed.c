@@ -78,8 +78,9 @@ open_peer(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 		.service = &peer->service,
 		.give_timeout_ms =
 			o->give_timeout_ms ? o->give_timeout_ms : 5000,
-		.hang_timeout_ms = peer->hang_timeout_ms,
-		.fence = peer->fence,
+		.hang_timeout_ms =
+			o->hang_timeout_ms ? o->hang_timeout_ms : 5000,
+		.fence = o->fence,
 		.cell_size = sizeof(struct handoff_entry),
 		.own_fds = 1,
 		.streamless = true,
@@ -123,8 +124,6 @@ start(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 	};
 	peer->log.fn = o->log;
 	peer->log.arg = o->log_arg;
-	peer->hang_timeout_ms = o->hang_timeout_ms ? o->hang_timeout_ms : 5000;
-	peer->fence = o->fence;
 	peer->may_own = o->may_own;
 	peer->soon.fn = peer->starved.fn = on_timer;
 	err = handoff__loop_init(&peer->loop);

@@ -42,8 +42,7 @@ TAILQ_HEAD(handoff__entry_list, handoff_entry);
 struct handoff_peer {
 	struct handoff_service service;
 	char service_name[HANDOFF_NAME_MAX];
-	uint32_t hang_timeout_ms;
-	bool fence, may_own;
+	bool may_own;
 	struct handoff__log log;
 	struct handoff__error error;
 	struct handoff__loop loop;
@@ -57,7 +56,6 @@ struct handoff_peer {
 	unsigned first_event, nevents;
 	bool owner_due; /* it serves; OWNER is told once all has come along */
 	bool late;      /* entries came while the service moved away */
-	bool hung, lagging;
 	bool stopping, stopped;
 	unsigned tries; /* left to give what there is, before the end */
 };

@@ -128,7 +128,6 @@ on_partner(struct handoff__peer *below, bool here)
 	struct handoff_peer *peer = below->arg;
 	char who[64];
 
-	peer->hung = peer->lagging = false;
 	handoff__peer_partner_text(below, who);
 	if (here && below->serving)
 		handoff__embed_tell(peer, HANDOFF_PEER_JOINED,
@@ -171,26 +170,15 @@ on_failover(struct handoff__peer *below)
 }
 
 static void
-on_health(struct handoff__peer *below)
+on_hung(struct handoff__peer *below, const char *text)
 {
-	struct handoff_peer *peer = below->arg;
-	const struct handoff__pulse *pulse = &below->pulse;
-	char who[64];
+	handoff__embed_tell(below->arg, HANDOFF_PEER_HUNG, "%s", text);
+}
 
-	handoff__peer_partner_text(below, who);
-	if (pulse->hung != peer->hung)
-		handoff__embed_tell(peer, HANDOFF_PEER_HUNG,
-			pulse->hung ? "hung: %s has said nothing for %u ms%s"
-				    : "hung: %s speaks again",
-			who, peer->hang_timeout_ms,
-			peer->fence ? "; it is killed" : "");
-	if (pulse->lagging != peer->lagging)
-		handoff__embed_tell(peer, HANDOFF_PEER_LAGGING,
-			pulse->lagging ? "lagging: %s has no copy of %u entries"
-				       : "lagging: %s has caught up",
-			who, below->roster.uncovered);
-	peer->hung = pulse->hung;
-	peer->lagging = pulse->lagging;
+static void
+on_lagging(struct handoff__peer *below, const char *text)
+{
+	handoff__embed_tell(below->arg, HANDOFF_PEER_LAGGING, "%s", text);
 }
 
 static void
@@ -218,7 +206,8 @@ const struct handoff__peer_ops handoff__embed_ops = {
 	.partner = on_partner,
 	.discard = on_discard,
 	.failover = on_failover,
-	.health = on_health,
+	.hung = on_hung,
+	.lagging = on_lagging,
 	.refused = on_refused,
 	.said = on_said,
 };

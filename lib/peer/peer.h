@@ -79,8 +79,10 @@ struct handoff__peer_ops {
 	void (*discard)(struct handoff__peer *peer, struct handoff__entry *e);
 	/* The other peer died owning something; see `survival`. */
 	void (*failover)(struct handoff__peer *peer);
-	/* `pulse.hung` or `pulse.lagging` has changed. */
-	void (*health)(struct handoff__peer *peer);
+	/* `pulse.hung` or `pulse.lagging` has changed; a sentence for people.
+	 */
+	void (*hung)(struct handoff__peer *peer, const char *text);
+	void (*lagging)(struct handoff__peer *peer, const char *text);
 	/* There is something new in the bulletin. */
 	void (*said)(struct handoff__peer *peer);
 	/* A candidate was turned away; a sentence for people. */

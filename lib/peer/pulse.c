@@ -32,6 +32,37 @@ fence(struct handoff__peer *peer)
 }
 
 static void
+tell_hung(struct handoff__peer *peer)
+{
+	char who[64], text[192];
+
+	handoff__peer_partner_text(peer, who);
+	if (peer->pulse.hung)
+		snprintf(text, sizeof(text),
+			"hung: %s has said nothing for %u ms%s", who,
+			peer->config.hang_timeout_ms,
+			peer->config.fence ? "; it is killed" : "");
+	else
+		snprintf(text, sizeof(text), "hung: %s speaks again", who);
+	peer->ops->hung(peer, text);
+}
+
+static void
+tell_lagging(struct handoff__peer *peer)
+{
+	char who[64], text[192];
+
+	handoff__peer_partner_text(peer, who);
+	if (peer->pulse.lagging)
+		snprintf(text, sizeof(text),
+			"lagging: %s has no copy of %u entries", who,
+			peer->roster.uncovered);
+	else
+		snprintf(text, sizeof(text), "lagging: %s has caught up", who);
+	peer->ops->lagging(peer, text);
+}
+
+static void
 check_silence(struct handoff__peer *peer, int64_t now)
 {
 	int64_t limit = (int64_t)peer->config.hang_timeout_ms * 1000;
@@ -40,7 +71,7 @@ check_silence(struct handoff__peer *peer, int64_t now)
 	if (hung == peer->pulse.hung)
 		return;
 	peer->pulse.hung = hung;
-	peer->ops->health(peer);
+	tell_hung(peer);
 	if (hung)
 		fence(peer);
 }
@@ -60,7 +91,7 @@ check_lag(struct handoff__peer *peer)
 	if (lagging == pulse->lagging)
 		return;
 	pulse->lagging = lagging;
-	peer->ops->health(peer);
+	tell_lagging(peer);
 }
 
 static void

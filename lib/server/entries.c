@@ -305,7 +305,6 @@ on_partner(struct handoff__peer *peer, bool here)
 	struct handoff_server *server = server_of(peer);
 	char who[64];
 
-	server->hung = server->lagging = false;
 	handoff__peer_partner_text(peer, who);
 	if (here && peer->serving)
 		handoff__server_event(server, HANDOFF_SERVER_JOINED,
@@ -365,26 +364,16 @@ on_failover(struct handoff__peer *peer)
 }
 
 static void
-on_health(struct handoff__peer *peer)
+on_hung(struct handoff__peer *peer, const char *text)
 {
-	struct handoff_server *server = server_of(peer);
-	const struct handoff__pulse *pulse = &peer->pulse;
-	char who[64];
+	handoff__server_event(server_of(peer), HANDOFF_SERVER_HUNG, "%s", text);
+}
 
-	handoff__peer_partner_text(peer, who);
-	if (pulse->hung != server->hung)
-		handoff__server_event(server, HANDOFF_SERVER_HUNG,
-			pulse->hung ? "hung: %s has said nothing for %u ms%s"
-				    : "hung: %s speaks again",
-			who, server->opts.hang_timeout_ms,
-			server->opts.fence ? "; it is killed" : "");
-	if (pulse->lagging != server->lagging)
-		handoff__server_event(server, HANDOFF_SERVER_LAGGING,
-			pulse->lagging ? "lagging: %s has no copy of %u entries"
-				       : "lagging: %s has caught up",
-			who, peer->roster.uncovered);
-	server->hung = pulse->hung;
-	server->lagging = pulse->lagging;
+static void
+on_lagging(struct handoff__peer *peer, const char *text)
+{
+	handoff__server_event(
+		server_of(peer), HANDOFF_SERVER_LAGGING, "%s", text);
 }
 
 static void
@@ -416,7 +405,8 @@ const struct handoff__peer_ops handoff__server_peer_ops = {
 	.partner = on_partner,
 	.discard = on_discard,
 	.failover = on_failover,
-	.health = on_health,
+	.hung = on_hung,
+	.lagging = on_lagging,
 	.refused = on_refused,
 	.said = on_said,
 };

@@ -171,10 +171,9 @@ struct handoff_server {
 	uint64_t published[HANDOFF_NOTICE_GOODBYE + 1]; /* by kind */
 	uint64_t reached, pruned, failed; /* subscribers, each time */
 
-	bool hung, lagging; /* the other peer, as was told */
-	bool stopping;      /* asked to */
-	bool gave;          /* and has tried to hand over */
-	bool closing;       /* and lets what is left end */
+	bool stopping; /* asked to */
+	bool gave;     /* and has tried to hand over */
+	bool closing;  /* and lets what is left end */
 	bool stopped;
 	struct handoff__timer stop_deadline;
 	struct handoff__request *request; /* waits for the end of a give */

@@ -107,8 +107,9 @@ on_failover(struct handoff__peer *peer)
 }
 
 static void
-on_health(struct handoff__peer *peer)
+on_health(struct handoff__peer *peer, const char *text)
 {
+	(void)text;
 	side_of(peer)->healths++;
 }
 
@@ -133,7 +134,8 @@ static const struct handoff__peer_ops ops = {
 	.partner = on_partner,
 	.discard = on_discard,
 	.failover = on_failover,
-	.health = on_health,
+	.hung = on_health,
+	.lagging = on_health,
 	.refused = on_refused,
 };
 
