@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <mqueue.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,6 +57,30 @@ has_it(unsigned who)
 {
 	shared->last_ns[who] = now_ns();
 	shared->have++;
+}
+
+/* Waits until the process sleeps (proc(5): the state follows the name). */
+static void
+wait_asleep(pid_t pid)
+{
+	int64_t end = now_ns() + PATIENCE;
+	char path[32], line[256] = "";
+	const char *state;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	for (;;) {
+		FILE *file = fopen(path, "re");
+
+		if (!file || !fgets(line, sizeof(line), file))
+			die(path, strerror(errno));
+		fclose(file);
+		state = strrchr(line, ')');
+		if (state && state[1] && state[2] == 'S')
+			return;
+		if (now_ns() > end)
+			die(path, "it does not sleep");
+		sched_yield();
+	}
 }
 
 static void
@@ -144,7 +169,8 @@ start(const char *where)
 		receive(i);
 	}
 	wait_for_all();
-	usleep(100000); /* until all sleep */
+	for (unsigned i = 0; i < count; i++)
+		wait_asleep(pids[i]);
 }
 
 static void
