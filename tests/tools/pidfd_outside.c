@@ -28,8 +28,6 @@ main(int argc, char **argv)
 {
 	int n = argc == 3 ? atoi(argv[2]) : 0;
 
-	if (n <= 0 && argc == 3 && strcmp(argv[1], "kill") != 0)
-		return EINVAL;
 	if (argc == 3 && strcmp(argv[1], "open") == 0)
 		return open_and_send(n);
 	if (argc == 3 && strcmp(argv[1], "kill") == 0)
