@@ -251,8 +251,8 @@ check_empty(int sock)
 }
 
 int
-handoff_fdpass_recv(
-	int sock, int *fds, size_t *nfds, void *payload, size_t *len)
+handoff__fdpass_recv_frame(int sock, int *fds, size_t *nfds, void *payload,
+	size_t *len, bool *lost)
 {
 	unsigned char frame[FRAME_SIZE];
 	struct arrival in = {.nfds = 0, .bytes = 0};
@@ -275,15 +275,36 @@ handoff_fdpass_recv(
 	if (in.bytes == 0 && in.nfds == 0)
 		return check_empty(sock);
 	err = check(frame, &in, *nfds, *len);
+	*lost = err == -EMFILE;
 	if (err < 0) {
 		close_all(in.fds, in.nfds);
-		return err;
+		in.nfds = 0;
+		if (!*lost)
+			return err;
 	}
 	if (in.nfds > 0)
 		memcpy(fds, in.fds, in.nfds * sizeof(int));
 	*nfds = in.nfds;
 	*len = in.bytes - FRAME_SIZE;
 	return 1;
+}
+
+int
+handoff_fdpass_recv(
+	int sock, int *fds, size_t *nfds, void *payload, size_t *len)
+{
+	size_t n = nfds ? *nfds : 0, size = len ? *len : 0;
+	bool lost = false;
+	int rc = handoff__fdpass_recv_frame(sock, fds, nfds ? &n : NULL,
+		payload, len ? &size : NULL, &lost);
+
+	if (rc > 0 && lost)
+		return -EMFILE;
+	if (rc > 0) {
+		*nfds = n;
+		*len = size;
+	}
+	return rc;
 }
 
 ssize_t

@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Text over a Unix socket of type SOCK_STREAM, of which a piece may carry one
- * descriptor. Batches of descriptors are <handoff/fdpass.h>.
+ * What the library itself needs beside <handoff/fdpass.h>: frames whose
+ * descriptors were lost, and text over a Unix socket of type SOCK_STREAM, of
+ * which a piece may carry one descriptor.
  */
 #ifndef HANDOFF_BASE_FDPASS_H
 #define HANDOFF_BASE_FDPASS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
+
+/* As handoff_fdpass_recv, but a frame whose descriptors found no room in the
+ * table is a frame still: returns 1 with `*lost` set and no descriptor. */
+int handoff__fdpass_recv_frame(int sock, int *fds, size_t *nfds, void *payload,
+	size_t *len, bool *lost);
 
 /* As send(2), with `fd` (-1: none) beside the first byte. Returns how many
  * bytes were sent, or a negative errno; never blocks. */
