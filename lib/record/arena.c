@@ -293,9 +293,8 @@ static bool
 record_claim(struct handoff__segment *seg, uint32_t slot, uint32_t owner)
 {
 	struct handoff__record *rec = handoff__segment_record(seg, slot);
-	uint32_t none = 0;
 
-	if (!atomic_compare_exchange_strong(&rec->owner, &none, owner))
+	if (!handoff__owner_swap(&rec->owner, 0, owner))
 		return false;
 	memset((char *)rec + sizeof(rec->owner), 0,
 		seg->geo.stride - sizeof(rec->owner));
@@ -332,7 +331,7 @@ retry_all(struct handoff__arena *arena)
 		struct handoff__segment *seg = arena->segments[i];
 
 		for (uint32_t s = 0; s < seg->geo.slots; s++) {
-			if (atomic_load(
+			if (handoff__owner_word(
 				    &handoff__segment_record(seg, s)->owner) ==
 				0)
 				handoff__arena_vacate(arena, i, s);

@@ -9,11 +9,14 @@
 
 #include "base/text.h"
 #include "record/bulletin.h"
+#include "record/owner.h"
+
+#include <handoff/common.h>
 
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define HANDOFF__LAYOUT       4u   /* of a segment and its records */
+#define HANDOFF__LAYOUT       5u   /* of a segment and its records */
 #define HANDOFF__SLOTS        1024 /* records of a segment made here */
 #define HANDOFF__SEGMENTS_MAX 256
 #define HANDOFF__DESKS        128 /* of a segment, half of them each peer's */
@@ -28,7 +31,12 @@ struct handoff__board {
 	_Atomic uint64_t next_other; /* of what is not a connection */
 	_Atomic uint64_t generation; /* rises with every handoff */
 	_Atomic uint32_t away;       /* 1: the alternate serves, see ready */
-	_Atomic uint32_t owner;      /* the slot of the peer that serves */
+	handoff__owner owner;        /* the peer that serves */
+	_Atomic uint32_t cause;      /* why the service was offered */
+	_Atomic int64_t away_ms;     /* since when, CLOCK_REALTIME */
+	_Atomic uint64_t home_id;    /* instance of the peer that is away */
+	char home[HANDOFF_NAME_MAX]; /* its name, written before `away` */
+	uint64_t id; /* of this arena; random, written before it is shared */
 };
 
 /* Sizes of a segment; a private copy, never read from shared memory twice. */

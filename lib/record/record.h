@@ -50,7 +50,7 @@ enum handoff__activity {
 
 /* Positions count bytes of the stream from the connection's first byte. */
 struct handoff__record {
-	_Atomic uint32_t owner; /* 0: free, else 1 or 2, the peer's slot */
+	handoff__owner owner;
 	uint32_t kind;
 	uint64_t id;
 	_Atomic uint64_t rx_head;  /* taken from the kernel; a hint in a turn */

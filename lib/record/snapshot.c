@@ -95,7 +95,7 @@ handoff__snapshot_take(struct handoff__snapshot *snap,
 	const struct handoff__record *rec = view->rec;
 	bool still = false;
 
-	snap->owner = atomic_load(&rec->owner);
+	snap->owner = handoff__owner_place(&rec->owner);
 	snap->id = rec->id;
 	snap->kind = rec->kind;
 	for (int i = 0; i < TRIES && !still; i++)
@@ -103,5 +103,5 @@ handoff__snapshot_take(struct handoff__snapshot *snap,
 	snap->unstable |= !still;
 	/* Numbers are never used again. */
 	return snap->owner != 0 && snap->id != 0 &&
-	       atomic_load(&rec->owner) != 0 && rec->id == snap->id;
+	       handoff__owner_word(&rec->owner) != 0 && rec->id == snap->id;
 }

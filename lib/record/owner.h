@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owner words: which peer owns an entry, or the whole service. A word has the
+ * place of the owner (1 or 2; 0: free) and OFFERED while a give waits for the
+ * other peer to take what it was offered. An offered entry is served by
+ * nobody: the peer it was offered to takes it, or the one that offered it
+ * takes it back, and one compare-and-swap decides which of the two, whatever
+ * either of them believes.
+ */
+#ifndef HANDOFF_RECORD_OWNER_H
+#define HANDOFF_RECORD_OWNER_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define HANDOFF__PLACE   3u /* the bits of an owner word that name a peer */
+#define HANDOFF__OFFERED 4u
+
+typedef _Atomic uint32_t handoff__owner;
+
+static inline uint32_t
+handoff__owner_word(const handoff__owner *owner)
+{
+	return atomic_load_explicit(owner, memory_order_acquire);
+}
+
+/* Of the peer that owns it or was offered it; 0: it is free. */
+static inline uint32_t
+handoff__owner_place(const handoff__owner *owner)
+{
+	return handoff__owner_word(owner) & HANDOFF__PLACE;
+}
+
+/* Release: what this peer wrote before must be seen by the next owner.
+ * Acquire: what the last owner wrote must be seen here. */
+static inline bool
+handoff__owner_swap(handoff__owner *owner, uint32_t from, uint32_t to)
+{
+	return atomic_compare_exchange_strong_explicit(
+		owner, &from, to, memory_order_acq_rel, memory_order_acquire);
+}
+
+static inline bool
+handoff__owner_offer(handoff__owner *owner, uint32_t own, uint32_t other)
+{
+	return handoff__owner_swap(owner, own, other | HANDOFF__OFFERED);
+}
+
+/* Takes what was offered to `own`. */
+static inline bool
+handoff__owner_accept(handoff__owner *owner, uint32_t own)
+{
+	return handoff__owner_swap(owner, own | HANDOFF__OFFERED, own);
+}
+
+/* Takes back what was offered to `other` and not accepted. */
+static inline bool
+handoff__owner_revoke(handoff__owner *owner, uint32_t own, uint32_t other)
+{
+	return handoff__owner_swap(owner, other | HANDOFF__OFFERED, own);
+}
+
+/* Takes what the dead peer `other` owned, was offered or had offered. True if
+ * it is `own`'s now, also if it was before. */
+static inline bool
+handoff__owner_claim(handoff__owner *owner, uint32_t own, uint32_t other)
+{
+	return handoff__owner_swap(owner, other, own) ||
+	       handoff__owner_revoke(owner, own, other) ||
+	       handoff__owner_accept(owner, own) ||
+	       handoff__owner_word(owner) == own;
+}
+
+static inline void
+handoff__owner_set(handoff__owner *owner, uint32_t place)
+{
+	atomic_store_explicit(owner, place, memory_order_release);
+}
+
+#endif
