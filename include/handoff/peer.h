@@ -47,6 +47,9 @@ struct handoff_peer_opts {
 	void *log_arg;
 	char *errbuf; /* where open() says what went wrong; may be NULL */
 	size_t errbuf_size;
+	uint32_t user; /* of a program that starts as root and then becomes
+			  this user (setuid(2)), or whose peer does: its uid.
+			  Peers run as the same user or as root otherwise */
 };
 
 /* Opens the peer and joins the other one, if one is there; may block for up
@@ -88,7 +91,9 @@ enum handoff_peer_event_type {
 	HANDOFF_PEER_LAGGING = 11, /* the standby falls behind with its copies,
 				      or has caught up */
 	HANDOFF_PEER_STOP = 12,    /* `handoffctl stop`: what could be given has
-				      been; end the program */
+				      been; end the program. The last event */
+	HANDOFF_PEER_APART = 13,   /* the link to the other peer broke, and its
+				      process lives: it is made anew */
 };
 
 enum handoff_entry_kind {

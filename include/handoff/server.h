@@ -103,6 +103,9 @@ struct handoff_server_opts {
 	bool trace; /* logs each connection that comes, moves or goes, at debug
 		       level: that takes a microsecond each, also while a
 		       handoff has the clients wait */
+	uint32_t user; /* of a program that starts as root and then becomes
+			  this user (setuid(2)), or whose peer does: its uid.
+			  Peers run as the same user or as root otherwise */
 };
 
 /*
@@ -126,11 +129,14 @@ HANDOFF_API void handoff_server_free(struct handoff_server *server);
  * their own. The library keeps it. */
 HANDOFF_API int handoff_server_fd(struct handoff_server *server);
 
-/* Does what is to do without blocking (beyond what handlers do). */
+/* Does what is to do without blocking (beyond what handlers do). -ESHUTDOWN
+ * after STOPPED. */
 HANDOFF_API int handoff_server_dispatch(struct handoff_server *server);
 
 /* Waits up to `timeout_ms` (-1: for ever) and dispatches once. The fastest
- * way to run a server: while (handoff_server_wait(s, -1) >= 0) ... */
+ * way to run a server: while (handoff_server_wait(s, -1) >= 0) ... The call in
+ * which it stops returns as any other, so that STOPPED can be pulled; each
+ * after it fails with -ESHUTDOWN. */
 HANDOFF_API int handoff_server_wait(
 	struct handoff_server *server, int timeout_ms);
 
@@ -154,7 +160,8 @@ enum handoff_server_event_type {
 	HANDOFF_SERVER_LEFT = 6,      /* the other peer went */
 	HANDOFF_SERVER_GAVE = 7, /* a handoff, in either direction, is done */
 	HANDOFF_SERVER_REFUSED = 8,  /* a handoff or a peer was refused */
-	HANDOFF_SERVER_STOPPED = 9,  /* the end: free the handle */
+	HANDOFF_SERVER_STOPPED = 9,  /* the end, and the last event: free the
+					handle */
 	HANDOFF_SERVER_HUNG = 10,    /* the other peer is silent, or speaks
 					again */
 	HANDOFF_SERVER_LAGGING = 11, /* the standby falls behind with its
@@ -164,6 +171,8 @@ enum handoff_server_event_type {
 	HANDOFF_SERVER_CONSOLE = 13,  /* what the console has to answer */
 	HANDOFF_SERVER_GIVING = 14,   /* this peer begins to hand over */
 	HANDOFF_SERVER_STOPPING = 15, /* and to stop; see _moving */
+	HANDOFF_SERVER_APART = 16,    /* the link to the other peer broke, and
+					 its process lives: it is made anew */
 };
 
 struct handoff_server_event {
@@ -197,7 +206,8 @@ HANDOFF_API int handoff_server_ready(
 /*
  * An orderly stop: an owner with a standby hands over first; one without
  * lets connections send their output and closes them, and tells the clients
- * GOODBYE. STOPPED tells the end.
+ * GOODBYE. STOPPED tells the end, and how many connections were closed. Called
+ * again it hurries: what it waits for ends now.
  */
 HANDOFF_API int handoff_server_stop(struct handoff_server *server);
 

@@ -243,15 +243,16 @@ handoff__dir_read(const struct handoff__dir *dir, const char *name, void *data,
 	return n;
 }
 
-pid_t
-handoff__peer_pid(int sock, bool root_too)
+int
+handoff__peer_allowed(int sock, uint32_t user)
 {
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
 
 	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0)
-		return (pid_t)-errno;
-	if (cred.uid != geteuid() && !(root_too && cred.uid == 0))
-		return (pid_t)-EPERM;
-	return cred.pid;
+		return -errno;
+	return cred.uid == geteuid() || cred.uid == 0 ||
+			       (user != 0 && cred.uid == user)
+		       ? 0
+		       : -EPERM;
 }

@@ -55,9 +55,9 @@ int handoff__dir_write(const struct handoff__dir *dir, const char *name,
 ssize_t handoff__dir_read(const struct handoff__dir *dir, const char *name,
 	void *data, size_t size);
 
-/* The uid at the other end of a connected Unix socket may speak to us: it is
- * ours (SO_PEERCRED, unix(7)) or, where allowed, root's. Returns its pid or
- * -EPERM. */
-pid_t handoff__peer_pid(int sock, bool root_too);
+/* May the process at the other end of a connected Unix socket speak to us? It
+ * runs as our user or as root, or, if we are root, as `user` (0: none);
+ * SO_PEERCRED (unix(7)) says as whom it connected or listened. 0 or -EPERM. */
+int handoff__peer_allowed(int sock, uint32_t user);
 
 #endif

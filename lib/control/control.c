@@ -235,7 +235,7 @@ on_connect(struct handoff__watch *watch, uint32_t events)
 	(void)events;
 	if (fd < 0)
 		return;
-	if (!r || handoff__peer_pid(fd, true) < 0) {
+	if (!r || handoff__peer_allowed(fd, 0) < 0) {
 		if (!r)
 			send(fd, busy, sizeof(busy) - 1,
 				MSG_DONTWAIT | MSG_NOSIGNAL);

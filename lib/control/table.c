@@ -134,6 +134,10 @@ add_service(const struct handoff__contact *peer, struct handoff__buf *buf)
 		handoff__buf_add(buf, "%s%.*s", comma, (int)len, at);
 		comma = ", ";
 	}
+	at = find(peer, "away", NULL, &len);
+	if (at)
+		handoff__buf_add(
+			buf, "\nmaintenance under way %.*s", (int)len, at);
 	handoff__buf_add(buf, "\n\n");
 }
 

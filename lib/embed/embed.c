@@ -81,6 +81,7 @@ open_peer(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 		.hang_timeout_ms =
 			o->hang_timeout_ms ? o->hang_timeout_ms : 5000,
 		.fence = o->fence,
+		.user = o->user,
 		.cell_size = sizeof(struct handoff_entry),
 		.own_fds = 1,
 		.streamless = true,
@@ -177,7 +178,8 @@ handoff_peer_free(struct handoff_peer *peer)
 	handoff__control_close(&peer->control);
 	if (peer->peer.loop) {
 		handoff__embed_flush(peer);
-		handoff__peer_close(&peer->peer);
+		/* The program may go on with what is its own. */
+		handoff__peer_close(&peer->peer, peer->peer.roster.owned == 0);
 	}
 	handoff__loop_fini(&peer->loop);
 	free(peer);

@@ -13,6 +13,7 @@
 
 #include "base/loop.h"
 #include "control/control.h"
+#include "control/waiting.h"
 #include "peer/peer.h"
 #include "peer/status.h"
 
@@ -48,9 +49,10 @@ struct handoff_peer {
 	struct handoff__loop loop;
 	struct handoff__peer peer;
 	struct handoff__control control;
-	struct handoff__request *request; /* waits for the end of a give */
-	struct handoff__timer soon;       /* there is something to flush */
-	struct handoff__timer starved;    /* no descriptor was left for news */
+	struct handoff__waiting moves; /* wait for the end of a give */
+	struct handoff__waiting stops; /* and of the program */
+	struct handoff__timer soon;    /* there is something to flush */
+	struct handoff__timer starved; /* no descriptor was left for news */
 	struct handoff__entry_list news, released;
 	struct handoff_peer_event events[HANDOFF__PEER_EVENTS];
 	unsigned first_event, nevents;

@@ -105,7 +105,8 @@ handoff__embed_flush(struct handoff_peer *peer)
 {
 	move_released(peer);
 	follow(peer);
-	handoff__peer_flush(&peer->peer);
+	handoff__peer_after_turn(&peer->peer);
+	handoff__embed_stop(peer);
 }
 
 /* The next to tell of. What there is no descriptor for waits; what is to be

@@ -145,7 +145,22 @@ on_partner(struct handoff__peer *below, bool here)
 		handoff__embed_own(peer) < 0)
 		handoff__log(
 			&peer->log, HANDOFF_LOG_ERROR, "%s", peer->error.text);
-	handoff__embed_stop(peer);
+}
+
+static void
+on_apart(struct handoff__peer *below, const char *text)
+{
+	handoff__embed_tell(below->arg, HANDOFF_PEER_APART, "%s", text);
+}
+
+static void
+on_expelled(struct handoff__peer *below, const char *text)
+{
+	struct handoff_peer *peer = below->arg;
+
+	handoff__log(&peer->log, HANDOFF_LOG_ERROR, "stop: %s", text);
+	peer->stopping = true;
+	peer->tries = 0;
 }
 
 static void
@@ -209,5 +224,7 @@ const struct handoff__peer_ops handoff__embed_ops = {
 	.hung = on_hung,
 	.lagging = on_lagging,
 	.refused = on_refused,
+	.apart = on_apart,
+	.expelled = on_expelled,
 	.said = on_said,
 };

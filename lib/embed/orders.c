@@ -14,21 +14,23 @@
 
 #define STOP_TRIES 3
 
-static void
-reply_error(struct handoff__request *request, const char *why)
+static char *
+failure(const char *why)
 {
 	char *text;
 
-	if (asprintf(&text, "error %s\n", why) < 0)
-		text = NULL;
-	handoff__control_reply(request, text);
+	return asprintf(&text, "error %s\n", why) < 0 ? NULL : text;
 }
 
 static void
-reply(struct handoff_peer *peer, struct handoff__request *request,
-	struct handoff__buf *buf)
+reply_error(struct handoff__request *request, const char *why)
 {
-	(void)peer;
+	handoff__control_reply(request, failure(why));
+}
+
+static void
+reply(struct handoff__request *request, struct handoff__buf *buf)
+{
 	if (buf->failed) {
 		free(buf->data);
 		buf->data = NULL;
@@ -47,7 +49,7 @@ order_status(
 		handoff__status_json(&peer->peer, &buf);
 	else
 		handoff__status_text(&peer->peer, &buf);
-	reply(peer, request, &buf);
+	reply(request, &buf);
 }
 
 static void
@@ -57,30 +59,66 @@ order_metrics(struct handoff_peer *peer, struct handoff__request *request)
 
 	handoff__status_header(&peer->peer, &buf);
 	handoff__metrics(&peer->peer, &buf);
-	reply(peer, request, &buf);
+	reply(request, &buf);
 }
 
-/* The move may end within the call that begins it: the request is noted
- * first. */
+/* A request that repeats the one under way waits with it. */
 static void
 order_move(struct handoff_peer *peer, struct handoff__request *request,
-	int (*fn)(struct handoff_peer *peer))
+	const char *line, int (*fn)(struct handoff_peer *peer))
 {
-	int err;
+	bool first = peer->moves.count == 0;
 
-	if (peer->stopping || peer->request) {
-		reply_error(request, peer->stopping
-					     ? "it is stopping"
-					     : "a handoff is under way: wait "
-					       "for its end");
+	if (peer->stopping) {
+		reply_error(request, "it is stopping");
 		return;
 	}
-	peer->request = request;
-	err = fn(peer);
-	if (err < 0 && peer->request) {
-		peer->request = NULL;
-		reply_error(request, handoff_peer_errmsg(peer));
+	if (!handoff__waiting_add(&peer->moves, request, line)) {
+		reply_error(request,
+			"another handoff is under way: wait for its end");
+		return;
 	}
+	if (first && fn(peer) < 0)
+		handoff__waiting_reply(
+			&peer->moves, failure(handoff_peer_errmsg(peer)));
+}
+
+/* "maintenance", "maintenance NAME" */
+static void
+order_maintenance(struct handoff_peer *peer, struct handoff__request *request,
+	const char *line)
+{
+	const char *name = line + strlen("maintenance");
+	struct handoff__buf buf = {0};
+	char text[HANDOFF_TEXT_MAX];
+	int repeats = 0;
+
+	if (peer->moves.count == 0)
+		repeats = handoff__peer_repeats(&peer->peer,
+			*name ? name + 1 : name, text, sizeof(text));
+	if (repeats == 0) {
+		order_move(peer, request, line, handoff_peer_give);
+	} else if (repeats < 0) {
+		reply_error(request, peer->peer.error.text);
+	} else {
+		handoff__status_header(&peer->peer, &buf);
+		handoff__buf_add(&buf, "%s\n", text);
+		reply(request, &buf);
+	}
+}
+
+static void
+reply_stops(struct handoff_peer *peer)
+{
+	struct handoff__buf buf = {0};
+
+	handoff__status_header(&peer->peer, &buf);
+	handoff__buf_add(&buf, "stopped\n");
+	if (buf.failed) {
+		free(buf.data);
+		buf.data = NULL;
+	}
+	handoff__waiting_reply(&peer->stops, buf.data);
 }
 
 /* One step further in a stop: gives what there is, and once or twice again what
@@ -89,9 +127,9 @@ void
 handoff__embed_stop(struct handoff_peer *peer)
 {
 	struct handoff__peer *below = &peer->peer;
-	struct handoff__buf buf = {0};
 	bool give = below->partner == HANDOFF__PARTNER_READY &&
-		    below->roster.owned > 0 && !peer->stopped;
+		    !below->other_leaving && below->roster.owned > 0 &&
+		    !peer->stopped;
 
 	if (!peer->stopping || handoff__peer_moving(below))
 		return;
@@ -106,32 +144,31 @@ handoff__embed_stop(struct handoff_peer *peer)
 		return;
 	peer->stopped = true;
 	handoff__embed_tell(peer, HANDOFF_PEER_STOP, "stop");
-	if (!peer->request)
-		return;
-	handoff__status_header(below, &buf);
-	handoff__buf_add(&buf, "stopped\n");
-	reply(peer, peer->request, &buf);
-	peer->request = NULL;
+	reply_stops(peer);
+	handoff__peer_retire(below);
 }
 
 static void
 order_stop(struct handoff_peer *peer, struct handoff__request *request)
 {
-	if (peer->stopping || peer->request) {
-		reply_error(request, "it is stopping or handing over already");
+	if (!handoff__waiting_add(&peer->stops, request, "stop")) {
+		reply_error(request, "too many wait for its end");
 		return;
 	}
-	peer->request = request;
+	if (peer->stopped)
+		reply_stops(peer);
+	if (peer->stopping)
+		return;
 	peer->stopping = true;
 	peer->tries = STOP_TRIES;
-	handoff__embed_stop(peer);
+	handoff__peer_leave(&peer->peer);
+	handoff__embed_soon(peer);
 }
 
 void
 handoff__embed_given(
 	struct handoff_peer *peer, const struct handoff__report *report)
 {
-	struct handoff__request *request = peer->request;
 	struct handoff__buf buf = {0};
 	char why[HANDOFF_TEXT_MAX];
 
@@ -153,15 +190,13 @@ handoff__embed_given(
 				(int)strcspn(buf.data + body, "\n"),
 				buf.data + body);
 	}
-	if (request && !peer->stopping) {
-		peer->request = NULL;
-		reply(peer, request, &buf);
-	} else {
+	if (buf.failed) {
 		free(buf.data);
+		buf.data = NULL;
 	}
+	handoff__waiting_reply(&peer->moves, buf.data);
 	if (report->moved + report->listeners == 0)
 		peer->tries = 0; /* the rest can't be moved */
-	handoff__embed_stop(peer);
 }
 
 void
@@ -176,11 +211,12 @@ handoff__embed_order(
 		order_status(peer, request, true);
 	else if (strcmp(line, "metrics") == 0)
 		order_metrics(peer, request);
-	else if (strcmp(line, "maintenance") == 0)
-		order_move(peer, request, handoff_peer_give);
+	else if (strcmp(line, "maintenance") == 0 ||
+		 strncmp(line, "maintenance ", 12) == 0)
+		order_maintenance(peer, request, line);
 	else if (strcmp(line, "ready") == 0 ||
 		 strcmp(line, "ready silent") == 0)
-		order_move(peer, request, handoff_peer_take);
+		order_move(peer, request, line, handoff_peer_take);
 	else if (strcmp(line, "stop") == 0)
 		order_stop(peer, request);
 	else

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Moving ownership. The owner word of each record is the commit point and the
- * only one: whatever happens to either peer between two of them, every entry
- * has one owner, and what the dead peer owned its survivor takes. So nothing
- * here is ever rolled back.
+ * Moving ownership, the side that gives. The owner word of each record is the
+ * commit point and the only one: whatever happens to either peer between two
+ * of them, every entry has one owner, and what the dead peer owned its
+ * survivor takes.
  *
  * A give: COVER waits until the standby has answered for all that was
  * mirrored at its beginning and so is known to respond; CLOSE stops new
- * entries for the last round trip; then all owner words move at once, MOVE
+ * entries for the last round trip; then all entries are offered at once, MOVE
  * rings the other's bell, and DRAIN waits for handlers that run and for the
- * other to say READY.
+ * other to say READY. An offer that is not taken in time is taken back, word
+ * by word: one compare-and-swap decides which peer has it.
+ *
+ * Answers are noted; handoff__give_proceed takes the next step after the turn.
  */
 #include "peer/peer.h"
 
@@ -21,6 +24,8 @@
 #include <string.h>
 
 #define ROUNDS_MAX 8
+/* An offer is taken within a turn of the other's loop, or that is stopped. */
+#define TAKEN_MS 2000u
 
 static bool
 give_takes(const struct handoff__give *give, const struct handoff__entry *e)
@@ -57,17 +62,16 @@ leave_behind(struct handoff__peer *peer, const struct handoff__entry *e,
 		ref_of(e, reason, &report->refs[report->nrefs++]);
 }
 
-/* The commit point of one entry. */
+/* The commit point of one entry: from here on it is not served here. */
 static bool
-move_word(struct handoff__peer *peer, struct handoff__entry *e,
+offer(struct handoff__peer *peer, struct handoff__entry *e,
 	struct handoff__batch *batch)
 {
-	uint32_t own = (uint32_t)peer->slot;
 	struct handoff__load load;
 
 	handoff__load_of(e, &load); /* while it is ours */
-	if (!atomic_compare_exchange_strong(
-		    &e->view.rec->owner, &own, handoff__peer_other_slot(peer)))
+	if (!handoff__owner_offer(&e->view.rec->owner, (uint32_t)peer->slot,
+		    handoff__peer_other_slot(peer)))
 		return false;
 	HANDOFF__PROBE2(give, e->id, peer->give.report.id);
 	handoff__batch_add(batch, e, &load);
@@ -80,14 +84,33 @@ move_word(struct handoff__peer *peer, struct handoff__entry *e,
 	return true;
 }
 
+/* Takes back what was offered and not taken; `back` counts it. */
+static void
+revoke_all(struct handoff__peer *peer, struct handoff__batch *back)
+{
+	struct handoff__entry *e = NULL;
+	struct handoff__load load;
+
+	while ((e = handoff__roster_next(&peer->roster, e))) {
+		if (e->mine || !handoff__owner_revoke(&e->view.rec->owner,
+				       (uint32_t)peer->slot,
+				       handoff__peer_other_slot(peer)))
+			continue;
+		handoff__load_of(e, &load);
+		handoff__batch_add(back, e, &load);
+		handoff__roster_swap(&peer->roster, e);
+		peer->ops->moved(peer, e);
+	}
+	peer->ops->settle(peer);
+}
+
 static void
 ring(struct handoff__peer *peer, struct handoff__msg *msg)
 {
 	msg->type = HANDOFF__MOVE;
 	msg->generation = handoff__peer_generation(peer);
 	msg->at_us = peer->give.started_us;
-	if (handoff__link_send(&peer->link, msg, -1) < 0)
-		handoff__peer_cut(peer, "it does not read its link");
+	handoff__link_send(&peer->link, msg, -1);
 }
 
 static void
@@ -99,7 +122,15 @@ took_until(struct handoff__give *give, int64_t us)
 		give->report.took_us = took_us;
 }
 
-/* The end of a give, good or bad; the other is told, who may have asked. */
+static void
+set_deadline(struct handoff__peer *peer, uint32_t ms)
+{
+	peer->give.late = false;
+	handoff__timer_arm(
+		peer->loop, &peer->give.deadline, (int64_t)ms * 1000);
+}
+
+/* The end of a give, good or bad; the other is told, which may have asked. */
 static void
 finish(struct handoff__peer *peer)
 {
@@ -109,9 +140,8 @@ finish(struct handoff__peer *peer)
 	handoff__timer_disarm(peer->loop, &give->deadline);
 	if (give->step == HANDOFF__GIVE_CLOSE)
 		peer->ops->pause(peer, false);
-	if (give->step == HANDOFF__GIVE_DRAIN && !give->ready)
-		took_until(give, handoff__now_us());
 	give->step = HANDOFF__GIVE_NONE;
+	give->late = false;
 	if (peer->link.fd >= 0) {
 		struct handoff__msg msg = {.type = HANDOFF__GAVE,
 			.reason = report->reason,
@@ -129,35 +159,160 @@ finish(struct handoff__peer *peer)
 	peer->ops->given(peer, report);
 }
 
+/* Nothing has moved, and nothing will. */
 static void
-maybe_finish(struct handoff__peer *peer)
+refuse(struct handoff__peer *peer, enum handoff__reason reason)
 {
-	if (peer->give.step == HANDOFF__GIVE_DRAIN && peer->give.ready &&
-		peer->give.waiting == 0)
-		finish(peer);
+	struct handoff__entry *e = NULL;
+
+	while ((e = handoff__roster_next(&peer->roster, e)))
+		e->barrier = e->leaving = false;
+	peer->give.report.reason = reason;
+	finish(peer);
 }
 
-/* The other peer serves from here on; before the bell rings. */
+/* The other peer is to serve from here on; before the bell rings. Service is
+ * away from home until it is back with the peer that it left first. */
 static void
-change_role(struct handoff__peer *peer)
+offer_service(struct handoff__peer *peer)
 {
 	struct handoff__board *board = handoff__arena_board(&peer->arena);
+	bool away = peer->give.cause == HANDOFF__MAINTENANCE;
 
-	atomic_store(&board->away, peer->give.cause == HANDOFF__MAINTENANCE);
-	atomic_store(&board->owner, handoff__peer_other_slot(peer));
+	peer->give.away_before = atomic_load(&board->away);
+	if (away && peer->give.away_before)
+		away = !handoff__peer_is_home(peer);
+	else if (away)
+		handoff__peer_set_home(board, peer->name, peer->instance);
+	atomic_store(&board->away, away);
+	atomic_store(&board->cause, (uint32_t)peer->give.cause);
+	handoff__owner_offer(&board->owner, (uint32_t)peer->slot,
+		handoff__peer_other_slot(peer));
 	atomic_fetch_add(&board->generation, 1);
 	peer->serving = false;
 }
 
-/* Moves every owner word that may move. */
+/* False if the other has taken it. */
+static bool
+revoke_service(struct handoff__peer *peer)
+{
+	struct handoff__board *board = handoff__arena_board(&peer->arena);
+
+	if (!handoff__owner_revoke(&board->owner, (uint32_t)peer->slot,
+		    handoff__peer_other_slot(peer)))
+		return false;
+	atomic_store(&board->away, peer->give.away_before);
+	peer->serving = true;
+	return true;
+}
+
+/* The other serves what it was offered, since `at_us`. */
 static void
-move_all(struct handoff__peer *peer)
+taken(struct handoff__peer *peer, int64_t at_us)
+{
+	struct handoff__give *give = &peer->give;
+
+	give->ready = true;
+	took_until(give, at_us);
+	set_deadline(peer, peer->config.give_timeout_ms);
+	if (give->cause != HANDOFF__REST)
+		peer->ops->role(peer, give->cause);
+}
+
+/* The other has not said READY, and perhaps never will: what it has not taken
+ * is served here again. */
+static void
+take_back(struct handoff__peer *peer, enum handoff__reason reason)
+{
+	struct handoff__batch back = {.connections = 0};
+	struct handoff__give *give = &peer->give;
+	struct handoff__entry *e = NULL;
+
+	if (give->cause != HANDOFF__REST && !revoke_service(peer)) {
+		taken(peer, handoff__now_us());
+		return;
+	}
+	revoke_all(peer, &back);
+	if (give->cause == HANDOFF__REST &&
+		back.connections + back.listeners == 0) {
+		taken(peer, handoff__now_us());
+		return;
+	}
+	handoff__tally_unmoved(peer, &back, &give->report);
+	while ((e = handoff__roster_next(&peer->roster, e)))
+		e->leaving = false;
+	give->waiting = 0;
+	give->ready = true;
+	give->report.reason = reason;
+	give->report.left += back.connections + back.listeners;
+	if (give->report.moved + give->report.listeners == 0)
+		give->report.id = 0;
+}
+
+/* What waits for a handler stays, and is named. */
+static void
+leave_waiting(struct handoff__peer *peer, enum handoff__reason reason)
+{
+	struct handoff__entry *e = NULL;
+
+	while ((e = handoff__roster_next(&peer->roster, e))) {
+		if (e->leaving)
+			leave_behind(peer, e, reason);
+	}
+}
+
+/* A service whose listeners all stay would be served by two. */
+static enum handoff__reason
+listeners_stay(struct handoff__peer *peer)
+{
+	enum handoff__reason reason = HANDOFF__OK;
+	struct handoff__entry *e = NULL;
+
+	if (peer->give.cause == HANDOFF__REST)
+		return HANDOFF__OK;
+	while ((e = handoff__roster_next(&peer->roster, e))) {
+		if (e->kind != HANDOFF__LISTENER || !e->mine)
+			continue;
+		if (e->copy == HANDOFF__COPY_HELD)
+			return HANDOFF__OK;
+		if (reason == HANDOFF__OK)
+			reason = e->copy == HANDOFF__COPY_REFUSED
+					 ? (enum handoff__reason)e->refusal
+					 : HANDOFF__UNANSWERED;
+	}
+	return reason;
+}
+
+static void
+offer_one(struct handoff__peer *peer, struct handoff__entry *e,
+	struct handoff__batch *batch)
+{
+	if (e->copy == HANDOFF__COPY_REFUSED) {
+		leave_behind(peer, e, (enum handoff__reason)e->refusal);
+	} else if (e->copy != HANDOFF__COPY_HELD) {
+		leave_behind(peer, e, HANDOFF__UNANSWERED);
+	} else if (!peer->ops->quiesce(peer, e)) {
+		e->leaving = true;
+		peer->give.waiting++;
+	} else {
+		offer(peer, e, batch);
+	}
+}
+
+/* Offers everything that may move. */
+static void
+offer_all(struct handoff__peer *peer)
 {
 	struct handoff__give *give = &peer->give;
 	struct handoff__msg msg = {.cause = give->cause, .all = 1};
 	struct handoff__batch batch = {.connections = 0};
+	enum handoff__reason stay = listeners_stay(peer);
 	struct handoff__entry *e = NULL;
 
+	if (stay != HANDOFF__OK) {
+		refuse(peer, stay);
+		return;
+	}
 	if (give->step == HANDOFF__GIVE_CLOSE)
 		peer->ops->pause(peer, false);
 	give->step = HANDOFF__GIVE_DRAIN;
@@ -168,27 +323,18 @@ move_all(struct handoff__peer *peer)
 		peer->roster.owned);
 	give->started_us = handoff__now_us();
 	while ((e = handoff__roster_next(&peer->roster, e))) {
-		if (!give_takes(give, e))
-			continue;
-		if (e->copy == HANDOFF__COPY_REFUSED) {
-			leave_behind(peer, e, (enum handoff__reason)e->refusal);
-		} else if (e->copy != HANDOFF__COPY_HELD) {
-			leave_behind(peer, e, HANDOFF__UNANSWERED);
-		} else if (!peer->ops->quiesce(peer, e)) {
-			e->leaving = true;
-			give->waiting++;
-		} else {
-			move_word(peer, e, &batch);
-		}
+		if (give_takes(give, e))
+			offer_one(peer, e, &batch);
 	}
 	handoff__tally_moved(peer, HANDOFF__WAY_OUT, &batch, &give->report);
 	give->asked = give->report.moved + give->report.listeners == 0;
 	if (give->cause != HANDOFF__REST)
-		change_role(peer);
+		offer_service(peer);
 	ring(peer, &msg);
 	peer->ops->settle(peer);
-	if (give->cause != HANDOFF__REST)
-		peer->ops->role(peer, give->cause);
+	set_deadline(peer, peer->config.give_timeout_ms < TAKEN_MS
+				   ? peer->config.give_timeout_ms
+				   : TAKEN_MS);
 }
 
 /* Marks what has no answer yet and counts it. */
@@ -204,16 +350,14 @@ await_answers(struct handoff__peer *peer)
 	}
 }
 
+/* All that was asked is answered. More than once only where new entries come
+ * in spite of the pause. */
 static void
-advance(struct handoff__peer *peer)
+covered(struct handoff__peer *peer)
 {
 	struct handoff__give *give = &peer->give;
 
-	if (give->step == HANDOFF__GIVE_NONE || give->waiting > 0 ||
-		give->probe != 0)
-		return;
-	/* More than once only where new entries come in spite of the pause. */
-	if (give->step != HANDOFF__GIVE_DRAIN && give->rounds++ < ROUNDS_MAX) {
+	if (give->rounds++ < ROUNDS_MAX) {
 		await_answers(peer);
 		if (give->waiting > 0) {
 			if (give->step == HANDOFF__GIVE_COVER)
@@ -222,46 +366,91 @@ advance(struct handoff__peer *peer)
 			return;
 		}
 	}
-	if (give->step != HANDOFF__GIVE_DRAIN)
-		move_all(peer);
+	offer_all(peer);
 }
 
-/* One answer less to wait for. */
+/* Time is up, and nothing has moved: a standby that does not answer is no
+ * place to move to. */
 static void
-lift_barrier(struct handoff__peer *peer, struct handoff__entry *e)
+give_up(struct handoff__peer *peer)
 {
-	if (!e->barrier)
-		return;
-	e->barrier = false;
-	peer->give.waiting--;
-	advance(peer);
+	await_answers(peer);
+	peer->give.report.left = peer->give.waiting;
+	refuse(peer, HANDOFF__UNANSWERED);
+}
+
+static bool
+proceed_cover(struct handoff__peer *peer)
+{
+	struct handoff__give *give = &peer->give;
+
+	if (peer->other_leaving)
+		refuse(peer, HANDOFF__LEAVING);
+	else if (give->late)
+		give_up(peer);
+	else if (give->waiting == 0 && give->probe == 0)
+		covered(peer);
+	else
+		return false;
+	return true;
+}
+
+static bool
+proceed_drain(struct handoff__peer *peer)
+{
+	struct handoff__give *give = &peer->give;
+
+	if (!give->ready && give->late) {
+		take_back(peer, HANDOFF__UNTAKEN);
+		return true;
+	}
+	if (give->ready && give->late)
+		leave_waiting(peer, HANDOFF__HANDLER_BUSY);
+	else if (!give->ready || give->waiting > 0)
+		return false;
+	finish(peer);
+	return true;
+}
+
+bool
+handoff__give_proceed(struct handoff__peer *peer)
+{
+	if (peer->taking && peer->give.late) {
+		handoff__take_late(peer);
+		return true;
+	}
+	switch (peer->give.step) {
+	case HANDOFF__GIVE_NONE:
+		return false;
+	case HANDOFF__GIVE_COVER:
+	case HANDOFF__GIVE_CLOSE:
+		return proceed_cover(peer);
+	case HANDOFF__GIVE_DRAIN:
+		return proceed_drain(peer);
+	}
+	return false;
 }
 
 void
 handoff__give_answered(struct handoff__peer *peer, struct handoff__entry *e)
 {
-	lift_barrier(peer, e);
+	if (e->barrier)
+		peer->give.waiting--;
+	e->barrier = false;
 }
 
 void
 handoff__give_probed(struct handoff__peer *peer, uint32_t batch)
 {
-	if (peer->give.probe == 0 || batch != peer->give.probe)
-		return;
-	peer->give.probe = 0;
-	advance(peer);
+	if (batch == peer->give.probe)
+		peer->give.probe = 0;
 }
 
 void
 handoff__give_ended(struct handoff__peer *peer, bool barrier, bool leaving)
 {
-	if (barrier) {
+	if (barrier || (leaving && peer->give.step == HANDOFF__GIVE_DRAIN))
 		peer->give.waiting--;
-		advance(peer);
-	} else if (leaving && peer->give.step == HANDOFF__GIVE_DRAIN) {
-		peer->give.waiting--;
-		maybe_finish(peer);
-	}
 }
 
 void
@@ -272,14 +461,14 @@ handoff__peer_quiet_all(struct handoff__peer *peer,
 	struct handoff__batch batch = {.connections = 0};
 	bool waited = peer->give.step == HANDOFF__GIVE_DRAIN;
 
-	for (uint32_t i = 0; i < count && peer->link.fd >= 0; i++) {
+	for (uint32_t i = 0; i < count && handoff__link_up(&peer->link); i++) {
 		struct handoff__entry *e = list[i];
 
 		if (!e->leaving)
 			continue;
 		e->leaving = false;
 		ref_of(e, 0, &msg.refs[msg.nrefs]);
-		msg.nrefs += move_word(peer, e, &batch);
+		msg.nrefs += offer(peer, e, &batch);
 	}
 	if (msg.nrefs == 0)
 		return;
@@ -287,12 +476,12 @@ handoff__peer_quiet_all(struct handoff__peer *peer,
 		peer, HANDOFF__WAY_OUT, &batch, &peer->give.report);
 	ring(peer, &msg);
 	peer->ops->settle(peer);
-	if (waited && peer->give.step == HANDOFF__GIVE_DRAIN) {
-		if (peer->give.asked)
-			took_until(&peer->give, handoff__now_us());
-		peer->give.waiting -= msg.nrefs;
-		maybe_finish(peer);
-	}
+	peer->give.strays_us = handoff__now_us();
+	if (!waited)
+		return;
+	if (peer->give.asked)
+		took_until(&peer->give, handoff__now_us());
+	peer->give.waiting -= msg.nrefs;
 }
 
 void
@@ -301,45 +490,32 @@ handoff__peer_quiet(struct handoff__peer *peer, struct handoff__entry *e)
 	handoff__peer_quiet_all(peer, &e, 1);
 }
 
-static void
-end_take(struct handoff__peer *peer, const struct handoff__report *report)
+/* What followed one by one has no READY of its own: it is looked after later.
+ */
+void
+handoff__give_strays(struct handoff__peer *peer, int64_t now)
 {
-	peer->taking = false;
-	handoff__timer_disarm(peer->loop, &peer->give.deadline);
-	handoff__tally_handoff(peer, HANDOFF__WAY_IN, report);
-	peer->ops->given(peer, report);
+	struct handoff__batch back = {.connections = 0};
+
+	if (peer->give.strays_us == 0 || handoff__peer_moving(peer) ||
+		now - peer->give.strays_us < (int64_t)TAKEN_MS * 1000)
+		return;
+	peer->give.strays_us = 0;
+	revoke_all(peer, &back);
+	handoff__tally_unmoved(peer, &back, &peer->give.report);
+	if (back.connections + back.listeners > 0)
+		handoff__log(peer->log, HANDOFF_LOG_WARNING,
+			"handoff: %u connection%s that followed were not taken "
+			"in time: they are served here again",
+			back.connections, back.connections == 1 ? "" : "s");
 }
 
-/* Time is up: what has not answered stays, by name. */
 static void
 on_deadline(struct handoff__timer *timer)
 {
 	struct handoff__peer *peer = timer->arg;
-	struct handoff__give *give = &peer->give;
-	struct handoff__entry *e = NULL;
 
-	if (peer->taking) {
-		end_take(peer, &(struct handoff__report){
-				       .reason = HANDOFF__UNANSWERED});
-		return;
-	}
-	if (give->step == HANDOFF__GIVE_COVER ||
-		give->step == HANDOFF__GIVE_CLOSE) {
-		/* Nothing has moved and nothing will: a standby that does
-		 * not answer is no place to move to. */
-		give->report.reason = HANDOFF__UNANSWERED;
-		await_answers(peer);
-		while ((e = handoff__roster_next(&peer->roster, e)))
-			e->barrier = false;
-		give->report.left = give->waiting;
-		finish(peer);
-		return;
-	}
-	while ((e = handoff__roster_next(&peer->roster, e))) {
-		if (e->leaving)
-			leave_behind(peer, e, HANDOFF__HANDLER_BUSY);
-	}
-	finish(peer);
+	peer->give.late = true;
 }
 
 void
@@ -347,6 +523,13 @@ handoff__give_init(struct handoff__peer *peer)
 {
 	peer->give.deadline.fn = on_deadline;
 	peer->give.deadline.arg = peer;
+}
+
+void
+handoff__peer_hurry(struct handoff__peer *peer)
+{
+	if (peer->give.step != HANDOFF__GIVE_NONE || peer->taking)
+		set_deadline(peer, 0);
 }
 
 static void
@@ -362,18 +545,43 @@ begin(struct handoff__peer *peer, enum handoff__cause cause)
 	give->step = HANDOFF__GIVE_COVER;
 	if (peer->ops->giving)
 		peer->ops->giving(peer);
-	handoff__timer_arm(peer->loop, &give->deadline,
-		(int64_t)peer->config.give_timeout_ms * 1000);
-	handoff__mirror_retry(peer, false);
-	/* Even if all is covered: who does not answer now gets nothing. */
+	set_deadline(peer, peer->config.give_timeout_ms);
+	handoff__mirror_retry(peer, UINT32_MAX);
+	/* Even if all is covered: a standby that does not answer now gets
+	 * nothing. */
 	give->probe = probe.batch = ++peer->batch;
-	if (handoff__link_send(&peer->link, &probe, -1) < 0)
-		handoff__peer_cut(peer, "it does not read its link");
+	handoff__link_send(&peer->link, &probe, -1);
 	await_answers(peer);
 }
 
+/* There is a partner, but not one that could take or give anything now. */
 static int
-check_partner(struct handoff__peer *peer, bool give)
+check_absent(struct handoff__peer *peer)
+{
+	char who[64];
+
+	handoff__peer_partner_text(peer, who);
+	if (peer->partner == HANDOFF__PARTNER_APART)
+		return handoff__fail(&peer->error, -ENOTCONN,
+			"the link to %s is closed and its process has not "
+			"ended: a failover is under way, or the link is made "
+			"anew; try again",
+			who);
+	if (peer->partner == HANDOFF__PARTNER_GREETED)
+		return handoff__fail(&peer->error, -ENOTCONN,
+			"%s is still joining: try again", who);
+	if (peer->refusal[0])
+		return handoff__fail(&peer->error, -ENOTCONN,
+			"no standby is attached; the last that tried was "
+			"refused: %s",
+			peer->refusal);
+	return handoff__fail(&peer->error, -ENOTCONN,
+		"no standby is attached: start one on %s first",
+		peer->dir.path);
+}
+
+int
+handoff__give_check_partner(struct handoff__peer *peer, bool give)
 {
 	char who[64];
 
@@ -394,22 +602,18 @@ check_partner(struct handoff__peer *peer, bool give)
 			handoff__peer_partner_text(peer, who),
 			peer->other.state_version,
 			peer->config.service->state_version);
-	if (peer->partner == HANDOFF__PARTNER_READY)
-		return 0;
-	if (peer->refusal[0])
+	if (peer->partner == HANDOFF__PARTNER_READY && give &&
+		peer->other_leaving)
 		return handoff__fail(&peer->error, -ENOTCONN,
-			"no standby is attached; the last that tried was "
-			"refused: %s",
-			peer->refusal);
-	return handoff__fail(&peer->error, -ENOTCONN,
-		"no standby is attached: start one on %s first",
-		peer->dir.path);
+			"%s is stopping: it takes nothing any more",
+			handoff__peer_partner_text(peer, who));
+	return peer->partner == HANDOFF__PARTNER_READY ? 0 : check_absent(peer);
 }
 
 int
 handoff__peer_give(struct handoff__peer *peer, enum handoff__cause cause)
 {
-	int err = check_partner(peer, true);
+	int err = handoff__give_check_partner(peer, true);
 	char who[64];
 
 	if (err == 0 && cause != HANDOFF__REST && !peer->serving)
@@ -421,31 +625,6 @@ handoff__peer_give(struct handoff__peer *peer, enum handoff__cause cause)
 		return err;
 	}
 	begin(peer, cause);
-	return 0;
-}
-
-int
-handoff__peer_take(struct handoff__peer *peer, enum handoff__cause cause)
-{
-	struct handoff__msg msg = {.type = HANDOFF__TAKE, .cause = cause};
-	int err = check_partner(peer, false);
-
-	if (err == 0) {
-		err = handoff__link_send(&peer->link, &msg, -1);
-		if (err < 0)
-			handoff__fail(&peer->error, err,
-				"link: cannot ask for the connections: %s",
-				strerror(-err));
-	}
-	if (err < 0) {
-		handoff__tally_refused(&peer->tally, HANDOFF__WAY_IN);
-		return err;
-	}
-	peer->taking = true;
-	/* The other waits for its handlers first. If it answers later than
-	 * this, what it moves is still served here. */
-	handoff__timer_arm(peer->loop, &peer->give.deadline,
-		(int64_t)peer->config.give_timeout_ms * 2000);
 	return 0;
 }
 
@@ -470,127 +649,34 @@ handoff__give_on_take(
 	begin(peer, (enum handoff__cause)msg->cause);
 }
 
-/* The taker's side: serves what carries its name. */
-static void
-accept_entry(struct handoff__peer *peer, struct handoff__entry *e, uint64_t id,
-	struct handoff__batch *batch)
-{
-	struct handoff__entry *new;
-	struct handoff__load load;
-
-	if (!e || e->mine ||
-		atomic_load(&e->view.rec->owner) != (uint32_t)peer->slot)
-		return;
-	handoff__load_of(e, &load);
-	handoff__batch_add(batch, e, &load);
-	if (peer->config.trace)
-		handoff__tally_trace(peer, e, "taken from", id, &load);
-	new = handoff__peer_convert(peer, e);
-	if (!new)
-		return;
-	handoff__roster_swap(&peer->roster, new);
-	if (new != e) {
-		handoff__roster_set_copy(
-			&peer->roster, new, HANDOFF__COPY_NONE);
-		handoff__roster_queue(new, &peer->roster.to_mirror);
-	}
-	peer->ops->moved(peer, new);
-}
-
-void
-handoff__give_on_move(
-	struct handoff__peer *peer, const struct handoff__msg *msg)
-{
-	struct handoff__msg ready = {.type = HANDOFF__READY};
-	struct handoff__batch batch = {.connections = 0};
-	struct handoff__entry *e = NULL;
-
-	if (msg->all) {
-		peer->receiving = true;
-		peer->incoming = (struct handoff__report){.id = msg->generation,
-			.cause = (enum handoff__cause)msg->cause};
-	}
-	while (msg->all && (e = handoff__roster_next(&peer->roster, e))) {
-		/* What was still to follow the service away stays now. */
-		e->leaving = e->leaving && msg->cause == HANDOFF__REST;
-		accept_entry(peer, e, msg->generation, &batch);
-	}
-	for (uint32_t i = 0; i < msg->nrefs; i++)
-		accept_entry(peer,
-			handoff__roster_find(&peer->roster,
-				msg->refs[i].segment, msg->refs[i].slot,
-				msg->refs[i].id),
-			msg->generation, &batch);
-	handoff__tally_moved(peer, HANDOFF__WAY_IN, &batch, &peer->incoming);
-	if (msg->cause != HANDOFF__REST)
-		peer->serving = true;
-	peer->ops->settle(peer);
-	ready.at_us = handoff__now_us();
-	if (msg->all) {
-		peer->incoming.took_us = (uint32_t)(ready.at_us - msg->at_us);
-		HANDOFF__PROBE4(serve, peer->incoming.id, msg->cause,
-			peer->incoming.moved, peer->incoming.took_us);
-		handoff__link_send(&peer->link, &ready, -1);
-	}
-	if (msg->cause != HANDOFF__REST)
-		peer->ops->role(peer, (enum handoff__cause)msg->cause);
-}
-
 void
 handoff__give_on_ready(
 	struct handoff__peer *peer, const struct handoff__msg *msg)
 {
 	struct handoff__give *give = &peer->give;
 
-	if (give->step != HANDOFF__GIVE_DRAIN || give->ready)
+	/* Not an answer to an offer that was taken back. */
+	if (give->step != HANDOFF__GIVE_DRAIN || give->ready ||
+		msg->offer_us != give->started_us)
 		return;
-	give->ready = true;
 	/* Not when we read it: the other's clock is ours (one host). */
-	took_until(give, msg->at_us);
-	maybe_finish(peer);
+	taken(peer, msg->at_us);
 }
 
-void
-handoff__give_on_gave(
-	struct handoff__peer *peer, const struct handoff__msg *msg)
-{
-	struct handoff__report *report = &peer->incoming;
-
-	if (!peer->taking && !peer->receiving)
-		return;
-	if (!peer->receiving)
-		memset(report, 0, sizeof(*report));
-	peer->receiving = false;
-	report->reason = (enum handoff__reason)msg->reason;
-	report->moved = msg->moved;
-	report->listeners = msg->listeners;
-	report->left = msg->left;
-	report->took_us = msg->took_us;
-	report->nrefs = msg->nrefs;
-	memcpy(report->refs, msg->refs, msg->nrefs * sizeof(msg->refs[0]));
-	end_take(peer, report);
-}
-
-/* The link broke: what has moved has moved, the rest stays. */
+/* The link broke: what the other has taken it keeps, the rest stays. */
 void
 handoff__give_broken(struct handoff__peer *peer)
 {
-	struct handoff__report *incoming = &peer->incoming;
-	struct handoff__entry *e = NULL;
-	bool receiving = peer->receiving;
+	struct handoff__give *give = &peer->give;
 
-	while ((e = handoff__roster_next(&peer->roster, e)))
-		e->barrier = e->leaving = false;
-	peer->receiving = false;
-	if (!receiving)
-		memset(incoming, 0, sizeof(*incoming));
-	incoming->reason = HANDOFF__LEAVING;
-	if (peer->taking)
-		end_take(peer, incoming);
-	else if (receiving)
-		handoff__tally_handoff(peer, HANDOFF__WAY_IN, incoming);
-	if (peer->give.step == HANDOFF__GIVE_NONE)
+	if (give->step == HANDOFF__GIVE_NONE)
 		return;
-	peer->give.report.reason = HANDOFF__LEAVING;
+	if (give->step != HANDOFF__GIVE_DRAIN) {
+		refuse(peer, HANDOFF__LEAVING);
+		return;
+	}
+	if (!give->ready)
+		take_back(peer, HANDOFF__LEAVING);
+	leave_waiting(peer, HANDOFF__LEAVING);
 	finish(peer);
 }

@@ -1,10 +1,136 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bringing service home: which of the moves it takes, as things are.
+ * A maintenance as people mean it: which peer is away and since when, whether
+ * a command repeats the last one, and which of the moves brings service home.
  */
 #include "peer/peer.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+void
+handoff__peer_set_home(
+	struct handoff__board *board, const char *name, uint64_t instance)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	handoff__copy(board->home, sizeof(board->home), name);
+	atomic_store(&board->home_id, instance);
+	atomic_store(&board->away_ms,
+		(int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000);
+}
+
+/* The name of the peer that is away; written by another process. */
+static void
+home_name(const struct handoff__board *board, char name[HANDOFF_NAME_MAX])
+{
+	memcpy(name, board->home, HANDOFF_NAME_MAX);
+	name[HANDOFF_NAME_MAX - 1] = '\0';
+	if (!handoff__name_ok(name))
+		handoff__copy(name, HANDOFF_NAME_MAX, "?");
+}
+
+static void
+since_text(const struct handoff__board *board, char *text, size_t size)
+{
+	time_t at = (time_t)(atomic_load(&board->away_ms) / 1000);
+	struct tm tm;
+
+	localtime_r(&at, &tm);
+	strftime(text, size, "%F %T", &tm);
+}
+
+void
+handoff__peer_away_text(struct handoff__peer *peer, char *text, size_t size)
+{
+	struct handoff__board *board = handoff__arena_board(&peer->arena);
+	char home[HANDOFF_NAME_MAX], since[32];
+
+	text[0] = '\0';
+	if (!handoff__peer_away(peer))
+		return;
+	home_name(board, home);
+	since_text(board, since, sizeof(since));
+	snprintf(text, size, "since %s: %s serves in place of %s", since,
+		peer->serving ? peer->name : peer->other.name, home);
+}
+
+/* Is the standby that is here the one that is away from its service, or has
+ * it come back under the same name? With equal names on both sides the
+ * maintenance was an upgrade, which is over when the old program has ended. */
+bool
+handoff__peer_is_home(struct handoff__peer *peer)
+{
+	struct handoff__board *board = handoff__arena_board(&peer->arena);
+	char home[HANDOFF_NAME_MAX];
+
+	home_name(board, home);
+	return peer->other.instance == atomic_load(&board->home_id) ||
+	       (strcmp(peer->other.name, home) == 0 &&
+		       strcmp(peer->name, home) != 0);
+}
+
+static bool
+named(const char *name, const char *peer_name, uint32_t pid)
+{
+	char number[16];
+
+	snprintf(number, sizeof(number), "%u", pid);
+	return strcmp(name, peer_name) == 0 || strcmp(name, number) == 0;
+}
+
+/* Is a peer meant, by name, that could be given maintenance? */
+static int
+repeats_named(
+	struct handoff__peer *peer, const char *name, char *text, size_t size)
+{
+	bool own = named(name, peer->name, (uint32_t)getpid());
+	bool other = peer->partner != HANDOFF__PARTNER_NONE &&
+		     named(name, peer->other.name, peer->other.pid);
+	char who[64];
+
+	handoff__peer_partner_text(peer, who);
+	if (own && other)
+		return handoff__fail(&peer->error, -EINVAL,
+			"both peers have the name %s: name one by its pid, %d "
+			"or %u",
+			name, (int)getpid(), peer->other.pid);
+	if (!own && !other)
+		return handoff__fail(&peer->error, -ENOENT,
+			"no peer %.31s is here: %s (pid %d) serves", name,
+			peer->name, (int)getpid());
+	if (own)
+		return 0;
+	snprintf(text, size, "%s does not serve, %s does: nothing was changed",
+		who, peer->name);
+	return 1;
+}
+
+int
+handoff__peer_repeats(
+	struct handoff__peer *peer, const char *name, char *text, size_t size)
+{
+	char away[160];
+
+	if (name[0])
+		return repeats_named(peer, name, text, size);
+	if (!peer->serving || !handoff__peer_away(peer))
+		return 0;
+	if (peer->partner != HANDOFF__PARTNER_NONE &&
+		!handoff__peer_is_home(peer))
+		return 0;
+	handoff__peer_away_text(peer, away, sizeof(away));
+	snprintf(text, size,
+		"a maintenance is under way %s; nothing was changed (to move "
+		"it from %s all the same, name it: maintenance %s)",
+		away, peer->name, peer->name);
+	return 1;
+}
 
 static int
 no_way(struct handoff__peer *peer)
@@ -15,6 +141,12 @@ no_way(struct handoff__peer *peer)
 		return handoff__fail(&peer->error, -EALREADY,
 			"%s serves already: nothing is to come home",
 			peer->name);
+	if (peer->partner == HANDOFF__PARTNER_APART)
+		return handoff__fail(&peer->error, -ENOTCONN,
+			"the link to %s is closed and its process has not "
+			"ended: a failover is under way, or the link is made "
+			"anew; try again",
+			handoff__peer_partner_text(peer, who));
 	if (peer->partner != HANDOFF__PARTNER_READY)
 		return handoff__fail(&peer->error, -ENOTCONN,
 			"no peer serves in %s: nothing is to come home",

@@ -7,6 +7,8 @@
  */
 #include "peer/peer.h"
 
+#include "peer/process.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -114,6 +116,12 @@ lock_place(struct handoff__peer *peer)
 	return 0;
 }
 
+const char *
+handoff__join_link_name(uint32_t slot)
+{
+	return link_names[slot];
+}
+
 void
 handoff__peer_hello(
 	const struct handoff__peer *peer, struct handoff__hello *hello)
@@ -132,6 +140,13 @@ handoff__peer_hello(
 	hello->serving = peer->serving;
 	hello->config_hash = peer->config.config_hash;
 	hello->config_strict = peer->config.config_strict;
+	hello->instance = peer->instance;
+	hello->segments = peer->arena.count;
+	if (peer->arena.count > 0)
+		hello->arena = handoff__arena_board(
+			(struct handoff__arena *)(uintptr_t)&peer->arena)
+				       ->id;
+	hello->hang_ms = peer->config.hang_timeout_ms;
 	handoff__copy(hello->service, sizeof(hello->service), service->name);
 	handoff__copy(hello->name, sizeof(hello->name), peer->name);
 }
@@ -159,15 +174,15 @@ judge_states(const struct handoff__hello *a, const struct handoff__hello *b)
 		newer = b;
 		older = a;
 	}
-	return newer->converts > 0 && !newer->serving &&
+	return newer->converts > 0 && (!newer->serving || a->again) &&
 			       newer->converts - 1 <= older->state_version
 		       ? HANDOFF__OK
 		       : HANDOFF__BAD_STATE_VERSION;
 }
 
-/* Can the two of us be peers? */
-static enum handoff__reason
-judge(const struct handoff__peer *peer, const struct handoff__hello *h)
+enum handoff__reason
+handoff__join_judge(
+	const struct handoff__peer *peer, const struct handoff__hello *h)
 {
 	struct handoff__hello own;
 
@@ -177,6 +192,7 @@ judge(const struct handoff__peer *peer, const struct handoff__hello *h)
 		return HANDOFF__BAD_VERSION;
 	if (strcmp(h->service, own.service) != 0)
 		return HANDOFF__BAD_SERVICE;
+	own.again = h->again;
 	if (judge_states(h, &own) != HANDOFF__OK)
 		return judge_states(h, &own);
 	if (h->layout != own.layout)
@@ -191,9 +207,10 @@ judge(const struct handoff__peer *peer, const struct handoff__hello *h)
 }
 
 /* "..., state version 2 there, 1 here": what to compare. */
-static void
-explain(const struct handoff__peer *peer, const struct handoff__hello *h,
-	enum handoff__reason reason, char *text, size_t size)
+void
+handoff__join_explain(const struct handoff__peer *peer,
+	const struct handoff__hello *h, enum handoff__reason reason, char *text,
+	size_t size)
 {
 	struct handoff__hello own;
 
@@ -232,12 +249,27 @@ explain(const struct handoff__peer *peer, const struct handoff__hello *h,
 	}
 }
 
-/* Says HELLO to the peer that holds the other place; its answer in `reply`.
- * -ECONNREFUSED while it has no socket yet or no more. */
-static int
-greet(struct handoff__peer *peer, struct handoff__msg *reply, int *link_fd)
+/* Says HELLO over a connected socket, with a pidfd of this process. */
+int
+handoff__join_say_hello(int fd, const struct handoff__hello *hello)
 {
-	struct handoff__msg hello = {.type = HANDOFF__HELLO};
+	struct handoff__msg msg = {.type = HANDOFF__HELLO, .hello = *hello};
+	int self = handoff__process_self();
+	int err = handoff__link_send_sync(fd, &msg, self);
+
+	if (self >= 0)
+		close(self);
+	return err;
+}
+
+/* Says HELLO to the peer that holds the other place; its answer in `reply`,
+ * `*passed` its pidfd or -1. -ECONNREFUSED while it has no socket yet or no
+ * more. */
+static int
+greet(struct handoff__peer *peer, struct handoff__msg *reply, int *passed,
+	int *link_fd)
+{
+	struct handoff__hello hello;
 	int fd = handoff__dir_connect(&peer->dir,
 		link_names[handoff__peer_other_slot(peer)], SOCK_SEQPACKET);
 	int err;
@@ -246,15 +278,18 @@ greet(struct handoff__peer *peer, struct handoff__msg *reply, int *link_fd)
 		return -ECONNREFUSED;
 	if (fd < 0)
 		return fd;
-	handoff__peer_hello(peer, &hello.hello);
-	err = handoff__peer_pid(fd, false);
+	handoff__peer_hello(peer, &hello);
+	err = handoff__peer_allowed(fd, peer->config.user);
 	if (err >= 0)
-		err = handoff__link_send_sync(fd, &hello);
+		err = handoff__join_say_hello(fd, &hello);
 	if (err >= 0)
-		err = handoff__link_recv_sync(
-			fd, reply, handoff__now_us() + HELLO_TIMEOUT_US);
-	if (err >= 0 && reply->type != HANDOFF__HELLO)
+		err = handoff__link_recv_sync(fd, reply, passed,
+			handoff__now_us() + HELLO_TIMEOUT_US);
+	if (err >= 0 && reply->type != HANDOFF__HELLO) {
+		if (*passed >= 0)
+			close(*passed);
 		err = -EBADMSG;
+	}
 	if (err < 0) {
 		close(fd);
 		/* It left while we spoke: look again. */
@@ -265,13 +300,19 @@ greet(struct handoff__peer *peer, struct handoff__msg *reply, int *link_fd)
 	return 0;
 }
 
-/* Was the answer a welcome, and is the peer one of ours? */
+/* Was the answer a welcome, and is the peer one of ours? -EAGAIN: it stops,
+ * and when it is gone its place is free. */
 static int
 weigh(struct handoff__peer *peer, const struct handoff__hello *h)
 {
-	enum handoff__reason reason = judge(peer, h);
+	enum handoff__reason reason = handoff__join_judge(peer, h);
 	char why[128];
 
+	if (h->refusal == HANDOFF__LEAVING)
+		return handoff__fail(&peer->error, -EAGAIN,
+			"%s (pid %u) in %s is stopping: try again when it has "
+			"ended",
+			h->name, h->pid, peer->dir.path);
 	if (h->refusal == HANDOFF__TAKEN)
 		return handoff__fail(&peer->error, -EBUSY,
 			"service directory %s has two peers already, %s (pid "
@@ -282,10 +323,50 @@ weigh(struct handoff__peer *peer, const struct handoff__hello *h)
 		reason = (enum handoff__reason)h->refusal;
 	if (reason == HANDOFF__OK)
 		return 0;
-	explain(peer, h, reason, why, sizeof(why));
+	handoff__join_explain(peer, h, reason, why, sizeof(why));
 	return handoff__fail(&peer->error, -EPROTO,
 		"cannot join %s (pid %u) in %s: %s", h->name, h->pid,
 		peer->dir.path, why);
+}
+
+/* A link, or why there is none. -ESRCH: it died while we spoke. */
+static int
+try_other(struct handoff__peer *peer)
+{
+	struct handoff__msg reply;
+	int passed = -1, fd = -1, err = greet(peer, &reply, &passed, &fd);
+
+	if (err < 0)
+		return err;
+	err = weigh(peer, &reply.hello);
+	if (err < 0) {
+		if (passed >= 0)
+			close(passed);
+		close(fd);
+		return err;
+	}
+	err = handoff__peer_adopt_link(peer, fd, passed, &reply.hello);
+	if (err == 0 && peer->unfenced)
+		err = handoff__fail(&peer->error, -EPERM,
+			"fence: %s (pid %u) in %s could not be killed from "
+			"here: run both peers as one user in one pid "
+			"namespace, or without fence",
+			reply.hello.name, reply.hello.pid, peer->dir.path);
+	return err;
+}
+
+static int
+unanswered(struct handoff__peer *peer, uint32_t other, int err)
+{
+	char who[64];
+
+	holder(peer, (int)other, who);
+	return handoff__fail(&peer->error,
+		err == -ECONNREFUSED ? -ETIMEDOUT : err,
+		"%s in %s does not answer: %s", who, peer->dir.path,
+		err == -EAGAIN || err == -ECONNREFUSED || err == -ETIMEDOUT
+			? "is it stopped?"
+			: strerror(-err));
 }
 
 /* Joins the peer in the other place, if one lives. 0 also if none does. */
@@ -293,41 +374,28 @@ static int
 join_other(struct handoff__peer *peer)
 {
 	uint32_t other = handoff__peer_other_slot(peer);
-	int64_t deadline = handoff__now_us() + HELLO_TIMEOUT_US;
-	struct handoff__msg reply;
-	char who[64];
-	int err, fd = -1;
+	int64_t deadline = handoff__now_us() + START_TIMEOUT_US;
+	int err;
 
 	while (handoff__dir_locked(&peer->dir, lock_names[other])) {
-		err = greet(peer, &reply, &fd);
-		if (err == 0) {
-			err = weigh(peer, &reply.hello);
-			if (err < 0) {
-				close(fd);
-				return err;
-			}
-			err = handoff__peer_adopt_link(peer, fd, &reply.hello);
-			if (err != -ESRCH)
-				return err;
-			continue; /* it died while we spoke */
-		}
-		if (err != -ECONNREFUSED || handoff__now_us() > deadline) {
-			holder(peer, (int)other, who);
-			return handoff__fail(&peer->error,
-				err == -ECONNREFUSED ? -ETIMEDOUT : err,
-				"%s in %s does not answer: %s", who,
-				peer->dir.path,
-				err == -EAGAIN || err == -ECONNREFUSED
-					? "is it stopped?"
-					: strerror(-err));
-		}
+		peer->error.text[0] = '\0';
+		err = try_other(peer);
+		if (err == 0)
+			return 0;
+		if (err == -ESRCH)
+			continue;
+		if ((err != -ECONNREFUSED && err != -EAGAIN) ||
+			handoff__now_us() > deadline)
+			return peer->error.text[0]
+				       ? err
+				       : unanswered(peer, other, err);
 		pause_us(5000); /* it is about to listen, or to be gone */
 	}
 	return 0;
 }
 
-static void
-candidate_close(struct handoff__candidate *c)
+void
+handoff__candidate_close(struct handoff__candidate *c)
 {
 	struct handoff__loop *loop = c->peer->loop;
 
@@ -335,8 +403,32 @@ candidate_close(struct handoff__candidate *c)
 	handoff__watch_del(loop, &c->watch);
 	if (c->fd >= 0)
 		close(c->fd);
-	c->fd = -1;
+	if (c->passed >= 0)
+		close(c->passed);
+	c->fd = c->passed = -1;
 	c->greeted = false;
+}
+
+/* One cause that comes again and again is told once. */
+void
+handoff__join_refused(struct handoff__peer *peer, const char *why)
+{
+	char text[HANDOFF_TEXT_MAX];
+
+	peer->tally.refused++;
+	snprintf(text, sizeof(text), "%.180s", why);
+	if (strcmp(text, peer->refusal) == 0) {
+		peer->refusals++;
+		return;
+	}
+	if (peer->refusals > 0)
+		handoff__log(peer->log, HANDOFF_LOG_WARNING,
+			"link: refused %u times more: %s", peer->refusals,
+			peer->refusal);
+	peer->refusals = 0;
+	handoff__copy(peer->refusal, sizeof(peer->refusal), text);
+	handoff__log(peer->log, HANDOFF_LOG_WARNING, "link: refused %s", text);
+	peer->ops->refused(peer, peer->refusal);
 }
 
 static void
@@ -344,11 +436,39 @@ turn_away(struct handoff__candidate *c, const char *why)
 {
 	struct handoff__peer *peer = c->peer;
 
-	snprintf(peer->refusal, sizeof(peer->refusal), "%.180s", why);
-	handoff__log(peer->log, HANDOFF_LOG_WARNING, "link: refused %s", why);
-	candidate_close(c);
-	peer->tally.refused++;
-	peer->ops->refused(peer, peer->refusal);
+	handoff__candidate_close(c);
+	handoff__join_refused(peer, why);
+}
+
+static enum handoff__reason
+verdict(const struct handoff__peer *peer, const struct handoff__hello *hello)
+{
+	enum handoff__reason reason = handoff__join_judge(peer, hello);
+
+	if (reason != HANDOFF__OK)
+		return reason;
+	if (handoff__rejoins(peer, hello))
+		return HANDOFF__OK;
+	if (peer->leaving)
+		return HANDOFF__LEAVING;
+	if (peer->partner != HANDOFF__PARTNER_NONE)
+		return HANDOFF__TAKEN;
+	/* What it has is another arena's. */
+	return hello->again && hello->arena != 0 ? HANDOFF__STRANGER
+						 : HANDOFF__OK;
+}
+
+static void
+refuse(struct handoff__candidate *c, const struct handoff__hello *hello,
+	enum handoff__reason reason)
+{
+	char why[128], text[HANDOFF_TEXT_MAX];
+
+	handoff__join_explain(c->peer, hello, reason, why, sizeof(why));
+	snprintf(text, sizeof(text), "%s (pid %u): %s",
+		handoff__name_ok(hello->name) ? hello->name : "a peer",
+		hello->pid, why);
+	turn_away(c, text);
 }
 
 /* Answers a HELLO: welcome, or why not. */
@@ -356,51 +476,65 @@ static void
 answer(struct handoff__candidate *c)
 {
 	struct handoff__peer *peer = c->peer;
-	struct handoff__msg msg = {.type = HANDOFF__HELLO};
-	enum handoff__reason reason = judge(peer, &c->hello);
-	struct handoff__hello hello = c->hello;
-	char why[128], text[HANDOFF_TEXT_MAX];
-	int fd = c->fd;
+	enum handoff__reason reason = verdict(peer, &c->hello);
+	struct handoff__hello own, hello = c->hello;
+	int fd = c->fd, passed = c->passed;
+	char text[HANDOFF_TEXT_MAX];
 
-	if (reason == HANDOFF__OK && peer->partner != HANDOFF__PARTNER_NONE)
-		reason = HANDOFF__TAKEN;
-	handoff__peer_hello(peer, &msg.hello);
-	msg.hello.generation = handoff__peer_generation(peer);
-	msg.hello.refusal = reason;
+	handoff__peer_hello(peer, &own);
+	own.generation = handoff__peer_generation(peer);
+	own.again = handoff__rejoins(peer, &hello);
+	own.refusal = reason;
 	if (reason == HANDOFF__TAKEN) {
-		handoff__copy(msg.hello.partner, sizeof(msg.hello.partner),
-			peer->other.name);
-		msg.hello.partner_pid = peer->other.pid;
+		handoff__copy(
+			own.partner, sizeof(own.partner), peer->other.name);
+		own.partner_pid = peer->other.pid;
 	}
-	if (handoff__link_send_sync(fd, &msg) < 0)
+	if (handoff__join_say_hello(fd, &own) < 0)
 		reason = HANDOFF__GARBAGE;
 	if (reason != HANDOFF__OK) {
-		explain(peer, &hello, reason, why, sizeof(why));
-		snprintf(text, sizeof(text), "%s (pid %u): %s",
-			handoff__name_ok(hello.name) ? hello.name : "a peer",
-			hello.pid, why);
-		turn_away(c, text);
+		refuse(c, &hello, reason);
 		return;
 	}
+	c->fd = c->passed = -1;
 	handoff__timer_disarm(peer->loop, &c->timer);
 	handoff__watch_del(peer->loop, &c->watch);
-	c->fd = -1;
 	c->greeted = false;
-	if (handoff__peer_adopt_link(peer, fd, &hello) < 0)
-		handoff__log(
-			peer->log, HANDOFF_LOG_ERROR, "%s", peer->error.text);
+	if (handoff__peer_adopt_link(peer, fd, passed, &hello) == 0)
+		return;
+	snprintf(text, sizeof(text), "%s (pid %u): %.120s", hello.name,
+		hello.pid, peer->error.text);
+	handoff__join_refused(peer, text);
 }
 
-void
+/* Two dials cross, and that of place 2 is to count. */
+static bool
+crosses(const struct handoff__peer *peer)
+{
+	return peer->slot == 2 && peer->rejoin.dial.fd >= 0;
+}
+
+/* Is it time to answer? Not while the last partner's process is still to end,
+ * but for that partner itself. */
+static bool
+is_due(const struct handoff__candidate *c)
+{
+	return c->fd >= 0 && c->greeted &&
+	       (c->peer->partner != HANDOFF__PARTNER_APART ||
+		       (handoff__rejoins(c->peer, &c->hello) &&
+			       !crosses(c->peer)));
+}
+
+bool
 handoff__join_candidates(struct handoff__peer *peer)
 {
 	for (int i = 0; i < HANDOFF__PENDING_MAX; i++) {
-		struct handoff__candidate *c = &peer->pending[i];
-
-		if (c->fd >= 0 && c->greeted &&
-			peer->partner != HANDOFF__PARTNER_DYING)
-			answer(c);
+		if (is_due(&peer->pending[i])) {
+			answer(&peer->pending[i]);
+			return true;
+		}
 	}
+	return false;
 }
 
 static void
@@ -408,30 +542,48 @@ on_candidate(struct handoff__watch *watch, uint32_t events)
 {
 	struct handoff__candidate *c = watch->arg;
 	struct handoff__msg msg;
-	int err = handoff__link_recv_sync(c->fd, &msg, 0);
+	int passed, err = handoff__link_recv_sync(c->fd, &msg, &passed, 0);
 
 	(void)events;
 	if (err == -ETIMEDOUT)
 		return;
 	if (err == -ECONNRESET) {
-		candidate_close(c);
+		handoff__candidate_close(c);
 		return;
 	}
 	if (err < 0 || msg.type != HANDOFF__HELLO || c->greeted) {
+		if (err >= 0 && passed >= 0)
+			close(passed);
 		turn_away(c, "a process that sent what is not a HELLO");
 		return;
 	}
 	c->hello = msg.hello;
+	c->passed = passed;
 	c->greeted = true;
 	/* The old partner's end may be waiting in the same batch. */
 	handoff__link_read(&c->peer->link);
-	handoff__join_candidates(c->peer);
 }
 
+/* It said nothing, or it waited too long for the last partner to end. */
 static void
 on_silence(struct handoff__timer *timer)
 {
-	turn_away(timer->arg, "a process that said no HELLO within 5 s");
+	struct handoff__candidate *c = timer->arg;
+
+	if (c->greeted)
+		refuse(c, &c->hello, HANDOFF__TAKEN);
+	else
+		turn_away(c, "a process that said no HELLO within 5 s");
+}
+
+static struct handoff__candidate *
+free_candidate(struct handoff__peer *peer)
+{
+	for (int i = 0; i < HANDOFF__PENDING_MAX; i++) {
+		if (peer->pending[i].fd < 0)
+			return &peer->pending[i];
+	}
+	return NULL;
 }
 
 static void
@@ -440,21 +592,16 @@ on_connect(struct handoff__watch *watch, uint32_t events)
 	struct handoff__peer *peer = watch->arg;
 	int fd = accept4(
 		peer->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	struct handoff__candidate *c = NULL;
+	struct handoff__candidate *c = free_candidate(peer);
 
 	(void)events;
 	if (fd < 0)
 		return;
-	for (int i = 0; i < HANDOFF__PENDING_MAX && !c; i++) {
-		if (peer->pending[i].fd < 0)
-			c = &peer->pending[i];
-	}
-	if (!c || handoff__peer_pid(fd, false) < 0) {
-		handoff__log(peer->log, HANDOFF_LOG_WARNING,
-			"link: refused a process: %s",
-			c ? "it runs as another user"
-			  : "too many are being greeted");
+	if (!c || handoff__peer_allowed(fd, peer->config.user) < 0) {
 		close(fd);
+		handoff__join_refused(
+			peer, c ? "a process that runs as another user"
+				: "a process: too many are being greeted");
 		return;
 	}
 	c->watch.fn = on_candidate;
@@ -475,7 +622,7 @@ handoff__join(struct handoff__peer *peer)
 	int err;
 
 	for (int i = 0; i < HANDOFF__PENDING_MAX; i++) {
-		peer->pending[i].fd = -1;
+		peer->pending[i].fd = peer->pending[i].passed = -1;
 		peer->pending[i].watch.fd = -1;
 		peer->pending[i].peer = peer;
 	}
@@ -500,17 +647,24 @@ handoff__join(struct handoff__peer *peer)
 }
 
 void
-handoff__join_leave(struct handoff__peer *peer)
+handoff__join_deafen(struct handoff__peer *peer)
 {
 	for (int i = 0; i < HANDOFF__PENDING_MAX; i++) {
 		if (peer->pending[i].peer)
-			candidate_close(&peer->pending[i]);
+			handoff__candidate_close(&peer->pending[i]);
 	}
-	if (peer->listen_fd >= 0) {
-		handoff__watch_del(peer->loop, &peer->listen_watch);
-		close(peer->listen_fd);
-		unlinkat(peer->dir.fd, link_names[peer->slot], 0);
-	}
+	if (peer->listen_fd < 0)
+		return;
+	handoff__watch_del(peer->loop, &peer->listen_watch);
+	close(peer->listen_fd);
+	unlinkat(peer->dir.fd, link_names[peer->slot], 0);
+	peer->listen_fd = -1;
+}
+
+void
+handoff__join_leave(struct handoff__peer *peer)
+{
+	handoff__join_deafen(peer);
 	if (peer->start_fd >= 0)
 		close(peer->start_fd);
 	if (peer->lock_fd >= 0) {
@@ -518,6 +672,6 @@ handoff__join_leave(struct handoff__peer *peer)
 		(void)!ftruncate(peer->lock_fd, 0);
 		close(peer->lock_fd);
 	}
-	peer->listen_fd = peer->start_fd = peer->lock_fd = -1;
+	peer->start_fd = peer->lock_fd = -1;
 	handoff__dir_close(&peer->dir);
 }

@@ -24,8 +24,43 @@ number_of(const struct handoff__ref *ref)
 	return ref->id & ~(UINT64_C(1) << 63);
 }
 
+/* The kind and name of what is not a connection; false if it is no more. */
+static bool
+other_of(const struct handoff__peer *peer, const struct handoff__ref *ref,
+	const char **kind, char name[HANDOFF_ADDRESS_MAX])
+{
+	const struct handoff__record *rec =
+		handoff__arena_record(&peer->arena, ref->segment, ref->slot);
+	struct handoff__view view;
+
+	if (!rec || rec->id != ref->id)
+		return false;
+	handoff__view_make(
+		&view, peer->arena.segments[ref->segment], ref->slot);
+	*kind = rec->kind == HANDOFF__LISTENER ? "listener"
+					       : "extra descriptor";
+	return handoff__record_name(&view, name) == 0;
+}
+
+/* "connection 12", "listener 127.0.0.1:7000" */
+static void
+add_entry(const struct handoff__peer *peer, const struct handoff__ref *ref,
+	struct handoff__buf *buf)
+{
+	char name[HANDOFF_ADDRESS_MAX];
+	const char *kind;
+
+	if (is_connection(ref))
+		handoff__buf_add(buf, "connection %llu", number_of(ref));
+	else if (other_of(peer, ref, &kind, name))
+		handoff__buf_add(buf, "%s %s", kind, name);
+	else
+		handoff__buf_add(buf, "descriptor %llu", number_of(ref));
+}
+
 void
-handoff__left_text(const struct handoff__report *report, const char *indent,
+handoff__left_text(const struct handoff__peer *peer,
+	const struct handoff__report *report, const char *indent,
 	struct handoff__buf *buf)
 {
 	uint32_t named = report->nrefs < LEFT_MOST ? report->nrefs : LEFT_MOST;
@@ -33,9 +68,9 @@ handoff__left_text(const struct handoff__report *report, const char *indent,
 	for (uint32_t i = 0; i < named; i++) {
 		const struct handoff__ref *ref = &report->refs[i];
 
-		handoff__buf_add(buf, "%s: %s %llu: %s\n", indent,
-			is_connection(ref) ? "connection" : "descriptor",
-			number_of(ref),
+		handoff__buf_add(buf, "%s: ", indent);
+		add_entry(peer, ref, buf);
+		handoff__buf_add(buf, ": %s\n",
 			handoff__reason_text((enum handoff__reason)ref->arg));
 	}
 	if (report->left > named)
@@ -131,8 +166,9 @@ handoff__last_text(const struct handoff__peer *peer, struct handoff__buf *buf)
 		r->listeners == 1 ? "" : "s", r->took_us / 1000,
 		r->took_us % 1000);
 	if (r->reason != HANDOFF__OK)
-		handoff__buf_add(buf, "|   broken off: the other peer went "
-				      "away in the midst of it\n");
+		handoff__buf_add(buf,
+			"|   broken off: the other peer went away, or did "
+			"not take the rest\n");
 	handoff__buf_add(buf,
 		"|   carried: %llu bytes, %llu of unread input, "
 		"%llu of unsent output\n",
@@ -142,20 +178,28 @@ handoff__last_text(const struct handoff__peer *peer, struct handoff__buf *buf)
 		handoff__buf_add(buf, "|   closed: %u\n", r->left);
 	} else {
 		handoff__buf_add(buf, "|   left behind: %u\n", r->left);
-		handoff__left_text(r, "|     left behind", buf);
+		handoff__left_text(peer, r, "|     left behind", buf);
 	}
 }
 
 static void
-add_left_json(const struct handoff__report *report, struct handoff__buf *buf)
+add_left_json(const struct handoff__peer *peer,
+	const struct handoff__report *report, struct handoff__buf *buf)
 {
+	char name[HANDOFF_ADDRESS_MAX];
+	const char *kind;
+
 	for (uint32_t i = 0; i < report->nrefs; i++) {
 		const struct handoff__ref *ref = &report->refs[i];
 
-		handoff__buf_add(buf, "%s{\"%s\":%llu,\"reason\":\"%s\"}",
-			i > 0 ? "," : "",
+		handoff__buf_add(buf, "%s{\"%s\":%llu", i > 0 ? "," : "",
 			is_connection(ref) ? "connection" : "descriptor",
-			number_of(ref),
+			number_of(ref));
+		if (!is_connection(ref) && other_of(peer, ref, &kind, name)) {
+			handoff__buf_add(buf, ",\"name\":");
+			handoff__buf_json(buf, name);
+		}
+		handoff__buf_add(buf, ",\"reason\":\"%s\"}",
 			handoff__reason_text((enum handoff__reason)ref->arg));
 	}
 }
@@ -183,6 +227,6 @@ handoff__last_json(const struct handoff__peer *peer, struct handoff__buf *buf)
 		last->other_pid, r->moved, r->listeners, r->took_us,
 		(unsigned long long)r->unread, (unsigned long long)r->unsent,
 		last->death ? r->left : 0, last->death ? 0 : r->left);
-	add_left_json(r, buf);
+	add_left_json(peer, r, buf);
 	handoff__buf_add(buf, "]}");
 }

@@ -4,6 +4,8 @@
  */
 #include "peer/link.h"
 
+#include "base/fdpass.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
@@ -15,6 +17,9 @@
 #define QUEUE_MAX 4096
 #define READ_MAX  64 /* messages a turn, so that connections get theirs */
 #define RETRY_US  10000
+/* recvmsg(2) without memory: the message is still there, and worth waiting
+ * for, but not for ever. */
+#define FAILURES_MAX 1000
 
 struct handoff__letter {
 	TAILQ_ENTRY(handoff__letter) node;
@@ -51,7 +56,9 @@ handoff__link_open(struct handoff__link *link, int fd)
 		return err;
 	}
 	link->fd = fd;
-	link->blocked = false;
+	link->broken = 0;
+	link->failures = 0;
+	link->blocked = link->woken = false;
 	return 0;
 }
 
@@ -71,6 +78,13 @@ handoff__link_close(struct handoff__link *link)
 		free(letter);
 	}
 	link->queued = 0;
+}
+
+void
+handoff__link_fail(struct handoff__link *link, int err)
+{
+	if (link->broken == 0)
+		link->broken = err;
 }
 
 /* Waits for the socket. It can be writable and yet refuse descriptors, when
@@ -96,7 +110,7 @@ handoff__link_try(struct handoff__link *link, const struct handoff__msg *msg,
 	size_t len;
 	int rc;
 
-	if (link->fd < 0)
+	if (!handoff__link_up(link))
 		return -ENOTCONN;
 	if (link->blocked || !TAILQ_EMPTY(&link->queue))
 		return 0;
@@ -104,26 +118,22 @@ handoff__link_try(struct handoff__link *link, const struct handoff__msg *msg,
 	rc = handoff_fdpass_send(link->fd, fds, nfds, data, len);
 	if (rc == 0)
 		block(link);
-	else
+	else if (rc > 0)
 		link->woken = false;
+	else if (rc != -EMSGSIZE || nfds <= 1)
+		handoff__link_fail(link, rc);
 	return rc;
 }
 
-int
-handoff__link_send(
-	struct handoff__link *link, const struct handoff__msg *msg, int fd)
+static int
+enqueue(struct handoff__link *link, const struct handoff__msg *msg, int fd)
 {
 	unsigned char data[HANDOFF_FDPASS_PAYLOAD_MAX];
+	size_t len = handoff__msg_encode(msg, data, sizeof(data));
 	struct handoff__letter *letter;
-	size_t len;
-	int rc = handoff__link_try(link, msg, &fd, fd >= 0 ? 1 : 0);
 
-	/* A broken link is found by reading it: what came before counts. */
-	if (rc != 0)
-		return 0;
 	if (link->queued == QUEUE_MAX)
 		return -ENOBUFS;
-	len = handoff__msg_encode(msg, data, sizeof(data));
 	letter = malloc(sizeof(*letter) + len);
 	if (!letter)
 		return -ENOMEM;
@@ -133,6 +143,19 @@ handoff__link_send(
 	TAILQ_INSERT_TAIL(&link->queue, letter, node);
 	link->queued++;
 	return 0;
+}
+
+void
+handoff__link_send(
+	struct handoff__link *link, const struct handoff__msg *msg, int fd)
+{
+	int err;
+
+	if (handoff__link_try(link, msg, &fd, fd >= 0 ? 1 : 0) != 0)
+		return;
+	err = enqueue(link, msg, fd);
+	if (err < 0)
+		handoff__link_fail(link, err);
 }
 
 /* Sends what is queued. False while the socket takes no more. */
@@ -147,8 +170,11 @@ flush(struct handoff__link *link)
 
 		if (rc == 0)
 			return false;
+		if (rc < 0) {
+			handoff__link_fail(link, rc);
+			return true;
+		}
 		link->woken = false;
-		/* A broken link is found by reading it. */
 		TAILQ_REMOVE(&link->queue, letter, node);
 		link->queued--;
 		free(letter);
@@ -165,9 +191,10 @@ unblock(struct handoff__link *link)
 		block(link);
 		return;
 	}
-	link->ops->writable(link);
+	if (handoff__link_up(link))
+		link->ops->writable(link);
 	link->woken = false;
-	if (link->fd >= 0 && !link->blocked)
+	if (!link->blocked)
 		handoff__watch_set(link->loop, &link->watch, EPOLLIN);
 }
 
@@ -175,6 +202,13 @@ static void
 on_retry(struct handoff__timer *timer)
 {
 	unblock(timer->arg);
+}
+
+static bool
+may_pass(struct handoff__link *link, int err)
+{
+	return (err == -ENOMEM || err == -ENOBUFS) &&
+	       link->failures++ < FAILURES_MAX;
 }
 
 /* Reads one message. False when there is nothing more to read now. */
@@ -185,34 +219,39 @@ read_one(struct handoff__link *link)
 	int fds[HANDOFF_FDPASS_MAX];
 	size_t nfds = HANDOFF_FDPASS_MAX, len = sizeof(data);
 	struct handoff__msg msg;
-	int rc = handoff_fdpass_recv(link->fd, fds, &nfds, data, &len);
+	bool lost = false;
+	int rc = handoff__fdpass_recv_frame(
+		link->fd, fds, &nfds, data, &len, &lost);
 
-	if (rc == 0)
+	if (rc == 0 || (rc < 0 && may_pass(link, rc)))
 		return false;
-	if (rc == -EMFILE) {
-		link->ops->overflow(link);
-		return link->fd >= 0;
-	}
+	link->failures = 0;
 	if (rc > 0 && handoff__msg_decode(&msg, data, len) < 0) {
 		for (size_t i = 0; i < nfds; i++)
 			close(fds[i]);
 		rc = -EBADMSG;
 	}
 	if (rc < 0) {
-		link->ops->closed(link, rc);
+		handoff__link_fail(link, rc);
+		/* It is level-triggered, and not worth another turn. */
+		handoff__watch_set(link->loop, &link->watch, 0);
 		return false;
 	}
-	link->ops->message(link, &msg, fds, nfds);
+	if (lost)
+		link->ops->lost(link, &msg);
+	else
+		link->ops->message(link, &msg, fds, nfds);
 	return link->fd >= 0;
 }
 
-void
+bool
 handoff__link_read(struct handoff__link *link)
 {
 	for (int i = 0; i < READ_MAX && link->fd >= 0; i++) {
 		if (!read_one(link))
-			return;
+			return false;
 	}
+	return link->fd >= 0;
 }
 
 static void
@@ -227,27 +266,36 @@ on_event(struct handoff__watch *watch, uint32_t events)
 }
 
 int
-handoff__link_send_sync(int fd, const struct handoff__msg *msg)
+handoff__link_send_sync(int sock, const struct handoff__msg *msg, int fd)
 {
 	unsigned char data[HANDOFF_FDPASS_PAYLOAD_MAX];
 	size_t len = handoff__msg_encode(msg, data, sizeof(data));
-	int rc = handoff_fdpass_send(fd, NULL, 0, data, len);
+	int rc = handoff_fdpass_send(sock, &fd, fd >= 0 ? 1 : 0, data, len);
 
 	return rc == 0 ? -EAGAIN : rc < 0 ? rc : 0;
 }
 
 int
-handoff__link_recv_sync(int fd, struct handoff__msg *msg, int64_t deadline_us)
+handoff__link_recv_sync(
+	int sock, struct handoff__msg *msg, int *fd, int64_t deadline_us)
 {
 	for (;;) {
 		unsigned char data[HANDOFF_FDPASS_PAYLOAD_MAX];
-		size_t nfds = 0, len = sizeof(data);
-		struct pollfd p = {.fd = fd, .events = POLLIN};
+		size_t nfds = 1, len = sizeof(data);
+		struct pollfd p = {.fd = sock, .events = POLLIN};
 		int64_t left = deadline_us - handoff__now_us();
-		int rc = handoff_fdpass_recv(fd, NULL, &nfds, data, &len);
+		bool lost;
+		int rc = handoff__fdpass_recv_frame(
+			sock, fd, &nfds, data, &len, &lost);
 
-		if (rc > 0)
-			return handoff__msg_decode(msg, data, len);
+		if (rc <= 0 || nfds == 0)
+			*fd = -1;
+		if (rc > 0) {
+			rc = handoff__msg_decode(msg, data, len);
+			if (rc < 0 && *fd >= 0)
+				close(*fd);
+			return rc;
+		}
 		if (rc < 0)
 			return rc;
 		if (left <= 0)

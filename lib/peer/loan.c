@@ -114,6 +114,7 @@ on_life(struct handoff__watch *watch, uint32_t events)
 	handoff__peer_process_ended(peer);
 }
 
+/* Without it this peer would serve beside the children of a dead one. */
 void
 handoff__loan_life(struct handoff__peer *peer, int fd)
 {
@@ -121,8 +122,12 @@ handoff__loan_life(struct handoff__peer *peer, int fd)
 	peer->life = fd;
 	peer->life_watch.fn = on_life;
 	peer->life_watch.arg = peer;
-	if (handoff__watch_add(peer->loop, &peer->life_watch, fd, EPOLLIN) < 0)
+	if (handoff__watch_add(peer->loop, &peer->life_watch, fd, EPOLLIN) <
+		0) {
 		handoff__loan_death(peer);
+		handoff__peer_break(
+			peer, "the end of its children could not be watched");
+	}
 }
 
 void

@@ -49,6 +49,12 @@ handoff__reason_text(enum handoff__reason reason)
 		return "it sent what is not a message";
 	case HANDOFF__BAD_CONFIG:
 		return "another configuration";
+	case HANDOFF__UNTAKEN:
+		return "the standby has not taken it in time";
+	case HANDOFF__UNWATCHED:
+		return "its process cannot be watched";
+	case HANDOFF__STRANGER:
+		return "it is not the peer that was linked before";
 	}
 	return "unknown reason";
 }
@@ -73,6 +79,11 @@ put_hello(struct handoff__wire *w, const struct handoff__hello *h)
 	handoff__put_u64(w, h->config_hash);
 	handoff__put_u32(w, h->config_strict);
 	handoff__put_u32(w, h->converts);
+	handoff__put_u64(w, h->instance);
+	handoff__put_u64(w, h->arena);
+	handoff__put_u32(w, h->segments);
+	handoff__put_u32(w, h->again);
+	handoff__put_u32(w, h->hang_ms);
 }
 
 static void
@@ -97,6 +108,13 @@ get_hello(struct handoff__wire *w, struct handoff__hello *h)
 	h->config_hash = handoff__get_u64(w);
 	h->config_strict = handoff__get_u32(w);
 	h->converts = handoff__get_u32(w);
+	if (w->pos == w->size)
+		return;
+	h->instance = handoff__get_u64(w);
+	h->arena = handoff__get_u64(w);
+	h->segments = handoff__get_u32(w);
+	h->again = handoff__get_u32(w);
+	h->hang_ms = handoff__get_u32(w);
 }
 
 static void
@@ -139,6 +157,7 @@ handoff__msg_encode(
 		put_hello(&w, &msg->hello);
 		break;
 	case HANDOFF__SEGMENT:
+	case HANDOFF__LOST:
 		handoff__put_u32(&w, msg->index);
 		break;
 	case HANDOFF__MIRROR:
@@ -176,11 +195,16 @@ handoff__msg_encode(
 		break;
 	case HANDOFF__READY:
 		handoff__put_u64(&w, (uint64_t)msg->at_us);
+		handoff__put_u64(&w, (uint64_t)msg->offer_us);
 		break;
 	case HANDOFF__BEAT:
+		handoff__put_u32(&w, msg->serving);
+		handoff__put_u32(&w, msg->covered);
+		break;
 	case HANDOFF__LEND:
 	case HANDOFF__LIFE:
 	case HANDOFF__SAY:
+	case HANDOFF__LEAVE:
 		break;
 	}
 	assert(!w.bad);
@@ -195,6 +219,7 @@ get_body(struct handoff__wire *w, struct handoff__msg *msg)
 		get_hello(w, &msg->hello);
 		return;
 	case HANDOFF__SEGMENT:
+	case HANDOFF__LOST:
 		msg->index = handoff__get_u32(w);
 		return;
 	case HANDOFF__MIRROR:
@@ -232,11 +257,16 @@ get_body(struct handoff__wire *w, struct handoff__msg *msg)
 		return;
 	case HANDOFF__READY:
 		msg->at_us = (int64_t)handoff__get_u64(w);
+		msg->offer_us = (int64_t)handoff__get_u64(w);
 		return;
 	case HANDOFF__BEAT:
+		msg->serving = handoff__get_u32(w);
+		msg->covered = handoff__get_u32(w);
+		return;
 	case HANDOFF__LEND:
 	case HANDOFF__LIFE:
 	case HANDOFF__SAY:
+	case HANDOFF__LEAVE:
 		return;
 	}
 	w->bad = true;

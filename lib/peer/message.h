@@ -14,25 +14,30 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define HANDOFF__PROTOCOL_MIN 1u
-#define HANDOFF__PROTOCOL_MAX 1u
+#define HANDOFF__PROTOCOL_MIN 2u
+#define HANDOFF__PROTOCOL_MAX 2u
 
 enum handoff__msg_type {
-	HANDOFF__HELLO = 1,   /* who I am; the answer may be a refusal */
+	HANDOFF__HELLO = 1,   /* who I am, with a pidfd of this process; the
+				 answer may be a refusal */
 	HANDOFF__SEGMENT = 2, /* a piece of the arena; 1 descriptor */
 	HANDOFF__MIRROR = 3,  /* copies of entries I own; a descriptor each */
-	HANDOFF__HELD = 4,    /* answer to one MIRROR: held, or why not */
+	HANDOFF__HELD = 4,    /* answer to the MIRROR it names: held, or why
+				 not */
 	HANDOFF__DROP = 5,    /* these are closed; close your copies */
-	HANDOFF__MOVE = 6,    /* entries now carry your name */
+	HANDOFF__MOVE = 6,    /* entries are offered to you */
 	HANDOFF__TAKE = 7,    /* I want entries */
-	HANDOFF__READY = 8,   /* I can serve; after MOVE: I serve them now */
+	HANDOFF__READY = 8,   /* I can serve; after MOVE: I took them and serve
+				 them now */
 	HANDOFF__GAVE = 9,    /* how a give ended, what was left behind */
 	HANDOFF__BYE = 10,    /* I leave and touch nothing any more */
-	HANDOFF__BEAT = 11,   /* I am alive */
+	HANDOFF__BEAT = 11,   /* I am alive, and what I believe */
 	HANDOFF__LEND = 12,   /* keep this epoll set open while I live */
 	HANDOFF__LIFE = 13,   /* a pipe that is at its end once no process of
 				 mine is left, child or parent */
 	HANDOFF__SAY = 14,    /* there are lines in the bulletin */
+	HANDOFF__LEAVE = 15,  /* I am stopping: give me nothing any more */
+	HANDOFF__LOST = 16,   /* I could not take that SEGMENT: later */
 };
 
 enum handoff__reason {
@@ -53,6 +58,9 @@ enum handoff__reason {
 	HANDOFF__LEAVING = 14,
 	HANDOFF__GARBAGE = 15,
 	HANDOFF__BAD_CONFIG = 16,
+	HANDOFF__UNTAKEN = 17,   /* offered, and not taken in time */
+	HANDOFF__UNWATCHED = 18, /* its process can't be watched */
+	HANDOFF__STRANGER = 19,  /* not the peer that it says it is */
 };
 
 /* A phrase for people. */
@@ -84,6 +92,11 @@ struct handoff__hello {
 	uint32_t config_strict;
 	uint32_t converts; /* 1 + the oldest state version that I can convert;
 			      0: none */
+	uint64_t instance; /* random, of this peer since it was opened */
+	uint64_t arena;    /* its id, 0: I have none */
+	uint32_t segments; /* of it that I have */
+	uint32_t again;    /* 1: we were linked before, and the link broke */
+	uint32_t hang_ms;  /* silence after which I take you for hung */
 };
 
 /* Names an entry: its record, and the number that the record must carry. */
@@ -98,13 +111,17 @@ struct handoff__msg {
 	uint32_t batch;  /* MIRROR: counted from 1; HELD: which it answers */
 	uint32_t reason; /* HELD: for all of the batch; GAVE, BYE */
 	uint32_t cause;  /* MOVE, TAKE */
-	uint32_t index;  /* SEGMENT */
+	uint32_t index;  /* SEGMENT, LOST */
 	uint32_t all;    /* MOVE: look at every owner word */
 	uint64_t generation; /* MOVE */
 	int64_t at_us;       /* CLOCK_MONOTONIC, MOVE: at the first owner word;
 				READY: when this peer could serve */
+	int64_t offer_us;    /* READY: at_us of the MOVE that it answers */
 	uint32_t moved, listeners, left; /* GAVE, counts */
 	uint32_t took_us;                /* GAVE */
+	uint32_t serving;                /* BEAT: the service is mine */
+	uint32_t covered;                /* BEAT: entries that you have copies
+					    of, as far as I know */
 	struct handoff__hello hello;
 	uint32_t nrefs;
 	struct handoff__ref refs[HANDOFF_FDPASS_MAX];

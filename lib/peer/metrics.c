@@ -234,6 +234,8 @@ add_left(const struct handoff__peer *peer, struct handoff__buf *buf)
 		{HANDOFF__NO_MEMORY, "reason=\"no_memory\""},
 		{HANDOFF__HANDLER_BUSY, "reason=\"handler_busy\""},
 		{HANDOFF__UNANSWERED, "reason=\"unanswered\""},
+		{HANDOFF__UNTAKEN, "reason=\"untaken\""},
+		{HANDOFF__LEAVING, "reason=\"leaving\""},
 	};
 	uint64_t other = 0;
 

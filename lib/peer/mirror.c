@@ -2,7 +2,7 @@
 /*
  * The standby's copies: which entries it has, which it still must get, which
  * it must close. The owner sends what is due when the link takes it and never
- * waits; each MIRROR is answered by one HELD, in order.
+ * waits; each MIRROR is answered by one HELD, which names it.
  */
 #include "peer/peer.h"
 
@@ -26,10 +26,18 @@ handoff__mirror_segments(struct handoff__peer *peer)
 					->geo.state_version ==
 				peer->config.service->state_version)) {
 		msg.index = peer->segments_sent++;
-		if (handoff__link_send(&peer->link, &msg,
-			    peer->arena.segments[msg.index]->fd) < 0)
-			handoff__peer_cut(peer, "it does not read its link");
+		handoff__link_send(
+			&peer->link, &msg, peer->arena.segments[msg.index]->fd);
 	}
+}
+
+/* The other had no room for a segment: it is sent again at a later beat, and
+ * what lies in it has no copy until then. */
+void
+handoff__mirror_lost(struct handoff__peer *peer, const struct handoff__msg *msg)
+{
+	if (msg->index < peer->segments_sent)
+		peer->segments_sent = msg->index;
 }
 
 /* A new standby gets everything. */
@@ -119,17 +127,32 @@ pump_mirrors(struct handoff__peer *peer, struct handoff__msg *msg)
 	return true;
 }
 
-/* An older peer can't go on with them. */
 static void
-refuse_all(struct handoff__peer *peer)
+refuse(struct handoff__peer *peer, struct handoff__entry *e, uint32_t reason)
 {
-	struct handoff__entry *e;
+	handoff__roster_set_copy(&peer->roster, e, HANDOFF__COPY_REFUSED);
+	e->refusal = (uint8_t)reason;
+	handoff__roster_unqueue(e);
+	handoff__give_answered(peer, e);
+}
 
-	while ((e = TAILQ_FIRST(&peer->roster.to_mirror))) {
-		handoff__roster_set_copy(
-			&peer->roster, e, HANDOFF__COPY_REFUSED);
-		e->refusal = HANDOFF__BAD_STATE_VERSION;
-		handoff__roster_unqueue(e);
+/* What the other could do nothing with is not sent: an older peer can't go on
+ * with our states, and what is in a segment that it does not have is lost on
+ * it. */
+static void
+refuse_useless(struct handoff__peer *peer)
+{
+	bool older = handoff__peer_older(peer);
+	struct handoff__entry *e, *next;
+
+	if (!older && peer->segments_sent == peer->arena.count)
+		return;
+	for (e = TAILQ_FIRST(&peer->roster.to_mirror); e; e = next) {
+		next = TAILQ_NEXT(e, node);
+		if (older)
+			refuse(peer, e, HANDOFF__BAD_STATE_VERSION);
+		else if (e->segment >= peer->segments_sent)
+			refuse(peer, e, HANDOFF__NO_MEMORY);
 	}
 }
 
@@ -139,10 +162,9 @@ handoff__mirror_pump(struct handoff__peer *peer)
 {
 	struct handoff__msg msg = {.type = 0};
 
-	if (peer->link.fd < 0)
+	if (!handoff__link_up(&peer->link))
 		return;
-	if (handoff__peer_older(peer))
-		refuse_all(peer);
+	refuse_useless(peer);
 	if (pump_drops(peer, &msg))
 		pump_mirrors(peer, &msg);
 }
@@ -154,7 +176,7 @@ handoff__mirror_forget(struct handoff__peer *peer)
 	struct handoff__roster *roster = &peer->roster;
 	struct handoff__entry *e;
 
-	peer->batch = peer->answered = 0;
+	peer->batch = 0;
 	peer->mirror_max = HANDOFF_FDPASS_MAX;
 	while ((e = TAILQ_FIRST(&roster->to_drop)))
 		handoff__roster_vacate(roster, e);
@@ -166,19 +188,24 @@ handoff__mirror_forget(struct handoff__peer *peer)
 	}
 }
 
-/* What was refused gets another chance: the standby may have room now. With
- * `stale_only` just those whose record it thought to be another's, because a
- * DROP of its own was still on the way. */
+/* What was refused gets another chance, `most` of them (listeners first): the
+ * standby may have room now. Those whose record it thought to be another's,
+ * because a DROP of its own was still on the way, do not count. */
 void
-handoff__mirror_retry(struct handoff__peer *peer, bool stale_only)
+handoff__mirror_retry(struct handoff__peer *peer, uint32_t most)
 {
 	struct handoff__entry *e = NULL;
 
+	handoff__mirror_segments(peer);
 	while (peer->roster.refused > 0 &&
 		(e = handoff__roster_next(&peer->roster, e))) {
+		bool free = e->refusal == HANDOFF__BAD_RECORD ||
+			    e->kind == HANDOFF__LISTENER;
+
 		if (!e->mine || e->copy != HANDOFF__COPY_REFUSED ||
-			(stale_only && e->refusal != HANDOFF__BAD_RECORD))
+			(most == 0 && !free))
 			continue;
+		most -= !free;
 		handoff__roster_set_copy(&peer->roster, e, HANDOFF__COPY_NONE);
 		handoff__roster_queue(e, &peer->roster.to_mirror);
 	}
@@ -192,23 +219,23 @@ static void
 refuse_batch(struct handoff__peer *peer, uint32_t batch, uint32_t reason)
 {
 	struct handoff__roster *roster = &peer->roster;
-	struct handoff__entry *e = TAILQ_FIRST(&roster->sent), *next;
-	bool single = e && (!TAILQ_NEXT(e, node) ||
-				   TAILQ_NEXT(e, node)->batch != batch);
+	struct handoff__entry *e, *next;
+	uint32_t count = 0;
 
+	TAILQ_FOREACH (e, &roster->sent, node)
+		count += e->batch == batch;
 	if (peer->mirror_max > 1)
 		peer->mirror_max /= 2;
-	for (; e && e->batch == batch; e = next) {
+	for (e = TAILQ_FIRST(&roster->sent); e; e = next) {
 		next = TAILQ_NEXT(e, node);
-		handoff__roster_set_copy(roster, e,
-			single ? HANDOFF__COPY_REFUSED : HANDOFF__COPY_NONE);
-		e->refusal = (uint8_t)reason;
-		if (single) {
-			handoff__roster_unqueue(e);
-			handoff__give_answered(peer, e);
-		} else {
-			handoff__roster_queue(e, &roster->to_mirror);
+		if (e->batch != batch)
+			continue;
+		if (count == 1) {
+			refuse(peer, e, reason);
+			continue;
 		}
+		handoff__roster_set_copy(roster, e, HANDOFF__COPY_NONE);
+		handoff__roster_queue(e, &roster->to_mirror);
 	}
 }
 
@@ -217,10 +244,8 @@ handoff__mirror_answered(
 	struct handoff__peer *peer, const struct handoff__msg *msg)
 {
 	peer->pulse.progress = true;
-	/* The standby can't tell which message it lost; the order does. */
-	peer->answered++;
 	if (msg->reason != HANDOFF__OK) {
-		refuse_batch(peer, peer->answered, msg->reason);
+		refuse_batch(peer, msg->batch, msg->reason);
 	} else if (peer->mirror_max < HANDOFF_FDPASS_MAX &&
 		   msg->nrefs == peer->mirror_max) {
 		peer->mirror_max = peer->mirror_max * 2 < HANDOFF_FDPASS_MAX
@@ -269,13 +294,41 @@ objection(struct handoff__peer *peer, const struct handoff__ref *ref, int fd)
 	return HANDOFF__OK;
 }
 
+static void
+close_copy(struct handoff__peer *peer, struct handoff__entry *e)
+{
+	peer->ops->closing(peer, e);
+	handoff__roster_vacate(&peer->roster, e);
+}
+
+/* A copy that was kept from before the link was made anew: is it of this very
+ * entry? One that is of another makes room. */
+static bool
+is_kept(struct handoff__peer *peer, const struct handoff__ref *ref)
+{
+	struct handoff__entry *cell =
+		handoff__roster_cell(&peer->roster, ref->segment, ref->slot);
+
+	if (!cell || cell->id == 0 || cell->fd < 0 || cell->mine)
+		return false;
+	if (cell->id == ref->id)
+		return true;
+	close_copy(peer, cell);
+	return false;
+}
+
 /* Takes the descriptor over. */
 static enum handoff__reason
 keep(struct handoff__peer *peer, const struct handoff__ref *ref, int fd)
 {
-	enum handoff__reason reason = objection(peer, ref, fd);
+	enum handoff__reason reason;
 	struct handoff__entry *cell;
 
+	if (is_kept(peer, ref)) {
+		close(fd);
+		return HANDOFF__OK;
+	}
+	reason = objection(peer, ref, fd);
 	if (reason != HANDOFF__OK) {
 		close(fd);
 		return reason;
@@ -302,18 +355,19 @@ handoff__mirror_arrived(struct handoff__peer *peer,
 		reply.refs[i] = msg->refs[i];
 		reply.refs[i].arg = keep(peer, &msg->refs[i], fds[i]);
 	}
-	if (handoff__link_send(&peer->link, &reply, -1) < 0)
-		handoff__peer_cut(peer, "it does not read its link");
+	handoff__link_send(&peer->link, &reply, -1);
 }
 
+/* Its descriptors found no room in the table. */
 void
-handoff__mirror_overflow(struct handoff__peer *peer)
+handoff__mirror_overflow(
+	struct handoff__peer *peer, const struct handoff__msg *msg)
 {
-	struct handoff__msg reply = {
-		.type = HANDOFF__HELD, .reason = HANDOFF__TABLE_FULL};
+	struct handoff__msg reply = {.type = HANDOFF__HELD,
+		.batch = msg->batch,
+		.reason = HANDOFF__TABLE_FULL};
 
-	if (handoff__link_send(&peer->link, &reply, -1) < 0)
-		handoff__peer_cut(peer, "it does not read its link");
+	handoff__link_send(&peer->link, &reply, -1);
 }
 
 void
@@ -325,9 +379,21 @@ handoff__mirror_dropped(
 		struct handoff__entry *e = handoff__roster_find(
 			&peer->roster, ref->segment, ref->slot, ref->id);
 
-		if (!e || e->mine)
-			continue;
-		peer->ops->closing(peer, e);
-		handoff__roster_vacate(&peer->roster, e);
+		if (e && !e->mine)
+			close_copy(peer, e);
+	}
+}
+
+/* Copies of what its owner has ended meanwhile, which no DROP told of. */
+void
+handoff__mirror_sweep(struct handoff__peer *peer)
+{
+	struct handoff__entry *e = NULL;
+
+	while ((e = handoff__roster_next(&peer->roster, e))) {
+		if (!e->mine &&
+			(e->view.rec->id != e->id ||
+				handoff__owner_word(&e->view.rec->owner) == 0))
+			close_copy(peer, e);
 	}
 }

@@ -1,31 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The handle of a peer and what the link brings. Decides nothing about
- * ownership (give.c) or copies (mirror.c).
+ * The handle of a peer, what the link brings, and what follows from it after
+ * the turn. Decides nothing about ownership (give.c, take.c) or copies
+ * (mirror.c).
  */
 #include "peer/peer.h"
+
+#include "peer/process.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/pidfd.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #define DRAIN_MAX 4096 /* batches of messages */
+#define ACTS_MAX  64
 
 static void on_message(struct handoff__link *link,
 	const struct handoff__msg *msg, const int *fds, size_t nfds);
-static void on_overflow(struct handoff__link *link);
+static void on_lost(struct handoff__link *link, const struct handoff__msg *msg);
 static void on_writable(struct handoff__link *link);
-static void on_closed(struct handoff__link *link, int err);
 
 static const struct handoff__link_ops link_ops = {
 	.message = on_message,
-	.overflow = on_overflow,
+	.lost = on_lost,
 	.writable = on_writable,
-	.closed = on_closed,
 };
 
 const char *
@@ -51,15 +53,18 @@ handoff__peer_away(struct handoff__peer *peer)
 	return board && atomic_load(&board->away) != 0;
 }
 
-/* The other process is gone for certain: nothing of it runs any more. */
+/* The other process is gone for certain, or touches nothing any more: what it
+ * had is ours. */
 static void
 partner_gone(struct handoff__peer *peer)
 {
 	const struct handoff__survival *survival = &peer->survival;
 
 	handoff__pulse_stop(peer);
+	handoff__rejoin_end(peer);
 	handoff__survive(peer);
 	peer->partner = HANDOFF__PARTNER_NONE;
+	peer->other_leaving = peer->other_left = false;
 	if (survival->serving || survival->entries > 0)
 		handoff__tally_failover(peer);
 	peer->ops->partner(peer, false);
@@ -67,7 +72,6 @@ partner_gone(struct handoff__peer *peer)
 		peer->ops->failover(peer);
 	memset(&peer->other, 0, sizeof(peer->other));
 	handoff__loan_return(peer);
-	handoff__join_candidates(peer);
 }
 
 static void
@@ -77,15 +81,6 @@ forget_process(struct handoff__peer *peer)
 	if (peer->pidfd >= 0)
 		close(peer->pidfd);
 	peer->pidfd = -1;
-}
-
-/* What it sent before it died still counts: reads to the end of the link. */
-static void
-drain_link(struct handoff__peer *peer)
-{
-	for (int i = 0; i < DRAIN_MAX && peer->link.fd >= 0; i++)
-		handoff__link_read(&peer->link);
-	handoff__peer_cut(peer, "its process ended");
 }
 
 /* Does any process run that may touch what the other peer owns? */
@@ -98,12 +93,7 @@ other_lives(const struct handoff__peer *peer)
 void
 handoff__peer_process_ended(struct handoff__peer *peer)
 {
-	if (other_lives(peer))
-		return;
-	if (peer->partner == HANDOFF__PARTNER_DYING)
-		partner_gone(peer);
-	else
-		drain_link(peer);
+	peer->ended = true;
 }
 
 static void
@@ -116,67 +106,205 @@ on_pidfd(struct handoff__watch *watch, uint32_t events)
 	handoff__peer_process_ended(peer);
 }
 
+void
+handoff__peer_break(struct handoff__peer *peer, const char *why)
+{
+	if (!handoff__link_up(&peer->link))
+		return;
+	handoff__copy(peer->cut_why, sizeof(peer->cut_why), why);
+	handoff__link_fail(&peer->link, -ECANCELED);
+}
+
+/* What it sent before the link broke still counts. */
+static void
+drain_link(struct handoff__peer *peer)
+{
+	for (int i = 0; i < DRAIN_MAX && handoff__link_read(&peer->link); i++)
+		;
+}
+
+static const char *
+cut_text(const struct handoff__peer *peer)
+{
+	if (peer->cut_why[0])
+		return peer->cut_why;
+	switch (peer->link.broken) {
+	case 0:
+		return "its process ended";
+	case -ECONNRESET:
+	case -EPIPE:
+		return "end of the link";
+	case -EBADMSG:
+		return "it sent what is not a message";
+	case -ENOBUFS:
+		return "it does not read its link";
+	default:
+		return strerror(-peer->link.broken);
+	}
+}
+
 /* Ends the link. Until the pidfd tells that the process is gone too, and its
  * children with it, nothing that it owns is touched: it might still serve. */
-void
-handoff__peer_cut(struct handoff__peer *peer, const char *why)
+static void
+cut(struct handoff__peer *peer)
 {
 	char who[64];
 
-	if (peer->link.fd < 0)
-		return;
-	handoff__log(peer->log, HANDOFF_LOG_WARNING, "link: %s is gone: %s",
-		handoff__peer_partner_text(peer, who), why);
+	drain_link(peer);
+	handoff__log(peer->log, HANDOFF_LOG_WARNING, "link: closed to %s: %s",
+		handoff__peer_partner_text(peer, who), cut_text(peer));
 	handoff__link_close(&peer->link);
-	peer->partner = HANDOFF__PARTNER_DYING;
+	peer->partner = HANDOFF__PARTNER_APART;
 	handoff__mirror_forget(peer);
 	handoff__give_broken(peer);
-	if (!other_lives(peer))
+	handoff__take_broken(peer);
+	if (peer->other_left) {
+		forget_process(peer);
+		handoff__loan_death(peer);
+	}
+	if (other_lives(peer))
+		handoff__rejoin_begin(peer);
+	else
 		partner_gone(peer);
 }
 
-/* Sends what a new partner must have. Takes `fd` over. */
-int
-handoff__peer_adopt_link(
-	struct handoff__peer *peer, int fd, const struct handoff__hello *hello)
+/* Does one thing of those that were noted. False if there is none. */
+static bool
+act(struct handoff__peer *peer)
 {
-	int pid = handoff__peer_pid(fd, false);
-	struct handoff__msg ready = {.type = HANDOFF__READY};
+	bool gone = peer->ended && !other_lives(peer);
+
+	peer->ended = false;
+	if (peer->link.fd >= 0 && (peer->link.broken != 0 || gone)) {
+		cut(peer);
+		return true;
+	}
+	if (gone && peer->partner == HANDOFF__PARTNER_APART) {
+		partner_gone(peer);
+		return true;
+	}
+	return handoff__give_proceed(peer) || handoff__join_candidates(peer);
+}
+
+bool
+handoff__peer_after_turn(struct handoff__peer *peer)
+{
+	bool acted = false;
+
+	if (peer->left)
+		return false;
+	for (int i = 0; i < ACTS_MAX && act(peer); i++)
+		acted = true;
+	if (!TAILQ_EMPTY(&peer->roster.to_drop) ||
+		!TAILQ_EMPTY(&peer->roster.to_mirror))
+		handoff__mirror_pump(peer);
+	return acted;
+}
+
+/* The other's process, seen by a pidfd that is watched. */
+static int
+watch_process(struct handoff__peer *peer, int fd, int passed, pid_t *pid)
+{
+	char why[128];
 	int err;
 
-	peer->pidfd = pid > 0 ? pidfd_open(pid, 0) : pid;
+	peer->pidfd = handoff__process_of(fd, passed, pid, why, sizeof(why));
 	if (peer->pidfd < 0) {
-		err = pid > 0 ? -errno : pid;
-		close(fd);
+		err = peer->pidfd;
+		peer->pidfd = -1;
+		return handoff__fail(&peer->error, err, "link: %s", why);
+	}
+	err = handoff__watch_add(
+		peer->loop, &peer->pidfd_watch, peer->pidfd, EPOLLIN);
+	if (err < 0) {
+		forget_process(peer);
 		return handoff__fail(&peer->error, err,
-			"link: cannot watch process %d: %s", pid,
+			"link: cannot watch the other process: %s",
 			strerror(-err));
 	}
+	return 0;
+}
+
+/* Can it be killed, if it ever must be? */
+static void
+check_fence(struct handoff__peer *peer)
+{
+	int err =
+		peer->config.fence ? handoff__process_may_kill(peer->pidfd) : 0;
+	char who[64];
+
+	peer->unfenced = err < 0;
+	if (err < 0)
+		handoff__log(peer->log, HANDOFF_LOG_WARNING,
+			"fence: off: %s cannot be killed from here: %s",
+			handoff__peer_partner_text(peer, who), strerror(-err));
+}
+
+static int
+open_link(struct handoff__peer *peer, int fd, int passed,
+	const struct handoff__hello *hello, bool again)
+{
+	pid_t pid = (pid_t)hello->pid;
+	int err = 0;
+
+	if (!again) {
+		forget_process(peer);
+		err = watch_process(peer, fd, passed, &pid);
+		if (err < 0) {
+			close(fd);
+			return err;
+		}
+	} else if (passed >= 0) {
+		close(passed);
+	}
 	err = handoff__link_open(&peer->link, fd);
-	if (err >= 0)
-		err = handoff__watch_add(
-			peer->loop, &peer->pidfd_watch, peer->pidfd, EPOLLIN);
-	if (err < 0) {
-		handoff__link_close(&peer->link);
-		close(peer->pidfd);
-		peer->pidfd = -1;
+	if (err < 0 && !again)
+		forget_process(peer);
+	if (err < 0)
 		return handoff__fail(&peer->error, err,
 			"link: cannot watch it: %s", strerror(-err));
-	}
+	pid = again     ? (pid_t)peer->other.pid
+	      : pid > 0 ? pid
+			: (pid_t)hello->pid;
 	peer->other = *hello;
 	peer->other.pid = (uint32_t)pid;
+	return 0;
+}
+
+/* Sends what a new partner must have. */
+int
+handoff__peer_adopt_link(struct handoff__peer *peer, int fd, int passed,
+	const struct handoff__hello *hello)
+{
+	bool again = handoff__rejoins(peer, hello);
+	struct handoff__msg ready = {.type = HANDOFF__READY};
+	int err = open_link(peer, fd, passed, hello, again);
+	char who[64];
+
+	if (err < 0)
+		return err;
 	peer->partner = HANDOFF__PARTNER_GREETED;
-	peer->segments_sent = 0;
-	peer->refusal[0] = '\0';
+	peer->segments_sent = again && hello->segments < peer->arena.count
+				      ? hello->segments
+			      : again ? peer->arena.count
+				      : 0;
+	peer->refusal[0] = peer->cut_why[0] = '\0';
+	peer->other_leaving = peer->other_left = peer->ended = false;
+	handoff__rejoin_end(peer);
 	if (handoff__peer_drifted(peer, hello))
 		handoff__log(peer->log, HANDOFF_LOG_WARNING,
-			"link: %s (pid %d) has another configuration than this "
-			"peer",
-			hello->name, pid);
+			"link: %s has another configuration than this peer",
+			handoff__peer_partner_text(peer, who));
+	check_fence(peer);
+	if (again)
+		handoff__loan_return(peer);
 	handoff__pulse_start(peer);
 	handoff__loan_give(peer);
-	if (peer->serving)
+	if (peer->serving || again)
 		handoff__mirror_all(peer);
+	if (peer->leaving)
+		handoff__link_send(&peer->link,
+			&(struct handoff__msg){.type = HANDOFF__LEAVE}, -1);
 	if (peer->start_fd < 0)
 		handoff__link_send(&peer->link, &ready, -1);
 	return 0;
@@ -194,18 +322,30 @@ on_ready(struct handoff__peer *peer, const struct handoff__msg *msg)
 }
 
 static void
+lost_segment(struct handoff__peer *peer, const struct handoff__msg *msg)
+{
+	struct handoff__msg lost = {.type = HANDOFF__LOST, .index = msg->index};
+
+	handoff__link_send(&peer->link, &lost, -1);
+}
+
+static void
 on_segment(struct handoff__peer *peer, const struct handoff__msg *msg, int fd)
 {
 	int err;
 
-	if (fd < 0) {
-		handoff__peer_cut(peer, "a segment came without a descriptor");
+	if (msg->index != peer->arena.count) {
+		/* The one before it was lost: both come again. */
+		close(fd);
+		lost_segment(peer, msg);
 		return;
 	}
 	err = handoff__arena_add(&peer->arena, msg->index, fd,
 		peer->config.service->state_size, &peer->error);
-	if (err < 0)
-		handoff__peer_cut(peer, peer->error.text);
+	if (err == -EBADMSG)
+		handoff__peer_break(peer, peer->error.text);
+	else if (err < 0)
+		lost_segment(peer, msg);
 	else
 		peer->segments_sent = peer->arena.count;
 }
@@ -237,7 +377,7 @@ on_message(struct handoff__link *link, const struct handoff__msg *msg,
 	peer->pulse.heard_us = handoff__now_us();
 	if (nfds != wanted) {
 		close_fds(fds, nfds);
-		handoff__peer_cut(peer, "descriptors and message disagree");
+		handoff__peer_break(peer, "descriptors and message disagree");
 		return;
 	}
 	switch ((enum handoff__msg_type)msg->type) {
@@ -254,7 +394,7 @@ on_message(struct handoff__link *link, const struct handoff__msg *msg,
 		handoff__mirror_dropped(peer, msg);
 		return;
 	case HANDOFF__MOVE:
-		handoff__give_on_move(peer, msg);
+		handoff__take_on_move(peer, msg);
 		return;
 	case HANDOFF__TAKE:
 		handoff__give_on_take(peer, msg);
@@ -263,15 +403,16 @@ on_message(struct handoff__link *link, const struct handoff__msg *msg,
 		on_ready(peer, msg);
 		return;
 	case HANDOFF__GAVE:
-		handoff__give_on_gave(peer, msg);
+		handoff__take_on_gave(peer, msg);
 		return;
 	case HANDOFF__BYE:
-		handoff__peer_cut(
+		peer->other_leaving = peer->other_left = true;
+		handoff__peer_break(
 			peer, handoff__reason_text(
 				      (enum handoff__reason)msg->reason));
 		return;
 	case HANDOFF__HELLO:
-		handoff__peer_cut(peer, "it said HELLO twice");
+		handoff__peer_break(peer, "it said HELLO twice");
 		return;
 	case HANDOFF__LEND:
 		handoff__loan_keep(peer, fds[0]);
@@ -283,14 +424,39 @@ on_message(struct handoff__link *link, const struct handoff__msg *msg,
 		peer->ops->said(peer);
 		return;
 	case HANDOFF__BEAT:
+		handoff__pulse_on_beat(peer, msg);
+		return;
+	case HANDOFF__LEAVE:
+		peer->other_leaving = true;
+		return;
+	case HANDOFF__LOST:
+		handoff__mirror_lost(peer, msg);
 		return;
 	}
 }
 
+/* The descriptor table is full. */
 static void
-on_overflow(struct handoff__link *link)
+on_lost(struct handoff__link *link, const struct handoff__msg *msg)
 {
-	handoff__mirror_overflow(link->arg);
+	struct handoff__peer *peer = link->arg;
+
+	peer->pulse.heard_us = handoff__now_us();
+	switch ((enum handoff__msg_type)msg->type) {
+	case HANDOFF__MIRROR:
+		handoff__mirror_overflow(peer, msg);
+		return;
+	case HANDOFF__SEGMENT:
+		lost_segment(peer, msg);
+		return;
+	case HANDOFF__LEND:
+		return; /* its process is slower to die */
+	default:
+		/* Without its LIFE nobody knows when its children are gone. */
+		handoff__peer_break(peer,
+			"a descriptor that must not be lost found no room in "
+			"the table");
+	}
 }
 
 static void
@@ -299,13 +465,17 @@ on_writable(struct handoff__link *link)
 	handoff__mirror_pump(link->arg);
 }
 
-static void
-on_closed(struct handoff__link *link, int err)
+/* Told apart, not kept secret. */
+static uint64_t
+random_number(void)
 {
-	handoff__peer_cut(link->arg, err == -ECONNRESET ? "end of the link"
-				     : err == -EBADMSG
-					     ? "it sent what is not a message"
-					     : strerror(-err));
+	uint64_t number = 0;
+
+	if (getrandom(&number, sizeof(number), GRND_NONBLOCK) !=
+			(ssize_t)sizeof(number) ||
+		number == 0)
+		number = (uint64_t)handoff__now_us() << 20 ^ (uint64_t)getpid();
+	return number;
 }
 
 int
@@ -334,6 +504,8 @@ handoff__peer_open(struct handoff__peer *peer,
 	handoff__arena_init(&peer->arena);
 	handoff__roster_init(&peer->roster, &peer->arena, config->cell_size);
 	handoff__give_init(peer);
+	handoff__rejoin_init(peer);
+	peer->instance = random_number();
 	peer->arena.version = service->state_version;
 	err = handoff__geometry_make(&peer->geo, service->state_size,
 		service->input_size, service->output_size);
@@ -357,8 +529,9 @@ handoff__peer_own(struct handoff__peer *peer, uint64_t generation)
 			"arena: cannot make a segment of %llu bytes: %s",
 			(unsigned long long)peer->geo.size, strerror(-err));
 	board = handoff__arena_board(&peer->arena);
+	board->id = random_number();
 	atomic_store(&board->generation, generation);
-	atomic_store(&board->owner, (uint32_t)peer->slot);
+	handoff__owner_set(&board->owner, (uint32_t)peer->slot);
 	peer->serving = true;
 	handoff__mirror_segments(peer);
 	return 0;
@@ -377,17 +550,40 @@ handoff__peer_started(struct handoff__peer *peer)
 }
 
 void
-handoff__peer_close(struct handoff__peer *peer)
+handoff__peer_leave(struct handoff__peer *peer)
+{
+	struct handoff__msg leave = {.type = HANDOFF__LEAVE};
+
+	if (!peer->leaving && handoff__link_up(&peer->link))
+		handoff__link_send(&peer->link, &leave, -1);
+	peer->leaving = true;
+}
+
+void
+handoff__peer_retire(struct handoff__peer *peer)
+{
+	handoff__peer_leave(peer);
+	peer->left = true;
+	handoff__watch_del(peer->loop, &peer->link.watch);
+	handoff__timer_disarm(peer->loop, &peer->link.retry);
+	handoff__timer_disarm(peer->loop, &peer->give.deadline);
+	forget_process(peer);
+	handoff__loan_death(peer);
+	handoff__pulse_stop(peer);
+	handoff__rejoin_end(peer);
+	handoff__join_deafen(peer);
+}
+
+void
+handoff__peer_close(struct handoff__peer *peer, bool quiet)
 {
 	struct handoff__msg bye = {
 		.type = HANDOFF__BYE, .reason = HANDOFF__LEAVING};
 
-	if (peer->link.fd >= 0)
+	handoff__peer_retire(peer);
+	if (quiet)
 		handoff__link_try(&peer->link, &bye, NULL, 0);
 	handoff__link_close(&peer->link);
-	forget_process(peer);
-	handoff__timer_disarm(peer->loop, &peer->give.deadline);
-	handoff__pulse_stop(peer);
 	handoff__loan_fini(peer);
 	handoff__roster_fini(&peer->roster);
 	handoff__arena_fini(&peer->arena);
@@ -448,7 +644,7 @@ handoff__peer_enter(struct handoff__peer *peer, int fd, enum handoff__kind kind,
 		handoff__record_listen(&entry->view);
 	*err = peer->ops->entered(peer, entry);
 	if (*err < 0) {
-		atomic_store(&rec->owner, 0);
+		handoff__owner_set(&rec->owner, 0);
 		handoff__roster_vacate(&peer->roster, entry);
 		return NULL;
 	}
@@ -471,7 +667,7 @@ handoff__peer_end(struct handoff__peer *peer, struct handoff__entry *entry)
 	entry->barrier = entry->leaving = false;
 	peer->ops->closing(peer, entry);
 	handoff__tally_ended(peer, entry);
-	atomic_store(&entry->view.rec->owner, 0);
+	handoff__owner_set(&entry->view.rec->owner, 0);
 	handoff__roster_close(&peer->roster, entry);
 	if (known)
 		handoff__roster_queue(entry, &peer->roster.to_drop);
@@ -482,20 +678,11 @@ handoff__peer_end(struct handoff__peer *peer, struct handoff__entry *entry)
 }
 
 void
-handoff__peer_flush(struct handoff__peer *peer)
-{
-	if (!TAILQ_EMPTY(&peer->roster.to_drop) ||
-		!TAILQ_EMPTY(&peer->roster.to_mirror))
-		handoff__mirror_pump(peer);
-}
-
-void
 handoff__peer_say(struct handoff__peer *peer)
 {
 	struct handoff__msg msg = {.type = HANDOFF__SAY};
 
-	if (peer->link.fd >= 0)
-		handoff__link_send(&peer->link, &msg, -1);
+	handoff__link_send(&peer->link, &msg, -1);
 }
 
 static void
@@ -519,8 +706,11 @@ handoff__peer_forked(
 	close_if(peer->pidfd);
 	close_if(peer->life);
 	close_if(peer->dir.fd);
-	for (int i = 0; i < HANDOFF__PENDING_MAX; i++)
+	close_if(peer->rejoin.dial.fd);
+	for (int i = 0; i < HANDOFF__PENDING_MAX; i++) {
 		close_if(peer->pending[i].fd);
+		close_if(peer->pending[i].passed);
+	}
 	for (size_t i = 0; i < peer->nborrowed; i++)
 		close(peer->borrowed[i]);
 	while ((e = handoff__roster_next(&peer->roster, e))) {

@@ -5,11 +5,19 @@
  * slot (1 or 2) stands in the owner word of its record. This layer moves
  * ownership and keeps the standby's copies; it serves nothing.
  *
+ * What is found in a turn of the loop, a message that can't be sent, a give
+ * that has all its answers, the end of a process, is only noted there. It is
+ * acted upon by handoff__peer_after_turn, so that no call from above tears
+ * down what it works on.
+ *
  *   join.c    places, locks, the handshake
- *   peer.c    the handle, what the link brings
+ *   rejoin.c  a link that broke is made anew
+ *   process.c the other process, by pidfd
+ *   peer.c    the handle, what the link brings, what follows from it
  *   mirror.c  the standby's copies
- *   give.c    moving ownership
- *   home.c    the same for people: what brings service home
+ *   give.c    moving ownership: the side that gives
+ *   take.c    the side that takes, and what got lost on the way
+ *   home.c    the same for people: maintenance, and what brings service home
  *   survive.c what a dead peer leaves
  *   convert.c states that an older program left
  *   loan.c    what makes a death quick, and certain
@@ -66,7 +74,8 @@ struct handoff__peer_ops {
 	void (*moved)(struct handoff__peer *peer, struct handoff__entry *e);
 	/* A batch of changes is complete. */
 	void (*settle)(struct handoff__peer *peer);
-	/* Who serves has changed, to this peer or away from it. */
+	/* Which peer serves has changed, to this one or away from it: the
+	 * other has taken it. */
 	void (*role)(struct handoff__peer *peer, enum handoff__cause cause);
 	/* This peer begins to give. Optional. */
 	void (*giving)(struct handoff__peer *peer);
@@ -85,8 +94,14 @@ struct handoff__peer_ops {
 	void (*lagging)(struct handoff__peer *peer, const char *text);
 	/* There is something new in the bulletin. */
 	void (*said)(struct handoff__peer *peer);
-	/* A candidate was turned away; a sentence for people. */
+	/* A candidate was turned away; a sentence for people. Once for each
+	 * cause in a row. */
 	void (*refused)(struct handoff__peer *peer, const char *text);
+	/* The link broke and the other process lives; a sentence for people.
+	 * It is made anew: `partner` tells. */
+	void (*apart)(struct handoff__peer *peer, const char *text);
+	/* It can't be made anew, and nothing is owned here: the end. */
+	void (*expelled)(struct handoff__peer *peer, const char *text);
 };
 
 /* The last time that anything has changed hands. */
@@ -117,25 +132,29 @@ enum handoff__partner_state {
 	HANDOFF__PARTNER_NONE = 0,
 	HANDOFF__PARTNER_GREETED, /* HELLO exchanged */
 	HANDOFF__PARTNER_READY,   /* it can serve */
-	HANDOFF__PARTNER_DYING,   /* link closed, process not yet gone */
+	HANDOFF__PARTNER_APART,   /* link closed, process not yet gone: it is
+				     about to be, or the link broke */
 };
 
 enum handoff__give_step {
 	HANDOFF__GIVE_NONE = 0,
 	HANDOFF__GIVE_COVER, /* waits for answers to what was mirrored */
 	HANDOFF__GIVE_CLOSE, /* the same, with no new entries coming */
-	HANDOFF__GIVE_DRAIN, /* owner words moved; handlers, READY to come */
+	HANDOFF__GIVE_DRAIN, /* offered; handlers, READY to come */
 };
 
 struct handoff__give {
 	enum handoff__give_step step;
 	enum handoff__cause cause;
 	uint32_t probe; /* batch that shows that the other responds; 0: done */
-	bool ready;     /* the other has answered READY */
-	uint32_t waiting; /* COVER, CLOSE: unanswered; DRAIN: handlers */
+	bool ready;     /* the other has taken what it was offered */
+	bool late;      /* the deadline is over */
+	uint32_t away_before; /* what the board said, if it is all revoked */
+	uint32_t waiting;     /* COVER, CLOSE: unanswered; DRAIN: handlers */
 	int64_t started_us;
 	unsigned rounds; /* of waiting for answers */
 	bool asked; /* nothing moved at once: it takes as long as the answers */
+	int64_t strays_us; /* when entries have followed one by one, 0: none */
 	struct handoff__timer deadline;
 	struct handoff__report report;
 };
@@ -149,6 +168,8 @@ struct handoff__pulse {
 	bool lagging;
 	bool behind;   /* as of the last beat */
 	bool progress; /* a copy was confirmed since */
+	bool differs;  /* the other's last beat disagreed with this peer */
+	uint32_t retry, refused; /* copies tried again at a beat */
 };
 
 struct handoff__candidate {
@@ -157,7 +178,17 @@ struct handoff__candidate {
 	struct handoff__watch watch;
 	struct handoff__timer timer;
 	bool greeted;
+	int passed; /* the pidfd that came with its HELLO, or -1 */
 	struct handoff__hello hello;
+};
+
+/* A link that broke is dialled again, by one of the two peers. */
+struct handoff__rejoin {
+	struct handoff__candidate dial;
+	struct handoff__timer timer;
+	int64_t since_us; /* the break */
+	unsigned tries;
+	bool told;
 };
 
 struct handoff__peer_config {
@@ -167,6 +198,8 @@ struct handoff__peer_config {
 	uint32_t give_timeout_ms;
 	uint32_t hang_timeout_ms; /* of silence */
 	bool fence;               /* kill a peer that hangs */
+	uint32_t
+		user; /* that may join too, beside root and this one; 0: none */
 	size_t cell_size;
 	uint32_t own_fds; /* that the layer above needs for an entry of its own,
 			     beside the copy */
@@ -192,6 +225,7 @@ struct handoff__peer {
 	const struct handoff__peer_ops *ops;
 	void *arg;
 	int slot; /* 1 or 2 */
+	uint64_t instance;
 	int lock_fd, start_fd, listen_fd;
 	struct handoff__watch listen_watch;
 	struct handoff__candidate pending[HANDOFF__PENDING_MAX];
@@ -205,13 +239,20 @@ struct handoff__peer {
 	struct handoff__link link;
 	enum handoff__partner_state partner;
 	struct handoff__hello other;
+	char cut_why[192];  /* what broke the link, if that is known */
+	bool other_leaving; /* it stops, or has: it takes nothing */
+	bool other_left;    /* it said BYE: it touches nothing any more */
+	bool leaving;       /* this one */
+	bool left;          /* has retired: nothing is taken any more */
+	bool ended;         /* noted: a process may be gone */
+	bool unfenced;      /* it could not be killed */
+	struct handoff__rejoin rejoin;
 	int pidfd; /* of the other process, -1 once it is gone */
 	int life;  /* the other's, -1 once its children are gone too */
 	struct handoff__watch pidfd_watch, life_watch;
 
 	uint32_t mirror_max; /* descriptors a message, adapts */
 	uint32_t batch;      /* of the last MIRROR sent */
-	uint32_t answered;   /* of the last that HELD has answered */
 	struct handoff__give give;
 	bool taking;    /* we sent TAKE and wait for GAVE */
 	bool receiving; /* the other gives, and has not said GAVE */
@@ -226,6 +267,7 @@ struct handoff__peer {
 	pthread_t closer; /* closes them */
 	bool closing;
 	char refusal[HANDOFF_TEXT_MAX]; /* of the last candidate */
+	unsigned refusals;              /* with that text in a row */
 	struct handoff__error error;
 };
 
@@ -251,8 +293,9 @@ int handoff__peer_open(struct handoff__peer *peer,
 	const struct handoff__log *log, const struct handoff__peer_ops *ops,
 	void *arg);
 
-/* Says BYE and closes everything. */
-void handoff__peer_close(struct handoff__peer *peer);
+/* Closes everything. `quiet`: nothing in this process touches what it owned any
+ * more; it says BYE, and the other peer takes that at once. */
+void handoff__peer_close(struct handoff__peer *peer, bool quiet);
 
 /* This peer becomes the owner of a service that has none: makes the arena. */
 int handoff__peer_own(struct handoff__peer *peer, uint64_t generation);
@@ -274,8 +317,20 @@ struct handoff__entry *handoff__peer_enter(struct handoff__peer *peer, int fd,
 void handoff__peer_end(
 	struct handoff__peer *peer, struct handoff__entry *entry);
 
-/* Sends what is due to the standby; once a turn of the loop. */
-void handoff__peer_flush(struct handoff__peer *peer);
+/* Acts upon what was noted and sends what is due to the standby; once a turn
+ * of the loop, at its end. True if there was anything. */
+bool handoff__peer_after_turn(struct handoff__peer *peer);
+
+/* This peer is about to stop: the other gives it nothing any more. */
+void handoff__peer_leave(struct handoff__peer *peer);
+
+/* The orderly end, before the handle is closed: nothing is taken any more. What
+ * is still owned passes to the other peer when the handle is closed (BYE) or
+ * the process is gone. */
+void handoff__peer_retire(struct handoff__peer *peer);
+
+/* A stop that is in a hurry: a give under way ends now. */
+void handoff__peer_hurry(struct handoff__peer *peer);
 
 /* Begins to give what this peer owns (HOME: listeners and extra descriptors
  * only). -ENOTCONN, -EBUSY, -EPERM with a sentence in `error`. */
@@ -283,6 +338,24 @@ int handoff__peer_give(struct handoff__peer *peer, enum handoff__cause cause);
 
 /* Asks the other peer, which serves, for entries. Errors as above. */
 int handoff__peer_take(struct handoff__peer *peer, enum handoff__cause cause);
+
+/* Notes on the board which peer service is away from, as of now. */
+void handoff__peer_set_home(
+	struct handoff__board *board, const char *name, uint64_t instance);
+
+/* Is the other peer the one that service is away from? */
+bool handoff__peer_is_home(struct handoff__peer *peer);
+
+/* Would a maintenance repeat the one that is under way? True with a sentence
+ * that says so. `name`: of the peer that is meant, or "". Negative errno with a
+ * sentence in `error` if no such peer is here. */
+int handoff__peer_repeats(
+	struct handoff__peer *peer, const char *name, char *text, size_t size);
+
+/* "since 2026-01-31 12:00:00: alt serves in place of server"; "" if there is no
+ * maintenance. */
+void handoff__peer_away_text(
+	struct handoff__peer *peer, char *text, size_t size);
 
 /* Brings the service home to this standby; `silent`: all of it at once. Errors
  * as above, -EALREADY if it serves already. */
@@ -315,11 +388,30 @@ const char *handoff__peer_partner_text(
 
 /* Among the files of the peer; not for the layer above. */
 int handoff__join(struct handoff__peer *peer);
-void handoff__join_candidates(struct handoff__peer *peer);
+bool handoff__join_candidates(struct handoff__peer *peer);
 void handoff__join_leave(struct handoff__peer *peer);
-int handoff__peer_adopt_link(
-	struct handoff__peer *peer, int fd, const struct handoff__hello *hello);
-void handoff__peer_cut(struct handoff__peer *peer, const char *why);
+void handoff__join_deafen(struct handoff__peer *peer);
+const char *handoff__join_link_name(uint32_t slot);
+void handoff__candidate_close(struct handoff__candidate *c);
+/* Can the two be peers? */
+enum handoff__reason handoff__join_judge(
+	const struct handoff__peer *peer, const struct handoff__hello *hello);
+void handoff__join_explain(const struct handoff__peer *peer,
+	const struct handoff__hello *hello, enum handoff__reason reason,
+	char *text, size_t size);
+int handoff__join_say_hello(int fd, const struct handoff__hello *hello);
+void handoff__join_refused(struct handoff__peer *peer, const char *why);
+bool handoff__rejoins(
+	const struct handoff__peer *peer, const struct handoff__hello *hello);
+void handoff__rejoin_init(struct handoff__peer *peer);
+void handoff__rejoin_begin(struct handoff__peer *peer);
+void handoff__rejoin_end(struct handoff__peer *peer);
+
+/* Takes the link over, and `passed`, the pidfd that came with HELLO, or -1. */
+int handoff__peer_adopt_link(struct handoff__peer *peer, int fd, int passed,
+	const struct handoff__hello *hello);
+/* Notes that the link can't go on, and why. */
+void handoff__peer_break(struct handoff__peer *peer, const char *why);
 bool handoff__peer_drifted(
 	const struct handoff__peer *peer, const struct handoff__hello *hello);
 void handoff__peer_hello(
@@ -329,10 +421,14 @@ void handoff__mirror_all(struct handoff__peer *peer);
 void handoff__mirror_segments(struct handoff__peer *peer);
 void handoff__mirror_pump(struct handoff__peer *peer);
 void handoff__mirror_forget(struct handoff__peer *peer);
-void handoff__mirror_retry(struct handoff__peer *peer, bool stale_only);
+void handoff__mirror_retry(struct handoff__peer *peer, uint32_t most);
 void handoff__mirror_arrived(struct handoff__peer *peer,
 	const struct handoff__msg *msg, const int *fds, size_t nfds);
-void handoff__mirror_overflow(struct handoff__peer *peer);
+void handoff__mirror_lost(
+	struct handoff__peer *peer, const struct handoff__msg *msg);
+void handoff__mirror_overflow(
+	struct handoff__peer *peer, const struct handoff__msg *msg);
+void handoff__mirror_sweep(struct handoff__peer *peer);
 void handoff__mirror_answered(
 	struct handoff__peer *peer, const struct handoff__msg *msg);
 void handoff__mirror_dropped(
@@ -344,17 +440,27 @@ void handoff__give_answered(
 void handoff__give_probed(struct handoff__peer *peer, uint32_t batch);
 void handoff__give_ended(
 	struct handoff__peer *peer, bool barrier, bool leaving);
-void handoff__give_on_move(
-	struct handoff__peer *peer, const struct handoff__msg *msg);
 void handoff__give_on_take(
 	struct handoff__peer *peer, const struct handoff__msg *msg);
 void handoff__give_on_ready(
 	struct handoff__peer *peer, const struct handoff__msg *msg);
-void handoff__give_on_gave(
-	struct handoff__peer *peer, const struct handoff__msg *msg);
 void handoff__give_broken(struct handoff__peer *peer);
+void handoff__give_strays(struct handoff__peer *peer, int64_t now);
+/* True if it went a step further. */
+bool handoff__give_proceed(struct handoff__peer *peer);
+int handoff__give_check_partner(struct handoff__peer *peer, bool give);
+
+void handoff__take_on_move(
+	struct handoff__peer *peer, const struct handoff__msg *msg);
+void handoff__take_on_gave(
+	struct handoff__peer *peer, const struct handoff__msg *msg);
+void handoff__take_broken(struct handoff__peer *peer);
+void handoff__take_late(struct handoff__peer *peer);
+void handoff__take_reconcile(struct handoff__peer *peer);
 
 void handoff__survive(struct handoff__peer *peer);
+/* If nothing but the arena has come to this peer: as if it never had. */
+bool handoff__forget_service(struct handoff__peer *peer);
 
 /* A record of this peer's own, whose id is still to be set. */
 int handoff__peer_alloc(
@@ -371,6 +477,9 @@ void handoff__tally_begun(
 void handoff__tally_ended(
 	struct handoff__peer *peer, const struct handoff__entry *e);
 void handoff__tally_moved(struct handoff__peer *peer, enum handoff__way way,
+	const struct handoff__batch *batch, struct handoff__report *report);
+/* What was given has come back. */
+void handoff__tally_unmoved(struct handoff__peer *peer,
 	const struct handoff__batch *batch, struct handoff__report *report);
 void handoff__tally_inherited(
 	struct handoff__peer *peer, const struct handoff__batch *batch);
@@ -396,6 +505,8 @@ void handoff__peer_process_ended(struct handoff__peer *peer);
 void handoff__loan_fini(struct handoff__peer *peer);
 
 void handoff__pulse_start(struct handoff__peer *peer);
+void handoff__pulse_on_beat(
+	struct handoff__peer *peer, const struct handoff__msg *msg);
 void handoff__pulse_stop(struct handoff__peer *peer);
 
 #endif

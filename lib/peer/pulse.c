@@ -2,33 +2,95 @@
 /*
  * Whether the other peer is alive and keeps up. A silent peer is reported and
  * nothing else: only with `fence` is it killed, and only its death, seen by
- * the pidfd, lets the survivor serve.
+ * the pidfd, lets the survivor serve. Each beat also says what its sender
+ * believes, so that what got lost between the two is found.
  */
 #include "peer/peer.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/pidfd.h>
 
-#define TICKS 4 /* beats in the time after which silence means hung */
+#define TICKS         4 /* beats in the time after which silence means hung */
+#define PERIOD_MIN_US 10000
+#define PERIOD_MAX_US 1000000
 
+/* Beats are as frequent as the more impatient of the two wants them. */
 static int64_t
 period_us(const struct handoff__peer *peer)
 {
-	return (int64_t)peer->config.hang_timeout_ms * 1000 / TICKS;
+	uint32_t ms = peer->config.hang_timeout_ms;
+	int64_t us;
+
+	if (peer->other.hang_ms > 0 && peer->other.hang_ms < ms)
+		ms = peer->other.hang_ms;
+	us = (int64_t)ms * 1000 / TICKS;
+	if (us > PERIOD_MAX_US)
+		return PERIOD_MAX_US;
+	return us > PERIOD_MIN_US ? us : PERIOD_MIN_US;
+}
+
+/* Entries of the other peer that this one could not go on with. */
+static uint32_t
+unheld(struct handoff__peer *peer)
+{
+	uint32_t count = 0, other = handoff__peer_other_slot(peer);
+
+	for (uint32_t i = 0; i < peer->arena.count; i++) {
+		uint32_t slots = peer->arena.segments[i]->geo.slots;
+
+		for (uint32_t s = 0; s < slots; s++) {
+			const struct handoff__record *rec =
+				handoff__arena_record(&peer->arena, i, s);
+
+			if (handoff__owner_place(&rec->owner) == other &&
+				!handoff__roster_find(
+					&peer->roster, i, s, rec->id))
+				count++;
+		}
+	}
+	return count;
+}
+
+/* A sentence why the hanging peer is not killed, or "". */
+static void
+why_not_fence(struct handoff__peer *peer, char *text, size_t size)
+{
+	uint32_t lost;
+
+	text[0] = '\0';
+	if (peer->unfenced)
+		snprintf(text, size, "it cannot be killed from here");
+	else if (peer->partner != HANDOFF__PARTNER_READY)
+		snprintf(text, size, "it had not finished joining");
+	else if ((lost = unheld(peer)) > 0)
+		snprintf(text, size,
+			"%u of its entries have no copy here and would be "
+			"lost",
+			lost);
 }
 
 static void
 fence(struct handoff__peer *peer)
 {
-	char who[64];
+	char who[64], why[96];
 
 	if (!peer->config.fence || peer->pidfd < 0)
 		return;
+	handoff__peer_partner_text(peer, who);
+	why_not_fence(peer, why, sizeof(why));
+	if (why[0]) {
+		handoff__log(peer->log, HANDOFF_LOG_WARNING,
+			"fence: %s hangs and is not killed: %s", who, why);
+		return;
+	}
 	handoff__log(peer->log, HANDOFF_LOG_WARNING,
-		"fence: killing %s, which hangs",
-		handoff__peer_partner_text(peer, who));
-	pidfd_send_signal(peer->pidfd, SIGKILL, NULL, 0);
+		"fence: killing %s, which hangs", who);
+	if (pidfd_send_signal(peer->pidfd, SIGKILL, NULL, 0) < 0)
+		handoff__log(peer->log, HANDOFF_LOG_ERROR,
+			"fence: cannot kill %s: %s", who, strerror(errno));
 }
 
 static void
@@ -39,9 +101,8 @@ tell_hung(struct handoff__peer *peer)
 	handoff__peer_partner_text(peer, who);
 	if (peer->pulse.hung)
 		snprintf(text, sizeof(text),
-			"hung: %s has said nothing for %u ms%s", who,
-			peer->config.hang_timeout_ms,
-			peer->config.fence ? "; it is killed" : "");
+			"hung: %s has said nothing for %u ms", who,
+			peer->config.hang_timeout_ms);
 	else
 		snprintf(text, sizeof(text), "hung: %s speaks again", who);
 	peer->ops->hung(peer, text);
@@ -66,7 +127,8 @@ static void
 check_silence(struct handoff__peer *peer, int64_t now)
 {
 	int64_t limit = (int64_t)peer->config.hang_timeout_ms * 1000;
-	bool hung = now - peer->pulse.heard_us > limit;
+	/* Closed is not silent: that is the pidfd's to tell. */
+	bool hung = peer->link.fd >= 0 && now - peer->pulse.heard_us > limit;
 
 	if (hung == peer->pulse.hung)
 		return;
@@ -94,11 +156,51 @@ check_lag(struct handoff__peer *peer)
 	tell_lagging(peer);
 }
 
+/* One of the refused copies is tried at a beat, and more from beat to beat
+ * while that succeeds. */
+static void
+retry_refused(struct handoff__peer *peer)
+{
+	struct handoff__pulse *pulse = &peer->pulse;
+	uint32_t refused = peer->roster.refused;
+
+	if (refused < pulse->refused && pulse->retry < HANDOFF_FDPASS_MAX)
+		pulse->retry *= 2;
+	else if (refused >= pulse->refused)
+		pulse->retry = 1;
+	pulse->refused = refused;
+	handoff__mirror_retry(peer, pulse->retry);
+}
+
+static void
+send_beat(struct handoff__peer *peer)
+{
+	struct handoff__msg beat = {.type = HANDOFF__BEAT,
+		.serving = peer->serving,
+		.covered = peer->roster.owned - peer->roster.uncovered};
+
+	handoff__link_try(&peer->link, &beat, NULL, 0);
+}
+
+/* What is on its way makes a beat differ; twice in a row it is more. */
+void
+handoff__pulse_on_beat(
+	struct handoff__peer *peer, const struct handoff__msg *msg)
+{
+	struct handoff__pulse *pulse = &peer->pulse;
+	bool differs = peer->arena.count > 0 && !handoff__peer_moving(peer) &&
+		       ((msg->serving != 0) == peer->serving ||
+			       msg->covered != peer->roster.held);
+
+	if (differs && pulse->differs)
+		handoff__take_reconcile(peer);
+	pulse->differs = differs && !pulse->differs;
+}
+
 static void
 on_beat(struct handoff__timer *timer)
 {
 	struct handoff__peer *peer = timer->arg;
-	struct handoff__msg beat = {.type = HANDOFF__BEAT};
 	int64_t now = handoff__now_us();
 
 	/* If this process itself did not run, it can't judge the other; and
@@ -109,9 +211,13 @@ on_beat(struct handoff__timer *timer)
 	handoff__link_read(&peer->link);
 	if (peer->partner == HANDOFF__PARTNER_NONE)
 		return;
-	if (peer->link.fd >= 0)
-		handoff__link_try(&peer->link, &beat, NULL, 0);
-	handoff__mirror_retry(peer, true);
+	if (handoff__link_up(&peer->link)) {
+		send_beat(peer);
+		retry_refused(peer);
+	} else if (peer->link.fd < 0) {
+		handoff__take_reconcile(peer);
+	}
+	handoff__give_strays(peer, now);
 	check_silence(peer, now);
 	check_lag(peer);
 	handoff__timer_arm(peer->loop, timer, period_us(peer));
@@ -123,7 +229,9 @@ handoff__pulse_start(struct handoff__peer *peer)
 	struct handoff__pulse *pulse = &peer->pulse;
 
 	pulse->heard_us = pulse->beat_us = handoff__now_us();
-	pulse->hung = pulse->lagging = pulse->behind = false;
+	pulse->hung = pulse->lagging = pulse->behind = pulse->differs = false;
+	pulse->retry = 1;
+	pulse->refused = 0;
 	pulse->timer.fn = on_beat;
 	pulse->timer.arg = peer;
 	handoff__timer_arm(peer->loop, &pulse->timer, period_us(peer));

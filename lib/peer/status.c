@@ -33,8 +33,8 @@ partner_state(const struct handoff__peer *peer)
 		return "ready";
 	case HANDOFF__PARTNER_GREETED:
 		return "joining";
-	case HANDOFF__PARTNER_DYING:
-		return "dying";
+	case HANDOFF__PARTNER_APART:
+		return "apart";
 	case HANDOFF__PARTNER_NONE:
 		break;
 	}
@@ -99,6 +99,21 @@ workers_of(const struct handoff__peer *peer)
 	return peer->config.workers > 0 ? peer->config.workers : 1;
 }
 
+static void
+add_away_json(struct handoff__peer *peer, struct handoff__buf *buf)
+{
+	struct handoff__board *board = handoff__arena_board(&peer->arena);
+
+	if (!handoff__peer_away(peer)) {
+		handoff__buf_add(buf, "null");
+		return;
+	}
+	handoff__buf_add(buf, "{\"since_ms\":%lld,\"home\":",
+		(long long)atomic_load(&board->away_ms));
+	handoff__buf_json(buf, board->home);
+	handoff__buf_add(buf, "}");
+}
+
 void
 handoff__status_json(struct handoff__peer *peer, struct handoff__buf *buf)
 {
@@ -111,10 +126,12 @@ handoff__status_json(struct handoff__peer *peer, struct handoff__buf *buf)
 	handoff__buf_add(buf,
 		"],\"generation\":%llu,\"uncovered\":%u,\"lagging\":%s,"
 		"\"partner\":\"%s\",\"model\":\"%s\",\"workers\":%u,"
-		"\"last_handoff\":",
+		"\"maintenance\":",
 		(unsigned long long)handoff__peer_generation(peer),
 		uncovered(peer), peer->pulse.lagging ? "true" : "false",
 		partner_state(peer), model_of(peer), workers_of(peer));
+	add_away_json(peer, buf);
+	handoff__buf_add(buf, ",\"last_handoff\":");
 	handoff__last_json(peer, buf);
 	handoff__buf_add(buf, "}\n");
 }
@@ -122,6 +139,8 @@ handoff__status_json(struct handoff__peer *peer, struct handoff__buf *buf)
 void
 handoff__status_text(struct handoff__peer *peer, struct handoff__buf *buf)
 {
+	char away[160];
+
 	handoff__buf_add(buf,
 		"model %s\nworkers %u\nconnections %u\nheld %u\n"
 		"generation %llu\nuncovered %u\nlagging %s\npartner %s\n",
@@ -131,6 +150,9 @@ handoff__status_text(struct handoff__peer *peer, struct handoff__buf *buf)
 		uncovered(peer), peer->pulse.lagging ? "yes" : "no",
 		partner_state(peer));
 	each_listener(peer, buf, add_text);
+	handoff__peer_away_text(peer, away, sizeof(away));
+	if (away[0])
+		handoff__buf_add(buf, "away %s\n", away);
 	handoff__last_text(peer, buf);
 }
 
@@ -149,7 +171,7 @@ handoff__report_text(struct handoff__peer *peer,
 		report->listeners == 1 ? "" : "s", took ? "from" : "to",
 		handoff__peer_partner_text(peer, who), report->took_us / 1000,
 		report->took_us % 1000, report->left);
-	handoff__left_text(report, "left behind", buf);
+	handoff__left_text(peer, report, "left behind", buf);
 }
 
 void
@@ -164,11 +186,16 @@ handoff__report_refusal(struct handoff__peer *peer,
 			"%s has not answered within %u ms: nothing was moved; "
 			"is it stopped?",
 			who, peer->config.give_timeout_ms);
+	else if (report->reason == HANDOFF__UNTAKEN)
+		snprintf(text, size,
+			"%s did not take what it was offered: %s stays here; "
+			"is it stopped?",
+			who, report->id == 0 ? "everything" : "the rest");
 	else if (report->reason == HANDOFF__LEAVING)
 		snprintf(text, size,
-			"%s went away during the handoff: what it had taken "
-			"comes back, nothing is lost",
-			who);
+			"%s is stopping, or the link to it broke: %s stays "
+			"where it was",
+			who, report->id == 0 ? "everything" : "the rest");
 	else
 		snprintf(text, size, "%s refused: %s", who,
 			handoff__reason_text(report->reason));

@@ -28,8 +28,9 @@ void handoff__last_json(
 	const struct handoff__peer *peer, struct handoff__buf *buf);
 
 /* A line for each entry that was left behind, of those that are known. */
-void handoff__left_text(const struct handoff__report *report,
-	const char *indent, struct handoff__buf *buf);
+void handoff__left_text(const struct handoff__peer *peer,
+	const struct handoff__report *report, const char *indent,
+	struct handoff__buf *buf);
 
 /* `report` is of a give that was not refused. */
 void handoff__report_text(struct handoff__peer *peer,

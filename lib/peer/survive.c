@@ -59,17 +59,14 @@ handoff__entry_repair(
 	return NULL;
 }
 
-/* Whose is it? True if it was the dead peer's and is ours now, or if that
- * had just given it to us. */
+/* Which peer's is it? True if it was the dead peer's and is ours now, or if
+ * one of the two had offered it to the other. */
 static bool
 claim(struct handoff__peer *peer, const struct handoff__entry *e)
 {
-	uint32_t owner = handoff__peer_other_slot(peer);
-
 	return e->view.rec->id == e->id &&
-	       (atomic_compare_exchange_strong(
-			&e->view.rec->owner, &owner, (uint32_t)peer->slot) ||
-		       owner == (uint32_t)peer->slot);
+	       handoff__owner_claim(&e->view.rec->owner, (uint32_t)peer->slot,
+		       handoff__peer_other_slot(peer));
 }
 
 static void
@@ -120,11 +117,10 @@ free_orphans(struct handoff__peer *peer)
 
 	for (uint32_t i = 0; i < arena->count; i++) {
 		for (uint32_t s = 0; s < arena->segments[i]->geo.slots; s++) {
-			uint32_t owner = other;
+			struct handoff__record *rec =
+				handoff__arena_record(arena, i, s);
 
-			if (atomic_compare_exchange_strong(
-				    &handoff__arena_record(arena, i, s)->owner,
-				    &owner, 0))
+			if (handoff__owner_swap(&rec->owner, other, 0))
 				peer->survival.orphans++;
 		}
 	}
@@ -133,8 +129,8 @@ free_orphans(struct handoff__peer *peer)
 /* It died before anything but the arena had come to us, not even a listener:
  * there is no service any more, and whoever can bind its addresses begins it
  * anew. */
-static bool
-forget_service(struct handoff__peer *peer)
+bool
+handoff__forget_service(struct handoff__peer *peer)
 {
 	if (peer->serving || peer->roster.owned + peer->roster.held > 0)
 		return false;
@@ -145,6 +141,25 @@ forget_service(struct handoff__peer *peer)
 	return true;
 }
 
+/* Service is away from the peer that died, unless it was away from here. */
+static void
+inherit_service(struct handoff__peer *peer, struct handoff__board *board)
+{
+	bool away = atomic_load(&board->away) != 0;
+
+	handoff__owner_set(&board->owner, (uint32_t)peer->slot);
+	if (away && atomic_load(&board->home_id) == peer->instance) {
+		away = false;
+	} else if (!away) {
+		handoff__peer_set_home(
+			board, peer->other.name, peer->other.instance);
+		away = true;
+	}
+	atomic_store(&board->away, away);
+	atomic_fetch_add(&board->generation, 1);
+	peer->serving = true;
+}
+
 void
 handoff__survive(struct handoff__peer *peer)
 {
@@ -153,7 +168,7 @@ handoff__survive(struct handoff__peer *peer)
 	struct handoff__entry *e = NULL;
 
 	memset(survival, 0, sizeof(*survival));
-	if (!board || forget_service(peer))
+	if (!board || handoff__forget_service(peer))
 		return;
 	survival->started_us = handoff__now_us();
 	survival->id = atomic_load(&board->generation) + !peer->serving;
@@ -165,10 +180,8 @@ handoff__survive(struct handoff__peer *peer)
 	handoff__bulletin_release(peer->arena.segments[0]->bulletin,
 		handoff__peer_other_slot(peer));
 	if (!peer->serving) {
-		atomic_store(&board->owner, (uint32_t)peer->slot);
-		atomic_store(&board->away, 1);
-		atomic_fetch_add(&board->generation, 1);
-		peer->serving = survival->serving = true;
+		inherit_service(peer, board);
+		survival->serving = true;
 	}
 	peer->ops->settle(peer);
 	survival->took_us =

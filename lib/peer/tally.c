@@ -99,6 +99,24 @@ handoff__tally_moved(struct handoff__peer *peer, enum handoff__way way,
 }
 
 void
+handoff__tally_unmoved(struct handoff__peer *peer,
+	const struct handoff__batch *batch, struct handoff__report *report)
+{
+	const struct handoff__load *load = &batch->load;
+	struct handoff__tally *tally = &peer->tally;
+
+	tally->moved[HANDOFF__WAY_OUT] -= batch->connections;
+	tally->unread[HANDOFF__WAY_OUT] -= load->unread;
+	tally->unsent[HANDOFF__WAY_OUT] -= load->unsent;
+	tally->received -= load->received;
+	tally->sent -= load->sent;
+	report->moved -= batch->connections;
+	report->listeners -= batch->listeners;
+	report->unread -= load->unread;
+	report->unsent -= load->unsent;
+}
+
+void
 handoff__tally_inherited(
 	struct handoff__peer *peer, const struct handoff__batch *batch)
 {

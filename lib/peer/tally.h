@@ -11,7 +11,7 @@
 #include "peer/roster.h"
 
 #define HANDOFF__BOUNDS  16 /* of a histogram's buckets */
-#define HANDOFF__REASONS (HANDOFF__BAD_CONFIG + 1)
+#define HANDOFF__REASONS (HANDOFF__STRANGER + 1)
 
 enum handoff__way {
 	HANDOFF__WAY_OUT = 0, /* this peer gave */

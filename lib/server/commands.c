@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What operators ask for, whether over the control socket or by the public
- * calls. One handoff at a time; the request that began it waits for its end.
+ * calls. One handoff at a time; the requests for it wait for its end.
  */
 #include "server/internal.h"
 
@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 int
 handoff_server_maintenance(struct handoff_server *server)
@@ -37,100 +36,11 @@ handoff_server_ready(struct handoff_server *server, bool silent)
 	return err;
 }
 
-int
-handoff_server_stop(struct handoff_server *server)
-{
-	if (!server)
-		return -EINVAL;
-	if (server->stopping)
-		return -EALREADY;
-	server->stopping = true;
-	handoff__server_event(server, HANDOFF_SERVER_STOPPING, "stopping");
-	handoff__stop_proceed(server);
-	/* An outside loop only hears of descriptors: a timer is one. */
-	if (server->nkicks > 0 || server->publishing)
-		handoff__timer_arm(&server->loop, &server->sweep, 0);
-	return 0;
-}
-
 bool
 handoff_server_moving(const struct handoff_server *server)
 {
 	return server && (handoff__peer_moving(&server->peer) ||
 				 (server->stopping && !server->stopped));
-}
-
-/* Tries to hand over. True if a give has begun or is under way. */
-static bool
-stop_give(struct handoff_server *server)
-{
-	struct handoff__peer *peer = &server->peer;
-
-	if (handoff__peer_moving(peer))
-		return true;
-	if (server->gave || peer->partner != HANDOFF__PARTNER_READY ||
-		peer->roster.owned == 0)
-		return false;
-	server->gave = true;
-	return handoff__peer_give(peer, peer->serving ? HANDOFF__MAINTENANCE
-						      : HANDOFF__REST) >= 0;
-}
-
-static void
-stop_finish(struct handoff_server *server)
-{
-	char *text = NULL;
-
-	server->stopped = true;
-	handoff__timer_disarm(&server->loop, &server->stop_deadline);
-	while (handoff__notices_step(server))
-		;
-	handoff__server_event(server, HANDOFF_SERVER_STOPPED, "stopped");
-	if (!server->request)
-		return;
-	if (asprintf(&text, "ok %s %s %s %d\nstopped\n",
-		    server->opts.service->name, server->peer.name,
-		    server->peer.serving ? "owner" : "standby",
-		    (int)getpid()) < 0)
-		text = NULL;
-	handoff__control_reply(server->request, text);
-	server->request = NULL;
-}
-
-/* One step further in an orderly stop; called whenever something changed. */
-void
-handoff__stop_proceed(struct handoff_server *server)
-{
-	struct handoff__peer *peer = &server->peer;
-	bool survivor = peer->partner == HANDOFF__PARTNER_READY;
-
-	if (!server->stopping || server->stopped || stop_give(server))
-		return;
-	if (!server->closing) {
-		server->closing = true;
-		handoff__timer_arm(&server->loop, &server->stop_deadline,
-			(int64_t)server->opts.stop_timeout_ms * 1000);
-		if (!survivor && peer->serving) {
-			handoff__notices_publish(
-				server, HANDOFF_NOTICE_GOODBYE);
-			handoff__listen_close(server);
-		}
-		handoff__server_close_all(server);
-	}
-	if (peer->roster.connections == 0 ||
-		(survivor && peer->roster.uncovered == 0))
-		stop_finish(server);
-}
-
-void
-handoff__stop_on_deadline(struct handoff__timer *timer)
-{
-	struct handoff_server *server = timer->arg;
-
-	handoff__log(&server->log, HANDOFF_LOG_WARNING,
-		"stop: %u connections did not end in time",
-		server->peer.roster.connections);
-	stop_finish(server);
 }
 
 static char *
@@ -150,12 +60,25 @@ tell_event(struct handoff_server *server, const char *text)
 		(int)strcspn(text, "\n"), text);
 }
 
+/* After READY the connections stay where they are until their clients leave.
+ */
+static void
+add_spread(struct handoff_server *server, const struct handoff__report *report,
+	struct handoff__buf *buf)
+{
+	if (report->cause == HANDOFF__HOME && server->peer.serving)
+		handoff__buf_add(buf,
+			"clients come home by themselves within %u.%03u s; "
+			"ready --silent moves what is left\n",
+			server->opts.spread_ms / 1000,
+			server->opts.spread_ms % 1000);
+}
+
 /* A give or take that this peer is part of has ended. */
 void
 handoff__command_given(
 	struct handoff_server *server, const struct handoff__report *report)
 {
-	struct handoff__request *request = server->request;
 	struct handoff__buf buf = {0};
 	char why[HANDOFF_TEXT_MAX];
 
@@ -171,30 +94,25 @@ handoff__command_given(
 		handoff__status_header(&server->peer, &buf);
 		body = buf.len;
 		handoff__report_text(&server->peer, report, &buf);
+		add_spread(server, report, &buf);
 		if (!buf.failed)
 			tell_event(server, buf.data + body);
 	}
-	if (request && !server->stopping) {
-		server->request = NULL;
-		handoff__control_reply(request, buf.failed ? NULL : buf.data);
-	} else {
+	if (buf.failed) {
 		free(buf.data);
+		buf.data = NULL;
 	}
-	handoff__stop_proceed(server);
+	handoff__waiting_reply(&server->moves, buf.data);
 }
 
 static void
-command_stop(struct handoff_server *server, struct handoff__request *request)
+reply_buf(struct handoff__request *request, struct handoff__buf *buf)
 {
-	if (server->stopping || server->request) {
-		handoff__control_reply(request,
-			failure(server->stopping ? "it is stopping already"
-						 : "a handoff is under way: "
-						   "wait for its end"));
-		return;
+	if (buf->failed) {
+		free(buf->data);
+		buf->data = NULL;
 	}
-	server->request = request;
-	handoff_server_stop(server);
+	handoff__control_reply(request, buf->data);
 }
 
 static void
@@ -208,11 +126,7 @@ command_status(struct handoff_server *server, struct handoff__request *request,
 		handoff__status_json(&server->peer, &buf);
 	else
 		handoff__status_text(&server->peer, &buf);
-	if (buf.failed) {
-		free(buf.data);
-		buf.data = NULL;
-	}
-	handoff__control_reply(request, buf.data);
+	reply_buf(request, &buf);
 }
 
 static void
@@ -223,43 +137,68 @@ command_metrics(struct handoff_server *server, struct handoff__request *request)
 	handoff__status_header(&server->peer, &buf);
 	handoff__metrics(&server->peer, &buf);
 	handoff__notices_metrics(server, &buf);
-	if (buf.failed) {
-		free(buf.data);
-		buf.data = NULL;
-	}
-	handoff__control_reply(request, buf.data);
+	reply_buf(request, &buf);
 }
 
-/* The give may end within the call that begins it: the request is noted
- * first. */
+/* A request that repeats the one under way waits with it. */
 static void
 command_move(struct handoff_server *server, struct handoff__request *request,
-	int (*fn)(struct handoff_server *server, bool silent), bool silent)
+	const char *line, int (*fn)(struct handoff_server *server))
 {
-	int err;
+	bool first = server->moves.count == 0;
 
-	if (server->stopping || server->request) {
-		handoff__control_reply(request,
-			failure(server->stopping
-					? "it is stopping"
-					: "a handoff is under way: wait for "
-					  "its end"));
+	if (server->stopping) {
+		handoff__control_reply(request, failure("it is stopping"));
 		return;
 	}
-	server->request = request;
-	err = fn(server, silent);
-	if (err < 0 && server->request) {
-		server->request = NULL;
-		handoff__control_reply(
-			request, failure(handoff_server_errmsg(server)));
+	if (!handoff__waiting_add(&server->moves, request, line)) {
+		handoff__control_reply(request,
+			failure("another handoff is under way: wait for its "
+				"end"));
+		return;
 	}
+	if (first && fn(server) < 0)
+		handoff__waiting_reply(
+			&server->moves, failure(handoff_server_errmsg(server)));
 }
 
 static int
-do_maintenance(struct handoff_server *server, bool silent)
+do_ready(struct handoff_server *server)
 {
-	(void)silent;
-	return handoff_server_maintenance(server);
+	return handoff_server_ready(server, false);
+}
+
+static int
+do_ready_silent(struct handoff_server *server)
+{
+	return handoff_server_ready(server, true);
+}
+
+/* "maintenance", "maintenance NAME" */
+static void
+command_maintenance(struct handoff_server *server,
+	struct handoff__request *request, const char *line)
+{
+	const char *name = line + strlen("maintenance");
+	struct handoff__buf buf = {0};
+	char text[HANDOFF_TEXT_MAX];
+	int repeats = 0;
+
+	if (server->moves.count == 0)
+		repeats = handoff__peer_repeats(&server->peer,
+			*name ? name + 1 : name, text, sizeof(text));
+	if (repeats == 0) {
+		command_move(server, request, line, handoff_server_maintenance);
+		return;
+	}
+	if (repeats < 0) {
+		handoff__control_reply(
+			request, failure(server->peer.error.text));
+		return;
+	}
+	handoff__status_header(&server->peer, &buf);
+	handoff__buf_add(&buf, "%s\n", text);
+	reply_buf(request, &buf);
 }
 
 static void
@@ -279,7 +218,7 @@ command_say(struct handoff_server *server, struct handoff__request *request,
 		handoff__says_list(server, &buf);
 	else
 		handoff__buf_add(&buf, "said\n");
-	handoff__control_reply(request, buf.failed ? NULL : buf.data);
+	reply_buf(request, &buf);
 }
 
 void
@@ -293,14 +232,15 @@ handoff__command(void *arg, struct handoff__request *request, const char *line)
 		command_status(server, request, true);
 	else if (strcmp(line, "metrics") == 0)
 		command_metrics(server, request);
-	else if (strcmp(line, "maintenance") == 0)
-		command_move(server, request, do_maintenance, false);
+	else if (strcmp(line, "maintenance") == 0 ||
+		 strncmp(line, "maintenance ", 12) == 0)
+		command_maintenance(server, request, line);
 	else if (strcmp(line, "ready") == 0)
-		command_move(server, request, handoff_server_ready, false);
+		command_move(server, request, line, do_ready);
 	else if (strcmp(line, "ready silent") == 0)
-		command_move(server, request, handoff_server_ready, true);
+		command_move(server, request, line, do_ready_silent);
 	else if (strcmp(line, "stop") == 0)
-		command_stop(server, request);
+		handoff__stop_request(server, request);
 	else if (strncmp(line, "say ", 4) == 0)
 		command_say(server, request, line + 4);
 	else if (strcmp(line, "dump") == 0)

@@ -318,10 +318,21 @@ on_partner(struct handoff__peer *peer, bool here)
 			(unsigned long long)handoff__peer_generation(peer),
 			server->opts.nlisten > 0 ? "; nothing is bound here"
 						 : "");
-	if (here)
-		return;
-	handoff__server_alone(server);
-	handoff__stop_proceed(server);
+	if (!here)
+		handoff__server_alone(server);
+}
+
+static void
+on_apart(struct handoff__peer *peer, const char *text)
+{
+	handoff__server_event(
+		server_of(peer), HANDOFF_SERVER_APART, "%s", text);
+}
+
+static void
+on_expelled(struct handoff__peer *peer, const char *text)
+{
+	handoff__stop_now(server_of(peer), text);
 }
 
 static void
@@ -329,18 +340,6 @@ on_discard(struct handoff__peer *peer, struct handoff__entry *e)
 {
 	(void)peer;
 	handoff__member_end(handoff__member_of(e), HANDOFF__END_DEATH);
-}
-
-/* The listeners died with the other peer before we had copies of them. */
-static void
-relisten(struct handoff_server *server)
-{
-	if (!TAILQ_EMPTY(&server->listeners) ||
-		!handoff__server_listens(server))
-		return;
-	if (handoff__listen_open(server) < 0)
-		handoff__log(&server->log, HANDOFF_LOG_ERROR, "%s",
-			server->error.text);
 }
 
 static void
@@ -357,10 +356,8 @@ on_failover(struct handoff__peer *peer)
 		s->serving ? "owner" : "left", s->entries, s->took_us / 1000,
 		s->took_us % 1000, s->in_turn, s->repaired, s->closed,
 		(unsigned long long)handoff__peer_generation(peer));
-	if (!s->serving)
-		return;
-	relisten(server);
-	handoff__notices_publish(server, HANDOFF_NOTICE_FAILOVER);
+	if (s->serving)
+		handoff__notices_publish(server, HANDOFF_NOTICE_FAILOVER);
 }
 
 static void
@@ -408,6 +405,8 @@ const struct handoff__peer_ops handoff__server_peer_ops = {
 	.hung = on_hung,
 	.lagging = on_lagging,
 	.refused = on_refused,
+	.apart = on_apart,
+	.expelled = on_expelled,
 	.said = on_said,
 };
 
@@ -451,10 +450,9 @@ handoff__member_end(struct handoff__member *conn, enum handoff__end end)
 		server->peer.tally.ends[end]++;
 	shutdown(conn->entry.fd, SHUT_RDWR);
 	handoff__peer_end(&server->peer, &conn->entry);
+	server->closed += server->closing;
 	if (server->full)
 		handoff__listen_update(server);
-	if (server->stopping)
-		handoff__stop_proceed(server);
 }
 
 void
@@ -653,8 +651,10 @@ bool
 handoff__server_ends(
 	const struct handoff_server *server, const struct handoff__entry *e)
 {
-	return server->closing && e->kind == HANDOFF__CONNECTION && e->mine &&
-	       (server->peer.partner != HANDOFF__PARTNER_READY ||
+	if (!server->closing || e->kind != HANDOFF__CONNECTION || !e->mine)
+		return false;
+	return !handoff__stop_survived(server) ||
+	       (server->peer.partner == HANDOFF__PARTNER_READY &&
 		       e->copy != HANDOFF__COPY_HELD);
 }
 
@@ -673,6 +673,8 @@ handoff__server_close_all(struct handoff_server *server)
 			continue;
 		if (!server->model->quiesce(conn))
 			continue; /* marked when it comes back */
+		if (handoff__current(e->view.rec)->flags & HANDOFF__CLOSING)
+			continue;
 		handoff__record_flag(&e->view, HANDOFF__CLOSING);
 		handoff__member_kick(conn);
 	}

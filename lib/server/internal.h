@@ -11,6 +11,7 @@
  *   stay.c      a thread or a child that stays with one
  *   child.c     that child
  *   commands.c  what the control socket and the public calls ask for
+ *   stop.c      an orderly end
  *   signals.c   the same by signal
  *   say.c       lines to clients beside what the service says
  *   console.c   the same from a named pipe
@@ -22,6 +23,7 @@
 
 #include "base/loop.h"
 #include "control/control.h"
+#include "control/waiting.h"
 #include "notice/publisher.h"
 #include "peer/metrics.h"
 #include "peer/peer.h"
@@ -174,10 +176,16 @@ struct handoff_server {
 	bool stopping; /* asked to */
 	bool gave;     /* and has tried to hand over */
 	bool closing;  /* and lets what is left end */
+	bool alone;    /* with nobody to take it: clients were told */
+	bool hurried;  /* asked twice */
 	bool stopped;
+	bool told_end;   /* the turn that says so has returned */
+	uint32_t closed; /* connections that the stop has closed */
 	struct handoff__timer stop_deadline;
-	struct handoff__request *request; /* waits for the end of a give */
-	struct handoff__dump *dump;       /* under way, or NULL */
+	struct handoff__timer relisten; /* tries again to open listeners */
+	struct handoff__waiting moves;  /* wait for the end of a give */
+	struct handoff__waiting stops;  /* and of this server */
+	struct handoff__dump *dump;     /* under way, or NULL */
 
 	struct handoff__user_watch watches[HANDOFF__WATCHES];
 	int nwatches;
@@ -209,6 +217,8 @@ void handoff__server_event(struct handoff_server *server,
 
 /* The other peer is gone: if there is no service any more, begins it. */
 void handoff__server_alone(struct handoff_server *server);
+/* An owner that has no listener, but addresses to serve, opens them. */
+void handoff__server_relisten(struct handoff_server *server);
 
 /* entries.c */
 extern const struct handoff__peer_ops handoff__server_peer_ops;
@@ -260,8 +270,18 @@ void handoff__command(
 	void *arg, struct handoff__request *request, const char *line);
 void handoff__command_given(
 	struct handoff_server *server, const struct handoff__report *report);
+
+/* stop.c */
+/* One step further in an orderly stop, after a turn. */
 void handoff__stop_proceed(struct handoff_server *server);
 void handoff__stop_on_deadline(struct handoff__timer *timer);
+/* Does another process take what this one still owns at its end? */
+bool handoff__stop_survived(const struct handoff_server *server);
+/* A request waits for the end. */
+void handoff__stop_request(
+	struct handoff_server *server, struct handoff__request *request);
+/* The end, now, for a reason. */
+void handoff__stop_now(struct handoff_server *server, const char *why);
 
 /* say.c */
 /* Gives a turn to what may have something to hear. True while any connection

@@ -16,7 +16,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define BATCH 64
+#define BATCH       64
+#define RELISTEN_US 1000000
 
 static uint32_t
 or_default(uint32_t value, uint32_t otherwise)
@@ -50,6 +51,8 @@ handoff__server_event(struct handoff_server *server,
 	struct handoff_server_event *ev;
 	va_list ap;
 
+	if (server->stopped)
+		return; /* that was the last one */
 	if (server->nevents == HANDOFF__EVENTS) {
 		server->first_event =
 			(server->first_event + 1) % HANDOFF__EVENTS;
@@ -157,6 +160,12 @@ on_news(struct handoff__timer *timer)
 }
 
 static void
+on_relisten(struct handoff__timer *timer)
+{
+	(void)timer; /* it is looked at after the turn */
+}
+
+static void
 on_sweep(struct handoff__timer *timer)
 {
 	handoff__server_sweeps(timer->arg);
@@ -172,6 +181,7 @@ open_loop(struct handoff_server *server)
 	TAILQ_INIT(&server->listeners);
 	server->sweep.fn = on_sweep;
 	server->news.fn = on_news;
+	server->relisten.fn = on_relisten;
 	server->accept_retry.fn = handoff__listen_on_retry;
 	server->stop_deadline.fn = handoff__stop_on_deadline;
 	server->sweep.arg = server->accept_retry.arg =
@@ -245,6 +255,22 @@ handoff__server_alone(struct handoff_server *server)
 			server->error.text);
 }
 
+/* The listeners were closed by a peer that stopped, or died with it before
+ * this one had copies of them. */
+void
+handoff__server_relisten(struct handoff_server *server)
+{
+	if (!server->peer.serving || server->stopping ||
+		!TAILQ_EMPTY(&server->listeners) || server->relisten.armed ||
+		!handoff__server_listens(server))
+		return;
+	if (handoff__listen_open(server) >= 0)
+		return;
+	handoff__log(&server->log, HANDOFF_LOG_ERROR,
+		"%s: tried again each second", server->error.text);
+	handoff__timer_arm(&server->loop, &server->relisten, RELISTEN_US);
+}
+
 /* The addresses outlive the call: this peer may have to bind them later, when
  * the working directory may be another. */
 static int
@@ -302,6 +328,7 @@ open_peer(struct handoff_server *server)
 		.give_timeout_ms = server->opts.give_timeout_ms,
 		.hang_timeout_ms = server->opts.hang_timeout_ms,
 		.fence = server->opts.fence,
+		.user = server->opts.user,
 		.cell_size = sizeof(struct handoff__member),
 		.lend = server->lend,
 		.nlend = all_sets(server, server->lend),
@@ -409,7 +436,7 @@ handoff_server_free(struct handoff_server *server)
 	handoff__publisher_close(&server->publisher);
 	handoff__console_close(server);
 	if (server->peer.loop)
-		handoff__peer_close(&server->peer);
+		handoff__peer_close(&server->peer, true);
 	handoff__sets_fini(&server->sets);
 	handoff__loop_fini(&server->loop);
 	if (server->signal_fd >= 0)
@@ -430,13 +457,27 @@ handoff_server_fd(struct handoff_server *server)
 static void
 after_batch(struct handoff_server *server)
 {
-	handoff__peer_flush(&server->peer);
+	handoff__peer_after_turn(&server->peer);
+	handoff__server_relisten(server);
 	if (atomic_load(&server->sweep_wanted))
 		handoff__server_sweep_later(server);
 	if (server->nkicks > 0)
 		handoff__server_kicks(server);
 	if (server->publishing)
 		handoff__notices_step(server);
+	handoff__stop_proceed(server);
+}
+
+/* The first turn after the end returns, so that its event is pulled. */
+static int
+after_end(struct handoff_server *server)
+{
+	if (!server->told_end && server->nevents > 0) {
+		server->told_end = true;
+		return 0;
+	}
+	return handoff__fail(&server->error, -ESHUTDOWN,
+		"server: it has stopped: free the handle");
 }
 
 static int
@@ -445,6 +486,8 @@ turn(struct handoff_server *server, int timeout_ms)
 	struct epoll_event batch[BATCH];
 	int n;
 
+	if (server->stopped)
+		return after_end(server);
 	if (server->nkicks > 0 || server->publishing)
 		timeout_ms = 0; /* there is more to do already */
 	n = epoll_wait(
@@ -463,6 +506,7 @@ turn(struct handoff_server *server, int timeout_ms)
 				batch[i].data.ptr, batch[i].events);
 	}
 	after_batch(server);
+	server->told_end = server->stopped;
 	return n > 0 ? n : 0;
 }
 
@@ -482,7 +526,8 @@ handoff_server_dispatch(struct handoff_server *server)
 	do {
 		err = turn(server, 0);
 		/* An outside loop only hears of descriptors. */
-	} while (err >= 0 && (server->nkicks > 0 || server->publishing));
+	} while (err >= 0 && !server->stopped &&
+		 (server->nkicks > 0 || server->publishing));
 	return err < 0 ? err : 0;
 }
 
@@ -543,7 +588,7 @@ handoff_server_partner(const struct handoff_server *server)
 	if (!server)
 		return -EINVAL;
 	return server->peer.partner == HANDOFF__PARTNER_NONE ||
-			       server->peer.partner == HANDOFF__PARTNER_DYING
+			       server->peer.partner == HANDOFF__PARTNER_APART
 		       ? -ENOTCONN
 		       : (int)server->peer.other.pid;
 }

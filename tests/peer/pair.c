@@ -122,6 +122,20 @@ on_refused(struct handoff__peer *peer, const char *text)
 	handoff__copy(side->refused, sizeof(side->refused), text);
 }
 
+static void
+on_apart(struct handoff__peer *peer, const char *text)
+{
+	(void)text;
+	side_of(peer)->aparts++;
+}
+
+static void
+on_expelled(struct handoff__peer *peer, const char *text)
+{
+	(void)text;
+	side_of(peer)->expulsions++;
+}
+
 static const struct handoff__peer_ops ops = {
 	.entered = on_entered,
 	.closing = on_closing,
@@ -137,6 +151,8 @@ static const struct handoff__peer_ops ops = {
 	.hung = on_health,
 	.lagging = on_health,
 	.refused = on_refused,
+	.apart = on_apart,
+	.expelled = on_expelled,
 };
 
 void
@@ -168,8 +184,10 @@ keep_dispatching(void *arg)
 {
 	struct helper *helper = arg;
 
-	while (!atomic_load(&helper->stop))
+	while (!atomic_load(&helper->stop)) {
 		handoff__loop_dispatch(&helper->side->loop, 10);
+		handoff__peer_after_turn(&helper->side->peer);
+	}
 	return NULL;
 }
 
@@ -200,7 +218,7 @@ side_close(struct side *side)
 {
 	if (side->loop.epfd < 0)
 		return;
-	handoff__peer_close(&side->peer);
+	handoff__peer_close(&side->peer, true);
 	handoff__loop_fini(&side->loop);
 }
 
@@ -239,6 +257,13 @@ pair_close(struct side *a, struct side *b)
 }
 
 void
+pair_turn(struct side *side)
+{
+	assert_true(handoff__loop_dispatch(&side->loop, 0) >= 0);
+	handoff__peer_after_turn(&side->peer);
+}
+
+void
 pair_run(struct side *a, struct side *b)
 {
 	for (int i = 0; i < TURNS_MAX; i++) {
@@ -246,11 +271,11 @@ pair_run(struct side *a, struct side *b)
 
 		if (a) {
 			n += handoff__loop_dispatch(&a->loop, 0);
-			handoff__peer_flush(&a->peer);
+			n += handoff__peer_after_turn(&a->peer);
 		}
 		if (b) {
 			n += handoff__loop_dispatch(&b->loop, 0);
-			handoff__peer_flush(&b->peer);
+			n += handoff__peer_after_turn(&b->peer);
 		}
 		assert_true(n >= 0);
 		if (n == 0)
@@ -267,6 +292,7 @@ pair_wait(struct side *side, const unsigned *what, unsigned wanted)
 		int n = handoff__loop_dispatch(&side->loop, MOMENT_MS);
 
 		assert_true(n >= 0);
+		handoff__peer_after_turn(&side->peer);
 		idle += n == 0;
 		if (idle > PATIENCE_MS / MOMENT_MS)
 			fail_msg("it never happens: %u, not %u; partner %d, "
@@ -323,7 +349,7 @@ be_a_peer(const char *dir, int tell)
 	if (write(tell, "x", 1) != 1)
 		_exit(2);
 	while (handoff__loop_dispatch(&side.loop, -1) >= 0)
-		handoff__peer_flush(&side.peer);
+		handoff__peer_after_turn(&side.peer);
 	_exit(3);
 }
 

@@ -2,7 +2,7 @@
 /*
  * Two peers in one process, each with a loop of its own, and what they tell
  * the layer above. Since both are this process, neither ever sees the other
- * die: a closed link leaves its partner DYING.
+ * die: a closed link leaves its partner APART.
  */
 #ifndef TESTS_PEER_PAIR_H
 #define TESTS_PEER_PAIR_H
@@ -30,6 +30,7 @@ struct side {
 	unsigned pauses;
 	bool paused;
 	struct handoff__report report; /* the last */
+	unsigned aparts, expulsions;
 	unsigned refusals;
 	char refused[HANDOFF_TEXT_MAX]; /* the last */
 };
@@ -50,6 +51,9 @@ void pair_own(struct side *a);
 void pair_open(struct side *a, struct side *b);
 void pair_open_in(const char *dir, struct side *a, struct side *b);
 void pair_close(struct side *a, struct side *b);
+
+/* A turn of its loop, and what follows from it. */
+void pair_turn(struct side *side);
 
 /* Dispatches both (either may be NULL) until neither has anything to do. */
 void pair_run(struct side *a, struct side *b);

@@ -313,7 +313,7 @@ new_entries_are_paused_for_the_last_round_trip(void **state)
 	pair_enter_many(&a, 2);
 	pair_run(NULL, &b);
 	assert_int_equal(a.pauses, 0);
-	handoff__loop_dispatch(&a.loop, 0);
+	pair_turn(&a);
 	assert_true(a.paused);
 	assert_int_equal(a.peer.give.step, HANDOFF__GIVE_CLOSE);
 	pair_run(&a, &b);
@@ -339,13 +339,13 @@ entry_without_a_copy_stays(void **state)
 	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
 	pair_enter_many(&a, 1);
 	pair_run(NULL, &b);
-	handoff__loop_dispatch(&a.loop, 0);
+	pair_turn(&a);
 	assert_true(a.paused);
 	while (a.peer.give.step == HANDOFF__GIVE_CLOSE) {
-		handoff__peer_flush(&a.peer);
+		handoff__peer_after_turn(&a.peer);
 		e = pair_enter(&a, HANDOFF__CONNECTION);
 		pair_run(NULL, &b);
-		handoff__loop_dispatch(&a.loop, 0);
+		pair_turn(&a);
 		assert_in_range(++rounds, 1, 10);
 	}
 	assert_int_equal(a.pauses, 1);
@@ -490,7 +490,7 @@ deadline_during_the_last_round_trip_unpauses(void **state)
 	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
 	pair_enter_many(&a, 2);
 	pair_run(NULL, &b);
-	handoff__loop_dispatch(&a.loop, 0);
+	pair_turn(&a);
 	assert_true(a.paused);
 	handoff__timer_arm(&a.loop, &a.peer.give.deadline, 1);
 	pair_wait(&a, &a.given, 1);
@@ -501,10 +501,10 @@ deadline_during_the_last_round_trip_unpauses(void **state)
 	pair_close(&a, &b);
 }
 
-/* It had answered, and stops before it hears that it owns all now: it does,
- * and serves as soon as it runs again. */
+/* It had answered, and stops before it takes what it is offered: that comes
+ * back, and when it runs again it takes nothing. */
 static void
-what_has_moved_has_moved(void **state)
+offer_that_is_not_taken_comes_back(void **state)
 {
 	struct side a, b;
 
@@ -513,18 +513,153 @@ what_has_moved_has_moved(void **state)
 	fill(&a, &b, 5);
 	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
 	pair_run(NULL, &b);
-	handoff__loop_dispatch(&a.loop, 0);
+	pair_turn(&a);
 	assert_int_equal(a.peer.give.step, HANDOFF__GIVE_DRAIN);
 	assert_false(a.peer.serving);
+	assert_int_equal(a.roles, 0);
 	handoff__timer_arm(&a.loop, &a.peer.give.deadline, 1);
 	pair_wait(&a, &a.given, 1);
-	assert_int_equal(a.report.moved, 5);
-	assert_int_equal(b.moved, 0);
+	assert_int_equal(a.report.reason, HANDOFF__UNTAKEN);
+	assert_int_equal(a.report.moved, 0);
+	assert_int_equal(a.roles, 0);
+	assert_true(a.peer.serving);
+	assert_int_equal(a.peer.roster.connections, 5);
+	assert_false(handoff__peer_away(&a.peer));
 	pair_run(&a, &b);
-	assert_true(b.peer.serving);
-	assert_int_equal(b.peer.roster.connections, 5);
+	assert_int_equal(b.moved, 0);
+	assert_false(b.peer.serving);
 	assert_one_owner(&a, &b);
 	assert_false(handoff__peer_moving(&b.peer));
+	/* The next one is as good as any. */
+	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	pair_run(&a, &b);
+	assert_int_equal(a.report.reason, HANDOFF__OK);
+	assert_true(b.peer.serving);
+	assert_one_owner(&a, &b);
+	pair_close(&a, &b);
+}
+
+/* The other has taken it all, and its answer comes too late. */
+static void
+offer_that_was_taken_is_not_taken_back(void **state)
+{
+	struct side a, b;
+
+	(void)state;
+	pair_open(&a, &b);
+	fill(&a, &b, 5);
+	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	pair_run(NULL, &b);
+	pair_turn(&a);
+	pair_turn(&b);
+	assert_true(b.peer.serving);
+	a.peer.give.late = true;
+	handoff__peer_after_turn(&a.peer);
+	assert_false(a.peer.serving);
+	assert_int_equal(a.roles, 1);
+	pair_run(&a, &b);
+	assert_int_equal(a.report.reason, HANDOFF__OK);
+	assert_int_equal(a.report.moved, 5);
+	assert_int_equal(a.roles, 1);
+	assert_one_owner(&a, &b);
+	pair_close(&a, &b);
+}
+
+/* The bell is lost with the link, on the taker's side. */
+static void
+offer_whose_bell_was_lost_is_served_by_one(void **state)
+{
+	struct handoff__board *board;
+	struct side a, b;
+
+	(void)state;
+	pair_open(&a, &b);
+	fill(&a, &b, 5);
+	board = handoff__arena_board(&a.peer.arena);
+	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	pair_run(NULL, &b);
+	pair_turn(&a);
+	assert_int_equal(
+		handoff__owner_word(&board->owner), 2 | HANDOFF__OFFERED);
+	/* What b reads of it is nothing. */
+	handoff__link_close(&b.peer.link);
+	b.peer.partner = HANDOFF__PARTNER_APART;
+	handoff__take_reconcile(&b.peer);
+	assert_true(b.peer.serving);
+	assert_int_equal(b.peer.roster.connections, 5);
+	pair_turn(&a);
+	assert_int_equal(a.peer.link.fd, -1);
+	assert_false(a.peer.serving);
+	assert_int_equal(a.report.moved, 5);
+	assert_one_owner(&a, &b);
+	pair_close(&a, &b);
+}
+
+/* A give after which both sides would accept, or none. */
+static void
+give_that_can_move_no_listener_is_refused(void **state)
+{
+	struct side a, b;
+	struct handoff__entry *listener;
+
+	(void)state;
+	pair_open(&a, &b);
+	b.refuse_entered = -ENOMEM;
+	listener = pair_enter(&a, HANDOFF__LISTENER);
+	pair_run(&a, &b);
+	b.refuse_entered = 0;
+	pair_enter_many(&a, 3);
+	pair_run(&a, &b);
+	assert_int_equal(listener->copy, HANDOFF__COPY_REFUSED);
+	b.refuse_entered = -ENOMEM;
+	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	pair_run(&a, &b);
+	assert_int_equal(a.report.reason, HANDOFF__NO_MEMORY);
+	assert_int_equal(a.report.moved, 0);
+	assert_true(a.peer.serving);
+	assert_false(b.peer.serving);
+	assert_int_equal(a.peer.roster.connections, 3);
+	pair_close(&a, &b);
+}
+
+/* An answer to an offer that was taken back is none to the next. */
+static void
+late_ready_is_no_answer_to_another_offer(void **state)
+{
+	struct side a, b;
+	struct handoff__msg ready = {.type = HANDOFF__READY, .offer_us = 1};
+
+	(void)state;
+	pair_open(&a, &b);
+	fill(&a, &b, 2);
+	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	pair_run(NULL, &b);
+	assert_int_equal(handoff__link_try(&b.peer.link, &ready, NULL, 0), 1);
+	pair_turn(&a);
+	assert_int_equal(a.peer.give.step, HANDOFF__GIVE_DRAIN);
+	assert_false(a.peer.give.ready);
+	pair_run(&a, &b);
+	assert_int_equal(a.report.moved, 2);
+	pair_close(&a, &b);
+}
+
+/* The other is about to stop: nothing moves there, also if it was asked. */
+static void
+nothing_is_given_to_a_peer_that_stops(void **state)
+{
+	struct side a, b;
+
+	(void)state;
+	pair_open(&a, &b);
+	fill(&a, &b, 2);
+	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	handoff__peer_leave(&b.peer);
+	pair_run(&a, &b);
+	assert_int_equal(a.report.reason, HANDOFF__LEAVING);
+	assert_true(a.peer.serving);
+	assert_int_equal(
+		handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), -ENOTCONN);
+	assert_non_null(strstr(a.peer.error.text, "is stopping"));
 	pair_close(&a, &b);
 }
 
@@ -692,7 +827,7 @@ broken_link_ends_a_give(void **state)
 			pair_enter_many(&a, 1);
 		if (step > 0) {
 			pair_run(NULL, &b);
-			handoff__loop_dispatch(&a.loop, 0);
+			pair_turn(&a);
 		}
 		assert_int_equal(a.peer.give.step, expected);
 		side_close(&b);
@@ -791,7 +926,12 @@ main(void)
 		handoff_test(nothing_moves_to_one_that_does_not_answer),
 		handoff_test(what_was_never_answered_is_counted),
 		handoff_test(deadline_during_the_last_round_trip_unpauses),
-		handoff_test(what_has_moved_has_moved),
+		handoff_test(offer_that_is_not_taken_comes_back),
+		handoff_test(offer_that_was_taken_is_not_taken_back),
+		handoff_test(offer_whose_bell_was_lost_is_served_by_one),
+		handoff_test(give_that_can_move_no_listener_is_refused),
+		handoff_test(late_ready_is_no_answer_to_another_offer),
+		handoff_test(nothing_is_given_to_a_peer_that_stops),
 		handoff_test(busy_entries_follow_when_they_are_quiet),
 		handoff_test(busy_past_the_deadline_is_left_and_follows),
 		handoff_test(busy_entry_stays_if_service_has_come_back),

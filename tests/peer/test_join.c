@@ -302,12 +302,14 @@ static struct handoff__msg
 greet(struct side *side, const struct handoff__msg *hello)
 {
 	struct handoff__msg reply = {.type = 0};
-	int fd = connect_raw(side);
+	int fd = connect_raw(side), passed;
 
-	assert_int_equal(handoff__link_send_sync(fd, hello), 0);
+	assert_int_equal(handoff__link_send_sync(fd, hello, -1), 0);
 	pair_run(side, NULL);
-	assert_int_equal(handoff__link_recv_sync(fd, &reply, 0), 0);
+	assert_int_equal(handoff__link_recv_sync(fd, &reply, &passed, 0), 0);
 	assert_int_equal(reply.type, HANDOFF__HELLO);
+	assert_true(passed >= 0); /* a pidfd */
+	close(passed);
 	close(fd);
 	pair_run(side, NULL);
 	return reply;
@@ -327,7 +329,7 @@ hello_is_judged(void **state)
 	hello.hello.version_max = HANDOFF__PROTOCOL_MAX + 1;
 	assert_int_equal(greet(&a, &hello).hello.refusal, HANDOFF__BAD_VERSION);
 	assert_non_null(
-		strstr(a.refused, "link protocol 2 to 2 there, 1 to 1 here"));
+		strstr(a.refused, "link protocol 3 to 3 there, 2 to 2 here"));
 	/* One that knows more versions, ours among them, is welcome. */
 	hello = good_hello(&a);
 	hello.hello.layout = HANDOFF__LAYOUT + 1;
@@ -342,10 +344,12 @@ hello_is_judged(void **state)
 	strcpy(hello.hello.name, "../evil\n");
 	assert_int_equal(greet(&a, &hello).hello.refusal, HANDOFF__GARBAGE);
 	assert_null(strchr(a.refused, '\n'));
-	assert_int_equal(a.refusals, 5);
+	/* The same cause twice in a row is told once. */
+	assert_int_equal(a.peer.tally.refused, 5);
+	assert_int_equal(a.refusals, 4);
 	hello = good_hello(&a);
 	assert_int_equal(greet(&a, &hello).hello.refusal, HANDOFF__OK);
-	assert_int_equal(a.refusals, 5);
+	assert_int_equal(a.refusals, 4);
 	side_close(&a);
 }
 
@@ -387,9 +391,11 @@ garbage_before_hello_is_refused(void **state)
 			assert_true(send(fd, garbage[i], strlen(garbage[i]),
 					    MSG_NOSIGNAL) > 0);
 		else
-			assert_int_equal(handoff__link_send_sync(fd, &beat), 0);
+			assert_int_equal(
+				handoff__link_send_sync(fd, &beat, -1), 0);
 		pair_run(&a, NULL);
-		assert_int_equal(a.refusals, i + 1);
+		assert_int_equal(a.peer.tally.refused, i + 1);
+		assert_int_equal(a.refusals, 1);
 		assert_string_equal(
 			a.refused, "a process that sent what is not a HELLO");
 		assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), 0);
@@ -478,8 +484,9 @@ candidates_are_limited_and_leave(void **state)
 		close(fds[i]);
 	pair_run(&a, NULL);
 	assert_int_equal(pending(&a), 0);
-	/* A client that only looked is no refusal. */
-	assert_int_equal(a.refusals, 0);
+	/* A client that only looked is no refusal; one too many is. */
+	assert_int_equal(a.refusals, 1);
+	assert_non_null(strstr(a.refused, "too many are being greeted"));
 	side_close(&a);
 }
 
@@ -495,7 +502,7 @@ hello_twice_ends_the_link(void **state)
 	assert_int_equal(handoff__link_try(&b.peer.link, &hello, NULL, 0), 1);
 	pair_run(&a, &b);
 	assert_int_equal(a.peer.link.fd, -1);
-	assert_int_equal(a.peer.partner, HANDOFF__PARTNER_DYING);
+	assert_int_equal(a.peer.partner, HANDOFF__PARTNER_APART);
 	pair_close(&a, &b);
 }
 
@@ -530,18 +537,17 @@ bad_segment_ends_the_link(void **state)
 
 	(void)state;
 	pair_open(&a, &b);
-	assert_int_equal(
-		handoff__link_send(&b.peer.link, &msg, b.loop.epfd), 0);
+	handoff__link_send(&b.peer.link, &msg, b.loop.epfd);
 	pair_run(&a, &b);
 	assert_int_equal(a.peer.link.fd, -1);
 	assert_int_equal(a.peer.arena.count, 1);
 	pair_close(&a, &b);
 }
 
-/* It said BYE, but its process lives: what it owns is not touched, and what
- * it was sent counts as lost. */
+/* It touches nothing any more: what it owned is taken at once, though its
+ * process lives. */
 static void
-bye_ends_the_link_and_no_more(void **state)
+what_a_peer_leaves_is_taken_when_it_says_bye(void **state)
 {
 	struct side a, b;
 	struct handoff__entry *mine, *its, *ended;
@@ -556,10 +562,35 @@ bye_ends_the_link_and_no_more(void **state)
 	handoff__peer_end(&a.peer, ended);
 	assert_int_not_equal(ended->id, 0);
 	side_close(&b);
-	handoff__loop_dispatch(&a.loop, 0);
+	pair_turn(&a);
 	assert_int_equal(ended->id, 0); /* no DROP is to be sent */
-	pair_run(&a, NULL);
-	assert_int_equal(a.peer.partner, HANDOFF__PARTNER_DYING);
+	assert_int_equal(a.peer.partner, HANDOFF__PARTNER_NONE);
+	assert_int_equal(a.peer.link.fd, -1);
+	assert_int_equal(mine->copy, HANDOFF__COPY_NONE);
+	assert_true(its->mine);
+	assert_int_equal(its->view.rec->owner, 1);
+	assert_int_equal(a.peer.roster.uncovered, 2);
+	assert_int_equal(a.failovers, 1);
+	side_close(&a);
+}
+
+/* The link ends and its process lives on: what it owns is not touched, and
+ * what it was sent counts as lost. */
+static void
+end_of_the_link_is_no_end_of_a_peer(void **state)
+{
+	struct side a, b;
+	struct handoff__entry *mine, *its;
+
+	(void)state;
+	pair_open(&a, &b);
+	mine = pair_enter(&a, HANDOFF__CONNECTION);
+	its = pair_enter(&b, HANDOFF__CONNECTION);
+	pair_run(&a, &b);
+	its = pair_find(&a, its);
+	handoff__link_close(&b.peer.link);
+	pair_turn(&a);
+	assert_int_equal(a.peer.partner, HANDOFF__PARTNER_APART);
 	assert_int_equal(a.peer.link.fd, -1);
 	assert_int_equal(mine->copy, HANDOFF__COPY_NONE);
 	assert_int_equal(a.peer.roster.uncovered, 1);
@@ -569,11 +600,101 @@ bye_ends_the_link_and_no_more(void **state)
 	/* Entries come and go without anyone to be told. */
 	handoff__peer_end(&a.peer, mine);
 	pair_enter(&a, HANDOFF__CONNECTION);
-	pair_run(&a, NULL);
+	pair_turn(&a);
 	assert_int_equal(a.peer.roster.owned, 1);
 	assert_int_equal(
 		handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), -ENOTCONN);
-	side_close(&a);
+	pair_close(&a, &b);
+}
+
+/* Both dispatched until they are linked again. */
+static void
+run_until_linked(struct side *a, struct side *b)
+{
+	int64_t end = handoff__now_us() + 5000000;
+
+	while (a->peer.partner != HANDOFF__PARTNER_READY ||
+		b->peer.partner != HANDOFF__PARTNER_READY) {
+		assert_true(handoff__now_us() < end);
+		handoff__loop_dispatch(&a->loop, 5);
+		handoff__peer_after_turn(&a->peer);
+		handoff__loop_dispatch(&b->loop, 5);
+		handoff__peer_after_turn(&b->peer);
+	}
+	pair_run(a, b);
+}
+
+/* It is made anew, whatever came and went meanwhile on either side. */
+static void
+broken_link_is_made_anew(void **state)
+{
+	struct side a, b;
+	struct handoff__entry *kept, *gone, *other, *its;
+
+	(void)state;
+	pair_open(&a, &b);
+	kept = pair_enter(&a, HANDOFF__CONNECTION);
+	gone = pair_enter(&a, HANDOFF__CONNECTION);
+	its = pair_enter(&b, HANDOFF__CONNECTION);
+	pair_run(&a, &b);
+	handoff__peer_break(&a.peer, "of the test");
+	handoff__peer_after_turn(&a.peer);
+	assert_int_equal(a.peer.partner, HANDOFF__PARTNER_APART);
+	handoff__peer_end(&a.peer, gone);
+	other = pair_enter(&a, HANDOFF__CONNECTION);
+	run_until_linked(&a, &b);
+	assert_int_equal(a.aparts, 1);
+	assert_int_equal(a.partners, 2);
+	assert_int_equal(b.partners, 2);
+	assert_int_equal(a.failovers + b.failovers, 0);
+	assert_int_equal(kept->copy, HANDOFF__COPY_HELD);
+	assert_int_equal(other->copy, HANDOFF__COPY_HELD);
+	assert_non_null(pair_find(&b, kept));
+	assert_non_null(pair_find(&b, other));
+	assert_true(pair_same_file(pair_find(&b, other)->fd, other->fd));
+	assert_non_null(pair_find(&a, its));
+	assert_int_equal(a.peer.roster.uncovered, 0);
+	assert_int_equal(b.peer.roster.held, 2);
+	/* And is as good as the first. */
+	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	pair_run(&a, &b);
+	assert_int_equal(a.report.moved, 2);
+	assert_true(b.peer.serving);
+	pair_close(&a, &b);
+}
+
+/* A copy whose entry ended while the two were apart, in a record that nobody
+ * uses again, is closed by the beats. */
+static void
+stale_copies_are_closed(void **state)
+{
+	struct side a, b;
+	struct handoff__entry *gone;
+	int64_t end = handoff__now_us() + 5000000;
+
+	(void)state;
+	side_init(&a, support_dir(), "one");
+	side_init(&b, support_dir(), "two");
+	a.config.hang_timeout_ms = b.config.hang_timeout_ms = 400;
+	pair_own(&a);
+	assert_int_equal(side_open(&b, &a), 0);
+	handoff__peer_started(&b.peer);
+	pair_run(&a, &b);
+	pair_enter(&a, HANDOFF__CONNECTION);
+	gone = pair_enter(&a, HANDOFF__CONNECTION);
+	pair_run(&a, &b);
+	handoff__peer_break(&a.peer, "of the test");
+	handoff__peer_after_turn(&a.peer);
+	handoff__peer_end(&a.peer, gone);
+	run_until_linked(&a, &b);
+	while (b.peer.roster.held != 1) {
+		assert_true(handoff__now_us() < end);
+		handoff__loop_dispatch(&a.loop, 5);
+		handoff__peer_after_turn(&a.peer);
+		handoff__loop_dispatch(&b.loop, 5);
+		handoff__peer_after_turn(&b.peer);
+	}
+	pair_close(&a, &b);
 }
 
 /* Its lock went with it; its socket is still there and is replaced. */
@@ -649,7 +770,10 @@ main(void)
 		handoff_test(hello_twice_ends_the_link),
 		handoff_test(descriptors_where_none_belong_end_the_link),
 		handoff_test(bad_segment_ends_the_link),
-		handoff_test(bye_ends_the_link_and_no_more),
+		handoff_test(what_a_peer_leaves_is_taken_when_it_says_bye),
+		handoff_test(end_of_the_link_is_no_end_of_a_peer),
+		handoff_test(broken_link_is_made_anew),
+		handoff_test(stale_copies_are_closed),
 		handoff_test(place_of_the_dead_is_free),
 		handoff_test(death_of_a_standby_is_seen_and_another_may_come),
 	};

@@ -124,7 +124,8 @@ what_was_given_in_part(void **state)
 	snprintf(text, sizeof(text),
 		"|   alt (pid %d) gave server (pid 7) 1 connection, 1 listener "
 		"in 1.234 ms\n"
-		"|   broken off: the other peer went away in the midst of it\n"
+		"|   broken off: the other peer went away, or did not take the "
+		"rest\n"
 		"|   carried: 11 bytes, 5 of unread input, 6 of unsent "
 		"output\n"
 		"|   left behind: 3\n"

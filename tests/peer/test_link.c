@@ -46,12 +46,12 @@ on_message(struct handoff__link *link, const struct handoff__msg *msg,
 }
 
 static void
-on_overflow(struct handoff__link *link)
+on_lost(struct handoff__link *link, const struct handoff__msg *msg)
 {
 	struct end *end = link->arg;
 
 	end->overflows++;
-	end->next_batch++;
+	end->in_order &= msg->batch == end->next_batch++;
 }
 
 static void
@@ -66,21 +66,10 @@ on_writable(struct handoff__link *link)
 		;
 }
 
-static void
-on_closed(struct handoff__link *link, int err)
-{
-	struct end *end = link->arg;
-
-	end->closes++;
-	end->close_err = err;
-	handoff__link_close(link);
-}
-
 static const struct handoff__link_ops ops = {
 	.message = on_message,
-	.overflow = on_overflow,
+	.lost = on_lost,
 	.writable = on_writable,
-	.closed = on_closed,
 };
 
 static void
@@ -132,15 +121,32 @@ open_single(struct end *a)
 	return sv[1];
 }
 
+/* What the owner of a link does with one that is broken: what came before
+ * counts. */
+static int
+turn(struct end *end)
+{
+	int n = handoff__loop_dispatch(&end->loop, 0);
+
+	assert_true(n >= 0);
+	if (end->link.fd < 0 || end->link.broken == 0)
+		return n;
+	while (handoff__link_read(&end->link))
+		;
+	end->closes++;
+	end->close_err = end->link.broken;
+	handoff__link_close(&end->link);
+	return n;
+}
+
 /* Until neither has anything to do. */
 static void
 settle(struct end *a, struct end *b)
 {
 	for (int i = 0; i < TURNS_MAX; i++) {
-		int n = handoff__loop_dispatch(&a->loop, 0);
+		int n = turn(a);
 
-		assert_true(n >= 0);
-		n += b ? handoff__loop_dispatch(&b->loop, 0) : 0;
+		n += b ? turn(b) : 0;
 		if (n == 0)
 			return;
 	}
@@ -152,7 +158,8 @@ send_held(struct end *end, uint32_t batch, int fd)
 {
 	struct handoff__msg msg = {.type = HANDOFF__HELD, .batch = batch};
 
-	assert_int_equal(handoff__link_send(&end->link, &msg, fd), 0);
+	handoff__link_send(&end->link, &msg, fd);
+	assert_int_equal(end->link.broken, 0);
 }
 
 static void
@@ -309,7 +316,7 @@ writable_may_fill_it_again(void **state)
 		handoff__link_read(&b.link);
 		while (handoff__loop_dispatch(&b.loop, 0) > 0)
 			;
-		handoff__loop_dispatch(&a.loop, 0);
+		turn(&a);
 		assert_int_equal(a.writables, i);
 		assert_true(a.link.blocked);
 	}
@@ -325,19 +332,19 @@ queue_is_bounded(void **state)
 {
 	struct handoff__msg beat = {.type = HANDOFF__BEAT};
 	struct end a, b;
-	int err;
 
 	(void)state;
 	open_pair(&a, &b);
-	for (unsigned i = 0;
-		(err = handoff__link_send(&a.link, &beat, -1)) == 0; i++)
+	for (unsigned i = 0; a.link.broken == 0; i++) {
+		handoff__link_send(&a.link, &beat, -1);
 		assert_in_range(i, 0, TURNS_MAX);
-	assert_int_equal(err, -ENOBUFS);
+	}
+	assert_int_equal(a.link.broken, -ENOBUFS);
 	assert_in_range(a.link.queued, 1000, 10000);
-	/* What was taken is still sent, and then there is room again. */
-	settle(&a, &b);
-	assert_int_equal(a.link.queued, 0);
-	assert_int_equal(handoff__link_send(&a.link, &beat, -1), 0);
+	/* A message was lost: nothing that follows may arrive. */
+	assert_int_equal(handoff__link_try(&a.link, &beat, NULL, 0), -ENOTCONN);
+	settle(&a, NULL);
+	assert_int_equal(a.closes, 1);
 	end_fini(&a);
 	end_fini(&b);
 }
@@ -371,7 +378,8 @@ answers_to_the_dead_are_no_error(void **state)
 	for (uint32_t i = 0; i < 3; i++)
 		send_held(&b, i, -1);
 	end_fini(&b);
-	assert_int_equal(handoff__link_send(&a.link, &beat, -1), 0);
+	handoff__link_send(&a.link, &beat, -1);
+	assert_int_equal(a.link.broken, -EPIPE);
 	settle(&a, NULL);
 	assert_int_equal(a.messages, 3);
 	assert_int_equal(a.closes, 1);
@@ -511,22 +519,28 @@ static void
 bare_socket_sends_and_receives(void **state)
 {
 	struct handoff__msg msg = {.type = HANDOFF__BYE, .reason = 7}, came;
-	int sv[2];
+	int sv[2], fd = 0;
 
 	(void)state;
 	make_pair(sv);
-	assert_int_equal(handoff__link_send_sync(sv[0], &msg), 0);
-	assert_int_equal(handoff__link_recv_sync(sv[1], &came, 0), 0);
+	assert_int_equal(handoff__link_send_sync(sv[0], &msg, -1), 0);
+	assert_int_equal(handoff__link_recv_sync(sv[1], &came, &fd, 0), 0);
 	assert_int_equal(came.type, HANDOFF__BYE);
 	assert_int_equal(came.reason, 7);
-	assert_int_equal(handoff__link_recv_sync(sv[1], &came, 0), -ETIMEDOUT);
+	assert_int_equal(fd, -1);
+	assert_int_equal(handoff__link_send_sync(sv[0], &msg, sv[0]), 0);
+	assert_int_equal(handoff__link_recv_sync(sv[1], &came, &fd, 0), 0);
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(
+		handoff__link_recv_sync(sv[1], &came, &fd, 0), -ETIMEDOUT);
 	assert_int_equal(handoff__link_recv_sync(
-				 sv[1], &came, handoff__now_us() + 20000),
+				 sv[1], &came, &fd, handoff__now_us() + 20000),
 		-ETIMEDOUT);
 	close(sv[0]);
-	assert_int_equal(
-		handoff__link_recv_sync(sv[1], &came, INT64_MAX), -ECONNRESET);
-	assert_int_equal(handoff__link_send_sync(sv[1], &msg), -EPIPE);
+	assert_int_equal(handoff__link_recv_sync(sv[1], &came, &fd, INT64_MAX),
+		-ECONNRESET);
+	assert_int_equal(handoff__link_send_sync(sv[1], &msg, -1), -EPIPE);
 	close(sv[1]);
 }
 
@@ -538,8 +552,8 @@ full_bare_socket_is_not_waited_for(void **state)
 
 	(void)state;
 	make_pair(sv);
-	for (unsigned i = 0; (err = handoff__link_send_sync(sv[0], &msg)) == 0;
-		i++)
+	for (unsigned i = 0;
+		(err = handoff__link_send_sync(sv[0], &msg, -1)) == 0; i++)
 		assert_in_range(i, 0, TURNS_MAX);
 	assert_int_equal(err, -EAGAIN);
 	close(sv[0]);
@@ -551,17 +565,23 @@ bare_socket_refuses_descriptors_and_garbage(void **state)
 {
 	struct handoff__msg came;
 	unsigned char ready[] = {8, 0, 0, 0};
-	int sv[2];
+	int sv[2], fd;
 
 	(void)state;
 	make_pair(sv);
 	assert_int_equal(
 		handoff_fdpass_send(sv[0], sv, 2, ready, sizeof(ready)), 1);
-	assert_true(handoff__link_recv_sync(sv[1], &came, 0) < 0);
+	assert_true(handoff__link_recv_sync(sv[1], &came, &fd, 0) < 0);
 	assert_int_equal(
 		handoff_fdpass_send(sv[0], NULL, 0, ready, sizeof(ready) - 1),
 		1);
-	assert_int_equal(handoff__link_recv_sync(sv[1], &came, 0), -EBADMSG);
+	assert_int_equal(
+		handoff__link_recv_sync(sv[1], &came, &fd, 0), -EBADMSG);
+	/* One that comes with garbage is not leaked. */
+	assert_int_equal(
+		handoff_fdpass_send(sv[0], sv, 1, ready, sizeof(ready) - 1), 1);
+	assert_int_equal(
+		handoff__link_recv_sync(sv[1], &came, &fd, 0), -EBADMSG);
 	close(sv[0]);
 	close(sv[1]);
 }
@@ -576,7 +596,7 @@ send_late(void *arg)
 {
 	struct late *late = arg;
 
-	handoff__link_send_sync(late->fd, &late->msg);
+	handoff__link_send_sync(late->fd, &late->msg, -1);
 	return NULL;
 }
 
@@ -586,14 +606,14 @@ bare_socket_waits_for_a_message(void **state)
 	struct late late = {.msg = {.type = HANDOFF__READY}};
 	struct handoff__msg came;
 	pthread_t thread;
-	int sv[2];
+	int sv[2], fd;
 
 	(void)state;
 	make_pair(sv);
 	late.fd = sv[0];
 	assert_int_equal(pthread_create(&thread, NULL, send_late, &late), 0);
-	assert_int_equal(handoff__link_recv_sync(
-				 sv[1], &came, handoff__now_us() + 5000000),
+	assert_int_equal(handoff__link_recv_sync(sv[1], &came, &fd,
+				 handoff__now_us() + 5000000),
 		0);
 	assert_int_equal(came.type, HANDOFF__READY);
 	pthread_join(thread, NULL);

@@ -12,11 +12,12 @@
 #include <string.h>
 
 #define FIRST HANDOFF__HELLO
-#define LAST  HANDOFF__SAY
+#define LAST  HANDOFF__LOST
 
 /* A HELLO of the first version, with its type, and what was added since. */
-#define HELLO_FIRST (4 + 9 * 4 + 8 + 3 * HANDOFF_NAME_MAX + 4)
-#define HELLO_SIZE  (HELLO_FIRST + 8 + 4 + 4)
+#define HELLO_FIRST  (4 + 9 * 4 + 8 + 3 * HANDOFF_NAME_MAX + 4)
+#define HELLO_SECOND (HELLO_FIRST + 8 + 4 + 4)
+#define HELLO_SIZE   (HELLO_SECOND + 8 + 8 + 4 + 4 + 4)
 
 struct bytes {
 	unsigned char data[HANDOFF_FDPASS_PAYLOAD_MAX];
@@ -63,7 +64,16 @@ fill(struct handoff__msg *msg, uint32_t type, uint32_t nrefs)
 		.partner_pid = UINT32_MAX,
 		.config_hash = UINT64_C(0x8182838485868788),
 		.config_strict = 1,
-		.converts = 0x91929394};
+		.converts = 0x91929394,
+		.instance = UINT64_C(0xa1a2a3a4a5a6a7a8),
+		.arena = UINT64_C(0xb1b2b3b4b5b6b7b8),
+		.segments = 0xc1c2c3c4,
+		.again = 1,
+		.hang_ms = 0xd1d2d3d4};
+	msg->at_us = INT64_C(0x3132333435363738);
+	msg->offer_us = INT64_C(0x4142434445464748);
+	msg->serving = 1;
+	msg->covered = 0xe1e2e3e4;
 	msg->nrefs = has_refs(type) ? nrefs : 0;
 	for (uint32_t i = 0; i < msg->nrefs; i++)
 		msg->refs[i] = (struct handoff__ref){.id = UINT64_MAX - i,
@@ -119,6 +129,11 @@ assert_same_hello(
 	assert_int_equal(a->config_hash, b->config_hash);
 	assert_int_equal(a->config_strict, b->config_strict);
 	assert_int_equal(a->converts, b->converts);
+	assert_int_equal(a->instance, b->instance);
+	assert_int_equal(a->arena, b->arena);
+	assert_int_equal(a->segments, b->segments);
+	assert_int_equal(a->again, b->again);
+	assert_int_equal(a->hang_ms, b->hang_ms);
 }
 
 static void
@@ -147,7 +162,7 @@ there_and_back(uint32_t type, uint32_t nrefs)
 	assert_same_refs(&sent, &came);
 	if (type == HANDOFF__HELLO)
 		assert_same_hello(&sent.hello, &came.hello);
-	if (type == HANDOFF__SEGMENT)
+	if (type == HANDOFF__SEGMENT || type == HANDOFF__LOST)
 		assert_int_equal(came.index, sent.index);
 	if (type == HANDOFF__MIRROR || type == HANDOFF__HELD)
 		assert_int_equal(came.batch, sent.batch);
@@ -159,6 +174,14 @@ there_and_back(uint32_t type, uint32_t nrefs)
 	if (type == HANDOFF__MOVE) {
 		assert_int_equal(came.all, sent.all);
 		assert_int_equal(came.generation, sent.generation);
+	}
+	if (type == HANDOFF__MOVE || type == HANDOFF__READY)
+		assert_int_equal(came.at_us, sent.at_us);
+	if (type == HANDOFF__READY)
+		assert_int_equal(came.offer_us, sent.offer_us);
+	if (type == HANDOFF__BEAT) {
+		assert_int_equal(came.serving, sent.serving);
+		assert_int_equal(came.covered, sent.covered);
 	}
 	if (type == HANDOFF__GAVE) {
 		assert_int_equal(came.moved, sent.moved);
@@ -229,7 +252,8 @@ cut_short_it_is_refused(void **state)
 
 		encode(&bytes, type, 2);
 		for (size_t len = 0; len < bytes.len; len++) {
-			if (type == HANDOFF__HELLO && len == HELLO_FIRST)
+			if (type == HANDOFF__HELLO &&
+				(len == HELLO_FIRST || len == HELLO_SECOND))
 				continue;
 			assert_int_equal(
 				decode(&msg, bytes.data, len), -EBADMSG);
@@ -253,6 +277,8 @@ first_hello_is_understood(void **state)
 	assert_int_equal(decode(&came, bytes.data, HELLO_FIRST), 0);
 	sent.hello.config_hash = 0;
 	sent.hello.config_strict = sent.hello.converts = 0;
+	sent.hello.instance = sent.hello.arena = 0;
+	sent.hello.segments = sent.hello.again = sent.hello.hang_ms = 0;
 	assert_same_hello(&sent.hello, &came.hello);
 }
 

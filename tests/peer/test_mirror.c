@@ -150,7 +150,7 @@ entry_that_ends_before_it_is_answered_is_dropped(void **state)
 	(void)state;
 	pair_open(&a, &b);
 	e = pair_enter(&a, HANDOFF__CONNECTION);
-	handoff__peer_flush(&a.peer);
+	handoff__peer_after_turn(&a.peer);
 	assert_int_equal(e->copy, HANDOFF__COPY_SENT);
 	handoff__peer_end(&a.peer, e);
 	pair_run(&a, &b);
@@ -240,11 +240,11 @@ copy_that_cannot_be_watched_is_refused(void **state)
 	b.refuse_entered = 0;
 	/* Every beat asks again for what was refused as stale, and only that.
 	 */
-	handoff__mirror_retry(&a.peer, true);
+	handoff__mirror_retry(&a.peer, 0);
 	pair_run(&a, &b);
 	assert_int_equal(e->copy, HANDOFF__COPY_REFUSED);
 	e->refusal = HANDOFF__BAD_RECORD;
-	handoff__mirror_retry(&a.peer, true);
+	handoff__mirror_retry(&a.peer, 0);
 	pair_run(&a, &b);
 	assert_covered(&a, &b);
 	pair_close(&a, &b);
@@ -316,7 +316,7 @@ full_table_refuses_some(void **state)
 			e->copy == HANDOFF__COPY_HELD);
 	}
 	/* There is room again, also in each message. */
-	handoff__mirror_retry(&a.peer, false);
+	handoff__mirror_retry(&a.peer, UINT32_MAX);
 	pair_run(&a, &b);
 	assert_covered(&a, &b);
 	assert_in_range(a.peer.mirror_max, 1, 4);
@@ -340,12 +340,12 @@ lost_message_is_not_mistaken_for_the_next(void **state)
 	(void)state;
 	pair_open(&a, &b);
 	lost = pair_enter(&a, HANDOFF__CONNECTION);
-	handoff__peer_flush(&a.peer);
+	handoff__peer_after_turn(&a.peer);
 	pair_limit_descriptors(0);
 	pair_run(NULL, &b);
 	pair_unlimit_descriptors();
 	next = pair_enter(&a, HANDOFF__CONNECTION);
-	handoff__peer_flush(&a.peer);
+	handoff__peer_after_turn(&a.peer);
 	handoff__peer_end(&a.peer, lost);
 	pair_run(&a, &b);
 	assert_int_equal(b.entered, 1);

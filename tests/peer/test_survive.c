@@ -530,10 +530,12 @@ nothing_is_taken_while_a_child_of_the_dead_lives(void **state)
 	assert_int_equal(pipe2(life, O_CLOEXEC | O_NONBLOCK), 0);
 	handoff__loan_life(&f.a.peer, life[0]);
 	pair_kill(f.child, f.told);
-	while (f.a.peer.pidfd >= 0 || f.a.peer.link.fd >= 0)
+	while (f.a.peer.pidfd >= 0 || f.a.peer.link.fd >= 0) {
 		assert_true(handoff__loop_dispatch(&f.a.loop, 1000) >= 0);
+		handoff__peer_after_turn(&f.a.peer);
+	}
 	pair_run(&f.a, NULL);
-	assert_int_equal(f.a.peer.partner, HANDOFF__PARTNER_DYING);
+	assert_int_equal(f.a.peer.partner, HANDOFF__PARTNER_APART);
 	assert_int_equal(f.a.peer.roster.owned, 0);
 	assert_int_equal(f.a.partings, 0);
 	close(life[1]);

@@ -328,9 +328,9 @@ late_followers_are_counted(void **state)
 	pair_close(&a, &b);
 }
 
-/* The time of one that is never answered is the time that it took. */
+/* What was offered and not taken counts as if it had never left. */
 static void
-time_is_told_without_an_answer_too(void **state)
+revoked_handoffs_are_counted(void **state)
 {
 	struct side a, b;
 
@@ -340,13 +340,16 @@ time_is_told_without_an_answer_too(void **state)
 	pair_run(&a, &b);
 	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
 	pair_run(NULL, &b);
-	handoff__loop_dispatch(&a.loop, 0);
+	pair_turn(&a);
 	assert_int_equal(a.peer.give.step, HANDOFF__GIVE_DRAIN);
 	handoff__timer_arm(&a.loop, &a.peer.give.deadline, SOON_MS * 1000);
 	pair_wait(&a, &a.given, 1);
-	assert_true(a.report.took_us >= SOON_MS * 1000);
+	assert_int_equal(a.report.reason, HANDOFF__UNTAKEN);
+	assert_handoffs(&a, HANDOFF__WAY_OUT, 0, 1, 0);
+	assert_int_equal(a.peer.tally.moved[HANDOFF__WAY_OUT], 0);
 	pair_run(&a, &b);
-	assert_int_equal(b.peer.last.report.took_us, a.report.took_us);
+	assert_balance(&a);
+	assert_balance(&b);
 	pair_close(&a, &b);
 }
 
@@ -362,15 +365,18 @@ broken_handoffs_are_counted(void **state)
 	pair_run(&a, &b);
 	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
 	pair_run(NULL, &b);
-	handoff__loop_dispatch(&a.loop, 0);
+	pair_turn(&a);
 	assert_int_equal(a.peer.give.step, HANDOFF__GIVE_DRAIN);
 	/* It has the bell and has not said what it makes of it. */
-	handoff__loop_dispatch(&b.loop, 0);
+	pair_turn(&b);
 	assert_true(b.peer.receiving);
-	handoff__peer_cut(&b.peer, "of the test");
-	handoff__peer_cut(&a.peer, "of the test");
-	assert_handoffs(&a, HANDOFF__WAY_OUT, 0, 0, 1);
-	assert_handoffs(&b, HANDOFF__WAY_IN, 0, 0, 1);
+	handoff__peer_break(&b.peer, "of the test");
+	handoff__peer_break(&a.peer, "of the test");
+	handoff__peer_after_turn(&b.peer);
+	handoff__peer_after_turn(&a.peer);
+	/* All had moved before. */
+	assert_handoffs(&a, HANDOFF__WAY_OUT, 1, 0, 0);
+	assert_handoffs(&b, HANDOFF__WAY_IN, 1, 0, 0);
 	assert_int_equal(a.peer.last.report.moved, 3);
 	assert_int_equal(b.peer.last.report.moved, 3);
 	assert_int_equal(b.peer.last.report.id, 2);
@@ -549,7 +555,7 @@ main(void)
 		handoff_test(give_without_an_answer_is_refused),
 		handoff_test(left_behind_by_reason),
 		handoff_test(late_followers_are_counted),
-		handoff_test(time_is_told_without_an_answer_too),
+		handoff_test(revoked_handoffs_are_counted),
 		handoff_test(broken_handoffs_are_counted),
 		handoff_test(
 			link_that_breaks_before_anything_moved_is_a_refusal),

@@ -161,7 +161,8 @@ host_close(struct duo *duo, struct host *host)
 {
 	if (!host->server)
 		return;
-	if (handoff_server_stop(host->server) == 0)
+	handoff_server_stop(host->server);
+	if (handoff_server_moving(host->server))
 		duo_expect(duo, host, HANDOFF_SERVER_STOPPED);
 	handoff_server_free(host->server);
 	host->server = NULL;
@@ -179,12 +180,15 @@ duo_turn(struct duo *duo)
 {
 	struct host *hosts[2] = {&duo->a, &duo->b};
 	struct pollfd fds[2] = {{.fd = -1}, {.fd = -1}};
-	int done = 0;
+	int done = 0, rc;
 
 	for (int i = 0; i < 2; i++) {
 		if (!hosts[i]->server)
 			continue;
-		done += handoff_server_wait(hosts[i]->server, 0);
+		rc = handoff_server_wait(hosts[i]->server, 0);
+		if (rc == -ESHUTDOWN)
+			continue; /* it has stopped */
+		done += rc;
 		fds[i].fd = handoff_server_fd(hosts[i]->server);
 		fds[i].events = POLLIN;
 	}

@@ -254,8 +254,11 @@ stop_hands_over(void **state)
 		client_line(&duo, fds[i], 1);
 	}
 	assert_int_equal(handoff_server_stop(duo.a.server), 0);
-	assert_int_equal(handoff_server_stop(duo.a.server), -EALREADY);
 	duo_expect(&duo, &duo.a, HANDOFF_SERVER_STOPPED);
+	/* That was the last. */
+	assert_int_equal(handoff_server_wait(duo.a.server, 0), -ESHUTDOWN);
+	assert_int_equal(handoff_server_dispatch(duo.a.server), -ESHUTDOWN);
+	assert_int_equal(handoff_server_stop(duo.a.server), 0);
 	handoff_server_free(duo.a.server);
 	duo.a.server = NULL;
 	for (int i = 0; i < CLIENTS; i++) {

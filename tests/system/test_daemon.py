@@ -151,7 +151,9 @@ class Life(DaemonTest):
             [name for name in os.listdir(self.dir)
              if name.endswith((".pid", ".1", ".2")) and "peer" not in name],
             [])
-        self.assertTrue(text_of(log).endswith("server: stopped\n"))
+        self.assertRegex(
+            text_of(log), r"server: stopped(: \d+ connections? (was|were) "
+            r"closed)?\n\Z")
 
     def test_life_loop(self):
         self.life("--model", "loop")
@@ -445,7 +447,8 @@ class Logs(DaemonTest):
         self.rotate(server.pid, log)
         self.assertEqual(server.stop(), 0)
         self.assertEqual(server.output(), "")
-        self.assertIn("server: stopped\n", text_of(log))
+        self.assertIn("server: stopped: 1 connection was closed\n",
+                      text_of(log))
 
     def test_appends(self):
         log = self.path("log")

@@ -38,7 +38,7 @@ class Hello:
 
     def __init__(self, payload=None):
         fields = struct.unpack_from(self.FORM, payload, 4) if payload else (
-            1, 1, 0, 1, 0, 0, os.getpid(), 2, 0, 0, b"echo", b"fake", b"", 0)
+            2, 2, 0, 1, 0, 0, os.getpid(), 2, 0, 0, b"echo", b"fake", b"", 0)
         (self.low, self.high, self.refusal, self.layout, self.state_size,
          self.state_version, self.pid, self.slot, self.serving,
          self.generation, self.service, self.name, self.partner,
@@ -131,7 +131,8 @@ class Link(Hostile):
         sock.send(frame(hello.pack()))
         data = sock.recv(65536)
         magic, count, length = struct.unpack("<III", data[:12])
-        self.assertEqual((magic, count, length), (MAGIC, 0, len(data) - 12))
+        # A pidfd comes along.
+        self.assertEqual((magic, count, length), (MAGIC, 1, len(data) - 12))
         answer = Hello(data[12:])
         answer.sock = sock
         return answer
@@ -147,7 +148,7 @@ class Link(Hostile):
         hello.slot = 3 - first.slot
         answer = self.refusal(hello, self.foreign_link())
         self.assertEqual(answer.refusal, 0)
-        answer.sock.send(frame(struct.pack("<IQ", READY, 0)))
+        answer.sock.send(frame(struct.pack("<IQQ", READY, 0, 0)))
         self.owner.expect(": joined: ")
         return answer.sock
 

@@ -141,8 +141,12 @@ class UnderWay(SystemTest):
         first = self.start("handoffctl", "--dir", self.dir, "maintenance")
         # The quick one has moved, the slow one holds the handoff up.
         self.wait_peer("alt", connections=1)
-        for words in (("maintenance",), ("ready",), ("ready", "--silent")):
+        for words in (("ready",), ("ready", "--silent")):
             self.assertIn("under way", self.refused(*words))
+        # The same again changes nothing, and says so.
+        again = self.ok("maintenance")
+        self.assertRegex(again, r"\Aa maintenance is under way since .*: alt "
+                         r"serves in place of server; nothing was changed")
         self.assert_echo(quick)
         self.assertEqual(first.wait(), 0, first.output())
         self.assertIn("moved 2 connections", first.output())

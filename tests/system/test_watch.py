@@ -14,11 +14,12 @@ class Table(SystemTest):
     def rows(self, text):
         """The row of each peer, by the titles of the columns."""
         lines = text.split("\n")
-        titles = re.split(r"  +", lines[2])
+        first = lines.index("") + 1
+        titles = re.split(r"  +", lines[first])
         self.assertEqual(titles[0], "PEER")
-        end = lines.index("", 3)
+        end = lines.index("", first)
         return {cells[0]: dict(zip(titles, cells)) for cells in
-                (re.split(r"  +", line) for line in lines[3:end])}
+                (re.split(r"  +", line) for line in lines[first + 1:end])}
 
     def test_status_is_a_table(self):
         server = self.server("--workers", 3)
@@ -41,6 +42,9 @@ class Table(SystemTest):
         self.ok("maintenance")
         rows = self.rows(self.ok("status"))
         self.assertEqual(list(rows), ["a-longer-name", "server"])
+        self.assertRegex(
+            self.ok("status"), r"\Aecho: .*\nmaintenance under way since "
+            r"\S+ \S+: a-longer-name serves in place of server\n\n")
         self.assertRegex(
             self.ok("status"),
             r"\n\nlast handoff: 2, maintenance, \d{4}-\d\d-\d\d "

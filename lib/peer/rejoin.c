@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A link that broke while both processes live is made anew. Both peers dial,
+ * at their own pace; where two dials cross, the one of place 2 counts. What
+ * the two hold of each other stays meanwhile, and after a death either still
+ * takes over from the other.
+ */
+#include "peer/peer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* A process that dies is gone before the first; then often, then seldom. */
+#define FIRST_US  150000
+#define OFTEN_US  100000
+#define SELDOM_US 1000000
+#define OFTEN     20
+#define ANSWER_US 2000000
+
+static uint64_t
+arena_id(const struct handoff__peer *peer)
+{
+	return peer->arena.count > 0
+		       ? handoff__arena_board(
+				 (struct handoff__arena *)(uintptr_t)&peer
+					 ->arena)
+				 ->id
+		       : 0;
+}
+
+bool
+handoff__rejoins(
+	const struct handoff__peer *peer, const struct handoff__hello *hello)
+{
+	uint64_t own = arena_id(peer);
+
+	return peer->partner == HANDOFF__PARTNER_APART && hello->again &&
+	       hello->instance == peer->other.instance &&
+	       (hello->arena == own || hello->arena == 0 || own == 0);
+}
+
+/* The other says why not, and it will say so again. */
+static void
+turned_away(struct handoff__peer *peer, const struct handoff__hello *hello)
+{
+	char why[128], text[HANDOFF_TEXT_MAX], who[64];
+
+	handoff__join_explain(peer, hello, (enum handoff__reason)hello->refusal,
+		why, sizeof(why));
+	snprintf(text, sizeof(text),
+		"link: %s does not take this peer back: %.120s",
+		handoff__peer_partner_text(peer, who), why);
+	if (!peer->serving && peer->roster.owned == 0)
+		peer->ops->expelled(peer, text);
+	else
+		handoff__join_refused(peer, text);
+}
+
+static void
+take_answer(struct handoff__candidate *c, const struct handoff__hello *hello,
+	int passed)
+{
+	struct handoff__peer *peer = c->peer;
+	enum handoff__reason reason = handoff__join_judge(peer, hello);
+	int fd = c->fd;
+
+	if (reason != HANDOFF__OK || hello->refusal != HANDOFF__OK ||
+		peer->partner != HANDOFF__PARTNER_APART) {
+		if (passed >= 0)
+			close(passed);
+		handoff__candidate_close(c);
+		if (hello->refusal != HANDOFF__OK &&
+			hello->refusal != HANDOFF__LEAVING)
+			turned_away(peer, hello);
+		return;
+	}
+	handoff__watch_del(peer->loop, &c->watch);
+	c->fd = -1;
+	handoff__candidate_close(c);
+	if (handoff__peer_adopt_link(peer, fd, passed, hello) < 0)
+		handoff__log(
+			peer->log, HANDOFF_LOG_WARNING, "%s", peer->error.text);
+}
+
+static void
+on_answer(struct handoff__watch *watch, uint32_t events)
+{
+	struct handoff__candidate *c = watch->arg;
+	struct handoff__msg msg;
+	int passed, err = handoff__link_recv_sync(c->fd, &msg, &passed, 0);
+
+	(void)events;
+	if (err == -ETIMEDOUT)
+		return;
+	if (err >= 0 && msg.type == HANDOFF__HELLO) {
+		take_answer(c, &msg.hello, passed);
+		return;
+	}
+	if (err >= 0 && passed >= 0)
+		close(passed);
+	handoff__candidate_close(c);
+}
+
+static void
+on_no_answer(struct handoff__timer *timer)
+{
+	handoff__candidate_close(timer->arg);
+}
+
+static void
+dial(struct handoff__peer *peer)
+{
+	struct handoff__candidate *c = &peer->rejoin.dial;
+	struct handoff__hello hello;
+	int fd = handoff__dir_connect(&peer->dir,
+		handoff__join_link_name(handoff__peer_other_slot(peer)),
+		SOCK_SEQPACKET);
+
+	if (fd < 0)
+		return;
+	handoff__peer_hello(peer, &hello);
+	hello.again = 1;
+	if (handoff__peer_allowed(fd, peer->config.user) < 0 ||
+		handoff__join_say_hello(fd, &hello) < 0 ||
+		handoff__watch_add(peer->loop, &c->watch, fd, EPOLLIN) < 0) {
+		close(fd);
+		return;
+	}
+	c->fd = fd;
+	handoff__timer_arm(peer->loop, &c->timer, ANSWER_US);
+}
+
+static void
+tell(struct handoff__peer *peer)
+{
+	char who[64], text[HANDOFF_TEXT_MAX];
+
+	if (peer->rejoin.told)
+		return;
+	peer->rejoin.told = true;
+	snprintf(text, sizeof(text),
+		"apart: the link to %s is closed and its process lives: the "
+		"link is made anew",
+		handoff__peer_partner_text(peer, who));
+	peer->ops->apart(peer, text);
+}
+
+static void
+on_time(struct handoff__timer *timer)
+{
+	struct handoff__peer *peer = timer->arg;
+	struct handoff__rejoin *rejoin = &peer->rejoin;
+	/* Different for the two, so that dials seldom cross. */
+	int64_t us = rejoin->tries++ < OFTEN ? OFTEN_US : SELDOM_US;
+
+	if (peer->partner != HANDOFF__PARTNER_APART || peer->pidfd < 0 ||
+		peer->other_leaving)
+		return;
+	tell(peer);
+	if (rejoin->dial.fd < 0)
+		dial(peer);
+	handoff__timer_arm(peer->loop, timer, us + peer->slot * us / 4);
+}
+
+void
+handoff__rejoin_init(struct handoff__peer *peer)
+{
+	struct handoff__rejoin *rejoin = &peer->rejoin;
+
+	rejoin->timer.fn = on_time;
+	rejoin->timer.arg = peer;
+	rejoin->dial = (struct handoff__candidate){
+		.fd = -1,
+		.passed = -1,
+		.peer = peer,
+		.watch = {.fd = -1, .fn = on_answer, .arg = &rejoin->dial},
+		.timer = {.fn = on_no_answer, .arg = &rejoin->dial},
+	};
+}
+
+void
+handoff__rejoin_begin(struct handoff__peer *peer)
+{
+	peer->rejoin.since_us = handoff__now_us();
+	peer->rejoin.tries = 0;
+	peer->rejoin.told = false;
+	handoff__timer_arm(peer->loop, &peer->rejoin.timer, FIRST_US);
+}
+
+void
+handoff__rejoin_end(struct handoff__peer *peer)
+{
+	handoff__timer_disarm(peer->loop, &peer->rejoin.timer);
+	handoff__candidate_close(&peer->rejoin.dial);
+}

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An orderly end. What can be handed over is; what can't sends its output and
+ * is closed. STOPPED is the last event: after it nothing is told, taken or
+ * served by this process.
+ */
+#include "server/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A standby that takes what it is given. */
+static bool
+has_standby(const struct handoff_server *server)
+{
+	const struct handoff__peer *peer = &server->peer;
+
+	return peer->partner == HANDOFF__PARTNER_READY && !peer->other_leaving;
+}
+
+/* With a broken link too: the end of this process is seen without it. */
+bool
+handoff__stop_survived(const struct handoff_server *server)
+{
+	const struct handoff__peer *peer = &server->peer;
+
+	return has_standby(server) ||
+	       (peer->partner == HANDOFF__PARTNER_APART && peer->pidfd >= 0 &&
+		       !peer->other_leaving);
+}
+
+/* Tries to hand over. True if a give has begun or is under way. */
+static bool
+stop_give(struct handoff_server *server)
+{
+	struct handoff__peer *peer = &server->peer;
+
+	if (handoff__peer_moving(peer))
+		return true;
+	if (server->gave || server->hurried || !has_standby(server) ||
+		peer->roster.owned == 0)
+		return false;
+	server->gave = true;
+	return handoff__peer_give(peer, peer->serving ? HANDOFF__MAINTENANCE
+						      : HANDOFF__REST) >= 0;
+}
+
+/* With the end of this process go those that nobody takes. */
+static uint32_t
+closed_connections(const struct handoff_server *server)
+{
+	uint32_t left = server->peer.roster.connections;
+
+	return server->closed + (handoff__stop_survived(server) ? 0 : left);
+}
+
+static void
+finish(struct handoff_server *server)
+{
+	uint32_t closed = closed_connections(server);
+	const char *role = server->peer.serving ? "owner" : "standby";
+	struct handoff__buf buf = {0};
+	char text[96] = "stopped";
+
+	handoff__timer_disarm(&server->loop, &server->stop_deadline);
+	handoff__timer_disarm(&server->loop, &server->relisten);
+	while (handoff__notices_step(server))
+		;
+	if (closed > 0)
+		snprintf(text, sizeof(text), "stopped: %u connection%s closed",
+			closed, closed == 1 ? " was" : "s were");
+	handoff__server_event(server, HANDOFF_SERVER_STOPPED, "%s", text);
+	server->stopped = true;
+	handoff__peer_retire(&server->peer);
+	handoff__buf_add(&buf, "ok %s %s %s %d\n%s\n",
+		server->opts.service->name, server->peer.name, role,
+		(int)getpid(), text);
+	if (buf.failed) {
+		free(buf.data);
+		buf.data = NULL;
+	}
+	handoff__waiting_reply(&server->stops, buf.data);
+}
+
+/* Nobody is there to take it: clients are told, and new ones refused. */
+static void
+close_service(struct handoff_server *server)
+{
+	if (server->alone || handoff__stop_survived(server))
+		return;
+	server->alone = true;
+	if (server->peer.serving) {
+		handoff__notices_publish(server, HANDOFF_NOTICE_GOODBYE);
+		handoff__listen_close(server);
+	}
+	handoff__server_close_all(server);
+}
+
+static void
+begin_closing(struct handoff_server *server)
+{
+	if (server->closing)
+		return;
+	server->closing = true;
+	handoff__timer_arm(&server->loop, &server->stop_deadline,
+		server->hurried ? 0
+				: (int64_t)server->opts.stop_timeout_ms * 1000);
+	handoff__server_close_all(server);
+}
+
+void
+handoff__stop_proceed(struct handoff_server *server)
+{
+	struct handoff__peer *peer = &server->peer;
+
+	if (!server->stopping || server->stopped || stop_give(server))
+		return;
+	begin_closing(server);
+	close_service(server);
+	if (peer->roster.connections == 0 ||
+		(has_standby(server) && peer->roster.uncovered == 0))
+		finish(server);
+}
+
+void
+handoff__stop_on_deadline(struct handoff__timer *timer)
+{
+	struct handoff_server *server = timer->arg;
+
+	if (server->stopped)
+		return;
+	if (server->peer.roster.connections > 0)
+		handoff__log(&server->log, HANDOFF_LOG_WARNING,
+			"stop: %u connections did not end in time",
+			server->peer.roster.connections);
+	finish(server);
+}
+
+/* Asked again: what is waited for ends now. */
+static void
+hurry(struct handoff_server *server)
+{
+	server->hurried = true;
+	handoff__log(&server->log, HANDOFF_LOG_WARNING,
+		"stop: asked again: it waits no longer");
+	handoff__peer_hurry(&server->peer);
+	if (server->closing)
+		handoff__timer_arm(&server->loop, &server->stop_deadline, 0);
+}
+
+int
+handoff_server_stop(struct handoff_server *server)
+{
+	if (!server)
+		return -EINVAL;
+	if (server->stopping) {
+		if (!server->stopped && !server->hurried)
+			hurry(server);
+		return 0;
+	}
+	server->stopping = true;
+	handoff__server_event(server, HANDOFF_SERVER_STOPPING, "stopping");
+	handoff__peer_leave(&server->peer);
+	handoff__stop_proceed(server);
+	/* An outside loop only hears of descriptors: a timer is one. */
+	if (server->nkicks > 0 || server->publishing)
+		handoff__timer_arm(&server->loop, &server->sweep, 0);
+	return 0;
+}
+
+void
+handoff__stop_request(
+	struct handoff_server *server, struct handoff__request *request)
+{
+	if (!handoff__waiting_add(&server->stops, request, "stop")) {
+		handoff__control_reply(
+			request, strdup("error too many wait for its end\n"));
+		return;
+	}
+	if (!server->stopping)
+		handoff_server_stop(server);
+}
+
+void
+handoff__stop_now(struct handoff_server *server, const char *why)
+{
+	if (server->stopped)
+		return;
+	handoff__log(&server->log, HANDOFF_LOG_ERROR, "stop: %s", why);
+	server->stopping = true;
+	finish(server);
+}
