@@ -23,7 +23,9 @@ static const char help[] =
 	"                    who serves and who stands by; --watch: again and\n"
 	"                    again, every 2 seconds or as told\n"
 	"  metrics           what they have counted, for Prometheus\n"
-	"  maintenance       the owner hands all to its standby\n"
+	"  maintenance [NAME]\n"
+	"                    the owner hands all to its standby; repeated, it\n"
+	"                    changes nothing; NAME: the peer that is meant\n"
 	"  ready [--silent]  the standby comes home and tells the clients;\n"
 	"                    --silent: all moves at once, no client is told\n"
 	"  say [@N] TEXT     says a line to all clients, or to connection N;\n"
@@ -130,6 +132,8 @@ read_command(struct args *args, int count, char **words)
 	bool stop = count > 0 && strcmp(words[0], "stop") == 0;
 	bool say = count > 0 && strcmp(words[0], "say") == 0;
 	bool dump = count > 0 && strcmp(words[0], "dump") == 0;
+	bool named = count > 0 && strcmp(words[0], "maintenance") == 0;
+	int most = stop || dump || named ? 2 : 1;
 
 	if (count == 0)
 		usage("no command was given", "");
@@ -137,7 +141,8 @@ read_command(struct args *args, int count, char **words)
 	args->name = words[1];
 	if (stop && (count < 2 || !words[1][0]))
 		usage(" needs the NAME of a peer", "stop");
-	if (stop && strlen(words[1]) >= HANDOFF_NAME_MAX)
+	if ((stop || named) && count > 1 &&
+		strlen(words[1]) >= HANDOFF_NAME_MAX)
 		usage(" is too long for a name", words[1]);
 	if (say && count < 2)
 		usage(" needs a TEXT", "say");
@@ -145,8 +150,8 @@ read_command(struct args *args, int count, char **words)
 		usage(" needs a FILE", "dump");
 	if (say)
 		join(args, count - 1, words + 1);
-	else if (count > (stop || dump ? 2 : 1))
-		usage(" is one word too many", words[stop || dump ? 2 : 1]);
+	else if (count > most)
+		usage(" is one word too many", words[most]);
 	if (args->json && strcmp(args->command, "status") != 0)
 		usage("--json goes with status", "");
 	if (args->watch_ms && strcmp(args->command, "status") != 0)
@@ -165,7 +170,8 @@ run(const struct args *args, char **reply)
 	if (strcmp(args->command, "metrics") == 0)
 		return handoff_control_metrics(args->dir, reply);
 	if (strcmp(args->command, "maintenance") == 0)
-		return handoff_control_maintenance(args->dir, reply);
+		return handoff_control_maintenance(
+			args->dir, args->name, reply);
 	if (strcmp(args->command, "ready") == 0)
 		return handoff_control_ready(args->dir, args->silent, reply);
 	if (strcmp(args->command, "say") == 0)

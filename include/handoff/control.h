@@ -33,8 +33,13 @@ HANDOFF_API int handoff_control_status(
  * call return -ETIMEDOUT; `*reply` is the text all the same. */
 HANDOFF_API int handoff_control_metrics(const char *dir, char **reply);
 
-/* The owner hands all to its standby; returns when that serves. */
-HANDOFF_API int handoff_control_maintenance(const char *dir, char **reply);
+/* The owner hands all to its standby; returns when that serves. If a
+ * maintenance is under way already, and the peer that is away has come back or
+ * is still away, nothing is changed and the reply says so. `name` (or NULL): of
+ * the peer that is meant, or its pid; if that does not serve, nothing is
+ * changed either. -ENOENT there is no such peer. */
+HANDOFF_API int handoff_control_maintenance(
+	const char *dir, const char *name, char **reply);
 
 /* The standby comes home; `silent` moves everything and tells no client. */
 HANDOFF_API int handoff_control_ready(

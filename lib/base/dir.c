@@ -19,7 +19,7 @@
 #define LOCK_TRIES 1000 /* a millisecond apart */
 
 static int
-check_private(const struct handoff__dir *dir, bool any_user,
+check_private(const struct handoff__dir *dir, uint32_t user,
 	struct handoff__error *error)
 {
 	struct stat st;
@@ -28,7 +28,9 @@ check_private(const struct handoff__dir *dir, bool any_user,
 		return handoff__fail(error, -errno,
 			"service directory %s: fstat: %s", dir->path,
 			strerror(errno));
-	if (st.st_uid != geteuid() && !(any_user && geteuid() == 0))
+	if (st.st_uid != geteuid() &&
+		!(geteuid() == 0 &&
+			(user == HANDOFF__ANY_USER || st.st_uid == user)))
 		return handoff__fail(error, -EACCES,
 			"service directory %s belongs to uid %u and this is "
 			"uid %u: run as that user or use another directory",
@@ -43,8 +45,9 @@ check_private(const struct handoff__dir *dir, bool any_user,
 
 int
 handoff__dir_open(struct handoff__dir *dir, const char *path, bool create,
-	bool any_user, struct handoff__error *error)
+	uint32_t user, struct handoff__error *error)
 {
+	bool made;
 	int err;
 
 	dir->fd = -1;
@@ -54,7 +57,8 @@ handoff__dir_open(struct handoff__dir *dir, const char *path, bool create,
 			"%zu bytes",
 			sizeof(dir->path) - 1);
 	handoff__copy(dir->path, sizeof(dir->path), path);
-	if (create && mkdir(path, 0700) < 0 && errno != EEXIST)
+	made = create && mkdir(path, 0700) == 0;
+	if (create && !made && errno != EEXIST)
 		return handoff__fail(error, -errno,
 			"service directory %s: cannot make it: %s", path,
 			strerror(errno));
@@ -63,7 +67,12 @@ handoff__dir_open(struct handoff__dir *dir, const char *path, bool create,
 		return handoff__fail(error, -errno,
 			"service directory %s: cannot open it: %s", path,
 			strerror(errno));
-	err = check_private(dir, any_user, error);
+	err = check_private(dir, user, error);
+	if (err == 0 && made && user != 0 && geteuid() == 0 &&
+		fchown(dir->fd, user, (gid_t)-1) < 0)
+		err = handoff__fail(error, -errno,
+			"service directory %s: cannot give it to uid %u: %s",
+			path, (unsigned)user, strerror(errno));
 	if (err < 0)
 		handoff__dir_close(dir);
 	return err;

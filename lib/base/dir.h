@@ -10,6 +10,7 @@
 #include "base/text.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 #include <sys/un.h>
 
@@ -18,11 +19,13 @@ struct handoff__dir {
 	char path[1024]; /* as given, for messages */
 };
 
-/* Opens the directory, which must belong to this user (or this user be root
- * and `any_user` be set) and be closed to all others; with `create` it is
- * made, mode 0700. */
+#define HANDOFF__ANY_USER UINT32_MAX
+
+/* Opens the directory, which must belong to this user, or, if this is root, to
+ * `user` (0: none), and be closed to all others; with `create` it is made,
+ * mode 0700, for that user. */
 int handoff__dir_open(struct handoff__dir *dir, const char *path, bool create,
-	bool any_user, struct handoff__error *error);
+	uint32_t user, struct handoff__error *error);
 void handoff__dir_close(struct handoff__dir *dir);
 
 /* The address of a socket `name` in the directory. A path that is too long

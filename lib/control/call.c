@@ -121,7 +121,7 @@ call_open(struct call *call, const char *dir, char **reply)
 
 	memset(call, 0, sizeof(*call));
 	call->reply = reply;
-	err = handoff__dir_open(&call->dir, dir, false, true, &error);
+	err = handoff__dir_open(&call->dir, dir, false, HANDOFF__ANY_USER, &error);
 	if (err < 0)
 		return fail(call, err, "%s", error.text);
 	for (int slot = 1; slot <= PEERS; slot++) {
@@ -356,15 +356,55 @@ metrics(struct call *call)
 	return finish_all(call, &buf);
 }
 
+/* Is there a peer that has seen the service owned? Then one owner is gone and
+ * the next is about to take over, or the service is just changing hands. */
+static bool
+changes_owner(const struct call *call)
+{
+	for (size_t i = 0; i < call->npeers; i++) {
+		const char *body =
+			call->peers[i].role[0] ? call->peers[i].body : NULL;
+		const char *at = body ? strstr(body, "generation ") : NULL;
+
+		if (at && (at == body || at[-1] == '\n') &&
+			strtoull(at + strlen("generation "), NULL, 10) > 0)
+			return true;
+	}
+	return false;
+}
+
+/* Waits for the end of a failover: a moment, as a rule. */
+static int
+wait_for_owner(struct call *call, struct handoff__contact **owner)
+{
+	int64_t deadline_us = handoff__now_us() + STATUS_MS * INT64_C(1000);
+	int err;
+
+	for (;;) {
+		err = find_role(call, "owner", owner);
+		if (err < 0 || *owner || !changes_owner(call) ||
+			handoff__now_us() >= deadline_us)
+			return err;
+		poll(NULL, 0, RETRY_MS);
+	}
+}
+
 /* The owner, or an error if there is none. */
 static int
 find_owner(struct call *call, struct handoff__contact **owner)
 {
 	struct handoff__buf buf = {.data = NULL};
-	int err = find_role(call, "owner", owner);
+	int err = wait_for_owner(call, owner);
 
 	if (err < 0 || *owner)
 		return err;
+	if (changes_owner(call)) {
+		handoff__buf_add(&buf,
+			"a failover is under way, nobody has taken over yet: ");
+		add_peer_names(call, &buf);
+		handoff__buf_add(&buf, " in %s; try again", call->dir.path);
+		return finish(call, -ECANCELED, &buf);
+	}
 	handoff__buf_add(&buf, "nobody owns the service: ");
 	add_peer_names(call, &buf);
 	handoff__buf_add(&buf, " in %s: start a server with --listen on it",
@@ -372,13 +412,24 @@ find_owner(struct call *call, struct handoff__contact **owner)
 	return finish(call, -ECANCELED, &buf);
 }
 
+/* Which peer is meant is for the owner to judge: it knows what is under way. */
 static int
-maintenance(struct call *call)
+maintenance(struct call *call, const char *name)
 {
 	struct handoff__contact *owner;
-	int err = find_owner(call, &owner);
+	char request[64];
+	int err;
 
-	return err < 0 ? err : command(call, owner, "maintenance\n");
+	if (name && (strlen(name) >= HANDOFF_NAME_MAX || strchr(name, '\n')))
+		return fail(call, -EINVAL,
+			"maintenance: no peer has the name "
+			"that was given: it is too long");
+	err = find_owner(call, &owner);
+	if (err < 0)
+		return err;
+	snprintf(request, sizeof(request), "maintenance%s%s\n", name ? " " : "",
+		name ? name : "");
+	return command(call, owner, request);
 }
 
 static int
@@ -513,7 +564,7 @@ say(struct call *call, const char *text)
 		return fail(call, -EINVAL,
 			"say: one line of at most %d bytes is wanted",
 			HANDOFF_SAY_MAX);
-	err = find_role(call, "owner", &peer);
+	err = wait_for_owner(call, &peer);
 	if (err < 0)
 		return err;
 	if (!peer)
@@ -554,7 +605,7 @@ handoff_control_metrics(const char *dir, char **reply)
 }
 
 int
-handoff_control_maintenance(const char *dir, char **reply)
+handoff_control_maintenance(const char *dir, const char *name, char **reply)
 {
 	struct call call;
 	int err;
@@ -563,7 +614,7 @@ handoff_control_maintenance(const char *dir, char **reply)
 		return -EINVAL;
 	*reply = NULL;
 	err = call_open(&call, dir, reply);
-	return call_close(&call, err < 0 ? err : maintenance(&call));
+	return call_close(&call, err < 0 ? err : maintenance(&call, name));
 }
 
 int

@@ -65,7 +65,7 @@ take_default(
 			"daemon: its name must be 1 to %d characters of "
 			"A-Z a-z 0-9 . _ - (got '%.40s')",
 			HANDOFF_NAME_MAX - 1, opts->name ? opts->name : "");
-	err = handoff__dir_open(&dir, opts->dir, true, false, &daemon->error);
+	err = handoff__dir_open(&dir, opts->dir, true, 0, &daemon->error);
 	if (err < 0)
 		return err;
 	handoff__dir_close(&dir);

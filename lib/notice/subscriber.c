@@ -42,7 +42,7 @@ static int
 open_mq(struct handoff_subscriber *sub, const char *path)
 {
 	struct handoff__dir dir;
-	int err = handoff__dir_open(&dir, path, false, false, &sub->error);
+	int err = handoff__dir_open(&dir, path, false, 0, &sub->error);
 
 	if (err < 0)
 		return err;

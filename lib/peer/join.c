@@ -626,8 +626,8 @@ handoff__join(struct handoff__peer *peer)
 		peer->pending[i].watch.fd = -1;
 		peer->pending[i].peer = peer;
 	}
-	err = handoff__dir_open(
-		&peer->dir, peer->config.dir, true, false, &peer->error);
+	err = handoff__dir_open(&peer->dir, peer->config.dir, true,
+		peer->config.user, &peer->error);
 	if (err >= 0)
 		err = lock_start(peer);
 	if (err >= 0)

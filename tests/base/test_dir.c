@@ -29,17 +29,17 @@ static void
 open_dir(struct handoff__dir *dir)
 {
 	assert_int_equal(
-		handoff__dir_open(dir, support_dir(), false, false, &error), 0);
+		handoff__dir_open(dir, support_dir(), false, 0, &error), 0);
 }
 
 static int
-open_refused(const char *path, bool create, bool any_user)
+open_refused(const char *path, bool create, uint32_t user)
 {
 	struct handoff__dir dir;
 	int err;
 
 	error.text[0] = '\0';
-	err = handoff__dir_open(&dir, path, create, any_user, &error);
+	err = handoff__dir_open(&dir, path, create, user, &error);
 	assert_true(err < 0);
 	assert_int_equal(dir.fd, -1);
 	return err;
@@ -56,7 +56,7 @@ created_directory_is_private(void **state)
 
 	(void)state;
 	snprintf(path, sizeof(path), "%s/service", support_dir());
-	rc = handoff__dir_open(&dir, path, true, false, &error);
+	rc = handoff__dir_open(&dir, path, true, 0, &error);
 	umask(old);
 	assert_int_equal(rc, 0);
 	assert_int_equal(fstat(dir.fd, &st), 0);
@@ -67,7 +67,7 @@ created_directory_is_private(void **state)
 	assert_int_equal(dir.fd, -1);
 	handoff__dir_close(&dir);
 	/* It may be there already. */
-	assert_int_equal(handoff__dir_open(&dir, path, true, false, &error), 0);
+	assert_int_equal(handoff__dir_open(&dir, path, true, 0, &error), 0);
 	handoff__dir_close(&dir);
 }
 
@@ -80,7 +80,8 @@ open_directory_is_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
 		assert_int_equal(chmod(path, modes[i]), 0);
-		assert_int_equal(open_refused(path, true, true), -EACCES);
+		assert_int_equal(
+			open_refused(path, true, HANDOFF__ANY_USER), -EACCES);
 		assert_non_null(strstr(error.text, "chmod 700"));
 	}
 	assert_int_equal(chmod(path, 0700), 0);
@@ -96,9 +97,11 @@ foreign_directory_is_refused(void **state)
 	if (geteuid() != 0)
 		skip();
 	assert_int_equal(chown(path, NOBODY, NOBODY), 0);
-	assert_int_equal(open_refused(path, false, false), -EACCES);
+	assert_int_equal(open_refused(path, false, 0), -EACCES);
 	assert_non_null(strstr(error.text, "65534"));
-	assert_int_equal(handoff__dir_open(&dir, path, false, true, &error), 0);
+	assert_int_equal(
+		handoff__dir_open(&dir, path, false, HANDOFF__ANY_USER, &error),
+		0);
 	handoff__dir_close(&dir);
 }
 
@@ -111,18 +114,18 @@ what_is_no_directory_is_refused(void **state)
 	(void)state;
 	open_dir(&dir);
 	snprintf(path, sizeof(path), "%s/missing", dir.path);
-	assert_int_equal(open_refused(path, false, false), -ENOENT);
+	assert_int_equal(open_refused(path, false, 0), -ENOENT);
 	assert_non_null(strstr(error.text, path));
 	snprintf(path, sizeof(path), "%s/missing/deeper", dir.path);
-	assert_int_equal(open_refused(path, true, false), -ENOENT);
+	assert_int_equal(open_refused(path, true, 0), -ENOENT);
 	assert_int_equal(handoff__dir_write(&dir, "file", "x", 1), 0);
 	snprintf(path, sizeof(path), "%s/file", dir.path);
-	assert_int_equal(open_refused(path, true, false), -ENOTDIR);
-	assert_int_equal(open_refused("", true, false), -EINVAL);
-	assert_int_equal(open_refused(NULL, true, false), -EINVAL);
+	assert_int_equal(open_refused(path, true, 0), -ENOTDIR);
+	assert_int_equal(open_refused("", true, 0), -EINVAL);
+	assert_int_equal(open_refused(NULL, true, 0), -EINVAL);
 	memset(longest, '/', sizeof(longest) - 1);
 	longest[sizeof(longest) - 1] = '\0';
-	assert_int_equal(open_refused(longest, false, false), -EINVAL);
+	assert_int_equal(open_refused(longest, false, 0), -EINVAL);
 	handoff__dir_close(&dir);
 }
 
@@ -299,7 +302,7 @@ sockets_in_a_long_path(void **state)
 
 	(void)state;
 	snprintf(path, sizeof(path), "%s/%0200d", support_dir(), 1);
-	assert_int_equal(handoff__dir_open(&dir, path, true, false, &error), 0);
+	assert_int_equal(handoff__dir_open(&dir, path, true, 0, &error), 0);
 	talk(&dir, SOCK_SEQPACKET);
 	handoff__dir_close(&dir);
 }
@@ -315,7 +318,7 @@ nothing_depends_on_the_working_directory(void **state)
 	assert_true(home >= 0);
 	assert_int_equal(chdir(support_dir()), 0);
 	assert_int_equal(
-		handoff__dir_open(&dir, "relative", true, false, &error), 0);
+		handoff__dir_open(&dir, "relative", true, 0, &error), 0);
 	assert_int_equal(fchdir(home), 0);
 	close(home);
 	talk(&dir, SOCK_STREAM);

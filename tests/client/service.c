@@ -18,7 +18,7 @@ service_begin(void)
 
 	snprintf(service.notices, sizeof(service.notices), "mq:%s", path);
 	assert_int_equal(
-		handoff__dir_open(&service.dir, path, false, false, NULL), 0);
+		handoff__dir_open(&service.dir, path, false, 0, NULL), 0);
 	handoff__publisher_open(&service.pub, &service.dir);
 	service.generation = 0;
 	service.home = site_open();

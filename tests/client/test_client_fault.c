@@ -259,7 +259,7 @@ test_each_call_fails_once(void **state)
 	opts.notices = notices;
 	opts.errbuf = sentence;
 	opts.errbuf_size = sizeof(sentence);
-	assert_int_equal(handoff__dir_open(&dir, path, false, false, NULL), 0);
+	assert_int_equal(handoff__dir_open(&dir, path, false, 0, NULL), 0);
 	handoff__publisher_open(&pub, &dir);
 	for (fail_at = 1;; fail_at++) {
 		struct handoff_client *client = NULL;

@@ -268,8 +268,8 @@ start(const struct fake *fake)
 	pid_t pid;
 
 	if (!dir.path[0])
-		assert_int_equal(handoff__dir_open(&dir, support_dir(), false,
-					 false, NULL),
+		assert_int_equal(
+			handoff__dir_open(&dir, support_dir(), false, 0, NULL),
 			0);
 	assert_int_equal(pipe(ready), 0);
 	pid = fork();
@@ -426,7 +426,8 @@ commands_go_to_whom_they_are_for(void **state)
 {
 	(void)state;
 	start_pair();
-	assert_int_equal(handoff_control_maintenance(dir.path, &reply), 0);
+	assert_int_equal(
+		handoff_control_maintenance(dir.path, NULL, &reply), 0);
 	assert_reply("alt got maintenance\n");
 	assert_int_equal(handoff_control_ready(dir.path, false, &reply), 0);
 	assert_reply("server got ready\n");
@@ -492,7 +493,7 @@ nobody_is_there(void **state)
 	assert_reply("no server is in %s: start one with --dir %s", dir.path,
 		dir.path);
 	assert_int_equal(
-		handoff_control_maintenance(dir.path, &reply), -ENOENT);
+		handoff_control_maintenance(dir.path, NULL, &reply), -ENOENT);
 	assert_reply("no server is in %s: start one with --dir %s", dir.path,
 		dir.path);
 	assert_int_equal(
@@ -528,7 +529,8 @@ bad_arguments_are_refused(void **state)
 	(void)state;
 	start_owner(answer_all, NULL);
 	assert_int_equal(handoff_control_status(dir.path, true, NULL), -EINVAL);
-	assert_int_equal(handoff_control_maintenance(dir.path, NULL), -EINVAL);
+	assert_int_equal(
+		handoff_control_maintenance(dir.path, NULL, NULL), -EINVAL);
 	assert_int_equal(handoff_control_ready(dir.path, true, NULL), -EINVAL);
 	assert_int_equal(handoff_control_stop(dir.path, "a", NULL), -EINVAL);
 	assert_int_equal(handoff_control_stop(dir.path, NULL, &reply), -EINVAL);
@@ -562,7 +564,8 @@ silent_peer_is_unresponsive(void **state)
 		handoff_control_ready(dir.path, false, &reply), -ETIMEDOUT);
 	assert_reply("alt (pid %d): no answer within 2 s", (int)pids[2]);
 	/* The owner can be reached, and that is enough. */
-	assert_int_equal(handoff_control_maintenance(dir.path, &reply), 0);
+	assert_int_equal(
+		handoff_control_maintenance(dir.path, NULL, &reply), 0);
 	assert_reply("server got maintenance\n");
 }
 
@@ -640,8 +643,8 @@ refusal_is_passed_on(void **state)
 	(void)state;
 	start_owner(answer_text,
 		"error no standby is attached: start \"alt\" 100% first\nx");
-	assert_int_equal(
-		handoff_control_maintenance(dir.path, &reply), -ECANCELED);
+	assert_int_equal(handoff_control_maintenance(dir.path, NULL, &reply),
+		-ECANCELED);
 	assert_reply("no standby is attached: start \"alt\" 100%% first");
 	assert_int_equal(
 		handoff_control_stop(dir.path, "server", &reply), -ECANCELED);
@@ -655,8 +658,8 @@ refused_status_is_passed_on(void **state)
 	start_owner(answer_only_text, "error too many at once\n");
 	assert_int_equal(status(true), -ECANCELED);
 	assert_reply("too many at once");
-	assert_int_equal(
-		handoff_control_maintenance(dir.path, &reply), -ECANCELED);
+	assert_int_equal(handoff_control_maintenance(dir.path, NULL, &reply),
+		-ECANCELED);
 	assert_reply("too many at once");
 }
 
@@ -665,8 +668,8 @@ closing_without_an_answer(void **state)
 {
 	(void)state;
 	start_owner(answer_text, "");
-	assert_int_equal(
-		handoff_control_maintenance(dir.path, &reply), -ECONNRESET);
+	assert_int_equal(handoff_control_maintenance(dir.path, NULL, &reply),
+		-ECONNRESET);
 	assert_reply("server (pid %d): it closed the connection without an "
 		     "answer",
 		(int)pids[1]);
@@ -677,14 +680,16 @@ answer_ends_with_a_newline(void **state)
 {
 	(void)state;
 	start_owner(answer_ok_and_text, "");
-	assert_int_equal(handoff_control_maintenance(dir.path, &reply), 0);
+	assert_int_equal(
+		handoff_control_maintenance(dir.path, NULL, &reply), 0);
 	assert_reply("server: done\n");
 	assert_int_equal(status(false), 0);
 	assert_table("echo: generation -", "\nserver ", " owner ",
 		"no handoff yet\n");
 	kill_fake(1);
 	start_owner(answer_ok_and_text, "moved\n3 connections");
-	assert_int_equal(handoff_control_maintenance(dir.path, &reply), 0);
+	assert_int_equal(
+		handoff_control_maintenance(dir.path, NULL, &reply), 0);
 	assert_reply("moved\n3 connections\n");
 }
 
@@ -696,8 +701,8 @@ without_an_owner(void **state)
 		.name = "alt",
 		.role = "waiting",
 		.answer = answer_all});
-	assert_int_equal(
-		handoff_control_maintenance(dir.path, &reply), -ECANCELED);
+	assert_int_equal(handoff_control_maintenance(dir.path, NULL, &reply),
+		-ECANCELED);
 	assert_reply("nobody owns the service: alt (pid %d) in %s: start a "
 		     "server with --listen on it",
 		(int)pids[1], dir.path);

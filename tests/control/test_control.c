@@ -73,8 +73,7 @@ open_control(struct fixture *f)
 	memset(f, 0, sizeof(*f));
 	f->taken = -1;
 	assert_int_equal(
-		handoff__dir_open(&f->dir, support_dir(), false, false, &error),
-		0);
+		handoff__dir_open(&f->dir, support_dir(), false, 0, &error), 0);
 	assert_int_equal(handoff__loop_init(&f->loop), 0);
 	assert_int_equal(handoff__control_open(&f->control, &f->loop, &f->dir,
 				 1, NULL, on_request, f, &error),

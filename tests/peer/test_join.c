@@ -97,7 +97,7 @@ directory_is_locked_while_one_starts(void **state)
 	ssize_t n;
 
 	(void)state;
-	assert_int_equal(handoff__dir_open(&d, dir, false, false, NULL), 0);
+	assert_int_equal(handoff__dir_open(&d, dir, false, 0, NULL), 0);
 	side_init(&a, dir, "one");
 	assert_int_equal(side_open(&a, NULL), 0);
 	assert_true(handoff__dir_locked(&d, "lock"));
@@ -145,7 +145,7 @@ one_that_starts_is_waited_for(void **state)
 	(void)state;
 	side_init(&a, support_dir(), "one");
 	assert_int_equal(
-		handoff__dir_open(&dir, a.config.dir, false, false, NULL), 0);
+		handoff__dir_open(&dir, a.config.dir, false, 0, NULL), 0);
 	holder.lock = handoff__dir_lock(&dir, "lock");
 	assert_true(holder.lock >= 0);
 	holder.inotify = inotify_init1(IN_CLOEXEC);

@@ -71,8 +71,7 @@ open_server(enum handoff_model model, handoff_print_fn *print)
 	duo_init(&duo, model);
 	duo.a.service.print = print;
 	assert_int_equal(
-		handoff__dir_open(&dir, duo.a.opts.dir, false, false, &error),
-		0);
+		handoff__dir_open(&dir, duo.a.opts.dir, false, 0, &error), 0);
 	assert_int_equal(host_open(&duo.a, NULL), 0);
 	duo_expect(&duo, &duo.a, HANDOFF_SERVER_OWNER);
 }
@@ -242,7 +241,7 @@ everything_is_in_a_dump(void **state)
 	duo.a.opts.extras = &extra;
 	duo.a.opts.nextras = 1;
 	assert_int_equal(
-		handoff__dir_open(&dir, duo.a.opts.dir, false, false, NULL), 0);
+		handoff__dir_open(&dir, duo.a.opts.dir, false, 0, NULL), 0);
 	assert_int_equal(host_open(&duo.a, NULL), 0);
 	duo_expect(&duo, &duo.a, HANDOFF_SERVER_OWNER);
 	client = client_open(duo.a.address);
