@@ -41,11 +41,18 @@ int handoff__dir_connect(
 
 /* Opens and locks a file (flock(2): the lock ends with the process, whatever
  * ends it). Returns the descriptor, or -EWOULDBLOCK if another holds it; waits
- * for those who only ask. */
+ * for those who only ask. What is locked is the file that has the name: one
+ * that is removed meanwhile is made anew. */
 int handoff__dir_lock(const struct handoff__dir *dir, const char *name);
 
-/* Is the lock of that file held by anyone? */
-bool handoff__dir_locked(const struct handoff__dir *dir, const char *name);
+/* Is the lock of that file held? 1; 0, also if there is no such file; or a
+ * negative errno: that is no answer, and never to be taken for "no". */
+int handoff__dir_locked(const struct handoff__dir *dir, const char *name);
+
+/* Has the name `name` the file that `fd` has open? 1, 0, or a negative errno
+ * if that can't be told. */
+int handoff__dir_holds(
+	const struct handoff__dir *dir, const char *name, int fd);
 
 /* Replaces the file as a whole: readers see the old or the new. */
 int handoff__dir_write(const struct handoff__dir *dir, const char *name,

@@ -125,9 +125,14 @@ call_open(struct call *call, const char *dir, char **reply)
 	if (err < 0)
 		return fail(call, err, "%s", error.text);
 	for (int slot = 1; slot <= PEERS; slot++) {
-		if (handoff__contact_find(
-			    &call->peers[call->npeers], &call->dir, slot))
-			call->npeers++;
+		err = handoff__contact_find(
+			&call->peers[call->npeers], &call->dir, slot);
+		if (err < 0)
+			return fail(call, err,
+				"service directory %s: cannot tell whether a "
+				"peer holds peer.%d: %s",
+				dir, slot, strerror(-err));
+		call->npeers += (size_t)err;
 	}
 	return call->npeers > 0 ? 0 : nobody_there(call);
 }

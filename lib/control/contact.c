@@ -22,7 +22,7 @@
 #define RETRY_MS   20
 #define ANSWER_MAX (16u << 20)
 
-static bool
+static int
 is_live(const struct handoff__dir *dir, int slot)
 {
 	char name[16];
@@ -32,30 +32,31 @@ is_live(const struct handoff__dir *dir, int slot)
 }
 
 /* The lock file says who holds it: "NAME PID\n". */
-bool
+int
 handoff__contact_find(struct handoff__contact *contact,
 	const struct handoff__dir *dir, int slot)
 {
 	char file[16], text[64], name[HANDOFF_NAME_MAX];
+	int live = is_live(dir, slot);
 	ssize_t n;
 	long pid;
 
-	if (!is_live(dir, slot))
-		return false;
+	if (live <= 0)
+		return live;
 	memset(contact, 0, sizeof(*contact));
 	contact->slot = slot;
 	handoff__copy(contact->name, sizeof(contact->name), "?");
 	snprintf(file, sizeof(file), "peer.%d", slot);
 	n = handoff__dir_read(dir, file, text, sizeof(text) - 1);
 	if (n <= 0)
-		return true;
+		return 1;
 	text[n] = '\0';
 	if (sscanf(text, "%31s %ld", name, &pid) == 2 &&
 		handoff__name_ok(name) && pid > 0) {
 		memcpy(contact->name, name, sizeof(name));
 		contact->pid = pid;
 	}
-	return true;
+	return 1;
 }
 
 void
@@ -87,7 +88,7 @@ connect_peer(const struct handoff__contact *contact,
 	const struct handoff__dir *dir, int64_t deadline_us)
 {
 	char name[16];
-	int err, fd;
+	int live, err, fd;
 
 	snprintf(name, sizeof(name), "control.%d", contact->slot);
 	for (;;) {
@@ -96,8 +97,9 @@ connect_peer(const struct handoff__contact *contact,
 			break;
 		if (fd != -ENOENT && fd != -ECONNREFUSED && fd != -EAGAIN)
 			return fd;
-		if (!is_live(dir, contact->slot))
-			return -ESRCH;
+		live = is_live(dir, contact->slot);
+		if (live <= 0)
+			return live < 0 ? live : -ESRCH;
 		if (handoff__now_us() >= deadline_us)
 			return -ETIMEDOUT;
 		poll(NULL, 0, RETRY_MS);

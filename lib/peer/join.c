@@ -296,9 +296,10 @@ join_other(struct handoff__peer *peer)
 	int64_t deadline = handoff__now_us() + HELLO_TIMEOUT_US;
 	struct handoff__msg reply;
 	char who[64];
-	int err, fd = -1;
+	int locked, err, fd = -1;
 
-	while (handoff__dir_locked(&peer->dir, lock_names[other])) {
+	while ((locked = handoff__dir_locked(&peer->dir, lock_names[other])) >
+		0) {
 		err = greet(peer, &reply, &fd);
 		if (err == 0) {
 			err = weigh(peer, &reply.hello);
@@ -323,6 +324,12 @@ join_other(struct handoff__peer *peer)
 		}
 		pause_us(5000); /* it is about to listen, or to be gone */
 	}
+	/* Nobody may serve beside a peer that is only not seen. */
+	if (locked < 0)
+		return handoff__fail(&peer->error, locked,
+			"service directory %s: cannot tell whether a peer "
+			"holds %s: %s",
+			peer->dir.path, lock_names[other], strerror(-locked));
 	return 0;
 }
 

@@ -214,8 +214,15 @@ become_owner(struct handoff_server *server)
 	uint64_t generation = 1;
 	int err;
 
-	/* Notices are ordered by generation: go on where the last left off. */
-	if (handoff__publisher_retained(&server->publisher, &last) > 0)
+	/* Notices are ordered by generation: go on where the last left off.
+	 * From 1 on, clients would take all that is to come for old. */
+	err = handoff__publisher_retained(&server->publisher, &last);
+	if (err < 0 && err != -EBADMSG)
+		return handoff__fail(&server->error, err,
+			"service directory %s: cannot read the notice that is "
+			"kept there: %s",
+			server->peer.dir.path, strerror(-err));
+	if (err > 0)
 		generation = last.generation + 1;
 	err = handoff__peer_own(&server->peer, generation);
 	if (err < 0) {

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -38,6 +39,21 @@ struct fake {
 	uid_t uid;         /* becomes that user before it listens */
 	const char *text;  /* for `answer` */
 };
+
+/* Whether a lock is held can't be told: flock fails with this. */
+static int blind;
+
+int __real_flock(int fd, int how);
+int __wrap_flock(int fd, int how);
+
+int
+__wrap_flock(int fd, int how)
+{
+	if (!(how & LOCK_SH) || blind == 0)
+		return __real_flock(fd, how);
+	errno = blind;
+	return -1;
+}
 
 static struct handoff__dir dir;
 static int passed = -1; /* in the child: came with the request, or -1 */
@@ -635,6 +651,19 @@ starting_peer_is_waited_for(void **state)
 }
 
 static void
+peer_that_cannot_be_told_is_no_absent_one(void **state)
+{
+	(void)state;
+	start_owner(answer_all, "");
+	blind = ENFILE;
+	assert_int_equal(status(false), -ENFILE);
+	blind = 0;
+	assert_reply("service directory %s: cannot tell whether a peer holds "
+		     "peer.1: Too many open files in system",
+		dir.path);
+}
+
+static void
 refusal_is_passed_on(void **state)
 {
 	(void)state;
@@ -870,6 +899,7 @@ main(void)
 		call_test(peer_that_leaves_is_forgotten),
 		call_test(status_is_asked_again),
 		call_test(starting_peer_is_waited_for),
+		call_test(peer_that_cannot_be_told_is_no_absent_one),
 		call_test(refusal_is_passed_on),
 		call_test(refused_status_is_passed_on),
 		call_test(closing_without_an_answer),

@@ -108,6 +108,21 @@ counts_and_model_are_checked(void **state)
 	refused(&duo.a, -EINVAL, "unknown model");
 }
 
+/* Beginning again at generation 1, it would tell clients what they take for
+ * old. */
+static void
+notice_that_cannot_be_read_is_no_absent_one(void **state)
+{
+	struct duo duo;
+	char path[HANDOFF_TEXT_MAX];
+
+	(void)state;
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	snprintf(path, sizeof(path), "%s/notice", duo.a.opts.dir);
+	assert_int_equal(mkdir(path, 0700), 0);
+	refused(&duo.a, -EISDIR, "cannot read the notice that is kept there");
+}
+
 static void
 directory_is_checked(void **state)
 {
@@ -452,6 +467,7 @@ main(void)
 		handoff_test(service_is_checked),
 		handoff_test(counts_and_model_are_checked),
 		handoff_test(directory_is_checked),
+		handoff_test(notice_that_cannot_be_read_is_no_absent_one),
 		handoff_test(addresses_are_checked),
 		handoff_test(relative_socket_outlives_its_directory),
 		handoff_test(address_in_use_is_refused),
