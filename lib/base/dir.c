@@ -186,15 +186,45 @@ lock_exclusive(int fd)
 }
 
 int
+handoff__dir_share(const struct handoff__dir *dir)
+{
+	return try_lock(dir->fd, LOCK_SH);
+}
+
+int
+handoff__dir_note(const struct handoff__dir *dir, const char *name,
+	struct handoff__inode *inode)
+{
+	struct stat st;
+
+	if (fstatat(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	inode->dev = st.st_dev;
+	inode->ino = st.st_ino;
+	return 0;
+}
+
+int
+handoff__dir_is(const struct handoff__dir *dir, const char *name,
+	const struct handoff__inode *inode)
+{
+	struct handoff__inode now = {.dev = 0};
+	int err = handoff__dir_note(dir, name, &now);
+
+	if (err < 0)
+		return err == -ENOENT ? 0 : err;
+	return now.dev == inode->dev && now.ino == inode->ino;
+}
+
+int
 handoff__dir_holds(const struct handoff__dir *dir, const char *name, int fd)
 {
-	struct stat ours, there;
+	struct stat st;
 
-	if (fstat(fd, &ours) < 0)
+	if (fstat(fd, &st) < 0)
 		return -errno;
-	if (fstatat(dir->fd, name, &there, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? 0 : -errno;
-	return ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
+	return handoff__dir_is(dir, name,
+		&(struct handoff__inode){.dev = st.st_dev, .ino = st.st_ino});
 }
 
 int

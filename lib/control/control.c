@@ -345,6 +345,44 @@ on_connect(struct handoff__watch *watch, uint32_t events)
 	handoff__timer_arm(control->loop, &r->timer, READ_TIMEOUT_US);
 }
 
+static int
+listen_on_name(struct handoff__control *control, struct handoff__error *error)
+{
+	int err, fd;
+
+	fd = handoff__dir_listen(
+		control->dir, control->name, SOCK_STREAM, error);
+	if (fd < 0)
+		return fd;
+	handoff__watch_del(control->loop, &control->watch);
+	if (control->fd >= 0)
+		close(control->fd);
+	control->fd = fd;
+	err = handoff__dir_note(control->dir, control->name, &control->inode);
+	if (err >= 0)
+		err = handoff__watch_add(
+			control->loop, &control->watch, fd, EPOLLIN);
+	if (err < 0)
+		handoff__fail(error, err, "socket %s/%s: cannot watch it: %s",
+			control->dir->path, control->name, strerror(-err));
+	return err;
+}
+
+void
+handoff__control_keep(struct handoff__control *control)
+{
+	struct handoff__error error;
+	bool lost = false;
+
+	if (control->fd < 0)
+		return;
+	if (handoff__dir_is(control->dir, control->name, &control->inode) < 1)
+		lost = listen_on_name(control, &error) < 0;
+	if (lost && !control->lost)
+		handoff__log(control->log, HANDOFF_LOG_ERROR, "%s", error.text);
+	control->lost = lost;
+}
+
 int
 handoff__control_open(struct handoff__control *control,
 	struct handoff__loop *loop, const struct handoff__dir *dir, int slot,
@@ -361,11 +399,8 @@ handoff__control_open(struct handoff__control *control,
 	control->watch.arg = control;
 	control->watch.fd = -1;
 	snprintf(control->name, sizeof(control->name), "control.%d", slot);
-	control->fd =
-		handoff__dir_listen(dir, control->name, SOCK_STREAM, error);
-	if (control->fd < 0)
-		return control->fd;
-	return handoff__watch_add(loop, &control->watch, control->fd, EPOLLIN);
+	control->fd = -1;
+	return listen_on_name(control, error);
 }
 
 void
@@ -385,8 +420,10 @@ handoff__control_close(struct handoff__control *control)
 	if (!control->loop || control->fd < 0)
 		return;
 	handoff__watch_del(control->loop, &control->watch);
+	/* Another peer's is left alone. */
+	if (handoff__dir_is(control->dir, control->name, &control->inode) > 0)
+		unlinkat(control->dir->fd, control->name, 0);
 	close(control->fd);
-	unlinkat(control->dir->fd, control->name, 0);
 	control->fd = -1;
 }
 

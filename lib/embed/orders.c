@@ -123,6 +123,7 @@ order_stop(struct handoff_peer *peer, struct handoff__request *request)
 	}
 	peer->request = request;
 	peer->stopping = true;
+	handoff__peer_leaving(&peer->peer);
 	peer->tries = STOP_TRIES;
 	handoff__embed_stop(peer);
 }

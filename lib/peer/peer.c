@@ -372,6 +372,7 @@ handoff__peer_started(struct handoff__peer *peer)
 	if (peer->start_fd >= 0)
 		close(peer->start_fd);
 	peer->start_fd = -1;
+	handoff__upkeep_start(peer);
 	if (peer->link.fd >= 0)
 		handoff__link_send(&peer->link, &ready, -1);
 }
@@ -388,6 +389,7 @@ handoff__peer_close(struct handoff__peer *peer)
 	forget_process(peer);
 	handoff__timer_disarm(peer->loop, &peer->give.deadline);
 	handoff__pulse_stop(peer);
+	handoff__upkeep_fini(peer);
 	handoff__loan_fini(peer);
 	handoff__roster_fini(&peer->roster);
 	handoff__arena_fini(&peer->arena);

@@ -87,6 +87,10 @@ struct handoff__peer_ops {
 	void (*said)(struct handoff__peer *peer);
 	/* A candidate was turned away; a sentence for people. */
 	void (*refused)(struct handoff__peer *peer, const char *text);
+	/* What this peer has in the service directory is in place, or is
+	 * again: see to what the layers above have there. About once a
+	 * second. Optional. */
+	void (*kept)(struct handoff__peer *peer);
 };
 
 /* The last time that anything has changed hands. */
@@ -149,6 +153,17 @@ struct handoff__pulse {
 	bool lagging;
 	bool behind;   /* as of the last beat */
 	bool progress; /* a copy was confirmed since */
+};
+
+/* What this peer has in the service directory, and whether it is still what
+ * the names there say. */
+struct handoff__upkeep {
+	struct handoff__timer timer;
+	char *path; /* of the directory: absolute, no links; NULL: unknown */
+	struct handoff__inode root; /* that the path is of (chroot(2)) */
+	struct handoff__inode link; /* the socket of this peer */
+	bool shared;                /* the lock on the directory is held */
+	bool lost;                  /* something is not in place: told */
 };
 
 struct handoff__candidate {
@@ -221,6 +236,7 @@ struct handoff__peer {
 	struct handoff__last last;
 	struct handoff__survival survival;
 	struct handoff__pulse pulse;
+	struct handoff__upkeep upkeep;
 	int borrowed[HANDOFF__LEND_MAX]; /* the other's epoll sets */
 	size_t nborrowed;
 	pthread_t closer; /* closes them */
@@ -300,6 +316,10 @@ void handoff__peer_say(struct handoff__peer *peer);
 const char *handoff__entry_repair(
 	struct handoff__entry *entry, struct handoff__survival *survival);
 
+/* This peer is about to leave: what is removed from the service directory from
+ * now on stays removed. */
+void handoff__peer_leaving(struct handoff__peer *peer);
+
 /* In a child of this process: closes all descriptors of the peer but that of
  * `keep`. The other peer must not take the child for this process. */
 void handoff__peer_forked(
@@ -317,6 +337,15 @@ const char *handoff__peer_partner_text(
 int handoff__join(struct handoff__peer *peer);
 void handoff__join_candidates(struct handoff__peer *peer);
 void handoff__join_leave(struct handoff__peer *peer);
+int handoff__join_sign(struct handoff__peer *peer, int lock_fd);
+int handoff__join_listen(struct handoff__peer *peer);
+const char *handoff__join_lock_name(const struct handoff__peer *peer);
+const char *handoff__join_link_name(const struct handoff__peer *peer);
+void handoff__join_holder(struct handoff__peer *peer, int slot, char text[64]);
+
+void handoff__upkeep_init(struct handoff__peer *peer);
+void handoff__upkeep_start(struct handoff__peer *peer);
+void handoff__upkeep_fini(struct handoff__peer *peer);
 int handoff__peer_adopt_link(
 	struct handoff__peer *peer, int fd, const struct handoff__hello *hello);
 void handoff__peer_cut(struct handoff__peer *peer, const char *why);

@@ -45,6 +45,7 @@ handoff_server_stop(struct handoff_server *server)
 	if (server->stopping)
 		return -EALREADY;
 	server->stopping = true;
+	handoff__peer_leaving(&server->peer);
 	handoff__server_event(server, HANDOFF_SERVER_STOPPING, "stopping");
 	handoff__stop_proceed(server);
 	/* An outside loop only hears of descriptors: a timer is one. */

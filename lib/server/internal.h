@@ -284,6 +284,7 @@ void handoff__dump_close(struct handoff_server *server);
 void handoff__notices_publish(
 	struct handoff_server *server, enum handoff_notice_kind kind);
 void handoff__notices_supersede(struct handoff_server *server);
+void handoff__notices_keep(struct handoff_server *server);
 bool handoff__notices_step(struct handoff_server *server);
 void handoff__notices_metrics(
 	const struct handoff_server *server, struct handoff__buf *buf);

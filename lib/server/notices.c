@@ -86,6 +86,22 @@ handoff__notices_supersede(struct handoff_server *server)
 	server->publishing = false;
 }
 
+/* What is retained may be removed with the directory, or could not be written
+ * when it was new. It is the owner's. */
+void
+handoff__notices_keep(struct handoff_server *server)
+{
+	int err;
+
+	if (!server->peer.serving)
+		return;
+	err = handoff__publisher_keep(&server->publisher);
+	if (err > 0)
+		handoff__log(&server->log, HANDOFF_LOG_WARNING,
+			"notice: was not in %s: written anew",
+			server->peer.dir.path);
+}
+
 /* Tells the next few. True if more are to be told. */
 bool
 handoff__notices_step(struct handoff_server *server)

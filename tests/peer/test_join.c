@@ -189,7 +189,7 @@ peer_that_cannot_be_told_is_no_absent_one(void **state)
 	pair_own(&a);
 	side_init(&b, a.config.dir, "two");
 	blind = ENOLCK;
-	blind_after = 1; /* its place is taken: that is seen before */
+	blind_after = 2; /* the directory is shared, its place is taken */
 	assert_int_equal(side_open(&b, &a), -ENOLCK);
 	blind = 0;
 	assert_non_null(strstr(b.peer.error.text,

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: MIT
+"""The service directory is cleaned or removed under a service that runs."""
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+from harness import SystemTest, main, wait_until
+
+
+class Directory(SystemTest):
+    def peers(self):
+        """Roles by name, as the status tells; empty if nobody is found."""
+        code, _, _ = self.ctl("status")
+        if code != 0:
+            return {}
+        return {peer["name"]: peer["role"] for peer in self.status()["peers"]}
+
+    def wait_whole(self, owner="server", standby="alt"):
+        wait_until(lambda: self.peers() == {owner: "owner",
+                                            standby: "standby"},
+                   "both peers are found again")
+
+    def assert_full(self):
+        """No third peer finds a place."""
+        third = self.start("alt_server", "--dir", self.dir, "--name", "third")
+        self.assertEqual(third.wait(), 1)
+        self.assertIn("two peers already", third.output())
+
+    def remove(self):
+        """All that is there at a moment: what is made anew meanwhile stays."""
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def clean(self):
+        for name in os.listdir(self.dir):
+            if name != "subscribers":
+                os.unlink(os.path.join(self.dir, name))
+
+    def survives(self, what, *options):
+        server, alt = self.pair(*options)
+        client = self.connect(server.address)
+        self.assert_echo(client)
+        what()
+        self.wait_whole()
+        self.assert_full()
+        self.ok("maintenance")
+        self.assert_echo(client)
+        what()
+        self.wait_whole("alt", "server")
+        alt.kill()
+        server.expect(": owner: the other peer died")
+        self.assert_echo(client)
+        self.assert_echo(self.connect(server.address))
+        self.standby()
+        self.ok("maintenance")
+        self.assert_echo(client)
+
+    def test_removed_directory(self):
+        self.survives(self.remove)
+
+    def test_removed_directory_fork(self):
+        self.survives(self.remove, "--model", "fork")
+
+    def test_removed_directory_thread(self):
+        self.survives(self.remove, "--model", "thread")
+
+    def test_removed_files(self):
+        self.survives(self.clean)
+
+    def test_renamed_directory(self):
+        server, _ = self.pair()
+        os.rename(self.dir, self.dir + ".old")
+        self.wait_whole()
+        self.assert_full()
+        self.assert_echo(self.connect(server.address))
+
+    def test_notice_is_kept_anew(self):
+        server, _ = self.pair()
+        self.ok("maintenance")
+        notice = os.path.join(self.dir, "notice")
+        with open(notice, "rb") as file:
+            before = file.read()
+        self.remove()
+        wait_until(lambda: os.path.exists(notice), "the notice is back")
+        with open(notice, "rb") as file:
+            self.assertEqual(file.read(), before)
+        server.kill()
+
+    def test_removed_at_the_end(self):
+        """A directory that is removed while its service stops stays removed:
+        a client that reads nothing holds the stop up."""
+        server = self.server()
+        client = self.connect(server.address)
+        client.settimeout(0.2)
+        try:
+            while True:
+                client.sendall(b"x" * 65535 + b"\n")
+        except TimeoutError:
+            pass
+        server.signal(signal.SIGTERM)
+        server.expect(": stopping")
+        self.remove()
+        self.assertEqual(server.wait(), 0)
+        self.assertFalse(os.path.exists(self.dir))
+
+    def test_stopped_service_makes_nothing(self):
+        server, alt = self.pair()
+        self.assertEqual(alt.stop(), 0)
+        self.assertEqual(server.stop(), 0)
+        self.remove()
+        self.assertIn("cannot open it", self.refused("status"))
+        self.assertFalse(os.path.exists(self.dir))
+
+    def tmpfiles(self, path):
+        """The cleaner itself, told that all below the path is too old."""
+        tool = shutil.which("systemd-tmpfiles")
+        if not tool or os.geteuid() != 0:
+            raise unittest.SkipTest("needs systemd-tmpfiles and root")
+        config = os.path.join(tempfile.gettempdir(),
+                              os.path.basename(self.base) + ".conf")
+        with open(config, "w", encoding="ascii") as file:
+            file.write(f"d {path} 0700 root root 1us\n")
+        self.addCleanup(os.unlink, config)
+        time.sleep(0.01)  # so old is what was touched last
+        done = subprocess.run([tool, "--clean", config], capture_output=True,
+                              text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_tmpfiles(self):
+        """In /tmp, say: a directory that somebody holds is left alone."""
+        control = os.path.join(self.base, "control")
+        os.mkdir(control, 0o700)
+        with open(os.path.join(control, "old"), "w", encoding="ascii"):
+            pass
+        server, _ = self.pair()
+        kept = sorted(os.listdir(self.dir))
+        self.tmpfiles(self.base)
+        self.assertEqual(os.listdir(self.base), ["echo"])
+        self.assertEqual(sorted(os.listdir(self.dir)), kept)
+        self.assert_echo(self.connect(server.address))
+
+    def test_tmpfiles_of_the_directory_itself(self):
+        """What systemd 252 does not look for a lock on."""
+        server, _ = self.pair()
+        self.tmpfiles(self.dir)
+        self.wait_whole()
+        self.assert_full()
+        self.assert_echo(self.connect(server.address))
+
+
+if __name__ == "__main__":
+    main()
