@@ -89,6 +89,21 @@ class Directory(SystemTest):
             self.assertEqual(file.read(), before)
         server.kill()
 
+    def test_clients_subscribe_anew(self):
+        server, _ = self.pair()
+        client = self.start("client", "--dir", self.dir, "--connect",
+                            server.address, stdin=subprocess.PIPE)
+        client.expect_error("connected to")
+        self.remove()
+        subscribers = os.path.join(self.dir, "subscribers")
+        wait_until(lambda: os.path.exists(subscribers)
+                   and os.listdir(subscribers), "the client subscribes")
+        self.wait_whole()
+        self.ok("maintenance")
+        client.expect_error("alt serves now")
+        client.process.stdin.close()
+        self.assertEqual(client.wait(), 0)
+
     def test_removed_at_the_end(self):
         """A directory that is removed while its service stops stays removed:
         a client that reads nothing holds the stop up."""
