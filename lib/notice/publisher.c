@@ -89,6 +89,17 @@ handoff__publisher_keep(struct handoff__publisher *pub)
 	return err < 0 ? err : 1;
 }
 
+int
+handoff__publisher_probe(const struct handoff__publisher *pub)
+{
+	static const char name[] = ".probe";
+	char data[HANDOFF__NOTICE_SIZE] = {0};
+	int err = handoff__dir_write(pub->dir, name, data, sizeof(data));
+
+	unlinkat(pub->dir->fd, name, 0);
+	return err;
+}
+
 static void
 tell(struct handoff__publisher *pub, const char *file)
 {

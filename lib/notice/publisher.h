@@ -43,6 +43,9 @@ int handoff__publisher_begin(
  * any more. 1 if it had to be written, 0 if not, or a negative errno. */
 int handoff__publisher_keep(struct handoff__publisher *pub);
 
+/* Could a notice be retained now? 0 or a negative errno. */
+int handoff__publisher_probe(const struct handoff__publisher *pub);
+
 /* Looks at up to `max` further entries. 1 while more are to do, 0 when done. */
 int handoff__publisher_step(struct handoff__publisher *pub, unsigned max);
 

@@ -174,6 +174,8 @@ handoff__command_given(
 		handoff__report_text(&server->peer, report, &buf);
 		if (!buf.failed)
 			tell_event(server, buf.data + body);
+		if (request)
+			handoff__notices_warn(server, &buf);
 	}
 	if (request && !server->stopping) {
 		server->request = NULL;

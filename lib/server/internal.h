@@ -170,6 +170,8 @@ struct handoff_server {
 	uint64_t notice_generation, notice_seq;
 	uint64_t published[HANDOFF_NOTICE_GOODBYE + 1]; /* by kind */
 	uint64_t reached, pruned, failed; /* subscribers, each time */
+	uint64_t unkept; /* notices that could not be retained at once */
+	int notice_err;  /* of the last one; 0: it is retained */
 
 	bool stopping; /* asked to */
 	bool gave;     /* and has tried to hand over */
@@ -285,6 +287,9 @@ void handoff__notices_publish(
 	struct handoff_server *server, enum handoff_notice_kind kind);
 void handoff__notices_supersede(struct handoff_server *server);
 void handoff__notices_keep(struct handoff_server *server);
+/* Adds a line if clients do not learn who serves now. */
+void handoff__notices_warn(
+	struct handoff_server *server, struct handoff__buf *buf);
 bool handoff__notices_step(struct handoff_server *server);
 void handoff__notices_metrics(
 	const struct handoff_server *server, struct handoff__buf *buf);

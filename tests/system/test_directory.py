@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The service directory is cleaned or removed under a service that runs."""
+import ctypes
 import os
 import shutil
 import signal
@@ -8,7 +9,7 @@ import tempfile
 import time
 import unittest
 
-from harness import SystemTest, main, wait_until
+from harness import MNT_DETACH, SystemTest, main, wait_until
 
 
 class Directory(SystemTest):
@@ -164,6 +165,61 @@ class Directory(SystemTest):
         self.wait_whole()
         self.assert_full()
         self.assert_echo(self.connect(server.address))
+
+
+class FullDisk(SystemTest):
+    """The service directory is a file system of its own, which is full."""
+
+    def setUp(self):
+        super().setUp()
+        if not self.queues:
+            raise unittest.SkipTest("needs a private mount namespace")
+        self.libc = ctypes.CDLL(None, use_errno=True)
+        os.mkdir(self.dir)
+        path = self.dir.encode()
+        self.assertEqual(self.libc.mount(
+            b"tmpfs", path, b"tmpfs", ctypes.c_ulong(0),
+            b"size=64k,mode=0700"), 0)
+        self.addCleanup(self.libc.umount2, path, MNT_DETACH)
+
+    def fill(self):
+        """Writes until nothing fits any more; returns the file."""
+        path = os.path.join(self.dir, "big")
+        with open(path, "wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(b"x" * 4096)
+            except OSError:
+                return path
+
+    def notice(self):
+        with open(os.path.join(self.dir, "notice"), "rb") as file:
+            return file.read()
+
+    def test_notice_that_cannot_be_kept(self):
+        server, alt = self.pair()
+        client = self.connect(server.address)
+        self.assert_echo(client)
+        before = self.notice()
+        big = self.fill()
+        told = ("warning: not all clients learn of it: the notice cannot be "
+                f"kept in {self.dir}: No space left on device")
+        out = self.ok("maintenance")
+        self.assertIn("moved 1 connection", out)
+        self.assertIn(told, out)
+        alt.expect_error("notice MAINTENANCE: cannot be kept in .*: No space")
+        self.assertIn('handoff_notices_unkept_total{service="echo",peer="alt",'
+                      'place="2"} 1', self.ok("metrics").splitlines())
+        self.assertEqual(self.notice(), before)
+        self.assert_echo(client)
+        self.assertIn(told, self.ok("ready", "--silent"))
+        self.assertEqual(self.notice(), before)
+        # It is kept as soon as that is possible, and nothing is left over.
+        os.unlink(big)
+        wait_until(lambda: self.notice() != before, "the notice is kept")
+        self.assertNotIn("warning", self.ok("maintenance"))
+        self.assertEqual([name for name in os.listdir(self.dir)
+                          if name.startswith(".")], [])
 
 
 if __name__ == "__main__":
