@@ -69,10 +69,7 @@ begin(struct peer *peer)
 	if (rc < 0)
 		return rc;
 
-	/* SIGUSR1 maintenance, SIGUSR2 ready, SIGTERM and SIGINT stop; the
-	 * same as `handoffctl`, which needs nothing from this program. SIGHUP
-	 * opens the log anew. */
-	handoff_server_signals(peer->server);
+	/* SIGHUP opens the log anew. */
 	handoff_server_watch(peer->server, handoff_daemon_fd(peer->daemon),
 		on_hangup, peer->daemon);
 	manager_attach(peer->systemd, peer->server);
@@ -115,6 +112,10 @@ serve(struct options *options, const char *program)
 	options->daemon.errbuf = options->server.errbuf = peer.why;
 	options->daemon.errbuf_size = options->server.errbuf_size =
 		sizeof(peer.why);
+	/* SIGUSR1 maintenance, SIGUSR2 ready, SIGTERM and SIGINT stop; the
+	 * same as `handoffctl`, which needs nothing from this program. None
+	 * is lost from the first moment on in which others can see it. */
+	options->daemon.signals = options->server.signals = true;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 
 	/* With --daemon there are two processes from here on: this one waits

@@ -103,6 +103,10 @@ struct handoff_server_opts {
 	bool trace; /* logs each connection that comes, moves or goes, at debug
 		       level: that takes a microsecond each, also while a
 		       handoff has the clients wait */
+	bool signals; /* obeys signals as handoff_server_signals has it, from
+			 before others can see the peer on. One that comes
+			 while it opens is obeyed when that has succeeded; if
+			 it fails, the signals are what they were before */
 };
 
 /*
@@ -142,7 +146,10 @@ HANDOFF_API int handoff_server_watch(
 
 /* Obeys signals, through a signalfd(2): SIGUSR1 is maintenance, SIGUSR2 ready,
  * SIGTERM and SIGINT stop. Blocks them in the calling thread; threads that the
- * program has already must block them too. */
+ * program has already must block them too. SIGPIPE is ignored unless the
+ * program handles it: a reader of its output that ends must not end it. A
+ * signal that comes before this call does what it does by default: with
+ * `signals` set in the options none is lost. */
 HANDOFF_API int handoff_server_signals(struct handoff_server *server);
 
 enum handoff_server_event_type {

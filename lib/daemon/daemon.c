@@ -30,6 +30,7 @@ struct handoff_daemon {
 	bool foreground;
 	bool ready;
 	bool logging; /* standard output and error are the log */
+	bool signals; /* the program takes them later */
 	mode_t umask;
 	char *log; /* absolute; NULL: none */
 	int log_fd;
@@ -83,6 +84,7 @@ take_opts(struct handoff_daemon *daemon, const struct handoff_daemon_opts *opts)
 	int err = 0;
 
 	daemon->foreground = opts->foreground;
+	daemon->signals = opts->signals;
 	daemon->umask = opts->umask ? (mode_t)opts->umask & 0777 : UMASK;
 	if (opts->log)
 		err = take_path(daemon, &daemon->log, "log file", opts->log);
@@ -138,14 +140,42 @@ use_log(struct handoff_daemon *daemon)
 	daemon->logging = true;
 }
 
+/* A log may be a pipe. What the program has set itself stays. */
+static void
+ignore_sigpipe(void)
+{
+	struct sigaction now;
+
+	if (sigaction(SIGPIPE, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+		signal(SIGPIPE, SIG_IGN);
+}
+
+/* Those that the program will take wait for it. */
+static void
+hold_signals(const struct handoff_daemon *daemon)
+{
+	static const int numbers[] = {SIGTERM, SIGINT, SIGUSR1, SIGUSR2};
+	sigset_t set;
+
+	if (!daemon->signals || !daemon->pid_file.path)
+		return;
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		sigaddset(&set, numbers[i]);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
 static int
 watch_signal(struct handoff_daemon *daemon)
 {
 	sigset_t set;
 
+	hold_signals(daemon);
 	sigemptyset(&set);
-	if (daemon->log || !daemon->foreground)
+	if (daemon->log || !daemon->foreground) {
 		sigaddset(&set, SIGHUP);
+		ignore_sigpipe();
+	}
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	daemon->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (daemon->signal_fd < 0)
@@ -158,19 +188,19 @@ watch_signal(struct handoff_daemon *daemon)
 static int
 settle(struct handoff_daemon *daemon, int null_fd)
 {
-	int err = 0;
+	int err;
 
 	if (!daemon->foreground) {
 		umask(daemon->umask);
 		for (int fd = 0; fd <= STDERR_FILENO; fd++)
 			dup2(null_fd, fd);
 	}
-	if (daemon->pid_file.path)
+	/* First: whoever finds the pid file may send some. */
+	err = watch_signal(daemon);
+	if (err >= 0 && daemon->pid_file.path)
 		err = handoff__pidfile_take(&daemon->pid_file, &daemon->error);
 	if (err >= 0 && daemon->log)
 		err = daemon->log_fd = open_log(daemon);
-	if (err >= 0)
-		err = watch_signal(daemon);
 	if (err >= 0 && daemon->log && !daemon->foreground)
 		use_log(daemon);
 	return err < 0 ? err : 0;

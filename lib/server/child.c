@@ -54,13 +54,15 @@ close_inherited(struct handoff_server *server, const struct handoff__entry *e)
 static int
 listen_to_parent(const sigset_t *before)
 {
-	sigset_t told;
+	sigset_t told, blocked = *before;
 
 	sigemptyset(&told);
 	sigaddset(&told, HANDOFF__CHILD_RETURN);
 	sigaddset(&told, HANDOFF__CHILD_LOOK);
-	sigprocmask(SIG_SETMASK, before, NULL);
-	sigprocmask(SIG_BLOCK, &told, NULL);
+	sigaddset(&blocked, HANDOFF__CHILD_RETURN);
+	sigaddset(&blocked, HANDOFF__CHILD_LOOK);
+	/* At once: what the parent has sent already must not end it. */
+	sigprocmask(SIG_SETMASK, &blocked, NULL);
 	return signalfd(-1, &told, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 

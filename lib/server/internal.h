@@ -34,6 +34,7 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <signal.h>
 
 #define HANDOFF__LISTEN_MAX  64
 #define HANDOFF__WORKERS_MAX ((HANDOFF__LEND_MAX - 2) / 2)
@@ -184,6 +185,7 @@ struct handoff_server {
 	struct handoff__user_watch watches[HANDOFF__WATCHES];
 	int nwatches;
 	int signal_fd;
+	sigset_t signals_before; /* if that is open */
 	struct handoff__console *console;
 	int lend[HANDOFF__LEND_MAX];
 	struct handoff_server_event events[HANDOFF__EVENTS];
@@ -281,6 +283,9 @@ void handoff__console_close(struct handoff_server *server);
 void handoff__dump_request(
 	struct handoff_server *server, struct handoff__request *request);
 void handoff__dump_close(struct handoff_server *server);
+
+/* signals.c: as they were before they were taken, if they were. */
+void handoff__signals_restore(struct handoff_server *server);
 
 /* notices.c */
 void handoff__notices_publish(

@@ -337,6 +337,17 @@ open_peer(struct handoff_server *server)
 	return err;
 }
 
+static int
+take_signals(struct handoff_server *server)
+{
+	int err = handoff_server_signals(server);
+
+	return err < 0 ? handoff__fail(&server->error, err,
+				 "server: cannot take signals: %s",
+				 strerror(-err))
+		       : 0;
+}
+
 int
 handoff_server_open(
 	struct handoff_server **out, const struct handoff_server_opts *opts)
@@ -373,10 +384,14 @@ handoff_server_open(
 			err = handoff__adopted_open(server);
 		if (err >= 0)
 			err = open_loop(server);
+		/* Before others can see that it is there, and send some. */
+		if (err >= 0 && server->opts.signals)
+			err = take_signals(server);
 		if (err >= 0)
 			err = open_peer(server);
 	}
 	if (err < 0) {
+		handoff__signals_restore(server);
 		handoff__error_copy(&server->error, server->opts.errbuf,
 			server->opts.errbuf_size);
 		handoff_server_free(server);
