@@ -82,6 +82,11 @@ HANDOFF_API int handoff_daemon_fd(const struct handoff_daemon *daemon);
  * what it always does. Never blocks. */
 HANDOFF_API int handoff_daemon_dispatch(struct handoff_daemon *daemon);
 
+/* Opens the log anew at once: for a child of the process, which has standard
+ * output and error of its own (see handoff_server_reopen). 0, also without a
+ * log, or the errno as above. */
+HANDOFF_API int handoff_daemon_reopen(struct handoff_daemon *daemon);
+
 /* Removes the pid file; NULL is fine. SIGHUP stays blocked. */
 HANDOFF_API void handoff_daemon_free(struct handoff_daemon *daemon);
 

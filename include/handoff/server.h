@@ -107,6 +107,8 @@ struct handoff_server_opts {
 			 before others can see the peer on. One that comes
 			 while it opens is obeyed when that has succeeded; if
 			 it fails, the signals are what they were before */
+	void (*reopen)(void *arg); /* see handoff_server_reopen */
+	void *reopen_arg;
 };
 
 /*
@@ -151,6 +153,12 @@ HANDOFF_API int handoff_server_watch(
  * signal that comes before this call does what it does by default: with
  * `signals` set in the options none is lost. */
 HANDOFF_API int handoff_server_signals(struct handoff_server *server);
+
+/* The process has opened its log anew: in model fork each child now calls
+ * `reopen` of the options, between two calls of the handler, to do the same.
+ * In the other models there is nobody else to do it. -EINVAL without `reopen`.
+ */
+HANDOFF_API int handoff_server_reopen(struct handoff_server *server);
 
 enum handoff_server_event_type {
 	HANDOFF_SERVER_LISTENING = 1, /* a listener was opened */

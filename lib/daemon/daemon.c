@@ -366,6 +366,14 @@ handoff_daemon_dispatch(struct handoff_daemon *daemon)
 	return due && daemon->log ? reopen(daemon) : 0;
 }
 
+int
+handoff_daemon_reopen(struct handoff_daemon *daemon)
+{
+	if (!daemon)
+		return -EINVAL;
+	return daemon->log ? reopen(daemon) : 0;
+}
+
 void
 handoff_daemon_free(struct handoff_daemon *daemon)
 {

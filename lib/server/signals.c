@@ -4,10 +4,11 @@
  * installed, nothing is interrupted. Taken while the server is opened, they are
  * blocked before others can see that it is there.
  */
-#include "server/internal.h"
+#include "server/child.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/pidfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -81,4 +82,17 @@ handoff_server_signals(struct handoff_server *server)
 		return -errno;
 	return handoff_server_watch(
 		server, server->signal_fd, on_signal, server);
+}
+
+int
+handoff_server_reopen(struct handoff_server *server)
+{
+	struct handoff__child *child;
+
+	if (!server || !server->opts.reopen)
+		return -EINVAL;
+	TAILQ_FOREACH (child, &server->children.list, node)
+		pidfd_send_signal(
+			child->watch.fd, HANDOFF__CHILD_REOPEN, NULL, 0);
+	return 0;
 }
