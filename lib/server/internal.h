@@ -247,6 +247,7 @@ void handoff__listen_event(struct handoff__member *conn);
 bool handoff__listen_name(
 	const struct handoff__member *conn, char name[HANDOFF_ADDRESS_MAX]);
 void handoff__listen_update(struct handoff_server *server);
+void handoff__listen_unlink(struct handoff_server *server);
 void handoff__listen_close(struct handoff_server *server);
 void handoff__listen_on_retry(struct handoff__timer *timer);
 

@@ -430,6 +430,7 @@ handoff_server_free(struct handoff_server *server)
 	handoff__control_close(&server->control);
 	handoff__publisher_close(&server->publisher);
 	handoff__console_close(server);
+	handoff__listen_unlink(server);
 	if (server->peer.loop)
 		handoff__peer_close(&server->peer);
 	handoff__sets_fini(&server->sets);

@@ -477,6 +477,23 @@ models_have_names(void **state)
 	assert_int_equal(handoff_model_parse(NULL), -EINVAL);
 }
 
+/* Also the file of the socket that could be bound. */
+static void
+failed_open_leaves_no_socket(void **state)
+{
+	struct duo duo;
+	char path[HANDOFF_ADDRESS_MAX];
+	const char *listen[2] = {path, "unix:/nowhere/at/all"};
+
+	(void)state;
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	snprintf(path, sizeof(path), "unix:%s/socket", duo.a.opts.dir);
+	duo.a.opts.listen = listen;
+	duo.a.opts.nlisten = 2;
+	refused(&duo.a, -ENOENT, "/nowhere/at/all");
+	assert_int_equal(access(path + 5, F_OK), -1);
+}
+
 /* What it did before is done again; what is pending is forgotten. */
 static void
 forget_signals(const sigset_t *before)
@@ -567,6 +584,7 @@ main(void)
 		handoff_test(service_is_checked),
 		handoff_test(counts_and_model_are_checked),
 		handoff_test(directory_is_checked),
+		handoff_test(failed_open_leaves_no_socket),
 		handoff_test(signal_that_comes_early_is_obeyed),
 		handoff_test(signals_of_an_open_that_fails_are_let_go),
 		handoff_test(sigpipe_is_ignored),
