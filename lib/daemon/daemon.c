@@ -118,15 +118,16 @@ open_null(struct handoff__error *error)
 static int
 open_log(struct handoff_daemon *daemon)
 {
-	int fd = open(daemon->log,
+	struct handoff__error why;
+	int fd = handoff__path_open(daemon->log,
 		O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY |
 			O_NONBLOCK,
-		0640);
+		0640, &why);
 
 	if (fd < 0)
-		return handoff__fail(&daemon->error, -errno,
-			"log file %s: cannot open it: %s", daemon->log,
-			strerror(errno));
+		return handoff__fail(&daemon->error, fd,
+			"log file %s: cannot open it: %.160s", daemon->log,
+			why.text);
 	fcntl(fd, F_SETFL, O_APPEND);
 	return fd;
 }

@@ -342,6 +342,25 @@ two_never_hold_it(void **state)
 		support_reap(pids[i]);
 }
 
+/* They could write into it whom an operator is to kill, or hold its lock. */
+static void
+file_of_another_user_is_refused(void **state)
+{
+	struct starter s;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	starter_init(&s, obey);
+	assert_int_equal(mkdir(in_dir("shared"), 0700), 0);
+	assert_int_equal(chmod(in_dir("shared"), 01777), 0);
+	s.opts.pid_file = in_dir("shared/pid");
+	make_file(s.opts.pid_file, "");
+	assert_int_equal(chown(s.opts.pid_file, 65534, 65534), 0);
+	refused(&s, -EACCES, "cannot open it: it is a file of uid 65534");
+	assert_string_equal(content(s.opts.pid_file), "");
+}
+
 /* They end nobody, and are there when the daemon takes them. */
 static void
 signals_that_come_early_wait(void **state)
@@ -399,6 +418,7 @@ main(void)
 		handoff_test(default_file_is_in_the_directory),
 		handoff_test(foreground_has_none_by_default),
 		handoff_test(two_never_hold_it),
+		handoff_test(file_of_another_user_is_refused),
 		handoff_test(signals_that_come_early_wait),
 		handoff_test(early_hangup_ends_nobody),
 	};
