@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define RETRY_MS   20
+#define NAME_TRIES 10
 #define ANSWER_MAX (16u << 20)
 
 static int
@@ -31,12 +32,30 @@ is_live(const struct handoff__dir *dir, int slot)
 	return handoff__dir_locked(dir, name);
 }
 
+/* What the lock file says. A peer that has just taken its lock is about to
+ * write it, one that is about to let go has emptied it. */
+static ssize_t
+read_name(const struct handoff__dir *dir, int slot, char *text, size_t size)
+{
+	char file[16];
+	ssize_t n;
+
+	snprintf(file, sizeof(file), "peer.%d", slot);
+	for (int i = 0; i < NAME_TRIES; i++) {
+		n = handoff__dir_read(dir, file, text, size);
+		if (n != 0 || is_live(dir, slot) != 1)
+			break;
+		poll(NULL, 0, RETRY_MS);
+	}
+	return n;
+}
+
 /* The lock file says who holds it: "NAME PID\n". */
 int
 handoff__contact_find(struct handoff__contact *contact,
 	const struct handoff__dir *dir, int slot)
 {
-	char file[16], text[64], name[HANDOFF_NAME_MAX];
+	char text[64], name[HANDOFF_NAME_MAX];
 	int live = is_live(dir, slot);
 	ssize_t n;
 	long pid;
@@ -46,10 +65,9 @@ handoff__contact_find(struct handoff__contact *contact,
 	memset(contact, 0, sizeof(*contact));
 	contact->slot = slot;
 	handoff__copy(contact->name, sizeof(contact->name), "?");
-	snprintf(file, sizeof(file), "peer.%d", slot);
-	n = handoff__dir_read(dir, file, text, sizeof(text) - 1);
+	n = read_name(dir, slot, text, sizeof(text) - 1);
 	if (n <= 0)
-		return 1;
+		return n == 0 ? is_live(dir, slot) : 1;
 	text[n] = '\0';
 	if (sscanf(text, "%31s %ld", name, &pid) == 2 &&
 		handoff__name_ok(name) && pid > 0) {

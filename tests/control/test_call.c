@@ -650,6 +650,32 @@ starting_peer_is_waited_for(void **state)
 	assert_table("echo: ", "\nserver ", " owner ");
 }
 
+/* It has its lock, and writes its name a moment later. */
+static void
+peer_that_has_just_come_has_a_name(void **state)
+{
+	char line[32];
+	pid_t pid;
+	int fd, len;
+
+	(void)state;
+	start(&(struct fake){.slot = 1,
+		.role = "owner",
+		.answer = answer_only_text,
+		.text = "ok echo server owner 1\nstopped\n"});
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		poll(NULL, 0, 50);
+		fd = openat(dir.fd, "peer.1", O_WRONLY | O_CLOEXEC);
+		len = snprintf(line, sizeof(line), "server %d\n", (int)pids[1]);
+		_exit(fd < 0 || write(fd, line, (size_t)len) != len);
+	}
+	assert_int_equal(handoff_control_stop(dir.path, "server", &reply), 0);
+	support_reap(pid);
+}
+
 static void
 peer_that_cannot_be_told_is_no_absent_one(void **state)
 {
@@ -899,6 +925,7 @@ main(void)
 		call_test(peer_that_leaves_is_forgotten),
 		call_test(status_is_asked_again),
 		call_test(starting_peer_is_waited_for),
+		call_test(peer_that_has_just_come_has_a_name),
 		call_test(peer_that_cannot_be_told_is_no_absent_one),
 		call_test(refusal_is_passed_on),
 		call_test(refused_status_is_passed_on),
