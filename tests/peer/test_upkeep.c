@@ -92,12 +92,10 @@ both_are_there(struct side *a, const char *path)
 	look_again(path);
 	assert_int_equal(handoff__dir_locked(&dir, "peer.1"), 1);
 	assert_int_equal(handoff__dir_locked(&dir, "peer.2"), 1);
-	for (int i = 1; i <= 2; i++) {
-		char name[16];
-		int fd;
+	for (int i = 0; i < 2; i++) {
+		static const char *const names[] = {"link.1", "link.2"};
+		int fd = handoff__dir_connect(&dir, names[i], SOCK_SEQPACKET);
 
-		snprintf(name, sizeof(name), "link.%d", i);
-		fd = handoff__dir_connect(&dir, name, SOCK_SEQPACKET);
 		assert_true(fd >= 0);
 		close(fd);
 	}
