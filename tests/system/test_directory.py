@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The service directory is cleaned or removed under a service that runs."""
 import ctypes
+import json
 import os
 import shutil
 import signal
@@ -15,10 +16,11 @@ from harness import MNT_DETACH, SystemTest, main, wait_until
 class Directory(SystemTest):
     def peers(self):
         """Roles by name, as the status tells; empty if nobody is found."""
-        code, _, _ = self.ctl("status")
+        code, out, _ = self.ctl("status", "--json")
         if code != 0:
             return {}
-        return {peer["name"]: peer["role"] for peer in self.status()["peers"]}
+        return {peer["name"]: peer["role"]
+                for peer in json.loads(out)["peers"]}
 
     def wait_whole(self, owner="server", standby="alt"):
         wait_until(lambda: self.peers() == {owner: "owner",
@@ -79,8 +81,9 @@ class Directory(SystemTest):
         self.assert_echo(self.connect(server.address))
 
     def test_notice_is_kept_anew(self):
-        server, _ = self.pair()
+        server, alt = self.pair()
         self.ok("maintenance")
+        alt.expect(": owner: took over")  # and has told it
         notice = os.path.join(self.dir, "notice")
         with open(notice, "rb") as file:
             before = file.read()
@@ -218,8 +221,8 @@ class FullDisk(SystemTest):
         os.unlink(big)
         wait_until(lambda: self.notice() != before, "the notice is kept")
         self.assertNotIn("warning", self.ok("maintenance"))
-        self.assertEqual([name for name in os.listdir(self.dir)
-                          if name.startswith(".")], [])
+        wait_until(lambda: not [name for name in os.listdir(self.dir)
+                                if name.startswith(".")], "nothing is left")
 
 
 if __name__ == "__main__":
