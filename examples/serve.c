@@ -20,13 +20,6 @@ choose_service(const struct options *options, char *why)
 			     : echo_service(options->verbose);
 }
 
-static void
-on_hangup(void *daemon, int fd)
-{
-	(void)fd;
-	handoff_daemon_dispatch(daemon);
-}
-
 /* What one process is made of. */
 struct peer {
 	struct options *options;
@@ -35,6 +28,24 @@ struct peer {
 	struct handoff_systemd *systemd; /* NULL without --systemd */
 	char why[HANDOFF_TEXT_MAX];      /* it does not serve */
 };
+
+/* The log was moved away: it is opened anew here and, in model fork, in each
+ * child. */
+static void
+on_hangup(void *arg, int fd)
+{
+	struct peer *peer = arg;
+
+	(void)fd;
+	handoff_daemon_dispatch(peer->daemon);
+	handoff_server_reopen(peer->server);
+}
+
+static void
+reopen_log(void *daemon)
+{
+	handoff_daemon_reopen(daemon);
+}
 
 /* Prints what has happened; returns the last of it. */
 static enum handoff_server_event_type
@@ -58,6 +69,8 @@ begin(struct peer *peer)
 	struct options *options = peer->options;
 	int rc = 0;
 
+	options->server.reopen = reopen_log;
+	options->server.reopen_arg = peer->daemon;
 	options->server.service = choose_service(options, peer->why);
 	if (!options->server.service)
 		return -EINVAL;
@@ -69,12 +82,9 @@ begin(struct peer *peer)
 	if (rc < 0)
 		return rc;
 
-	/* SIGUSR1 maintenance, SIGUSR2 ready, SIGTERM and SIGINT stop; the
-	 * same as `handoffctl`, which needs nothing from this program. SIGHUP
-	 * opens the log anew. */
-	handoff_server_signals(peer->server);
-	handoff_server_watch(peer->server, handoff_daemon_fd(peer->daemon),
-		on_hangup, peer->daemon);
+	/* SIGHUP opens the log anew. */
+	handoff_server_watch(
+		peer->server, handoff_daemon_fd(peer->daemon), on_hangup, peer);
 	manager_attach(peer->systemd, peer->server);
 	if (options->console)
 		rc = handoff_server_console(peer->server, options->console);
@@ -115,6 +125,10 @@ serve(struct options *options, const char *program)
 	options->daemon.errbuf = options->server.errbuf = peer.why;
 	options->daemon.errbuf_size = options->server.errbuf_size =
 		sizeof(peer.why);
+	/* SIGUSR1 maintenance, SIGUSR2 ready, SIGTERM and SIGINT stop; the
+	 * same as `handoffctl`, which needs nothing from this program. None
+	 * is lost from the first moment on in which others can see it. */
+	options->daemon.signals = options->server.signals = true;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 
 	/* With --daemon there are two processes from here on: this one waits

@@ -37,15 +37,20 @@ struct handoff_daemon_opts {
 	uint32_t umask;       /* of a daemon, default 027 */
 	char *errbuf;         /* where start() says what went wrong */
 	size_t errbuf_size;
+	bool signals; /* the program will take SIGTERM, SIGINT, SIGUSR1 and
+			 SIGUSR2, as a server does with the option of the same
+			 name: they are blocked before there is a pid file by
+			 which they could be sent */
 };
 
 /*
  * Forks, once more in a new session, and returns 0 in the new process, which
  * can never get a terminal (setsid(2)): standard input is /dev/null, output
- * and error are the log, the pid file is locked, SIGHUP is blocked. No thread
- * may exist yet. In the foreground all this is done in the calling process,
- * but for the session and the descriptors: output and error become the log
- * when it is ready, so that a failure is still seen.
+ * and error are the log, the pid file is locked, SIGHUP is blocked, SIGPIPE is
+ * ignored unless it is handled. No thread may exist yet. In the foreground all
+ * this is done in the calling process, but for the session and the descriptors:
+ * output and error become the log when it is ready, so that a failure is still
+ * seen.
  *
  * The caller gets 1 when the new process has called handoff_daemon_ready, or a
  * negative errno and a sentence in `errbuf`: what that process said with
@@ -76,6 +81,11 @@ HANDOFF_API int handoff_daemon_fd(const struct handoff_daemon *daemon);
  * told so; the errno is returned. In the foreground without a log SIGHUP means
  * what it always does. Never blocks. */
 HANDOFF_API int handoff_daemon_dispatch(struct handoff_daemon *daemon);
+
+/* Opens the log anew at once: for a child of the process, which has standard
+ * output and error of its own (see handoff_server_reopen). 0, also without a
+ * log, or the errno as above. */
+HANDOFF_API int handoff_daemon_reopen(struct handoff_daemon *daemon);
 
 /* Removes the pid file; NULL is fine. SIGHUP stays blocked. */
 HANDOFF_API void handoff_daemon_free(struct handoff_daemon *daemon);

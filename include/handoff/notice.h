@@ -65,7 +65,8 @@ HANDOFF_API int handoff_subscriber_fd(const struct handoff_subscriber *sub);
 /*
  * Pulls the next notice that is newer than all before it, by (generation,
  * seq), and has not expired. Returns 1, 0 for none now, or a negative errno.
- * Never blocks.
+ * Never blocks. Call it now and then also when the descriptor is not readable:
+ * it subscribes again if the directory was cleaned or removed.
  */
 HANDOFF_API int handoff_subscriber_next(
 	struct handoff_subscriber *sub, struct handoff_notice *notice);

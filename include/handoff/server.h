@@ -106,6 +106,12 @@ struct handoff_server_opts {
 	uint32_t user; /* of a program that starts as root and then becomes
 			  this user (setuid(2)), or whose peer does: its uid.
 			  Peers run as the same user or as root otherwise */
+	bool signals;  /* obeys signals as handoff_server_signals has it, from
+			  before others can see the peer on. One that comes
+			  while it opens is obeyed when that has succeeded; if
+			  it fails, the signals are what they were before */
+	void (*reopen)(void *arg); /* see handoff_server_reopen */
+	void *reopen_arg;
 };
 
 /*
@@ -148,8 +154,17 @@ HANDOFF_API int handoff_server_watch(
 
 /* Obeys signals, through a signalfd(2): SIGUSR1 is maintenance, SIGUSR2 ready,
  * SIGTERM and SIGINT stop. Blocks them in the calling thread; threads that the
- * program has already must block them too. */
+ * program has already must block them too. SIGPIPE is ignored unless the
+ * program handles it: a reader of its output that ends must not end it. A
+ * signal that comes before this call does what it does by default: with
+ * `signals` set in the options none is lost. */
 HANDOFF_API int handoff_server_signals(struct handoff_server *server);
+
+/* The process has opened its log anew: in model fork each child now calls
+ * `reopen` of the options, between two calls of the handler, to do the same.
+ * In the other models there is nobody else to do it. -EINVAL without `reopen`.
+ */
+HANDOFF_API int handoff_server_reopen(struct handoff_server *server);
 
 enum handoff_server_event_type {
 	HANDOFF_SERVER_LISTENING = 1, /* a listener was opened */

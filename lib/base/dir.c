@@ -149,6 +149,30 @@ handoff__dir_connect(const struct handoff__dir *dir, const char *name, int type)
 	return fd;
 }
 
+/* The file systems of other hosts and of user space may be interrupted. */
+static int
+open_name(const struct handoff__dir *dir, const char *name, int flags)
+{
+	int fd;
+
+	do {
+		fd = openat(
+			dir->fd, name, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
+	} while (fd < 0 && errno == EINTR);
+	return fd < 0 ? -errno : fd;
+}
+
+static int
+try_lock(int fd, int how)
+{
+	int rc;
+
+	do {
+		rc = flock(fd, how | LOCK_NB);
+	} while (rc < 0 && errno == EINTR);
+	return rc < 0 ? -errno : 0;
+}
+
 /* A peer holds the lock exclusively and for life. Who asks whether one does
  * (handoff__dir_locked) holds it shared for a moment: that is not a peer, and
  * worth waiting for. */
@@ -156,10 +180,14 @@ static int
 lock_exclusive(int fd)
 {
 	for (int i = 0; i < LOCK_TRIES; i++) {
-		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-			return 0;
-		if (errno != EWOULDBLOCK || flock(fd, LOCK_SH | LOCK_NB) < 0)
-			return -errno;
+		int err = try_lock(fd, LOCK_EX);
+
+		if (err == -EWOULDBLOCK)
+			err = try_lock(fd, LOCK_SH);
+		else
+			return err;
+		if (err < 0)
+			return err;
 		flock(fd, LOCK_UN);
 		poll(NULL, 0, 1);
 	}
@@ -167,33 +195,79 @@ lock_exclusive(int fd)
 }
 
 int
+handoff__dir_share(const struct handoff__dir *dir)
+{
+	return try_lock(dir->fd, LOCK_SH);
+}
+
+int
+handoff__dir_note(const struct handoff__dir *dir, const char *name,
+	struct handoff__inode *inode)
+{
+	struct stat st;
+
+	if (fstatat(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	inode->dev = st.st_dev;
+	inode->ino = st.st_ino;
+	return 0;
+}
+
+int
+handoff__dir_is(const struct handoff__dir *dir, const char *name,
+	const struct handoff__inode *inode)
+{
+	struct handoff__inode now = {.dev = 0};
+	int err = handoff__dir_note(dir, name, &now);
+
+	if (err < 0)
+		return err == -ENOENT ? 0 : err;
+	return now.dev == inode->dev && now.ino == inode->ino;
+}
+
+int
+handoff__dir_holds(const struct handoff__dir *dir, const char *name, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	return handoff__dir_is(dir, name,
+		&(struct handoff__inode){.dev = st.st_dev, .ino = st.st_ino});
+}
+
+int
 handoff__dir_lock(const struct handoff__dir *dir, const char *name)
 {
-	int fd = openat(
-		dir->fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	for (int i = 0; i < LOCK_TRIES; i++) {
+		int fd = open_name(dir, name, O_RDWR | O_CREAT);
+		int err;
+
+		if (fd < 0)
+			return fd;
+		err = lock_exclusive(fd);
+		if (err == 0)
+			err = handoff__dir_holds(dir, name, fd);
+		if (err > 0)
+			return fd;
+		close(fd);
+		if (err < 0)
+			return err;
+	}
+	return -ESTALE;
+}
+
+int
+handoff__dir_locked(const struct handoff__dir *dir, const char *name)
+{
+	int fd = open_name(dir, name, O_RDONLY | O_NONBLOCK);
 	int err;
 
 	if (fd < 0)
-		return -errno;
-	err = lock_exclusive(fd);
-	if (err < 0) {
-		close(fd);
-		return err;
-	}
-	return fd;
-}
-
-bool
-handoff__dir_locked(const struct handoff__dir *dir, const char *name)
-{
-	int fd = openat(dir->fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	bool locked;
-
-	if (fd < 0)
-		return false;
-	locked = flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+		return fd == -ENOENT ? 0 : fd;
+	err = try_lock(fd, LOCK_SH);
 	close(fd);
-	return locked;
+	return err == -EWOULDBLOCK ? 1 : err;
 }
 
 static int

@@ -28,6 +28,27 @@ int handoff__dir_open(struct handoff__dir *dir, const char *path, bool create,
 	uint32_t user, struct handoff__error *error);
 void handoff__dir_close(struct handoff__dir *dir);
 
+/* Holds a shared lock on the directory itself for as long as it is open:
+ * systemd-tmpfiles then leaves alone what is in it, whatever its age
+ * (tmpfiles.d(5)). -EWOULDBLOCK while it is at work there. */
+int handoff__dir_share(const struct handoff__dir *dir);
+
+/* Which file a name stood for. */
+struct handoff__inode {
+	dev_t dev;
+	ino_t ino;
+};
+
+/* Notes which file has the name now; it must be kept open or bound, or its
+ * number may be given to another. 0 or a negative errno. */
+int handoff__dir_note(const struct handoff__dir *dir, const char *name,
+	struct handoff__inode *inode);
+
+/* Has the name that file still? 1, 0, or a negative errno if that can't be
+ * told. */
+int handoff__dir_is(const struct handoff__dir *dir, const char *name,
+	const struct handoff__inode *inode);
+
 /* The address of a socket `name` in the directory. A path that is too long
  * for sun_path goes through /proc/self/fd (unix(7), proc(5)). */
 int handoff__dir_sockaddr(const struct handoff__dir *dir, const char *name,
@@ -44,11 +65,18 @@ int handoff__dir_connect(
 
 /* Opens and locks a file (flock(2): the lock ends with the process, whatever
  * ends it). Returns the descriptor, or -EWOULDBLOCK if another holds it; waits
- * for those who only ask. */
+ * for those who only ask. What is locked is the file that has the name: one
+ * that is removed meanwhile is made anew. */
 int handoff__dir_lock(const struct handoff__dir *dir, const char *name);
 
-/* Is the lock of that file held by anyone? */
-bool handoff__dir_locked(const struct handoff__dir *dir, const char *name);
+/* Is the lock of that file held? 1; 0, also if there is no such file; or a
+ * negative errno: that is no answer, and never to be taken for "no". */
+int handoff__dir_locked(const struct handoff__dir *dir, const char *name);
+
+/* Has the name `name` the file that `fd` has open? 1, 0, or a negative errno
+ * if that can't be told. */
+int handoff__dir_holds(
+	const struct handoff__dir *dir, const char *name, int fd);
 
 /* Replaces the file as a whole: readers see the old or the new. */
 int handoff__dir_write(const struct handoff__dir *dir, const char *name,

@@ -15,10 +15,12 @@
 
 #define DEFAULT_MAX_UNSENT         ((size_t)1 << 20)
 #define DEFAULT_CONNECT_TIMEOUT_MS 3000
-#define DEFAULT_FIRST_DELAY_MS     100
-#define DEFAULT_MAX_DELAY_MS       10000
-#define DEFAULT_USER_TIMEOUT_MS    10000
-#define DEFAULT_DRAIN_TIMEOUT_MS   10000
+#define SUBSCRIBED_US              2000000 /* between two looks whether it is */
+
+#define DEFAULT_FIRST_DELAY_MS   100
+#define DEFAULT_MAX_DELAY_MS     10000
+#define DEFAULT_USER_TIMEOUT_MS  10000
+#define DEFAULT_DRAIN_TIMEOUT_MS 10000
 
 static void
 nothing(struct handoff__watch *watch, uint32_t events)
@@ -51,6 +53,16 @@ on_notice(struct handoff__watch *watch, uint32_t events)
 		"client: no more notices: %s",
 		handoff_subscriber_errmsg(client->sub));
 	handoff__watch_del(&client->loop, watch);
+	handoff__timer_disarm(&client->loop, &client->sub_timer);
+}
+
+static void
+on_sub_timer(struct handoff__timer *timer)
+{
+	struct handoff_client *client = timer->arg;
+
+	handoff__timer_arm(&client->loop, timer, SUBSCRIBED_US);
+	on_notice(&client->sub_watch, 0);
 }
 
 static int
@@ -169,6 +181,9 @@ open_notices(struct handoff_client *client, const char *address)
 	if (err < 0)
 		return handoff__fail(&client->error, err,
 			"client: epoll_ctl: %s", strerror(-err));
+	client->sub_timer.fn = on_sub_timer;
+	client->sub_timer.arg = client;
+	handoff__timer_arm(&client->loop, &client->sub_timer, SUBSCRIBED_US);
 	on_notice(&client->sub_watch, EPOLLIN);
 	return 0;
 }

@@ -62,6 +62,7 @@ struct handoff_client {
 
 	struct handoff_subscriber *sub;
 	struct handoff__watch sub_watch;
+	struct handoff__timer sub_timer; /* it stays subscribed */
 
 	/* Readable as long as it is watched, which is while events wait. */
 	int signal_fd;

@@ -121,13 +121,19 @@ call_open(struct call *call, const char *dir, char **reply)
 
 	memset(call, 0, sizeof(*call));
 	call->reply = reply;
-	err = handoff__dir_open(&call->dir, dir, false, HANDOFF__ANY_USER, &error);
+	err = handoff__dir_open(
+		&call->dir, dir, false, HANDOFF__ANY_USER, &error);
 	if (err < 0)
 		return fail(call, err, "%s", error.text);
 	for (int slot = 1; slot <= PEERS; slot++) {
-		if (handoff__contact_find(
-			    &call->peers[call->npeers], &call->dir, slot))
-			call->npeers++;
+		err = handoff__contact_find(
+			&call->peers[call->npeers], &call->dir, slot);
+		if (err < 0)
+			return fail(call, err,
+				"service directory %s: cannot tell whether a "
+				"peer holds peer.%d: %s",
+				dir, slot, strerror(-err));
+		call->npeers += (size_t)err;
 	}
 	return call->npeers > 0 ? 0 : nobody_there(call);
 }
@@ -362,8 +368,9 @@ static bool
 changes_owner(const struct call *call)
 {
 	for (size_t i = 0; i < call->npeers; i++) {
+		const struct handoff__contact *peer = &call->peers[i];
 		const char *body =
-			call->peers[i].role[0] ? call->peers[i].body : NULL;
+			strcmp(peer->role, "standby") == 0 ? peer->body : NULL;
 		const char *at = body ? strstr(body, "generation ") : NULL;
 
 		if (at && (at == body || at[-1] == '\n') &&

@@ -20,9 +20,10 @@
 #include <unistd.h>
 
 #define RETRY_MS   20
+#define NAME_TRIES 10
 #define ANSWER_MAX (16u << 20)
 
-static bool
+static int
 is_live(const struct handoff__dir *dir, int slot)
 {
 	char name[16];
@@ -31,31 +32,49 @@ is_live(const struct handoff__dir *dir, int slot)
 	return handoff__dir_locked(dir, name);
 }
 
+/* What the lock file says. A peer that has just taken its lock is about to
+ * write it, one that is about to let go has emptied it. */
+static ssize_t
+read_name(const struct handoff__dir *dir, int slot, char *text, size_t size)
+{
+	char file[16];
+	ssize_t n;
+
+	snprintf(file, sizeof(file), "peer.%d", slot);
+	for (int i = 0; i < NAME_TRIES; i++) {
+		n = handoff__dir_read(dir, file, text, size);
+		if (n != 0 || is_live(dir, slot) != 1)
+			break;
+		poll(NULL, 0, RETRY_MS);
+	}
+	return n;
+}
+
 /* The lock file says who holds it: "NAME PID\n". */
-bool
+int
 handoff__contact_find(struct handoff__contact *contact,
 	const struct handoff__dir *dir, int slot)
 {
-	char file[16], text[64], name[HANDOFF_NAME_MAX];
+	char text[64], name[HANDOFF_NAME_MAX];
+	int live = is_live(dir, slot);
 	ssize_t n;
 	long pid;
 
-	if (!is_live(dir, slot))
-		return false;
+	if (live <= 0)
+		return live;
 	memset(contact, 0, sizeof(*contact));
 	contact->slot = slot;
 	handoff__copy(contact->name, sizeof(contact->name), "?");
-	snprintf(file, sizeof(file), "peer.%d", slot);
-	n = handoff__dir_read(dir, file, text, sizeof(text) - 1);
+	n = read_name(dir, slot, text, sizeof(text) - 1);
 	if (n <= 0)
-		return true;
+		return n == 0 ? is_live(dir, slot) : 1;
 	text[n] = '\0';
 	if (sscanf(text, "%31s %ld", name, &pid) == 2 &&
 		handoff__name_ok(name) && pid > 0) {
 		memcpy(contact->name, name, sizeof(name));
 		contact->pid = pid;
 	}
-	return true;
+	return 1;
 }
 
 void
@@ -87,7 +106,7 @@ connect_peer(const struct handoff__contact *contact,
 	const struct handoff__dir *dir, int64_t deadline_us)
 {
 	char name[16];
-	int err, fd;
+	int live, err, fd;
 
 	snprintf(name, sizeof(name), "control.%d", contact->slot);
 	for (;;) {
@@ -96,8 +115,9 @@ connect_peer(const struct handoff__contact *contact,
 			break;
 		if (fd != -ENOENT && fd != -ECONNREFUSED && fd != -EAGAIN)
 			return fd;
-		if (!is_live(dir, contact->slot))
-			return -ESRCH;
+		live = is_live(dir, contact->slot);
+		if (live <= 0)
+			return live < 0 ? live : -ESRCH;
 		if (handoff__now_us() >= deadline_us)
 			return -ETIMEDOUT;
 		poll(NULL, 0, RETRY_MS);

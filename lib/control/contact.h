@@ -21,8 +21,9 @@ struct handoff__contact {
 			  was an "error" */
 };
 
-/* Is there a live peer in this slot? If so, fills in who it says it is. */
-bool handoff__contact_find(struct handoff__contact *contact,
+/* Is there a live peer in this slot? 1, and what it says it is called; 0; or a
+ * negative errno if that can't be told. */
+int handoff__contact_find(struct handoff__contact *contact,
 	const struct handoff__dir *dir, int slot);
 
 /* Frees what the contact holds. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Serves the control socket without ever waiting for a client: whoever says
- * nothing, too much or does not read is closed after a while.
+ * Serves the control socket without ever waiting for a client: one that says
+ * nothing, too much or does not read is closed after a while, or when another
+ * wants its place.
  */
 #include "control/control.h"
 
@@ -18,6 +19,7 @@
 #define READ_TIMEOUT_US    5000000
 #define WRITE_TIMEOUT_US   5000000
 #define DISCARD_TIMEOUT_US 1000000
+#define STALLED_US         1000000 /* that a reply is not read for */
 
 static void
 drop_passed(struct handoff__request *r)
@@ -158,6 +160,17 @@ receive(struct handoff__request *r)
 }
 
 static void
+refuse_long(struct handoff__request *r)
+{
+	char why[64];
+
+	snprintf(why, sizeof(why),
+		"error the request is longer than %d bytes\n",
+		HANDOFF__REQUEST_MAX - 1);
+	refuse(r, why);
+}
+
+static void
 step_read(struct handoff__request *r)
 {
 	char *newline;
@@ -173,7 +186,7 @@ step_read(struct handoff__request *r)
 		r->control->fn(r->control->arg, r, r->line);
 		drop_passed(r);
 	} else if (r->len == sizeof(r->line)) {
-		refuse(r, "error the request is longer than 511 bytes\n");
+		refuse_long(r);
 	}
 }
 
@@ -224,25 +237,96 @@ free_request(struct handoff__control *control)
 	return NULL;
 }
 
+/* May the client's place be given to another? Not while it waits for a reply
+ * that it takes. */
+static bool
+holds_up(const struct handoff__request *r)
+{
+	int64_t left_us = r->timer.deadline_us - handoff__now_us();
+
+	switch (r->step) {
+	case HANDOFF__REQUEST_READ:
+	case HANDOFF__REQUEST_DISCARD:
+		return true;
+	case HANDOFF__REQUEST_WRITE:
+		return left_us < WRITE_TIMEOUT_US - STALLED_US;
+	default:
+		return false;
+	}
+}
+
+/* Of those that say nothing or read nothing, the one that has the least time
+ * left. */
+static struct handoff__request *
+least_deserving(struct handoff__control *control)
+{
+	struct handoff__request *found = NULL;
+
+	for (int i = 0; i < HANDOFF__REQUESTS_MAX; i++) {
+		struct handoff__request *r = &control->requests[i];
+
+		if (holds_up(r) && (!found || r->timer.deadline_us <
+						      found->timer.deadline_us))
+			found = r;
+	}
+	return found;
+}
+
+/* A place for a new client. If all are taken one is made free: no number of
+ * clients that only connect keeps an operator out. */
+static struct handoff__request *
+make_room(struct handoff__control *control)
+{
+	struct handoff__request *r = free_request(control);
+
+	/* What it asked may have come by now. */
+	for (int i = 0; !r && i < HANDOFF__REQUESTS_MAX; i++) {
+		r = least_deserving(control);
+		if (!r)
+			return NULL;
+		if (r->step == HANDOFF__REQUEST_READ)
+			step_read(r);
+		if (holds_up(r)) {
+			handoff__log(control->log, HANDOFF_LOG_INFO,
+				"control: closed a client that says nothing or "
+				"reads nothing: another wants its place");
+			request_close(r);
+		}
+		r = free_request(control);
+	}
+	return r;
+}
+
+static void
+turn_away(struct handoff__control *control, int fd, const char *why)
+{
+	static const char busy[] = "error too many control clients at once\n";
+
+	handoff__log(control->log, HANDOFF_LOG_WARNING,
+		"control: refused a client: %s",
+		why ? why : "too many wait for a reply");
+	if (!why)
+		send(fd, busy, sizeof(busy) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	close(fd);
+}
+
 static void
 on_connect(struct handoff__watch *watch, uint32_t events)
 {
-	static const char busy[] = "error too many control clients at once\n";
 	struct handoff__control *control = watch->arg;
-	struct handoff__request *r = free_request(control);
+	struct handoff__request *r;
 	int fd = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)events;
 	if (fd < 0)
 		return;
-	if (!r || handoff__peer_allowed(fd, 0) < 0) {
-		if (!r)
-			send(fd, busy, sizeof(busy) - 1,
-				MSG_DONTWAIT | MSG_NOSIGNAL);
-		handoff__log(control->log, HANDOFF_LOG_WARNING,
-			"control: refused a client: %s",
-			r ? "it runs as another user" : "too many at once");
-		close(fd);
+	if (handoff__peer_allowed(fd, 0) < 0) {
+		turn_away(control, fd, "it runs as another user");
+		return;
+	}
+	r = make_room(control);
+	if (!r) {
+		turn_away(control, fd, NULL);
 		return;
 	}
 	r->control = control;
@@ -261,6 +345,44 @@ on_connect(struct handoff__watch *watch, uint32_t events)
 	handoff__timer_arm(control->loop, &r->timer, READ_TIMEOUT_US);
 }
 
+static int
+listen_on_name(struct handoff__control *control, struct handoff__error *error)
+{
+	int err, fd;
+
+	fd = handoff__dir_listen(
+		control->dir, control->name, SOCK_STREAM, error);
+	if (fd < 0)
+		return fd;
+	handoff__watch_del(control->loop, &control->watch);
+	if (control->fd >= 0)
+		close(control->fd);
+	control->fd = fd;
+	err = handoff__dir_note(control->dir, control->name, &control->inode);
+	if (err >= 0)
+		err = handoff__watch_add(
+			control->loop, &control->watch, fd, EPOLLIN);
+	if (err < 0)
+		handoff__fail(error, err, "socket %s/%s: cannot watch it: %s",
+			control->dir->path, control->name, strerror(-err));
+	return err;
+}
+
+void
+handoff__control_keep(struct handoff__control *control)
+{
+	struct handoff__error error;
+	bool lost = false;
+
+	if (control->fd < 0)
+		return;
+	if (handoff__dir_is(control->dir, control->name, &control->inode) < 1)
+		lost = listen_on_name(control, &error) < 0;
+	if (lost && !control->lost)
+		handoff__log(control->log, HANDOFF_LOG_ERROR, "%s", error.text);
+	control->lost = lost;
+}
+
 int
 handoff__control_open(struct handoff__control *control,
 	struct handoff__loop *loop, const struct handoff__dir *dir, int slot,
@@ -277,11 +399,8 @@ handoff__control_open(struct handoff__control *control,
 	control->watch.arg = control;
 	control->watch.fd = -1;
 	snprintf(control->name, sizeof(control->name), "control.%d", slot);
-	control->fd =
-		handoff__dir_listen(dir, control->name, SOCK_STREAM, error);
-	if (control->fd < 0)
-		return control->fd;
-	return handoff__watch_add(loop, &control->watch, control->fd, EPOLLIN);
+	control->fd = -1;
+	return listen_on_name(control, error);
 }
 
 void
@@ -301,8 +420,10 @@ handoff__control_close(struct handoff__control *control)
 	if (!control->loop || control->fd < 0)
 		return;
 	handoff__watch_del(control->loop, &control->watch);
+	/* Another peer's is left alone. */
+	if (handoff__dir_is(control->dir, control->name, &control->inode) > 0)
+		unlinkat(control->dir->fd, control->name, 0);
 	close(control->fd);
-	unlinkat(control->dir->fd, control->name, 0);
 	control->fd = -1;
 }
 

@@ -46,7 +46,9 @@ struct handoff__control {
 	struct handoff__loop *loop;
 	const struct handoff__dir *dir;
 	const struct handoff__log *log;
-	char name[16]; /* of the socket in the directory */
+	char name[16];               /* of the socket in the directory */
+	struct handoff__inode inode; /* that has it */
+	bool lost;                   /* and can't be made anew: told */
 	int fd;
 	struct handoff__watch watch;
 	handoff__request_fn *fn;
@@ -60,6 +62,10 @@ int handoff__control_open(struct handoff__control *control,
 	const struct handoff__log *log, handoff__request_fn *fn, void *arg,
 	struct handoff__error *error);
 void handoff__control_close(struct handoff__control *control);
+
+/* Listens anew if the name in the directory is gone or another's: only with
+ * the lock of the place held. Clients that are connected stay. */
+void handoff__control_keep(struct handoff__control *control);
 
 /* Takes the descriptor that came with the request, for the caller to close;
  * -1 if none did. What is not taken within the call that brought the request

@@ -7,6 +7,8 @@
  */
 #include "control/output.h"
 
+#include "base/path.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -67,12 +69,28 @@ open_new(struct handoff__output *output, struct handoff__error *error)
 	return 0;
 }
 
+/* A pipe or a device. A pipe that nobody reads is told, not waited for. */
+static int
+open_other(struct handoff__output *output, const char *path,
+	struct handoff__error *error)
+{
+	struct handoff__error why;
+
+	output->fd = handoff__path_open(
+		path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0, &why);
+	return output->fd < 0
+		       ? handoff__fail(error, output->fd,
+				 "%s: cannot open it: %s", path, why.text)
+		       : 0;
+}
+
 int
 handoff__output_open(struct handoff__output *output, const char *path,
 	struct handoff__error *error)
 {
+	struct handoff__error why;
 	struct stat st;
-	int err;
+	int link, err;
 
 	memset(output, 0, sizeof(*output));
 	output->fd = -1;
@@ -82,16 +100,14 @@ handoff__output_open(struct handoff__output *output, const char *path,
 						"standard output")
 				      : 0;
 	}
-	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
-		/* A pipe that nobody reads is told, not waited for. */
-		output->fd = open(
-			path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-		return output->fd < 0
-			       ? fail(error, -errno, "cannot open it", path)
-			       : 0;
-	}
+	link = handoff__path_link(path, &why);
+	if (link < 0)
+		return handoff__fail(
+			error, link, "%s: cannot open it: %s", path, why.text);
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+		return open_other(output, path, error);
 	/* What a link means is replaced, not the link. */
-	output->path = realpath(path, NULL);
+	output->path = link ? realpath(path, NULL) : NULL;
 	if (!output->path)
 		output->path = strdup(path);
 	err = output->path ? open_new(output, error)

@@ -30,6 +30,7 @@ struct handoff_daemon {
 	bool foreground;
 	bool ready;
 	bool logging; /* standard output and error are the log */
+	bool signals; /* the program takes them later */
 	mode_t umask;
 	char *log; /* absolute; NULL: none */
 	int log_fd;
@@ -83,6 +84,7 @@ take_opts(struct handoff_daemon *daemon, const struct handoff_daemon_opts *opts)
 	int err = 0;
 
 	daemon->foreground = opts->foreground;
+	daemon->signals = opts->signals;
 	daemon->umask = opts->umask ? (mode_t)opts->umask & 0777 : UMASK;
 	if (opts->log)
 		err = take_path(daemon, &daemon->log, "log file", opts->log);
@@ -116,15 +118,16 @@ open_null(struct handoff__error *error)
 static int
 open_log(struct handoff_daemon *daemon)
 {
-	int fd = open(daemon->log,
+	struct handoff__error why;
+	int fd = handoff__path_open(daemon->log,
 		O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY |
 			O_NONBLOCK,
-		0640);
+		0640, &why);
 
 	if (fd < 0)
-		return handoff__fail(&daemon->error, -errno,
-			"log file %s: cannot open it: %s", daemon->log,
-			strerror(errno));
+		return handoff__fail(&daemon->error, fd,
+			"log file %s: cannot open it: %.160s", daemon->log,
+			why.text);
 	fcntl(fd, F_SETFL, O_APPEND);
 	return fd;
 }
@@ -138,14 +141,42 @@ use_log(struct handoff_daemon *daemon)
 	daemon->logging = true;
 }
 
+/* A log may be a pipe. What the program has set itself stays. */
+static void
+ignore_sigpipe(void)
+{
+	struct sigaction now;
+
+	if (sigaction(SIGPIPE, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+		signal(SIGPIPE, SIG_IGN);
+}
+
+/* Those that the program will take wait for it. */
+static void
+hold_signals(const struct handoff_daemon *daemon)
+{
+	static const int numbers[] = {SIGTERM, SIGINT, SIGUSR1, SIGUSR2};
+	sigset_t set;
+
+	if (!daemon->signals || !daemon->pid_file.path)
+		return;
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		sigaddset(&set, numbers[i]);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
 static int
 watch_signal(struct handoff_daemon *daemon)
 {
 	sigset_t set;
 
+	hold_signals(daemon);
 	sigemptyset(&set);
-	if (daemon->log || !daemon->foreground)
+	if (daemon->log || !daemon->foreground) {
 		sigaddset(&set, SIGHUP);
+		ignore_sigpipe();
+	}
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	daemon->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (daemon->signal_fd < 0)
@@ -158,19 +189,19 @@ watch_signal(struct handoff_daemon *daemon)
 static int
 settle(struct handoff_daemon *daemon, int null_fd)
 {
-	int err = 0;
+	int err;
 
 	if (!daemon->foreground) {
 		umask(daemon->umask);
 		for (int fd = 0; fd <= STDERR_FILENO; fd++)
 			dup2(null_fd, fd);
 	}
-	if (daemon->pid_file.path)
+	/* First: whoever finds the pid file may send some. */
+	err = watch_signal(daemon);
+	if (err >= 0 && daemon->pid_file.path)
 		err = handoff__pidfile_take(&daemon->pid_file, &daemon->error);
 	if (err >= 0 && daemon->log)
 		err = daemon->log_fd = open_log(daemon);
-	if (err >= 0)
-		err = watch_signal(daemon);
 	if (err >= 0 && daemon->log && !daemon->foreground)
 		use_log(daemon);
 	return err < 0 ? err : 0;
@@ -334,6 +365,14 @@ handoff_daemon_dispatch(struct handoff_daemon *daemon)
 		(ssize_t)sizeof(info))
 		due = true;
 	return due && daemon->log ? reopen(daemon) : 0;
+}
+
+int
+handoff_daemon_reopen(struct handoff_daemon *daemon)
+{
+	if (!daemon)
+		return -EINVAL;
+	return daemon->log ? reopen(daemon) : 0;
 }
 
 void

@@ -8,6 +8,7 @@
 #include "daemon/pidfile.h"
 
 #include "base/loop.h"
+#include "base/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -52,16 +53,17 @@ static int
 try_take(struct handoff__pidfile *file, pid_t *holder,
 	struct handoff__error *error)
 {
+	struct handoff__error why;
 	int err;
-	int fd = open(file->path,
+	int fd = handoff__path_open(file->path,
 		O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY |
 			O_NONBLOCK,
-		0644);
+		0644, &why);
 
 	if (fd < 0)
-		return handoff__fail(error, -errno,
-			"pid file %s: cannot open it: %s", file->path,
-			strerror(errno));
+		return handoff__fail(error, fd,
+			"pid file %s: cannot open it: %.160s", file->path,
+			why.text);
 	err = lock(fd, holder);
 	if (err == 0 && !in_place(fd, file->path))
 		err = -ESTALE;

@@ -209,6 +209,14 @@ on_said(struct handoff__peer *below)
 	(void)below; /* lines are the server's */
 }
 
+static void
+on_kept(struct handoff__peer *peer)
+{
+	struct handoff_peer *embed = peer->arg;
+
+	handoff__control_keep(&embed->control);
+}
+
 const struct handoff__peer_ops handoff__embed_ops = {
 	.entered = on_entered,
 	.closing = on_closing,
@@ -227,4 +235,5 @@ const struct handoff__peer_ops handoff__embed_ops = {
 	.apart = on_apart,
 	.expelled = on_expelled,
 	.said = on_said,
+	.kept = on_kept,
 };

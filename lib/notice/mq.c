@@ -226,6 +226,8 @@ handoff__mq_open(struct handoff__mq *mq, const struct handoff__dir *dir,
 		return handoff__fail(error, mq->subs,
 			"subscriber: cannot open %s/%s: %s", dir->path,
 			HANDOFF__NOTICE_SUBSCRIBERS, strerror(-mq->subs));
+	/* So that systemd-tmpfiles leaves it alone, see lib/peer/upkeep.c. */
+	handoff__dir_share(&(struct handoff__dir){.fd = mq->subs});
 	for (int i = 0; i < TRIES && err == -EAGAIN; i++)
 		err = try_open(mq, error);
 	if (err < 0) {
@@ -233,6 +235,53 @@ handoff__mq_open(struct handoff__mq *mq, const struct handoff__dir *dir,
 		mq->subs = -1;
 	}
 	return err;
+}
+
+/* Makes, locks and then names the file: its queue is there already, and a
+ * publisher that found it by that name without a lock would remove both. So
+ * the name before is one that no publisher looks at. Returns the lock. */
+static int
+register_again(int subs, const char *name)
+{
+	char before[HANDOFF__MQ_NAME_MAX + 8];
+	int fd, err = 0;
+
+	snprintf(before, sizeof(before), ".again-%s", name);
+	fd = openat(subs, before,
+		O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0 ||
+		renameat(subs, before, subs, name) < 0)
+		err = -errno;
+	if (err == 0)
+		return fd;
+	unlinkat(subs, before, 0);
+	close(fd);
+	return err;
+}
+
+int
+handoff__mq_renew(struct handoff__mq *mq, const struct handoff__dir *dir)
+{
+	int subs = handoff__mq_subscribers(dir, true);
+	struct handoff__dir there = {.fd = subs};
+	int held, fd;
+
+	if (subs < 0)
+		return subs;
+	held = handoff__dir_holds(&there, mq->name, mq->lock);
+	fd = held == 0 ? register_again(subs, mq->name) : held;
+	if (held != 0 || fd < 0) {
+		close(subs);
+		return fd < 0 ? fd : 0;
+	}
+	close(mq->lock);
+	close(mq->subs);
+	mq->lock = fd;
+	mq->subs = subs;
+	handoff__dir_share(&there);
+	return 1;
 }
 
 void

@@ -27,6 +27,11 @@ struct handoff__mq {
 int handoff__mq_open(struct handoff__mq *mq, const struct handoff__dir *dir,
 	struct handoff__error *error);
 
+/* Registers the queue again, under its name, if its file is not in the
+ * directory any more. 1 if that was done, 0 if it is there, or a negative
+ * errno. */
+int handoff__mq_renew(struct handoff__mq *mq, const struct handoff__dir *dir);
+
 /* Unregisters and removes the queue. */
 void handoff__mq_close(struct handoff__mq *mq);
 

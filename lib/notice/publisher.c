@@ -48,6 +48,16 @@ open_list(struct handoff__publisher *pub)
 	return err;
 }
 
+static int
+retain(struct handoff__publisher *pub)
+{
+	int err = handoff__dir_write(
+		pub->dir, HANDOFF__NOTICE_FILE, pub->message, pub->len);
+
+	pub->retained = err >= 0;
+	return err;
+}
+
 int
 handoff__publisher_begin(
 	struct handoff__publisher *pub, const struct handoff_notice *notice)
@@ -62,10 +72,32 @@ handoff__publisher_begin(
 	memcpy(pub->message, message, (size_t)len);
 	pub->len = (size_t)len;
 	pub->reached = pub->pruned = pub->failed = 0;
-	retained = handoff__dir_write(
-		pub->dir, HANDOFF__NOTICE_FILE, message, (size_t)len);
+	retained = retain(pub);
 	listed = open_list(pub);
 	return retained < 0 ? retained : listed;
+}
+
+int
+handoff__publisher_keep(struct handoff__publisher *pub)
+{
+	struct handoff__inode inode;
+	int err = handoff__dir_note(pub->dir, HANDOFF__NOTICE_FILE, &inode);
+
+	if (pub->len == 0 || (err == 0 && pub->retained))
+		return 0;
+	err = retain(pub);
+	return err < 0 ? err : 1;
+}
+
+int
+handoff__publisher_probe(const struct handoff__publisher *pub)
+{
+	static const char name[] = ".probe";
+	char data[HANDOFF__NOTICE_SIZE] = {0};
+	int err = handoff__dir_write(pub->dir, name, data, sizeof(data));
+
+	unlinkat(pub->dir->fd, name, 0);
+	return err;
 }
 
 static void

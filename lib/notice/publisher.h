@@ -16,6 +16,7 @@ struct handoff__publisher {
 	DIR *list; /* of those still to be told; NULL when done */
 	unsigned char message[HANDOFF__NOTICE_SIZE];
 	size_t len;
+	bool retained; /* it is in the directory, or was */
 	/* Of the notice begun last. */
 	uint32_t reached;
 	uint32_t pruned; /* dead subscribers that were removed */
@@ -37,6 +38,13 @@ void handoff__publisher_close(struct handoff__publisher *pub);
  */
 int handoff__publisher_begin(
 	struct handoff__publisher *pub, const struct handoff_notice *notice);
+
+/* Retains the notice begun last if that failed before, or if none is retained
+ * any more. 1 if it had to be written, 0 if not, or a negative errno. */
+int handoff__publisher_keep(struct handoff__publisher *pub);
+
+/* Could a notice be retained now? 0 or a negative errno. */
+int handoff__publisher_probe(const struct handoff__publisher *pub);
 
 /* Looks at up to `max` further entries. 1 while more are to do, 0 when done. */
 int handoff__publisher_step(struct handoff__publisher *pub, unsigned max);

@@ -4,6 +4,8 @@
  * what is newer than all before and has not expired. It never publishes.
  */
 #include "base/dir.h"
+#include "base/loop.h"
+#include "base/path.h"
 #include "base/text.h"
 #include "notice/mq.h"
 #include "notice/notice.h"
@@ -15,8 +17,13 @@
 /* A publisher in a hurry or garbage must not keep one call busy for ever. */
 #define MESSAGES_PER_CALL 16
 
+/* How often a subscriber looks whether it is registered. */
+#define LOOK_US 1000000
+
 struct handoff_subscriber {
 	struct handoff__mq mq;
+	char *dir; /* of the service, absolute */
+	int64_t looked_us;
 	bool any; /* `last` holds the newest so far */
 	struct handoff_notice last;
 	struct handoff__error error;
@@ -26,7 +33,7 @@ struct handoff_subscriber {
  * everything. It is read after registering: a publisher replaces it before it
  * looks for subscribers, so nothing falls between; what comes twice falls out
  * by its order. */
-static void
+static int
 fetch_retained(struct handoff__mq *mq, const struct handoff__dir *dir)
 {
 	unsigned char data[HANDOFF__NOTICE_SIZE];
@@ -36,6 +43,9 @@ fetch_retained(struct handoff__mq *mq, const struct handoff__dir *dir)
 
 	if (n > 0 && handoff__notice_decode(&notice, data, (size_t)n) == 0)
 		handoff__mq_put(mq, data, (size_t)n);
+	/* What is no notice is none. */
+	return n < 0 && n != -ENOENT && n != -EISDIR && n != -ELOOP ? (int)n
+								    : 0;
 }
 
 static int
@@ -46,11 +56,45 @@ open_mq(struct handoff_subscriber *sub, const char *path)
 
 	if (err < 0)
 		return err;
-	err = handoff__mq_open(&sub->mq, &dir, &sub->error);
-	if (err == 0)
+	err = handoff__path_absolute(&sub->dir, path);
+	if (err < 0)
+		handoff__fail(&sub->error, err,
+			"subscriber: cannot make '%.120s' absolute: %s", path,
+			strerror(-err));
+	else
+		err = handoff__mq_open(&sub->mq, &dir, &sub->error);
+	if (err == 0) {
+		err = fetch_retained(&sub->mq, &dir);
+		if (err < 0)
+			handoff__mq_close(&sub->mq);
+	}
+	if (err < 0 && !sub->error.text[0])
+		handoff__fail(&sub->error, err,
+			"subscriber: cannot read the notice that is kept in "
+			"%s: %s",
+			path, strerror(-err));
+	handoff__dir_close(&dir);
+	sub->looked_us = handoff__now_us();
+	return err;
+}
+
+/* The directory may have been cleaned: then no publisher finds this one. While
+ * there is no directory there is nothing to be registered in. */
+static void
+stay_registered(struct handoff_subscriber *sub)
+{
+	int64_t now = handoff__now_us();
+	struct handoff__error ignored;
+	struct handoff__dir dir;
+
+	if (now - sub->looked_us < LOOK_US)
+		return;
+	sub->looked_us = now;
+	if (handoff__dir_open(&dir, sub->dir, false, false, &ignored) < 0)
+		return;
+	if (handoff__mq_renew(&sub->mq, &dir) == 1)
 		fetch_retained(&sub->mq, &dir);
 	handoff__dir_close(&dir);
-	return err;
 }
 
 static int
@@ -84,6 +128,7 @@ handoff_subscriber_open(struct handoff_subscriber **out,
 	err = open_address(sub, o.address);
 	if (err < 0) {
 		handoff__error_copy(&sub->error, o.errbuf, o.errbuf_size);
+		free(sub->dir);
 		free(sub);
 		return err;
 	}
@@ -97,6 +142,7 @@ handoff_subscriber_free(struct handoff_subscriber *sub)
 	if (!sub)
 		return;
 	handoff__mq_close(&sub->mq);
+	free(sub->dir);
 	free(sub);
 }
 
@@ -131,6 +177,7 @@ handoff_subscriber_next(
 
 	if (!sub || !notice)
 		return -EINVAL;
+	stay_registered(sub);
 	for (int i = 0; i < MESSAGES_PER_CALL; i++) {
 		size_t len = sizeof(data);
 		int rc = handoff__mq_receive(&sub->mq, data, &len);

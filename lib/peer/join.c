@@ -33,8 +33,8 @@ pause_us(long us)
 }
 
 /* Who holds a place, as its file says: "server (pid 12)". */
-static void
-holder(struct handoff__peer *peer, int slot, char text[64])
+void
+handoff__join_holder(struct handoff__peer *peer, int slot, char text[64])
 {
 	char line[64] = "", name[HANDOFF_NAME_MAX] = "?";
 	int pid = 0;
@@ -82,20 +82,46 @@ try_places(struct handoff__peer *peer)
 	return peer->lock_fd;
 }
 
+const char *
+handoff__join_lock_name(const struct handoff__peer *peer)
+{
+	return lock_names[peer->slot];
+}
+
+/* Writes into the file of its place which peer holds it. */
+int
+handoff__join_sign(struct handoff__peer *peer, int lock_fd)
+{
+	char line[64];
+	int len = snprintf(
+		line, sizeof(line), "%s %d\n", peer->name, (int)getpid());
+	ssize_t n = ftruncate(lock_fd, 0);
+	int err;
+
+	if (n == 0)
+		n = pwrite(lock_fd, line, (size_t)len, 0);
+	if (n == len)
+		return 0;
+	err = n < 0 ? -errno : -ENOSPC;
+	return handoff__fail(&peer->error, err,
+		"service directory %s: cannot write %s: %s", peer->dir.path,
+		lock_names[peer->slot], strerror(-err));
+}
+
 static int
 lock_place(struct handoff__peer *peer)
 {
 	/* A process that was killed keeps its lock for a moment more. */
 	int64_t deadline = handoff__now_us() + DYING_TIMEOUT_US;
-	char one[64], two[64], line[64];
-	int len, err;
+	char one[64], two[64];
+	int err;
 
 	while ((err = try_places(peer)) == -EWOULDBLOCK &&
 		handoff__now_us() < deadline)
 		pause_us(5000);
 	if (err == -EWOULDBLOCK) {
-		holder(peer, 1, one);
-		holder(peer, 2, two);
+		handoff__join_holder(peer, 1, one);
+		handoff__join_holder(peer, 2, two);
 		return handoff__fail(&peer->error, -EBUSY,
 			"service directory %s has two peers already, %s and "
 			"%s: stop one of them first",
@@ -105,15 +131,7 @@ lock_place(struct handoff__peer *peer)
 		return handoff__fail(&peer->error, err,
 			"service directory %s: cannot lock %s: %s",
 			peer->dir.path, lock_names[peer->slot], strerror(-err));
-	len = snprintf(
-		line, sizeof(line), "%s %d\n", peer->name, (int)getpid());
-	if (ftruncate(peer->lock_fd, 0) < 0 ||
-		pwrite(peer->lock_fd, line, (size_t)len, 0) != len)
-		return handoff__fail(&peer->error, -EIO,
-			"service directory %s: cannot write %s: %s",
-			peer->dir.path, lock_names[peer->slot],
-			strerror(errno));
-	return 0;
+	return handoff__join_sign(peer, peer->lock_fd);
 }
 
 const char *
@@ -360,7 +378,7 @@ unanswered(struct handoff__peer *peer, uint32_t other, int err)
 {
 	char who[64];
 
-	holder(peer, (int)other, who);
+	handoff__join_holder(peer, (int)other, who);
 	return handoff__fail(&peer->error,
 		err == -ECONNREFUSED ? -ETIMEDOUT : err,
 		"%s in %s does not answer: %s", who, peer->dir.path,
@@ -375,9 +393,10 @@ join_other(struct handoff__peer *peer)
 {
 	uint32_t other = handoff__peer_other_slot(peer);
 	int64_t deadline = handoff__now_us() + START_TIMEOUT_US;
-	int err;
+	int locked, err;
 
-	while (handoff__dir_locked(&peer->dir, lock_names[other])) {
+	while ((locked = handoff__dir_locked(&peer->dir, lock_names[other])) >
+		0) {
 		peer->error.text[0] = '\0';
 		err = try_other(peer);
 		if (err == 0)
@@ -391,6 +410,12 @@ join_other(struct handoff__peer *peer)
 				       : unanswered(peer, other, err);
 		pause_us(5000); /* it is about to listen, or to be gone */
 	}
+	/* Nobody may serve beside a peer that is only not seen. */
+	if (locked < 0)
+		return handoff__fail(&peer->error, locked,
+			"service directory %s: cannot tell whether a peer "
+			"holds %s: %s",
+			peer->dir.path, lock_names[other], strerror(-locked));
 	return 0;
 }
 
@@ -629,21 +654,44 @@ handoff__join(struct handoff__peer *peer)
 	err = handoff__dir_open(&peer->dir, peer->config.dir, true,
 		peer->config.user, &peer->error);
 	if (err >= 0)
+		handoff__upkeep_init(peer);
+	if (err >= 0)
 		err = lock_start(peer);
 	if (err >= 0)
 		err = lock_place(peer);
 	if (err >= 0)
 		err = join_other(peer);
-	if (err < 0)
-		return err;
-	peer->listen_fd = handoff__dir_listen(&peer->dir,
-		link_names[peer->slot], SOCK_SEQPACKET, &peer->error);
-	if (peer->listen_fd < 0)
-		return peer->listen_fd;
+	return err < 0 ? err : handoff__join_listen(peer);
+}
+
+/* Listens for another peer, in place of the socket of before if there is one:
+ * only with the lock of the place held. */
+int
+handoff__join_listen(struct handoff__peer *peer)
+{
+	const char *name = link_names[peer->slot];
+	int fd = handoff__dir_listen(
+		&peer->dir, name, SOCK_SEQPACKET, &peer->error);
+	int err;
+
+	if (fd < 0)
+		return fd;
+	if (peer->listen_fd >= 0) {
+		handoff__watch_del(peer->loop, &peer->listen_watch);
+		close(peer->listen_fd);
+	}
+	peer->listen_fd = fd;
 	peer->listen_watch.fn = on_connect;
 	peer->listen_watch.arg = peer;
-	return handoff__watch_add(
-		peer->loop, &peer->listen_watch, peer->listen_fd, EPOLLIN);
+	err = handoff__dir_note(&peer->dir, name, &peer->upkeep.link);
+	if (err >= 0)
+		err = handoff__watch_add(
+			peer->loop, &peer->listen_watch, fd, EPOLLIN);
+	if (err < 0)
+		handoff__fail(&peer->error, err,
+			"socket %s/%s: cannot watch it: %s", peer->dir.path,
+			name, strerror(-err));
+	return err;
 }
 
 void
@@ -656,8 +704,11 @@ handoff__join_deafen(struct handoff__peer *peer)
 	if (peer->listen_fd < 0)
 		return;
 	handoff__watch_del(peer->loop, &peer->listen_watch);
+	/* Another peer's is left alone. */
+	if (handoff__dir_is(
+		    &peer->dir, link_names[peer->slot], &peer->upkeep.link) > 0)
+		unlinkat(peer->dir.fd, link_names[peer->slot], 0);
 	close(peer->listen_fd);
-	unlinkat(peer->dir.fd, link_names[peer->slot], 0);
 	peer->listen_fd = -1;
 }
 

@@ -545,6 +545,7 @@ handoff__peer_started(struct handoff__peer *peer)
 	if (peer->start_fd >= 0)
 		close(peer->start_fd);
 	peer->start_fd = -1;
+	handoff__upkeep_start(peer);
 	if (peer->link.fd >= 0)
 		handoff__link_send(&peer->link, &ready, -1);
 }
@@ -557,6 +558,7 @@ handoff__peer_leave(struct handoff__peer *peer)
 	if (!peer->leaving && handoff__link_up(&peer->link))
 		handoff__link_send(&peer->link, &leave, -1);
 	peer->leaving = true;
+	handoff__upkeep_stop(peer);
 }
 
 void
@@ -584,6 +586,7 @@ handoff__peer_close(struct handoff__peer *peer, bool quiet)
 	if (quiet)
 		handoff__link_try(&peer->link, &bye, NULL, 0);
 	handoff__link_close(&peer->link);
+	handoff__upkeep_fini(peer);
 	handoff__loan_fini(peer);
 	handoff__roster_fini(&peer->roster);
 	handoff__arena_fini(&peer->arena);

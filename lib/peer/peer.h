@@ -102,6 +102,10 @@ struct handoff__peer_ops {
 	void (*apart)(struct handoff__peer *peer, const char *text);
 	/* It can't be made anew, and nothing is owned here: the end. */
 	void (*expelled)(struct handoff__peer *peer, const char *text);
+	/* What this peer has in the service directory is in place, or is
+	 * again: see to what the layers above have there. About once a
+	 * second. Optional. */
+	void (*kept)(struct handoff__peer *peer);
 };
 
 /* The last time that anything has changed hands. */
@@ -170,6 +174,17 @@ struct handoff__pulse {
 	bool progress; /* a copy was confirmed since */
 	bool differs;  /* the other's last beat disagreed with this peer */
 	uint32_t retry, refused; /* copies tried again at a beat */
+};
+
+/* What this peer has in the service directory, and whether it is still what
+ * the names there say. */
+struct handoff__upkeep {
+	struct handoff__timer timer;
+	char *path; /* of the directory: absolute, no links; NULL: unknown */
+	struct handoff__inode root; /* that the path is of (chroot(2)) */
+	struct handoff__inode link; /* the socket of this peer */
+	bool shared;                /* the lock on the directory is held */
+	bool lost;                  /* something is not in place: told */
 };
 
 struct handoff__candidate {
@@ -262,6 +277,7 @@ struct handoff__peer {
 	struct handoff__last last;
 	struct handoff__survival survival;
 	struct handoff__pulse pulse;
+	struct handoff__upkeep upkeep;
 	int borrowed[HANDOFF__LEND_MAX]; /* the other's epoll sets */
 	size_t nborrowed;
 	pthread_t closer; /* closes them */
@@ -321,7 +337,8 @@ void handoff__peer_end(
  * of the loop, at its end. True if there was anything. */
 bool handoff__peer_after_turn(struct handoff__peer *peer);
 
-/* This peer is about to stop: the other gives it nothing any more. */
+/* This peer is about to stop: the other gives it nothing any more, and what is
+ * removed from the service directory stays removed. */
 void handoff__peer_leave(struct handoff__peer *peer);
 
 /* The orderly end, before the handle is closed: nothing is taken any more. What
@@ -391,7 +408,11 @@ int handoff__join(struct handoff__peer *peer);
 bool handoff__join_candidates(struct handoff__peer *peer);
 void handoff__join_leave(struct handoff__peer *peer);
 void handoff__join_deafen(struct handoff__peer *peer);
+int handoff__join_sign(struct handoff__peer *peer, int lock_fd);
+int handoff__join_listen(struct handoff__peer *peer);
+const char *handoff__join_lock_name(const struct handoff__peer *peer);
 const char *handoff__join_link_name(uint32_t slot);
+void handoff__join_holder(struct handoff__peer *peer, int slot, char text[64]);
 void handoff__candidate_close(struct handoff__candidate *c);
 /* Can the two be peers? */
 enum handoff__reason handoff__join_judge(
@@ -406,6 +427,11 @@ bool handoff__rejoins(
 void handoff__rejoin_init(struct handoff__peer *peer);
 void handoff__rejoin_begin(struct handoff__peer *peer);
 void handoff__rejoin_end(struct handoff__peer *peer);
+
+void handoff__upkeep_init(struct handoff__peer *peer);
+void handoff__upkeep_start(struct handoff__peer *peer);
+void handoff__upkeep_stop(struct handoff__peer *peer);
+void handoff__upkeep_fini(struct handoff__peer *peer);
 
 /* Takes the link over, and `passed`, the pidfd that came with HELLO, or -1. */
 int handoff__peer_adopt_link(struct handoff__peer *peer, int fd, int passed,

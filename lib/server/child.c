@@ -21,13 +21,18 @@
 
 /* Reads what the parent has told. */
 static bool
-wanted(int fd)
+wanted(const struct handoff__recall *recall)
 {
+	const struct handoff_server_opts *opts = &recall->server->opts;
 	struct signalfd_siginfo info;
-	bool back = false;
+	bool back = false, reopen = false;
 
-	while (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
+	while (read(recall->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 		back |= info.ssi_signo == HANDOFF__CHILD_RETURN;
+		reopen |= info.ssi_signo == HANDOFF__CHILD_REOPEN;
+	}
+	if (reopen)
+		opts->reopen(opts->reopen_arg);
 	return back;
 }
 
@@ -52,15 +57,20 @@ close_inherited(struct handoff_server *server, const struct handoff__entry *e)
 
 /* The signals that were to be blocked in the parent still are. */
 static int
-listen_to_parent(const sigset_t *before)
+listen_to_parent(const struct handoff_server *server, const sigset_t *before)
 {
-	sigset_t told;
+	static const int numbers[] = {HANDOFF__CHILD_RETURN,
+		HANDOFF__CHILD_LOOK, HANDOFF__CHILD_REOPEN};
+	size_t count = server->opts.reopen ? 3 : 2;
+	sigset_t told, blocked = *before;
 
 	sigemptyset(&told);
-	sigaddset(&told, HANDOFF__CHILD_RETURN);
-	sigaddset(&told, HANDOFF__CHILD_LOOK);
-	sigprocmask(SIG_SETMASK, before, NULL);
-	sigprocmask(SIG_BLOCK, &told, NULL);
+	for (size_t i = 0; i < count; i++) {
+		sigaddset(&told, numbers[i]);
+		sigaddset(&blocked, numbers[i]);
+	}
+	/* At once: what the parent has sent already must not end it. */
+	sigprocmask(SIG_SETMASK, &blocked, NULL);
 	return signalfd(-1, &told, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
@@ -74,7 +84,8 @@ status_of(const struct handoff__turn_result *result)
 static void __attribute__((noreturn)) child_main(struct handoff__member *conn,
 	uint32_t events, pid_t parent, const sigset_t *before)
 {
-	struct handoff__recall recall = {.wanted = wanted};
+	struct handoff__recall recall = {
+		.wanted = wanted, .server = conn->server};
 	char name[16];
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -84,7 +95,7 @@ static void __attribute__((noreturn)) child_main(struct handoff__member *conn,
 		(unsigned long long)conn->entry.id);
 	prctl(PR_SET_NAME, name);
 	close_inherited(conn->server, &conn->entry);
-	recall.fd = listen_to_parent(before);
+	recall.fd = listen_to_parent(conn->server, before);
 	if (recall.fd < 0)
 		_exit(EXIT_FAILURE);
 	handoff__stay(conn, events, &recall);

@@ -19,6 +19,7 @@ struct handoff__child {
 /* What a child is told, by signal; it blocks them and looks. */
 #define HANDOFF__CHILD_RETURN SIGTERM /* give the connection back */
 #define HANDOFF__CHILD_LOOK   SIGUSR1 /* there is something to do */
+#define HANDOFF__CHILD_REOPEN SIGHUP  /* open the log anew: opts.reopen */
 
 /* Its exit status: this and the turn that it ended with, and, if that is the
  * end of the connection, the kind of it. */

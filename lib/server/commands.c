@@ -97,6 +97,8 @@ handoff__command_given(
 		add_spread(server, report, &buf);
 		if (!buf.failed)
 			tell_event(server, buf.data + body);
+		if (server->moves.count > 0)
+			handoff__notices_warn(server, &buf);
 	}
 	if (buf.failed) {
 		free(buf.data);

@@ -389,6 +389,15 @@ on_refused(struct handoff__peer *peer, const char *text)
 		server_of(peer), HANDOFF_SERVER_REFUSED, "refused: %s", text);
 }
 
+static void
+on_kept(struct handoff__peer *peer)
+{
+	struct handoff_server *server = server_of(peer);
+
+	handoff__control_keep(&server->control);
+	handoff__notices_keep(server);
+}
+
 const struct handoff__peer_ops handoff__server_peer_ops = {
 	.entered = on_entered,
 	.closing = on_closing,
@@ -408,6 +417,7 @@ const struct handoff__peer_ops handoff__server_peer_ops = {
 	.apart = on_apart,
 	.expelled = on_expelled,
 	.said = on_said,
+	.kept = on_kept,
 };
 
 void

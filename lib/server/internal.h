@@ -36,6 +36,7 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <signal.h>
 
 #define HANDOFF__LISTEN_MAX  64
 #define HANDOFF__WORKERS_MAX ((HANDOFF__LEND_MAX - 2) / 2)
@@ -172,6 +173,8 @@ struct handoff_server {
 	uint64_t notice_generation, notice_seq;
 	uint64_t published[HANDOFF_NOTICE_GOODBYE + 1]; /* by kind */
 	uint64_t reached, pruned, failed; /* subscribers, each time */
+	uint64_t unkept; /* notices that could not be retained at once */
+	int notice_err;  /* of the last one; 0: it is retained */
 
 	bool stopping; /* asked to */
 	bool gave;     /* and has tried to hand over */
@@ -190,6 +193,7 @@ struct handoff_server {
 	struct handoff__user_watch watches[HANDOFF__WATCHES];
 	int nwatches;
 	int signal_fd;
+	sigset_t signals_before; /* if that is open */
 	struct handoff__console *console;
 	int lend[HANDOFF__LEND_MAX];
 	struct handoff_server_event events[HANDOFF__EVENTS];
@@ -253,6 +257,7 @@ void handoff__listen_event(struct handoff__member *conn);
 bool handoff__listen_name(
 	const struct handoff__member *conn, char name[HANDOFF_ADDRESS_MAX]);
 void handoff__listen_update(struct handoff_server *server);
+void handoff__listen_unlink(struct handoff_server *server);
 void handoff__listen_close(struct handoff_server *server);
 void handoff__listen_on_retry(struct handoff__timer *timer);
 
@@ -300,10 +305,17 @@ void handoff__dump_request(
 	struct handoff_server *server, struct handoff__request *request);
 void handoff__dump_close(struct handoff_server *server);
 
+/* signals.c: as they were before they were taken, if they were. */
+void handoff__signals_restore(struct handoff_server *server);
+
 /* notices.c */
 void handoff__notices_publish(
 	struct handoff_server *server, enum handoff_notice_kind kind);
 void handoff__notices_supersede(struct handoff_server *server);
+void handoff__notices_keep(struct handoff_server *server);
+/* Adds a line if clients do not learn who serves now. */
+void handoff__notices_warn(
+	struct handoff_server *server, struct handoff__buf *buf);
 bool handoff__notices_step(struct handoff_server *server);
 void handoff__notices_metrics(
 	const struct handoff_server *server, struct handoff__buf *buf);

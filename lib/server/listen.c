@@ -197,6 +197,21 @@ has_path(struct handoff__member *conn, char name[HANDOFF_ADDRESS_MAX])
 	       !(handoff__current(rec)->flags & HANDOFF__ADOPTED);
 }
 
+/* The files of listeners that nobody serves when this process is gone. */
+void
+handoff__listen_unlink(struct handoff_server *server)
+{
+	char name[HANDOFF_ADDRESS_MAX];
+	struct handoff__member *conn;
+
+	if (server->peer.partner != HANDOFF__PARTNER_NONE)
+		return;
+	TAILQ_FOREACH (conn, &server->listeners, node) {
+		if (has_path(conn, name))
+			unlink(name + 5);
+	}
+}
+
 /* For good: nobody is there to serve them. */
 void
 handoff__listen_close(struct handoff_server *server)

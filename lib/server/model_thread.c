@@ -76,9 +76,9 @@ epoch_end(struct handoff__threads *threads, struct handoff__epoch *epoch)
 
 /* The epoch is over for good: nobody reads its descriptor. */
 static bool
-wanted(int fd)
+wanted(const struct handoff__recall *recall)
 {
-	(void)fd;
+	(void)recall;
 	return true;
 }
 

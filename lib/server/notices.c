@@ -53,10 +53,31 @@ begin(struct handoff_server *server, const struct handoff_notice *notice)
 {
 	int err = handoff__publisher_begin(&server->publisher, notice);
 
+	server->notice_err = err < 0 ? err : 0;
+	server->unkept += !server->publisher.retained;
 	if (err < 0)
 		handoff__log(&server->log, HANDOFF_LOG_ERROR,
-			"notice %s: cannot be kept in %s: %s",
+			"notice %s: cannot be %s %s: %s",
 			handoff_notice_kind_name(notice->kind),
+			server->publisher.retained
+				? "told to the subscribers in"
+				: "kept in",
+			server->peer.dir.path, strerror(-err));
+}
+
+/* The notice of a handoff is the new owner's. It may not have come to it yet,
+ * but has the same directory and is the same user. */
+void
+handoff__notices_warn(struct handoff_server *server, struct handoff__buf *buf)
+{
+	int err = server->peer.serving
+			  ? server->notice_err
+			  : handoff__publisher_probe(&server->publisher);
+
+	if (err < 0)
+		handoff__buf_add(buf,
+			"warning: not all clients learn of it: the notice "
+			"cannot be kept in %s: %s\n",
 			server->peer.dir.path, strerror(-err));
 }
 
@@ -84,6 +105,24 @@ handoff__notices_supersede(struct handoff_server *server)
 	begin(server, &notice);
 	handoff__publisher_close(&server->publisher);
 	server->publishing = false;
+}
+
+/* What is retained may be removed with the directory, or could not be written
+ * when it was new. It is the owner's. */
+void
+handoff__notices_keep(struct handoff_server *server)
+{
+	int err;
+
+	if (!server->peer.serving)
+		return;
+	err = handoff__publisher_keep(&server->publisher);
+	if (err > 0)
+		server->notice_err = 0;
+	if (err > 0)
+		handoff__log(&server->log, HANDOFF_LOG_WARNING,
+			"notice: was not in %s: written anew",
+			server->peer.dir.path);
 }
 
 /* Tells the next few. True if more are to be told. */
@@ -128,6 +167,11 @@ handoff__notices_metrics(
 		i++)
 		handoff__metrics_sample(peer, buf, "notices_published_total",
 			kinds[i], server->published[i]);
+	handoff__metrics_family(buf, "notices_unkept_total", "counter",
+		"Notices that could not be kept at once for clients that "
+		"come later.");
+	handoff__metrics_sample(
+		peer, buf, "notices_unkept_total", "", server->unkept);
 	handoff__metrics_family(buf, "notices_told_total", "counter",
 		"Subscribers that a notice was to reach, and what became of "
 		"it.");

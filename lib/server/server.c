@@ -224,8 +224,15 @@ become_owner(struct handoff_server *server)
 	uint64_t generation = 1;
 	int err;
 
-	/* Notices are ordered by generation: go on where the last left off. */
-	if (handoff__publisher_retained(&server->publisher, &last) > 0)
+	/* Notices are ordered by generation: go on where the last left off.
+	 * From 1 on, clients would take all that is to come for old. */
+	err = handoff__publisher_retained(&server->publisher, &last);
+	if (err < 0 && err != -EBADMSG)
+		return handoff__fail(&server->error, err,
+			"service directory %s: cannot read the notice that is "
+			"kept there: %s",
+			server->peer.dir.path, strerror(-err));
+	if (err > 0)
 		generation = last.generation + 1;
 	err = handoff__peer_own(&server->peer, generation);
 	if (err < 0) {
@@ -357,6 +364,17 @@ open_peer(struct handoff_server *server)
 	return err;
 }
 
+static int
+take_signals(struct handoff_server *server)
+{
+	int err = handoff_server_signals(server);
+
+	return err < 0 ? handoff__fail(&server->error, err,
+				 "server: cannot take signals: %s",
+				 strerror(-err))
+		       : 0;
+}
+
 int
 handoff_server_open(
 	struct handoff_server **out, const struct handoff_server_opts *opts)
@@ -393,10 +411,14 @@ handoff_server_open(
 			err = handoff__adopted_open(server);
 		if (err >= 0)
 			err = open_loop(server);
+		/* Before others can see that it is there, and send some. */
+		if (err >= 0 && server->opts.signals)
+			err = take_signals(server);
 		if (err >= 0)
 			err = open_peer(server);
 	}
 	if (err < 0) {
+		handoff__signals_restore(server);
 		handoff__error_copy(&server->error, server->opts.errbuf,
 			server->opts.errbuf_size);
 		handoff_server_free(server);
@@ -435,6 +457,7 @@ handoff_server_free(struct handoff_server *server)
 	handoff__control_close(&server->control);
 	handoff__publisher_close(&server->publisher);
 	handoff__console_close(server);
+	handoff__listen_unlink(server);
 	if (server->peer.loop)
 		handoff__peer_close(&server->peer, true);
 	handoff__sets_fini(&server->sets);

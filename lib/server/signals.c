@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Signals as operators send them, taken from a signalfd: no handler is
- * installed, nothing is interrupted.
+ * installed, nothing is interrupted. Taken while the server is opened, they are
+ * blocked before others can see that it is there.
  */
-#include "server/internal.h"
+#include "server/child.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/pidfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -40,6 +42,24 @@ on_signal(void *arg, int fd)
 		obey(arg, info.ssi_signo);
 }
 
+/* What is printed to a pipe that nobody reads any more is lost, and no more
+ * than that. What the program has set itself stays. */
+static void
+ignore_sigpipe(void)
+{
+	struct sigaction now;
+
+	if (sigaction(SIGPIPE, NULL, &now) == 0 && now.sa_handler == SIG_DFL)
+		signal(SIGPIPE, SIG_IGN);
+}
+
+void
+handoff__signals_restore(struct handoff_server *server)
+{
+	if (server->signal_fd >= 0)
+		pthread_sigmask(SIG_SETMASK, &server->signals_before, NULL);
+}
+
 int
 handoff_server_signals(struct handoff_server *server)
 {
@@ -48,12 +68,13 @@ handoff_server_signals(struct handoff_server *server)
 
 	if (!server || server->signal_fd >= 0)
 		return -EINVAL;
+	ignore_sigpipe();
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGUSR1);
 	sigaddset(&set, SIGUSR2);
-	err = pthread_sigmask(SIG_BLOCK, &set, NULL);
+	err = pthread_sigmask(SIG_BLOCK, &set, &server->signals_before);
 	if (err != 0)
 		return -err;
 	server->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -61,4 +82,17 @@ handoff_server_signals(struct handoff_server *server)
 		return -errno;
 	return handoff_server_watch(
 		server, server->signal_fd, on_signal, server);
+}
+
+int
+handoff_server_reopen(struct handoff_server *server)
+{
+	struct handoff__child *child;
+
+	if (!server || !server->opts.reopen)
+		return -EINVAL;
+	TAILQ_FOREACH (child, &server->children.list, node)
+		pidfd_send_signal(
+			child->watch.fd, HANDOFF__CHILD_REOPEN, NULL, 0);
+	return 0;
 }

@@ -42,7 +42,7 @@ wait_for(struct handoff__member *conn, uint32_t *events,
 			return false;
 		if (n > 0) {
 			*events = (uint32_t)fds[1].revents;
-			return !fds[0].revents || !recall->wanted(recall->fd);
+			return !fds[0].revents || !recall->wanted(recall);
 		}
 		if (n == 0) {
 			trim(conn);
@@ -57,7 +57,7 @@ called_back(const struct handoff__recall *recall)
 {
 	struct pollfd p = {.fd = recall->fd, .events = POLLIN};
 
-	return poll(&p, 1, 0) > 0 && recall->wanted(recall->fd);
+	return poll(&p, 1, 0) > 0 && recall->wanted(recall);
 }
 
 /* False when the connection is to be given back. */

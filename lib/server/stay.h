@@ -11,7 +11,8 @@
 struct handoff__recall {
 	int fd; /* readable when the connection is wanted back, perhaps */
 	/* Is it? If not, `fd` is not readable any more. */
-	bool (*wanted)(int fd);
+	bool (*wanted)(const struct handoff__recall *recall);
+	const struct handoff_server *server;
 };
 
 /* Gives the connection turns, the first one for `events`, until it is called

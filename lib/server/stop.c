@@ -78,6 +78,8 @@ finish(struct handoff_server *server)
 	handoff__buf_add(&buf, "ok %s %s %s %d\n%s\n",
 		server->opts.service->name, server->peer.name, role,
 		(int)getpid(), text);
+	if (server->alone && server->peer.serving)
+		handoff__notices_warn(server, &buf);
 	if (buf.failed) {
 		free(buf.data);
 		buf.data = NULL;

@@ -25,6 +25,44 @@
 
 static struct handoff__error error;
 
+/* The next calls of each fail, as many as `times`, with `err`; of flock only
+ * those that ask and do not take. */
+static struct {
+	int err, times;
+} fail_flock, fail_openat;
+
+static bool
+fails(int *times, int err)
+{
+	if (*times == 0)
+		return false;
+	--*times;
+	errno = err;
+	return true;
+}
+
+int __real_flock(int fd, int how);
+int __wrap_flock(int fd, int how);
+
+int
+__wrap_flock(int fd, int how)
+{
+	return (how & LOCK_SH) && fails(&fail_flock.times, fail_flock.err)
+		       ? -1
+		       : __real_flock(fd, how);
+}
+
+int __real_openat(int dir, const char *name, int flags, mode_t mode);
+int __wrap_openat(int dir, const char *name, int flags, mode_t mode);
+
+int
+__wrap_openat(int dir, const char *name, int flags, mode_t mode)
+{
+	return fails(&fail_openat.times, fail_openat.err)
+		       ? -1
+		       : __real_openat(dir, name, flags, mode);
+}
+
 static void
 open_dir(struct handoff__dir *dir)
 {
@@ -238,8 +276,99 @@ lock_follows_no_link(void **state)
 	open_dir(&dir);
 	assert_int_equal(symlinkat("target", dir.fd, "lock"), 0);
 	assert_int_equal(handoff__dir_lock(&dir, "lock"), -ELOOP);
-	assert_false(handoff__dir_locked(&dir, "lock"));
+	assert_int_equal(handoff__dir_locked(&dir, "lock"), -ELOOP);
 	assert_int_equal(fstatat(dir.fd, "target", &st, 0), -1);
+	handoff__dir_close(&dir);
+}
+
+/* An error is no answer; least of all "no", beside a peer that is there. */
+static void
+errors_are_not_taken_for_no(void **state)
+{
+	static const int openat_errors[] = {
+		EMFILE, ENFILE, EIO, EACCES, ENOMEM, ENOTDIR};
+	static const int flock_errors[] = {ENOLCK, EIO, ENOSYS};
+	struct handoff__dir dir;
+	int fd;
+
+	(void)state;
+	open_dir(&dir);
+	fd = handoff__dir_lock(&dir, "lock");
+	assert_true(fd >= 0);
+	for (size_t i = 0; i < sizeof(openat_errors) / sizeof(int); i++) {
+		fail_openat.err = openat_errors[i];
+		fail_openat.times = 1;
+		assert_int_equal(
+			handoff__dir_locked(&dir, "lock"), -openat_errors[i]);
+	}
+	for (size_t i = 0; i < sizeof(flock_errors) / sizeof(int); i++) {
+		fail_flock.err = flock_errors[i];
+		fail_flock.times = 1;
+		assert_int_equal(
+			handoff__dir_locked(&dir, "lock"), -flock_errors[i]);
+	}
+	fail_openat.err = fail_flock.err = EINTR;
+	fail_openat.times = fail_flock.times = 3;
+	assert_int_equal(handoff__dir_locked(&dir, "lock"), 1);
+	close(fd);
+	fail_openat.times = fail_flock.times = 3;
+	assert_int_equal(handoff__dir_locked(&dir, "lock"), 0);
+	assert_int_equal(handoff__dir_locked(&dir, "none"), 0);
+	handoff__dir_close(&dir);
+}
+
+static void
+name_is_compared_with_what_is_held(void **state)
+{
+	struct handoff__dir dir;
+	int fd, other;
+
+	(void)state;
+	open_dir(&dir);
+	fd = handoff__dir_lock(&dir, "lock");
+	assert_int_equal(handoff__dir_holds(&dir, "lock", fd), 1);
+	assert_int_equal(unlinkat(dir.fd, "lock", 0), 0);
+	assert_int_equal(handoff__dir_holds(&dir, "lock", fd), 0);
+	assert_int_equal(handoff__dir_locked(&dir, "lock"), 0);
+	other = handoff__dir_lock(&dir, "lock");
+	assert_true(other >= 0);
+	assert_int_equal(handoff__dir_holds(&dir, "lock", fd), 0);
+	assert_int_equal(handoff__dir_holds(&dir, "lock", other), 1);
+	assert_int_equal(handoff__dir_holds(&dir, "lock", -1), -EBADF);
+	close(fd);
+	close(other);
+	handoff__dir_close(&dir);
+}
+
+/* Removes the file while the other waits for its lock, and lets go then. */
+static void
+remove_and_release(const struct handoff__dir *dir, int ready)
+{
+	int fd = openat(dir->fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd < 0 || flock(fd, LOCK_SH) < 0 || write(ready, "x", 1) != 1)
+		_exit(1);
+	poll(NULL, 0, 50);
+	unlinkat(dir->fd, "lock", 0);
+	_exit(0);
+}
+
+/* Or two would each have a lock of that name. */
+static void
+lock_is_of_the_file_that_has_the_name(void **state)
+{
+	struct handoff__dir dir;
+	pid_t pid;
+	int fd;
+
+	(void)state;
+	open_dir(&dir);
+	pid = run_child(&dir, remove_and_release);
+	fd = handoff__dir_lock(&dir, "lock");
+	assert_true(fd >= 0);
+	assert_int_equal(handoff__dir_holds(&dir, "lock", fd), 1);
+	close(fd);
+	support_reap(pid);
 	handoff__dir_close(&dir);
 }
 
@@ -469,6 +598,9 @@ main(void)
 		handoff_test(lock_ends_with_its_process),
 		handoff_test(asking_does_not_take_the_lock),
 		handoff_test(lock_follows_no_link),
+		handoff_test(errors_are_not_taken_for_no),
+		handoff_test(name_is_compared_with_what_is_held),
+		handoff_test(lock_is_of_the_file_that_has_the_name),
 		handoff_test(sockets_in_the_directory),
 		handoff_test(sockets_in_a_long_path),
 		handoff_test(nothing_depends_on_the_working_directory),

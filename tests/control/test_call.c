@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -38,6 +39,21 @@ struct fake {
 	uid_t uid;         /* becomes that user before it listens */
 	const char *text;  /* for `answer` */
 };
+
+/* Whether a lock is held can't be told: flock fails with this. */
+static int blind;
+
+int __real_flock(int fd, int how);
+int __wrap_flock(int fd, int how);
+
+int
+__wrap_flock(int fd, int how)
+{
+	if (!(how & LOCK_SH) || blind == 0)
+		return __real_flock(fd, how);
+	errno = blind;
+	return -1;
+}
 
 static struct handoff__dir dir;
 static int passed = -1; /* in the child: came with the request, or -1 */
@@ -637,6 +653,45 @@ starting_peer_is_waited_for(void **state)
 	assert_table("echo: ", "\nserver ", " owner ");
 }
 
+/* It has its lock, and writes its name a moment later. */
+static void
+peer_that_has_just_come_has_a_name(void **state)
+{
+	char line[32];
+	pid_t pid;
+	int fd, len;
+
+	(void)state;
+	start(&(struct fake){.slot = 1,
+		.role = "owner",
+		.answer = answer_only_text,
+		.text = "ok echo server owner 1\nstopped\n"});
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		poll(NULL, 0, 50);
+		fd = openat(dir.fd, "peer.1", O_WRONLY | O_CLOEXEC);
+		len = snprintf(line, sizeof(line), "server %d\n", (int)pids[1]);
+		_exit(fd < 0 || write(fd, line, (size_t)len) != len);
+	}
+	assert_int_equal(handoff_control_stop(dir.path, "server", &reply), 0);
+	support_reap(pid);
+}
+
+static void
+peer_that_cannot_be_told_is_no_absent_one(void **state)
+{
+	(void)state;
+	start_owner(answer_all, "");
+	blind = ENFILE;
+	assert_int_equal(status(false), -ENFILE);
+	blind = 0;
+	assert_reply("service directory %s: cannot tell whether a peer holds "
+		     "peer.1: Too many open files in system",
+		dir.path);
+}
+
 static void
 refusal_is_passed_on(void **state)
 {
@@ -875,6 +930,8 @@ main(void)
 		call_test(peer_that_leaves_is_forgotten),
 		call_test(status_is_asked_again),
 		call_test(starting_peer_is_waited_for),
+		call_test(peer_that_has_just_come_has_a_name),
+		call_test(peer_that_cannot_be_told_is_no_absent_one),
 		call_test(refusal_is_passed_on),
 		call_test(refused_status_is_passed_on),
 		call_test(closing_without_an_answer),

@@ -274,7 +274,7 @@ request_that_is_too_long_is_refused(void **state)
 	for (int i = 0; i < 100; i++)
 		say(&f, fd, line);
 	assert_string_equal(
-		hear(&f, fd), "error the request is longer than 511 bytes\n");
+		hear(&f, fd), "error the request is longer than 4199 bytes\n");
 	assert_int_equal(f.count, 0);
 	close(fd);
 	settle(&f);
@@ -342,17 +342,89 @@ client_that_leaves_early_is_forgotten(void **state)
 	close_control(&f);
 }
 
+/* As many clients as there are places; each says `text`. */
 static void
-too_many_clients_are_refused(void **state)
+fill_places(struct fixture *f, int fds[HANDOFF__REQUESTS_MAX], const char *text)
+{
+	for (int i = 0; i < HANDOFF__REQUESTS_MAX; i++) {
+		fds[i] = connect_client(f);
+		say(f, fds[i], text);
+	}
+	assert_int_equal(in_use(f), HANDOFF__REQUESTS_MAX);
+}
+
+static void
+close_all(struct fixture *f, const int fds[HANDOFF__REQUESTS_MAX])
+{
+	for (int i = 0; i < HANDOFF__REQUESTS_MAX; i++)
+		close(fds[i]);
+	settle(f);
+	assert_int_equal(in_use(f), 0);
+}
+
+static void
+silent_clients_keep_nobody_out(void **state)
 {
 	struct fixture f;
 	int fds[HANDOFF__REQUESTS_MAX], one_more;
 
 	(void)state;
 	open_control(&f);
+	fill_places(&f, fds, "half a lin");
+	for (int i = 0; i < HANDOFF__REQUESTS_MAX; i++) {
+		one_more = connect_client(&f);
+		say(&f, one_more, "hello\n");
+		assert_string_equal(hear(&f, one_more), "got hello\n");
+		close(one_more);
+		settle(&f);
+		if (in_use(&f) < HANDOFF__REQUESTS_MAX)
+			break;
+	}
+	/* Only one has given way, the one that was silent the longest. */
+	assert_int_equal(in_use(&f), HANDOFF__REQUESTS_MAX - 1);
+	assert_string_equal(hear(&f, fds[0]), "");
+	say(&f, fds[1], "e\n");
+	assert_string_equal(hear(&f, fds[1]), "got half a line\n");
+	close_all(&f, fds);
+	close_control(&f);
+}
+
+/* Its line lies in the socket, unread: it is answered, not closed. */
+static void
+client_that_has_just_asked_is_not_silent(void **state)
+{
+	struct fixture f;
+	int fds[HANDOFF__REQUESTS_MAX], one_more;
+
+	(void)state;
+	open_control(&f);
+	fill_places(&f, fds, "half a lin");
+	one_more = connect_client(&f); /* its event comes first */
+	assert_int_equal(send(fds[0], "e\n", 2, MSG_NOSIGNAL), 2);
+	say(&f, one_more, "hello\n");
+	assert_string_equal(hear(&f, one_more), "got hello\n");
+	assert_string_equal(hear(&f, fds[0]), "got half a line\n");
+	close(one_more);
+	close_all(&f, fds);
+	close_control(&f);
+}
+
+/* Those that have asked wait for their replies, and nobody takes their place.
+ */
+static void
+too_many_clients_are_refused(void **state)
+{
+	struct fixture f;
+	struct handoff__request *waiting[HANDOFF__REQUESTS_MAX];
+	int fds[HANDOFF__REQUESTS_MAX], one_more;
+
+	(void)state;
+	open_control(&f);
+	f.later = true;
 	for (int i = 0; i < HANDOFF__REQUESTS_MAX; i++) {
 		fds[i] = connect_client(&f);
-		settle(&f);
+		say(&f, fds[i], "hello\n");
+		waiting[i] = f.request;
 	}
 	assert_int_equal(in_use(&f), HANDOFF__REQUESTS_MAX);
 	one_more = connect_client(&f);
@@ -361,16 +433,50 @@ too_many_clients_are_refused(void **state)
 	close(one_more);
 	/* The others are served all the same, and then there is room. */
 	for (int i = 0; i < HANDOFF__REQUESTS_MAX; i++) {
-		say(&f, fds[i], "hello\n");
-		assert_string_equal(hear(&f, fds[i]), "got hello\n");
-		close(fds[i]);
+		handoff__control_reply(waiting[i], strdup("done\n"));
+		assert_string_equal(hear(&f, fds[i]), "done\n");
 	}
-	settle(&f);
-	assert_int_equal(in_use(&f), 0);
 	one_more = connect_client(&f);
+	f.later = false;
 	say(&f, one_more, "again\n");
 	assert_string_equal(hear(&f, one_more), "got again\n");
 	close(one_more);
+	close_all(&f, fds);
+	close_control(&f);
+}
+
+/* Replies that nobody reads hold their places for a second, not for five. */
+static void
+clients_that_read_nothing_keep_nobody_out(void **state)
+{
+	struct fixture f;
+	int fds[HANDOFF__REQUESTS_MAX], one_more;
+
+	(void)state;
+	open_control(&f);
+	f.later = true;
+	for (int i = 0; i < HANDOFF__REQUESTS_MAX; i++) {
+		char *text = malloc(4 << 20);
+
+		assert_non_null(text);
+		memset(text, 'x', (4 << 20) - 1);
+		text[(4 << 20) - 1] = '\0';
+		fds[i] = connect_client(&f);
+		say(&f, fds[i], "hello\n");
+		handoff__control_reply(f.request, text);
+	}
+	f.later = false;
+	one_more = connect_client(&f);
+	assert_string_equal(
+		hear(&f, one_more), "error too many control clients at once\n");
+	close(one_more);
+	for (int i = 0; i < HANDOFF__REQUESTS_MAX; i++)
+		f.control.requests[i].timer.deadline_us -= 1000001;
+	one_more = connect_client(&f);
+	say(&f, one_more, "hello\n");
+	assert_string_equal(hear(&f, one_more), "got hello\n");
+	close(one_more);
+	close_all(&f, fds);
 	close_control(&f);
 }
 
@@ -877,7 +983,10 @@ main(void)
 		handoff_test(client_that_says_nothing_is_closed),
 		handoff_test(deadline_does_not_move),
 		handoff_test(client_that_leaves_early_is_forgotten),
+		handoff_test(silent_clients_keep_nobody_out),
+		handoff_test(client_that_has_just_asked_is_not_silent),
 		handoff_test(too_many_clients_are_refused),
+		handoff_test(clients_that_read_nothing_keep_nobody_out),
 		handoff_test(reply_may_come_later),
 		handoff_test(client_that_left_before_the_reply_is_no_error),
 		handoff_test(client_may_end_its_sending),

@@ -290,6 +290,42 @@ what_cannot_be_is_told(void **state)
 	assert_int_equal(names(), 0);
 }
 
+/* In /tmp, say: they would choose what is replaced, or read what is written. */
+static void
+what_others_put_there_is_refused(void **state)
+{
+	char shared[256], name[300], target[300];
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	snprintf(shared, sizeof(shared), "%s/shared", dir);
+	snprintf(name, sizeof(name), "%s/name", shared);
+	snprintf(target, sizeof(target), "%s/target", dir);
+	assert_int_equal(mkdir(shared, 0700), 0);
+	assert_int_equal(chmod(shared, 01777), 0);
+	write_file(target, "precious");
+	assert_int_equal(symlink(target, name), 0);
+	assert_int_equal(lchown(name, 65534, 65534), 0);
+	assert_int_equal(handoff__output_open(&output, name, &error), -EACCES);
+	assert_non_null(strstr(error.text, "/name: cannot open it: it is a "
+					   "link of uid 65534"));
+	assert_file(target, "precious");
+	assert_int_equal(unlink(name), 0);
+	assert_int_equal(mkfifo(name, 0666), 0);
+	assert_int_equal(lchown(name, 65534, 65534), 0);
+	int reader = __real_open(name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	assert_int_equal(handoff__output_open(&output, name, &error), -EACCES);
+	assert_non_null(strstr(error.text, "it is a file of uid 65534"));
+	close(reader);
+	assert_int_equal(unlink(name), 0);
+	/* A link of one's own is followed there too. */
+	assert_int_equal(symlink(target, name), 0);
+	write_file(name, "new");
+	assert_file(target, "new");
+}
+
 #define output_test(f)                                                         \
 	cmocka_unit_test_setup_teardown(f, setup, support_teardown)
 
@@ -308,6 +344,7 @@ main(void)
 		output_test(pipe_needs_a_reader),
 		output_test(dash_is_standard_output),
 		output_test(what_cannot_be_is_told),
+		output_test(what_others_put_there_is_refused),
 	};
 
 	return cmocka_run_group_tests_name("output", tests, NULL, NULL);

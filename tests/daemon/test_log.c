@@ -15,6 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define NOBODY 65534
+
 static void
 begin(struct starter *s)
 {
@@ -260,6 +262,53 @@ foreground_without_a_log_dies_of_hangup(void **state)
 	farewell(&s);
 }
 
+static void
+log_refused(const char *path, const char *text)
+{
+	struct starter s;
+
+	starter_init(&s, obey);
+	s.opts.log = path;
+	starter_run(&s);
+	assert_int_equal(s.rc, -EACCES);
+	if (!strstr(s.why, text))
+		fail_msg("'%s' is not in '%s'", text, s.why);
+	farewell(&s);
+}
+
+/* In /tmp, say: they would choose what is written to, or read it. */
+static void
+what_others_put_there_is_no_log(void **state)
+{
+	struct starter s;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	starter_init(&s, obey);
+	make_file(in_dir("target"), "");
+	assert_int_equal(mkdir(in_dir("shared"), 0700), 0);
+	assert_int_equal(chmod(in_dir("shared"), 01777), 0);
+	assert_int_equal(symlink(in_dir("target"), in_dir("shared/link")), 0);
+	assert_int_equal(lchown(in_dir("shared/link"), NOBODY, NOBODY), 0);
+	log_refused(in_dir("shared/link"), "cannot open it: it is a link of "
+					   "uid 65534, in a directory where "
+					   "others can write");
+	make_file(in_dir("shared/file"), "");
+	assert_int_equal(chown(in_dir("shared/file"), NOBODY, NOBODY), 0);
+	log_refused(in_dir("shared/file"), "it is a file of uid 65534");
+	assert_int_equal(link(in_dir("target"), in_dir("shared/name")), 0);
+	log_refused(in_dir("shared/name"), "it has other names");
+	assert_int_equal(unlink(in_dir("shared/name")), 0);
+	/* Its own it may use, there and through a link. */
+	assert_int_equal(symlink(in_dir("target"), in_dir("shared/own")), 0);
+	s.opts.log = in_dir("shared/own");
+	begin(&s);
+	print(&s, "print one");
+	assert_string_equal(content(in_dir("target")), "one\n");
+	assert_int_equal(farewell(&s), 0);
+}
+
 int
 main(void)
 {
@@ -273,6 +322,7 @@ main(void)
 		handoff_test(foreground_logs_when_it_is_ready),
 		handoff_test(hangup_before_it_is_ready),
 		handoff_test(foreground_without_a_log_dies_of_hangup),
+		handoff_test(what_others_put_there_is_no_log),
 	};
 
 	return cmocka_run_group_tests_name("daemon_log", tests, NULL, NULL);

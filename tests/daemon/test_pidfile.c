@@ -18,6 +18,22 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* Sent by others the moment they can read in the file whom to send them to. */
+static int early_signals[8];
+
+ssize_t __real_pwrite(int fd, const void *data, size_t len, off_t at);
+ssize_t __wrap_pwrite(int fd, const void *data, size_t len, off_t at);
+
+ssize_t
+__wrap_pwrite(int fd, const void *data, size_t len, off_t at)
+{
+	ssize_t n = __real_pwrite(fd, data, len, at);
+
+	for (const int *number = early_signals; *number; number++)
+		raise(*number);
+	return n;
+}
+
 static void
 begin(struct starter *s)
 {
@@ -326,6 +342,68 @@ two_never_hold_it(void **state)
 		support_reap(pids[i]);
 }
 
+/* They could write into it whom an operator is to kill, or hold its lock. */
+static void
+file_of_another_user_is_refused(void **state)
+{
+	struct starter s;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	starter_init(&s, obey);
+	assert_int_equal(mkdir(in_dir("shared"), 0700), 0);
+	assert_int_equal(chmod(in_dir("shared"), 01777), 0);
+	s.opts.pid_file = in_dir("shared/pid");
+	make_file(s.opts.pid_file, "");
+	assert_int_equal(chown(s.opts.pid_file, 65534, 65534), 0);
+	refused(&s, -EACCES, "cannot open it: it is a file of uid 65534");
+	assert_string_equal(content(s.opts.pid_file), "");
+}
+
+/* They end nobody, and are there when the daemon takes them. */
+static void
+signals_that_come_early_wait(void **state)
+{
+	static const int numbers[] = {
+		SIGHUP, SIGTERM, SIGINT, SIGUSR1, SIGUSR2};
+	struct starter s;
+
+	(void)state;
+	memcpy(early_signals, numbers, sizeof(numbers));
+	starter_init(&s, obey);
+	s.opts.pid_file = in_dir("pid");
+	s.opts.signals = true;
+	begin(&s);
+	expect(&s, "0"); /* of SIGHUP */
+	assert_pid_file(&s);
+	assert_int_equal(farewell(&s), 0);
+	memset(early_signals, 0, sizeof(early_signals));
+}
+
+/* Who does not ask for it is ended as ever, but not by SIGHUP. */
+static void
+early_hangup_ends_nobody(void **state)
+{
+	struct starter s;
+
+	(void)state;
+	early_signals[0] = SIGHUP;
+	starter_init(&s, obey);
+	s.opts.pid_file = in_dir("pid");
+	begin(&s);
+	expect(&s, "0");
+	assert_int_equal(farewell(&s), 0);
+	early_signals[0] = SIGTERM;
+	starter_init(&s, obey);
+	s.opts.pid_file = in_dir("pid");
+	starter_run(&s);
+	assert_int_equal(s.rc, -ESRCH);
+	assert_non_null(strstr(s.why, "was killed by signal 15"));
+	farewell(&s);
+	early_signals[0] = 0;
+}
+
 int
 main(void)
 {
@@ -340,6 +418,9 @@ main(void)
 		handoff_test(default_file_is_in_the_directory),
 		handoff_test(foreground_has_none_by_default),
 		handoff_test(two_never_hold_it),
+		handoff_test(file_of_another_user_is_refused),
+		handoff_test(signals_that_come_early_wait),
+		handoff_test(early_hangup_ends_nobody),
 	};
 
 	return cmocka_run_group_tests_name("pidfile", tests, NULL, NULL);

@@ -13,6 +13,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Reading the retained notice fails with this. */
+static int unreadable;
+
+int __real_openat(int dir, const char *name, int flags, mode_t mode);
+int __wrap_openat(int dir, const char *name, int flags, mode_t mode);
+
+int
+__wrap_openat(int dir, const char *name, int flags, mode_t mode)
+{
+	if (unreadable == 0 || strcmp(name, "notice") != 0)
+		return __real_openat(dir, name, flags, mode);
+	errno = unreadable;
+	return -1;
+}
+
 static bool
 readable(struct handoff_subscriber *sub)
 {
@@ -259,6 +274,124 @@ test_not_retained(void **state)
 	board_end();
 }
 
+/* Removes all that is in the directory of the subscribers, and it. */
+static void
+remove_subscribers(void)
+{
+	char name[HANDOFF__MQ_NAME_MAX + 1];
+	int subs = handoff__mq_subscribers(&board.dir, false);
+
+	while (board_files(name) > 0)
+		assert_int_equal(unlinkat(subs, name, 0), 0);
+	close(subs);
+	assert_int_equal(
+		unlinkat(board.dir.fd, "subscribers", AT_REMOVEDIR), 0);
+}
+
+/* A subscriber looks once a second, when it is asked for notices. */
+static void
+until_registered(struct handoff_subscriber *sub, int files)
+{
+	struct handoff_notice got;
+
+	for (int i = 0; i < 500 && board_files(NULL) < files; i++) {
+		assert_int_equal(handoff_subscriber_next(sub, &got), 0);
+		poll(NULL, 0, 10);
+	}
+	assert_int_equal(board_files(NULL), files);
+}
+
+static void
+until_told(struct handoff_subscriber *sub, struct handoff_notice *got)
+{
+	for (int i = 0; i < 500; i++) {
+		if (handoff_subscriber_next(sub, got) == 1)
+			return;
+		poll(NULL, 0, 10);
+	}
+	fail_msg("nothing is told");
+}
+
+/* It keeps its queue and descriptor, and learns what was told meanwhile. */
+static void
+test_registration_that_vanishes(void **state)
+{
+	struct handoff_notice n = board_notice(
+				      HANDOFF_NOTICE_MAINTENANCE, 4, 1),
+			      got;
+	struct handoff_subscriber *sub;
+	int fd;
+
+	(void)state;
+	board_begin();
+	assert_int_equal(board_subscribe(&sub), 0);
+	fd = handoff_subscriber_fd(sub);
+	for (int i = 0; i < 2; i++) {
+		remove_subscribers();
+		board_publish(&n);
+		assert_int_equal(board.pub.reached, 0);
+		until_told(sub, &got);
+		assert_int_equal(board_files(NULL), 1);
+		assert_int_equal(got.generation, n.generation);
+		n.generation++;
+		board_publish(&n);
+		assert_int_equal(board.pub.reached, 1);
+		assert_int_equal(handoff_subscriber_next(sub, &got), 1);
+		assert_int_equal(got.generation, n.generation);
+		n.generation++;
+	}
+	assert_int_equal(handoff_subscriber_fd(sub), fd);
+	handoff_subscriber_free(sub);
+	assert_int_equal(board_files(NULL), 0);
+	board_end();
+}
+
+/* The directory as a whole is removed and made anew by a server. */
+static void
+test_directory_that_vanishes(void **state)
+{
+	struct handoff_notice n = board_notice(
+				      HANDOFF_NOTICE_MAINTENANCE, 4, 1),
+			      got;
+	struct handoff_subscriber *sub;
+	struct handoff__error error;
+
+	(void)state;
+	board_begin();
+	assert_int_equal(board_subscribe(&sub), 0);
+	remove_subscribers();
+	assert_int_equal(rmdir(board.path), 0);
+	handoff__dir_close(&board.dir);
+	assert_int_equal(
+		handoff__dir_open(&board.dir, board.path, true, false, &error),
+		0);
+	until_registered(sub, 1);
+	board_publish(&n);
+	assert_int_equal(board.pub.reached, 1);
+	assert_int_equal(handoff_subscriber_next(sub, &got), 1);
+	handoff_subscriber_free(sub);
+	assert_int_equal(board_files(NULL), 0);
+	board_end();
+}
+
+/* Or what is told only there would be missed without a word. */
+static void
+test_retained_that_cannot_be_read(void **state)
+{
+	struct handoff_subscriber *sub = NULL;
+
+	(void)state;
+	board_begin();
+	unreadable = ENFILE;
+	assert_int_equal(board_subscribe(&sub), -ENFILE);
+	unreadable = 0;
+	assert_non_null(
+		strstr(board.sentence, "cannot read the notice that is kept"));
+	assert_null(sub);
+	assert_int_equal(board_files(NULL), 0);
+	board_end();
+}
+
 static void
 test_arguments(void **state)
 {
@@ -307,6 +440,9 @@ main(void)
 		handoff_test(test_begin_again),
 		handoff_test(test_bad_notice_changes_nothing),
 		handoff_test(test_not_retained),
+		handoff_test(test_registration_that_vanishes),
+		handoff_test(test_directory_that_vanishes),
+		handoff_test(test_retained_that_cannot_be_read),
 		handoff_test(test_arguments),
 	};
 

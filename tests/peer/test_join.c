@@ -10,10 +10,27 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* Whether a lock is held can't be told: flock fails with this, after it has
+ * told it some times. */
+static int blind, blind_after;
+
+int __real_flock(int fd, int how);
+int __wrap_flock(int fd, int how);
+
+int
+__wrap_flock(int fd, int how)
+{
+	if (!(how & LOCK_SH) || blind == 0 || blind_after-- > 0)
+		return __real_flock(fd, how);
+	errno = blind;
+	return -1;
+}
 
 static void
 first_peer_owns(void **state)
@@ -159,6 +176,26 @@ one_that_starts_is_waited_for(void **state)
 	side_close(&a);
 	close(holder.inotify);
 	handoff__dir_close(&dir);
+}
+
+/* A standby would wait for ever, or be a second owner. */
+static void
+peer_that_cannot_be_told_is_no_absent_one(void **state)
+{
+	struct side a, b;
+
+	(void)state;
+	side_init(&a, support_dir(), "one");
+	pair_own(&a);
+	side_init(&b, a.config.dir, "two");
+	blind = ENOLCK;
+	blind_after = 2; /* the directory is shared, its place is taken */
+	assert_int_equal(side_open(&b, &a), -ENOLCK);
+	blind = 0;
+	assert_non_null(strstr(b.peer.error.text,
+		"cannot tell whether a peer holds peer.1: No locks"));
+	side_close(&b);
+	side_close(&a);
 }
 
 static void
@@ -757,6 +794,7 @@ main(void)
 		handoff_test(owner_may_come_second),
 		handoff_test(directory_is_locked_while_one_starts),
 		handoff_test(one_that_starts_is_waited_for),
+		handoff_test(peer_that_cannot_be_told_is_no_absent_one),
 		handoff_test(third_peer_is_refused),
 		handoff_test(strangers_are_refused),
 		handoff_test(other_buffer_sizes_are_no_reason),

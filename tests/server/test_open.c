@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,24 @@
 #include <unistd.h>
 
 #define LISTEN_MAX 64
+
+/* The first socket of the service directory that listens tells others that a
+ * peer is there: it gets this signal then. */
+static int early_signal;
+
+int __real_listen(int fd, int backlog);
+int __wrap_listen(int fd, int backlog);
+
+int
+__wrap_listen(int fd, int backlog)
+{
+	int rc = __real_listen(fd, backlog), number = early_signal;
+
+	early_signal = 0;
+	if (number != 0)
+		raise(number);
+	return rc;
+}
 
 /* Is refused by that errno with a sentence that has `why` in it; the handle
  * is left alone. */
@@ -106,6 +125,21 @@ counts_and_model_are_checked(void **state)
 	duo.a.opts.nextras = 0;
 	duo.a.opts.model = (enum handoff_model)7;
 	refused(&duo.a, -EINVAL, "unknown model");
+}
+
+/* Beginning again at generation 1, it would tell clients what they take for
+ * old. */
+static void
+notice_that_cannot_be_read_is_no_absent_one(void **state)
+{
+	struct duo duo;
+	char path[HANDOFF_TEXT_MAX];
+
+	(void)state;
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	snprintf(path, sizeof(path), "%s/notice", duo.a.opts.dir);
+	assert_int_equal(mkdir(path, 0700), 0);
+	refused(&duo.a, -EISDIR, "cannot read the notice that is kept there");
 }
 
 static void
@@ -443,6 +477,104 @@ models_have_names(void **state)
 	assert_int_equal(handoff_model_parse(NULL), -EINVAL);
 }
 
+/* Also the file of the socket that could be bound. */
+static void
+failed_open_leaves_no_socket(void **state)
+{
+	struct duo duo;
+	char path[HANDOFF_ADDRESS_MAX];
+	const char *listen[2] = {path, "unix:/nowhere/at/all"};
+
+	(void)state;
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	snprintf(path, sizeof(path), "unix:%s/socket", duo.a.opts.dir);
+	duo.a.opts.listen = listen;
+	duo.a.opts.nlisten = 2;
+	refused(&duo.a, -ENOENT, "/nowhere/at/all");
+	assert_int_equal(access(path + 5, F_OK), -1);
+}
+
+/* What it did before is done again; what is pending is forgotten. */
+static void
+forget_signals(const sigset_t *before)
+{
+	static const int numbers[] = {
+		SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGPIPE};
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		signal(numbers[i], SIG_IGN);
+		signal(numbers[i], SIG_DFL);
+	}
+	sigprocmask(SIG_SETMASK, before, NULL);
+}
+
+/* It ends as it would have a moment later. */
+static void
+signal_that_comes_early_is_obeyed(void **state)
+{
+	sigset_t before;
+	struct duo duo;
+
+	(void)state;
+	sigprocmask(SIG_BLOCK, NULL, &before);
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	duo.a.opts.signals = true;
+	early_signal = SIGTERM;
+	assert_int_equal(host_open(&duo.a, NULL), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_STOPPED);
+	handoff_server_free(duo.a.server);
+	duo.a.server = NULL;
+	early_signal = SIGUSR1;
+	assert_int_equal(host_open(&duo.a, NULL), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_REFUSED);
+	assert_non_null(strstr(duo.a.text, "no standby is attached"));
+	handoff_server_free(duo.a.server);
+	forget_signals(&before);
+}
+
+/* Nobody would take them. */
+static void
+signals_of_an_open_that_fails_are_let_go(void **state)
+{
+	sigset_t before, after;
+	struct duo duo;
+
+	(void)state;
+	sigprocmask(SIG_BLOCK, NULL, &before);
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	duo.a.opts.signals = true;
+	duo.a.opts.dir = "/nowhere/at/all";
+	refused(&duo.a, -ENOENT, "cannot make it");
+	sigprocmask(SIG_BLOCK, NULL, &after);
+	for (int i = 1; i <= SIGTERM; i++)
+		assert_int_equal(
+			sigismember(&before, i), sigismember(&after, i));
+	forget_signals(&before);
+}
+
+/* A handler of the program's stays. */
+static void
+sigpipe_is_ignored(void **state)
+{
+	struct sigaction now;
+	sigset_t before;
+	struct duo duo;
+
+	(void)state;
+	sigprocmask(SIG_BLOCK, NULL, &before);
+	for (int i = 0; i < 2; i++) {
+		signal(SIGPIPE, i ? _exit : SIG_DFL);
+		duo_init(&duo, HANDOFF_MODEL_LOOP);
+		duo.a.opts.signals = true;
+		assert_int_equal(host_open(&duo.a, NULL), 0);
+		sigaction(SIGPIPE, NULL, &now);
+		assert_ptr_equal(now.sa_handler, i ? _exit : SIG_IGN);
+		assert_int_equal(handoff_server_signals(duo.a.server), -EINVAL);
+		handoff_server_free(duo.a.server);
+		forget_signals(&before);
+	}
+}
+
 int
 main(void)
 {
@@ -452,6 +584,11 @@ main(void)
 		handoff_test(service_is_checked),
 		handoff_test(counts_and_model_are_checked),
 		handoff_test(directory_is_checked),
+		handoff_test(failed_open_leaves_no_socket),
+		handoff_test(signal_that_comes_early_is_obeyed),
+		handoff_test(signals_of_an_open_that_fails_are_let_go),
+		handoff_test(sigpipe_is_ignored),
+		handoff_test(notice_that_cannot_be_read_is_no_absent_one),
 		handoff_test(addresses_are_checked),
 		handoff_test(relative_socket_outlives_its_directory),
 		handoff_test(address_in_use_is_refused),

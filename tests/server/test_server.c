@@ -495,6 +495,7 @@ null_is_refused(void **state)
 	assert_int_equal(
 		handoff_server_watch(NULL, 0, count_and_clear, NULL), -EINVAL);
 	assert_int_equal(handoff_server_signals(NULL), -EINVAL);
+	assert_int_equal(handoff_server_reopen(NULL), -EINVAL);
 	assert_non_null(handoff_server_errmsg(NULL));
 	handoff_server_free(NULL);
 }

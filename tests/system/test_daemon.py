@@ -414,6 +414,8 @@ class Logs(DaemonTest):
         self.assertFalse(os.path.exists(log))
         os.kill(pid, signal.SIGHUP)
         wait_until(lambda: os.path.exists(log), "a new log")
+        wait_until(lambda: self.children_print_to(pid) <= {log},
+                   "children open it too")
         self.assert_echo(client, b"third\n")
         self.wait_text(log, "third\n")
         self.assertNotIn("third", text_of(log + ".1"))
@@ -433,6 +435,16 @@ class Logs(DaemonTest):
     def test_rotation(self):
         log = self.path("log")
         self.rotate(self.daemon("server", "--log", log, "--verbose"), log)
+
+    def children_print_to(self, pid):
+        children = text_of(f"/proc/{pid}/task/{pid}/children").split()
+        return {os.readlink(f"/proc/{child}/fd/{fd}")
+                for child in children for fd in (1, 2)}
+
+    def test_rotation_fork(self):
+        log = self.path("log")
+        self.rotate(self.daemon("server", "--log", log, "--verbose",
+                                "--model", "fork"), log)
 
     def test_rotation_thread(self):
         log = self.path("log")

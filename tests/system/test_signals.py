@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Signals to the servers, orderly stops, and upgrades in a chain."""
+import os
 import signal
+import subprocess
 
-from harness import SystemTest, main
+from harness import BIN, SystemTest, main
 
 
 class Signals(SystemTest):
@@ -71,6 +73,42 @@ class Signals(SystemTest):
         self.assertEqual(client.recv(1), b"")
         with self.assertRaises(OSError):
             self.connect(server.address)
+
+    def output_without_a_reader(self, model):
+        """`server ... | head -1`, its errors too: nobody reads what the server
+        prints from then on."""
+        server = subprocess.Popen(
+            [os.path.join(BIN, "server"), "--dir", self.dir, "--listen",
+             f"unix:{self.base}/sock", "--model", model, "--verbose",
+             "--trace"], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(server.wait)
+        self.addCleanup(server.kill)
+        self.assertIn(b"listening", server.stdout.readline())
+        server.stdout.close()
+        server.stderr.close()
+        for _ in range(3):
+            client = self.connect(f"unix:{self.base}/sock")
+            self.assert_echo(client)
+            client.close()
+        alt = self.standby()
+        client = self.connect(f"unix:{self.base}/sock")
+        self.assert_echo(client)
+        self.ok("maintenance")
+        self.ok("ready", "--silent")
+        self.assert_echo(client)
+        server.send_signal(signal.SIGTERM)
+        alt.expect(": owner: took over")
+        self.assertEqual(server.wait(), 0)
+
+    def test_output_without_a_reader_loop(self):
+        self.output_without_a_reader("loop")
+
+    def test_output_without_a_reader_thread(self):
+        self.output_without_a_reader("thread")
+
+    def test_output_without_a_reader_fork(self):
+        self.output_without_a_reader("fork")
 
     def test_stop_by_name(self):
         server, alt = self.pair()
