@@ -267,6 +267,8 @@ handoff__control_open(struct handoff__control *control,
 	const struct handoff__log *log, handoff__request_fn *fn, void *arg,
 	struct handoff__error *error)
 {
+	int err;
+
 	memset(control, 0, sizeof(*control));
 	control->loop = loop;
 	control->dir = dir;
@@ -281,7 +283,11 @@ handoff__control_open(struct handoff__control *control,
 		handoff__dir_listen(dir, control->name, SOCK_STREAM, error);
 	if (control->fd < 0)
 		return control->fd;
-	return handoff__watch_add(loop, &control->watch, control->fd, EPOLLIN);
+	err = handoff__watch_add(loop, &control->watch, control->fd, EPOLLIN);
+	return err < 0 ? handoff__fail(error, err,
+				 "control: cannot watch %s/%s: %s", dir->path,
+				 control->name, strerror(-err))
+		       : 0;
 }
 
 void

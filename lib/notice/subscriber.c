@@ -75,12 +75,9 @@ handoff_subscriber_open(struct handoff_subscriber **out,
 	if (err < 0 || !out)
 		return err < 0 ? err : -EINVAL;
 	sub = calloc(1, sizeof(*sub));
-	if (!sub) {
-		if (o.errbuf && o.errbuf_size > 0)
-			handoff__copy(o.errbuf, o.errbuf_size,
-				"subscriber: out of memory");
-		return -ENOMEM;
-	}
+	if (!sub)
+		return handoff__no_memory(
+			"subscriber", o.errbuf, o.errbuf_size);
 	err = open_address(sub, o.address);
 	if (err < 0) {
 		handoff__error_copy(&sub->error, o.errbuf, o.errbuf_size);

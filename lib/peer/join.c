@@ -495,8 +495,12 @@ handoff__join(struct handoff__peer *peer)
 		return peer->listen_fd;
 	peer->listen_watch.fn = on_connect;
 	peer->listen_watch.arg = peer;
-	return handoff__watch_add(
+	err = handoff__watch_add(
 		peer->loop, &peer->listen_watch, peer->listen_fd, EPOLLIN);
+	return err < 0 ? handoff__fail(&peer->error, err,
+				 "peer: cannot watch %s/%s: %s", peer->dir.path,
+				 link_names[peer->slot], strerror(-err))
+		       : 0;
 }
 
 void

@@ -330,6 +330,16 @@ open_peer(struct handoff_server *server)
 	return err;
 }
 
+static int
+no_memory(const struct handoff_server_opts *opts)
+{
+	struct handoff_server_opts known = {.size = 0};
+
+	handoff__opts_copy(&known, sizeof(known), opts,
+		offsetof(struct handoff_server_opts, listen));
+	return handoff__no_memory("server", known.errbuf, known.errbuf_size);
+}
+
 int
 handoff_server_open(
 	struct handoff_server **out, const struct handoff_server_opts *opts)
@@ -342,7 +352,7 @@ handoff_server_open(
 		return -EINVAL;
 	server = calloc(1, sizeof(*server));
 	if (!server)
-		return -ENOMEM;
+		return no_memory(opts);
 	server->sets.ep[0] = server->sets.ep[1] = server->sets.outer = -1;
 	server->loop.epfd = server->loop.timerfd = -1;
 	TAILQ_INIT(&server->children.list);
@@ -370,6 +380,9 @@ handoff_server_open(
 			err = open_peer(server);
 	}
 	if (err < 0) {
+		if (!server->error.text[0])
+			handoff__fail(&server->error, err,
+				"server: cannot be opened: %s", strerror(-err));
 		handoff__error_copy(&server->error, server->opts.errbuf,
 			server->opts.errbuf_size);
 		handoff_server_free(server);
@@ -512,9 +525,12 @@ handoff_server_watch(
 	user->watch.fn = on_user_watch;
 	user->watch.arg = user;
 	err = handoff__watch_add(&server->loop, &user->watch, fd, EPOLLIN);
-	if (err >= 0)
-		server->nwatches++;
-	return err;
+	if (err < 0)
+		return handoff__fail(&server->error, err,
+			"server: cannot watch descriptor %d: %s", fd,
+			strerror(-err));
+	server->nwatches++;
+	return 0;
 }
 
 int

@@ -58,8 +58,6 @@
 	X(epoll_ctl)                                                           \
 	X(epoll_wait)                                                          \
 	X(eventfd)                                                             \
-	X(eventfd_read)                                                        \
-	X(eventfd_write)                                                       \
 	X(fallocate)                                                           \
 	X(fchmodat)                                                            \
 	X(fcntl)                                                               \
@@ -581,8 +579,6 @@ WRAP(int, epoll_wait, -1,
 	(int epfd, struct epoll_event *events, int max, int timeout),
 	(epfd, events, max, timeout))
 WRAP(int, eventfd, -1, (unsigned value, int flags), (value, flags))
-WRAP(int, eventfd_read, -1, (int fd, eventfd_t *value), (fd, value))
-WRAP(int, eventfd_write, -1, (int fd, eventfd_t value), (fd, value))
 WRAP(int, fallocate, -1, (int fd, int mode, off_t offset, off_t len),
 	(fd, mode, offset, len))
 WRAP(int, fchmodat, -1, (int dir, const char *path, mode_t mode, int flags),
