@@ -51,6 +51,21 @@ tell(struct peer *peer)
 	return event.type;
 }
 
+/* SIGUSR1 maintenance, SIGUSR2 ready, SIGTERM and SIGINT stop; the same as
+ * `handoffctl`, which needs nothing from this program. SIGHUP opens the log
+ * anew. */
+static int
+take_signals(struct peer *peer)
+{
+	int hangups = handoff_daemon_fd(peer->daemon);
+	int rc = handoff_server_signals(peer->server);
+
+	if (rc >= 0 && hangups >= 0)
+		rc = handoff_server_watch(
+			peer->server, hangups, on_hangup, peer->daemon);
+	return rc;
+}
+
 /* All before it serves; what goes wrong is in `why`. */
 static int
 begin(struct peer *peer)
@@ -69,14 +84,9 @@ begin(struct peer *peer)
 	if (rc < 0)
 		return rc;
 
-	/* SIGUSR1 maintenance, SIGUSR2 ready, SIGTERM and SIGINT stop; the
-	 * same as `handoffctl`, which needs nothing from this program. SIGHUP
-	 * opens the log anew. */
-	handoff_server_signals(peer->server);
-	handoff_server_watch(peer->server, handoff_daemon_fd(peer->daemon),
-		on_hangup, peer->daemon);
+	rc = take_signals(peer);
 	manager_attach(peer->systemd, peer->server);
-	if (options->console)
+	if (rc >= 0 && options->console)
 		rc = handoff_server_console(peer->server, options->console);
 	if (rc < 0) {
 		snprintf(peer->why, sizeof(peer->why), "%s",

@@ -142,7 +142,8 @@ HANDOFF_API int handoff_server_watch(
 
 /* Obeys signals, through a signalfd(2): SIGUSR1 is maintenance, SIGUSR2 ready,
  * SIGTERM and SIGINT stop. Blocks them in the calling thread; threads that the
- * program has already must block them too. */
+ * program has already must block them too. After an error they are as they
+ * were before. */
 HANDOFF_API int handoff_server_signals(struct handoff_server *server);
 
 enum handoff_server_event_type {
