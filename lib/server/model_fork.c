@@ -111,9 +111,12 @@ on_child(struct handoff__watch *watch, uint32_t events)
 	pid_t pid = child->pid;
 
 	(void)events;
-	if (waitid(P_PIDFD, (id_t)watch->fd, &info, WEXITED | WNOHANG) == 0 &&
-		info.si_pid == 0)
+	if (waitid(P_PIDFD, (id_t)watch->fd, &info, WEXITED | WNOHANG) < 0) {
+		if (errno != ECHILD)
+			return; /* the pidfd stays readable */
+	} else if (info.si_pid == 0) {
 		return;
+	}
 	child_free(child);
 	if (!hear(conn, &info))
 		lament(conn, pid, &info);
@@ -146,7 +149,7 @@ launch(struct handoff__member *conn, uint32_t events)
 		/* Nobody would hear of its end. */
 		child->watch.fd = pidfd;
 		pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
-		waitpid(child->pid, NULL, 0);
+		handoff__child_reap(child->pid);
 		child_free(child);
 		conn->active = false;
 	}
@@ -224,7 +227,7 @@ fork_stop(struct handoff_server *server)
 	TAILQ_FOREACH (child, &children->list, node)
 		pidfd_send_signal(child->watch.fd, SIGKILL, NULL, 0);
 	while ((child = TAILQ_FIRST(&children->list))) {
-		waitpid(child->pid, NULL, 0);
+		handoff__child_reap(child->pid);
 		child_free(child);
 	}
 	for (int i = 0; i < 2; i++) {

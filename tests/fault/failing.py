@@ -66,7 +66,23 @@ def kinds(pid):
     return found
 
 
+def zombies(pid):
+    """Children that have ended and were not waited for."""
+    found = []
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        for child in file.read().split():
+            try:
+                with open(f"/proc/{child}/stat", encoding="ascii") as stat:
+                    if stat.read().rsplit(")", 1)[1].split()[0] == "Z":
+                        found.append(int(child))
+            except FileNotFoundError:
+                pass
+    return found
+
+
 class Pair:
+    queues = None  # the folder of all message queues, where it is known
+
     def __init__(self, model, phase, plan=None, known=None):
         self.phase, self.plan, self.known = phase, plan, known
         self.model = model
@@ -87,8 +103,19 @@ class Pair:
         for sock in self.sockets:
             sock.close()
         for program in self.programs:
-            program.kill()
+            try:
+                program.kill()
+            except BrokenPipeError:
+                pass  # what was still to be said to a client that has ended
+        self.remove_queue()
         shutil.rmtree(self.base, ignore_errors=True)
+
+    def remove_queue(self):
+        """That of a client which was killed: the system has few."""
+        if self.queues and self.client:
+            for name in os.listdir(self.queues):
+                if name.startswith(f"handoff-{self.client.pid}-"):
+                    os.unlink(os.path.join(self.queues, name))
 
     # The failing call
 
@@ -319,6 +346,16 @@ class Pair:
 
     # Clients
 
+    def told(self, word, since):
+        """The client has been told of a handoff, since so many lines."""
+        end = time.monotonic() + WITHIN
+        while not any(word in line.lower()
+                      for line in self.client.errors[since:]):
+            if time.monotonic() > end:
+                raise Bad("not told", f"the client hears no {word}: "
+                          f"{self.client.errors}: {self.tails()}")
+            time.sleep(0.005)
+
     def clients(self):
         self.load = Load(self.address, "--connections", 4, "--active", 2,
                          "--rate", 20000, "--chunk", 2000, "--seconds", 3600,
@@ -332,8 +369,12 @@ class Pair:
         self.say("hello")
 
     def say(self, word):
-        self.client.process.stdin.write(word.encode() + b"\n")
-        self.client.process.stdin.flush()
+        try:
+            self.client.process.stdin.write(word.encode() + b"\n")
+            self.client.process.stdin.flush()
+        except BrokenPipeError:
+            raise Bad("client", "the client has ended: "
+                      f"{self.client.output()}") from None
         end = time.monotonic() + WITHIN
         while word not in self.client.lines:
             if time.monotonic() > end:
@@ -383,7 +424,7 @@ class Pair:
             raise Bad("bytes", f"the client printed {self.client.lines}")
 
     def count(self):
-        """No descriptors more than without the failure."""
+        """No descriptors more than without the failure, and no zombies."""
         end = time.monotonic() + 3 * SCALE
         while True:
             self.descriptors = {name: kinds(peer.pid)
@@ -392,10 +433,13 @@ class Pair:
                 return
             more = {name: dict(found - self.known["descriptors"][name])
                     for name, found in self.descriptors.items()}
-            if not any(more.values()):
+            dead = {name: zombies(peer.pid)
+                    for name, peer in self.peers.items()}
+            if not any(more.values()) and not any(dead.values()):
                 return
             if time.monotonic() > end:
-                raise Bad("leak", f"descriptors more than without: {more}")
+                raise Bad("leak", f"descriptors more than without: {more}, "
+                          f"children that are not waited for: {dead}")
             time.sleep(0.05)
 
     # Phases
@@ -405,10 +449,14 @@ class Pair:
             self.fresh(how)
 
     def do_give(self):
-        self.move("alt", "maintenance")
+        since = len(self.client.errors)
+        if self.move("alt", "maintenance").returncode == 0:
+            self.told("maintenance", since)
 
     def do_ready(self):
-        self.move("server", "ready")
+        since = len(self.client.errors)
+        if self.move("server", "ready").returncode == 0:
+            self.told("ready", since)
 
     def do_silent(self):
         self.move("server", "ready", "--silent")

@@ -15,14 +15,15 @@ import sys
 import time
 import unittest
 
-from failing import PHASES, Plan, lead
+from failing import PHASES, Pair, Plan, lead
 from fault import LONG, SEED, main
+from harness import private_queues
 from sites import PASSING, describe
 
 JOBS = int(os.environ.get("HANDOFF_JOBS", "8"))
 ONLY = os.environ.get("HANDOFF_ONLY", "").split()
 MODELS = os.environ.get(
-    "HANDOFF_MODELS", "loop thread fork" if LONG else "loop").split()
+    "HANDOFF_MODELS", "loop thread fork workers" if LONG else "loop").split()
 SAMPLE = 90               # cells of the short form
 CALLS = 8 if LONG else 4  # of a site in a phase that are hit: the first ones
 
@@ -87,6 +88,10 @@ def table(rows):
 
 
 class Failures(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        Pair.queues = private_queues()
+
     def model(self, model):
         with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
             cells, known = record(pool, model)
