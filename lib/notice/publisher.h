@@ -10,13 +10,16 @@
 #include "notice/notice.h"
 
 #include <dirent.h>
+#include <stdbool.h>
 
 struct handoff__publisher {
 	const struct handoff__dir *dir;
 	DIR *list; /* of those still to be told; NULL when done */
+	bool kept; /* the notice is retained */
+	bool told; /* no subscriber was missed */
 	unsigned char message[HANDOFF__NOTICE_SIZE];
 	size_t len;
-	/* Of the notice begun last. */
+	/* Of the notice begun last, when it was last tried. */
 	uint32_t reached;
 	uint32_t pruned; /* dead subscribers that were removed */
 	uint32_t failed; /* alive, but could not be told */
@@ -37,6 +40,13 @@ void handoff__publisher_close(struct handoff__publisher *pub);
  */
 int handoff__publisher_begin(
 	struct handoff__publisher *pub, const struct handoff_notice *notice);
+
+/* No step is left: is the notice retained, and was no subscriber missed? */
+bool handoff__publisher_done(const struct handoff__publisher *pub);
+
+/* If not: retains the notice, then begins with all subscribers once more; they
+ * know by its order whether they have it. As handoff__publisher_begin. */
+int handoff__publisher_retry(struct handoff__publisher *pub);
 
 /* Looks at up to `max` further entries. 1 while more are to do, 0 when done. */
 int handoff__publisher_step(struct handoff__publisher *pub, unsigned max);
