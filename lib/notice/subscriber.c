@@ -26,16 +26,22 @@ struct handoff_subscriber {
  * everything. It is read after registering: a publisher replaces it before it
  * looks for subscribers, so nothing falls between; what comes twice falls out
  * by its order. */
-static void
-fetch_retained(struct handoff__mq *mq, const struct handoff__dir *dir)
+static int
+fetch_retained(struct handoff__mq *mq, const struct handoff__dir *dir,
+	struct handoff__error *error)
 {
 	unsigned char data[HANDOFF__NOTICE_SIZE];
 	struct handoff_notice notice;
 	ssize_t n = handoff__dir_read(
 		dir, HANDOFF__NOTICE_FILE, data, sizeof(data));
 
+	if (n == -EMFILE || n == -ENFILE || n == -ENOMEM)
+		return handoff__fail(error, (int)n,
+			"subscriber: cannot read %s/%s: %s", dir->path,
+			HANDOFF__NOTICE_FILE, strerror((int)-n));
 	if (n > 0 && handoff__notice_decode(&notice, data, (size_t)n) == 0)
 		handoff__mq_put(mq, data, (size_t)n);
+	return 0;
 }
 
 static int
@@ -47,8 +53,11 @@ open_mq(struct handoff_subscriber *sub, const char *path)
 	if (err < 0)
 		return err;
 	err = handoff__mq_open(&sub->mq, &dir, &sub->error);
-	if (err == 0)
-		fetch_retained(&sub->mq, &dir);
+	if (err == 0) {
+		err = fetch_retained(&sub->mq, &dir, &sub->error);
+		if (err < 0)
+			handoff__mq_close(&sub->mq);
+	}
 	handoff__dir_close(&dir);
 	return err;
 }
