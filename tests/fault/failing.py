@@ -38,6 +38,7 @@ PHASES = {
     "stop": ("server", "alt"),
     "leave": ("server", "alt"),
     "last": ("server",),
+    "daemon": ("server",),
 }
 
 # The call that fails: the nth from this site, and times - 1 after it.
@@ -107,6 +108,8 @@ class Pair:
                 program.kill()
             except BrokenPipeError:
                 pass  # what was still to be said to a client that has ended
+        for pid in self.daemons():
+            os.kill(pid, signal.SIGKILL)
         self.remove_queue()
         shutil.rmtree(self.base, ignore_errors=True)
 
@@ -147,7 +150,7 @@ class Pair:
 
     # Programs
 
-    def launch(self, name):
+    def command(self, name):
         program = {"server": "server", "alt": "alt_server"}[name]
         words = [f"LD_PRELOAD={FAILAT}",
                  "ASAN_OPTIONS=verify_asan_link_order=0",
@@ -155,8 +158,11 @@ class Pair:
         how = (("--workers", "3") if self.model == "workers"
                else ("--model", self.model))
         listen = ("--listen", self.address) if name == "server" else ()
-        peer = Program([ENV, *words, os.path.join(BIN, program), "--dir",
-                        self.dir, "--name", name, *how, *listen])
+        return [ENV, *words, os.path.join(BIN, program), "--dir", self.dir,
+                "--name", name, *how, *listen]
+
+    def launch(self, name):
+        peer = Program(self.command(name))
         self.programs.append(peer)
         self.peers[name] = peer
         return peer
@@ -442,6 +448,77 @@ class Pair:
                           f"children that are not waited for: {dead}")
             time.sleep(0.05)
 
+    # A daemon, which is nobody's child
+
+    def daemons(self):
+        """All processes of this service but those that it can wait for."""
+        known = {program.pid for program in self.programs}
+        found = []
+        for name in os.listdir("/proc"):
+            try:
+                with open(f"/proc/{name}/cmdline", "rb") as file:
+                    words = file.read().split(b"\0")
+            except OSError:
+                continue
+            if self.dir.encode() in words and int(name) not in known:
+                found.append(int(name))
+        return found
+
+    def gone(self, what):
+        end = time.monotonic() + WITHIN
+        while self.daemons():
+            if time.monotonic() > end:
+                raise Bad("hang", f"{what} leaves a process: {self.log()}")
+            time.sleep(0.01)
+
+    def log(self):
+        try:
+            with open(os.path.join(self.base, "log"), encoding="utf-8") as f:
+                return "|".join(f.read().splitlines()[-4:])
+        except FileNotFoundError:
+            return "no log"
+
+    def launch_daemon(self):
+        """Starts it; true if the starter says that it serves. What it says is
+        so, and what it does not say is not."""
+        try:
+            done = subprocess.run(
+                self.command("server") +
+                ["--daemon", "--log", os.path.join(self.base, "log"),
+                 "--pid-file", os.path.join(self.base, "pid")],
+                stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                timeout=2 * WITHIN, check=False)
+        except subprocess.TimeoutExpired:
+            raise Bad("hang", f"the starter does not end: {self.log()}"
+                      ) from None
+        if done.returncode < 0:
+            raise Bad("crash", f"the starter died by {-done.returncode}")
+        if done.returncode == 0:
+            self.whole(lone=True)
+            return True
+        if not SENTENCE.search(done.stderr):
+            raise Bad("no sentence", f"the starter ends with "
+                      f"{done.returncode}, saying '{done.stderr}': "
+                      f"{self.log()}")
+        self.refusal = done.stderr
+        self.gone(f"'{done.stderr.strip()}'")
+        return False
+
+    def run_daemon(self):
+        self.begin("daemon")
+        served = self.launch_daemon()
+        self.end("daemon")
+        if not served and not self.launch_daemon():
+            raise Bad("refused", f"the daemon ever after: {self.refusal}")
+        self.address = self.status()["server"]["listeners"][0]
+        self.fresh()
+        done = self.ctl("stop", "server")
+        if done.returncode:
+            raise Bad("refused", f"stop: {done.stderr}: {self.log()}")
+        self.gone("stop")
+        if os.path.exists(os.path.join(self.base, "pid")):
+            raise Bad("leak", "the pid file is left")
+
     # Phases
 
     def do_serve(self):
@@ -509,6 +586,9 @@ class Pair:
         self.again()
 
     def run(self):
+        if self.phase == "daemon":
+            self.run_daemon()
+            return
         self.start("server", "start", ": owner: ")
         self.end("start")
         if self.phase == "last":

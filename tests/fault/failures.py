@@ -24,7 +24,7 @@ JOBS = int(os.environ.get("HANDOFF_JOBS", "8"))
 ONLY = os.environ.get("HANDOFF_ONLY", "").split()
 MODELS = os.environ.get(
     "HANDOFF_MODELS", "loop thread fork workers" if LONG else "loop").split()
-SAMPLE = 90               # cells of the short form
+SAMPLE = 250              # cells of the short form
 CALLS = 8 if LONG else 4  # of a site in a phase that are hit: the first ones
 
 
