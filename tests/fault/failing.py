@@ -240,6 +240,11 @@ class Pair:
             f"[{name}] " + " | ".join((peer.lines + peer.errors)[-4:])
             for name, peer in self.peers.items())
 
+    def undefined(self):
+        for program in self.programs:
+            if re.search("Sanitizer|runtime error", program.output()):
+                raise Bad("crash", program.output())
+
     # What is so
 
     def ask(self, slot, line):
@@ -621,6 +626,7 @@ def lead(model, phase, plan=None, known=None):
     pair = Pair(model, phase, plan, known)
     try:
         pair.run()
+        pair.undefined()
         bad = None
     except Bad as error:
         bad = error

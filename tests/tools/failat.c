@@ -313,7 +313,9 @@ set_up(void)
 	}
 
 /* Memory. dlsym(3) itself may allocate when it is asked for these first: a
- * little is there for it, which is never freed. */
+ * little is there for it, which is never freed. A sanitizer has allocators of
+ * its own that must come first. */
+#ifndef FAILAT_SANITIZED
 
 static _Thread_local bool resolving;
 static _Alignas(16) char spare[8192];
@@ -397,6 +399,8 @@ free(void *p)
 	}
 	fn(p);
 }
+
+#endif
 
 WRAP(char *, strdup, NULL, (const char *s), (s))
 WRAP(char *, strndup, NULL, (const char *s, size_t n), (s, n))
