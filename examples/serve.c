@@ -83,10 +83,13 @@ begin(struct peer *peer)
 		return rc;
 
 	/* SIGHUP opens the log anew. */
-	handoff_server_watch(
-		peer->server, handoff_daemon_fd(peer->daemon), on_hangup, peer);
+	rc = handoff_daemon_fd(peer->daemon);
+	if (rc >= 0)
+		rc = handoff_server_watch(peer->server, rc, on_hangup, peer);
+	else
+		rc = 0; /* no daemon, no log of its own */
 	manager_attach(peer->systemd, peer->server);
-	if (options->console)
+	if (rc >= 0 && options->console)
 		rc = handoff_server_console(peer->server, options->console);
 	if (rc < 0) {
 		snprintf(peer->why, sizeof(peer->why), "%s",

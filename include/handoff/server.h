@@ -157,7 +157,8 @@ HANDOFF_API int handoff_server_watch(
  * program has already must block them too. SIGPIPE is ignored unless the
  * program handles it: a reader of its output that ends must not end it. A
  * signal that comes before this call does what it does by default: with
- * `signals` set in the options none is lost. */
+ * `signals` set in the options none is lost. After an error they are as they
+ * were before. */
 HANDOFF_API int handoff_server_signals(struct handoff_server *server);
 
 /* The process has opened its log anew: in model fork each child now calls

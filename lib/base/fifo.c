@@ -95,12 +95,8 @@ handoff_fifo_open(
 	if (err < 0 || !out)
 		return err < 0 ? err : -EINVAL;
 	fifo = calloc(1, sizeof(*fifo));
-	if (!fifo) {
-		if (o.errbuf && o.errbuf_size > 0)
-			handoff__copy(
-				o.errbuf, o.errbuf_size, "fifo: out of memory");
-		return -ENOMEM;
-	}
+	if (!fifo)
+		return handoff__no_memory("fifo", o.errbuf, o.errbuf_size);
 	fifo->fd = -1;
 	err = make_and_open(fifo, o.path, o.keep);
 	if (err < 0) {

@@ -60,6 +60,15 @@ handoff__error_copy(const struct handoff__error *error, char *buf, size_t size)
 		handoff__copy(buf, size, error->text);
 }
 
+int
+handoff__no_memory(const char *object, char *buf, size_t size)
+{
+	if (buf && size > 0)
+		snprintf(buf, size, "%s: cannot be opened: out of memory",
+			object);
+	return -ENOMEM;
+}
+
 void
 handoff__copy(char *dst, size_t size, const char *src)
 {

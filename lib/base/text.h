@@ -30,6 +30,10 @@ int handoff__fail(struct handoff__error *error, int err, const char *fmt, ...)
 void handoff__error_copy(
 	const struct handoff__error *error, char *buf, size_t size);
 
+/* The sentence of an open() that had no memory for its handle, in the user's
+ * buffer, which may be absent. Returns -ENOMEM. */
+int handoff__no_memory(const char *object, char *buf, size_t size);
+
 /* Copies at most size - 1 bytes and always terminates. */
 void handoff__copy(char *dst, size_t size, const char *src);
 

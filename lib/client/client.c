@@ -232,12 +232,8 @@ handoff_client_open(
 	if (err < 0 || !out)
 		return err < 0 ? err : -EINVAL;
 	client = calloc(1, sizeof(*client));
-	if (!client) {
-		if (o.errbuf && o.errbuf_size > 0)
-			handoff__copy(o.errbuf, o.errbuf_size,
-				"client: out of memory");
-		return -ENOMEM;
-	}
+	if (!client)
+		return handoff__no_memory("client", o.errbuf, o.errbuf_size);
 	init(client);
 	set_options(client, &o);
 	err = open_all(client, &o);

@@ -389,6 +389,7 @@ handoff__control_open(struct handoff__control *control,
 	const struct handoff__log *log, handoff__request_fn *fn, void *arg,
 	struct handoff__error *error)
 {
+
 	memset(control, 0, sizeof(*control));
 	control->loop = loop;
 	control->dir = dir;

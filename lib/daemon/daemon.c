@@ -257,21 +257,23 @@ handoff_daemon_start(
 
 	if (!out || !opts)
 		return -EINVAL;
-	daemon = calloc(1, sizeof(*daemon));
-	if (!daemon)
-		return -ENOMEM;
-	daemon->log_fd = daemon->signal_fd = daemon->line =
-		daemon->pid_file.fd = -1;
 	rc = handoff__opts_copy(&known, sizeof(known), opts,
 		offsetof(struct handoff_daemon_opts, log));
 	if (rc == -E2BIG) {
 		/* It is longer than ours, so these are there. */
 		known.errbuf = opts->errbuf;
 		known.errbuf_size = opts->errbuf_size;
+	}
+	daemon = calloc(1, sizeof(*daemon));
+	if (!daemon)
+		return handoff__no_memory(
+			"daemon", known.errbuf, known.errbuf_size);
+	daemon->log_fd = daemon->signal_fd = daemon->line =
+		daemon->pid_file.fd = -1;
+	if (rc == -E2BIG)
 		handoff__fail(&daemon->error, rc,
 			"daemon: an option that this library does not know is "
 			"set");
-	}
 	if (rc >= 0)
 		rc = take_opts(daemon, &known);
 	if (rc >= 0)

@@ -75,8 +75,9 @@ next_note(int line, int pidfd, struct note *note)
 		n = recv(line, note, sizeof(*note), MSG_DONTWAIT);
 		if (n == (ssize_t)sizeof(*note))
 			return 1;
-		if (n >= 0 || (errno != EAGAIN && errno != EINTR) ||
-			p[1].revents)
+		if (n < 0 && (errno == EINTR || errno == ENOMEM))
+			continue; /* the note is still there */
+		if (n >= 0 || errno != EAGAIN || p[1].revents)
 			return 0;
 	}
 }

@@ -144,14 +144,15 @@ handoff_peer_open(
 
 	if (!out || !opts)
 		return -EINVAL;
+	err = handoff__opts_copy(&known, sizeof(known), opts,
+		offsetof(struct handoff_peer_opts, state_version));
 	peer = calloc(1, sizeof(*peer));
 	if (!peer)
-		return -ENOMEM;
+		return handoff__no_memory(
+			"peer", known.errbuf, known.errbuf_size);
 	peer->loop.epfd = peer->loop.timerfd = peer->control.fd = -1;
 	TAILQ_INIT(&peer->news);
 	TAILQ_INIT(&peer->released);
-	err = handoff__opts_copy(&known, sizeof(known), opts,
-		offsetof(struct handoff_peer_opts, state_version));
 	if (err == -E2BIG)
 		handoff__fail(&peer->error, err,
 			"peer: an option that this library does not know is "

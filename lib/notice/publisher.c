@@ -35,15 +35,16 @@ static int
 open_list(struct handoff__publisher *pub)
 {
 	int fd = handoff__mq_subscribers(pub->dir, false);
+	int err = fd;
 
+	pub->told = fd >= 0 || fd == -ENOENT;
 	if (fd < 0)
-		return fd == -ENOENT ? 0 : fd;
+		return pub->told ? 0 : err;
 	pub->list = fdopendir(fd);
 	if (pub->list)
 		return 0;
-
-	int err = -errno;
-
+	err = -errno;
+	pub->told = false;
 	close(fd);
 	return err;
 }
@@ -54,8 +55,19 @@ retain(struct handoff__publisher *pub)
 	int err = handoff__dir_write(
 		pub->dir, HANDOFF__NOTICE_FILE, pub->message, pub->len);
 
-	pub->retained = err >= 0;
+	pub->kept = err >= 0;
 	return err;
+}
+
+/* Retains the notice, unless it is, and begins with the subscribers. */
+static int
+publish(struct handoff__publisher *pub)
+{
+	int retained = pub->kept ? 0 : retain(pub);
+	int listed = open_list(pub);
+
+	pub->reached = pub->pruned = pub->failed = 0;
+	return retained < 0 ? retained : listed;
 }
 
 int
@@ -64,17 +76,27 @@ handoff__publisher_begin(
 {
 	unsigned char message[HANDOFF__NOTICE_SIZE];
 	int len = handoff__notice_encode(notice, message, sizeof(message));
-	int retained, listed;
 
 	if (len < 0)
 		return len;
 	handoff__publisher_close(pub);
 	memcpy(pub->message, message, (size_t)len);
 	pub->len = (size_t)len;
-	pub->reached = pub->pruned = pub->failed = 0;
-	retained = retain(pub);
-	listed = open_list(pub);
-	return retained < 0 ? retained : listed;
+	pub->kept = false;
+	return publish(pub);
+}
+
+bool
+handoff__publisher_done(const struct handoff__publisher *pub)
+{
+	return pub->kept && pub->told;
+}
+
+int
+handoff__publisher_retry(struct handoff__publisher *pub)
+{
+	handoff__publisher_close(pub);
+	return publish(pub);
 }
 
 int
@@ -83,7 +105,7 @@ handoff__publisher_keep(struct handoff__publisher *pub)
 	struct handoff__inode inode;
 	int err = handoff__dir_note(pub->dir, HANDOFF__NOTICE_FILE, &inode);
 
-	if (pub->len == 0 || (err == 0 && pub->retained))
+	if (pub->len == 0 || (err == 0 && pub->kept))
 		return 0;
 	err = retain(pub);
 	return err < 0 ? err : 1;
@@ -113,6 +135,7 @@ tell(struct handoff__publisher *pub, const char *file)
 		break;
 	case HANDOFF__TOLD_FAILED:
 		pub->failed++;
+		pub->told = false;
 		break;
 	case HANDOFF__TOLD_SKIPPED:
 		break;

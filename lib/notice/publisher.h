@@ -10,14 +10,16 @@
 #include "notice/notice.h"
 
 #include <dirent.h>
+#include <stdbool.h>
 
 struct handoff__publisher {
 	const struct handoff__dir *dir;
 	DIR *list; /* of those still to be told; NULL when done */
+	bool kept; /* the notice is retained */
+	bool told; /* no subscriber was missed */
 	unsigned char message[HANDOFF__NOTICE_SIZE];
 	size_t len;
-	bool retained; /* it is in the directory, or was */
-	/* Of the notice begun last. */
+	/* Of the notice begun last, when it was last tried. */
 	uint32_t reached;
 	uint32_t pruned; /* dead subscribers that were removed */
 	uint32_t failed; /* alive, but could not be told */
@@ -45,6 +47,12 @@ int handoff__publisher_keep(struct handoff__publisher *pub);
 
 /* Could a notice be retained now? 0 or a negative errno. */
 int handoff__publisher_probe(const struct handoff__publisher *pub);
+/* No step is left: is the notice retained, and was no subscriber missed? */
+bool handoff__publisher_done(const struct handoff__publisher *pub);
+
+/* If not: retains the notice, then begins with all subscribers once more; they
+ * know by its order whether they have it. As handoff__publisher_begin. */
+int handoff__publisher_retry(struct handoff__publisher *pub);
 
 /* Looks at up to `max` further entries. 1 while more are to do, 0 when done. */
 int handoff__publisher_step(struct handoff__publisher *pub, unsigned max);

@@ -90,7 +90,7 @@ stay_registered(struct handoff_subscriber *sub)
 	if (now - sub->looked_us < LOOK_US)
 		return;
 	sub->looked_us = now;
-	if (handoff__dir_open(&dir, sub->dir, false, false, &ignored) < 0)
+	if (handoff__dir_open(&dir, sub->dir, false, 0, &ignored) < 0)
 		return;
 	if (handoff__mq_renew(&sub->mq, &dir) == 1)
 		fetch_retained(&sub->mq, &dir);
@@ -119,12 +119,9 @@ handoff_subscriber_open(struct handoff_subscriber **out,
 	if (err < 0 || !out)
 		return err < 0 ? err : -EINVAL;
 	sub = calloc(1, sizeof(*sub));
-	if (!sub) {
-		if (o.errbuf && o.errbuf_size > 0)
-			handoff__copy(o.errbuf, o.errbuf_size,
-				"subscriber: out of memory");
-		return -ENOMEM;
-	}
+	if (!sub)
+		return handoff__no_memory(
+			"subscriber", o.errbuf, o.errbuf_size);
 	err = open_address(sub, o.address);
 	if (err < 0) {
 		handoff__error_copy(&sub->error, o.errbuf, o.errbuf_size);

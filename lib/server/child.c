@@ -123,6 +123,13 @@ fork_blocked(struct handoff__member *conn, uint32_t events)
 	return pid < 0 ? -err : pid;
 }
 
+void
+handoff__child_reap(pid_t pid)
+{
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
 int
 handoff__child_start(struct handoff__child *child, uint32_t events)
 {
@@ -142,6 +149,6 @@ handoff__child_start(struct handoff__child *child, uint32_t events)
 		return pidfd;
 	pidfd = -errno;
 	kill(child->pid, SIGKILL);
-	waitpid(child->pid, NULL, 0);
+	handoff__child_reap(child->pid);
 	return pidfd;
 }

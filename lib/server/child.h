@@ -28,4 +28,7 @@ struct handoff__child {
 /* Forks a child for `events` of the connection. Negative errno. */
 int handoff__child_start(struct handoff__child *child, uint32_t events);
 
+/* Waits for the end of a child that was killed. */
+void handoff__child_reap(pid_t pid);
+
 #endif

@@ -135,7 +135,8 @@ handoff_server_console(struct handoff_server *server, const char *path)
 		return -EINVAL;
 	console = calloc(1, sizeof(*console));
 	if (!console)
-		return -ENOMEM;
+		return handoff__no_memory("console", server->error.text,
+			sizeof(server->error.text));
 	/* The other peer may read the same pipe. */
 	opts.keep = true;
 	opts.errbuf = server->error.text;
@@ -150,6 +151,9 @@ handoff_server_console(struct handoff_server *server, const char *path)
 	if (err >= 0)
 		err = handoff__watch_add(&server->loop, &console->watch,
 			handoff_fifo_fd(console->fifo), EPOLLIN);
+	if (err < 0 && console->fifo)
+		handoff__fail(&server->error, err,
+			"console: cannot watch %s: %s", path, strerror(-err));
 	if (err < 0)
 		handoff__console_close(server);
 	return err;

@@ -6,6 +6,8 @@
  */
 #include "server/dump.h"
 
+#include "server/child.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -76,7 +78,10 @@ finish(struct handoff__dump *dump)
 	siginfo_t info = {.si_pid = 0};
 
 	/* If the program reaps all its children this finds none. */
-	waitid(P_PIDFD, (id_t)dump->watch.fd, &info, WEXITED | WNOHANG);
+	while (waitid(P_PIDFD, (id_t)dump->watch.fd, &info, WEXITED | WNOHANG) <
+			0 &&
+		errno == EINTR)
+		;
 	if (end->whole)
 		confirm(dump);
 	else if (end->err)
@@ -213,8 +218,7 @@ launch(struct handoff__dump *dump, const struct handoff__dumper *dumper)
 		if (pidfd >= 0)
 			close(pidfd);
 		kill(pid, SIGKILL);
-		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-			;
+		handoff__child_reap(pid);
 	}
 	close(gate[1]);
 	return err < 0 ? err : 0;

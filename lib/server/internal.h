@@ -170,6 +170,8 @@ struct handoff_server {
 	uint32_t tick; /* seconds, as of the last sweep */
 
 	bool publishing;
+	struct handoff__timer notice_retry;
+	unsigned notice_tries;
 	uint64_t notice_generation, notice_seq;
 	uint64_t published[HANDOFF_NOTICE_GOODBYE + 1]; /* by kind */
 	uint64_t reached, pruned, failed; /* subscribers, each time */

@@ -48,19 +48,29 @@ tell_cause(const siginfo_t *info, char *text, size_t size)
 			info->si_status, strsignal(info->si_status));
 }
 
-/* The child died. What it had read and sent the kernel knows. */
-static void
-lament(struct handoff__member *conn, pid_t pid, const siginfo_t *info)
+/* What a child that died had read and sent the kernel knows. NULL, or why its
+ * connection cannot go on: an empty text if the client is gone. */
+static const char *
+repair(struct handoff__member *conn)
 {
 	struct handoff__survival survival = {0};
 	const char *why = handoff__entry_repair(&conn->entry, &survival);
+
+	conn->server->peer.tally.repaired += survival.repaired;
+	return why && !*why ? "the client is gone" : why;
+}
+
+/* The child died. */
+static void
+lament(struct handoff__member *conn, pid_t pid, const siginfo_t *info)
+{
+	const char *why = repair(conn);
 	bool last = conn->deaths == REPLACED_MOST;
 	const struct handoff__log *log = &conn->server->log;
 	unsigned long long id = conn->entry.id;
 	char cause[96];
 
 	conn->deaths++;
-	conn->server->peer.tally.repaired += survival.repaired;
 	tell_cause(info, cause, sizeof(cause));
 	conn->result = (struct handoff__turn_result){
 		.turn = HANDOFF__TURN_WAIT,
@@ -78,9 +88,7 @@ lament(struct handoff__member *conn, pid_t pid, const siginfo_t *info)
 	handoff__log(log, HANDOFF_LOG_ERROR,
 		"connection %llu: closed: its process %d %s%s%s", id, (int)pid,
 		cause, last ? " like three before it" : ", and ",
-		last   ? ""
-		: *why ? why
-		       : "the client is gone");
+		last ? "" : why);
 }
 
 /* What the child has told by its exit status; false: it has not. */
@@ -111,13 +119,35 @@ on_child(struct handoff__watch *watch, uint32_t events)
 	pid_t pid = child->pid;
 
 	(void)events;
-	if (waitid(P_PIDFD, (id_t)watch->fd, &info, WEXITED | WNOHANG) == 0 &&
-		info.si_pid == 0)
+	if (waitid(P_PIDFD, (id_t)watch->fd, &info, WEXITED | WNOHANG) < 0) {
+		if (errno != ECHILD)
+			return; /* the pidfd stays readable */
+	} else if (info.si_pid == 0) {
 		return;
+	}
 	child_free(child);
 	if (!hear(conn, &info))
 		lament(conn, pid, &info);
 	handoff__member_back(conn);
+}
+
+/* A child that could not be watched was ended, and may have begun a turn by
+ * then: the next one goes on from what is true. */
+static int
+undo(struct handoff__member *conn, int err)
+{
+	const char *why = repair(conn);
+
+	if (!why)
+		return err;
+	handoff__log(&conn->server->log, HANDOFF_LOG_ERROR,
+		"connection %llu: closed: its process could not be watched "
+		"(%s), and %s",
+		(unsigned long long)conn->entry.id, strerror(-err), why);
+	conn->result = (struct handoff__turn_result){
+		.turn = HANDOFF__TURN_END, .end = HANDOFF__END_DEATH};
+	handoff__member_back(conn);
+	return 0;
 }
 
 static int
@@ -135,8 +165,10 @@ launch(struct handoff__member *conn, uint32_t events)
 	child->watch.arg = child;
 	pidfd = handoff__child_start(child, events);
 	if (pidfd < 0) {
+		bool ran = child->pid > 0;
+
 		free(child);
-		return pidfd;
+		return ran ? undo(conn, pidfd) : pidfd;
 	}
 	conn->child = child;
 	conn->active = true;
@@ -146,9 +178,10 @@ launch(struct handoff__member *conn, uint32_t events)
 		/* Nobody would hear of its end. */
 		child->watch.fd = pidfd;
 		pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
-		waitpid(child->pid, NULL, 0);
+		handoff__child_reap(child->pid);
 		child_free(child);
 		conn->active = false;
+		err = undo(conn, err);
 	}
 	return err;
 }
@@ -224,7 +257,7 @@ fork_stop(struct handoff_server *server)
 	TAILQ_FOREACH (child, &children->list, node)
 		pidfd_send_signal(child->watch.fd, SIGKILL, NULL, 0);
 	while ((child = TAILQ_FIRST(&children->list))) {
-		waitpid(child->pid, NULL, 0);
+		handoff__child_reap(child->pid);
 		child_free(child);
 	}
 	for (int i = 0; i < 2; i++) {

@@ -26,24 +26,26 @@ struct handoff__epoch {
 	uint32_t threads;
 };
 
-/* The epoch of threads that start now. */
-static struct handoff__epoch *
-epoch_now(struct handoff__threads *threads)
+/* Sees to it that threads that start now have an epoch. */
+static int
+epoch_begin(struct handoff__threads *threads)
 {
-	struct handoff__epoch *epoch = threads->epoch;
+	struct handoff__epoch *epoch;
+	int err;
 
-	if (epoch)
-		return epoch;
+	if (threads->epoch)
+		return 0;
 	epoch = calloc(1, sizeof(*epoch));
 	if (!epoch)
-		return NULL;
+		return -ENOMEM;
 	epoch->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (epoch->fd < 0) {
+		err = -errno;
 		free(epoch);
-		return NULL;
+		return err;
 	}
 	threads->epoch = epoch;
-	return epoch;
+	return 0;
 }
 
 static void
@@ -99,14 +101,13 @@ static int
 launch(struct handoff__member *conn, uint32_t events)
 {
 	struct handoff__threads *threads = &conn->server->threads;
-	struct handoff__epoch *epoch = epoch_now(threads);
 	pthread_attr_t attr;
 	pthread_t id;
-	int err;
+	int err = epoch_begin(threads);
 
-	if (!epoch)
-		return -ENOMEM;
-	conn->epoch = epoch;
+	if (err < 0)
+		return err;
+	conn->epoch = threads->epoch;
 	conn->active = true;
 	conn->result.want = (uint16_t)events;
 	pthread_attr_init(&attr);
@@ -116,9 +117,10 @@ launch(struct handoff__member *conn, uint32_t events)
 	pthread_attr_destroy(&attr);
 	if (err != 0) {
 		conn->active = false;
+		conn->epoch = NULL;
 		return -err;
 	}
-	epoch->threads++;
+	conn->epoch->threads++;
 	threads->active++;
 	return 0;
 }
@@ -149,8 +151,9 @@ thread_quiesce(struct handoff__member *conn)
 		return true;
 	epoch_end(threads, conn->epoch);
 	/* Always one, so that a server has as many descriptors after any
-	 * number of handoffs as before. */
-	epoch_now(threads);
+	 * number of handoffs as before. If there is none now, the next thread
+	 * makes it. */
+	epoch_begin(threads);
 	return false;
 }
 
@@ -173,10 +176,11 @@ take_back(struct handoff__member *conn)
 static int
 thread_start(struct handoff_server *server)
 {
-	if (!epoch_now(&server->threads))
-		return -ENOMEM;
-	return handoff__returns_open(
-		&server->returns, &server->loop, take_back);
+	int err = epoch_begin(&server->threads);
+
+	return err < 0 ? err
+		       : handoff__returns_open(
+				 &server->returns, &server->loop, take_back);
 }
 
 static uint32_t

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #define STEP_MOST 16
+#define RETRY_US  100000 /* doubled each time */
+#define TRIES     6
 #define LATE_MS   5000 /* READY reaches late-comers so long after its spread */
 
 static void
@@ -48,20 +50,62 @@ compose(struct handoff_server *server, enum handoff_notice_kind kind,
 	collect_endpoints(server, notice);
 }
 
+/* What fails may pass: a full table, no memory, a full disk. */
+static void
+on_retry(struct handoff__timer *timer)
+{
+	struct handoff_server *server = timer->arg;
+
+	handoff__publisher_retry(&server->publisher);
+	server->publishing = true;
+}
+
+static void
+retry_later(struct handoff_server *server)
+{
+	server->notice_retry.fn = on_retry;
+	server->notice_retry.arg = server;
+	handoff__timer_arm(&server->loop, &server->notice_retry,
+		RETRY_US << server->notice_tries);
+	server->notice_tries++;
+}
+
+/* All were walked: what was missed is tried again for some seconds. */
+static void
+conclude(struct handoff_server *server)
+{
+	const struct handoff__publisher *pub = &server->publisher;
+
+	server->publishing = false;
+	handoff__log(&server->log, HANDOFF_LOG_INFO,
+		"notice: %u subscribers told, %u dead ones removed, %u failed",
+		pub->reached, pub->pruned, pub->failed);
+	if (handoff__publisher_done(pub))
+		return;
+	if (server->notice_tries < TRIES)
+		retry_later(server);
+	else
+		handoff__log(&server->log, HANDOFF_LOG_ERROR,
+			"notice: given up: %s",
+			pub->kept ? "not all clients could be told"
+				  : "it could not be kept for later clients");
+}
+
 static void
 begin(struct handoff_server *server, const struct handoff_notice *notice)
 {
 	int err = handoff__publisher_begin(&server->publisher, notice);
 
+	handoff__timer_disarm(&server->loop, &server->notice_retry);
+	server->notice_tries = 0;
 	server->notice_err = err < 0 ? err : 0;
-	server->unkept += !server->publisher.retained;
+	server->unkept += !server->publisher.kept;
 	if (err < 0)
 		handoff__log(&server->log, HANDOFF_LOG_ERROR,
-			"notice %s: cannot be %s %s: %s",
+			"notice %s: cannot be %s %s: %s: it is tried again",
 			handoff_notice_kind_name(notice->kind),
-			server->publisher.retained
-				? "told to the subscribers in"
-				: "kept in",
+			server->publisher.kept ? "told to the subscribers in"
+					       : "kept in",
 			server->peer.dir.path, strerror(-err));
 }
 
@@ -105,6 +149,8 @@ handoff__notices_supersede(struct handoff_server *server)
 	begin(server, &notice);
 	handoff__publisher_close(&server->publisher);
 	server->publishing = false;
+	if (!server->publisher.kept)
+		retry_later(server);
 }
 
 /* What is retained may be removed with the directory, or could not be written
@@ -142,10 +188,7 @@ handoff__notices_step(struct handoff_server *server)
 	server->failed += pub->failed - failed;
 	if (more)
 		return true;
-	server->publishing = false;
-	handoff__log(&server->log, HANDOFF_LOG_INFO,
-		"notice: %u subscribers told, %u dead ones removed, %u failed",
-		pub->reached, pub->pruned, pub->failed);
+	conclude(server);
 	return false;
 }
 

@@ -375,6 +375,16 @@ take_signals(struct handoff_server *server)
 		       : 0;
 }
 
+static int
+no_memory(const struct handoff_server_opts *opts)
+{
+	struct handoff_server_opts known = {.size = 0};
+
+	handoff__opts_copy(&known, sizeof(known), opts,
+		offsetof(struct handoff_server_opts, listen));
+	return handoff__no_memory("server", known.errbuf, known.errbuf_size);
+}
+
 int
 handoff_server_open(
 	struct handoff_server **out, const struct handoff_server_opts *opts)
@@ -387,7 +397,7 @@ handoff_server_open(
 		return -EINVAL;
 	server = calloc(1, sizeof(*server));
 	if (!server)
-		return -ENOMEM;
+		return no_memory(opts);
 	server->sets.ep[0] = server->sets.ep[1] = server->sets.outer = -1;
 	server->loop.epfd = server->loop.timerfd = -1;
 	TAILQ_INIT(&server->children.list);
@@ -419,6 +429,9 @@ handoff_server_open(
 	}
 	if (err < 0) {
 		handoff__signals_restore(server);
+		if (!server->error.text[0])
+			handoff__fail(&server->error, err,
+				"server: cannot be opened: %s", strerror(-err));
 		handoff__error_copy(&server->error, server->opts.errbuf,
 			server->opts.errbuf_size);
 		handoff_server_free(server);
@@ -580,9 +593,12 @@ handoff_server_watch(
 	user->watch.fn = on_user_watch;
 	user->watch.arg = user;
 	err = handoff__watch_add(&server->loop, &user->watch, fd, EPOLLIN);
-	if (err >= 0)
-		server->nwatches++;
-	return err;
+	if (err < 0)
+		return handoff__fail(&server->error, err,
+			"server: cannot watch descriptor %d: %s", fd,
+			strerror(-err));
+	server->nwatches++;
+	return 0;
 }
 
 int

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/pidfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -60,6 +61,21 @@ handoff__signals_restore(struct handoff_server *server)
 		pthread_sigmask(SIG_SETMASK, &server->signals_before, NULL);
 }
 
+static int
+watch_signals(struct handoff_server *server, const sigset_t *set)
+{
+	int fd = signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK), err;
+
+	if (fd < 0)
+		return -errno;
+	err = handoff_server_watch(server, fd, on_signal, server);
+	if (err < 0)
+		close(fd);
+	else
+		server->signal_fd = fd;
+	return err;
+}
+
 int
 handoff_server_signals(struct handoff_server *server)
 {
@@ -74,14 +90,16 @@ handoff_server_signals(struct handoff_server *server)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGUSR1);
 	sigaddset(&set, SIGUSR2);
-	err = pthread_sigmask(SIG_BLOCK, &set, &server->signals_before);
-	if (err != 0)
-		return -err;
-	server->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (server->signal_fd < 0)
-		return -errno;
-	return handoff_server_watch(
-		server, server->signal_fd, on_signal, server);
+	err = -pthread_sigmask(SIG_BLOCK, &set, &server->signals_before);
+	if (err < 0)
+		return err;
+	err = watch_signals(server, &set);
+	if (err >= 0)
+		return 0;
+	/* Blocked and not read they could not even end the process. */
+	pthread_sigmask(SIG_SETMASK, &server->signals_before, NULL);
+	return handoff__fail(&server->error, err,
+		"server: cannot take signals: %s", strerror(-err));
 }
 
 int

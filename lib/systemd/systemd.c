@@ -110,6 +110,17 @@ take_all(struct handoff_systemd *sd)
 	return err;
 }
 
+static int
+no_memory(const struct handoff_systemd_opts *opts)
+{
+	struct handoff_systemd_opts known = {.size = 0};
+
+	if (opts)
+		handoff__opts_copy(
+			&known, sizeof(known), opts, sizeof(opts->size));
+	return handoff__no_memory("systemd", known.errbuf, known.errbuf_size);
+}
+
 int
 handoff_systemd_open(
 	struct handoff_systemd **out, const struct handoff_systemd_opts *opts)
@@ -122,7 +133,7 @@ handoff_systemd_open(
 		return -EINVAL;
 	sd = calloc(1, sizeof(*sd));
 	if (!sd)
-		return -ENOMEM;
+		return no_memory(opts);
 	sd->timer_fd = -1;
 	sd->enabled = socket && socket[0];
 	err = check_opts(sd, opts);

@@ -101,6 +101,18 @@ error_copy_keeps_to_the_buffer(void **state)
 }
 
 static void
+lack_of_memory_is_a_sentence(void **state)
+{
+	char buf[HANDOFF_TEXT_MAX];
+
+	(void)state;
+	assert_int_equal(handoff__no_memory("server", NULL, 10), -ENOMEM);
+	assert_int_equal(
+		handoff__no_memory("server", buf, sizeof(buf)), -ENOMEM);
+	assert_string_equal(buf, "server: cannot be opened: out of memory");
+}
+
+static void
 copy_always_terminates(void **state)
 {
 	char buf[4] = "xxx";
@@ -331,6 +343,7 @@ main(void)
 		handoff_test(log_line_is_cut),
 		handoff_test(fail_returns_what_it_is_given),
 		handoff_test(error_copy_keeps_to_the_buffer),
+		handoff_test(lack_of_memory_is_a_sentence),
 		handoff_test(copy_always_terminates),
 		handoff_test(names),
 		handoff_test(older_caller_leaves_the_rest_zero),

@@ -254,7 +254,7 @@ test_bad_notice_changes_nothing(void **state)
 }
 
 /* The notice cannot be retained, since a directory is in its way: those who
- * are there are told all the same. */
+ * are there are told all the same, and later it is retained. */
 static void
 test_not_retained(void **state)
 {
@@ -269,7 +269,16 @@ test_not_retained(void **state)
 	while (handoff__publisher_step(&board.pub, 8) > 0)
 		;
 	assert_int_equal(board.pub.reached, 1);
+	assert_false(handoff__publisher_done(&board.pub));
 	assert_int_equal(handoff_subscriber_next(sub, &got), 1);
+
+	assert_int_equal(unlinkat(board.dir.fd, "notice", AT_REMOVEDIR), 0);
+	assert_int_equal(handoff__publisher_retry(&board.pub), 0);
+	while (handoff__publisher_step(&board.pub, 8) > 0)
+		;
+	assert_true(handoff__publisher_done(&board.pub));
+	assert_int_equal(handoff__publisher_retained(&board.pub, &got), 1);
+	assert_int_equal(handoff_subscriber_next(sub, &got), 0);
 	handoff_subscriber_free(sub);
 	board_end();
 }
