@@ -5,6 +5,8 @@
  */
 #include "base/loop.h"
 
+#include "base/high.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
@@ -69,11 +71,11 @@ handoff__loop_init(struct handoff__loop *loop)
 	memset(loop, 0, sizeof(*loop));
 	TAILQ_INIT(&loop->timers);
 	loop->timerfd = -1;
-	loop->epfd = epoll_create1(EPOLL_CLOEXEC);
+	loop->epfd = handoff__high_raise(epoll_create1(EPOLL_CLOEXEC));
 	if (loop->epfd < 0)
 		return -errno;
-	loop->timerfd =
-		timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	loop->timerfd = handoff__high_raise(
+		timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
 	if (loop->timerfd < 0) {
 		err = -errno;
 		handoff__loop_fini(loop);

@@ -4,6 +4,8 @@
  */
 #include "peer/link.h"
 
+#include "base/high.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
@@ -44,8 +46,10 @@ handoff__link_init(struct handoff__link *link, struct handoff__loop *loop,
 int
 handoff__link_open(struct handoff__link *link, int fd)
 {
-	int err = handoff__watch_add(link->loop, &link->watch, fd, EPOLLIN);
+	int err;
 
+	fd = handoff__high_raise(fd);
+	err = handoff__watch_add(link->loop, &link->watch, fd, EPOLLIN);
 	if (err < 0) {
 		close(fd);
 		return err;

@@ -11,6 +11,8 @@
  */
 #include "peer/peer.h"
 
+#include "base/high.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -34,7 +36,7 @@ void
 handoff__loan_keep(struct handoff__peer *peer, int fd)
 {
 	if (peer->nborrowed < HANDOFF__LEND_MAX)
-		peer->borrowed[peer->nborrowed++] = fd;
+		peer->borrowed[peer->nborrowed++] = handoff__high_raise(fd);
 	else
 		close(fd);
 }
@@ -118,10 +120,11 @@ void
 handoff__loan_life(struct handoff__peer *peer, int fd)
 {
 	handoff__loan_death(peer);
-	peer->life = fd;
+	peer->life = handoff__high_raise(fd);
 	peer->life_watch.fn = on_life;
 	peer->life_watch.arg = peer;
-	if (handoff__watch_add(peer->loop, &peer->life_watch, fd, EPOLLIN) < 0)
+	if (handoff__watch_add(
+		    peer->loop, &peer->life_watch, peer->life, EPOLLIN) < 0)
 		handoff__loan_death(peer);
 }
 

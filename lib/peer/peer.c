@@ -5,6 +5,8 @@
  */
 #include "peer/peer.h"
 
+#include "base/high.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -144,7 +146,7 @@ handoff__peer_adopt_link(
 	struct handoff__msg ready = {.type = HANDOFF__READY};
 	int err;
 
-	peer->pidfd = pid > 0 ? pidfd_open(pid, 0) : pid;
+	peer->pidfd = pid > 0 ? handoff__high_raise(pidfd_open(pid, 0)) : pid;
 	if (peer->pidfd < 0) {
 		err = pid > 0 ? -errno : pid;
 		close(fd);

@@ -6,6 +6,7 @@
  */
 #include "server/child.h"
 
+#include "base/high.h"
 #include "server/stay.h"
 
 #include <errno.h>
@@ -116,8 +117,7 @@ int
 handoff__child_start(struct handoff__child *child, uint32_t events)
 {
 	/* A child without a pidfd would be one too many. */
-	int spare = fcntl(
-		child->conn->server->children.life[1], F_DUPFD_CLOEXEC, 3);
+	int spare = handoff__high_dup(child->conn->server->children.life[1]);
 	int pidfd;
 
 	if (spare < 0)
@@ -126,7 +126,7 @@ handoff__child_start(struct handoff__child *child, uint32_t events)
 	close(spare);
 	if (child->pid < 0)
 		return (int)child->pid;
-	pidfd = pidfd_open(child->pid, 0);
+	pidfd = handoff__high_raise(pidfd_open(child->pid, 0));
 	if (pidfd >= 0)
 		return pidfd;
 	pidfd = -errno;

@@ -5,6 +5,7 @@
 #include "server/internal.h"
 
 #include "base/addr.h"
+#include "base/high.h"
 #include "base/reach.h"
 
 #include <errno.h>
@@ -55,6 +56,7 @@ handoff__listen_open(struct handoff_server *server)
 			server->opts.listen[i], bound, &server->error);
 		if (fd < 0)
 			return fd;
+		fd = handoff__high_raise(fd);
 		if (!handoff__peer_enter(
 			    &server->peer, fd, HANDOFF__LISTENER, bound, &err))
 			return handoff__fail(&server->error, err,

@@ -10,6 +10,8 @@
  */
 #include "server/child.h"
 
+#include "base/high.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -210,8 +212,12 @@ fork_start(struct handoff_server *server)
 
 	if (err < 0)
 		return err;
-	return pipe2(server->children.life, O_CLOEXEC | O_NONBLOCK) < 0 ? -errno
-									: 0;
+	if (pipe2(server->children.life, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -errno;
+	for (int i = 0; i < 2; i++)
+		server->children.life[i] =
+			handoff__high_raise(server->children.life[i]);
+	return 0;
 }
 
 /* Their connections pass to the other peer, as they are. */

@@ -11,6 +11,8 @@
  */
 #include "server/stay.h"
 
+#include "base/high.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +39,7 @@ epoch_now(struct handoff__threads *threads)
 	epoch = calloc(1, sizeof(*epoch));
 	if (!epoch)
 		return NULL;
-	epoch->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	epoch->fd = handoff__high_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (epoch->fd < 0) {
 		free(epoch);
 		return NULL;

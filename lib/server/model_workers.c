@@ -10,6 +10,7 @@
  */
 #include "server/worker.h"
 
+#include "base/high.h"
 #include "record/desk.h"
 
 #include <errno.h>
@@ -317,7 +318,7 @@ worker_open(struct handoff__worker *w, struct handoff_server *server)
 	TAILQ_INIT(&w->kicks);
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->go, NULL);
-	w->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	w->wake = handoff__high_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (w->wake < 0)
 		return -errno;
 	err = handoff__sets_init(&w->sets, w->wake);

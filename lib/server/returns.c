@@ -4,6 +4,7 @@
  */
 #include "server/returns.h"
 
+#include "base/high.h"
 #include "server/internal.h"
 
 #include <errno.h>
@@ -36,7 +37,8 @@ handoff__returns_open(struct handoff__returns *returns,
 {
 	int err;
 
-	returns->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	returns->wake =
+		handoff__high_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (returns->wake < 0)
 		return -errno;
 	pthread_mutex_init(&returns->lock, NULL);

@@ -6,6 +6,7 @@
 #include "server/worker.h"
 
 #include "base/addr.h"
+#include "base/high.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -194,7 +195,7 @@ enter_extras(struct handoff_server *server)
 		const struct handoff_extra *extra = &server->opts.extras[i];
 		int err = -EINVAL;
 		int fd = handoff__name_ok(extra->name)
-				 ? fcntl(extra->fd, F_DUPFD_CLOEXEC, 3)
+				 ? handoff__high_dup(extra->fd)
 				 : -1;
 
 		if (fd < 0 || !handoff__peer_enter(&server->peer, fd,

@@ -5,6 +5,8 @@
  */
 #include "server/internal.h"
 
+#include "base/high.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <sys/signalfd.h>
@@ -56,7 +58,8 @@ handoff_server_signals(struct handoff_server *server)
 	err = pthread_sigmask(SIG_BLOCK, &set, NULL);
 	if (err != 0)
 		return -err;
-	server->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	server->signal_fd = handoff__high_raise(
+		signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
 	if (server->signal_fd < 0)
 		return -errno;
 	return handoff_server_watch(
