@@ -12,6 +12,8 @@
 #include <sys/select.h>
 #include <unistd.h>
 
+#define FITS_MOST 64
+
 /* Descriptors are ints. */
 static int
 soft_limit(void)
@@ -83,4 +85,18 @@ handoff__high_room(int fd)
 	if (high >= 0 && high < limit)
 		room += (size_t)(limit - high);
 	return room;
+}
+
+bool
+handoff__high_fits(int fd, size_t n)
+{
+	int copies[FITS_MOST];
+	size_t got = 0;
+
+	while (got < n && got < FITS_MOST &&
+		(copies[got] = handoff__high_dup(fd)) >= 0)
+		got++;
+	for (size_t i = 0; i < got; i++)
+		close(copies[i]);
+	return got == n;
 }

@@ -8,6 +8,7 @@
 #ifndef HANDOFF_BASE_HIGH_H
 #define HANDOFF_BASE_HIGH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* The lowest number that counts as high in this process: FD_SETSIZE, or half
@@ -27,5 +28,8 @@ int handoff__high_dup(int fd);
 /* How many more descriptors can be opened: at most that many, since holes
  * between those in use are taken for free. `fd` is any that is open. */
 size_t handoff__high_room(int fd);
+
+/* Can that many more be opened, for certain? Tries; for small `n`. */
+bool handoff__high_fits(int fd, size_t n);
 
 #endif

@@ -225,16 +225,12 @@ free_request(struct handoff__control *control)
 }
 
 static void
-on_connect(struct handoff__watch *watch, uint32_t events)
+on_connect(void *arg, int fd)
 {
 	static const char busy[] = "error too many control clients at once\n";
-	struct handoff__control *control = watch->arg;
+	struct handoff__control *control = arg;
 	struct handoff__request *r = free_request(control);
-	int fd = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	(void)events;
-	if (fd < 0)
-		return;
 	if (!r || handoff__peer_pid(fd, true) < 0) {
 		if (!r)
 			send(fd, busy, sizeof(busy) - 1,
@@ -273,15 +269,13 @@ handoff__control_open(struct handoff__control *control,
 	control->log = log;
 	control->fn = fn;
 	control->arg = arg;
-	control->watch.fn = on_connect;
-	control->watch.arg = control;
-	control->watch.fd = -1;
 	snprintf(control->name, sizeof(control->name), "control.%d", slot);
 	control->fd =
 		handoff__dir_listen(dir, control->name, SOCK_STREAM, error);
 	if (control->fd < 0)
 		return control->fd;
-	return handoff__watch_add(loop, &control->watch, control->fd, EPOLLIN);
+	return handoff__door_open(
+		&control->door, loop, control->fd, on_connect, control);
 }
 
 void
@@ -300,7 +294,7 @@ handoff__control_close(struct handoff__control *control)
 		request_close(&control->requests[i]);
 	if (!control->loop || control->fd < 0)
 		return;
-	handoff__watch_del(control->loop, &control->watch);
+	handoff__door_close(&control->door);
 	close(control->fd);
 	unlinkat(control->dir->fd, control->name, 0);
 	control->fd = -1;

@@ -435,16 +435,11 @@ on_silence(struct handoff__timer *timer)
 }
 
 static void
-on_connect(struct handoff__watch *watch, uint32_t events)
+on_connect(void *arg, int fd)
 {
-	struct handoff__peer *peer = watch->arg;
-	int fd = accept4(
-		peer->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct handoff__peer *peer = arg;
 	struct handoff__candidate *c = NULL;
 
-	(void)events;
-	if (fd < 0)
-		return;
 	for (int i = 0; i < HANDOFF__PENDING_MAX && !c; i++) {
 		if (peer->pending[i].fd < 0)
 			c = &peer->pending[i];
@@ -493,10 +488,8 @@ handoff__join(struct handoff__peer *peer)
 		link_names[peer->slot], SOCK_SEQPACKET, &peer->error);
 	if (peer->listen_fd < 0)
 		return peer->listen_fd;
-	peer->listen_watch.fn = on_connect;
-	peer->listen_watch.arg = peer;
-	return handoff__watch_add(
-		peer->loop, &peer->listen_watch, peer->listen_fd, EPOLLIN);
+	return handoff__door_open(
+		&peer->door, peer->loop, peer->listen_fd, on_connect, peer);
 }
 
 void
@@ -507,7 +500,7 @@ handoff__join_leave(struct handoff__peer *peer)
 			candidate_close(&peer->pending[i]);
 	}
 	if (peer->listen_fd >= 0) {
-		handoff__watch_del(peer->loop, &peer->listen_watch);
+		handoff__door_close(&peer->door);
 		close(peer->listen_fd);
 		unlinkat(peer->dir.fd, link_names[peer->slot], 0);
 	}

@@ -20,6 +20,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#define LEAVE 8 /* descriptors that are needed more than a quicker death */
+
 void
 handoff__loan_give(struct handoff__peer *peer)
 {
@@ -35,7 +37,8 @@ handoff__loan_give(struct handoff__peer *peer)
 void
 handoff__loan_keep(struct handoff__peer *peer, int fd)
 {
-	if (peer->nborrowed < HANDOFF__LEND_MAX)
+	if (peer->nborrowed < HANDOFF__LEND_MAX &&
+		handoff__high_fits(fd, LEAVE))
 		peer->borrowed[peer->nborrowed++] = handoff__high_raise(fd);
 	else
 		close(fd);

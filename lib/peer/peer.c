@@ -328,7 +328,7 @@ handoff__peer_open(struct handoff__peer *peer,
 	peer->arg = arg;
 	peer->dir.fd = peer->lock_fd = peer->start_fd = peer->listen_fd = -1;
 	peer->pidfd = peer->life = -1;
-	peer->listen_watch.fd = peer->life_watch.fd = -1;
+	peer->life_watch.fd = -1;
 	peer->pidfd_watch =
 		(struct handoff__watch){.fd = -1, .fn = on_pidfd, .arg = peer};
 	peer->mirror_max = HANDOFF_FDPASS_MAX;

@@ -22,6 +22,7 @@
 #define HANDOFF_PEER_PEER_H
 
 #include "base/dir.h"
+#include "base/door.h"
 #include "base/loop.h"
 #include "peer/link.h"
 #include "peer/roster.h"
@@ -193,7 +194,7 @@ struct handoff__peer {
 	void *arg;
 	int slot; /* 1 or 2 */
 	int lock_fd, start_fd, listen_fd;
-	struct handoff__watch listen_watch;
+	struct handoff__door door; /* at listen_fd */
 	struct handoff__candidate pending[HANDOFF__PENDING_MAX];
 
 	struct handoff__geometry geo;

@@ -48,6 +48,7 @@ close_inherited(struct handoff_server *server, const struct handoff__entry *e)
 	if (server->signal_fd >= 0)
 		close(server->signal_fd);
 	close(server->children.life[0]);
+	handoff__reserve_fini(&server->reserve);
 	handoff__adopted_close(server);
 }
 
@@ -113,11 +114,24 @@ fork_blocked(struct handoff__member *conn, uint32_t events)
 	return pid < 0 ? -err : pid;
 }
 
+/* The number that the pidfd will have: a child without one would be one too
+ * many. It was promised to the connection. */
+static int
+open_spare(struct handoff_server *server)
+{
+	int spare;
+
+	handoff__reserve_release(&server->reserve, 1);
+	spare = handoff__high_dup(server->children.life[1]);
+	return spare < 0 && handoff__spare_lend(server)
+		       ? handoff__high_dup(server->children.life[1])
+		       : spare;
+}
+
 int
 handoff__child_start(struct handoff__child *child, uint32_t events)
 {
-	/* A child without a pidfd would be one too many. */
-	int spare = handoff__high_dup(child->conn->server->children.life[1]);
+	int spare = open_spare(child->conn->server);
 	int pidfd;
 
 	if (spare < 0)

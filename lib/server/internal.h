@@ -6,6 +6,7 @@
  *   server.c    the handle: open, free, the turn of the loop, public calls
  *   entries.c   entries as the server sees them: watched, moved, ended
  *   listen.c    listeners: opened, accepted from, paused
+ *   spare.c     descriptors that clients cannot have
  *   adopted.c   those that were opened by others
  *   model_*.c   who runs the turn of a connection
  *   stay.c      a thread or a child that stays with one
@@ -21,6 +22,7 @@
 #define HANDOFF_SERVER_INTERNAL_H
 
 #include "base/loop.h"
+#include "base/reserve.h"
 #include "control/control.h"
 #include "notice/publisher.h"
 #include "peer/metrics.h"
@@ -84,6 +86,8 @@ struct handoff__model {
 	const char *name;
 	uint32_t flags;       /* of epoll for every connection */
 	uint32_t connections; /* accepts no more than that; 0: any number */
+	uint32_t spare;       /* descriptors that each connection needs beside
+				 its own while somebody has it */
 	int (*start)(struct handoff_server *server);
 	/* Returns how many handlers still run: nothing can be freed then. */
 	uint32_t (*stop)(struct handoff_server *server);
@@ -120,6 +124,7 @@ TAILQ_HEAD(handoff__child_list, handoff__child);
 
 struct handoff__children {
 	struct handoff__child_list list;
+	uint32_t count;
 	int life[2]; /* a pipe; each child keeps the end that is written to */
 };
 
@@ -160,9 +165,13 @@ struct handoff_server {
 	struct handoff__members kicks;     /* due without an event */
 	unsigned nkicks;
 
-	bool paused; /* accepts nothing for a moment of a give */
-	bool full;   /* accepts nothing: at a limit */
+	bool paused;  /* accepts nothing for a moment of a give */
+	bool full;    /* accepts nothing: at a limit */
+	bool starved; /* of what a new connection needs; told */
 	struct handoff__timer accept_retry;
+	struct handoff__reserve reserve; /* see spare.c */
+	uint32_t spare_base;             /* of it, for all; 0: not known */
+	struct handoff__timer spare_lent;
 	struct handoff__timer sweep;
 	uint32_t tick; /* seconds, as of the last sweep */
 
@@ -245,6 +254,15 @@ bool handoff__listen_name(
 void handoff__listen_update(struct handoff_server *server);
 void handoff__listen_close(struct handoff_server *server);
 void handoff__listen_on_retry(struct handoff__timer *timer);
+
+/* spare.c */
+/* Holds what clients must leave free. False if there is not that much. */
+bool handoff__spare_keep(struct handoff_server *server);
+/* Gives it up while nothing is accepted. False if none was held. */
+bool handoff__spare_drop(struct handoff_server *server);
+/* The same for a second, to what is about to open descriptors. */
+bool handoff__spare_lend(struct handoff_server *server);
+void handoff__spare_on_return(struct handoff__timer *timer);
 
 /* adopted.c */
 /* Takes duplicates of opts.listen_fds. */

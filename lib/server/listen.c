@@ -5,6 +5,7 @@
 #include "server/internal.h"
 
 #include "base/addr.h"
+#include "base/door.h"
 #include "base/high.h"
 #include "base/reach.h"
 
@@ -78,15 +79,56 @@ at_limit(const struct handoff_server *server)
 	return server->peer.roster.connections >= server->opts.max_connections;
 }
 
+/* Out of descriptors or memory: the rest waits in the backlog. Told once, until
+ * nobody waits any more. */
+static void
+hold_off(struct handoff_server *server, int err)
+{
+	if (!server->starved)
+		handoff__log(&server->log, HANDOFF_LOG_WARNING,
+			"accept: %s: new connections wait in the backlog",
+			strerror(err));
+	server->starved = true;
+	handoff__timer_arm(&server->loop, &server->accept_retry, RETRY_US);
+}
+
+static bool
+owns_listeners(const struct handoff_server *server)
+{
+	const struct handoff__member *conn;
+
+	TAILQ_FOREACH (conn, &server->listeners, node) {
+		if (conn->entry.mine)
+			return true;
+	}
+	return false;
+}
+
+/* May a client be accepted? Only while there is enough for everything else. */
+static bool
+accepts(struct handoff_server *server)
+{
+	bool waits = server->accept_retry.armed;
+
+	if (!waits && !server->paused && owns_listeners(server)) {
+		server->full = at_limit(server);
+		if (server->full || handoff__spare_keep(server))
+			return !server->full;
+		hold_off(server, EMFILE);
+		waits = true;
+	}
+	server->full = waits || at_limit(server);
+	handoff__spare_drop(server);
+	return false;
+}
+
 /* Arms or disarms every listener of this peer, as things are. */
 void
 handoff__listen_update(struct handoff_server *server)
 {
 	struct handoff__member *conn;
-	uint32_t want;
+	uint32_t want = accepts(server) ? EPOLLIN : 0;
 
-	server->full = at_limit(server) || server->accept_retry.armed;
-	want = server->paused || server->full ? 0 : EPOLLIN;
 	TAILQ_FOREACH (conn, &server->listeners, node) {
 		if (!conn->entry.mine || conn->armed == want)
 			continue;
@@ -102,18 +144,21 @@ handoff__listen_on_retry(struct handoff__timer *timer)
 	handoff__listen_update(timer->arg);
 }
 
-/* Out of descriptors or memory: the rest waits in the backlog. */
-static void
-hold_off(struct handoff_server *server, int err)
+static bool
+accept_failed(struct handoff_server *server, int err)
 {
-	if (!server->full)
-		handoff__log(&server->log, HANDOFF_LOG_WARNING,
-			"accept: %s: new connections wait in the backlog",
-			strerror(err));
-	handoff__timer_arm(&server->loop, &server->accept_retry, RETRY_US);
+	if (err == EAGAIN) {
+		server->starved = false;
+		return false;
+	}
+	if (handoff__accept_goes_on(err))
+		return true;
+	hold_off(server, err);
 	handoff__listen_update(server);
+	return false;
 }
 
+/* False if no more can be accepted now. */
 static bool
 accept_one(struct handoff_server *server, int listener)
 {
@@ -121,15 +166,8 @@ accept_one(struct handoff_server *server, int listener)
 	int err;
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	if (fd < 0 && errno == EAGAIN)
-		return false;
-	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
-			      errno == ENOMEM)) {
-		hold_off(server, errno);
-		return false;
-	}
 	if (fd < 0)
-		return true; /* that client gave up (accept(2)) */
+		return accept_failed(server, errno);
 	e = handoff__peer_enter(
 		&server->peer, fd, HANDOFF__CONNECTION, NULL, &err);
 	if (!e) {
@@ -152,7 +190,8 @@ handoff__listen_event(struct handoff__member *conn)
 	if (server->paused)
 		return; /* the batch may be older */
 	for (int i = 0; i < ACCEPT_MOST; i++) {
-		if (at_limit(server)) {
+		/* What was lent is taken back first. */
+		if (at_limit(server) || !handoff__spare_keep(server)) {
 			handoff__listen_update(server);
 			return;
 		}

@@ -34,6 +34,7 @@ child_free(struct handoff__child *child)
 	handoff__watch_del(&server->loop, &child->watch);
 	close(pidfd);
 	TAILQ_REMOVE(&server->children.list, child, node);
+	server->children.count--;
 	child->conn->child = NULL;
 	free(child);
 }
@@ -143,6 +144,7 @@ launch(struct handoff__member *conn, uint32_t events)
 	conn->child = child;
 	conn->active = true;
 	TAILQ_INSERT_TAIL(&server->children.list, child, node);
+	server->children.count++;
 	err = handoff__watch_add(&server->loop, &child->watch, pidfd, EPOLLIN);
 	if (err < 0) {
 		/* Nobody would hear of its end. */
@@ -244,6 +246,7 @@ fork_stop(struct handoff_server *server)
 const struct handoff__model handoff__model_fork = {
 	.name = "fork",
 	.flags = EPOLLONESHOT,
+	.spare = 1,
 	.start = fork_start,
 	.stop = fork_stop,
 	.event = fork_event,

@@ -106,6 +106,8 @@ launch(struct handoff__member *conn, uint32_t events)
 	pthread_t id;
 	int err;
 
+	if (!epoch && handoff__spare_lend(conn->server))
+		epoch = epoch_now(threads);
 	if (!epoch)
 		return -ENOMEM;
 	conn->epoch = epoch;

@@ -175,8 +175,9 @@ open_loop(struct handoff_server *server)
 	server->news.fn = on_news;
 	server->accept_retry.fn = handoff__listen_on_retry;
 	server->stop_deadline.fn = handoff__stop_on_deadline;
+	server->spare_lent.fn = handoff__spare_on_return;
 	server->sweep.arg = server->accept_retry.arg =
-		server->stop_deadline.arg = server;
+		server->stop_deadline.arg = server->spare_lent.arg = server;
 	if (err >= 0)
 		err = handoff__sets_init(&server->sets, server->loop.epfd);
 	if (err >= 0)
@@ -293,6 +294,13 @@ all_sets(const struct handoff_server *server, int fds[HANDOFF__LEND_MAX])
 	return n;
 }
 
+/* An operator or a standby comes. */
+static void
+make_room(void *arg)
+{
+	handoff__spare_lend(arg);
+}
+
 static int
 open_peer(struct handoff_server *server)
 {
@@ -304,6 +312,7 @@ open_peer(struct handoff_server *server)
 		.hang_timeout_ms = server->opts.hang_timeout_ms,
 		.fence = server->opts.fence,
 		.cell_size = sizeof(struct handoff__member),
+		.own_fds = server->model->spare,
 		.lend = server->lend,
 		.nlend = all_sets(server, server->lend),
 		.life = server->children.life[0],
@@ -324,6 +333,8 @@ open_peer(struct handoff_server *server)
 	err = handoff__control_open(&server->control, &server->loop,
 		&server->peer.dir, server->peer.slot, &server->log,
 		handoff__command, server, &server->error);
+	server->control.door.room = server->peer.door.room = make_room;
+	server->control.door.room_arg = server->peer.door.room_arg = server;
 	if (err >= 0)
 		err = take_role(server);
 	if (err >= 0)
@@ -418,6 +429,7 @@ handoff_server_free(struct handoff_server *server)
 	for (size_t i = 0; i < HANDOFF__LISTEN_MAX; i++)
 		free(server->listen[i]);
 	handoff__adopted_close(server);
+	handoff__reserve_fini(&server->reserve);
 	free(server);
 }
 

@@ -155,6 +155,22 @@ room_is_counted(void **state)
 	unlimit();
 }
 
+/* Holes count as what they are. */
+static void
+what_fits_is_tried(void **state)
+{
+	(void)state;
+	limit_to(LIMIT);
+	take_from(3, 0);
+	close(taken[4]);
+	close(taken[9]);
+	assert_true(handoff__high_fits(STDIN_FILENO, 2));
+	assert_false(handoff__high_fits(STDIN_FILENO, 3));
+	assert_true(handoff__high_fits(STDIN_FILENO, 0));
+	taken[4] = taken[9] = -1;
+	unlimit();
+}
+
 int
 main(void)
 {
@@ -164,6 +180,7 @@ main(void)
 		handoff_test(failure_passes_through),
 		handoff_test(without_room_it_stays),
 		handoff_test(room_is_counted),
+		handoff_test(what_fits_is_tried),
 	};
 
 	return cmocka_run_group_tests_name("high", tests, NULL, NULL);
