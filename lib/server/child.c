@@ -87,8 +87,8 @@ static void __attribute__((noreturn)) child_main(struct handoff__member *conn,
 	prctl(PR_SET_NAME, name);
 	close_inherited(conn->server, &conn->entry);
 	recall.fd = listen_to_parent(before);
-	if (recall.fd < 0)
-		_exit(EXIT_FAILURE);
+	if (recall.fd < 0) /* nothing has happened yet */
+		_exit(HANDOFF__CHILD_STATUS + HANDOFF__TURN_RETRY);
 	handoff__stay(conn, events, &recall);
 	if (conn->result.turn == HANDOFF__TURN_END)
 		handoff__member_tell_end(conn, &conn->result);

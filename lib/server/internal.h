@@ -63,7 +63,7 @@ struct handoff__member {
 	bool lingers;
 	bool active;           /* a thread or a child has it, or gave it back */
 	bool served, recalled; /* by its worker; under the worker's lock */
-	bool stalled : 1;      /* no thread or child could be started for it */
+	bool stalled : 1;      /* something failed that is tried again soon */
 	unsigned deaths : 3;   /* of its children */
 	/* In kicks; while active, in returns; if a listener, in listeners. */
 	TAILQ_ENTRY(handoff__member) node;
@@ -160,7 +160,7 @@ struct handoff_server {
 	struct handoff__worker *workers;
 	uint32_t nworkers;
 	bool holding; /* no turn of theirs begins */
-	_Atomic bool sweep_wanted;
+	_Atomic bool sweep_wanted, stall_wanted;
 	struct handoff__members listeners; /* of either peer */
 	struct handoff__members kicks;     /* due without an event */
 	unsigned nkicks;
@@ -173,6 +173,8 @@ struct handoff_server {
 	uint32_t spare_base;             /* of it, for all; 0: not known */
 	struct handoff__timer spare_lent;
 	struct handoff__timer sweep;
+	struct handoff__timer stalls; /* tries again what has stalled */
+	bool stall_told;
 	uint32_t tick; /* seconds, as of the last sweep */
 
 	bool publishing;
@@ -226,7 +228,8 @@ void handoff__member_done(struct handoff__member *conn,
 	const struct handoff__turn_result *result);
 void handoff__member_kick(struct handoff__member *conn);
 void handoff__member_unkick(struct handoff__member *conn);
-void handoff__member_rearm(struct handoff__member *conn, uint32_t want);
+/* A negative errno if the kernel has no memory for that now. */
+int handoff__member_rearm(struct handoff__member *conn, uint32_t want);
 void handoff__member_end(struct handoff__member *conn, enum handoff__end end);
 void handoff__member_tell_end(const struct handoff__member *conn,
 	const struct handoff__turn_result *result);
@@ -240,6 +243,8 @@ bool handoff__member_simple(
 bool handoff__server_kicks(struct handoff_server *server);
 void handoff__server_sweeps(struct handoff_server *server);
 void handoff__server_sweep_later(struct handoff_server *server);
+void handoff__server_stall(struct handoff_server *server);
+void handoff__server_on_stalls(struct handoff__timer *timer);
 bool handoff__server_ends(
 	const struct handoff_server *server, const struct handoff__entry *e);
 void handoff__server_close_all(struct handoff_server *server);

@@ -132,9 +132,12 @@ handoff__listen_update(struct handoff_server *server)
 	TAILQ_FOREACH (conn, &server->listeners, node) {
 		if (!conn->entry.mine || conn->armed == want)
 			continue;
-		if (handoff__sets_arm(&server->sets, conn->set, conn->entry.fd,
-			    want, conn) == 0)
+		if (conn->set >= 0 &&
+			handoff__sets_arm(&server->sets, conn->set,
+				conn->entry.fd, want, conn) == 0)
 			conn->armed = want;
+		else
+			handoff__server_stall(server);
 	}
 }
 
@@ -163,6 +166,7 @@ static bool
 accept_one(struct handoff_server *server, int listener)
 {
 	struct handoff__entry *e;
+	bool unwatched;
 	int err;
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
@@ -175,11 +179,12 @@ accept_one(struct handoff_server *server, int listener)
 			"accept: a connection was closed: %s", strerror(-err));
 		return true;
 	}
+	unwatched = handoff__member_of(e)->set < 0;
 	if (server->opts.service->open) {
 		handoff__record_mark(e->view.rec, HANDOFF__PENDING);
 		handoff__member_kick(handoff__member_of(e));
 	}
-	return true;
+	return !unwatched || accept_failed(server, ENOMEM);
 }
 
 void

@@ -157,6 +157,25 @@ launch(struct handoff__member *conn, uint32_t events)
 	return err;
 }
 
+/* A child that had to be ended at once may have begun a turn. False if the
+ * connection can't go on. */
+static bool
+mend(struct handoff__member *conn)
+{
+	struct handoff__survival survival = {0};
+	const char *why = handoff__entry_repair(&conn->entry, &survival);
+
+	conn->server->peer.tally.repaired += survival.repaired;
+	if (!why)
+		return true;
+	handoff__log(&conn->server->log, HANDOFF_LOG_ERROR,
+		"connection %llu: closed: %s",
+		(unsigned long long)conn->entry.id,
+		*why ? why : "the client is gone");
+	handoff__member_end(conn, HANDOFF__END_DEATH);
+	return false;
+}
+
 static void
 fork_event(struct handoff__member *conn, uint32_t events)
 {
@@ -168,7 +187,7 @@ fork_event(struct handoff__member *conn, uint32_t events)
 		return;
 	}
 	err = launch(conn, events);
-	if (err < 0)
+	if (err < 0 && mend(conn))
 		handoff__member_stall(conn, "cannot start a process", err);
 }
 

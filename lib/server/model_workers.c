@@ -84,6 +84,17 @@ tell_sweeper(struct handoff__worker *w, struct handoff__member *conn)
 		eventfd_write(server->returns.wake, 1);
 }
 
+/* The kernel is short of memory: the server has it tried again. */
+static void
+stall(struct handoff__worker *w, struct handoff__member *conn)
+{
+	struct handoff_server *server = w->server;
+
+	conn->stalled = true;
+	atomic_store(&server->stall_wanted, true);
+	eventfd_write(server->returns.wake, 1);
+}
+
 static void
 conclude(struct handoff__worker *w, struct handoff__member *conn,
 	const struct handoff__turn_result *result)
@@ -98,8 +109,11 @@ conclude(struct handoff__worker *w, struct handoff__member *conn,
 		give_back(w, conn);
 	} else if (result->turn == HANDOFF__TURN_AGAIN) {
 		kick(w, conn);
-	} else {
-		handoff__member_rearm(conn, result->want);
+	} else if (result->turn == HANDOFF__TURN_RETRY) {
+		handoff__member_rearm(conn, EPOLLONESHOT);
+		stall(w, conn);
+	} else if (handoff__member_rearm(conn, result->want) < 0) {
+		stall(w, conn);
 	}
 }
 

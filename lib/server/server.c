@@ -175,6 +175,8 @@ open_loop(struct handoff_server *server)
 	server->news.fn = on_news;
 	server->accept_retry.fn = handoff__listen_on_retry;
 	server->stop_deadline.fn = handoff__stop_on_deadline;
+	server->stalls.fn = handoff__server_on_stalls;
+	server->stalls.arg = server;
 	server->spare_lent.fn = handoff__spare_on_return;
 	server->sweep.arg = server->accept_retry.arg =
 		server->stop_deadline.arg = server->spare_lent.arg = server;
@@ -446,6 +448,8 @@ after_batch(struct handoff_server *server)
 	handoff__peer_flush(&server->peer);
 	if (atomic_load(&server->sweep_wanted))
 		handoff__server_sweep_later(server);
+	if (atomic_load(&server->stall_wanted))
+		handoff__server_stall(server);
 	if (server->nkicks > 0)
 		handoff__server_kicks(server);
 	if (server->publishing)

@@ -95,12 +95,22 @@ misplaced(const struct handoff__sets *sets)
 static void
 outer_update(struct handoff__sets *sets)
 {
+	sets->stale = false;
 	for (int i = 0; i < 2 && sets->outer >= 0; i++) {
 		struct epoll_event ev = {
 			.events = i == sets->mine ? EPOLLIN : 0};
 
-		epoll_ctl(sets->outer, EPOLL_CTL_MOD, sets->ep[i], &ev);
+		sets->stale |= epoll_ctl(sets->outer, EPOLL_CTL_MOD,
+				       sets->ep[i], &ev) < 0;
 	}
+}
+
+bool
+handoff__sets_mend(struct handoff__sets *sets)
+{
+	if (sets->stale)
+		outer_update(sets);
+	return !sets->stale;
 }
 
 uint32_t
