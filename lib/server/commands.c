@@ -18,6 +18,8 @@ handoff_server_maintenance(struct handoff_server *server)
 
 	if (!server)
 		return -EINVAL;
+	if (handoff__within(server))
+		return -EDEADLK;
 	err = handoff__peer_give(&server->peer, HANDOFF__MAINTENANCE);
 	if (err < 0)
 		server->error = server->peer.error;
@@ -31,6 +33,8 @@ handoff_server_ready(struct handoff_server *server, bool silent)
 
 	if (!server)
 		return -EINVAL;
+	if (handoff__within(server))
+		return -EDEADLK;
 	err = handoff__peer_home(&server->peer, silent);
 	if (err < 0)
 		server->error = server->peer.error;
@@ -42,6 +46,8 @@ handoff_server_stop(struct handoff_server *server)
 {
 	if (!server)
 		return -EINVAL;
+	if (handoff__within(server))
+		return -EDEADLK;
 	if (server->stopping)
 		return -EALREADY;
 	server->stopping = true;
@@ -56,8 +62,9 @@ handoff_server_stop(struct handoff_server *server)
 bool
 handoff_server_moving(const struct handoff_server *server)
 {
-	return server && (handoff__peer_moving(&server->peer) ||
-				 (server->stopping && !server->stopped));
+	return server && !handoff__within(server) &&
+	       (handoff__peer_moving(&server->peer) ||
+		       (server->stopping && !server->stopped));
 }
 
 /* Tries to hand over. True if a give has begun or is under way. */

@@ -117,6 +117,7 @@ on_entered(struct handoff__peer *peer, struct handoff__entry *e)
 		offsetof(struct handoff__member, worker) -
 			offsetof(struct handoff__member, server));
 	conn->server = server;
+	handoff__says_at(server, e->view.seg->bulletin);
 	conn->tick = server->tick;
 	conn->set = -1;
 	conn->armed = first_events(conn);

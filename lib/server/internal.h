@@ -14,6 +14,7 @@
  *   commands.c  what the control socket and the public calls ask for
  *   signals.c   the same by signal
  *   say.c       lines to clients beside what the service says
+ *   within.c    is it a handler that calls?
  *   console.c   the same from a named pipe
  *   notices.c   what clients are told, and when
  *   dump.c      every entry written down, by a child: picture.c, dumper.c
@@ -31,6 +32,7 @@
 #include "server/conn.h"
 #include "server/returns.h"
 #include "server/sets.h"
+#include "server/within.h"
 
 #include <handoff/server.h>
 
@@ -50,6 +52,7 @@ struct handoff__child;
 struct handoff__worker;
 struct handoff__console;
 struct handoff__dump;
+struct handoff__voice;
 
 /* An entry as the server sees it; the cell of the roster. */
 struct handoff__member {
@@ -161,6 +164,12 @@ struct handoff_server {
 	uint32_t nworkers;
 	bool holding; /* no turn of theirs begins */
 	_Atomic bool sweep_wanted, stall_wanted;
+	bool handling; /* the thread of the loop is in a turn */
+	bool forked;   /* this process is a child of it */
+	struct handoff__voice *voice;
+	struct handoff__bulletin
+		*_Atomic bulletin; /* of the arena; NULL: none */
+	struct handoff__timer ring;
 	struct handoff__members listeners; /* of either peer */
 	struct handoff__members kicks;     /* due without an event */
 	unsigned nkicks;
@@ -294,6 +303,13 @@ void handoff__says_list(
 	struct handoff_server *server, struct handoff__buf *buf);
 /* Obeys a line of the console; errors with a sentence in server->error. */
 int handoff__says_line(struct handoff_server *server, const char *line);
+
+/* What handlers need to say lines; shared with children. */
+int handoff__says_open(struct handoff_server *server);
+void handoff__says_close(struct handoff_server *server);
+/* There is a bulletin, or another one. */
+void handoff__says_at(
+	struct handoff_server *server, struct handoff__bulletin *bulletin);
 
 /* console.c */
 void handoff__console_close(struct handoff_server *server);

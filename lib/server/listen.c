@@ -222,6 +222,8 @@ handoff_server_listener(const struct handoff_server *server, size_t i,
 
 	if (!server || !address)
 		return -EINVAL;
+	if (handoff__within(server))
+		return -EDEADLK;
 	TAILQ_FOREACH (conn, &server->listeners, node) {
 		if (conn->entry.mine && i-- == 0)
 			return handoff__record_name(

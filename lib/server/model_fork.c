@@ -238,7 +238,9 @@ fork_start(struct handoff_server *server)
 	for (int i = 0; i < 2; i++)
 		server->children.life[i] =
 			handoff__high_raise(server->children.life[i]);
-	return 0;
+	/* Nothing comes back through it: children ring with it. */
+	return handoff__returns_open(
+		&server->returns, &server->loop, handoff__member_back);
 }
 
 /* Their connections pass to the other peer, as they are. */
@@ -259,6 +261,7 @@ fork_stop(struct handoff_server *server)
 			close(children->life[i]);
 		children->life[i] = 0;
 	}
+	handoff__returns_close(&server->returns);
 	return 0;
 }
 

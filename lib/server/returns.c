@@ -29,6 +29,8 @@ on_wake(struct handoff__watch *watch, uint32_t events)
 		TAILQ_REMOVE(&list, conn, node);
 		returns->fn(conn);
 	}
+	if (returns->rung)
+		returns->rung(returns->arg);
 }
 
 int

@@ -73,8 +73,10 @@ int
 handoff_server_next(
 	struct handoff_server *server, struct handoff_server_event *event)
 {
-	if (!server || !event)
-		return -EINVAL;
+	int err = handoff__server_check(server);
+
+	if (err < 0 || !event)
+		return err < 0 ? err : -EINVAL;
 	if (server->nevents == 0)
 		return 0;
 	*event = server->events[server->first_event];
@@ -184,6 +186,8 @@ open_loop(struct handoff_server *server)
 		err = handoff__sets_init(&server->sets, server->loop.epfd);
 	if (err >= 0)
 		err = server->model->start(server);
+	if (err >= 0)
+		err = handoff__says_open(server);
 	if (err < 0 && !server->error.text[0])
 		handoff__fail(&server->error, err,
 			"server: cannot make its event loop: %s",
@@ -403,7 +407,7 @@ handoff_server_free(struct handoff_server *server)
 {
 	uint32_t left = 0;
 
-	if (!server)
+	if (!server || handoff__within(server))
 		return;
 	handoff__dump_close(server);
 	if (server->model && server->sets.ep[1] >= 0)
@@ -432,13 +436,16 @@ handoff_server_free(struct handoff_server *server)
 		free(server->listen[i]);
 	handoff__adopted_close(server);
 	handoff__reserve_fini(&server->reserve);
+	handoff__says_close(server);
 	free(server);
 }
 
 int
 handoff_server_fd(struct handoff_server *server)
 {
-	return server ? handoff__sets_outer(&server->sets) : -EINVAL;
+	int err = handoff__server_check(server);
+
+	return err < 0 ? err : handoff__sets_outer(&server->sets);
 }
 
 /* What follows from a batch of events. */
@@ -486,16 +493,18 @@ turn(struct handoff_server *server, int timeout_ms)
 int
 handoff_server_wait(struct handoff_server *server, int timeout_ms)
 {
-	return server ? turn(server, timeout_ms) : -EINVAL;
+	int err = handoff__server_check(server);
+
+	return err < 0 ? err : turn(server, timeout_ms);
 }
 
 int
 handoff_server_dispatch(struct handoff_server *server)
 {
-	int err;
+	int err = handoff__server_check(server);
 
-	if (!server)
-		return -EINVAL;
+	if (err < 0)
+		return err;
 	do {
 		err = turn(server, 0);
 		/* An outside loop only hears of descriptors. */
@@ -517,9 +526,11 @@ handoff_server_watch(
 	struct handoff_server *server, int fd, handoff_watch_fn *fn, void *arg)
 {
 	struct handoff__user_watch *user;
-	int err;
+	int err = handoff__server_check(server);
 
-	if (!server || fd < 0 || !fn)
+	if (err < 0)
+		return err;
+	if (fd < 0 || !fn)
 		return -EINVAL;
 	if (server->nwatches == HANDOFF__WATCHES)
 		return -ENOSPC;
@@ -540,8 +551,8 @@ handoff_server_extra(const struct handoff_server *server, const char *name)
 	struct handoff__entry *e = NULL;
 	struct handoff__roster *roster;
 
-	if (!server || !name)
-		return -EINVAL;
+	if (handoff__server_check(server) < 0 || !name)
+		return name && server ? -EDEADLK : -EINVAL;
 	roster = (struct handoff__roster *)(uintptr_t)&server->peer.roster;
 	while ((e = handoff__roster_next(roster, e))) {
 		char text[HANDOFF_ADDRESS_MAX];
@@ -557,8 +568,10 @@ handoff_server_extra(const struct handoff_server *server, const char *name)
 int
 handoff_server_partner(const struct handoff_server *server)
 {
-	if (!server)
-		return -EINVAL;
+	int err = handoff__server_check(server);
+
+	if (err < 0)
+		return err;
 	return server->peer.partner == HANDOFF__PARTNER_NONE ||
 			       server->peer.partner == HANDOFF__PARTNER_DYING
 		       ? -ENOTCONN
@@ -568,5 +581,8 @@ handoff_server_partner(const struct handoff_server *server)
 const char *
 handoff_server_errmsg(const struct handoff_server *server)
 {
-	return server ? server->error.text : "";
+	if (!server)
+		return "";
+	return handoff__within(server) ? "a handler may only say lines"
+				       : server->error.text;
 }

@@ -50,6 +50,8 @@ handoff_server_signals(struct handoff_server *server)
 
 	if (!server || server->signal_fd >= 0)
 		return -EINVAL;
+	if (handoff__within(server))
+		return -EDEADLK;
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
