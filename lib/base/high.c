@@ -37,6 +37,19 @@ handoff__high_floor(void)
 	return floor_of(soft_limit());
 }
 
+/* ThreadSanitizer follows dup3, and knows nothing of what fcntl makes. */
+static int
+dup_from(int fd, int from)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, from);
+
+#ifdef __SANITIZE_THREAD__
+	if (copy >= 0)
+		dup3(fd, copy, O_CLOEXEC);
+#endif
+	return copy;
+}
+
 int
 handoff__high_raise(int fd)
 {
@@ -47,7 +60,7 @@ handoff__high_raise(int fd)
 	lowest = handoff__high_floor();
 	if (fd >= lowest)
 		return fd;
-	high = fcntl(fd, F_DUPFD_CLOEXEC, lowest);
+	high = dup_from(fd, lowest);
 	if (high >= 0)
 		close(fd);
 	errno = err;
@@ -57,9 +70,9 @@ handoff__high_raise(int fd)
 int
 handoff__high_dup(int fd)
 {
-	int high = fcntl(fd, F_DUPFD_CLOEXEC, handoff__high_floor());
+	int high = dup_from(fd, handoff__high_floor());
 
-	return high >= 0 ? high : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return high >= 0 ? high : dup_from(fd, 3);
 }
 
 /* The lowest number from `from` on that is free; -1: none. */
