@@ -5,7 +5,9 @@
  * standby and holds a copy of every descriptor. Ownership then moves between
  * them, any number of times.
  *
- * A handle belongs to one thread at a time.
+ * A handle belongs to one thread at a time. A handler, in whatever thread or
+ * process it runs, may call handoff_server_say and nothing else of it: the rest
+ * returns -EDEADLK there (handoff_server_free and _moving do nothing).
  */
 #ifndef HANDOFF_SERVER_H
 #define HANDOFF_SERVER_H
@@ -230,14 +232,19 @@ HANDOFF_API int handoff_server_stop(struct handoff_server *server);
 /*
  * Says a line (`text` has up to HANDOFF_SAY_MAX bytes and no newline; one is
  * added) to the clients of all
- * connections of the service, or to that of connection `id`, whichever peer
- * owns it. It comes between two transactions of the service; lines keep their
- * order, also across a handoff or the death of a peer, and a client that
+ * connections of the service (`id` 0), or to that of connection `id`, whichever
+ * peer owns it. It comes between two transactions of the service; lines keep
+ * their order, also across a handoff or the death of a peer, and a client that
  * connects later does not get it.
  *
  * -EINVAL no line or too long, -ENOTCONN nobody serves, -ENOENT there is no
  * such connection, -EAGAIN 64 KiB of lines have not been taken by all clients:
- * try again; after two seconds those that do not read lose the oldest.
+ * try again; after two seconds those that do not read lose the oldest; -EBUSY
+ * another process is adding a line and does not come to an end: try again.
+ *
+ * Handlers may call it, in every model. It is then not looked whether there is
+ * a connection `id`, no sentence is kept for handoff_server_errmsg, and what is
+ * said stays said if the handler fails or runs again.
  */
 HANDOFF_API int handoff_server_say(
 	struct handoff_server *server, uint64_t id, const char *text);

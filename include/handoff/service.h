@@ -9,6 +9,9 @@
  * peers share. If the process dies or the connection moves before that, the
  * handler runs again on the same input in the other peer, and nothing of the
  * first run has left the process.
+ *
+ * A handler may call the functions of this header, and handoff_server_say; of
+ * all else in the library it may call nothing on the server it belongs to.
  */
 #ifndef HANDOFF_SERVICE_H
 #define HANDOFF_SERVICE_H

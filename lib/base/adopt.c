@@ -6,6 +6,8 @@
  */
 #include "base/adopt.h"
 
+#include "base/high.h"
+
 #include "base/addr.h"
 
 #include <errno.h>
@@ -69,7 +71,7 @@ handoff__adopt(
 {
 	struct sockaddr_storage ss = {0};
 	socklen_t len = sizeof(ss);
-	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	int copy = handoff__high_dup(fd);
 	const char *why;
 	int err;
 

@@ -5,6 +5,8 @@
  */
 #include "base/dir.h"
 
+#include "base/high.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -62,7 +64,8 @@ handoff__dir_open(struct handoff__dir *dir, const char *path, bool create,
 		return handoff__fail(error, -errno,
 			"service directory %s: cannot make it: %s", path,
 			strerror(errno));
-	dir->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir->fd = handoff__high_raise(
+		open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	if (dir->fd < 0)
 		return handoff__fail(error, -errno,
 			"service directory %s: cannot open it: %s", path,
@@ -121,7 +124,7 @@ handoff__dir_listen(const struct handoff__dir *dir, const char *name, int type,
 		err = -errno;
 		goto fail;
 	}
-	return fd;
+	return handoff__high_raise(fd);
 fail:
 	if (fd >= 0)
 		close(fd);
@@ -249,7 +252,7 @@ handoff__dir_lock(const struct handoff__dir *dir, const char *name)
 		if (err == 0)
 			err = handoff__dir_holds(dir, name, fd);
 		if (err > 0)
-			return fd;
+			return handoff__high_raise(fd);
 		close(fd);
 		if (err < 0)
 			return err;

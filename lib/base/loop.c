@@ -5,6 +5,8 @@
  */
 #include "base/loop.h"
 
+#include "base/high.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
@@ -13,7 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BATCH 32
+#define BATCH    32
+#define RETRY_US 100000
 
 int64_t
 handoff__now_us(void)
@@ -37,8 +40,8 @@ timerfd_update(struct handoff__loop *loop)
 
 	if (us == loop->timerfd_us)
 		return;
-	loop->timerfd_us = us;
-	timerfd_settime(loop->timerfd, TFD_TIMER_ABSTIME, &its, NULL);
+	if (timerfd_settime(loop->timerfd, TFD_TIMER_ABSTIME, &its, NULL) == 0)
+		loop->timerfd_us = us;
 }
 
 static void
@@ -61,6 +64,41 @@ on_timerfd(struct handoff__watch *watch, uint32_t events)
 	timerfd_update(loop);
 }
 
+static bool
+tell_kernel(struct handoff__loop *loop, struct handoff__watch *watch)
+{
+	struct epoll_event ev = {.events = watch->events, .data.ptr = watch};
+
+	return epoll_ctl(loop->epfd, EPOLL_CTL_MOD, watch->fd, &ev) == 0;
+}
+
+static void
+set_stale(struct handoff__loop *loop, struct handoff__watch *watch, bool stale)
+{
+	if (watch->stale == stale)
+		return;
+	watch->stale = stale;
+	if (stale)
+		TAILQ_INSERT_TAIL(&loop->stale, watch, node);
+	else
+		TAILQ_REMOVE(&loop->stale, watch, node);
+}
+
+static void
+on_retry(struct handoff__timer *timer)
+{
+	struct handoff__loop *loop = timer->arg;
+	struct handoff__watch *watch, *next;
+
+	for (watch = TAILQ_FIRST(&loop->stale); watch; watch = next) {
+		next = TAILQ_NEXT(watch, node);
+		if (tell_kernel(loop, watch))
+			set_stale(loop, watch, false);
+	}
+	if (!TAILQ_EMPTY(&loop->stale))
+		handoff__timer_arm(loop, timer, RETRY_US);
+}
+
 int
 handoff__loop_init(struct handoff__loop *loop)
 {
@@ -68,12 +106,14 @@ handoff__loop_init(struct handoff__loop *loop)
 
 	memset(loop, 0, sizeof(*loop));
 	TAILQ_INIT(&loop->timers);
+	TAILQ_INIT(&loop->stale);
+	loop->retry = (struct handoff__timer){.fn = on_retry, .arg = loop};
 	loop->timerfd = -1;
-	loop->epfd = epoll_create1(EPOLL_CLOEXEC);
+	loop->epfd = handoff__high_raise(epoll_create1(EPOLL_CLOEXEC));
 	if (loop->epfd < 0)
 		return -errno;
-	loop->timerfd =
-		timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	loop->timerfd = handoff__high_raise(
+		timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
 	if (loop->timerfd < 0) {
 		err = -errno;
 		handoff__loop_fini(loop);
@@ -133,21 +173,24 @@ handoff__watch_add(struct handoff__loop *loop, struct handoff__watch *watch,
 	}
 	watch->fd = fd;
 	watch->events = events;
+	watch->stale = false;
 	return 0;
 }
 
-int
+void
 handoff__watch_set(struct handoff__loop *loop, struct handoff__watch *watch,
 	uint32_t events)
 {
-	struct epoll_event ev = {.events = events, .data.ptr = watch};
-
 	if (watch->events == events)
-		return 0;
-	if (epoll_ctl(loop->epfd, EPOLL_CTL_MOD, watch->fd, &ev) < 0)
-		return -errno;
+		return;
 	watch->events = events;
-	return 0;
+	if (tell_kernel(loop, watch)) {
+		set_stale(loop, watch, false);
+	} else {
+		set_stale(loop, watch, true);
+		if (!loop->retry.armed)
+			handoff__timer_arm(loop, &loop->retry, RETRY_US);
+	}
 }
 
 void
@@ -156,6 +199,7 @@ handoff__watch_del(struct handoff__loop *loop, struct handoff__watch *watch)
 	if (watch->fd < 0)
 		return;
 	epoll_ctl(loop->epfd, EPOLL_CTL_DEL, watch->fd, NULL);
+	set_stale(loop, watch, false);
 	watch->fd = -1;
 	for (int i = 0; i < loop->batch_len; i++) {
 		if (loop->batch[i].data.ptr == watch)

@@ -23,7 +23,11 @@ struct handoff__watch {
 	uint32_t events;
 	handoff__watch_fn *fn;
 	void *arg;
+	bool stale; /* the kernel does not know of `events` yet */
+	TAILQ_ENTRY(handoff__watch) node; /* while it is */
 };
+
+TAILQ_HEAD(handoff__watches, handoff__watch);
 
 struct handoff__timer {
 	int64_t deadline_us;
@@ -41,8 +45,10 @@ struct handoff__loop {
 	int64_t timerfd_us; /* what the timerfd is set to; 0: disarmed */
 	struct handoff__timers timers; /* by deadline */
 	struct handoff__watch timer_watch;
-	struct epoll_event *batch; /* of the dispatch that runs, so that a */
-	int batch_len;             /* watch that is removed is not called */
+	struct handoff__watches stale;
+	struct handoff__timer retry; /* of those */
+	struct epoll_event *batch;   /* of the dispatch that runs, so that a */
+	int batch_len;               /* watch that is removed is not called */
 };
 
 /* CLOCK_MONOTONIC in microseconds; the same in all processes of a host. */
@@ -60,8 +66,9 @@ int handoff__loop_dispatch(struct handoff__loop *loop, int timeout_ms);
  * file that lives on in another process. */
 int handoff__watch_add(struct handoff__loop *loop, struct handoff__watch *watch,
 	int fd, uint32_t events);
-int handoff__watch_set(struct handoff__loop *loop, struct handoff__watch *watch,
-	uint32_t events);
+/* What the kernel has no memory for is tried again until it has. */
+void handoff__watch_set(struct handoff__loop *loop,
+	struct handoff__watch *watch, uint32_t events);
 void handoff__watch_del(
 	struct handoff__loop *loop, struct handoff__watch *watch);
 

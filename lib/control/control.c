@@ -311,15 +311,11 @@ turn_away(struct handoff__control *control, int fd, const char *why)
 }
 
 static void
-on_connect(struct handoff__watch *watch, uint32_t events)
+on_connect(void *arg, int fd)
 {
-	struct handoff__control *control = watch->arg;
+	struct handoff__control *control = arg;
 	struct handoff__request *r;
-	int fd = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	(void)events;
-	if (fd < 0)
-		return;
 	if (handoff__peer_allowed(fd, 0) < 0) {
 		turn_away(control, fd, "it runs as another user");
 		return;
@@ -354,14 +350,14 @@ listen_on_name(struct handoff__control *control, struct handoff__error *error)
 		control->dir, control->name, SOCK_STREAM, error);
 	if (fd < 0)
 		return fd;
-	handoff__watch_del(control->loop, &control->watch);
+	handoff__door_close(&control->door);
 	if (control->fd >= 0)
 		close(control->fd);
 	control->fd = fd;
 	err = handoff__dir_note(control->dir, control->name, &control->inode);
 	if (err >= 0)
-		err = handoff__watch_add(
-			control->loop, &control->watch, fd, EPOLLIN);
+		err = handoff__door_open(
+			&control->door, control->loop, fd, on_connect, control);
 	if (err < 0)
 		handoff__fail(error, err, "socket %s/%s: cannot watch it: %s",
 			control->dir->path, control->name, strerror(-err));
@@ -389,16 +385,12 @@ handoff__control_open(struct handoff__control *control,
 	const struct handoff__log *log, handoff__request_fn *fn, void *arg,
 	struct handoff__error *error)
 {
-
 	memset(control, 0, sizeof(*control));
 	control->loop = loop;
 	control->dir = dir;
 	control->log = log;
 	control->fn = fn;
 	control->arg = arg;
-	control->watch.fn = on_connect;
-	control->watch.arg = control;
-	control->watch.fd = -1;
 	snprintf(control->name, sizeof(control->name), "control.%d", slot);
 	control->fd = -1;
 	return listen_on_name(control, error);
@@ -420,7 +412,7 @@ handoff__control_close(struct handoff__control *control)
 		request_close(&control->requests[i]);
 	if (!control->loop || control->fd < 0)
 		return;
-	handoff__watch_del(control->loop, &control->watch);
+	handoff__door_close(&control->door);
 	/* Another peer's is left alone. */
 	if (handoff__dir_is(control->dir, control->name, &control->inode) > 0)
 		unlinkat(control->dir->fd, control->name, 0);

@@ -7,7 +7,7 @@
 #define HANDOFF_CONTROL_CONTROL_H
 
 #include "base/dir.h"
-#include "base/loop.h"
+#include "base/door.h"
 
 #define HANDOFF__REQUEST_MAX  4200 /* bytes, with its newline */
 #define HANDOFF__REQUESTS_MAX 16   /* at once */
@@ -50,7 +50,7 @@ struct handoff__control {
 	struct handoff__inode inode; /* that has it */
 	bool lost;                   /* and can't be made anew: told */
 	int fd;
-	struct handoff__watch watch;
+	struct handoff__door door;
 	handoff__request_fn *fn;
 	void *arg;
 	struct handoff__request requests[HANDOFF__REQUESTS_MAX];

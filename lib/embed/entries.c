@@ -5,6 +5,7 @@
  */
 #include "embed/embed.h"
 
+#include "base/high.h"
 #include "base/progress.h"
 
 #include <assert.h>
@@ -126,6 +127,7 @@ next_news(struct handoff_peer *peer, int *fd)
 			/* The give has ended without it. */
 			handoff__embed_news(e, HANDOFF__NEWS_NONE);
 		} else if (err == 0) {
+			/* The program's own, so with a low number. */
 			*fd = fcntl(e->entry.fd, F_DUPFD_CLOEXEC, 3);
 			if (*fd >= 0)
 				return e;
@@ -199,7 +201,7 @@ handoff_peer_deposit(struct handoff_peer *peer, struct handoff_entry **out,
 	err = check(peer, &o);
 	if (err < 0)
 		return err;
-	fd = fcntl(o.fd, F_DUPFD_CLOEXEC, 3);
+	fd = handoff__high_dup(o.fd);
 	if (fd < 0)
 		return handoff__fail(&peer->error, -errno,
 			"deposit: cannot duplicate descriptor %d: %s", o.fd,

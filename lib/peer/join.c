@@ -612,16 +612,11 @@ free_candidate(struct handoff__peer *peer)
 }
 
 static void
-on_connect(struct handoff__watch *watch, uint32_t events)
+on_connect(void *arg, int fd)
 {
-	struct handoff__peer *peer = watch->arg;
-	int fd = accept4(
-		peer->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct handoff__peer *peer = arg;
 	struct handoff__candidate *c = free_candidate(peer);
 
-	(void)events;
-	if (fd < 0)
-		return;
 	if (!c || handoff__peer_allowed(fd, peer->config.user) < 0) {
 		close(fd);
 		handoff__join_refused(
@@ -677,16 +672,14 @@ handoff__join_listen(struct handoff__peer *peer)
 	if (fd < 0)
 		return fd;
 	if (peer->listen_fd >= 0) {
-		handoff__watch_del(peer->loop, &peer->listen_watch);
+		handoff__door_close(&peer->door);
 		close(peer->listen_fd);
 	}
 	peer->listen_fd = fd;
-	peer->listen_watch.fn = on_connect;
-	peer->listen_watch.arg = peer;
 	err = handoff__dir_note(&peer->dir, name, &peer->upkeep.link);
 	if (err >= 0)
-		err = handoff__watch_add(
-			peer->loop, &peer->listen_watch, fd, EPOLLIN);
+		err = handoff__door_open(
+			&peer->door, peer->loop, fd, on_connect, peer);
 	if (err < 0)
 		handoff__fail(&peer->error, err,
 			"socket %s/%s: cannot watch it: %s", peer->dir.path,
@@ -703,7 +696,7 @@ handoff__join_deafen(struct handoff__peer *peer)
 	}
 	if (peer->listen_fd < 0)
 		return;
-	handoff__watch_del(peer->loop, &peer->listen_watch);
+	handoff__door_close(&peer->door);
 	/* Another peer's is left alone. */
 	if (handoff__dir_is(
 		    &peer->dir, link_names[peer->slot], &peer->upkeep.link) > 0)

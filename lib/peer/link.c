@@ -5,6 +5,7 @@
 #include "peer/link.h"
 
 #include "base/fdpass.h"
+#include "base/high.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -49,8 +50,10 @@ handoff__link_init(struct handoff__link *link, struct handoff__loop *loop,
 int
 handoff__link_open(struct handoff__link *link, int fd)
 {
-	int err = handoff__watch_add(link->loop, &link->watch, fd, EPOLLIN);
+	int err;
 
+	fd = handoff__high_raise(fd);
+	err = handoff__watch_add(link->loop, &link->watch, fd, EPOLLIN);
 	if (err < 0) {
 		close(fd);
 		return err;

@@ -11,12 +11,16 @@
  */
 #include "peer/peer.h"
 
+#include "base/high.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
+
+#define LEAVE 8 /* descriptors that are needed more than a quicker death */
 
 void
 handoff__loan_give(struct handoff__peer *peer)
@@ -33,8 +37,9 @@ handoff__loan_give(struct handoff__peer *peer)
 void
 handoff__loan_keep(struct handoff__peer *peer, int fd)
 {
-	if (peer->nborrowed < HANDOFF__LEND_MAX)
-		peer->borrowed[peer->nborrowed++] = fd;
+	if (peer->nborrowed < HANDOFF__LEND_MAX &&
+		handoff__high_fits(fd, LEAVE))
+		peer->borrowed[peer->nborrowed++] = handoff__high_raise(fd);
 	else
 		close(fd);
 }
@@ -119,11 +124,11 @@ void
 handoff__loan_life(struct handoff__peer *peer, int fd)
 {
 	handoff__loan_death(peer);
-	peer->life = fd;
+	peer->life = handoff__high_raise(fd);
 	peer->life_watch.fn = on_life;
 	peer->life_watch.arg = peer;
-	if (handoff__watch_add(peer->loop, &peer->life_watch, fd, EPOLLIN) <
-		0) {
+	if (handoff__watch_add(
+		    peer->loop, &peer->life_watch, peer->life, EPOLLIN) < 0) {
 		handoff__loan_death(peer);
 		handoff__peer_break(
 			peer, "the end of its children could not be watched");

@@ -6,9 +6,10 @@
  */
 #include "peer/peer.h"
 
+#include "base/high.h"
+
 #include <errno.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 /* Descriptors that a standby keeps free for itself: control and link. */
@@ -272,18 +273,14 @@ handoff__mirror_answered(
 
 /* The standby's side: is there a reason not to keep this copy? */
 static enum handoff__reason
-objection(struct handoff__peer *peer, const struct handoff__ref *ref, int fd)
+objection(struct handoff__peer *peer, const struct handoff__ref *ref, bool fits)
 {
 	const struct handoff__entry *cell =
 		handoff__roster_cell(&peer->roster, ref->segment, ref->slot);
 	const struct handoff__record *rec =
 		handoff__arena_record(&peer->arena, ref->segment, ref->slot);
-	uint32_t more = peer->config.own_fds * (peer->roster.held + 1);
-	struct rlimit limit;
 
-	/* Descriptors are given lowest first: this one is near the limit. */
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
-		(rlim_t)fd + RESERVE + more >= limit.rlim_cur)
+	if (!fits)
 		return HANDOFF__TABLE_FULL;
 	if (rec && !cell)
 		return HANDOFF__NO_MEMORY;
@@ -319,7 +316,8 @@ is_kept(struct handoff__peer *peer, const struct handoff__ref *ref)
 
 /* Takes the descriptor over. */
 static enum handoff__reason
-keep(struct handoff__peer *peer, const struct handoff__ref *ref, int fd)
+keep(struct handoff__peer *peer, const struct handoff__ref *ref, int fd,
+	bool fits)
 {
 	enum handoff__reason reason;
 	struct handoff__entry *cell;
@@ -328,7 +326,7 @@ keep(struct handoff__peer *peer, const struct handoff__ref *ref, int fd)
 		close(fd);
 		return HANDOFF__OK;
 	}
-	reason = objection(peer, ref, fd);
+	reason = objection(peer, ref, fits);
 	if (reason != HANDOFF__OK) {
 		close(fd);
 		return reason;
@@ -343,6 +341,26 @@ keep(struct handoff__peer *peer, const struct handoff__ref *ref, int fd)
 	return HANDOFF__OK;
 }
 
+/* Moves what came out of the low numbers and returns how many of them leave
+ * enough room, counted from the first. The last one moves first, and is the
+ * first to be refused: so no hole is left among those that stay low, which
+ * would be taken for room. */
+static size_t
+settle(const struct handoff__peer *peer, const int *fds, size_t nfds,
+	int *copies)
+{
+	size_t room, fits = nfds;
+
+	for (size_t i = nfds; i-- > 0;)
+		copies[i] = handoff__high_raise(fds[i]);
+	room = handoff__high_room(peer->link.fd);
+	while (fits > 0 && room + (nfds - fits) <
+				   RESERVE + peer->config.own_fds *
+						     (peer->roster.held + fits))
+		fits--;
+	return fits;
+}
+
 void
 handoff__mirror_arrived(struct handoff__peer *peer,
 	const struct handoff__msg *msg, const int *fds, size_t nfds)
@@ -350,10 +368,13 @@ handoff__mirror_arrived(struct handoff__peer *peer,
 	struct handoff__msg reply = {.type = HANDOFF__HELD,
 		.batch = msg->batch,
 		.nrefs = msg->nrefs};
+	int copies[HANDOFF_FDPASS_MAX];
+	size_t fits = settle(peer, fds, nfds, copies);
 
 	for (size_t i = 0; i < nfds; i++) {
 		reply.refs[i] = msg->refs[i];
-		reply.refs[i].arg = keep(peer, &msg->refs[i], fds[i]);
+		reply.refs[i].arg =
+			keep(peer, &msg->refs[i], copies[i], i < fits);
 	}
 	handoff__link_send(&peer->link, &reply, -1);
 }

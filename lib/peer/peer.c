@@ -6,6 +6,7 @@
  */
 #include "peer/peer.h"
 
+#include "base/high.h"
 #include "peer/process.h"
 
 #include <assert.h>
@@ -208,7 +209,8 @@ watch_process(struct handoff__peer *peer, int fd, int passed, pid_t *pid)
 	char why[128];
 	int err;
 
-	peer->pidfd = handoff__process_of(fd, passed, pid, why, sizeof(why));
+	peer->pidfd = handoff__high_raise(
+		handoff__process_of(fd, passed, pid, why, sizeof(why)));
 	if (peer->pidfd < 0) {
 		err = peer->pidfd;
 		peer->pidfd = -1;
@@ -496,7 +498,7 @@ handoff__peer_open(struct handoff__peer *peer,
 	peer->arg = arg;
 	peer->dir.fd = peer->lock_fd = peer->start_fd = peer->listen_fd = -1;
 	peer->pidfd = peer->life = -1;
-	peer->listen_watch.fd = peer->life_watch.fd = -1;
+	peer->life_watch.fd = -1;
 	peer->pidfd_watch =
 		(struct handoff__watch){.fd = -1, .fn = on_pidfd, .arg = peer};
 	peer->mirror_max = HANDOFF_FDPASS_MAX;

@@ -30,6 +30,7 @@
 #define HANDOFF_PEER_PEER_H
 
 #include "base/dir.h"
+#include "base/door.h"
 #include "base/loop.h"
 #include "peer/link.h"
 #include "peer/roster.h"
@@ -242,7 +243,7 @@ struct handoff__peer {
 	int slot; /* 1 or 2 */
 	uint64_t instance;
 	int lock_fd, start_fd, listen_fd;
-	struct handoff__watch listen_watch;
+	struct handoff__door door; /* at listen_fd */
 	struct handoff__candidate pending[HANDOFF__PENDING_MAX];
 
 	struct handoff__geometry geo;

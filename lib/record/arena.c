@@ -8,6 +8,7 @@
  */
 #include "record/arena.h"
 
+#include "base/high.h"
 #include "record/record.h"
 
 #include <assert.h>
@@ -147,12 +148,12 @@ segment_map(struct handoff__arena *arena, int fd,
 		close(fd);
 		return -ENOMEM;
 	}
-	seg->fd = fd;
+	seg->fd = handoff__high_raise(fd);
 	seg->index = arena->count;
 	seg->geo = *geo;
 	seg->maybe_free = malloc(WORDS(geo->slots) * sizeof(uint64_t));
 	base = mmap(NULL, geo->size, PROT_READ | PROT_WRITE,
-		MAP_SHARED | MAP_NORESERVE, fd, 0);
+		MAP_SHARED | MAP_NORESERVE, seg->fd, 0);
 	if (!seg->maybe_free || base == MAP_FAILED) {
 		err = seg->maybe_free ? -errno : -ENOMEM;
 		segment_free(seg);

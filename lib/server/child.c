@@ -6,6 +6,7 @@
  */
 #include "server/child.h"
 
+#include "base/high.h"
 #include "server/stay.h"
 
 #include <errno.h>
@@ -52,6 +53,7 @@ close_inherited(struct handoff_server *server, const struct handoff__entry *e)
 	if (server->signal_fd >= 0)
 		close(server->signal_fd);
 	close(server->children.life[0]);
+	handoff__reserve_fini(&server->reserve);
 	handoff__adopted_close(server);
 }
 
@@ -94,10 +96,11 @@ static void __attribute__((noreturn)) child_main(struct handoff__member *conn,
 	snprintf(name, sizeof(name), "connection %llu",
 		(unsigned long long)conn->entry.id);
 	prctl(PR_SET_NAME, name);
+	conn->server->forked = true;
 	close_inherited(conn->server, &conn->entry);
 	recall.fd = listen_to_parent(conn->server, before);
-	if (recall.fd < 0)
-		_exit(EXIT_FAILURE);
+	if (recall.fd < 0) /* nothing has happened yet */
+		_exit(HANDOFF__CHILD_STATUS + HANDOFF__TURN_RETRY);
 	handoff__stay(conn, events, &recall);
 	if (conn->result.turn == HANDOFF__TURN_END)
 		handoff__member_tell_end(conn, &conn->result);
@@ -130,12 +133,24 @@ handoff__child_reap(pid_t pid)
 		;
 }
 
+/* The number that the pidfd will have: a child without one would be one too
+ * many. It was promised to the connection. */
+static int
+open_spare(struct handoff_server *server)
+{
+	int spare;
+
+	handoff__reserve_release(&server->reserve, 1);
+	spare = handoff__high_dup(server->children.life[1]);
+	return spare < 0 && handoff__spare_lend(server)
+		       ? handoff__high_dup(server->children.life[1])
+		       : spare;
+}
+
 int
 handoff__child_start(struct handoff__child *child, uint32_t events)
 {
-	/* A child without a pidfd would be one too many. */
-	int spare = fcntl(
-		child->conn->server->children.life[1], F_DUPFD_CLOEXEC, 3);
+	int spare = open_spare(child->conn->server);
 	int pidfd;
 
 	if (spare < 0)
@@ -144,7 +159,7 @@ handoff__child_start(struct handoff__child *child, uint32_t events)
 	close(spare);
 	if (child->pid < 0)
 		return (int)child->pid;
-	pidfd = pidfd_open(child->pid, 0);
+	pidfd = handoff__high_raise(pidfd_open(child->pid, 0));
 	if (pidfd >= 0)
 		return pidfd;
 	pidfd = -errno;

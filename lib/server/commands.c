@@ -17,6 +17,8 @@ handoff_server_maintenance(struct handoff_server *server)
 
 	if (!server)
 		return -EINVAL;
+	if (handoff__within(server))
+		return -EDEADLK;
 	err = handoff__peer_give(&server->peer, HANDOFF__MAINTENANCE);
 	if (err < 0)
 		server->error = server->peer.error;
@@ -30,6 +32,8 @@ handoff_server_ready(struct handoff_server *server, bool silent)
 
 	if (!server)
 		return -EINVAL;
+	if (handoff__within(server))
+		return -EDEADLK;
 	err = handoff__peer_home(&server->peer, silent);
 	if (err < 0)
 		server->error = server->peer.error;
@@ -39,8 +43,9 @@ handoff_server_ready(struct handoff_server *server, bool silent)
 bool
 handoff_server_moving(const struct handoff_server *server)
 {
-	return server && (handoff__peer_moving(&server->peer) ||
-				 (server->stopping && !server->stopped));
+	return server && !handoff__within(server) &&
+	       (handoff__peer_moving(&server->peer) ||
+		       (server->stopping && !server->stopped));
 }
 
 static char *

@@ -64,7 +64,18 @@ end(const struct turn *t, enum handoff__end kind, const char *why, int err)
 	return false;
 }
 
-/* False when the connection is at its end. */
+/* A call on the socket failed. What passes is tried again in a moment; all else
+ * is the end. */
+static __attribute__((noinline, cold)) bool
+failed(const struct turn *t, const char *what, int err)
+{
+	end(t, HANDOFF__END_ERROR, what, err);
+	if (err == ENOMEM || err == ENOBUFS)
+		t->result->turn = HANDOFF__TURN_RETRY;
+	return false;
+}
+
+/* False when this turn is over. */
 static bool
 receive(struct turn *t)
 {
@@ -85,7 +96,7 @@ receive(struct turn *t)
 	} else if (n == 0) {
 		handoff__record_flag(view, HANDOFF__EOF);
 	} else if (errno != EAGAIN && errno != EINTR) {
-		return end(t, HANDOFF__END_ERROR, "receive", errno);
+		return failed(t, "receive", errno);
 	}
 	look(&t->now);
 	return true;
@@ -99,7 +110,7 @@ send_pieces(int fd, struct iovec *iov, int pieces)
 	return sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* False when the connection is at its end. */
+/* The same. */
 static bool
 transmit(struct turn *t)
 {
@@ -119,7 +130,7 @@ transmit(struct turn *t)
 		handoff__record_sent(view, (size_t)n);
 		look(&t->now);
 	} else if (errno != EAGAIN && errno != EINTR) {
-		return end(t, HANDOFF__END_ERROR, "send", errno);
+		return failed(t, "send", errno);
 	}
 	return true;
 }

@@ -13,6 +13,7 @@
 enum handoff__turn {
 	HANDOFF__TURN_WAIT = 0, /* for the events in `want` */
 	HANDOFF__TURN_AGAIN,    /* more can be done at once */
+	HANDOFF__TURN_RETRY,    /* the kernel is short of memory: a moment */
 	HANDOFF__TURN_LINGER,   /* all is said: wait for the client's end */
 	HANDOFF__TURN_END,      /* close it */
 };

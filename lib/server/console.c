@@ -133,6 +133,8 @@ handoff_server_console(struct handoff_server *server, const char *path)
 
 	if (!server || !path || server->console)
 		return -EINVAL;
+	if (handoff__within(server))
+		return -EDEADLK;
 	console = calloc(1, sizeof(*console));
 	if (!console)
 		return handoff__no_memory("console", server->error.text,

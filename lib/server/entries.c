@@ -12,6 +12,7 @@
 
 #define SWEEP_US       1000000
 #define SWEEP_SOON_US  50000
+#define STALLED_US     100000
 #define SWEEP_MOST     32 /* buffers given back at once: nobody waits long */
 #define IDLE_SECONDS   3
 #define LINGER_SECONDS 3
@@ -95,6 +96,11 @@ watch_new(struct handoff__member *conn)
 	if (rc >= 0)
 		return 0;
 	conn->set = -1;
+	/* A client that was let in waits until it can be watched. */
+	if (e->mine && e->kind == HANDOFF__CONNECTION) {
+		handoff__member_stall(conn, "cannot be watched", rc);
+		return 0;
+	}
 	if (apart(conn))
 		conn->server->model->leave(conn);
 	return rc;
@@ -111,6 +117,7 @@ on_entered(struct handoff__peer *peer, struct handoff__entry *e)
 		offsetof(struct handoff__member, worker) -
 			offsetof(struct handoff__member, server));
 	conn->server = server;
+	handoff__says_at(server, e->view.seg->bulletin);
 	conn->tick = server->tick;
 	conn->set = -1;
 	conn->armed = first_events(conn);
@@ -138,14 +145,15 @@ on_closing(struct handoff__peer *peer, struct handoff__entry *e)
 	struct handoff_server *server = server_of(peer);
 	struct handoff__member *conn = handoff__member_of(e);
 
-	if (conn->set < 0)
+	if (e->kind == HANDOFF__EXTRA)
 		return;
 	if (apart(conn))
 		server->model->leave(conn);
 	else
 		handoff__member_unkick(conn);
-	handoff__sets_del(
-		handoff__member_sets(conn), conn->set, e->fd, e->mine);
+	if (conn->set >= 0)
+		handoff__sets_del(
+			handoff__member_sets(conn), conn->set, e->fd, e->mine);
 	conn->set = -1;
 	if (e->kind == HANDOFF__LISTENER)
 		TAILQ_REMOVE(&server->listeners, conn, node);
@@ -207,15 +215,15 @@ void
 handoff__member_place(struct handoff__member *conn)
 {
 	const struct handoff__entry *e = &conn->entry;
+	int rc;
 
 	if (!misplaced(conn))
 		return;
-	conn->set = (int8_t)handoff__sets_move(handoff__member_sets(conn),
-		conn->set, e->fd, conn->armed, conn, e->mine);
-	if (conn->set < 0)
-		handoff__log(&conn->server->log, HANDOFF_LOG_ERROR,
-			"entry %llu: cannot be watched: %s",
-			(unsigned long long)e->id, strerror(-conn->set));
+	rc = handoff__sets_move(handoff__member_sets(conn), conn->set, e->fd,
+		conn->armed, conn, e->mine);
+	conn->set = (int8_t)(rc < 0 ? -1 : rc);
+	if (rc < 0)
+		handoff__member_stall(conn, "cannot be watched", rc);
 }
 
 /* Every member in the wrong set is moved; after a whole give, none is. One
@@ -240,6 +248,8 @@ on_settle(struct handoff__peer *peer)
 			handoff__member_place(conn);
 	}
 	handoff__server_hold(server, false);
+	if (server->sets.stale)
+		handoff__server_stall(server);
 	handoff__listen_update(server);
 	if (handoff__says_pass(server))
 		handoff__server_sweep_later(server);
@@ -434,17 +444,29 @@ handoff__member_kick(struct handoff__member *conn)
 	TAILQ_INSERT_TAIL(&conn->server->kicks, conn, node);
 }
 
-void
+int
 handoff__member_rearm(struct handoff__member *conn, uint32_t want)
 {
 	struct handoff_server *server = conn->server;
+	int err;
 
 	want |= server->model->flags;
 	if (conn->set < 0 || (conn->armed == want && !(want & EPOLLONESHOT)))
-		return;
-	if (handoff__sets_arm(handoff__member_sets(conn), conn->set,
-		    conn->entry.fd, want, conn) == 0)
+		return 0;
+	err = handoff__sets_arm(handoff__member_sets(conn), conn->set,
+		conn->entry.fd, want, conn);
+	if (err == 0)
 		conn->armed = want;
+	return err;
+}
+
+static void
+wait_for(struct handoff__member *conn, uint32_t want)
+{
+	int err = handoff__member_rearm(conn, want);
+
+	if (err < 0)
+		handoff__member_stall(conn, "cannot be watched", err);
 }
 
 /* shutdown first: close alone sends no FIN while the standby has a copy. */
@@ -500,7 +522,14 @@ handoff__member_done(
 		conn->lingers = true;
 		/* fall through */
 	case HANDOFF__TURN_WAIT:
-		handoff__member_rearm(conn, result->want);
+		wait_for(conn, result->want);
+		return;
+	case HANDOFF__TURN_RETRY:
+		/* Silent meanwhile; an error is reported once all the same. */
+		handoff__member_rearm(conn, EPOLLONESHOT);
+		handoff__member_stall(conn,
+			result->why ? result->why : "cannot go on",
+			result->err ? -result->err : -ENOMEM);
 		return;
 	case HANDOFF__TURN_END:
 		handoff__member_tell_end(conn, result);
@@ -527,16 +556,76 @@ handoff__member_back(struct handoff__member *conn)
 		handoff__member_done(conn, &conn->result);
 }
 
-/* Nobody can be started who would have the connection: it waits, and with
- * the next sweep it is tried again. */
+/* Something is to be tried again soon. */
+void
+handoff__server_stall(struct handoff_server *server)
+{
+	if (!server->stalls.armed)
+		handoff__timer_arm(&server->loop, &server->stalls, STALLED_US);
+}
+
+/* Something failed that may work in a moment: the connection waits. Told once,
+ * until nothing waits any more. */
 void
 handoff__member_stall(struct handoff__member *conn, const char *what, int err)
 {
-	handoff__log(&conn->server->log, HANDOFF_LOG_WARNING,
-		"connection %llu: %s: %s: it waits",
-		(unsigned long long)conn->entry.id, what, strerror(-err));
+	struct handoff_server *server = conn->server;
+
+	if (!server->stall_told)
+		handoff__log(&server->log, HANDOFF_LOG_WARNING,
+			"entry %llu: %s: %s: it waits, and others like it",
+			(unsigned long long)conn->entry.id, what,
+			strerror(-err));
+	server->stall_told = true;
 	conn->stalled = true;
-	handoff__server_sweep_later(conn->server);
+	handoff__server_stall(server);
+}
+
+static void
+retry_one(struct handoff__member *conn)
+{
+	const struct handoff__entry *e = &conn->entry;
+
+	if (conn->set < 0) {
+		int set = handoff__sets_add(handoff__member_sets(conn), e->fd,
+			conn->armed, conn, e->mine);
+
+		if (set < 0)
+			return;
+		conn->set = (int8_t)set;
+	}
+	conn->stalled = false;
+	if (e->mine && e->kind == HANDOFF__CONNECTION)
+		handoff__member_kick(conn);
+}
+
+/* Once more what has stalled. What stalls again does so within this turn, and
+ * the next look finds it. */
+void
+handoff__server_on_stalls(struct handoff__timer *timer)
+{
+	struct handoff_server *server = timer->arg;
+	struct handoff__entry *e = NULL;
+	bool any = false;
+
+	atomic_store(&server->stall_wanted, false);
+	handoff__server_hold(server, true);
+	while ((e = handoff__roster_next(&server->peer.roster, e))) {
+		struct handoff__member *conn = handoff__member_of(e);
+
+		/* One that is busy says so itself if it stalls. */
+		if ((apart(conn) && server->model->busy(conn)) ||
+			!conn->stalled)
+			continue;
+		any = true;
+		retry_one(conn);
+	}
+	handoff__server_hold(server, false);
+	any |= !handoff__sets_mend(&server->sets);
+	server->stall_told &= any;
+	if (any)
+		handoff__server_stall(server);
+	handoff__listen_update(server);
 }
 
 /* No handler runs in this turn: it needs no thread or child. */
@@ -580,7 +669,7 @@ run_kicked(struct handoff__member *conn)
 	if (handoff__conn_pending(view, conn->server->opts.service))
 		conn->server->model->event(conn, 0);
 	else
-		handoff__member_rearm(conn, handoff__conn_want(view));
+		wait_for(conn, handoff__conn_want(view));
 }
 
 /* Gives a turn to each that was kicked before this call. True if more are. */
@@ -609,10 +698,6 @@ sweep_one(struct handoff__member *conn, unsigned *trimmed)
 		return false;
 	/* A worker's while it is busy; perhaps later than this sweep began. */
 	idle = (int32_t)(server->tick - conn->tick);
-	if (conn->stalled) {
-		conn->stalled = false;
-		handoff__member_kick(conn);
-	}
 	if (conn->lingers && idle > LINGER_SECONDS) {
 		handoff__member_end(conn, HANDOFF__END_SERVICE);
 		return false;

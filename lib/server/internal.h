@@ -6,6 +6,7 @@
  *   server.c    the handle: open, free, the turn of the loop, public calls
  *   entries.c   entries as the server sees them: watched, moved, ended
  *   listen.c    listeners: opened, accepted from, paused
+ *   spare.c     descriptors that clients cannot have
  *   adopted.c   those that were opened by others
  *   model_*.c   who runs the turn of a connection
  *   stay.c      a thread or a child that stays with one
@@ -14,6 +15,7 @@
  *   stop.c      an orderly end
  *   signals.c   the same by signal
  *   say.c       lines to clients beside what the service says
+ *   within.c    is it a handler that calls?
  *   console.c   the same from a named pipe
  *   notices.c   what clients are told, and when
  *   dump.c      every entry written down, by a child: picture.c, dumper.c
@@ -22,6 +24,7 @@
 #define HANDOFF_SERVER_INTERNAL_H
 
 #include "base/loop.h"
+#include "base/reserve.h"
 #include "control/control.h"
 #include "control/waiting.h"
 #include "notice/publisher.h"
@@ -31,6 +34,7 @@
 #include "server/conn.h"
 #include "server/returns.h"
 #include "server/sets.h"
+#include "server/within.h"
 
 #include <handoff/server.h>
 
@@ -51,6 +55,7 @@ struct handoff__child;
 struct handoff__worker;
 struct handoff__console;
 struct handoff__dump;
+struct handoff__voice;
 
 /* An entry as the server sees it; the cell of the roster. */
 struct handoff__member {
@@ -64,7 +69,7 @@ struct handoff__member {
 	bool lingers;
 	bool active;           /* a thread or a child has it, or gave it back */
 	bool served, recalled; /* by its worker; under the worker's lock */
-	bool stalled : 1;      /* no thread or child could be started for it */
+	bool stalled : 1;      /* something failed that is tried again soon */
 	unsigned deaths : 3;   /* of its children */
 	/* In kicks; while active, in returns; if a listener, in listeners. */
 	TAILQ_ENTRY(handoff__member) node;
@@ -87,6 +92,8 @@ struct handoff__model {
 	const char *name;
 	uint32_t flags;       /* of epoll for every connection */
 	uint32_t connections; /* accepts no more than that; 0: any number */
+	uint32_t spare;       /* descriptors that each connection needs beside
+				 its own while somebody has it */
 	int (*start)(struct handoff_server *server);
 	/* Returns how many handlers still run: nothing can be freed then. */
 	uint32_t (*stop)(struct handoff_server *server);
@@ -123,6 +130,7 @@ TAILQ_HEAD(handoff__child_list, handoff__child);
 
 struct handoff__children {
 	struct handoff__child_list list;
+	uint32_t count;
 	int life[2]; /* a pipe; each child keeps the end that is written to */
 };
 
@@ -158,15 +166,27 @@ struct handoff_server {
 	struct handoff__worker *workers;
 	uint32_t nworkers;
 	bool holding; /* no turn of theirs begins */
-	_Atomic bool sweep_wanted;
+	_Atomic bool sweep_wanted, stall_wanted;
+	bool handling; /* the thread of the loop is in a turn */
+	bool forked;   /* this process is a child of it */
+	struct handoff__voice *voice;
+	struct handoff__bulletin
+		*_Atomic bulletin; /* of the arena; NULL: none */
+	struct handoff__timer ring;
 	struct handoff__members listeners; /* of either peer */
 	struct handoff__members kicks;     /* due without an event */
 	unsigned nkicks;
 
-	bool paused; /* accepts nothing for a moment of a give */
-	bool full;   /* accepts nothing: at a limit */
+	bool paused;  /* accepts nothing for a moment of a give */
+	bool full;    /* accepts nothing: at a limit */
+	bool starved; /* of what a new connection needs; told */
 	struct handoff__timer accept_retry;
+	struct handoff__reserve reserve; /* see spare.c */
+	uint32_t spare_base;             /* of it, for all; 0: not known */
+	struct handoff__timer spare_lent;
 	struct handoff__timer sweep;
+	struct handoff__timer stalls; /* tries again what has stalled */
+	bool stall_told;
 	uint32_t tick; /* seconds, as of the last sweep */
 
 	bool publishing;
@@ -233,7 +253,8 @@ void handoff__member_done(struct handoff__member *conn,
 	const struct handoff__turn_result *result);
 void handoff__member_kick(struct handoff__member *conn);
 void handoff__member_unkick(struct handoff__member *conn);
-void handoff__member_rearm(struct handoff__member *conn, uint32_t want);
+/* A negative errno if the kernel has no memory for that now. */
+int handoff__member_rearm(struct handoff__member *conn, uint32_t want);
 void handoff__member_end(struct handoff__member *conn, enum handoff__end end);
 void handoff__member_tell_end(const struct handoff__member *conn,
 	const struct handoff__turn_result *result);
@@ -247,6 +268,8 @@ bool handoff__member_simple(
 bool handoff__server_kicks(struct handoff_server *server);
 void handoff__server_sweeps(struct handoff_server *server);
 void handoff__server_sweep_later(struct handoff_server *server);
+void handoff__server_stall(struct handoff_server *server);
+void handoff__server_on_stalls(struct handoff__timer *timer);
 bool handoff__server_ends(
 	const struct handoff_server *server, const struct handoff__entry *e);
 void handoff__server_close_all(struct handoff_server *server);
@@ -262,6 +285,15 @@ void handoff__listen_update(struct handoff_server *server);
 void handoff__listen_unlink(struct handoff_server *server);
 void handoff__listen_close(struct handoff_server *server);
 void handoff__listen_on_retry(struct handoff__timer *timer);
+
+/* spare.c */
+/* Holds what clients must leave free. False if there is not that much. */
+bool handoff__spare_keep(struct handoff_server *server);
+/* Gives it up while nothing is accepted. False if none was held. */
+bool handoff__spare_drop(struct handoff_server *server);
+/* The same for a second, to what is about to open descriptors. */
+bool handoff__spare_lend(struct handoff_server *server);
+void handoff__spare_on_return(struct handoff__timer *timer);
 
 /* adopted.c */
 /* Takes duplicates of opts.listen_fds. */
@@ -298,6 +330,13 @@ void handoff__says_list(
 	struct handoff_server *server, struct handoff__buf *buf);
 /* Obeys a line of the console; errors with a sentence in server->error. */
 int handoff__says_line(struct handoff_server *server, const char *line);
+
+/* What handlers need to say lines; shared with children. */
+int handoff__says_open(struct handoff_server *server);
+void handoff__says_close(struct handoff_server *server);
+/* There is a bulletin, or another one. */
+void handoff__says_at(
+	struct handoff_server *server, struct handoff__bulletin *bulletin);
 
 /* console.c */
 void handoff__console_close(struct handoff_server *server);

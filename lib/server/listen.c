@@ -5,6 +5,8 @@
 #include "server/internal.h"
 
 #include "base/addr.h"
+#include "base/door.h"
+#include "base/high.h"
 #include "base/reach.h"
 
 #include <errno.h>
@@ -55,6 +57,7 @@ handoff__listen_open(struct handoff_server *server)
 			server->opts.listen[i], bound, &server->error);
 		if (fd < 0)
 			return fd;
+		fd = handoff__high_raise(fd);
 		if (!handoff__peer_enter(
 			    &server->peer, fd, HANDOFF__LISTENER, bound, &err))
 			return handoff__fail(&server->error, err,
@@ -76,21 +79,65 @@ at_limit(const struct handoff_server *server)
 	return server->peer.roster.connections >= server->opts.max_connections;
 }
 
+/* Out of descriptors or memory: the rest waits in the backlog. Told once, until
+ * nobody waits any more. */
+static void
+hold_off(struct handoff_server *server, int err)
+{
+	if (!server->starved)
+		handoff__log(&server->log, HANDOFF_LOG_WARNING,
+			"accept: %s: new connections wait in the backlog",
+			strerror(err));
+	server->starved = true;
+	handoff__timer_arm(&server->loop, &server->accept_retry, RETRY_US);
+}
+
+static bool
+owns_listeners(const struct handoff_server *server)
+{
+	const struct handoff__member *conn;
+
+	TAILQ_FOREACH (conn, &server->listeners, node) {
+		if (conn->entry.mine)
+			return true;
+	}
+	return false;
+}
+
+/* May a client be accepted? Only while there is enough for everything else. */
+static bool
+accepts(struct handoff_server *server)
+{
+	bool waits = server->accept_retry.armed;
+
+	if (!waits && !server->paused && owns_listeners(server)) {
+		server->full = at_limit(server);
+		if (server->full || handoff__spare_keep(server))
+			return !server->full;
+		hold_off(server, EMFILE);
+		waits = true;
+	}
+	server->full = waits || at_limit(server);
+	handoff__spare_drop(server);
+	return false;
+}
+
 /* Arms or disarms every listener of this peer, as things are. */
 void
 handoff__listen_update(struct handoff_server *server)
 {
 	struct handoff__member *conn;
-	uint32_t want;
+	uint32_t want = accepts(server) ? EPOLLIN : 0;
 
-	server->full = at_limit(server) || server->accept_retry.armed;
-	want = server->paused || server->full ? 0 : EPOLLIN;
 	TAILQ_FOREACH (conn, &server->listeners, node) {
 		if (!conn->entry.mine || conn->armed == want)
 			continue;
-		if (handoff__sets_arm(&server->sets, conn->set, conn->entry.fd,
-			    want, conn) == 0)
+		if (conn->set >= 0 &&
+			handoff__sets_arm(&server->sets, conn->set,
+				conn->entry.fd, want, conn) == 0)
 			conn->armed = want;
+		else
+			handoff__server_stall(server);
 	}
 }
 
@@ -100,34 +147,31 @@ handoff__listen_on_retry(struct handoff__timer *timer)
 	handoff__listen_update(timer->arg);
 }
 
-/* Out of descriptors or memory: the rest waits in the backlog. */
-static void
-hold_off(struct handoff_server *server, int err)
+static bool
+accept_failed(struct handoff_server *server, int err)
 {
-	if (!server->full)
-		handoff__log(&server->log, HANDOFF_LOG_WARNING,
-			"accept: %s: new connections wait in the backlog",
-			strerror(err));
-	handoff__timer_arm(&server->loop, &server->accept_retry, RETRY_US);
+	if (err == EAGAIN) {
+		server->starved = false;
+		return false;
+	}
+	if (handoff__accept_goes_on(err))
+		return true;
+	hold_off(server, err);
 	handoff__listen_update(server);
+	return false;
 }
 
+/* False if no more can be accepted now. */
 static bool
 accept_one(struct handoff_server *server, int listener)
 {
 	struct handoff__entry *e;
+	bool unwatched;
 	int err;
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	if (fd < 0 && errno == EAGAIN)
-		return false;
-	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
-			      errno == ENOMEM)) {
-		hold_off(server, errno);
-		return false;
-	}
 	if (fd < 0)
-		return true; /* that client gave up (accept(2)) */
+		return accept_failed(server, errno);
 	e = handoff__peer_enter(
 		&server->peer, fd, HANDOFF__CONNECTION, NULL, &err);
 	if (!e) {
@@ -135,11 +179,12 @@ accept_one(struct handoff_server *server, int listener)
 			"accept: a connection was closed: %s", strerror(-err));
 		return true;
 	}
+	unwatched = handoff__member_of(e)->set < 0;
 	if (server->opts.service->open) {
 		handoff__record_mark(e->view.rec, HANDOFF__PENDING);
 		handoff__member_kick(handoff__member_of(e));
 	}
-	return true;
+	return !unwatched || accept_failed(server, ENOMEM);
 }
 
 void
@@ -150,7 +195,8 @@ handoff__listen_event(struct handoff__member *conn)
 	if (server->paused)
 		return; /* the batch may be older */
 	for (int i = 0; i < ACCEPT_MOST; i++) {
-		if (at_limit(server)) {
+		/* What was lent is taken back first. */
+		if (at_limit(server) || !handoff__spare_keep(server)) {
 			handoff__listen_update(server);
 			return;
 		}
@@ -176,6 +222,8 @@ handoff_server_listener(const struct handoff_server *server, size_t i,
 
 	if (!server || !address)
 		return -EINVAL;
+	if (handoff__within(server))
+		return -EDEADLK;
 	TAILQ_FOREACH (conn, &server->listeners, node) {
 		if (conn->entry.mine && i-- == 0)
 			return handoff__record_name(

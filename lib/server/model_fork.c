@@ -10,6 +10,8 @@
  */
 #include "server/child.h"
 
+#include "base/high.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -32,6 +34,7 @@ child_free(struct handoff__child *child)
 	handoff__watch_del(&server->loop, &child->watch);
 	close(pidfd);
 	TAILQ_REMOVE(&server->children.list, child, node);
+	server->children.count--;
 	child->conn->child = NULL;
 	free(child);
 }
@@ -173,6 +176,7 @@ launch(struct handoff__member *conn, uint32_t events)
 	conn->child = child;
 	conn->active = true;
 	TAILQ_INSERT_TAIL(&server->children.list, child, node);
+	server->children.count++;
 	err = handoff__watch_add(&server->loop, &child->watch, pidfd, EPOLLIN);
 	if (err < 0) {
 		/* Nobody would hear of its end. */
@@ -186,6 +190,25 @@ launch(struct handoff__member *conn, uint32_t events)
 	return err;
 }
 
+/* A child that had to be ended at once may have begun a turn. False if the
+ * connection can't go on. */
+static bool
+mend(struct handoff__member *conn)
+{
+	struct handoff__survival survival = {0};
+	const char *why = handoff__entry_repair(&conn->entry, &survival);
+
+	conn->server->peer.tally.repaired += survival.repaired;
+	if (!why)
+		return true;
+	handoff__log(&conn->server->log, HANDOFF_LOG_ERROR,
+		"connection %llu: closed: %s",
+		(unsigned long long)conn->entry.id,
+		*why ? why : "the client is gone");
+	handoff__member_end(conn, HANDOFF__END_DEATH);
+	return false;
+}
+
 static void
 fork_event(struct handoff__member *conn, uint32_t events)
 {
@@ -197,7 +220,7 @@ fork_event(struct handoff__member *conn, uint32_t events)
 		return;
 	}
 	err = launch(conn, events);
-	if (err < 0)
+	if (err < 0 && mend(conn))
 		handoff__member_stall(conn, "cannot start a process", err);
 }
 
@@ -243,8 +266,14 @@ fork_start(struct handoff_server *server)
 
 	if (err < 0)
 		return err;
-	return pipe2(server->children.life, O_CLOEXEC | O_NONBLOCK) < 0 ? -errno
-									: 0;
+	if (pipe2(server->children.life, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -errno;
+	for (int i = 0; i < 2; i++)
+		server->children.life[i] =
+			handoff__high_raise(server->children.life[i]);
+	/* Nothing comes back through it: children ring with it. */
+	return handoff__returns_open(
+		&server->returns, &server->loop, handoff__member_back);
 }
 
 /* Their connections pass to the other peer, as they are. */
@@ -265,12 +294,14 @@ fork_stop(struct handoff_server *server)
 			close(children->life[i]);
 		children->life[i] = 0;
 	}
+	handoff__returns_close(&server->returns);
 	return 0;
 }
 
 const struct handoff__model handoff__model_fork = {
 	.name = "fork",
 	.flags = EPOLLONESHOT,
+	.spare = 1,
 	.start = fork_start,
 	.stop = fork_stop,
 	.event = fork_event,

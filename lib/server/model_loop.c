@@ -24,11 +24,14 @@ loop_stop(struct handoff_server *server)
 static void
 loop_event(struct handoff__member *conn, uint32_t events)
 {
+	struct handoff_server *server = conn->server;
 	struct handoff__turn_result result;
 
-	handoff__conn_turn_at(handoff__desk_number(conn->server->peer.slot, 0),
-		&conn->entry.view, conn->entry.fd, conn->server->opts.service,
-		events, &result);
+	server->handling = true;
+	handoff__conn_turn_at(handoff__desk_number(server->peer.slot, 0),
+		&conn->entry.view, conn->entry.fd, server->opts.service, events,
+		&result);
+	server->handling = false;
 	/* Mostly nothing follows from it. */
 	if (result.turn != HANDOFF__TURN_WAIT || result.want != conn->armed ||
 		conn->entry.view.rec->touched || conn->lingers)

@@ -11,6 +11,8 @@
  */
 #include "server/stay.h"
 
+#include "base/high.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,7 +40,7 @@ epoch_begin(struct handoff__threads *threads)
 	epoch = calloc(1, sizeof(*epoch));
 	if (!epoch)
 		return -ENOMEM;
-	epoch->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	epoch->fd = handoff__high_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (epoch->fd < 0) {
 		err = -errno;
 		free(epoch);
@@ -91,6 +93,7 @@ thread_main(void *arg)
 	struct handoff__recall recall = {
 		.fd = conn->epoch->fd, .wanted = wanted};
 
+	handoff__within_thread();
 	handoff__stay(conn, conn->result.want, &recall);
 	handoff__returns_push(&conn->server->returns, conn);
 	return NULL;
@@ -105,6 +108,8 @@ launch(struct handoff__member *conn, uint32_t events)
 	pthread_t id;
 	int err = epoch_begin(threads);
 
+	if (err < 0 && handoff__spare_lend(conn->server))
+		err = epoch_begin(threads);
 	if (err < 0)
 		return err;
 	conn->epoch = threads->epoch;

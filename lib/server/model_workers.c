@@ -10,6 +10,7 @@
  */
 #include "server/worker.h"
 
+#include "base/high.h"
 #include "record/desk.h"
 
 #include <errno.h>
@@ -83,6 +84,17 @@ tell_sweeper(struct handoff__worker *w, struct handoff__member *conn)
 		eventfd_write(server->returns.wake, 1);
 }
 
+/* The kernel is short of memory: the server has it tried again. */
+static void
+stall(struct handoff__worker *w, struct handoff__member *conn)
+{
+	struct handoff_server *server = w->server;
+
+	conn->stalled = true;
+	atomic_store(&server->stall_wanted, true);
+	eventfd_write(server->returns.wake, 1);
+}
+
 static void
 conclude(struct handoff__worker *w, struct handoff__member *conn,
 	const struct handoff__turn_result *result)
@@ -97,8 +109,11 @@ conclude(struct handoff__worker *w, struct handoff__member *conn,
 		give_back(w, conn);
 	} else if (result->turn == HANDOFF__TURN_AGAIN) {
 		kick(w, conn);
-	} else {
-		handoff__member_rearm(conn, result->want);
+	} else if (result->turn == HANDOFF__TURN_RETRY) {
+		handoff__member_rearm(conn, EPOLLONESHOT);
+		stall(w, conn);
+	} else if (handoff__member_rearm(conn, result->want) < 0) {
+		stall(w, conn);
 	}
 }
 
@@ -153,6 +168,7 @@ worker_main(void *arg)
 	struct handoff__worker *w = arg;
 	struct epoll_event batch[BATCH];
 
+	handoff__within_thread();
 	pthread_mutex_lock(&w->lock);
 	while (may_work(w)) {
 		int epfd = w->sets.ep[w->sets.mine];
@@ -317,7 +333,7 @@ worker_open(struct handoff__worker *w, struct handoff_server *server)
 	TAILQ_INIT(&w->kicks);
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_cond_init(&w->go, NULL);
-	w->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	w->wake = handoff__high_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (w->wake < 0)
 		return -errno;
 	err = handoff__sets_init(&w->sets, w->wake);

@@ -4,6 +4,7 @@
  */
 #include "server/returns.h"
 
+#include "base/high.h"
 #include "server/internal.h"
 
 #include <errno.h>
@@ -28,6 +29,8 @@ on_wake(struct handoff__watch *watch, uint32_t events)
 		TAILQ_REMOVE(&list, conn, node);
 		returns->fn(conn);
 	}
+	if (returns->rung)
+		returns->rung(returns->arg);
 }
 
 int
@@ -36,7 +39,8 @@ handoff__returns_open(struct handoff__returns *returns,
 {
 	int err;
 
-	returns->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	returns->wake =
+		handoff__high_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (returns->wake < 0)
 		return -errno;
 	pthread_mutex_init(&returns->lock, NULL);

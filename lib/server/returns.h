@@ -20,6 +20,8 @@ struct handoff__returns {
 	struct handoff__watch watch;
 	struct handoff__loop *loop;
 	void (*fn)(struct handoff__member *conn); /* in the loop's thread */
+	void (*rung)(void *arg); /* optional: whenever `wake` was written */
+	void *arg;
 };
 
 int handoff__returns_open(struct handoff__returns *returns,

@@ -12,9 +12,20 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 
-#define PATIENCE_US 2000000 /* with clients that do not read */
+#define PATIENCE_US 2000000   /* with clients that do not read */
+#define LOCK_NS     100000000 /* a line is added within microseconds */
+
+/* One speaker of this peer at a time: of its threads and children, which share
+ * this. A child may die while it speaks. */
+struct handoff__voice {
+	pthread_mutex_t lock;
+	_Atomic bool said; /* by a handler: ring, and look */
+};
 
 static bool
 is_live(const struct handoff__record *rec)
@@ -105,15 +116,16 @@ bool
 handoff__says_pass(struct handoff_server *server)
 {
 	struct handoff__bulletin *b = bulletin_of(server);
-	uint64_t head = b ? handoff__bulletin_head(b) : 0;
+	uint64_t head = b ? handoff__bulletin_head(b) : 0, least;
 	uint32_t behind;
 
 	if (!b || head == atomic_load(&b->heard))
 		return false;
-	heard_by_all(server, head, &behind);
-	if (behind == 0)
-		atomic_store(&b->heard, head);
-	else
+	least = heard_by_all(server, head, &behind);
+	/* Handlers cannot look at all the records. */
+	if (least > atomic_load(&b->heard))
+		atomic_store(&b->heard, least);
+	if (behind > 0)
 		look_all(server, head);
 	return behind > 0;
 }
@@ -137,7 +149,27 @@ crowd_out(struct handoff_server *server, struct handoff__bulletin *b,
 }
 
 static int
-add(struct handoff_server *server, uint64_t id, const char *text, size_t len)
+voice_lock(struct handoff_server *server, struct handoff__bulletin *b)
+{
+	struct timespec end;
+	int err;
+
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_nsec += LOCK_NS;
+	end.tv_sec += end.tv_nsec / 1000000000;
+	end.tv_nsec %= 1000000000;
+	err = pthread_mutex_timedlock(&server->voice->lock, &end);
+	if (err != EOWNERDEAD)
+		return err ? -EBUSY : 0;
+	/* What it had written of its line nobody sees. */
+	pthread_mutex_consistent(&server->voice->lock);
+	handoff__bulletin_release(b, (uint32_t)server->peer.slot);
+	return 0;
+}
+
+static int
+add_locked(struct handoff_server *server, uint64_t id, const char *text,
+	size_t len)
 {
 	struct handoff__bulletin *b = bulletin_of(server);
 	uint32_t slot = (uint32_t)server->peer.slot, behind;
@@ -164,20 +196,136 @@ add(struct handoff_server *server, uint64_t id, const char *text, size_t len)
 	return err;
 }
 
+static int
+add(struct handoff_server *server, uint64_t id, const char *text, size_t len)
+{
+	int err = voice_lock(server, bulletin_of(server));
+
+	if (err < 0)
+		return handoff__fail(&server->error, err,
+			"say: a process of this server holds the bulletin: try "
+			"again");
+	err = add_locked(server, id, text, len);
+	pthread_mutex_unlock(&server->voice->lock);
+	return err;
+}
+
+/* In a handler: touches the bulletin and nothing else of the server's. */
+static int
+add_within(struct handoff_server *server, uint64_t id, const char *text,
+	size_t len)
+{
+	struct handoff__bulletin *b = atomic_load(&server->bulletin);
+	uint32_t slot = (uint32_t)server->peer.slot;
+	int64_t now = handoff__now_us();
+	int err = b ? voice_lock(server, b) : -ENOTCONN;
+
+	if (err < 0)
+		return err;
+	err = handoff__bulletin_add(
+		b, slot, id, text, len, now, atomic_load(&b->heard));
+	if (err == -ENOBUFS)
+		err = now - handoff__bulletin_oldest_us(b) < PATIENCE_US
+			      ? -EAGAIN
+			      : handoff__bulletin_add(b, slot, id, text, len,
+					now, UINT64_MAX);
+	pthread_mutex_unlock(&server->voice->lock);
+	return err;
+}
+
+/* Handlers have said something: tells whom it may concern. */
+static void
+ring(void *arg)
+{
+	struct handoff_server *server = arg;
+
+	if (!atomic_exchange(&server->voice->said, false))
+		return;
+	handoff__peer_say(&server->peer);
+	if (handoff__says_pass(server))
+		handoff__server_sweep_later(server);
+}
+
+static void
+on_ring(struct handoff__timer *timer)
+{
+	ring(timer->arg);
+}
+
+static int
+say_within(struct handoff_server *server, uint64_t id, const char *text,
+	size_t len)
+{
+	int err = add_within(server, id, text, len);
+
+	if (err < 0 && err != -EAGAIN)
+		return err;
+	atomic_store(&server->voice->said, true);
+	if (handoff__within_loop(server))
+		handoff__timer_arm(&server->loop, &server->ring, 0);
+	else
+		eventfd_write(server->returns.wake, 1);
+	return err;
+}
+
+int
+handoff__says_open(struct handoff_server *server)
+{
+	pthread_mutexattr_t attr;
+	void *page = mmap(NULL, sizeof(*server->voice), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (page == MAP_FAILED)
+		return -errno;
+	server->voice = page;
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+	pthread_mutex_init(&server->voice->lock, &attr);
+	pthread_mutexattr_destroy(&attr);
+	server->ring.fn = on_ring;
+	server->ring.arg = server->returns.arg = server;
+	server->returns.rung = ring;
+	return 0;
+}
+
+void
+handoff__says_close(struct handoff_server *server)
+{
+	if (server->voice)
+		munmap(server->voice, sizeof(*server->voice));
+	server->voice = NULL;
+}
+
+void
+handoff__says_at(
+	struct handoff_server *server, struct handoff__bulletin *bulletin)
+{
+	atomic_store(&server->bulletin, bulletin);
+}
+
 int
 handoff_server_say(struct handoff_server *server, uint64_t id, const char *text)
 {
 	char line[HANDOFF__LINE_MAX];
+	bool within;
 	size_t len;
 	int err;
 
 	if (!server || !text)
 		return -EINVAL;
 	len = strlen(text);
+	within = handoff__within(server);
 	if (len > HANDOFF_SAY_MAX || strchr(text, '\n'))
-		return handoff__fail(&server->error, -EINVAL,
-			"say: one line of at most %d bytes is wanted",
-			HANDOFF_SAY_MAX);
+		return within ? -EINVAL
+			      : handoff__fail(&server->error, -EINVAL,
+					"say: one line of at most %d bytes is "
+					"wanted",
+					HANDOFF_SAY_MAX);
+	memcpy(line, text, len);
+	line[len] = '\n';
+	if (within)
+		return say_within(server, id, line, len + 1);
 	if (!bulletin_of(server))
 		return handoff__fail(&server->error, -ENOTCONN,
 			"say: nobody serves yet: there is no connection");
@@ -185,8 +333,6 @@ handoff_server_say(struct handoff_server *server, uint64_t id, const char *text)
 		return handoff__fail(&server->error, -ENOENT,
 			"say: there is no connection %llu",
 			(unsigned long long)id);
-	memcpy(line, text, len);
-	line[len] = '\n';
 	err = add(server, id, line, len + 1);
 	if (err < 0)
 		return err;

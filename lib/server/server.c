@@ -6,6 +6,7 @@
 #include "server/worker.h"
 
 #include "base/addr.h"
+#include "base/high.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -75,8 +76,10 @@ int
 handoff_server_next(
 	struct handoff_server *server, struct handoff_server_event *event)
 {
-	if (!server || !event)
-		return -EINVAL;
+	int err = handoff__server_check(server);
+
+	if (err < 0 || !event)
+		return err < 0 ? err : -EINVAL;
 	if (server->nevents == 0)
 		return 0;
 	*event = server->events[server->first_event];
@@ -184,12 +187,17 @@ open_loop(struct handoff_server *server)
 	server->relisten.fn = on_relisten;
 	server->accept_retry.fn = handoff__listen_on_retry;
 	server->stop_deadline.fn = handoff__stop_on_deadline;
+	server->stalls.fn = handoff__server_on_stalls;
+	server->stalls.arg = server;
+	server->spare_lent.fn = handoff__spare_on_return;
 	server->sweep.arg = server->accept_retry.arg =
-		server->stop_deadline.arg = server;
+		server->stop_deadline.arg = server->spare_lent.arg = server;
 	if (err >= 0)
 		err = handoff__sets_init(&server->sets, server->loop.epfd);
 	if (err >= 0)
 		err = server->model->start(server);
+	if (err >= 0)
+		err = handoff__says_open(server);
 	if (err < 0 && !server->error.text[0])
 		handoff__fail(&server->error, err,
 			"server: cannot make its event loop: %s",
@@ -204,7 +212,7 @@ enter_extras(struct handoff_server *server)
 		const struct handoff_extra *extra = &server->opts.extras[i];
 		int err = -EINVAL;
 		int fd = handoff__name_ok(extra->name)
-				 ? fcntl(extra->fd, F_DUPFD_CLOEXEC, 3)
+				 ? handoff__high_dup(extra->fd)
 				 : -1;
 
 		if (fd < 0 || !handoff__peer_enter(&server->peer, fd,
@@ -325,6 +333,13 @@ all_sets(const struct handoff_server *server, int fds[HANDOFF__LEND_MAX])
 	return n;
 }
 
+/* An operator or a standby comes. */
+static void
+make_room(void *arg)
+{
+	handoff__spare_lend(arg);
+}
+
 static int
 open_peer(struct handoff_server *server)
 {
@@ -337,6 +352,7 @@ open_peer(struct handoff_server *server)
 		.fence = server->opts.fence,
 		.user = server->opts.user,
 		.cell_size = sizeof(struct handoff__member),
+		.own_fds = server->model->spare,
 		.lend = server->lend,
 		.nlend = all_sets(server, server->lend),
 		.life = server->children.life[0],
@@ -357,6 +373,8 @@ open_peer(struct handoff_server *server)
 	err = handoff__control_open(&server->control, &server->loop,
 		&server->peer.dir, server->peer.slot, &server->log,
 		handoff__command, server, &server->error);
+	server->control.door.room = server->peer.door.room = make_room;
+	server->control.door.room_arg = server->peer.door.room_arg = server;
 	if (err >= 0)
 		err = take_role(server);
 	if (err >= 0)
@@ -451,7 +469,7 @@ handoff_server_free(struct handoff_server *server)
 {
 	uint32_t left = 0;
 
-	if (!server)
+	if (!server || handoff__within(server))
 		return;
 	handoff__dump_close(server);
 	if (server->model && server->sets.ep[1] >= 0)
@@ -480,13 +498,17 @@ handoff_server_free(struct handoff_server *server)
 	for (size_t i = 0; i < HANDOFF__LISTEN_MAX; i++)
 		free(server->listen[i]);
 	handoff__adopted_close(server);
+	handoff__reserve_fini(&server->reserve);
+	handoff__says_close(server);
 	free(server);
 }
 
 int
 handoff_server_fd(struct handoff_server *server)
 {
-	return server ? handoff__sets_outer(&server->sets) : -EINVAL;
+	int err = handoff__server_check(server);
+
+	return err < 0 ? err : handoff__sets_outer(&server->sets);
 }
 
 /* What follows from a batch of events. */
@@ -497,6 +519,8 @@ after_batch(struct handoff_server *server)
 	handoff__server_relisten(server);
 	if (atomic_load(&server->sweep_wanted))
 		handoff__server_sweep_later(server);
+	if (atomic_load(&server->stall_wanted))
+		handoff__server_stall(server);
 	if (server->nkicks > 0)
 		handoff__server_kicks(server);
 	if (server->publishing)
@@ -549,16 +573,18 @@ turn(struct handoff_server *server, int timeout_ms)
 int
 handoff_server_wait(struct handoff_server *server, int timeout_ms)
 {
-	return server ? turn(server, timeout_ms) : -EINVAL;
+	int err = handoff__server_check(server);
+
+	return err < 0 ? err : turn(server, timeout_ms);
 }
 
 int
 handoff_server_dispatch(struct handoff_server *server)
 {
-	int err;
+	int err = handoff__server_check(server);
 
-	if (!server)
-		return -EINVAL;
+	if (err < 0)
+		return err;
 	do {
 		err = turn(server, 0);
 		/* An outside loop only hears of descriptors. */
@@ -581,9 +607,11 @@ handoff_server_watch(
 	struct handoff_server *server, int fd, handoff_watch_fn *fn, void *arg)
 {
 	struct handoff__user_watch *user;
-	int err;
+	int err = handoff__server_check(server);
 
-	if (!server || fd < 0 || !fn)
+	if (err < 0)
+		return err;
+	if (fd < 0 || !fn)
 		return -EINVAL;
 	if (server->nwatches == HANDOFF__WATCHES)
 		return -ENOSPC;
@@ -607,8 +635,8 @@ handoff_server_extra(const struct handoff_server *server, const char *name)
 	struct handoff__entry *e = NULL;
 	struct handoff__roster *roster;
 
-	if (!server || !name)
-		return -EINVAL;
+	if (handoff__server_check(server) < 0 || !name)
+		return name && server ? -EDEADLK : -EINVAL;
 	roster = (struct handoff__roster *)(uintptr_t)&server->peer.roster;
 	while ((e = handoff__roster_next(roster, e))) {
 		char text[HANDOFF_ADDRESS_MAX];
@@ -624,8 +652,10 @@ handoff_server_extra(const struct handoff_server *server, const char *name)
 int
 handoff_server_partner(const struct handoff_server *server)
 {
-	if (!server)
-		return -EINVAL;
+	int err = handoff__server_check(server);
+
+	if (err < 0)
+		return err;
 	return server->peer.partner == HANDOFF__PARTNER_NONE ||
 			       server->peer.partner == HANDOFF__PARTNER_APART
 		       ? -ENOTCONN
@@ -635,5 +665,8 @@ handoff_server_partner(const struct handoff_server *server)
 const char *
 handoff_server_errmsg(const struct handoff_server *server)
 {
-	return server ? server->error.text : "";
+	if (!server)
+		return "";
+	return handoff__within(server) ? "a handler may only say lines"
+				       : server->error.text;
 }

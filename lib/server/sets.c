@@ -7,6 +7,8 @@
  */
 #include "server/sets.h"
 
+#include "base/high.h"
+
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
@@ -21,7 +23,7 @@ handoff__sets_init(struct handoff__sets *sets, int inner)
 	memset(sets, 0, sizeof(*sets));
 	sets->outer = sets->ep[1] = -1;
 	for (int i = 0; i < 2; i++) {
-		sets->ep[i] = epoll_create1(EPOLL_CLOEXEC);
+		sets->ep[i] = handoff__high_raise(epoll_create1(EPOLL_CLOEXEC));
 		if (sets->ep[i] < 0 ||
 			epoll_ctl(sets->ep[i], EPOLL_CTL_ADD, inner, &ev) < 0) {
 			int err = -errno;
@@ -93,12 +95,22 @@ misplaced(const struct handoff__sets *sets)
 static void
 outer_update(struct handoff__sets *sets)
 {
+	sets->stale = false;
 	for (int i = 0; i < 2 && sets->outer >= 0; i++) {
 		struct epoll_event ev = {
 			.events = i == sets->mine ? EPOLLIN : 0};
 
-		epoll_ctl(sets->outer, EPOLL_CTL_MOD, sets->ep[i], &ev);
+		sets->stale |= epoll_ctl(sets->outer, EPOLL_CTL_MOD,
+				       sets->ep[i], &ev) < 0;
 	}
+}
+
+bool
+handoff__sets_mend(struct handoff__sets *sets)
+{
+	if (sets->stale)
+		outer_update(sets);
+	return !sets->stale;
 }
 
 uint32_t
@@ -131,7 +143,7 @@ handoff__sets_outer(struct handoff__sets *sets)
 
 	if (sets->outer >= 0)
 		return sets->outer;
-	sets->outer = epoll_create1(EPOLL_CLOEXEC);
+	sets->outer = handoff__high_raise(epoll_create1(EPOLL_CLOEXEC));
 	if (sets->outer < 0)
 		return -errno;
 	for (int i = 0; i < 2; i++) {

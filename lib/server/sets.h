@@ -12,8 +12,9 @@
 
 struct handoff__sets {
 	int ep[2];
-	int outer; /* for those with a loop of their own; -1 until asked for */
-	int mine;  /* which of the two this peer waits on */
+	bool stale; /* the outer one does not say yet which counts */
+	int outer;  /* for those with a loop of their own; -1 until asked for */
+	int mine;   /* which of the two this peer waits on */
 	/* members[set][owner]: 1 for what is mine, 0 for the other's */
 	uint32_t members[2][2];
 };
@@ -38,6 +39,9 @@ void handoff__sets_own(struct handoff__sets *sets, int set, bool mine);
 uint32_t handoff__sets_turn(struct handoff__sets *sets);
 int handoff__sets_move(struct handoff__sets *sets, int set, int fd,
 	uint32_t events, void *data, bool mine);
+
+/* Tries again what the kernel had no memory for. True once nothing is stale. */
+bool handoff__sets_mend(struct handoff__sets *sets);
 
 /* The set that a member belongs in. */
 static inline int

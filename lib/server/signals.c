@@ -6,6 +6,8 @@
  */
 #include "server/child.h"
 
+#include "base/high.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -64,7 +66,9 @@ handoff__signals_restore(struct handoff_server *server)
 static int
 watch_signals(struct handoff_server *server, const sigset_t *set)
 {
-	int fd = signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK), err;
+	int fd = handoff__high_raise(
+		signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK));
+	int err;
 
 	if (fd < 0)
 		return -errno;
@@ -84,6 +88,8 @@ handoff_server_signals(struct handoff_server *server)
 
 	if (!server || server->signal_fd >= 0)
 		return -EINVAL;
+	if (handoff__within(server))
+		return -EDEADLK;
 	ignore_sigpipe();
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
@@ -109,6 +115,8 @@ handoff_server_reopen(struct handoff_server *server)
 
 	if (!server || !server->opts.reopen)
 		return -EINVAL;
+	if (handoff__within(server))
+		return -EDEADLK;
 	TAILQ_FOREACH (child, &server->children.list, node)
 		pidfd_send_signal(
 			child->watch.fd, HANDOFF__CHILD_REOPEN, NULL, 0);

@@ -8,8 +8,10 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sys/epoll.h>
 
-#define IDLE_MS 3000
+#define IDLE_MS  3000
+#define RETRY_MS 100
 
 static void
 trim(struct handoff__member *conn)
@@ -38,8 +40,10 @@ wait_for(struct handoff__member *conn, uint32_t *events,
 	for (;;) {
 		int n = poll(fds, 2, trimmed ? -1 : IDLE_MS);
 
-		if (n < 0 && errno != EINTR)
+		if (n < 0 && errno != EINTR) {
+			conn->result.turn = HANDOFF__TURN_RETRY;
 			return false;
+		}
 		if (n > 0) {
 			*events = (uint32_t)fds[1].revents;
 			return !fds[0].revents || !recall->wanted(recall);
@@ -53,11 +57,11 @@ wait_for(struct handoff__member *conn, uint32_t *events,
 
 /* A client may never let it come to wait: asks in between. */
 static bool
-called_back(const struct handoff__recall *recall)
+called_back(const struct handoff__recall *recall, int timeout_ms)
 {
 	struct pollfd p = {.fd = recall->fd, .events = POLLIN};
 
-	return poll(&p, 1, 0) > 0 && recall->wanted(recall);
+	return poll(&p, 1, timeout_ms) > 0 && recall->wanted(recall);
 }
 
 /* False when the connection is to be given back. */
@@ -70,7 +74,10 @@ go_on(struct handoff__member *conn, uint32_t *events,
 		return wait_for(conn, events, recall);
 	case HANDOFF__TURN_AGAIN:
 		*events = 0;
-		return !called_back(recall);
+		return !called_back(recall, 0);
+	case HANDOFF__TURN_RETRY:
+		*events = EPOLLIN;
+		return !called_back(recall, RETRY_MS);
 	default:
 		return false;
 	}

@@ -158,6 +158,8 @@ handoff_server_stop(struct handoff_server *server)
 {
 	if (!server)
 		return -EINVAL;
+	if (handoff__within(server))
+		return -EDEADLK;
 	if (server->stopping) {
 		if (!server->stopped && !server->hurried)
 			hurry(server);

@@ -141,6 +141,63 @@ many_move_at_once(void **state)
 	pair_close(&p);
 }
 
+#define OPENED 40
+
+/* Where a descriptor lies that the program opens after `n` others. */
+static int
+number_after(int n)
+{
+	int fds[OPENED + 1], last;
+
+	for (int i = 0; i <= n; i++) {
+		fds[i] = dup(STDIN_FILENO);
+		assert_true(fds[i] >= 0);
+	}
+	last = fds[n];
+	for (int i = 0; i <= n; i++)
+		close(fds[i]);
+	return last;
+}
+
+/* What the library keeps, the copies too, takes no number that select(2) could
+ * use; what it gives to the program does. */
+static void
+low_numbers_are_the_programs(void **state)
+{
+	enum { N = OPENED / 2 };
+	struct pair p;
+	int fd[N], client[N], taken = 0;
+	int first = number_after(0), last = number_after(OPENED);
+
+	(void)state;
+	pair_open(&p);
+	assert_int_equal(number_after(0), first);
+	for (int i = 0; i < N; i++)
+		side_deposit(&p.a, &fd[i], &client[i], "one", "state");
+	pair_settle(&p);
+	assert_int_equal(number_after(0), last);
+	assert_int_equal(handoff_peer_give(p.a.peer), 0);
+	for (int i = 0; i < N; i++) {
+		struct handoff_entry *e =
+			pair_expect(&p, &p.a, HANDOFF_PEER_RELEASE);
+
+		assert_int_equal(handoff_entry_release(e), 0);
+	}
+	for (int i = 0; i < N; i++)
+		close(fd[i]);
+	for (int i = 0; i < N; i++) {
+		pair_expect(&p, &p.b, HANDOFF_PEER_TAKEN);
+		assert_in_range(p.b.event.fd, first, last - 1);
+		fd[taken++] = p.b.event.fd;
+	}
+	assert_int_equal(number_after(0), last);
+	for (int i = 0; i < N; i++) {
+		close(fd[i]);
+		close(client[i]);
+	}
+	pair_close(&p);
+}
+
 /* Who takes over is told so after all that came along: it knows then what it
  * has to open itself. */
 static void
@@ -519,6 +576,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		handoff_test(what_is_deposited_is_taken_and_brought_back),
 		handoff_test(many_move_at_once),
+		handoff_test(low_numbers_are_the_programs),
 		handoff_test(entries_come_before_the_role),
 		handoff_test(standby_that_comes_later_gets_everything),
 		handoff_test(what_was_not_told_moves_on),

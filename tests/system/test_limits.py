@@ -72,6 +72,88 @@ class DescriptorLimit(SystemTest):
         self.assertEqual(server.process.poll(), None)
 
 
+class FullTable(SystemTest):
+    """Clients take every descriptor of the owner that they can have. It still
+    obeys, is handed over, and heals."""
+    CLIENTS = 60
+
+    def full(self, *options):
+        server = self.server(*options, limit=64)
+        clients = [self.connect(server.address) for _ in range(self.CLIENTS)]
+        server.expect_error(": accept: .*wait in the backlog")
+        return server, clients, self.peer("server")["connections"]
+
+    def assert_calm(self, server):
+        """It burns no core, also while a command waits or is refused."""
+        def used():
+            with open(f"/proc/{server.pid}/stat", encoding="ascii") as stat:
+                return sum(map(int, stat.read().split()[13:15]))
+        before = used()
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            self.ok("status")
+            time.sleep(0.05)
+        self.assertLess((used() - before) / os.sysconf("SC_CLK_TCK"), 0.2)
+
+    def assert_told_once(self, server):
+        told = [line for line in server.errors if "backlog" in line]
+        self.assertEqual(len(told), 1, server.output())
+
+    def table_of_the_owner(self, *options):
+        server, clients, served = self.full(*options)
+        self.assertGreater(served, 10)
+        for client in clients[:served]:
+            self.assert_echo(client)
+        self.assert_calm(server)
+        self.assert_told_once(server)
+        self.ok("dump", os.path.join(self.base, "dump"))
+        alt = self.standby(*options)
+        wait_until(lambda: self.peer("alt")["held"] >= served and
+                   self.peer("server")["uncovered"] == 0, "copies of all")
+        self.assert_calm(server)
+        said = self.ok("maintenance")
+        self.assertGreaterEqual(
+            int(re.search(r"moved (\d+) connections", said)[1]), served)
+        self.assertIn(" 0 left behind", said)
+        for client in clients:
+            self.assert_echo(client, b"moved\n")
+        self.assertNotIn("waits", "\n".join(alt.errors))
+        # What it can't hold now is uncovered; with room again, nothing is.
+        self.wait_peer("alt", connections=self.CLIENTS)
+        self.assert_calm(server)
+        for client in clients[5:]:
+            client.close()
+        self.wait_peer("alt", connections=5)
+        self.ok("ready", "--silent")
+        self.wait_peer("server", connections=5, uncovered=0, role="owner")
+        for client in clients[:5]:
+            self.assert_echo(client, b"home\n")
+        self.ok("stop", "server")
+        self.assertEqual(server.wait(), 0)
+
+    def test_loop(self):
+        self.table_of_the_owner("--model", "loop")
+
+    def test_workers(self):
+        self.table_of_the_owner("--workers", "3")
+
+    def test_thread(self):
+        self.table_of_the_owner("--model", "thread")
+
+    def test_fork(self):
+        self.table_of_the_owner("--model", "fork")
+
+    def test_heals_alone(self):
+        server, clients, served = self.full()
+        for client in clients[:served]:
+            client.close()
+        for client in clients[served:]:
+            self.assert_echo(client)
+        self.assert_told_once(server)
+        self.ok("stop", "server")
+        self.assertEqual(server.wait(), 0)
+
+
 class StoppedStandby(SystemTest):
     def test_stopped_standby(self):
         """A standby that does not run slows nobody; it catches up later."""

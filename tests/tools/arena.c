@@ -23,6 +23,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define FD_MOST 65536 /* the library keeps its own above FD_SETSIZE */
+
 static bool
 is_segment(const char *path)
 {
@@ -39,7 +41,7 @@ is_segment(const char *path)
 static int
 map_all(struct handoff__arena *arena, const char *pid, uint32_t state_size)
 {
-	for (int fd = 0; fd < 1024; fd++) {
+	for (int fd = 0; fd < FD_MOST; fd++) {
 		struct handoff__error error = {{0}};
 		char path[64];
 		int own;

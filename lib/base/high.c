@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Moves descriptors by F_DUPFD. Keeps nothing: the limit may change while the
+ * process runs (prlimit(2)).
+ */
+#include "base/high.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/resource.h>
+#include <sys/select.h>
+#include <unistd.h>
+
+#define FITS_MOST 64
+
+/* Descriptors are ints. */
+static int
+soft_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > INT_MAX)
+		return INT_MAX;
+	return (int)limit.rlim_cur;
+}
+
+static int
+floor_of(int limit)
+{
+	return limit / 2 < FD_SETSIZE ? limit / 2 : FD_SETSIZE;
+}
+
+int
+handoff__high_floor(void)
+{
+	return floor_of(soft_limit());
+}
+
+/* ThreadSanitizer follows dup3, and knows nothing of what fcntl makes. */
+static int
+dup_from(int fd, int from)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, from);
+
+#ifdef __SANITIZE_THREAD__
+	if (copy >= 0)
+		dup3(fd, copy, O_CLOEXEC);
+#endif
+	return copy;
+}
+
+int
+handoff__high_raise(int fd)
+{
+	int err = errno, lowest, high;
+
+	if (fd < 0)
+		return fd;
+	lowest = handoff__high_floor();
+	if (fd >= lowest)
+		return fd;
+	high = dup_from(fd, lowest);
+	if (high >= 0)
+		close(fd);
+	errno = err;
+	return high >= 0 ? high : fd;
+}
+
+int
+handoff__high_dup(int fd)
+{
+	int high = dup_from(fd, handoff__high_floor());
+
+	return high >= 0 ? high : dup_from(fd, 3);
+}
+
+/* The lowest number from `from` on that is free; -1: none. */
+static int
+lowest_free(int fd, int from)
+{
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, from);
+
+	if (copy >= 0)
+		close(copy);
+	return copy;
+}
+
+size_t
+handoff__high_room(int fd)
+{
+	int limit = soft_limit(), boundary = floor_of(limit);
+	int low = lowest_free(fd, 0), high = lowest_free(fd, boundary);
+	size_t room = 0;
+
+	if (low >= 0 && low < boundary)
+		room += (size_t)(boundary - low);
+	if (high >= 0 && high < limit)
+		room += (size_t)(limit - high);
+	return room;
+}
+
+bool
+handoff__high_fits(int fd, size_t n)
+{
+	int copies[FITS_MOST];
+	size_t got = 0;
+
+	while (got < n && got < FITS_MOST &&
+		(copies[got] = handoff__high_dup(fd)) >= 0)
+		got++;
+	for (size_t i = 0; i < got; i++)
+		close(copies[i]);
+	return got == n;
+}
