@@ -108,7 +108,7 @@ class Arguments(SystemTest):
         for options in (
                 (), here, ("status",), ("--dir",), (*here, "dance"),
                 (*here, ""), (*here, "status", "extra"),
-                (*here, "status", "--yaml"), (*here, "maintenance", "now"),
+                (*here, "status", "--yaml"), (*here, "maintenance", "server", "now"),
                 (*here, "maintenance", "--silent"),
                 (*here, "ready", "--loud"), (*here, "stop"),
                 (*here, "stop", "a", "b"), (*here, "--json"),
