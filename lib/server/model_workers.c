@@ -181,13 +181,20 @@ static void
 take_back(struct handoff__member *conn)
 {
 	struct handoff__worker *w = conn->worker;
+	bool again = false;
 
 	handoff__member_place(conn);
 	handoff__member_back(conn);
 	pthread_mutex_lock(&w->lock);
-	if (conn->worker == w && conn->result.turn != HANDOFF__TURN_END)
+	if (conn->worker == w && conn->result.turn != HANDOFF__TURN_END) {
 		conn->served = conn->entry.mine;
+		again = conn->served &&
+			conn->result.turn < HANDOFF__TURN_LINGER;
+	}
 	pthread_mutex_unlock(&w->lock);
+	/* The worker may have seen a kick when it was not to serve it yet. */
+	if (again)
+		handoff__member_kick(conn);
 }
 
 static void
