@@ -13,7 +13,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define HANDOFF__LAYOUT       4u   /* of a segment and its records */
+#define HANDOFF__LAYOUT       5u   /* of a segment and its records */
 #define HANDOFF__SLOTS        1024 /* records of a segment made here */
 #define HANDOFF__SEGMENTS_MAX 256
 #define HANDOFF__DESKS        128 /* of a segment, half of them each peer's */
