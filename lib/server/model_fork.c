@@ -10,6 +10,8 @@
  */
 #include "server/child.h"
 
+#include "record/handling.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -48,37 +50,60 @@ tell_cause(const siginfo_t *info, char *text, size_t size)
 			info->si_status, strsignal(info->si_status));
 }
 
+/* One that goes on; `in_handler`: alone, see suspects.c. */
+static void
+replace(const struct handoff__member *conn, pid_t pid, const char *cause,
+	bool in_handler)
+{
+	unsigned long long id = conn->entry.id;
+	const struct handoff__log *log = &conn->server->log;
+
+	if (in_handler)
+		handoff__log(log, HANDOFF_LOG_WARNING,
+			"connection %llu: its process %d %s in the handler: "
+			"another goes on, once",
+			id, (int)pid, cause);
+	else
+		handoff__log(log, HANDOFF_LOG_WARNING,
+			"connection %llu: its process %d %s: another goes on "
+			"(%d of %d)",
+			id, (int)pid, cause, conn->deaths, REPLACED_MOST);
+}
+
 /* The child died. What it had read and sent the kernel knows. */
 static void
 lament(struct handoff__member *conn, pid_t pid, const siginfo_t *info)
 {
 	struct handoff__survival survival = {0};
+	struct handoff__tally *tally = &conn->server->peer.tally;
 	const char *why = handoff__entry_repair(&conn->entry, &survival);
-	bool last = conn->deaths == REPLACED_MOST;
-	const struct handoff__log *log = &conn->server->log;
-	unsigned long long id = conn->entry.id;
+	bool fourth = false;
 	char cause[96];
 
-	conn->deaths++;
-	conn->server->peer.tally.repaired += survival.repaired;
+	if (!why)
+		why = handoff__entry_blame(&conn->entry, &survival);
+	if (!why && survival.in_handler == 0)
+		fourth = conn->deaths++ == REPLACED_MOST;
+	tally->repaired += survival.repaired;
+	tally->handler_deaths += survival.in_handler;
 	tell_cause(info, cause, sizeof(cause));
 	conn->result = (struct handoff__turn_result){
 		.turn = HANDOFF__TURN_WAIT,
 		.want = (uint16_t)handoff__conn_want(&conn->entry.view),
 	};
-	if (!why && !last) {
-		handoff__log(log, HANDOFF_LOG_WARNING,
-			"connection %llu: its process %d %s: another goes on "
-			"(%d of %d)",
-			id, (int)pid, cause, conn->deaths, REPLACED_MOST);
+	if (!why && !fourth) {
+		replace(conn, pid, cause, survival.in_handler > 0);
 		return;
 	}
 	conn->result.turn = HANDOFF__TURN_END;
-	conn->result.end = HANDOFF__END_DEATH;
-	handoff__log(log, HANDOFF_LOG_ERROR,
-		"connection %llu: closed: its process %d %s%s%s", id, (int)pid,
-		cause, last ? " like three before it" : ", and ",
-		last   ? ""
+	conn->result.end = handoff__entry_poisoned(&conn->entry)
+				   ? HANDOFF__END_POISON
+				   : HANDOFF__END_DEATH;
+	handoff__log(&conn->server->log, HANDOFF_LOG_ERROR,
+		"connection %llu: closed: its process %d %s%s%s",
+		(unsigned long long)conn->entry.id, (int)pid, cause,
+		why ? ", and " : " like three before it",
+		!why   ? ""
 		: *why ? why
 		       : "the client is gone");
 }
@@ -171,7 +196,7 @@ fork_event(struct handoff__member *conn, uint32_t events)
 static bool
 fork_quiesce(struct handoff__member *conn)
 {
-	if (!conn->active)
+	if (!conn->child)
 		return true;
 	pidfd_send_signal(
 		conn->child->watch.fd, HANDOFF__CHILD_RETURN, NULL, 0);
@@ -181,7 +206,7 @@ fork_quiesce(struct handoff__member *conn)
 static void
 fork_look(struct handoff__member *conn)
 {
-	if (conn->active)
+	if (conn->child)
 		pidfd_send_signal(
 			conn->child->watch.fd, HANDOFF__CHILD_LOOK, NULL, 0);
 	else
@@ -225,6 +250,7 @@ fork_stop(struct handoff_server *server)
 		pidfd_send_signal(child->watch.fd, SIGKILL, NULL, 0);
 	while ((child = TAILQ_FIRST(&children->list))) {
 		waitpid(child->pid, NULL, 0);
+		handoff__handler_absolve(child->conn->entry.view.rec);
 		child_free(child);
 	}
 	for (int i = 0; i < 2; i++) {
