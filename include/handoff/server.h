@@ -28,10 +28,11 @@ enum handoff_model {
 					in the backlog */
 	HANDOFF_MODEL_FORK = 3, /* a child process per connection, started at
 				   the first input. One that dies by a signal
-				   is replaced, three times, and its stream
-				   goes on. The process must not have other
-				   threads, nor wait for children that are not
-				   its own (wait(2)), nor ignore SIGCHLD */
+				   is replaced, three times (in the handler:
+				   once), and its stream goes on. The process
+				   must not have other threads, nor wait for
+				   children that are not its own (wait(2)), nor
+				   ignore SIGCHLD */
 };
 
 /* Reads "loop", "thread", "iterative" or "fork". Returns the model or
@@ -103,6 +104,10 @@ struct handoff_server_opts {
 	bool trace; /* logs each connection that comes, moves or goes, at debug
 		       level: that takes a microsecond each, also while a
 		       handoff has the clients wait */
+	uint32_t suspect_wait_ms; /* how long a connection in whose handler a
+				     process died waits for a standby, before
+				     it is closed; default 30000. See "Inputs
+				     that kill" in handoff_server(3) */
 };
 
 /*

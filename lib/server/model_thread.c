@@ -116,6 +116,7 @@ launch(struct handoff__member *conn, uint32_t events)
 	pthread_attr_destroy(&attr);
 	if (err != 0) {
 		conn->active = false;
+		conn->epoch = NULL;
 		return -err;
 	}
 	epoch->threads++;
@@ -145,7 +146,7 @@ thread_quiesce(struct handoff__member *conn)
 {
 	struct handoff__threads *threads = &conn->server->threads;
 
-	if (!conn->active)
+	if (!conn->epoch)
 		return true;
 	epoch_end(threads, conn->epoch);
 	/* Always one, so that a server has as many descriptors after any

@@ -186,7 +186,8 @@ take_back(struct handoff__member *conn)
 	handoff__member_place(conn);
 	handoff__member_back(conn);
 	pthread_mutex_lock(&w->lock);
-	if (conn->worker == w && conn->result.turn != HANDOFF__TURN_END) {
+	if (conn->worker == w && !conn->suspect &&
+		conn->result.turn != HANDOFF__TURN_END) {
 		conn->served = conn->entry.mine;
 		again = conn->served &&
 			conn->result.turn < HANDOFF__TURN_LINGER;
@@ -229,7 +230,7 @@ workers_quiesce(struct handoff__member *conn)
 	bool quiet;
 
 	pthread_mutex_lock(&w->lock);
-	quiet = w->current != conn && !conn->active;
+	quiet = w->current != conn && (!conn->active || conn->suspect);
 	conn->recalled = w->current == conn;
 	pthread_mutex_unlock(&w->lock);
 	return quiet;
@@ -279,6 +280,29 @@ workers_moved(struct handoff__member *conn)
 	pthread_mutex_lock(&w->lock);
 	conn->served = conn->entry.mine;
 	pthread_mutex_unlock(&w->lock);
+}
+
+static void
+workers_withhold(struct handoff__member *conn)
+{
+	struct handoff__worker *w = conn->worker;
+
+	pthread_mutex_lock(&w->lock);
+	unkick(w, conn);
+	conn->served = false;
+	pthread_mutex_unlock(&w->lock);
+}
+
+static void
+workers_recalled_turn(struct handoff__member *conn)
+{
+	struct handoff__worker *w = conn->worker;
+
+	pthread_mutex_lock(&w->lock);
+	conn->served = conn->recalled = true;
+	kick(w, conn);
+	pthread_mutex_unlock(&w->lock);
+	eventfd_write(w->wake, 1);
 }
 
 static void
@@ -403,6 +427,8 @@ const struct handoff__model handoff__model_workers = {
 	.enter = workers_enter,
 	.leave = workers_leave,
 	.moved = workers_moved,
+	.withhold = workers_withhold,
+	.recalled_turn = workers_recalled_turn,
 	.kick = workers_kick,
 	.hold = workers_hold,
 	.busy = workers_busy,

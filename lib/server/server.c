@@ -144,6 +144,7 @@ apply_defaults(
 	o->give_timeout_ms = or_default(o->give_timeout_ms, 5000);
 	o->hang_timeout_ms = or_default(o->hang_timeout_ms, 5000);
 	o->stop_timeout_ms = or_default(o->stop_timeout_ms, 1000);
+	o->suspect_wait_ms = or_default(o->suspect_wait_ms, 30000);
 	o->grace_ms = or_default(o->grace_ms, 60000);
 	o->spread_ms = or_default(o->spread_ms, 2000);
 	server->log.fn = o->log;
@@ -172,6 +173,7 @@ open_loop(struct handoff_server *server)
 	TAILQ_INIT(&server->listeners);
 	server->sweep.fn = on_sweep;
 	server->news.fn = on_news;
+	handoff__suspects_init(server);
 	server->accept_retry.fn = handoff__listen_on_retry;
 	server->stop_deadline.fn = handoff__stop_on_deadline;
 	server->sweep.arg = server->accept_retry.arg =
@@ -401,6 +403,7 @@ handoff_server_free(struct handoff_server *server)
 			"server: %u handlers still run: left to the end of "
 			"the process",
 			left);
+		handoff__suspects_absolve(server);
 		handoff__control_flush(&server->control);
 		return;
 	}
