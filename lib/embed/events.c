@@ -151,6 +151,8 @@ on_partner(struct handoff__peer *below, bool here)
 static void
 on_discard(struct handoff__peer *below, struct handoff__entry *entry)
 {
+	if (handoff__entry_poisoned(entry))
+		below->tally.ends[HANDOFF__END_POISON]++;
 	shutdown(entry->fd, SHUT_RDWR);
 	handoff__peer_end(below, entry);
 }
