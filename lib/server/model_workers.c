@@ -141,7 +141,7 @@ run_kicks(struct handoff__worker *w)
 
 		unkick(w, conn);
 		if (conn->served)
-			turn(w, conn, 0);
+			turn(w, conn, conn->on_trial ? EPOLLIN : 0);
 		if (done)
 			break;
 	}

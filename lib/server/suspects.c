@@ -164,7 +164,8 @@ try(struct handoff__member *conn)
 		server->model->recalled_turn(conn);
 		return;
 	}
-	server->model->event(conn, 0);
+	/* What has come meanwhile is read, too: no event tells of it. */
+	server->model->event(conn, EPOLLIN);
 	/* If it has ended it is not being tried any more. */
 	if (server->suspects.trying != conn || conn->active)
 		return;
