@@ -23,6 +23,9 @@ static const char usage[] =
 	"over\n"
 	"  --hang-timeout MS  its silence that counts as hanging (5000)\n"
 	"  --give-timeout MS  how long a handoff waits for handlers (5000)\n"
+	"  --suspect-wait MS  how long an input that may have killed a "
+	"process\n"
+	"                     waits for a standby (30000)\n"
 	"  --console FIFO     a named pipe; its lines are said to the clients\n"
 	"  --systemd          take its sockets instead of --listen, and "
 	"notify it\n"
@@ -51,6 +54,7 @@ static const struct option options[] = {
 	{"fence", no_argument, NULL, 'f'},
 	{"hang-timeout", required_argument, NULL, 't'},
 	{"give-timeout", required_argument, NULL, 'g'},
+	{"suspect-wait", required_argument, NULL, 'W'},
 	{"console", required_argument, NULL, 'c'},
 	{"systemd", no_argument, NULL, 'S'},
 	{"verbose", no_argument, NULL, 'v'},
@@ -153,6 +157,9 @@ take(struct options *o, const char *program, int c)
 		return;
 	case 'g':
 		o->server.give_timeout_ms = milliseconds(program, optarg);
+		return;
+	case 'W':
+		o->server.suspect_wait_ms = milliseconds(program, optarg);
 		return;
 	case 'c':
 		o->console = optarg;

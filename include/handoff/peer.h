@@ -108,6 +108,8 @@ struct handoff_peer_event {
 	struct handoff_entry *entry; /* TAKEN, RELEASE */
 	int fd; /* TAKEN: a descriptor for the program, which closes it */
 	char text[HANDOFF_TEXT_MAX]; /* a sentence for people */
+	uint32_t deaths; /* TAKEN: 1 if a process died between enter and leave
+			    of this entry; see handoff_entry_enter */
 };
 
 /* Pulls the next event. Returns 1, or 0 if there is none. At most 64 are kept,
@@ -184,6 +186,17 @@ HANDOFF_API void handoff_entry_set_data(
  */
 HANDOFF_API int handoff_entry_progress(
 	const struct handoff_entry *entry, uint64_t *read, uint64_t *written);
+
+/*
+ * Brackets what the program does with the input of an entry; a store each, no
+ * system call. If it dies between the two, whoever takes the entry is told so
+ * (`deaths`), also after further handoffs, until it has left once: the input
+ * may have killed it, so serve all others first. The second death on the same
+ * entry without a leave between ends a connection: no TAKEN comes for it, and
+ * the log has the reason. -EINVAL the entry is not this peer's.
+ */
+HANDOFF_API int handoff_entry_enter(struct handoff_entry *entry);
+HANDOFF_API int handoff_entry_leave(struct handoff_entry *entry);
 
 /* Gives all that this peer owns to its standby: RELEASE comes for each entry,
  * GAVE or REFUSED tells the end. Take brings all back, for a standby. Errors

@@ -30,10 +30,11 @@ enum handoff_model {
 					in the backlog */
 	HANDOFF_MODEL_FORK = 3, /* a child process per connection, started at
 				   the first input. One that dies by a signal
-				   is replaced, three times, and its stream
-				   goes on. The process must not have other
-				   threads, nor wait for children that are not
-				   its own (wait(2)), nor ignore SIGCHLD */
+				   is replaced, three times (in the handler:
+				   once), and its stream goes on. The process
+				   must not have other threads, nor wait for
+				   children that are not its own (wait(2)), nor
+				   ignore SIGCHLD */
 };
 
 /* Reads "loop", "thread", "iterative" or "fork". Returns the model or
@@ -114,6 +115,10 @@ struct handoff_server_opts {
 			  it fails, the signals are what they were before */
 	void (*reopen)(void *arg); /* see handoff_server_reopen */
 	void *reopen_arg;
+	uint32_t suspect_wait_ms; /* how long a connection in whose handler a
+				     process died waits for a standby, before
+				     it is closed; default 30000. See "Inputs
+				     that kill" in handoff_server(3) */
 };
 
 /*

@@ -162,6 +162,25 @@ add_last(const struct handoff__contact *peer, struct handoff__buf *buf)
 		handoff__buf_add(buf, "%.*s\n", (int)len, line);
 }
 
+/* What each has to say beside its row, in lines that begin with "! ". */
+static void
+add_remarks(const struct handoff__contact *peers, size_t npeers,
+	struct handoff__buf *buf)
+{
+	const char *line, *before = "\n";
+	size_t len;
+
+	for (size_t i = 0; i < npeers; i++) {
+		line = NULL;
+		while (peers[i].role[0] &&
+			(line = find(&peers[i], "!", line, &len))) {
+			handoff__buf_add(
+				buf, "%s%.*s\n", before, (int)len, line);
+			before = "";
+		}
+	}
+}
+
 void
 handoff__table(const struct handoff__contact *peers, size_t npeers,
 	struct handoff__buf *buf)
@@ -184,6 +203,7 @@ handoff__table(const struct handoff__contact *peers, size_t npeers,
 	add_row(buf, rows, npeers, NULL);
 	for (size_t i = 0; i < npeers; i++)
 		add_row(buf, rows, npeers, &rows[i]);
+	add_remarks(peers, npeers, buf);
 	if (last)
 		add_last(last, buf);
 	else if (first)

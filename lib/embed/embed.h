@@ -6,6 +6,7 @@
  *   embed.c    the handle
  *   entries.c  what the program deposits and is given
  *   events.c   what it is told
+ *   handling.c the mark around what it does with them
  *   orders.c   what the control socket asks for
  */
 #ifndef HANDOFF_EMBED_EMBED_H

@@ -7,6 +7,7 @@
 
 #include "base/high.h"
 #include "base/progress.h"
+#include "record/handling.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -158,6 +159,8 @@ handoff__embed_next(struct handoff_peer *peer, struct handoff_peer_event *event)
 	event->generation = handoff__peer_generation(&peer->peer);
 	event->entry = e;
 	event->fd = fd;
+	event->deaths =
+		fd >= 0 ? handoff__handler_deaths(e->entry.view.rec) : 0;
 	snprintf(event->text, sizeof(event->text), "%s: %llu %s",
 		fd >= 0 ? "taken" : "release", (unsigned long long)e->entry.id,
 		handoff_entry_name(e));

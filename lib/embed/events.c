@@ -166,6 +166,8 @@ on_expelled(struct handoff__peer *below, const char *text)
 static void
 on_discard(struct handoff__peer *below, struct handoff__entry *entry)
 {
+	if (handoff__entry_poisoned(entry))
+		below->tally.ends[HANDOFF__END_POISON]++;
 	shutdown(entry->fd, SHUT_RDWR);
 	handoff__peer_end(below, entry);
 }

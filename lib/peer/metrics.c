@@ -104,6 +104,9 @@ add_state(struct handoff__peer *peer, struct handoff__buf *buf)
 		"Connections of the other peer that this one has a copy of.");
 	single(peer, buf, "uncovered", "gauge", roster->uncovered,
 		"Entries of this peer of which the other has no copy.");
+	single(peer, buf, "suspects", "gauge", handoff__peer_suspects(peer),
+		"Connections here whose handler has not returned since its "
+		"process died.");
 	single(peer, buf, "standby_attached", "gauge", peer->serving && ready,
 		"Whether this peer owns the service and has a standby that can "
 		"serve.");
@@ -127,6 +130,8 @@ add_ends(const struct handoff__peer *peer, struct handoff__buf *buf)
 		[HANDOFF__END_STOP] = "reason=\"stop\"",
 		[HANDOFF__END_DEATH] = "reason=\"death\"",
 		[HANDOFF__END_STATE] = "reason=\"state\"",
+		[HANDOFF__END_POISON] = "reason=\"poison\"",
+		[HANDOFF__END_SUSPECT] = "reason=\"suspect\"",
 	};
 	const struct handoff__tally *tally = &peer->tally;
 	uint64_t other = tally->ended;
@@ -270,6 +275,9 @@ add_deaths(const struct handoff__peer *peer, struct handoff__buf *buf)
 		tally->inherited, "Connections that were taken over then.");
 	single(peer, buf, "repaired_total", "counter", tally->repaired,
 		"Records with stale positions, after the death of a process.");
+	single(peer, buf, "handler_deaths_total", "counter",
+		tally->handler_deaths,
+		"Connections whose handler ran when its process died.");
 	single(peer, buf, "refused_peers_total", "counter", tally->refused,
 		"Processes that wanted to join and could not.");
 }

@@ -19,6 +19,7 @@
  *   take.c    the side that takes, and what got lost on the way
  *   home.c    the same for people: maintenance, and what brings service home
  *   survive.c what a dead peer leaves
+ *   blame.c   inputs that kill
  *   convert.c states that an older program left
  *   loan.c    what makes a death quick, and certain
  *   pulse.c   whether the other is alive and keeps up
@@ -127,10 +128,11 @@ struct handoff__survival {
 	uint32_t entries;            /* taken over */
 	struct handoff__batch taken; /* of them, what is counted apart */
 	uint32_t in_turn;            /* of them, found in a turn and checked */
-	uint32_t repaired; /* of those, with positions that were stale */
-	uint32_t closed;   /* of them, could not go on */
-	uint32_t orphans;  /* records whose descriptor was never mirrored */
-	bool serving;      /* who serves has changed */
+	uint32_t repaired;   /* of those, with positions that were stale */
+	uint32_t closed;     /* of them, could not go on */
+	uint32_t in_handler; /* of them, with a handler that ran: suspected */
+	uint32_t orphans;    /* records whose descriptor was never mirrored */
+	bool serving;        /* who serves has changed */
 };
 
 enum handoff__partner_state {
@@ -390,6 +392,19 @@ void handoff__peer_say(struct handoff__peer *peer);
  * asks the kernel. NULL, or why it can't go on; "" if the client is gone. */
 const char *handoff__entry_repair(
 	struct handoff__entry *entry, struct handoff__survival *survival);
+
+/* The same death, and whether it came in the handler: counts that. NULL, or why
+ * nobody may run that handler again. */
+const char *handoff__entry_blame(
+	struct handoff__entry *entry, struct handoff__survival *survival);
+
+/* Has the handler of this connection killed as often as is allowed? */
+bool handoff__entry_poisoned(const struct handoff__entry *entry);
+
+/* Is it a connection of this peer's that may have killed another process, and
+ * whose handler has not returned since? */
+bool handoff__entry_suspected(const struct handoff__entry *entry);
+uint32_t handoff__peer_suspects(struct handoff__peer *peer);
 
 /* In a child of this process: closes all descriptors of the peer but that of
  * `keep`. The other peer must not take the child for this process. */

@@ -126,14 +126,41 @@ handoff__status_json(struct handoff__peer *peer, struct handoff__buf *buf)
 	handoff__buf_add(buf,
 		"],\"generation\":%llu,\"uncovered\":%u,\"lagging\":%s,"
 		"\"partner\":\"%s\",\"model\":\"%s\",\"workers\":%u,"
-		"\"maintenance\":",
+		"\"suspects\":%u,\"ended_as_poison\":%llu,"
+		"\"ended_as_suspect\":%llu,\"maintenance\":",
 		(unsigned long long)handoff__peer_generation(peer),
 		uncovered(peer), peer->pulse.lagging ? "true" : "false",
-		partner_state(peer), model_of(peer), workers_of(peer));
+		partner_state(peer), model_of(peer), workers_of(peer),
+		handoff__peer_suspects(peer),
+		(unsigned long long)peer->tally.ends[HANDOFF__END_POISON],
+		(unsigned long long)peer->tally.ends[HANDOFF__END_SUSPECT]);
 	add_away_json(peer, buf);
 	handoff__buf_add(buf, ",\"last_handoff\":");
 	handoff__last_json(peer, buf);
 	handoff__buf_add(buf, "}\n");
+}
+
+/* For people, and only if there is any. */
+static void
+add_suspects(struct handoff__peer *peer, struct handoff__buf *buf)
+{
+	const uint64_t *ends = peer->tally.ends;
+	uint32_t suspects = handoff__peer_suspects(peer);
+
+	handoff__buf_add(buf, "suspects %u\n", suspects);
+	if (suspects > 0)
+		handoff__buf_add(buf,
+			"! %s: %u connection%s suspected: the handler ran when "
+			"its process died, and waits for its turn\n",
+			peer->name, suspects, suspects == 1 ? " is" : "s are");
+	if (ends[HANDOFF__END_POISON] + ends[HANDOFF__END_SUSPECT] > 0)
+		handoff__buf_add(buf,
+			"! %s: ended for a death in the handler: %llu the "
+			"second time, %llu without a standby to try it "
+			"beside\n",
+			peer->name,
+			(unsigned long long)ends[HANDOFF__END_POISON],
+			(unsigned long long)ends[HANDOFF__END_SUSPECT]);
 }
 
 void
@@ -149,6 +176,7 @@ handoff__status_text(struct handoff__peer *peer, struct handoff__buf *buf)
 		(unsigned long long)handoff__peer_generation(peer),
 		uncovered(peer), peer->pulse.lagging ? "yes" : "no",
 		partner_state(peer));
+	add_suspects(peer, buf);
 	each_listener(peer, buf, add_text);
 	handoff__peer_away_text(peer, away, sizeof(away));
 	if (away[0])

@@ -16,7 +16,8 @@ void handoff__status_header(
 	struct handoff__peer *peer, struct handoff__buf *buf);
 
 /* A line "KEY VALUE" for each thing, from which the asking side makes a table
- * of all peers; what is to be shown as it is has "| " before it. */
+ * of all peers; what is to be shown as it is has "| " before it,
+ * what this peer alone tells "! ". */
 void handoff__status_text(struct handoff__peer *peer, struct handoff__buf *buf);
 void handoff__status_json(struct handoff__peer *peer, struct handoff__buf *buf);
 

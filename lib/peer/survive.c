@@ -84,6 +84,8 @@ inherit(struct handoff__peer *peer, struct handoff__entry *e)
 	peer->survival.entries++;
 	if (e->kind == HANDOFF__CONNECTION)
 		why = handoff__entry_repair(e, &peer->survival);
+	if (!why)
+		why = handoff__entry_blame(e, &peer->survival);
 	handoff__load_of(e, &load);
 	if (why)
 		load.unread = load.unsent = 0; /* nobody gets it */
@@ -190,4 +192,5 @@ handoff__survive(struct handoff__peer *peer)
 		survival->repaired, survival->took_us);
 	handoff__tally_inherited(peer, &survival->taken);
 	peer->tally.repaired += survival->repaired;
+	peer->tally.handler_deaths += survival->in_handler;
 }

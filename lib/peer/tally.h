@@ -37,6 +37,8 @@ enum handoff__end {
 	HANDOFF__END_STOP,    /* of the server */
 	HANDOFF__END_DEATH,   /* it could not go on after that of a process */
 	HANDOFF__END_STATE,   /* which could not be converted */
+	HANDOFF__END_POISON,  /* two processes died in its handler */
+	HANDOFF__END_SUSPECT, /* one did, and nobody could try it again */
 	HANDOFF__ENDS,
 };
 
@@ -80,9 +82,10 @@ struct handoff__tally {
 					    what is no reason */
 
 	struct handoff__histogram failovers;
-	uint64_t inherited; /* connections */
-	uint64_t repaired;  /* records, after any death */
-	uint64_t refused;   /* candidates */
+	uint64_t inherited;      /* connections */
+	uint64_t repaired;       /* records, after any death */
+	uint64_t handler_deaths; /* connections in whose handler one was */
+	uint64_t refused;        /* candidates */
 };
 
 /* A handoff that could not even begin. */

@@ -13,6 +13,7 @@
 #include "record/record.h"
 
 #include "record/desk.h"
+#include "record/handling.h"
 #include "record/snapshot.h"
 
 #include <assert.h>
@@ -263,6 +264,7 @@ handoff__record_fill(const struct handoff__view *to,
 	rec->rx_base = from->rx_base;
 	rec->tx_base = from->tx_base;
 	rec->touched = snap->in > 0 || snap->out > 0;
+	handoff__handling_set(rec, handoff__handler_deaths(from));
 	rec->rx_head = snap->received;
 	rec->tx_tail = snap->sent;
 	c->rx_tail = c->rx_origin = snap->consumed;

@@ -60,7 +60,9 @@ struct handoff__record {
 				      commit and state are valid */
 	uint64_t rx_base;          /* positions where the socket's counters */
 	uint64_t tx_base;          /* stood at zero */
-	uint32_t touched;          /* the buffers have pages, see trim */
+	uint8_t touched;           /* the buffers have pages, see trim */
+	_Atomic uint8_t handling;  /* a handler runs; deaths: handling.h */
+	uint16_t unused;
 	_Atomic uint32_t desk; /* where the bytes are in a turn, see desk.h */
 	struct handoff__commit commit[2];
 	/* Two states of state_size bytes follow, 16-byte aligned. */

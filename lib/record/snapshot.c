@@ -9,6 +9,7 @@
 #include "record/snapshot.h"
 
 #include "record/desk.h"
+#include "record/handling.h"
 
 #include <string.h>
 
@@ -56,6 +57,7 @@ copy(struct handoff__snapshot *snap, const struct handoff__view *view,
 	struct handoff__commit c = rec->commit[turn & 1];
 	struct handoff__view at = *view;
 	uint64_t sent;
+	uint8_t handling;
 
 	snap->flags = c.flags;
 	snap->consumed = c.rx_tail;
@@ -65,6 +67,9 @@ copy(struct handoff__snapshot *snap, const struct handoff__view *view,
 	snap->sent = atomic_load_explicit(&rec->tx_tail, memory_order_acquire);
 	snap->activity =
 		atomic_load_explicit(&rec->activity, memory_order_relaxed);
+	handling = handoff__handling(rec);
+	snap->handling = (handling & HANDOFF__HANDLING) != 0;
+	snap->deaths = handling & HANDOFF__DEATHS_MASK;
 	snap->in = snap->out = 0;
 	snap->unstable = c.turn != turn || !handoff__desk_view(&at, desk);
 	if (state)

@@ -12,6 +12,8 @@ struct handoff__snapshot {
 	uint64_t id;
 	uint32_t owner, kind, activity, flags;
 	uint64_t received, consumed, produced, sent;
+	uint32_t deaths;  /* in the handler, see handling.h */
+	bool handling;    /* it runs */
 	uint32_t in, out; /* bytes copied of the buffered input and output */
 	bool unstable;    /* it never held still, or is damaged: what is here
 			     may not fit together */

@@ -7,6 +7,7 @@
 #include "server/conn.h"
 
 #include "record/desk.h"
+#include "record/handling.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
@@ -199,7 +200,9 @@ handle(struct turn *t)
 	next->flags |= HANDOFF__OPENED;
 	if (opened && (before->flags & HANDOFF__EOF))
 		next->flags |= HANDOFF__EOF_DONE;
+	handoff__handler_enter(t->txn.view.rec);
 	rc = fn ? fn(&t->txn, service->arg) : 0;
+	handoff__handler_leave(t->txn.view.rec);
 	if (rc < 0) {
 		end(t, HANDOFF__END_HANDLER, "handler", -rc);
 		return rc;

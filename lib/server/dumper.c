@@ -272,6 +272,8 @@ add_connection(struct writer *w, const struct handoff__shot *shot,
 		buf, "out", s->sent, s->produced, shot->bytes + s->in, s->out);
 	add_flags(buf, s->flags);
 	add_string(buf, "activity", activity_name(s->activity));
+	handoff__buf_add(buf, ",\"handling\":%s,\"handler_deaths\":%u",
+		s->handling ? "true" : "false", s->deaths);
 	if (shot->state)
 		add_state(buf, w->dumper->service, shot->state);
 }

@@ -145,6 +145,7 @@ on_closing(struct handoff__peer *peer, struct handoff__entry *e)
 	struct handoff_server *server = server_of(peer);
 	struct handoff__member *conn = handoff__member_of(e);
 
+	handoff__suspects_drop(conn);
 	if (e->kind == HANDOFF__EXTRA)
 		return;
 	if (apart(conn))
@@ -191,9 +192,13 @@ on_moved(struct handoff__peer *peer, struct handoff__entry *e)
 			handoff__member_sets(conn), conn->set, e->mine);
 	if (apart(conn))
 		server->model->moved(conn);
+	if (!e->mine)
+		handoff__suspects_drop(conn);
 	if (!e->mine || e->kind != HANDOFF__CONNECTION)
 		return;
 	conn->lingers = false;
+	if (handoff__suspects_add(conn))
+		return;
 	/* Most are as quiet as they arrived; the others get a turn. */
 	if (conn->armed != first_events(conn) ||
 		e->view.rec->activity != HANDOFF__AT_REST)
@@ -349,7 +354,9 @@ static void
 on_discard(struct handoff__peer *peer, struct handoff__entry *e)
 {
 	(void)peer;
-	handoff__member_end(handoff__member_of(e), HANDOFF__END_DEATH);
+	handoff__member_end(handoff__member_of(e),
+		handoff__entry_poisoned(e) ? HANDOFF__END_POISON
+					   : HANDOFF__END_DEATH);
 }
 
 static void
@@ -366,6 +373,7 @@ on_failover(struct handoff__peer *peer)
 		s->serving ? "owner" : "left", s->entries, s->took_us / 1000,
 		s->took_us % 1000, s->in_turn, s->repaired, s->closed,
 		(unsigned long long)handoff__peer_generation(peer));
+	handoff__suspects_tell(server, s->in_handler);
 	if (s->serving)
 		handoff__notices_publish(server, HANDOFF_NOTICE_FAILOVER);
 }
@@ -545,11 +553,15 @@ handoff__member_back(struct handoff__member *conn)
 	struct handoff_server *server = conn->server;
 
 	conn->active = false;
+	handoff__suspects_tried(conn);
 	if (conn->result.turn != HANDOFF__TURN_END &&
 		handoff__server_ends(server, &conn->entry))
 		handoff__record_flag(&conn->entry.view, HANDOFF__CLOSING);
 	if (conn->entry.leaving && conn->result.turn != HANDOFF__TURN_END)
 		handoff__peer_quiet(&server->peer, &conn->entry);
+	if (conn->result.turn != HANDOFF__TURN_END &&
+		handoff__suspects_add(conn))
+		return;
 	if (conn->entry.mine && conn->result.turn == HANDOFF__TURN_WAIT)
 		handoff__member_kick(conn);
 	else if (conn->entry.mine)
@@ -766,6 +778,7 @@ handoff__server_close_all(struct handoff_server *server)
 
 		if (!handoff__server_ends(server, e))
 			continue;
+		handoff__suspects_release(conn);
 		if (!server->model->quiesce(conn))
 			continue; /* marked when it comes back */
 		if (handoff__current(e->view.rec)->flags & HANDOFF__CLOSING)

@@ -9,6 +9,7 @@
  *   spare.c     descriptors that clients cannot have
  *   adopted.c   those that were opened by others
  *   model_*.c   who runs the turn of a connection
+ *   suspects.c  connections that may have killed a process
  *   stay.c      a thread or a child that stays with one
  *   child.c     that child
  *   commands.c  what the control socket and the public calls ask for
@@ -34,6 +35,7 @@
 #include "server/conn.h"
 #include "server/returns.h"
 #include "server/sets.h"
+#include "server/suspects.h"
 #include "server/within.h"
 
 #include <handoff/server.h>
@@ -67,13 +69,20 @@ struct handoff__member {
 	uint8_t sets;   /* whose: 0 the server's, n those of worker n - 1 */
 	bool kicked;    /* in server->kicks, or those of its worker */
 	bool lingers;
-	bool active;           /* a thread or a child has it, or gave it back */
+	bool active; /* a thread or a child has it, or gave it back; or it is a
+			suspect */
 	bool served, recalled; /* by its worker; under the worker's lock */
 	bool stalled : 1;      /* something failed that is tried again soon */
-	unsigned deaths : 3;   /* of its children */
-	/* In kicks; while active, in returns; if a listener, in listeners. */
+	bool suspect : 1;      /* waits among them */
+	bool on_trial : 1;     /* has the one turn that they get */
+	unsigned deaths : 3;   /* of its children, outside of the handler */
+	/* In kicks; while active, in returns or among the suspects; if a
+	 * listener, in listeners. */
 	TAILQ_ENTRY(handoff__member) node;
-	struct handoff__turn_result result; /* of who had it */
+	union {
+		struct handoff__turn_result result; /* of who had it */
+		int64_t suspected_us;               /* if it is a suspect */
+	};
 	/* Last, and NULL while nobody has it. A worker may ask for it after
 	 * the connection's end. */
 	union {
@@ -110,6 +119,10 @@ struct handoff__model {
 	void (*leave)(struct handoff__member *conn);
 	void (*moved)(struct handoff__member *conn);
 	void (*kick)(struct handoff__member *conn);
+	/* No turn until `moved`; and one turn, after which it is given back.
+	 * For models that have no `event`. */
+	void (*withhold)(struct handoff__member *conn);
+	void (*recalled_turn)(struct handoff__member *conn);
 	/* Is it in a turn? If not, none begins while the server holds. */
 	bool (*busy)(struct handoff__member *conn);
 	void (*hold)(struct handoff_server *server, bool hold);
@@ -163,6 +176,7 @@ struct handoff_server {
 	struct handoff__returns returns;
 	struct handoff__threads threads;
 	struct handoff__children children;
+	struct handoff__suspects suspects;
 	struct handoff__worker *workers;
 	uint32_t nworkers;
 	bool holding; /* no turn of theirs begins */

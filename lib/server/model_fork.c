@@ -11,6 +11,7 @@
 #include "server/child.h"
 
 #include "base/high.h"
+#include "record/handling.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -63,35 +64,57 @@ repair(struct handoff__member *conn)
 	return why && !*why ? "the client is gone" : why;
 }
 
+/* One that goes on; `in_handler`: alone, see suspects.c. */
+static void
+replace(const struct handoff__member *conn, pid_t pid, const char *cause,
+	bool in_handler)
+{
+	unsigned long long id = conn->entry.id;
+	const struct handoff__log *log = &conn->server->log;
+
+	if (in_handler)
+		handoff__log(log, HANDOFF_LOG_WARNING,
+			"connection %llu: its process %d %s in the handler: "
+			"another goes on, once",
+			id, (int)pid, cause);
+	else
+		handoff__log(log, HANDOFF_LOG_WARNING,
+			"connection %llu: its process %d %s: another goes on "
+			"(%d of %d)",
+			id, (int)pid, cause, conn->deaths, REPLACED_MOST);
+}
+
 /* The child died. */
 static void
 lament(struct handoff__member *conn, pid_t pid, const siginfo_t *info)
 {
+	struct handoff__survival survival = {0};
 	const char *why = repair(conn);
-	bool last = conn->deaths == REPLACED_MOST;
-	const struct handoff__log *log = &conn->server->log;
-	unsigned long long id = conn->entry.id;
+	bool fourth = false;
 	char cause[96];
 
-	conn->deaths++;
+	if (!why)
+		why = handoff__entry_blame(&conn->entry, &survival);
+	if (!why && survival.in_handler == 0)
+		fourth = conn->deaths++ == REPLACED_MOST;
+	conn->server->peer.tally.handler_deaths += survival.in_handler;
 	tell_cause(info, cause, sizeof(cause));
 	conn->result = (struct handoff__turn_result){
 		.turn = HANDOFF__TURN_WAIT,
 		.want = (uint16_t)handoff__conn_want(&conn->entry.view),
 	};
-	if (!why && !last) {
-		handoff__log(log, HANDOFF_LOG_WARNING,
-			"connection %llu: its process %d %s: another goes on "
-			"(%d of %d)",
-			id, (int)pid, cause, conn->deaths, REPLACED_MOST);
+	if (!why && !fourth) {
+		replace(conn, pid, cause, survival.in_handler > 0);
 		return;
 	}
 	conn->result.turn = HANDOFF__TURN_END;
-	conn->result.end = HANDOFF__END_DEATH;
-	handoff__log(log, HANDOFF_LOG_ERROR,
-		"connection %llu: closed: its process %d %s%s%s", id, (int)pid,
-		cause, last ? " like three before it" : ", and ",
-		last ? "" : why);
+	conn->result.end = handoff__entry_poisoned(&conn->entry)
+				   ? HANDOFF__END_POISON
+				   : HANDOFF__END_DEATH;
+	handoff__log(&conn->server->log, HANDOFF_LOG_ERROR,
+		"connection %llu: closed: its process %d %s%s%s",
+		(unsigned long long)conn->entry.id, (int)pid, cause,
+		why ? ", and " : " like three before it", why ? why : "");
 }
 
 /* What the child has told by its exit status; false: it has not. */
@@ -141,6 +164,7 @@ undo(struct handoff__member *conn, int err)
 {
 	const char *why = repair(conn);
 
+	handoff__handler_absolve(conn->entry.view.rec);
 	if (!why)
 		return err;
 	handoff__log(&conn->server->log, HANDOFF_LOG_ERROR,
@@ -190,25 +214,6 @@ launch(struct handoff__member *conn, uint32_t events)
 	return err;
 }
 
-/* A child that had to be ended at once may have begun a turn. False if the
- * connection can't go on. */
-static bool
-mend(struct handoff__member *conn)
-{
-	struct handoff__survival survival = {0};
-	const char *why = handoff__entry_repair(&conn->entry, &survival);
-
-	conn->server->peer.tally.repaired += survival.repaired;
-	if (!why)
-		return true;
-	handoff__log(&conn->server->log, HANDOFF_LOG_ERROR,
-		"connection %llu: closed: %s",
-		(unsigned long long)conn->entry.id,
-		*why ? why : "the client is gone");
-	handoff__member_end(conn, HANDOFF__END_DEATH);
-	return false;
-}
-
 static void
 fork_event(struct handoff__member *conn, uint32_t events)
 {
@@ -220,14 +225,14 @@ fork_event(struct handoff__member *conn, uint32_t events)
 		return;
 	}
 	err = launch(conn, events);
-	if (err < 0 && mend(conn))
+	if (err < 0)
 		handoff__member_stall(conn, "cannot start a process", err);
 }
 
 static bool
 fork_quiesce(struct handoff__member *conn)
 {
-	if (!conn->active)
+	if (!conn->child)
 		return true;
 	pidfd_send_signal(
 		conn->child->watch.fd, HANDOFF__CHILD_RETURN, NULL, 0);
@@ -237,7 +242,7 @@ fork_quiesce(struct handoff__member *conn)
 static void
 fork_look(struct handoff__member *conn)
 {
-	if (conn->active)
+	if (conn->child)
 		pidfd_send_signal(
 			conn->child->watch.fd, HANDOFF__CHILD_LOOK, NULL, 0);
 	else
@@ -287,6 +292,7 @@ fork_stop(struct handoff_server *server)
 		pidfd_send_signal(child->watch.fd, SIGKILL, NULL, 0);
 	while ((child = TAILQ_FIRST(&children->list))) {
 		handoff__child_reap(child->pid);
+		handoff__handler_absolve(child->conn->entry.view.rec);
 		child_free(child);
 	}
 	for (int i = 0; i < 2; i++) {

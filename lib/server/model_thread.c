@@ -152,7 +152,7 @@ thread_quiesce(struct handoff__member *conn)
 {
 	struct handoff__threads *threads = &conn->server->threads;
 
-	if (!conn->active)
+	if (!conn->epoch)
 		return true;
 	epoch_end(threads, conn->epoch);
 	/* Always one, so that a server has as many descriptors after any

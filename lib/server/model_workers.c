@@ -156,7 +156,7 @@ run_kicks(struct handoff__worker *w)
 
 		unkick(w, conn);
 		if (conn->served)
-			turn(w, conn, 0);
+			turn(w, conn, conn->on_trial ? EPOLLIN : 0);
 		if (done)
 			break;
 	}
@@ -197,13 +197,21 @@ static void
 take_back(struct handoff__member *conn)
 {
 	struct handoff__worker *w = conn->worker;
+	bool again = false;
 
 	handoff__member_place(conn);
 	handoff__member_back(conn);
 	pthread_mutex_lock(&w->lock);
-	if (conn->worker == w && conn->result.turn != HANDOFF__TURN_END)
+	if (conn->worker == w && !conn->suspect &&
+		conn->result.turn != HANDOFF__TURN_END) {
 		conn->served = conn->entry.mine;
+		again = conn->served &&
+			conn->result.turn < HANDOFF__TURN_LINGER;
+	}
 	pthread_mutex_unlock(&w->lock);
+	/* The worker may have seen a kick when it was not to serve it yet. */
+	if (again)
+		handoff__member_kick(conn);
 }
 
 static void
@@ -238,7 +246,7 @@ workers_quiesce(struct handoff__member *conn)
 	bool quiet;
 
 	pthread_mutex_lock(&w->lock);
-	quiet = w->current != conn && !conn->active;
+	quiet = w->current != conn && (!conn->active || conn->suspect);
 	conn->recalled = w->current == conn;
 	pthread_mutex_unlock(&w->lock);
 	return quiet;
@@ -288,6 +296,29 @@ workers_moved(struct handoff__member *conn)
 	pthread_mutex_lock(&w->lock);
 	conn->served = conn->entry.mine;
 	pthread_mutex_unlock(&w->lock);
+}
+
+static void
+workers_withhold(struct handoff__member *conn)
+{
+	struct handoff__worker *w = conn->worker;
+
+	pthread_mutex_lock(&w->lock);
+	unkick(w, conn);
+	conn->served = false;
+	pthread_mutex_unlock(&w->lock);
+}
+
+static void
+workers_recalled_turn(struct handoff__member *conn)
+{
+	struct handoff__worker *w = conn->worker;
+
+	pthread_mutex_lock(&w->lock);
+	conn->served = conn->recalled = true;
+	kick(w, conn);
+	pthread_mutex_unlock(&w->lock);
+	eventfd_write(w->wake, 1);
 }
 
 static void
@@ -412,6 +443,8 @@ const struct handoff__model handoff__model_workers = {
 	.enter = workers_enter,
 	.leave = workers_leave,
 	.moved = workers_moved,
+	.withhold = workers_withhold,
+	.recalled_turn = workers_recalled_turn,
 	.kick = workers_kick,
 	.hold = workers_hold,
 	.busy = workers_busy,

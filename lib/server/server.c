@@ -150,6 +150,7 @@ apply_defaults(
 	o->give_timeout_ms = or_default(o->give_timeout_ms, 5000);
 	o->hang_timeout_ms = or_default(o->hang_timeout_ms, 5000);
 	o->stop_timeout_ms = or_default(o->stop_timeout_ms, 1000);
+	o->suspect_wait_ms = or_default(o->suspect_wait_ms, 30000);
 	o->grace_ms = or_default(o->grace_ms, 60000);
 	o->spread_ms = or_default(o->spread_ms, 2000);
 	server->log.fn = o->log;
@@ -185,6 +186,7 @@ open_loop(struct handoff_server *server)
 	server->sweep.fn = on_sweep;
 	server->news.fn = on_news;
 	server->relisten.fn = on_relisten;
+	handoff__suspects_init(server);
 	server->accept_retry.fn = handoff__listen_on_retry;
 	server->stop_deadline.fn = handoff__stop_on_deadline;
 	server->stalls.fn = handoff__server_on_stalls;
@@ -481,6 +483,7 @@ handoff_server_free(struct handoff_server *server)
 			"server: %u handlers still run: left to the end of "
 			"the process",
 			left);
+		handoff__suspects_absolve(server);
 		handoff__control_flush(&server->control);
 		return;
 	}

@@ -90,5 +90,5 @@ handoff__stay(struct handoff__member *conn, uint32_t events,
 	do {
 		handoff__conn_turn(&conn->entry.view, conn->entry.fd,
 			conn->server->opts.service, events, &conn->result);
-	} while (go_on(conn, &events, recall));
+	} while (!conn->on_trial && go_on(conn, &events, recall));
 }

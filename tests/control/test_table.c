@@ -80,6 +80,23 @@ newest_handoff_is_shown(void **state)
 }
 
 static void
+remarks_are_shown_below_the_table(void **state)
+{
+	struct handoff__contact peers[2] = {
+		contact("a", "owner", 1,
+			"suspects 2\n! a: first\nheld 0\n! a: second\n"),
+		contact("b", "standby", 2, "!x\n! b: third"),
+	};
+	struct handoff__buf buf = {.data = NULL};
+
+	(void)state;
+	handoff__table(peers, 2, &buf);
+	assert_non_null(strstr(buf.data, "\n\na: first\na: second\n"
+					 "b: third\n\nno handoff yet\n"));
+	free(buf.data);
+}
+
+static void
 what_is_not_told_has_a_dash(void **state)
 {
 	struct handoff__contact peers[2] = {
@@ -141,6 +158,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		handoff_test(both_have_a_row),
 		handoff_test(newest_handoff_is_shown),
+		handoff_test(remarks_are_shown_below_the_table),
 		handoff_test(what_is_not_told_has_a_dash),
 		handoff_test(nobody_has_answered),
 		handoff_test(long_values_are_cut),

@@ -6,7 +6,9 @@
 #include "embed/sides.h"
 
 #include "embed/embed.h"
+#include "record/handling.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
@@ -22,6 +24,8 @@ struct legacy {
 	int fds[N];
 	int clients[N];
 	bool damage; /* the record of the last one makes no sense */
+	bool inside; /* it dies while it handles all of them */
+	bool again;  /* and not for the first time, with the last */
 	int orders;  /* the child gives for a byte, and frees its peer at the
 		       end of this */
 	int kept;    /* the other end of it */
@@ -128,6 +132,10 @@ own(const char *dir, int told, void *arg)
 		memcpy(handoff_entry_edit(e), "never", 5);
 		if (legacy->damage && i == N - 1)
 			e->entry.view.rec->current += 8;
+		if (legacy->inside && handoff_entry_enter(e) < 0)
+			return 1;
+		if (legacy->again && i == N - 1)
+			e->entry.view.rec->handling++;
 	}
 	if (serve(side.peer, told, legacy->orders) != 0)
 		return 1;
@@ -146,6 +154,7 @@ inherit(struct pair *p, struct legacy *legacy)
 	assert_in_range(id, 0, N - 1);
 	assert_state(e, "true");
 	assert_string_equal(handoff_entry_name(e), "mine");
+	assert_int_equal(p->b.event.deaths, legacy->inside);
 	assert_null(handoff_entry_data(e));
 	assert_speaks(p->b.event.fd, legacy->clients[id]);
 	assert_int_equal(handoff_entry_update(e, "go on", 5), 0);
@@ -183,6 +192,60 @@ join_owner(struct pair *p, struct legacy *legacy)
 	assert_int_equal(handoff_peer_open(&p->b.peer, &p->b.opts), 0);
 	pair_expect(p, &p->b, HANDOFF_PEER_STANDBY);
 	return pid;
+}
+
+/* It may have been one of them: the program is told, and told again after each
+ * handoff, until it has left. */
+static void
+deaths_come_along(void **state)
+{
+	struct pair p;
+	struct legacy legacy = {.inside = true};
+	pid_t pid = join_owner(&p, &legacy);
+	struct handoff_entry *e;
+
+	(void)state;
+	side_kill(pid);
+	e = pair_expect(&p, &p.b, HANDOFF_PEER_TAKEN);
+	assert_int_equal(p.b.event.deaths, 1);
+	close(p.b.event.fd);
+	assert_int_equal(handoff_entry_enter(e), 0);
+	assert_int_equal(handoff__handler_deaths(e->entry.view.rec), 1);
+	assert_int_equal(handoff_entry_leave(e), 0);
+	assert_int_equal(handoff__handling(e->entry.view.rec), 0);
+	for (int i = 1; i < N; i++) {
+		inherit(&p, &legacy);
+		assert_int_equal(p.b.event.deaths, 1);
+	}
+	pair_expect(&p, &p.b, HANDOFF_PEER_OWNER);
+	/* The first was the listener. */
+	assert_int_equal(handoff__peer_suspects(&p.b.peer->peer), N - 1);
+	handoff_entry_withdraw(e);
+	assert_int_equal(handoff_entry_enter(e), -EINVAL);
+	assert_int_equal(handoff_entry_leave(e), -EINVAL);
+	assert_int_equal(handoff_entry_enter(NULL), -EINVAL);
+	close_legacy(&legacy);
+	handoff_peer_free(p.b.peer);
+}
+
+/* The second time ends a connection, and the client is told. */
+static void
+second_death_ends_the_connection(void **state)
+{
+	struct pair p;
+	struct legacy legacy = {.inside = true, .again = true};
+	pid_t pid = join_owner(&p, &legacy);
+	char byte;
+
+	(void)state;
+	side_kill(pid);
+	assert_inherited(&p, &legacy, 1u << (N - 1));
+	assert_int_equal(recv(legacy.clients[N - 1], &byte, 1, 0), 0);
+	assert_int_equal(p.b.peer->peer.tally.ends[HANDOFF__END_POISON], 1);
+	assert_non_null(
+		strstr(p.b.logged, "two processes died in its handler"));
+	close_legacy(&legacy);
+	handoff_peer_free(p.b.peer);
 }
 
 static void
@@ -398,6 +461,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		handoff_test(killed_owner_leaves_its_last_states),
+		handoff_test(deaths_come_along),
+		handoff_test(second_death_ends_the_connection),
 		handoff_test(damaged_record_ends_alone),
 		handoff_test(freed_owner_leaves_as_much),
 		handoff_test(owner_dies_while_it_gives),

@@ -250,7 +250,9 @@ class Chain:
         return load
 
     def covered(self):
-        """Waits until the standby has a copy of everything."""
+        """Waits until the standby has a copy of everything, and every handler
+        that ran at the last death has returned: a second death in it would
+        end its connection."""
         def there():
             # In this order: what the owner says is newer, and so it has heard
             # what the standby had said by then.
@@ -259,6 +261,8 @@ class Chain:
             if not owner or not standby or owner["role"] != "owner":
                 return False
             if owner.get("partner", "ready") != "ready":
+                return False
+            if owner.get("suspects", 0) != 0:
                 return False
             if self.stable is None:
                 return owner["uncovered"] == 0

@@ -73,9 +73,10 @@ class Schedule(FaultTest):
             chain.peers[owner].trigger.arm(*cell)
             self.add(clients, count)
             chain.die(owner)
-            self.check(clients)
             chain.bury(owner)
+            # What was being saved is tried again beside a standby.
             chain.attach()
+            self.check(clients)
         self.assertGreater(self.tally.aimed - aimed, len(cells) * 3 // 4)
         for client in clients:
             client.close()

@@ -3,6 +3,7 @@
 #include "peer/pair.h"
 
 #include "peer/status.h"
+#include "record/handling.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -193,15 +194,46 @@ peer_is_told_in_lines(void **state)
 	handoff__status_text(&a.peer, &buf);
 	assert_string_equal(buf.data,
 		"model loop\nworkers 3\nconnections 2\nheld 0\ngeneration 1\n"
-		"uncovered 0\nlagging no\npartner ready\nlistener unix:/a\n");
+		"uncovered 0\nlagging no\npartner ready\nsuspects 0\n"
+		"listener unix:/a\n");
 	free(buf.data);
 	buf = (struct handoff__buf){.data = NULL};
 	handoff__status_text(&b.peer, &buf);
 	assert_string_equal(buf.data,
 		"model own\nworkers 1\nconnections 0\nheld 2\ngeneration 1\n"
-		"uncovered 0\nlagging no\npartner ready\n");
+		"uncovered 0\nlagging no\npartner ready\nsuspects 0\n");
 	free(buf.data);
 	pair_close(&a, &b);
+}
+
+/* Only a peer that has suspects, or has had some, says more of them. */
+static void
+suspects_are_told_of(void **state)
+{
+	struct handoff__buf buf = {.data = NULL};
+	struct handoff__entry *e;
+	struct side a;
+
+	(void)state;
+	side_init(&a, support_dir(), "one");
+	pair_own(&a);
+	e = pair_enter(&a, HANDOFF__CONNECTION);
+	handoff__handler_enter(e->view.rec);
+	handoff__handler_died(e->view.rec);
+	a.peer.tally.ends[HANDOFF__END_POISON] = 3;
+	a.peer.tally.ends[HANDOFF__END_SUSPECT] = 4;
+	handoff__status_text(&a.peer, &buf);
+	assert_non_null(strstr(buf.data, "suspects 1\n"
+					 "! one: 1 connection is suspected: "));
+	assert_non_null(strstr(buf.data, ": 3 the second time, 4 without"));
+	free(buf.data);
+	buf = (struct handoff__buf){.data = NULL};
+	handoff__status_json(&a.peer, &buf);
+	assert_non_null(strstr(buf.data, "\"suspects\":1,"
+					 "\"ended_as_poison\":3,"
+					 "\"ended_as_suspect\":4,"));
+	free(buf.data);
+	side_close(&a);
 }
 
 int
@@ -213,6 +245,7 @@ main(void)
 		handoff_test(what_was_given_in_part),
 		handoff_test(what_was_inherited),
 		handoff_test(peer_is_told_in_lines),
+		handoff_test(suspects_are_told_of),
 	};
 
 	return cmocka_run_group_tests_name("last", tests, NULL, NULL);

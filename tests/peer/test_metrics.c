@@ -92,6 +92,7 @@ set_counts(struct handoff__tally *t)
 	t->inherited = 71;
 	t->repaired = 72;
 	t->refused = 73;
+	t->handler_deaths = 74;
 }
 
 static void
@@ -115,7 +116,11 @@ counts_are_told(void **state)
 	assert_sample("closed_total", ",reason=\"stop\"", "6");
 	assert_sample("closed_total", ",reason=\"death\"", "7");
 	assert_sample("closed_total", ",reason=\"state\"", "8");
-	assert_sample("closed_total", ",reason=\"other\"", "41");
+	assert_sample("closed_total", ",reason=\"poison\"", "9");
+	assert_sample("closed_total", ",reason=\"suspect\"", "10");
+	assert_sample("closed_total", ",reason=\"other\"", "22");
+	assert_sample("handler_deaths_total", "", "74");
+	assert_sample("suspects", "", "0");
 	assert_sample("bytes_received_total", "", "11");
 	assert_sample("bytes_sent_total", "", "12");
 	assert_sample(

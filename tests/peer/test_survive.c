@@ -10,6 +10,7 @@
 
 #include "base/addr.h"
 #include "record/desk.h"
+#include "record/handling.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -568,6 +569,117 @@ what_was_lent_is_closed_after_the_death(void **state)
 	pair_close(&a, &b);
 }
 
+/* Who was in its handler is suspected, and stays. */
+static void
+death_in_the_handler_is_counted(void **state)
+{
+	struct fixture f;
+	struct handoff__entry *inside, *before;
+
+	(void)state;
+	open_fixture(&f, 4);
+	give_to_child(&f);
+	inside = connection(&f, 1);
+	before = connection(&f, 2);
+	handoff__handler_enter(inside->view.rec);
+	/* It was suspected already, and had not had its turn. */
+	handoff__handler_enter(before->view.rec);
+	assert_true(handoff__handler_died(before->view.rec));
+	assert_int_equal(handoff__peer_suspects(&f.a.peer), 0);
+	kill_child(&f);
+	assert_int_equal(f.a.peer.survival.in_handler, 1);
+	assert_int_equal(f.a.peer.survival.closed, 0);
+	assert_int_equal(f.a.discarded, 0);
+	assert_int_equal(f.a.peer.tally.handler_deaths, 1);
+	assert_int_equal(handoff__handler_deaths(inside->view.rec), 1);
+	assert_int_equal(handoff__handler_deaths(before->view.rec), 1);
+	assert_true(handoff__entry_suspected(inside));
+	assert_true(handoff__entry_suspected(before));
+	assert_false(handoff__entry_poisoned(inside));
+	assert_int_equal(handoff__peer_suspects(&f.a.peer), 2);
+	handoff__handler_enter(inside->view.rec);
+	handoff__handler_leave(inside->view.rec);
+	assert_int_equal(handoff__peer_suspects(&f.a.peer), 1);
+	side_close(&f.a);
+}
+
+/* The second time ends it, also if the one that has counted it had no time
+ * left to do so. */
+static void
+second_death_in_the_handler_ends_one_connection(void **state)
+{
+	struct fixture f;
+	struct handoff__entry *twice, *counted;
+
+	(void)state;
+	open_fixture(&f, 4);
+	give_to_child(&f);
+	twice = connection(&f, 1);
+	counted = connection(&f, 2);
+	handoff__handler_enter(twice->view.rec);
+	assert_true(handoff__handler_died(twice->view.rec));
+	handoff__handler_enter(twice->view.rec);
+	for (int i = 0; i < 2; i++) {
+		handoff__handler_enter(counted->view.rec);
+		assert_true(handoff__handler_died(counted->view.rec));
+	}
+	kill_child(&f);
+	assert_int_equal(f.a.peer.survival.in_handler, 1);
+	assert_int_equal(f.a.peer.survival.closed, 2);
+	assert_int_equal(f.a.discarded, 2);
+	assert_int_equal(twice->id, 0);
+	assert_int_equal(counted->id, 0);
+	assert_int_equal(f.a.peer.roster.connections, 2);
+	assert_true(f.a.peer.serving);
+	side_close(&f.a);
+}
+
+/* What has no client is worth more than a handler that fails. */
+static void
+listener_is_never_ended_for_a_death(void **state)
+{
+	struct fixture f;
+	struct handoff__entry *e;
+
+	(void)state;
+	open_fixture(&f, 0);
+	give_to_child(&f);
+	e = handoff__roster_next(&f.a.peer.roster, NULL);
+	for (int i = 0; i < 2; i++) {
+		handoff__handler_enter(e->view.rec);
+		assert_true(handoff__handler_died(e->view.rec));
+	}
+	handoff__handler_enter(e->view.rec);
+	kill_child(&f);
+	assert_int_equal(f.a.discarded, 0);
+	assert_true(e->mine);
+	assert_int_equal(handoff__handler_deaths(e->view.rec), 3);
+	assert_int_equal(handoff__peer_suspects(&f.a.peer), 0);
+	side_close(&f.a);
+}
+
+/* A give takes the suspicion along. */
+static void
+suspicion_moves_with_a_give(void **state)
+{
+	struct side a, b;
+	struct handoff__entry *e;
+
+	(void)state;
+	pair_open(&a, &b);
+	e = pair_enter(&a, HANDOFF__CONNECTION);
+	pair_run(&a, &b);
+	handoff__handler_enter(e->view.rec);
+	assert_true(handoff__handler_died(e->view.rec));
+	assert_true(handoff__entry_suspected(e));
+	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	pair_run(&a, &b);
+	assert_false(handoff__entry_suspected(e));
+	assert_true(handoff__entry_suspected(pair_find(&b, e)));
+	assert_int_equal(handoff__peer_suspects(&b.peer), 1);
+	pair_close(&a, &b);
+}
+
 int
 main(void)
 {
@@ -590,6 +702,10 @@ main(void)
 		handoff_test(unix_connection_goes_on_by_its_hints),
 		handoff_test(death_during_a_give_ends_it),
 		handoff_test(death_of_one_that_does_not_serve_changes_no_role),
+		handoff_test(death_in_the_handler_is_counted),
+		handoff_test(second_death_in_the_handler_ends_one_connection),
+		handoff_test(listener_is_never_ended_for_a_death),
+		handoff_test(suspicion_moves_with_a_give),
 	};
 
 	return cmocka_run_group_tests_name("survive", tests, NULL, NULL);

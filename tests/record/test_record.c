@@ -5,7 +5,8 @@
  */
 #include "support/support.h"
 
-#include "record/record.h"
+#include "record/handling.h"
+#include "record/snapshot.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -792,6 +793,75 @@ name_that_is_none_is_refused(void **state)
 	close_record(&f);
 }
 
+/* Only a death under the mark counts, each once, and a return clears all. */
+static void
+deaths_under_the_mark_are_counted(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_record(&f, 0);
+	assert_false(handoff__handler_died(f.rec));
+	for (uint32_t n = 1; n <= 3; n++) {
+		handoff__handler_enter(f.rec);
+		assert_int_equal(handoff__handler_deaths(f.rec), n - 1);
+		assert_true(handoff__handler_died(f.rec));
+		assert_false(handoff__handler_died(f.rec));
+		assert_int_equal(handoff__handler_deaths(f.rec), n);
+	}
+	handoff__handler_enter(f.rec);
+	handoff__handler_absolve(f.rec);
+	assert_false(handoff__handler_died(f.rec));
+	assert_int_equal(handoff__handler_deaths(f.rec), 3);
+	handoff__handler_enter(f.rec);
+	handoff__handler_leave(f.rec);
+	assert_false(handoff__handler_died(f.rec));
+	assert_int_equal(handoff__handler_deaths(f.rec), 0);
+	close_record(&f);
+}
+
+/* However many: the count never runs into the mark, or back to none. */
+static void
+count_of_deaths_has_an_end(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_record(&f, 0);
+	for (int i = 0; i < 1000; i++) {
+		handoff__handler_enter(f.rec);
+		assert_true(handoff__handler_died(f.rec));
+	}
+	assert_int_equal(handoff__handler_deaths(f.rec), HANDOFF__DEATHS_MASK);
+	assert_false(handoff__handler_died(f.rec));
+	close_record(&f);
+}
+
+/* It goes along when a record is moved to another one, the mark does not: who
+ * moves it runs no handler. */
+static void
+filled_record_has_the_deaths_of_the_old(void **state)
+{
+	struct fixture from, to;
+	struct handoff__snapshot snap;
+	unsigned char bytes[2 * SIZE];
+
+	(void)state;
+	open_record(&from, 0);
+	open_record(&to, 0);
+	from.rec->id = 1;
+	handoff__handler_enter(from.rec);
+	assert_true(handoff__handler_died(from.rec));
+	handoff__handler_enter(from.rec);
+	assert_true(
+		handoff__snapshot_take(&snap, &from.view, NULL, bytes, SIZE));
+	handoff__record_fill(&to.view, from.rec, &snap, bytes);
+	assert_int_equal(handoff__handler_deaths(to.rec), 1);
+	assert_false(handoff__handler_died(to.rec));
+	close_record(&from);
+	close_record(&to);
+}
+
 int
 main(void)
 {
@@ -820,6 +890,9 @@ main(void)
 		handoff_test(spare_commit_may_be_anything),
 		handoff_test(name_is_kept),
 		handoff_test(name_that_is_none_is_refused),
+		handoff_test(deaths_under_the_mark_are_counted),
+		handoff_test(count_of_deaths_has_an_end),
+		handoff_test(filled_record_has_the_deaths_of_the_old),
 	};
 
 	return cmocka_run_group_tests_name("record", tests, NULL, NULL);

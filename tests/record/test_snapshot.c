@@ -6,6 +6,7 @@
 #include "support/support.h"
 
 #include "record/desk.h"
+#include "record/handling.h"
 #include "record/snapshot.h"
 
 #include <pthread.h>
@@ -540,6 +541,26 @@ record_that_never_holds_still_is_told(void **state)
 	close_record();
 }
 
+/* The mark of a handler that runs, and the deaths under it, go along. */
+static void
+deaths_in_the_handler_are_seen(void **state)
+{
+	(void)state;
+	open_record(0);
+	assert_true(
+		handoff__snapshot_take(&f.snap, &f.view, NULL, f.bytes, MOST));
+	assert_false(f.snap.handling);
+	assert_int_equal(f.snap.deaths, 0);
+	handoff__handler_enter(f.rec);
+	assert_true(handoff__handler_died(f.rec));
+	handoff__handler_enter(f.rec);
+	assert_true(
+		handoff__snapshot_take(&f.snap, &f.view, NULL, f.bytes, MOST));
+	assert_true(f.snap.handling);
+	assert_int_equal(f.snap.deaths, 1);
+	close_record();
+}
+
 int
 main(void)
 {
@@ -556,6 +577,7 @@ main(void)
 		handoff_test(copies_of_a_record_on_a_desk_are_exact),
 		handoff_test(bytes_on_a_desk_are_not_taken_for_others),
 		handoff_test(record_that_never_holds_still_is_told),
+		handoff_test(deaths_in_the_handler_are_seen),
 	};
 
 	return cmocka_run_group_tests_name("snapshot", tests, NULL, NULL);

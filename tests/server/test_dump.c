@@ -267,7 +267,8 @@ everything_is_in_a_dump(void **state)
 		"\"produced\":16,\"sent\":16,"
 		"\"in\":{\"bytes\":3,\"hex\":\"616263\"},"
 		"\"out\":{\"bytes\":0,\"hex\":\"\"},\"flags\":[\"opened\"],"
-		"\"activity\":\"pending\",\"state_hex\":\"02000000\"}\n",
+		"\"activity\":\"pending\",\"handling\":false,"
+		"\"handler_deaths\":0,\"state_hex\":\"02000000\"}\n",
 		duo.a.address);
 	assert_in(text, part);
 	free(text);

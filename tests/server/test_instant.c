@@ -10,6 +10,7 @@
 #include "base/addr.h"
 #include "peer/peer.h"
 #include "record/desk.h"
+#include "record/handling.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -19,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -42,6 +44,9 @@ static const struct scene scenes[] = {
 	{"one\ntwo\nthree", "\n", "one\ntwo\nthree\n", true},
 };
 
+/* Shared with the child: it is in its handler. */
+static volatile int *inside;
+
 /* Sends whole lines back, in few instructions. */
 static int
 whole_lines(struct handoff_conn *conn, void *arg)
@@ -50,9 +55,12 @@ whole_lines(struct handoff_conn *conn, void *arg)
 	const char *input = handoff_conn_input(conn, &len);
 
 	(void)arg;
+	*inside = 1;
 	while (len > 0 && input[len - 1] != '\n')
 		len--;
-	return handoff_conn_consume(conn, handoff_conn_write(conn, input, len));
+	handoff_conn_consume(conn, handoff_conn_write(conn, input, len));
+	*inside = 0;
+	return 0;
 }
 
 /* The library tells a connection's progress by the counters of TCP. */
@@ -146,6 +154,9 @@ scribble(const struct handoff__view *at)
 	memset(at->tx, '-', 200);
 }
 
+/* In the handler, of all deaths. */
+static unsigned deaths_seen;
+
 /* What a survivor does; the desk is somebody else's then. */
 static void
 inherit(struct fixture *f)
@@ -153,10 +164,19 @@ inherit(struct fixture *f)
 	struct handoff__entry e = {.view = f->view, .fd = f->fd};
 	struct handoff__survival survival = {0};
 	struct handoff__view at = f->view;
+	bool marked = handoff__handling(f->rec) & HANDOFF__HANDLING;
 
+	/* The mark brackets the handler, and the turn the mark. */
+	assert_true(marked || !*inside);
+	assert_true(!marked || f->rec->activity == HANDOFF__IN_TURN);
+	*inside = 0;
 	if (turn_desk)
 		handoff__desk_buffers(&at, turn_desk);
 	assert_null(handoff__entry_repair(&e, &survival));
+	assert_null(handoff__entry_blame(&e, &survival));
+	assert_int_equal(survival.in_handler, marked);
+	assert_int_equal(handoff__handling(f->rec), marked);
+	deaths_seen += marked;
 	assert_int_equal(handoff__desk_of(f->rec), 0);
 	assert_true(handoff__record_ok(&f->view));
 	if (turn_desk)
@@ -188,6 +208,7 @@ finish(struct fixture *f, const struct scene *scene, size_t stuffed)
 	assert_int_equal(got, expected);
 	turn(f, EPOLLIN);
 	assert_int_equal(f->rec->activity, HANDOFF__AT_REST);
+	assert_int_equal(handoff__handling(f->rec), 0);
 	assert_int_equal(handoff__record_unread(f->rec), 0);
 	assert_int_equal(handoff__record_unsent(f->rec), 0);
 	assert_int_equal(recv(f->client, data, 1, MSG_DONTWAIT), -1);
@@ -217,6 +238,10 @@ play_all(const struct scene *scene)
 	unsigned all, step;
 
 	alarm(SECONDS);
+	inside = mmap(NULL, sizeof(*inside), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_true(inside != MAP_FAILED);
+	deaths_seen = 0;
 	open_conn(&f, whole_lines, NULL);
 	use_tcp(&f);
 	/* The first has pages to touch. */
@@ -228,6 +253,8 @@ play_all(const struct scene *scene)
 		step = 1;
 	for (unsigned n = 1; n < all; n += step)
 		play(&f, scene, n);
+	assert_true(deaths_seen > 5);
+	munmap((void *)(uintptr_t)inside, sizeof(*inside));
 	close_conn(&f);
 }
 

@@ -5,6 +5,8 @@
  */
 #include "server/solo.h"
 
+#include "record/handling.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -509,6 +511,48 @@ who_is_about_to_end_hears_no_more(void **state)
 	close_conn(&f);
 }
 
+/* Fails where it is not marked; `arg` says when to fail otherwise. */
+static int
+look_at_mark(struct handoff_conn *conn, void *arg)
+{
+	const struct seen *seen = arg;
+	size_t len;
+
+	assert_int_equal(handoff__handling(conn->view.rec),
+		HANDOFF__HANDLING | seen->opens);
+	handoff_conn_input(conn, &len);
+	handoff_conn_consume(conn, len);
+	return seen->fail;
+}
+
+/* A handler that runs is marked, one that has returned is not, and has cleared
+ * its input of any suspicion: whatever it returned. */
+static void
+handler_is_marked_while_it_runs(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_conn(&f, look_at_mark, look_at_mark);
+	turn(&f, 0);
+	assert_int_equal(handoff__handling(f.rec), 0);
+	handoff__handler_enter(f.rec);
+	assert_true(handoff__handler_died(f.rec));
+	f.seen.opens = 1; /* death */
+	assert_int_equal(handoff__handler_deaths(f.rec), 1);
+	turn(&f, EPOLLIN); /* a false alarm */
+	assert_int_equal(handoff__handler_deaths(f.rec), 1);
+	client_says(&f, "x");
+	turn(&f, EPOLLIN);
+	assert_int_equal(handoff__handling(f.rec), 0);
+	f.seen.opens = 0;
+	f.seen.fail = -EIO;
+	client_says(&f, "x");
+	assert_int_equal(turn(&f, EPOLLIN), HANDOFF__TURN_END);
+	assert_int_equal(handoff__handling(f.rec), 0);
+	close_conn(&f);
+}
+
 int
 main(void)
 {
@@ -535,6 +579,7 @@ main(void)
 		handoff_test(babbler_is_held_up_by_its_client),
 		handoff_test(idle_buffers_are_untouched),
 		handoff_test(what_is_not_finished_is_kept),
+		handoff_test(handler_is_marked_while_it_runs),
 	};
 
 	return cmocka_run_group_tests_name("turn", tests, on_no_desk, NULL) +

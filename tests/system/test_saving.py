@@ -141,11 +141,13 @@ class Writers(ScheduleTest):
         self.finish(threads, acknowledged, errors)
 
     def covered(self, owner, standby):
-        """Waits until the standby has a copy of every connection."""
+        """Waits until the standby has a copy of every connection, and every
+        handler that ran at the last death has returned."""
         def there():
             peers = {peer["name"]: peer for peer in self.status()["peers"]}
             return (peers[owner]["role"] == "owner"
                     and peers[owner]["uncovered"] == 0
+                    and peers[owner]["suspects"] == 0
                     and peers[standby]["role"] == "standby")
         wait_until(there, f"{standby} to cover {owner}")
 

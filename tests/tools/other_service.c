@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A server whose service is what a test needs it to be: of another name or
- * state, or with a handler that blocks. Otherwise it answers like the example
- * servers and prints the same lines. With --listen it is a server, without one
- * a standby.
+ * state, or with a handler that blocks or kills its process. Otherwise it
+ * answers like the example servers and prints the same lines. With --listen it
+ * is a server, without one a standby.
  */
 #include <handoff.h>
 
@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #define MAX_LISTEN 8
@@ -32,7 +33,8 @@ block(unsigned ms)
 		;
 }
 
-/* Echoes whatever comes; blocks first where a line begins with "sleep". */
+/* Echoes whatever comes; blocks first where it begins with "sleep", and
+ * crashes where it begins with "crash". */
 static int
 handle(struct handoff_conn *conn, void *arg)
 {
@@ -44,6 +46,8 @@ handle(struct handoff_conn *conn, void *arg)
 		puts("handler: sleeping");
 		block(context->sleep_ms);
 	}
+	if (len >= 5 && memcmp(in, "crash", 5) == 0)
+		abort();
 	len = handoff_conn_write(conn, in, len);
 	return handoff_conn_consume(conn, len);
 }
@@ -58,6 +62,13 @@ print_events(struct context *context, const char *name)
 		if (event.type == HANDOFF_SERVER_STOPPED)
 			context->stopped = true;
 	}
+}
+
+static void
+log_line(void *arg, enum handoff_log_level level, const char *text)
+{
+	if (level <= HANDOFF_LOG_INFO)
+		fprintf(stderr, "%s: log: %s\n", (const char *)arg, text);
 }
 
 static int
@@ -89,6 +100,8 @@ static const struct option options[] = {
 	{"state-size", required_argument, NULL, 'z'},
 	{"sleep-ms", required_argument, NULL, 't'},
 	{"give-timeout-ms", required_argument, NULL, 'g'},
+	{"suspect-wait-ms", required_argument, NULL, 'w'},
+	{"workers", required_argument, NULL, 'W'},
 	{NULL, 0, NULL, 0},
 };
 
@@ -112,8 +125,10 @@ main(int argc, char **argv)
 		.errbuf = error,
 		.errbuf_size = sizeof(error),
 	};
+	struct rlimit no_core = {.rlim_cur = 0};
 	int c;
 
+	setrlimit(RLIMIT_CORE, &no_core);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		unsigned long number = optarg ? strtoul(optarg, NULL, 10) : 0;
@@ -137,8 +152,14 @@ main(int argc, char **argv)
 			context.sleep_ms = (unsigned)number;
 		else if (c == 'g')
 			opts.give_timeout_ms = (uint32_t)number;
+		else if (c == 'w')
+			opts.suspect_wait_ms = (uint32_t)number;
+		else if (c == 'W')
+			opts.workers = (uint32_t)number;
 		else
 			return 2;
 	}
+	opts.log = log_line;
+	opts.log_arg = (void *)(uintptr_t)opts.name;
 	return run(&context, &opts);
 }

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whether an input killed whoever handled it. A process that dies takes all
+ * handlers with it that run then, and one of them may be the cause: each of
+ * their connections is suspected. One under which a second process has died is
+ * given up. What a suspect may do meanwhile is for the layer above.
+ */
+#include "peer/peer.h"
+
+#include "record/handling.h"
+
+const char *
+handoff__entry_blame(
+	struct handoff__entry *e, struct handoff__survival *survival)
+{
+	struct handoff__record *rec = e->view.rec;
+
+	survival->in_handler += handoff__handler_died(rec);
+	/* Perhaps counted by one that died before it could end it. */
+	return handoff__entry_poisoned(e)
+		       ? "two processes died in its handler, on the same input"
+		       : NULL;
+}
+
+bool
+handoff__entry_poisoned(const struct handoff__entry *e)
+{
+	return e->kind == HANDOFF__CONNECTION &&
+	       handoff__handler_deaths(e->view.rec) >= HANDOFF__DEATHS_MOST;
+}
+
+bool
+handoff__entry_suspected(const struct handoff__entry *e)
+{
+	return e->mine && e->kind == HANDOFF__CONNECTION &&
+	       handoff__handler_deaths(e->view.rec) > 0;
+}
+
+uint32_t
+handoff__peer_suspects(struct handoff__peer *peer)
+{
+	struct handoff__entry *e = NULL;
+	uint32_t count = 0;
+
+	while ((e = handoff__roster_next(&peer->roster, e)))
+		count += handoff__entry_suspected(e);
+	return count;
+}

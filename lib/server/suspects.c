@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The queue of the suspects. While a connection is in it nobody gives it turns
+ * and its descriptor is silent in its set. In the order in which they came
+ * each is given one turn, and the next only when that is over: so a death then
+ * is a death in the handler of one suspect at most. A handler that returns has
+ * cleared its input of the suspicion.
+ *
+ * A child of model `fork` may die at any time. In every other model the turn
+ * may take this process along, so it waits until a standby has a copy of all
+ * that would die with it. If none comes the connection is ended.
+ *
+ * All of it is driven by a timer: nothing is asked on the path of a request.
+ */
+#include "server/suspects.h"
+
+#include "record/handling.h"
+#include "server/internal.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+
+#define LOOK_US  20000  /* between two looks at the standby */
+#define AGAIN_US 100000 /* after a turn in which the handler was not due */
+
+static void
+look_in(struct handoff_server *server, int64_t us)
+{
+	handoff__timer_arm(&server->loop, &server->suspects.timer, us);
+}
+
+/* Would a death of this process now cost nothing but this process? */
+static bool
+is_covered(const struct handoff_server *server)
+{
+	const struct handoff__peer *peer = &server->peer;
+
+	if (server->model == &handoff__model_fork)
+		return true;
+	return peer->partner == HANDOFF__PARTNER_READY && !peer->pulse.hung &&
+	       peer->roster.uncovered == 0;
+}
+
+/* No event comes for it any more but an error, once. */
+static void
+silence(struct handoff__member *conn)
+{
+	conn->armed = EPOLLONESHOT;
+	if (conn->set >= 0)
+		handoff__sets_arm(handoff__member_sets(conn), conn->set,
+			conn->entry.fd, conn->armed, conn);
+}
+
+bool
+handoff__suspects_add(struct handoff__member *conn)
+{
+	struct handoff_server *server = conn->server;
+	struct handoff__suspects *suspects = &server->suspects;
+
+	if (!handoff__entry_suspected(&conn->entry) ||
+		(handoff__current(conn->entry.view.rec)->flags &
+			HANDOFF__CLOSING))
+		return false;
+	if (conn->suspect)
+		return true;
+	if (server->model->withhold)
+		server->model->withhold(conn);
+	else
+		handoff__member_unkick(conn);
+	conn->active = conn->suspect = true;
+	conn->suspected_us = handoff__now_us();
+	silence(conn);
+	TAILQ_INSERT_TAIL(&suspects->list, conn, node);
+	/* Not now: the others come first. */
+	if (!suspects->timer.armed && !suspects->trying)
+		look_in(server, 0);
+	return true;
+}
+
+void
+handoff__suspects_tell(struct handoff_server *server, uint32_t count)
+{
+	if (count > 0)
+		handoff__log(&server->log, HANDOFF_LOG_WARNING,
+			"%u connection%s in the handler when its process died: "
+			"each gets a turn alone%s",
+			count, count == 1 ? " was" : "s were",
+			is_covered(server)
+				? ""
+				: ", as soon as a standby has a copy "
+				  "of everything");
+}
+
+/* Nobody has it any more. */
+static void
+take_out(struct handoff__member *conn)
+{
+	TAILQ_REMOVE(&conn->server->suspects.list, conn, node);
+	conn->suspect = conn->active = false;
+}
+
+void
+handoff__suspects_drop(struct handoff__member *conn)
+{
+	struct handoff_server *server = conn->server;
+
+	if (server->suspects.trying == conn)
+		handoff__suspects_tried(conn);
+	if (conn->suspect)
+		take_out(conn);
+}
+
+void
+handoff__suspects_release(struct handoff__member *conn)
+{
+	struct handoff_server *server = conn->server;
+
+	if (!conn->suspect)
+		return;
+	take_out(conn);
+	if (server->model->moved)
+		server->model->moved(conn);
+}
+
+void
+handoff__suspects_absolve(struct handoff_server *server)
+{
+	struct handoff__entry *e = NULL;
+
+	while ((e = handoff__roster_next(&server->peer.roster, e))) {
+		if (e->mine && e->kind == HANDOFF__CONNECTION)
+			handoff__handler_absolve(e->view.rec);
+	}
+}
+
+void
+handoff__suspects_tried(struct handoff__member *conn)
+{
+	struct handoff_server *server = conn->server;
+
+	conn->on_trial = false;
+	if (server->suspects.trying != conn)
+		return;
+	server->suspects.trying = NULL;
+	look_in(server, handoff__entry_suspected(&conn->entry) ? AGAIN_US : 0);
+}
+
+/* Its turn, by whoever gives turns in this model. */
+static void
+try(struct handoff__member *conn)
+{
+	struct handoff_server *server = conn->server;
+	uint64_t id = conn->entry.id;
+
+	take_out(conn);
+	server->suspects.trying = conn;
+	/* The others do not wait for ever for a handler that hangs. */
+	look_in(server, (int64_t)server->opts.suspect_wait_ms * 1000);
+	conn->on_trial = true;
+	handoff__log(&server->log, HANDOFF_LOG_INFO,
+		"connection %llu: suspected of a death, gets its turn alone",
+		(unsigned long long)id);
+	if (server->model->recalled_turn) {
+		server->model->recalled_turn(conn);
+		return;
+	}
+	/* What has come meanwhile is read, too: no event tells of it. */
+	server->model->event(conn, EPOLLIN);
+	/* If it has ended it is not being tried any more. */
+	if (server->suspects.trying != conn || conn->active)
+		return;
+	handoff__suspects_tried(conn);
+	handoff__suspects_add(conn);
+}
+
+/* Nobody can try it. */
+static void
+give_up(struct handoff__member *conn)
+{
+	struct handoff_server *server = conn->server;
+
+	handoff__log(&server->log, HANDOFF_LOG_ERROR,
+		"connection %llu: closed: a process died in its handler, and "
+		"within %u ms no standby covered what another such death "
+		"would cost",
+		(unsigned long long)conn->entry.id,
+		server->opts.suspect_wait_ms);
+	handoff__member_end(conn, HANDOFF__END_SUSPECT);
+}
+
+/* Ends those that have waited too long; it is later with the others. */
+static void
+wait_for_standby(struct handoff_server *server)
+{
+	struct handoff__suspects *suspects = &server->suspects;
+	int64_t now = handoff__now_us(), since;
+	int64_t most = (int64_t)server->opts.suspect_wait_ms * 1000;
+	struct handoff__member *conn;
+
+	if (suspects->exposed_us == 0)
+		suspects->exposed_us = now;
+	while ((conn = TAILQ_FIRST(&suspects->list))) {
+		since = conn->suspected_us > suspects->exposed_us
+				? conn->suspected_us
+				: suspects->exposed_us;
+		if (now - since < most)
+			break;
+		give_up(conn);
+	}
+	if (conn)
+		look_in(server, LOOK_US);
+}
+
+static void
+on_look(struct handoff__timer *timer)
+{
+	struct handoff_server *server = timer->arg;
+	struct handoff__suspects *suspects = &server->suspects;
+
+	suspects->trying = NULL;
+	if (TAILQ_EMPTY(&suspects->list)) {
+		suspects->exposed_us = 0;
+	} else if (!is_covered(server)) {
+		wait_for_standby(server);
+	} else if (handoff__peer_moving(&server->peer)) {
+		look_in(server, LOOK_US);
+	} else {
+		suspects->exposed_us = 0;
+		try(TAILQ_FIRST(&suspects->list));
+	}
+}
+
+void
+handoff__suspects_init(struct handoff_server *server)
+{
+	struct handoff__suspects *suspects = &server->suspects;
+
+	TAILQ_INIT(&suspects->list);
+	suspects->timer.fn = on_look;
+	suspects->timer.arg = server;
+}
