@@ -64,7 +64,7 @@ convert_state(struct handoff__peer *peer, const struct handoff__entry *e,
 	if (service->open &&
 		!(handoff__current(from->rec)->flags & HANDOFF__OPENED))
 		return 0;
-	old = handoff__record_state(from, from->rec->current & 1);
+	old = handoff__record_state(from, handoff__turn_of(from->rec) & 1);
 	new = handoff__record_state(to, 0);
 	return service->convert(version_of(peer, e), old,
 		from->seg->geo.state_size, new, service->arg);
@@ -89,7 +89,7 @@ make(struct handoff__peer *peer, const struct handoff__entry *e,
 		handoff__arena_vacate(&peer->arena, *segment, *slot);
 		return err;
 	}
-	to.rec->id = e->id;
+	handoff__record_set_id(to.rec, e->id);
 	return 0;
 }
 

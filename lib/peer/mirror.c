@@ -262,7 +262,7 @@ objection(struct handoff__peer *peer, const struct handoff__ref *ref, int fd)
 		return HANDOFF__TABLE_FULL;
 	if (rec && !cell)
 		return HANDOFF__NO_MEMORY;
-	if (!rec || cell->id != 0 || rec->id != ref->id ||
+	if (!rec || cell->id != 0 || handoff__record_id(rec) != ref->id ||
 		rec->kind != ref->arg || rec->kind < HANDOFF__CONNECTION ||
 		rec->kind > HANDOFF__EXTRA)
 		return HANDOFF__BAD_RECORD;

@@ -436,10 +436,9 @@ handoff__peer_enter(struct handoff__peer *peer, int fd, enum handoff__kind kind,
 	board = handoff__arena_board(&peer->arena);
 	rec = handoff__arena_record(&peer->arena, segment, slot);
 	rec->kind = kind;
-	rec->id = kind == HANDOFF__CONNECTION
-			  ? atomic_fetch_add(&board->next_id, 1)
-			  : (UINT64_C(1) << 63) +
-				    atomic_fetch_add(&board->next_other, 1);
+	handoff__record_set_id(
+		rec, handoff__board_number(board, kind == HANDOFF__CONNECTION) |
+			     (uint64_t)(kind != HANDOFF__CONNECTION) << 63);
 	entry = handoff__roster_cell(&peer->roster, segment, slot);
 	handoff__roster_enter(&peer->roster, entry, segment, slot, fd, true);
 	if (name)

@@ -29,7 +29,8 @@ handoff__entry_repair(
 	struct handoff__entry *e, struct handoff__survival *survival)
 {
 	struct handoff__progress progress;
-	bool in_turn = e->view.rec->activity == HANDOFF__IN_TURN;
+	bool in_turn =
+		handoff__record_activity(e->view.rec) == HANDOFF__IN_TURN;
 	int rc;
 
 	/* What lies on a desk after a turn may be anybody's. */
@@ -66,7 +67,7 @@ claim(struct handoff__peer *peer, const struct handoff__entry *e)
 {
 	uint32_t owner = handoff__peer_other_slot(peer);
 
-	return e->view.rec->id == e->id &&
+	return handoff__record_id(e->view.rec) == e->id &&
 	       (atomic_compare_exchange_strong(
 			&e->view.rec->owner, &owner, (uint32_t)peer->slot) ||
 		       owner == (uint32_t)peer->slot);

@@ -31,6 +31,16 @@ struct handoff__board {
 	_Atomic uint32_t owner;      /* the slot of the peer that serves */
 };
 
+/* A number that was never used. Only that matters, whichever peer gets which:
+ * nothing else is ordered by it. */
+static inline uint64_t
+handoff__board_number(struct handoff__board *board, bool connection)
+{
+	return atomic_fetch_add_explicit(
+		connection ? &board->next_id : &board->next_other, 1,
+		memory_order_relaxed);
+}
+
 /* Sizes of a segment; a private copy, never read from shared memory twice. */
 struct handoff__geometry {
 	uint32_t slots;

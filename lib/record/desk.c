@@ -44,7 +44,8 @@ handoff__desk_clear(const struct handoff__view *view)
 	uint64_t unread = handoff__record_unread(rec);
 	struct handoff__view at = *view;
 
-	if (handoff__desk_of(rec) == 0 || !handoff__desk_view(&at, rec->desk))
+	if (handoff__desk_of(rec) == 0 ||
+		!handoff__desk_view(&at, handoff__desk_word(rec)))
 		return;
 	if (unread > 0 || handoff__record_unsent(rec) > 0) {
 		memcpy(view->rx + (c->rx_tail - c->rx_origin),

@@ -33,7 +33,7 @@ handoff__desk_buffers(struct handoff__view *at, uint32_t desk)
 static inline void
 handoff__desk_set(struct handoff__record *rec, uint32_t number)
 {
-	uint32_t word = atomic_load_explicit(&rec->desk, memory_order_relaxed);
+	uint32_t word = handoff__desk_word(rec);
 
 	atomic_store_explicit(&rec->desk,
 		(word | HANDOFF__DESK_NUMBER) + 1 + number,
@@ -45,8 +45,7 @@ handoff__desk_set(struct handoff__record *rec, uint32_t number)
 static inline uint32_t
 handoff__desk_of(const struct handoff__record *rec)
 {
-	return atomic_load_explicit(&rec->desk, memory_order_relaxed) &
-	       HANDOFF__DESK_NUMBER;
+	return handoff__desk_word(rec) & HANDOFF__DESK_NUMBER;
 }
 
 /* `*at`, a copy of a record's view, becomes what it was when `desk` of the

@@ -96,7 +96,7 @@ handoff__snapshot_take(struct handoff__snapshot *snap,
 	bool still = false;
 
 	snap->owner = atomic_load(&rec->owner);
-	snap->id = rec->id;
+	snap->id = handoff__record_id(rec);
 	snap->kind = rec->kind;
 	for (int i = 0; i < TRIES && !still; i++)
 		still = copy(snap, view, state, bytes, most);

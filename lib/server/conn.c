@@ -39,10 +39,8 @@ look(struct sight *s)
 	const struct handoff__commit *c = handoff__current(rec);
 
 	s->commit = c;
-	s->unread = atomic_load_explicit(&rec->rx_head, memory_order_relaxed) -
-		    c->rx_tail;
-	s->unsent = c->tx_head -
-		    atomic_load_explicit(&rec->tx_tail, memory_order_relaxed);
+	s->unread = handoff__rx_head(rec) - c->rx_tail;
+	s->unsent = c->tx_head - handoff__tx_tail(rec);
 }
 
 static inline struct sight
@@ -153,7 +151,7 @@ due(const struct sight *s)
 	if (flags & HANDOFF__CLOSING)
 		return false;
 	if (!(flags & HANDOFF__OPENED))
-		return s->service->open || s->view->rec->rx_head > 0 ||
+		return s->service->open || handoff__rx_head(s->view->rec) > 0 ||
 		       (flags & HANDOFF__EOF);
 	if (s->unsent == s->view->seg->geo.tx_size)
 		return false;

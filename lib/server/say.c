@@ -48,7 +48,7 @@ exists(struct handoff_server *server, uint64_t id)
 	uint32_t segment = 0, slot = 0;
 
 	while ((rec = next_live(server, &segment, &slot))) {
-		if (rec->id == id)
+		if (handoff__record_id(rec) == id)
 			return true;
 	}
 	return false;
@@ -108,11 +108,11 @@ handoff__says_pass(struct handoff_server *server)
 	uint64_t head = b ? handoff__bulletin_head(b) : 0;
 	uint32_t behind;
 
-	if (!b || head == atomic_load(&b->heard))
+	if (!b || head == handoff__bulletin_heard(b))
 		return false;
 	heard_by_all(server, head, &behind);
 	if (behind == 0)
-		atomic_store(&b->heard, head);
+		handoff__bulletin_set_heard(b, head);
 	else
 		look_all(server, head);
 	return behind > 0;
@@ -143,7 +143,7 @@ add(struct handoff_server *server, uint64_t id, const char *text, size_t len)
 	uint32_t slot = (uint32_t)server->peer.slot, behind;
 	uint64_t heard;
 	int err = handoff__bulletin_add(b, slot, id, text, len,
-		handoff__now_us(), atomic_load(&b->heard));
+		handoff__now_us(), handoff__bulletin_heard(b));
 
 	if (err == -ENOBUFS) {
 		heard = heard_by_all(
