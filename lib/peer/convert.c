@@ -85,6 +85,7 @@ make(struct handoff__peer *peer, const struct handoff__entry *e,
 	if (err >= 0)
 		err = convert_state(peer, e, &to);
 	if (err < 0) {
+		handoff__arena_clear(&peer->arena, *segment, *slot);
 		atomic_store(&to.rec->owner, 0);
 		handoff__arena_vacate(&peer->arena, *segment, *slot);
 		return err;
@@ -97,6 +98,7 @@ make(struct handoff__peer *peer, const struct handoff__entry *e,
 static void
 retire(struct handoff__peer *peer, struct handoff__entry *old)
 {
+	handoff__arena_clear(&peer->arena, old->segment, old->slot);
 	atomic_store(&old->view.rec->owner, 0);
 	if (peer->link.fd >= 0)
 		handoff__roster_queue(old, &peer->roster.to_drop);

@@ -283,11 +283,14 @@ keep(struct handoff__peer *peer, const struct handoff__ref *ref, int fd)
 	cell = handoff__roster_cell(&peer->roster, ref->segment, ref->slot);
 	handoff__roster_enter(
 		&peer->roster, cell, ref->segment, ref->slot, fd, false);
-	if (peer->ops->entered(peer, cell) < 0) {
+	/* Its owner may have ended and cleared it since it was looked at. */
+	if (cell->id != ref->id || cell->kind != ref->arg)
+		reason = HANDOFF__BAD_RECORD;
+	else if (peer->ops->entered(peer, cell) < 0)
+		reason = HANDOFF__NO_MEMORY;
+	if (reason != HANDOFF__OK)
 		handoff__roster_vacate(&peer->roster, cell);
-		return HANDOFF__NO_MEMORY;
-	}
-	return HANDOFF__OK;
+	return reason;
 }
 
 void

@@ -447,6 +447,7 @@ handoff__peer_enter(struct handoff__peer *peer, int fd, enum handoff__kind kind,
 		handoff__record_listen(&entry->view);
 	*err = peer->ops->entered(peer, entry);
 	if (*err < 0) {
+		handoff__arena_clear(&peer->arena, segment, slot);
 		atomic_store(&rec->owner, 0);
 		handoff__roster_vacate(&peer->roster, entry);
 		return NULL;
@@ -470,6 +471,7 @@ handoff__peer_end(struct handoff__peer *peer, struct handoff__entry *entry)
 	entry->barrier = entry->leaving = false;
 	peer->ops->closing(peer, entry);
 	handoff__tally_ended(peer, entry);
+	handoff__arena_clear(&peer->arena, entry->segment, entry->slot);
 	atomic_store(&entry->view.rec->owner, 0);
 	handoff__roster_close(&peer->roster, entry);
 	if (known)

@@ -39,6 +39,8 @@ handoff__entry_repair(
 		return "its record is damaged";
 	if (!in_turn)
 		return NULL;
+	/* It may have had no time to note that its buffers have pages. */
+	e->view.rec->touched = 1;
 	rc = handoff__progress(e->fd, &progress);
 	if (rc == -EOPNOTSUPP) {
 		/* No counters: the hints are all there is. */
@@ -111,8 +113,9 @@ inherit(struct handoff__peer *peer, struct handoff__entry *e)
 	}
 }
 
-/* Records that the dead peer had and that we hold no descriptor for: closed
- * with it, free again. */
+/* Records that the dead peer had and that we hold no descriptor for, and those
+ * that it was about to free: closed with it, free again. No other process has
+ * the arena at this moment, so they may be cleared when they are free. */
 static void
 free_orphans(struct handoff__peer *peer)
 {
@@ -125,8 +128,11 @@ free_orphans(struct handoff__peer *peer)
 
 			if (atomic_compare_exchange_strong(
 				    &handoff__arena_record(arena, i, s)->owner,
-				    &owner, 0))
+				    &owner, 0)) {
+				handoff__arena_clear(arena, i, s);
+				handoff__arena_vacate(arena, i, s);
 				peer->survival.orphans++;
+			}
 		}
 	}
 }
@@ -163,6 +169,8 @@ handoff__survive(struct handoff__peer *peer)
 			inherit(peer, e);
 	}
 	free_orphans(peer);
+	handoff__arena_clear_desks(
+		&peer->arena, handoff__peer_other_slot(peer));
 	handoff__bulletin_release(peer->arena.segments[0]->bulletin,
 		handoff__peer_other_slot(peer));
 	if (!peer->serving) {

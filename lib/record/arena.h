@@ -107,6 +107,19 @@ int handoff__arena_alloc(struct handoff__arena *arena, uint32_t owner,
 	handoff__vacant_fn *vacant, void *arg, uint32_t *segment,
 	uint32_t *slot);
 
+/*
+ * Clears a record that its owner is about to free: everything but the owner
+ * word, and gives the pages of its buffers back if it has any. Before the
+ * owner word becomes 0, so that nobody allocates it meanwhile; the id first,
+ * so that a survivor that finds the rest half done knows the entry as ended.
+ */
+void handoff__arena_clear(
+	struct handoff__arena *arena, uint32_t segment, uint32_t slot);
+
+/* Clears the desks of the peer in place `owner`, which has ended, and gives
+ * their pages back. */
+void handoff__arena_clear_desks(struct handoff__arena *arena, uint32_t owner);
+
 /* The slot may be tried again. */
 void handoff__arena_vacate(
 	struct handoff__arena *arena, uint32_t segment, uint32_t slot);

@@ -56,4 +56,9 @@ bool handoff__desk_view(struct handoff__view *at, uint32_t word);
  * be done again by somebody else who finds it half done. */
 void handoff__desk_clear(const struct handoff__view *view);
 
+/* The connection ends: what it, and others before it, may have left on the
+ * desk is wiped. `at` is the view with the desk's buffers. For the worker
+ * that has the desk, in the turn. */
+__attribute__((cold)) void handoff__desk_wipe(const struct handoff__view *at);
+
 #endif

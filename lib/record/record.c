@@ -283,8 +283,13 @@ handoff__record_fill(const struct handoff__view *to,
 void
 handoff__record_set_name(const struct handoff__view *view, const char *name)
 {
+	struct handoff__record *rec = view->rec;
+
+	if (name[0] == '\0' && rec->kind == HANDOFF__CONNECTION)
+		return;
 	handoff__copy((char *)view->rx, HANDOFF_ADDRESS_MAX, name);
-	atomic_store(&view->rec->rx_head, strlen((char *)view->rx) + 1);
+	rec->touched = 1;
+	handoff__record_set_positions(rec, strlen((char *)view->rx) + 1, 0);
 }
 
 int

@@ -196,23 +196,20 @@ handoff__record_mark(
 static inline void
 handoff__record_touch(struct handoff__record *rec)
 {
-	if ((atomic_load_explicit(&rec->desk, memory_order_relaxed) &
-		    HANDOFF__DESK_NUMBER) == 0)
+	if ((handoff__desk_word(rec) & HANDOFF__DESK_NUMBER) == 0)
 		rec->touched = 1;
 }
 
 static inline uint64_t
 handoff__record_unsent(const struct handoff__record *rec)
 {
-	return handoff__current(rec)->tx_head -
-	       atomic_load_explicit(&rec->tx_tail, memory_order_relaxed);
+	return handoff__current(rec)->tx_head - handoff__tx_tail(rec);
 }
 
 static inline uint64_t
 handoff__record_unread(const struct handoff__record *rec)
 {
-	return atomic_load_explicit(&rec->rx_head, memory_order_relaxed) -
-	       handoff__current(rec)->rx_tail;
+	return handoff__rx_head(rec) - handoff__current(rec)->rx_tail;
 }
 
 /* Makes valid what a transaction has begun to write, for who writes states
@@ -249,7 +246,8 @@ void handoff__record_fill(const struct handoff__view *to,
 	const struct handoff__snapshot *snap, const unsigned char *bytes);
 
 /* A small text that belongs to an entry without a stream (a listener, an
- * extra descriptor): kept where a connection has its input. */
+ * extra descriptor): kept where a connection has its input. A connection that
+ * is nameless keeps none, and no page for it. */
 void handoff__record_set_name(
 	const struct handoff__view *view, const char *name);
 /* `name` has HANDOFF_ADDRESS_MAX bytes; -EBADMSG if there is none. */

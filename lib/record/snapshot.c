@@ -101,7 +101,9 @@ handoff__snapshot_take(struct handoff__snapshot *snap,
 	for (int i = 0; i < TRIES && !still; i++)
 		still = copy(snap, view, state, bytes, most);
 	snap->unstable |= !still;
-	/* Numbers are never used again. */
+	/* Numbers are never used again, and a record that is cleared loses its
+	 * id before anything else. */
 	return snap->owner != 0 && snap->id != 0 &&
-	       atomic_load(&rec->owner) != 0 && rec->id == snap->id;
+	       atomic_load(&rec->owner) != 0 &&
+	       handoff__record_id(rec) == snap->id;
 }

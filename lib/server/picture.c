@@ -120,6 +120,8 @@ make_room(struct handoff__picture *picture, struct room *room,
 		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (picture->base == MAP_FAILED)
 		return -errno;
+	/* Like the arena that it is copied from. */
+	madvise(picture->base, picture->size, MADV_DONTDUMP);
 	room->state = picture->base;
 	room->states_end = room->state + need->states;
 	room->shot = (void *)room->states_end;

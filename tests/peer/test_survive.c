@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -188,6 +189,102 @@ orphans_are_free_again(void **state)
 		assert_int_not_equal(
 			handoff__arena_record(&f.a.peer.arena, 0, slot)->owner,
 			DEAD);
+	side_close(&f.a);
+}
+
+/* Of the file, where looking makes no page. */
+static void
+assert_cleared(const struct handoff__segment *seg, const void *from, size_t len)
+{
+	unsigned char *bytes = malloc(len);
+
+	assert_non_null(bytes);
+	assert_int_equal(pread(seg->fd, bytes, len,
+				 (const unsigned char *)from - seg->base),
+		len);
+	for (size_t i = 0; i < len; i++)
+		assert_int_equal(bytes[i], 0);
+	free(bytes);
+}
+
+static void
+assert_free_and_clear(const struct handoff__segment *seg, uint32_t slot)
+{
+	assert_cleared(
+		seg, handoff__segment_record(seg, slot), seg->geo.stride);
+	assert_cleared(seg, handoff__segment_buffers(seg, slot),
+		seg->geo.buffer_stride);
+}
+
+static void
+write_secrets(const struct handoff__view *view)
+{
+	memcpy(view->rx, "secret", 6);
+	memcpy(view->tx, "secret", 6);
+	view->rec->touched = 1;
+}
+
+/* It was about to free a record, and died before anything but the id was
+ * cleared: that entry has ended, nobody goes on with the rest of it. */
+static void
+half_cleared_record_is_no_connection(void **state)
+{
+	struct fixture f;
+	struct handoff__entry *e;
+	uint32_t slot;
+
+	(void)state;
+	open_fixture(&f, 4);
+	give_to_child(&f);
+	e = connection(&f, 1);
+	slot = e->slot;
+	write_secrets(&e->view);
+	handoff__record_mark(e->view.rec, HANDOFF__PENDING);
+	handoff__record_set_id(e->view.rec, 0);
+	kill_child(&f);
+	assert_int_equal(f.a.peer.roster.connections, 3);
+	assert_int_equal(f.a.closing, 1);
+	assert_int_equal(f.a.peer.survival.entries, 4);
+	assert_int_equal(f.a.peer.survival.orphans, 1);
+	assert_int_equal(e->id, 0);
+	assert_free_and_clear(f.a.peer.arena.segments[0], slot);
+	assert_int_equal(pair_enter(&f.a, HANDOFF__CONNECTION)->slot, slot);
+	side_close(&f.a);
+}
+
+/* Orphans are cleared, and so are the desks of the dead. */
+static void
+nothing_of_the_dead_is_left_in_the_arena(void **state)
+{
+	struct fixture f;
+	const struct handoff__segment *seg;
+	struct handoff__view noted, dying, desk;
+	uint32_t segment, slots[2];
+
+	(void)state;
+	open_fixture(&f, 4);
+	give_to_child(&f);
+	seg = f.a.peer.arena.segments[0];
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(
+			handoff__arena_alloc(&f.a.peer.arena, DEAD, vacant,
+				&f.a.peer.roster, &segment, &slots[i]),
+			0);
+	handoff__view_make(&noted, seg, slots[0]);
+	write_secrets(&noted);
+	handoff__view_make(&dying, seg, slots[1]);
+	write_secrets(&dying);
+	dying.rec->touched = 0; /* it had no time to note it */
+	handoff__record_mark(dying.rec, HANDOFF__IN_TURN);
+	desk = dying;
+	handoff__desk_buffers(&desk, handoff__desk_number((int)DEAD, 3));
+	write_secrets(&desk);
+	dying.rec->touched = 0;
+	kill_child(&f);
+	assert_int_equal(f.a.peer.survival.orphans, 2);
+	assert_free_and_clear(seg, slots[0]);
+	assert_free_and_clear(seg, slots[1]);
+	assert_cleared(seg, desk.rx, seg->geo.buffer_stride);
 	side_close(&f.a);
 }
 
@@ -576,6 +673,8 @@ main(void)
 		handoff_test(what_was_ours_already_is_served),
 		handoff_test(what_was_closed_is_closed),
 		handoff_test(orphans_are_free_again),
+		handoff_test(half_cleared_record_is_no_connection),
+		handoff_test(nothing_of_the_dead_is_left_in_the_arena),
 		handoff_test(damaged_record_ends_one_connection),
 		handoff_test(listener_is_kept_whatever_its_record_says),
 		handoff_test(stale_positions_are_repaired),
