@@ -5,6 +5,8 @@
  */
 #include "peer/peer.h"
 
+#include "peer/status.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
@@ -343,6 +345,8 @@ handoff__peer_open(struct handoff__peer *peer,
 			"service %s: state_size is at most %u, input_size and "
 			"output_size at most %u bytes",
 			service->name, HANDOFF__STATE_MAX, HANDOFF__BUFFER_MAX);
+	peer->lacks = handoff__kernel_lacks();
+	handoff__status_lacks(peer);
 	return handoff__join(peer);
 }
 

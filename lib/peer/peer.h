@@ -22,6 +22,7 @@
 #define HANDOFF_PEER_PEER_H
 
 #include "base/dir.h"
+#include "base/kernel.h"
 #include "base/loop.h"
 #include "peer/link.h"
 #include "peer/roster.h"
@@ -191,7 +192,8 @@ struct handoff__peer {
 	const struct handoff__log *log;
 	const struct handoff__peer_ops *ops;
 	void *arg;
-	int slot; /* 1 or 2 */
+	int slot;       /* 1 or 2 */
+	uint32_t lacks; /* what of the kernel, bits 1 << enum handoff__lack */
 	int lock_fd, start_fd, listen_fd;
 	struct handoff__watch listen_watch;
 	struct handoff__candidate pending[HANDOFF__PENDING_MAX];

@@ -99,6 +99,47 @@ workers_of(const struct handoff__peer *peer)
 	return peer->config.workers > 0 ? peer->config.workers : 1;
 }
 
+static bool
+is_lacking(const struct handoff__peer *peer, unsigned lack)
+{
+	return (peer->lacks >> lack & 1u) != 0;
+}
+
+void
+handoff__status_lacks(const struct handoff__peer *peer)
+{
+	for (unsigned i = 0; i < HANDOFF__LACKS; i++) {
+		if (is_lacking(peer, i))
+			handoff__log(peer->log, HANDOFF_LOG_WARNING,
+				"survival: not promised: %s",
+				handoff__lack_text((enum handoff__lack)i));
+	}
+}
+
+static void
+add_lacks_text(const struct handoff__peer *peer, struct handoff__buf *buf)
+{
+	for (unsigned i = 0; i < HANDOFF__LACKS; i++) {
+		if (is_lacking(peer, i))
+			handoff__buf_add(buf, "survival not promised: %s\n",
+				handoff__lack_text((enum handoff__lack)i));
+	}
+}
+
+static void
+add_lacks_json(const struct handoff__peer *peer, struct handoff__buf *buf)
+{
+	const char *comma = "";
+
+	for (unsigned i = 0; i < HANDOFF__LACKS; i++) {
+		if (!is_lacking(peer, i))
+			continue;
+		handoff__buf_add(buf, "%s\"%s\"", comma,
+			handoff__lack_word((enum handoff__lack)i));
+		comma = ",";
+	}
+}
+
 void
 handoff__status_json(struct handoff__peer *peer, struct handoff__buf *buf)
 {
@@ -111,10 +152,12 @@ handoff__status_json(struct handoff__peer *peer, struct handoff__buf *buf)
 	handoff__buf_add(buf,
 		"],\"generation\":%llu,\"uncovered\":%u,\"lagging\":%s,"
 		"\"partner\":\"%s\",\"model\":\"%s\",\"workers\":%u,"
-		"\"last_handoff\":",
+		"\"survival_lacks\":[",
 		(unsigned long long)handoff__peer_generation(peer),
 		uncovered(peer), peer->pulse.lagging ? "true" : "false",
 		partner_state(peer), model_of(peer), workers_of(peer));
+	add_lacks_json(peer, buf);
+	handoff__buf_add(buf, "],\"last_handoff\":");
 	handoff__last_json(peer, buf);
 	handoff__buf_add(buf, "}\n");
 }
@@ -131,6 +174,7 @@ handoff__status_text(struct handoff__peer *peer, struct handoff__buf *buf)
 		uncovered(peer), peer->pulse.lagging ? "yes" : "no",
 		partner_state(peer));
 	each_listener(peer, buf, add_text);
+	add_lacks_text(peer, buf);
 	handoff__last_text(peer, buf);
 }
 

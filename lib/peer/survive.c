@@ -42,20 +42,20 @@ handoff__entry_repair(
 	/* It may have had no time to note that its buffers have pages. */
 	e->view.rec->touched = 1;
 	rc = handoff__progress(e->fd, &progress);
-	if (rc == -EOPNOTSUPP) {
-		/* No counters: the hints are all there is. */
-		handoff__desk_clear(&e->view);
-		return NULL;
-	}
 	if (rc == -ENOTCONN)
 		return "";
-	if (rc < 0)
+	/* Without counters the hints are all there is: what was taken or given
+	 * after the last of them is lost or doubled. */
+	if (rc < 0 && rc != -EOPNOTSUPP)
 		return strerror(-rc);
-	rc = handoff__record_repair(&e->view, progress.read, progress.written);
-	if (rc < 0)
-		return "its record disagrees with the kernel";
-	survival->in_turn++;
-	survival->repaired += (uint32_t)rc;
+	if (rc == 0) {
+		rc = handoff__record_repair(
+			&e->view, progress.read, progress.written);
+		if (rc < 0)
+			return "its record disagrees with the kernel";
+		survival->in_turn++;
+		survival->repaired += (uint32_t)rc;
+	}
 	handoff__desk_clear(&e->view);
 	/* There may be input that was never handled. */
 	handoff__record_mark(e->view.rec, HANDOFF__PENDING);

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,20 @@
 #include <unistd.h>
 
 #define DEAD 2u /* the child's slot */
+
+static bool no_counters; /* TCP_INFO is as before Linux 4.1 */
+
+int __real_getsockopt(int fd, int level, int name, void *to, socklen_t *len);
+int __wrap_getsockopt(int fd, int level, int name, void *to, socklen_t *len);
+
+int
+__wrap_getsockopt(int fd, int level, int name, void *to, socklen_t *len)
+{
+	if (no_counters && level == IPPROTO_TCP && name == TCP_INFO &&
+		*len > 104)
+		*len = 104;
+	return __real_getsockopt(fd, level, name, to, len);
+}
 
 struct fixture {
 	struct side a;
@@ -424,6 +439,54 @@ stale_positions_are_repaired(void **state)
 	repair_stale_positions(0);
 }
 
+/* Of three connections one was quiet, one had noted all that it did, and one
+ * not: none is closed, and each goes on from where its record stands. */
+static void
+without_counters_records_are_believed(void **state)
+{
+	struct fixture f;
+	struct handoff__entry *quiet, *noted, *stale;
+	struct iovec iov[2] = {{.iov_len = 0}};
+	int clients[3];
+
+	(void)state;
+	open_fixture(&f, 0);
+	quiet = enter_fd(&f, tcp_pair(&clients[0]));
+	noted = enter_fd(&f, tcp_pair(&clients[1]));
+	stale = enter_fd(&f, tcp_pair(&clients[2]));
+	give_to_child(&f);
+	for (int i = 1; i < 3; i++)
+		assert_int_equal(send(clients[i], "hello", 5, 0), 5);
+	read_and_write_without_noting(
+		noted, handoff__desk_number((int)DEAD, 0));
+	handoff__record_received(&noted->view, 5);
+	handoff__record_sent(&noted->view, 4);
+	read_and_write_without_noting(stale, 0);
+	no_counters = true;
+	kill_child(&f);
+	no_counters = false;
+	assert_int_equal(f.a.peer.survival.closed, 0);
+	assert_int_equal(f.a.discarded, 0);
+	assert_int_equal(f.a.peer.survival.in_turn, 0);
+	assert_int_equal(f.a.peer.roster.connections, 3);
+	assert_int_equal(quiet->view.rec->activity, HANDOFF__AT_REST);
+	/* From the desk to its own buffers. */
+	assert_int_equal(noted->view.rec->activity, HANDOFF__PENDING);
+	assert_int_equal(handoff__desk_of(noted->view.rec), 0);
+	assert_int_equal(handoff__record_unread(noted->view.rec), 5);
+	assert_memory_equal(noted->view.rx, "hello", 5);
+	assert_int_equal(handoff__record_tx_pieces(&noted->view, iov), 1);
+	assert_int_equal(iov[0].iov_len, 6);
+	assert_memory_equal(iov[0].iov_base, "456789", 6);
+	/* What it read is lost and what it wrote is sent again. */
+	assert_int_equal(stale->view.rec->activity, HANDOFF__PENDING);
+	assert_int_equal(handoff__record_unread(stale->view.rec), 0);
+	assert_int_equal(handoff__record_unsent(stale->view.rec), 10);
+	for (int i = 0; i < 3; i++)
+		close(clients[i]);
+	side_close(&f.a);
+}
+
 /* What the dead peer had on its desk is in the record's own buffers then. */
 static void
 desk_of_the_dead_is_cleared(void **state)
@@ -674,6 +737,7 @@ main(void)
 		handoff_test(what_was_closed_is_closed),
 		handoff_test(orphans_are_free_again),
 		handoff_test(half_cleared_record_is_no_connection),
+		handoff_test(without_counters_records_are_believed),
 		handoff_test(nothing_of_the_dead_is_left_in_the_arena),
 		handoff_test(damaged_record_ends_one_connection),
 		handoff_test(listener_is_kept_whatever_its_record_says),
