@@ -182,7 +182,7 @@ HANDOFF_API void handoff_entry_set_data(
  * any process, as the kernel counts them (TCP_INFO, SIOCINQ, SIOCOUTQ). After
  * the owner has died compare with what the state says: if more was read, that
  * is lost with it, unless the program has a better idea. -EOPNOTSUPP for
- * other sockets.
+ * other sockets, and where the kernel has no such counters.
  */
 HANDOFF_API int handoff_entry_progress(
 	const struct handoff_entry *entry, uint64_t *read, uint64_t *written);

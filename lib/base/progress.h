@@ -15,7 +15,12 @@ struct handoff__progress {
 
 /* For a TCP socket that was accepted, not connected. -ENOTCONN if both sides
  * have ended or the connection was reset; -EOPNOTSUPP for other sockets, which
- * have no such counters; -EAGAIN if they never stood still. */
+ * have no such counters, and for all where the kernel has none; -EAGAIN if
+ * they never stood still. */
 int handoff__progress(int fd, struct handoff__progress *progress);
+
+/* Has this TCP socket, connected or not, all that progress takes? 0, or a
+ * negative errno. */
+int handoff__progress_known(int fd);
 
 #endif

@@ -141,6 +141,18 @@ add_service(const struct handoff__contact *peer, struct handoff__buf *buf)
 	handoff__buf_add(buf, "\n\n");
 }
 
+/* "server: survival not promised: this kernel ..." */
+static void
+add_survival(const struct handoff__contact *peer, struct handoff__buf *buf)
+{
+	const char *line = NULL;
+	size_t len;
+
+	while (peer->role[0] && (line = find(peer, "survival", line, &len)))
+		handoff__buf_add(buf, "\n%s: survival: %.*s\n", peer->name,
+			(int)len, line);
+}
+
 /* When it had its last handoff; 0: never. */
 static long long
 last_of(const struct handoff__contact *peer)
@@ -204,6 +216,8 @@ handoff__table(const struct handoff__contact *peers, size_t npeers,
 	for (size_t i = 0; i < npeers; i++)
 		add_row(buf, rows, npeers, &rows[i]);
 	add_remarks(peers, npeers, buf);
+	for (size_t i = 0; i < npeers; i++)
+		add_survival(&peers[i], buf);
 	if (last)
 		add_last(last, buf);
 	else if (first)

@@ -38,7 +38,8 @@ state_of(const struct handoff_entry *e, bool spare)
 {
 	const struct handoff__view *view = &e->entry.view;
 
-	return handoff__record_state(view, (view->rec->current & 1) ^ spare);
+	return handoff__record_state(
+		view, (handoff__turn_of(view->rec) & 1) ^ spare);
 }
 
 /* Puts the entry into the list that it belongs in, or in none. */

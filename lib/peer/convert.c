@@ -64,7 +64,7 @@ convert_state(struct handoff__peer *peer, const struct handoff__entry *e,
 	if (service->open &&
 		!(handoff__current(from->rec)->flags & HANDOFF__OPENED))
 		return 0;
-	old = handoff__record_state(from, from->rec->current & 1);
+	old = handoff__record_state(from, handoff__turn_of(from->rec) & 1);
 	new = handoff__record_state(to, 0);
 	return service->convert(version_of(peer, e), old,
 		from->seg->geo.state_size, new, service->arg);
@@ -85,11 +85,12 @@ make(struct handoff__peer *peer, const struct handoff__entry *e,
 	if (err >= 0)
 		err = convert_state(peer, e, &to);
 	if (err < 0) {
+		handoff__arena_clear(&peer->arena, *segment, *slot);
 		handoff__owner_set(&to.rec->owner, 0);
 		handoff__arena_vacate(&peer->arena, *segment, *slot);
 		return err;
 	}
-	to.rec->id = e->id;
+	handoff__record_set_id(to.rec, e->id);
 	return 0;
 }
 
@@ -97,6 +98,7 @@ make(struct handoff__peer *peer, const struct handoff__entry *e,
 static void
 retire(struct handoff__peer *peer, struct handoff__entry *old)
 {
+	handoff__arena_clear(&peer->arena, old->segment, old->slot);
 	handoff__owner_set(&old->view.rec->owner, 0);
 	if (peer->link.fd >= 0)
 		handoff__roster_queue(old, &peer->roster.to_drop);

@@ -33,7 +33,7 @@ other_of(const struct handoff__peer *peer, const struct handoff__ref *ref,
 		handoff__arena_record(&peer->arena, ref->segment, ref->slot);
 	struct handoff__view view;
 
-	if (!rec || rec->id != ref->id)
+	if (!rec || handoff__record_id(rec) != ref->id)
 		return false;
 	handoff__view_make(
 		&view, peer->arena.segments[ref->segment], ref->slot);

@@ -284,7 +284,7 @@ objection(struct handoff__peer *peer, const struct handoff__ref *ref, bool fits)
 		return HANDOFF__TABLE_FULL;
 	if (rec && !cell)
 		return HANDOFF__NO_MEMORY;
-	if (!rec || cell->id != 0 || rec->id != ref->id ||
+	if (!rec || cell->id != 0 || handoff__record_id(rec) != ref->id ||
 		rec->kind != ref->arg || rec->kind < HANDOFF__CONNECTION ||
 		rec->kind > HANDOFF__EXTRA)
 		return HANDOFF__BAD_RECORD;
@@ -334,11 +334,14 @@ keep(struct handoff__peer *peer, const struct handoff__ref *ref, int fd,
 	cell = handoff__roster_cell(&peer->roster, ref->segment, ref->slot);
 	handoff__roster_enter(
 		&peer->roster, cell, ref->segment, ref->slot, fd, false);
-	if (peer->ops->entered(peer, cell) < 0) {
+	/* Its owner may have ended and cleared it since it was looked at. */
+	if (cell->id != ref->id || cell->kind != ref->arg)
+		reason = HANDOFF__BAD_RECORD;
+	else if (peer->ops->entered(peer, cell) < 0)
+		reason = HANDOFF__NO_MEMORY;
+	if (reason != HANDOFF__OK)
 		handoff__roster_vacate(&peer->roster, cell);
-		return HANDOFF__NO_MEMORY;
-	}
-	return HANDOFF__OK;
+	return reason;
 }
 
 /* Moves what came out of the low numbers and returns how many of them leave
@@ -413,7 +416,7 @@ handoff__mirror_sweep(struct handoff__peer *peer)
 
 	while ((e = handoff__roster_next(&peer->roster, e))) {
 		if (!e->mine &&
-			(e->view.rec->id != e->id ||
+			(handoff__record_id(e->view.rec) != e->id ||
 				handoff__owner_word(&e->view.rec->owner) == 0))
 			close_copy(peer, e);
 	}

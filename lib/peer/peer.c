@@ -8,6 +8,7 @@
 
 #include "base/high.h"
 #include "peer/process.h"
+#include "peer/status.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -517,6 +518,8 @@ handoff__peer_open(struct handoff__peer *peer,
 			"service %s: state_size is at most %u, input_size and "
 			"output_size at most %u bytes",
 			service->name, HANDOFF__STATE_MAX, HANDOFF__BUFFER_MAX);
+	peer->lacks = handoff__kernel_lacks();
+	handoff__status_lacks(peer);
 	return handoff__join(peer);
 }
 
@@ -637,10 +640,9 @@ handoff__peer_enter(struct handoff__peer *peer, int fd, enum handoff__kind kind,
 	board = handoff__arena_board(&peer->arena);
 	rec = handoff__arena_record(&peer->arena, segment, slot);
 	rec->kind = kind;
-	rec->id = kind == HANDOFF__CONNECTION
-			  ? atomic_fetch_add(&board->next_id, 1)
-			  : (UINT64_C(1) << 63) +
-				    atomic_fetch_add(&board->next_other, 1);
+	handoff__record_set_id(
+		rec, handoff__board_number(board, kind == HANDOFF__CONNECTION) |
+			     (uint64_t)(kind != HANDOFF__CONNECTION) << 63);
 	entry = handoff__roster_cell(&peer->roster, segment, slot);
 	handoff__roster_enter(&peer->roster, entry, segment, slot, fd, true);
 	if (name)
@@ -649,6 +651,7 @@ handoff__peer_enter(struct handoff__peer *peer, int fd, enum handoff__kind kind,
 		handoff__record_listen(&entry->view);
 	*err = peer->ops->entered(peer, entry);
 	if (*err < 0) {
+		handoff__arena_clear(&peer->arena, segment, slot);
 		handoff__owner_set(&rec->owner, 0);
 		handoff__roster_vacate(&peer->roster, entry);
 		return NULL;
@@ -672,6 +675,7 @@ handoff__peer_end(struct handoff__peer *peer, struct handoff__entry *entry)
 	entry->barrier = entry->leaving = false;
 	peer->ops->closing(peer, entry);
 	handoff__tally_ended(peer, entry);
+	handoff__arena_clear(&peer->arena, entry->segment, entry->slot);
 	handoff__owner_set(&entry->view.rec->owner, 0);
 	handoff__roster_close(&peer->roster, entry);
 	if (known)

@@ -32,6 +32,7 @@
 
 #include "base/dir.h"
 #include "base/door.h"
+#include "base/kernel.h"
 #include "base/loop.h"
 #include "peer/link.h"
 #include "peer/roster.h"
@@ -242,8 +243,9 @@ struct handoff__peer {
 	const struct handoff__log *log;
 	const struct handoff__peer_ops *ops;
 	void *arg;
-	int slot; /* 1 or 2 */
-	uint64_t instance;
+	int slot;       /* 1 or 2 */
+	uint32_t lacks; /* what of the kernel, bits 1 << enum handoff__lack */
+	uint64_t instance; /* random, of this peer since it was opened */
 	int lock_fd, start_fd, listen_fd;
 	struct handoff__door door; /* at listen_fd */
 	struct handoff__candidate pending[HANDOFF__PENDING_MAX];

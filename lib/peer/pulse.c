@@ -46,8 +46,8 @@ unheld(struct handoff__peer *peer)
 				handoff__arena_record(&peer->arena, i, s);
 
 			if (handoff__owner_place(&rec->owner) == other &&
-				!handoff__roster_find(
-					&peer->roster, i, s, rec->id))
+				!handoff__roster_find(&peer->roster, i, s,
+					handoff__record_id(rec)))
 				count++;
 		}
 	}

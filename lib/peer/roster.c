@@ -131,7 +131,7 @@ handoff__roster_enter(struct handoff__roster *roster,
 	memset(entry, 0, sizeof(*entry));
 	handoff__view_make(
 		&entry->view, roster->arena->segments[segment], slot);
-	entry->id = entry->view.rec->id;
+	entry->id = handoff__record_id(entry->view.rec);
 	entry->kind = (uint8_t)entry->view.rec->kind;
 	entry->segment = segment;
 	entry->slot = slot;

@@ -114,6 +114,47 @@ add_away_json(struct handoff__peer *peer, struct handoff__buf *buf)
 	handoff__buf_add(buf, "}");
 }
 
+static bool
+is_lacking(const struct handoff__peer *peer, unsigned lack)
+{
+	return (peer->lacks >> lack & 1u) != 0;
+}
+
+void
+handoff__status_lacks(const struct handoff__peer *peer)
+{
+	for (unsigned i = 0; i < HANDOFF__LACKS; i++) {
+		if (is_lacking(peer, i))
+			handoff__log(peer->log, HANDOFF_LOG_WARNING,
+				"survival: not promised: %s",
+				handoff__lack_text((enum handoff__lack)i));
+	}
+}
+
+static void
+add_lacks_text(const struct handoff__peer *peer, struct handoff__buf *buf)
+{
+	for (unsigned i = 0; i < HANDOFF__LACKS; i++) {
+		if (is_lacking(peer, i))
+			handoff__buf_add(buf, "survival not promised: %s\n",
+				handoff__lack_text((enum handoff__lack)i));
+	}
+}
+
+static void
+add_lacks_json(const struct handoff__peer *peer, struct handoff__buf *buf)
+{
+	const char *comma = "";
+
+	for (unsigned i = 0; i < HANDOFF__LACKS; i++) {
+		if (!is_lacking(peer, i))
+			continue;
+		handoff__buf_add(buf, "%s\"%s\"", comma,
+			handoff__lack_word((enum handoff__lack)i));
+		comma = ",";
+	}
+}
+
 void
 handoff__status_json(struct handoff__peer *peer, struct handoff__buf *buf)
 {
@@ -127,13 +168,15 @@ handoff__status_json(struct handoff__peer *peer, struct handoff__buf *buf)
 		"],\"generation\":%llu,\"uncovered\":%u,\"lagging\":%s,"
 		"\"partner\":\"%s\",\"model\":\"%s\",\"workers\":%u,"
 		"\"suspects\":%u,\"ended_as_poison\":%llu,"
-		"\"ended_as_suspect\":%llu,\"maintenance\":",
+		"\"ended_as_suspect\":%llu,\"survival_lacks\":[",
 		(unsigned long long)handoff__peer_generation(peer),
 		uncovered(peer), peer->pulse.lagging ? "true" : "false",
 		partner_state(peer), model_of(peer), workers_of(peer),
 		handoff__peer_suspects(peer),
 		(unsigned long long)peer->tally.ends[HANDOFF__END_POISON],
 		(unsigned long long)peer->tally.ends[HANDOFF__END_SUSPECT]);
+	add_lacks_json(peer, buf);
+	handoff__buf_add(buf, "],\"maintenance\":");
 	add_away_json(peer, buf);
 	handoff__buf_add(buf, ",\"last_handoff\":");
 	handoff__last_json(peer, buf);
@@ -181,6 +224,7 @@ handoff__status_text(struct handoff__peer *peer, struct handoff__buf *buf)
 	handoff__peer_away_text(peer, away, sizeof(away));
 	if (away[0])
 		handoff__buf_add(buf, "away %s\n", away);
+	add_lacks_text(peer, buf);
 	handoff__last_text(peer, buf);
 }
 

@@ -21,6 +21,9 @@ void handoff__status_header(
 void handoff__status_text(struct handoff__peer *peer, struct handoff__buf *buf);
 void handoff__status_json(struct handoff__peer *peer, struct handoff__buf *buf);
 
+/* Logs what is not promised for lack of something in the kernel. */
+void handoff__status_lacks(const struct handoff__peer *peer);
+
 /* The last handoff, "last MS" (since 1970) and lines to be shown. Nothing, or
  * null, if there was none. */
 void handoff__last_text(

@@ -29,7 +29,8 @@ handoff__entry_repair(
 	struct handoff__entry *e, struct handoff__survival *survival)
 {
 	struct handoff__progress progress;
-	bool in_turn = e->view.rec->activity == HANDOFF__IN_TURN;
+	bool in_turn =
+		handoff__record_activity(e->view.rec) == HANDOFF__IN_TURN;
 	int rc;
 
 	/* What lies on a desk after a turn may be anybody's. */
@@ -38,21 +39,23 @@ handoff__entry_repair(
 		return "its record is damaged";
 	if (!in_turn)
 		return NULL;
+	/* It may have had no time to note that its buffers have pages. */
+	e->view.rec->touched = 1;
 	rc = handoff__progress(e->fd, &progress);
-	if (rc == -EOPNOTSUPP) {
-		/* No counters: the hints are all there is. */
-		handoff__desk_clear(&e->view);
-		return NULL;
-	}
 	if (rc == -ENOTCONN)
 		return "";
-	if (rc < 0)
+	/* Without counters the hints are all there is: what was taken or given
+	 * after the last of them is lost or doubled. */
+	if (rc < 0 && rc != -EOPNOTSUPP)
 		return strerror(-rc);
-	rc = handoff__record_repair(&e->view, progress.read, progress.written);
-	if (rc < 0)
-		return "its record disagrees with the kernel";
-	survival->in_turn++;
-	survival->repaired += (uint32_t)rc;
+	if (rc == 0) {
+		rc = handoff__record_repair(
+			&e->view, progress.read, progress.written);
+		if (rc < 0)
+			return "its record disagrees with the kernel";
+		survival->in_turn++;
+		survival->repaired += (uint32_t)rc;
+	}
 	handoff__desk_clear(&e->view);
 	/* There may be input that was never handled. */
 	handoff__record_mark(e->view.rec, HANDOFF__PENDING);
@@ -64,7 +67,7 @@ handoff__entry_repair(
 static bool
 claim(struct handoff__peer *peer, const struct handoff__entry *e)
 {
-	return e->view.rec->id == e->id &&
+	return handoff__record_id(e->view.rec) == e->id &&
 	       handoff__owner_claim(&e->view.rec->owner, (uint32_t)peer->slot,
 		       handoff__peer_other_slot(peer));
 }
@@ -109,8 +112,9 @@ inherit(struct handoff__peer *peer, struct handoff__entry *e)
 	}
 }
 
-/* Records that the dead peer had and that we hold no descriptor for: closed
- * with it, free again. */
+/* Records that the dead peer had and that we hold no descriptor for, and those
+ * that it was about to free: closed with it, free again. No other process has
+ * the arena at this moment, so they may be cleared when they are free. */
 static void
 free_orphans(struct handoff__peer *peer)
 {
@@ -122,8 +126,11 @@ free_orphans(struct handoff__peer *peer)
 			struct handoff__record *rec =
 				handoff__arena_record(arena, i, s);
 
-			if (handoff__owner_swap(&rec->owner, other, 0))
+			if (handoff__owner_swap(&rec->owner, other, 0)) {
+				handoff__arena_clear(arena, i, s);
+				handoff__arena_vacate(arena, i, s);
 				peer->survival.orphans++;
+			}
 		}
 	}
 }
@@ -179,6 +186,8 @@ handoff__survive(struct handoff__peer *peer)
 			inherit(peer, e);
 	}
 	free_orphans(peer);
+	handoff__arena_clear_desks(
+		&peer->arena, handoff__peer_other_slot(peer));
 	handoff__bulletin_release(peer->arena.segments[0]->bulletin,
 		handoff__peer_other_slot(peer));
 	if (!peer->serving) {

@@ -234,9 +234,7 @@ handoff__tally_passed(struct handoff__peer *peer, struct handoff__load *all)
 
 		if (!e->mine || e->kind != HANDOFF__CONNECTION)
 			continue;
-		all->received += atomic_load_explicit(
-			&rec->rx_head, memory_order_relaxed);
-		all->sent += atomic_load_explicit(
-			&rec->tx_tail, memory_order_relaxed);
+		all->received += handoff__rx_head(rec);
+		all->sent += handoff__tx_tail(rec);
 	}
 }

@@ -103,13 +103,11 @@ handoff__load_of(const struct handoff__entry *e, struct handoff__load *load)
 	load->received = load->sent = load->unread = load->unsent = 0;
 	if (e->kind != HANDOFF__CONNECTION)
 		return;
-	load->received =
-		atomic_load_explicit(&rec->rx_head, memory_order_relaxed);
-	load->sent = atomic_load_explicit(&rec->tx_tail, memory_order_relaxed);
+	load->received = handoff__rx_head(rec);
+	load->sent = handoff__tx_tail(rec);
 	/* At rest nothing waits, and that is in the line of memory that the
 	 * owner word is in. */
-	if (atomic_load_explicit(&rec->activity, memory_order_relaxed) ==
-		HANDOFF__AT_REST)
+	if (handoff__record_activity(rec) == HANDOFF__AT_REST)
 		return;
 	load->unread = handoff__record_unread(rec);
 	load->unsent = handoff__record_unsent(rec);

@@ -26,6 +26,7 @@
 	(PAGE + (sizeof(struct handoff__bulletin) + PAGE - 1) / PAGE * PAGE)
 #define SEALS        (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 #define BITS         64u
+#define MANY_PAGES   8u /* to give back is quicker than to overwrite them */
 #define WORDS(slots) (((slots) + BITS - 1) / BITS)
 
 /* The first page of a segment. */
@@ -161,6 +162,9 @@ segment_map(struct handoff__arena *arena, int fd,
 	}
 	memset(seg->maybe_free, 0xff, WORDS(geo->slots) * sizeof(uint64_t));
 	seg->base = base;
+	/* What clients say is in no core dump; kernels that can't leave it out
+	 * are none that this runs on. */
+	madvise(base, geo->size, MADV_DONTDUMP);
 	seg->desks = desks_for(arena, seg);
 	arena->segments[arena->count++] = seg;
 	seg->bulletin = (void *)(arena->segments[0]->base + PAGE);
@@ -290,6 +294,32 @@ handoff__segment_buffers(const struct handoff__segment *seg, uint32_t slot)
 	return seg->base + seg->geo.buffers + slot * seg->geo.buffer_stride;
 }
 
+/* The same as memset(3), without a page more than there was if they are many.
+ * For what is this peer's own. */
+static void
+zero(unsigned char *from, size_t len)
+{
+	uintptr_t at = (uintptr_t)from;
+	size_t head = (size_t)(round_up(at, PAGE) - at);
+	size_t pages = len > head ? (len - head) / PAGE * PAGE : 0;
+
+	if (pages < MANY_PAGES * PAGE ||
+		madvise(from + head, pages, MADV_REMOVE) < 0) {
+		memset(from, 0, len);
+		return;
+	}
+	memset(from, 0, head);
+	memset(from + head + pages, 0, len - head - pages);
+}
+
+/* All but the owner word. */
+static void
+record_zero(const struct handoff__segment *seg, struct handoff__record *rec)
+{
+	zero((unsigned char *)rec + sizeof(rec->owner),
+		seg->geo.stride - sizeof(rec->owner));
+}
+
 static bool
 record_claim(struct handoff__segment *seg, uint32_t slot, uint32_t owner)
 {
@@ -297,8 +327,7 @@ record_claim(struct handoff__segment *seg, uint32_t slot, uint32_t owner)
 
 	if (!handoff__owner_swap(&rec->owner, 0, owner))
 		return false;
-	memset((char *)rec + sizeof(rec->owner), 0,
-		seg->geo.stride - sizeof(rec->owner));
+	record_zero(seg, rec);
 	return true;
 }
 
@@ -373,13 +402,60 @@ handoff__arena_vacate(
 							     << (slot % BITS);
 }
 
+/* Zeroes a part of the segment by giving its pages back. */
+static int
+punch(const struct handoff__segment *seg, uint64_t from, uint64_t len)
+{
+	return fallocate(seg->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		(off_t)from, (off_t)len);
+}
+
+static int
+punch_buffers(const struct handoff__segment *seg, uint32_t slot)
+{
+	return punch(seg, seg->geo.buffers + slot * seg->geo.buffer_stride,
+		seg->geo.buffer_stride);
+}
+
 void
 handoff__arena_trim(
 	struct handoff__arena *arena, uint32_t segment, uint32_t slot)
 {
-	struct handoff__segment *seg = arena->segments[segment];
+	punch_buffers(arena->segments[segment], slot);
+}
 
-	fallocate(seg->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-		(off_t)(seg->geo.buffers + slot * seg->geo.buffer_stride),
-		(off_t)seg->geo.buffer_stride);
+void
+handoff__arena_clear(
+	struct handoff__arena *arena, uint32_t segment, uint32_t slot)
+{
+	struct handoff__segment *seg = arena->segments[segment];
+	struct handoff__record *rec = handoff__segment_record(seg, slot);
+
+	handoff__record_set_id(rec, 0);
+	/* A process that dies here has given the id up before anything else,
+	 * and a snapshot that sees anything else cleared sees that too. */
+	handoff__overwriting_follows();
+	/* A process that died in a turn may not have noted that it used its
+	 * buffers. They come before the record, which says so until then. */
+	if ((rec->touched ||
+		    handoff__record_activity(rec) == HANDOFF__IN_TURN) &&
+		punch_buffers(seg, slot) < 0)
+		memset(handoff__segment_buffers(seg, slot), 0,
+			seg->geo.buffer_stride);
+	atomic_signal_fence(memory_order_seq_cst);
+	record_zero(seg, rec);
+}
+
+void
+handoff__arena_clear_desks(struct handoff__arena *arena, uint32_t owner)
+{
+	for (uint32_t i = 0; i < arena->count; i++) {
+		const struct handoff__segment *seg = arena->segments[i];
+		uint64_t each = HANDOFF__DESKS / 2 * seg->geo.buffer_stride;
+
+		/* Those of segments with the same sizes are all in the first.
+		 */
+		if (seg->desks == seg->base + seg->geo.desks)
+			punch(seg, seg->geo.desks + (owner - 1) * each, each);
+	}
 }

@@ -39,6 +39,16 @@ struct handoff__board {
 	uint64_t id; /* of this arena; random, written before it is shared */
 };
 
+/* A number that was never used. Only that matters, whichever peer gets which:
+ * nothing else is ordered by it. */
+static inline uint64_t
+handoff__board_number(struct handoff__board *board, bool connection)
+{
+	return atomic_fetch_add_explicit(
+		connection ? &board->next_id : &board->next_other, 1,
+		memory_order_relaxed);
+}
+
 /* Sizes of a segment; a private copy, never read from shared memory twice. */
 struct handoff__geometry {
 	uint32_t slots;
@@ -104,6 +114,19 @@ typedef bool handoff__vacant_fn(void *arg, uint32_t segment, uint32_t slot);
 int handoff__arena_alloc(struct handoff__arena *arena, uint32_t owner,
 	handoff__vacant_fn *vacant, void *arg, uint32_t *segment,
 	uint32_t *slot);
+
+/*
+ * Clears a record that its owner is about to free: everything but the owner
+ * word, and gives the pages of its buffers back if it has any. Before the
+ * owner word becomes 0, so that nobody allocates it meanwhile; the id first,
+ * so that a survivor that finds the rest half done knows the entry as ended.
+ */
+void handoff__arena_clear(
+	struct handoff__arena *arena, uint32_t segment, uint32_t slot);
+
+/* Clears the desks of the peer in place `owner`, which has ended, and gives
+ * their pages back. */
+void handoff__arena_clear_desks(struct handoff__arena *arena, uint32_t owner);
 
 /* The slot may be tried again. */
 void handoff__arena_vacate(

@@ -65,7 +65,8 @@ lock(struct handoff__bulletin *b, uint32_t slot)
 	for (int i = 0; i < TRIES; i++) {
 		uint32_t none = 0;
 
-		if (atomic_compare_exchange_strong(&b->writer, &none, slot))
+		if (atomic_compare_exchange_strong_explicit(&b->writer, &none,
+			    slot, memory_order_acquire, memory_order_relaxed))
 			return true;
 		sched_yield();
 	}
@@ -75,7 +76,8 @@ lock(struct handoff__bulletin *b, uint32_t slot)
 void
 handoff__bulletin_release(struct handoff__bulletin *b, uint32_t slot)
 {
-	atomic_compare_exchange_strong(&b->writer, &slot, 0);
+	atomic_compare_exchange_strong_explicit(&b->writer, &slot, 0,
+		memory_order_release, memory_order_relaxed);
 }
 
 /* Drops the oldest lines until `size` bytes are free. */
@@ -83,7 +85,8 @@ static int
 make_room(struct handoff__bulletin *b, uint64_t head, uint32_t size,
 	uint64_t keep)
 {
-	uint64_t tail = b->tail;
+	/* Relaxed: only who has the lock moves it. */
+	uint64_t tail = atomic_load_explicit(&b->tail, memory_order_relaxed);
 	struct line line;
 
 	while (head + size - tail > HANDOFF__BULLETIN_SIZE) {
@@ -112,7 +115,7 @@ handoff__bulletin_add(struct handoff__bulletin *b, uint32_t slot, uint64_t to,
 		return -EMSGSIZE;
 	if (!lock(b, slot))
 		return -EBUSY;
-	head = b->head;
+	head = atomic_load_explicit(&b->head, memory_order_relaxed);
 	err = make_room(b, head, line.size, keep);
 	if (err == 0) {
 		put(b, head, &line, sizeof(line));
@@ -127,9 +130,10 @@ handoff__bulletin_add(struct handoff__bulletin *b, uint32_t slot, uint64_t to,
 int64_t
 handoff__bulletin_oldest_us(const struct handoff__bulletin *b)
 {
+	uint64_t tail = atomic_load_explicit(&b->tail, memory_order_acquire);
 	struct line line;
 
-	return get_line(b, b->tail, &line) ? line.at_us : 0;
+	return get_line(b, tail, &line) ? line.at_us : 0;
 }
 
 /* Reads one line; false if it was overwritten meanwhile. */

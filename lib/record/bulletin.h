@@ -34,6 +34,21 @@ handoff__bulletin_head(const struct handoff__bulletin *b)
 	return atomic_load_explicit(&b->head, memory_order_acquire);
 }
 
+/* Up to where all connections have heard, as either peer has found. What is
+ * before it may be overwritten: so the reads of those that heard it come
+ * before the store (release), and that before the overwriting (acquire). */
+static inline uint64_t
+handoff__bulletin_heard(const struct handoff__bulletin *b)
+{
+	return atomic_load_explicit(&b->heard, memory_order_acquire);
+}
+
+static inline void
+handoff__bulletin_set_heard(struct handoff__bulletin *b, uint64_t position)
+{
+	atomic_store_explicit(&b->heard, position, memory_order_release);
+}
+
 /* Adds a line for the connection `to` (0: all), at the time `now_us`. The
  * oldest make room; if any after `keep` would have to, -ENOBUFS. -EMSGSIZE,
  * -EBUSY the other peer is adding and does not come to an end. */

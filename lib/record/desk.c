@@ -8,6 +8,9 @@
 
 #include <assert.h>
 #include <string.h>
+#include <sys/mman.h>
+
+#define SMALL 4096u /* bytes that are sooner overwritten than given back */
 
 static_assert(HANDOFF__DESKS <= HANDOFF__DESK_NUMBER, "a desk has a number");
 
@@ -44,7 +47,8 @@ handoff__desk_clear(const struct handoff__view *view)
 	uint64_t unread = handoff__record_unread(rec);
 	struct handoff__view at = *view;
 
-	if (handoff__desk_of(rec) == 0 || !handoff__desk_view(&at, rec->desk))
+	if (handoff__desk_of(rec) == 0 ||
+		!handoff__desk_view(&at, handoff__desk_word(rec)))
 		return;
 	if (unread > 0 || handoff__record_unsent(rec) > 0) {
 		memcpy(view->rx + (c->rx_tail - c->rx_origin),
@@ -53,4 +57,27 @@ handoff__desk_clear(const struct handoff__view *view)
 		rec->touched = 1;
 	}
 	handoff__desk_set(rec, 0);
+}
+
+static size_t
+least(uint64_t a, size_t b)
+{
+	return a < b ? (size_t)a : b;
+}
+
+/* A turn begins at the front of both buffers: there is no more of a connection
+ * on the desk than it has had in all, and what others left behind that is
+ * longer goes with the next of them that ends. */
+void
+handoff__desk_wipe(const struct handoff__view *at)
+{
+	const struct handoff__geometry *geo = &at->seg->geo;
+	size_t in = least(handoff__rx_head(at->rec), 2 * (size_t)geo->rx_size);
+	size_t out = least(handoff__current(at->rec)->tx_head, geo->tx_size);
+
+	if ((in > SMALL || out > SMALL) &&
+		madvise(at->rx, geo->buffer_stride, MADV_REMOVE) == 0)
+		return;
+	memset(at->rx, 0, in);
+	memset(at->tx, 0, out);
 }

@@ -33,7 +33,7 @@ handoff__desk_buffers(struct handoff__view *at, uint32_t desk)
 static inline void
 handoff__desk_set(struct handoff__record *rec, uint32_t number)
 {
-	uint32_t word = atomic_load_explicit(&rec->desk, memory_order_relaxed);
+	uint32_t word = handoff__desk_word(rec);
 
 	atomic_store_explicit(&rec->desk,
 		(word | HANDOFF__DESK_NUMBER) + 1 + number,
@@ -45,8 +45,7 @@ handoff__desk_set(struct handoff__record *rec, uint32_t number)
 static inline uint32_t
 handoff__desk_of(const struct handoff__record *rec)
 {
-	return atomic_load_explicit(&rec->desk, memory_order_relaxed) &
-	       HANDOFF__DESK_NUMBER;
+	return handoff__desk_word(rec) & HANDOFF__DESK_NUMBER;
 }
 
 /* `*at`, a copy of a record's view, becomes what it was when `desk` of the
@@ -56,5 +55,10 @@ bool handoff__desk_view(struct handoff__view *at, uint32_t word);
 /* Puts what is on the desk, if the record has one, into its own buffers. Can
  * be done again by somebody else who finds it half done. */
 void handoff__desk_clear(const struct handoff__view *view);
+
+/* The connection ends: what it, and others before it, may have left on the
+ * desk is wiped. `at` is the view with the desk's buffers. For the worker
+ * that has the desk, in the turn. */
+__attribute__((cold)) void handoff__desk_wipe(const struct handoff__view *at);
 
 #endif

@@ -13,25 +13,6 @@
 __attribute__((cold)) void handoff__record_compact(
 	const struct handoff__view *view);
 
-static inline uint64_t
-handoff__rx_head(const struct handoff__record *rec)
-{
-	return atomic_load_explicit(&rec->rx_head, memory_order_relaxed);
-}
-
-static inline uint64_t
-handoff__tx_tail(const struct handoff__record *rec)
-{
-	return atomic_load_explicit(&rec->tx_tail, memory_order_relaxed);
-}
-
-/* `current`, for its owner: nobody else changes it. */
-static inline uint32_t
-handoff__turn_of(const struct handoff__record *rec)
-{
-	return atomic_load_explicit(&rec->current, memory_order_relaxed);
-}
-
 static inline void *
 handoff__record_state(const struct handoff__view *view, uint32_t which)
 {

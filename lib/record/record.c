@@ -23,6 +23,13 @@
 /* No stream gets so far, so that positions never wrap. */
 #define NEVER (UINT64_C(1) << 63)
 
+/* A lock inside the process would order nothing between two of them, and
+ * would be held for ever by one that is killed. */
+static_assert(ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_LONG_LOCK_FREE == 2 &&
+		      ATOMIC_LLONG_LOCK_FREE == 2 &&
+		      sizeof(_Atomic uint32_t) == sizeof(uint32_t) &&
+		      sizeof(_Atomic uint64_t) == sizeof(uint64_t),
+	"atomics of 32 and of 64 bits need no lock, and no room for one");
 static_assert(sizeof(struct handoff__record) % 16 == 0,
 	"the states that follow a record are 16-byte aligned");
 
@@ -55,7 +62,8 @@ handoff__record_ok(const struct handoff__view *view)
 	const struct handoff__commit *c = handoff__current(rec);
 	struct handoff__view at = *view;
 
-	return c->turn == rec->current && handoff__desk_view(&at, rec->desk) &&
+	return c->turn == handoff__turn_of(rec) &&
+	       handoff__desk_view(&at, handoff__desk_word(rec)) &&
 	       handoff__positions_ok(&view->seg->geo, c, handoff__rx_head(rec),
 		       handoff__tx_tail(rec));
 }
@@ -77,8 +85,7 @@ handoff__record_repair(
 		rx_head - c->rx_origin > 2 * (uint64_t)view->seg->geo.rx_size ||
 		tx_tail < handoff__tx_tail(rec) || tx_tail > c->tx_head)
 		return -ERANGE;
-	atomic_store(&rec->rx_head, rx_head);
-	atomic_store(&rec->tx_tail, tx_tail);
+	handoff__record_set_positions(rec, rx_head, tx_tail);
 	return stale;
 }
 
@@ -130,7 +137,7 @@ handoff__record_discard(const struct handoff__view *view)
 uint64_t
 handoff_conn_id(const struct handoff_conn *conn)
 {
-	return conn->view.rec->id;
+	return handoff__record_id(conn->view.rec);
 }
 
 const void *
@@ -214,7 +221,7 @@ handoff__record_heard(const struct handoff__record *rec)
 void
 handoff__record_listen(const struct handoff__view *view)
 {
-	view->rec->commit[view->rec->current & 1].heard =
+	view->rec->commit[handoff__turn_of(view->rec) & 1].heard =
 		handoff__bulletin_head(view->seg->bulletin);
 }
 
@@ -225,8 +232,8 @@ hear_one(const struct handoff__view *view)
 	struct handoff_conn txn;
 	char text[HANDOFF__LINE_MAX];
 	uint64_t position = handoff__current(view->rec)->heard;
-	size_t len = handoff__bulletin_read(
-		view->seg->bulletin, &position, view->rec->id, text);
+	size_t len = handoff__bulletin_read(view->seg->bulletin, &position,
+		handoff__record_id(view->rec), text);
 
 	handoff__txn_begin(&txn, view);
 	if (len > handoff_conn_room(&txn))
@@ -260,13 +267,12 @@ handoff__record_fill(const struct handoff__view *to,
 	struct handoff__commit *c = &rec->commit[0];
 
 	rec->kind = snap->kind;
-	rec->activity = snap->activity;
+	handoff__record_mark(rec, (enum handoff__activity)snap->activity);
 	rec->rx_base = from->rx_base;
 	rec->tx_base = from->tx_base;
 	rec->touched = snap->in > 0 || snap->out > 0;
 	handoff__handling_set(rec, handoff__handler_deaths(from));
-	rec->rx_head = snap->received;
-	rec->tx_tail = snap->sent;
+	handoff__record_set_positions(rec, snap->received, snap->sent);
 	c->rx_tail = c->rx_origin = snap->consumed;
 	c->tx_head = snap->produced;
 	c->tx_origin = snap->sent;
@@ -279,8 +285,13 @@ handoff__record_fill(const struct handoff__view *to,
 void
 handoff__record_set_name(const struct handoff__view *view, const char *name)
 {
+	struct handoff__record *rec = view->rec;
+
+	if (name[0] == '\0' && rec->kind == HANDOFF__CONNECTION)
+		return;
 	handoff__copy((char *)view->rx, HANDOFF_ADDRESS_MAX, name);
-	atomic_store(&view->rec->rx_head, strlen((char *)view->rx) + 1);
+	rec->touched = 1;
+	handoff__record_set_positions(rec, strlen((char *)view->rx) + 1, 0);
 }
 
 int
@@ -288,7 +299,6 @@ handoff__record_name(const struct handoff__view *view, char *name)
 {
 	uint64_t len = handoff__rx_head(view->rec);
 
-	/* The buffer may still hold what a former entry left in it. */
 	if (len == 0 || len > HANDOFF_ADDRESS_MAX)
 		return -EBADMSG;
 	memcpy(name, view->rx, (size_t)len);

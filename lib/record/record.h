@@ -52,7 +52,7 @@ enum handoff__activity {
 struct handoff__record {
 	handoff__owner owner;
 	uint32_t kind;
-	uint64_t id;
+	_Atomic uint64_t id;       /* 0: no entry, or not yet, or no more */
 	_Atomic uint64_t rx_head;  /* taken from the kernel; a hint in a turn */
 	_Atomic uint64_t tx_tail;  /* given to the kernel; a hint in a turn */
 	_Atomic uint32_t activity; /* what a new owner must look at */
@@ -86,6 +86,67 @@ struct handoff_conn {
 void handoff__view_make(struct handoff__view *view,
 	const struct handoff__segment *seg, uint32_t slot);
 
+/* Which entry it is of. Acquire and release: its kind is there once the id is,
+ * for a peer that reads the record without owning it (a dump, a MIRROR). */
+static inline uint64_t
+handoff__record_id(const struct handoff__record *rec)
+{
+	return atomic_load_explicit(&rec->id, memory_order_acquire);
+}
+
+static inline void
+handoff__record_set_id(struct handoff__record *rec, uint64_t id)
+{
+	atomic_store_explicit(&rec->id, id, memory_order_release);
+}
+
+/* Relaxed: whoever acts on it owns the record, and what the owner before had
+ * written came with the owner word, or with that one's death. */
+static inline uint32_t
+handoff__record_activity(const struct handoff__record *rec)
+{
+	return atomic_load_explicit(&rec->activity, memory_order_relaxed);
+}
+
+/* Relaxed, for the owner, which alone moves them; for another peer or thread
+ * they are a count that was true a moment ago. */
+static inline uint64_t
+handoff__rx_head(const struct handoff__record *rec)
+{
+	return atomic_load_explicit(&rec->rx_head, memory_order_relaxed);
+}
+
+static inline uint64_t
+handoff__tx_tail(const struct handoff__record *rec)
+{
+	return atomic_load_explicit(&rec->tx_tail, memory_order_relaxed);
+}
+
+/* Release: a snapshot that sees them sees the bytes that they speak of. */
+static inline void
+handoff__record_set_positions(
+	struct handoff__record *rec, uint64_t rx_head, uint64_t tx_tail)
+{
+	atomic_store_explicit(&rec->rx_head, rx_head, memory_order_release);
+	atomic_store_explicit(&rec->tx_tail, tx_tail, memory_order_release);
+}
+
+/* `current`, for its owner: nobody else changes it. */
+static inline uint32_t
+handoff__turn_of(const struct handoff__record *rec)
+{
+	return atomic_load_explicit(&rec->current, memory_order_relaxed);
+}
+
+/* `desk`, for its owner likewise. */
+static inline uint32_t
+handoff__desk_word(const struct handoff__record *rec)
+{
+	return atomic_load_explicit(&rec->desk, memory_order_relaxed);
+}
+
+/* Acquire: the other half may be written to as soon as this one is valid, by
+ * another thread or process than reads it here. */
 static inline const struct handoff__commit *
 handoff__current(const struct handoff__record *rec)
 {
@@ -137,23 +198,20 @@ handoff__record_mark(
 static inline void
 handoff__record_touch(struct handoff__record *rec)
 {
-	if ((atomic_load_explicit(&rec->desk, memory_order_relaxed) &
-		    HANDOFF__DESK_NUMBER) == 0)
+	if ((handoff__desk_word(rec) & HANDOFF__DESK_NUMBER) == 0)
 		rec->touched = 1;
 }
 
 static inline uint64_t
 handoff__record_unsent(const struct handoff__record *rec)
 {
-	return handoff__current(rec)->tx_head -
-	       atomic_load_explicit(&rec->tx_tail, memory_order_relaxed);
+	return handoff__current(rec)->tx_head - handoff__tx_tail(rec);
 }
 
 static inline uint64_t
 handoff__record_unread(const struct handoff__record *rec)
 {
-	return atomic_load_explicit(&rec->rx_head, memory_order_relaxed) -
-	       handoff__current(rec)->rx_tail;
+	return handoff__rx_head(rec) - handoff__current(rec)->rx_tail;
 }
 
 /* Makes valid what a transaction has begun to write, for who writes states
@@ -190,7 +248,8 @@ void handoff__record_fill(const struct handoff__view *to,
 	const struct handoff__snapshot *snap, const unsigned char *bytes);
 
 /* A small text that belongs to an entry without a stream (a listener, an
- * extra descriptor): kept where a connection has its input. */
+ * extra descriptor): kept where a connection has its input. A connection that
+ * is nameless keeps none, and no page for it. */
 void handoff__record_set_name(
 	const struct handoff__view *view, const char *name);
 /* `name` has HANDOFF_ADDRESS_MAX bytes; -EBADMSG if there is none. */

@@ -101,12 +101,14 @@ handoff__snapshot_take(struct handoff__snapshot *snap,
 	bool still = false;
 
 	snap->owner = handoff__owner_place(&rec->owner);
-	snap->id = rec->id;
+	snap->id = handoff__record_id(rec);
 	snap->kind = rec->kind;
 	for (int i = 0; i < TRIES && !still; i++)
 		still = copy(snap, view, state, bytes, most);
 	snap->unstable |= !still;
-	/* Numbers are never used again. */
+	/* Numbers are never used again, and a record that is cleared loses its
+	 * id before anything else. */
 	return snap->owner != 0 && snap->id != 0 &&
-	       handoff__owner_word(&rec->owner) != 0 && rec->id == snap->id;
+	       handoff__owner_word(&rec->owner) != 0 &&
+	       handoff__record_id(rec) == snap->id;
 }

@@ -40,10 +40,8 @@ look(struct sight *s)
 	const struct handoff__commit *c = handoff__current(rec);
 
 	s->commit = c;
-	s->unread = atomic_load_explicit(&rec->rx_head, memory_order_relaxed) -
-		    c->rx_tail;
-	s->unsent = c->tx_head -
-		    atomic_load_explicit(&rec->tx_tail, memory_order_relaxed);
+	s->unread = handoff__rx_head(rec) - c->rx_tail;
+	s->unsent = c->tx_head - handoff__tx_tail(rec);
 }
 
 static inline struct sight
@@ -165,7 +163,7 @@ due(const struct sight *s)
 	if (flags & HANDOFF__CLOSING)
 		return false;
 	if (!(flags & HANDOFF__OPENED))
-		return s->service->open || s->view->rec->rx_head > 0 ||
+		return s->service->open || handoff__rx_head(s->view->rec) > 0 ||
 		       (flags & HANDOFF__EOF);
 	if (s->unsent == s->view->seg->geo.tx_size)
 		return false;
@@ -368,13 +366,18 @@ begin(struct turn *t, uint32_t desk, const struct handoff__view *view,
 	return true;
 }
 
-/* What is left is put in order, to be found by whoever goes on with it. */
+/* What is left is put in order, to be found by whoever goes on with it; and
+ * nothing stays on the desk of one that nobody will ask any more. */
 static __attribute__((noinline)) void
 leave(const struct turn *t, const struct handoff__view *view)
 {
 	uint32_t events = want(&t->now);
 
 	handoff__desk_clear(view);
+	if (t->txn.view.rx != view->rx &&
+		(t->result->turn == HANDOFF__TURN_END ||
+			(t->now.commit->flags & HANDOFF__CLOSING)))
+		handoff__desk_wipe(&t->txn.view);
 	t->result->want = (uint16_t)events;
 	handoff__record_mark(view->rec, events != EPOLLIN || pending(&t->now)
 						? HANDOFF__PENDING
@@ -395,12 +398,14 @@ handoff__conn_turn_at(uint32_t desk, const struct handoff__view *view, int fd,
 	*result = (struct handoff__turn_result){.want = EPOLLIN};
 	handoff__record_mark(view->rec, HANDOFF__IN_TURN);
 	at_desk = begin(&t, desk, view, service);
-	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)) || receive(&t)) {
-		if (t.now.unread > 0 && is_plain(&t.now))
-			answer(&t);
-		else
-			steps(&t, false);
+	if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && !receive(&t)) {
+		leave(&t, view);
+		return;
 	}
+	if (t.now.unread > 0 && is_plain(&t.now))
+		answer(&t);
+	else
+		steps(&t, false);
 	if (t.now.unread > 0 || !is_plain(&t.now)) {
 		leave(&t, view);
 		return;

@@ -236,21 +236,27 @@ activity_name(uint32_t activity)
 	return activity < 3 ? names[activity] : "?";
 }
 
+/* In words if the service has them for states of this version. */
 static void
 add_state(struct handoff__buf *buf, const struct handoff_service *service,
-	const unsigned char *state)
+	const struct handoff__shot *shot)
 {
+	bool ours = shot->state_version == service->state_version;
 	char text[TEXT_MAX] = "";
 
-	if (service->print &&
-		service->print(state, text, sizeof(text), service->arg) >= 0) {
+	if (ours && service->print &&
+		service->print(shot->state, text, sizeof(text), service->arg) >=
+			0) {
 		text[sizeof(text) - 1] = '\0';
 		handoff__buf_add(buf, ",\"state\":");
 		handoff__buf_json(buf, text);
 		return;
 	}
+	if (!ours)
+		handoff__buf_add(buf, ",\"state_version\":%" PRIu32,
+			shot->state_version);
 	handoff__buf_add(buf, ",\"state_hex\":\"");
-	handoff__buf_hex(buf, state, service->state_size);
+	handoff__buf_hex(buf, shot->state, shot->state_size);
 	handoff__buf_add(buf, "\"");
 }
 
@@ -275,7 +281,7 @@ add_connection(struct writer *w, const struct handoff__shot *shot,
 	handoff__buf_add(buf, ",\"handling\":%s,\"handler_deaths\":%u",
 		s->handling ? "true" : "false", s->deaths);
 	if (shot->state)
-		add_state(buf, w->dumper->service, shot->state);
+		add_state(buf, w->dumper->service, shot);
 }
 
 /* The name of what is not a connection: see handoff__record_set_name. */

@@ -201,7 +201,7 @@ on_moved(struct handoff__peer *peer, struct handoff__entry *e)
 		return;
 	/* Most are as quiet as they arrived; the others get a turn. */
 	if (conn->armed != first_events(conn) ||
-		e->view.rec->activity != HANDOFF__AT_REST)
+		handoff__record_activity(e->view.rec) != HANDOFF__AT_REST)
 		handoff__member_kick(conn);
 	if (e->view.rec->touched)
 		handoff__server_sweep_later(server);

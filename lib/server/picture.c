@@ -12,11 +12,16 @@
  * left out because clients have said so much. */
 #define NAMES (64u << 10)
 
-/* What is not used yet of the picture's memory. */
+/* What the records in use need of the picture's memory. */
+struct need {
+	size_t count;
+	size_t states; /* bytes, each state in the size of its own segment */
+};
+
+/* What is not used yet of it. */
 struct room {
 	struct handoff__shot *shot, *end;
-	unsigned char *state;
-	size_t state_size;
+	unsigned char *state, *states_end;
 	unsigned char *bytes;
 	size_t left;
 };
@@ -28,16 +33,28 @@ in_use(const struct handoff__segment *seg, uint32_t slot)
 		       memory_order_relaxed) != 0;
 }
 
-static uint32_t
-count_records(const struct handoff__arena *arena)
+/* Of a state of this segment, 16-byte aligned like every other. */
+static size_t
+state_room(const struct handoff__segment *seg)
 {
-	uint32_t count = 0;
+	return (seg->geo.state_size + 15u) & ~(size_t)15u;
+}
+
+static struct need
+sum_up(const struct handoff__arena *arena)
+{
+	struct need need = {.count = 0};
 
 	for (uint32_t i = 0; i < arena->count; i++) {
-		for (uint32_t s = 0; s < arena->segments[i]->geo.slots; s++)
-			count += in_use(arena->segments[i], s);
+		const struct handoff__segment *seg = arena->segments[i];
+		size_t count = 0;
+
+		for (uint32_t s = 0; s < seg->geo.slots; s++)
+			count += in_use(seg, s);
+		need.count += count;
+		need.states += count * state_room(seg);
 	}
-	return count;
+	return need;
 }
 
 /* How many bytes of each buffer are kept. */
@@ -52,48 +69,63 @@ most_bytes(const struct room *room, bool connection)
 						: HANDOFF__PICTURE_EACH;
 }
 
+/* A state needs the room that its own segment gives it: an older program's
+ * records lie beside ours. */
+static bool
+fits(const struct room *room, size_t state_size)
+{
+	return room->shot < room->end &&
+	       state_size <= (size_t)(room->states_end - room->state);
+}
+
 static void
 take_one(struct room *room, struct handoff__roster *roster, uint32_t segment,
 	uint32_t slot)
 {
+	const struct handoff__segment *seg = roster->arena->segments[segment];
 	struct handoff__shot *shot = room->shot;
 	struct handoff__entry *entry;
 	struct handoff__view view;
 	bool connection, state;
 
-	handoff__view_make(&view, roster->arena->segments[segment], slot);
+	handoff__view_make(&view, seg, slot);
 	connection = view.rec->kind == HANDOFF__CONNECTION;
-	state = connection && room->state_size > 0;
-	if (!handoff__snapshot_take(&shot->snap, &view,
-		    state ? room->state : NULL, room->bytes,
-		    most_bytes(room, connection)))
+	state = connection && seg->geo.state_size > 0;
+	if (!fits(room, state ? state_room(seg) : 0) ||
+		!handoff__snapshot_take(&shot->snap, &view,
+			state ? room->state : NULL, room->bytes,
+			most_bytes(room, connection)))
 		return;
 	entry = handoff__roster_find(roster, segment, slot, shot->snap.id);
 	shot->fd = entry ? entry->fd : -1;
 	shot->state = state ? room->state : NULL;
+	shot->state_size = seg->geo.state_size;
+	shot->state_version = seg->geo.state_version;
 	shot->bytes = room->bytes;
 	room->shot++;
-	room->state += state ? room->state_size : 0;
+	room->state += state ? state_room(seg) : 0;
 	room->bytes += shot->snap.in + shot->snap.out;
 	room->left -= shot->snap.in + shot->snap.out;
 }
 
-/* Memory for so many records, and a few that come meanwhile find none. */
+/* A few records that come meanwhile find no room. */
 static int
-make_room(struct handoff__picture *picture, struct room *room, size_t count,
-	size_t state_size)
+make_room(struct handoff__picture *picture, struct room *room,
+	const struct need *need)
 {
-	room->state_size = (state_size + 15u) & ~(size_t)15u;
 	room->left = HANDOFF__PICTURE_BYTES;
 	picture->size =
-		count * (room->state_size + sizeof(*room->shot)) + room->left;
+		need->states + need->count * sizeof(*room->shot) + room->left;
 	picture->base = mmap(NULL, picture->size, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (picture->base == MAP_FAILED)
 		return -errno;
+	/* Like the arena that it is copied from. */
+	madvise(picture->base, picture->size, MADV_DONTDUMP);
 	room->state = picture->base;
-	room->shot = (void *)(room->state + count * room->state_size);
-	room->end = room->shot + count;
+	room->states_end = room->state + need->states;
+	room->shot = (void *)room->states_end;
+	room->end = room->shot + need->count;
 	room->bytes = (unsigned char *)room->end;
 	return 0;
 }
@@ -103,9 +135,9 @@ handoff__picture_take(
 	struct handoff__picture *picture, struct handoff__roster *roster)
 {
 	const struct handoff__arena *arena = roster->arena;
+	struct need need = sum_up(arena);
 	struct room room = {.shot = NULL};
-	int err = make_room(picture, &room, count_records(arena),
-		arena->count > 0 ? arena->segments[0]->geo.state_size : 0);
+	int err = make_room(picture, &room, &need);
 
 	if (err < 0)
 		return err;
@@ -113,7 +145,7 @@ handoff__picture_take(
 	for (uint32_t i = 0; i < arena->count; i++) {
 		uint32_t slots = arena->segments[i]->geo.slots;
 
-		for (uint32_t s = 0; s < slots && room.shot < room.end; s++) {
+		for (uint32_t s = 0; s < slots; s++) {
 			if (in_use(arena->segments[i], s))
 				take_one(&room, roster, i, s);
 		}

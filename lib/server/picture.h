@@ -16,6 +16,7 @@ struct handoff__shot {
 	struct handoff__snapshot snap;
 	int fd;                     /* -1: the other peer's alone */
 	const unsigned char *state; /* 16-byte aligned; NULL: there is none */
+	uint32_t state_size, state_version; /* of the record's own segment */
 	const unsigned char *bytes; /* of the buffers, snap.in + snap.out */
 };
 

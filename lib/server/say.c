@@ -59,7 +59,7 @@ exists(struct handoff_server *server, uint64_t id)
 	uint32_t segment = 0, slot = 0;
 
 	while ((rec = next_live(server, &segment, &slot))) {
-		if (rec->id == id)
+		if (handoff__record_id(rec) == id)
 			return true;
 	}
 	return false;
@@ -119,12 +119,12 @@ handoff__says_pass(struct handoff_server *server)
 	uint64_t head = b ? handoff__bulletin_head(b) : 0, least;
 	uint32_t behind;
 
-	if (!b || head == atomic_load(&b->heard))
+	if (!b || head == handoff__bulletin_heard(b))
 		return false;
 	least = heard_by_all(server, head, &behind);
 	/* Handlers cannot look at all the records. */
-	if (least > atomic_load(&b->heard))
-		atomic_store(&b->heard, least);
+	if (least > handoff__bulletin_heard(b))
+		handoff__bulletin_set_heard(b, least);
 	if (behind > 0)
 		look_all(server, head);
 	return behind > 0;
@@ -175,7 +175,7 @@ add_locked(struct handoff_server *server, uint64_t id, const char *text,
 	uint32_t slot = (uint32_t)server->peer.slot, behind;
 	uint64_t heard;
 	int err = handoff__bulletin_add(b, slot, id, text, len,
-		handoff__now_us(), atomic_load(&b->heard));
+		handoff__now_us(), handoff__bulletin_heard(b));
 
 	if (err == -ENOBUFS) {
 		heard = heard_by_all(

@@ -2,13 +2,18 @@
 """Hot upgrades from a program to its successor, whose states are of another
 size: every connection goes on with its count, and whoever dies in between, none
 goes on with a wrong one."""
+import json
 import os
 import signal
+import sys
 
 from fault import LONG, TOOLS, FaultTest, main
 
 SERVICE = os.path.join(TOOLS, "versions")
 CONNECTIONS = 40
+# Of tests/tools/versions.c: sizes of the states, and where their counts are.
+SIZES = {1: 4, 2: 3008, 3: 40}
+COUNTS = {1: (0, 4), 2: (3000, 8), 3: (36, 4)}
 
 
 class Versions(FaultTest):
@@ -36,6 +41,24 @@ class Versions(FaultTest):
         self.assertIn(" 0 left behind", self.ok("maintenance"))
         new.expect(": owner: ")
 
+    def assert_dump(self, number, version):
+        """Every connection once, with a state of this version's size."""
+        path = os.path.join(self.base, f"dump.{version}")
+        self.ok("dump", path)
+        with open(path, encoding="utf-8") as file:
+            header, *entries = [json.loads(line) for line in file]
+        self.assertEqual(header["entries"], len(entries))
+        conns = [e for e in entries if e["kind"] == "connection"]
+        self.assertEqual(len({c["id"] for c in conns}), len(conns))
+        counts = []
+        for conn in conns:
+            state = bytes.fromhex(conn["state_hex"])
+            self.assertEqual(len(state), SIZES[version])
+            at, size = COUNTS[version]
+            counts.append(int.from_bytes(state[at:at + size], sys.byteorder))
+        counts.sort()
+        self.assertEqual(counts[-CONNECTIONS:], [number] * CONNECTIONS)
+
     def there(self, model):
         """From 1 to 2, which grows, to 3, which shrinks; the old leaves."""
         old, address = self.first(1, model)
@@ -52,6 +75,7 @@ class Versions(FaultTest):
             for sock in socks:
                 self.count(sock, number, version)
             self.count(self.connect(address), 1, version)
+            self.assert_dump(number, version)
             self.ok("stop", f"v{version - 1}")
             self.assertEqual(old.wait(), 0)
             old = new

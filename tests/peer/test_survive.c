@@ -14,12 +14,28 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define DEAD 2u /* the child's slot */
+
+static bool no_counters; /* TCP_INFO is as before Linux 4.1 */
+
+int __real_getsockopt(int fd, int level, int name, void *to, socklen_t *len);
+int __wrap_getsockopt(int fd, int level, int name, void *to, socklen_t *len);
+
+int
+__wrap_getsockopt(int fd, int level, int name, void *to, socklen_t *len)
+{
+	if (no_counters && level == IPPROTO_TCP && name == TCP_INFO &&
+		*len > 104)
+		*len = 104;
+	return __real_getsockopt(fd, level, name, to, len);
+}
 
 struct fixture {
 	struct side a;
@@ -192,6 +208,102 @@ orphans_are_free_again(void **state)
 	side_close(&f.a);
 }
 
+/* Of the file, where looking makes no page. */
+static void
+assert_cleared(const struct handoff__segment *seg, const void *from, size_t len)
+{
+	unsigned char *bytes = malloc(len);
+
+	assert_non_null(bytes);
+	assert_int_equal(pread(seg->fd, bytes, len,
+				 (const unsigned char *)from - seg->base),
+		len);
+	for (size_t i = 0; i < len; i++)
+		assert_int_equal(bytes[i], 0);
+	free(bytes);
+}
+
+static void
+assert_free_and_clear(const struct handoff__segment *seg, uint32_t slot)
+{
+	assert_cleared(
+		seg, handoff__segment_record(seg, slot), seg->geo.stride);
+	assert_cleared(seg, handoff__segment_buffers(seg, slot),
+		seg->geo.buffer_stride);
+}
+
+static void
+write_secrets(const struct handoff__view *view)
+{
+	memcpy(view->rx, "secret", 6);
+	memcpy(view->tx, "secret", 6);
+	view->rec->touched = 1;
+}
+
+/* It was about to free a record, and died before anything but the id was
+ * cleared: that entry has ended, nobody goes on with the rest of it. */
+static void
+half_cleared_record_is_no_connection(void **state)
+{
+	struct fixture f;
+	struct handoff__entry *e;
+	uint32_t slot;
+
+	(void)state;
+	open_fixture(&f, 4);
+	give_to_child(&f);
+	e = connection(&f, 1);
+	slot = e->slot;
+	write_secrets(&e->view);
+	handoff__record_mark(e->view.rec, HANDOFF__PENDING);
+	handoff__record_set_id(e->view.rec, 0);
+	kill_child(&f);
+	assert_int_equal(f.a.peer.roster.connections, 3);
+	assert_int_equal(f.a.closing, 1);
+	assert_int_equal(f.a.peer.survival.entries, 4);
+	assert_int_equal(f.a.peer.survival.orphans, 1);
+	assert_int_equal(e->id, 0);
+	assert_free_and_clear(f.a.peer.arena.segments[0], slot);
+	assert_int_equal(pair_enter(&f.a, HANDOFF__CONNECTION)->slot, slot);
+	side_close(&f.a);
+}
+
+/* Orphans are cleared, and so are the desks of the dead. */
+static void
+nothing_of_the_dead_is_left_in_the_arena(void **state)
+{
+	struct fixture f;
+	const struct handoff__segment *seg;
+	struct handoff__view noted, dying, desk;
+	uint32_t segment, slots[2];
+
+	(void)state;
+	open_fixture(&f, 4);
+	give_to_child(&f);
+	seg = f.a.peer.arena.segments[0];
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(
+			handoff__arena_alloc(&f.a.peer.arena, DEAD, vacant,
+				&f.a.peer.roster, &segment, &slots[i]),
+			0);
+	handoff__view_make(&noted, seg, slots[0]);
+	write_secrets(&noted);
+	handoff__view_make(&dying, seg, slots[1]);
+	write_secrets(&dying);
+	dying.rec->touched = 0; /* it had no time to note it */
+	handoff__record_mark(dying.rec, HANDOFF__IN_TURN);
+	desk = dying;
+	handoff__desk_buffers(&desk, handoff__desk_number((int)DEAD, 3));
+	write_secrets(&desk);
+	dying.rec->touched = 0;
+	kill_child(&f);
+	assert_int_equal(f.a.peer.survival.orphans, 2);
+	assert_free_and_clear(seg, slots[0]);
+	assert_free_and_clear(seg, slots[1]);
+	assert_cleared(seg, desk.rx, seg->geo.buffer_stride);
+	side_close(&f.a);
+}
+
 static void
 damaged_record_ends_one_connection(void **state)
 {
@@ -326,6 +438,54 @@ stale_positions_are_repaired(void **state)
 {
 	(void)state;
 	repair_stale_positions(0);
+}
+
+/* Of three connections one was quiet, one had noted all that it did, and one
+ * not: none is closed, and each goes on from where its record stands. */
+static void
+without_counters_records_are_believed(void **state)
+{
+	struct fixture f;
+	struct handoff__entry *quiet, *noted, *stale;
+	struct iovec iov[2] = {{.iov_len = 0}};
+	int clients[3];
+
+	(void)state;
+	open_fixture(&f, 0);
+	quiet = enter_fd(&f, tcp_pair(&clients[0]));
+	noted = enter_fd(&f, tcp_pair(&clients[1]));
+	stale = enter_fd(&f, tcp_pair(&clients[2]));
+	give_to_child(&f);
+	for (int i = 1; i < 3; i++)
+		assert_int_equal(send(clients[i], "hello", 5, 0), 5);
+	read_and_write_without_noting(
+		noted, handoff__desk_number((int)DEAD, 0));
+	handoff__record_received(&noted->view, 5);
+	handoff__record_sent(&noted->view, 4);
+	read_and_write_without_noting(stale, 0);
+	no_counters = true;
+	kill_child(&f);
+	no_counters = false;
+	assert_int_equal(f.a.peer.survival.closed, 0);
+	assert_int_equal(f.a.discarded, 0);
+	assert_int_equal(f.a.peer.survival.in_turn, 0);
+	assert_int_equal(f.a.peer.roster.connections, 3);
+	assert_int_equal(quiet->view.rec->activity, HANDOFF__AT_REST);
+	/* From the desk to its own buffers. */
+	assert_int_equal(noted->view.rec->activity, HANDOFF__PENDING);
+	assert_int_equal(handoff__desk_of(noted->view.rec), 0);
+	assert_int_equal(handoff__record_unread(noted->view.rec), 5);
+	assert_memory_equal(noted->view.rx, "hello", 5);
+	assert_int_equal(handoff__record_tx_pieces(&noted->view, iov), 1);
+	assert_int_equal(iov[0].iov_len, 6);
+	assert_memory_equal(iov[0].iov_base, "456789", 6);
+	/* What it read is lost and what it wrote is sent again. */
+	assert_int_equal(stale->view.rec->activity, HANDOFF__PENDING);
+	assert_int_equal(handoff__record_unread(stale->view.rec), 0);
+	assert_int_equal(handoff__record_unsent(stale->view.rec), 10);
+	for (int i = 0; i < 3; i++)
+		close(clients[i]);
+	side_close(&f.a);
 }
 
 /* What the dead peer had on its desk is in the record's own buffers then. */
@@ -690,6 +850,9 @@ main(void)
 		handoff_test(what_was_ours_already_is_served),
 		handoff_test(what_was_closed_is_closed),
 		handoff_test(orphans_are_free_again),
+		handoff_test(half_cleared_record_is_no_connection),
+		handoff_test(without_counters_records_are_believed),
+		handoff_test(nothing_of_the_dead_is_left_in_the_arena),
 		handoff_test(damaged_record_ends_one_connection),
 		handoff_test(listener_is_kept_whatever_its_record_says),
 		handoff_test(stale_positions_are_repaired),

@@ -5,11 +5,12 @@
  */
 #include "support/support.h"
 
-#include "record/record.h"
+#include "record/desk.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -299,6 +300,182 @@ record_is_cleared_when_it_is_had(void **state)
 	for (uint32_t i = sizeof(rec->owner); i < stride; i++)
 		assert_int_equal(bytes[i], 0);
 	handoff__arena_fini(&arena);
+}
+
+/* Both as they are in the file, without a page made by looking. */
+static void
+read_file(const struct handoff__arena *arena, const void *at, unsigned char *to,
+	size_t len)
+{
+	const struct handoff__segment *seg = arena->segments[0];
+
+	assert_int_equal(
+		pread(seg->fd, to, len, (const unsigned char *)at - seg->base),
+		len);
+}
+
+static blkcnt_t
+blocks(const struct handoff__arena *arena)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(arena->segments[0]->fd, &st), 0);
+	return st.st_blocks;
+}
+
+static void
+assert_zero(const unsigned char *bytes, size_t from, size_t to)
+{
+	for (size_t i = from; i < to; i++)
+		assert_int_equal(bytes[i], 0);
+}
+
+/* The record, both states and both buffers; its neighbours are as they were,
+ * and there is no more memory in use than before. */
+static void
+clear_record(uint32_t state_size)
+{
+	struct handoff__arena arena;
+	struct handoff__record *rec;
+	unsigned char *bytes, *buffers;
+	uint32_t stride;
+	blkcnt_t before;
+
+	open_arena(&arena, state_size);
+	stride = arena.segments[0]->geo.stride;
+	for (uint32_t i = 0; i < 3; i++)
+		assert_int_equal(alloc(&arena, 2), i);
+	bytes = malloc(stride + 3 * PAGE);
+	assert_non_null(bytes);
+	memset(handoff__arena_record(&arena, 0, 0), 0xaa, stride);
+	memset(handoff__arena_record(&arena, 0, 2), 0xbb, stride);
+	handoff__segment_buffers(arena.segments[0], 0)[3 * PAGE - 1] = 0xaa;
+	handoff__segment_buffers(arena.segments[0], 2)[0] = 0xbb;
+	before = blocks(&arena);
+	rec = handoff__arena_record(&arena, 0, 1);
+	memset((char *)rec + sizeof(rec->owner), 0xcc,
+		stride - sizeof(rec->owner));
+	buffers = handoff__segment_buffers(arena.segments[0], 1);
+	memset(buffers, 0xcc, 3 * PAGE);
+	handoff__arena_clear(&arena, 0, 1);
+	assert_int_equal(rec->owner, 2);
+	assert_in_range(blocks(&arena), 0, before + 2 * (int)PAGE / 512);
+	read_file(&arena, rec, bytes, stride);
+	assert_zero(bytes, sizeof(rec->owner), stride);
+	read_file(&arena, buffers, bytes, 3 * PAGE);
+	assert_zero(bytes, 0, 3 * PAGE);
+	memset(bytes, 0xaa, stride);
+	assert_memory_equal(handoff__arena_record(&arena, 0, 0), bytes, stride);
+	memset(bytes, 0xbb, stride);
+	assert_memory_equal(handoff__arena_record(&arena, 0, 2), bytes, stride);
+	assert_int_equal(
+		handoff__segment_buffers(arena.segments[0], 0)[3 * PAGE - 1],
+		0xaa);
+	assert_int_equal(
+		handoff__segment_buffers(arena.segments[0], 2)[0], 0xbb);
+	free(bytes);
+	handoff__arena_fini(&arena);
+}
+
+static void
+nothing_is_left_in_a_record_that_is_cleared(void **state)
+{
+	(void)state;
+	clear_record(0);
+	clear_record(100);
+	clear_record(3 * PAGE + 16);
+	clear_record(HANDOFF__STATE_MAX);
+}
+
+/* Buffers that were never used cost nothing, also when they are cleared. */
+static void
+clearing_what_is_untouched_makes_no_page(void **state)
+{
+	struct handoff__arena arena;
+	blkcnt_t before;
+
+	(void)state;
+	open_arena(&arena, 0);
+	alloc(&arena, 1);
+	before = blocks(&arena);
+	handoff__arena_clear(&arena, 0, 0);
+	assert_int_equal(blocks(&arena), before);
+	/* One that died in a turn may have used them. */
+	handoff__record_mark(
+		handoff__arena_record(&arena, 0, 0), HANDOFF__IN_TURN);
+	handoff__segment_buffers(arena.segments[0], 0)[0] = 1;
+	assert_true(blocks(&arena) > before);
+	handoff__arena_clear(&arena, 0, 0);
+	assert_int_equal(blocks(&arena), before);
+	handoff__arena_fini(&arena);
+}
+
+static void
+desks_of_a_peer_are_cleared(void **state)
+{
+	struct handoff__arena arena;
+	struct handoff__view view;
+	blkcnt_t before;
+
+	(void)state;
+	open_arena(&arena, 0);
+	before = blocks(&arena);
+	handoff__view_make(&view, arena.segments[0], 0);
+	for (int slot = 1; slot <= 2; slot++) {
+		for (uint32_t w = 0; w < HANDOFF__DESKS / 2; w++) {
+			handoff__desk_buffers(
+				&view, handoff__desk_number(slot, w));
+			view.rx[0] = view.tx[PAGE - 1] = (unsigned char)slot;
+		}
+	}
+	handoff__arena_clear_desks(&arena, 1);
+	for (uint32_t w = 0; w < HANDOFF__DESKS / 2; w++) {
+		handoff__desk_buffers(&view, handoff__desk_number(2, w));
+		assert_int_equal(view.rx[0], 2);
+		assert_int_equal(view.tx[PAGE - 1], 2);
+	}
+	assert_int_equal(
+		blocks(&arena) - before, HANDOFF__DESKS / 2 * 2 * (PAGE / 512));
+	handoff__arena_clear_desks(&arena, 2);
+	assert_int_equal(blocks(&arena), before);
+	handoff__arena_fini(&arena);
+}
+
+/* What the kernel says of the mapping (proc(5), VmFlags). */
+static bool
+has_flag(const void *mapping, const char *flag)
+{
+	FILE *file = fopen("/proc/self/smaps", "re");
+	unsigned long from, to;
+	bool inside = false, has = false;
+	char line[512];
+
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+			inside = (uintptr_t)mapping >= from &&
+				 (uintptr_t)mapping < to;
+		else if (inside && strncmp(line, "VmFlags:", 8) == 0)
+			has = strstr(line, flag) != NULL;
+	}
+	fclose(file);
+	return has;
+}
+
+static void
+arena_is_in_no_core_dump(void **state)
+{
+	struct handoff__arena arena, other;
+
+	(void)state;
+	support_not_in_valgrind();
+	open_arena(&arena, 0);
+	open_other(&other, &arena);
+	assert_true(has_flag(arena.segments[0]->base, " sh"));
+	assert_true(has_flag(arena.segments[0]->base, " dd"));
+	assert_true(has_flag(other.segments[0]->base, " dd"));
+	handoff__arena_fini(&arena);
+	handoff__arena_fini(&other);
 }
 
 static void
@@ -700,6 +877,10 @@ main(void)
 		handoff_test(freed_record_is_found_before_all_is_full),
 		handoff_test(records_the_caller_still_uses_are_left_alone),
 		handoff_test(record_is_cleared_when_it_is_had),
+		handoff_test(nothing_is_left_in_a_record_that_is_cleared),
+		handoff_test(clearing_what_is_untouched_makes_no_page),
+		handoff_test(desks_of_a_peer_are_cleared),
+		handoff_test(arena_is_in_no_core_dump),
 		handoff_test(no_record_out_of_range),
 		handoff_test(board_is_shared_and_lives_in_the_first_segment),
 		handoff_test(two_peers_allocate_without_clash),

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define SIZE 4096u /* of both buffers */
 
@@ -773,6 +774,30 @@ name_is_kept(void **state)
 	close_record(&f);
 }
 
+/* A page for each of thousands would hold a zero byte and nothing else. */
+static void
+nameless_connection_takes_no_page(void **state)
+{
+	struct fixture f;
+	char name[HANDOFF_ADDRESS_MAX];
+	struct stat before, after;
+
+	(void)state;
+	open_record(&f, 0);
+	f.rec->kind = HANDOFF__CONNECTION;
+	assert_int_equal(fstat(f.view.seg->fd, &before), 0);
+	handoff__record_set_name(&f.view, "");
+	assert_int_equal(fstat(f.view.seg->fd, &after), 0);
+	assert_int_equal(after.st_blocks, before.st_blocks);
+	assert_int_equal(f.rec->touched, 0);
+	assert_int_equal(handoff__record_name(&f.view, name), -EBADMSG);
+	/* Else it is to be cleared with the record. */
+	handoff__record_set_name(&f.view, "a");
+	assert_int_equal(f.rec->touched, 1);
+	assert_int_equal(handoff__record_name(&f.view, name), 0);
+	close_record(&f);
+}
+
 static void
 name_that_is_none_is_refused(void **state)
 {
@@ -889,6 +914,7 @@ main(void)
 		handoff_test(repair_stays_within_the_buffer),
 		handoff_test(spare_commit_may_be_anything),
 		handoff_test(name_is_kept),
+		handoff_test(nameless_connection_takes_no_page),
 		handoff_test(name_that_is_none_is_refused),
 		handoff_test(deaths_under_the_mark_are_counted),
 		handoff_test(count_of_deaths_has_an_end),

@@ -5,11 +5,14 @@
  */
 #include "server/duo.h"
 
+#include "base/fdpass.h"
 #include "server/internal.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -269,6 +272,106 @@ one_that_cannot_be_converted_ends_alone(void **state)
 	duo_close(&duo);
 }
 
+/* A dump by `b`; returns its text, to be freed. */
+static char *
+dump(struct duo *duo)
+{
+	int file = memfd_create("dump", MFD_CLOEXEC), sock;
+	struct handoff__dir dir;
+	char answer[200] = "", *text;
+	off_t size;
+
+	assert_int_equal(
+		handoff__dir_open(&dir, duo->b.opts.dir, false, false, NULL),
+		0);
+	sock = handoff__dir_connect(&dir, "control.2", SOCK_STREAM);
+	assert_int_equal(handoff__fdpass_send_text(sock, "dump\n", 5, file), 5);
+	for (int i = 0; i < 10000 && !answer[0]; i++) {
+		duo_turn(duo);
+		if (recv(sock, answer, sizeof(answer) - 1, MSG_DONTWAIT) < 0)
+			answer[0] = '\0';
+	}
+	assert_int_equal(strncmp(answer, "ok ", 3), 0);
+	size = lseek(file, 0, SEEK_END);
+	text = calloc(1, (size_t)size + 1);
+	assert_non_null(text);
+	assert_int_equal(pread(file, text, (size_t)size, 0), size);
+	close(file);
+	close(sock);
+	handoff__dir_close(&dir);
+	duo_turn(duo);
+	duo_turn(duo);
+	return text;
+}
+
+static int
+print_grown(const void *state, char *text, size_t size, void *arg)
+{
+	const struct grown *grown = state;
+
+	(void)arg;
+	return snprintf(text, size, "grown %llu%s",
+		(unsigned long long)grown->number, grown->made);
+}
+
+static bool
+is_held(struct duo *duo, unsigned connections)
+{
+	return atomic_load(&duo->a.holding) == connections;
+}
+
+/* One connection stays with the old program, in its handler, the others have
+ * moved: a dump has both, each with its own state. */
+static void
+dump_has_states_of_both_versions(void **state)
+{
+	struct duo duo;
+	int stays, moves;
+	char *text;
+
+	duo_init(&duo, duo_model(state));
+	duo.a.service.state_version = 1;
+	make_grown(&duo.b, 2);
+	duo.b.service.print = print_grown;
+	assert_int_equal(host_open(&duo.a, NULL), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_OWNER);
+	assert_int_equal(host_open(&duo.b, &duo.a), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_JOINED);
+	moves = client_open(duo.a.address);
+	stays = client_open(duo.a.address);
+	client_line(&duo, moves, 1);
+	client_line(&duo, stays, 1);
+	client_line(&duo, stays, 2);
+	atomic_store(&duo.a.hold, true);
+	client_send(stays, "x\n");
+	for (int i = 0; i < 10000 && !is_held(&duo, 1); i++)
+		duo_turn(&duo);
+	assert_true(is_held(&duo, 1));
+	assert_int_equal(handoff_server_maintenance(duo.a.server), 0);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_OWNER);
+	client_send(moves, "x\n");
+	client_expect(&duo, moves, "2 from 1 x\n");
+	text = dump(&duo);
+	assert_non_null(strstr(text, "\"entries\":3}\n"));
+	assert_non_null(strstr(text, ",\"state\":\"grown 2 from 1\"}\n"));
+	assert_non_null(strstr(
+		text, ",\"state_version\":1,\"state_hex\":\"02000000\"}\n"));
+	free(text);
+	atomic_store(&duo.a.hold, false);
+	client_expect(&duo, stays, "3 x\n");
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_GAVE);
+	client_send(stays, "y\n");
+	client_expect(&duo, stays, "4 from 1 y\n");
+	text = dump(&duo);
+	assert_non_null(strstr(text, "\"entries\":3}\n"));
+	assert_null(strstr(text, "state_hex"));
+	assert_non_null(strstr(text, ",\"state\":\"grown 4 from 1\"}\n"));
+	free(text);
+	close(stays);
+	close(moves);
+	duo_close(&duo);
+}
+
 static void
 there_is_no_way_back(void **state)
 {
@@ -319,6 +422,7 @@ main(void)
 		each_model(unsent_output_goes_along),
 		each_model(state_shrinks),
 		each_model(one_that_cannot_be_converted_ends_alone),
+		thread_and_workers(dump_has_states_of_both_versions),
 		handoff_test(there_is_no_way_back),
 		handoff_test(without_a_conversion_it_is_refused),
 	};

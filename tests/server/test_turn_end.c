@@ -5,6 +5,8 @@
  */
 #include "server/solo.h"
 
+#include "record/desk.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
@@ -70,6 +72,95 @@ closed_connection_sends_all_before_it_ends(void **state)
 	}
 	assert_int_equal(turns(&f), HANDOFF__TURN_LINGER);
 	client_hears(&f, "", true);
+	close_conn(&f);
+}
+
+/* Of the desk that the turns were on. */
+static bool
+desk_has(const struct fixture *f, const char *text)
+{
+	struct handoff__view at = f->view;
+
+	if (turn_desk == 0)
+		return false;
+	handoff__desk_buffers(&at, turn_desk);
+	return memmem(at.rx, at.seg->geo.buffer_stride, text, strlen(text));
+}
+
+/* On a desk, it is there while the connection lives. */
+static void
+assert_desk_in_use(const struct fixture *f)
+{
+	assert_true(desk_has(f, "secret") == (turn_desk != 0));
+	assert_true(desk_has(f, "SECRET") == (turn_desk != 0));
+}
+
+static void
+assert_desk_clear(const struct fixture *f)
+{
+	assert_false(desk_has(f, "secret"));
+	assert_false(desk_has(f, "SECRET"));
+}
+
+static void
+nothing_stays_on_the_desk_after_the_client_ends(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_conn(&f, lines, NULL);
+	client_says(&f, "my secret\n");
+	turn(&f, EPOLLIN);
+	client_hears(&f, "MY SECRET\n", false);
+	assert_desk_in_use(&f);
+	client_ends_sending(&f);
+	assert_int_equal(turn(&f, EPOLLIN), HANDOFF__TURN_END);
+	assert_desk_clear(&f);
+	close_conn(&f);
+}
+
+static void
+nothing_stays_on_the_desk_after_the_service_closes(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_conn(&f, lines, NULL);
+	client_says(&f, "my secret\n");
+	turn(&f, EPOLLIN);
+	assert_desk_in_use(&f);
+	client_says(&f, "quit\n");
+	assert_int_equal(turn(&f, EPOLLIN), HANDOFF__TURN_LINGER);
+	assert_desk_clear(&f);
+	client_says(&f, "one more secret\n");
+	assert_int_equal(turn(&f, EPOLLIN), HANDOFF__TURN_LINGER);
+	assert_desk_clear(&f);
+	close_conn(&f);
+}
+
+/* A long one: its desk gives its pages back. */
+static void
+nothing_stays_on_the_desk_of_a_long_connection(void **state)
+{
+	struct fixture f;
+	char line[SIZE / 2];
+
+	(void)state;
+	open_conn(&f, lines, NULL);
+	memset(line, 'x', sizeof(line));
+	memcpy(line + sizeof(line) - 8, "secret\n", 8);
+	for (int i = 0; i < 5; i++) {
+		client_says(&f, line);
+		turn(&f, EPOLLIN);
+		assert_int_equal(
+			recv(f.client, line, sizeof(line), MSG_DONTWAIT),
+			strlen(line));
+		memcpy(line + sizeof(line) - 8, "secret\n", 8);
+	}
+	assert_desk_in_use(&f);
+	client_ends_sending(&f);
+	assert_int_equal(turn(&f, EPOLLIN), HANDOFF__TURN_END);
+	assert_desk_clear(&f);
 	close_conn(&f);
 }
 
@@ -318,6 +409,25 @@ reset_while_reading_ends_it(void **state)
 }
 
 static void
+nothing_stays_on_the_desk_after_a_reset(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_conn(&f, lines, NULL);
+	client_says(&f, "my secret\n");
+	assert_int_equal(turn(&f, EPOLLIN), HANDOFF__TURN_WAIT);
+	assert_desk_in_use(&f);
+	/* Closed with the answer unread: a reset (unix(7)). */
+	close(f.client);
+	f.client = -1;
+	assert_int_equal(turn(&f, EPOLLIN | EPOLLHUP), HANDOFF__TURN_END);
+	assert_int_equal(f.result.err, ECONNRESET);
+	assert_desk_clear(&f);
+	close_conn(&f);
+}
+
+static void
 client_that_is_gone_ends_it(void **state)
 {
 	struct fixture f;
@@ -361,6 +471,11 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		handoff_test(closed_connection_lingers),
 		handoff_test(closed_connection_sends_all_before_it_ends),
+		handoff_test(nothing_stays_on_the_desk_after_the_client_ends),
+		handoff_test(
+			nothing_stays_on_the_desk_after_the_service_closes),
+		handoff_test(nothing_stays_on_the_desk_of_a_long_connection),
+		handoff_test(nothing_stays_on_the_desk_after_a_reset),
 		handoff_test(open_may_close),
 		handoff_test(open_that_fails_ends_it),
 		handoff_test(handler_that_fails_ends_it_and_says_nothing),
