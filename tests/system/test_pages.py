@@ -116,6 +116,16 @@ class Pages(SystemTest):
         wait_until(answered, "both peers to answer")
         return sum(peer["connections"] for peer in seen)
 
+    def operate(self, *words):
+        """As ok, with the same patience."""
+        done = []
+
+        def answered():
+            done[:] = self.ctl(*words)
+            return "no answer within 2 s" not in done[2]
+        wait_until(answered, f"an answer to {words}")
+        self.assertEqual((done[0], done[2]), (0, ""), words)
+
     def wait_empty(self):
         wait_until(lambda: self.live() == 0, "all clients to be gone")
 
@@ -141,7 +151,7 @@ class Pages(SystemTest):
                  ("ready", "--silent"), ("dump", "/dev/null")]
         try:
             while time.monotonic() < end:
-                self.ok(*words[0])
+                self.operate(*words[0])
                 words.append(words.pop(0))
                 self.assert_accounted(arena, begin)
                 time.sleep(0.2)  # the pace of the operator, nothing waits
