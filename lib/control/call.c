@@ -522,17 +522,25 @@ find(struct call *call, const char *name, struct handoff__contact **found)
 static int
 stop_peer(struct call *call, struct handoff__contact *peer)
 {
+	struct handoff__buf buf = {.data = NULL};
 	struct pollfd p = {.fd = -1, .events = POLLIN};
+	bool left, ended = false;
 	int err;
 
 	if (peer->pid > 0 && peer->pid != getpid())
 		p.fd = pidfd_open((pid_t)peer->pid, 0);
 	err = command(call, peer, "stop\n");
-	if (err >= 0 && p.fd >= 0)
-		poll(&p, 1, END_MS);
+	/* It was at its end already, another had asked. */
+	left = err == -ECONNRESET || err == -ESRCH;
+	if ((err >= 0 || left) && p.fd >= 0)
+		ended = poll(&p, 1, END_MS) > 0;
 	if (p.fd >= 0)
 		close(p.fd);
-	return err;
+	if (!left || !ended)
+		return err;
+	free(*call->reply);
+	handoff__buf_add(&buf, "stopped\n");
+	return finish(call, 0, &buf);
 }
 
 static int

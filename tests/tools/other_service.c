@@ -100,6 +100,7 @@ static const struct option options[] = {
 	{"state-size", required_argument, NULL, 'z'},
 	{"sleep-ms", required_argument, NULL, 't'},
 	{"give-timeout-ms", required_argument, NULL, 'g'},
+	{"stop-timeout-ms", required_argument, NULL, 'S'},
 	{"suspect-wait-ms", required_argument, NULL, 'w'},
 	{"workers", required_argument, NULL, 'W'},
 	{NULL, 0, NULL, 0},
@@ -152,6 +153,8 @@ main(int argc, char **argv)
 			context.sleep_ms = (unsigned)number;
 		else if (c == 'g')
 			opts.give_timeout_ms = (uint32_t)number;
+		else if (c == 'S')
+			opts.stop_timeout_ms = (uint32_t)number;
 		else if (c == 'w')
 			opts.suspect_wait_ms = (uint32_t)number;
 		else if (c == 'W')
