@@ -451,6 +451,7 @@ handoff__give_ended(struct handoff__peer *peer, bool barrier, bool leaving)
 {
 	if (barrier || (leaving && peer->give.step == HANDOFF__GIVE_DRAIN))
 		peer->give.waiting--;
+	peer->noted = true;
 }
 
 void
@@ -482,6 +483,7 @@ handoff__peer_quiet_all(struct handoff__peer *peer,
 	if (peer->give.asked)
 		took_until(&peer->give, handoff__now_us());
 	peer->give.waiting -= msg.nrefs;
+	peer->noted = true;
 }
 
 void
@@ -530,6 +532,7 @@ handoff__peer_hurry(struct handoff__peer *peer)
 {
 	if (peer->give.step != HANDOFF__GIVE_NONE || peer->taking)
 		set_deadline(peer, 0);
+	peer->noted = true;
 }
 
 static void

@@ -193,13 +193,20 @@ handoff__peer_after_turn(struct handoff__peer *peer)
 {
 	bool acted = false;
 
+	peer->noted = false;
 	if (peer->left)
 		return false;
-	for (int i = 0; i < ACTS_MAX && act(peer); i++)
-		acted = true;
-	if (!TAILQ_EMPTY(&peer->roster.to_drop) ||
-		!TAILQ_EMPTY(&peer->roster.to_mirror))
-		handoff__mirror_pump(peer);
+	for (int i = 0; i < ACTS_MAX; i++) {
+		if (act(peer)) {
+			acted = true;
+			continue;
+		}
+		if (!TAILQ_EMPTY(&peer->roster.to_drop) ||
+			!TAILQ_EMPTY(&peer->roster.to_mirror))
+			handoff__mirror_pump(peer);
+		if (peer->link.fd < 0 || peer->link.broken == 0)
+			break;
+	}
 	return acted;
 }
 
@@ -659,6 +666,7 @@ handoff__peer_enter(struct handoff__peer *peer, int fd, enum handoff__kind kind,
 	handoff__tally_begun(peer, entry);
 	if (peer->link.fd >= 0)
 		handoff__roster_queue(entry, &peer->roster.to_mirror);
+	peer->noted = true;
 	return entry;
 }
 

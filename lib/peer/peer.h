@@ -264,7 +264,9 @@ struct handoff__peer {
 	bool other_left;    /* it said BYE: it touches nothing any more */
 	bool leaving;       /* this one */
 	bool left;          /* has retired: nothing is taken any more */
-	bool ended;         /* noted: a process may be gone */
+	bool noted;         /* there may be something for after_turn; also to
+			       be set by a caller that dispatched the loop */
+	bool ended;         /* a process may be gone */
 	bool unfenced;      /* it could not be killed */
 	struct handoff__rejoin rejoin;
 	int pidfd; /* of the other process, -1 once it is gone */

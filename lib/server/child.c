@@ -96,7 +96,7 @@ static void __attribute__((noreturn)) child_main(struct handoff__member *conn,
 	snprintf(name, sizeof(name), "connection %llu",
 		(unsigned long long)conn->entry.id);
 	prctl(PR_SET_NAME, name);
-	conn->server->forked = true;
+	conn->server->forked = conn->server->handling = true;
 	close_inherited(conn->server, &conn->entry);
 	recall.fd = listen_to_parent(conn->server, before);
 	if (recall.fd < 0) /* nothing has happened yet */

@@ -36,7 +36,6 @@
 #include "server/returns.h"
 #include "server/sets.h"
 #include "server/suspects.h"
-#include "server/within.h"
 
 #include <handoff/server.h>
 
@@ -181,7 +180,7 @@ struct handoff_server {
 	uint32_t nworkers;
 	bool holding; /* no turn of theirs begins */
 	_Atomic bool sweep_wanted, stall_wanted;
-	bool handling; /* the thread of the loop is in a turn */
+	bool handling; /* the thread of the loop is in a turn, or a child */
 	bool forked;   /* this process is a child of it */
 	struct handoff__voice *voice;
 	struct handoff__bulletin
@@ -374,5 +373,7 @@ void handoff__notices_warn(
 bool handoff__notices_step(struct handoff_server *server);
 void handoff__notices_metrics(
 	const struct handoff_server *server, struct handoff__buf *buf);
+
+#include "server/within.h"
 
 #endif

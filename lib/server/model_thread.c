@@ -93,7 +93,7 @@ thread_main(void *arg)
 	struct handoff__recall recall = {
 		.fd = conn->epoch->fd, .wanted = wanted};
 
-	handoff__within_thread();
+	handoff__is_servant = true;
 	handoff__stay(conn, conn->result.want, &recall);
 	handoff__returns_push(&conn->server->returns, conn);
 	return NULL;

@@ -168,7 +168,7 @@ worker_main(void *arg)
 	struct handoff__worker *w = arg;
 	struct epoll_event batch[BATCH];
 
-	handoff__within_thread();
+	handoff__is_servant = true;
 	pthread_mutex_lock(&w->lock);
 	while (may_work(w)) {
 		int epfd = w->sets.ep[w->sets.mine];

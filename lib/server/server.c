@@ -514,9 +514,9 @@ handoff_server_fd(struct handoff_server *server)
 	return err < 0 ? err : handoff__sets_outer(&server->sets);
 }
 
-/* What follows from a batch of events. */
+/* What follows from the loop, where also the workers ring. */
 static void
-after_batch(struct handoff_server *server)
+after_loop(struct handoff_server *server)
 {
 	handoff__peer_after_turn(&server->peer);
 	handoff__server_relisten(server);
@@ -524,11 +524,22 @@ after_batch(struct handoff_server *server)
 		handoff__server_sweep_later(server);
 	if (atomic_load(&server->stall_wanted))
 		handoff__server_stall(server);
+}
+
+/* What follows from a batch of events. */
+static void
+after_batch(struct handoff_server *server)
+{
+	if (server->peer.noted)
+		after_loop(server);
 	if (server->nkicks > 0)
 		handoff__server_kicks(server);
 	if (server->publishing)
 		handoff__notices_step(server);
-	handoff__stop_proceed(server);
+	if (server->stopping) {
+		handoff__stop_proceed(server);
+		server->told_end = server->stopped;
+	}
 }
 
 /* The first turn after the end returns, so that its event is pulled. */
@@ -560,8 +571,10 @@ turn(struct handoff_server *server, int timeout_ms)
 			strerror(errno));
 	/* The link first: a handoff must not wait for a batch of turns. */
 	for (int i = 0; i < n; i++) {
-		if (!batch[i].data.ptr)
+		if (!batch[i].data.ptr) {
 			handoff__loop_dispatch(&server->loop, 0);
+			server->peer.noted = true;
+		}
 	}
 	for (int i = 0; i < n; i++) {
 		if (batch[i].data.ptr)
@@ -569,7 +582,6 @@ turn(struct handoff_server *server, int timeout_ms)
 				batch[i].data.ptr, batch[i].events);
 	}
 	after_batch(server);
-	server->told_end = server->stopped;
 	return n > 0 ? n : 0;
 }
 
