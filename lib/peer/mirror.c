@@ -282,7 +282,8 @@ objection(struct handoff__peer *peer, const struct handoff__ref *ref, bool fits)
 
 	if (!fits)
 		return HANDOFF__TABLE_FULL;
-	if (rec && !cell)
+	/* Its segment was LOST, or there is no cell to keep it in. */
+	if (ref->segment >= peer->arena.count || (rec && !cell))
 		return HANDOFF__NO_MEMORY;
 	if (!rec || cell->id != 0 || handoff__record_id(rec) != ref->id ||
 		rec->kind != ref->arg || rec->kind < HANDOFF__CONNECTION ||

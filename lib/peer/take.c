@@ -180,23 +180,22 @@ handoff__take_broken(struct handoff__peer *peer)
 		handoff__tally_handoff(peer, HANDOFF__WAY_IN, incoming);
 }
 
-static void
+/* Does this peer serve, and has not known? Or does it not any more? */
+static bool
 reconcile_service(struct handoff__peer *peer, struct handoff__board *board)
 {
-	enum handoff__cause cause =
-		(enum handoff__cause)atomic_load(&board->cause);
 	bool own;
 
 	handoff__owner_accept(&board->owner, (uint32_t)peer->slot);
 	own = handoff__owner_word(&board->owner) == (uint32_t)peer->slot;
 	if (own == peer->serving)
-		return;
+		return false;
 	handoff__log(peer->log, HANDOFF_LOG_WARNING,
 		"handoff %llu: no message told that this peer %s",
 		(unsigned long long)handoff__peer_generation(peer),
 		own ? "serves" : "does not serve any more");
 	peer->serving = own;
-	peer->ops->role(peer, cause);
+	return true;
 }
 
 /* Takes what the owner words say is this peer's, though no message has told;
@@ -207,9 +206,13 @@ handoff__take_reconcile(struct handoff__peer *peer)
 	struct handoff__board *board = handoff__arena_board(&peer->arena);
 	struct handoff__batch batch = {.connections = 0};
 	struct handoff__report report = {.id = handoff__peer_generation(peer)};
+	bool changed;
 
 	if (!board || handoff__peer_moving(peer))
 		return;
+	/* The service before its entries: whichever peer has the one gets the
+	 * others. It is told of after them. */
+	changed = reconcile_service(peer, board);
 	accept_all(peer, HANDOFF__REST, report.id, &batch);
 	if (batch.connections + batch.listeners > 0) {
 		handoff__tally_moved(peer, HANDOFF__WAY_IN, &batch, &report);
@@ -221,5 +224,7 @@ handoff__take_reconcile(struct handoff__peer *peer)
 	}
 	handoff__mirror_sweep(peer);
 	peer->ops->settle(peer);
-	reconcile_service(peer, board);
+	if (changed)
+		peer->ops->role(
+			peer, (enum handoff__cause)atomic_load(&board->cause));
 }

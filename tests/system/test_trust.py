@@ -340,6 +340,33 @@ class Fence(SystemTest):
         self.assert_echo(sock)
 
 
+class Memory(SystemTest):
+    def test_standby_without_room_for_a_segment(self):
+        """What it has no room for has no copy, and is named; the link lives,
+        and the rest survives."""
+        server = self.server()
+        # More than two segments of 1024 records, of 216 MiB each.
+        socks = [self.connect(server.address) for _ in range(2200)]
+        for sock in socks:
+            self.assert_echo(sock)
+        alt = self.start("/usr/bin/prlimit", f"--as={600 << 20}",
+                         os.path.join(BIN, "alt_server"), "--dir", self.dir)
+        alt.expect(": standby: ")
+        self.wait_peer("server", partner="ready")
+        seen = wait_until(
+            lambda: (p := self.peer("server")) and 0 < p["uncovered"] < 1000
+            and p, "most to be covered")
+        time.sleep(2)  # some beats: nothing is cut
+        self.assertEqual(self.peer("server")["partner"], "ready")
+        self.assertEqual(self.peer("server")["uncovered"], seen["uncovered"])
+        self.assertNotIn("link: closed", server.output() + alt.output())
+        code, out, err = self.ctl("maintenance")
+        self.assertEqual(code, 0, err)
+        self.assertIn("the standby is out of memory", out)
+        for sock in socks:
+            self.assert_echo(sock)
+
+
 def unshare_works():
     return subprocess.run(
         ["unshare", "--pid", "--fork", "--mount-proc", "true"],
