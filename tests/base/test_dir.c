@@ -587,6 +587,30 @@ failed_write_leaves_nothing(void **state)
 	handoff__dir_close(&dir);
 }
 
+/* What root makes for the user that it becomes is that user's, and root can
+ * open it again; another user's it opens for that user alone. */
+static void
+root_makes_it_for_a_user(void **state)
+{
+	struct handoff__dir dir;
+	char path[128];
+	struct stat st;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	snprintf(path, sizeof(path), "%s/service", support_dir());
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(
+			handoff__dir_open(&dir, path, true, NOBODY, &error), 0);
+		assert_int_equal(fstat(dir.fd, &st), 0);
+		assert_int_equal(st.st_uid, NOBODY);
+		handoff__dir_close(&dir);
+	}
+	assert_int_equal(open_refused(path, true, 0), -EACCES);
+	assert_int_equal(open_refused(path, true, NOBODY - 1), -EACCES);
+}
+
 int
 main(void)
 {
@@ -594,6 +618,7 @@ main(void)
 		handoff_test(created_directory_is_private),
 		handoff_test(open_directory_is_refused),
 		handoff_test(foreign_directory_is_refused),
+		handoff_test(root_makes_it_for_a_user),
 		handoff_test(what_is_no_directory_is_refused),
 		handoff_test(lock_ends_with_its_process),
 		handoff_test(asking_does_not_take_the_lock),

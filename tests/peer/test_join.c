@@ -16,6 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define NOBODY 65534
+
 /* Whether a lock is held can't be told: flock fails with this, after it has
  * told it some times. */
 static int blind, blind_after;
@@ -734,6 +736,30 @@ stale_copies_are_closed(void **state)
 	pair_close(&a, &b);
 }
 
+/* A program that opens the peer as root and then becomes another user keeps no
+ * standby out that starts as root too. */
+static void
+root_joins_a_peer_that_was_root(void **state)
+{
+	struct side a;
+	pid_t child;
+	int told;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	side_init(&a, support_dir(), "one");
+	pair_own(&a);
+	child = pair_child(a.config.dir, &told);
+	assert_int_equal(seteuid(NOBODY), 0);
+	pair_wait(&a, &a.partners, 1);
+	assert_int_equal(seteuid(0), 0);
+	assert_int_equal(a.refusals, 0);
+	pair_kill(child, told);
+	pair_wait(&a, &a.partings, 1);
+	side_close(&a);
+}
+
 /* Its lock went with it; its socket is still there and is replaced. */
 static void
 place_of_the_dead_is_free(void **state)
@@ -812,6 +838,7 @@ main(void)
 		handoff_test(end_of_the_link_is_no_end_of_a_peer),
 		handoff_test(broken_link_is_made_anew),
 		handoff_test(stale_copies_are_closed),
+		handoff_test(root_joins_a_peer_that_was_root),
 		handoff_test(place_of_the_dead_is_free),
 		handoff_test(death_of_a_standby_is_seen_and_another_may_come),
 	};
