@@ -18,7 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <unistd.h>
 
 #define STATUS_MS  2000
@@ -527,9 +526,9 @@ stop_peer(struct call *call, struct handoff__contact *peer)
 	bool left, ended = false;
 	int err;
 
-	if (peer->pid > 0 && peer->pid != getpid())
-		p.fd = pidfd_open((pid_t)peer->pid, 0);
+	peer->pidfd = &p.fd;
 	err = command(call, peer, "stop\n");
+	peer->pidfd = NULL;
 	/* It was at its end already, another had asked. */
 	left = err == -ECONNRESET || err == -ESRCH;
 	if ((err >= 0 || left) && p.fd >= 0)

@@ -9,6 +9,7 @@
 
 #include "base/fdpass.h"
 #include "base/loop.h"
+#include "base/process.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -96,7 +97,26 @@ check_owner(const struct handoff__dir *dir, int sock)
 	if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 ||
 		fstat(dir->fd, &st) < 0)
 		return -errno;
-	return cred.uid == st.st_uid ? 0 : -EPERM;
+	return cred.uid == st.st_uid || cred.uid == 0 ? 0 : -EPERM;
+}
+
+/* The process is the one that the kernel says is there: the number that it
+ * gives of itself may be another one's here. */
+static void
+hold_process(const struct handoff__contact *contact, int sock)
+{
+	char why[128];
+	pid_t pid;
+
+	if (!contact->pidfd)
+		return;
+	if (*contact->pidfd >= 0)
+		close(*contact->pidfd);
+	*contact->pidfd = handoff__process_of(sock, -1, &pid, why, sizeof(why));
+	if (*contact->pidfd >= 0 && pid == getpid()) {
+		close(*contact->pidfd); /* its own end is not waited for */
+		*contact->pidfd = -1;
+	}
 }
 
 /* A peer that has its lock and no socket yet is about to open it; one that
@@ -127,6 +147,7 @@ connect_peer(const struct handoff__contact *contact,
 		close(fd);
 		return err;
 	}
+	hold_process(contact, fd);
 	return fd;
 }
 

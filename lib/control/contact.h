@@ -19,6 +19,8 @@ struct handoff__contact {
 	char *answer;  /* all of it; `body` points into it */
 	char *body;    /* what follows the first line, or its sentence if that
 			  was an "error" */
+	int *pidfd;    /* where to put that of the process that was last asked,
+			  for the caller to close; NULL: nowhere */
 };
 
 /* Is there a live peer in this slot? 1, and what it says it is called; 0; or a

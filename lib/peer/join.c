@@ -7,7 +7,7 @@
  */
 #include "peer/peer.h"
 
-#include "peer/process.h"
+#include "base/process.h"
 
 #include <errno.h>
 #include <stdio.h>

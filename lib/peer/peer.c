@@ -7,7 +7,7 @@
 #include "peer/peer.h"
 
 #include "base/high.h"
-#include "peer/process.h"
+#include "base/process.h"
 #include "peer/status.h"
 
 #include <assert.h>

@@ -12,7 +12,6 @@
  *
  *   join.c    places, locks, the handshake
  *   rejoin.c  a link that broke is made anew
- *   process.c the other process, by pidfd
  *   peer.c    the handle, what the link brings, what follows from it
  *   mirror.c  the standby's copies
  *   give.c    moving ownership: the side that gives

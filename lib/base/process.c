@@ -4,7 +4,7 @@
  * (SO_PEERPIDFD, Linux 6.5); else the number of SO_PEERCRED, confirmed by what
  * the process has passed; else, where it has no number here, what it passed.
  */
-#include "peer/process.h"
+#include "base/process.h"
 
 #include <errno.h>
 #include <fcntl.h>

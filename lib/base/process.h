@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The process at the other end of a link, held by a pidfd: a number that the
- * kernel gives for it may be 0 (another pid namespace) or another process's by
- * now, and is only for people.
+ * The process at the other end of a Unix socket, held by a pidfd: a number that
+ * the kernel gives for it may be 0 (another pid namespace) or another process's
+ * by now, and is only for people.
  */
-#ifndef HANDOFF_PEER_PROCESS_H
-#define HANDOFF_PEER_PROCESS_H
+#ifndef HANDOFF_BASE_PROCESS_H
+#define HANDOFF_BASE_PROCESS_H
 
 #include <stdbool.h>
 #include <stddef.h>
