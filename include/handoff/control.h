@@ -37,7 +37,7 @@ HANDOFF_API int handoff_control_metrics(const char *dir, char **reply);
  * maintenance is under way already, and the peer that is away has come back or
  * is still away, nothing is changed and the reply says so. `name` (or NULL): of
  * the peer that is meant, or its pid; if that does not serve, nothing is
- * changed either. -ENOENT there is no such peer. */
+ * changed either. -ECANCELED also if there is no such peer. */
 HANDOFF_API int handoff_control_maintenance(
 	const char *dir, const char *name, char **reply);
 

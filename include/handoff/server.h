@@ -134,8 +134,9 @@ struct handoff_server_opts {
 HANDOFF_API int handoff_server_open(
 	struct handoff_server **out, const struct handoff_server_opts *opts);
 
-/* Leaves at once: connections this peer owns pass to the standby if there is
- * one and end otherwise. Use handoff_server_stop first for an orderly end. */
+/* Leaves at once: connections this peer owns pass to the standby, which is told
+ * to take them, and end if there is none. Use handoff_server_stop first for an
+ * orderly end. */
 HANDOFF_API void handoff_server_free(struct handoff_server *server);
 
 /* One pollable descriptor, stable, only ever POLLIN, for those with a loop of
