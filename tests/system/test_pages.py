@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The pages of shared memory under abuse: rounds of clients that leave at
 once, send a byte at a time, never read, half-close, reset, while dumps are
-written and the service moves back and forth. Meanwhile there are no more pages than
-the live entries account for; after each round, when all have gone, memory is
-near where it was in the beginning; and it does not creep up.
+written and the service moves back and forth. Meanwhile there are no more pages
+than the live entries account for; after each round, when all have gone, memory
+is near where it was in the beginning; and it does not creep up.
 
 HANDOFF_SOAK is how many seconds it takes for each model."""
 import json
