@@ -45,6 +45,24 @@ check_private(const struct handoff__dir *dir, uint32_t user,
 	return 0;
 }
 
+/* The user that root becomes must still be able to open it. */
+static int
+give_to_user(const struct handoff__dir *dir, int fd)
+{
+	return dir->user != 0 && geteuid() == 0
+		       ? fchown(fd, dir->user, (gid_t)-1)
+		       : 0;
+}
+
+static int
+give_name_to_user(const struct handoff__dir *dir, const char *name)
+{
+	return dir->user != 0 && geteuid() == 0
+		       ? fchownat(dir->fd, name, dir->user, (gid_t)-1,
+				 AT_SYMLINK_NOFOLLOW)
+		       : 0;
+}
+
 int
 handoff__dir_open(struct handoff__dir *dir, const char *path, bool create,
 	uint32_t user, struct handoff__error *error)
@@ -59,6 +77,7 @@ handoff__dir_open(struct handoff__dir *dir, const char *path, bool create,
 			"%zu bytes",
 			sizeof(dir->path) - 1);
 	handoff__copy(dir->path, sizeof(dir->path), path);
+	dir->user = user != HANDOFF__ANY_USER && geteuid() == 0 ? user : 0;
 	made = create && mkdir(path, 0700) == 0;
 	if (create && !made && errno != EEXIST)
 		return handoff__fail(error, -errno,
@@ -71,8 +90,7 @@ handoff__dir_open(struct handoff__dir *dir, const char *path, bool create,
 			"service directory %s: cannot open it: %s", path,
 			strerror(errno));
 	err = check_private(dir, user, error);
-	if (err == 0 && made && user != 0 && geteuid() == 0 &&
-		fchown(dir->fd, user, (gid_t)-1) < 0)
+	if (err == 0 && made && give_to_user(dir, dir->fd) < 0)
 		err = handoff__fail(error, -errno,
 			"service directory %s: cannot give it to uid %u: %s",
 			path, (unsigned)user, strerror(errno));
@@ -120,7 +138,7 @@ handoff__dir_listen(const struct handoff__dir *dir, const char *name, int type,
 	unlinkat(dir->fd, name, 0);
 	if (bind(fd, (struct sockaddr *)&sun, sizeof(sun)) < 0 ||
 		fchmodat(dir->fd, name, 0600, 0) < 0 ||
-		listen(fd, BACKLOG) < 0) {
+		give_name_to_user(dir, name) < 0 || listen(fd, BACKLOG) < 0) {
 		err = -errno;
 		goto fail;
 	}
@@ -249,6 +267,8 @@ handoff__dir_lock(const struct handoff__dir *dir, const char *name)
 		if (fd < 0)
 			return fd;
 		err = lock_exclusive(fd);
+		if (err == 0 && give_to_user(dir, fd) < 0)
+			err = -errno;
 		if (err == 0)
 			err = handoff__dir_holds(dir, name, fd);
 		if (err > 0)
@@ -302,6 +322,8 @@ handoff__dir_write(const struct handoff__dir *dir, const char *name,
 	if (fd < 0)
 		return -errno;
 	err = write_all(fd, data, len);
+	if (err == 0 && give_to_user(dir, fd) < 0)
+		err = -errno;
 	if (close(fd) < 0 && err == 0)
 		err = -errno;
 	if (err == 0 && renameat(dir->fd, temp, dir->fd, name) < 0)

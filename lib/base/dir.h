@@ -17,6 +17,7 @@
 struct handoff__dir {
 	int fd;
 	char path[1024]; /* as given, for messages */
+	uint32_t user; /* what root makes in it belongs to this one; 0: root */
 };
 
 #define HANDOFF__ANY_USER UINT32_MAX

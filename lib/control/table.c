@@ -136,8 +136,7 @@ add_service(const struct handoff__contact *peer, struct handoff__buf *buf)
 	}
 	at = find(peer, "away", NULL, &len);
 	if (at)
-		handoff__buf_add(
-			buf, "\nmaintenance under way %.*s", (int)len, at);
+		handoff__buf_add(buf, "\n%.*s", (int)len, at);
 	handoff__buf_add(buf, "\n\n");
 }
 

@@ -245,6 +245,7 @@ take_back(struct handoff__peer *peer, enum handoff__reason reason)
 	give->ready = true;
 	give->report.reason = reason;
 	give->report.left += back.connections + back.listeners;
+	peer->tally.left[reason] += back.connections + back.listeners;
 	if (give->report.moved + give->report.listeners == 0)
 		give->report.id = 0;
 }
@@ -507,9 +508,9 @@ handoff__give_strays(struct handoff__peer *peer, int64_t now)
 	handoff__tally_unmoved(peer, &back, &peer->give.report);
 	if (back.connections + back.listeners > 0)
 		handoff__log(peer->log, HANDOFF_LOG_WARNING,
-			"handoff: %u connection%s that followed were not taken "
-			"in time: they are served here again",
-			back.connections, back.connections == 1 ? "" : "s");
+			"handoff: %u that followed later not taken in time, "
+			"and served here again",
+			back.connections + back.listeners);
 }
 
 static void

@@ -56,8 +56,24 @@ handoff__peer_away_text(struct handoff__peer *peer, char *text, size_t size)
 		return;
 	home_name(board, home);
 	since_text(board, since, sizeof(since));
-	snprintf(text, size, "since %s: %s serves in place of %s", since,
-		peer->serving ? peer->name : peer->other.name, home);
+	snprintf(text, size, "%s since %s: %s serves in place of %s",
+		atomic_load(&board->away) == HANDOFF__AWAY_FAILOVER
+			? "failed over"
+			: "maintenance under way",
+		since, peer->serving ? peer->name : peer->other.name, home);
+}
+
+/* Is this peer the one that service was away from? */
+bool
+handoff__peer_at_home(struct handoff__peer *peer)
+{
+	struct handoff__board *board = handoff__arena_board(&peer->arena);
+	char home[HANDOFF_NAME_MAX];
+
+	home_name(board, home);
+	return atomic_load(&board->home_id) == peer->instance ||
+	       (strcmp(peer->name, home) == 0 &&
+		       strcmp(peer->other.name, home) != 0);
 }
 
 /* Is the standby that is here the one that is away from its service, or has
@@ -126,8 +142,8 @@ handoff__peer_repeats(
 		return 0;
 	handoff__peer_away_text(peer, away, sizeof(away));
 	snprintf(text, size,
-		"a maintenance is under way %s; nothing was changed (to move "
-		"it from %s all the same, name it: maintenance %s)",
+		"%s; nothing was changed (to move it from %s all the same, "
+		"name it: maintenance %s)",
 		away, peer->name, peer->name);
 	return 1;
 }

@@ -550,10 +550,26 @@ is_due(const struct handoff__candidate *c)
 			       !crosses(c->peer)));
 }
 
+/* The partner itself, whose dial crossed the one that has linked the two. */
+static bool
+is_superfluous(const struct handoff__candidate *c)
+{
+	const struct handoff__peer *peer = c->peer;
+
+	return c->fd >= 0 && c->greeted && c->hello.again &&
+	       c->hello.instance == peer->other.instance &&
+	       (peer->partner == HANDOFF__PARTNER_GREETED ||
+		       peer->partner == HANDOFF__PARTNER_READY);
+}
+
 bool
 handoff__join_candidates(struct handoff__peer *peer)
 {
 	for (int i = 0; i < HANDOFF__PENDING_MAX; i++) {
+		if (is_superfluous(&peer->pending[i])) {
+			handoff__candidate_close(&peer->pending[i]);
+			return true;
+		}
 		if (is_due(&peer->pending[i])) {
 			answer(&peer->pending[i]);
 			return true;

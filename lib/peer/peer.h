@@ -366,8 +366,16 @@ int handoff__peer_take(struct handoff__peer *peer, enum handoff__cause cause);
 void handoff__peer_set_home(
 	struct handoff__board *board, const char *name, uint64_t instance);
 
-/* Is the other peer the one that service is away from? */
+/* What `away` of the board says. */
+enum handoff__away {
+	HANDOFF__AWAY_NOT = 0,
+	HANDOFF__AWAY_MAINTENANCE = 1,
+	HANDOFF__AWAY_FAILOVER = 2,
+};
+
+/* Is the other peer, or this one, that which service is away from? */
 bool handoff__peer_is_home(struct handoff__peer *peer);
+bool handoff__peer_at_home(struct handoff__peer *peer);
 
 /* Would a maintenance repeat the one that is under way? True with a sentence
  * that says so. `name`: of the peer that is meant, or "". Negative errno with a
@@ -375,8 +383,8 @@ bool handoff__peer_is_home(struct handoff__peer *peer);
 int handoff__peer_repeats(
 	struct handoff__peer *peer, const char *name, char *text, size_t size);
 
-/* "since 2026-01-31 12:00:00: alt serves in place of server"; "" if there is no
- * maintenance. */
+/* "maintenance under way since 2026-01-31 12:00:00: alt serves in place of
+ * server", or "failed over since ..."; "" if service is at home. */
 void handoff__peer_away_text(
 	struct handoff__peer *peer, char *text, size_t size);
 

@@ -108,8 +108,10 @@ add_away_json(struct handoff__peer *peer, struct handoff__buf *buf)
 		handoff__buf_add(buf, "null");
 		return;
 	}
-	handoff__buf_add(buf, "{\"since_ms\":%lld,\"home\":",
-		(long long)atomic_load(&board->away_ms));
+	handoff__buf_add(buf, "{\"since_ms\":%lld,\"failover\":%s,\"home\":",
+		(long long)atomic_load(&board->away_ms),
+		atomic_load(&board->away) == HANDOFF__AWAY_FAILOVER ? "true"
+								    : "false");
 	handoff__buf_json(buf, board->home);
 	handoff__buf_add(buf, "}");
 }

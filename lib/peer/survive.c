@@ -154,15 +154,15 @@ handoff__forget_service(struct handoff__peer *peer)
 static void
 inherit_service(struct handoff__peer *peer, struct handoff__board *board)
 {
-	bool away = atomic_load(&board->away) != 0;
+	uint32_t away = atomic_load(&board->away);
 
 	handoff__owner_set(&board->owner, (uint32_t)peer->slot);
-	if (away && atomic_load(&board->home_id) == peer->instance) {
-		away = false;
-	} else if (!away) {
+	if (away != HANDOFF__AWAY_NOT && handoff__peer_at_home(peer)) {
+		away = HANDOFF__AWAY_NOT;
+	} else if (away == HANDOFF__AWAY_NOT) {
 		handoff__peer_set_home(
 			board, peer->other.name, peer->other.instance);
-		away = true;
+		away = HANDOFF__AWAY_FAILOVER;
 	}
 	atomic_store(&board->away, away);
 	atomic_fetch_add(&board->generation, 1);

@@ -217,10 +217,11 @@ handoff__take_reconcile(struct handoff__peer *peer)
 	if (batch.connections + batch.listeners > 0) {
 		handoff__tally_moved(peer, HANDOFF__WAY_IN, &batch, &report);
 		handoff__log(peer->log, HANDOFF_LOG_WARNING,
-			"handoff %llu: no message told of %u connections and "
-			"%u listeners: they are served here",
+			"handoff %llu: no message told of %u connection%s and "
+			"%u listener%s, served here from now on",
 			(unsigned long long)report.id, batch.connections,
-			batch.listeners);
+			batch.connections == 1 ? "" : "s", batch.listeners,
+			batch.listeners == 1 ? "" : "s");
 	}
 	handoff__mirror_sweep(peer);
 	peer->ops->settle(peer);

@@ -30,7 +30,8 @@ struct handoff__board {
 	_Atomic uint64_t next_id;    /* of connections, from 1 */
 	_Atomic uint64_t next_other; /* of what is not a connection */
 	_Atomic uint64_t generation; /* rises with every handoff */
-	_Atomic uint32_t away;       /* 1: the alternate serves, see ready */
+	_Atomic uint32_t away;       /* 1: the alternate serves, see ready; 2:
+					since the death of the other peer */
 	handoff__owner owner;        /* the peer that serves */
 	_Atomic uint32_t cause;      /* why the service was offered */
 	_Atomic int64_t away_ms;     /* since when, CLOCK_REALTIME */

@@ -136,8 +136,9 @@ handoff__stop_on_deadline(struct handoff__timer *timer)
 		return;
 	if (server->peer.roster.connections > 0)
 		handoff__log(&server->log, HANDOFF_LOG_WARNING,
-			"stop: %u connections did not end in time",
-			server->peer.roster.connections);
+			"stop: %u connection%s did not end in time",
+			server->peer.roster.connections,
+			server->peer.roster.connections == 1 ? "" : "s");
 	finish(server);
 }
 

@@ -145,7 +145,7 @@ class UnderWay(SystemTest):
             self.assertIn("under way", self.refused(*words))
         # The same again changes nothing, and says so.
         again = self.ok("maintenance")
-        self.assertRegex(again, r"\Aa maintenance is under way since .*: alt "
+        self.assertRegex(again, r"\Amaintenance under way since .*: alt "
                          r"serves in place of server; nothing was changed")
         self.assert_echo(quick)
         self.assertEqual(first.wait(), 0, first.output())

@@ -171,7 +171,7 @@ class Commands(SystemTest):
         self.assertIn("moved 1 connection", self.ok("maintenance"))
         again = self.ok("maintenance")
         self.assertRegex(
-            again, r"\Aa maintenance is under way since \S+ \S+: alt serves "
+            again, r"\Amaintenance under way since \S+ \S+: alt serves "
             r"in place of server; nothing was changed")
         self.assertEqual(self.peer("alt")["role"], "owner")
         away = self.peer("alt")["maintenance"]
