@@ -303,7 +303,7 @@ zero(unsigned char *from, size_t len)
 	size_t head = (size_t)(round_up(at, PAGE) - at);
 	size_t pages = len > head ? (len - head) / PAGE * PAGE : 0;
 
-	if (pages < MANY_PAGES * PAGE ||
+	if (pages < (size_t)MANY_PAGES * PAGE ||
 		madvise(from + head, pages, MADV_REMOVE) < 0) {
 		memset(from, 0, len);
 		return;

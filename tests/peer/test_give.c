@@ -377,6 +377,7 @@ what_the_standby_refuses_is_left_by_name(void **state)
 	struct side a, b;
 
 	(void)state;
+	support_not_in_valgrind();
 	pair_open(&a, &b);
 	pair_enter_many(&a, 200);
 	pair_limit_descriptors(80);
