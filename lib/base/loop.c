@@ -109,7 +109,7 @@ handoff__loop_init(struct handoff__loop *loop)
 	TAILQ_INIT(&loop->stale);
 	loop->retry = (struct handoff__timer){.fn = on_retry, .arg = loop};
 	loop->timerfd = -1;
-	loop->epfd = handoff__high_raise(epoll_create1(EPOLL_CLOEXEC));
+	loop->epfd = epoll_create1(EPOLL_CLOEXEC);
 	if (loop->epfd < 0)
 		return -errno;
 	loop->timerfd = handoff__high_raise(

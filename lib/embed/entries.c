@@ -61,6 +61,18 @@ handoff__embed_news(struct handoff_entry *e, enum handoff__news news)
 		handoff__embed_soon(peer);
 }
 
+/* What could not be offered, since the link has just broken, is the program's
+ * again. */
+static void
+take_again(struct handoff__entry **list, uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		if (list[i]->mine)
+			handoff__embed_news(handoff__public_entry(list[i]),
+				HANDOFF__NEWS_TAKEN);
+	}
+}
+
 /* What was released moves, as many at once as a message holds. One that no
  * give wants any more is the program's again. */
 static void
@@ -81,6 +93,7 @@ move_released(struct handoff_peer *peer)
 				list[n++] = &e->entry;
 		}
 		handoff__peer_quiet_all(&peer->peer, list, n);
+		take_again(list, n);
 	}
 }
 

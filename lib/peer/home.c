@@ -131,11 +131,14 @@ int
 handoff__peer_repeats(
 	struct handoff__peer *peer, const char *name, char *text, size_t size)
 {
+	struct handoff__board *board = handoff__arena_board(&peer->arena);
 	char away[160];
 
 	if (name[0])
 		return repeats_named(peer, name, text, size);
-	if (!peer->serving || !handoff__peer_away(peer))
+	/* After a failover nobody has asked for one yet. */
+	if (!peer->serving ||
+		atomic_load(&board->away) != HANDOFF__AWAY_MAINTENANCE)
 		return 0;
 	if (peer->partner != HANDOFF__PARTNER_NONE &&
 		!handoff__peer_is_home(peer))

@@ -157,9 +157,10 @@ cut(struct handoff__peer *peer)
 		handoff__peer_partner_text(peer, who), cut_text(peer));
 	handoff__link_close(&peer->link);
 	peer->partner = HANDOFF__PARTNER_APART;
-	handoff__mirror_forget(peer);
+	/* What is taken back counts as held, as far as the give knows. */
 	handoff__give_broken(peer);
 	handoff__take_broken(peer);
+	handoff__mirror_forget(peer);
 	if (peer->other_left) {
 		forget_process(peer);
 		handoff__loan_death(peer);

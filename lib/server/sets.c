@@ -143,7 +143,7 @@ handoff__sets_outer(struct handoff__sets *sets)
 
 	if (sets->outer >= 0)
 		return sets->outer;
-	sets->outer = handoff__high_raise(epoll_create1(EPOLL_CLOEXEC));
+	sets->outer = epoll_create1(EPOLL_CLOEXEC);
 	if (sets->outer < 0)
 		return -errno;
 	for (int i = 0; i < 2; i++) {

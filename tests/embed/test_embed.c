@@ -5,9 +5,12 @@
  */
 #include "embed/sides.h"
 
+#include "embed/embed.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -141,6 +144,60 @@ many_move_at_once(void **state)
 	pair_close(&p);
 }
 
+/* The link breaks when the program has released all and not all has been
+ * offered: every entry comes back, also beyond the first message. */
+static void
+what_was_released_comes_back_when_the_link_breaks(void **state)
+{
+	enum { N = 300 };
+	struct pair p;
+	struct handoff_peer_event event;
+	int fd[N], client[N], released = 0, taken = 0;
+
+	(void)state;
+	pair_open(&p);
+	for (int i = 0; i < N; i++)
+		side_deposit(&p.a, &fd[i], &client[i], "one", "state");
+	pair_settle(&p);
+	assert_int_equal(handoff_peer_give(p.a.peer), 0);
+	for (int i = 0; i < 1000 && released < N; i++) {
+		handoff_peer_wait(p.a.peer, 5);
+		handoff_peer_wait(p.b.peer, 0);
+		while (handoff_peer_next(p.a.peer, &event) > 0) {
+			if (event.type != HANDOFF_PEER_RELEASE)
+				continue;
+			/* Not before the next dispatch does it move. */
+			if (++released == N)
+				handoff__link_fail(
+					&p.a.peer->peer.link, -EPIPE);
+			handoff_entry_release(event.entry);
+		}
+	}
+	assert_int_equal(released, N);
+	for (int i = 0; i < 1000 && taken < N; i++) {
+		handoff_peer_wait(p.a.peer, 5);
+		while (handoff_peer_next(p.a.peer, &event) > 0) {
+			if (event.type != HANDOFF_PEER_TAKEN)
+				continue;
+			taken++;
+			close(event.fd);
+		}
+		while (handoff_peer_next(p.b.peer, &event) > 0) {
+			if (event.type != HANDOFF_PEER_TAKEN)
+				continue;
+			taken++;
+			close(event.fd);
+		}
+		handoff_peer_wait(p.b.peer, 0);
+	}
+	assert_int_equal(taken, N);
+	for (int i = 0; i < N; i++) {
+		close(fd[i]);
+		close(client[i]);
+	}
+	pair_close(&p);
+}
+
 #define OPENED 40
 
 /* Where a descriptor lies that the program opens after `n` others. */
@@ -166,12 +223,15 @@ low_numbers_are_the_programs(void **state)
 {
 	enum { N = OPENED / 2 };
 	struct pair p;
-	int fd[N], client[N], taken = 0;
-	int first = number_after(0), last = number_after(OPENED);
+	int fd[N], client[N], taken = 0, first, last;
 
 	(void)state;
 	pair_open(&p);
-	assert_int_equal(number_after(0), first);
+	/* Two descriptors are the program's to wait for. */
+	assert_in_range(handoff_peer_fd(p.a.peer), 3, FD_SETSIZE - 1);
+	assert_in_range(handoff_peer_fd(p.b.peer), 3, FD_SETSIZE - 1);
+	first = number_after(0);
+	last = number_after(OPENED);
 	for (int i = 0; i < N; i++)
 		side_deposit(&p.a, &fd[i], &client[i], "one", "state");
 	pair_settle(&p);
@@ -576,6 +636,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		handoff_test(what_is_deposited_is_taken_and_brought_back),
 		handoff_test(many_move_at_once),
+		handoff_test(what_was_released_comes_back_when_the_link_breaks),
 		handoff_test(low_numbers_are_the_programs),
 		handoff_test(entries_come_before_the_role),
 		handoff_test(standby_that_comes_later_gets_everything),

@@ -212,6 +212,26 @@ class Commands(SystemTest):
         alt.stop()
         self.assertEqual(third.process.poll(), None)
 
+    def test_maintenance_after_a_failover(self):
+        """Nobody has asked for one before: it is no repetition."""
+        server, alt = self.pair()
+        sock = self.connect(server.address)
+        self.assert_echo(sock)
+        self.wait_peer("alt", held=1)
+        server.kill()
+        alt.expect(": owner: ")
+        self.assertIn("no standby is attached", self.refused("maintenance"))
+        self.assertRegex(self.ok("status"), r"(?m)^failed over since \S+ \S+: "
+                         r"alt serves in place of server$")
+        back = self.start("server", "--dir", self.dir, "--listen",
+                          "127.0.0.1:0")
+        back.expect(": standby: ")
+        self.wait_peer("server", held=1)
+        self.assertIn("moved 1 connection", self.ok("maintenance"))
+        self.assert_echo(sock)
+        # It is home again, by its name.
+        self.assertNotIn("in place of", self.ok("status"))
+
     def test_maintenance_twice_at_once(self):
         self.pair()
         commands = [self.start("handoffctl", "--dir", self.dir, "maintenance")
