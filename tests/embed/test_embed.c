@@ -204,7 +204,7 @@ what_was_released_comes_back_when_the_link_breaks(void **state)
 static int
 number_after(int n)
 {
-	int fds[OPENED + 1], last;
+	int fds[OPENED + 1] = {-1}, last;
 
 	for (int i = 0; i <= n; i++) {
 		fds[i] = dup(STDIN_FILENO);
