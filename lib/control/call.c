@@ -77,7 +77,8 @@ reason(int err)
 	case -ESRCH:
 		return "it has left";
 	case -ECONNRESET:
-		return "it closed the connection without an answer";
+		return "it closed the connection without an answer: it is "
+		       "stopping, or has died; status tells what has moved";
 	case -EPERM:
 		return "its socket is not served by the owner of the directory";
 	case -EPROTO:
@@ -467,12 +468,28 @@ dump(struct call *call, const char *path)
 	return 0;
 }
 
+/* While service changes hands both may be seen as what they were or will be. */
+static int
+wait_for_standby(struct call *call, struct handoff__contact **standby)
+{
+	int64_t deadline_us = handoff__now_us() + STATUS_MS * INT64_C(1000);
+	int err;
+
+	for (;;) {
+		err = find_role(call, "standby", standby);
+		if (err < 0 || *standby || call->npeers == 1 ||
+			handoff__now_us() >= deadline_us)
+			return err;
+		poll(NULL, 0, RETRY_MS);
+	}
+}
+
 static int
 ready(struct call *call, bool silent)
 {
 	struct handoff__buf buf = {.data = NULL};
 	struct handoff__contact *standby;
-	int err = find_role(call, "standby", &standby);
+	int err = wait_for_standby(call, &standby);
 
 	if (err < 0)
 		return err;

@@ -726,7 +726,8 @@ closing_without_an_answer(void **state)
 	assert_int_equal(handoff_control_maintenance(dir.path, NULL, &reply),
 		-ECONNRESET);
 	assert_reply("server (pid %d): it closed the connection without an "
-		     "answer",
+		     "answer: it is stopping, or has died; status tells what "
+		     "has moved",
 		(int)pids[1]);
 }
 
