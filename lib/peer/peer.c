@@ -340,6 +340,17 @@ lost_segment(struct handoff__peer *peer, const struct handoff__msg *msg)
 	handoff__link_send(&peer->link, &lost, -1);
 }
 
+/* READY makes a partner of an owner whose arena is here. If the first segment
+ * was lost and comes after READY, that is so only now. */
+static void
+segment_added(struct handoff__peer *peer)
+{
+	peer->segments_sent = peer->arena.count;
+	if (peer->arena.count == 1 && !peer->serving &&
+		peer->partner == HANDOFF__PARTNER_READY)
+		peer->ops->partner(peer, true);
+}
+
 static void
 on_segment(struct handoff__peer *peer, const struct handoff__msg *msg, int fd)
 {
@@ -358,7 +369,7 @@ on_segment(struct handoff__peer *peer, const struct handoff__msg *msg, int fd)
 	else if (err < 0)
 		lost_segment(peer, msg);
 	else
-		peer->segments_sent = peer->arena.count;
+		segment_added(peer);
 }
 
 static void

@@ -760,6 +760,33 @@ root_joins_a_peer_that_was_root(void **state)
 	side_close(&a);
 }
 
+/* The table of a peer that joins is full when the arena comes, and READY comes
+ * before it is sent again. */
+static void
+late_arena_is_told_of(void **state)
+{
+	struct side a, b;
+
+	(void)state;
+	side_init(&a, support_dir(), "one");
+	side_init(&b, support_dir(), "two");
+	pair_own(&a);
+	assert_int_equal(side_open(&b, &a), 0);
+	handoff__peer_started(&b.peer);
+	pair_limit_descriptors(0);
+	pair_run(NULL, &b);
+	pair_unlimit_descriptors();
+	assert_int_equal(b.peer.partner, HANDOFF__PARTNER_READY);
+	assert_int_equal(b.peer.arena.count, 0);
+	assert_int_equal(b.partners, 1);
+	pair_run(&a, &b);
+	handoff__mirror_retry(&a.peer, 0);
+	pair_run(&a, &b);
+	assert_int_equal(b.peer.arena.count, 1);
+	assert_int_equal(b.partners, 2);
+	pair_close(&a, &b);
+}
+
 /* Its lock went with it; its socket is still there and is replaced. */
 static void
 place_of_the_dead_is_free(void **state)
@@ -839,6 +866,7 @@ main(void)
 		handoff_test(broken_link_is_made_anew),
 		handoff_test(stale_copies_are_closed),
 		handoff_test(root_joins_a_peer_that_was_root),
+		handoff_test(late_arena_is_told_of),
 		handoff_test(place_of_the_dead_is_free),
 		handoff_test(death_of_a_standby_is_seen_and_another_may_come),
 	};
