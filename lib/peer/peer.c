@@ -295,6 +295,7 @@ handoff__peer_adopt_link(struct handoff__peer *peer, int fd, int passed,
 	if (err < 0)
 		return err;
 	peer->partner = HANDOFF__PARTNER_GREETED;
+	peer->rejoin.again = again;
 	peer->segments_sent = again && hello->segments < peer->arena.count
 				      ? hello->segments
 			      : again ? peer->arena.count

@@ -207,6 +207,7 @@ struct handoff__rejoin {
 	int64_t since_us; /* the break */
 	unsigned tries;
 	bool told;
+	bool again; /* the partner of now came back over a new link */
 };
 
 struct handoff__peer_config {
@@ -451,6 +452,9 @@ int handoff__join_say_hello(int fd, const struct handoff__hello *hello);
 void handoff__join_refused(struct handoff__peer *peer, const char *why);
 bool handoff__rejoins(
 	const struct handoff__peer *peer, const struct handoff__hello *hello);
+/* Does the other process live, with all that it had, while its link is closed
+ * or has only just been made anew? */
+bool handoff__rejoining(const struct handoff__peer *peer);
 void handoff__rejoin_init(struct handoff__peer *peer);
 void handoff__rejoin_begin(struct handoff__peer *peer);
 void handoff__rejoin_end(struct handoff__peer *peer);

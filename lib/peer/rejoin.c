@@ -43,6 +43,15 @@ handoff__rejoins(
 	       (hello->arena == own || hello->arena == 0 || own == 0);
 }
 
+bool
+handoff__rejoining(const struct handoff__peer *peer)
+{
+	return peer->pidfd >= 0 && !peer->other_leaving &&
+	       (peer->partner == HANDOFF__PARTNER_APART ||
+		       (peer->partner == HANDOFF__PARTNER_GREETED &&
+			       peer->rejoin.again));
+}
+
 /* The other says why not, and it will say so again. */
 static void
 turned_away(struct handoff__peer *peer, const struct handoff__hello *hello)

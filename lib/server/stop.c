@@ -25,11 +25,7 @@ has_standby(const struct handoff_server *server)
 bool
 handoff__stop_survived(const struct handoff_server *server)
 {
-	const struct handoff__peer *peer = &server->peer;
-
-	return has_standby(server) ||
-	       (peer->partner == HANDOFF__PARTNER_APART && peer->pidfd >= 0 &&
-		       !peer->other_leaving);
+	return has_standby(server) || handoff__rejoining(&server->peer);
 }
 
 /* Tries to hand over. True if a give has begun or is under way. */
@@ -113,16 +109,28 @@ begin_closing(struct handoff_server *server)
 	handoff__server_close_all(server);
 }
 
+/* Is the time over that a stop may take? */
+static bool
+is_late(const struct handoff_server *server)
+{
+	return server->closing && !server->stop_deadline.armed;
+}
+
 void
 handoff__stop_proceed(struct handoff_server *server)
 {
 	struct handoff__peer *peer = &server->peer;
 
-	if (!server->stopping || server->stopped || stop_give(server))
+	if (!server->stopping || server->stopped)
+		return;
+	/* A handoff that the link broke is begun again over the next one. */
+	if (handoff__rejoining(peer) && !is_late(server))
+		server->gave = false;
+	if (stop_give(server))
 		return;
 	begin_closing(server);
 	close_service(server);
-	if (peer->roster.connections == 0 ||
+	if (peer->roster.connections == 0 || is_late(server) ||
 		(has_standby(server) && peer->roster.uncovered == 0))
 		finish(server);
 }
@@ -132,7 +140,8 @@ handoff__stop_on_deadline(struct handoff__timer *timer)
 {
 	struct handoff_server *server = timer->arg;
 
-	if (server->stopped)
+	/* A handoff that is under way has a deadline of its own. */
+	if (server->stopped || handoff__peer_moving(&server->peer))
 		return;
 	if (server->peer.roster.connections > 0)
 		handoff__log(&server->log, HANDOFF_LOG_WARNING,
