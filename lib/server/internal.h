@@ -371,6 +371,8 @@ void handoff__notices_keep(struct handoff_server *server);
 void handoff__notices_warn(
 	struct handoff_server *server, struct handoff__buf *buf);
 bool handoff__notices_step(struct handoff_server *server);
+/* All that is left to tell, now. */
+void handoff__notices_finish(struct handoff_server *server);
 void handoff__notices_metrics(
 	const struct handoff_server *server, struct handoff__buf *buf);
 

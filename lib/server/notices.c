@@ -7,10 +7,11 @@
 
 #include <string.h>
 
-#define STEP_MOST 16
-#define RETRY_US  100000 /* doubled each time */
-#define TRIES     6
-#define LATE_MS   5000 /* READY reaches late-comers so long after its spread */
+#define STEP_MOST  16
+#define RETRY_US   100000 /* doubled each time */
+#define TRIES      6
+#define LAST_TRIES 3    /* at once, at the end of a stop */
+#define LATE_MS    5000 /* READY reaches late-comers so long after its spread */
 
 static void
 collect_endpoints(struct handoff_server *server, struct handoff_notice *notice)
@@ -50,12 +51,15 @@ compose(struct handoff_server *server, enum handoff_notice_kind kind,
 	collect_endpoints(server, notice);
 }
 
-/* What fails may pass: a full table, no memory, a full disk. */
+/* What fails may pass: a full table, no memory, a full disk. A peer that serves
+ * no more has nothing to say: its notice would replace that of the owner. */
 static void
 on_retry(struct handoff__timer *timer)
 {
 	struct handoff_server *server = timer->arg;
 
+	if (!server->peer.serving)
+		return;
 	handoff__publisher_retry(&server->publisher);
 	server->publishing = true;
 }
@@ -190,6 +194,23 @@ handoff__notices_step(struct handoff_server *server)
 		return true;
 	conclude(server);
 	return false;
+}
+
+/* Afterwards nothing is told or tried again. */
+void
+handoff__notices_finish(struct handoff_server *server)
+{
+	struct handoff__timer *retry = &server->notice_retry;
+
+	for (int i = 0; i <= LAST_TRIES; i++) {
+		while (handoff__notices_step(server))
+			;
+		if (!retry->armed)
+			return;
+		handoff__timer_disarm(&server->loop, retry);
+		on_retry(retry);
+	}
+	handoff__timer_disarm(&server->loop, retry);
 }
 
 void

@@ -63,8 +63,7 @@ finish(struct handoff_server *server)
 
 	handoff__timer_disarm(&server->loop, &server->stop_deadline);
 	handoff__timer_disarm(&server->loop, &server->relisten);
-	while (handoff__notices_step(server))
-		;
+	handoff__notices_finish(server);
 	if (closed > 0)
 		snprintf(text, sizeof(text), "stopped: %u connection%s closed",
 			closed, closed == 1 ? " was" : "s were");
