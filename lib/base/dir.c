@@ -317,14 +317,14 @@ handoff__dir_write(const struct handoff__dir *dir, const char *name,
 	int err, fd;
 
 	snprintf(temp, sizeof(temp), ".%.40s.%d", name, (int)getpid());
-	fd = openat(dir->fd, temp,
-		O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fd = open_name(dir, temp, O_WRONLY | O_CREAT | O_TRUNC);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	err = write_all(fd, data, len);
 	if (err == 0 && give_to_user(dir, fd) < 0)
 		err = -errno;
-	if (close(fd) < 0 && err == 0)
+	/* Interrupted, Linux has closed it all the same (close(2)). */
+	if (close(fd) < 0 && err == 0 && errno != EINTR)
 		err = -errno;
 	if (err == 0 && renameat(dir->fd, temp, dir->fd, name) < 0)
 		err = -errno;
@@ -337,11 +337,11 @@ ssize_t
 handoff__dir_read(const struct handoff__dir *dir, const char *name, void *data,
 	size_t size)
 {
-	int fd = openat(dir->fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = open_name(dir, name, O_RDONLY);
 	ssize_t n;
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	do {
 		n = read(fd, data, size);
 	} while (n < 0 && errno == EINTR);

@@ -29,7 +29,7 @@ static struct handoff__error error;
  * those that ask and do not take. */
 static struct {
 	int err, times;
-} fail_flock, fail_openat;
+} fail_flock, fail_openat, fail_close;
 
 static bool
 fails(int *times, int err)
@@ -61,6 +61,18 @@ __wrap_openat(int dir, const char *name, int flags, mode_t mode)
 	return fails(&fail_openat.times, fail_openat.err)
 		       ? -1
 		       : __real_openat(dir, name, flags, mode);
+}
+
+int __real_close(int fd);
+int __wrap_close(int fd);
+
+/* It closes all the same, as Linux does. */
+int
+__wrap_close(int fd)
+{
+	int rc = __real_close(fd);
+
+	return fails(&fail_close.times, fail_close.err) ? -1 : rc;
 }
 
 static void
@@ -611,6 +623,31 @@ root_makes_it_for_a_user(void **state)
 	assert_int_equal(open_refused(path, true, NOBODY - 1), -EACCES);
 }
 
+static void
+interrupted_files_are_written_and_read(void **state)
+{
+	struct handoff__dir dir;
+	char data[16];
+
+	(void)state;
+	open_dir(&dir);
+	fail_openat.err = fail_close.err = EINTR;
+	fail_openat.times = 2;
+	fail_close.times = 1;
+	assert_int_equal(handoff__dir_write(&dir, "file", "text", 4), 0);
+	assert_int_equal(fail_openat.times + fail_close.times, 0);
+	fail_openat.times = 2;
+	assert_int_equal(
+		handoff__dir_read(&dir, "file", data, sizeof(data)), 4);
+	assert_memory_equal(data, "text", 4);
+	/* Any other error may mean that it is not all there. */
+	fail_close.err = ENOSPC;
+	fail_close.times = 1;
+	assert_int_equal(handoff__dir_write(&dir, "file", "text", 4), -ENOSPC);
+	assert_int_equal(count_entries(&dir), 1);
+	handoff__dir_close(&dir);
+}
+
 int
 main(void)
 {
@@ -634,6 +671,7 @@ main(void)
 		handoff_test(peer_of_what_is_no_socket),
 		handoff_test(file_is_replaced_as_a_whole),
 		handoff_test(failed_write_leaves_nothing),
+		handoff_test(interrupted_files_are_written_and_read),
 	};
 
 	return cmocka_run_group_tests_name("dir", tests, NULL, NULL);
