@@ -3,8 +3,11 @@
  * The systemd component from the inside: it knows the server by its public
  * calls alone.
  *
- *   systemd.c  the handle, what systemd passed, the timer
+ * Each file calls only those below it:
+ *
+ *   systemd.c  the handle, what systemd passed, what is due by the timer
  *   tell.c     what it is told, and when
+ *   timer.c    the timer
  *   unit.c     whether the other peer is of the same unit
  */
 #ifndef HANDOFF_SYSTEMD_SYSTEMD_H
@@ -44,7 +47,9 @@ struct handoff_systemd {
 	uint64_t watchdog_due, extend_due; /* 0: not */
 };
 
+/* timer.c */
 uint64_t handoff__systemd_now(void);
+/* For what is due first. */
 void handoff__systemd_arm(struct handoff_systemd *sd);
 
 /* tell.c */
