@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The inside of a client handle, shared by the three files that steer it:
- * client.c (the public calls), course.c (which connection there is) and
- * homing.c (moving to another one without a gap).
+ * The inside of a client handle, shared by the files that steer it. Each calls
+ * only those below it:
+ *
+ *   client.c   the public calls
+ *   course.c   what follows from what the connections do
+ *   homing.c   notices, and moving to another connection without a gap
+ *   attempt.c  dialling, again and again
+ *   sending.c  the outbox and the connection whose turn it is
  */
 #ifndef HANDOFF_CLIENT_CLIENT_H
 #define HANDOFF_CLIENT_CLIENT_H
@@ -71,16 +76,17 @@ struct handoff_client {
 	unsigned char buffer[HANDOFF__RECEIVE_BUFFER];
 };
 
-/* course.c */
-void handoff__client_course_init(struct handoff_client *client);
+/* attempt.c */
 void handoff__client_attempt(struct handoff_client *client);
+/* Waits for the delay of `backoff`, which it returns, then dials
+ * `client->next`. */
+uint32_t handoff__client_attempt_later(
+	struct handoff_client *client, struct handoff__backoff *backoff);
 void handoff__client_attempt_failed(
 	struct handoff_client *client, const char *why);
+
+/* sending.c */
 void handoff__client_flush(struct handoff_client *client);
-/* Reads the connection whose turn it is. If data is in `buffer` now, the
- * endpoint that it came from, otherwise NULL. */
-const char *handoff__client_read(struct handoff_client *client, size_t *len);
-void handoff__client_conn_event(struct handoff__watch *watch, uint32_t events);
 
 /* homing.c */
 void handoff__client_homing_init(struct handoff_client *client);
@@ -92,5 +98,12 @@ bool handoff__client_stay(struct handoff_client *client);
 void handoff__client_switch(struct handoff_client *client, int fd);
 /* The old connection came to its end: 0, or a negative errno. */
 void handoff__client_drained(struct handoff_client *client, int err);
+
+/* course.c */
+void handoff__client_course_init(struct handoff_client *client);
+/* Reads the connection whose turn it is. If data is in `buffer` now, the
+ * endpoint that it came from, otherwise NULL. */
+const char *handoff__client_read(struct handoff_client *client, size_t *len);
+void handoff__client_conn_event(struct handoff__watch *watch, uint32_t events);
 
 #endif

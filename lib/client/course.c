@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which connection there is: attempts, retries, losses, the end. Moving from
- * a connection that works to another is homing.c's.
+ * The course of things: what follows when an attempt is over, a connection can
+ * be read or is lost, a timer fires. Moving from a connection that works to
+ * another is homing.c's.
  */
 #include "client/client.h"
 
@@ -17,45 +18,6 @@ static const char *
 endpoint_text(const struct handoff_client *client, size_t i)
 {
 	return client->endpoints[i].text;
-}
-
-/* Waits for the delay of `backoff`, then dials `client->next`. */
-static uint32_t
-wait_and_dial(struct handoff_client *client, struct handoff__backoff *backoff)
-{
-	uint32_t delay_ms = handoff__backoff_next(backoff, &client->seed);
-
-	client->step = HANDOFF__STEP_WAIT;
-	handoff__timer_arm(
-		&client->loop, &client->timer, (int64_t)delay_ms * 1000);
-	return delay_ms;
-}
-
-void
-handoff__client_attempt(struct handoff_client *client)
-{
-	client->step = HANDOFF__STEP_DIAL;
-	handoff__dial_start(
-		&client->dial, &client->endpoints[client->next].addr);
-}
-
-void
-handoff__client_attempt_failed(struct handoff_client *client, const char *why)
-{
-	bool homing = handoff__conn_is_open(client->now);
-	const char *failed = endpoint_text(client, client->next), *next;
-	struct handoff__event *event;
-	uint32_t delay_ms;
-
-	if (!homing)
-		client->next = (client->next + 1) % client->nendpoints;
-	next = endpoint_text(client, client->next);
-	delay_ms = wait_and_dial(
-		client, homing ? &client->home_backoff : &client->backoff);
-	event = handoff__events_push(&client->events, HANDOFF_CLIENT_RETRY,
-		next, "retry: %.60s: %.90s; %s%.60s in %u ms", failed, why,
-		homing ? "stays and goes home to " : "next ", next, delay_ms);
-	event->delay_ms = delay_ms;
 }
 
 static void
@@ -108,40 +70,6 @@ handoff__client_course_init(struct handoff_client *client)
 	client->timer = (struct handoff__timer){.fn = on_timer, .arg = client};
 }
 
-/* What of the outbox and the end of sending belongs to the old connection.
- * True when that is done and the present one's turn has come. */
-static bool
-flush_old(struct handoff_client *client)
-{
-	ssize_t n;
-
-	if (!client->old_first)
-		return true;
-	n = handoff__conn_write(client->old, &client->outbox, client->fence);
-	if (n >= 0)
-		client->fence -= (size_t)n;
-	if (n >= 0 && client->fence > 0)
-		return false;
-	client->old_first = false;
-	client->fence = 0;
-	if (n >= 0)
-		handoff__conn_end(client->old);
-	else
-		handoff__outbox_rewind(&client->outbox);
-	return true;
-}
-
-void
-handoff__client_flush(struct handoff_client *client)
-{
-	if (!flush_old(client) || !handoff__conn_is_open(client->now))
-		return;
-	if (handoff__conn_write(client->now, &client->outbox, SIZE_MAX) < 0)
-		return;
-	if (client->shut && handoff__outbox_unsent(&client->outbox) == 0)
-		handoff__conn_end(client->now);
-}
-
 static void
 lost_event(struct handoff_client *client, int err)
 {
@@ -189,7 +117,7 @@ lost(struct handoff_client *client, int err)
 			       ? 0
 			       : (conn->endpoint + 1) % client->nendpoints;
 	next = endpoint_text(client, client->next);
-	delay_ms = wait_and_dial(client, &client->backoff);
+	delay_ms = handoff__client_attempt_later(client, &client->backoff);
 	event = handoff__events_push(&client->events, HANDOFF_CLIENT_RETRY,
 		next, "retry: next %s in %u ms", next, delay_ms);
 	event->delay_ms = delay_ms;

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Attempts to connect: which endpoint is dialled, at once or after a delay. It
+ * does not know what becomes of the connection: that is told to course.c.
+ */
+#include "client/client.h"
+
+uint32_t
+handoff__client_attempt_later(
+	struct handoff_client *client, struct handoff__backoff *backoff)
+{
+	uint32_t delay_ms = handoff__backoff_next(backoff, &client->seed);
+
+	client->step = HANDOFF__STEP_WAIT;
+	handoff__timer_arm(
+		&client->loop, &client->timer, (int64_t)delay_ms * 1000);
+	return delay_ms;
+}
+
+void
+handoff__client_attempt(struct handoff_client *client)
+{
+	client->step = HANDOFF__STEP_DIAL;
+	handoff__dial_start(
+		&client->dial, &client->endpoints[client->next].addr);
+}
+
+void
+handoff__client_attempt_failed(struct handoff_client *client, const char *why)
+{
+	bool homing = handoff__conn_is_open(client->now);
+	const char *failed = client->endpoints[client->next].text, *next;
+	struct handoff__event *event;
+	uint32_t delay_ms;
+
+	if (!homing)
+		client->next = (client->next + 1) % client->nendpoints;
+	next = client->endpoints[client->next].text;
+	delay_ms = handoff__client_attempt_later(
+		client, homing ? &client->home_backoff : &client->backoff);
+	event = handoff__events_push(&client->events, HANDOFF_CLIENT_RETRY,
+		next, "retry: %.60s: %.90s; %s%.60s in %u ms", failed, why,
+		homing ? "stays and goes home to " : "next ", next, delay_ms);
+	event->delay_ms = delay_ms;
+}
