@@ -17,13 +17,6 @@ on_timer(struct handoff__timer *timer)
 	(void)timer; /* that dispatch is called was all that is wanted */
 }
 
-void
-handoff__embed_soon(struct handoff_peer *peer)
-{
-	if (!peer->soon.armed)
-		handoff__timer_arm(&peer->loop, &peer->soon, 0);
-}
-
 static int
 check(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 {
@@ -42,20 +35,6 @@ check(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 	return 0;
 }
 
-int
-handoff__embed_own(struct handoff_peer *peer)
-{
-	int err = handoff__peer_own(&peer->peer, 1);
-
-	if (err < 0) {
-		peer->error = peer->peer.error;
-		return err;
-	}
-	handoff__embed_tell(peer, HANDOFF_PEER_OWNER,
-		"owner: serves %s (generation 1)", peer->service_name);
-	return 0;
-}
-
 static int
 take_role(struct handoff_peer *peer)
 {
@@ -64,8 +43,7 @@ take_role(struct handoff_peer *peer)
 		return 0; /* STANDBY is told once the arena has come */
 	if (peer->may_own)
 		return handoff__embed_own(peer);
-	handoff__embed_tell(peer, HANDOFF_PEER_WAITING,
-		"waiting: no owner is in %s yet", peer->peer.dir.path);
+	handoff__operator_waits(&peer->op);
 	return 0;
 }
 
@@ -89,15 +67,13 @@ open_peer(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 		.config_strict = o->config_strict,
 	};
 	int err = handoff__peer_open(&peer->peer, &config, &peer->loop,
-		&peer->log, &handoff__embed_ops, peer);
+		&peer->log, &handoff__embed_ops, &peer->op);
 
 	if (err < 0) {
 		peer->error = peer->peer.error;
 		return err;
 	}
-	err = handoff__control_open(&peer->control, &peer->loop,
-		&peer->peer.dir, peer->peer.slot, &peer->log,
-		handoff__embed_order, peer, &peer->error);
+	err = handoff__operator_open(&peer->op, &peer->error);
 	if (err >= 0)
 		err = take_role(peer);
 	if (err >= 0)
@@ -126,7 +102,7 @@ start(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 	peer->log.fn = o->log;
 	peer->log.arg = o->log_arg;
 	peer->may_own = o->may_own;
-	peer->soon.fn = peer->starved.fn = on_timer;
+	peer->starved.fn = on_timer;
 	err = handoff__loop_init(&peer->loop);
 	if (err < 0)
 		return handoff__fail(&peer->error, err,
@@ -150,7 +126,9 @@ handoff_peer_open(
 	if (!peer)
 		return handoff__no_memory(
 			"peer", known.errbuf, known.errbuf_size);
-	peer->loop.epfd = peer->loop.timerfd = peer->control.fd = -1;
+	peer->loop.epfd = peer->loop.timerfd = -1;
+	handoff__operator_init(&peer->op, &handoff__embed_orders, peer,
+		&peer->peer, &peer->loop, &peer->log);
 	TAILQ_INIT(&peer->news);
 	TAILQ_INIT(&peer->released);
 	if (err == -E2BIG)
@@ -175,8 +153,7 @@ handoff_peer_free(struct handoff_peer *peer)
 {
 	if (!peer)
 		return;
-	handoff__control_flush(&peer->control);
-	handoff__control_close(&peer->control);
+	handoff__operator_close(&peer->op);
 	if (peer->peer.loop) {
 		handoff__embed_flush(peer);
 		/* The program may go on with what is its own. */
@@ -217,19 +194,23 @@ handoff_peer_dispatch(struct handoff_peer *peer)
 int
 handoff_peer_next(struct handoff_peer *peer, struct handoff_peer_event *event)
 {
+	const struct handoff__happening *told;
+
 	if (!peer || !event)
 		return -EINVAL;
 	if (handoff__embed_next(peer, event))
 		return 1;
-	if (peer->nevents > 0) {
-		*event = peer->events[peer->first_event];
-		peer->first_event =
-			(peer->first_event + 1) % HANDOFF__PEER_EVENTS;
-		peer->nevents--;
-		return 1;
+	told = handoff__ring_take(&peer->op.ring);
+	if (!told) {
+		handoff__embed_flush(peer);
+		return 0;
 	}
-	handoff__embed_flush(peer);
-	return 0;
+	memset(event, 0, sizeof(*event));
+	event->type = (enum handoff_peer_event_type)told->type;
+	event->generation = told->generation;
+	event->fd = -1;
+	memcpy(event->text, told->text, sizeof(event->text));
+	return 1;
 }
 
 int

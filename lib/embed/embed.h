@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The public peer from the inside: the peer below, its control socket, and
- * the events that the program has not pulled yet.
+ * The public peer from the inside: the peer below, its operator's side, and
+ * what the program has not heard yet. Each file calls only those below it:
  *
- *   embed.c    the handle
- *   entries.c  what the program deposits and is given
- *   events.c   what it is told
- *   handling.c the mark around what it does with them
- *   orders.c   what the control socket asks for
+ *   embed.c      the handle
+ *   turn.c       what follows when the program comes by
+ *   entries.c    what the program deposits
+ *   handling.c   the mark around what it does with that
+ *   callbacks.c  what the peer below tells
+ *   stop.c       the end
+ *   role.c       who serves
+ *   news.c       entries of which the program is to hear
+ *   lib/operator what is told, asked and answered
  */
 #ifndef HANDOFF_EMBED_EMBED_H
 #define HANDOFF_EMBED_EMBED_H
 
 #include "base/loop.h"
-#include "control/control.h"
-#include "control/waiting.h"
+#include "operator/operator.h"
 #include "peer/peer.h"
-#include "peer/status.h"
 
 #include <handoff/peer.h>
-
-#define HANDOFF__PEER_EVENTS 64
 
 /* What the program is still to hear of an entry. */
 enum handoff__news {
@@ -49,17 +49,12 @@ struct handoff_peer {
 	struct handoff__error error;
 	struct handoff__loop loop;
 	struct handoff__peer peer;
-	struct handoff__control control;
-	struct handoff__waiting moves; /* wait for the end of a give */
-	struct handoff__waiting stops; /* and of the program */
-	struct handoff__timer soon;    /* there is something to flush */
+	struct handoff__operator op;
 	struct handoff__timer starved; /* no descriptor was left for news */
 	struct handoff__entry_list news, released;
-	struct handoff_peer_event events[HANDOFF__PEER_EVENTS];
-	unsigned first_event, nevents;
 	bool owner_due; /* it serves; OWNER is told once all has come along */
 	bool late;      /* entries came while the service moved away */
-	bool stopping, stopped;
+	bool stopped;   /* the program was told to end */
 	unsigned tries; /* left to give what there is, before the end */
 };
 
@@ -69,29 +64,24 @@ handoff__public_entry(struct handoff__entry *e)
 	return (struct handoff_entry *)(void *)e;
 }
 
-/* embed.c */
-/* Has the descriptor become readable, so that dispatch is called. */
-void handoff__embed_soon(struct handoff_peer *peer);
-int handoff__embed_own(struct handoff_peer *peer);
-
-/* entries.c */
+/* news.c */
 void handoff__embed_news(struct handoff_entry *e, enum handoff__news news);
+
+/* role.c */
+int handoff__embed_own(struct handoff_peer *peer);
+/* OWNER, if it is due. */
+void handoff__embed_owner(struct handoff_peer *peer);
+
+/* stop.c */
+extern const struct handoff__operator_ops handoff__embed_orders;
+void handoff__embed_stop(struct handoff_peer *peer);
+
+/* callbacks.c */
+extern const struct handoff__peer_ops handoff__embed_ops;
+
+/* turn.c */
 void handoff__embed_flush(struct handoff_peer *peer);
 bool handoff__embed_next(
 	struct handoff_peer *peer, struct handoff_peer_event *event);
-
-/* events.c */
-extern const struct handoff__peer_ops handoff__embed_ops;
-void handoff__embed_tell(struct handoff_peer *peer,
-	enum handoff_peer_event_type type, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-void handoff__embed_owner(struct handoff_peer *peer);
-
-/* orders.c */
-void handoff__embed_order(
-	void *arg, struct handoff__request *request, const char *line);
-void handoff__embed_given(
-	struct handoff_peer *peer, const struct handoff__report *report);
-void handoff__embed_stop(struct handoff_peer *peer);
 
 #endif

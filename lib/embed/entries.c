@@ -1,23 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Entries as the program sees them: deposited, brought up to date, released,
- * taken. A state lies in its record with its length before it.
+ * Entries as the program sees them: deposited, brought up to date, released.
+ * A state lies in its record with its length before it.
  */
 #include "embed/embed.h"
 
 #include "base/high.h"
 #include "base/progress.h"
-#include "record/handling.h"
 
-#include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#define RETRY_US 100000
 
 /* Is it this peer's, and has it not ended? */
 static bool
@@ -40,145 +34,6 @@ state_of(const struct handoff_entry *e, bool spare)
 
 	return handoff__record_state(
 		view, (handoff__turn_of(view->rec) & 1) ^ spare);
-}
-
-/* Puts the entry into the list that it belongs in, or in none. */
-void
-handoff__embed_news(struct handoff_entry *e, enum handoff__news news)
-{
-	struct handoff_peer *peer = e->peer;
-
-	if (e->news == HANDOFF__NEWS_RELEASED)
-		TAILQ_REMOVE(&peer->released, e, node);
-	else if (e->news != HANDOFF__NEWS_NONE)
-		TAILQ_REMOVE(&peer->news, e, node);
-	e->news = (uint8_t)news;
-	if (news == HANDOFF__NEWS_RELEASED)
-		TAILQ_INSERT_TAIL(&peer->released, e, node);
-	else if (news != HANDOFF__NEWS_NONE)
-		TAILQ_INSERT_TAIL(&peer->news, e, node);
-	if (news != HANDOFF__NEWS_NONE)
-		handoff__embed_soon(peer);
-}
-
-/* What could not be offered, since the link has just broken, is the program's
- * again. */
-static void
-take_again(struct handoff__entry **list, uint32_t count)
-{
-	for (uint32_t i = 0; i < count; i++) {
-		if (list[i]->mine)
-			handoff__embed_news(handoff__public_entry(list[i]),
-				HANDOFF__NEWS_TAKEN);
-	}
-}
-
-/* What was released moves, as many at once as a message holds. One that no
- * give wants any more is the program's again. */
-static void
-move_released(struct handoff_peer *peer)
-{
-	struct handoff__entry *list[HANDOFF_FDPASS_MAX];
-	struct handoff_entry *e;
-
-	while (!TAILQ_EMPTY(&peer->released)) {
-		uint32_t n = 0;
-
-		while (n < HANDOFF_FDPASS_MAX &&
-			(e = TAILQ_FIRST(&peer->released))) {
-			handoff__embed_news(e, e->entry.leaving
-						       ? HANDOFF__NEWS_NONE
-						       : HANDOFF__NEWS_TAKEN);
-			if (e->entry.leaving)
-				list[n++] = &e->entry;
-		}
-		handoff__peer_quiet_all(&peer->peer, list, n);
-		take_again(list, n);
-	}
-}
-
-/* What came while the service moved away goes where that is now, as soon as
- * there is a copy of it. */
-static void
-follow(struct handoff_peer *peer)
-{
-	struct handoff__peer *below = &peer->peer;
-	struct handoff__entry *e = NULL;
-
-	if (!peer->late || handoff__peer_moving(below) || peer->stopping)
-		return;
-	peer->late = !below->serving && below->roster.owned > 0;
-	while (peer->late && (e = handoff__roster_next(&below->roster, e))) {
-		if (!e->mine || e->leaving || e->copy != HANDOFF__COPY_HELD)
-			continue;
-		handoff__peer_give(below, HANDOFF__REST);
-		return;
-	}
-}
-
-void
-handoff__embed_flush(struct handoff_peer *peer)
-{
-	move_released(peer);
-	follow(peer);
-	handoff__peer_after_turn(&peer->peer);
-	handoff__embed_stop(peer);
-}
-
-/* The next to tell of. What there is no descriptor for waits; what is to be
- * released does not wait behind it. */
-static struct handoff_entry *
-next_news(struct handoff_peer *peer, int *fd)
-{
-	struct handoff_entry *e, *after;
-	int err = 0;
-
-	for (e = TAILQ_FIRST(&peer->news); e; e = after) {
-		after = TAILQ_NEXT(e, node);
-		*fd = -1;
-		if (e->news == HANDOFF__NEWS_RELEASE) {
-			if (e->entry.leaving)
-				return e;
-			/* The give has ended without it. */
-			handoff__embed_news(e, HANDOFF__NEWS_NONE);
-		} else if (err == 0) {
-			/* The program's own, so with a low number. */
-			*fd = fcntl(e->entry.fd, F_DUPFD_CLOEXEC, 3);
-			if (*fd >= 0)
-				return e;
-			err = errno;
-		}
-	}
-	if (err != 0 && !peer->starved.armed) {
-		handoff__log(&peer->log, HANDOFF_LOG_WARNING,
-			"peer: what was taken over waits for a free "
-			"descriptor: %s",
-			strerror(err));
-		handoff__timer_arm(&peer->loop, &peer->starved, RETRY_US);
-	}
-	return NULL;
-}
-
-bool
-handoff__embed_next(struct handoff_peer *peer, struct handoff_peer_event *event)
-{
-	int fd;
-	struct handoff_entry *e = next_news(peer, &fd);
-
-	if (!e)
-		return false;
-	handoff__embed_news(e, HANDOFF__NEWS_NONE);
-	memset(event, 0, sizeof(*event));
-	event->type = fd >= 0 ? HANDOFF_PEER_TAKEN : HANDOFF_PEER_RELEASE;
-	event->generation = handoff__peer_generation(&peer->peer);
-	event->entry = e;
-	event->fd = fd;
-	event->deaths =
-		fd >= 0 ? handoff__handler_deaths(e->entry.view.rec) : 0;
-	snprintf(event->text, sizeof(event->text), "%s: %llu %s",
-		fd >= 0 ? "taken" : "release", (unsigned long long)e->entry.id,
-		handoff_entry_name(e));
-	return true;
 }
 
 static int
@@ -231,7 +86,7 @@ handoff_peer_deposit(struct handoff_peer *peer, struct handoff_entry **out,
 	*out = handoff__public_entry(entry);
 	(*out)->data = o.data;
 	peer->late |= !peer->peer.serving || handoff__peer_moving(&peer->peer);
-	handoff__embed_soon(peer);
+	handoff__operator_wake(&peer->op);
 	return handoff_entry_update(*out, o.state, o.len);
 }
 
@@ -242,7 +97,7 @@ handoff_entry_withdraw(struct handoff_entry *e)
 		return;
 	if (e->entry.kind == HANDOFF__CONNECTION)
 		shutdown(e->entry.fd, SHUT_RDWR);
-	handoff__embed_soon(e->peer);
+	handoff__operator_wake(&e->peer->op);
 	handoff__peer_end(&e->peer->peer, &e->entry);
 }
 

@@ -1,34 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the peer below tells, turned into events that the program pulls.
+ * What the peer below tells: who has an entry now, and who serves. Nothing
+ * calls this but the peer.
  */
 #include "embed/embed.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <sys/socket.h>
 
-void
-handoff__embed_tell(struct handoff_peer *peer,
-	enum handoff_peer_event_type type, const char *fmt, ...)
+static struct handoff_peer *
+program_of(struct handoff__peer *below)
 {
-	struct handoff_peer_event *ev;
-	va_list ap;
+	struct handoff__operator *op = below->arg;
 
-	if (peer->nevents == HANDOFF__PEER_EVENTS) {
-		peer->first_event =
-			(peer->first_event + 1) % HANDOFF__PEER_EVENTS;
-		peer->nevents--;
-	}
-	ev = &peer->events[(peer->first_event + peer->nevents++) %
-			   HANDOFF__PEER_EVENTS];
-	*ev = (struct handoff_peer_event){.type = type, .fd = -1};
-	ev->generation = handoff__peer_generation(&peer->peer);
-	va_start(ap, fmt);
-	vsnprintf(ev->text, sizeof(ev->text), fmt, ap);
-	va_end(ap);
-	handoff__embed_soon(peer);
-	handoff__log(&peer->log, HANDOFF_LOG_DEBUG, "%s", ev->text);
+	return op->arg;
 }
 
 static int
@@ -36,7 +20,7 @@ on_entered(struct handoff__peer *below, struct handoff__entry *entry)
 {
 	struct handoff_entry *e = handoff__public_entry(entry);
 
-	e->peer = below->arg;
+	e->peer = program_of(below);
 	e->data = NULL;
 	e->news = HANDOFF__NEWS_NONE;
 	if (handoff__record_name(&entry->view, e->name) < 0)
@@ -67,7 +51,7 @@ on_quiesce(struct handoff__peer *below, struct handoff__entry *entry)
 static void
 on_pause(struct handoff__peer *below, bool paused)
 {
-	(void)below; /* what comes late follows, see entries.c */
+	(void)below; /* what comes late follows, see turn.c */
 	(void)paused;
 }
 
@@ -85,60 +69,39 @@ on_settle(struct handoff__peer *below)
 	(void)below;
 }
 
-void
-handoff__embed_owner(struct handoff_peer *peer)
-{
-	char who[64];
-
-	if (!peer->owner_due)
-		return;
-	peer->owner_due = false;
-	handoff__embed_tell(peer, HANDOFF_PEER_OWNER,
-		"owner: took over from %s (generation %llu)",
-		handoff__peer_partner_text(&peer->peer, who),
-		(unsigned long long)handoff__peer_generation(&peer->peer));
-}
-
 /* Entries follow one by one. OWNER comes after them, so that the program knows
  * then what it has not been given. */
 static void
 on_role(struct handoff__peer *below, enum handoff__cause cause)
 {
-	struct handoff_peer *peer = below->arg;
-	char who[64];
+	struct handoff_peer *peer = program_of(below);
 
 	(void)cause;
 	peer->owner_due = below->serving;
 	if (!below->serving)
-		handoff__embed_tell(peer, HANDOFF_PEER_STANDBY,
-			"standby: %s serves (generation %llu)",
-			handoff__peer_partner_text(below, who),
-			(unsigned long long)handoff__peer_generation(below));
+		handoff__operator_standby(&peer->op, "");
 }
 
 static void
 on_given(struct handoff__peer *below, const struct handoff__report *report)
 {
-	handoff__embed_given(below->arg, report);
+	struct handoff_peer *peer = program_of(below);
+
+	if (report->reason == HANDOFF__OK)
+		handoff__embed_owner(peer);
+	handoff__operator_given(&peer->op, report);
+	if (report->moved + report->listeners == 0)
+		peer->tries = 0; /* the rest can't be moved */
 }
 
 static void
 on_partner(struct handoff__peer *below, bool here)
 {
-	struct handoff_peer *peer = below->arg;
-	char who[64];
+	struct handoff_peer *peer = program_of(below);
 
-	handoff__peer_partner_text(below, who);
-	if (here && below->serving)
-		handoff__embed_tell(peer, HANDOFF_PEER_JOINED,
-			"joined: %s is the standby", who);
-	else if (here && below->arena.count > 0)
-		handoff__embed_tell(peer, HANDOFF_PEER_STANDBY,
-			"standby: %s serves (generation %llu)", who,
-			(unsigned long long)handoff__peer_generation(below));
+	handoff__operator_partner(&peer->op, here, "");
 	if (here)
 		return;
-	handoff__embed_tell(peer, HANDOFF_PEER_LEFT, "left: %s is gone", who);
 	if (!below->survival.serving && below->survival.entries == 0)
 		handoff__embed_owner(peer);
 	if (!below->serving && below->arena.count == 0 && peer->may_own &&
@@ -148,18 +111,12 @@ on_partner(struct handoff__peer *below, bool here)
 }
 
 static void
-on_apart(struct handoff__peer *below, const char *text)
-{
-	handoff__embed_tell(below->arg, HANDOFF_PEER_APART, "%s", text);
-}
-
-static void
 on_expelled(struct handoff__peer *below, const char *text)
 {
-	struct handoff_peer *peer = below->arg;
+	struct handoff_peer *peer = program_of(below);
 
 	handoff__log(&peer->log, HANDOFF_LOG_ERROR, "stop: %s", text);
-	peer->stopping = true;
+	peer->op.stopping = true;
 	peer->tries = 0;
 }
 
@@ -176,33 +133,14 @@ static void
 on_failover(struct handoff__peer *below)
 {
 	const struct handoff__survival *s = &below->survival;
-	struct handoff_peer *peer = below->arg;
+	struct handoff_peer *peer = program_of(below);
 
 	peer->owner_due = false;
-	handoff__embed_tell(peer, HANDOFF_PEER_OWNER,
+	handoff__operator_tell(&peer->op, HANDOFF_PEER_OWNER,
 		"owner: the other peer died; took over %u of its entries in "
 		"%u.%03u ms (generation %llu)",
 		s->entries, s->took_us / 1000, s->took_us % 1000,
 		(unsigned long long)handoff__peer_generation(below));
-}
-
-static void
-on_hung(struct handoff__peer *below, const char *text)
-{
-	handoff__embed_tell(below->arg, HANDOFF_PEER_HUNG, "%s", text);
-}
-
-static void
-on_lagging(struct handoff__peer *below, const char *text)
-{
-	handoff__embed_tell(below->arg, HANDOFF_PEER_LAGGING, "%s", text);
-}
-
-static void
-on_refused(struct handoff__peer *below, const char *text)
-{
-	handoff__embed_tell(
-		below->arg, HANDOFF_PEER_REFUSED, "refused: %s", text);
 }
 
 static void
@@ -212,11 +150,9 @@ on_said(struct handoff__peer *below)
 }
 
 static void
-on_kept(struct handoff__peer *peer)
+on_kept(struct handoff__peer *below)
 {
-	struct handoff_peer *embed = peer->arg;
-
-	handoff__control_keep(&embed->control);
+	handoff__control_keep(&program_of(below)->op.control);
 }
 
 const struct handoff__peer_ops handoff__embed_ops = {
@@ -231,10 +167,10 @@ const struct handoff__peer_ops handoff__embed_ops = {
 	.partner = on_partner,
 	.discard = on_discard,
 	.failover = on_failover,
-	.hung = on_hung,
-	.lagging = on_lagging,
-	.refused = on_refused,
-	.apart = on_apart,
+	.hung = handoff__operator_hung,
+	.lagging = handoff__operator_lagging,
+	.refused = handoff__operator_refused,
+	.apart = handoff__operator_apart,
 	.expelled = on_expelled,
 	.said = on_said,
 	.kept = on_kept,

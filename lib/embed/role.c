@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * This peer becomes the owner, and the program is told.
+ */
+#include "embed/embed.h"
+
+int
+handoff__embed_own(struct handoff_peer *peer)
+{
+	int err = handoff__peer_own(&peer->peer, 1);
+
+	if (err < 0) {
+		peer->error = peer->peer.error;
+		return err;
+	}
+	handoff__operator_tell(&peer->op, HANDOFF_PEER_OWNER,
+		"owner: serves %s (generation 1)", peer->service_name);
+	return 0;
+}
+
+void
+handoff__embed_owner(struct handoff_peer *peer)
+{
+	char who[64];
+
+	if (!peer->owner_due)
+		return;
+	peer->owner_due = false;
+	handoff__operator_tell(&peer->op, HANDOFF_PEER_OWNER,
+		"owner: took over from %s (generation %llu)",
+		handoff__peer_partner_text(&peer->peer, who),
+		(unsigned long long)handoff__peer_generation(&peer->peer));
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A stop that an operator has asked for: what can be given is, then the program
+ * is told to end.
+ */
+#include "embed/embed.h"
+
+#define STOP_TRIES 3
+
+static void
+reply(struct handoff_peer *peer)
+{
+	struct handoff__buf body = {0};
+
+	handoff__buf_add(&body, "stopped\n");
+	handoff__operator_stopped(&peer->op, &body);
+}
+
+/* One step further in a stop: gives what there is, and once or twice again what
+ * came meanwhile, then has the program end. */
+void
+handoff__embed_stop(struct handoff_peer *peer)
+{
+	struct handoff__peer *below = &peer->peer;
+	bool give = below->partner == HANDOFF__PARTNER_READY &&
+		    !below->other_leaving && below->roster.owned > 0 &&
+		    !peer->stopped;
+
+	if (!peer->op.stopping || handoff__peer_moving(below))
+		return;
+	if (give && peer->tries > 0) {
+		peer->tries--;
+		if (handoff__peer_give(below, below->serving
+						      ? HANDOFF__MAINTENANCE
+						      : HANDOFF__REST) >= 0)
+			return;
+	}
+	if (peer->stopped)
+		return;
+	peer->stopped = true;
+	handoff__operator_tell(&peer->op, HANDOFF_PEER_STOP, "stop");
+	reply(peer);
+	handoff__peer_retire(below);
+}
+
+static void
+begin(void *arg)
+{
+	struct handoff_peer *peer = arg;
+
+	if (peer->stopped)
+		reply(peer);
+	if (peer->op.stopping)
+		return;
+	peer->op.stopping = true;
+	peer->tries = STOP_TRIES;
+	handoff__peer_leave(&peer->peer);
+	handoff__operator_wake(&peer->op);
+}
+
+const struct handoff__operator_ops handoff__embed_orders = {
+	.stop = begin,
+	.unknown = "this program knows status, metrics, maintenance, ready and "
+		   "stop",
+	.ready_is_silent = true,
+	.types =
+		{
+			.waiting = HANDOFF_PEER_WAITING,
+			.standby = HANDOFF_PEER_STANDBY,
+			.joined = HANDOFF_PEER_JOINED,
+			.left = HANDOFF_PEER_LEFT,
+			.gave = HANDOFF_PEER_GAVE,
+			.refused = HANDOFF_PEER_REFUSED,
+			.hung = HANDOFF_PEER_HUNG,
+			.lagging = HANDOFF_PEER_LAGGING,
+			.apart = HANDOFF_PEER_APART,
+		},
+};

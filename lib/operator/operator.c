@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The operator's side of a peer: events on their way to the program, and the
+ * end.
+ */
+#include "operator/operator.h"
+
+#include "operator/reply.h"
+#include "peer/status.h"
+
+#include <stdlib.h>
+
+static void
+on_news(struct handoff__timer *timer)
+{
+	(void)timer; /* that the loop has run is all that is wanted */
+}
+
+void
+handoff__operator_init(struct handoff__operator *op,
+	const struct handoff__operator_ops *ops, void *arg,
+	struct handoff__peer *peer, struct handoff__loop *loop,
+	const struct handoff__log *log)
+{
+	op->ops = ops;
+	op->arg = arg;
+	op->peer = peer;
+	op->loop = loop;
+	op->log = log;
+	op->news.fn = on_news;
+	op->control.fd = -1;
+}
+
+void
+handoff__operator_close(struct handoff__operator *op)
+{
+	handoff__control_flush(&op->control);
+	handoff__control_close(&op->control);
+}
+
+void
+handoff__operator_wake(struct handoff__operator *op)
+{
+	if (!op->news.armed)
+		handoff__timer_arm(op->loop, &op->news, 0);
+}
+
+void
+handoff__operator_tell(
+	struct handoff__operator *op, int type, const char *fmt, ...)
+{
+	const struct handoff__happening *told;
+	va_list ap;
+
+	if (op->ended)
+		return;
+	va_start(ap, fmt);
+	told = handoff__ring_put(
+		&op->ring, type, handoff__peer_generation(op->peer), fmt, ap);
+	va_end(ap);
+	handoff__operator_wake(op);
+	handoff__log(op->log, HANDOFF_LOG_DEBUG, "%s", told->text);
+}
+
+void
+handoff__operator_stopped(
+	struct handoff__operator *op, struct handoff__buf *body)
+{
+	struct handoff__buf buf = {0};
+
+	handoff__status_header(op->peer, &buf);
+	if (body->data)
+		handoff__buf_put(&buf, body->data, body->len);
+	buf.failed |= body->failed;
+	free(body->data);
+	handoff__waiting_reply(&op->stops, handoff__reply_text(&buf));
+}

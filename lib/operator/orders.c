@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What operators ask for over the control socket. One handoff at a time; the
+ * requests for it wait for its end.
+ */
+#include "operator/operator.h"
+
+#include "operator/reply.h"
+#include "peer/metrics.h"
+#include "peer/status.h"
+
+#include <string.h>
+
+static void
+order_status(struct handoff__operator *op, struct handoff__request *request,
+	bool json)
+{
+	struct handoff__buf buf = {0};
+
+	handoff__status_header(op->peer, &buf);
+	if (json)
+		handoff__status_json(op->peer, &buf);
+	else
+		handoff__status_text(op->peer, &buf);
+	handoff__reply(request, &buf);
+}
+
+static void
+order_metrics(struct handoff__operator *op, struct handoff__request *request)
+{
+	struct handoff__buf buf = {0};
+
+	handoff__status_header(op->peer, &buf);
+	handoff__metrics(op->peer, &buf);
+	if (op->ops->metrics)
+		op->ops->metrics(op->arg, &buf);
+	handoff__reply(request, &buf);
+}
+
+static int
+give(struct handoff__operator *op)
+{
+	return handoff__peer_give(op->peer, HANDOFF__MAINTENANCE);
+}
+
+static int
+take(struct handoff__operator *op)
+{
+	return handoff__peer_home(op->peer, op->ops->ready_is_silent);
+}
+
+static int
+take_silently(struct handoff__operator *op)
+{
+	return handoff__peer_home(op->peer, true);
+}
+
+/* A request that repeats the one under way waits with it. */
+static void
+order_move(struct handoff__operator *op, struct handoff__request *request,
+	const char *line, int (*fn)(struct handoff__operator *op))
+{
+	bool first = op->moves.count == 0;
+
+	if (op->stopping)
+		handoff__reply_error(request, "it is stopping");
+	else if (!handoff__waiting_add(&op->moves, request, line))
+		handoff__reply_error(request,
+			"another handoff is under way: wait for its end");
+	else if (first && fn(op) < 0)
+		handoff__waiting_reply(&op->moves,
+			handoff__reply_failure(op->peer->error.text));
+}
+
+/* "maintenance", "maintenance NAME" */
+static void
+order_maintenance(struct handoff__operator *op,
+	struct handoff__request *request, const char *line)
+{
+	const char *name = line + strlen("maintenance");
+	struct handoff__buf buf = {0};
+	char text[HANDOFF_TEXT_MAX];
+	int repeats = 0;
+
+	if (op->moves.count == 0)
+		repeats = handoff__peer_repeats(
+			op->peer, *name ? name + 1 : name, text, sizeof(text));
+	if (repeats == 0) {
+		order_move(op, request, line, give);
+	} else if (repeats < 0) {
+		handoff__reply_error(request, op->peer->error.text);
+	} else {
+		handoff__status_header(op->peer, &buf);
+		handoff__buf_add(&buf, "%s\n", text);
+		handoff__reply(request, &buf);
+	}
+}
+
+static void
+order_stop(struct handoff__operator *op, struct handoff__request *request)
+{
+	if (handoff__waiting_add(&op->stops, request, "stop"))
+		op->ops->stop(op->arg);
+	else
+		handoff__reply_error(request, "too many wait for its end");
+}
+
+static void
+obey(void *arg, struct handoff__request *request, const char *line)
+{
+	struct handoff__operator *op = arg;
+
+	if (strcmp(line, "status") == 0)
+		order_status(op, request, false);
+	else if (strcmp(line, "status json") == 0)
+		order_status(op, request, true);
+	else if (strcmp(line, "metrics") == 0)
+		order_metrics(op, request);
+	else if (strcmp(line, "maintenance") == 0 ||
+		 strncmp(line, "maintenance ", 12) == 0)
+		order_maintenance(op, request, line);
+	else if (strcmp(line, "ready") == 0)
+		order_move(op, request, line, take);
+	else if (strcmp(line, "ready silent") == 0)
+		order_move(op, request, line, take_silently);
+	else if (strcmp(line, "stop") == 0)
+		order_stop(op, request);
+	else if (!op->ops->other || !op->ops->other(op->arg, request, line))
+		handoff__reply_error(request, op->ops->unknown);
+}
+
+int
+handoff__operator_open(
+	struct handoff__operator *op, struct handoff__error *error)
+{
+	return handoff__control_open(&op->control, op->loop, &op->peer->dir,
+		op->peer->slot, op->log, obey, op, error);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Replies. One for which there is no memory is the end of the connection, and
+ * nothing else.
+ */
+#include "operator/reply.h"
+
+#include "control/control.h"
+
+#include <stdlib.h>
+
+char *
+handoff__reply_text(struct handoff__buf *buf)
+{
+	if (buf->failed) {
+		free(buf->data);
+		buf->data = NULL;
+	}
+	return buf->data;
+}
+
+char *
+handoff__reply_failure(const char *why)
+{
+	struct handoff__buf buf = {0};
+
+	handoff__buf_add(&buf, "error %s\n", why);
+	return handoff__reply_text(&buf);
+}
+
+void
+handoff__reply(struct handoff__request *request, struct handoff__buf *buf)
+{
+	handoff__control_reply(request, handoff__reply_text(buf));
+}
+
+void
+handoff__reply_error(struct handoff__request *request, const char *why)
+{
+	handoff__control_reply(request, handoff__reply_failure(why));
+}

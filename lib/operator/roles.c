@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which role this peer has, what the other one does, how a give has ended: as
+ * the peer below tells it, and as the program and those who have asked hear it.
+ */
+#include "operator/operator.h"
+
+#include "operator/reply.h"
+#include "peer/status.h"
+
+#include <string.h>
+
+void
+handoff__operator_hung(struct handoff__peer *peer, const char *text)
+{
+	struct handoff__operator *op = peer->arg;
+
+	handoff__operator_tell(op, op->ops->types.hung, "%s", text);
+}
+
+void
+handoff__operator_lagging(struct handoff__peer *peer, const char *text)
+{
+	struct handoff__operator *op = peer->arg;
+
+	handoff__operator_tell(op, op->ops->types.lagging, "%s", text);
+}
+
+void
+handoff__operator_apart(struct handoff__peer *peer, const char *text)
+{
+	struct handoff__operator *op = peer->arg;
+
+	handoff__operator_tell(op, op->ops->types.apart, "%s", text);
+}
+
+void
+handoff__operator_refused(struct handoff__peer *peer, const char *text)
+{
+	struct handoff__operator *op = peer->arg;
+
+	handoff__operator_tell(op, op->ops->types.refused, "refused: %s", text);
+}
+
+void
+handoff__operator_waits(struct handoff__operator *op)
+{
+	handoff__operator_tell(op, op->ops->types.waiting,
+		"waiting: no owner is in %s yet", op->peer->dir.path);
+}
+
+void
+handoff__operator_standby(struct handoff__operator *op, const char *remark)
+{
+	char who[64];
+
+	handoff__operator_tell(op, op->ops->types.standby,
+		"standby: %s serves (generation %llu)%s",
+		handoff__peer_partner_text(op->peer, who),
+		(unsigned long long)handoff__peer_generation(op->peer), remark);
+}
+
+void
+handoff__operator_partner(
+	struct handoff__operator *op, bool here, const char *remark)
+{
+	const struct handoff__peer *peer = op->peer;
+	char who[64];
+
+	handoff__peer_partner_text(peer, who);
+	if (!here)
+		handoff__operator_tell(
+			op, op->ops->types.left, "left: %s is gone", who);
+	else if (peer->serving)
+		handoff__operator_tell(op, op->ops->types.joined,
+			"joined: %s is the standby", who);
+	else if (peer->arena.count > 0)
+		handoff__operator_standby(op, remark);
+}
+
+/* Events are single lines: the first one of a report says the most. */
+static void
+tell_report(struct handoff__operator *op, const char *text)
+{
+	handoff__operator_tell(op, op->ops->types.gave, "%s: %.*s",
+		op->peer->serving ? "took" : "gave", (int)strcspn(text, "\n"),
+		text);
+}
+
+static char *
+refusal(struct handoff__operator *op, const struct handoff__report *report)
+{
+	char why[HANDOFF_TEXT_MAX];
+
+	handoff__report_refusal(op->peer, report, why, sizeof(why));
+	handoff__operator_refused(op->peer, why);
+	return handoff__reply_failure(why);
+}
+
+void
+handoff__operator_given(
+	struct handoff__operator *op, const struct handoff__report *report)
+{
+	struct handoff__buf buf = {0};
+	size_t body;
+
+	if (report->reason != HANDOFF__OK) {
+		handoff__waiting_reply(&op->moves, refusal(op, report));
+		return;
+	}
+	handoff__status_header(op->peer, &buf);
+	body = buf.len;
+	handoff__report_text(op->peer, report, &buf);
+	if (!buf.failed)
+		tell_report(op, buf.data + body);
+	if (op->moves.count > 0 && op->ops->remarks)
+		op->ops->remarks(op->arg, report, &buf);
+	handoff__waiting_reply(&op->moves, handoff__reply_text(&buf));
+}
