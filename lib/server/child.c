@@ -43,7 +43,7 @@ close_inherited(struct handoff_server *server, const struct handoff__entry *e)
 	const struct handoff__sets *sets = &server->sets;
 
 	handoff__peer_forked(&server->peer, e);
-	handoff__control_forked(&server->control);
+	handoff__control_forked(&server->op.control);
 	close(server->loop.epfd);
 	close(server->loop.timerfd);
 	close(sets->ep[0]);

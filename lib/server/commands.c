@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What operators ask for, whether over the control socket or by the public
- * calls. One handoff at a time; the requests for it wait for its end.
+ * What only a server adds to lib/operator: the public calls for the same, say,
+ * dump, what clients are told of a handoff.
  */
 #include "server/internal.h"
 
+#include "operator/reply.h"
+
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 int
@@ -45,24 +45,7 @@ handoff_server_moving(const struct handoff_server *server)
 {
 	return server && !handoff__within(server) &&
 	       (handoff__peer_moving(&server->peer) ||
-		       (server->stopping && !server->stopped));
-}
-
-static char *
-failure(const char *why)
-{
-	char *text;
-
-	return asprintf(&text, "error %s\n", why) < 0 ? NULL : text;
-}
-
-/* Events are single lines: the first one of a report says the most. */
-static void
-tell_event(struct handoff_server *server, const char *text)
-{
-	handoff__server_event(server, HANDOFF_SERVER_GAVE, "%s: %.*s",
-		server->peer.serving ? "took" : "gave",
-		(int)strcspn(text, "\n"), text);
+		       (server->op.stopping && !server->op.ended));
 }
 
 /* After READY the connections stay where they are until their clients leave.
@@ -79,133 +62,27 @@ add_spread(struct handoff_server *server, const struct handoff__report *report,
 			server->opts.spread_ms % 1000);
 }
 
-/* A give or take that this peer is part of has ended. */
-void
-handoff__command_given(
-	struct handoff_server *server, const struct handoff__report *report)
+static void
+remarks(void *arg, const struct handoff__report *report,
+	struct handoff__buf *buf)
 {
-	struct handoff__buf buf = {0};
-	char why[HANDOFF_TEXT_MAX];
-
-	if (report->reason != HANDOFF__OK) {
-		handoff__report_refusal(
-			&server->peer, report, why, sizeof(why));
-		handoff__server_event(
-			server, HANDOFF_SERVER_REFUSED, "refused: %s", why);
-		handoff__buf_add(&buf, "error %s\n", why);
-	} else {
-		size_t body;
-
-		handoff__status_header(&server->peer, &buf);
-		body = buf.len;
-		handoff__report_text(&server->peer, report, &buf);
-		add_spread(server, report, &buf);
-		if (!buf.failed)
-			tell_event(server, buf.data + body);
-		if (server->moves.count > 0)
-			handoff__notices_warn(server, &buf);
-	}
-	if (buf.failed) {
-		free(buf.data);
-		buf.data = NULL;
-	}
-	handoff__waiting_reply(&server->moves, buf.data);
+	add_spread(arg, report, buf);
+	handoff__notices_warn(arg, buf);
 }
 
 static void
-reply_buf(struct handoff__request *request, struct handoff__buf *buf)
+metrics(void *arg, struct handoff__buf *buf)
 {
-	if (buf->failed) {
-		free(buf->data);
-		buf->data = NULL;
-	}
-	handoff__control_reply(request, buf->data);
+	handoff__notices_metrics(arg, buf);
 }
 
 static void
-command_status(struct handoff_server *server, struct handoff__request *request,
-	bool json)
+stop(void *arg)
 {
-	struct handoff__buf buf = {0};
+	struct handoff_server *server = arg;
 
-	handoff__status_header(&server->peer, &buf);
-	if (json)
-		handoff__status_json(&server->peer, &buf);
-	else
-		handoff__status_text(&server->peer, &buf);
-	reply_buf(request, &buf);
-}
-
-static void
-command_metrics(struct handoff_server *server, struct handoff__request *request)
-{
-	struct handoff__buf buf = {0};
-
-	handoff__status_header(&server->peer, &buf);
-	handoff__metrics(&server->peer, &buf);
-	handoff__notices_metrics(server, &buf);
-	reply_buf(request, &buf);
-}
-
-/* A request that repeats the one under way waits with it. */
-static void
-command_move(struct handoff_server *server, struct handoff__request *request,
-	const char *line, int (*fn)(struct handoff_server *server))
-{
-	bool first = server->moves.count == 0;
-
-	if (server->stopping) {
-		handoff__control_reply(request, failure("it is stopping"));
-		return;
-	}
-	if (!handoff__waiting_add(&server->moves, request, line)) {
-		handoff__control_reply(request,
-			failure("another handoff is under way: wait for its "
-				"end"));
-		return;
-	}
-	if (first && fn(server) < 0)
-		handoff__waiting_reply(
-			&server->moves, failure(handoff_server_errmsg(server)));
-}
-
-static int
-do_ready(struct handoff_server *server)
-{
-	return handoff_server_ready(server, false);
-}
-
-static int
-do_ready_silent(struct handoff_server *server)
-{
-	return handoff_server_ready(server, true);
-}
-
-/* "maintenance", "maintenance NAME" */
-static void
-command_maintenance(struct handoff_server *server,
-	struct handoff__request *request, const char *line)
-{
-	const char *name = line + strlen("maintenance");
-	struct handoff__buf buf = {0};
-	char text[HANDOFF_TEXT_MAX];
-	int repeats = 0;
-
-	if (server->moves.count == 0)
-		repeats = handoff__peer_repeats(&server->peer,
-			*name ? name + 1 : name, text, sizeof(text));
-	if (repeats == 0) {
-		command_move(server, request, line, handoff_server_maintenance);
-		return;
-	}
-	if (repeats < 0) {
-		handoff__control_reply(
-			request, failure(server->peer.error.text));
-		return;
-	}
-	handoff__status_header(&server->peer, &buf);
-	handoff__buf_add(&buf, "%s\n", text);
-	reply_buf(request, &buf);
+	if (!server->op.stopping)
+		handoff_server_stop(server);
 }
 
 static void
@@ -216,8 +93,7 @@ command_say(struct handoff_server *server, struct handoff__request *request,
 
 	if (strcmp(line, "@list") != 0 &&
 		handoff__says_line(server, line) < 0) {
-		handoff__control_reply(
-			request, failure(handoff_server_errmsg(server)));
+		handoff__reply_error(request, server->error.text);
 		return;
 	}
 	handoff__status_header(&server->peer, &buf);
@@ -225,36 +101,38 @@ command_say(struct handoff_server *server, struct handoff__request *request,
 		handoff__says_list(server, &buf);
 	else
 		handoff__buf_add(&buf, "said\n");
-	reply_buf(request, &buf);
+	handoff__reply(request, &buf);
 }
 
-void
-handoff__command(void *arg, struct handoff__request *request, const char *line)
+static bool
+other(void *arg, struct handoff__request *request, const char *line)
 {
-	struct handoff_server *server = arg;
-
-	if (strcmp(line, "status") == 0)
-		command_status(server, request, false);
-	else if (strcmp(line, "status json") == 0)
-		command_status(server, request, true);
-	else if (strcmp(line, "metrics") == 0)
-		command_metrics(server, request);
-	else if (strcmp(line, "maintenance") == 0 ||
-		 strncmp(line, "maintenance ", 12) == 0)
-		command_maintenance(server, request, line);
-	else if (strcmp(line, "ready") == 0)
-		command_move(server, request, line, do_ready);
-	else if (strcmp(line, "ready silent") == 0)
-		command_move(server, request, line, do_ready_silent);
-	else if (strcmp(line, "stop") == 0)
-		handoff__stop_request(server, request);
-	else if (strncmp(line, "say ", 4) == 0)
-		command_say(server, request, line + 4);
+	if (strncmp(line, "say ", 4) == 0)
+		command_say(arg, request, line + 4);
 	else if (strcmp(line, "dump") == 0)
-		handoff__dump_request(server, request);
+		handoff__dump_request(arg, request);
 	else
-		handoff__control_reply(request,
-			failure("unknown request: want status, status json, "
-				"metrics, maintenance, ready, ready silent, "
-				"say, stop or dump"));
+		return false;
+	return true;
 }
+
+const struct handoff__operator_ops handoff__server_orders = {
+	.stop = stop,
+	.other = other,
+	.unknown = "unknown request: want status, status json, metrics, "
+		   "maintenance, ready, ready silent, say, stop or dump",
+	.metrics = metrics,
+	.remarks = remarks,
+	.types =
+		{
+			.waiting = HANDOFF_SERVER_WAITING,
+			.standby = HANDOFF_SERVER_STANDBY,
+			.joined = HANDOFF_SERVER_JOINED,
+			.left = HANDOFF_SERVER_LEFT,
+			.gave = HANDOFF_SERVER_GAVE,
+			.refused = HANDOFF_SERVER_REFUSED,
+			.hung = HANDOFF_SERVER_HUNG,
+			.lagging = HANDOFF_SERVER_LAGGING,
+			.apart = HANDOFF_SERVER_APART,
+		},
+};

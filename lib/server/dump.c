@@ -6,6 +6,7 @@
  */
 #include "server/dump.h"
 
+#include "operator/reply.h"
 #include "server/child.h"
 
 #include <errno.h>
@@ -28,7 +29,6 @@ static void __attribute__((format(printf, 3, 4)))
 refuse(struct handoff_server *server, struct handoff__request *request,
 	const char *fmt, ...)
 {
-	struct handoff__buf buf = {0};
 	char why[HANDOFF_TEXT_MAX];
 	va_list ap;
 
@@ -36,8 +36,7 @@ refuse(struct handoff_server *server, struct handoff__request *request,
 	vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
 	handoff__log(&server->log, HANDOFF_LOG_WARNING, "dump: %s", why);
-	handoff__buf_add(&buf, "error %s\n", why);
-	handoff__control_reply(request, buf.data);
+	handoff__reply_error(request, why);
 }
 
 static void
@@ -51,7 +50,7 @@ confirm(const struct handoff__dump *dump)
 		dump->count, (unsigned long long)dump->end->bytes,
 		(long long)dump->pause_us / 1000,
 		(long long)dump->pause_us % 1000);
-	handoff__control_reply(dump->request, buf.data);
+	handoff__reply(dump->request, &buf);
 }
 
 static void

@@ -20,7 +20,9 @@
 static struct handoff_server *
 server_of(struct handoff__peer *peer)
 {
-	return peer->arg;
+	struct handoff__operator *op = peer->arg;
+
+	return op->arg;
 }
 
 uint32_t
@@ -269,12 +271,10 @@ on_role(struct handoff__peer *peer, enum handoff__cause cause)
 
 	handoff__peer_partner_text(peer, who);
 	if (!peer->serving) {
-		handoff__server_event(server, HANDOFF_SERVER_STANDBY,
-			"standby: %s serves (generation %llu)", who,
-			(unsigned long long)generation);
+		handoff__operator_standby(&server->op, "");
 		return;
 	}
-	handoff__server_event(server, HANDOFF_SERVER_OWNER,
+	handoff__operator_tell(&server->op, HANDOFF_SERVER_OWNER,
 		"owner: took over from %s, %u connections (generation %llu)",
 		who, peer->roster.connections, (unsigned long long)generation);
 	if (cause == HANDOFF__MAINTENANCE)
@@ -303,7 +303,7 @@ on_giving(struct handoff__peer *peer)
 {
 	char who[64];
 
-	handoff__server_event(server_of(peer), HANDOFF_SERVER_GIVING,
+	handoff__operator_tell(&server_of(peer)->op, HANDOFF_SERVER_GIVING,
 		"giving: %s to %s", what_is_given(peer->give.cause),
 		handoff__peer_partner_text(peer, who));
 }
@@ -311,37 +311,18 @@ on_giving(struct handoff__peer *peer)
 static void
 on_given(struct handoff__peer *peer, const struct handoff__report *report)
 {
-	handoff__command_given(server_of(peer), report);
+	handoff__operator_given(&server_of(peer)->op, report);
 }
 
 static void
 on_partner(struct handoff__peer *peer, bool here)
 {
 	struct handoff_server *server = server_of(peer);
-	char who[64];
 
-	handoff__peer_partner_text(peer, who);
-	if (here && peer->serving)
-		handoff__server_event(server, HANDOFF_SERVER_JOINED,
-			"joined: %s is the standby", who);
-	else if (!here)
-		handoff__server_event(
-			server, HANDOFF_SERVER_LEFT, "left: %s is gone", who);
-	if (here && !peer->serving && peer->arena.count > 0)
-		handoff__server_event(server, HANDOFF_SERVER_STANDBY,
-			"standby: %s serves (generation %llu)%s", who,
-			(unsigned long long)handoff__peer_generation(peer),
-			server->opts.nlisten > 0 ? "; nothing is bound here"
-						 : "");
+	handoff__operator_partner(&server->op, here,
+		server->opts.nlisten > 0 ? "; nothing is bound here" : "");
 	if (!here)
 		handoff__server_alone(server);
-}
-
-static void
-on_apart(struct handoff__peer *peer, const char *text)
-{
-	handoff__server_event(
-		server_of(peer), HANDOFF_SERVER_APART, "%s", text);
 }
 
 static void
@@ -365,7 +346,7 @@ on_failover(struct handoff__peer *peer)
 	struct handoff_server *server = server_of(peer);
 	const struct handoff__survival *s = &peer->survival;
 
-	handoff__server_event(server,
+	handoff__operator_tell(&server->op,
 		s->serving ? HANDOFF_SERVER_OWNER : HANDOFF_SERVER_LEFT,
 		"%s: the other peer died; took over %u of its entries in "
 		"%u.%03u ms: %u were in a turn, %u repaired, %u closed "
@@ -379,19 +360,6 @@ on_failover(struct handoff__peer *peer)
 }
 
 static void
-on_hung(struct handoff__peer *peer, const char *text)
-{
-	handoff__server_event(server_of(peer), HANDOFF_SERVER_HUNG, "%s", text);
-}
-
-static void
-on_lagging(struct handoff__peer *peer, const char *text)
-{
-	handoff__server_event(
-		server_of(peer), HANDOFF_SERVER_LAGGING, "%s", text);
-}
-
-static void
 on_said(struct handoff__peer *peer)
 {
 	struct handoff_server *server = server_of(peer);
@@ -401,18 +369,11 @@ on_said(struct handoff__peer *peer)
 }
 
 static void
-on_refused(struct handoff__peer *peer, const char *text)
-{
-	handoff__server_event(
-		server_of(peer), HANDOFF_SERVER_REFUSED, "refused: %s", text);
-}
-
-static void
 on_kept(struct handoff__peer *peer)
 {
 	struct handoff_server *server = server_of(peer);
 
-	handoff__control_keep(&server->control);
+	handoff__control_keep(&server->op.control);
 	handoff__notices_keep(server);
 }
 
@@ -429,10 +390,10 @@ const struct handoff__peer_ops handoff__server_peer_ops = {
 	.partner = on_partner,
 	.discard = on_discard,
 	.failover = on_failover,
-	.hung = on_hung,
-	.lagging = on_lagging,
-	.refused = on_refused,
-	.apart = on_apart,
+	.hung = handoff__operator_hung,
+	.lagging = handoff__operator_lagging,
+	.refused = handoff__operator_refused,
+	.apart = handoff__operator_apart,
 	.expelled = on_expelled,
 	.said = on_said,
 	.kept = on_kept,

@@ -26,9 +26,8 @@
 
 #include "base/loop.h"
 #include "base/reserve.h"
-#include "control/control.h"
-#include "control/waiting.h"
 #include "notice/publisher.h"
+#include "operator/operator.h"
 #include "peer/metrics.h"
 #include "peer/peer.h"
 #include "peer/status.h"
@@ -46,7 +45,6 @@
 #define HANDOFF__LISTEN_MAX  64
 #define HANDOFF__WORKERS_MAX ((HANDOFF__LEND_MAX - 2) / 2)
 #define HANDOFF__WATCHES     8
-#define HANDOFF__EVENTS      64
 
 static_assert(HANDOFF__WORKERS_MAX <= HANDOFF__DESKS / 2,
 	"every worker has a desk in each segment");
@@ -170,7 +168,7 @@ struct handoff_server {
 	struct handoff__loop loop; /* all but entries; inside both sets */
 	struct handoff__sets sets;
 	struct handoff__peer peer;
-	struct handoff__control control;
+	struct handoff__operator op;
 	struct handoff__publisher publisher;
 	struct handoff__returns returns;
 	struct handoff__threads threads;
@@ -211,18 +209,14 @@ struct handoff_server {
 	uint64_t unkept; /* notices that could not be retained at once */
 	int notice_err;  /* of the last one; 0: it is retained */
 
-	bool stopping; /* asked to */
-	bool gave;     /* and has tried to hand over */
-	bool closing;  /* and lets what is left end */
-	bool alone;    /* with nobody to take it: clients were told */
-	bool hurried;  /* asked twice */
-	bool stopped;
+	bool gave;       /* asked to stop, and has tried to hand over */
+	bool closing;    /* and lets what is left end */
+	bool alone;      /* with nobody to take it: clients were told */
+	bool hurried;    /* asked twice */
 	bool told_end;   /* the turn that says so has returned */
 	uint32_t closed; /* connections that the stop has closed */
 	struct handoff__timer stop_deadline;
 	struct handoff__timer relisten; /* tries again to open listeners */
-	struct handoff__waiting moves;  /* wait for the end of a give */
-	struct handoff__waiting stops;  /* and of this server */
 	struct handoff__dump *dump;     /* under way, or NULL */
 
 	struct handoff__user_watch watches[HANDOFF__WATCHES];
@@ -231,9 +225,6 @@ struct handoff_server {
 	sigset_t signals_before; /* if that is open */
 	struct handoff__console *console;
 	int lend[HANDOFF__LEND_MAX];
-	struct handoff_server_event events[HANDOFF__EVENTS];
-	unsigned first_event, nevents;
-	struct handoff__timer news; /* there is something to pull */
 };
 
 static inline struct handoff__member *
@@ -250,10 +241,6 @@ handoff__server_listens(const struct handoff_server *server)
 }
 
 /* server.c */
-void handoff__server_event(struct handoff_server *server,
-	enum handoff_server_event_type type, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-
 /* The other peer is gone: if there is no service any more, begins it. */
 void handoff__server_alone(struct handoff_server *server);
 /* An owner that has no listener, but addresses to serve, opens them. */
@@ -318,10 +305,7 @@ int handoff__adopted_enter(struct handoff_server *server);
 void handoff__adopted_close(struct handoff_server *server);
 
 /* commands.c */
-void handoff__command(
-	void *arg, struct handoff__request *request, const char *line);
-void handoff__command_given(
-	struct handoff_server *server, const struct handoff__report *report);
+extern const struct handoff__operator_ops handoff__server_orders;
 
 /* stop.c */
 /* One step further in an orderly stop, after a turn. */
@@ -329,9 +313,6 @@ void handoff__stop_proceed(struct handoff_server *server);
 void handoff__stop_on_deadline(struct handoff__timer *timer);
 /* Does another process take what this one still owns at its end? */
 bool handoff__stop_survived(const struct handoff_server *server);
-/* A request waits for the end. */
-void handoff__stop_request(
-	struct handoff_server *server, struct handoff__request *request);
 /* The end, now, for a reason. */
 void handoff__stop_now(struct handoff_server *server, const char *why);
 

@@ -11,7 +11,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -45,47 +44,23 @@ handoff_model_parse(const char *text)
 	return -EINVAL;
 }
 
-void
-handoff__server_event(struct handoff_server *server,
-	enum handoff_server_event_type type, const char *fmt, ...)
-{
-	struct handoff_server_event *ev;
-	va_list ap;
-
-	if (server->stopped)
-		return; /* that was the last one */
-	if (server->nevents == HANDOFF__EVENTS) {
-		server->first_event =
-			(server->first_event + 1) % HANDOFF__EVENTS;
-		server->nevents--;
-	}
-	ev = &server->events[(server->first_event + server->nevents++) %
-			     HANDOFF__EVENTS];
-	ev->type = type;
-	ev->generation = handoff__peer_generation(&server->peer);
-	va_start(ap, fmt);
-	vsnprintf(ev->text, sizeof(ev->text), fmt, ap);
-	va_end(ap);
-	/* An outside loop hears of it also if no turn is under way. */
-	if (!server->news.armed)
-		handoff__timer_arm(&server->loop, &server->news, 0);
-	handoff__log(&server->log, HANDOFF_LOG_DEBUG, "%s", ev->text);
-}
-
 int
 handoff_server_next(
 	struct handoff_server *server, struct handoff_server_event *event)
 {
+	const struct handoff__happening *told;
 	int err = handoff__server_check(server);
 
 	if (err < 0 || !event)
 		return err < 0 ? err : -EINVAL;
-	if (server->nevents == 0)
+	if (server->op.ring.count == 0)
 		return 0;
-	*event = server->events[server->first_event];
-	server->first_event = (server->first_event + 1) % HANDOFF__EVENTS;
-	if (--server->nevents == 0)
-		handoff__timer_disarm(&server->loop, &server->news);
+	told = handoff__ring_take(&server->op.ring);
+	event->type = (enum handoff_server_event_type)told->type;
+	event->generation = told->generation;
+	memcpy(event->text, told->text, sizeof(event->text));
+	if (server->op.ring.count == 0)
+		handoff__timer_disarm(&server->loop, &server->op.news);
 	return 1;
 }
 
@@ -158,12 +133,6 @@ apply_defaults(
 }
 
 static void
-on_news(struct handoff__timer *timer)
-{
-	(void)timer; /* that the turn has ended is all */
-}
-
-static void
 on_relisten(struct handoff__timer *timer)
 {
 	(void)timer; /* it is looked at after the turn */
@@ -184,7 +153,6 @@ open_loop(struct handoff_server *server)
 	TAILQ_INIT(&server->kicks);
 	TAILQ_INIT(&server->listeners);
 	server->sweep.fn = on_sweep;
-	server->news.fn = on_news;
 	server->relisten.fn = on_relisten;
 	handoff__suspects_init(server);
 	server->accept_retry.fn = handoff__listen_on_retry;
@@ -255,7 +223,7 @@ become_owner(struct handoff_server *server)
 	if (err < 0)
 		return err;
 	handoff__notices_supersede(server);
-	handoff__server_event(server, HANDOFF_SERVER_OWNER,
+	handoff__operator_tell(&server->op, HANDOFF_SERVER_OWNER,
 		"owner: serves %s (generation %llu)", server->service.name,
 		(unsigned long long)generation);
 	return 0;
@@ -265,7 +233,7 @@ void
 handoff__server_alone(struct handoff_server *server)
 {
 	if (server->peer.serving || server->peer.arena.count > 0 ||
-		!handoff__server_listens(server) || server->stopping)
+		!handoff__server_listens(server) || server->op.stopping)
 		return;
 	if (become_owner(server) < 0)
 		handoff__log(&server->log, HANDOFF_LOG_ERROR, "%s",
@@ -277,7 +245,7 @@ handoff__server_alone(struct handoff_server *server)
 void
 handoff__server_relisten(struct handoff_server *server)
 {
-	if (!server->peer.serving || server->stopping ||
+	if (!server->peer.serving || server->op.stopping ||
 		!TAILQ_EMPTY(&server->listeners) || server->relisten.armed ||
 		!handoff__server_listens(server))
 		return;
@@ -315,8 +283,7 @@ take_role(struct handoff_server *server)
 		return 0; /* STANDBY is told once the arena has come */
 	if (handoff__server_listens(server))
 		return become_owner(server);
-	handoff__server_event(server, HANDOFF_SERVER_WAITING,
-		"waiting: no owner is in %s yet", peer->dir.path);
+	handoff__operator_waits(&server->op);
 	return 0;
 }
 
@@ -365,18 +332,16 @@ open_peer(struct handoff_server *server)
 		.trace = server->opts.trace,
 	};
 	int err = handoff__peer_open(&server->peer, &config, &server->loop,
-		&server->log, &handoff__server_peer_ops, server);
+		&server->log, &handoff__server_peer_ops, &server->op);
 
 	if (err < 0) {
 		server->error = server->peer.error;
 		return err;
 	}
 	handoff__publisher_open(&server->publisher, &server->peer.dir);
-	err = handoff__control_open(&server->control, &server->loop,
-		&server->peer.dir, server->peer.slot, &server->log,
-		handoff__command, server, &server->error);
-	server->control.door.room = server->peer.door.room = make_room;
-	server->control.door.room_arg = server->peer.door.room_arg = server;
+	err = handoff__operator_open(&server->op, &server->error);
+	server->op.control.door.room = server->peer.door.room = make_room;
+	server->op.control.door.room_arg = server->peer.door.room_arg = server;
 	if (err >= 0)
 		err = take_role(server);
 	if (err >= 0)
@@ -421,7 +386,9 @@ handoff_server_open(
 	server->sets.ep[0] = server->sets.ep[1] = server->sets.outer = -1;
 	server->loop.epfd = server->loop.timerfd = -1;
 	TAILQ_INIT(&server->children.list);
-	server->control.fd = server->signal_fd = -1;
+	server->signal_fd = -1;
+	handoff__operator_init(&server->op, &handoff__server_orders, server,
+		&server->peer, &server->loop, &server->log);
 	err = handoff__opts_copy(&server->opts, sizeof(server->opts), opts,
 		offsetof(struct handoff_server_opts, listen));
 	if (err == -E2BIG) {
@@ -484,11 +451,10 @@ handoff_server_free(struct handoff_server *server)
 			"the process",
 			left);
 		handoff__suspects_absolve(server);
-		handoff__control_flush(&server->control);
+		handoff__control_flush(&server->op.control);
 		return;
 	}
-	handoff__control_flush(&server->control);
-	handoff__control_close(&server->control);
+	handoff__operator_close(&server->op);
 	handoff__publisher_close(&server->publisher);
 	handoff__console_close(server);
 	handoff__listen_unlink(server);
@@ -536,9 +502,9 @@ after_batch(struct handoff_server *server)
 		handoff__server_kicks(server);
 	if (server->publishing)
 		handoff__notices_step(server);
-	if (server->stopping) {
+	if (server->op.stopping) {
 		handoff__stop_proceed(server);
-		server->told_end = server->stopped;
+		server->told_end = server->op.ended;
 	}
 }
 
@@ -546,7 +512,7 @@ after_batch(struct handoff_server *server)
 static int
 after_end(struct handoff_server *server)
 {
-	if (!server->told_end && server->nevents > 0) {
+	if (!server->told_end && server->op.ring.count > 0) {
 		server->told_end = true;
 		return 0;
 	}
@@ -560,7 +526,7 @@ turn(struct handoff_server *server, int timeout_ms)
 	struct epoll_event batch[BATCH];
 	int n;
 
-	if (server->stopped)
+	if (server->op.ended)
 		return after_end(server);
 	if (server->nkicks > 0 || server->publishing)
 		timeout_ms = 0; /* there is more to do already */
@@ -603,7 +569,7 @@ handoff_server_dispatch(struct handoff_server *server)
 	do {
 		err = turn(server, 0);
 		/* An outside loop only hears of descriptors. */
-	} while (err >= 0 && !server->stopped &&
+	} while (err >= 0 && !server->op.ended &&
 		 (server->nkicks > 0 || server->publishing));
 	return err < 0 ? err : 0;
 }

@@ -8,9 +8,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 /* A standby that takes what it is given. */
 static bool
@@ -57,8 +54,7 @@ static void
 finish(struct handoff_server *server)
 {
 	uint32_t closed = closed_connections(server);
-	const char *role = server->peer.serving ? "owner" : "standby";
-	struct handoff__buf buf = {0};
+	struct handoff__buf body = {0};
 	char text[96] = "stopped";
 
 	handoff__timer_disarm(&server->loop, &server->stop_deadline);
@@ -67,19 +63,13 @@ finish(struct handoff_server *server)
 	if (closed > 0)
 		snprintf(text, sizeof(text), "stopped: %u connection%s closed",
 			closed, closed == 1 ? " was" : "s were");
-	handoff__server_event(server, HANDOFF_SERVER_STOPPED, "%s", text);
-	server->stopped = true;
+	handoff__operator_tell(&server->op, HANDOFF_SERVER_STOPPED, "%s", text);
+	server->op.ended = true;
 	handoff__peer_retire(&server->peer);
-	handoff__buf_add(&buf, "ok %s %s %s %d\n%s\n",
-		server->opts.service->name, server->peer.name, role,
-		(int)getpid(), text);
+	handoff__buf_add(&body, "%s\n", text);
 	if (server->alone && server->peer.serving)
-		handoff__notices_warn(server, &buf);
-	if (buf.failed) {
-		free(buf.data);
-		buf.data = NULL;
-	}
-	handoff__waiting_reply(&server->stops, buf.data);
+		handoff__notices_warn(server, &body);
+	handoff__operator_stopped(&server->op, &body);
 }
 
 /* Nobody is there to take it: clients are told, and new ones refused. */
@@ -120,7 +110,7 @@ handoff__stop_proceed(struct handoff_server *server)
 {
 	struct handoff__peer *peer = &server->peer;
 
-	if (!server->stopping || server->stopped)
+	if (!server->op.stopping || server->op.ended)
 		return;
 	/* A handoff that the link broke is begun again over the next one. */
 	if (handoff__rejoining(peer) && !is_late(server))
@@ -140,7 +130,7 @@ handoff__stop_on_deadline(struct handoff__timer *timer)
 	struct handoff_server *server = timer->arg;
 
 	/* A handoff that is under way has a deadline of its own. */
-	if (server->stopped || handoff__peer_moving(&server->peer))
+	if (server->op.ended || handoff__peer_moving(&server->peer))
 		return;
 	if (server->peer.roster.connections > 0)
 		handoff__log(&server->log, HANDOFF_LOG_WARNING,
@@ -169,13 +159,14 @@ handoff_server_stop(struct handoff_server *server)
 		return -EINVAL;
 	if (handoff__within(server))
 		return -EDEADLK;
-	if (server->stopping) {
-		if (!server->stopped && !server->hurried)
+	if (server->op.stopping) {
+		if (!server->op.ended && !server->hurried)
 			hurry(server);
 		return 0;
 	}
-	server->stopping = true;
-	handoff__server_event(server, HANDOFF_SERVER_STOPPING, "stopping");
+	server->op.stopping = true;
+	handoff__operator_tell(
+		&server->op, HANDOFF_SERVER_STOPPING, "stopping");
 	handoff__peer_leave(&server->peer);
 	handoff__stop_proceed(server);
 	/* An outside loop only hears of descriptors: a timer is one. */
@@ -185,24 +176,11 @@ handoff_server_stop(struct handoff_server *server)
 }
 
 void
-handoff__stop_request(
-	struct handoff_server *server, struct handoff__request *request)
-{
-	if (!handoff__waiting_add(&server->stops, request, "stop")) {
-		handoff__control_reply(
-			request, strdup("error too many wait for its end\n"));
-		return;
-	}
-	if (!server->stopping)
-		handoff_server_stop(server);
-}
-
-void
 handoff__stop_now(struct handoff_server *server, const char *why)
 {
-	if (server->stopped)
+	if (server->op.ended)
 		return;
 	handoff__log(&server->log, HANDOFF_LOG_ERROR, "stop: %s", why);
-	server->stopping = true;
+	server->op.stopping = true;
 	finish(server);
 }
