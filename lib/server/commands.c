@@ -40,14 +40,6 @@ handoff_server_ready(struct handoff_server *server, bool silent)
 	return err;
 }
 
-bool
-handoff_server_moving(const struct handoff_server *server)
-{
-	return server && !handoff__within(server) &&
-	       (handoff__peer_moving(&server->peer) ||
-		       (server->op.stopping && !server->op.ended));
-}
-
 /* After READY the connections stay where they are until their clients leave.
  */
 static void

@@ -1,25 +1,39 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A server from the inside: the peer, the two epoll sets, the model that runs
- * the service, the control socket and the notices.
+ * the service, what operators see, and the notices. Each file calls only those
+ * below it. What one finds that concerns a file above is noted, and acted upon
+ * after the turn.
  *
- *   server.c    the handle: open, free, the turn of the loop, public calls
- *   entries.c   entries as the server sees them: watched, moved, ended
- *   listen.c    listeners: opened, accepted from, paused
- *   spare.c     descriptors that clients cannot have
- *   adopted.c   those that were opened by others
- *   model_*.c   who runs the turn of a connection
- *   suspects.c  connections that may have killed a process
- *   stay.c      a thread or a child that stays with one
- *   child.c     that child
- *   commands.c  what the control socket and the public calls ask for
- *   stop.c      an orderly end
- *   signals.c   the same by signal
- *   say.c       lines to clients beside what the service says
- *   within.c    is it a handler that calls?
- *   console.c   the same from a named pipe
- *   notices.c   what clients are told, and when
- *   dump.c      every entry written down, by a child: picture.c, dumper.c
+ *   server.c     the handle: open, free
+ *   opts.c       its options
+ *   turn.c       a turn of the loop, and what follows
+ *   sweep.c      passes over all entries by the clock
+ *   callbacks.c  what the peer below tells; called by that alone
+ *   owner.c      the service begins
+ *   signals.c, console.c
+ *                what operators ask by signal, by a named pipe
+ *   commands.c   and over the control socket, beside lib/operator
+ *   stop.c       an orderly end
+ *   dump.c       every entry written down, by a child: picture.c, dumper.c
+ *   say.c        lines to clients beside what the service says
+ *   notices.c    what clients are told, and when
+ *   listen.c     listeners: opened, accepted from, paused
+ *   adopted.c    those that were opened by others
+ *   model_*.c    who runs the turn of a connection
+ *   child.c      a child process that does
+ *   spare.c      descriptors that clients cannot have
+ *   stay.c       a thread or a child that stays with one connection
+ *   turned.c     what follows for a connection from its turn
+ *   closing.c    which connections end with the server
+ *   suspects.c   connections that may have killed a process
+ *   members.c    entries as members of the sets
+ *   later.c      what has to be looked at soon
+ *   conn.c       one turn of one connection
+ *   sets.c, returns.c
+ *                the two sets; what threads give back
+ *   watch.c, queries.c, within.c
+ *                the program's descriptors; what it may ask; who calls
  */
 #ifndef HANDOFF_SERVER_INTERNAL_H
 #define HANDOFF_SERVER_INTERNAL_H
@@ -97,6 +111,7 @@ static_assert(sizeof(void *) > 8 || sizeof(struct handoff__member) <= 152,
 struct handoff__model {
 	const char *name;
 	uint32_t flags;       /* of epoll for every connection */
+	bool expendable;      /* a handler's death ends no more than it */
 	uint32_t connections; /* accepts no more than that; 0: any number */
 	uint32_t spare;       /* descriptors that each connection needs beside
 				 its own while somebody has it */
@@ -187,6 +202,8 @@ struct handoff_server {
 	struct handoff__members listeners; /* of either peer */
 	struct handoff__members kicks;     /* due without an event */
 	unsigned nkicks;
+	bool due;        /* turn.c has something to do without an event */
+	bool listen_due; /* listen_update, after the turn */
 
 	bool paused;  /* accepts nothing for a moment of a give */
 	bool full;    /* accepts nothing: at a limit */
@@ -240,40 +257,64 @@ handoff__server_listens(const struct handoff_server *server)
 	return server->opts.nlisten > 0 || server->nadopted > 0;
 }
 
-/* server.c */
+/* server.c, the handle, and opts.c */
+int handoff__opts_take(
+	struct handoff_server *server, const struct handoff_server_opts *opts);
+
+/* callbacks.c */
+extern const struct handoff__peer_ops handoff__server_peer_ops;
+
+/* owner.c */
+/* The role with which this peer begins. */
+int handoff__owner_begin(struct handoff_server *server);
 /* The other peer is gone: if there is no service any more, begins it. */
 void handoff__server_alone(struct handoff_server *server);
 /* An owner that has no listener, but addresses to serve, opens them. */
 void handoff__server_relisten(struct handoff_server *server);
 
-/* entries.c */
-extern const struct handoff__peer_ops handoff__server_peer_ops;
-void handoff__entry_event(struct handoff__member *conn, uint32_t events);
+/* sweep.c */
+void handoff__sweep_init(struct handoff_server *server);
+
+/* turned.c */
 void handoff__member_done(struct handoff__member *conn,
 	const struct handoff__turn_result *result);
+void handoff__member_back(struct handoff__member *conn);
+
+/* closing.c */
+/* Is there a standby that takes what it is given? */
+bool handoff__closing_standby(const struct handoff_server *server);
+/* Does another process take what this one still owns at its end? */
+bool handoff__closing_survived(const struct handoff_server *server);
+bool handoff__server_ends(
+	const struct handoff_server *server, const struct handoff__entry *e);
+void handoff__server_close_all(struct handoff_server *server);
+
+/* members.c */
+uint32_t handoff__member_first_events(const struct handoff__member *conn);
+struct handoff__sets *handoff__member_sets(const struct handoff__member *conn);
+bool handoff__member_apart(const struct handoff__member *conn);
+int handoff__member_watch(struct handoff__member *conn);
+bool handoff__member_misplaced(const struct handoff__member *conn);
+void handoff__member_place(struct handoff__member *conn);
 void handoff__member_kick(struct handoff__member *conn);
 void handoff__member_unkick(struct handoff__member *conn);
 /* A negative errno if the kernel has no memory for that now. */
 int handoff__member_rearm(struct handoff__member *conn, uint32_t want);
+/* The same, and it is tried again then. */
+void handoff__member_wait_for(struct handoff__member *conn, uint32_t want);
 void handoff__member_end(struct handoff__member *conn, enum handoff__end end);
 void handoff__member_tell_end(const struct handoff__member *conn,
 	const struct handoff__turn_result *result);
-struct handoff__sets *handoff__member_sets(const struct handoff__member *conn);
-void handoff__member_place(struct handoff__member *conn);
-void handoff__member_back(struct handoff__member *conn);
 void handoff__member_stall(
 	struct handoff__member *conn, const char *what, int err);
 bool handoff__member_simple(
 	const struct handoff__member *conn, uint32_t events);
-bool handoff__server_kicks(struct handoff_server *server);
-void handoff__server_sweeps(struct handoff_server *server);
+void handoff__server_hold(struct handoff_server *server, bool hold);
+
+/* later.c */
 void handoff__server_sweep_later(struct handoff_server *server);
 void handoff__server_stall(struct handoff_server *server);
-void handoff__server_on_stalls(struct handoff__timer *timer);
-bool handoff__server_ends(
-	const struct handoff_server *server, const struct handoff__entry *e);
-void handoff__server_close_all(struct handoff_server *server);
-void handoff__server_hold(struct handoff_server *server, bool hold);
+void handoff__listen_later(struct handoff_server *server);
 uint32_t handoff__seconds(void);
 
 /* listen.c */
@@ -311,8 +352,6 @@ extern const struct handoff__operator_ops handoff__server_orders;
 /* One step further in an orderly stop, after a turn. */
 void handoff__stop_proceed(struct handoff_server *server);
 void handoff__stop_on_deadline(struct handoff__timer *timer);
-/* Does another process take what this one still owns at its end? */
-bool handoff__stop_survived(const struct handoff_server *server);
 /* The end, now, for a reason. */
 void handoff__stop_now(struct handoff_server *server, const char *why);
 

@@ -214,26 +214,6 @@ handoff__listen_name(
 	       handoff__record_name(&conn->entry.view, name) == 0;
 }
 
-int
-handoff_server_listener(const struct handoff_server *server, size_t i,
-	char address[HANDOFF_ADDRESS_MAX])
-{
-	const struct handoff__member *conn;
-
-	if (!server || !address)
-		return -EINVAL;
-	if (handoff__within(server))
-		return -EDEADLK;
-	TAILQ_FOREACH (conn, &server->listeners, node) {
-		if (conn->entry.mine && i-- == 0)
-			return handoff__record_name(
-				       &conn->entry.view, address) == 0
-				       ? conn->entry.fd
-				       : -EBADMSG;
-	}
-	return -ENOENT;
-}
-
 /* Is there a file that goes with the listener? */
 static bool
 has_path(struct handoff__member *conn, char name[HANDOFF_ADDRESS_MAX])

@@ -308,6 +308,7 @@ const struct handoff__model handoff__model_fork = {
 	.name = "fork",
 	.flags = EPOLLONESHOT,
 	.spare = 1,
+	.expendable = true,
 	.start = fork_start,
 	.stop = fork_stop,
 	.event = fork_event,

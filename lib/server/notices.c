@@ -61,7 +61,7 @@ on_retry(struct handoff__timer *timer)
 	if (!server->peer.serving)
 		return;
 	handoff__publisher_retry(&server->publisher);
-	server->publishing = true;
+	server->publishing = server->due = true;
 }
 
 static void
@@ -137,7 +137,7 @@ handoff__notices_publish(
 
 	compose(server, kind, &notice);
 	begin(server, &notice);
-	server->publishing = true;
+	server->publishing = server->due = true;
 	server->published[kind]++;
 }
 

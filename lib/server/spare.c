@@ -86,5 +86,5 @@ handoff__spare_lend(struct handoff_server *server)
 void
 handoff__spare_on_return(struct handoff__timer *timer)
 {
-	handoff__listen_update(timer->arg);
+	handoff__listen_later(timer->arg);
 }

@@ -9,22 +9,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* A standby that takes what it is given. */
-static bool
-has_standby(const struct handoff_server *server)
-{
-	const struct handoff__peer *peer = &server->peer;
-
-	return peer->partner == HANDOFF__PARTNER_READY && !peer->other_leaving;
-}
-
-/* With a broken link too: the end of this process is seen without it. */
-bool
-handoff__stop_survived(const struct handoff_server *server)
-{
-	return has_standby(server) || handoff__rejoining(&server->peer);
-}
-
 /* Tries to hand over. True if a give has begun or is under way. */
 static bool
 stop_give(struct handoff_server *server)
@@ -33,8 +17,8 @@ stop_give(struct handoff_server *server)
 
 	if (handoff__peer_moving(peer))
 		return true;
-	if (server->gave || server->hurried || !has_standby(server) ||
-		peer->roster.owned == 0)
+	if (server->gave || server->hurried ||
+		!handoff__closing_standby(server) || peer->roster.owned == 0)
 		return false;
 	server->gave = true;
 	return handoff__peer_give(peer, peer->serving ? HANDOFF__MAINTENANCE
@@ -47,7 +31,7 @@ closed_connections(const struct handoff_server *server)
 {
 	uint32_t left = server->peer.roster.connections;
 
-	return server->closed + (handoff__stop_survived(server) ? 0 : left);
+	return server->closed + (handoff__closing_survived(server) ? 0 : left);
 }
 
 static void
@@ -76,7 +60,7 @@ finish(struct handoff_server *server)
 static void
 close_service(struct handoff_server *server)
 {
-	if (server->alone || handoff__stop_survived(server))
+	if (server->alone || handoff__closing_survived(server))
 		return;
 	server->alone = true;
 	if (server->peer.serving) {
@@ -120,7 +104,8 @@ handoff__stop_proceed(struct handoff_server *server)
 	begin_closing(server);
 	close_service(server);
 	if (peer->roster.connections == 0 || is_late(server) ||
-		(has_standby(server) && peer->roster.uncovered == 0))
+		(handoff__closing_standby(server) &&
+			peer->roster.uncovered == 0))
 		finish(server);
 }
 
@@ -164,7 +149,7 @@ handoff_server_stop(struct handoff_server *server)
 			hurry(server);
 		return 0;
 	}
-	server->op.stopping = true;
+	server->op.stopping = server->due = true;
 	handoff__operator_tell(
 		&server->op, HANDOFF_SERVER_STOPPING, "stopping");
 	handoff__peer_leave(&server->peer);
@@ -181,6 +166,6 @@ handoff__stop_now(struct handoff_server *server, const char *why)
 	if (server->op.ended)
 		return;
 	handoff__log(&server->log, HANDOFF_LOG_ERROR, "stop: %s", why);
-	server->op.stopping = true;
+	server->op.stopping = server->due = true;
 	finish(server);
 }

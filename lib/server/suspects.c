@@ -35,7 +35,7 @@ is_covered(const struct handoff_server *server)
 {
 	const struct handoff__peer *peer = &server->peer;
 
-	if (server->model == &handoff__model_fork)
+	if (server->model->expendable)
 		return true;
 	return peer->partner == HANDOFF__PARTNER_READY && !peer->pulse.hung &&
 	       peer->roster.uncovered == 0;

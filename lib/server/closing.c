@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which connections end when this server does, because nobody takes them, and
+ * how they are asked to. Knows nothing of when, see stop.c.
+ */
+#include "server/internal.h"
+
+/* A standby that takes what it is given. */
+bool
+handoff__closing_standby(const struct handoff_server *server)
+{
+	const struct handoff__peer *peer = &server->peer;
+
+	return peer->partner == HANDOFF__PARTNER_READY && !peer->other_leaving;
+}
+
+/* With a broken link too: the end of this process is seen without it. */
+bool
+handoff__closing_survived(const struct handoff_server *server)
+{
+	return handoff__closing_standby(server) ||
+	       handoff__rejoining(&server->peer);
+}
+
+/* In a stop that goes on without a handover: what the other peer has a copy
+ * of it takes when this process is gone, a handler that hangs included. */
+bool
+handoff__server_ends(
+	const struct handoff_server *server, const struct handoff__entry *e)
+{
+	if (!server->closing || e->kind != HANDOFF__CONNECTION || !e->mine)
+		return false;
+	return !handoff__closing_survived(server) ||
+	       (server->peer.partner == HANDOFF__PARTNER_READY &&
+		       e->copy != HANDOFF__COPY_HELD);
+}
+
+/* Asks the connections that end with this server to end after their output. */
+void
+handoff__server_close_all(struct handoff_server *server)
+{
+	struct handoff__roster *roster = &server->peer.roster;
+	struct handoff__entry *e = NULL;
+
+	handoff__server_hold(server, true);
+	while ((e = handoff__roster_next(roster, e))) {
+		struct handoff__member *conn = handoff__member_of(e);
+
+		if (!handoff__server_ends(server, e))
+			continue;
+		handoff__suspects_release(conn);
+		if (!server->model->quiesce(conn))
+			continue; /* marked when it comes back */
+		if (handoff__current(e->view.rec)->flags & HANDOFF__CLOSING)
+			continue;
+		handoff__record_flag(&e->view, HANDOFF__CLOSING);
+		handoff__member_kick(conn);
+	}
+	handoff__server_hold(server, false);
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The options of a server: checked, completed, copied. Opens nothing.
+ */
+#include "server/internal.h"
+
+#include "base/addr.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+
+static uint32_t
+or_default(uint32_t value, uint32_t otherwise)
+{
+	return value ? value : otherwise;
+}
+
+static const struct handoff__model *const models[] = {
+	[HANDOFF_MODEL_LOOP] = &handoff__model_loop,
+	[HANDOFF_MODEL_THREAD] = &handoff__model_thread,
+	[HANDOFF_MODEL_ITERATIVE] = &handoff__model_iterative,
+	[HANDOFF_MODEL_FORK] = &handoff__model_fork,
+};
+
+#define MODELS (sizeof(models) / sizeof(models[0]))
+
+int
+handoff_model_parse(const char *text)
+{
+	for (size_t i = 0; text && i < MODELS; i++) {
+		if (strcmp(text, models[i]->name) == 0)
+			return (int)i;
+	}
+	return -EINVAL;
+}
+
+static int
+check(struct handoff_server *server, struct handoff_service *service)
+{
+	const struct handoff_server_opts *o = &server->opts;
+	int err = handoff__opts_copy(service, sizeof(*service), o->service,
+		offsetof(struct handoff_service, open));
+
+	if (err < 0)
+		return handoff__fail(&server->error, err,
+			"server: opts.service is missing or of another size");
+	if (!handoff__name_ok(o->name) || !handoff__name_ok(service->name))
+		return handoff__fail(&server->error, -EINVAL,
+			"server: names of peer and service must be 1 to %d "
+			"characters of A-Z a-z 0-9 . _ - (got '%.40s' and "
+			"'%.40s')",
+			HANDOFF_NAME_MAX - 1, o->name ? o->name : "",
+			service->name ? service->name : "");
+	if (!service->handle)
+		return handoff__fail(&server->error, -EINVAL,
+			"server: service %s has no handler", service->name);
+	if (o->nlisten > HANDOFF__LISTEN_MAX ||
+		(o->nlisten > 0 && !o->listen) ||
+		o->nextras > HANDOFF__LISTEN_MAX ||
+		(o->nextras > 0 && !o->extras) ||
+		o->nlisten_fds > HANDOFF__LISTEN_MAX ||
+		(o->nlisten_fds > 0 && !o->listen_fds))
+		return handoff__fail(&server->error, -EINVAL,
+			"server: at most %d addresses, listening sockets and "
+			"extra descriptors",
+			HANDOFF__LISTEN_MAX);
+	if ((size_t)o->model >= MODELS)
+		return handoff__fail(
+			&server->error, -EINVAL, "server: unknown model");
+	if (o->workers > HANDOFF__WORKERS_MAX ||
+		(o->workers > 1 && o->model != HANDOFF_MODEL_LOOP))
+		return handoff__fail(&server->error, -EINVAL,
+			"server: %u workers: model loop has up to %d, the "
+			"others none",
+			o->workers, HANDOFF__WORKERS_MAX);
+	return 0;
+}
+
+static void
+apply_defaults(
+	struct handoff_server *server, const struct handoff_service *service)
+{
+	struct handoff_server_opts *o = &server->opts;
+
+	server->service = *service;
+	server->service.input_size = or_default(service->input_size, 65536);
+	server->service.output_size = or_default(service->output_size, 65536);
+	o->service = &server->service;
+	server->model = models[o->model];
+	o->max_connections = or_default(o->max_connections, 16384);
+	if (o->workers > 1)
+		server->model = &handoff__model_workers;
+	if (server->model->connections > 0)
+		o->max_connections = server->model->connections;
+	o->give_timeout_ms = or_default(o->give_timeout_ms, 5000);
+	o->hang_timeout_ms = or_default(o->hang_timeout_ms, 5000);
+	o->stop_timeout_ms = or_default(o->stop_timeout_ms, 1000);
+	o->suspect_wait_ms = or_default(o->suspect_wait_ms, 30000);
+	o->grace_ms = or_default(o->grace_ms, 60000);
+	o->spread_ms = or_default(o->spread_ms, 2000);
+	server->log.fn = o->log;
+	server->log.arg = o->log_arg;
+}
+
+/* The addresses outlive the call: this peer may have to bind them later, when
+ * the working directory may be another. */
+static int
+copy_addresses(struct handoff_server *server)
+{
+	struct handoff_server_opts *o = &server->opts;
+
+	for (size_t i = 0; i < o->nlisten; i++) {
+		int err = handoff__addr_absolute(&server->listen[i],
+			o->listen[i] ? o->listen[i] : "", &server->error);
+
+		if (err < 0)
+			return err;
+	}
+	o->listen = (const char *const *)server->listen;
+	return 0;
+}
+
+int
+handoff__opts_take(
+	struct handoff_server *server, const struct handoff_server_opts *opts)
+{
+	struct handoff_service service;
+	int err = handoff__opts_copy(&server->opts, sizeof(server->opts), opts,
+		offsetof(struct handoff_server_opts, listen));
+
+	if (err == -E2BIG) {
+		/* It is longer than ours, so these are there. */
+		server->opts.errbuf = opts->errbuf;
+		server->opts.errbuf_size = opts->errbuf_size;
+		return handoff__fail(&server->error, err,
+			"server: an option that this library does not know is "
+			"set");
+	}
+	if (err >= 0)
+		err = check(server, &service);
+	if (err < 0)
+		return err;
+	apply_defaults(server, &service);
+	return copy_addresses(server);
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The service begins here: a peer that finds no owner becomes it, with its
+ * listeners and extra descriptors.
+ */
+#include "server/internal.h"
+
+#include "base/high.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define RELISTEN_US 1000000
+
+static void
+on_relisten(struct handoff__timer *timer)
+{
+	(void)timer; /* it is looked at after the turn */
+}
+
+static int
+enter_extras(struct handoff_server *server)
+{
+	for (size_t i = 0; i < server->opts.nextras; i++) {
+		const struct handoff_extra *extra = &server->opts.extras[i];
+		int err = -EINVAL;
+		int fd = handoff__name_ok(extra->name)
+				 ? handoff__high_dup(extra->fd)
+				 : -1;
+
+		if (fd < 0 || !handoff__peer_enter(&server->peer, fd,
+				      HANDOFF__EXTRA, extra->name, &err))
+			return handoff__fail(&server->error, err,
+				"extra descriptor %zu: bad name or descriptor",
+				i);
+	}
+	return 0;
+}
+
+/* A service that has no owner gets one. */
+static int
+become_owner(struct handoff_server *server)
+{
+	struct handoff_notice last;
+	uint64_t generation = 1;
+	int err;
+
+	/* Notices are ordered by generation: go on where the last left off.
+	 * From 1 on, clients would take all that is to come for old. */
+	err = handoff__publisher_retained(&server->publisher, &last);
+	if (err < 0 && err != -EBADMSG)
+		return handoff__fail(&server->error, err,
+			"service directory %s: cannot read the notice that is "
+			"kept there: %s",
+			server->peer.dir.path, strerror(-err));
+	if (err > 0)
+		generation = last.generation + 1;
+	err = handoff__peer_own(&server->peer, generation);
+	if (err < 0) {
+		server->error = server->peer.error;
+		return err;
+	}
+	err = handoff__listen_open(server);
+	if (err >= 0)
+		err = enter_extras(server);
+	if (err < 0)
+		return err;
+	handoff__notices_supersede(server);
+	handoff__operator_tell(&server->op, HANDOFF_SERVER_OWNER,
+		"owner: serves %s (generation %llu)", server->service.name,
+		(unsigned long long)generation);
+	return 0;
+}
+
+void
+handoff__server_alone(struct handoff_server *server)
+{
+	if (server->peer.serving || server->peer.arena.count > 0 ||
+		!handoff__server_listens(server) || server->op.stopping)
+		return;
+	if (become_owner(server) < 0)
+		handoff__log(&server->log, HANDOFF_LOG_ERROR, "%s",
+			server->error.text);
+}
+
+/* The listeners were closed by a peer that stopped, or died with it before
+ * this one had copies of them. */
+void
+handoff__server_relisten(struct handoff_server *server)
+{
+	if (!server->peer.serving || server->op.stopping ||
+		!TAILQ_EMPTY(&server->listeners) || server->relisten.armed ||
+		!handoff__server_listens(server))
+		return;
+	if (handoff__listen_open(server) >= 0)
+		return;
+	handoff__log(&server->log, HANDOFF_LOG_ERROR,
+		"%s: tried again each second", server->error.text);
+	server->relisten.fn = on_relisten;
+	handoff__timer_arm(&server->loop, &server->relisten, RELISTEN_US);
+}
+
+int
+handoff__owner_begin(struct handoff_server *server)
+{
+	const struct handoff__peer *peer = &server->peer;
+
+	if (peer->partner != HANDOFF__PARTNER_NONE && peer->other.serving)
+		return 0; /* STANDBY is told once the arena has come */
+	if (handoff__server_listens(server))
+		return become_owner(server);
+	handoff__operator_waits(&server->op);
+	return 0;
+}

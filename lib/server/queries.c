@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the program may ask about its server. Changes nothing.
+ */
+#include "server/internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+int
+handoff_server_listener(const struct handoff_server *server, size_t i,
+	char address[HANDOFF_ADDRESS_MAX])
+{
+	const struct handoff__member *conn;
+
+	if (!server || !address)
+		return -EINVAL;
+	if (handoff__within(server))
+		return -EDEADLK;
+	TAILQ_FOREACH (conn, &server->listeners, node) {
+		if (conn->entry.mine && i-- == 0)
+			return handoff__record_name(
+				       &conn->entry.view, address) == 0
+				       ? conn->entry.fd
+				       : -EBADMSG;
+	}
+	return -ENOENT;
+}
+
+int
+handoff_server_extra(const struct handoff_server *server, const char *name)
+{
+	struct handoff__entry *e = NULL;
+	struct handoff__roster *roster;
+
+	if (handoff__server_check(server) < 0 || !name)
+		return name && server ? -EDEADLK : -EINVAL;
+	roster = (struct handoff__roster *)(uintptr_t)&server->peer.roster;
+	while ((e = handoff__roster_next(roster, e))) {
+		char text[HANDOFF_ADDRESS_MAX];
+
+		if (e->kind == HANDOFF__EXTRA &&
+			handoff__record_name(&e->view, text) == 0 &&
+			strcmp(text, name) == 0)
+			return e->fd;
+	}
+	return -ENOENT;
+}
+
+int
+handoff_server_partner(const struct handoff_server *server)
+{
+	int err = handoff__server_check(server);
+
+	if (err < 0)
+		return err;
+	return server->peer.partner == HANDOFF__PARTNER_NONE ||
+			       server->peer.partner == HANDOFF__PARTNER_APART
+		       ? -ENOTCONN
+		       : (int)server->peer.other.pid;
+}
+
+const char *
+handoff_server_errmsg(const struct handoff_server *server)
+{
+	if (!server)
+		return "";
+	return handoff__within(server) ? "a handler may only say lines"
+				       : server->error.text;
+}
+
+bool
+handoff_server_moving(const struct handoff_server *server)
+{
+	return server && !handoff__within(server) &&
+	       (handoff__peer_moving(&server->peer) ||
+		       (server->op.stopping && !server->op.ended));
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Passes over all entries by the clock: idle connections give back their
+ * buffers, those that linger are ended, those that have stalled are tried
+ * again.
+ */
+#include "server/internal.h"
+
+#define SWEEP_US       1000000
+#define SWEEP_SOON_US  50000
+#define SWEEP_MOST     32 /* buffers given back at once: nobody waits long */
+#define IDLE_SECONDS   3
+#define LINGER_SECONDS 3
+
+static void
+retry_one(struct handoff__member *conn)
+{
+	const struct handoff__entry *e = &conn->entry;
+
+	if (conn->set < 0) {
+		int set = handoff__sets_add(handoff__member_sets(conn), e->fd,
+			conn->armed, conn, e->mine);
+
+		if (set < 0)
+			return;
+		conn->set = (int8_t)set;
+	}
+	conn->stalled = false;
+	if (e->mine && e->kind == HANDOFF__CONNECTION)
+		handoff__member_kick(conn);
+}
+
+/* Once more what has stalled. What stalls again does so within this turn, and
+ * the next look finds it. */
+static void
+on_stalls(struct handoff__timer *timer)
+{
+	struct handoff_server *server = timer->arg;
+	struct handoff__entry *e = NULL;
+	bool any = false;
+
+	atomic_store(&server->stall_wanted, false);
+	handoff__server_hold(server, true);
+	while ((e = handoff__roster_next(&server->peer.roster, e))) {
+		struct handoff__member *conn = handoff__member_of(e);
+
+		/* One that is busy says so itself if it stalls. */
+		if ((handoff__member_apart(conn) &&
+			    server->model->busy(conn)) ||
+			!conn->stalled)
+			continue;
+		any = true;
+		retry_one(conn);
+	}
+	handoff__server_hold(server, false);
+	any |= !handoff__sets_mend(&server->sets);
+	server->stall_told &= any;
+	if (any)
+		handoff__server_stall(server);
+	handoff__listen_update(server);
+}
+
+/* Looks after one connection; true if it must be looked at again later. */
+static bool
+sweep_one(struct handoff__member *conn, unsigned *trimmed)
+{
+	struct handoff_server *server = conn->server;
+	const struct handoff__view *view = &conn->entry.view;
+	int32_t idle;
+
+	if (server->model->busy ? server->model->busy(conn) : conn->active)
+		return false;
+	/* A worker's while it is busy; perhaps later than this sweep began. */
+	idle = (int32_t)(server->tick - conn->tick);
+	if (conn->lingers && idle > LINGER_SECONDS) {
+		handoff__member_end(conn, HANDOFF__END_SERVICE);
+		return false;
+	}
+	if (!view->rec->touched)
+		return conn->lingers;
+	if (idle <= IDLE_SECONDS || *trimmed == SWEEP_MOST ||
+		handoff__record_unsent(view->rec) > 0 ||
+		handoff__record_unread(view->rec) > 0)
+		return true;
+	handoff__arena_trim(
+		&server->peer.arena, conn->entry.segment, conn->entry.slot);
+	view->rec->touched = 0;
+	++*trimmed;
+	return conn->lingers;
+}
+
+/* While there is something to give back or to end: once a second, or at once
+ * when there was more than can be done without holding anyone up. */
+static void
+on_sweep(struct handoff__timer *timer)
+{
+	struct handoff_server *server = timer->arg;
+	struct handoff__roster *roster = &server->peer.roster;
+	struct handoff__entry *e = NULL;
+	unsigned trimmed = 0;
+	bool again = false;
+
+	/* Before the pass, so that nothing is missed that happens after it. */
+	atomic_store(&server->sweep_wanted, false);
+	handoff__server_hold(server, true);
+	server->tick = handoff__seconds();
+	while ((e = handoff__roster_next(roster, e))) {
+		if (e->mine && e->kind == HANDOFF__CONNECTION)
+			again |= sweep_one(handoff__member_of(e), &trimmed);
+	}
+	handoff__server_hold(server, false);
+	again |= handoff__says_pass(server);
+	if (again)
+		handoff__timer_arm(&server->loop, &server->sweep,
+			trimmed == SWEEP_MOST ? SWEEP_SOON_US : SWEEP_US);
+}
+
+void
+handoff__sweep_init(struct handoff_server *server)
+{
+	server->sweep.fn = on_sweep;
+	server->stalls.fn = on_stalls;
+	server->sweep.arg = server->stalls.arg = server;
+}

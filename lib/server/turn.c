@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A turn of the server's loop: waits on the set of what this peer owns, gives
+ * turns to those that have events, and acts upon what was noted meanwhile.
+ * Everything but the entries is one descriptor in that set.
+ */
+#include "server/internal.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#define BATCH 64
+
+static void
+entry_event(struct handoff__member *conn, uint32_t events)
+{
+	if (conn->entry.id == 0 || conn->entry.fd < 0)
+		return; /* closed earlier in this batch */
+	/* The batch may hold events from before a give. With EPOLLONESHOT the
+	 * kernel has disarmed the descriptor all the same. */
+	if (!conn->entry.mine || conn->active) {
+		if (conn->server->model->flags & EPOLLONESHOT)
+			conn->armed = 0;
+		return;
+	}
+	if (conn->entry.kind == HANDOFF__LISTENER)
+		handoff__listen_event(conn);
+	else
+		conn->server->model->event(conn, events);
+}
+
+static void
+run_kicked(struct handoff__member *conn)
+{
+	const struct handoff__view *view = &conn->entry.view;
+
+	handoff__member_unkick(conn);
+	/* An event of the same batch may have given it to a thread. */
+	if (!conn->entry.mine || conn->active)
+		return;
+	if (handoff__conn_pending(view, conn->server->opts.service))
+		conn->server->model->event(conn, 0);
+	else
+		handoff__member_wait_for(conn, handoff__conn_want(view));
+}
+
+/* Gives a turn to each that was kicked before this call. */
+static void
+run_kicks(struct handoff_server *server)
+{
+	struct handoff__member *conn;
+
+	for (unsigned n = server->nkicks; n > 0; n--) {
+		conn = TAILQ_FIRST(&server->kicks);
+		if (conn)
+			run_kicked(conn);
+	}
+}
+
+/* Is there more to do, without an event? */
+static bool
+works(const struct handoff_server *server)
+{
+	return server->nkicks > 0 || server->publishing;
+}
+
+/* What follows from the loop, where also the workers ring. */
+static void
+after_loop(struct handoff_server *server)
+{
+	handoff__peer_after_turn(&server->peer);
+	handoff__server_relisten(server);
+	if (atomic_load(&server->sweep_wanted))
+		handoff__server_sweep_later(server);
+	if (atomic_load(&server->stall_wanted))
+		handoff__server_stall(server);
+}
+
+/* What follows from a batch of events. */
+static void
+after_batch(struct handoff_server *server)
+{
+	if (server->peer.noted)
+		after_loop(server);
+	if (server->nkicks > 0)
+		run_kicks(server);
+	if (server->publishing)
+		handoff__notices_step(server);
+	if (server->op.stopping) {
+		handoff__stop_proceed(server);
+		server->told_end = server->op.ended;
+	}
+	if (server->listen_due) {
+		server->listen_due = false;
+		handoff__listen_update(server);
+	}
+	server->due = works(server) || server->op.stopping;
+}
+
+/* The first turn after the end returns, so that its event is pulled. */
+static int
+after_end(struct handoff_server *server)
+{
+	if (!server->told_end && server->op.ring.count > 0) {
+		server->told_end = true;
+		return 0;
+	}
+	return handoff__fail(&server->error, -ESHUTDOWN,
+		"server: it has stopped: free the handle");
+}
+
+static int
+turn(struct handoff_server *server, int timeout_ms)
+{
+	struct epoll_event batch[BATCH];
+	int n;
+
+	if (server->due) {
+		if (server->op.ended)
+			return after_end(server);
+		if (works(server))
+			timeout_ms = 0;
+	}
+	n = epoll_wait(
+		server->sets.ep[server->sets.mine], batch, BATCH, timeout_ms);
+	if (n < 0 && errno != EINTR)
+		return handoff__fail(&server->error, -errno, "epoll_wait: %s",
+			strerror(errno));
+	/* The link first: a handoff must not wait for a batch of turns. */
+	for (int i = 0; i < n; i++) {
+		if (!batch[i].data.ptr) {
+			handoff__loop_dispatch(&server->loop, 0);
+			server->peer.noted = true;
+		}
+	}
+	for (int i = 0; i < n; i++) {
+		if (batch[i].data.ptr)
+			entry_event(batch[i].data.ptr, batch[i].events);
+	}
+	if (server->due || server->peer.noted)
+		after_batch(server);
+	return n > 0 ? n : 0;
+}
+
+int
+handoff_server_wait(struct handoff_server *server, int timeout_ms)
+{
+	int err = handoff__server_check(server);
+
+	return err < 0 ? err : turn(server, timeout_ms);
+}
+
+int
+handoff_server_dispatch(struct handoff_server *server)
+{
+	int err = handoff__server_check(server);
+
+	if (err < 0)
+		return err;
+	do {
+		err = turn(server, 0);
+		/* An outside loop only hears of descriptors. */
+	} while (err >= 0 && !server->op.ended && works(server));
+	return err < 0 ? err : 0;
+}
+
+int
+handoff_server_next(
+	struct handoff_server *server, struct handoff_server_event *event)
+{
+	const struct handoff__happening *told;
+	int err = handoff__server_check(server);
+
+	if (err < 0 || !event)
+		return err < 0 ? err : -EINVAL;
+	if (server->op.ring.count == 0)
+		return 0;
+	told = handoff__ring_take(&server->op.ring);
+	event->type = (enum handoff_server_event_type)told->type;
+	event->generation = told->generation;
+	memcpy(event->text, told->text, sizeof(event->text));
+	if (server->op.ring.count == 0)
+		handoff__timer_disarm(&server->loop, &server->op.news);
+	return 1;
+}
