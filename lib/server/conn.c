@@ -8,6 +8,7 @@
 
 #include "record/desk.h"
 #include "record/handling.h"
+#include "server/sight.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
@@ -16,42 +17,13 @@
 /* Transactions of one connection before the others get their turn. */
 #define ROUNDS 16
 
-/* What a record says at a moment: everything is asked of it, because what lies
- * in shared memory is loaded anew each time. */
-struct sight {
-	const struct handoff__view *view;
-	const struct handoff_service *service;
-	const struct handoff__commit *commit;
-	uint64_t unread, unsent;
-};
-
 struct turn {
-	struct handoff_conn txn; /* its view is that of the turn */
-	struct sight now;        /* what is changed is looked at again */
+	struct handoff_conn txn;   /* its view is that of the turn */
+	struct handoff__sight now; /* what is changed is looked at again */
 	int fd;
 	int rounds; /* transactions that are left */
 	struct handoff__turn_result *result;
 };
-
-static inline void
-look(struct sight *s)
-{
-	const struct handoff__record *rec = s->view->rec;
-	const struct handoff__commit *c = handoff__current(rec);
-
-	s->commit = c;
-	s->unread = handoff__rx_head(rec) - c->rx_tail;
-	s->unsent = c->tx_head - handoff__tx_tail(rec);
-}
-
-static inline struct sight
-sight(const struct handoff__view *view, const struct handoff_service *service)
-{
-	struct sight s = {.view = view, .service = service};
-
-	look(&s);
-	return s;
-}
 
 static bool
 end(const struct turn *t, enum handoff__end kind, const char *why, int err)
@@ -97,7 +69,7 @@ receive(struct turn *t)
 	} else if (errno != EAGAIN && errno != EINTR) {
 		return failed(t, "receive", errno);
 	}
-	look(&t->now);
+	handoff__sight_look(&t->now);
 	return true;
 }
 
@@ -127,56 +99,11 @@ transmit(struct turn *t)
 	if (n >= 0) {
 		/* If that was not all, the kernel has room for no more. */
 		handoff__record_sent(view, (size_t)n);
-		look(&t->now);
+		handoff__sight_look(&t->now);
 	} else if (errno != EAGAIN && errno != EINTR) {
 		return failed(t, "send", errno);
 	}
 	return true;
-}
-
-/* Is there input, or an end of it that the handler has not been told of? */
-static inline bool
-news(const struct sight *s)
-{
-	return s->unread > 0 ||
-	       (s->commit->flags & (HANDOFF__EOF | HANDOFF__EOF_DONE)) ==
-		       HANDOFF__EOF;
-}
-
-/* Is there a line for the connection, or may there be? Not before the service
- * has greeted it, and not after it has said its last. */
-static inline bool
-lines_due(const struct sight *s)
-{
-	const struct handoff__commit *c = s->commit;
-
-	return c->heard < handoff__bulletin_head(s->view->seg->bulletin) &&
-	       !(c->flags & HANDOFF__CLOSING) &&
-	       (!s->service->open || (c->flags & HANDOFF__OPENED));
-}
-
-static inline bool
-due(const struct sight *s)
-{
-	uint32_t flags = s->commit->flags;
-
-	if (flags & HANDOFF__CLOSING)
-		return false;
-	if (!(flags & HANDOFF__OPENED))
-		return s->service->open || handoff__rx_head(s->view->rec) > 0 ||
-		       (flags & HANDOFF__EOF);
-	if (s->unsent == s->view->seg->geo.tx_size)
-		return false;
-	return news(s);
-}
-
-bool
-handoff__conn_due(
-	const struct handoff__view *view, const struct handoff_service *service)
-{
-	struct sight s = sight(view, service);
-
-	return due(&s);
 }
 
 /* One transaction. 1: something changed, 0: the handler waits for more,
@@ -210,7 +137,7 @@ handle(struct turn *t)
 	rc = next->rx_tail != before->rx_tail ||
 	     next->tx_head != before->tx_head || next->flags != before->flags;
 	handoff__txn_commit(&t->txn);
-	look(&t->now);
+	handoff__sight_look(&t->now);
 	return rc;
 }
 
@@ -220,7 +147,7 @@ run(struct turn *t)
 {
 	int rc = 1;
 
-	while (rc > 0 && t->rounds > 0 && due(&t->now))
+	while (rc > 0 && t->rounds > 0 && handoff__sight_due(&t->now))
 		rc = handle(t);
 	return rc >= 0;
 }
@@ -244,49 +171,12 @@ conclude(struct turn *t)
 		 * may destroy what was sent (RFC 9293, 3.6.1 and 3.10.4). */
 		shutdown(t->fd, SHUT_WR);
 		handoff__record_discard(view);
-		look(&t->now);
+		handoff__sight_look(&t->now);
 		t->result->turn = HANDOFF__TURN_LINGER;
 	} else if (t->now.unread == view->seg->geo.rx_size) {
 		end(t, HANDOFF__END_INPUT,
 			"the handler wants more input than input_size", 0);
 	}
-}
-
-static inline uint32_t
-want(const struct sight *s)
-{
-	uint32_t events = s->unsent > 0 ? EPOLLOUT : 0;
-
-	if (!(s->commit->flags & HANDOFF__EOF) &&
-		s->unread < s->view->seg->geo.rx_size)
-		events |= EPOLLIN;
-	return events;
-}
-
-uint32_t
-handoff__conn_want(const struct handoff__view *view)
-{
-	struct sight s = sight(view, NULL);
-
-	return want(&s);
-}
-
-static inline bool
-pending(const struct sight *s)
-{
-	/* With nothing to wait for it is at its end, and who was about to end
-	 * it may have died. */
-	return s->unsent > 0 || due(s) || lines_due(s) ||
-	       (s->commit->flags & HANDOFF__CLOSING) || want(s) == 0;
-}
-
-bool
-handoff__conn_pending(
-	const struct handoff__view *view, const struct handoff_service *service)
-{
-	struct sight s = sight(view, service);
-
-	return pending(&s);
 }
 
 /* Lines come before the handler: one that always fills the output would keep
@@ -296,10 +186,10 @@ hear(struct turn *t)
 {
 	bool all;
 
-	if (!lines_due(&t->now))
+	if (!handoff__sight_lines_due(&t->now))
 		return true;
 	all = handoff__record_hear(t->now.view);
-	look(&t->now);
+	handoff__sight_look(&t->now);
 	return all;
 }
 
@@ -315,12 +205,14 @@ steps(struct turn *t, bool asked)
 		if (!asked && hear(t) && !run(t))
 			return;
 		asked = false;
-		lines = lines_due(&t->now);
-		held_up = lines || (t->now.unsent > 0 && news(&t->now));
+		lines = handoff__sight_lines_due(&t->now);
+		held_up = lines ||
+			  (t->now.unsent > 0 && handoff__sight_news(&t->now));
 		if (!transmit(t))
 			return;
 	} while (held_up && t->rounds > 0 && t->now.unsent == 0);
-	if ((t->rounds == 0 && due(&t->now)) || (lines && t->now.unsent == 0))
+	if ((t->rounds == 0 && handoff__sight_due(&t->now)) ||
+		(lines && t->now.unsent == 0))
 		t->result->turn = HANDOFF__TURN_AGAIN;
 	else
 		conclude(t);
@@ -336,18 +228,10 @@ answer(struct turn *t)
 		return;
 	if (rc > 0 && t->now.unread == 0 &&
 		t->now.commit->flags == HANDOFF__OPENED) {
-		if (!transmit(t) || !lines_due(&t->now))
+		if (!transmit(t) || !handoff__sight_lines_due(&t->now))
 			return;
 	}
 	steps(t, rc == 0);
-}
-
-/* Is the connection open, and nothing to be done but what its input asks? */
-static inline bool
-is_plain(const struct sight *s)
-{
-	return s->commit->flags == HANDOFF__OPENED && s->unsent == 0 &&
-	       !lines_due(s);
 }
 
 /* Does the work lie on a desk? It is begun only with empty buffers. */
@@ -358,7 +242,7 @@ begin(struct turn *t, uint32_t desk, const struct handoff__view *view,
 	t->txn.view = *view;
 	t->now.view = &t->txn.view;
 	t->now.service = service;
-	look(&t->now);
+	handoff__sight_look(&t->now);
 	if (desk == 0 || t->now.unread > 0 || t->now.unsent > 0)
 		return false;
 	handoff__desk_buffers(&t->txn.view, desk);
@@ -371,7 +255,7 @@ begin(struct turn *t, uint32_t desk, const struct handoff__view *view,
 static __attribute__((noinline)) void
 leave(const struct turn *t, const struct handoff__view *view)
 {
-	uint32_t events = want(&t->now);
+	uint32_t events = handoff__sight_want(&t->now);
 
 	handoff__desk_clear(view);
 	if (t->txn.view.rx != view->rx &&
@@ -379,9 +263,10 @@ leave(const struct turn *t, const struct handoff__view *view)
 			(t->now.commit->flags & HANDOFF__CLOSING)))
 		handoff__desk_wipe(&t->txn.view);
 	t->result->want = (uint16_t)events;
-	handoff__record_mark(view->rec, events != EPOLLIN || pending(&t->now)
-						? HANDOFF__PENDING
-						: HANDOFF__AT_REST);
+	handoff__record_mark(
+		view->rec, events != EPOLLIN || handoff__sight_pending(&t->now)
+				   ? HANDOFF__PENDING
+				   : HANDOFF__AT_REST);
 }
 
 void
@@ -402,11 +287,11 @@ handoff__conn_turn_at(uint32_t desk, const struct handoff__view *view, int fd,
 		leave(&t, view);
 		return;
 	}
-	if (t.now.unread > 0 && is_plain(&t.now))
+	if (t.now.unread > 0 && handoff__sight_is_plain(&t.now))
 		answer(&t);
 	else
 		steps(&t, false);
-	if (t.now.unread > 0 || !is_plain(&t.now)) {
+	if (t.now.unread > 0 || !handoff__sight_is_plain(&t.now)) {
 		leave(&t, view);
 		return;
 	}

@@ -16,12 +16,14 @@
  *   commands.c   and over the control socket, beside lib/operator
  *   stop.c       an orderly end
  *   dump.c       every entry written down, by a child: picture.c, dumper.c
+ *   lines.c      lines as operators type them
  *   say.c        lines to clients beside what the service says
  *   notices.c    what clients are told, and when
  *   listen.c     listeners: opened, accepted from, paused
  *   adopted.c    those that were opened by others
  *   model_*.c    who runs the turn of a connection
- *   child.c      a child process that does
+ *   worker.c, child.c
+ *                a thread, a child process that do
  *   spare.c      descriptors that clients cannot have
  *   stay.c       a thread or a child that stays with one connection
  *   turned.c     what follows for a connection from its turn
@@ -29,7 +31,7 @@
  *   suspects.c   connections that may have killed a process
  *   members.c    entries as members of the sets
  *   later.c      what has to be looked at soon
- *   conn.c       one turn of one connection
+ *   conn.c       one turn of one connection: sight.c
  *   sets.c, returns.c
  *                the two sets; what threads give back
  *   watch.c, queries.c, within.c
@@ -46,6 +48,8 @@
 #include "peer/peer.h"
 #include "peer/status.h"
 #include "server/conn.h"
+#include "server/member.h"
+#include "server/model.h"
 #include "server/returns.h"
 #include "server/sets.h"
 #include "server/suspects.h"
@@ -64,87 +68,10 @@ static_assert(HANDOFF__WORKERS_MAX <= HANDOFF__DESKS / 2,
 	"every worker has a desk in each segment");
 
 struct handoff__epoch;
-struct handoff__child;
 struct handoff__worker;
 struct handoff__console;
 struct handoff__dump;
 struct handoff__voice;
-
-/* An entry as the server sees it; the cell of the roster. */
-struct handoff__member {
-	struct handoff__entry entry; /* first */
-	struct handoff_server *server;
-	uint32_t armed; /* the events its set watches for */
-	uint32_t tick;  /* second at which it was last busy */
-	int8_t set;     /* that it is in; -1: none */
-	uint8_t sets;   /* whose: 0 the server's, n those of worker n - 1 */
-	bool kicked;    /* in server->kicks, or those of its worker */
-	bool lingers;
-	bool active; /* a thread or a child has it, or gave it back; or it is a
-			suspect */
-	bool served, recalled; /* by its worker; under the worker's lock */
-	bool stalled : 1;      /* something failed that is tried again soon */
-	bool suspect : 1;      /* waits among them */
-	bool on_trial : 1;     /* has the one turn that they get */
-	unsigned deaths : 3;   /* of its children, outside of the handler */
-	/* In kicks; while active, in returns or among the suspects; if a
-	 * listener, in listeners. */
-	TAILQ_ENTRY(handoff__member) node;
-	union {
-		struct handoff__turn_result result; /* of who had it */
-		int64_t suspected_us;               /* if it is a suspect */
-	};
-	/* Last, and NULL while nobody has it. A worker may ask for it after
-	 * the connection's end. */
-	union {
-		struct handoff__epoch *epoch; /* of its thread */
-		struct handoff__child *child;
-		struct handoff__worker *_Atomic worker;
-	};
-};
-
-/* There are many of them, in both peers. */
-static_assert(sizeof(void *) > 8 || sizeof(struct handoff__member) <= 152,
-	"an idle connection takes no more memory than is said");
-
-/* How the turns of connections are run. */
-struct handoff__model {
-	const char *name;
-	uint32_t flags;       /* of epoll for every connection */
-	bool expendable;      /* a handler's death ends no more than it */
-	uint32_t connections; /* accepts no more than that; 0: any number */
-	uint32_t spare;       /* descriptors that each connection needs beside
-				 its own while somebody has it */
-	int (*start)(struct handoff_server *server);
-	/* Returns how many handlers still run: nothing can be freed then. */
-	uint32_t (*stop)(struct handoff_server *server);
-	/* Events for a connection that this peer owns; 0: go on. */
-	void (*event)(struct handoff__member *conn, uint32_t events);
-	/* See quiesce of the peer. */
-	bool (*quiesce)(struct handoff__member *conn);
-
-	/* Optional. A turn, soon, also if somebody has it: it is kicked
-	 * otherwise. */
-	void (*look)(struct handoff__member *conn);
-	/* Optional, for connections that are not in the server's own sets. */
-	void (*enter)(struct handoff__member *conn);
-	void (*leave)(struct handoff__member *conn);
-	void (*moved)(struct handoff__member *conn);
-	void (*kick)(struct handoff__member *conn);
-	/* No turn until `moved`; and one turn, after which it is given back.
-	 * For models that have no `event`. */
-	void (*withhold)(struct handoff__member *conn);
-	void (*recalled_turn)(struct handoff__member *conn);
-	/* Is it in a turn? If not, none begins while the server holds. */
-	bool (*busy)(struct handoff__member *conn);
-	void (*hold)(struct handoff_server *server, bool hold);
-};
-
-extern const struct handoff__model handoff__model_fork;
-extern const struct handoff__model handoff__model_iterative;
-extern const struct handoff__model handoff__model_loop;
-extern const struct handoff__model handoff__model_thread;
-extern const struct handoff__model handoff__model_workers;
 
 struct handoff__threads {
 	struct handoff__epoch *epoch; /* of threads that start now */
@@ -244,12 +171,6 @@ struct handoff_server {
 	int lend[HANDOFF__LEND_MAX];
 };
 
-static inline struct handoff__member *
-handoff__member_of(struct handoff__entry *entry)
-{
-	return (struct handoff__member *)(void *)entry;
-}
-
 /* Would it know where to listen, if it had to? */
 static inline bool
 handoff__server_listens(const struct handoff_server *server)
@@ -275,11 +196,6 @@ void handoff__server_relisten(struct handoff_server *server);
 /* sweep.c */
 void handoff__sweep_init(struct handoff_server *server);
 
-/* turned.c */
-void handoff__member_done(struct handoff__member *conn,
-	const struct handoff__turn_result *result);
-void handoff__member_back(struct handoff__member *conn);
-
 /* closing.c */
 /* Is there a standby that takes what it is given? */
 bool handoff__closing_standby(const struct handoff_server *server);
@@ -289,26 +205,7 @@ bool handoff__server_ends(
 	const struct handoff_server *server, const struct handoff__entry *e);
 void handoff__server_close_all(struct handoff_server *server);
 
-/* members.c */
-uint32_t handoff__member_first_events(const struct handoff__member *conn);
-struct handoff__sets *handoff__member_sets(const struct handoff__member *conn);
-bool handoff__member_apart(const struct handoff__member *conn);
-int handoff__member_watch(struct handoff__member *conn);
-bool handoff__member_misplaced(const struct handoff__member *conn);
-void handoff__member_place(struct handoff__member *conn);
-void handoff__member_kick(struct handoff__member *conn);
-void handoff__member_unkick(struct handoff__member *conn);
-/* A negative errno if the kernel has no memory for that now. */
-int handoff__member_rearm(struct handoff__member *conn, uint32_t want);
-/* The same, and it is tried again then. */
-void handoff__member_wait_for(struct handoff__member *conn, uint32_t want);
-void handoff__member_end(struct handoff__member *conn, enum handoff__end end);
-void handoff__member_tell_end(const struct handoff__member *conn,
-	const struct handoff__turn_result *result);
-void handoff__member_stall(
-	struct handoff__member *conn, const char *what, int err);
-bool handoff__member_simple(
-	const struct handoff__member *conn, uint32_t events);
+/* members.c, beside those in member.h */
 void handoff__server_hold(struct handoff_server *server, bool hold);
 
 /* later.c */
@@ -355,15 +252,16 @@ void handoff__stop_on_deadline(struct handoff__timer *timer);
 /* The end, now, for a reason. */
 void handoff__stop_now(struct handoff_server *server, const char *why);
 
-/* say.c */
-/* Gives a turn to what may have something to hear. True while any connection
- * of the service has not heard everything. */
-bool handoff__says_pass(struct handoff_server *server);
+/* lines.c */
 void handoff__says_list(
 	struct handoff_server *server, struct handoff__buf *buf);
 /* Obeys a line of the console; errors with a sentence in server->error. */
 int handoff__says_line(struct handoff_server *server, const char *line);
 
+/* say.c */
+/* Gives a turn to what may have something to hear. True while any connection
+ * of the service has not heard everything. */
+bool handoff__says_pass(struct handoff_server *server);
 /* What handlers need to say lines; shared with children. */
 int handoff__says_open(struct handoff_server *server);
 void handoff__says_close(struct handoff_server *server);

@@ -10,7 +10,6 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-/* The events that an entry is watched for from its beginning. */
 uint32_t
 handoff__member_first_events(const struct handoff__member *conn)
 {
@@ -24,7 +23,6 @@ handoff__member_first_events(const struct handoff__member *conn)
 	}
 }
 
-/* Of `set`. */
 struct handoff__sets *
 handoff__member_sets(const struct handoff__member *conn)
 {
@@ -34,7 +32,6 @@ handoff__member_sets(const struct handoff__member *conn)
 			       : &server->workers[conn->sets - 1].sets;
 }
 
-/* Is it in the sets of somebody else? */
 bool
 handoff__member_apart(const struct handoff__member *conn)
 {
@@ -102,7 +99,6 @@ handoff__member_misplaced(const struct handoff__member *conn)
 				    conn->entry.mine);
 }
 
-/* Puts it into the set where it belongs. */
 void
 handoff__member_place(struct handoff__member *conn)
 {
@@ -198,7 +194,6 @@ handoff__member_tell_end(const struct handoff__member *conn,
 			result->err ? strerror(result->err) : "");
 }
 
-/* No handler runs in this turn: it needs no thread or child. */
 bool
 handoff__member_simple(const struct handoff__member *conn, uint32_t events)
 {

@@ -111,7 +111,7 @@ after_end(struct handoff_server *server)
 }
 
 static int
-turn(struct handoff_server *server, int timeout_ms)
+run_turn(struct handoff_server *server, int timeout_ms)
 {
 	struct epoll_event batch[BATCH];
 	int n;
@@ -148,7 +148,7 @@ handoff_server_wait(struct handoff_server *server, int timeout_ms)
 {
 	int err = handoff__server_check(server);
 
-	return err < 0 ? err : turn(server, timeout_ms);
+	return err < 0 ? err : run_turn(server, timeout_ms);
 }
 
 int
@@ -159,28 +159,34 @@ handoff_server_dispatch(struct handoff_server *server)
 	if (err < 0)
 		return err;
 	do {
-		err = turn(server, 0);
+		err = run_turn(server, 0);
 		/* An outside loop only hears of descriptors. */
 	} while (err >= 0 && !server->op.ended && works(server));
 	return err < 0 ? err : 0;
 }
 
-int
-handoff_server_next(
-	struct handoff_server *server, struct handoff_server_event *event)
+/* Apart, so that asking in vain, as most do, costs little. */
+static __attribute__((noinline)) int
+pull(struct handoff_server *server, struct handoff_server_event *event)
 {
-	const struct handoff__happening *told;
-	int err = handoff__server_check(server);
+	const struct handoff__happening *told =
+		handoff__ring_take(&server->op.ring);
 
-	if (err < 0 || !event)
-		return err < 0 ? err : -EINVAL;
-	if (server->op.ring.count == 0)
-		return 0;
-	told = handoff__ring_take(&server->op.ring);
 	event->type = (enum handoff_server_event_type)told->type;
 	event->generation = told->generation;
 	memcpy(event->text, told->text, sizeof(event->text));
 	if (server->op.ring.count == 0)
 		handoff__timer_disarm(&server->loop, &server->op.news);
 	return 1;
+}
+
+int
+handoff_server_next(
+	struct handoff_server *server, struct handoff_server_event *event)
+{
+	int err = handoff__server_check(server);
+
+	if (err < 0 || !event)
+		return err < 0 ? err : -EINVAL;
+	return server->op.ring.count == 0 ? 0 : pull(server, event);
 }

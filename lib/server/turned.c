@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <sys/epoll.h>
 
-/* A turn is over; `conn` belongs to the loop again. */
 void
 handoff__member_done(
 	struct handoff__member *conn, const struct handoff__turn_result *result)
@@ -47,7 +46,6 @@ handoff__member_done(
 	}
 }
 
-/* A thread or child gives the connection back, with its result. */
 void
 handoff__member_back(struct handoff__member *conn)
 {

@@ -24,4 +24,17 @@ struct handoff__worker {
 	struct handoff__members kicks;
 };
 
+/* Starts the thread of the server's newest worker. */
+int handoff__worker_open(
+	struct handoff__worker *w, struct handoff_server *server);
+/* False if it is in a handler that does not return. */
+bool handoff__worker_end(struct handoff__worker *w);
+void handoff__worker_close(struct handoff__worker *w);
+
+/* With its lock held. */
+void handoff__worker_kick(
+	struct handoff__worker *w, struct handoff__member *conn);
+void handoff__worker_unkick(
+	struct handoff__worker *w, struct handoff__member *conn);
+
 #endif

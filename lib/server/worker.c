@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A worker from its own side: it waits on its sets and gives turns, all with
+ * its lock held but the turns themselves. Touches of the server only what is
+ * atomic, and the queue by which it gives connections back.
+ */
+#include "server/worker.h"
+
+#include "base/high.h"
+#include "record/desk.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define BATCH        64
+#define STACK_SIZE   (1u << 20)
+#define JOIN_SECONDS 2
+
+/* Waits until turns may begin. False if the worker is to end. */
+static bool
+may_work(struct handoff__worker *w)
+{
+	while (w->held && !w->stopping)
+		pthread_cond_wait(&w->go, &w->lock);
+	return !w->stopping;
+}
+
+void
+handoff__worker_unkick(struct handoff__worker *w, struct handoff__member *conn)
+{
+	if (!conn->kicked)
+		return;
+	conn->kicked = false;
+	TAILQ_REMOVE(&w->kicks, conn, node);
+}
+
+void
+handoff__worker_kick(struct handoff__worker *w, struct handoff__member *conn)
+{
+	if (conn->kicked)
+		return;
+	conn->kicked = true;
+	TAILQ_INSERT_TAIL(&w->kicks, conn, node);
+}
+
+/* The connection is the server's: it has ended, or is wanted back. */
+static void
+give_back(struct handoff__worker *w, struct handoff__member *conn)
+{
+	handoff__worker_unkick(w, conn);
+	conn->recalled = conn->served = false;
+	conn->active = true;
+	/* It stays in the set, silent, until the server says what becomes of
+	 * it; an error would be reported all the same, but once. */
+	handoff__sets_arm(
+		&w->sets, conn->set, conn->entry.fd, EPOLLONESHOT, conn);
+	conn->armed = 0;
+	handoff__returns_push(&conn->server->returns, conn);
+}
+
+/* Buffers are to be given back, or a client that does not end is to be ended:
+ * the server looks for such, from now on. */
+static void
+tell_sweeper(struct handoff__worker *w, struct handoff__member *conn)
+{
+	struct handoff_server *server = w->server;
+
+	/* Who goes on talking after its service has closed does not live
+	 * longer for it. */
+	if (!conn->lingers)
+		conn->tick = handoff__seconds();
+	if (!atomic_load(&server->sweep_wanted) &&
+		!atomic_exchange(&server->sweep_wanted, true))
+		eventfd_write(server->returns.wake, 1);
+}
+
+/* The kernel is short of memory: the server has it tried again. */
+static void
+stall(struct handoff__worker *w, struct handoff__member *conn)
+{
+	struct handoff_server *server = w->server;
+
+	conn->stalled = true;
+	atomic_store(&server->stall_wanted, true);
+	eventfd_write(server->returns.wake, 1);
+}
+
+static void
+conclude(struct handoff__worker *w, struct handoff__member *conn,
+	const struct handoff__turn_result *result)
+{
+	bool lingers = result->turn == HANDOFF__TURN_LINGER;
+
+	if (conn->entry.view.rec->touched || lingers)
+		tell_sweeper(w, conn);
+	conn->lingers |= lingers;
+	if (conn->recalled || result->turn == HANDOFF__TURN_END) {
+		conn->result = *result;
+		give_back(w, conn);
+	} else if (result->turn == HANDOFF__TURN_AGAIN) {
+		handoff__worker_kick(w, conn);
+	} else if (result->turn == HANDOFF__TURN_RETRY) {
+		handoff__member_rearm(conn, EPOLLONESHOT);
+		stall(w, conn);
+	} else if (handoff__member_rearm(conn, result->want) < 0) {
+		stall(w, conn);
+	}
+}
+
+/* With the lock held, which is given up for the turn. */
+static void
+turn(struct handoff__worker *w, struct handoff__member *conn, uint32_t events)
+{
+	struct handoff__turn_result result;
+
+	w->current = conn;
+	pthread_mutex_unlock(&w->lock);
+	handoff__conn_turn_at(
+		handoff__desk_number(w->server->peer.slot, w->number),
+		&conn->entry.view, conn->entry.fd, w->server->opts.service,
+		events, &result);
+	pthread_mutex_lock(&w->lock);
+	w->current = NULL;
+	conclude(w, conn, &result);
+}
+
+/* With the lock held. The event may be older than a change of hands, or mean a
+ * connection that is gone; its cell may even be another worker's by now. */
+static void
+on_event(struct handoff__worker *w, struct handoff__member *conn,
+	uint32_t events)
+{
+	if (may_work(w) && atomic_load(&conn->worker) == w && conn->served)
+		turn(w, conn, events);
+}
+
+/* With the lock held. Each that was kicked before this call. */
+static void
+run_kicks(struct handoff__worker *w)
+{
+	struct handoff__member *conn, *last;
+
+	last = TAILQ_LAST(&w->kicks, handoff__members);
+	while (may_work(w) && (conn = TAILQ_FIRST(&w->kicks))) {
+		bool done = conn == last;
+
+		handoff__worker_unkick(w, conn);
+		if (conn->served)
+			turn(w, conn, conn->on_trial ? EPOLLIN : 0);
+		if (done)
+			break;
+	}
+}
+
+static void *
+worker_main(void *arg)
+{
+	struct handoff__worker *w = arg;
+	struct epoll_event batch[BATCH];
+
+	handoff__is_servant = true;
+	pthread_mutex_lock(&w->lock);
+	while (may_work(w)) {
+		int epfd = w->sets.ep[w->sets.mine];
+		int timeout_ms = TAILQ_EMPTY(&w->kicks) ? -1 : 0;
+		eventfd_t count;
+		int n;
+
+		pthread_mutex_unlock(&w->lock);
+		n = epoll_wait(epfd, batch, BATCH, timeout_ms);
+		pthread_mutex_lock(&w->lock);
+		for (int i = 0; i < n; i++) {
+			if (batch[i].data.ptr)
+				on_event(w, batch[i].data.ptr, batch[i].events);
+			else
+				eventfd_read(w->wake, &count);
+		}
+		run_kicks(w);
+	}
+	pthread_mutex_unlock(&w->lock);
+	return NULL;
+}
+
+static int
+launch(struct handoff__worker *w)
+{
+	sigset_t all, before;
+	pthread_attr_t attr;
+	int err;
+
+	/* Signals are the program's own affair. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_SIZE);
+	err = pthread_create(&w->thread, &attr, worker_main, w);
+	pthread_attr_destroy(&attr);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	w->started = err == 0;
+	return -err;
+}
+
+int
+handoff__worker_open(struct handoff__worker *w, struct handoff_server *server)
+{
+	int err;
+
+	w->server = server;
+	w->number = server->nworkers - 1;
+	w->sets.ep[0] = w->sets.ep[1] = w->sets.outer = -1;
+	TAILQ_INIT(&w->kicks);
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_cond_init(&w->go, NULL);
+	w->wake = handoff__high_raise(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	if (w->wake < 0)
+		return -errno;
+	err = handoff__sets_init(&w->sets, w->wake);
+	return err < 0 ? err : launch(w);
+}
+
+bool
+handoff__worker_end(struct handoff__worker *w)
+{
+	struct timespec end;
+
+	if (!w->started)
+		return true;
+	pthread_mutex_lock(&w->lock);
+	w->stopping = true;
+	pthread_cond_signal(&w->go);
+	pthread_mutex_unlock(&w->lock);
+	eventfd_write(w->wake, 1);
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec += JOIN_SECONDS;
+	return pthread_timedjoin_np(w->thread, NULL, &end) == 0;
+}
+
+void
+handoff__worker_close(struct handoff__worker *w)
+{
+	if (!w->server)
+		return;
+	handoff__sets_fini(&w->sets);
+	if (w->wake >= 0)
+		close(w->wake);
+	pthread_cond_destroy(&w->go);
+	pthread_mutex_destroy(&w->lock);
+}
