@@ -8,6 +8,9 @@
  *   homing.c   notices, and moving to another connection without a gap
  *   attempt.c  dialling, again and again
  *   sending.c  the outbox and the connection whose turn it is
+ *
+ * Below them lie parts that know of no client: conn.c, dial.c, outbox.c,
+ * events.c, backoff.c, resolve.c.
  */
 #ifndef HANDOFF_CLIENT_CLIENT_H
 #define HANDOFF_CLIENT_CLIENT_H

@@ -20,10 +20,10 @@
  *   say.c        lines to clients beside what the service says
  *   notices.c    what clients are told, and when
  *   listen.c     listeners: opened, accepted from, paused
- *   adopted.c    those that were opened by others
- *   model_*.c    who runs the turn of a connection
+ *   model_*.c    who runs the turn of a connection; two fall back on model_loop
  *   worker.c, child.c
  *                a thread, a child process that do
+ *   adopted.c    listeners that were opened by others
  *   spare.c      descriptors that clients cannot have
  *   stay.c       a thread or a child that stays with one connection
  *   turned.c     what follows for a connection from its turn
