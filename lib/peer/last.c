@@ -10,74 +10,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LEFT_MOST 20 /* entries named one by one */
-
-static bool
-is_connection(const struct handoff__ref *ref)
-{
-	return ref->id < UINT64_C(1) << 63;
-}
-
-static unsigned long long
-number_of(const struct handoff__ref *ref)
-{
-	return ref->id & ~(UINT64_C(1) << 63);
-}
-
-/* The kind and name of what is not a connection; false if it is no more. */
-static bool
-other_of(const struct handoff__peer *peer, const struct handoff__ref *ref,
-	const char **kind, char name[HANDOFF_ADDRESS_MAX])
-{
-	const struct handoff__record *rec =
-		handoff__arena_record(&peer->arena, ref->segment, ref->slot);
-	struct handoff__view view;
-
-	if (!rec || handoff__record_id(rec) != ref->id)
-		return false;
-	handoff__view_make(
-		&view, peer->arena.segments[ref->segment], ref->slot);
-	*kind = rec->kind == HANDOFF__LISTENER ? "listener"
-					       : "extra descriptor";
-	return handoff__record_name(&view, name) == 0;
-}
-
-/* "connection 12", "listener 127.0.0.1:7000" */
-static void
-add_entry(const struct handoff__peer *peer, const struct handoff__ref *ref,
-	struct handoff__buf *buf)
-{
-	char name[HANDOFF_ADDRESS_MAX];
-	const char *kind;
-
-	if (is_connection(ref))
-		handoff__buf_add(buf, "connection %llu", number_of(ref));
-	else if (other_of(peer, ref, &kind, name))
-		handoff__buf_add(buf, "%s %s", kind, name);
-	else
-		handoff__buf_add(buf, "descriptor %llu", number_of(ref));
-}
-
-void
-handoff__left_text(const struct handoff__peer *peer,
-	const struct handoff__report *report, const char *indent,
-	struct handoff__buf *buf)
-{
-	uint32_t named = report->nrefs < LEFT_MOST ? report->nrefs : LEFT_MOST;
-
-	for (uint32_t i = 0; i < named; i++) {
-		const struct handoff__ref *ref = &report->refs[i];
-
-		handoff__buf_add(buf, "%s: ", indent);
-		add_entry(peer, ref, buf);
-		handoff__buf_add(buf, ": %s\n",
-			handoff__reason_text((enum handoff__reason)ref->arg));
-	}
-	if (report->left > named)
-		handoff__buf_add(
-			buf, "%s: and %u more\n", indent, report->left - named);
-}
-
 /* What has led to it; for people, and in one word. */
 static const char *
 cause_of(const struct handoff__last *last, bool word)
@@ -182,28 +114,6 @@ handoff__last_text(const struct handoff__peer *peer, struct handoff__buf *buf)
 	}
 }
 
-static void
-add_left_json(const struct handoff__peer *peer,
-	const struct handoff__report *report, struct handoff__buf *buf)
-{
-	char name[HANDOFF_ADDRESS_MAX];
-	const char *kind;
-
-	for (uint32_t i = 0; i < report->nrefs; i++) {
-		const struct handoff__ref *ref = &report->refs[i];
-
-		handoff__buf_add(buf, "%s{\"%s\":%llu", i > 0 ? "," : "",
-			is_connection(ref) ? "connection" : "descriptor",
-			number_of(ref));
-		if (!is_connection(ref) && other_of(peer, ref, &kind, name)) {
-			handoff__buf_add(buf, ",\"name\":");
-			handoff__buf_json(buf, name);
-		}
-		handoff__buf_add(buf, ",\"reason\":\"%s\"}",
-			handoff__reason_text((enum handoff__reason)ref->arg));
-	}
-}
-
 void
 handoff__last_json(const struct handoff__peer *peer, struct handoff__buf *buf)
 {
@@ -227,6 +137,6 @@ handoff__last_json(const struct handoff__peer *peer, struct handoff__buf *buf)
 		last->other_pid, r->moved, r->listeners, r->took_us,
 		(unsigned long long)r->unread, (unsigned long long)r->unsent,
 		last->death ? r->left : 0, last->death ? 0 : r->left);
-	add_left_json(peer, r, buf);
+	handoff__left_json(peer, r, buf);
 	handoff__buf_add(buf, "]}");
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is told about a peer: status and reports, as text and as JSON.
+ * What is told about a peer: its status, as text and as JSON. Reads, and
+ * changes nothing.
  */
 #include "peer/status.h"
 
 #include "peer/peer.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -228,49 +228,4 @@ handoff__status_text(struct handoff__peer *peer, struct handoff__buf *buf)
 		handoff__buf_add(buf, "away %s\n", away);
 	add_lacks_text(peer, buf);
 	handoff__last_text(peer, buf);
-}
-
-/* `report` is of a give that was not refused. */
-void
-handoff__report_text(struct handoff__peer *peer,
-	const struct handoff__report *report, struct handoff__buf *buf)
-{
-	bool took = peer->serving;
-	char who[64];
-
-	handoff__buf_add(buf,
-		"moved %u connection%s, %u listener%s %s %s in %u.%03u ms, %u "
-		"left behind\n",
-		report->moved, report->moved == 1 ? "" : "s", report->listeners,
-		report->listeners == 1 ? "" : "s", took ? "from" : "to",
-		handoff__peer_partner_text(peer, who), report->took_us / 1000,
-		report->took_us % 1000, report->left);
-	handoff__left_text(peer, report, "left behind", buf);
-}
-
-void
-handoff__report_refusal(struct handoff__peer *peer,
-	const struct handoff__report *report, char *text, size_t size)
-{
-	char who[64];
-
-	handoff__peer_partner_text(peer, who);
-	if (report->reason == HANDOFF__UNANSWERED)
-		snprintf(text, size,
-			"%s has not answered within %u ms: nothing was moved; "
-			"is it stopped?",
-			who, peer->config.give_timeout_ms);
-	else if (report->reason == HANDOFF__UNTAKEN)
-		snprintf(text, size,
-			"%s did not take what it was offered: %s stays here; "
-			"is it stopped?",
-			who, report->id == 0 ? "everything" : "the rest");
-	else if (report->reason == HANDOFF__LEAVING)
-		snprintf(text, size,
-			"%s is stopping, or the link to it broke: %s stays "
-			"where it was",
-			who, report->id == 0 ? "everything" : "the rest");
-	else
-		snprintf(text, size, "%s refused: %s", who,
-			handoff__reason_text(report->reason));
 }

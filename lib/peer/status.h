@@ -36,6 +36,10 @@ void handoff__left_text(const struct handoff__peer *peer,
 	const struct handoff__report *report, const char *indent,
 	struct handoff__buf *buf);
 
+/* The same as members of a JSON array. */
+void handoff__left_json(const struct handoff__peer *peer,
+	const struct handoff__report *report, struct handoff__buf *buf);
+
 /* `report` is of a give that was not refused. */
 void handoff__report_text(struct handoff__peer *peer,
 	const struct handoff__report *report, struct handoff__buf *buf);

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is told about one give: how it went, why it was refused, and what was
+ * left behind. Knows the report and the other peer's name, and nothing of how
+ * a give comes about.
+ */
+#include "peer/peer.h"
+
+#include "peer/status.h"
+
+#include <stdio.h>
+
+#define LEFT_MOST 20 /* entries named one by one */
+
+static bool
+is_connection(const struct handoff__ref *ref)
+{
+	return ref->id < UINT64_C(1) << 63;
+}
+
+static unsigned long long
+number_of(const struct handoff__ref *ref)
+{
+	return ref->id & ~(UINT64_C(1) << 63);
+}
+
+/* The kind and name of what is not a connection; false if it is no more. */
+static bool
+other_of(const struct handoff__peer *peer, const struct handoff__ref *ref,
+	const char **kind, char name[HANDOFF_ADDRESS_MAX])
+{
+	const struct handoff__record *rec =
+		handoff__arena_record(&peer->arena, ref->segment, ref->slot);
+	struct handoff__view view;
+
+	if (!rec || handoff__record_id(rec) != ref->id)
+		return false;
+	handoff__view_make(
+		&view, peer->arena.segments[ref->segment], ref->slot);
+	*kind = rec->kind == HANDOFF__LISTENER ? "listener"
+					       : "extra descriptor";
+	return handoff__record_name(&view, name) == 0;
+}
+
+/* "connection 12", "listener 127.0.0.1:7000" */
+static void
+add_entry(const struct handoff__peer *peer, const struct handoff__ref *ref,
+	struct handoff__buf *buf)
+{
+	char name[HANDOFF_ADDRESS_MAX];
+	const char *kind;
+
+	if (is_connection(ref))
+		handoff__buf_add(buf, "connection %llu", number_of(ref));
+	else if (other_of(peer, ref, &kind, name))
+		handoff__buf_add(buf, "%s %s", kind, name);
+	else
+		handoff__buf_add(buf, "descriptor %llu", number_of(ref));
+}
+
+void
+handoff__left_text(const struct handoff__peer *peer,
+	const struct handoff__report *report, const char *indent,
+	struct handoff__buf *buf)
+{
+	uint32_t named = report->nrefs < LEFT_MOST ? report->nrefs : LEFT_MOST;
+
+	for (uint32_t i = 0; i < named; i++) {
+		const struct handoff__ref *ref = &report->refs[i];
+
+		handoff__buf_add(buf, "%s: ", indent);
+		add_entry(peer, ref, buf);
+		handoff__buf_add(buf, ": %s\n",
+			handoff__reason_text((enum handoff__reason)ref->arg));
+	}
+	if (report->left > named)
+		handoff__buf_add(
+			buf, "%s: and %u more\n", indent, report->left - named);
+}
+
+void
+handoff__left_json(const struct handoff__peer *peer,
+	const struct handoff__report *report, struct handoff__buf *buf)
+{
+	char name[HANDOFF_ADDRESS_MAX];
+	const char *kind;
+
+	for (uint32_t i = 0; i < report->nrefs; i++) {
+		const struct handoff__ref *ref = &report->refs[i];
+
+		handoff__buf_add(buf, "%s{\"%s\":%llu", i > 0 ? "," : "",
+			is_connection(ref) ? "connection" : "descriptor",
+			number_of(ref));
+		if (!is_connection(ref) && other_of(peer, ref, &kind, name)) {
+			handoff__buf_add(buf, ",\"name\":");
+			handoff__buf_json(buf, name);
+		}
+		handoff__buf_add(buf, ",\"reason\":\"%s\"}",
+			handoff__reason_text((enum handoff__reason)ref->arg));
+	}
+}
+
+/* `report` is of a give that was not refused. */
+void
+handoff__report_text(struct handoff__peer *peer,
+	const struct handoff__report *report, struct handoff__buf *buf)
+{
+	bool took = peer->serving;
+	char who[64];
+
+	handoff__buf_add(buf,
+		"moved %u connection%s, %u listener%s %s %s in %u.%03u ms, %u "
+		"left behind\n",
+		report->moved, report->moved == 1 ? "" : "s", report->listeners,
+		report->listeners == 1 ? "" : "s", took ? "from" : "to",
+		handoff__peer_partner_text(peer, who), report->took_us / 1000,
+		report->took_us % 1000, report->left);
+	handoff__left_text(peer, report, "left behind", buf);
+}
+
+void
+handoff__report_refusal(struct handoff__peer *peer,
+	const struct handoff__report *report, char *text, size_t size)
+{
+	char who[64];
+
+	handoff__peer_partner_text(peer, who);
+	if (report->reason == HANDOFF__UNANSWERED)
+		snprintf(text, size,
+			"%s has not answered within %u ms: nothing was moved; "
+			"is it stopped?",
+			who, peer->config.give_timeout_ms);
+	else if (report->reason == HANDOFF__UNTAKEN)
+		snprintf(text, size,
+			"%s did not take what it was offered: %s stays here; "
+			"is it stopped?",
+			who, report->id == 0 ? "everything" : "the rest");
+	else if (report->reason == HANDOFF__LEAVING)
+		snprintf(text, size,
+			"%s is stopping, or the link to it broke: %s stays "
+			"where it was",
+			who, report->id == 0 ? "everything" : "the rest");
+	else
+		snprintf(text, size, "%s refused: %s", who,
+			handoff__reason_text(report->reason));
+}
