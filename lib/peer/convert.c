@@ -14,12 +14,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-bool
-handoff__peer_older(const struct handoff__peer *peer)
-{
-	return peer->other.state_version < peer->config.service->state_version;
-}
-
 static uint32_t
 version_of(const struct handoff__peer *peer, const struct handoff__entry *e)
 {
@@ -76,7 +70,7 @@ make(struct handoff__peer *peer, const struct handoff__entry *e,
 	uint32_t *segment, uint32_t *slot)
 {
 	struct handoff__view to;
-	int err = handoff__peer_alloc(peer, segment, slot);
+	int err = handoff__core_alloc(peer, segment, slot);
 
 	if (err < 0)
 		return err;

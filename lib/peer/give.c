@@ -558,66 +558,10 @@ begin(struct handoff__peer *peer, enum handoff__cause cause)
 	await_answers(peer);
 }
 
-/* There is a partner, but not one that could take or give anything now. */
-static int
-check_absent(struct handoff__peer *peer)
-{
-	char who[64];
-
-	handoff__peer_partner_text(peer, who);
-	if (peer->partner == HANDOFF__PARTNER_APART)
-		return handoff__fail(&peer->error, -ENOTCONN,
-			"the link to %s is closed and its process has not "
-			"ended: a failover is under way, or the link is made "
-			"anew; try again",
-			who);
-	if (peer->partner == HANDOFF__PARTNER_GREETED)
-		return handoff__fail(&peer->error, -ENOTCONN,
-			"%s is still joining: try again", who);
-	if (peer->refusal[0])
-		return handoff__fail(&peer->error, -ENOTCONN,
-			"no standby is attached; the last that tried was "
-			"refused: %s",
-			peer->refusal);
-	return handoff__fail(&peer->error, -ENOTCONN,
-		"no standby is attached: start one on %s first",
-		peer->dir.path);
-}
-
-int
-handoff__give_check_partner(struct handoff__peer *peer, bool give)
-{
-	char who[64];
-
-	if (handoff__peer_moving(peer))
-		return handoff__fail(&peer->error, -EBUSY,
-			"a handoff with %s is under way: wait for its end",
-			handoff__peer_partner_text(peer, who));
-	if (peer->pulse.hung)
-		return handoff__fail(&peer->error, -ENOTCONN,
-			"%s has said nothing for %u ms: it hangs or is stopped",
-			handoff__peer_partner_text(peer, who),
-			peer->config.hang_timeout_ms);
-	if (peer->partner == HANDOFF__PARTNER_READY && give &&
-		handoff__peer_older(peer))
-		return handoff__fail(&peer->error, -EPERM,
-			"%s has states of version %u and cannot take those of "
-			"version %u: stop it and start the new program instead",
-			handoff__peer_partner_text(peer, who),
-			peer->other.state_version,
-			peer->config.service->state_version);
-	if (peer->partner == HANDOFF__PARTNER_READY && give &&
-		peer->other_leaving)
-		return handoff__fail(&peer->error, -ENOTCONN,
-			"%s is stopping: it takes nothing any more",
-			handoff__peer_partner_text(peer, who));
-	return peer->partner == HANDOFF__PARTNER_READY ? 0 : check_absent(peer);
-}
-
 int
 handoff__peer_give(struct handoff__peer *peer, enum handoff__cause cause)
 {
-	int err = handoff__give_check_partner(peer, true);
+	int err = handoff__partner_check(peer, true);
 	char who[64];
 
 	if (err == 0 && cause != HANDOFF__REST && !peer->serving)
@@ -644,7 +588,7 @@ handoff__give_on_take(
 		no.reason = HANDOFF__BUSY;
 	else if (!peer->serving)
 		no.reason = HANDOFF__NOT_OWNER;
-	else if (handoff__peer_older(peer))
+	else if (handoff__partner_older(peer))
 		no.reason = HANDOFF__BAD_STATE_VERSION;
 	if (no.reason != HANDOFF__OK) {
 		handoff__link_send(&peer->link, &no, -1);

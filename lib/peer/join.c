@@ -169,15 +169,6 @@ handoff__peer_hello(
 	handoff__copy(hello->name, sizeof(hello->name), peer->name);
 }
 
-bool
-handoff__peer_drifted(
-	const struct handoff__peer *peer, const struct handoff__hello *h)
-{
-	uint64_t own = peer->config.config_hash;
-
-	return h->config_hash != own && h->config_hash != 0 && own != 0;
-}
-
 /* The states of one must be those of the other, or be older and convertible:
  * the service then moves from the older program to the newer one. */
 static enum handoff__reason
@@ -215,7 +206,7 @@ handoff__join_judge(
 		return judge_states(h, &own);
 	if (h->layout != own.layout)
 		return HANDOFF__BAD_LAYOUT;
-	if (handoff__peer_drifted(peer, h) &&
+	if (handoff__partner_drifted(peer, h) &&
 		(h->config_strict || own.config_strict))
 		return HANDOFF__BAD_CONFIG;
 	if (h->slot != handoff__peer_other_slot(peer) ||
@@ -472,7 +463,7 @@ verdict(const struct handoff__peer *peer, const struct handoff__hello *hello)
 
 	if (reason != HANDOFF__OK)
 		return reason;
-	if (handoff__rejoins(peer, hello))
+	if (handoff__partner_again(peer, hello))
 		return HANDOFF__OK;
 	if (peer->leaving)
 		return HANDOFF__LEAVING;
@@ -508,7 +499,7 @@ answer(struct handoff__candidate *c)
 
 	handoff__peer_hello(peer, &own);
 	own.generation = handoff__peer_generation(peer);
-	own.again = handoff__rejoins(peer, &hello);
+	own.again = handoff__partner_again(peer, &hello);
 	own.refusal = reason;
 	if (reason == HANDOFF__TAKEN) {
 		handoff__copy(
@@ -546,7 +537,7 @@ is_due(const struct handoff__candidate *c)
 {
 	return c->fd >= 0 && c->greeted &&
 	       (c->peer->partner != HANDOFF__PARTNER_APART ||
-		       (handoff__rejoins(c->peer, &c->hello) &&
+		       (handoff__partner_again(c->peer, &c->hello) &&
 			       !crosses(c->peer)));
 }
 

@@ -116,7 +116,7 @@ on_life(struct handoff__watch *watch, uint32_t events)
 
 	(void)events;
 	handoff__loan_death(peer);
-	handoff__peer_process_ended(peer);
+	handoff__core_process_ended(peer);
 }
 
 /* Without it this peer would serve beside the children of a dead one. */
@@ -130,7 +130,7 @@ handoff__loan_life(struct handoff__peer *peer, int fd)
 	if (handoff__watch_add(
 		    peer->loop, &peer->life_watch, peer->life, EPOLLIN) < 0) {
 		handoff__loan_death(peer);
-		handoff__peer_break(
+		handoff__core_break(
 			peer, "the end of its children could not be watched");
 	}
 }

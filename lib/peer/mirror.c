@@ -20,9 +20,10 @@ handoff__mirror_segments(struct handoff__peer *peer)
 {
 	struct handoff__msg msg = {.type = HANDOFF__SEGMENT};
 
+	peer->grown = false;
 	/* Records of our version are nothing to an older peer. */
 	while (peer->link.fd >= 0 && peer->segments_sent < peer->arena.count &&
-		!(handoff__peer_older(peer) &&
+		!(handoff__partner_older(peer) &&
 			peer->arena.segments[peer->segments_sent]
 					->geo.state_version ==
 				peer->config.service->state_version)) {
@@ -143,7 +144,7 @@ refuse(struct handoff__peer *peer, struct handoff__entry *e, uint32_t reason)
 static void
 refuse_useless(struct handoff__peer *peer)
 {
-	bool older = handoff__peer_older(peer);
+	bool older = handoff__partner_older(peer);
 	struct handoff__entry *e, *next;
 
 	if (!older && peer->segments_sent == peer->arena.count)
@@ -157,7 +158,8 @@ refuse_useless(struct handoff__peer *peer)
 	}
 }
 
-/* Drops before copies: a record that was freed may be in use again. */
+/* Segments first, then drops, then copies: a copy lies in a segment, and in a
+ * record that may have been freed a moment ago. */
 void
 handoff__mirror_pump(struct handoff__peer *peer)
 {
@@ -165,6 +167,8 @@ handoff__mirror_pump(struct handoff__peer *peer)
 
 	if (!handoff__link_up(&peer->link))
 		return;
+	if (peer->grown)
+		handoff__mirror_segments(peer);
 	refuse_useless(peer);
 	if (pump_drops(peer, &msg))
 		pump_mirrors(peer, &msg);

@@ -32,29 +32,6 @@ static const struct handoff__link_ops link_ops = {
 	.writable = on_writable,
 };
 
-const char *
-handoff__peer_partner_text(const struct handoff__peer *peer, char text[64])
-{
-	snprintf(text, 64, "%s (pid %u)", peer->other.name, peer->other.pid);
-	return text;
-}
-
-uint64_t
-handoff__peer_generation(struct handoff__peer *peer)
-{
-	struct handoff__board *board = handoff__arena_board(&peer->arena);
-
-	return board ? atomic_load(&board->generation) : 0;
-}
-
-bool
-handoff__peer_away(struct handoff__peer *peer)
-{
-	struct handoff__board *board = handoff__arena_board(&peer->arena);
-
-	return board && atomic_load(&board->away) != 0;
-}
-
 /* The other process is gone for certain, or touches nothing any more: what it
  * had is ours. */
 static void
@@ -92,12 +69,6 @@ other_lives(const struct handoff__peer *peer)
 	return peer->pidfd >= 0 || peer->life >= 0;
 }
 
-void
-handoff__peer_process_ended(struct handoff__peer *peer)
-{
-	peer->ended = true;
-}
-
 static void
 on_pidfd(struct handoff__watch *watch, uint32_t events)
 {
@@ -105,16 +76,7 @@ on_pidfd(struct handoff__watch *watch, uint32_t events)
 
 	(void)events;
 	forget_process(peer);
-	handoff__peer_process_ended(peer);
-}
-
-void
-handoff__peer_break(struct handoff__peer *peer, const char *why)
-{
-	if (!handoff__link_up(&peer->link))
-		return;
-	handoff__copy(peer->cut_why, sizeof(peer->cut_why), why);
-	handoff__link_fail(&peer->link, -ECANCELED);
+	handoff__core_process_ended(peer);
 }
 
 /* What it sent before the link broke still counts. */
@@ -202,7 +164,7 @@ handoff__peer_after_turn(struct handoff__peer *peer)
 			acted = true;
 			continue;
 		}
-		if (!TAILQ_EMPTY(&peer->roster.to_drop) ||
+		if (peer->grown || !TAILQ_EMPTY(&peer->roster.to_drop) ||
 			!TAILQ_EMPTY(&peer->roster.to_mirror))
 			handoff__mirror_pump(peer);
 		if (peer->link.fd < 0 || peer->link.broken == 0)
@@ -287,7 +249,7 @@ int
 handoff__peer_adopt_link(struct handoff__peer *peer, int fd, int passed,
 	const struct handoff__hello *hello)
 {
-	bool again = handoff__rejoins(peer, hello);
+	bool again = handoff__partner_again(peer, hello);
 	struct handoff__msg ready = {.type = HANDOFF__READY};
 	int err = open_link(peer, fd, passed, hello, again);
 	char who[64];
@@ -303,7 +265,7 @@ handoff__peer_adopt_link(struct handoff__peer *peer, int fd, int passed,
 	peer->refusal[0] = peer->cut_why[0] = '\0';
 	peer->other_leaving = peer->other_left = peer->ended = false;
 	handoff__rejoin_end(peer);
-	if (handoff__peer_drifted(peer, hello))
+	if (handoff__partner_drifted(peer, hello))
 		handoff__log(peer->log, HANDOFF_LOG_WARNING,
 			"link: %s has another configuration than this peer",
 			handoff__peer_partner_text(peer, who));
@@ -366,7 +328,7 @@ on_segment(struct handoff__peer *peer, const struct handoff__msg *msg, int fd)
 	err = handoff__arena_add(&peer->arena, msg->index, fd,
 		peer->config.service->state_size, &peer->error);
 	if (err == -EBADMSG)
-		handoff__peer_break(peer, peer->error.text);
+		handoff__core_break(peer, peer->error.text);
 	else if (err < 0)
 		lost_segment(peer, msg);
 	else
@@ -400,7 +362,7 @@ on_message(struct handoff__link *link, const struct handoff__msg *msg,
 	peer->pulse.heard_us = handoff__now_us();
 	if (nfds != wanted) {
 		close_fds(fds, nfds);
-		handoff__peer_break(peer, "descriptors and message disagree");
+		handoff__core_break(peer, "descriptors and message disagree");
 		return;
 	}
 	switch ((enum handoff__msg_type)msg->type) {
@@ -430,12 +392,12 @@ on_message(struct handoff__link *link, const struct handoff__msg *msg,
 		return;
 	case HANDOFF__BYE:
 		peer->other_leaving = peer->other_left = true;
-		handoff__peer_break(
+		handoff__core_break(
 			peer, handoff__reason_text(
 				      (enum handoff__reason)msg->reason));
 		return;
 	case HANDOFF__HELLO:
-		handoff__peer_break(peer, "it said HELLO twice");
+		handoff__core_break(peer, "it said HELLO twice");
 		return;
 	case HANDOFF__LEND:
 		handoff__loan_keep(peer, fds[0]);
@@ -476,7 +438,7 @@ on_lost(struct handoff__link *link, const struct handoff__msg *msg)
 		return; /* its process is slower to die */
 	default:
 		/* Without its LIFE nobody knows when its children are gone. */
-		handoff__peer_break(peer,
+		handoff__core_break(peer,
 			"a descriptor that must not be lost found no room in "
 			"the table");
 	}
@@ -618,31 +580,6 @@ handoff__peer_close(struct handoff__peer *peer, bool quiet)
 	handoff__join_leave(peer);
 }
 
-static bool
-is_vacant(void *arg, uint32_t segment, uint32_t slot)
-{
-	struct handoff__entry *entry = handoff__roster_cell(arg, segment, slot);
-
-	return entry && entry->id == 0;
-}
-
-int
-handoff__peer_alloc(
-	struct handoff__peer *peer, uint32_t *segment, uint32_t *slot)
-{
-	int err = handoff__arena_alloc(&peer->arena, (uint32_t)peer->slot,
-		is_vacant, &peer->roster, segment, slot);
-
-	if (err != -ENOSPC)
-		return err;
-	err = handoff__arena_grow(&peer->arena, &peer->geo);
-	if (err < 0)
-		return err;
-	handoff__mirror_segments(peer);
-	return handoff__arena_alloc(&peer->arena, (uint32_t)peer->slot,
-		is_vacant, &peer->roster, segment, slot);
-}
-
 struct handoff__entry *
 handoff__peer_enter(struct handoff__peer *peer, int fd, enum handoff__kind kind,
 	const char *name, int *err)
@@ -652,7 +589,7 @@ handoff__peer_enter(struct handoff__peer *peer, int fd, enum handoff__kind kind,
 	struct handoff__entry *entry;
 	uint32_t segment, slot;
 
-	*err = handoff__peer_alloc(peer, &segment, &slot);
+	*err = handoff__core_alloc(peer, &segment, &slot);
 	if (*err < 0) {
 		close(fd);
 		return NULL;

@@ -254,6 +254,7 @@ struct handoff__peer {
 	struct handoff__arena arena;
 	struct handoff__roster roster;
 	uint32_t segments_sent;
+	bool grown; /* a segment was added: it is sent before what lies in it */
 
 	bool serving; /* this peer owns the listeners */
 	struct handoff__link link;
@@ -450,11 +451,11 @@ void handoff__join_explain(const struct handoff__peer *peer,
 	char *text, size_t size);
 int handoff__join_say_hello(int fd, const struct handoff__hello *hello);
 void handoff__join_refused(struct handoff__peer *peer, const char *why);
-bool handoff__rejoins(
+bool handoff__partner_again(
 	const struct handoff__peer *peer, const struct handoff__hello *hello);
 /* Does the other process live, with all that it had, while its link is closed
  * or has only just been made anew? */
-bool handoff__rejoining(const struct handoff__peer *peer);
+bool handoff__peer_rejoining(const struct handoff__peer *peer);
 void handoff__rejoin_init(struct handoff__peer *peer);
 void handoff__rejoin_begin(struct handoff__peer *peer);
 void handoff__rejoin_end(struct handoff__peer *peer);
@@ -468,8 +469,8 @@ void handoff__upkeep_fini(struct handoff__peer *peer);
 int handoff__peer_adopt_link(struct handoff__peer *peer, int fd, int passed,
 	const struct handoff__hello *hello);
 /* Notes that the link can't go on, and why. */
-void handoff__peer_break(struct handoff__peer *peer, const char *why);
-bool handoff__peer_drifted(
+void handoff__core_break(struct handoff__peer *peer, const char *why);
+bool handoff__partner_drifted(
 	const struct handoff__peer *peer, const struct handoff__hello *hello);
 void handoff__peer_hello(
 	const struct handoff__peer *peer, struct handoff__hello *hello);
@@ -505,7 +506,7 @@ void handoff__give_broken(struct handoff__peer *peer);
 void handoff__give_strays(struct handoff__peer *peer, int64_t now);
 /* True if it went a step further. */
 bool handoff__give_proceed(struct handoff__peer *peer);
-int handoff__give_check_partner(struct handoff__peer *peer, bool give);
+int handoff__partner_check(struct handoff__peer *peer, bool give);
 
 void handoff__take_on_move(
 	struct handoff__peer *peer, const struct handoff__msg *msg);
@@ -520,10 +521,10 @@ void handoff__survive(struct handoff__peer *peer);
 bool handoff__forget_service(struct handoff__peer *peer);
 
 /* A record of this peer's own, whose id is still to be set. */
-int handoff__peer_alloc(
+int handoff__core_alloc(
 	struct handoff__peer *peer, uint32_t *segment, uint32_t *slot);
 /* Is the other peer of an older version, so that it cannot take our states? */
-bool handoff__peer_older(const struct handoff__peer *peer);
+bool handoff__partner_older(const struct handoff__peer *peer);
 /* The entry, whose owner word is ours already but which is not yet `mine`,
  * with a state of our version: itself, or another in its place. NULL if that
  * can't be; it is closed then. */
@@ -558,7 +559,7 @@ void handoff__loan_keep(struct handoff__peer *peer, int fd);
 void handoff__loan_return(struct handoff__peer *peer);
 void handoff__loan_life(struct handoff__peer *peer, int fd);
 void handoff__loan_death(struct handoff__peer *peer);
-void handoff__peer_process_ended(struct handoff__peer *peer);
+void handoff__core_process_ended(struct handoff__peer *peer);
 void handoff__loan_fini(struct handoff__peer *peer);
 
 void handoff__pulse_start(struct handoff__peer *peer);

@@ -21,37 +21,6 @@
 #define OFTEN     20
 #define ANSWER_US 2000000
 
-static uint64_t
-arena_id(const struct handoff__peer *peer)
-{
-	return peer->arena.count > 0
-		       ? handoff__arena_board(
-				 (struct handoff__arena *)(uintptr_t)&peer
-					 ->arena)
-				 ->id
-		       : 0;
-}
-
-bool
-handoff__rejoins(
-	const struct handoff__peer *peer, const struct handoff__hello *hello)
-{
-	uint64_t own = arena_id(peer);
-
-	return peer->partner == HANDOFF__PARTNER_APART && hello->again &&
-	       hello->instance == peer->other.instance &&
-	       (hello->arena == own || hello->arena == 0 || own == 0);
-}
-
-bool
-handoff__rejoining(const struct handoff__peer *peer)
-{
-	return peer->pidfd >= 0 && !peer->other_leaving &&
-	       (peer->partner == HANDOFF__PARTNER_APART ||
-		       (peer->partner == HANDOFF__PARTNER_GREETED &&
-			       peer->rejoin.again));
-}
-
 /* The other says why not, and it will say so again. */
 static void
 turned_away(struct handoff__peer *peer, const struct handoff__hello *hello)

@@ -117,7 +117,7 @@ int
 handoff__peer_take(struct handoff__peer *peer, enum handoff__cause cause)
 {
 	struct handoff__msg msg = {.type = HANDOFF__TAKE, .cause = cause};
-	int err = handoff__give_check_partner(peer, false);
+	int err = handoff__partner_check(peer, false);
 
 	if (err < 0) {
 		handoff__tally_refused(&peer->tally, HANDOFF__WAY_IN);

@@ -19,7 +19,7 @@ bool
 handoff__closing_survived(const struct handoff_server *server)
 {
 	return handoff__closing_standby(server) ||
-	       handoff__rejoining(&server->peer);
+	       handoff__peer_rejoining(&server->peer);
 }
 
 /* In a stop that goes on without a handover: what the other peer has a copy

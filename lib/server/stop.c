@@ -97,7 +97,7 @@ handoff__stop_proceed(struct handoff_server *server)
 	if (!server->op.stopping || server->op.ended)
 		return;
 	/* A handoff that the link broke is begun again over the next one. */
-	if (handoff__rejoining(peer) && !is_late(server))
+	if (handoff__peer_rejoining(peer) && !is_late(server))
 		server->gave = false;
 	if (stop_give(server))
 		return;

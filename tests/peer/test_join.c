@@ -676,7 +676,7 @@ broken_link_is_made_anew(void **state)
 	gone = pair_enter(&a, HANDOFF__CONNECTION);
 	its = pair_enter(&b, HANDOFF__CONNECTION);
 	pair_run(&a, &b);
-	handoff__peer_break(&a.peer, "of the test");
+	handoff__core_break(&a.peer, "of the test");
 	handoff__peer_after_turn(&a.peer);
 	assert_int_equal(a.peer.partner, HANDOFF__PARTNER_APART);
 	handoff__peer_end(&a.peer, gone);
@@ -722,7 +722,7 @@ stale_copies_are_closed(void **state)
 	pair_enter(&a, HANDOFF__CONNECTION);
 	gone = pair_enter(&a, HANDOFF__CONNECTION);
 	pair_run(&a, &b);
-	handoff__peer_break(&a.peer, "of the test");
+	handoff__core_break(&a.peer, "of the test");
 	handoff__peer_after_turn(&a.peer);
 	handoff__peer_end(&a.peer, gone);
 	run_until_linked(&a, &b);

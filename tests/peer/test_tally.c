@@ -370,8 +370,8 @@ broken_handoffs_are_counted(void **state)
 	/* It has the bell and has not said what it makes of it. */
 	pair_turn(&b);
 	assert_true(b.peer.receiving);
-	handoff__peer_break(&b.peer, "of the test");
-	handoff__peer_break(&a.peer, "of the test");
+	handoff__core_break(&b.peer, "of the test");
+	handoff__core_break(&a.peer, "of the test");
 	handoff__peer_after_turn(&b.peer);
 	handoff__peer_after_turn(&a.peer);
 	/* All had moved before. */
