@@ -34,13 +34,6 @@ give_takes(const struct handoff__give *give, const struct handoff__entry *e)
 	       (give->cause != HANDOFF__HOME || e->kind != HANDOFF__CONNECTION);
 }
 
-static bool
-unanswered(const struct handoff__entry *e)
-{
-	return e->mine &&
-	       (e->copy == HANDOFF__COPY_NONE || e->copy == HANDOFF__COPY_SENT);
-}
-
 static void
 ref_of(const struct handoff__entry *e, uint32_t arg, struct handoff__ref *ref)
 {
@@ -163,10 +156,7 @@ finish(struct handoff__peer *peer)
 static void
 refuse(struct handoff__peer *peer, enum handoff__reason reason)
 {
-	struct handoff__entry *e = NULL;
-
-	while ((e = handoff__roster_next(&peer->roster, e)))
-		e->barrier = e->leaving = false;
+	handoff__barrier_lift(peer);
 	peer->give.report.reason = reason;
 	finish(peer);
 }
@@ -338,19 +328,6 @@ offer_all(struct handoff__peer *peer)
 				   : TAKEN_MS);
 }
 
-/* Marks what has no answer yet and counts it. */
-static void
-await_answers(struct handoff__peer *peer)
-{
-	struct handoff__entry *e = NULL;
-
-	peer->give.waiting = 0;
-	while ((e = handoff__roster_next(&peer->roster, e))) {
-		e->barrier = unanswered(e);
-		peer->give.waiting += e->barrier;
-	}
-}
-
 /* All that was asked is answered. More than once only where new entries come
  * in spite of the pause. */
 static void
@@ -359,7 +336,7 @@ covered(struct handoff__peer *peer)
 	struct handoff__give *give = &peer->give;
 
 	if (give->rounds++ < ROUNDS_MAX) {
-		await_answers(peer);
+		handoff__barrier_await(peer);
 		if (give->waiting > 0) {
 			if (give->step == HANDOFF__GIVE_COVER)
 				peer->ops->pause(peer, true);
@@ -375,7 +352,7 @@ covered(struct handoff__peer *peer)
 static void
 give_up(struct handoff__peer *peer)
 {
-	await_answers(peer);
+	handoff__barrier_await(peer);
 	peer->give.report.left = peer->give.waiting;
 	refuse(peer, HANDOFF__UNANSWERED);
 }
@@ -430,29 +407,6 @@ handoff__give_proceed(struct handoff__peer *peer)
 		return proceed_drain(peer);
 	}
 	return false;
-}
-
-void
-handoff__give_answered(struct handoff__peer *peer, struct handoff__entry *e)
-{
-	if (e->barrier)
-		peer->give.waiting--;
-	e->barrier = false;
-}
-
-void
-handoff__give_probed(struct handoff__peer *peer, uint32_t batch)
-{
-	if (batch == peer->give.probe)
-		peer->give.probe = 0;
-}
-
-void
-handoff__give_ended(struct handoff__peer *peer, bool barrier, bool leaving)
-{
-	if (barrier || (leaving && peer->give.step == HANDOFF__GIVE_DRAIN))
-		peer->give.waiting--;
-	peer->noted = true;
 }
 
 void
@@ -555,7 +509,7 @@ begin(struct handoff__peer *peer, enum handoff__cause cause)
 	 * nothing. */
 	give->probe = probe.batch = ++peer->batch;
 	handoff__link_send(&peer->link, &probe, -1);
-	await_answers(peer);
+	handoff__barrier_await(peer);
 }
 
 int

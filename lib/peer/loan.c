@@ -2,12 +2,9 @@
 /*
  * Descriptors lent to the other peer so that this one dies faster: taking an
  * epoll set with thousands of members down is most of what the kernel does
- * when a process with as many connections ends, and nobody may serve before
- * it is done. While the other peer has a copy of the set it is not taken down
+ * when a process with as many connections ends, and nobody may serve before it
+ * is done. While the other peer has a copy of the set it is not taken down
  * with the process; the survivor closes its copy later, beside its work.
- *
- * And the pipe that tells whether a peer with children is dead: its children
- * are killed with it, but each of them runs for a moment longer.
  */
 #include "peer/peer.h"
 
@@ -17,7 +14,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #define LEAVE 8 /* descriptors that are needed more than a quicker death */
@@ -108,47 +104,10 @@ handoff__loan_return(struct handoff__peer *peer)
 	peer->nborrowed = 0;
 }
 
-/* Nothing is ever written to it: what comes is the end. */
-static void
-on_life(struct handoff__watch *watch, uint32_t events)
-{
-	struct handoff__peer *peer = watch->arg;
-
-	(void)events;
-	handoff__loan_death(peer);
-	handoff__core_process_ended(peer);
-}
-
-/* Without it this peer would serve beside the children of a dead one. */
-void
-handoff__loan_life(struct handoff__peer *peer, int fd)
-{
-	handoff__loan_death(peer);
-	peer->life = handoff__high_raise(fd);
-	peer->life_watch.fn = on_life;
-	peer->life_watch.arg = peer;
-	if (handoff__watch_add(
-		    peer->loop, &peer->life_watch, peer->life, EPOLLIN) < 0) {
-		handoff__loan_death(peer);
-		handoff__core_break(
-			peer, "the end of its children could not be watched");
-	}
-}
-
-void
-handoff__loan_death(struct handoff__peer *peer)
-{
-	handoff__watch_del(peer->loop, &peer->life_watch);
-	if (peer->life >= 0)
-		close(peer->life);
-	peer->life = -1;
-}
-
 void
 handoff__loan_fini(struct handoff__peer *peer)
 {
 	join_closer(peer);
-	handoff__loan_death(peer);
 	close_all(peer->borrowed, peer->nborrowed);
 	peer->nborrowed = 0;
 }

@@ -1,19 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The standby's copies: which entries it has, which it still must get, which
- * it must close. The owner sends what is due when the link takes it and never
- * waits; each MIRROR is answered by one HELD, which names it.
+ * The owner's side of copies: which entries the standby has, which it still
+ * must get, and which it must close. Sends what is due when the link takes it
+ * and never waits; each MIRROR is answered by one HELD, which names it. Knows
+ * nothing of moves: what a give waits for is counted in barrier.c.
  */
 #include "peer/peer.h"
 
-#include "base/high.h"
-
 #include <errno.h>
-#include <string.h>
-#include <unistd.h>
-
-/* Descriptors that a standby keeps free for itself: control and link. */
-#define RESERVE 12
 
 void
 handoff__mirror_segments(struct handoff__peer *peer)
@@ -58,7 +52,7 @@ handoff__mirror_all(struct handoff__peer *peer)
 
 /* Collects references to the entries of a list, up to `max`. */
 static void
-collect(const struct handoff__entries *list, uint32_t max,
+collect_refs(const struct handoff__entries *list, uint32_t max,
 	struct handoff__msg *msg, int *fds)
 {
 	struct handoff__entry *e;
@@ -87,7 +81,7 @@ pump_drops(struct handoff__peer *peer, struct handoff__msg *msg)
 
 	msg->type = HANDOFF__DROP;
 	while (!TAILQ_EMPTY(list)) {
-		collect(list, HANDOFF_FDPASS_MAX, msg, NULL);
+		collect_refs(list, HANDOFF_FDPASS_MAX, msg, NULL);
 		if (handoff__link_try(&peer->link, msg, NULL, 0) <= 0)
 			return false;
 		for (uint32_t i = 0; i < msg->nrefs; i++)
@@ -107,7 +101,7 @@ pump_mirrors(struct handoff__peer *peer, struct handoff__msg *msg)
 	while (!TAILQ_EMPTY(list)) {
 		int rc;
 
-		collect(list, peer->mirror_max, msg, fds);
+		collect_refs(list, peer->mirror_max, msg, fds);
 		msg->batch = peer->batch + 1;
 		rc = handoff__link_try(&peer->link, msg, fds, msg->nrefs);
 		if (rc == -EMSGSIZE && peer->mirror_max > 1) {
@@ -130,12 +124,13 @@ pump_mirrors(struct handoff__peer *peer, struct handoff__msg *msg)
 }
 
 static void
-refuse(struct handoff__peer *peer, struct handoff__entry *e, uint32_t reason)
+refuse_copy(
+	struct handoff__peer *peer, struct handoff__entry *e, uint32_t reason)
 {
 	handoff__roster_set_copy(&peer->roster, e, HANDOFF__COPY_REFUSED);
 	e->refusal = (uint8_t)reason;
 	handoff__roster_unqueue(e);
-	handoff__give_answered(peer, e);
+	handoff__barrier_answered(peer, e);
 }
 
 /* What the other could do nothing with is not sent: an older peer can't go on
@@ -152,9 +147,9 @@ refuse_useless(struct handoff__peer *peer)
 	for (e = TAILQ_FIRST(&peer->roster.to_mirror); e; e = next) {
 		next = TAILQ_NEXT(e, node);
 		if (older)
-			refuse(peer, e, HANDOFF__BAD_STATE_VERSION);
+			refuse_copy(peer, e, HANDOFF__BAD_STATE_VERSION);
 		else if (e->segment >= peer->segments_sent)
-			refuse(peer, e, HANDOFF__NO_MEMORY);
+			refuse_copy(peer, e, HANDOFF__NO_MEMORY);
 	}
 }
 
@@ -236,7 +231,7 @@ refuse_batch(struct handoff__peer *peer, uint32_t batch, uint32_t reason)
 		if (e->batch != batch)
 			continue;
 		if (count == 1) {
-			refuse(peer, e, reason);
+			refuse_copy(peer, e, reason);
 			continue;
 		}
 		handoff__roster_set_copy(roster, e, HANDOFF__COPY_NONE);
@@ -269,160 +264,8 @@ handoff__mirror_answered(
 			ref->arg == HANDOFF__OK ? HANDOFF__COPY_HELD
 						: HANDOFF__COPY_REFUSED);
 		e->refusal = (uint8_t)ref->arg;
-		handoff__give_answered(peer, e);
+		handoff__barrier_answered(peer, e);
 	}
-	handoff__give_probed(peer, msg->batch);
+	handoff__barrier_probed(peer, msg->batch);
 	handoff__mirror_pump(peer);
-}
-
-/* The standby's side: is there a reason not to keep this copy? */
-static enum handoff__reason
-objection(struct handoff__peer *peer, const struct handoff__ref *ref, bool fits)
-{
-	const struct handoff__entry *cell =
-		handoff__roster_cell(&peer->roster, ref->segment, ref->slot);
-	const struct handoff__record *rec =
-		handoff__arena_record(&peer->arena, ref->segment, ref->slot);
-
-	if (!fits)
-		return HANDOFF__TABLE_FULL;
-	/* Its segment was LOST, or there is no cell to keep it in. */
-	if (ref->segment >= peer->arena.count || (rec && !cell))
-		return HANDOFF__NO_MEMORY;
-	if (!rec || cell->id != 0 || handoff__record_id(rec) != ref->id ||
-		rec->kind != ref->arg || rec->kind < HANDOFF__CONNECTION ||
-		rec->kind > HANDOFF__EXTRA)
-		return HANDOFF__BAD_RECORD;
-	return HANDOFF__OK;
-}
-
-static void
-close_copy(struct handoff__peer *peer, struct handoff__entry *e)
-{
-	peer->ops->closing(peer, e);
-	handoff__roster_vacate(&peer->roster, e);
-}
-
-/* A copy that was kept from before the link was made anew: is it of this very
- * entry? One that is of another makes room. */
-static bool
-is_kept(struct handoff__peer *peer, const struct handoff__ref *ref)
-{
-	struct handoff__entry *cell =
-		handoff__roster_cell(&peer->roster, ref->segment, ref->slot);
-
-	if (!cell || cell->id == 0 || cell->fd < 0 || cell->mine)
-		return false;
-	if (cell->id == ref->id)
-		return true;
-	close_copy(peer, cell);
-	return false;
-}
-
-/* Takes the descriptor over. */
-static enum handoff__reason
-keep(struct handoff__peer *peer, const struct handoff__ref *ref, int fd,
-	bool fits)
-{
-	enum handoff__reason reason;
-	struct handoff__entry *cell;
-
-	if (is_kept(peer, ref)) {
-		close(fd);
-		return HANDOFF__OK;
-	}
-	reason = objection(peer, ref, fits);
-	if (reason != HANDOFF__OK) {
-		close(fd);
-		return reason;
-	}
-	cell = handoff__roster_cell(&peer->roster, ref->segment, ref->slot);
-	handoff__roster_enter(
-		&peer->roster, cell, ref->segment, ref->slot, fd, false);
-	/* Its owner may have ended and cleared it since it was looked at. */
-	if (cell->id != ref->id || cell->kind != ref->arg)
-		reason = HANDOFF__BAD_RECORD;
-	else if (peer->ops->entered(peer, cell) < 0)
-		reason = HANDOFF__NO_MEMORY;
-	if (reason != HANDOFF__OK)
-		handoff__roster_vacate(&peer->roster, cell);
-	return reason;
-}
-
-/* Moves what came out of the low numbers and returns how many of them leave
- * enough room, counted from the first. The last one moves first, and is the
- * first to be refused: so no hole is left among those that stay low, which
- * would be taken for room. */
-static size_t
-settle(const struct handoff__peer *peer, const int *fds, size_t nfds,
-	int *copies)
-{
-	size_t room, fits = nfds;
-
-	for (size_t i = nfds; i-- > 0;)
-		copies[i] = handoff__high_raise(fds[i]);
-	room = handoff__high_room(peer->link.fd);
-	while (fits > 0 && room + (nfds - fits) <
-				   RESERVE + peer->config.own_fds *
-						     (peer->roster.held + fits))
-		fits--;
-	return fits;
-}
-
-void
-handoff__mirror_arrived(struct handoff__peer *peer,
-	const struct handoff__msg *msg, const int *fds, size_t nfds)
-{
-	struct handoff__msg reply = {.type = HANDOFF__HELD,
-		.batch = msg->batch,
-		.nrefs = msg->nrefs};
-	int copies[HANDOFF_FDPASS_MAX];
-	size_t fits = settle(peer, fds, nfds, copies);
-
-	for (size_t i = 0; i < nfds; i++) {
-		reply.refs[i] = msg->refs[i];
-		reply.refs[i].arg =
-			keep(peer, &msg->refs[i], copies[i], i < fits);
-	}
-	handoff__link_send(&peer->link, &reply, -1);
-}
-
-/* Its descriptors found no room in the table. */
-void
-handoff__mirror_overflow(
-	struct handoff__peer *peer, const struct handoff__msg *msg)
-{
-	struct handoff__msg reply = {.type = HANDOFF__HELD,
-		.batch = msg->batch,
-		.reason = HANDOFF__TABLE_FULL};
-
-	handoff__link_send(&peer->link, &reply, -1);
-}
-
-void
-handoff__mirror_dropped(
-	struct handoff__peer *peer, const struct handoff__msg *msg)
-{
-	for (uint32_t i = 0; i < msg->nrefs; i++) {
-		const struct handoff__ref *ref = &msg->refs[i];
-		struct handoff__entry *e = handoff__roster_find(
-			&peer->roster, ref->segment, ref->slot, ref->id);
-
-		if (e && !e->mine)
-			close_copy(peer, e);
-	}
-}
-
-/* Copies of what its owner has ended meanwhile, which no DROP told of. */
-void
-handoff__mirror_sweep(struct handoff__peer *peer)
-{
-	struct handoff__entry *e = NULL;
-
-	while ((e = handoff__roster_next(&peer->roster, e))) {
-		if (!e->mine &&
-			(handoff__record_id(e->view.rec) != e->id ||
-				handoff__owner_word(&e->view.rec->owner) == 0))
-			close_copy(peer, e);
-	}
 }

@@ -6,8 +6,6 @@
  */
 #include "peer/peer.h"
 
-#include "base/high.h"
-#include "base/process.h"
 #include "peer/status.h"
 
 #include <assert.h>
@@ -51,32 +49,6 @@ partner_gone(struct handoff__peer *peer)
 		peer->ops->failover(peer);
 	memset(&peer->other, 0, sizeof(peer->other));
 	handoff__loan_return(peer);
-}
-
-static void
-forget_process(struct handoff__peer *peer)
-{
-	handoff__watch_del(peer->loop, &peer->pidfd_watch);
-	if (peer->pidfd >= 0)
-		close(peer->pidfd);
-	peer->pidfd = -1;
-}
-
-/* Does any process run that may touch what the other peer owns? */
-static bool
-other_lives(const struct handoff__peer *peer)
-{
-	return peer->pidfd >= 0 || peer->life >= 0;
-}
-
-static void
-on_pidfd(struct handoff__watch *watch, uint32_t events)
-{
-	struct handoff__peer *peer = watch->arg;
-
-	(void)events;
-	forget_process(peer);
-	handoff__core_process_ended(peer);
 }
 
 /* What it sent before the link broke still counts. */
@@ -124,20 +96,20 @@ cut(struct handoff__peer *peer)
 	handoff__take_broken(peer);
 	handoff__mirror_forget(peer);
 	if (peer->other_left) {
-		forget_process(peer);
-		handoff__loan_death(peer);
+		handoff__death_forget_process(peer);
+		handoff__death_forget_children(peer);
 	}
-	if (other_lives(peer))
-		handoff__rejoin_begin(peer);
-	else
+	if (handoff__death_certain(peer))
 		partner_gone(peer);
+	else
+		handoff__rejoin_begin(peer);
 }
 
 /* Does one thing of those that were noted. False if there is none. */
 static bool
 act(struct handoff__peer *peer)
 {
-	bool gone = peer->ended && !other_lives(peer);
+	bool gone = peer->ended && handoff__death_certain(peer);
 
 	peer->ended = false;
 	if (peer->link.fd >= 0 && (peer->link.broken != 0 || gone)) {
@@ -173,46 +145,6 @@ handoff__peer_after_turn(struct handoff__peer *peer)
 	return acted;
 }
 
-/* The other's process, seen by a pidfd that is watched. */
-static int
-watch_process(struct handoff__peer *peer, int fd, int passed, pid_t *pid)
-{
-	char why[128];
-	int err;
-
-	peer->pidfd = handoff__high_raise(
-		handoff__process_of(fd, passed, pid, why, sizeof(why)));
-	if (peer->pidfd < 0) {
-		err = peer->pidfd;
-		peer->pidfd = -1;
-		return handoff__fail(&peer->error, err, "link: %s", why);
-	}
-	err = handoff__watch_add(
-		peer->loop, &peer->pidfd_watch, peer->pidfd, EPOLLIN);
-	if (err < 0) {
-		forget_process(peer);
-		return handoff__fail(&peer->error, err,
-			"link: cannot watch the other process: %s",
-			strerror(-err));
-	}
-	return 0;
-}
-
-/* Can it be killed, if it ever must be? */
-static void
-check_fence(struct handoff__peer *peer)
-{
-	int err =
-		peer->config.fence ? handoff__process_may_kill(peer->pidfd) : 0;
-	char who[64];
-
-	peer->unfenced = err < 0;
-	if (err < 0)
-		handoff__log(peer->log, HANDOFF_LOG_WARNING,
-			"fence: off: %s cannot be killed from here: %s",
-			handoff__peer_partner_text(peer, who), strerror(-err));
-}
-
 static int
 open_link(struct handoff__peer *peer, int fd, int passed,
 	const struct handoff__hello *hello, bool again)
@@ -221,8 +153,8 @@ open_link(struct handoff__peer *peer, int fd, int passed,
 	int err = 0;
 
 	if (!again) {
-		forget_process(peer);
-		err = watch_process(peer, fd, passed, &pid);
+		handoff__death_forget_process(peer);
+		err = handoff__death_watch(peer, fd, passed, &pid);
 		if (err < 0) {
 			close(fd);
 			return err;
@@ -232,7 +164,7 @@ open_link(struct handoff__peer *peer, int fd, int passed,
 	}
 	err = handoff__link_open(&peer->link, fd);
 	if (err < 0 && !again)
-		forget_process(peer);
+		handoff__death_forget_process(peer);
 	if (err < 0)
 		return handoff__fail(&peer->error, err,
 			"link: cannot watch it: %s", strerror(-err));
@@ -269,7 +201,7 @@ handoff__peer_adopt_link(struct handoff__peer *peer, int fd, int passed,
 		handoff__log(peer->log, HANDOFF_LOG_WARNING,
 			"link: %s has another configuration than this peer",
 			handoff__peer_partner_text(peer, who));
-	check_fence(peer);
+	handoff__fence_check(peer);
 	if (again)
 		handoff__loan_return(peer);
 	handoff__pulse_start(peer);
@@ -293,46 +225,6 @@ on_ready(struct handoff__peer *peer, const struct handoff__msg *msg)
 	} else {
 		handoff__give_on_ready(peer, msg);
 	}
-}
-
-static void
-lost_segment(struct handoff__peer *peer, const struct handoff__msg *msg)
-{
-	struct handoff__msg lost = {.type = HANDOFF__LOST, .index = msg->index};
-
-	handoff__link_send(&peer->link, &lost, -1);
-}
-
-/* READY makes a partner of an owner whose arena is here. If the first segment
- * was lost and comes after READY, that is so only now. */
-static void
-segment_added(struct handoff__peer *peer)
-{
-	peer->segments_sent = peer->arena.count;
-	if (peer->arena.count == 1 && !peer->serving &&
-		peer->partner == HANDOFF__PARTNER_READY)
-		peer->ops->partner(peer, true);
-}
-
-static void
-on_segment(struct handoff__peer *peer, const struct handoff__msg *msg, int fd)
-{
-	int err;
-
-	if (msg->index != peer->arena.count) {
-		/* The one before it was lost: both come again. */
-		close(fd);
-		lost_segment(peer, msg);
-		return;
-	}
-	err = handoff__arena_add(&peer->arena, msg->index, fd,
-		peer->config.service->state_size, &peer->error);
-	if (err == -EBADMSG)
-		handoff__core_break(peer, peer->error.text);
-	else if (err < 0)
-		lost_segment(peer, msg);
-	else
-		segment_added(peer);
 }
 
 static void
@@ -367,16 +259,16 @@ on_message(struct handoff__link *link, const struct handoff__msg *msg,
 	}
 	switch ((enum handoff__msg_type)msg->type) {
 	case HANDOFF__SEGMENT:
-		on_segment(peer, msg, fds[0]);
+		handoff__copies_on_segment(peer, msg, fds[0]);
 		return;
 	case HANDOFF__MIRROR:
-		handoff__mirror_arrived(peer, msg, fds, nfds);
+		handoff__copies_arrived(peer, msg, fds, nfds);
 		return;
 	case HANDOFF__HELD:
 		handoff__mirror_answered(peer, msg);
 		return;
 	case HANDOFF__DROP:
-		handoff__mirror_dropped(peer, msg);
+		handoff__copies_dropped(peer, msg);
 		return;
 	case HANDOFF__MOVE:
 		handoff__take_on_move(peer, msg);
@@ -403,7 +295,7 @@ on_message(struct handoff__link *link, const struct handoff__msg *msg,
 		handoff__loan_keep(peer, fds[0]);
 		return;
 	case HANDOFF__LIFE:
-		handoff__loan_life(peer, fds[0]);
+		handoff__death_watch_children(peer, fds[0]);
 		return;
 	case HANDOFF__SAY:
 		peer->ops->said(peer);
@@ -429,10 +321,10 @@ on_lost(struct handoff__link *link, const struct handoff__msg *msg)
 	peer->pulse.heard_us = handoff__now_us();
 	switch ((enum handoff__msg_type)msg->type) {
 	case HANDOFF__MIRROR:
-		handoff__mirror_overflow(peer, msg);
+		handoff__copies_overflow(peer, msg);
 		return;
 	case HANDOFF__SEGMENT:
-		lost_segment(peer, msg);
+		handoff__copies_lost_segment(peer, msg);
 		return;
 	case HANDOFF__LEND:
 		return; /* its process is slower to die */
@@ -480,10 +372,7 @@ handoff__peer_open(struct handoff__peer *peer,
 	peer->ops = ops;
 	peer->arg = arg;
 	peer->dir.fd = peer->lock_fd = peer->start_fd = peer->listen_fd = -1;
-	peer->pidfd = peer->life = -1;
-	peer->life_watch.fd = -1;
-	peer->pidfd_watch =
-		(struct handoff__watch){.fd = -1, .fn = on_pidfd, .arg = peer};
+	handoff__death_init(peer);
 	peer->mirror_max = HANDOFF_FDPASS_MAX;
 	handoff__link_init(&peer->link, loop, &link_ops, peer);
 	handoff__arena_init(&peer->arena);
@@ -556,8 +445,8 @@ handoff__peer_retire(struct handoff__peer *peer)
 	handoff__watch_del(peer->loop, &peer->link.watch);
 	handoff__timer_disarm(peer->loop, &peer->link.retry);
 	handoff__timer_disarm(peer->loop, &peer->give.deadline);
-	forget_process(peer);
-	handoff__loan_death(peer);
+	handoff__death_forget_process(peer);
+	handoff__death_forget_children(peer);
 	handoff__pulse_stop(peer);
 	handoff__rejoin_end(peer);
 	handoff__join_deafen(peer);
@@ -641,7 +530,7 @@ handoff__peer_end(struct handoff__peer *peer, struct handoff__entry *entry)
 	else
 		handoff__roster_vacate(&peer->roster, entry);
 	/* Not before: a give that goes on looks at all that live. */
-	handoff__give_ended(peer, barrier, leaving);
+	handoff__barrier_ended(peer, barrier, leaving);
 }
 
 void

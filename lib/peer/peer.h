@@ -480,23 +480,30 @@ void handoff__mirror_segments(struct handoff__peer *peer);
 void handoff__mirror_pump(struct handoff__peer *peer);
 void handoff__mirror_forget(struct handoff__peer *peer);
 void handoff__mirror_retry(struct handoff__peer *peer, uint32_t most);
-void handoff__mirror_arrived(struct handoff__peer *peer,
+void handoff__copies_arrived(struct handoff__peer *peer,
 	const struct handoff__msg *msg, const int *fds, size_t nfds);
 void handoff__mirror_lost(
 	struct handoff__peer *peer, const struct handoff__msg *msg);
-void handoff__mirror_overflow(
+void handoff__copies_overflow(
 	struct handoff__peer *peer, const struct handoff__msg *msg);
-void handoff__mirror_sweep(struct handoff__peer *peer);
+void handoff__copies_on_segment(
+	struct handoff__peer *peer, const struct handoff__msg *msg, int fd);
+/* Its descriptor found no room in the table. */
+void handoff__copies_lost_segment(
+	struct handoff__peer *peer, const struct handoff__msg *msg);
+void handoff__copies_sweep(struct handoff__peer *peer);
 void handoff__mirror_answered(
 	struct handoff__peer *peer, const struct handoff__msg *msg);
-void handoff__mirror_dropped(
+void handoff__copies_dropped(
 	struct handoff__peer *peer, const struct handoff__msg *msg);
 
 void handoff__give_init(struct handoff__peer *peer);
-void handoff__give_answered(
+void handoff__barrier_await(struct handoff__peer *peer);
+void handoff__barrier_lift(struct handoff__peer *peer);
+void handoff__barrier_answered(
 	struct handoff__peer *peer, struct handoff__entry *entry);
-void handoff__give_probed(struct handoff__peer *peer, uint32_t batch);
-void handoff__give_ended(
+void handoff__barrier_probed(struct handoff__peer *peer, uint32_t batch);
+void handoff__barrier_ended(
 	struct handoff__peer *peer, bool barrier, bool leaving);
 void handoff__give_on_take(
 	struct handoff__peer *peer, const struct handoff__msg *msg);
@@ -554,14 +561,24 @@ void handoff__tally_failover(struct handoff__peer *peer);
 void handoff__tally_passed(
 	struct handoff__peer *peer, struct handoff__load *all);
 
+void handoff__core_process_ended(struct handoff__peer *peer);
+void handoff__death_init(struct handoff__peer *peer);
+/* Watches the process that the socket ends in. `passed` is taken over, `*pid`
+ * as for handoff__process_of. */
+int handoff__death_watch(
+	struct handoff__peer *peer, int fd, int passed, pid_t *pid);
+void handoff__death_watch_children(struct handoff__peer *peer, int fd);
+void handoff__death_forget_process(struct handoff__peer *peer);
+void handoff__death_forget_children(struct handoff__peer *peer);
+bool handoff__death_certain(const struct handoff__peer *peer);
+
 void handoff__loan_give(struct handoff__peer *peer);
 void handoff__loan_keep(struct handoff__peer *peer, int fd);
 void handoff__loan_return(struct handoff__peer *peer);
-void handoff__loan_life(struct handoff__peer *peer, int fd);
-void handoff__loan_death(struct handoff__peer *peer);
-void handoff__core_process_ended(struct handoff__peer *peer);
 void handoff__loan_fini(struct handoff__peer *peer);
 
+void handoff__fence_check(struct handoff__peer *peer);
+void handoff__fence_kill(struct handoff__peer *peer);
 void handoff__pulse_start(struct handoff__peer *peer);
 void handoff__pulse_on_beat(
 	struct handoff__peer *peer, const struct handoff__msg *msg);

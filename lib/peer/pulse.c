@@ -7,11 +7,7 @@
  */
 #include "peer/peer.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/pidfd.h>
 
 #define TICKS         4 /* beats in the time after which silence means hung */
 #define PERIOD_MIN_US 10000
@@ -30,67 +26,6 @@ period_us(const struct handoff__peer *peer)
 	if (us > PERIOD_MAX_US)
 		return PERIOD_MAX_US;
 	return us > PERIOD_MIN_US ? us : PERIOD_MIN_US;
-}
-
-/* Entries of the other peer that this one could not go on with. */
-static uint32_t
-unheld(struct handoff__peer *peer)
-{
-	uint32_t count = 0, other = handoff__peer_other_slot(peer);
-
-	for (uint32_t i = 0; i < peer->arena.count; i++) {
-		uint32_t slots = peer->arena.segments[i]->geo.slots;
-
-		for (uint32_t s = 0; s < slots; s++) {
-			const struct handoff__record *rec =
-				handoff__arena_record(&peer->arena, i, s);
-
-			if (handoff__owner_place(&rec->owner) == other &&
-				!handoff__roster_find(&peer->roster, i, s,
-					handoff__record_id(rec)))
-				count++;
-		}
-	}
-	return count;
-}
-
-/* A sentence why the hanging peer is not killed, or "". */
-static void
-why_not_fence(struct handoff__peer *peer, char *text, size_t size)
-{
-	uint32_t lost;
-
-	text[0] = '\0';
-	if (peer->unfenced)
-		snprintf(text, size, "it cannot be killed from here");
-	else if (peer->partner != HANDOFF__PARTNER_READY)
-		snprintf(text, size, "it had not finished joining");
-	else if ((lost = unheld(peer)) > 0)
-		snprintf(text, size,
-			"%u of its entries have no copy here and would be "
-			"lost",
-			lost);
-}
-
-static void
-fence(struct handoff__peer *peer)
-{
-	char who[64], why[96];
-
-	if (!peer->config.fence || peer->pidfd < 0)
-		return;
-	handoff__peer_partner_text(peer, who);
-	why_not_fence(peer, why, sizeof(why));
-	if (why[0]) {
-		handoff__log(peer->log, HANDOFF_LOG_WARNING,
-			"fence: %s hangs and is not killed: %s", who, why);
-		return;
-	}
-	handoff__log(peer->log, HANDOFF_LOG_WARNING,
-		"fence: killing %s, which hangs", who);
-	if (pidfd_send_signal(peer->pidfd, SIGKILL, NULL, 0) < 0)
-		handoff__log(peer->log, HANDOFF_LOG_ERROR,
-			"fence: cannot kill %s: %s", who, strerror(errno));
 }
 
 static void
@@ -135,7 +70,7 @@ check_silence(struct handoff__peer *peer, int64_t now)
 	peer->pulse.hung = hung;
 	tell_hung(peer);
 	if (hung)
-		fence(peer);
+		handoff__fence_kill(peer);
 }
 
 /* Entries without a copy, and nothing new confirmed for a whole beat. */

@@ -223,7 +223,7 @@ handoff__take_reconcile(struct handoff__peer *peer)
 			batch.connections == 1 ? "" : "s", batch.listeners,
 			batch.listeners == 1 ? "" : "s");
 	}
-	handoff__mirror_sweep(peer);
+	handoff__copies_sweep(peer);
 	peer->ops->settle(peer);
 	if (changed)
 		peer->ops->role(

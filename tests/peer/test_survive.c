@@ -689,7 +689,7 @@ nothing_is_taken_while_a_child_of_the_dead_lives(void **state)
 	open_fixture(&f, 3);
 	give_to_child(&f);
 	assert_int_equal(pipe2(life, O_CLOEXEC | O_NONBLOCK), 0);
-	handoff__loan_life(&f.a.peer, life[0]);
+	handoff__death_watch_children(&f.a.peer, life[0]);
 	pair_kill(f.child, f.told);
 	while (f.a.peer.pidfd >= 0 || f.a.peer.link.fd >= 0) {
 		assert_true(handoff__loop_dispatch(&f.a.loop, 1000) >= 0);
