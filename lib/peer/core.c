@@ -55,3 +55,25 @@ handoff__core_alloc(
 	return handoff__arena_alloc(&peer->arena, (uint32_t)peer->slot,
 		is_vacant, &peer->roster, segment, slot);
 }
+
+static void
+on_deadline(struct handoff__timer *timer)
+{
+	struct handoff__peer *peer = timer->arg;
+
+	peer->move.late = true;
+}
+
+void
+handoff__core_init(struct handoff__peer *peer)
+{
+	peer->move.deadline.fn = on_deadline;
+	peer->move.deadline.arg = peer;
+}
+
+void
+handoff__core_set_deadline(struct handoff__peer *peer, int64_t ms)
+{
+	peer->move.late = false;
+	handoff__timer_arm(peer->loop, &peer->move.deadline, ms * 1000);
+}

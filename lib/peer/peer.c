@@ -120,7 +120,8 @@ act(struct handoff__peer *peer)
 		partner_gone(peer);
 		return true;
 	}
-	return handoff__give_proceed(peer) || handoff__join_candidates(peer);
+	return handoff__take_proceed(peer) || handoff__give_proceed(peer) ||
+	       handoff__join_candidates(peer);
 }
 
 bool
@@ -274,7 +275,7 @@ on_message(struct handoff__link *link, const struct handoff__msg *msg,
 		handoff__take_on_move(peer, msg);
 		return;
 	case HANDOFF__TAKE:
-		handoff__give_on_take(peer, msg);
+		handoff__moves_on_take(peer, msg);
 		return;
 	case HANDOFF__READY:
 		on_ready(peer, msg);
@@ -377,7 +378,7 @@ handoff__peer_open(struct handoff__peer *peer,
 	handoff__link_init(&peer->link, loop, &link_ops, peer);
 	handoff__arena_init(&peer->arena);
 	handoff__roster_init(&peer->roster, &peer->arena, config->cell_size);
-	handoff__give_init(peer);
+	handoff__core_init(peer);
 	handoff__rejoin_init(peer);
 	peer->instance = random_number();
 	peer->arena.version = service->state_version;
@@ -444,7 +445,7 @@ handoff__peer_retire(struct handoff__peer *peer)
 	peer->left = true;
 	handoff__watch_del(peer->loop, &peer->link.watch);
 	handoff__timer_disarm(peer->loop, &peer->link.retry);
-	handoff__timer_disarm(peer->loop, &peer->give.deadline);
+	handoff__timer_disarm(peer->loop, &peer->move.deadline);
 	handoff__death_forget_process(peer);
 	handoff__death_forget_children(peer);
 	handoff__pulse_stop(peer);

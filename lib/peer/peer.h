@@ -42,7 +42,9 @@
 #include <pthread.h>
 
 #define HANDOFF__PENDING_MAX 4
-#define HANDOFF__LEND_MAX    130 /* two, and two for each of 64 workers */
+/* An offer is taken within a turn of the other's loop, or that is stopped. */
+#define HANDOFF__TAKEN_MS 2000u
+#define HANDOFF__LEND_MAX 130 /* two, and two for each of 64 workers */
 
 struct handoff__peer;
 
@@ -155,15 +157,19 @@ struct handoff__give {
 	enum handoff__cause cause;
 	uint32_t probe; /* batch that shows that the other responds; 0: done */
 	bool ready;     /* the other has taken what it was offered */
-	bool late;      /* the deadline is over */
 	uint32_t away_before; /* what the board said, if it is all revoked */
 	uint32_t waiting;     /* COVER, CLOSE: unanswered; DRAIN: handlers */
 	int64_t started_us;
 	unsigned rounds; /* of waiting for answers */
 	bool asked; /* nothing moved at once: it takes as long as the answers */
 	int64_t strays_us; /* when entries have followed one by one, 0: none */
-	struct handoff__timer deadline;
 	struct handoff__report report;
+};
+
+/* How long a move may still take, in either direction. */
+struct handoff__move {
+	struct handoff__timer deadline;
+	bool late; /* it is over */
 };
 
 /* Is the other peer alive, does it keep up? */
@@ -276,6 +282,7 @@ struct handoff__peer {
 
 	uint32_t mirror_max; /* descriptors a message, adapts */
 	uint32_t batch;      /* of the last MIRROR sent */
+	struct handoff__move move;
 	struct handoff__give give;
 	bool taking;    /* we sent TAKE and wait for GAVE */
 	bool receiving; /* the other gives, and has not said GAVE */
@@ -497,7 +504,6 @@ void handoff__mirror_answered(
 void handoff__copies_dropped(
 	struct handoff__peer *peer, const struct handoff__msg *msg);
 
-void handoff__give_init(struct handoff__peer *peer);
 void handoff__barrier_await(struct handoff__peer *peer);
 void handoff__barrier_lift(struct handoff__peer *peer);
 void handoff__barrier_answered(
@@ -505,12 +511,29 @@ void handoff__barrier_answered(
 void handoff__barrier_probed(struct handoff__peer *peer, uint32_t batch);
 void handoff__barrier_ended(
 	struct handoff__peer *peer, bool barrier, bool leaving);
-void handoff__give_on_take(
+void handoff__moves_on_take(
 	struct handoff__peer *peer, const struct handoff__msg *msg);
+void handoff__give_begin(struct handoff__peer *peer, enum handoff__cause cause);
+void handoff__give_probe(struct handoff__peer *peer);
+bool handoff__offer_entry(struct handoff__peer *peer, struct handoff__entry *e,
+	struct handoff__batch *batch);
+void handoff__offer_ref(
+	const struct handoff__entry *e, uint32_t arg, struct handoff__ref *ref);
+void handoff__offer_all(
+	struct handoff__peer *peer, struct handoff__batch *batch);
+void handoff__offer_revoke(
+	struct handoff__peer *peer, struct handoff__batch *back);
+void handoff__offer_ring(struct handoff__peer *peer, struct handoff__msg *msg);
+void handoff__offer_took_until(struct handoff__give *give, int64_t us);
+void handoff__offer_service(struct handoff__peer *peer);
+bool handoff__offer_revoke_service(struct handoff__peer *peer);
+void handoff__offer_leave_waiting(
+	struct handoff__peer *peer, enum handoff__reason reason);
+enum handoff__reason handoff__offer_objection(struct handoff__peer *peer);
 void handoff__give_on_ready(
 	struct handoff__peer *peer, const struct handoff__msg *msg);
 void handoff__give_broken(struct handoff__peer *peer);
-void handoff__give_strays(struct handoff__peer *peer, int64_t now);
+void handoff__quiet_strays(struct handoff__peer *peer, int64_t now);
 /* True if it went a step further. */
 bool handoff__give_proceed(struct handoff__peer *peer);
 int handoff__partner_check(struct handoff__peer *peer, bool give);
@@ -520,8 +543,11 @@ void handoff__take_on_move(
 void handoff__take_on_gave(
 	struct handoff__peer *peer, const struct handoff__msg *msg);
 void handoff__take_broken(struct handoff__peer *peer);
-void handoff__take_late(struct handoff__peer *peer);
-void handoff__take_reconcile(struct handoff__peer *peer);
+bool handoff__take_proceed(struct handoff__peer *peer);
+void handoff__take_begin(struct handoff__peer *peer, enum handoff__cause cause);
+void handoff__take_all(struct handoff__peer *peer, enum handoff__cause cause,
+	uint64_t id, struct handoff__batch *batch);
+void handoff__reconcile(struct handoff__peer *peer);
 
 void handoff__survive(struct handoff__peer *peer);
 /* If nothing but the arena has come to this peer: as if it never had. */
@@ -561,6 +587,9 @@ void handoff__tally_failover(struct handoff__peer *peer);
 void handoff__tally_passed(
 	struct handoff__peer *peer, struct handoff__load *all);
 
+void handoff__core_init(struct handoff__peer *peer);
+/* Sets `move.late` when so much time is over. */
+void handoff__core_set_deadline(struct handoff__peer *peer, int64_t ms);
 void handoff__core_process_ended(struct handoff__peer *peer);
 void handoff__death_init(struct handoff__peer *peer);
 /* Watches the process that the socket ends in. `passed` is taken over, `*pid`

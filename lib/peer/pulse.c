@@ -128,7 +128,7 @@ handoff__pulse_on_beat(
 			       msg->covered != peer->roster.held);
 
 	if (differs && pulse->differs)
-		handoff__take_reconcile(peer);
+		handoff__reconcile(peer);
 	pulse->differs = differs && !pulse->differs;
 }
 
@@ -150,9 +150,9 @@ on_beat(struct handoff__timer *timer)
 		send_beat(peer);
 		retry_refused(peer);
 	} else if (peer->link.fd < 0) {
-		handoff__take_reconcile(peer);
+		handoff__reconcile(peer);
 	}
-	handoff__give_strays(peer, now);
+	handoff__quiet_strays(peer, now);
 	check_silence(peer, now);
 	check_lag(peer);
 	handoff__timer_arm(peer->loop, timer, period_us(peer));

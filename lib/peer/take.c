@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Moving ownership, the side that takes: what is offered to this peer is its
- * own once it has accepted it, word by word. And the words that no message
- * told of, because it was lost with a link: owner words are compared with what
- * both peers believe.
+ * own once it has accepted it, word by word. Asks for nothing by itself, and
+ * knows nothing of copies.
  */
 #include "peer/peer.h"
 
 #include "base/probe.h"
 
-#include <errno.h>
 #include <string.h>
 
 /* Serves what is offered to this peer. */
@@ -50,9 +48,9 @@ accept_service(struct handoff__peer *peer)
 	       handoff__owner_accept(&board->owner, (uint32_t)peer->slot);
 }
 
-static void
-accept_all(struct handoff__peer *peer, enum handoff__cause cause, uint64_t id,
-	struct handoff__batch *batch)
+void
+handoff__take_all(struct handoff__peer *peer, enum handoff__cause cause,
+	uint64_t id, struct handoff__batch *batch)
 {
 	struct handoff__entry *e = NULL;
 
@@ -79,7 +77,7 @@ handoff__take_on_move(
 		peer->receiving = true;
 		peer->incoming = (struct handoff__report){
 			.id = msg->generation, .cause = cause};
-		accept_all(peer, cause, msg->generation, &batch);
+		handoff__take_all(peer, cause, msg->generation, &batch);
 	}
 	for (uint32_t i = 0; i < msg->nrefs; i++)
 		accept_entry(peer,
@@ -107,37 +105,20 @@ end_take(struct handoff__peer *peer, const struct handoff__report *report)
 {
 	peer->taking = false;
 	if (peer->give.step == HANDOFF__GIVE_NONE)
-		handoff__timer_disarm(peer->loop, &peer->give.deadline);
-	peer->give.late = false;
+		handoff__timer_disarm(peer->loop, &peer->move.deadline);
+	peer->move.late = false;
 	handoff__tally_handoff(peer, HANDOFF__WAY_IN, report);
 	peer->ops->given(peer, report);
 }
 
-int
-handoff__peer_take(struct handoff__peer *peer, enum handoff__cause cause)
+bool
+handoff__take_proceed(struct handoff__peer *peer)
 {
-	struct handoff__msg msg = {.type = HANDOFF__TAKE, .cause = cause};
-	int err = handoff__partner_check(peer, false);
-
-	if (err < 0) {
-		handoff__tally_refused(&peer->tally, HANDOFF__WAY_IN);
-		return err;
-	}
-	handoff__link_send(&peer->link, &msg, -1);
-	peer->taking = true;
-	peer->give.late = false;
-	/* The other waits for its handlers first. If it answers later than
-	 * this, what it moves is still served here. */
-	handoff__timer_arm(peer->loop, &peer->give.deadline,
-		(int64_t)peer->config.give_timeout_ms * 2000);
-	return 0;
-}
-
-void
-handoff__take_late(struct handoff__peer *peer)
-{
+	if (!peer->taking || !peer->move.late)
+		return false;
 	end_take(
 		peer, &(struct handoff__report){.reason = HANDOFF__UNANSWERED});
+	return true;
 }
 
 void
@@ -180,52 +161,15 @@ handoff__take_broken(struct handoff__peer *peer)
 		handoff__tally_handoff(peer, HANDOFF__WAY_IN, incoming);
 }
 
-/* Does this peer serve, and has not known? Or does it not any more? */
-static bool
-reconcile_service(struct handoff__peer *peer, struct handoff__board *board)
-{
-	bool own;
-
-	handoff__owner_accept(&board->owner, (uint32_t)peer->slot);
-	own = handoff__owner_word(&board->owner) == (uint32_t)peer->slot;
-	if (own == peer->serving)
-		return false;
-	handoff__log(peer->log, HANDOFF_LOG_WARNING,
-		"handoff %llu: no message told that this peer %s",
-		(unsigned long long)handoff__peer_generation(peer),
-		own ? "serves" : "does not serve any more");
-	peer->serving = own;
-	return true;
-}
-
-/* Takes what the owner words say is this peer's, though no message has told;
- * and closes copies of what is no more. */
 void
-handoff__take_reconcile(struct handoff__peer *peer)
+handoff__take_begin(struct handoff__peer *peer, enum handoff__cause cause)
 {
-	struct handoff__board *board = handoff__arena_board(&peer->arena);
-	struct handoff__batch batch = {.connections = 0};
-	struct handoff__report report = {.id = handoff__peer_generation(peer)};
-	bool changed;
+	struct handoff__msg msg = {.type = HANDOFF__TAKE, .cause = cause};
 
-	if (!board || handoff__peer_moving(peer))
-		return;
-	/* The service before its entries: whichever peer has the one gets the
-	 * others. It is told of after them. */
-	changed = reconcile_service(peer, board);
-	accept_all(peer, HANDOFF__REST, report.id, &batch);
-	if (batch.connections + batch.listeners > 0) {
-		handoff__tally_moved(peer, HANDOFF__WAY_IN, &batch, &report);
-		handoff__log(peer->log, HANDOFF_LOG_WARNING,
-			"handoff %llu: no message told of %u connection%s and "
-			"%u listener%s, served here from now on",
-			(unsigned long long)report.id, batch.connections,
-			batch.connections == 1 ? "" : "s", batch.listeners,
-			batch.listeners == 1 ? "" : "s");
-	}
-	handoff__copies_sweep(peer);
-	peer->ops->settle(peer);
-	if (changed)
-		peer->ops->role(
-			peer, (enum handoff__cause)atomic_load(&board->cause));
+	handoff__link_send(&peer->link, &msg, -1);
+	peer->taking = true;
+	/* The other waits for its handlers first. If it answers later than
+	 * this, what it moves is still served here. */
+	handoff__core_set_deadline(
+		peer, (int64_t)peer->config.give_timeout_ms * 2);
 }

@@ -493,7 +493,7 @@ deadline_during_the_last_round_trip_unpauses(void **state)
 	pair_run(NULL, &b);
 	pair_turn(&a);
 	assert_true(a.paused);
-	handoff__timer_arm(&a.loop, &a.peer.give.deadline, 1);
+	handoff__timer_arm(&a.loop, &a.peer.move.deadline, 1);
 	pair_wait(&a, &a.given, 1);
 	assert_int_equal(a.report.reason, HANDOFF__UNANSWERED);
 	assert_false(a.paused);
@@ -518,7 +518,7 @@ offer_that_is_not_taken_comes_back(void **state)
 	assert_int_equal(a.peer.give.step, HANDOFF__GIVE_DRAIN);
 	assert_false(a.peer.serving);
 	assert_int_equal(a.roles, 0);
-	handoff__timer_arm(&a.loop, &a.peer.give.deadline, 1);
+	handoff__timer_arm(&a.loop, &a.peer.move.deadline, 1);
 	pair_wait(&a, &a.given, 1);
 	assert_int_equal(a.report.reason, HANDOFF__UNTAKEN);
 	assert_int_equal(a.report.moved, 0);
@@ -554,7 +554,7 @@ offer_that_was_taken_is_not_taken_back(void **state)
 	pair_turn(&a);
 	pair_turn(&b);
 	assert_true(b.peer.serving);
-	a.peer.give.late = true;
+	a.peer.move.late = true;
 	handoff__peer_after_turn(&a.peer);
 	assert_false(a.peer.serving);
 	assert_int_equal(a.roles, 1);
@@ -585,7 +585,7 @@ offer_whose_bell_was_lost_is_served_by_one(void **state)
 	/* What b reads of it is nothing. */
 	handoff__link_close(&b.peer.link);
 	b.peer.partner = HANDOFF__PARTNER_APART;
-	handoff__take_reconcile(&b.peer);
+	handoff__reconcile(&b.peer);
 	assert_true(b.peer.serving);
 	assert_int_equal(b.peer.roster.connections, 5);
 	pair_turn(&a);
@@ -716,7 +716,7 @@ busy_past_the_deadline_is_left_and_follows(void **state)
 	a.busy = true;
 	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
 	pair_run(&a, &b);
-	handoff__timer_arm(&a.loop, &a.peer.give.deadline, 1);
+	handoff__timer_arm(&a.loop, &a.peer.move.deadline, 1);
 	pair_wait(&a, &a.given, 1);
 	assert_int_equal(a.report.reason, HANDOFF__OK);
 	assert_int_equal(a.report.left, 1);
@@ -747,7 +747,7 @@ busy_entry_stays_if_service_has_come_back(void **state)
 	a.busy = true;
 	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
 	pair_run(&a, &b);
-	handoff__timer_arm(&a.loop, &a.peer.give.deadline, 1);
+	handoff__timer_arm(&a.loop, &a.peer.move.deadline, 1);
 	pair_wait(&a, &a.given, 1);
 	a.busy = false;
 	pair_run(&a, &b);

@@ -342,7 +342,7 @@ revoked_handoffs_are_counted(void **state)
 	pair_run(NULL, &b);
 	pair_turn(&a);
 	assert_int_equal(a.peer.give.step, HANDOFF__GIVE_DRAIN);
-	handoff__timer_arm(&a.loop, &a.peer.give.deadline, SOON_MS * 1000);
+	handoff__timer_arm(&a.loop, &a.peer.move.deadline, SOON_MS * 1000);
 	pair_wait(&a, &a.given, 1);
 	assert_int_equal(a.report.reason, HANDOFF__UNTAKEN);
 	assert_handoffs(&a, HANDOFF__WAY_OUT, 0, 1, 0);

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What begins a move of ownership: an order to give or to take that was found
+ * possible, or the other peer's wish. What follows is of give.c and take.c.
+ */
+#include "peer/peer.h"
+
+#include <errno.h>
+
+/* The standby gets what it refused before; then it is asked whether it is
+ * there. */
+static void
+give(struct handoff__peer *peer, enum handoff__cause cause)
+{
+	handoff__give_begin(peer, cause);
+	handoff__mirror_retry(peer, UINT32_MAX);
+	handoff__give_probe(peer);
+}
+
+int
+handoff__peer_give(struct handoff__peer *peer, enum handoff__cause cause)
+{
+	int err = handoff__partner_check(peer, true);
+	char who[64];
+
+	if (err == 0 && cause != HANDOFF__REST && !peer->serving)
+		err = handoff__fail(&peer->error, -EPERM,
+			"this peer does not serve: %s does",
+			handoff__peer_partner_text(peer, who));
+	if (err < 0) {
+		handoff__tally_refused(&peer->tally, HANDOFF__WAY_OUT);
+		return err;
+	}
+	give(peer, cause);
+	return 0;
+}
+
+int
+handoff__peer_take(struct handoff__peer *peer, enum handoff__cause cause)
+{
+	int err = handoff__partner_check(peer, false);
+
+	if (err < 0) {
+		handoff__tally_refused(&peer->tally, HANDOFF__WAY_IN);
+		return err;
+	}
+	handoff__take_begin(peer, cause);
+	return 0;
+}
+
+void
+handoff__moves_on_take(
+	struct handoff__peer *peer, const struct handoff__msg *msg)
+{
+	struct handoff__msg no = {.type = HANDOFF__GAVE};
+
+	if (msg->cause != HANDOFF__HOME && msg->cause != HANDOFF__HOME_SILENT)
+		no.reason = HANDOFF__GARBAGE;
+	else if (handoff__peer_moving(peer))
+		no.reason = HANDOFF__BUSY;
+	else if (!peer->serving)
+		no.reason = HANDOFF__NOT_OWNER;
+	else if (handoff__partner_older(peer))
+		no.reason = HANDOFF__BAD_STATE_VERSION;
+	if (no.reason != HANDOFF__OK) {
+		handoff__link_send(&peer->link, &no, -1);
+		return;
+	}
+	give(peer, (enum handoff__cause)msg->cause);
+}
+
+void
+handoff__peer_hurry(struct handoff__peer *peer)
+{
+	if (peer->give.step != HANDOFF__GIVE_NONE || peer->taking)
+		handoff__core_set_deadline(peer, 0);
+	peer->noted = true;
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Offers. The owner word of each entry is the commit point and the only one,
+ * set by one compare-and-swap: whatever happens to either peer between two of
+ * them, every entry has one owner, and what a dead peer owned its survivor
+ * takes. The same takes back what was not accepted. When to offer is for
+ * give.c and quiet.c.
+ */
+#include "peer/peer.h"
+
+#include "base/probe.h"
+
+#include <string.h>
+
+static bool
+give_takes(const struct handoff__give *give, const struct handoff__entry *e)
+{
+	return e->mine &&
+	       (give->cause != HANDOFF__HOME || e->kind != HANDOFF__CONNECTION);
+}
+
+void
+handoff__offer_ref(
+	const struct handoff__entry *e, uint32_t arg, struct handoff__ref *ref)
+{
+	*ref = (struct handoff__ref){.id = e->id,
+		.segment = e->segment,
+		.slot = e->slot,
+		.arg = arg};
+}
+
+static void
+leave_behind(struct handoff__peer *peer, const struct handoff__entry *e,
+	enum handoff__reason reason)
+{
+	struct handoff__report *report = &peer->give.report;
+
+	report->left++;
+	handoff__tally_left(peer, reason);
+	if (report->nrefs < HANDOFF_FDPASS_MAX)
+		handoff__offer_ref(e, reason, &report->refs[report->nrefs++]);
+}
+
+/* The commit point of one entry: from here on it is not served here. */
+bool
+handoff__offer_entry(struct handoff__peer *peer, struct handoff__entry *e,
+	struct handoff__batch *batch)
+{
+	struct handoff__load load;
+
+	handoff__load_of(e, &load); /* while it is ours */
+	if (!handoff__owner_offer(&e->view.rec->owner, (uint32_t)peer->slot,
+		    handoff__peer_other_slot(peer)))
+		return false;
+	HANDOFF__PROBE2(give, e->id, peer->give.report.id);
+	handoff__batch_add(batch, e, &load);
+	handoff__roster_swap(&peer->roster, e);
+	e->leaving = false;
+	if (peer->config.trace)
+		handoff__tally_trace(
+			peer, e, "given to", peer->give.report.id, &load);
+	peer->ops->moved(peer, e);
+	return true;
+}
+
+/* Takes back what was offered and not taken; `back` counts it. */
+void
+handoff__offer_revoke(struct handoff__peer *peer, struct handoff__batch *back)
+{
+	struct handoff__entry *e = NULL;
+	struct handoff__load load;
+
+	while ((e = handoff__roster_next(&peer->roster, e))) {
+		if (e->mine || !handoff__owner_revoke(&e->view.rec->owner,
+				       (uint32_t)peer->slot,
+				       handoff__peer_other_slot(peer)))
+			continue;
+		handoff__load_of(e, &load);
+		handoff__batch_add(back, e, &load);
+		handoff__roster_swap(&peer->roster, e);
+		peer->ops->moved(peer, e);
+	}
+	peer->ops->settle(peer);
+}
+
+void
+handoff__offer_ring(struct handoff__peer *peer, struct handoff__msg *msg)
+{
+	msg->type = HANDOFF__MOVE;
+	msg->generation = handoff__peer_generation(peer);
+	msg->at_us = peer->give.started_us;
+	handoff__link_send(&peer->link, msg, -1);
+}
+
+void
+handoff__offer_took_until(struct handoff__give *give, int64_t us)
+{
+	uint32_t took_us = (uint32_t)(us - give->started_us);
+
+	if (took_us > give->report.took_us)
+		give->report.took_us = took_us;
+}
+
+/* The other peer is to serve from here on; before the bell rings. Service is
+ * away from home until it is back with the peer that it left first. */
+void
+handoff__offer_service(struct handoff__peer *peer)
+{
+	struct handoff__board *board = handoff__arena_board(&peer->arena);
+	bool away = peer->give.cause == HANDOFF__MAINTENANCE;
+
+	peer->give.away_before = atomic_load(&board->away);
+	if (away && peer->give.away_before)
+		away = !handoff__peer_is_home(peer);
+	else if (away)
+		handoff__peer_set_home(board, peer->name, peer->instance);
+	atomic_store(&board->away, away);
+	atomic_store(&board->cause, (uint32_t)peer->give.cause);
+	handoff__owner_offer(&board->owner, (uint32_t)peer->slot,
+		handoff__peer_other_slot(peer));
+	atomic_fetch_add(&board->generation, 1);
+	peer->serving = false;
+}
+
+/* False if the other has taken it. */
+bool
+handoff__offer_revoke_service(struct handoff__peer *peer)
+{
+	struct handoff__board *board = handoff__arena_board(&peer->arena);
+
+	if (!handoff__owner_revoke(&board->owner, (uint32_t)peer->slot,
+		    handoff__peer_other_slot(peer)))
+		return false;
+	atomic_store(&board->away, peer->give.away_before);
+	peer->serving = true;
+	return true;
+}
+
+/* What waits for a handler stays, and is named. */
+void
+handoff__offer_leave_waiting(
+	struct handoff__peer *peer, enum handoff__reason reason)
+{
+	struct handoff__entry *e = NULL;
+
+	while ((e = handoff__roster_next(&peer->roster, e))) {
+		if (e->leaving)
+			leave_behind(peer, e, reason);
+	}
+}
+
+/* A service whose listeners all stay would be served by two. */
+enum handoff__reason
+handoff__offer_objection(struct handoff__peer *peer)
+{
+	enum handoff__reason reason = HANDOFF__OK;
+	struct handoff__entry *e = NULL;
+
+	if (peer->give.cause == HANDOFF__REST)
+		return HANDOFF__OK;
+	while ((e = handoff__roster_next(&peer->roster, e))) {
+		if (e->kind != HANDOFF__LISTENER || !e->mine)
+			continue;
+		if (e->copy == HANDOFF__COPY_HELD)
+			return HANDOFF__OK;
+		if (reason == HANDOFF__OK)
+			reason = e->copy == HANDOFF__COPY_REFUSED
+					 ? (enum handoff__reason)e->refusal
+					 : HANDOFF__UNANSWERED;
+	}
+	return reason;
+}
+
+static void
+offer_one(struct handoff__peer *peer, struct handoff__entry *e,
+	struct handoff__batch *batch)
+{
+	if (e->copy == HANDOFF__COPY_REFUSED) {
+		leave_behind(peer, e, (enum handoff__reason)e->refusal);
+	} else if (e->copy != HANDOFF__COPY_HELD) {
+		leave_behind(peer, e, HANDOFF__UNANSWERED);
+	} else if (!peer->ops->quiesce(peer, e)) {
+		e->leaving = true;
+		peer->give.waiting++;
+	} else {
+		handoff__offer_entry(peer, e, batch);
+	}
+}
+
+/* Offers everything that may move. */
+void
+handoff__offer_all(struct handoff__peer *peer, struct handoff__batch *batch)
+{
+	struct handoff__entry *e = NULL;
+
+	while ((e = handoff__roster_next(&peer->roster, e))) {
+		if (give_takes(&peer->give, e))
+			offer_one(peer, e, batch);
+	}
+}
