@@ -132,6 +132,8 @@ handoff__peer_after_turn(struct handoff__peer *peer)
 	peer->noted = false;
 	if (peer->left)
 		return false;
+	if (peer->pulse.due)
+		handoff__beat(peer);
 	for (int i = 0; i < ACTS_MAX; i++) {
 		if (act(peer)) {
 			acted = true;
@@ -302,7 +304,8 @@ on_message(struct handoff__link *link, const struct handoff__msg *msg,
 		peer->ops->said(peer);
 		return;
 	case HANDOFF__BEAT:
-		handoff__pulse_on_beat(peer, msg);
+		if (handoff__pulse_on_beat(peer, msg))
+			handoff__reconcile(peer);
 		return;
 	case HANDOFF__LEAVE:
 		peer->other_leaving = true;

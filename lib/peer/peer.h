@@ -177,6 +177,7 @@ struct handoff__pulse {
 	struct handoff__timer timer;
 	int64_t heard_us; /* of the other's last message */
 	int64_t beat_us;  /* of our own last beat */
+	bool due;         /* a beat */
 	bool hung;
 	bool lagging;
 	bool behind;   /* as of the last beat */
@@ -609,8 +610,15 @@ void handoff__loan_fini(struct handoff__peer *peer);
 void handoff__fence_check(struct handoff__peer *peer);
 void handoff__fence_kill(struct handoff__peer *peer);
 void handoff__pulse_start(struct handoff__peer *peer);
-void handoff__pulse_on_beat(
+/* True if the two disagree for the second time in a row. */
+bool handoff__pulse_on_beat(
 	struct handoff__peer *peer, const struct handoff__msg *msg);
+void handoff__pulse_begin(struct handoff__peer *peer, int64_t now);
+void handoff__pulse_send(struct handoff__peer *peer);
+uint32_t handoff__pulse_retries(struct handoff__peer *peer);
+/* Judges the other, and arms the timer for the next beat. */
+void handoff__pulse_end(struct handoff__peer *peer, int64_t now);
+void handoff__beat(struct handoff__peer *peer);
 void handoff__pulse_stop(struct handoff__peer *peer);
 
 #endif

@@ -2,8 +2,8 @@
 /*
  * Whether the other peer is alive and keeps up. A silent peer is reported and
  * nothing else: only with `fence` is it killed, and only its death, seen by
- * the pidfd, lets the survivor serve. Each beat also says what its sender
- * believes, so that what got lost between the two is found.
+ * the pidfd, lets the survivor serve. The timer only notes that a beat is due;
+ * what else is looked after at a beat is beat.c's.
  */
 #include "peer/peer.h"
 
@@ -91,10 +91,10 @@ check_lag(struct handoff__peer *peer)
 	tell_lagging(peer);
 }
 
-/* One of the refused copies is tried at a beat, and more from beat to beat
- * while that succeeds. */
-static void
-retry_refused(struct handoff__peer *peer)
+/* How many of the refused copies to try at this beat: one, and more from beat
+ * to beat while that succeeds. */
+uint32_t
+handoff__pulse_retries(struct handoff__peer *peer)
 {
 	struct handoff__pulse *pulse = &peer->pulse;
 	uint32_t refused = peer->roster.refused;
@@ -104,11 +104,11 @@ retry_refused(struct handoff__peer *peer)
 	else if (refused >= pulse->refused)
 		pulse->retry = 1;
 	pulse->refused = refused;
-	handoff__mirror_retry(peer, pulse->retry);
+	return pulse->retry;
 }
 
-static void
-send_beat(struct handoff__peer *peer)
+void
+handoff__pulse_send(struct handoff__peer *peer)
 {
 	struct handoff__msg beat = {.type = HANDOFF__BEAT,
 		.serving = peer->serving,
@@ -118,7 +118,7 @@ send_beat(struct handoff__peer *peer)
 }
 
 /* What is on its way makes a beat differ; twice in a row it is more. */
-void
+bool
 handoff__pulse_on_beat(
 	struct handoff__peer *peer, const struct handoff__msg *msg)
 {
@@ -126,36 +126,39 @@ handoff__pulse_on_beat(
 	bool differs = peer->arena.count > 0 && !handoff__peer_moving(peer) &&
 		       ((msg->serving != 0) == peer->serving ||
 			       msg->covered != peer->roster.held);
+	bool lost = differs && pulse->differs;
 
-	if (differs && pulse->differs)
-		handoff__reconcile(peer);
-	pulse->differs = differs && !pulse->differs;
+	pulse->differs = differs && !lost;
+	return lost;
 }
 
 static void
 on_beat(struct handoff__timer *timer)
 {
 	struct handoff__peer *peer = timer->arg;
-	int64_t now = handoff__now_us();
 
-	/* If this process itself did not run, it can't judge the other; and
-	 * what the other said meanwhile is still to be read. */
-	if (now - peer->pulse.beat_us > 2 * period_us(peer))
-		peer->pulse.heard_us = now;
-	peer->pulse.beat_us = now;
-	handoff__link_read(&peer->link);
-	if (peer->partner == HANDOFF__PARTNER_NONE)
-		return;
-	if (handoff__link_up(&peer->link)) {
-		send_beat(peer);
-		retry_refused(peer);
-	} else if (peer->link.fd < 0) {
-		handoff__reconcile(peer);
-	}
-	handoff__quiet_strays(peer, now);
+	peer->pulse.due = peer->noted = true;
+}
+
+/* If this process itself did not run, it can't judge the other; and what the
+ * other said meanwhile is still to be read. */
+void
+handoff__pulse_begin(struct handoff__peer *peer, int64_t now)
+{
+	struct handoff__pulse *pulse = &peer->pulse;
+
+	pulse->due = false;
+	if (now - pulse->beat_us > 2 * period_us(peer))
+		pulse->heard_us = now;
+	pulse->beat_us = now;
+}
+
+void
+handoff__pulse_end(struct handoff__peer *peer, int64_t now)
+{
 	check_silence(peer, now);
 	check_lag(peer);
-	handoff__timer_arm(peer->loop, timer, period_us(peer));
+	handoff__timer_arm(peer->loop, &peer->pulse.timer, period_us(peer));
 }
 
 void
@@ -165,6 +168,7 @@ handoff__pulse_start(struct handoff__peer *peer)
 
 	pulse->heard_us = pulse->beat_us = handoff__now_us();
 	pulse->hung = pulse->lagging = pulse->behind = pulse->differs = false;
+	pulse->due = false;
 	pulse->retry = 1;
 	pulse->refused = 0;
 	pulse->timer.fn = on_beat;
@@ -176,5 +180,5 @@ void
 handoff__pulse_stop(struct handoff__peer *peer)
 {
 	handoff__timer_disarm(peer->loop, &peer->pulse.timer);
-	peer->pulse.hung = peer->pulse.lagging = false;
+	peer->pulse.due = peer->pulse.hung = peer->pulse.lagging = false;
 }
