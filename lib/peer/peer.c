@@ -105,6 +105,17 @@ cut(struct handoff__peer *peer)
 		handoff__rejoin_begin(peer);
 }
 
+/* A link that a candidate brings is one that need not be dialled any more. */
+static bool
+answer_candidates(struct handoff__peer *peer)
+{
+	if (!handoff__candidates_answer(peer))
+		return false;
+	if (peer->partner != HANDOFF__PARTNER_APART)
+		handoff__rejoin_end(peer);
+	return true;
+}
+
 /* Does one thing of those that were noted. False if there is none. */
 static bool
 act(struct handoff__peer *peer)
@@ -121,7 +132,7 @@ act(struct handoff__peer *peer)
 		return true;
 	}
 	return handoff__take_proceed(peer) || handoff__give_proceed(peer) ||
-	       handoff__join_candidates(peer);
+	       answer_candidates(peer);
 }
 
 bool
@@ -146,77 +157,6 @@ handoff__peer_after_turn(struct handoff__peer *peer)
 			break;
 	}
 	return acted;
-}
-
-static int
-open_link(struct handoff__peer *peer, int fd, int passed,
-	const struct handoff__hello *hello, bool again)
-{
-	pid_t pid = (pid_t)hello->pid;
-	int err = 0;
-
-	if (!again) {
-		handoff__death_forget_process(peer);
-		err = handoff__death_watch(peer, fd, passed, &pid);
-		if (err < 0) {
-			close(fd);
-			return err;
-		}
-	} else if (passed >= 0) {
-		close(passed);
-	}
-	err = handoff__link_open(&peer->link, fd);
-	if (err < 0 && !again)
-		handoff__death_forget_process(peer);
-	if (err < 0)
-		return handoff__fail(&peer->error, err,
-			"link: cannot watch it: %s", strerror(-err));
-	pid = again     ? (pid_t)peer->other.pid
-	      : pid > 0 ? pid
-			: (pid_t)hello->pid;
-	peer->other = *hello;
-	peer->other.pid = (uint32_t)pid;
-	return 0;
-}
-
-/* Sends what a new partner must have. */
-int
-handoff__peer_adopt_link(struct handoff__peer *peer, int fd, int passed,
-	const struct handoff__hello *hello)
-{
-	bool again = handoff__partner_again(peer, hello);
-	struct handoff__msg ready = {.type = HANDOFF__READY};
-	int err = open_link(peer, fd, passed, hello, again);
-	char who[64];
-
-	if (err < 0)
-		return err;
-	peer->partner = HANDOFF__PARTNER_GREETED;
-	peer->rejoin.again = again;
-	peer->segments_sent = again && hello->segments < peer->arena.count
-				      ? hello->segments
-			      : again ? peer->arena.count
-				      : 0;
-	peer->refusal[0] = peer->cut_why[0] = '\0';
-	peer->other_leaving = peer->other_left = peer->ended = false;
-	handoff__rejoin_end(peer);
-	if (handoff__partner_drifted(peer, hello))
-		handoff__log(peer->log, HANDOFF_LOG_WARNING,
-			"link: %s has another configuration than this peer",
-			handoff__peer_partner_text(peer, who));
-	handoff__fence_check(peer);
-	if (again)
-		handoff__loan_return(peer);
-	handoff__pulse_start(peer);
-	handoff__loan_give(peer);
-	if (peer->serving || again)
-		handoff__mirror_all(peer);
-	if (peer->leaving)
-		handoff__link_send(&peer->link,
-			&(struct handoff__msg){.type = HANDOFF__LEAVE}, -1);
-	if (peer->start_fd < 0)
-		handoff__link_send(&peer->link, &ready, -1);
-	return 0;
 }
 
 static void
@@ -453,7 +393,7 @@ handoff__peer_retire(struct handoff__peer *peer)
 	handoff__death_forget_children(peer);
 	handoff__pulse_stop(peer);
 	handoff__rejoin_end(peer);
-	handoff__join_deafen(peer);
+	handoff__candidates_deafen(peer);
 }
 
 void

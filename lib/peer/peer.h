@@ -41,7 +41,9 @@
 
 #include <pthread.h>
 
-#define HANDOFF__PENDING_MAX 4
+#define HANDOFF__PENDING_MAX      4
+#define HANDOFF__START_TIMEOUT_US 10000000
+#define HANDOFF__HELLO_TIMEOUT_US 5000000
 /* An offer is taken within a turn of the other's loop, or that is stopped. */
 #define HANDOFF__TAKEN_MS 2000u
 #define HANDOFF__LEND_MAX 130 /* two, and two for each of 64 workers */
@@ -442,23 +444,28 @@ const char *handoff__peer_partner_text(
 
 /* Among the files of the peer; not for the layer above. */
 int handoff__join(struct handoff__peer *peer);
-bool handoff__join_candidates(struct handoff__peer *peer);
+bool handoff__candidates_answer(struct handoff__peer *peer);
 void handoff__join_leave(struct handoff__peer *peer);
-void handoff__join_deafen(struct handoff__peer *peer);
-int handoff__join_sign(struct handoff__peer *peer, int lock_fd);
-int handoff__join_listen(struct handoff__peer *peer);
-const char *handoff__join_lock_name(const struct handoff__peer *peer);
-const char *handoff__join_link_name(uint32_t slot);
-void handoff__join_holder(struct handoff__peer *peer, int slot, char text[64]);
+void handoff__candidates_deafen(struct handoff__peer *peer);
+int handoff__places_sign(struct handoff__peer *peer, int lock_fd);
+int handoff__candidates_listen(struct handoff__peer *peer);
+const char *handoff__places_lock_name(uint32_t slot);
+int handoff__places_enter(struct handoff__peer *peer);
+void handoff__places_leave(struct handoff__peer *peer);
+void handoff__places_pause(void);
+void handoff__candidates_init(struct handoff__peer *peer);
+const char *handoff__places_link_name(uint32_t slot);
+void handoff__places_holder(
+	struct handoff__peer *peer, int slot, char text[64]);
 void handoff__candidate_close(struct handoff__candidate *c);
 /* Can the two be peers? */
-enum handoff__reason handoff__join_judge(
+enum handoff__reason handoff__hello_judge(
 	const struct handoff__peer *peer, const struct handoff__hello *hello);
-void handoff__join_explain(const struct handoff__peer *peer,
+void handoff__hello_explain(const struct handoff__peer *peer,
 	const struct handoff__hello *hello, enum handoff__reason reason,
 	char *text, size_t size);
-int handoff__join_say_hello(int fd, const struct handoff__hello *hello);
-void handoff__join_refused(struct handoff__peer *peer, const char *why);
+int handoff__hello_say(int fd, const struct handoff__hello *hello);
+void handoff__hello_refused(struct handoff__peer *peer, const char *why);
 bool handoff__partner_again(
 	const struct handoff__peer *peer, const struct handoff__hello *hello);
 /* Does the other process live, with all that it had, while its link is closed
@@ -474,13 +481,13 @@ void handoff__upkeep_stop(struct handoff__peer *peer);
 void handoff__upkeep_fini(struct handoff__peer *peer);
 
 /* Takes the link over, and `passed`, the pidfd that came with HELLO, or -1. */
-int handoff__peer_adopt_link(struct handoff__peer *peer, int fd, int passed,
+int handoff__adopt_link(struct handoff__peer *peer, int fd, int passed,
 	const struct handoff__hello *hello);
 /* Notes that the link can't go on, and why. */
 void handoff__core_break(struct handoff__peer *peer, const char *why);
 bool handoff__partner_drifted(
 	const struct handoff__peer *peer, const struct handoff__hello *hello);
-void handoff__peer_hello(
+void handoff__hello_make(
 	const struct handoff__peer *peer, struct handoff__hello *hello);
 
 void handoff__mirror_all(struct handoff__peer *peer);

@@ -27,15 +27,15 @@ turned_away(struct handoff__peer *peer, const struct handoff__hello *hello)
 {
 	char why[128], text[HANDOFF_TEXT_MAX], who[64];
 
-	handoff__join_explain(peer, hello, (enum handoff__reason)hello->refusal,
-		why, sizeof(why));
+	handoff__hello_explain(peer, hello,
+		(enum handoff__reason)hello->refusal, why, sizeof(why));
 	snprintf(text, sizeof(text),
 		"link: %s does not take this peer back: %.120s",
 		handoff__peer_partner_text(peer, who), why);
 	if (!peer->serving && peer->roster.owned == 0)
 		peer->ops->expelled(peer, text);
 	else
-		handoff__join_refused(peer, text);
+		handoff__hello_refused(peer, text);
 }
 
 static void
@@ -43,7 +43,7 @@ take_answer(struct handoff__candidate *c, const struct handoff__hello *hello,
 	int passed)
 {
 	struct handoff__peer *peer = c->peer;
-	enum handoff__reason reason = handoff__join_judge(peer, hello);
+	enum handoff__reason reason = handoff__hello_judge(peer, hello);
 	int fd = c->fd;
 
 	if (reason != HANDOFF__OK || hello->refusal != HANDOFF__OK ||
@@ -59,9 +59,11 @@ take_answer(struct handoff__candidate *c, const struct handoff__hello *hello,
 	handoff__watch_del(peer->loop, &c->watch);
 	c->fd = -1;
 	handoff__candidate_close(c);
-	if (handoff__peer_adopt_link(peer, fd, passed, hello) < 0)
+	if (handoff__adopt_link(peer, fd, passed, hello) < 0)
 		handoff__log(
 			peer->log, HANDOFF_LOG_WARNING, "%s", peer->error.text);
+	else
+		handoff__rejoin_end(peer);
 }
 
 static void
@@ -95,15 +97,15 @@ dial(struct handoff__peer *peer)
 	struct handoff__candidate *c = &peer->rejoin.dial;
 	struct handoff__hello hello;
 	int fd = handoff__dir_connect(&peer->dir,
-		handoff__join_link_name(handoff__peer_other_slot(peer)),
+		handoff__places_link_name(handoff__peer_other_slot(peer)),
 		SOCK_SEQPACKET);
 
 	if (fd < 0)
 		return;
-	handoff__peer_hello(peer, &hello);
+	handoff__hello_make(peer, &hello);
 	hello.again = 1;
 	if (handoff__peer_allowed(fd, peer->config.user) < 0 ||
-		handoff__join_say_hello(fd, &hello) < 0 ||
+		handoff__hello_say(fd, &hello) < 0 ||
 		handoff__watch_add(peer->loop, &c->watch, fd, EPOLLIN) < 0) {
 		close(fd);
 		return;

@@ -105,7 +105,7 @@ keep_directory(struct handoff__peer *peer)
 static int
 keep_lock(struct handoff__peer *peer)
 {
-	const char *name = handoff__join_lock_name(peer);
+	const char *name = handoff__places_lock_name((uint32_t)peer->slot);
 	int fd, err = handoff__dir_holds(&peer->dir, name, peer->lock_fd);
 	char who[64];
 
@@ -113,7 +113,7 @@ keep_lock(struct handoff__peer *peer)
 		return 0;
 	fd = err < 0 ? err : handoff__dir_lock(&peer->dir, name);
 	if (fd == -EWOULDBLOCK) {
-		handoff__join_holder(peer, peer->slot, who);
+		handoff__places_holder(peer, peer->slot, who);
 		return handoff__fail(&peer->error, fd,
 			"service directory %s: %s was removed, and %s holds it "
 			"now: both may serve; stop one of them",
@@ -123,7 +123,7 @@ keep_lock(struct handoff__peer *peer)
 			       "service directory %s: %s was removed and "
 			       "cannot be made anew: %s",
 			       peer->dir.path, name, strerror(-fd))
-		     : handoff__join_sign(peer, fd);
+		     : handoff__places_sign(peer, fd);
 	if (err < 0) {
 		if (fd >= 0)
 			close(fd);
@@ -141,11 +141,11 @@ keep_lock(struct handoff__peer *peer)
 static int
 keep_link(struct handoff__peer *peer)
 {
-	const char *name = handoff__join_link_name((uint32_t)peer->slot);
+	const char *name = handoff__places_link_name((uint32_t)peer->slot);
 
 	if (handoff__dir_is(&peer->dir, name, &peer->upkeep.link) == 1)
 		return 0;
-	return handoff__join_listen(peer);
+	return handoff__candidates_listen(peer);
 }
 
 static int

@@ -329,7 +329,7 @@ good_hello(const struct side *side)
 {
 	struct handoff__msg msg = {.type = HANDOFF__HELLO};
 
-	handoff__peer_hello(&side->peer, &msg.hello);
+	handoff__hello_make(&side->peer, &msg.hello);
 	msg.hello.slot = 2;
 	msg.hello.serving = 0;
 	strcpy(msg.hello.name, "raw");

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Processes that connect to this peer's socket: each is a candidate until its
+ * HELLO is answered, with a welcome or with the reason why not. Dials nobody.
+ */
+#include "peer/peer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+void
+handoff__candidate_close(struct handoff__candidate *c)
+{
+	struct handoff__loop *loop = c->peer->loop;
+
+	handoff__timer_disarm(loop, &c->timer);
+	handoff__watch_del(loop, &c->watch);
+	if (c->fd >= 0)
+		close(c->fd);
+	if (c->passed >= 0)
+		close(c->passed);
+	c->fd = c->passed = -1;
+	c->greeted = false;
+}
+
+static void
+turn_away(struct handoff__candidate *c, const char *why)
+{
+	struct handoff__peer *peer = c->peer;
+
+	handoff__candidate_close(c);
+	handoff__hello_refused(peer, why);
+}
+
+static enum handoff__reason
+verdict(const struct handoff__peer *peer, const struct handoff__hello *hello)
+{
+	enum handoff__reason reason = handoff__hello_judge(peer, hello);
+
+	if (reason != HANDOFF__OK)
+		return reason;
+	if (handoff__partner_again(peer, hello))
+		return HANDOFF__OK;
+	if (peer->leaving)
+		return HANDOFF__LEAVING;
+	if (peer->partner != HANDOFF__PARTNER_NONE)
+		return HANDOFF__TAKEN;
+	/* What it has is another arena's. */
+	return hello->again && hello->arena != 0 ? HANDOFF__STRANGER
+						 : HANDOFF__OK;
+}
+
+static void
+refuse_candidate(struct handoff__candidate *c,
+	const struct handoff__hello *hello, enum handoff__reason reason)
+{
+	char why[128], text[HANDOFF_TEXT_MAX];
+
+	handoff__hello_explain(c->peer, hello, reason, why, sizeof(why));
+	snprintf(text, sizeof(text), "%s (pid %u): %s",
+		handoff__name_ok(hello->name) ? hello->name : "a peer",
+		hello->pid, why);
+	turn_away(c, text);
+}
+
+/* Answers a HELLO: welcome, or why not. */
+static void
+answer_candidate(struct handoff__candidate *c)
+{
+	struct handoff__peer *peer = c->peer;
+	enum handoff__reason reason = verdict(peer, &c->hello);
+	struct handoff__hello own, hello = c->hello;
+	int fd = c->fd, passed = c->passed;
+	char text[HANDOFF_TEXT_MAX];
+
+	handoff__hello_make(peer, &own);
+	own.generation = handoff__peer_generation(peer);
+	own.again = handoff__partner_again(peer, &hello);
+	own.refusal = reason;
+	if (reason == HANDOFF__TAKEN) {
+		handoff__copy(
+			own.partner, sizeof(own.partner), peer->other.name);
+		own.partner_pid = peer->other.pid;
+	}
+	if (handoff__hello_say(fd, &own) < 0)
+		reason = HANDOFF__GARBAGE;
+	if (reason != HANDOFF__OK) {
+		refuse_candidate(c, &hello, reason);
+		return;
+	}
+	c->fd = c->passed = -1;
+	handoff__timer_disarm(peer->loop, &c->timer);
+	handoff__watch_del(peer->loop, &c->watch);
+	c->greeted = false;
+	if (handoff__adopt_link(peer, fd, passed, &hello) == 0)
+		return;
+	snprintf(text, sizeof(text), "%s (pid %u): %.120s", hello.name,
+		hello.pid, peer->error.text);
+	handoff__hello_refused(peer, text);
+}
+
+/* Two dials cross, and that of place 2 is to count. */
+static bool
+crosses(const struct handoff__peer *peer)
+{
+	return peer->slot == 2 && peer->rejoin.dial.fd >= 0;
+}
+
+/* Is it time to answer? Not while the last partner's process is still to end,
+ * but for that partner itself. */
+static bool
+is_due(const struct handoff__candidate *c)
+{
+	return c->fd >= 0 && c->greeted &&
+	       (c->peer->partner != HANDOFF__PARTNER_APART ||
+		       (handoff__partner_again(c->peer, &c->hello) &&
+			       !crosses(c->peer)));
+}
+
+/* The partner itself, whose dial crossed the one that has linked the two. */
+static bool
+is_superfluous(const struct handoff__candidate *c)
+{
+	const struct handoff__peer *peer = c->peer;
+
+	return c->fd >= 0 && c->greeted && c->hello.again &&
+	       c->hello.instance == peer->other.instance &&
+	       (peer->partner == HANDOFF__PARTNER_GREETED ||
+		       peer->partner == HANDOFF__PARTNER_READY);
+}
+
+bool
+handoff__candidates_answer(struct handoff__peer *peer)
+{
+	for (int i = 0; i < HANDOFF__PENDING_MAX; i++) {
+		if (is_superfluous(&peer->pending[i])) {
+			handoff__candidate_close(&peer->pending[i]);
+			return true;
+		}
+		if (is_due(&peer->pending[i])) {
+			answer_candidate(&peer->pending[i]);
+			return true;
+		}
+	}
+	return false;
+}
+
+static void
+on_candidate(struct handoff__watch *watch, uint32_t events)
+{
+	struct handoff__candidate *c = watch->arg;
+	struct handoff__msg msg;
+	int passed, err = handoff__link_recv_sync(c->fd, &msg, &passed, 0);
+
+	(void)events;
+	if (err == -ETIMEDOUT)
+		return;
+	if (err == -ECONNRESET) {
+		handoff__candidate_close(c);
+		return;
+	}
+	if (err < 0 || msg.type != HANDOFF__HELLO || c->greeted) {
+		if (err >= 0 && passed >= 0)
+			close(passed);
+		turn_away(c, "a process that sent what is not a HELLO");
+		return;
+	}
+	c->hello = msg.hello;
+	c->passed = passed;
+	c->greeted = true;
+	/* The old partner's end may be waiting in the same batch. */
+	handoff__link_read(&c->peer->link);
+}
+
+/* It said nothing, or it waited too long for the last partner to end. */
+static void
+on_silence(struct handoff__timer *timer)
+{
+	struct handoff__candidate *c = timer->arg;
+
+	if (c->greeted)
+		refuse_candidate(c, &c->hello, HANDOFF__TAKEN);
+	else
+		turn_away(c, "a process that said no HELLO within 5 s");
+}
+
+static struct handoff__candidate *
+free_candidate(struct handoff__peer *peer)
+{
+	for (int i = 0; i < HANDOFF__PENDING_MAX; i++) {
+		if (peer->pending[i].fd < 0)
+			return &peer->pending[i];
+	}
+	return NULL;
+}
+
+static void
+on_connect(void *arg, int fd)
+{
+	struct handoff__peer *peer = arg;
+	struct handoff__candidate *c = free_candidate(peer);
+
+	if (!c || handoff__peer_allowed(fd, peer->config.user) < 0) {
+		close(fd);
+		handoff__hello_refused(
+			peer, c ? "a process that runs as another user"
+				: "a process: too many are being greeted");
+		return;
+	}
+	c->watch.fn = on_candidate;
+	c->watch.arg = c;
+	c->timer.fn = on_silence;
+	c->timer.arg = c;
+	if (handoff__watch_add(peer->loop, &c->watch, fd, EPOLLIN) < 0) {
+		close(fd);
+		return;
+	}
+	c->fd = fd;
+	handoff__timer_arm(peer->loop, &c->timer, HANDOFF__HELLO_TIMEOUT_US);
+}
+
+/* Listens for another peer, in place of the socket of before if there is one:
+ * only with the lock of the place held. */
+int
+handoff__candidates_listen(struct handoff__peer *peer)
+{
+	const char *name = handoff__places_link_name((uint32_t)peer->slot);
+	int fd = handoff__dir_listen(
+		&peer->dir, name, SOCK_SEQPACKET, &peer->error);
+	int err;
+
+	if (fd < 0)
+		return fd;
+	if (peer->listen_fd >= 0) {
+		handoff__door_close(&peer->door);
+		close(peer->listen_fd);
+	}
+	peer->listen_fd = fd;
+	err = handoff__dir_note(&peer->dir, name, &peer->upkeep.link);
+	if (err >= 0)
+		err = handoff__door_open(
+			&peer->door, peer->loop, fd, on_connect, peer);
+	if (err < 0)
+		handoff__fail(&peer->error, err,
+			"socket %s/%s: cannot watch it: %s", peer->dir.path,
+			name, strerror(-err));
+	return err;
+}
+
+void
+handoff__candidates_deafen(struct handoff__peer *peer)
+{
+	for (int i = 0; i < HANDOFF__PENDING_MAX; i++) {
+		if (peer->pending[i].peer)
+			handoff__candidate_close(&peer->pending[i]);
+	}
+	if (peer->listen_fd < 0)
+		return;
+	handoff__door_close(&peer->door);
+	/* Another peer's is left alone. */
+	if (handoff__dir_is(&peer->dir,
+		    handoff__places_link_name((uint32_t)peer->slot),
+		    &peer->upkeep.link) > 0)
+		unlinkat(peer->dir.fd,
+			handoff__places_link_name((uint32_t)peer->slot), 0);
+	close(peer->listen_fd);
+	peer->listen_fd = -1;
+}
+
+void
+handoff__candidates_init(struct handoff__peer *peer)
+{
+	for (int i = 0; i < HANDOFF__PENDING_MAX; i++) {
+		peer->pending[i].fd = peer->pending[i].passed = -1;
+		peer->pending[i].watch.fd = -1;
+		peer->pending[i].peer = peer;
+	}
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What two processes say of themselves before they are peers, and whether the
+ * two can be: HELLO is made, judged and explained here, and a refusal is told
+ * once. Opens no socket and adopts no link.
+ */
+#include "peer/peer.h"
+
+#include "base/process.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+void
+handoff__hello_make(
+	const struct handoff__peer *peer, struct handoff__hello *hello)
+{
+	const struct handoff_service *service = peer->config.service;
+
+	memset(hello, 0, sizeof(*hello));
+	hello->version_min = HANDOFF__PROTOCOL_MIN;
+	hello->version_max = HANDOFF__PROTOCOL_MAX;
+	hello->layout = HANDOFF__LAYOUT;
+	hello->state_size = service->state_size;
+	hello->state_version = service->state_version;
+	hello->converts = service->convert ? service->convert_from + 1 : 0;
+	hello->pid = (uint32_t)getpid();
+	hello->slot = (uint32_t)peer->slot;
+	hello->serving = peer->serving;
+	hello->config_hash = peer->config.config_hash;
+	hello->config_strict = peer->config.config_strict;
+	hello->instance = peer->instance;
+	hello->segments = peer->arena.count;
+	if (peer->arena.count > 0)
+		hello->arena = handoff__arena_board(
+			(struct handoff__arena *)(uintptr_t)&peer->arena)
+				       ->id;
+	hello->hang_ms = peer->config.hang_timeout_ms;
+	handoff__copy(hello->service, sizeof(hello->service), service->name);
+	handoff__copy(hello->name, sizeof(hello->name), peer->name);
+}
+
+/* The states of one must be those of the other, or be older and convertible:
+ * the service then moves from the older program to the newer one. */
+static enum handoff__reason
+judge_states(const struct handoff__hello *a, const struct handoff__hello *b)
+{
+	const struct handoff__hello *newer = a, *older = b;
+
+	if (a->state_version == b->state_version)
+		return a->state_size == b->state_size ? HANDOFF__OK
+						      : HANDOFF__BAD_STATE_SIZE;
+	if (a->state_version < b->state_version) {
+		newer = b;
+		older = a;
+	}
+	return newer->converts > 0 && (!newer->serving || a->again) &&
+			       newer->converts - 1 <= older->state_version
+		       ? HANDOFF__OK
+		       : HANDOFF__BAD_STATE_VERSION;
+}
+
+enum handoff__reason
+handoff__hello_judge(
+	const struct handoff__peer *peer, const struct handoff__hello *h)
+{
+	struct handoff__hello own;
+
+	handoff__hello_make(peer, &own);
+	if (h->version_min > own.version_max ||
+		h->version_max < own.version_min)
+		return HANDOFF__BAD_VERSION;
+	if (strcmp(h->service, own.service) != 0)
+		return HANDOFF__BAD_SERVICE;
+	own.again = h->again;
+	if (judge_states(h, &own) != HANDOFF__OK)
+		return judge_states(h, &own);
+	if (h->layout != own.layout)
+		return HANDOFF__BAD_LAYOUT;
+	if (handoff__partner_drifted(peer, h) &&
+		(h->config_strict || own.config_strict))
+		return HANDOFF__BAD_CONFIG;
+	if (h->slot != handoff__peer_other_slot(peer) ||
+		!handoff__name_ok(h->name))
+		return HANDOFF__GARBAGE;
+	return HANDOFF__OK;
+}
+
+/* "..., state version 2 there, 1 here": what to compare. */
+void
+handoff__hello_explain(const struct handoff__peer *peer,
+	const struct handoff__hello *h, enum handoff__reason reason, char *text,
+	size_t size)
+{
+	struct handoff__hello own;
+
+	handoff__hello_make(peer, &own);
+	switch (reason) {
+	case HANDOFF__BAD_VERSION:
+		snprintf(text, size,
+			"link protocol %u to %u there, %u to %u here",
+			h->version_min, h->version_max, own.version_min,
+			own.version_max);
+		return;
+	case HANDOFF__BAD_SERVICE:
+		snprintf(text, size, "service %s there, %s here", h->service,
+			own.service);
+		return;
+	case HANDOFF__BAD_STATE_SIZE:
+		snprintf(text, size, "state of %u bytes there, %u here",
+			h->state_size, own.state_size);
+		return;
+	case HANDOFF__BAD_STATE_VERSION:
+		snprintf(text, size, "state version %u there, %u here",
+			h->state_version, own.state_version);
+		return;
+	case HANDOFF__BAD_LAYOUT:
+		snprintf(text, size, "record layout %u there, %u here",
+			h->layout, own.layout);
+		return;
+	case HANDOFF__BAD_CONFIG:
+		snprintf(text, size,
+			"configuration %016llx there, %016llx here",
+			(unsigned long long)h->config_hash,
+			(unsigned long long)own.config_hash);
+		return;
+	default:
+		handoff__copy(text, size, handoff__reason_text(reason));
+	}
+}
+
+/* Says HELLO over a connected socket, with a pidfd of this process. */
+int
+handoff__hello_say(int fd, const struct handoff__hello *hello)
+{
+	struct handoff__msg msg = {.type = HANDOFF__HELLO, .hello = *hello};
+	int self = handoff__process_self();
+	int err = handoff__link_send_sync(fd, &msg, self);
+
+	if (self >= 0)
+		close(self);
+	return err;
+}
+
+/* One cause that comes again and again is told once. */
+void
+handoff__hello_refused(struct handoff__peer *peer, const char *why)
+{
+	char text[HANDOFF_TEXT_MAX];
+
+	peer->tally.refused++;
+	snprintf(text, sizeof(text), "%.180s", why);
+	if (strcmp(text, peer->refusal) == 0) {
+		peer->refusals++;
+		return;
+	}
+	if (peer->refusals > 0)
+		handoff__log(peer->log, HANDOFF_LOG_WARNING,
+			"link: refused %u times more: %s", peer->refusals,
+			peer->refusal);
+	peer->refusals = 0;
+	handoff__copy(peer->refusal, sizeof(peer->refusal), text);
+	handoff__log(peer->log, HANDOFF_LOG_WARNING, "link: refused %s", text);
+	peer->ops->refused(peer, peer->refusal);
+}

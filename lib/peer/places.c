@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The two places of a service directory. A place is a lock that the kernel
+ * releases when its holder dies; the sockets of a place belong to the holder
+ * of the lock, so a stale one is replaced and a live one never stolen. A third
+ * lock keeps two peers from starting at once. Speaks to no other peer.
+ */
+#include "peer/peer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A process that was killed keeps its lock for a moment more. */
+#define DYING_TIMEOUT_US 1000000
+
+static const char *const lock_names[] = {"", "peer.1", "peer.2"};
+static const char *const link_names[] = {"", "link.1", "link.2"};
+
+const char *
+handoff__places_lock_name(uint32_t slot)
+{
+	return lock_names[slot];
+}
+
+const char *
+handoff__places_link_name(uint32_t slot)
+{
+	return link_names[slot];
+}
+
+void
+handoff__places_pause(void)
+{
+	struct timespec ts = {.tv_nsec = 5000000};
+
+	nanosleep(&ts, NULL);
+}
+
+/* "server (pid 12)": the holder of a place, as its file says. */
+void
+handoff__places_holder(struct handoff__peer *peer, int slot, char text[64])
+{
+	char line[64] = "", name[HANDOFF_NAME_MAX] = "?";
+	int pid = 0;
+	ssize_t n = handoff__dir_read(
+		&peer->dir, lock_names[slot], line, sizeof(line) - 1);
+
+	if (n > 0)
+		sscanf(line, "%31s %d", name, &pid);
+	snprintf(text, 64, "%s (pid %d)", name, pid);
+}
+
+/* Writes into the file of its place which peer holds it. */
+int
+handoff__places_sign(struct handoff__peer *peer, int lock_fd)
+{
+	char line[64];
+	int len = snprintf(
+		line, sizeof(line), "%s %d\n", peer->name, (int)getpid());
+	ssize_t n = ftruncate(lock_fd, 0);
+	int err;
+
+	if (n == 0)
+		n = pwrite(lock_fd, line, (size_t)len, 0);
+	if (n == len)
+		return 0;
+	err = n < 0 ? -errno : -ENOSPC;
+	return handoff__fail(&peer->error, err,
+		"service directory %s: cannot write %s: %s", peer->dir.path,
+		lock_names[peer->slot], strerror(-err));
+}
+
+/* Others that start wait here for us, and we for them. */
+static int
+lock_start(struct handoff__peer *peer)
+{
+	int64_t deadline = handoff__now_us() + HANDOFF__START_TIMEOUT_US;
+
+	for (;;) {
+		peer->start_fd = handoff__dir_lock(&peer->dir, "lock");
+		if (peer->start_fd >= 0)
+			return 0;
+		if (peer->start_fd != -EWOULDBLOCK)
+			return handoff__fail(&peer->error, peer->start_fd,
+				"service directory %s: cannot lock it: %s",
+				peer->dir.path, strerror(-peer->start_fd));
+		if (handoff__now_us() > deadline)
+			return handoff__fail(&peer->error, -ETIMEDOUT,
+				"service directory %s: another peer has been "
+				"starting for 10 s; is it stopped?",
+				peer->dir.path);
+		handoff__places_pause();
+	}
+}
+
+/* Takes the first place that is free. -EWOULDBLOCK if none is. */
+static int
+try_places(struct handoff__peer *peer)
+{
+	for (peer->slot = 1; peer->slot <= 2; peer->slot++) {
+		peer->lock_fd =
+			handoff__dir_lock(&peer->dir, lock_names[peer->slot]);
+		if (peer->lock_fd != -EWOULDBLOCK)
+			break;
+	}
+	return peer->lock_fd;
+}
+
+static int
+lock_place(struct handoff__peer *peer)
+{
+	int64_t deadline = handoff__now_us() + DYING_TIMEOUT_US;
+	char one[64], two[64];
+	int err;
+
+	while ((err = try_places(peer)) == -EWOULDBLOCK &&
+		handoff__now_us() < deadline)
+		handoff__places_pause();
+	if (err == -EWOULDBLOCK) {
+		handoff__places_holder(peer, 1, one);
+		handoff__places_holder(peer, 2, two);
+		return handoff__fail(&peer->error, -EBUSY,
+			"service directory %s has two peers already, %s and "
+			"%s: stop one of them first",
+			peer->dir.path, one, two);
+	}
+	if (err < 0)
+		return handoff__fail(&peer->error, err,
+			"service directory %s: cannot lock %s: %s",
+			peer->dir.path, lock_names[peer->slot], strerror(-err));
+	return handoff__places_sign(peer, peer->lock_fd);
+}
+
+int
+handoff__places_enter(struct handoff__peer *peer)
+{
+	int err = lock_start(peer);
+
+	return err < 0 ? err : lock_place(peer);
+}
+
+void
+handoff__places_leave(struct handoff__peer *peer)
+{
+	if (peer->start_fd >= 0)
+		close(peer->start_fd);
+	if (peer->lock_fd >= 0) {
+		/* Whoever looks from now on finds nobody. */
+		(void)!ftruncate(peer->lock_fd, 0);
+		close(peer->lock_fd);
+	}
+	peer->start_fd = peer->lock_fd = -1;
+}
