@@ -443,6 +443,7 @@ const char *handoff__peer_partner_text(
 	const struct handoff__peer *peer, char text[64]);
 
 /* Among the files of the peer; not for the layer above. */
+extern const struct handoff__link_ops handoff__dispatch_ops;
 int handoff__join(struct handoff__peer *peer);
 bool handoff__candidates_answer(struct handoff__peer *peer);
 void handoff__join_leave(struct handoff__peer *peer);
