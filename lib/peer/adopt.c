@@ -4,7 +4,15 @@
  * from then on, and what the partner is sent first. How the two have met is
  * not known here.
  */
-#include "peer/peer.h"
+#include "peer/adopt.h"
+
+#include "peer/core.h"
+#include "peer/death.h"
+#include "peer/fence.h"
+#include "peer/loan.h"
+#include "peer/mirror.h"
+#include "peer/partner.h"
+#include "peer/pulse.h"
 
 #include <string.h>
 #include <unistd.h>

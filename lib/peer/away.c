@@ -3,7 +3,9 @@
  * What the board says of a maintenance: that service is away from home, since
  * when, and from which peer. Moves nothing.
  */
-#include "peer/peer.h"
+#include "peer/away.h"
+
+#include "peer/core.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +20,7 @@ handoff__peer_away(struct handoff__peer *peer)
 }
 
 void
-handoff__peer_set_home(
+handoff__away_set_home(
 	struct handoff__board *board, const char *name, uint64_t instance)
 {
 	struct timespec now;
@@ -70,7 +72,7 @@ handoff__peer_away_text(struct handoff__peer *peer, char *text, size_t size)
 
 /* Is this peer the one that service was away from? */
 bool
-handoff__peer_at_home(struct handoff__peer *peer)
+handoff__away_at_home(struct handoff__peer *peer)
 {
 	struct handoff__board *board = handoff__arena_board(&peer->arena);
 	char home[HANDOFF_NAME_MAX];
@@ -85,7 +87,7 @@ handoff__peer_at_home(struct handoff__peer *peer)
  * it come back under the same name? With equal names on both sides the
  * maintenance was an upgrade, which is over when the old program has ended. */
 bool
-handoff__peer_is_home(struct handoff__peer *peer)
+handoff__away_is_home(struct handoff__peer *peer)
 {
 	struct handoff__board *board = handoff__arena_board(&peer->arena);
 	char home[HANDOFF_NAME_MAX];

@@ -4,7 +4,9 @@
  * handlers that run. Counts it down, and notes that a step may be due; decides
  * nothing.
  */
-#include "peer/peer.h"
+#include "peer/barrier.h"
+
+#include "peer/core.h"
 
 static bool
 unanswered(const struct handoff__entry *e)

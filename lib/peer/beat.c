@@ -4,7 +4,13 @@
  * that were refused, offers that were not accepted, and what got lost on the
  * way.
  */
-#include "peer/peer.h"
+#include "peer/beat.h"
+
+#include "peer/core.h"
+#include "peer/mirror.h"
+#include "peer/pulse.h"
+#include "peer/quiet.h"
+#include "peer/reconcile.h"
 
 void
 handoff__beat(struct handoff__peer *peer)

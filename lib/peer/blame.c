@@ -5,8 +5,9 @@
  * their connections is suspected. One under which a second process has died is
  * given up. What a suspect may do meanwhile is for the layer above.
  */
-#include "peer/peer.h"
+#include "peer/blame.h"
 
+#include "peer/core.h"
 #include "record/handling.h"
 
 const char *

@@ -3,7 +3,13 @@
  * Processes that connect to this peer's socket: each is a candidate until its
  * HELLO is answered, with a welcome or with the reason why not. Dials nobody.
  */
-#include "peer/peer.h"
+#include "peer/candidates.h"
+
+#include "peer/adopt.h"
+#include "peer/core.h"
+#include "peer/hello.h"
+#include "peer/partner.h"
+#include "peer/places.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -5,8 +5,9 @@
  * makes of the old one. The old record is whole until the new one is; freeing
  * it is the commit. Whoever dies before it leaves the old one to its survivor.
  */
-#include "peer/peer.h"
+#include "peer/convert.h"
 
+#include "peer/core.h"
 #include "record/snapshot.h"
 
 #include <errno.h>
@@ -117,7 +118,7 @@ give_up(struct handoff__peer *peer, struct handoff__entry *e, int err)
 }
 
 struct handoff__entry *
-handoff__peer_convert(struct handoff__peer *peer, struct handoff__entry *e)
+handoff__convert_entry(struct handoff__peer *peer, struct handoff__entry *e)
 {
 	struct handoff__entry *new;
 	uint32_t segment, slot;

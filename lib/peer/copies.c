@@ -4,9 +4,10 @@
  * come with MIRROR, segments, and what is closed again by DROP. Each MIRROR is
  * answered by one HELD. Asks for nothing, and owns nothing.
  */
-#include "peer/peer.h"
+#include "peer/copies.h"
 
 #include "base/high.h"
+#include "peer/core.h"
 
 #include <errno.h>
 #include <unistd.h>

@@ -4,7 +4,7 @@
  * notes of what is to be acted upon after the turn. Knows none of the
  * machines.
  */
-#include "peer/peer.h"
+#include "peer/core.h"
 
 #include <errno.h>
 

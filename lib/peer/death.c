@@ -4,14 +4,16 @@
  * the pipe that its children have one end of, because each of them runs for a
  * moment longer than the parent that they are killed with. Only notes the end.
  */
-#include "peer/peer.h"
+#include "peer/death.h"
 
 #include "base/high.h"
 #include "base/process.h"
+#include "peer/core.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/pidfd.h>
 #include <unistd.h>
 
 void

@@ -5,7 +5,23 @@
  * machines. Decides nothing about ownership (give.c, take.c) or copies
  * (mirror.c).
  */
-#include "peer/peer.h"
+#include "peer/dispatch.h"
+
+#include "peer/beat.h"
+#include "peer/candidates.h"
+#include "peer/copies.h"
+#include "peer/core.h"
+#include "peer/death.h"
+#include "peer/give.h"
+#include "peer/loan.h"
+#include "peer/mirror.h"
+#include "peer/moves.h"
+#include "peer/partner.h"
+#include "peer/pulse.h"
+#include "peer/reconcile.h"
+#include "peer/rejoin.h"
+#include "peer/survive.h"
+#include "peer/take.h"
 
 #include <errno.h>
 #include <string.h>

@@ -4,7 +4,10 @@
  * count and their copy change together here. Those that change hands are not
  * its own.
  */
-#include "peer/peer.h"
+#include "peer/entry.h"
+
+#include "peer/barrier.h"
+#include "peer/core.h"
 
 #include <assert.h>
 #include <unistd.h>

@@ -4,9 +4,11 @@
  * from here, and whether all that it owns has a copy here. When is for others
  * to say.
  */
-#include "peer/peer.h"
+#include "peer/fence.h"
 
 #include "base/process.h"
+#include "peer/core.h"
+#include "peer/partner.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -9,9 +9,12 @@
  * Answers are noted; handoff__give_proceed takes the next step after the turn.
  * Knows nothing of how an entry is offered (offer.c) or copied (mirror.c).
  */
-#include "peer/peer.h"
+#include "peer/give.h"
 
 #include "base/probe.h"
+#include "peer/barrier.h"
+#include "peer/core.h"
+#include "peer/offer.h"
 
 #include <string.h>
 

@@ -4,9 +4,11 @@
  * two can be: HELLO is made, judged and explained here, and a refusal is told
  * once. Opens no socket and adopts no link.
  */
-#include "peer/peer.h"
+#include "peer/hello.h"
 
 #include "base/process.h"
+#include "peer/core.h"
+#include "peer/partner.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -3,7 +3,12 @@
  * A maintenance as people mean it: which peer is away and since when, whether
  * a command repeats the last one, and which of the moves brings service home.
  */
-#include "peer/peer.h"
+#include "peer/home.h"
+
+#include "peer/away.h"
+#include "peer/core.h"
+#include "peer/moves.h"
+#include "peer/partner.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -60,7 +65,7 @@ handoff__peer_repeats(
 		atomic_load(&board->away) != HANDOFF__AWAY_MAINTENANCE)
 		return 0;
 	if (peer->partner != HANDOFF__PARTNER_NONE &&
-		!handoff__peer_is_home(peer))
+		!handoff__away_is_home(peer))
 		return 0;
 	handoff__peer_away_text(peer, away, sizeof(away));
 	snprintf(text, size,

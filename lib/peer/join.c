@@ -3,7 +3,14 @@
  * How a peer comes in and leaves: it takes a place in the service directory,
  * says HELLO to the peer in the other place, if one lives there, and listens.
  */
-#include "peer/peer.h"
+#include "peer/join.h"
+
+#include "peer/adopt.h"
+#include "peer/candidates.h"
+#include "peer/core.h"
+#include "peer/hello.h"
+#include "peer/places.h"
+#include "peer/upkeep.h"
 
 #include <errno.h>
 #include <string.h>

@@ -3,10 +3,12 @@
  * The last time that anything has changed hands, told for people and for
  * programs. Both peers tell of the same one, each as it has seen it.
  */
-#include "peer/peer.h"
+#include "peer/last.h"
 
-#include "peer/status.h"
+#include "peer/core.h"
+#include "peer/report.h"
 
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 

@@ -6,11 +6,11 @@
  * is done. While the other peer has a copy of the set it is not taken down
  * with the process; the survivor closes its copy later, beside its work.
  */
-#include "peer/peer.h"
+#include "peer/loan.h"
 
 #include "base/high.h"
+#include "peer/core.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>

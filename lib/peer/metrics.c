@@ -5,7 +5,8 @@
  */
 #include "peer/metrics.h"
 
-#include "peer/peer.h"
+#include "peer/blame.h"
+#include "peer/core.h"
 
 #include <stdio.h>
 

@@ -5,7 +5,11 @@
  * and never waits; each MIRROR is answered by one HELD, which names it. Knows
  * nothing of moves: what a give waits for is counted in barrier.c.
  */
-#include "peer/peer.h"
+#include "peer/mirror.h"
+
+#include "peer/barrier.h"
+#include "peer/core.h"
+#include "peer/partner.h"
 
 #include <errno.h>
 

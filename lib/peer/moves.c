@@ -3,7 +3,13 @@
  * What begins a move of ownership: an order to give or to take that was found
  * possible, or the other peer's wish. What follows is of give.c and take.c.
  */
-#include "peer/peer.h"
+#include "peer/moves.h"
+
+#include "peer/core.h"
+#include "peer/give.h"
+#include "peer/mirror.h"
+#include "peer/partner.h"
+#include "peer/take.h"
 
 #include <errno.h>
 

@@ -6,11 +6,11 @@
  * takes. The same takes back what was not accepted. When to offer is for
  * give.c and quiet.c.
  */
-#include "peer/peer.h"
+#include "peer/offer.h"
 
 #include "base/probe.h"
-
-#include <string.h>
+#include "peer/away.h"
+#include "peer/core.h"
 
 static bool
 give_takes(const struct handoff__give *give, const struct handoff__entry *e)
@@ -111,9 +111,9 @@ handoff__offer_service(struct handoff__peer *peer)
 
 	peer->give.away_before = atomic_load(&board->away);
 	if (away && peer->give.away_before)
-		away = !handoff__peer_is_home(peer);
+		away = !handoff__away_is_home(peer);
 	else if (away)
-		handoff__peer_set_home(board, peer->name, peer->instance);
+		handoff__away_set_home(board, peer->name, peer->instance);
 	atomic_store(&board->away, away);
 	atomic_store(&board->cause, (uint32_t)peer->give.cause);
 	handoff__owner_offer(&board->owner, (uint32_t)peer->slot,

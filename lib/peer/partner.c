@@ -4,11 +4,12 @@
  * this one, and whether anything can be moved to it or from it now. Only
  * looks.
  */
-#include "peer/peer.h"
+#include "peer/partner.h"
+
+#include "peer/core.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 
 const char *
 handoff__peer_partner_text(const struct handoff__peer *peer, char text[64])

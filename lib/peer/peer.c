@@ -5,13 +5,19 @@
  */
 #include "peer/peer.h"
 
+#include "peer/candidates.h"
+#include "peer/core.h"
+#include "peer/death.h"
+#include "peer/dispatch.h"
+#include "peer/join.h"
+#include "peer/loan.h"
+#include "peer/mirror.h"
+#include "peer/pulse.h"
+#include "peer/rejoin.h"
 #include "peer/status.h"
+#include "peer/upkeep.h"
 
-#include <assert.h>
-#include <errno.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/random.h>
 #include <unistd.h>
 

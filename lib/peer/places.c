@@ -5,7 +5,9 @@
  * of the lock, so a stale one is replaced and a live one never stolen. A third
  * lock keeps two peers from starting at once. Speaks to no other peer.
  */
-#include "peer/peer.h"
+#include "peer/places.h"
+
+#include "peer/core.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -5,7 +5,11 @@
  * the pidfd, lets the survivor serve. The timer only notes that a beat is due;
  * what else is looked after at a beat is beat.c's.
  */
-#include "peer/peer.h"
+#include "peer/pulse.h"
+
+#include "peer/core.h"
+#include "peer/fence.h"
+#include "peer/partner.h"
 
 #include <stdio.h>
 

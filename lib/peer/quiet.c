@@ -4,7 +4,10 @@
  * no READY of their own: what the other has not accepted after a while is
  * taken back.
  */
-#include "peer/peer.h"
+#include "peer/quiet.h"
+
+#include "peer/core.h"
+#include "peer/offer.h"
 
 void
 handoff__peer_quiet_all(struct handoff__peer *peer,

@@ -3,7 +3,11 @@
  * What no message told of, because it was lost with a link: the owner words
  * are compared with what this peer believes, and it believes them.
  */
-#include "peer/peer.h"
+#include "peer/reconcile.h"
+
+#include "peer/copies.h"
+#include "peer/core.h"
+#include "peer/take.h"
 
 /* Does this peer serve, and has not known? Or does it not any more? */
 static bool

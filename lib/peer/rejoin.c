@@ -5,11 +5,17 @@
  * the two hold of each other stays meanwhile, and after a death either still
  * takes over from the other.
  */
-#include "peer/peer.h"
+#include "peer/rejoin.h"
+
+#include "peer/adopt.h"
+#include "peer/candidates.h"
+#include "peer/core.h"
+#include "peer/hello.h"
+#include "peer/partner.h"
+#include "peer/places.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>

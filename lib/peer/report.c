@@ -4,9 +4,10 @@
  * left behind. Knows the report and the other peer's name, and nothing of how
  * a give comes about.
  */
-#include "peer/peer.h"
+#include "peer/report.h"
 
-#include "peer/status.h"
+#include "peer/core.h"
+#include "peer/partner.h"
 
 #include <stdio.h>
 

@@ -5,7 +5,10 @@
  */
 #include "peer/status.h"
 
-#include "peer/peer.h"
+#include "peer/away.h"
+#include "peer/blame.h"
+#include "peer/core.h"
+#include "peer/last.h"
 
 #include <string.h>
 #include <unistd.h>

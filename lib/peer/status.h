@@ -7,9 +7,10 @@
 #define HANDOFF_PEER_STATUS_H
 
 #include "base/text.h"
+#include "peer/last.h"
+#include "peer/report.h"
 
 struct handoff__peer;
-struct handoff__report;
 
 /* "ok SERVICE NAME ROLE PID" */
 void handoff__status_header(
@@ -23,29 +24,5 @@ void handoff__status_json(struct handoff__peer *peer, struct handoff__buf *buf);
 
 /* Logs what is not promised for lack of something in the kernel. */
 void handoff__status_lacks(const struct handoff__peer *peer);
-
-/* The last handoff, "last MS" (since 1970) and lines to be shown. Nothing, or
- * null, if there was none. */
-void handoff__last_text(
-	const struct handoff__peer *peer, struct handoff__buf *buf);
-void handoff__last_json(
-	const struct handoff__peer *peer, struct handoff__buf *buf);
-
-/* A line for each entry that was left behind, of those that are known. */
-void handoff__left_text(const struct handoff__peer *peer,
-	const struct handoff__report *report, const char *indent,
-	struct handoff__buf *buf);
-
-/* The same as members of a JSON array. */
-void handoff__left_json(const struct handoff__peer *peer,
-	const struct handoff__report *report, struct handoff__buf *buf);
-
-/* `report` is of a give that was not refused. */
-void handoff__report_text(struct handoff__peer *peer,
-	const struct handoff__report *report, struct handoff__buf *buf);
-
-/* Why a give was refused: a sentence. */
-void handoff__report_refusal(struct handoff__peer *peer,
-	const struct handoff__report *report, char *text, size_t size);
 
 #endif

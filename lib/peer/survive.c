@@ -4,13 +4,15 @@
  * every entry that one owned, at whatever instruction it died. Trusts nothing
  * that is in a record; what makes no sense ends one connection, not more.
  */
-#include "peer/peer.h"
+#include "peer/survive.h"
 
 #include "base/probe.h"
-#include "base/progress.h"
-#include "record/desk.h"
+#include "peer/away.h"
+#include "peer/blame.h"
+#include "peer/convert.h"
+#include "peer/core.h"
+#include "peer/repair.h"
 
-#include <errno.h>
 #include <string.h>
 
 /* Gives the entry up: nobody can go on with it. */
@@ -22,44 +24,6 @@ give_up(struct handoff__peer *peer, struct handoff__entry *e, const char *why)
 			"connection %llu: closed after the other peer died: %s",
 			(unsigned long long)e->id, why);
 	peer->ops->discard(peer, e);
-}
-
-const char *
-handoff__entry_repair(
-	struct handoff__entry *e, struct handoff__survival *survival)
-{
-	struct handoff__progress progress;
-	bool in_turn =
-		handoff__record_activity(e->view.rec) == HANDOFF__IN_TURN;
-	int rc;
-
-	/* What lies on a desk after a turn may be anybody's. */
-	if (!handoff__record_ok(&e->view) ||
-		(!in_turn && handoff__desk_of(e->view.rec) != 0))
-		return "its record is damaged";
-	if (!in_turn)
-		return NULL;
-	/* It may have had no time to note that its buffers have pages. */
-	e->view.rec->touched = 1;
-	rc = handoff__progress(e->fd, &progress);
-	if (rc == -ENOTCONN)
-		return "";
-	/* Without counters the hints are all there is: what was taken or given
-	 * after the last of them is lost or doubled. */
-	if (rc < 0 && rc != -EOPNOTSUPP)
-		return strerror(-rc);
-	if (rc == 0) {
-		rc = handoff__record_repair(
-			&e->view, progress.read, progress.written);
-		if (rc < 0)
-			return "its record disagrees with the kernel";
-		survival->in_turn++;
-		survival->repaired += (uint32_t)rc;
-	}
-	handoff__desk_clear(&e->view);
-	/* There may be input that was never handled. */
-	handoff__record_mark(e->view.rec, HANDOFF__PENDING);
-	return NULL;
 }
 
 /* Which peer's is it? True if it was the dead peer's and is ours now, or if
@@ -97,7 +61,7 @@ inherit(struct handoff__peer *peer, struct handoff__entry *e)
 		handoff__tally_trace(
 			peer, e, "inherited from", peer->survival.id, &load);
 	if (!why) {
-		e = handoff__peer_convert(peer, e);
+		e = handoff__convert_entry(peer, e);
 		if (!e) {
 			peer->survival.closed++;
 			return;
@@ -138,8 +102,8 @@ free_orphans(struct handoff__peer *peer)
 /* It died before anything but the arena had come to us, not even a listener:
  * there is no service any more, and whoever can bind its addresses begins it
  * anew. */
-bool
-handoff__forget_service(struct handoff__peer *peer)
+static bool
+forget_service(struct handoff__peer *peer)
 {
 	if (peer->serving || peer->roster.owned + peer->roster.held > 0)
 		return false;
@@ -157,10 +121,10 @@ inherit_service(struct handoff__peer *peer, struct handoff__board *board)
 	uint32_t away = atomic_load(&board->away);
 
 	handoff__owner_set(&board->owner, (uint32_t)peer->slot);
-	if (away != HANDOFF__AWAY_NOT && handoff__peer_at_home(peer)) {
+	if (away != HANDOFF__AWAY_NOT && handoff__away_at_home(peer)) {
 		away = HANDOFF__AWAY_NOT;
 	} else if (away == HANDOFF__AWAY_NOT) {
-		handoff__peer_set_home(
+		handoff__away_set_home(
 			board, peer->other.name, peer->other.instance);
 		away = HANDOFF__AWAY_FAILOVER;
 	}
@@ -177,7 +141,7 @@ handoff__survive(struct handoff__peer *peer)
 	struct handoff__entry *e = NULL;
 
 	memset(survival, 0, sizeof(*survival));
-	if (!board || handoff__forget_service(peer))
+	if (!board || forget_service(peer))
 		return;
 	survival->started_us = handoff__now_us();
 	survival->id = atomic_load(&board->generation) + !peer->serving;

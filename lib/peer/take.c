@@ -4,9 +4,11 @@
  * own once it has accepted it, word by word. Asks for nothing by itself, and
  * knows nothing of copies.
  */
-#include "peer/peer.h"
+#include "peer/take.h"
 
 #include "base/probe.h"
+#include "peer/convert.h"
+#include "peer/core.h"
 
 #include <string.h>
 
@@ -26,7 +28,7 @@ accept_entry(struct handoff__peer *peer, struct handoff__entry *e, uint64_t id,
 	handoff__batch_add(batch, e, &load);
 	if (peer->config.trace)
 		handoff__tally_trace(peer, e, "taken from", id, &load);
-	new = handoff__peer_convert(peer, e);
+	new = handoff__convert_entry(peer, e);
 	if (!new)
 		return;
 	handoff__roster_swap(&peer->roster, new);

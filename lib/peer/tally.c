@@ -4,9 +4,11 @@
  * line in each peer, with the same number in both. What is counted here is
  * told by metrics.c and last.c.
  */
-#include "peer/peer.h"
+#include "peer/tally.h"
 
-#include "peer/status.h"
+#include "peer/core.h"
+#include "peer/partner.h"
+#include "peer/report.h"
 
 #include <time.h>
 

@@ -88,6 +88,9 @@ struct handoff__tally {
 	uint64_t refused;        /* candidates */
 };
 
+struct handoff__peer;
+struct handoff__report;
+
 /* A handoff that could not even begin. */
 static inline void
 handoff__tally_refused(struct handoff__tally *tally, enum handoff__way way)
@@ -127,5 +130,36 @@ handoff__batch_add(struct handoff__batch *batch, const struct handoff__entry *e,
 	batch->load.unread += load->unread;
 	batch->load.unsent += load->unsent;
 }
+
+/* A connection came here first, or ended here. */
+void handoff__tally_begun(
+	struct handoff__peer *peer, const struct handoff__entry *entry);
+void handoff__tally_ended(
+	struct handoff__peer *peer, const struct handoff__entry *entry);
+
+/* Entries have changed hands; `report` counts them too. */
+void handoff__tally_moved(struct handoff__peer *peer, enum handoff__way way,
+	const struct handoff__batch *batch, struct handoff__report *report);
+/* What was given has come back. */
+void handoff__tally_unmoved(struct handoff__peer *peer,
+	const struct handoff__batch *batch, struct handoff__report *report);
+void handoff__tally_inherited(
+	struct handoff__peer *peer, const struct handoff__batch *batch);
+void handoff__tally_left(
+	struct handoff__peer *peer, enum handoff__reason reason);
+
+/* Logs what happens to one connection. */
+void handoff__tally_trace(struct handoff__peer *peer,
+	const struct handoff__entry *entry, const char *what, uint64_t id,
+	const struct handoff__load *load);
+
+/* A give has ended, or a failover; from here on it is the last. */
+void handoff__tally_handoff(struct handoff__peer *peer, enum handoff__way way,
+	const struct handoff__report *report);
+void handoff__tally_failover(struct handoff__peer *peer);
+
+/* Bytes that have passed through this peer, as of now. */
+void handoff__tally_passed(
+	struct handoff__peer *peer, struct handoff__load *all);
 
 #endif

@@ -7,7 +7,11 @@
  * held, and what is gone is made anew. What another peer has taken meanwhile
  * is left to it, loudly.
  */
-#include "peer/peer.h"
+#include "peer/upkeep.h"
+
+#include "peer/candidates.h"
+#include "peer/core.h"
+#include "peer/places.h"
 
 #include <errno.h>
 #include <stdlib.h>

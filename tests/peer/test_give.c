@@ -5,6 +5,8 @@
  */
 #include "peer/pair.h"
 
+#include "peer/reconcile.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

@@ -5,6 +5,9 @@
  */
 #include "peer/pair.h"
 
+#include "peer/hello.h"
+#include "peer/mirror.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>

@@ -5,6 +5,8 @@
  */
 #include "peer/pair.h"
 
+#include "peer/mirror.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>

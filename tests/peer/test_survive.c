@@ -9,6 +9,8 @@
 #include <fcntl.h>
 
 #include "base/addr.h"
+#include "peer/death.h"
+#include "peer/loan.h"
 #include "record/desk.h"
 #include "record/handling.h"
 

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is seen to at each beat.
+ */
+#ifndef HANDOFF_PEER_BEAT_H
+#define HANDOFF_PEER_BEAT_H
+
+#include "peer/core.h"
+
+void handoff__beat(struct handoff__peer *peer);
+
+#endif

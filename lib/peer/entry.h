@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Entries that begin and end with this peer.
+ */
+#ifndef HANDOFF_PEER_ENTRY_H
+#define HANDOFF_PEER_ENTRY_H
+
+#include "peer/core.h"
+
+/* Enters a new entry that this peer owns; takes the descriptor over, in any
+ * case. NULL with `*err` set if there is no room. */
+struct handoff__entry *handoff__peer_enter(struct handoff__peer *peer, int fd,
+	enum handoff__kind kind, const char *name, int *err);
+
+/* Ends an entry that this peer owns: closes it and has the copy dropped. The
+ * caller has shut it down. */
+void handoff__peer_end(
+	struct handoff__peer *peer, struct handoff__entry *entry);
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The last time that connections changed hands.
+ */
+#ifndef HANDOFF_PEER_LAST_H
+#define HANDOFF_PEER_LAST_H
+
+#include "base/text.h"
+
+struct handoff__peer;
+
+/* "last MS" (since 1970) and lines to be shown. Nothing, or null, if there was
+ * none. */
+void handoff__last_text(
+	const struct handoff__peer *peer, struct handoff__buf *buf);
+void handoff__last_json(
+	const struct handoff__peer *peer, struct handoff__buf *buf);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What begins a move of ownership.
+ */
+#ifndef HANDOFF_PEER_MOVES_H
+#define HANDOFF_PEER_MOVES_H
+
+#include "peer/core.h"
+
+/* Begins to give what this peer owns (HOME: listeners and extra descriptors
+ * only). -ENOTCONN, -EBUSY, -EPERM with a sentence in `error`. */
+int handoff__peer_give(struct handoff__peer *peer, enum handoff__cause cause);
+
+/* Asks the other peer, which serves, for entries. Errors as above. */
+int handoff__peer_take(struct handoff__peer *peer, enum handoff__cause cause);
+
+/* A stop that is in a hurry: a give under way ends now. */
+void handoff__peer_hurry(struct handoff__peer *peer);
+
+/* TAKE: the other asks for entries. */
+void handoff__moves_on_take(
+	struct handoff__peer *peer, const struct handoff__msg *msg);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whether the other peer is alive and keeps up.
+ */
+#ifndef HANDOFF_PEER_PULSE_H
+#define HANDOFF_PEER_PULSE_H
+
+#include "peer/core.h"
+
+void handoff__pulse_start(struct handoff__peer *peer);
+void handoff__pulse_stop(struct handoff__peer *peer);
+
+/* A beat that was due begins, and ends: with a judgement of the other, and the
+ * timer armed for the next. */
+void handoff__pulse_begin(struct handoff__peer *peer, int64_t now);
+void handoff__pulse_end(struct handoff__peer *peer, int64_t now);
+
+/* Sends the beat. */
+void handoff__pulse_send(struct handoff__peer *peer);
+
+/* How many of the refused copies to try at this beat. */
+uint32_t handoff__pulse_retries(struct handoff__peer *peer);
+
+/* BEAT. True if the two disagree for the second time in a row. */
+bool handoff__pulse_on_beat(
+	struct handoff__peer *peer, const struct handoff__msg *msg);
+
+#endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A link that broke is made anew.
+ */
+#ifndef HANDOFF_PEER_REJOIN_H
+#define HANDOFF_PEER_REJOIN_H
+
+#include "peer/core.h"
+
+void handoff__rejoin_init(struct handoff__peer *peer);
+
+/* Dials from now on, until the link is there or the other process is gone. */
+void handoff__rejoin_begin(struct handoff__peer *peer);
+void handoff__rejoin_end(struct handoff__peer *peer);
+
+#endif

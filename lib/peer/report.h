@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is told about one give.
+ */
+#ifndef HANDOFF_PEER_REPORT_H
+#define HANDOFF_PEER_REPORT_H
+
+#include "base/text.h"
+
+struct handoff__peer;
+struct handoff__report;
+
+/* A line for each entry that was left behind, of those that are known. */
+void handoff__left_text(const struct handoff__peer *peer,
+	const struct handoff__report *report, const char *indent,
+	struct handoff__buf *buf);
+
+/* The same as members of a JSON array. */
+void handoff__left_json(const struct handoff__peer *peer,
+	const struct handoff__report *report, struct handoff__buf *buf);
+
+/* `report` is of a give that was not refused. */
+void handoff__report_text(struct handoff__peer *peer,
+	const struct handoff__report *report, struct handoff__buf *buf);
+
+/* Why a give was refused: a sentence. */
+void handoff__report_refusal(struct handoff__peer *peer,
+	const struct handoff__report *report, char *text, size_t size);
+
+#endif

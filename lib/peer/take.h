@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The side that takes.
+ */
+#ifndef HANDOFF_PEER_TAKE_H
+#define HANDOFF_PEER_TAKE_H
+
+#include "peer/core.h"
+
+/* Asks the other peer, which serves, to give. */
+void handoff__take_begin(struct handoff__peer *peer, enum handoff__cause cause);
+
+/* Accepts all that is offered to this peer; `batch` counts it. */
+void handoff__take_all(struct handoff__peer *peer, enum handoff__cause cause,
+	uint64_t id, struct handoff__batch *batch);
+
+/* MOVE, GAVE */
+void handoff__take_on_move(
+	struct handoff__peer *peer, const struct handoff__msg *msg);
+void handoff__take_on_gave(
+	struct handoff__peer *peer, const struct handoff__msg *msg);
+
+/* Gives it up, if it is late. True if it was. */
+bool handoff__take_proceed(struct handoff__peer *peer);
+
+/* The link broke before the other had told the end. */
+void handoff__take_broken(struct handoff__peer *peer);
+
+#endif
