@@ -6,15 +6,17 @@
  * ownership and keeps the standby's copies; it serves nothing.
  *
  * The layers above include this header, status.h and metrics.h, and call what
- * is named handoff__peer_* or handoff__entry_*. A function that is named after
- * its file (handoff__mirror_pump) is for the files of this layer only.
+ * is named handoff__peer_* or handoff__entry_*, besides what the roster has and
+ * what is told. Any other function that is named after its file, such as
+ * handoff__mirror_pump, is for the files of this layer only.
  *
  * A file calls others further down only.
  *
  *   peer       the handle: opened, started, retired, closed
  *   dispatch   what the link brings, and what follows from it
  *
- *   how two peers meet and stay together
+ * How two peers meet and stay together:
+ *
  *   join       a place, the handshake
  *   upkeep     what was made in the service directory stays there
  *   rejoin     a link that broke is dialled again
@@ -23,14 +25,22 @@
  *   hello      can the two be peers?
  *   places     locks
  *
- *   what puts several machines to work
+ * What puts several machines to work:
+ *
  *   home       maintenance as people mean it, and what brings service home
  *   moves      what begins a give or a take
  *   beat       what is seen to at each beat
  *   reconcile  what got lost on the way
  *   entry      entries that begin and end here
  *
- *   the machines, which do not know each other
+ * What is told about a peer:
+ *
+ *   status     at the moment
+ *   metrics    the same for a monitor
+ *   last       about the last time that connections changed hands
+ *
+ * The machines, which do not know each other:
+ *
  *   mirror     the standby's copies: the side that sends them
  *   copies     and the side that keeps them
  *   give       moving ownership: the steps of the side that gives
@@ -41,14 +51,13 @@
  *   loan       what makes a death quick
  *   death      and what makes it certain
  *
- *   what machines stand on
+ * What machines stand on:
+ *
  *   offer      owner words: offered, revoked
  *   convert    states that an older program left
  *   repair     records whose process died
  *   blame      inputs that kill
  *   fence      a peer that hangs is killed
- *   status     what is told about the peer; metrics the same for a monitor
- *   last       about the last time that connections changed hands
  *   tally      what the peer has done, counted
  *   report     what is told about one give
  *   away       what the board says of a maintenance
@@ -56,7 +65,7 @@
  *   barrier    what a give waits for, counted
  *   core       the structure, a free record, notes
  *
- *   link, message, roster: the carriers, which know no peer
+ * The carriers, which know no peer: link, message, roster.
  *
  * What is found in a turn of the loop, a message that can't be sent, a give
  * that has all its answers, a beat that is due, the end of a process, is only
