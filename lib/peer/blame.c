@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whether an input killed whoever handled it. A process that dies takes all
- * handlers with it that run then, and one of them may be the cause: each of
- * their connections is suspected. One under which a second process has died is
- * given up. What a suspect may do meanwhile is for the layer above.
+ * Whether an input killed the process that handled it. A process that dies
+ * takes all handlers with it that run then, and one of them may be the cause:
+ * each of their connections is suspected. One under which a second process has
+ * died is given up. What a suspect may do meanwhile is for the layer above.
  */
 #include "peer/blame.h"
 

@@ -3,7 +3,8 @@
  * States of an older version: what the other peer, an older program, had is
  * moved to a record of this program's own, with the state that the service
  * makes of the old one. The old record is whole until the new one is; freeing
- * it is the commit. Whoever dies before it leaves the old one to its survivor.
+ * it is the commit. A process that dies before it leaves the old one to its
+ * survivor.
  */
 #include "peer/convert.h"
 
@@ -67,7 +68,7 @@ convert_state(struct handoff__peer *peer, const struct handoff__entry *e,
 
 /* A record of our own for the entry, filled, not yet in anybody's books. */
 static int
-make(struct handoff__peer *peer, const struct handoff__entry *e,
+make_record(struct handoff__peer *peer, const struct handoff__entry *e,
 	uint32_t *segment, uint32_t *slot)
 {
 	struct handoff__view to;
@@ -91,7 +92,7 @@ make(struct handoff__peer *peer, const struct handoff__entry *e,
 
 /* The old cell has no descriptor any more; the other closes its copy. */
 static void
-retire(struct handoff__peer *peer, struct handoff__entry *old)
+retire_record(struct handoff__peer *peer, struct handoff__entry *old)
 {
 	handoff__arena_clear(&peer->arena, old->segment, old->slot);
 	handoff__owner_set(&old->view.rec->owner, 0);
@@ -102,7 +103,7 @@ retire(struct handoff__peer *peer, struct handoff__entry *old)
 }
 
 static void
-give_up(struct handoff__peer *peer, struct handoff__entry *e, int err)
+close_unconverted(struct handoff__peer *peer, struct handoff__entry *e, int err)
 {
 	handoff__log(peer->log, HANDOFF_LOG_ERROR,
 		"connection %llu: closed: its state of version %u cannot be "
@@ -114,7 +115,7 @@ give_up(struct handoff__peer *peer, struct handoff__entry *e, int err)
 	shutdown(e->fd, SHUT_RDWR);
 	peer->ops->closing(peer, e);
 	handoff__roster_close(&peer->roster, e);
-	retire(peer, e);
+	retire_record(peer, e);
 }
 
 struct handoff__entry *
@@ -126,20 +127,21 @@ handoff__convert_entry(struct handoff__peer *peer, struct handoff__entry *e)
 
 	if (version_of(peer, e) == peer->config.service->state_version)
 		return e;
-	err = peer->config.service->convert ? make(peer, e, &segment, &slot)
-					    : -EPROTO;
+	err = peer->config.service->convert
+		      ? make_record(peer, e, &segment, &slot)
+		      : -EPROTO;
 	if (err < 0) {
-		give_up(peer, e, err);
+		close_unconverted(peer, e, err);
 		return NULL;
 	}
 	peer->ops->closing(peer, e);
 	fd = handoff__roster_take(&peer->roster, e);
 	new = handoff__roster_cell(&peer->roster, segment, slot);
 	handoff__roster_enter(&peer->roster, new, segment, slot, fd, false);
-	retire(peer, e);
+	retire_record(peer, e);
 	err = peer->ops->entered(peer, new);
 	if (err < 0) {
-		give_up(peer, new, err);
+		close_unconverted(peer, new, err);
 		return NULL;
 	}
 	return new;

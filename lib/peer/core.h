@@ -110,7 +110,7 @@ struct handoff__survival {
 	uint32_t closed;     /* of them, could not go on */
 	uint32_t in_handler; /* of them, with a handler that ran: suspected */
 	uint32_t orphans;    /* records whose descriptor was never mirrored */
-	bool serving;        /* who serves has changed */
+	bool serving;        /* which peer serves has changed */
 };
 
 enum handoff__partner_state {

@@ -22,7 +22,7 @@
 
 /* The end of a give, good or bad; the other is told, which may have asked. */
 static void
-finish(struct handoff__peer *peer)
+finish_give(struct handoff__peer *peer)
 {
 	struct handoff__give *give = &peer->give;
 	struct handoff__report *report = &give->report;
@@ -51,11 +51,11 @@ finish(struct handoff__peer *peer)
 
 /* Nothing has moved, and nothing will. */
 static void
-refuse(struct handoff__peer *peer, enum handoff__reason reason)
+refuse_give(struct handoff__peer *peer, enum handoff__reason reason)
 {
 	handoff__barrier_lift(peer);
 	peer->give.report.reason = reason;
-	finish(peer);
+	finish_give(peer);
 }
 
 /* The other serves what it was offered, since `at_us`. */
@@ -113,7 +113,7 @@ move_now(struct handoff__peer *peer)
 	enum handoff__reason stay = handoff__offer_objection(peer);
 
 	if (stay != HANDOFF__OK) {
-		refuse(peer, stay);
+		refuse_give(peer, stay);
 		return;
 	}
 	if (give->step == HANDOFF__GIVE_CLOSE)
@@ -160,11 +160,11 @@ covered(struct handoff__peer *peer)
 /* Time is up, and nothing has moved: a standby that does not answer is no
  * place to move to. */
 static void
-give_up(struct handoff__peer *peer)
+give_up_unanswered(struct handoff__peer *peer)
 {
 	handoff__barrier_await(peer);
 	peer->give.report.left = peer->give.waiting;
-	refuse(peer, HANDOFF__UNANSWERED);
+	refuse_give(peer, HANDOFF__UNANSWERED);
 }
 
 static bool
@@ -173,9 +173,9 @@ proceed_cover(struct handoff__peer *peer)
 	struct handoff__give *give = &peer->give;
 
 	if (peer->other_leaving)
-		refuse(peer, HANDOFF__LEAVING);
+		refuse_give(peer, HANDOFF__LEAVING);
 	else if (peer->move.late)
-		give_up(peer);
+		give_up_unanswered(peer);
 	else if (give->waiting == 0 && give->probe == 0)
 		covered(peer);
 	else
@@ -196,7 +196,7 @@ proceed_drain(struct handoff__peer *peer)
 		handoff__offer_leave_waiting(peer, HANDOFF__HANDLER_BUSY);
 	else if (!give->ready || give->waiting > 0)
 		return false;
-	finish(peer);
+	finish_give(peer);
 	return true;
 }
 
@@ -264,11 +264,11 @@ handoff__give_broken(struct handoff__peer *peer)
 	if (give->step == HANDOFF__GIVE_NONE)
 		return;
 	if (give->step != HANDOFF__GIVE_DRAIN) {
-		refuse(peer, HANDOFF__LEAVING);
+		refuse_give(peer, HANDOFF__LEAVING);
 		return;
 	}
 	if (!give->ready)
 		take_back(peer, HANDOFF__LEAVING);
 	handoff__offer_leave_waiting(peer, HANDOFF__LEAVING);
-	finish(peer);
+	finish_give(peer);
 }

@@ -18,7 +18,7 @@
 #define HANDOFF__PROTOCOL_MAX 2u
 
 enum handoff__msg_type {
-	HANDOFF__HELLO = 1,   /* who I am, with a pidfd of this process; the
+	HANDOFF__HELLO = 1,   /* what I am, with a pidfd of this process; the
 				 answer may be a refusal */
 	HANDOFF__SEGMENT = 2, /* a piece of the arena; 1 descriptor */
 	HANDOFF__MIRROR = 3,  /* copies of entries I own; a descriptor each */
@@ -71,7 +71,7 @@ enum handoff__cause {
 	HANDOFF__MAINTENANCE = 1,
 	HANDOFF__HOME = 2,        /* ready: listeners now, clients follow */
 	HANDOFF__HOME_SILENT = 3, /* everything, and no client is told */
-	HANDOFF__REST = 4,        /* entries only; who serves does not change */
+	HANDOFF__REST = 4,        /* entries only, not the service */
 };
 
 struct handoff__hello {
@@ -85,7 +85,7 @@ struct handoff__hello {
 	uint64_t generation;
 	char service[HANDOFF_NAME_MAX];
 	char name[HANDOFF_NAME_MAX];
-	char partner[HANDOFF_NAME_MAX]; /* TAKEN: who is there beside me */
+	char partner[HANDOFF_NAME_MAX]; /* TAKEN: the peer beside me */
 	uint32_t partner_pid;
 	/* Absent in a shorter HELLO, and zero then. */
 	uint64_t config_hash;

@@ -16,7 +16,7 @@
 /* The standby gets what it refused before; then it is asked whether it is
  * there. */
 static void
-give(struct handoff__peer *peer, enum handoff__cause cause)
+begin_give(struct handoff__peer *peer, enum handoff__cause cause)
 {
 	handoff__give_begin(peer, cause);
 	handoff__mirror_retry(peer, UINT32_MAX);
@@ -37,7 +37,7 @@ handoff__peer_give(struct handoff__peer *peer, enum handoff__cause cause)
 		handoff__tally_refused(&peer->tally, HANDOFF__WAY_OUT);
 		return err;
 	}
-	give(peer, cause);
+	begin_give(peer, cause);
 	return 0;
 }
 
@@ -72,7 +72,7 @@ handoff__moves_on_take(
 		handoff__link_send(&peer->link, &no, -1);
 		return;
 	}
-	give(peer, (enum handoff__cause)msg->cause);
+	begin_give(peer, (enum handoff__cause)msg->cause);
 }
 
 void

@@ -150,7 +150,7 @@ handoff__places_leave(struct handoff__peer *peer)
 	if (peer->start_fd >= 0)
 		close(peer->start_fd);
 	if (peer->lock_fd >= 0) {
-		/* Whoever looks from now on finds nobody. */
+		/* A process that looks from now on finds the place empty. */
 		(void)!ftruncate(peer->lock_fd, 0);
 		close(peer->lock_fd);
 	}

@@ -98,7 +98,7 @@ on_no_answer(struct handoff__timer *timer)
 }
 
 static void
-dial(struct handoff__peer *peer)
+dial_partner(struct handoff__peer *peer)
 {
 	struct handoff__candidate *c = &peer->rejoin.dial;
 	struct handoff__hello hello;
@@ -121,7 +121,7 @@ dial(struct handoff__peer *peer)
 }
 
 static void
-tell(struct handoff__peer *peer)
+tell_apart(struct handoff__peer *peer)
 {
 	char who[64], text[HANDOFF_TEXT_MAX];
 
@@ -136,7 +136,7 @@ tell(struct handoff__peer *peer)
 }
 
 static void
-on_time(struct handoff__timer *timer)
+on_redial(struct handoff__timer *timer)
 {
 	struct handoff__peer *peer = timer->arg;
 	struct handoff__rejoin *rejoin = &peer->rejoin;
@@ -146,9 +146,9 @@ on_time(struct handoff__timer *timer)
 	if (peer->partner != HANDOFF__PARTNER_APART || peer->pidfd < 0 ||
 		peer->other_leaving)
 		return;
-	tell(peer);
+	tell_apart(peer);
 	if (rejoin->dial.fd < 0)
-		dial(peer);
+		dial_partner(peer);
 	handoff__timer_arm(peer->loop, timer, us + peer->slot * us / 4);
 }
 
@@ -157,7 +157,7 @@ handoff__rejoin_init(struct handoff__peer *peer)
 {
 	struct handoff__rejoin *rejoin = &peer->rejoin;
 
-	rejoin->timer.fn = on_time;
+	rejoin->timer.fn = on_redial;
 	rejoin->timer.arg = peer;
 	rejoin->dial = (struct handoff__candidate){
 		.fd = -1,

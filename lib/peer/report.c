@@ -20,7 +20,7 @@ is_connection(const struct handoff__ref *ref)
 }
 
 static unsigned long long
-number_of(const struct handoff__ref *ref)
+ref_number(const struct handoff__ref *ref)
 {
 	return ref->id & ~(UINT64_C(1) << 63);
 }
@@ -52,11 +52,11 @@ add_entry(const struct handoff__peer *peer, const struct handoff__ref *ref,
 	const char *kind;
 
 	if (is_connection(ref))
-		handoff__buf_add(buf, "connection %llu", number_of(ref));
+		handoff__buf_add(buf, "connection %llu", ref_number(ref));
 	else if (other_of(peer, ref, &kind, name))
 		handoff__buf_add(buf, "%s %s", kind, name);
 	else
-		handoff__buf_add(buf, "descriptor %llu", number_of(ref));
+		handoff__buf_add(buf, "descriptor %llu", ref_number(ref));
 }
 
 void
@@ -91,7 +91,7 @@ handoff__left_json(const struct handoff__peer *peer,
 
 		handoff__buf_add(buf, "%s{\"%s\":%llu", i > 0 ? "," : "",
 			is_connection(ref) ? "connection" : "descriptor",
-			number_of(ref));
+			ref_number(ref));
 		if (!is_connection(ref) && other_of(peer, ref, &kind, name)) {
 			handoff__buf_add(buf, ",\"name\":");
 			handoff__buf_json(buf, name);

@@ -17,7 +17,8 @@
 
 /* Gives the entry up: nobody can go on with it. */
 static void
-give_up(struct handoff__peer *peer, struct handoff__entry *e, const char *why)
+discard_entry(
+	struct handoff__peer *peer, struct handoff__entry *e, const char *why)
 {
 	if (why)
 		handoff__log(peer->log, HANDOFF_LOG_ERROR,
@@ -72,7 +73,7 @@ inherit(struct handoff__peer *peer, struct handoff__entry *e)
 	peer->ops->moved(peer, e);
 	if (why) {
 		peer->survival.closed++;
-		give_up(peer, e, why[0] ? why : NULL);
+		discard_entry(peer, e, why[0] ? why : NULL);
 	}
 }
 
@@ -100,8 +101,8 @@ free_orphans(struct handoff__peer *peer)
 }
 
 /* It died before anything but the arena had come to us, not even a listener:
- * there is no service any more, and whoever can bind its addresses begins it
- * anew. */
+ * there is no service any more, and a program that can bind its addresses
+ * begins it anew. */
 static bool
 forget_service(struct handoff__peer *peer)
 {

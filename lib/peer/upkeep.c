@@ -153,7 +153,7 @@ keep_link(struct handoff__peer *peer)
 }
 
 static int
-keep(struct handoff__peer *peer)
+keep_all(struct handoff__peer *peer)
 {
 	int err = keep_directory(peer);
 
@@ -168,11 +168,11 @@ keep(struct handoff__peer *peer)
 
 /* What is wrong is said once, until it is well again. */
 static void
-on_due(struct handoff__timer *timer)
+on_upkeep(struct handoff__timer *timer)
 {
 	struct handoff__peer *peer = timer->arg;
 	struct handoff__upkeep *upkeep = &peer->upkeep;
-	bool lost = keep(peer) < 0;
+	bool lost = keep_all(peer) < 0;
 
 	if (lost && !upkeep->lost)
 		handoff__log(
@@ -190,7 +190,7 @@ handoff__upkeep_start(struct handoff__peer *peer)
 {
 	struct handoff__timer *timer = &peer->upkeep.timer;
 
-	timer->fn = on_due;
+	timer->fn = on_upkeep;
 	timer->arg = peer;
 	handoff__timer_arm(peer->loop, timer, PERIOD_US);
 }
