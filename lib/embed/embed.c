@@ -179,6 +179,9 @@ handoff_peer_wait(struct handoff_peer *peer, int timeout_ms)
 	handoff__embed_flush(peer);
 	rc = handoff__loop_dispatch(&peer->loop, timeout_ms);
 	handoff__embed_flush(peer);
+	/* As long as something is to be pulled, the descriptor is readable. */
+	if (!TAILQ_EMPTY(&peer->news) || peer->op.ring.count > 0)
+		handoff__operator_wake(&peer->op);
 	if (rc < 0)
 		return handoff__fail(&peer->error, rc, "peer: epoll_wait: %s",
 			strerror(-rc));
