@@ -62,6 +62,7 @@ handoff__adopt_link(struct handoff__peer *peer, int fd, int passed,
 		return err;
 	peer->partner = HANDOFF__PARTNER_GREETED;
 	peer->rejoin.again = again;
+	peer->rejoin.up_us = handoff__now_us();
 	peer->segments_sent = again && hello->segments < peer->arena.count
 				      ? hello->segments
 			      : again ? peer->arena.count

@@ -188,6 +188,8 @@ struct handoff__rejoin {
 	struct handoff__candidate dial;
 	struct handoff__timer timer;
 	int64_t since_us; /* the break */
+	int64_t up_us;    /* when the link that broke was made */
+	unsigned brief;   /* links in a row that broke at once */
 	unsigned tries;
 	bool told;
 	bool again; /* the partner of now came back over a new link */

@@ -27,6 +27,11 @@
 #define OFTEN     20
 #define ANSWER_US 2000000
 
+/* So many links in a row that lasted less are bad luck; after them it dials
+ * seldom, and says no more. */
+#define BRIEF_US  5000000
+#define BRIEF_MAX 3
+
 /* The other says why not, and it will say so again. */
 static void
 turned_away(struct handoff__peer *peer, const struct handoff__hello *hello)
@@ -171,10 +176,19 @@ handoff__rejoin_init(struct handoff__peer *peer)
 void
 handoff__rejoin_begin(struct handoff__peer *peer)
 {
-	peer->rejoin.since_us = handoff__now_us();
-	peer->rejoin.tries = 0;
-	peer->rejoin.told = false;
-	handoff__timer_arm(peer->loop, &peer->rejoin.timer, FIRST_US);
+	struct handoff__rejoin *rejoin = &peer->rejoin;
+
+	rejoin->since_us = handoff__now_us();
+	if (!rejoin->again || rejoin->since_us - rejoin->up_us > BRIEF_US)
+		rejoin->brief = 0;
+	if (rejoin->brief++ < BRIEF_MAX) {
+		rejoin->tries = 0;
+		rejoin->told = false;
+	} else {
+		rejoin->tries = OFTEN;
+	}
+	handoff__timer_arm(peer->loop, &rejoin->timer,
+		rejoin->tries == 0 ? FIRST_US : SELDOM_US);
 }
 
 void
