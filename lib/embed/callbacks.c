@@ -137,9 +137,10 @@ on_failover(struct handoff__peer *below)
 
 	peer->owner_due = false;
 	handoff__operator_tell(&peer->op, HANDOFF_PEER_OWNER,
-		"owner: the other peer died; took over %u of its entries in "
+		"owner: the other peer %s; took over %u of its entries in "
 		"%u.%03u ms (generation %llu)",
-		s->entries, s->took_us / 1000, s->took_us % 1000,
+		s->bye ? "left" : "died", s->entries, s->took_us / 1000,
+		s->took_us % 1000,
 		(unsigned long long)handoff__peer_generation(below));
 }
 

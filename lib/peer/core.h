@@ -100,6 +100,7 @@ struct handoff__last {
 
 /* What the death of the other peer meant. */
 struct handoff__survival {
+	bool bye; /* it had said that it is about to end */
 	int64_t started_us;
 	uint64_t id; /* the generation from it on */
 	uint32_t took_us;

@@ -144,6 +144,7 @@ handoff__survive(struct handoff__peer *peer)
 	memset(survival, 0, sizeof(*survival));
 	if (!board || forget_service(peer))
 		return;
+	survival->bye = peer->other_left;
 	survival->started_us = handoff__now_us();
 	survival->id = atomic_load(&board->generation) + !peer->serving;
 	while ((e = handoff__roster_next(&peer->roster, e))) {

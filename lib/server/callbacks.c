@@ -149,8 +149,10 @@ on_role(struct handoff__peer *peer, enum handoff__cause cause)
 		return;
 	}
 	handoff__operator_tell(&server->op, HANDOFF_SERVER_OWNER,
-		"owner: took over from %s, %u connections (generation %llu)",
-		who, peer->roster.connections, (unsigned long long)generation);
+		"owner: took over from %s, %u connection%s (generation %llu)",
+		who, peer->roster.connections,
+		peer->roster.connections == 1 ? "" : "s",
+		(unsigned long long)generation);
 	if (cause == HANDOFF__MAINTENANCE)
 		handoff__notices_publish(server, HANDOFF_NOTICE_MAINTENANCE);
 	else if (cause == HANDOFF__HOME)
@@ -222,11 +224,12 @@ on_failover(struct handoff__peer *peer)
 
 	handoff__operator_tell(&server->op,
 		s->serving ? HANDOFF_SERVER_OWNER : HANDOFF_SERVER_LEFT,
-		"%s: the other peer died; took over %u of its entries in "
+		"%s: the other peer %s; took over %u of its entries in "
 		"%u.%03u ms: %u were in a turn, %u repaired, %u closed "
 		"(generation %llu)",
-		s->serving ? "owner" : "left", s->entries, s->took_us / 1000,
-		s->took_us % 1000, s->in_turn, s->repaired, s->closed,
+		s->serving ? "owner" : "left", s->bye ? "left" : "died",
+		s->entries, s->took_us / 1000, s->took_us % 1000, s->in_turn,
+		s->repaired, s->closed,
 		(unsigned long long)handoff__peer_generation(peer));
 	handoff__suspects_tell(server, s->in_handler);
 	if (s->serving)
