@@ -68,6 +68,8 @@ handoff__operator_stopped(
 {
 	struct handoff__buf buf = {0};
 
+	handoff__waiting_reply(
+		&op->moves, handoff__reply_failure("it is stopping"));
 	handoff__status_header(op->peer, &buf);
 	if (body->data)
 		handoff__buf_put(&buf, body->data, body->len);
