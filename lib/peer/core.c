@@ -74,6 +74,8 @@ handoff__core_init(struct handoff__peer *peer)
 void
 handoff__core_set_deadline(struct handoff__peer *peer, int64_t ms)
 {
+	if (peer->move.hurried && ms > HANDOFF__HURRY_MS)
+		ms = HANDOFF__HURRY_MS;
 	peer->move.late = false;
 	handoff__timer_arm(peer->loop, &peer->move.deadline, ms * 1000);
 }

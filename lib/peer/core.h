@@ -143,10 +143,16 @@ struct handoff__give {
 	struct handoff__report report;
 };
 
+/* A stop that is asked for twice lets what is under way end well: milliseconds
+ * that it may still take. */
+#define HANDOFF__HURRY_MS 500
+
 /* How long a move may still take, in either direction. */
 struct handoff__move {
 	struct handoff__timer deadline;
-	bool late; /* it is over */
+	int64_t began_us;
+	bool late;    /* it is over */
+	bool hurried; /* a stop is in a hurry */
 };
 
 /* Is the other peer alive, does it keep up? */

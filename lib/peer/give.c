@@ -225,6 +225,7 @@ handoff__give_begin(struct handoff__peer *peer, enum handoff__cause cause)
 	give->ready = false;
 	give->rounds = 0;
 	give->step = HANDOFF__GIVE_COVER;
+	peer->move.began_us = handoff__now_us();
 	if (peer->ops->giving)
 		peer->ops->giving(peer);
 	handoff__core_set_deadline(peer, peer->config.give_timeout_ms);

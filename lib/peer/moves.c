@@ -78,7 +78,10 @@ handoff__moves_on_take(
 void
 handoff__peer_hurry(struct handoff__peer *peer)
 {
-	if (peer->give.step != HANDOFF__GIVE_NONE || peer->taking)
-		handoff__core_set_deadline(peer, 0);
-	peer->noted = true;
+	const struct handoff__timer *deadline = &peer->move.deadline;
+
+	peer->move.hurried = true;
+	if (deadline->armed && deadline->deadline_us - handoff__now_us() >
+				       HANDOFF__HURRY_MS * 1000)
+		handoff__core_set_deadline(peer, HANDOFF__HURRY_MS);
 }

@@ -14,7 +14,8 @@ int handoff__peer_give(struct handoff__peer *peer, enum handoff__cause cause);
 /* Asks the other peer, which serves, for entries. Errors as above. */
 int handoff__peer_take(struct handoff__peer *peer, enum handoff__cause cause);
 
-/* A stop that is in a hurry: a give under way ends now. */
+/* A stop that is in a hurry: what a move waits for is waited for no longer
+ * than HANDOFF__HURRY_MS. */
 void handoff__peer_hurry(struct handoff__peer *peer);
 
 /* TAKE: the other asks for entries. */

@@ -123,14 +123,15 @@ void
 handoff__report_refusal(struct handoff__peer *peer,
 	const struct handoff__report *report, char *text, size_t size)
 {
+	int64_t waited_us = handoff__now_us() - peer->move.began_us;
 	char who[64];
 
 	handoff__peer_partner_text(peer, who);
 	if (report->reason == HANDOFF__UNANSWERED)
 		snprintf(text, size,
-			"%s has not answered within %u ms: nothing was moved; "
-			"is it stopped?",
-			who, peer->config.give_timeout_ms);
+			"%s has not answered within %lld ms: nothing was "
+			"moved; is it stopped?",
+			who, (long long)waited_us / 1000);
 	else if (report->reason == HANDOFF__UNTAKEN)
 		snprintf(text, size,
 			"%s did not take what it was offered: %s stays here; "

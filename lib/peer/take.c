@@ -170,6 +170,7 @@ handoff__take_begin(struct handoff__peer *peer, enum handoff__cause cause)
 
 	handoff__link_send(&peer->link, &msg, -1);
 	peer->taking = true;
+	peer->move.began_us = handoff__now_us();
 	/* The other waits for its handlers first. If it answers later than
 	 * this, what it moves is still served here. */
 	handoff__core_set_deadline(

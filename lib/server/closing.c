@@ -22,17 +22,47 @@ handoff__closing_survived(const struct handoff_server *server)
 	       handoff__peer_rejoining(&server->peer);
 }
 
-/* In a stop that goes on without a handover: what the other peer has a copy
- * of it takes when this process is gone, a handler that hangs included. */
+/* What the other peer has a copy of it takes when this process is gone, a
+ * handler that hangs included. A copy on its way arrives without us. */
+static bool
+is_lost(const struct handoff_server *server, const struct handoff__entry *e)
+{
+	if (e->kind != HANDOFF__CONNECTION || !e->mine)
+		return false;
+	return !handoff__closing_survived(server) ||
+	       (server->peer.partner == HANDOFF__PARTNER_READY &&
+		       e->copy != HANDOFF__COPY_HELD &&
+		       e->copy != HANDOFF__COPY_SENT);
+}
+
 bool
 handoff__server_ends(
 	const struct handoff_server *server, const struct handoff__entry *e)
 {
-	if (!server->closing || e->kind != HANDOFF__CONNECTION || !e->mine)
-		return false;
-	return !handoff__closing_survived(server) ||
-	       (server->peer.partner == HANDOFF__PARTNER_READY &&
-		       e->copy != HANDOFF__COPY_HELD);
+	return server->closing && is_lost(server, e);
+}
+
+uint32_t
+handoff__closing_left(struct handoff_server *server)
+{
+	struct handoff__entry *e = NULL;
+	uint32_t left = 0;
+
+	while ((e = handoff__roster_next(&server->peer.roster, e)))
+		left += is_lost(server, e);
+	return left;
+}
+
+uint32_t
+handoff__closing_uncovered(struct handoff_server *server)
+{
+	struct handoff__entry *e = NULL;
+	uint32_t uncovered = 0;
+
+	while ((e = handoff__roster_next(&server->peer.roster, e)))
+		uncovered += e->kind == HANDOFF__CONNECTION && e->mine &&
+			     e->copy != HANDOFF__COPY_HELD;
+	return uncovered;
 }
 
 /* Asks the connections that end with this server to end after their output. */

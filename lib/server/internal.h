@@ -201,8 +201,13 @@ void handoff__sweep_init(struct handoff_server *server);
 bool handoff__closing_standby(const struct handoff_server *server);
 /* Does another process take what this one still owns at its end? */
 bool handoff__closing_survived(const struct handoff_server *server);
+/* Does it end in the stop that is under way? */
 bool handoff__server_ends(
 	const struct handoff_server *server, const struct handoff__entry *e);
+/* How many connections would end if this process did now. */
+uint32_t handoff__closing_left(struct handoff_server *server);
+/* How many the standby has not said that it holds. */
+uint32_t handoff__closing_uncovered(struct handoff_server *server);
 void handoff__server_close_all(struct handoff_server *server);
 
 /* members.c, beside those in member.h */

@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#define HURRY_US (HANDOFF__HURRY_MS * INT64_C(1000))
+
 /* Tries to hand over. True if a give has begun or is under way. */
 static bool
 stop_give(struct handoff_server *server)
@@ -25,19 +27,10 @@ stop_give(struct handoff_server *server)
 						      : HANDOFF__REST) >= 0;
 }
 
-/* With the end of this process go those that nobody takes. */
-static uint32_t
-closed_connections(const struct handoff_server *server)
-{
-	uint32_t left = server->peer.roster.connections;
-
-	return server->closed + (handoff__closing_survived(server) ? 0 : left);
-}
-
 static void
 finish(struct handoff_server *server)
 {
-	uint32_t closed = closed_connections(server);
+	uint32_t closed = server->closed + handoff__closing_left(server);
 	struct handoff__buf body = {0};
 	char text[96] = "stopped";
 
@@ -77,7 +70,7 @@ begin_closing(struct handoff_server *server)
 		return;
 	server->closing = true;
 	handoff__timer_arm(&server->loop, &server->stop_deadline,
-		server->hurried ? 0
+		server->hurried ? HURRY_US
 				: (int64_t)server->opts.stop_timeout_ms * 1000);
 	handoff__server_close_all(server);
 }
@@ -105,7 +98,7 @@ handoff__stop_proceed(struct handoff_server *server)
 	close_service(server);
 	if (peer->roster.connections == 0 || is_late(server) ||
 		(handoff__closing_standby(server) &&
-			peer->roster.uncovered == 0))
+			handoff__closing_uncovered(server) == 0))
 		finish(server);
 }
 
@@ -113,28 +106,31 @@ void
 handoff__stop_on_deadline(struct handoff__timer *timer)
 {
 	struct handoff_server *server = timer->arg;
+	uint32_t left;
 
 	/* A handoff that is under way has a deadline of its own. */
 	if (server->op.ended || handoff__peer_moving(&server->peer))
 		return;
-	if (server->peer.roster.connections > 0)
+	left = handoff__closing_left(server);
+	if (left > 0)
 		handoff__log(&server->log, HANDOFF_LOG_WARNING,
-			"stop: %u connection%s did not end in time",
-			server->peer.roster.connections,
-			server->peer.roster.connections == 1 ? "" : "s");
+			"stop: %u connection%s did not end in time", left,
+			left == 1 ? "" : "s");
 	finish(server);
 }
 
-/* Asked again: what is waited for ends now. */
+/* Asked again: it begins nothing more, and ends what is under way soon. */
 static void
 hurry(struct handoff_server *server)
 {
 	server->hurried = true;
 	handoff__log(&server->log, HANDOFF_LOG_WARNING,
-		"stop: asked again: it waits no longer");
+		"stop: asked again: it waits %d ms more at most",
+		HANDOFF__HURRY_MS);
 	handoff__peer_hurry(&server->peer);
 	if (server->closing)
-		handoff__timer_arm(&server->loop, &server->stop_deadline, 0);
+		handoff__timer_arm(
+			&server->loop, &server->stop_deadline, HURRY_US);
 }
 
 int

@@ -93,6 +93,21 @@ class Ends(SystemTest):
             self.assert_ended(server)
         self.rounds(act)
 
+    def test_two_signals_at_once(self):
+        """The second one, in the midst of the handover, breaks nothing."""
+        def act(server, alt):
+            server.signal(signal.SIGTERM)
+            self.pause()
+            server.signal(signal.SIGTERM)
+            self.assert_ended(server)
+            self.assertNotIn("closed", server.lines[-1])
+            self.wait_peer("alt", role="owner", connections=4)
+            for sock in self.sockets:
+                self.assert_echo(sock)
+            alt.signal(signal.SIGTERM)
+            self.assert_ended(alt)
+        self.rounds(act)
+
     def test_second_signal_hurries(self):
         """A client that never reads would be waited for."""
         server = self.start(
