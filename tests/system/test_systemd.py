@@ -145,7 +145,7 @@ class OneUnit(Managed):
         self.ok("maintenance")
         self.told(old, DRAIN, f"MAINPID={new.pid}")
         self.told(new, STORE, f"MAINPID={new.pid}\nREADY=1\nSTATUS=owner: "
-                  f"took over from v1 (pid {old.pid}), 1 connections "
+                  f"took over from v1 (pid {old.pid}), 1 connection "
                   "(generation 2)")
         self.assertEqual(old.stop(), 0)
         self.told(new, f"STATUS=left: v1 (pid {old.pid}) is gone")
@@ -248,7 +248,7 @@ class TwoUnits(Managed):
                   f"STATUS=standby: alt (pid {alt.pid}) serves (generation 2)",
                   "FDSTOREREMOVE=1\nFDNAME=listener")
         self.told(alt, STORE, f"STATUS=owner: took over from server (pid "
-                  f"{server.pid}), 1 connections (generation 2)")
+                  f"{server.pid}), 1 connection (generation 2)")
         self.assert_echo(client)
         self.assertEqual(server.stop(), 0)
         self.told(server, STOPPING)
