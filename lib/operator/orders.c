@@ -82,7 +82,7 @@ order_maintenance(struct handoff__operator *op,
 	char text[HANDOFF_TEXT_MAX];
 	int repeats = 0;
 
-	if (op->moves.count == 0)
+	if (op->moves.count == 0 && !op->stopping)
 		repeats = handoff__peer_repeats(
 			op->peer, *name ? name + 1 : name, text, sizeof(text));
 	if (repeats == 0) {

@@ -44,11 +44,23 @@ repeats_named(
 		return handoff__fail(&peer->error, -ENOENT,
 			"no peer %.31s is here: %s (pid %d) serves", name,
 			peer->name, (int)getpid());
-	if (own)
+	if (own == peer->serving)
 		return 0;
 	snprintf(text, size, "%s does not serve, %s does: nothing was changed",
-		who, peer->name);
+		own ? peer->name : who, own ? who : peer->name);
 	return 1;
+}
+
+/* Is it another peer than home that serves, in its place? A command may reach
+ * the one that served when it was sent. */
+static bool
+is_kept_away(struct handoff__peer *peer)
+{
+	if (peer->serving)
+		return peer->partner == HANDOFF__PARTNER_NONE ||
+		       handoff__away_is_home(peer);
+	return peer->partner == HANDOFF__PARTNER_READY &&
+	       handoff__away_at_home(peer);
 }
 
 int
@@ -56,22 +68,21 @@ handoff__peer_repeats(
 	struct handoff__peer *peer, const char *name, char *text, size_t size)
 {
 	struct handoff__board *board = handoff__arena_board(&peer->arena);
+	const char *serves;
 	char away[160];
 
 	if (name[0])
 		return repeats_named(peer, name, text, size);
 	/* After a failover nobody has asked for one yet. */
-	if (!peer->serving ||
-		atomic_load(&board->away) != HANDOFF__AWAY_MAINTENANCE)
+	if (!board || atomic_load(&board->away) != HANDOFF__AWAY_MAINTENANCE ||
+		!is_kept_away(peer))
 		return 0;
-	if (peer->partner != HANDOFF__PARTNER_NONE &&
-		!handoff__away_is_home(peer))
-		return 0;
+	serves = peer->serving ? peer->name : peer->other.name;
 	handoff__peer_away_text(peer, away, sizeof(away));
 	snprintf(text, size,
 		"%s; nothing was changed (to move it from %s all the same, "
 		"name it: maintenance %s)",
-		away, peer->name, peer->name);
+		away, serves, serves);
 	return 1;
 }
 

@@ -68,6 +68,18 @@ give_all(struct side *a, struct side *b)
 	assert_int_equal(a->report.reason, HANDOFF__OK);
 }
 
+/* An order that whichever of the two it reaches changes nothing. */
+static void
+assert_repeats(struct side *side, const char *name)
+{
+	char text[HANDOFF_TEXT_MAX];
+
+	assert_int_equal(
+		handoff__peer_repeats(&side->peer, name, text, sizeof(text)),
+		1);
+	assert_non_null(strstr(text, "nothing was changed"));
+}
+
 static void
 everything_goes_and_comes_back(void **state)
 {
@@ -93,6 +105,10 @@ everything_goes_and_comes_back(void **state)
 		assert_int_equal(a.role, HANDOFF__MAINTENANCE);
 		assert_int_equal(b.role, HANDOFF__MAINTENANCE);
 		assert_one_owner(&a, &b);
+		assert_repeats(&a, "");
+		assert_repeats(&a, "one");
+		assert_repeats(&b, "");
+		assert_repeats(&b, "one");
 
 		assert_int_equal(
 			handoff__peer_take(&a.peer, HANDOFF__HOME_SILENT), 0);
