@@ -180,7 +180,8 @@ handoff_peer_wait(struct handoff_peer *peer, int timeout_ms)
 	rc = handoff__loop_dispatch(&peer->loop, timeout_ms);
 	handoff__embed_flush(peer);
 	/* As long as something is to be pulled, the descriptor is readable. */
-	if (!TAILQ_EMPTY(&peer->news) || peer->op.ring.count > 0)
+	if ((!TAILQ_EMPTY(&peer->news) && !peer->starved.armed) ||
+		peer->op.ring.count > 0)
 		handoff__operator_wake(&peer->op);
 	if (rc < 0)
 		return handoff__fail(&peer->error, rc, "peer: epoll_wait: %s",

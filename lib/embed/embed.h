@@ -51,6 +51,7 @@ struct handoff_peer {
 	struct handoff__peer peer;
 	struct handoff__operator op;
 	struct handoff__timer starved; /* no descriptor was left for news */
+	bool starving;                 /* and that was logged */
 	struct handoff__entry_list news, released;
 	bool owner_due; /* it serves; OWNER is told once all has come along */
 	bool late;      /* entries came while the service moved away */

@@ -97,18 +97,21 @@ next_news(struct handoff_peer *peer, int *fd)
 		} else if (err == 0) {
 			/* The program's own, so with a low number. */
 			*fd = fcntl(e->entry.fd, F_DUPFD_CLOEXEC, 3);
-			if (*fd >= 0)
+			if (*fd >= 0) {
+				peer->starving = false;
 				return e;
+			}
 			err = errno;
 		}
 	}
-	if (err != 0 && !peer->starved.armed) {
+	if (err != 0 && !peer->starving)
 		handoff__log(&peer->log, HANDOFF_LOG_WARNING,
 			"peer: what was taken over waits for a free "
 			"descriptor: %s",
 			strerror(err));
+	if (err != 0 && !peer->starved.armed)
 		handoff__timer_arm(&peer->loop, &peer->starved, RETRY_US);
-	}
+	peer->starving |= err != 0;
 	return NULL;
 }
 
