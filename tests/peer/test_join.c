@@ -771,6 +771,7 @@ late_arena_is_told_of(void **state)
 	struct side a, b;
 
 	(void)state;
+	support_not_in_valgrind();
 	side_init(&a, support_dir(), "one");
 	side_init(&b, support_dir(), "two");
 	pair_own(&a);
