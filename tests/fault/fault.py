@@ -340,13 +340,17 @@ class Chain:
             key = (place, place == self.owner, len(self.peers), self.stable)
             known = self.shapes.get(key)
             seen = []
+            since = [time.monotonic()]
 
-            def steady(pid=peer.pid, known=known, seen=seen):
-                seen.append(self.test.open_files(pid))
-                now = seen[-1]
+            def steady(pid=peer.pid, known=known, seen=seen, since=since):
+                now = self.test.open_files(pid)
+                if seen and seen[-1] != now:
+                    since[0] = time.monotonic()
+                seen.append(now)
                 if known and now[:2] == known[:2]:
                     return now
-                settled = len(seen) > 3 and len(set(seen[-3:])) == 1
+                # What is held in reserve is lent for a second.
+                settled = time.monotonic() - since[0] > 1.5
                 fewer = not known or (now[0] <= known[0]
                                       and now[1] <= known[1])
                 return now if settled and fewer else None
