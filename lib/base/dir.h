@@ -56,7 +56,8 @@ int handoff__dir_sockaddr(const struct handoff__dir *dir, const char *name,
 	struct sockaddr_un *sun);
 
 /* A listening SOCK_SEQPACKET or SOCK_STREAM socket, mode 0600, in place of
- * whatever was there: only who holds the lock that guards it may call this. */
+ * whatever was there: only the holder of the lock that guards it may call this.
+ */
 int handoff__dir_listen(const struct handoff__dir *dir, const char *name,
 	int type, struct handoff__error *error);
 

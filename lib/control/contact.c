@@ -51,7 +51,7 @@ read_name(const struct handoff__dir *dir, int slot, char *text, size_t size)
 	return n;
 }
 
-/* The lock file says who holds it: "NAME PID\n". */
+/* The lock file names its holder: "NAME PID\n". */
 int
 handoff__contact_find(struct handoff__contact *contact,
 	const struct handoff__dir *dir, int slot)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A live peer as it is seen from outside: who holds its lock, and what it
+ * A live peer as it is seen from outside: the holder of its lock, and what it
  * answers on its control socket.
  */
 #ifndef HANDOFF_CONTROL_CONTACT_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the peer below tells: who has an entry now, and who serves. Nothing
- * calls this but the peer.
+ * What the peer below tells: which peer has an entry now, and which serves.
+ * Nothing calls this but the peer.
  */
 #include "embed/embed.h"
 

@@ -2,7 +2,7 @@
 /*
  * A ring of lines with one writer at a time and any number of readers, none
  * of which waits for another. A line is there once `head` has passed it, and
- * gone once `tail` has: who reads looks at `tail` again afterwards.
+ * gone once `tail` has: a reader looks at `tail` again afterwards.
  */
 #include "record/bulletin.h"
 
@@ -85,7 +85,7 @@ static int
 make_room(struct handoff__bulletin *b, uint64_t head, uint32_t size,
 	uint64_t keep)
 {
-	/* Relaxed: only who has the lock moves it. */
+	/* Relaxed: only the holder of the lock moves it. */
 	uint64_t tail = atomic_load_explicit(&b->tail, memory_order_relaxed);
 	struct line line;
 
@@ -95,7 +95,7 @@ make_room(struct handoff__bulletin *b, uint64_t head, uint32_t size,
 		tail = get_line(b, tail, &line) ? tail + line.size : head;
 	}
 	atomic_store_explicit(&b->tail, tail, memory_order_release);
-	/* Who reads what is written from here on must see that store too. */
+	/* A reader of what is written from here on must see that store too. */
 	atomic_thread_fence(memory_order_release);
 	return 0;
 }

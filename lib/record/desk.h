@@ -29,7 +29,7 @@ handoff__desk_buffers(struct handoff__view *at, uint32_t desk)
 }
 
 /* The bytes are at desk `number` (0: in the record's own buffers) from here
- * on. It counts, so that who reads meanwhile sees every change. */
+ * on. It counts, so that a reader meanwhile sees every change. */
 static inline void
 handoff__desk_set(struct handoff__record *rec, uint32_t number)
 {

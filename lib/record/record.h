@@ -214,8 +214,8 @@ handoff__record_unread(const struct handoff__record *rec)
 	return handoff__rx_head(rec) - handoff__current(rec)->rx_tail;
 }
 
-/* Makes valid what a transaction has begun to write, for who writes states
- * and nothing else. -EINVAL if none was begun. */
+/* Makes valid what a transaction has begun to write, for a process that writes
+ * states and nothing else. -EINVAL if none was begun. */
 int handoff__record_flip(const struct handoff__view *view);
 
 /* Sets flags of the current commit, as a transaction of its own. */

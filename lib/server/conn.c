@@ -250,8 +250,8 @@ begin(struct turn *t, uint32_t desk, const struct handoff__view *view,
 	return true;
 }
 
-/* What is left is put in order, to be found by whoever goes on with it; and
- * nothing stays on the desk of one that nobody will ask any more. */
+/* What is left is put in order, to be found by the process that goes on with
+ * it; and nothing stays on the desk of one that nobody will ask any more. */
 static __attribute__((noinline)) void
 leave(const struct turn *t, const struct handoff__view *view)
 {

@@ -22,7 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define DUMP_US 50000000 /* less than who asks waits for an answer */
+#define DUMP_US 50000000 /* less than a request waits for its answer */
 #define KILL_MS 1000
 
 static void __attribute__((format(printf, 3, 4)))

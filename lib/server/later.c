@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What has to be looked at soon, as found by whoever is in the middle of
+ * What has to be looked at soon, as found by a function in the middle of
  * something else: the sweep, what has stalled, the listeners. Knows nothing of
  * what is done then, see sweep.c and turn.c.
  */

@@ -86,7 +86,7 @@ replace(const struct handoff__member *conn, pid_t pid, const char *cause,
 
 /* The child died. */
 static void
-lament(struct handoff__member *conn, pid_t pid, const siginfo_t *info)
+log_death(struct handoff__member *conn, pid_t pid, const siginfo_t *info)
 {
 	struct handoff__survival survival = {0};
 	const char *why = repair(conn);
@@ -153,7 +153,7 @@ on_child(struct handoff__watch *watch, uint32_t events)
 	}
 	child_free(child);
 	if (!hear(conn, &info))
-		lament(conn, pid, &info);
+		log_death(conn, pid, &info);
 	handoff__member_back(conn);
 }
 

@@ -90,8 +90,8 @@ handoff__sight_want(const struct handoff__sight *s)
 static inline bool
 handoff__sight_pending(const struct handoff__sight *s)
 {
-	/* With nothing to wait for it is at its end, and who was about to end
-	 * it may have died. */
+	/* With nothing to wait for it is at its end, and the peer that was
+	 * about to end it may have died. */
 	return s->unsent > 0 || handoff__sight_due(s) ||
 	       handoff__sight_lines_due(s) ||
 	       (s->commit->flags & HANDOFF__CLOSING) ||

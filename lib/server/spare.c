@@ -7,7 +7,7 @@
  * stopped, and heals as clients leave.
  *
  * A model whose connections need a descriptor more once they are in use holds
- * that too, from the accept on: who was let in is answered.
+ * that too, from the accept on: a client that was let in is answered.
  */
 #include "server/internal.h"
 

@@ -18,8 +18,8 @@ handoff__member_done(
 	if (conn->entry.view.rec->touched ||
 		result->turn == HANDOFF__TURN_LINGER)
 		handoff__server_sweep_later(server);
-	/* Who goes on talking after its service has closed does not live
-	 * longer for it. */
+	/* A client that goes on talking after its service has closed does not
+	 * live longer for it. */
 	if (!conn->lingers)
 		conn->tick = server->tick;
 	switch (result->turn) {

@@ -69,8 +69,8 @@ tell_sweeper(struct handoff__worker *w, struct handoff__member *conn)
 {
 	struct handoff_server *server = w->server;
 
-	/* Who goes on talking after its service has closed does not live
-	 * longer for it. */
+	/* A client that goes on talking after its service has closed does not
+	 * live longer for it. */
 	if (!conn->lingers)
 		conn->tick = handoff__seconds();
 	if (!atomic_load(&server->sweep_wanted) &&
