@@ -376,6 +376,7 @@ class Fence(SystemTest):
 
 
 class Memory(SystemTest):
+    @unittest.skipIf(SCALE > 1, "sanitizers need all address space there is")
     def test_standby_without_room_for_a_segment(self):
         """What it has no room for has no copy, and is named; the link lives,
         and the rest survives."""
