@@ -82,6 +82,6 @@ handoff__peer_hurry(struct handoff__peer *peer)
 
 	peer->move.hurried = true;
 	if (deadline->armed && deadline->deadline_us - handoff__now_us() >
-				       HANDOFF__HURRY_MS * 1000)
+				       HANDOFF__HURRY_MS * INT64_C(1000))
 		handoff__core_set_deadline(peer, HANDOFF__HURRY_MS);
 }
