@@ -262,7 +262,8 @@ class Commands(SystemTest):
         for command in commands:
             # The last may find nobody any more.
             if command.wait():
-                self.assertIn("no peer server", command.output())
+                self.assertRegex(command.output(),
+                                 "no peer server|it has left")
         self.assertEqual(server.wait(), 0)
         self.assertEqual(self.peer("alt")["role"], "owner")
 
