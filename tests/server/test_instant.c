@@ -154,6 +154,9 @@ scribble(const struct handoff__view *at)
 	memset(at->tx, '-', 200);
 }
 
+/* Instructions that the shortest handler here has, and more. */
+#define HANDLER_LEAST 20
+
 /* In the handler, of all deaths. */
 static unsigned deaths_seen;
 
@@ -253,7 +256,8 @@ play_all(const struct scene *scene)
 		step = 1;
 	for (unsigned n = 1; n < all; n += step)
 		play(&f, scene, n);
-	assert_true(deaths_seen > 0);
+	/* Long steps, as under a sanitizer, may pass over the handler. */
+	assert_true(deaths_seen > 0 || step > HANDLER_LEAST);
 	munmap((void *)(uintptr_t)inside, sizeof(*inside));
 	close_conn(&f);
 }
