@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What is in the outbox goes to the connection whose turn it is: to the old one
- * up to the fence, then to the present one. Who is present others decide.
+ * up to the fence, then to the present one. Others decide which that is.
  */
 #include "client/client.h"
 

@@ -381,7 +381,7 @@ signals_that_come_early_wait(void **state)
 	memset(early_signals, 0, sizeof(early_signals));
 }
 
-/* Who does not ask for it is ended as ever, but not by SIGHUP. */
+/* A process that does not ask for it is ended as ever, but not by SIGHUP. */
 static void
 early_hangup_ends_nobody(void **state)
 {

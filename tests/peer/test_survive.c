@@ -731,7 +731,7 @@ what_was_lent_is_closed_after_the_death(void **state)
 	pair_close(&a, &b);
 }
 
-/* Who was in its handler is suspected, and stays. */
+/* A connection that was in its handler is suspected, and stays. */
 static void
 death_in_the_handler_is_counted(void **state)
 {

@@ -96,7 +96,7 @@ turn_some(struct duo *duo)
 }
 
 /* A suspicion that comes with a handoff: one is in its handler at a time, and
- * who is not suspected does not wait. */
+ * those that are not suspected do not wait. */
 static void
 suspects_are_tried_one_by_one(void **state)
 {
