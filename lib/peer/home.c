@@ -44,7 +44,8 @@ repeats_named(
 		return handoff__fail(&peer->error, -ENOENT,
 			"no peer %.31s is here: %s (pid %d) serves", name,
 			peer->name, (int)getpid());
-	if (own == peer->serving)
+	if (own == peer->serving ||
+		(own && peer->partner != HANDOFF__PARTNER_READY))
 		return 0;
 	snprintf(text, size, "%s does not serve, %s does: nothing was changed",
 		own ? peer->name : who, own ? who : peer->name);

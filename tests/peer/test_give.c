@@ -925,11 +925,30 @@ strange_move_moves_nothing(void **state)
 	pair_close(&a, &b);
 }
 
+/* Nobody serves: that a peer is out of service already is no repetition. */
+static void
+nothing_is_repeated_where_nobody_serves(void **state)
+{
+	char text[HANDOFF_TEXT_MAX];
+	struct side a;
+
+	(void)state;
+	side_init(&a, support_dir(), "one");
+	assert_int_equal(side_open(&a, NULL), 0);
+	handoff__peer_started(&a.peer);
+	assert_int_equal(
+		handoff__peer_repeats(&a.peer, "", text, sizeof(text)), 0);
+	assert_int_equal(
+		handoff__peer_repeats(&a.peer, "one", text, sizeof(text)), 0);
+	side_close(&a);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		handoff_test(everything_goes_and_comes_back),
+		handoff_test(nothing_is_repeated_where_nobody_serves),
 		handoff_test(life_goes_on_between_two_gives),
 		handoff_test(empty_service_changes_hands),
 		handoff_test(home_takes_all_but_connections),
