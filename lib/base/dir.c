@@ -352,7 +352,7 @@ handoff__dir_read(const struct handoff__dir *dir, const char *name, void *data,
 }
 
 int
-handoff__peer_allowed(int sock, uint32_t user)
+handoff__pair_allowed(int sock, uint32_t user)
 {
 	struct ucred cred;
 	socklen_t len = sizeof(cred);

@@ -91,6 +91,6 @@ ssize_t handoff__dir_read(const struct handoff__dir *dir, const char *name,
 /* May the process at the other end of a connected Unix socket speak to us? It
  * runs as our user or as root, or, if we are root, as `user` (0: none);
  * SO_PEERCRED (unix(7)) says as whom it connected or listened. 0 or -EPERM. */
-int handoff__peer_allowed(int sock, uint32_t user);
+int handoff__pair_allowed(int sock, uint32_t user);
 
 #endif

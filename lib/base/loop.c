@@ -15,8 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BATCH    32
-#define RETRY_US 100000
+#define READY_MAX 32
+#define RETRY_US  100000
 
 int64_t
 handoff__now_us(void)
@@ -141,21 +141,21 @@ handoff__loop_fini(struct handoff__loop *loop)
 int
 handoff__loop_dispatch(struct handoff__loop *loop, int timeout_ms)
 {
-	struct epoll_event batch[BATCH];
-	int n = epoll_wait(loop->epfd, batch, BATCH, timeout_ms);
+	struct epoll_event ready[READY_MAX];
+	int n = epoll_wait(loop->epfd, ready, READY_MAX, timeout_ms);
 
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;
-	assert(!loop->batch);
-	loop->batch = batch;
+	assert(!loop->ready);
+	loop->ready = ready;
 	loop->batch_len = n;
 	for (int i = 0; i < n; i++) {
-		struct handoff__watch *watch = batch[i].data.ptr;
+		struct handoff__watch *watch = ready[i].data.ptr;
 
 		if (watch)
-			watch->fn(watch, batch[i].events);
+			watch->fn(watch, ready[i].events);
 	}
-	loop->batch = NULL;
+	loop->ready = NULL;
 	loop->batch_len = 0;
 	return n;
 }
@@ -202,8 +202,8 @@ handoff__watch_del(struct handoff__loop *loop, struct handoff__watch *watch)
 	set_stale(loop, watch, false);
 	watch->fd = -1;
 	for (int i = 0; i < loop->batch_len; i++) {
-		if (loop->batch[i].data.ptr == watch)
-			loop->batch[i].data.ptr = NULL;
+		if (loop->ready[i].data.ptr == watch)
+			loop->ready[i].data.ptr = NULL;
 	}
 }
 

@@ -15,13 +15,13 @@ struct epoll_event;
 struct handoff__watch;
 struct handoff__timer;
 
-typedef void handoff__watch_fn(struct handoff__watch *watch, uint32_t events);
+typedef void handoff__ready_fn(struct handoff__watch *watch, uint32_t events);
 typedef void handoff__timer_fn(struct handoff__timer *timer);
 
 struct handoff__watch {
 	int fd; /* -1 when not watched */
 	uint32_t events;
-	handoff__watch_fn *fn;
+	handoff__ready_fn *fn;
 	void *arg;
 	bool stale; /* the kernel does not know of `events` yet */
 	TAILQ_ENTRY(handoff__watch) node; /* while it is */
@@ -47,7 +47,7 @@ struct handoff__loop {
 	struct handoff__watch timer_watch;
 	struct handoff__watches stale;
 	struct handoff__timer retry; /* of those */
-	struct epoll_event *batch;   /* of the dispatch that runs, so that a */
+	struct epoll_event *ready;   /* of the dispatch that runs, so that a */
 	int batch_len;               /* watch that is removed is not called */
 };
 

@@ -28,7 +28,7 @@ handoff__client_attempt(struct handoff_client *client)
 void
 handoff__client_attempt_failed(struct handoff_client *client, const char *why)
 {
-	bool homing = handoff__conn_is_open(client->now);
+	bool homing = handoff__stream_is_open(client->now);
 	const char *failed = client->endpoints[client->next].text, *next;
 	struct handoff__event *event;
 	uint32_t delay_ms;

@@ -214,7 +214,7 @@ init(struct handoff_client *client)
 	client->now = &client->conns[0];
 	client->old = &client->conns[1];
 	for (int i = 0; i < 2; i++)
-		handoff__conn_init(&client->conns[i], &client->loop,
+		handoff__stream_init(&client->conns[i], &client->loop,
 			handoff__client_conn_event, client);
 	handoff__client_course_init(client);
 	handoff__client_homing_init(client);
@@ -252,8 +252,8 @@ handoff_client_free(struct handoff_client *client)
 	if (!client)
 		return;
 	handoff__dial_cancel(&client->dial);
-	handoff__conn_close(client->now);
-	handoff__conn_close(client->old);
+	handoff__stream_close(client->now);
+	handoff__stream_close(client->old);
 	handoff__watch_del(&client->loop, &client->sub_watch);
 	handoff_subscriber_free(client->sub);
 	if (client->signal_fd >= 0)

@@ -9,7 +9,7 @@
  *   attempt.c  dialling, again and again
  *   sending.c  the outbox and the connection whose turn it is
  *
- * Below them lie parts that know of no client: conn.c, dial.c, outbox.c,
+ * Below them lie parts that know of no client: stream.c, dial.c, outbox.c,
  * events.c, backoff.c, resolve.c.
  */
 #ifndef HANDOFF_CLIENT_CLIENT_H
@@ -18,10 +18,10 @@
 #include "base/loop.h"
 #include "base/text.h"
 #include "client/backoff.h"
-#include "client/conn.h"
 #include "client/dial.h"
 #include "client/events.h"
 #include "client/outbox.h"
+#include "client/stream.h"
 
 #define HANDOFF__ENDPOINTS_MAX  16
 #define HANDOFF__RECEIVE_BUFFER 65536
@@ -58,14 +58,15 @@ struct handoff_client {
 
 	/* `old` is there after a move, until it has been read to its end. Only
 	 * then `now` is read. */
-	struct handoff__conn conns[2], *now, *old;
+	struct handoff__stream conns[2], *now, *old;
 	struct handoff__timer drain_timer;
 
-	/* While `old_first` is set, the first `fence` unsent bytes and then the
-	 * end of sending belong to `old`, and `now` has to wait for them. */
+	/* While `old_first` is set, the first `boundary` unsent bytes and then
+	 * the end of sending belong to `old`, and `now` has to wait for them.
+	 */
 	struct handoff__outbox outbox;
 	bool old_first;
-	size_t fence;
+	size_t boundary;
 	bool shut; /* the user wants no more to be sent */
 
 	struct handoff_subscriber *sub;

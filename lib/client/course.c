@@ -25,7 +25,7 @@ established(struct handoff_client *client, int fd, const char *address)
 {
 	const char *endpoint = endpoint_text(client, client->next);
 	bool same = strcmp(endpoint, address) == 0;
-	int err = handoff__conn_open(client->now, fd, client->next, true);
+	int err = handoff__stream_open(client->now, fd, client->next, true);
 
 	if (err < 0) {
 		handoff__client_attempt_failed(client, strerror(-err));
@@ -45,7 +45,7 @@ on_dial(struct handoff__dial *dial, int fd, const char *text)
 
 	if (fd < 0)
 		handoff__client_attempt_failed(client, text);
-	else if (handoff__conn_is_open(client->now))
+	else if (handoff__stream_is_open(client->now))
 		handoff__client_switch(client, fd);
 	else
 		established(client, fd, text);
@@ -57,7 +57,7 @@ on_timer(struct handoff__timer *timer)
 	struct handoff_client *client = timer->arg;
 
 	/* Two connections are enough: the end of the old one starts us. */
-	if (!handoff__conn_is_open(client->old))
+	if (!handoff__stream_is_open(client->old))
 		handoff__client_attempt(client);
 }
 
@@ -89,7 +89,7 @@ closed(struct handoff_client *client, int err)
 	if (err < 0)
 		lost_event(client, err);
 	client->step = HANDOFF__STEP_END;
-	handoff__conn_close(client->now);
+	handoff__stream_close(client->now);
 	handoff__timer_disarm(&client->loop, &client->timer);
 	handoff__dial_cancel(&client->dial);
 	handoff__watch_del(&client->loop, &client->sub_watch);
@@ -100,7 +100,7 @@ closed(struct handoff_client *client, int err)
 static void
 lost(struct handoff_client *client, int err)
 {
-	struct handoff__conn *conn = client->now;
+	struct handoff__stream *conn = client->now;
 	struct handoff__event *event;
 	uint32_t delay_ms;
 	const char *next;
@@ -108,7 +108,7 @@ lost(struct handoff_client *client, int err)
 	if (conn->delivered || handoff__now_us() - conn->since_us >= SETTLED_US)
 		handoff__backoff_reset(&client->backoff);
 	lost_event(client, err);
-	handoff__conn_close(conn);
+	handoff__stream_close(conn);
 	handoff__outbox_rewind(&client->outbox);
 	/* On the way home already: that becomes the way back. */
 	if (client->step == HANDOFF__STEP_DIAL)
@@ -124,7 +124,7 @@ lost(struct handoff_client *client, int err)
 }
 
 static void
-ended(struct handoff_client *client, struct handoff__conn *conn, int err)
+ended(struct handoff_client *client, struct handoff__stream *conn, int err)
 {
 	if (conn == client->old)
 		handoff__client_drained(client, err);
@@ -137,13 +137,14 @@ ended(struct handoff_client *client, struct handoff__conn *conn, int err)
 const char *
 handoff__client_read(struct handoff_client *client, size_t *len)
 {
-	struct handoff__conn *conn =
-		handoff__conn_is_open(client->old) ? client->old : client->now;
+	struct handoff__stream *conn = handoff__stream_is_open(client->old)
+					       ? client->old
+					       : client->now;
 	ssize_t n;
 
-	if (!handoff__conn_is_open(conn) || !conn->readable)
+	if (!handoff__stream_is_open(conn) || !conn->readable)
 		return NULL;
-	n = handoff__conn_read(conn, client->buffer, sizeof(client->buffer));
+	n = handoff__stream_read(conn, client->buffer, sizeof(client->buffer));
 	if (n > 0) {
 		*len = (size_t)n;
 		return endpoint_text(client, conn->endpoint);
@@ -157,10 +158,10 @@ void
 handoff__client_conn_event(struct handoff__watch *watch, uint32_t events)
 {
 	struct handoff_client *client = watch->arg;
-	struct handoff__conn *conn =
+	struct handoff__stream *conn =
 		watch == &client->now->watch ? client->now : client->old;
 
-	handoff__conn_event(conn, events);
+	handoff__stream_event(conn, events);
 	if (!conn->blocked)
 		handoff__client_flush(client);
 }

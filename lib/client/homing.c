@@ -12,7 +12,7 @@
 bool
 handoff__client_stay(struct handoff_client *client)
 {
-	if (!handoff__conn_is_open(client->now) ||
+	if (!handoff__stream_is_open(client->now) ||
 		client->step == HANDOFF__STEP_REST)
 		return false;
 	handoff__timer_disarm(&client->loop, &client->timer);
@@ -24,7 +24,7 @@ handoff__client_stay(struct handoff_client *client)
 static const char *
 present_endpoint(const struct handoff_client *client)
 {
-	return handoff__conn_is_open(client->now)
+	return handoff__stream_is_open(client->now)
 		       ? client->endpoints[client->now->endpoint].text
 		       : client->endpoints[client->next].text;
 }
@@ -49,7 +49,7 @@ handed_over(struct handoff_client *client, const struct handoff_notice *notice)
 
 	if (handoff__client_stay(client))
 		effect = ", the way home is called off, the connection stays";
-	else if (handoff__conn_is_open(client->now))
+	else if (handoff__stream_is_open(client->now))
 		effect = ", the connection stays";
 	add_notice(handoff__events_push(&client->events, HANDOFF_CLIENT_HANDOFF,
 			   present_endpoint(client),
@@ -78,7 +78,7 @@ ready(struct handoff_client *client, const struct handoff_notice *notice)
 {
 	struct handoff__event *event;
 
-	if (!handoff__conn_is_open(client->now)) {
+	if (!handoff__stream_is_open(client->now)) {
 		look_home(client);
 		return;
 	}
@@ -136,8 +136,8 @@ handoff__client_notice(
 void
 handoff__client_switch(struct handoff_client *client, int fd)
 {
-	struct handoff__conn *home = client->old;
-	int err = handoff__conn_open(home, fd, 0, false);
+	struct handoff__stream *home = client->old;
+	int err = handoff__stream_open(home, fd, 0, false);
 
 	if (err < 0) {
 		handoff__client_attempt_failed(client, strerror(-err));
@@ -147,7 +147,7 @@ handoff__client_switch(struct handoff_client *client, int fd)
 	client->now = home;
 	client->step = HANDOFF__STEP_REST;
 	client->old_first = true;
-	client->fence = handoff__outbox_unsent(&client->outbox);
+	client->boundary = handoff__outbox_unsent(&client->outbox);
 	handoff__timer_arm(&client->loop, &client->drain_timer,
 		(int64_t)client->drain_timeout_ms * 1000);
 	handoff__client_flush(client);
@@ -164,7 +164,7 @@ on_drain_timer(struct handoff__timer *timer)
 		"after the move and is cut",
 		client->endpoints[client->old->endpoint].text,
 		client->drain_timeout_ms);
-	handoff__conn_cut(client->old, -ETIMEDOUT);
+	handoff__stream_cut(client->old, -ETIMEDOUT);
 	handoff__client_flush(client);
 }
 
@@ -195,9 +195,9 @@ handoff__client_drained(struct handoff_client *client, int err)
 {
 	moved_event(client, err);
 	handoff__timer_disarm(&client->loop, &client->drain_timer);
-	handoff__conn_close(client->old);
+	handoff__stream_close(client->old);
 	handoff__client_flush(client);
-	handoff__conn_resume(client->now);
+	handoff__stream_resume(client->now);
 	/* A further READY that came meanwhile. */
 	if (client->step == HANDOFF__STEP_WAIT && !client->timer.armed)
 		handoff__client_attempt(client);

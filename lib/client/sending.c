@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What is in the outbox goes to the connection whose turn it is: to the old one
- * up to the fence, then to the present one. Others decide which that is.
+ * up to the boundary, then to the present one. Others decide which that is.
  */
 #include "client/client.h"
 
@@ -14,15 +14,16 @@ flush_old(struct handoff_client *client)
 
 	if (!client->old_first)
 		return true;
-	n = handoff__conn_write(client->old, &client->outbox, client->fence);
+	n = handoff__stream_write(
+		client->old, &client->outbox, client->boundary);
 	if (n >= 0)
-		client->fence -= (size_t)n;
-	if (n >= 0 && client->fence > 0)
+		client->boundary -= (size_t)n;
+	if (n >= 0 && client->boundary > 0)
 		return false;
 	client->old_first = false;
-	client->fence = 0;
+	client->boundary = 0;
 	if (n >= 0)
-		handoff__conn_end(client->old);
+		handoff__stream_end(client->old);
 	else
 		handoff__outbox_rewind(&client->outbox);
 	return true;
@@ -31,10 +32,10 @@ flush_old(struct handoff_client *client)
 void
 handoff__client_flush(struct handoff_client *client)
 {
-	if (!flush_old(client) || !handoff__conn_is_open(client->now))
+	if (!flush_old(client) || !handoff__stream_is_open(client->now))
 		return;
-	if (handoff__conn_write(client->now, &client->outbox, SIZE_MAX) < 0)
+	if (handoff__stream_write(client->now, &client->outbox, SIZE_MAX) < 0)
 		return;
 	if (client->shut && handoff__outbox_unsent(&client->outbox) == 0)
-		handoff__conn_end(client->now);
+		handoff__stream_end(client->now);
 }

@@ -125,14 +125,14 @@ call_open(struct call *call, const char *dir, char **reply)
 		&call->dir, dir, false, HANDOFF__ANY_USER, &error);
 	if (err < 0)
 		return fail(call, err, "%s", error.text);
-	for (int slot = 1; slot <= PEERS; slot++) {
+	for (int place = 1; place <= PEERS; place++) {
 		err = handoff__contact_find(
-			&call->peers[call->npeers], &call->dir, slot);
+			&call->peers[call->npeers], &call->dir, place);
 		if (err < 0)
 			return fail(call, err,
 				"service directory %s: cannot tell whether a "
 				"peer holds peer.%d: %s",
-				dir, slot, strerror(-err));
+				dir, place, strerror(-err));
 		call->npeers += (size_t)err;
 	}
 	return call->npeers > 0 ? 0 : nobody_there(call);

@@ -25,26 +25,26 @@
 #define ANSWER_MAX (16u << 20)
 
 static int
-is_live(const struct handoff__dir *dir, int slot)
+is_live(const struct handoff__dir *dir, int place)
 {
 	char name[16];
 
-	snprintf(name, sizeof(name), "peer.%d", slot);
+	snprintf(name, sizeof(name), "peer.%d", place);
 	return handoff__dir_locked(dir, name);
 }
 
 /* What the lock file says. A peer that has just taken its lock is about to
  * write it, one that is about to let go has emptied it. */
 static ssize_t
-read_name(const struct handoff__dir *dir, int slot, char *text, size_t size)
+read_name(const struct handoff__dir *dir, int place, char *text, size_t size)
 {
 	char file[16];
 	ssize_t n;
 
-	snprintf(file, sizeof(file), "peer.%d", slot);
+	snprintf(file, sizeof(file), "peer.%d", place);
 	for (int i = 0; i < NAME_TRIES; i++) {
 		n = handoff__dir_read(dir, file, text, size);
-		if (n != 0 || is_live(dir, slot) != 1)
+		if (n != 0 || is_live(dir, place) != 1)
 			break;
 		poll(NULL, 0, RETRY_MS);
 	}
@@ -54,21 +54,21 @@ read_name(const struct handoff__dir *dir, int slot, char *text, size_t size)
 /* The lock file names its holder: "NAME PID\n". */
 int
 handoff__contact_find(struct handoff__contact *contact,
-	const struct handoff__dir *dir, int slot)
+	const struct handoff__dir *dir, int place)
 {
 	char text[64], name[HANDOFF_NAME_MAX];
-	int live = is_live(dir, slot);
+	int live = is_live(dir, place);
 	ssize_t n;
 	long pid;
 
 	if (live <= 0)
 		return live;
 	memset(contact, 0, sizeof(*contact));
-	contact->slot = slot;
+	contact->place = place;
 	handoff__copy(contact->name, sizeof(contact->name), "?");
-	n = read_name(dir, slot, text, sizeof(text) - 1);
+	n = read_name(dir, place, text, sizeof(text) - 1);
 	if (n <= 0)
-		return n == 0 ? is_live(dir, slot) : 1;
+		return n == 0 ? is_live(dir, place) : 1;
 	text[n] = '\0';
 	if (sscanf(text, "%31s %ld", name, &pid) == 2 &&
 		handoff__name_ok(name) && pid > 0) {
@@ -128,14 +128,14 @@ connect_peer(const struct handoff__contact *contact,
 	char name[16];
 	int live, err, fd;
 
-	snprintf(name, sizeof(name), "control.%d", contact->slot);
+	snprintf(name, sizeof(name), "control.%d", contact->place);
 	for (;;) {
 		fd = handoff__dir_connect(dir, name, SOCK_STREAM);
 		if (fd >= 0)
 			break;
 		if (fd != -ENOENT && fd != -ECONNREFUSED && fd != -EAGAIN)
 			return fd;
-		live = is_live(dir, contact->slot);
+		live = is_live(dir, contact->place);
 		if (live <= 0)
 			return live < 0 ? live : -ESRCH;
 		if (handoff__now_us() >= deadline_us)

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 struct handoff__contact {
-	int slot;                    /* N of peer.N and control.N */
+	int place;                   /* N of peer.N and control.N */
 	char name[HANDOFF_NAME_MAX]; /* "?" while the lock file says none */
 	long pid;                    /* 0 likewise */
 	char service[HANDOFF_NAME_MAX];
@@ -23,10 +23,10 @@ struct handoff__contact {
 			  for the caller to close; NULL: nowhere */
 };
 
-/* Is there a live peer in this slot? 1, and what it says it is called; 0; or a
+/* Is there a live peer in this place? 1, and what it says it is called; 0; or a
  * negative errno if that can't be told. */
 int handoff__contact_find(struct handoff__contact *contact,
-	const struct handoff__dir *dir, int slot);
+	const struct handoff__dir *dir, int place);
 
 /* Frees what the contact holds. */
 void handoff__contact_free(struct handoff__contact *contact);

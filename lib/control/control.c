@@ -316,7 +316,7 @@ on_connect(void *arg, int fd)
 	struct handoff__control *control = arg;
 	struct handoff__request *r;
 
-	if (handoff__peer_allowed(fd, 0) < 0) {
+	if (handoff__pair_allowed(fd, 0) < 0) {
 		turn_away(control, fd, "it runs as another user");
 		return;
 	}
@@ -381,7 +381,7 @@ handoff__control_keep(struct handoff__control *control)
 
 int
 handoff__control_open(struct handoff__control *control,
-	struct handoff__loop *loop, const struct handoff__dir *dir, int slot,
+	struct handoff__loop *loop, const struct handoff__dir *dir, int place,
 	const struct handoff__log *log, handoff__request_fn *fn, void *arg,
 	struct handoff__error *error)
 {
@@ -391,7 +391,7 @@ handoff__control_open(struct handoff__control *control,
 	control->log = log;
 	control->fn = fn;
 	control->arg = arg;
-	snprintf(control->name, sizeof(control->name), "control.%d", slot);
+	snprintf(control->name, sizeof(control->name), "control.%d", place);
 	control->fd = -1;
 	return listen_on_name(control, error);
 }

@@ -58,7 +58,7 @@ struct handoff__control {
 
 /* Listens on control.SLOT. What is pointed to must outlive the control. */
 int handoff__control_open(struct handoff__control *control,
-	struct handoff__loop *loop, const struct handoff__dir *dir, int slot,
+	struct handoff__loop *loop, const struct handoff__dir *dir, int place,
 	const struct handoff__log *log, handoff__request_fn *fn, void *arg,
 	struct handoff__error *error);
 void handoff__control_close(struct handoff__control *control);

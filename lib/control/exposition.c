@@ -112,8 +112,8 @@ add_up(const struct handoff__contact *peers, size_t npeers,
 		handoff__buf_add(buf,
 			"handoff_up{service=\"%s\",peer=\"%s\",place=\"%d\"} "
 			"%d\n",
-			service_of(peers, npeers), peers[i].name, peers[i].slot,
-			peers[i].role[0] != '\0');
+			service_of(peers, npeers), peers[i].name,
+			peers[i].place, peers[i].role[0] != '\0');
 }
 
 void

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 
 static struct handoff_peer *
-program_of(struct handoff__peer *below)
+program_of(struct handoff__pair *below)
 {
 	struct handoff__operator *op = below->arg;
 
@@ -16,7 +16,7 @@ program_of(struct handoff__peer *below)
 }
 
 static int
-on_entered(struct handoff__peer *below, struct handoff__entry *entry)
+on_entered(struct handoff__pair *below, struct handoff__roster_entry *entry)
 {
 	struct handoff_entry *e = handoff__public_entry(entry);
 
@@ -29,7 +29,7 @@ on_entered(struct handoff__peer *below, struct handoff__entry *entry)
 }
 
 static void
-on_closing(struct handoff__peer *below, struct handoff__entry *entry)
+on_closing(struct handoff__pair *below, struct handoff__roster_entry *entry)
 {
 	(void)below;
 	handoff__embed_news(handoff__public_entry(entry), HANDOFF__NEWS_NONE);
@@ -37,7 +37,7 @@ on_closing(struct handoff__peer *below, struct handoff__entry *entry)
 
 /* What the program has not been told of, or has released, moves at once. */
 static bool
-on_quiesce(struct handoff__peer *below, struct handoff__entry *entry)
+on_quiesce(struct handoff__pair *below, struct handoff__roster_entry *entry)
 {
 	struct handoff_entry *e = handoff__public_entry(entry);
 
@@ -49,14 +49,14 @@ on_quiesce(struct handoff__peer *below, struct handoff__entry *entry)
 }
 
 static void
-on_pause(struct handoff__peer *below, bool paused)
+on_pause(struct handoff__pair *below, bool paused)
 {
-	(void)below; /* what comes late follows, see turn.c */
+	(void)below; /* what comes late follows, see dispatch.c */
 	(void)paused;
 }
 
 static void
-on_moved(struct handoff__peer *below, struct handoff__entry *entry)
+on_moved(struct handoff__pair *below, struct handoff__roster_entry *entry)
 {
 	(void)below;
 	handoff__embed_news(handoff__public_entry(entry),
@@ -64,7 +64,7 @@ on_moved(struct handoff__peer *below, struct handoff__entry *entry)
 }
 
 static void
-on_settle(struct handoff__peer *below)
+on_settle(struct handoff__pair *below)
 {
 	(void)below;
 }
@@ -72,7 +72,7 @@ on_settle(struct handoff__peer *below)
 /* Entries follow one by one. OWNER comes after them, so that the program knows
  * then what it has not been given. */
 static void
-on_role(struct handoff__peer *below, enum handoff__cause cause)
+on_role(struct handoff__pair *below, enum handoff__cause cause)
 {
 	struct handoff_peer *peer = program_of(below);
 
@@ -83,7 +83,7 @@ on_role(struct handoff__peer *below, enum handoff__cause cause)
 }
 
 static void
-on_given(struct handoff__peer *below, const struct handoff__report *report)
+on_given(struct handoff__pair *below, const struct handoff__report *report)
 {
 	struct handoff_peer *peer = program_of(below);
 
@@ -95,7 +95,7 @@ on_given(struct handoff__peer *below, const struct handoff__report *report)
 }
 
 static void
-on_partner(struct handoff__peer *below, bool here)
+on_partner(struct handoff__pair *below, bool here)
 {
 	struct handoff_peer *peer = program_of(below);
 
@@ -111,7 +111,7 @@ on_partner(struct handoff__peer *below, bool here)
 }
 
 static void
-on_expelled(struct handoff__peer *below, const char *text)
+on_expelled(struct handoff__pair *below, const char *text)
 {
 	struct handoff_peer *peer = program_of(below);
 
@@ -121,16 +121,16 @@ on_expelled(struct handoff__peer *below, const char *text)
 }
 
 static void
-on_discard(struct handoff__peer *below, struct handoff__entry *entry)
+on_discard(struct handoff__pair *below, struct handoff__roster_entry *entry)
 {
 	if (handoff__entry_poisoned(entry))
 		below->tally.ends[HANDOFF__END_POISON]++;
 	shutdown(entry->fd, SHUT_RDWR);
-	handoff__peer_end(below, entry);
+	handoff__pair_end(below, entry);
 }
 
 static void
-on_failover(struct handoff__peer *below)
+on_failover(struct handoff__pair *below)
 {
 	const struct handoff__survival *s = &below->survival;
 	struct handoff_peer *peer = program_of(below);
@@ -141,22 +141,22 @@ on_failover(struct handoff__peer *below)
 		"%u.%03u ms (generation %llu)",
 		s->bye ? "left" : "died", s->entries, s->took_us / 1000,
 		s->took_us % 1000,
-		(unsigned long long)handoff__peer_generation(below));
+		(unsigned long long)handoff__pair_generation(below));
 }
 
 static void
-on_said(struct handoff__peer *below)
+on_said(struct handoff__pair *below)
 {
 	(void)below; /* lines are the server's */
 }
 
 static void
-on_kept(struct handoff__peer *below)
+on_kept(struct handoff__pair *below)
 {
 	handoff__control_keep(&program_of(below)->op.control);
 }
 
-const struct handoff__peer_ops handoff__embed_ops = {
+const struct handoff__pair_ops handoff__embed_ops = {
 	.entered = on_entered,
 	.closing = on_closing,
 	.quiesce = on_quiesce,

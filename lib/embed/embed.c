@@ -38,8 +38,8 @@ check(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 static int
 take_role(struct handoff_peer *peer)
 {
-	if (peer->peer.partner != HANDOFF__PARTNER_NONE &&
-		peer->peer.other.serving)
+	if (peer->pair.partner != HANDOFF__PARTNER_NONE &&
+		peer->pair.other.serving)
 		return 0; /* STANDBY is told once the arena has come */
 	if (peer->may_own)
 		return handoff__embed_own(peer);
@@ -50,7 +50,7 @@ take_role(struct handoff_peer *peer)
 static int
 open_peer(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 {
-	struct handoff__peer_config config = {
+	struct handoff__pair_config config = {
 		.dir = o->dir,
 		.name = o->name,
 		.service = &peer->service,
@@ -60,24 +60,24 @@ open_peer(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 			o->hang_timeout_ms ? o->hang_timeout_ms : 5000,
 		.fence = o->fence,
 		.user = o->user,
-		.cell_size = sizeof(struct handoff_entry),
+		.entry_size = sizeof(struct handoff_entry),
 		.own_fds = 1,
 		.streamless = true,
 		.config_hash = o->config_hash,
 		.config_strict = o->config_strict,
 	};
-	int err = handoff__peer_open(&peer->peer, &config, &peer->loop,
+	int err = handoff__pair_open(&peer->pair, &config, &peer->loop,
 		&peer->log, &handoff__embed_ops, &peer->op);
 
 	if (err < 0) {
-		peer->error = peer->peer.error;
+		peer->error = peer->pair.error;
 		return err;
 	}
 	err = handoff__operator_open(&peer->op, &peer->error);
 	if (err >= 0)
 		err = take_role(peer);
 	if (err >= 0)
-		handoff__peer_started(&peer->peer);
+		handoff__pair_started(&peer->pair);
 	return err;
 }
 
@@ -128,7 +128,7 @@ handoff_peer_open(
 			"peer", known.errbuf, known.errbuf_size);
 	peer->loop.epfd = peer->loop.timerfd = -1;
 	handoff__operator_init(&peer->op, &handoff__embed_orders, peer,
-		&peer->peer, &peer->loop, &peer->log);
+		&peer->pair, &peer->loop, &peer->log);
 	TAILQ_INIT(&peer->news);
 	TAILQ_INIT(&peer->released);
 	if (err == -E2BIG)
@@ -154,10 +154,10 @@ handoff_peer_free(struct handoff_peer *peer)
 	if (!peer)
 		return;
 	handoff__operator_close(&peer->op);
-	if (peer->peer.loop) {
+	if (peer->pair.loop) {
 		handoff__embed_flush(peer);
 		/* The program may go on with what is its own. */
-		handoff__peer_close(&peer->peer, peer->peer.roster.owned == 0);
+		handoff__pair_close(&peer->pair, peer->pair.roster.owned == 0);
 	}
 	handoff__loop_fini(&peer->loop);
 	free(peer);
@@ -224,9 +224,9 @@ handoff_peer_give(struct handoff_peer *peer)
 
 	if (!peer)
 		return -EINVAL;
-	err = handoff__peer_give(&peer->peer, HANDOFF__MAINTENANCE);
+	err = handoff__pair_give(&peer->pair, HANDOFF__MAINTENANCE);
 	if (err < 0)
-		peer->error = peer->peer.error;
+		peer->error = peer->pair.error;
 	return err;
 }
 
@@ -237,9 +237,9 @@ handoff_peer_take(struct handoff_peer *peer)
 
 	if (!peer)
 		return -EINVAL;
-	err = handoff__peer_home(&peer->peer, true);
+	err = handoff__pair_home(&peer->pair, true);
 	if (err < 0)
-		peer->error = peer->peer.error;
+		peer->error = peer->pair.error;
 	return err;
 }
 

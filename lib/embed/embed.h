@@ -4,7 +4,7 @@
  * what the program has not heard yet. Each file calls only those below it:
  *
  *   embed.c      the handle
- *   turn.c       what follows when the program comes by
+ *   dispatch.c       what follows when the program comes by
  *   entries.c    what the program deposits
  *   handling.c   the mark around what it does with that
  *   callbacks.c  what the peer below tells
@@ -18,7 +18,7 @@
 
 #include "base/loop.h"
 #include "operator/operator.h"
-#include "peer/peer.h"
+#include "peer/pair.h"
 
 #include <handoff/peer.h>
 
@@ -31,7 +31,7 @@ enum handoff__news {
 };
 
 struct handoff_entry {
-	struct handoff__entry entry; /* first */
+	struct handoff__roster_entry entry; /* first */
 	struct handoff_peer *peer;
 	void *data;
 	uint8_t news; /* which of the lists it is in */
@@ -48,7 +48,7 @@ struct handoff_peer {
 	struct handoff__log log;
 	struct handoff__error error;
 	struct handoff__loop loop;
-	struct handoff__peer peer;
+	struct handoff__pair pair;
 	struct handoff__operator op;
 	struct handoff__timer starved; /* no descriptor was left for news */
 	bool starving;                 /* and that was logged */
@@ -60,7 +60,7 @@ struct handoff_peer {
 };
 
 static inline struct handoff_entry *
-handoff__public_entry(struct handoff__entry *e)
+handoff__public_entry(struct handoff__roster_entry *e)
 {
 	return (struct handoff_entry *)(void *)e;
 }
@@ -78,9 +78,9 @@ extern const struct handoff__operator_ops handoff__embed_orders;
 void handoff__embed_stop(struct handoff_peer *peer);
 
 /* callbacks.c */
-extern const struct handoff__peer_ops handoff__embed_ops;
+extern const struct handoff__pair_ops handoff__embed_ops;
 
-/* turn.c */
+/* dispatch.c */
 void handoff__embed_flush(struct handoff_peer *peer);
 bool handoff__embed_next(
 	struct handoff_peer *peer, struct handoff_peer_event *event);

@@ -33,7 +33,7 @@ state_of(const struct handoff_entry *e, bool spare)
 	const struct handoff__view *view = &e->entry.view;
 
 	return handoff__record_state(
-		view, (handoff__turn_of(view->rec) & 1) ^ spare);
+		view, (handoff__record_sequence(view->rec) & 1) ^ spare);
 }
 
 static int
@@ -43,7 +43,7 @@ check(struct handoff_peer *peer, const struct handoff_entry_opts *o)
 		o->kind > HANDOFF_ENTRY_OTHER || (o->len > 0 && !o->state))
 		return handoff__fail(&peer->error, -EINVAL,
 			"deposit: a descriptor and a kind are needed");
-	if (!peer->peer.serving && peer->peer.roster.owned == 0)
+	if (!peer->pair.serving && peer->pair.roster.owned == 0)
 		return handoff__fail(&peer->error, -EPERM,
 			"deposit: this peer does not serve");
 	if ((o->name && strlen(o->name) >= HANDOFF_ADDRESS_MAX) ||
@@ -60,7 +60,7 @@ handoff_peer_deposit(struct handoff_peer *peer, struct handoff_entry **out,
 	const struct handoff_entry_opts *opts)
 {
 	struct handoff_entry_opts o = {.size = 0};
-	struct handoff__entry *entry;
+	struct handoff__roster_entry *entry;
 	int err, fd;
 
 	if (!peer || !out || !opts)
@@ -78,14 +78,14 @@ handoff_peer_deposit(struct handoff_peer *peer, struct handoff_entry **out,
 		return handoff__fail(&peer->error, -errno,
 			"deposit: cannot duplicate descriptor %d: %s", o.fd,
 			strerror(errno));
-	entry = handoff__peer_enter(&peer->peer, fd, (enum handoff__kind)o.kind,
+	entry = handoff__pair_enter(&peer->pair, fd, (enum handoff__kind)o.kind,
 		o.name ? o.name : "", &err);
 	if (!entry)
 		return handoff__fail(
 			&peer->error, err, "deposit: %s", strerror(-err));
 	*out = handoff__public_entry(entry);
 	(*out)->data = o.data;
-	peer->late |= !peer->peer.serving || handoff__peer_moving(&peer->peer);
+	peer->late |= !peer->pair.serving || handoff__pair_moving(&peer->pair);
 	handoff__operator_wake(&peer->op);
 	return handoff_entry_update(*out, o.state, o.len);
 }
@@ -98,7 +98,7 @@ handoff_entry_withdraw(struct handoff_entry *e)
 	if (e->entry.kind == HANDOFF__CONNECTION)
 		shutdown(e->entry.fd, SHUT_RDWR);
 	handoff__operator_wake(&e->peer->op);
-	handoff__peer_end(&e->peer->peer, &e->entry);
+	handoff__pair_end(&e->peer->pair, &e->entry);
 }
 
 int

@@ -7,10 +7,10 @@
 int
 handoff__embed_own(struct handoff_peer *peer)
 {
-	int err = handoff__peer_own(&peer->peer, 1);
+	int err = handoff__pair_own(&peer->pair, 1);
 
 	if (err < 0) {
-		peer->error = peer->peer.error;
+		peer->error = peer->pair.error;
 		return err;
 	}
 	handoff__operator_tell(&peer->op, HANDOFF_PEER_OWNER,
@@ -28,6 +28,6 @@ handoff__embed_owner(struct handoff_peer *peer)
 	peer->owner_due = false;
 	handoff__operator_tell(&peer->op, HANDOFF_PEER_OWNER,
 		"owner: took over from %s (generation %llu)",
-		handoff__peer_partner_text(&peer->peer, who),
-		(unsigned long long)handoff__peer_generation(&peer->peer));
+		handoff__pair_partner_text(&peer->pair, who),
+		(unsigned long long)handoff__pair_generation(&peer->pair));
 }

@@ -21,16 +21,16 @@ reply(struct handoff_peer *peer)
 void
 handoff__embed_stop(struct handoff_peer *peer)
 {
-	struct handoff__peer *below = &peer->peer;
+	struct handoff__pair *below = &peer->pair;
 	bool give = below->partner == HANDOFF__PARTNER_READY &&
 		    !below->other_leaving && below->roster.owned > 0 &&
 		    !peer->stopped;
 
-	if (!peer->op.stopping || handoff__peer_moving(below))
+	if (!peer->op.stopping || handoff__pair_moving(below))
 		return;
 	if (give && peer->tries > 0) {
 		peer->tries--;
-		if (handoff__peer_give(below, below->serving
+		if (handoff__pair_give(below, below->serving
 						      ? HANDOFF__MAINTENANCE
 						      : HANDOFF__REST) >= 0)
 			return;
@@ -40,7 +40,7 @@ handoff__embed_stop(struct handoff_peer *peer)
 	peer->stopped = true;
 	handoff__operator_tell(&peer->op, HANDOFF_PEER_STOP, "stop");
 	reply(peer);
-	handoff__peer_retire(below);
+	handoff__pair_retire(below);
 }
 
 static void
@@ -54,7 +54,7 @@ begin(void *arg)
 		return;
 	peer->op.stopping = true;
 	peer->tries = STOP_TRIES;
-	handoff__peer_leave(&peer->peer);
+	handoff__pair_leave(&peer->pair);
 	handoff__operator_wake(&peer->op);
 }
 

@@ -19,12 +19,12 @@ on_news(struct handoff__timer *timer)
 void
 handoff__operator_init(struct handoff__operator *op,
 	const struct handoff__operator_ops *ops, void *arg,
-	struct handoff__peer *peer, struct handoff__loop *loop,
+	struct handoff__pair *pair, struct handoff__loop *loop,
 	const struct handoff__log *log)
 {
 	op->ops = ops;
 	op->arg = arg;
-	op->peer = peer;
+	op->pair = pair;
 	op->loop = loop;
 	op->log = log;
 	op->news.fn = on_news;
@@ -56,7 +56,7 @@ handoff__operator_tell(
 		return;
 	va_start(ap, fmt);
 	told = handoff__ring_put(
-		&op->ring, type, handoff__peer_generation(op->peer), fmt, ap);
+		&op->ring, type, handoff__pair_generation(op->pair), fmt, ap);
 	va_end(ap);
 	handoff__operator_wake(op);
 	handoff__log(op->log, HANDOFF_LOG_DEBUG, "%s", told->text);
@@ -70,7 +70,7 @@ handoff__operator_stopped(
 
 	handoff__waiting_reply(
 		&op->moves, handoff__reply_failure("it is stopping"));
-	handoff__status_header(op->peer, &buf);
+	handoff__status_header(op->pair, &buf);
 	if (body->data)
 		handoff__buf_put(&buf, body->data, body->len);
 	buf.failed |= body->failed;

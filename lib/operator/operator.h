@@ -20,7 +20,7 @@
 #include "control/control.h"
 #include "control/waiting.h"
 #include "operator/ring.h"
-#include "peer/peer.h"
+#include "peer/pair.h"
 
 struct handoff__operator_ops {
 	/* A request to stop: begins it, unless that was done. When it has
@@ -46,7 +46,7 @@ struct handoff__operator_ops {
 struct handoff__operator {
 	const struct handoff__operator_ops *ops;
 	void *arg; /* of the ops */
-	struct handoff__peer *peer;
+	struct handoff__pair *pair;
 	struct handoff__loop *loop;
 	const struct handoff__log *log;
 	struct handoff__ring ring;
@@ -62,7 +62,7 @@ struct handoff__operator {
 /* Before anything is told. All that is pointed to outlives the operator. */
 void handoff__operator_init(struct handoff__operator *op,
 	const struct handoff__operator_ops *ops, void *arg,
-	struct handoff__peer *peer, struct handoff__loop *loop,
+	struct handoff__pair *pair, struct handoff__loop *loop,
 	const struct handoff__log *log);
 void handoff__operator_close(struct handoff__operator *op);
 
@@ -79,10 +79,10 @@ void handoff__operator_stopped(
 	struct handoff__operator *op, struct handoff__buf *body);
 
 /* roles.c, the first four as calls of the peer whose `arg` is the operator. */
-void handoff__operator_hung(struct handoff__peer *peer, const char *text);
-void handoff__operator_lagging(struct handoff__peer *peer, const char *text);
-void handoff__operator_refused(struct handoff__peer *peer, const char *text);
-void handoff__operator_apart(struct handoff__peer *peer, const char *text);
+void handoff__operator_hung(struct handoff__pair *pair, const char *text);
+void handoff__operator_lagging(struct handoff__pair *pair, const char *text);
+void handoff__operator_refused(struct handoff__pair *pair, const char *text);
+void handoff__operator_apart(struct handoff__pair *pair, const char *text);
 /* The other peer came or went. `remark` follows "standby: ...". */
 void handoff__operator_partner(
 	struct handoff__operator *op, bool here, const char *remark);

@@ -17,11 +17,11 @@ order_status(struct handoff__operator *op, struct handoff__request *request,
 {
 	struct handoff__buf buf = {0};
 
-	handoff__status_header(op->peer, &buf);
+	handoff__status_header(op->pair, &buf);
 	if (json)
-		handoff__status_json(op->peer, &buf);
+		handoff__status_json(op->pair, &buf);
 	else
-		handoff__status_text(op->peer, &buf);
+		handoff__status_text(op->pair, &buf);
 	handoff__reply(request, &buf);
 }
 
@@ -30,8 +30,8 @@ order_metrics(struct handoff__operator *op, struct handoff__request *request)
 {
 	struct handoff__buf buf = {0};
 
-	handoff__status_header(op->peer, &buf);
-	handoff__metrics(op->peer, &buf);
+	handoff__status_header(op->pair, &buf);
+	handoff__metrics(op->pair, &buf);
 	if (op->ops->metrics)
 		op->ops->metrics(op->arg, &buf);
 	handoff__reply(request, &buf);
@@ -40,19 +40,19 @@ order_metrics(struct handoff__operator *op, struct handoff__request *request)
 static int
 give(struct handoff__operator *op)
 {
-	return handoff__peer_give(op->peer, HANDOFF__MAINTENANCE);
+	return handoff__pair_give(op->pair, HANDOFF__MAINTENANCE);
 }
 
 static int
 take(struct handoff__operator *op)
 {
-	return handoff__peer_home(op->peer, op->ops->ready_is_silent);
+	return handoff__pair_home(op->pair, op->ops->ready_is_silent);
 }
 
 static int
 take_silently(struct handoff__operator *op)
 {
-	return handoff__peer_home(op->peer, true);
+	return handoff__pair_home(op->pair, true);
 }
 
 /* A request that repeats the one under way waits with it. */
@@ -69,7 +69,7 @@ order_move(struct handoff__operator *op, struct handoff__request *request,
 			"another handoff is under way: wait for its end");
 	else if (first && fn(op) < 0)
 		handoff__waiting_reply(&op->moves,
-			handoff__reply_failure(op->peer->error.text));
+			handoff__reply_failure(op->pair->error.text));
 }
 
 /* "maintenance", "maintenance NAME" */
@@ -83,14 +83,14 @@ order_maintenance(struct handoff__operator *op,
 	int repeats = 0;
 
 	if (op->moves.count == 0 && !op->stopping)
-		repeats = handoff__peer_repeats(
-			op->peer, *name ? name + 1 : name, text, sizeof(text));
+		repeats = handoff__pair_repeats(
+			op->pair, *name ? name + 1 : name, text, sizeof(text));
 	if (repeats == 0) {
 		order_move(op, request, line, give);
 	} else if (repeats < 0) {
-		handoff__reply_error(request, op->peer->error.text);
+		handoff__reply_error(request, op->pair->error.text);
 	} else {
-		handoff__status_header(op->peer, &buf);
+		handoff__status_header(op->pair, &buf);
 		handoff__buf_add(&buf, "%s\n", text);
 		handoff__reply(request, &buf);
 	}
@@ -133,6 +133,6 @@ int
 handoff__operator_open(
 	struct handoff__operator *op, struct handoff__error *error)
 {
-	return handoff__control_open(&op->control, op->loop, &op->peer->dir,
-		op->peer->slot, op->log, obey, op, error);
+	return handoff__control_open(&op->control, op->loop, &op->pair->dir,
+		op->pair->place, op->log, obey, op, error);
 }

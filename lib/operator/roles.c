@@ -11,33 +11,33 @@
 #include <string.h>
 
 void
-handoff__operator_hung(struct handoff__peer *peer, const char *text)
+handoff__operator_hung(struct handoff__pair *pair, const char *text)
 {
-	struct handoff__operator *op = peer->arg;
+	struct handoff__operator *op = pair->arg;
 
 	handoff__operator_tell(op, op->ops->types.hung, "%s", text);
 }
 
 void
-handoff__operator_lagging(struct handoff__peer *peer, const char *text)
+handoff__operator_lagging(struct handoff__pair *pair, const char *text)
 {
-	struct handoff__operator *op = peer->arg;
+	struct handoff__operator *op = pair->arg;
 
 	handoff__operator_tell(op, op->ops->types.lagging, "%s", text);
 }
 
 void
-handoff__operator_apart(struct handoff__peer *peer, const char *text)
+handoff__operator_apart(struct handoff__pair *pair, const char *text)
 {
-	struct handoff__operator *op = peer->arg;
+	struct handoff__operator *op = pair->arg;
 
 	handoff__operator_tell(op, op->ops->types.apart, "%s", text);
 }
 
 void
-handoff__operator_refused(struct handoff__peer *peer, const char *text)
+handoff__operator_refused(struct handoff__pair *pair, const char *text)
 {
-	struct handoff__operator *op = peer->arg;
+	struct handoff__operator *op = pair->arg;
 
 	handoff__operator_tell(op, op->ops->types.refused, "refused: %s", text);
 }
@@ -46,7 +46,7 @@ void
 handoff__operator_waits(struct handoff__operator *op)
 {
 	handoff__operator_tell(op, op->ops->types.waiting,
-		"waiting: no owner is in %s yet", op->peer->dir.path);
+		"waiting: no owner is in %s yet", op->pair->dir.path);
 }
 
 void
@@ -56,25 +56,25 @@ handoff__operator_standby(struct handoff__operator *op, const char *remark)
 
 	handoff__operator_tell(op, op->ops->types.standby,
 		"standby: %s serves (generation %llu)%s",
-		handoff__peer_partner_text(op->peer, who),
-		(unsigned long long)handoff__peer_generation(op->peer), remark);
+		handoff__pair_partner_text(op->pair, who),
+		(unsigned long long)handoff__pair_generation(op->pair), remark);
 }
 
 void
 handoff__operator_partner(
 	struct handoff__operator *op, bool here, const char *remark)
 {
-	const struct handoff__peer *peer = op->peer;
+	const struct handoff__pair *pair = op->pair;
 	char who[64];
 
-	handoff__peer_partner_text(peer, who);
+	handoff__pair_partner_text(pair, who);
 	if (!here)
 		handoff__operator_tell(
 			op, op->ops->types.left, "left: %s is gone", who);
-	else if (peer->serving)
+	else if (pair->serving)
 		handoff__operator_tell(op, op->ops->types.joined,
 			"joined: %s is the standby", who);
-	else if (peer->arena.count > 0)
+	else if (pair->arena.count > 0)
 		handoff__operator_standby(op, remark);
 }
 
@@ -83,7 +83,7 @@ static void
 tell_report(struct handoff__operator *op, const char *text)
 {
 	handoff__operator_tell(op, op->ops->types.gave, "%s: %.*s",
-		op->peer->serving ? "took" : "gave", (int)strcspn(text, "\n"),
+		op->pair->serving ? "took" : "gave", (int)strcspn(text, "\n"),
 		text);
 }
 
@@ -92,8 +92,8 @@ refusal(struct handoff__operator *op, const struct handoff__report *report)
 {
 	char why[HANDOFF_TEXT_MAX];
 
-	handoff__report_refusal(op->peer, report, why, sizeof(why));
-	handoff__operator_refused(op->peer, why);
+	handoff__report_refusal(op->pair, report, why, sizeof(why));
+	handoff__operator_refused(op->pair, why);
 	return handoff__reply_failure(why);
 }
 
@@ -108,9 +108,9 @@ handoff__operator_given(
 		handoff__waiting_reply(&op->moves, refusal(op, report));
 		return;
 	}
-	handoff__status_header(op->peer, &buf);
+	handoff__status_header(op->pair, &buf);
 	body = buf.len;
-	handoff__report_text(op->peer, report, &buf);
+	handoff__report_text(op->pair, report, &buf);
 	if (!buf.failed)
 		tell_report(op, buf.data + body);
 	if (op->moves.count > 0 && op->ops->remarks)

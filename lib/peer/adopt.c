@@ -18,15 +18,15 @@
 #include <unistd.h>
 
 static int
-open_link(struct handoff__peer *peer, int fd, int passed,
+open_link(struct handoff__pair *pair, int fd, int passed,
 	const struct handoff__hello *hello, bool again)
 {
 	pid_t pid = (pid_t)hello->pid;
 	int err = 0;
 
 	if (!again) {
-		handoff__death_forget_process(peer);
-		err = handoff__death_watch(peer, fd, passed, &pid);
+		handoff__death_forget_process(pair);
+		err = handoff__death_watch(pair, fd, passed, &pid);
 		if (err < 0) {
 			close(fd);
 			return err;
@@ -34,56 +34,56 @@ open_link(struct handoff__peer *peer, int fd, int passed,
 	} else if (passed >= 0) {
 		close(passed);
 	}
-	err = handoff__link_open(&peer->link, fd);
+	err = handoff__link_open(&pair->link, fd);
 	if (err < 0 && !again)
-		handoff__death_forget_process(peer);
+		handoff__death_forget_process(pair);
 	if (err < 0)
-		return handoff__fail(&peer->error, err,
+		return handoff__fail(&pair->error, err,
 			"link: cannot watch it: %s", strerror(-err));
-	pid = again     ? (pid_t)peer->other.pid
+	pid = again     ? (pid_t)pair->other.pid
 	      : pid > 0 ? pid
 			: (pid_t)hello->pid;
-	peer->other = *hello;
-	peer->other.pid = (uint32_t)pid;
+	pair->other = *hello;
+	pair->other.pid = (uint32_t)pid;
 	return 0;
 }
 
 /* Sends what a new partner must have. */
 int
-handoff__adopt_link(struct handoff__peer *peer, int fd, int passed,
+handoff__adopt_link(struct handoff__pair *pair, int fd, int passed,
 	const struct handoff__hello *hello)
 {
-	bool again = handoff__partner_again(peer, hello);
+	bool again = handoff__partner_again(pair, hello);
 	struct handoff__msg ready = {.type = HANDOFF__READY};
-	int err = open_link(peer, fd, passed, hello, again);
+	int err = open_link(pair, fd, passed, hello, again);
 	char who[64];
 
 	if (err < 0)
 		return err;
-	peer->partner = HANDOFF__PARTNER_GREETED;
-	peer->rejoin.again = again;
-	peer->rejoin.up_us = handoff__now_us();
-	peer->segments_sent = again && hello->segments < peer->arena.count
+	pair->partner = HANDOFF__PARTNER_GREETED;
+	pair->rejoin.again = again;
+	pair->rejoin.up_us = handoff__now_us();
+	pair->segments_sent = again && hello->segments < pair->arena.count
 				      ? hello->segments
-			      : again ? peer->arena.count
+			      : again ? pair->arena.count
 				      : 0;
-	peer->refusal[0] = peer->cut_why[0] = '\0';
-	peer->other_leaving = peer->other_left = peer->ended = false;
-	if (handoff__partner_drifted(peer, hello))
-		handoff__log(peer->log, HANDOFF_LOG_WARNING,
+	pair->refusal[0] = pair->cut_why[0] = '\0';
+	pair->other_leaving = pair->other_left = pair->ended = false;
+	if (handoff__partner_drifted(pair, hello))
+		handoff__log(pair->log, HANDOFF_LOG_WARNING,
 			"link: %s has another configuration than this peer",
-			handoff__peer_partner_text(peer, who));
-	handoff__fence_check(peer);
+			handoff__pair_partner_text(pair, who));
+	handoff__fence_check(pair);
 	if (again)
-		handoff__loan_return(peer);
-	handoff__pulse_start(peer);
-	handoff__loan_give(peer);
-	if (peer->serving || again)
-		handoff__mirror_all(peer);
-	if (peer->leaving)
-		handoff__link_send(&peer->link,
+		handoff__loan_return(pair);
+	handoff__pulse_start(pair);
+	handoff__loan_give(pair);
+	if (pair->serving || again)
+		handoff__mirror_all(pair);
+	if (pair->leaving)
+		handoff__link_send(&pair->link,
 			&(struct handoff__msg){.type = HANDOFF__LEAVE}, -1);
-	if (peer->start_fd < 0)
-		handoff__link_send(&peer->link, &ready, -1);
+	if (pair->start_fd < 0)
+		handoff__link_send(&pair->link, &ready, -1);
 	return 0;
 }

@@ -9,7 +9,7 @@
 
 /* Takes the link over, and `passed`, the pidfd that came with HELLO, or -1;
  * sends what a new partner must have. */
-int handoff__adopt_link(struct handoff__peer *peer, int fd, int passed,
+int handoff__adopt_link(struct handoff__pair *pair, int fd, int passed,
 	const struct handoff__hello *hello);
 
 #endif

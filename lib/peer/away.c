@@ -12,9 +12,9 @@
 #include <time.h>
 
 bool
-handoff__peer_away(struct handoff__peer *peer)
+handoff__pair_away(struct handoff__pair *pair)
 {
-	struct handoff__board *board = handoff__arena_board(&peer->arena);
+	struct handoff__board *board = handoff__arena_board(&pair->arena);
 
 	return board && atomic_load(&board->away) != 0;
 }
@@ -53,13 +53,13 @@ since_text(const struct handoff__board *board, char *text, size_t size)
 }
 
 void
-handoff__peer_away_text(struct handoff__peer *peer, char *text, size_t size)
+handoff__pair_away_text(struct handoff__pair *pair, char *text, size_t size)
 {
-	struct handoff__board *board = handoff__arena_board(&peer->arena);
+	struct handoff__board *board = handoff__arena_board(&pair->arena);
 	char home[HANDOFF_NAME_MAX], since[32];
 
 	text[0] = '\0';
-	if (!handoff__peer_away(peer))
+	if (!handoff__pair_away(pair))
 		return;
 	home_name(board, home);
 	since_text(board, since, sizeof(since));
@@ -67,33 +67,33 @@ handoff__peer_away_text(struct handoff__peer *peer, char *text, size_t size)
 		atomic_load(&board->away) == HANDOFF__AWAY_FAILOVER
 			? "failed over"
 			: "maintenance under way",
-		since, peer->serving ? peer->name : peer->other.name, home);
+		since, pair->serving ? pair->name : pair->other.name, home);
 }
 
 /* Is this peer the one that service was away from? */
 bool
-handoff__away_at_home(struct handoff__peer *peer)
+handoff__away_at_home(struct handoff__pair *pair)
 {
-	struct handoff__board *board = handoff__arena_board(&peer->arena);
+	struct handoff__board *board = handoff__arena_board(&pair->arena);
 	char home[HANDOFF_NAME_MAX];
 
 	home_name(board, home);
-	return atomic_load(&board->home_id) == peer->instance ||
-	       (strcmp(peer->name, home) == 0 &&
-		       strcmp(peer->other.name, home) != 0);
+	return atomic_load(&board->home_id) == pair->instance ||
+	       (strcmp(pair->name, home) == 0 &&
+		       strcmp(pair->other.name, home) != 0);
 }
 
 /* Is the standby that is here the one that is away from its service, or has
  * it come back under the same name? With equal names on both sides the
  * maintenance was an upgrade, which is over when the old program has ended. */
 bool
-handoff__away_is_home(struct handoff__peer *peer)
+handoff__away_is_home(struct handoff__pair *pair)
 {
-	struct handoff__board *board = handoff__arena_board(&peer->arena);
+	struct handoff__board *board = handoff__arena_board(&pair->arena);
 	char home[HANDOFF_NAME_MAX];
 
 	home_name(board, home);
-	return peer->other.instance == atomic_load(&board->home_id) ||
-	       (strcmp(peer->other.name, home) == 0 &&
-		       strcmp(peer->name, home) != 0);
+	return pair->other.instance == atomic_load(&board->home_id) ||
+	       (strcmp(pair->other.name, home) == 0 &&
+		       strcmp(pair->name, home) != 0);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a give waits for: answers to what was mirrored, to its probe, and
+ * What a give waits for: answers to what was mirrored, to its ping, and
  * handlers that run. Counts it down, and notes that a step may be due; decides
  * nothing.
  */
@@ -9,7 +9,7 @@
 #include "peer/core.h"
 
 static bool
-unanswered(const struct handoff__entry *e)
+unanswered(const struct handoff__roster_entry *e)
 {
 	return e->mine &&
 	       (e->copy == HANDOFF__COPY_NONE || e->copy == HANDOFF__COPY_SENT);
@@ -17,46 +17,47 @@ unanswered(const struct handoff__entry *e)
 
 /* Marks what has no answer yet and counts it. */
 void
-handoff__barrier_await(struct handoff__peer *peer)
+handoff__barrier_await(struct handoff__pair *pair)
 {
-	struct handoff__entry *e = NULL;
+	struct handoff__roster_entry *e = NULL;
 
-	peer->give.waiting = 0;
-	while ((e = handoff__roster_next(&peer->roster, e))) {
+	pair->give.waiting = 0;
+	while ((e = handoff__roster_next(&pair->roster, e))) {
 		e->barrier = unanswered(e);
-		peer->give.waiting += e->barrier;
+		pair->give.waiting += e->barrier;
 	}
 }
 
 void
-handoff__barrier_answered(struct handoff__peer *peer, struct handoff__entry *e)
+handoff__barrier_answered(
+	struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
 	if (e->barrier)
-		peer->give.waiting--;
+		pair->give.waiting--;
 	e->barrier = false;
 }
 
 void
-handoff__barrier_probed(struct handoff__peer *peer, uint32_t batch)
+handoff__barrier_ping_answered(struct handoff__pair *pair, uint32_t batch)
 {
-	if (batch == peer->give.probe)
-		peer->give.probe = 0;
+	if (batch == pair->give.ping)
+		pair->give.ping = 0;
 }
 
 void
-handoff__barrier_ended(struct handoff__peer *peer, bool barrier, bool leaving)
+handoff__barrier_ended(struct handoff__pair *pair, bool barrier, bool leaving)
 {
-	if (barrier || (leaving && peer->give.step == HANDOFF__GIVE_DRAIN))
-		peer->give.waiting--;
-	peer->noted = true;
+	if (barrier || (leaving && pair->give.step == HANDOFF__GIVE_DRAIN))
+		pair->give.waiting--;
+	pair->noted = true;
 }
 
 /* Nothing is waited for any more. */
 void
-handoff__barrier_lift(struct handoff__peer *peer)
+handoff__barrier_lift(struct handoff__pair *pair)
 {
-	struct handoff__entry *e = NULL;
+	struct handoff__roster_entry *e = NULL;
 
-	while ((e = handoff__roster_next(&peer->roster, e)))
+	while ((e = handoff__roster_next(&pair->roster, e)))
 		e->barrier = e->leaving = false;
 }

@@ -8,20 +8,20 @@
 #include "peer/core.h"
 
 /* Counts what has no answer yet, and marks it. */
-void handoff__barrier_await(struct handoff__peer *peer);
+void handoff__barrier_await(struct handoff__pair *pair);
 
 /* Nothing is waited for any more. */
-void handoff__barrier_lift(struct handoff__peer *peer);
+void handoff__barrier_lift(struct handoff__pair *pair);
 
 /* The other has answered for the entry, or never will. */
 void handoff__barrier_answered(
-	struct handoff__peer *peer, struct handoff__entry *entry);
+	struct handoff__pair *pair, struct handoff__roster_entry *entry);
 
-/* The other has answered that MIRROR: it may be the probe. */
-void handoff__barrier_probed(struct handoff__peer *peer, uint32_t batch);
+/* The other has answered that MIRROR: it may be the ping. */
+void handoff__barrier_ping_answered(struct handoff__pair *pair, uint32_t batch);
 
 /* An entry has ended that had these marks. */
 void handoff__barrier_ended(
-	struct handoff__peer *peer, bool barrier, bool leaving);
+	struct handoff__pair *pair, bool barrier, bool leaving);
 
 #endif

@@ -13,20 +13,20 @@
 #include "peer/reconcile.h"
 
 void
-handoff__beat(struct handoff__peer *peer)
+handoff__beat(struct handoff__pair *pair)
 {
 	int64_t now = handoff__now_us();
 
-	handoff__pulse_begin(peer, now);
-	handoff__link_read(&peer->link);
-	if (peer->partner == HANDOFF__PARTNER_NONE)
+	handoff__pulse_begin(pair, now);
+	handoff__link_read(&pair->link);
+	if (pair->partner == HANDOFF__PARTNER_NONE)
 		return;
-	if (handoff__link_up(&peer->link)) {
-		handoff__pulse_send(peer);
-		handoff__mirror_retry(peer, handoff__pulse_retries(peer));
-	} else if (peer->link.fd < 0) {
-		handoff__reconcile(peer);
+	if (handoff__link_up(&pair->link)) {
+		handoff__pulse_send(pair);
+		handoff__mirror_retry(pair, handoff__pulse_retries(pair));
+	} else if (pair->link.fd < 0) {
+		handoff__reconcile(pair);
 	}
-	handoff__quiet_strays(peer, now);
-	handoff__pulse_end(peer, now);
+	handoff__quiet_strays(pair, now);
+	handoff__pulse_end(pair, now);
 }

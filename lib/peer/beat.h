@@ -7,6 +7,6 @@
 
 #include "peer/core.h"
 
-void handoff__beat(struct handoff__peer *peer);
+void handoff__beat(struct handoff__pair *pair);
 
 #endif

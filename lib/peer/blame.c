@@ -12,7 +12,7 @@
 
 const char *
 handoff__entry_blame(
-	struct handoff__entry *e, struct handoff__survival *survival)
+	struct handoff__roster_entry *e, struct handoff__survival *survival)
 {
 	struct handoff__record *rec = e->view.rec;
 
@@ -24,26 +24,26 @@ handoff__entry_blame(
 }
 
 bool
-handoff__entry_poisoned(const struct handoff__entry *e)
+handoff__entry_poisoned(const struct handoff__roster_entry *e)
 {
 	return e->kind == HANDOFF__CONNECTION &&
 	       handoff__handler_deaths(e->view.rec) >= HANDOFF__DEATHS_MOST;
 }
 
 bool
-handoff__entry_suspected(const struct handoff__entry *e)
+handoff__entry_suspected(const struct handoff__roster_entry *e)
 {
 	return e->mine && e->kind == HANDOFF__CONNECTION &&
 	       handoff__handler_deaths(e->view.rec) > 0;
 }
 
 uint32_t
-handoff__peer_suspects(struct handoff__peer *peer)
+handoff__pair_suspects(struct handoff__pair *pair)
 {
-	struct handoff__entry *e = NULL;
+	struct handoff__roster_entry *e = NULL;
 	uint32_t count = 0;
 
-	while ((e = handoff__roster_next(&peer->roster, e)))
+	while ((e = handoff__roster_next(&pair->roster, e)))
 		count += handoff__entry_suspected(e);
 	return count;
 }

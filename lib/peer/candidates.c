@@ -21,7 +21,7 @@
 void
 handoff__candidate_close(struct handoff__candidate *c)
 {
-	struct handoff__loop *loop = c->peer->loop;
+	struct handoff__loop *loop = c->pair->loop;
 
 	handoff__timer_disarm(loop, &c->timer);
 	handoff__watch_del(loop, &c->watch);
@@ -36,24 +36,24 @@ handoff__candidate_close(struct handoff__candidate *c)
 static void
 turn_away(struct handoff__candidate *c, const char *why)
 {
-	struct handoff__peer *peer = c->peer;
+	struct handoff__pair *pair = c->pair;
 
 	handoff__candidate_close(c);
-	handoff__hello_refused(peer, why);
+	handoff__hello_refused(pair, why);
 }
 
 static enum handoff__reason
-verdict(const struct handoff__peer *peer, const struct handoff__hello *hello)
+verdict(const struct handoff__pair *pair, const struct handoff__hello *hello)
 {
-	enum handoff__reason reason = handoff__hello_judge(peer, hello);
+	enum handoff__reason reason = handoff__hello_judge(pair, hello);
 
 	if (reason != HANDOFF__OK)
 		return reason;
-	if (handoff__partner_again(peer, hello))
+	if (handoff__partner_again(pair, hello))
 		return HANDOFF__OK;
-	if (peer->leaving)
+	if (pair->leaving)
 		return HANDOFF__LEAVING;
-	if (peer->partner != HANDOFF__PARTNER_NONE)
+	if (pair->partner != HANDOFF__PARTNER_NONE)
 		return HANDOFF__TAKEN;
 	/* What it has is another arena's. */
 	return hello->again && hello->arena != 0 ? HANDOFF__STRANGER
@@ -66,7 +66,7 @@ refuse_candidate(struct handoff__candidate *c,
 {
 	char why[128], text[HANDOFF_TEXT_MAX];
 
-	handoff__hello_explain(c->peer, hello, reason, why, sizeof(why));
+	handoff__hello_explain(c->pair, hello, reason, why, sizeof(why));
 	snprintf(text, sizeof(text), "%s (pid %u): %s",
 		handoff__name_ok(hello->name) ? hello->name : "a peer",
 		hello->pid, why);
@@ -77,20 +77,20 @@ refuse_candidate(struct handoff__candidate *c,
 static void
 answer_candidate(struct handoff__candidate *c)
 {
-	struct handoff__peer *peer = c->peer;
-	enum handoff__reason reason = verdict(peer, &c->hello);
+	struct handoff__pair *pair = c->pair;
+	enum handoff__reason reason = verdict(pair, &c->hello);
 	struct handoff__hello own, hello = c->hello;
 	int fd = c->fd, passed = c->passed;
 	char text[HANDOFF_TEXT_MAX];
 
-	handoff__hello_make(peer, &own);
-	own.generation = handoff__peer_generation(peer);
-	own.again = handoff__partner_again(peer, &hello);
+	handoff__hello_make(pair, &own);
+	own.generation = handoff__pair_generation(pair);
+	own.again = handoff__partner_again(pair, &hello);
 	own.refusal = reason;
 	if (reason == HANDOFF__TAKEN) {
 		handoff__copy(
-			own.partner, sizeof(own.partner), peer->other.name);
-		own.partner_pid = peer->other.pid;
+			own.partner, sizeof(own.partner), pair->other.name);
+		own.partner_pid = pair->other.pid;
 	}
 	if (handoff__hello_say(fd, &own) < 0)
 		reason = HANDOFF__GARBAGE;
@@ -99,21 +99,21 @@ answer_candidate(struct handoff__candidate *c)
 		return;
 	}
 	c->fd = c->passed = -1;
-	handoff__timer_disarm(peer->loop, &c->timer);
-	handoff__watch_del(peer->loop, &c->watch);
+	handoff__timer_disarm(pair->loop, &c->timer);
+	handoff__watch_del(pair->loop, &c->watch);
 	c->greeted = false;
-	if (handoff__adopt_link(peer, fd, passed, &hello) == 0)
+	if (handoff__adopt_link(pair, fd, passed, &hello) == 0)
 		return;
 	snprintf(text, sizeof(text), "%s (pid %u): %.120s", hello.name,
-		hello.pid, peer->error.text);
-	handoff__hello_refused(peer, text);
+		hello.pid, pair->error.text);
+	handoff__hello_refused(pair, text);
 }
 
 /* Two dials cross, and that of place 2 is to count. */
 static bool
-crosses(const struct handoff__peer *peer)
+crosses(const struct handoff__pair *pair)
 {
-	return peer->slot == 2 && peer->rejoin.dial.fd >= 0;
+	return pair->place == 2 && pair->rejoin.dial.fd >= 0;
 }
 
 /* Is it time to answer? Not while the last partner's process is still to end,
@@ -122,33 +122,33 @@ static bool
 is_due(const struct handoff__candidate *c)
 {
 	return c->fd >= 0 && c->greeted &&
-	       (c->peer->partner != HANDOFF__PARTNER_APART ||
-		       (handoff__partner_again(c->peer, &c->hello) &&
-			       !crosses(c->peer)));
+	       (c->pair->partner != HANDOFF__PARTNER_APART ||
+		       (handoff__partner_again(c->pair, &c->hello) &&
+			       !crosses(c->pair)));
 }
 
 /* The partner itself, whose dial crossed the one that has linked the two. */
 static bool
 is_superfluous(const struct handoff__candidate *c)
 {
-	const struct handoff__peer *peer = c->peer;
+	const struct handoff__pair *pair = c->pair;
 
 	return c->fd >= 0 && c->greeted && c->hello.again &&
-	       c->hello.instance == peer->other.instance &&
-	       (peer->partner == HANDOFF__PARTNER_GREETED ||
-		       peer->partner == HANDOFF__PARTNER_READY);
+	       c->hello.instance == pair->other.instance &&
+	       (pair->partner == HANDOFF__PARTNER_GREETED ||
+		       pair->partner == HANDOFF__PARTNER_READY);
 }
 
 bool
-handoff__candidates_answer(struct handoff__peer *peer)
+handoff__candidates_answer(struct handoff__pair *pair)
 {
 	for (int i = 0; i < HANDOFF__PENDING_MAX; i++) {
-		if (is_superfluous(&peer->pending[i])) {
-			handoff__candidate_close(&peer->pending[i]);
+		if (is_superfluous(&pair->pending[i])) {
+			handoff__candidate_close(&pair->pending[i]);
 			return true;
 		}
-		if (is_due(&peer->pending[i])) {
-			answer_candidate(&peer->pending[i]);
+		if (is_due(&pair->pending[i])) {
+			answer_candidate(&pair->pending[i]);
 			return true;
 		}
 	}
@@ -179,7 +179,7 @@ on_candidate(struct handoff__watch *watch, uint32_t events)
 	c->passed = passed;
 	c->greeted = true;
 	/* The old partner's end may be waiting in the same batch. */
-	handoff__link_read(&c->peer->link);
+	handoff__link_read(&c->pair->link);
 }
 
 /* It said nothing, or it waited too long for the last partner to end. */
@@ -195,11 +195,11 @@ on_silence(struct handoff__timer *timer)
 }
 
 static struct handoff__candidate *
-free_candidate(struct handoff__peer *peer)
+free_candidate(struct handoff__pair *pair)
 {
 	for (int i = 0; i < HANDOFF__PENDING_MAX; i++) {
-		if (peer->pending[i].fd < 0)
-			return &peer->pending[i];
+		if (pair->pending[i].fd < 0)
+			return &pair->pending[i];
 	}
 	return NULL;
 }
@@ -207,13 +207,13 @@ free_candidate(struct handoff__peer *peer)
 static void
 on_connect(void *arg, int fd)
 {
-	struct handoff__peer *peer = arg;
-	struct handoff__candidate *c = free_candidate(peer);
+	struct handoff__pair *pair = arg;
+	struct handoff__candidate *c = free_candidate(pair);
 
-	if (!c || handoff__peer_allowed(fd, peer->config.user) < 0) {
+	if (!c || handoff__pair_allowed(fd, pair->config.user) < 0) {
 		close(fd);
 		handoff__hello_refused(
-			peer, c ? "a process that runs as another user"
+			pair, c ? "a process that runs as another user"
 				: "a process: too many are being greeted");
 		return;
 	}
@@ -221,68 +221,68 @@ on_connect(void *arg, int fd)
 	c->watch.arg = c;
 	c->timer.fn = on_silence;
 	c->timer.arg = c;
-	if (handoff__watch_add(peer->loop, &c->watch, fd, EPOLLIN) < 0) {
+	if (handoff__watch_add(pair->loop, &c->watch, fd, EPOLLIN) < 0) {
 		close(fd);
 		return;
 	}
 	c->fd = fd;
-	handoff__timer_arm(peer->loop, &c->timer, HANDOFF__HELLO_TIMEOUT_US);
+	handoff__timer_arm(pair->loop, &c->timer, HANDOFF__HELLO_TIMEOUT_US);
 }
 
 /* Listens for another peer, in place of the socket of before if there is one:
  * only with the lock of the place held. */
 int
-handoff__candidates_listen(struct handoff__peer *peer)
+handoff__candidates_listen(struct handoff__pair *pair)
 {
-	const char *name = handoff__places_link_name((uint32_t)peer->slot);
+	const char *name = handoff__places_link_name((uint32_t)pair->place);
 	int fd = handoff__dir_listen(
-		&peer->dir, name, SOCK_SEQPACKET, &peer->error);
+		&pair->dir, name, SOCK_SEQPACKET, &pair->error);
 	int err;
 
 	if (fd < 0)
 		return fd;
-	if (peer->listen_fd >= 0) {
-		handoff__door_close(&peer->door);
-		close(peer->listen_fd);
+	if (pair->listen_fd >= 0) {
+		handoff__door_close(&pair->door);
+		close(pair->listen_fd);
 	}
-	peer->listen_fd = fd;
-	err = handoff__dir_note(&peer->dir, name, &peer->upkeep.link);
+	pair->listen_fd = fd;
+	err = handoff__dir_note(&pair->dir, name, &pair->upkeep.link);
 	if (err >= 0)
 		err = handoff__door_open(
-			&peer->door, peer->loop, fd, on_connect, peer);
+			&pair->door, pair->loop, fd, on_connect, pair);
 	if (err < 0)
-		handoff__fail(&peer->error, err,
-			"socket %s/%s: cannot watch it: %s", peer->dir.path,
+		handoff__fail(&pair->error, err,
+			"socket %s/%s: cannot watch it: %s", pair->dir.path,
 			name, strerror(-err));
 	return err;
 }
 
 void
-handoff__candidates_deafen(struct handoff__peer *peer)
+handoff__candidates_deafen(struct handoff__pair *pair)
 {
 	for (int i = 0; i < HANDOFF__PENDING_MAX; i++) {
-		if (peer->pending[i].peer)
-			handoff__candidate_close(&peer->pending[i]);
+		if (pair->pending[i].pair)
+			handoff__candidate_close(&pair->pending[i]);
 	}
-	if (peer->listen_fd < 0)
+	if (pair->listen_fd < 0)
 		return;
-	handoff__door_close(&peer->door);
+	handoff__door_close(&pair->door);
 	/* Another peer's is left alone. */
-	if (handoff__dir_is(&peer->dir,
-		    handoff__places_link_name((uint32_t)peer->slot),
-		    &peer->upkeep.link) > 0)
-		unlinkat(peer->dir.fd,
-			handoff__places_link_name((uint32_t)peer->slot), 0);
-	close(peer->listen_fd);
-	peer->listen_fd = -1;
+	if (handoff__dir_is(&pair->dir,
+		    handoff__places_link_name((uint32_t)pair->place),
+		    &pair->upkeep.link) > 0)
+		unlinkat(pair->dir.fd,
+			handoff__places_link_name((uint32_t)pair->place), 0);
+	close(pair->listen_fd);
+	pair->listen_fd = -1;
 }
 
 void
-handoff__candidates_init(struct handoff__peer *peer)
+handoff__candidates_init(struct handoff__pair *pair)
 {
 	for (int i = 0; i < HANDOFF__PENDING_MAX; i++) {
-		peer->pending[i].fd = peer->pending[i].passed = -1;
-		peer->pending[i].watch.fd = -1;
-		peer->pending[i].peer = peer;
+		pair->pending[i].fd = pair->pending[i].passed = -1;
+		pair->pending[i].watch.fd = -1;
+		pair->pending[i].pair = pair;
 	}
 }

@@ -17,9 +17,10 @@
 #include <sys/socket.h>
 
 static uint32_t
-version_of(const struct handoff__peer *peer, const struct handoff__entry *e)
+version_of(
+	const struct handoff__pair *pair, const struct handoff__roster_entry *e)
 {
-	return peer->arena.segments[e->segment]->geo.state_version;
+	return pair->arena.segments[e->segment]->geo.state_version;
 }
 
 /* Everything but the state. -EMSGSIZE if the new buffers are too small. */
@@ -47,10 +48,10 @@ carry(const struct handoff__view *to, const struct handoff__view *from)
 
 /* The state of a connection; other entries have none. */
 static int
-convert_state(struct handoff__peer *peer, const struct handoff__entry *e,
+convert_state(struct handoff__pair *pair, const struct handoff__roster_entry *e,
 	const struct handoff__view *to)
 {
-	const struct handoff_service *service = peer->config.service;
+	const struct handoff_service *service = pair->config.service;
 	const struct handoff__view *from = &e->view;
 	void *old, *new;
 
@@ -58,90 +59,93 @@ convert_state(struct handoff__peer *peer, const struct handoff__entry *e,
 		return 0;
 	/* Before its open ran it has none yet. */
 	if (service->open &&
-		!(handoff__current(from->rec)->flags & HANDOFF__OPENED))
+		!(handoff__record_commit(from->rec)->flags & HANDOFF__OPENED))
 		return 0;
-	old = handoff__record_state(from, handoff__turn_of(from->rec) & 1);
+	old = handoff__record_state(
+		from, handoff__record_sequence(from->rec) & 1);
 	new = handoff__record_state(to, 0);
-	return service->convert(version_of(peer, e), old,
+	return service->convert(version_of(pair, e), old,
 		from->seg->geo.state_size, new, service->arg);
 }
 
 /* A record of our own for the entry, filled, not yet in anybody's books. */
 static int
-make_record(struct handoff__peer *peer, const struct handoff__entry *e,
+make_record(struct handoff__pair *pair, const struct handoff__roster_entry *e,
 	uint32_t *segment, uint32_t *slot)
 {
 	struct handoff__view to;
-	int err = handoff__core_alloc(peer, segment, slot);
+	int err = handoff__core_alloc(pair, segment, slot);
 
 	if (err < 0)
 		return err;
-	handoff__view_make(&to, peer->arena.segments[*segment], *slot);
+	handoff__view_make(&to, pair->arena.segments[*segment], *slot);
 	err = carry(&to, &e->view);
 	if (err >= 0)
-		err = convert_state(peer, e, &to);
+		err = convert_state(pair, e, &to);
 	if (err < 0) {
-		handoff__arena_clear(&peer->arena, *segment, *slot);
+		handoff__arena_clear(&pair->arena, *segment, *slot);
 		handoff__owner_set(&to.rec->owner, 0);
-		handoff__arena_vacate(&peer->arena, *segment, *slot);
+		handoff__arena_vacate(&pair->arena, *segment, *slot);
 		return err;
 	}
 	handoff__record_set_id(to.rec, e->id);
 	return 0;
 }
 
-/* The old cell has no descriptor any more; the other closes its copy. */
+/* The old entry has no descriptor any more; the other closes its copy. */
 static void
-retire_record(struct handoff__peer *peer, struct handoff__entry *old)
+retire_record(struct handoff__pair *pair, struct handoff__roster_entry *old)
 {
-	handoff__arena_clear(&peer->arena, old->segment, old->slot);
+	handoff__arena_clear(&pair->arena, old->segment, old->slot);
 	handoff__owner_set(&old->view.rec->owner, 0);
-	if (peer->link.fd >= 0)
-		handoff__roster_queue(old, &peer->roster.to_drop);
+	if (pair->link.fd >= 0)
+		handoff__roster_queue(old, &pair->roster.to_drop);
 	else
-		handoff__roster_vacate(&peer->roster, old);
+		handoff__roster_vacate(&pair->roster, old);
 }
 
 static void
-close_unconverted(struct handoff__peer *peer, struct handoff__entry *e, int err)
+close_unconverted(
+	struct handoff__pair *pair, struct handoff__roster_entry *e, int err)
 {
-	handoff__log(peer->log, HANDOFF_LOG_ERROR,
+	handoff__log(pair->log, HANDOFF_LOG_ERROR,
 		"connection %llu: closed: its state of version %u cannot be "
 		"converted: %s",
-		(unsigned long long)e->id, version_of(peer, e), strerror(-err));
-	handoff__tally_ended(peer, e);
+		(unsigned long long)e->id, version_of(pair, e), strerror(-err));
+	handoff__tally_ended(pair, e);
 	if (e->kind == HANDOFF__CONNECTION)
-		peer->tally.ends[HANDOFF__END_STATE]++;
+		pair->tally.ends[HANDOFF__END_STATE]++;
 	shutdown(e->fd, SHUT_RDWR);
-	peer->ops->closing(peer, e);
-	handoff__roster_close(&peer->roster, e);
-	retire_record(peer, e);
+	pair->ops->closing(pair, e);
+	handoff__roster_close(&pair->roster, e);
+	retire_record(pair, e);
 }
 
-struct handoff__entry *
-handoff__convert_entry(struct handoff__peer *peer, struct handoff__entry *e)
+struct handoff__roster_entry *
+handoff__convert_entry(
+	struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
-	struct handoff__entry *new;
+	struct handoff__roster_entry *new;
 	uint32_t segment, slot;
 	int err, fd;
 
-	if (version_of(peer, e) == peer->config.service->state_version)
+	if (version_of(pair, e) == pair->config.service->state_version)
 		return e;
-	err = peer->config.service->convert
-		      ? make_record(peer, e, &segment, &slot)
+	err = pair->config.service->convert
+		      ? make_record(pair, e, &segment, &slot)
 		      : -EPROTO;
 	if (err < 0) {
-		close_unconverted(peer, e, err);
+		close_unconverted(pair, e, err);
 		return NULL;
 	}
-	peer->ops->closing(peer, e);
-	fd = handoff__roster_take(&peer->roster, e);
-	new = handoff__roster_cell(&peer->roster, segment, slot);
-	handoff__roster_enter(&peer->roster, new, segment, slot, fd, false);
-	retire_record(peer, e);
-	err = peer->ops->entered(peer, new);
+	pair->ops->closing(pair, e);
+	fd = handoff__roster_take(&pair->roster, e);
+	new = handoff__roster_at(&pair->roster, segment, slot);
+	handoff__roster_enter(&pair->roster, new, segment, slot, fd, false);
+	retire_record(pair, e);
+	err = pair->ops->entered(pair, new);
 	if (err < 0) {
-		close_unconverted(peer, new, err);
+		close_unconverted(pair, new, err);
 		return NULL;
 	}
 	return new;

@@ -10,7 +10,7 @@
 /* The entry, whose owner word is ours already but which is not yet `mine`,
  * with a state of our version: itself, or another in its place. NULL if that
  * can't be; it is closed then. */
-struct handoff__entry *handoff__convert_entry(
-	struct handoff__peer *peer, struct handoff__entry *e);
+struct handoff__roster_entry *handoff__convert_entry(
+	struct handoff__pair *pair, struct handoff__roster_entry *e);
 
 #endif

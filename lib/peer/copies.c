@@ -17,19 +17,19 @@
 
 /* The standby's side: is there a reason not to keep this copy? */
 static enum handoff__reason
-objection(struct handoff__peer *peer, const struct handoff__ref *ref, bool fits)
+objection(struct handoff__pair *pair, const struct handoff__ref *ref, bool fits)
 {
-	const struct handoff__entry *cell =
-		handoff__roster_cell(&peer->roster, ref->segment, ref->slot);
+	const struct handoff__roster_entry *at =
+		handoff__roster_at(&pair->roster, ref->segment, ref->slot);
 	const struct handoff__record *rec =
-		handoff__arena_record(&peer->arena, ref->segment, ref->slot);
+		handoff__arena_record(&pair->arena, ref->segment, ref->slot);
 
 	if (!fits)
 		return HANDOFF__TABLE_FULL;
-	/* Its segment was LOST, or there is no cell to keep_copy it in. */
-	if (ref->segment >= peer->arena.count || (rec && !cell))
+	/* Its segment was LOST, or there is no room to keep it in. */
+	if (ref->segment >= pair->arena.count || (rec && !at))
 		return HANDOFF__NO_MEMORY;
-	if (!rec || cell->id != 0 || handoff__record_id(rec) != ref->id ||
+	if (!rec || at->id != 0 || handoff__record_id(rec) != ref->id ||
 		rec->kind != ref->arg || rec->kind < HANDOFF__CONNECTION ||
 		rec->kind > HANDOFF__EXTRA)
 		return HANDOFF__BAD_RECORD;
@@ -37,55 +37,55 @@ objection(struct handoff__peer *peer, const struct handoff__ref *ref, bool fits)
 }
 
 static void
-close_copy(struct handoff__peer *peer, struct handoff__entry *e)
+close_copy(struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
-	peer->ops->closing(peer, e);
-	handoff__roster_vacate(&peer->roster, e);
+	pair->ops->closing(pair, e);
+	handoff__roster_vacate(&pair->roster, e);
 }
 
 /* A copy that was kept from before the link was made anew: is it of this very
  * entry? One that is of another makes room. */
 static bool
-is_kept(struct handoff__peer *peer, const struct handoff__ref *ref)
+is_kept(struct handoff__pair *pair, const struct handoff__ref *ref)
 {
-	struct handoff__entry *cell =
-		handoff__roster_cell(&peer->roster, ref->segment, ref->slot);
+	struct handoff__roster_entry *at =
+		handoff__roster_at(&pair->roster, ref->segment, ref->slot);
 
-	if (!cell || cell->id == 0 || cell->fd < 0 || cell->mine)
+	if (!at || at->id == 0 || at->fd < 0 || at->mine)
 		return false;
-	if (cell->id == ref->id)
+	if (at->id == ref->id)
 		return true;
-	close_copy(peer, cell);
+	close_copy(pair, at);
 	return false;
 }
 
 /* Takes the descriptor over. */
 static enum handoff__reason
-keep_copy(struct handoff__peer *peer, const struct handoff__ref *ref, int fd,
+keep_copy(struct handoff__pair *pair, const struct handoff__ref *ref, int fd,
 	bool fits)
 {
 	enum handoff__reason reason;
-	struct handoff__entry *cell;
+	struct handoff__roster_entry *at;
 
-	if (is_kept(peer, ref)) {
+	if (is_kept(pair, ref)) {
 		close(fd);
 		return HANDOFF__OK;
 	}
-	reason = objection(peer, ref, fits);
+	reason = objection(pair, ref, fits);
 	if (reason != HANDOFF__OK) {
 		close(fd);
 		return reason;
 	}
-	cell = handoff__roster_cell(&peer->roster, ref->segment, ref->slot);
+	at = handoff__roster_at(&pair->roster, ref->segment, ref->slot);
 	handoff__roster_enter(
-		&peer->roster, cell, ref->segment, ref->slot, fd, false);
+		&pair->roster, at, ref->segment, ref->slot, fd, false);
 	/* Its owner may have ended and cleared it since it was looked at. */
-	if (cell->id != ref->id || cell->kind != ref->arg)
+	if (at->id != ref->id || at->kind != ref->arg)
 		reason = HANDOFF__BAD_RECORD;
-	else if (peer->ops->entered(peer, cell) < 0)
+	else if (pair->ops->entered(pair, at) < 0)
 		reason = HANDOFF__NO_MEMORY;
 	if (reason != HANDOFF__OK)
-		handoff__roster_vacate(&peer->roster, cell);
+		handoff__roster_vacate(&pair->roster, at);
 	return reason;
 }
 
@@ -94,118 +94,118 @@ keep_copy(struct handoff__peer *peer, const struct handoff__ref *ref, int fd,
  * first to be refused: so no hole is left among those that stay low, which
  * would be taken for room. */
 static size_t
-raise_copies(const struct handoff__peer *peer, const int *fds, size_t nfds,
+raise_copies(const struct handoff__pair *pair, const int *fds, size_t nfds,
 	int *copies)
 {
 	size_t room, fits = nfds;
 
 	for (size_t i = nfds; i-- > 0;)
 		copies[i] = handoff__high_raise(fds[i]);
-	room = handoff__high_room(peer->link.fd);
+	room = handoff__high_room(pair->link.fd);
 	while (fits > 0 &&
 		room + (nfds - fits) <
-			KEPT_FREE + peer->config.own_fds *
-					    (peer->roster.held + fits))
+			KEPT_FREE + pair->config.own_fds *
+					    (pair->roster.held + fits))
 		fits--;
 	return fits;
 }
 
 void
-handoff__copies_arrived(struct handoff__peer *peer,
+handoff__copies_arrived(struct handoff__pair *pair,
 	const struct handoff__msg *msg, const int *fds, size_t nfds)
 {
 	struct handoff__msg reply = {.type = HANDOFF__HELD,
 		.batch = msg->batch,
 		.nrefs = msg->nrefs};
 	int copies[HANDOFF_FDPASS_MAX];
-	size_t fits = raise_copies(peer, fds, nfds, copies);
+	size_t fits = raise_copies(pair, fds, nfds, copies);
 
 	for (size_t i = 0; i < nfds; i++) {
 		reply.refs[i] = msg->refs[i];
 		reply.refs[i].arg =
-			keep_copy(peer, &msg->refs[i], copies[i], i < fits);
+			keep_copy(pair, &msg->refs[i], copies[i], i < fits);
 	}
-	handoff__link_send(&peer->link, &reply, -1);
+	handoff__link_send(&pair->link, &reply, -1);
 }
 
 /* Its descriptors found no room in the table. */
 void
 handoff__copies_overflow(
-	struct handoff__peer *peer, const struct handoff__msg *msg)
+	struct handoff__pair *pair, const struct handoff__msg *msg)
 {
 	struct handoff__msg reply = {.type = HANDOFF__HELD,
 		.batch = msg->batch,
 		.reason = HANDOFF__TABLE_FULL};
 
-	handoff__link_send(&peer->link, &reply, -1);
+	handoff__link_send(&pair->link, &reply, -1);
 }
 
 void
 handoff__copies_dropped(
-	struct handoff__peer *peer, const struct handoff__msg *msg)
+	struct handoff__pair *pair, const struct handoff__msg *msg)
 {
 	for (uint32_t i = 0; i < msg->nrefs; i++) {
 		const struct handoff__ref *ref = &msg->refs[i];
-		struct handoff__entry *e = handoff__roster_find(
-			&peer->roster, ref->segment, ref->slot, ref->id);
+		struct handoff__roster_entry *e = handoff__roster_find(
+			&pair->roster, ref->segment, ref->slot, ref->id);
 
 		if (e && !e->mine)
-			close_copy(peer, e);
+			close_copy(pair, e);
 	}
 }
 
 /* Copies of what its owner has ended meanwhile, which no DROP told of. */
 void
-handoff__copies_sweep(struct handoff__peer *peer)
+handoff__copies_sweep(struct handoff__pair *pair)
 {
-	struct handoff__entry *e = NULL;
+	struct handoff__roster_entry *e = NULL;
 
-	while ((e = handoff__roster_next(&peer->roster, e))) {
+	while ((e = handoff__roster_next(&pair->roster, e))) {
 		if (!e->mine &&
 			(handoff__record_id(e->view.rec) != e->id ||
 				handoff__owner_word(&e->view.rec->owner) == 0))
-			close_copy(peer, e);
+			close_copy(pair, e);
 	}
 }
 
 void
 handoff__copies_lost_segment(
-	struct handoff__peer *peer, const struct handoff__msg *msg)
+	struct handoff__pair *pair, const struct handoff__msg *msg)
 {
 	struct handoff__msg lost = {.type = HANDOFF__LOST, .index = msg->index};
 
-	handoff__link_send(&peer->link, &lost, -1);
+	handoff__link_send(&pair->link, &lost, -1);
 }
 
 /* READY makes a partner of an owner whose arena is here. If the first segment
  * was lost and comes after READY, that is so only now. */
 static void
-segment_added(struct handoff__peer *peer)
+segment_added(struct handoff__pair *pair)
 {
-	peer->segments_sent = peer->arena.count;
-	if (peer->arena.count == 1 && !peer->serving &&
-		peer->partner == HANDOFF__PARTNER_READY)
-		peer->ops->partner(peer, true);
+	pair->segments_sent = pair->arena.count;
+	if (pair->arena.count == 1 && !pair->serving &&
+		pair->partner == HANDOFF__PARTNER_READY)
+		pair->ops->partner(pair, true);
 }
 
 void
 handoff__copies_on_segment(
-	struct handoff__peer *peer, const struct handoff__msg *msg, int fd)
+	struct handoff__pair *pair, const struct handoff__msg *msg, int fd)
 {
 	int err;
 
-	if (msg->index != peer->arena.count) {
+	if (msg->index != pair->arena.count) {
 		/* The one before it was lost: both come again. */
 		close(fd);
-		handoff__copies_lost_segment(peer, msg);
+		handoff__copies_lost_segment(pair, msg);
 		return;
 	}
-	err = handoff__arena_add(&peer->arena, msg->index, fd,
-		peer->config.service->state_size, &peer->error);
+	err = handoff__arena_add(&pair->arena, msg->index, fd,
+		pair->config.service->state_size, &pair->error);
 	if (err == -EBADMSG)
-		handoff__core_break(peer, peer->error.text);
+		handoff__core_break(pair, pair->error.text);
 	else if (err < 0)
-		handoff__copies_lost_segment(peer, msg);
+		handoff__copies_lost_segment(pair, msg);
 	else
-		segment_added(peer);
+		segment_added(pair);
 }

@@ -8,23 +8,23 @@
 #include "peer/core.h"
 
 /* MIRROR, and one whose descriptors found no room in the table. */
-void handoff__copies_arrived(struct handoff__peer *peer,
+void handoff__copies_arrived(struct handoff__pair *pair,
 	const struct handoff__msg *msg, const int *fds, size_t nfds);
 void handoff__copies_overflow(
-	struct handoff__peer *peer, const struct handoff__msg *msg);
+	struct handoff__pair *pair, const struct handoff__msg *msg);
 
 /* DROP */
 void handoff__copies_dropped(
-	struct handoff__peer *peer, const struct handoff__msg *msg);
+	struct handoff__pair *pair, const struct handoff__msg *msg);
 
 /* SEGMENT, and one whose descriptor found no room in the table. */
 void handoff__copies_on_segment(
-	struct handoff__peer *peer, const struct handoff__msg *msg, int fd);
+	struct handoff__pair *pair, const struct handoff__msg *msg, int fd);
 void handoff__copies_lost_segment(
-	struct handoff__peer *peer, const struct handoff__msg *msg);
+	struct handoff__pair *pair, const struct handoff__msg *msg);
 
 /* Closes copies of what its owner has ended meanwhile, which no DROP told of.
  */
-void handoff__copies_sweep(struct handoff__peer *peer);
+void handoff__copies_sweep(struct handoff__pair *pair);
 
 #endif

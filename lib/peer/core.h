@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What all files of the peer share: the structure, in which each machine has
- * its own part, and notes of what is to be acted upon after the turn. Nothing
- * in here knows any of the machines.
+ * its own part, and notes of what is to be acted upon after the iteration.
+ * Nothing in here knows any of the machines.
  */
 #ifndef HANDOFF_PEER_CORE_H
 #define HANDOFF_PEER_CORE_H
@@ -22,7 +22,7 @@
 #define HANDOFF__PENDING_MAX 4
 #define HANDOFF__LEND_MAX    130 /* two, and two for each of 64 workers */
 
-struct handoff__peer;
+struct handoff__pair;
 
 /* How a give ended. */
 struct handoff__report {
@@ -40,52 +40,57 @@ struct handoff__report {
 	struct handoff__ref refs[HANDOFF_FDPASS_MAX];
 };
 
-struct handoff__peer_ops {
+struct handoff__pair_ops {
 	/* A copy came, or a new entry of our own: watch it. Negative errno if
 	 * that is not possible. */
-	int (*entered)(struct handoff__peer *peer, struct handoff__entry *e);
+	int (*entered)(
+		struct handoff__pair *pair, struct handoff__roster_entry *e);
 	/* The descriptor is about to be closed: stop watching it. */
-	void (*closing)(struct handoff__peer *peer, struct handoff__entry *e);
-	/* May the entry move now? If not, handoff__peer_quiet follows. */
-	bool (*quiesce)(struct handoff__peer *peer, struct handoff__entry *e);
+	void (*closing)(
+		struct handoff__pair *pair, struct handoff__roster_entry *e);
+	/* May the entry move now? If not, handoff__pair_quiet follows. */
+	bool (*quiesce)(
+		struct handoff__pair *pair, struct handoff__roster_entry *e);
 	/* No new entries, please, until told otherwise. */
-	void (*pause)(struct handoff__peer *peer, bool paused);
+	void (*pause)(struct handoff__pair *pair, bool paused);
 	/* `e->mine` has changed. */
-	void (*moved)(struct handoff__peer *peer, struct handoff__entry *e);
+	void (*moved)(
+		struct handoff__pair *pair, struct handoff__roster_entry *e);
 	/* A batch of changes is complete. */
-	void (*settle)(struct handoff__peer *peer);
+	void (*settle)(struct handoff__pair *pair);
 	/* Which peer serves has changed, to this one or away from it: the
 	 * other has taken it. */
-	void (*role)(struct handoff__peer *peer, enum handoff__cause cause);
+	void (*role)(struct handoff__pair *pair, enum handoff__cause cause);
 	/* This peer begins to give. Optional. */
-	void (*giving)(struct handoff__peer *peer);
+	void (*giving)(struct handoff__pair *pair);
 	/* A give by this peer or to it has ended. */
-	void (*given)(struct handoff__peer *peer,
+	void (*given)(struct handoff__pair *pair,
 		const struct handoff__report *report);
 	/* The other peer came (READY) or went. */
-	void (*partner)(struct handoff__peer *peer, bool here);
+	void (*partner)(struct handoff__pair *pair, bool here);
 	/* Shut down and end an entry that is ours and can't go on. */
-	void (*discard)(struct handoff__peer *peer, struct handoff__entry *e);
+	void (*discard)(
+		struct handoff__pair *pair, struct handoff__roster_entry *e);
 	/* The other peer died owning something; see `survival`. */
-	void (*failover)(struct handoff__peer *peer);
+	void (*failover)(struct handoff__pair *pair);
 	/* `pulse.hung` or `pulse.lagging` has changed; a sentence for people.
 	 */
-	void (*hung)(struct handoff__peer *peer, const char *text);
-	void (*lagging)(struct handoff__peer *peer, const char *text);
+	void (*hung)(struct handoff__pair *pair, const char *text);
+	void (*lagging)(struct handoff__pair *pair, const char *text);
 	/* There is something new in the bulletin. */
-	void (*said)(struct handoff__peer *peer);
+	void (*said)(struct handoff__pair *pair);
 	/* A candidate was turned away; a sentence for people. Once for each
 	 * cause in a row. */
-	void (*refused)(struct handoff__peer *peer, const char *text);
+	void (*refused)(struct handoff__pair *pair, const char *text);
 	/* The link broke and the other process lives; a sentence for people.
 	 * It is made anew: `partner` tells. */
-	void (*apart)(struct handoff__peer *peer, const char *text);
+	void (*apart)(struct handoff__pair *pair, const char *text);
 	/* It can't be made anew, and nothing is owned here: the end. */
-	void (*expelled)(struct handoff__peer *peer, const char *text);
+	void (*expelled)(struct handoff__pair *pair, const char *text);
 	/* What this peer has in the service directory is in place, or is
 	 * again: see to what the layers above have there. About once a
 	 * second. Optional. */
-	void (*kept)(struct handoff__peer *peer);
+	void (*kept)(struct handoff__pair *pair);
 };
 
 /* The last time that anything has changed hands. */
@@ -105,7 +110,7 @@ struct handoff__survival {
 	uint64_t id; /* the generation from it on */
 	uint32_t took_us;
 	uint32_t entries;            /* taken over */
-	struct handoff__batch taken; /* of them, what is counted apart */
+	struct handoff__moved taken; /* of them, what is counted apart */
 	uint32_t in_turn;            /* of them, found in a turn and checked */
 	uint32_t repaired;   /* of those, with positions that were stale */
 	uint32_t closed;     /* of them, could not go on */
@@ -132,8 +137,8 @@ enum handoff__give_step {
 struct handoff__give {
 	enum handoff__give_step step;
 	enum handoff__cause cause;
-	uint32_t probe; /* batch that shows that the other responds; 0: done */
-	bool ready;     /* the other has taken what it was offered */
+	uint32_t ping; /* batch that shows that the other responds; 0: done */
+	bool ready;    /* the other has taken what it was offered */
 	uint32_t away_before; /* what the board said, if it is all revoked */
 	uint32_t waiting;     /* COVER, CLOSE: unanswered; DRAIN: handlers */
 	int64_t started_us;
@@ -182,7 +187,7 @@ struct handoff__upkeep {
 
 struct handoff__candidate {
 	int fd; /* -1: not in use */
-	struct handoff__peer *peer;
+	struct handoff__pair *pair;
 	struct handoff__watch watch;
 	struct handoff__timer timer;
 	bool greeted;
@@ -202,7 +207,7 @@ struct handoff__rejoin {
 	bool again; /* the partner of now came back over a new link */
 };
 
-struct handoff__peer_config {
+struct handoff__pair_config {
 	const char *dir;
 	const char *name;
 	const struct handoff_service *service;
@@ -211,7 +216,7 @@ struct handoff__peer_config {
 	bool fence;               /* kill a peer that hangs */
 	uint32_t
 		user; /* that may join too, beside root and this one; 0: none */
-	size_t cell_size;
+	size_t entry_size;
 	uint32_t own_fds; /* that the layer above needs for an entry of its own,
 			     beside the copy */
 	const int *lend;  /* epoll sets that the other peer keeps open */
@@ -227,15 +232,16 @@ struct handoff__peer_config {
 	bool trace; /* logs each connection that comes, moves or goes */
 };
 
-struct handoff__peer {
-	struct handoff__peer_config config;
+/* The pair of peers of a directory, as this one sees it. */
+struct handoff__pair {
+	struct handoff__pair_config config;
 	char name[HANDOFF_NAME_MAX];
 	struct handoff__dir dir;
 	struct handoff__loop *loop;
 	const struct handoff__log *log;
-	const struct handoff__peer_ops *ops;
+	const struct handoff__pair_ops *ops;
 	void *arg;
-	int slot;       /* 1 or 2 */
+	int place;      /* 1 or 2 */
 	uint32_t lacks; /* what of the kernel, bits 1 << enum handoff__lack */
 	uint64_t instance; /* random, of this peer since it was opened */
 	int lock_fd, start_fd, listen_fd;
@@ -289,35 +295,35 @@ struct handoff__peer {
 };
 
 static inline uint32_t
-handoff__peer_other_slot(const struct handoff__peer *peer)
+handoff__pair_other_place(const struct handoff__pair *pair)
 {
-	return 3u - (uint32_t)peer->slot;
+	return 3u - (uint32_t)pair->place;
 }
 
 /* Is a handoff under way, in either direction? */
 static inline bool
-handoff__peer_moving(const struct handoff__peer *peer)
+handoff__pair_moving(const struct handoff__pair *pair)
 {
-	return peer->give.step != HANDOFF__GIVE_NONE || peer->taking ||
-	       peer->receiving;
+	return pair->give.step != HANDOFF__GIVE_NONE || pair->taking ||
+	       pair->receiving;
 }
 
-uint64_t handoff__peer_generation(struct handoff__peer *peer);
+uint64_t handoff__pair_generation(struct handoff__pair *pair);
 
-void handoff__core_init(struct handoff__peer *peer);
+void handoff__core_init(struct handoff__pair *pair);
 
 /* A record of this peer's own, whose id is still to be set. A segment that is
  * added for it is sent with the next copies. */
 int handoff__core_alloc(
-	struct handoff__peer *peer, uint32_t *segment, uint32_t *slot);
+	struct handoff__pair *pair, uint32_t *segment, uint32_t *slot);
 
 /* Notes that the link can't go on, and why. */
-void handoff__core_break(struct handoff__peer *peer, const char *why);
+void handoff__core_break(struct handoff__pair *pair, const char *why);
 
 /* Notes that a process of the other peer has ended. */
-void handoff__core_process_ended(struct handoff__peer *peer);
+void handoff__core_process_ended(struct handoff__pair *pair);
 
 /* Sets `move.late` when so much time is over. */
-void handoff__core_set_deadline(struct handoff__peer *peer, int64_t ms);
+void handoff__core_set_deadline(struct handoff__pair *pair, int64_t ms);
 
 #endif

@@ -17,50 +17,50 @@
 #include <unistd.h>
 
 void
-handoff__death_forget_process(struct handoff__peer *peer)
+handoff__death_forget_process(struct handoff__pair *pair)
 {
-	handoff__watch_del(peer->loop, &peer->pidfd_watch);
-	if (peer->pidfd >= 0)
-		close(peer->pidfd);
-	peer->pidfd = -1;
+	handoff__watch_del(pair->loop, &pair->pidfd_watch);
+	if (pair->pidfd >= 0)
+		close(pair->pidfd);
+	pair->pidfd = -1;
 }
 
 /* Does no process run any more that may touch what the other peer owns? */
 bool
-handoff__death_certain(const struct handoff__peer *peer)
+handoff__death_certain(const struct handoff__pair *pair)
 {
-	return peer->pidfd < 0 && peer->life < 0;
+	return pair->pidfd < 0 && pair->life < 0;
 }
 
 static void
 on_pidfd(struct handoff__watch *watch, uint32_t events)
 {
-	struct handoff__peer *peer = watch->arg;
+	struct handoff__pair *pair = watch->arg;
 
 	(void)events;
-	handoff__death_forget_process(peer);
-	handoff__core_process_ended(peer);
+	handoff__death_forget_process(pair);
+	handoff__core_process_ended(pair);
 }
 
 /* The other's process, seen by a pidfd that is watched. */
 int
-handoff__death_watch(struct handoff__peer *peer, int fd, int passed, pid_t *pid)
+handoff__death_watch(struct handoff__pair *pair, int fd, int passed, pid_t *pid)
 {
 	char why[128];
 	int err;
 
-	peer->pidfd = handoff__high_raise(
+	pair->pidfd = handoff__high_raise(
 		handoff__process_of(fd, passed, pid, why, sizeof(why)));
-	if (peer->pidfd < 0) {
-		err = peer->pidfd;
-		peer->pidfd = -1;
-		return handoff__fail(&peer->error, err, "link: %s", why);
+	if (pair->pidfd < 0) {
+		err = pair->pidfd;
+		pair->pidfd = -1;
+		return handoff__fail(&pair->error, err, "link: %s", why);
 	}
 	err = handoff__watch_add(
-		peer->loop, &peer->pidfd_watch, peer->pidfd, EPOLLIN);
+		pair->loop, &pair->pidfd_watch, pair->pidfd, EPOLLIN);
 	if (err < 0) {
-		handoff__death_forget_process(peer);
-		return handoff__fail(&peer->error, err,
+		handoff__death_forget_process(pair);
+		return handoff__fail(&pair->error, err,
 			"link: cannot watch the other process: %s",
 			strerror(-err));
 	}
@@ -71,42 +71,42 @@ handoff__death_watch(struct handoff__peer *peer, int fd, int passed, pid_t *pid)
 static void
 on_life(struct handoff__watch *watch, uint32_t events)
 {
-	struct handoff__peer *peer = watch->arg;
+	struct handoff__pair *pair = watch->arg;
 
 	(void)events;
-	handoff__death_forget_children(peer);
-	handoff__core_process_ended(peer);
+	handoff__death_forget_children(pair);
+	handoff__core_process_ended(pair);
 }
 
 /* Without it this peer would serve beside the children of a dead one. */
 void
-handoff__death_watch_children(struct handoff__peer *peer, int fd)
+handoff__death_watch_children(struct handoff__pair *pair, int fd)
 {
-	handoff__death_forget_children(peer);
-	peer->life = handoff__high_raise(fd);
+	handoff__death_forget_children(pair);
+	pair->life = handoff__high_raise(fd);
 	if (handoff__watch_add(
-		    peer->loop, &peer->life_watch, peer->life, EPOLLIN) < 0) {
-		handoff__death_forget_children(peer);
+		    pair->loop, &pair->life_watch, pair->life, EPOLLIN) < 0) {
+		handoff__death_forget_children(pair);
 		handoff__core_break(
-			peer, "the end of its children could not be watched");
+			pair, "the end of its children could not be watched");
 	}
 }
 
 void
-handoff__death_forget_children(struct handoff__peer *peer)
+handoff__death_forget_children(struct handoff__pair *pair)
 {
-	handoff__watch_del(peer->loop, &peer->life_watch);
-	if (peer->life >= 0)
-		close(peer->life);
-	peer->life = -1;
+	handoff__watch_del(pair->loop, &pair->life_watch);
+	if (pair->life >= 0)
+		close(pair->life);
+	pair->life = -1;
 }
 
 void
-handoff__death_init(struct handoff__peer *peer)
+handoff__death_init(struct handoff__pair *pair)
 {
-	peer->pidfd = peer->life = -1;
-	peer->pidfd_watch =
-		(struct handoff__watch){.fd = -1, .fn = on_pidfd, .arg = peer};
-	peer->life_watch =
-		(struct handoff__watch){.fd = -1, .fn = on_life, .arg = peer};
+	pair->pidfd = pair->life = -1;
+	pair->pidfd_watch =
+		(struct handoff__watch){.fd = -1, .fn = on_pidfd, .arg = pair};
+	pair->life_watch =
+		(struct handoff__watch){.fd = -1, .fn = on_life, .arg = pair};
 }

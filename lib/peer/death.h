@@ -7,20 +7,20 @@
 
 #include "peer/core.h"
 
-void handoff__death_init(struct handoff__peer *peer);
+void handoff__death_init(struct handoff__pair *pair);
 
 /* Watches the process that the socket ends in. `passed` is taken over, `*pid`
  * as for handoff__process_of. */
 int handoff__death_watch(
-	struct handoff__peer *peer, int fd, int passed, pid_t *pid);
+	struct handoff__pair *pair, int fd, int passed, pid_t *pid);
 
 /* LIFE: the same for its children; takes the descriptor over. */
-void handoff__death_watch_children(struct handoff__peer *peer, int fd);
+void handoff__death_watch_children(struct handoff__pair *pair, int fd);
 
-void handoff__death_forget_process(struct handoff__peer *peer);
-void handoff__death_forget_children(struct handoff__peer *peer);
+void handoff__death_forget_process(struct handoff__pair *pair);
+void handoff__death_forget_children(struct handoff__pair *pair);
 
 /* Does no process run any more that may touch what the other peer owns? */
-bool handoff__death_certain(const struct handoff__peer *peer);
+bool handoff__death_certain(const struct handoff__pair *pair);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What comes over the link goes to the machine that it is for, and what was
- * noted meanwhile is acted upon after the turn: the one place that knows all
- * machines. Decides nothing about ownership (give.c, take.c) or copies
+ * noted meanwhile is acted upon after the iteration: the one place that knows
+ * all machines. Decides nothing about ownership (give.c, take.c) or copies
  * (mirror.c).
  */
 #include "peer/dispatch.h"
@@ -31,13 +31,13 @@
 #define ACTS_MAX  64
 
 static void
-on_ready(struct handoff__peer *peer, const struct handoff__msg *msg)
+on_ready(struct handoff__pair *pair, const struct handoff__msg *msg)
 {
-	if (peer->partner == HANDOFF__PARTNER_GREETED) {
-		peer->partner = HANDOFF__PARTNER_READY;
-		peer->ops->partner(peer, true);
+	if (pair->partner == HANDOFF__PARTNER_GREETED) {
+		pair->partner = HANDOFF__PARTNER_READY;
+		pair->ops->partner(pair, true);
 	} else {
-		handoff__give_on_ready(peer, msg);
+		handoff__give_on_ready(pair, msg);
 	}
 }
 
@@ -62,67 +62,67 @@ static void
 on_message(struct handoff__link *link, const struct handoff__msg *msg,
 	const int *fds, size_t nfds)
 {
-	struct handoff__peer *peer = link->arg;
+	struct handoff__pair *pair = link->arg;
 	size_t wanted = fds_of(msg);
 
-	peer->pulse.heard_us = handoff__now_us();
+	pair->pulse.heard_us = handoff__now_us();
 	if (nfds != wanted) {
 		close_unwanted(fds, nfds);
-		handoff__core_break(peer, "descriptors and message disagree");
+		handoff__core_break(pair, "descriptors and message disagree");
 		return;
 	}
 	switch ((enum handoff__msg_type)msg->type) {
 	case HANDOFF__SEGMENT:
-		handoff__copies_on_segment(peer, msg, fds[0]);
+		handoff__copies_on_segment(pair, msg, fds[0]);
 		return;
 	case HANDOFF__MIRROR:
-		handoff__copies_arrived(peer, msg, fds, nfds);
+		handoff__copies_arrived(pair, msg, fds, nfds);
 		return;
 	case HANDOFF__HELD:
-		handoff__mirror_answered(peer, msg);
+		handoff__mirror_answered(pair, msg);
 		return;
 	case HANDOFF__DROP:
-		handoff__copies_dropped(peer, msg);
+		handoff__copies_dropped(pair, msg);
 		return;
 	case HANDOFF__MOVE:
-		handoff__take_on_move(peer, msg);
+		handoff__take_on_move(pair, msg);
 		return;
 	case HANDOFF__TAKE:
-		handoff__moves_on_take(peer, msg);
+		handoff__moves_on_take(pair, msg);
 		return;
 	case HANDOFF__READY:
-		on_ready(peer, msg);
+		on_ready(pair, msg);
 		return;
 	case HANDOFF__GAVE:
-		handoff__take_on_gave(peer, msg);
+		handoff__take_on_gave(pair, msg);
 		return;
 	case HANDOFF__BYE:
-		peer->other_leaving = peer->other_left = true;
+		pair->other_leaving = pair->other_left = true;
 		handoff__core_break(
-			peer, handoff__reason_text(
+			pair, handoff__reason_text(
 				      (enum handoff__reason)msg->reason));
 		return;
 	case HANDOFF__HELLO:
-		handoff__core_break(peer, "it said HELLO twice");
+		handoff__core_break(pair, "it said HELLO twice");
 		return;
 	case HANDOFF__LEND:
-		handoff__loan_keep(peer, fds[0]);
+		handoff__loan_keep(pair, fds[0]);
 		return;
 	case HANDOFF__LIFE:
-		handoff__death_watch_children(peer, fds[0]);
+		handoff__death_watch_children(pair, fds[0]);
 		return;
 	case HANDOFF__SAY:
-		peer->ops->said(peer);
+		pair->ops->said(pair);
 		return;
 	case HANDOFF__BEAT:
-		if (handoff__pulse_on_beat(peer, msg))
-			handoff__reconcile(peer);
+		if (handoff__pulse_on_beat(pair, msg))
+			handoff__reconcile(pair);
 		return;
 	case HANDOFF__LEAVE:
-		peer->other_leaving = true;
+		pair->other_leaving = true;
 		return;
 	case HANDOFF__LOST:
-		handoff__mirror_lost(peer, msg);
+		handoff__mirror_lost(pair, msg);
 		return;
 	}
 }
@@ -131,21 +131,21 @@ on_message(struct handoff__link *link, const struct handoff__msg *msg,
 static void
 on_lost(struct handoff__link *link, const struct handoff__msg *msg)
 {
-	struct handoff__peer *peer = link->arg;
+	struct handoff__pair *pair = link->arg;
 
-	peer->pulse.heard_us = handoff__now_us();
+	pair->pulse.heard_us = handoff__now_us();
 	switch ((enum handoff__msg_type)msg->type) {
 	case HANDOFF__MIRROR:
-		handoff__copies_overflow(peer, msg);
+		handoff__copies_overflow(pair, msg);
 		return;
 	case HANDOFF__SEGMENT:
-		handoff__copies_lost_segment(peer, msg);
+		handoff__copies_lost_segment(pair, msg);
 		return;
 	case HANDOFF__LEND:
 		return; /* its process is slower to die */
 	default:
 		/* Without its LIFE nobody knows when its children are gone. */
-		handoff__core_break(peer,
+		handoff__core_break(pair,
 			"a descriptor that must not be lost found no room in "
 			"the table");
 	}
@@ -166,38 +166,38 @@ const struct handoff__link_ops handoff__dispatch_ops = {
 /* The other process is gone for certain, or touches nothing any more: what it
  * had is ours. */
 static void
-partner_gone(struct handoff__peer *peer)
+partner_gone(struct handoff__pair *pair)
 {
-	const struct handoff__survival *survival = &peer->survival;
+	const struct handoff__survival *survival = &pair->survival;
 
-	handoff__pulse_stop(peer);
-	handoff__rejoin_end(peer);
-	handoff__survive(peer);
-	peer->partner = HANDOFF__PARTNER_NONE;
-	peer->other_leaving = peer->other_left = false;
+	handoff__pulse_stop(pair);
+	handoff__rejoin_end(pair);
+	handoff__survive(pair);
+	pair->partner = HANDOFF__PARTNER_NONE;
+	pair->other_leaving = pair->other_left = false;
 	if (survival->serving || survival->entries > 0)
-		handoff__tally_failover(peer);
-	peer->ops->partner(peer, false);
+		handoff__tally_failover(pair);
+	pair->ops->partner(pair, false);
 	if (survival->serving || survival->entries > 0)
-		peer->ops->failover(peer);
-	memset(&peer->other, 0, sizeof(peer->other));
-	handoff__loan_return(peer);
+		pair->ops->failover(pair);
+	memset(&pair->other, 0, sizeof(pair->other));
+	handoff__loan_return(pair);
 }
 
 /* What it sent before the link broke still counts. */
 static void
-drain_link(struct handoff__peer *peer)
+drain_link(struct handoff__pair *pair)
 {
-	for (int i = 0; i < DRAIN_MAX && handoff__link_read(&peer->link); i++)
+	for (int i = 0; i < DRAIN_MAX && handoff__link_read(&pair->link); i++)
 		;
 }
 
 static const char *
-cut_text(const struct handoff__peer *peer)
+cut_text(const struct handoff__pair *pair)
 {
-	if (peer->cut_why[0])
-		return peer->cut_why;
-	switch (peer->link.broken) {
+	if (pair->cut_why[0])
+		return pair->cut_why;
+	switch (pair->link.broken) {
 	case 0:
 		return "its process ended";
 	case -ECONNRESET:
@@ -208,85 +208,85 @@ cut_text(const struct handoff__peer *peer)
 	case -ENOBUFS:
 		return "it does not read its link";
 	default:
-		return strerror(-peer->link.broken);
+		return strerror(-pair->link.broken);
 	}
 }
 
 /* Ends the link. Until the pidfd tells that the process is gone too, and its
  * children with it, nothing that it owns is touched: it might still serve. */
 static void
-cut_link(struct handoff__peer *peer)
+cut_link(struct handoff__pair *pair)
 {
 	char who[64];
 
-	drain_link(peer);
-	handoff__log(peer->log, HANDOFF_LOG_WARNING, "link: closed to %s: %s",
-		handoff__peer_partner_text(peer, who), cut_text(peer));
-	handoff__link_close(&peer->link);
-	peer->partner = HANDOFF__PARTNER_APART;
+	drain_link(pair);
+	handoff__log(pair->log, HANDOFF_LOG_WARNING, "link: closed to %s: %s",
+		handoff__pair_partner_text(pair, who), cut_text(pair));
+	handoff__link_close(&pair->link);
+	pair->partner = HANDOFF__PARTNER_APART;
 	/* What is taken back counts as held, as far as the give knows. */
-	handoff__give_broken(peer);
-	handoff__take_broken(peer);
-	handoff__mirror_forget(peer);
-	if (peer->other_left) {
-		handoff__death_forget_process(peer);
-		handoff__death_forget_children(peer);
+	handoff__give_broken(pair);
+	handoff__take_broken(pair);
+	handoff__mirror_forget(pair);
+	if (pair->other_left) {
+		handoff__death_forget_process(pair);
+		handoff__death_forget_children(pair);
 	}
-	if (handoff__death_certain(peer))
-		partner_gone(peer);
+	if (handoff__death_certain(pair))
+		partner_gone(pair);
 	else
-		handoff__rejoin_begin(peer);
+		handoff__rejoin_begin(pair);
 }
 
 /* A link that a candidate brings is one that need not be dialled any more. */
 static bool
-answer_candidates(struct handoff__peer *peer)
+answer_candidates(struct handoff__pair *pair)
 {
-	if (!handoff__candidates_answer(peer))
+	if (!handoff__candidates_answer(pair))
 		return false;
-	if (peer->partner != HANDOFF__PARTNER_APART)
-		handoff__rejoin_end(peer);
+	if (pair->partner != HANDOFF__PARTNER_APART)
+		handoff__rejoin_end(pair);
 	return true;
 }
 
 /* Does one thing of those that were noted. False if there is none. */
 static bool
-act_once(struct handoff__peer *peer)
+act_once(struct handoff__pair *pair)
 {
-	bool gone = peer->ended && handoff__death_certain(peer);
+	bool gone = pair->ended && handoff__death_certain(pair);
 
-	peer->ended = false;
-	if (peer->link.fd >= 0 && (peer->link.broken != 0 || gone)) {
-		cut_link(peer);
+	pair->ended = false;
+	if (pair->link.fd >= 0 && (pair->link.broken != 0 || gone)) {
+		cut_link(pair);
 		return true;
 	}
-	if (gone && peer->partner == HANDOFF__PARTNER_APART) {
-		partner_gone(peer);
+	if (gone && pair->partner == HANDOFF__PARTNER_APART) {
+		partner_gone(pair);
 		return true;
 	}
-	return handoff__take_proceed(peer) || handoff__give_proceed(peer) ||
-	       answer_candidates(peer);
+	return handoff__take_proceed(pair) || handoff__give_proceed(pair) ||
+	       answer_candidates(pair);
 }
 
 bool
-handoff__peer_after_turn(struct handoff__peer *peer)
+handoff__pair_proceed(struct handoff__pair *pair)
 {
 	bool acted = false;
 
-	peer->noted = false;
-	if (peer->left)
+	pair->noted = false;
+	if (pair->left)
 		return false;
-	if (peer->pulse.due)
-		handoff__beat(peer);
+	if (pair->pulse.due)
+		handoff__beat(pair);
 	for (int i = 0; i < ACTS_MAX; i++) {
-		if (act_once(peer)) {
+		if (act_once(pair)) {
 			acted = true;
 			continue;
 		}
-		if (peer->grown || !TAILQ_EMPTY(&peer->roster.to_drop) ||
-			!TAILQ_EMPTY(&peer->roster.to_mirror))
-			handoff__mirror_pump(peer);
-		if (peer->link.fd < 0 || peer->link.broken == 0)
+		if (pair->grown || !TAILQ_EMPTY(&pair->roster.to_drop) ||
+			!TAILQ_EMPTY(&pair->roster.to_mirror))
+			handoff__mirror_pump(pair);
+		if (pair->link.fd < 0 || pair->link.broken == 0)
 			break;
 	}
 	return acted;

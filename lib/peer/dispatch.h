@@ -12,6 +12,6 @@ extern const struct handoff__link_ops handoff__dispatch_ops;
 
 /* Acts upon what was noted and sends what is due to the standby; once a turn
  * of the loop, at its end. True if there was anything. */
-bool handoff__peer_after_turn(struct handoff__peer *peer);
+bool handoff__pair_proceed(struct handoff__pair *pair);
 
 #endif

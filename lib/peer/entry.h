@@ -9,12 +9,12 @@
 
 /* Enters a new entry that this peer owns; takes the descriptor over, in any
  * case. NULL with `*err` set if there is no room. */
-struct handoff__entry *handoff__peer_enter(struct handoff__peer *peer, int fd,
-	enum handoff__kind kind, const char *name, int *err);
+struct handoff__roster_entry *handoff__pair_enter(struct handoff__pair *pair,
+	int fd, enum handoff__kind kind, const char *name, int *err);
 
 /* Ends an entry that this peer owns: closes it and has the copy dropped. The
  * caller has shut it down. */
-void handoff__peer_end(
-	struct handoff__peer *peer, struct handoff__entry *entry);
+void handoff__pair_end(
+	struct handoff__pair *pair, struct handoff__roster_entry *entry);
 
 #endif

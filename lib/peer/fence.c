@@ -18,19 +18,19 @@
 
 /* Entries of the other peer that this one could not go on with. */
 static uint32_t
-unheld(struct handoff__peer *peer)
+unheld(struct handoff__pair *pair)
 {
-	uint32_t count = 0, other = handoff__peer_other_slot(peer);
+	uint32_t count = 0, other = handoff__pair_other_place(pair);
 
-	for (uint32_t i = 0; i < peer->arena.count; i++) {
-		uint32_t slots = peer->arena.segments[i]->geo.slots;
+	for (uint32_t i = 0; i < pair->arena.count; i++) {
+		uint32_t slots = pair->arena.segments[i]->geo.slots;
 
 		for (uint32_t s = 0; s < slots; s++) {
 			const struct handoff__record *rec =
-				handoff__arena_record(&peer->arena, i, s);
+				handoff__arena_record(&pair->arena, i, s);
 
 			if (handoff__owner_place(&rec->owner) == other &&
-				!handoff__roster_find(&peer->roster, i, s,
+				!handoff__roster_find(&pair->roster, i, s,
 					handoff__record_id(rec)))
 				count++;
 		}
@@ -40,16 +40,16 @@ unheld(struct handoff__peer *peer)
 
 /* A sentence why the hanging peer is not killed, or "". */
 static void
-why_not_fence(struct handoff__peer *peer, char *text, size_t size)
+why_not_fence(struct handoff__pair *pair, char *text, size_t size)
 {
 	uint32_t lost;
 
 	text[0] = '\0';
-	if (peer->unfenced)
+	if (pair->unfenced)
 		snprintf(text, size, "it cannot be killed from here");
-	else if (peer->partner != HANDOFF__PARTNER_READY)
+	else if (pair->partner != HANDOFF__PARTNER_READY)
 		snprintf(text, size, "it had not finished joining");
-	else if ((lost = unheld(peer)) > 0)
+	else if ((lost = unheld(pair)) > 0)
 		snprintf(text, size,
 			"%u of its entries have no copy here and would be "
 			"lost",
@@ -57,37 +57,37 @@ why_not_fence(struct handoff__peer *peer, char *text, size_t size)
 }
 
 void
-handoff__fence_kill(struct handoff__peer *peer)
+handoff__fence_kill(struct handoff__pair *pair)
 {
 	char who[64], why[96];
 
-	if (!peer->config.fence || peer->pidfd < 0)
+	if (!pair->config.fence || pair->pidfd < 0)
 		return;
-	handoff__peer_partner_text(peer, who);
-	why_not_fence(peer, why, sizeof(why));
+	handoff__pair_partner_text(pair, who);
+	why_not_fence(pair, why, sizeof(why));
 	if (why[0]) {
-		handoff__log(peer->log, HANDOFF_LOG_WARNING,
+		handoff__log(pair->log, HANDOFF_LOG_WARNING,
 			"fence: %s hangs and is not killed: %s", who, why);
 		return;
 	}
-	handoff__log(peer->log, HANDOFF_LOG_WARNING,
+	handoff__log(pair->log, HANDOFF_LOG_WARNING,
 		"fence: killing %s, which hangs", who);
-	if (pidfd_send_signal(peer->pidfd, SIGKILL, NULL, 0) < 0)
-		handoff__log(peer->log, HANDOFF_LOG_ERROR,
+	if (pidfd_send_signal(pair->pidfd, SIGKILL, NULL, 0) < 0)
+		handoff__log(pair->log, HANDOFF_LOG_ERROR,
 			"fence: cannot kill %s: %s", who, strerror(errno));
 }
 
 /* Can it be killed, if it ever must be? */
 void
-handoff__fence_check(struct handoff__peer *peer)
+handoff__fence_check(struct handoff__pair *pair)
 {
 	int err =
-		peer->config.fence ? handoff__process_may_kill(peer->pidfd) : 0;
+		pair->config.fence ? handoff__process_may_kill(pair->pidfd) : 0;
 	char who[64];
 
-	peer->unfenced = err < 0;
+	pair->unfenced = err < 0;
 	if (err < 0)
-		handoff__log(peer->log, HANDOFF_LOG_WARNING,
+		handoff__log(pair->log, HANDOFF_LOG_WARNING,
 			"fence: off: %s cannot be killed from here: %s",
-			handoff__peer_partner_text(peer, who), strerror(-err));
+			handoff__pair_partner_text(pair, who), strerror(-err));
 }

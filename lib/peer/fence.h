@@ -8,9 +8,9 @@
 #include "peer/core.h"
 
 /* Can the partner be killed, if it ever must be? Notes it in `unfenced`. */
-void handoff__fence_check(struct handoff__peer *peer);
+void handoff__fence_check(struct handoff__pair *pair);
 
 /* Kills it, if that is wanted and nothing is lost with it. */
-void handoff__fence_kill(struct handoff__peer *peer);
+void handoff__fence_kill(struct handoff__pair *pair);
 
 #endif

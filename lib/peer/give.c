@@ -6,8 +6,9 @@
  * rings the other's bell, and DRAIN waits for handlers that run and for the
  * other to say READY. An offer that is not taken in time is taken back.
  *
- * Answers are noted; handoff__give_proceed takes the next step after the turn.
- * Knows nothing of how an entry is offered (offer.c) or copied (mirror.c).
+ * Answers are noted; handoff__give_proceed takes the next step after the
+ * iteration. Knows nothing of how an entry is offered (offer.c) or copied
+ * (mirror.c).
  */
 #include "peer/give.h"
 
@@ -22,17 +23,17 @@
 
 /* The end of a give, good or bad; the other is told, which may have asked. */
 static void
-finish_give(struct handoff__peer *peer)
+finish_give(struct handoff__pair *pair)
 {
-	struct handoff__give *give = &peer->give;
+	struct handoff__give *give = &pair->give;
 	struct handoff__report *report = &give->report;
 
-	handoff__timer_disarm(peer->loop, &peer->move.deadline);
+	handoff__timer_disarm(pair->loop, &pair->move.deadline);
 	if (give->step == HANDOFF__GIVE_CLOSE)
-		peer->ops->pause(peer, false);
+		pair->ops->pause(pair, false);
 	give->step = HANDOFF__GIVE_NONE;
-	peer->move.late = false;
-	if (peer->link.fd >= 0) {
+	pair->move.late = false;
+	if (pair->link.fd >= 0) {
 		struct handoff__msg msg = {.type = HANDOFF__GAVE,
 			.reason = report->reason,
 			.moved = report->moved,
@@ -43,233 +44,233 @@ finish_give(struct handoff__peer *peer)
 
 		memcpy(msg.refs, report->refs,
 			report->nrefs * sizeof(report->refs[0]));
-		handoff__link_send(&peer->link, &msg, -1);
+		handoff__link_send(&pair->link, &msg, -1);
 	}
-	handoff__tally_handoff(peer, HANDOFF__WAY_OUT, report);
-	peer->ops->given(peer, report);
+	handoff__tally_handoff(pair, HANDOFF__WAY_OUT, report);
+	pair->ops->given(pair, report);
 }
 
 /* Nothing has moved, and nothing will. */
 static void
-refuse_give(struct handoff__peer *peer, enum handoff__reason reason)
+refuse_give(struct handoff__pair *pair, enum handoff__reason reason)
 {
-	handoff__barrier_lift(peer);
-	peer->give.report.reason = reason;
-	finish_give(peer);
+	handoff__barrier_lift(pair);
+	pair->give.report.reason = reason;
+	finish_give(pair);
 }
 
 /* The other serves what it was offered, since `at_us`. */
 static void
-taken(struct handoff__peer *peer, int64_t at_us)
+taken(struct handoff__pair *pair, int64_t at_us)
 {
-	struct handoff__give *give = &peer->give;
+	struct handoff__give *give = &pair->give;
 
 	give->ready = true;
 	handoff__offer_took_until(give, at_us);
-	handoff__core_set_deadline(peer, peer->config.give_timeout_ms);
+	handoff__core_set_deadline(pair, pair->config.give_timeout_ms);
 	if (give->cause != HANDOFF__REST)
-		peer->ops->role(peer, give->cause);
+		pair->ops->role(pair, give->cause);
 }
 
 /* The other has not said READY, and perhaps never will: what it has not taken
  * is served here again. */
 static void
-take_back(struct handoff__peer *peer, enum handoff__reason reason)
+take_back(struct handoff__pair *pair, enum handoff__reason reason)
 {
-	struct handoff__batch back = {.connections = 0};
-	struct handoff__give *give = &peer->give;
-	struct handoff__entry *e = NULL;
+	struct handoff__moved back = {.connections = 0};
+	struct handoff__give *give = &pair->give;
+	struct handoff__roster_entry *e = NULL;
 
 	if (give->cause != HANDOFF__REST &&
-		!handoff__offer_revoke_service(peer)) {
-		taken(peer, handoff__now_us());
+		!handoff__offer_revoke_service(pair)) {
+		taken(pair, handoff__now_us());
 		return;
 	}
-	handoff__offer_revoke(peer, &back);
+	handoff__offer_revoke(pair, &back);
 	if (give->cause == HANDOFF__REST &&
 		back.connections + back.listeners == 0) {
-		taken(peer, handoff__now_us());
+		taken(pair, handoff__now_us());
 		return;
 	}
-	handoff__tally_unmoved(peer, &back, &give->report);
-	while ((e = handoff__roster_next(&peer->roster, e)))
+	handoff__tally_unmoved(pair, &back, &give->report);
+	while ((e = handoff__roster_next(&pair->roster, e)))
 		e->leaving = false;
 	give->waiting = 0;
 	give->ready = true;
 	give->report.reason = reason;
 	give->report.left += back.connections + back.listeners;
-	peer->tally.left[reason] += back.connections + back.listeners;
+	pair->tally.left[reason] += back.connections + back.listeners;
 	if (give->report.moved + give->report.listeners == 0)
 		give->report.id = 0;
 }
 
 /* Offers everything that may move, and from here on waits for the other. */
 static void
-move_now(struct handoff__peer *peer)
+move_now(struct handoff__pair *pair)
 {
-	struct handoff__give *give = &peer->give;
+	struct handoff__give *give = &pair->give;
 	struct handoff__msg msg = {.cause = give->cause, .all = 1};
-	struct handoff__batch batch = {.connections = 0};
-	enum handoff__reason stay = handoff__offer_objection(peer);
+	struct handoff__moved batch = {.connections = 0};
+	enum handoff__reason stay = handoff__offer_objection(pair);
 
 	if (stay != HANDOFF__OK) {
-		refuse_give(peer, stay);
+		refuse_give(pair, stay);
 		return;
 	}
 	if (give->step == HANDOFF__GIVE_CLOSE)
-		peer->ops->pause(peer, false);
+		pair->ops->pause(pair, false);
 	give->step = HANDOFF__GIVE_DRAIN;
 	give->waiting = 0;
 	give->report.id =
-		handoff__peer_generation(peer) + (give->cause != HANDOFF__REST);
+		handoff__pair_generation(pair) + (give->cause != HANDOFF__REST);
 	HANDOFF__PROBE3(freeze, give->report.id, (uint32_t)give->cause,
-		peer->roster.owned);
+		pair->roster.owned);
 	give->started_us = handoff__now_us();
-	handoff__offer_all(peer, &batch);
-	handoff__tally_moved(peer, HANDOFF__WAY_OUT, &batch, &give->report);
+	handoff__offer_all(pair, &batch);
+	handoff__tally_moved(pair, HANDOFF__WAY_OUT, &batch, &give->report);
 	give->asked = give->report.moved + give->report.listeners == 0;
 	if (give->cause != HANDOFF__REST)
-		handoff__offer_service(peer);
-	handoff__offer_ring(peer, &msg);
-	peer->ops->settle(peer);
+		handoff__offer_service(pair);
+	handoff__offer_ring(pair, &msg);
+	pair->ops->settle(pair);
 	handoff__core_set_deadline(
-		peer, peer->config.give_timeout_ms < HANDOFF__TAKEN_MS
-			      ? peer->config.give_timeout_ms
+		pair, pair->config.give_timeout_ms < HANDOFF__TAKEN_MS
+			      ? pair->config.give_timeout_ms
 			      : HANDOFF__TAKEN_MS);
 }
 
 /* All that was asked is answered. More than once only where new entries come
  * in spite of the pause. */
 static void
-covered(struct handoff__peer *peer)
+covered(struct handoff__pair *pair)
 {
-	struct handoff__give *give = &peer->give;
+	struct handoff__give *give = &pair->give;
 
 	if (give->rounds++ < ROUNDS_MAX) {
-		handoff__barrier_await(peer);
+		handoff__barrier_await(pair);
 		if (give->waiting > 0) {
 			if (give->step == HANDOFF__GIVE_COVER)
-				peer->ops->pause(peer, true);
+				pair->ops->pause(pair, true);
 			give->step = HANDOFF__GIVE_CLOSE;
 			return;
 		}
 	}
-	move_now(peer);
+	move_now(pair);
 }
 
 /* Time is up, and nothing has moved: a standby that does not answer is no
  * place to move to. */
 static void
-give_up_unanswered(struct handoff__peer *peer)
+give_up_unanswered(struct handoff__pair *pair)
 {
-	handoff__barrier_await(peer);
-	peer->give.report.left = peer->give.waiting;
-	refuse_give(peer, HANDOFF__UNANSWERED);
+	handoff__barrier_await(pair);
+	pair->give.report.left = pair->give.waiting;
+	refuse_give(pair, HANDOFF__UNANSWERED);
 }
 
 static bool
-proceed_cover(struct handoff__peer *peer)
+proceed_cover(struct handoff__pair *pair)
 {
-	struct handoff__give *give = &peer->give;
+	struct handoff__give *give = &pair->give;
 
-	if (peer->other_leaving)
-		refuse_give(peer, HANDOFF__LEAVING);
-	else if (peer->move.late)
-		give_up_unanswered(peer);
-	else if (give->waiting == 0 && give->probe == 0)
-		covered(peer);
+	if (pair->other_leaving)
+		refuse_give(pair, HANDOFF__LEAVING);
+	else if (pair->move.late)
+		give_up_unanswered(pair);
+	else if (give->waiting == 0 && give->ping == 0)
+		covered(pair);
 	else
 		return false;
 	return true;
 }
 
 static bool
-proceed_drain(struct handoff__peer *peer)
+proceed_drain(struct handoff__pair *pair)
 {
-	struct handoff__give *give = &peer->give;
+	struct handoff__give *give = &pair->give;
 
-	if (!give->ready && peer->move.late) {
-		take_back(peer, HANDOFF__UNTAKEN);
+	if (!give->ready && pair->move.late) {
+		take_back(pair, HANDOFF__UNTAKEN);
 		return true;
 	}
-	if (give->ready && peer->move.late)
-		handoff__offer_leave_waiting(peer, HANDOFF__HANDLER_BUSY);
+	if (give->ready && pair->move.late)
+		handoff__offer_leave_waiting(pair, HANDOFF__HANDLER_BUSY);
 	else if (!give->ready || give->waiting > 0)
 		return false;
-	finish_give(peer);
+	finish_give(pair);
 	return true;
 }
 
 bool
-handoff__give_proceed(struct handoff__peer *peer)
+handoff__give_proceed(struct handoff__pair *pair)
 {
-	switch (peer->give.step) {
+	switch (pair->give.step) {
 	case HANDOFF__GIVE_NONE:
 		return false;
 	case HANDOFF__GIVE_COVER:
 	case HANDOFF__GIVE_CLOSE:
-		return proceed_cover(peer);
+		return proceed_cover(pair);
 	case HANDOFF__GIVE_DRAIN:
-		return proceed_drain(peer);
+		return proceed_drain(pair);
 	}
 	return false;
 }
 
 void
-handoff__give_begin(struct handoff__peer *peer, enum handoff__cause cause)
+handoff__give_begin(struct handoff__pair *pair, enum handoff__cause cause)
 {
-	struct handoff__give *give = &peer->give;
+	struct handoff__give *give = &pair->give;
 
 	memset(&give->report, 0, sizeof(give->report));
 	give->cause = give->report.cause = cause;
 	give->ready = false;
 	give->rounds = 0;
 	give->step = HANDOFF__GIVE_COVER;
-	peer->move.began_us = handoff__now_us();
-	if (peer->ops->giving)
-		peer->ops->giving(peer);
-	handoff__core_set_deadline(peer, peer->config.give_timeout_ms);
+	pair->move.began_us = handoff__now_us();
+	if (pair->ops->giving)
+		pair->ops->giving(pair);
+	handoff__core_set_deadline(pair, pair->config.give_timeout_ms);
 }
 
 /* Even if all is covered: a standby that does not answer now gets nothing. */
 void
-handoff__give_probe(struct handoff__peer *peer)
+handoff__give_probe(struct handoff__pair *pair)
 {
-	struct handoff__msg probe = {.type = HANDOFF__MIRROR};
+	struct handoff__msg ping = {.type = HANDOFF__MIRROR};
 
-	peer->give.probe = probe.batch = ++peer->batch;
-	handoff__link_send(&peer->link, &probe, -1);
-	handoff__barrier_await(peer);
+	pair->give.ping = ping.batch = ++pair->batch;
+	handoff__link_send(&pair->link, &ping, -1);
+	handoff__barrier_await(pair);
 }
 
 void
 handoff__give_on_ready(
-	struct handoff__peer *peer, const struct handoff__msg *msg)
+	struct handoff__pair *pair, const struct handoff__msg *msg)
 {
-	struct handoff__give *give = &peer->give;
+	struct handoff__give *give = &pair->give;
 
 	/* Not an answer to an offer that was taken back. */
 	if (give->step != HANDOFF__GIVE_DRAIN || give->ready ||
 		msg->offer_us != give->started_us)
 		return;
 	/* Not when we read it: the other's clock is ours (one host). */
-	taken(peer, msg->at_us);
+	taken(pair, msg->at_us);
 }
 
 /* The link broke: what the other has taken it keeps, the rest stays. */
 void
-handoff__give_broken(struct handoff__peer *peer)
+handoff__give_broken(struct handoff__pair *pair)
 {
-	struct handoff__give *give = &peer->give;
+	struct handoff__give *give = &pair->give;
 
 	if (give->step == HANDOFF__GIVE_NONE)
 		return;
 	if (give->step != HANDOFF__GIVE_DRAIN) {
-		refuse_give(peer, HANDOFF__LEAVING);
+		refuse_give(pair, HANDOFF__LEAVING);
 		return;
 	}
 	if (!give->ready)
-		take_back(peer, HANDOFF__LEAVING);
-	handoff__offer_leave_waiting(peer, HANDOFF__LEAVING);
-	finish_give(peer);
+		take_back(pair, HANDOFF__LEAVING);
+	handoff__offer_leave_waiting(pair, HANDOFF__LEAVING);
+	finish_give(pair);
 }

@@ -8,17 +8,17 @@
 
 #include "peer/core.h"
 
-void handoff__give_begin(struct handoff__peer *peer, enum handoff__cause cause);
-void handoff__give_probe(struct handoff__peer *peer);
+void handoff__give_begin(struct handoff__pair *pair, enum handoff__cause cause);
+void handoff__give_probe(struct handoff__pair *pair);
 
 /* Takes the next step, if what it waits for has come. True if it did. */
-bool handoff__give_proceed(struct handoff__peer *peer);
+bool handoff__give_proceed(struct handoff__pair *pair);
 
 /* READY, of a partner that was ready before. */
 void handoff__give_on_ready(
-	struct handoff__peer *peer, const struct handoff__msg *msg);
+	struct handoff__pair *pair, const struct handoff__msg *msg);
 
 /* The link broke: what the other has accepted it keeps, the rest stays. */
-void handoff__give_broken(struct handoff__peer *peer);
+void handoff__give_broken(struct handoff__pair *pair);
 
 #endif

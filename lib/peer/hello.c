@@ -16,9 +16,9 @@
 
 void
 handoff__hello_make(
-	const struct handoff__peer *peer, struct handoff__hello *hello)
+	const struct handoff__pair *pair, struct handoff__hello *hello)
 {
-	const struct handoff_service *service = peer->config.service;
+	const struct handoff_service *service = pair->config.service;
 
 	memset(hello, 0, sizeof(*hello));
 	hello->version_min = HANDOFF__PROTOCOL_MIN;
@@ -28,19 +28,19 @@ handoff__hello_make(
 	hello->state_version = service->state_version;
 	hello->converts = service->convert ? service->convert_from + 1 : 0;
 	hello->pid = (uint32_t)getpid();
-	hello->slot = (uint32_t)peer->slot;
-	hello->serving = peer->serving;
-	hello->config_hash = peer->config.config_hash;
-	hello->config_strict = peer->config.config_strict;
-	hello->instance = peer->instance;
-	hello->segments = peer->arena.count;
-	if (peer->arena.count > 0)
+	hello->place = (uint32_t)pair->place;
+	hello->serving = pair->serving;
+	hello->config_hash = pair->config.config_hash;
+	hello->config_strict = pair->config.config_strict;
+	hello->instance = pair->instance;
+	hello->segments = pair->arena.count;
+	if (pair->arena.count > 0)
 		hello->arena = handoff__arena_board(
-			(struct handoff__arena *)(uintptr_t)&peer->arena)
+			(struct handoff__arena *)(uintptr_t)&pair->arena)
 				       ->id;
-	hello->hang_ms = peer->config.hang_timeout_ms;
+	hello->hang_ms = pair->config.hang_timeout_ms;
 	handoff__copy(hello->service, sizeof(hello->service), service->name);
-	handoff__copy(hello->name, sizeof(hello->name), peer->name);
+	handoff__copy(hello->name, sizeof(hello->name), pair->name);
 }
 
 /* The states of one must be those of the other, or be older and convertible:
@@ -65,11 +65,11 @@ judge_states(const struct handoff__hello *a, const struct handoff__hello *b)
 
 enum handoff__reason
 handoff__hello_judge(
-	const struct handoff__peer *peer, const struct handoff__hello *h)
+	const struct handoff__pair *pair, const struct handoff__hello *h)
 {
 	struct handoff__hello own;
 
-	handoff__hello_make(peer, &own);
+	handoff__hello_make(pair, &own);
 	if (h->version_min > own.version_max ||
 		h->version_max < own.version_min)
 		return HANDOFF__BAD_VERSION;
@@ -80,10 +80,10 @@ handoff__hello_judge(
 		return judge_states(h, &own);
 	if (h->layout != own.layout)
 		return HANDOFF__BAD_LAYOUT;
-	if (handoff__partner_drifted(peer, h) &&
+	if (handoff__partner_drifted(pair, h) &&
 		(h->config_strict || own.config_strict))
 		return HANDOFF__BAD_CONFIG;
-	if (h->slot != handoff__peer_other_slot(peer) ||
+	if (h->place != handoff__pair_other_place(pair) ||
 		!handoff__name_ok(h->name))
 		return HANDOFF__GARBAGE;
 	return HANDOFF__OK;
@@ -91,13 +91,13 @@ handoff__hello_judge(
 
 /* "..., state version 2 there, 1 here": what to compare. */
 void
-handoff__hello_explain(const struct handoff__peer *peer,
+handoff__hello_explain(const struct handoff__pair *pair,
 	const struct handoff__hello *h, enum handoff__reason reason, char *text,
 	size_t size)
 {
 	struct handoff__hello own;
 
-	handoff__hello_make(peer, &own);
+	handoff__hello_make(pair, &own);
 	switch (reason) {
 	case HANDOFF__BAD_VERSION:
 		snprintf(text, size,
@@ -147,22 +147,22 @@ handoff__hello_say(int fd, const struct handoff__hello *hello)
 
 /* One cause that comes again and again is told once. */
 void
-handoff__hello_refused(struct handoff__peer *peer, const char *why)
+handoff__hello_refused(struct handoff__pair *pair, const char *why)
 {
 	char text[HANDOFF_TEXT_MAX];
 
-	peer->tally.refused++;
+	pair->tally.refused++;
 	snprintf(text, sizeof(text), "%.180s", why);
-	if (strcmp(text, peer->refusal) == 0) {
-		peer->refusals++;
+	if (strcmp(text, pair->refusal) == 0) {
+		pair->refusals++;
 		return;
 	}
-	if (peer->refusals > 0)
-		handoff__log(peer->log, HANDOFF_LOG_WARNING,
-			"link: refused %u times more: %s", peer->refusals,
-			peer->refusal);
-	peer->refusals = 0;
-	handoff__copy(peer->refusal, sizeof(peer->refusal), text);
-	handoff__log(peer->log, HANDOFF_LOG_WARNING, "link: refused %s", text);
-	peer->ops->refused(peer, peer->refusal);
+	if (pair->refusals > 0)
+		handoff__log(pair->log, HANDOFF_LOG_WARNING,
+			"link: refused %u times more: %s", pair->refusals,
+			pair->refusal);
+	pair->refusals = 0;
+	handoff__copy(pair->refusal, sizeof(pair->refusal), text);
+	handoff__log(pair->log, HANDOFF_LOG_WARNING, "link: refused %s", text);
+	pair->ops->refused(pair, pair->refusal);
 }

@@ -27,59 +27,59 @@ named(const char *name, const char *peer_name, uint32_t pid)
 /* Is a peer meant, by name, that could be given maintenance? */
 static int
 repeats_named(
-	struct handoff__peer *peer, const char *name, char *text, size_t size)
+	struct handoff__pair *pair, const char *name, char *text, size_t size)
 {
-	bool own = named(name, peer->name, (uint32_t)getpid());
-	bool other = peer->partner != HANDOFF__PARTNER_NONE &&
-		     named(name, peer->other.name, peer->other.pid);
+	bool own = named(name, pair->name, (uint32_t)getpid());
+	bool other = pair->partner != HANDOFF__PARTNER_NONE &&
+		     named(name, pair->other.name, pair->other.pid);
 	char who[64];
 
-	handoff__peer_partner_text(peer, who);
+	handoff__pair_partner_text(pair, who);
 	if (own && other)
-		return handoff__fail(&peer->error, -EINVAL,
+		return handoff__fail(&pair->error, -EINVAL,
 			"both peers have the name %s: name one by its pid, %d "
 			"or %u",
-			name, (int)getpid(), peer->other.pid);
+			name, (int)getpid(), pair->other.pid);
 	if (!own && !other)
-		return handoff__fail(&peer->error, -ENOENT,
+		return handoff__fail(&pair->error, -ENOENT,
 			"no peer %.31s is here: %s (pid %d) serves", name,
-			peer->name, (int)getpid());
-	if (own == peer->serving ||
-		(own && peer->partner != HANDOFF__PARTNER_READY))
+			pair->name, (int)getpid());
+	if (own == pair->serving ||
+		(own && pair->partner != HANDOFF__PARTNER_READY))
 		return 0;
 	snprintf(text, size, "%s does not serve, %s does: nothing was changed",
-		own ? peer->name : who, own ? who : peer->name);
+		own ? pair->name : who, own ? who : pair->name);
 	return 1;
 }
 
 /* Is it another peer than home that serves, in its place? A command may reach
  * the one that served when it was sent. */
 static bool
-is_kept_away(struct handoff__peer *peer)
+is_kept_away(struct handoff__pair *pair)
 {
-	if (peer->serving)
-		return peer->partner == HANDOFF__PARTNER_NONE ||
-		       handoff__away_is_home(peer);
-	return peer->partner == HANDOFF__PARTNER_READY &&
-	       handoff__away_at_home(peer);
+	if (pair->serving)
+		return pair->partner == HANDOFF__PARTNER_NONE ||
+		       handoff__away_is_home(pair);
+	return pair->partner == HANDOFF__PARTNER_READY &&
+	       handoff__away_at_home(pair);
 }
 
 int
-handoff__peer_repeats(
-	struct handoff__peer *peer, const char *name, char *text, size_t size)
+handoff__pair_repeats(
+	struct handoff__pair *pair, const char *name, char *text, size_t size)
 {
-	struct handoff__board *board = handoff__arena_board(&peer->arena);
+	struct handoff__board *board = handoff__arena_board(&pair->arena);
 	const char *serves;
 	char away[160];
 
 	if (name[0])
-		return repeats_named(peer, name, text, size);
+		return repeats_named(pair, name, text, size);
 	/* After a failover nobody has asked for one yet. */
 	if (!board || atomic_load(&board->away) != HANDOFF__AWAY_MAINTENANCE ||
-		!is_kept_away(peer))
+		!is_kept_away(pair))
 		return 0;
-	serves = peer->serving ? peer->name : peer->other.name;
-	handoff__peer_away_text(peer, away, sizeof(away));
+	serves = pair->serving ? pair->name : pair->other.name;
+	handoff__pair_away_text(pair, away, sizeof(away));
 	snprintf(text, size,
 		"%s; nothing was changed (to move it from %s all the same, "
 		"name it: maintenance %s)",
@@ -88,38 +88,38 @@ handoff__peer_repeats(
 }
 
 static int
-no_way(struct handoff__peer *peer)
+no_way(struct handoff__pair *pair)
 {
 	char who[64];
 
-	if (peer->serving)
-		return handoff__fail(&peer->error, -EALREADY,
+	if (pair->serving)
+		return handoff__fail(&pair->error, -EALREADY,
 			"%s serves already: nothing is to come home",
-			peer->name);
-	if (peer->partner == HANDOFF__PARTNER_APART)
-		return handoff__fail(&peer->error, -ENOTCONN,
+			pair->name);
+	if (pair->partner == HANDOFF__PARTNER_APART)
+		return handoff__fail(&pair->error, -ENOTCONN,
 			"the link to %s is closed and its process has not "
 			"ended: a failover is under way, or the link is made "
 			"anew; try again",
-			handoff__peer_partner_text(peer, who));
-	if (peer->partner != HANDOFF__PARTNER_READY)
-		return handoff__fail(&peer->error, -ENOTCONN,
+			handoff__pair_partner_text(pair, who));
+	if (pair->partner != HANDOFF__PARTNER_READY)
+		return handoff__fail(&pair->error, -ENOTCONN,
 			"no peer serves in %s: nothing is to come home",
-			peer->dir.path);
-	return handoff__fail(&peer->error, -EPERM,
+			pair->dir.path);
+	return handoff__fail(&pair->error, -EPERM,
 		"no maintenance is under way: %s serves",
-		handoff__peer_partner_text(peer, who));
+		handoff__pair_partner_text(pair, who));
 }
 
 int
-handoff__peer_home(struct handoff__peer *peer, bool silent)
+handoff__pair_home(struct handoff__pair *pair, bool silent)
 {
-	if (!peer->serving && handoff__peer_away(peer))
-		return handoff__peer_take(
-			peer, silent ? HANDOFF__HOME_SILENT : HANDOFF__HOME);
+	if (!pair->serving && handoff__pair_away(pair))
+		return handoff__pair_take(
+			pair, silent ? HANDOFF__HOME_SILENT : HANDOFF__HOME);
 	/* After a READY some clients may never have come. */
-	if (!peer->serving && silent && peer->roster.connections > 0)
-		return handoff__peer_give(peer, HANDOFF__REST);
-	handoff__tally_refused(&peer->tally, HANDOFF__WAY_IN);
-	return no_way(peer);
+	if (!pair->serving && silent && pair->roster.connections > 0)
+		return handoff__pair_give(pair, HANDOFF__REST);
+	handoff__tally_refused(&pair->tally, HANDOFF__WAY_IN);
+	return no_way(pair);
 }

@@ -21,12 +21,12 @@
  * `*passed` its pidfd or -1. -ECONNREFUSED while it has no socket yet or no
  * more. */
 static int
-greet(struct handoff__peer *peer, struct handoff__msg *reply, int *passed,
+greet(struct handoff__pair *pair, struct handoff__msg *reply, int *passed,
 	int *link_fd)
 {
 	struct handoff__hello hello;
-	int fd = handoff__dir_connect(&peer->dir,
-		handoff__places_link_name(handoff__peer_other_slot(peer)),
+	int fd = handoff__dir_connect(&pair->dir,
+		handoff__places_link_name(handoff__pair_other_place(pair)),
 		SOCK_SEQPACKET);
 	int err;
 
@@ -34,8 +34,8 @@ greet(struct handoff__peer *peer, struct handoff__msg *reply, int *passed,
 		return -ECONNREFUSED;
 	if (fd < 0)
 		return fd;
-	handoff__hello_make(peer, &hello);
-	err = handoff__peer_allowed(fd, peer->config.user);
+	handoff__hello_make(pair, &hello);
+	err = handoff__pair_allowed(fd, pair->config.user);
 	if (err >= 0)
 		err = handoff__hello_say(fd, &hello);
 	if (err >= 0)
@@ -59,67 +59,67 @@ greet(struct handoff__peer *peer, struct handoff__msg *reply, int *passed,
 /* Was the answer a welcome, and is the peer one of ours? -EAGAIN: it stops,
  * and when it is gone its place is free. */
 static int
-weigh(struct handoff__peer *peer, const struct handoff__hello *h)
+weigh(struct handoff__pair *pair, const struct handoff__hello *h)
 {
-	enum handoff__reason reason = handoff__hello_judge(peer, h);
+	enum handoff__reason reason = handoff__hello_judge(pair, h);
 	char why[128];
 
 	if (h->refusal == HANDOFF__LEAVING)
-		return handoff__fail(&peer->error, -EAGAIN,
+		return handoff__fail(&pair->error, -EAGAIN,
 			"%s (pid %u) in %s is stopping: try again when it has "
 			"ended",
-			h->name, h->pid, peer->dir.path);
+			h->name, h->pid, pair->dir.path);
 	if (h->refusal == HANDOFF__TAKEN)
-		return handoff__fail(&peer->error, -EBUSY,
+		return handoff__fail(&pair->error, -EBUSY,
 			"service directory %s has two peers already, %s (pid "
 			"%u) and %s (pid %u): stop one of them first",
-			peer->dir.path, h->name, h->pid, h->partner,
+			pair->dir.path, h->name, h->pid, h->partner,
 			h->partner_pid);
 	if (reason == HANDOFF__OK)
 		reason = (enum handoff__reason)h->refusal;
 	if (reason == HANDOFF__OK)
 		return 0;
-	handoff__hello_explain(peer, h, reason, why, sizeof(why));
-	return handoff__fail(&peer->error, -EPROTO,
+	handoff__hello_explain(pair, h, reason, why, sizeof(why));
+	return handoff__fail(&pair->error, -EPROTO,
 		"cannot join %s (pid %u) in %s: %s", h->name, h->pid,
-		peer->dir.path, why);
+		pair->dir.path, why);
 }
 
 /* A link, or why there is none. -ESRCH: it died while we spoke. */
 static int
-try_other(struct handoff__peer *peer)
+try_other(struct handoff__pair *pair)
 {
 	struct handoff__msg reply;
-	int passed = -1, fd = -1, err = greet(peer, &reply, &passed, &fd);
+	int passed = -1, fd = -1, err = greet(pair, &reply, &passed, &fd);
 
 	if (err < 0)
 		return err;
-	err = weigh(peer, &reply.hello);
+	err = weigh(pair, &reply.hello);
 	if (err < 0) {
 		if (passed >= 0)
 			close(passed);
 		close(fd);
 		return err;
 	}
-	err = handoff__adopt_link(peer, fd, passed, &reply.hello);
-	if (err == 0 && peer->unfenced)
-		err = handoff__fail(&peer->error, -EPERM,
+	err = handoff__adopt_link(pair, fd, passed, &reply.hello);
+	if (err == 0 && pair->unfenced)
+		err = handoff__fail(&pair->error, -EPERM,
 			"fence: %s (pid %u) in %s could not be killed from "
 			"here: run both peers as one user in one pid "
 			"namespace, or without fence",
-			reply.hello.name, reply.hello.pid, peer->dir.path);
+			reply.hello.name, reply.hello.pid, pair->dir.path);
 	return err;
 }
 
 static int
-no_answer(struct handoff__peer *peer, uint32_t other, int err)
+no_answer(struct handoff__pair *pair, uint32_t other, int err)
 {
 	char who[64];
 
-	handoff__places_holder(peer, (int)other, who);
-	return handoff__fail(&peer->error,
+	handoff__places_holder(pair, (int)other, who);
+	return handoff__fail(&pair->error,
 		err == -ECONNREFUSED ? -ETIMEDOUT : err,
-		"%s in %s does not answer: %s", who, peer->dir.path,
+		"%s in %s does not answer: %s", who, pair->dir.path,
 		err == -EAGAIN || err == -ECONNREFUSED || err == -ETIMEDOUT
 			? "is it stopped?"
 			: strerror(-err));
@@ -127,59 +127,59 @@ no_answer(struct handoff__peer *peer, uint32_t other, int err)
 
 /* Joins the peer in the other place, if one lives. 0 also if none does. */
 static int
-join_other(struct handoff__peer *peer)
+join_other(struct handoff__pair *pair)
 {
-	uint32_t other = handoff__peer_other_slot(peer);
+	uint32_t other = handoff__pair_other_place(pair);
 	int64_t deadline = handoff__now_us() + HANDOFF__START_TIMEOUT_US;
 	int locked, err;
 
 	while ((locked = handoff__dir_locked(
-			&peer->dir, handoff__places_lock_name(other))) > 0) {
-		peer->error.text[0] = '\0';
-		err = try_other(peer);
+			&pair->dir, handoff__places_lock_name(other))) > 0) {
+		pair->error.text[0] = '\0';
+		err = try_other(pair);
 		if (err == 0)
 			return 0;
 		if (err == -ESRCH)
 			continue;
 		if ((err != -ECONNREFUSED && err != -EAGAIN) ||
 			handoff__now_us() > deadline)
-			return peer->error.text[0]
+			return pair->error.text[0]
 				       ? err
-				       : no_answer(peer, other, err);
+				       : no_answer(pair, other, err);
 		handoff__places_pause(); /* it is about to listen, or to be gone
 					  */
 	}
 	/* Nobody may serve beside a peer that is only not seen. */
 	if (locked < 0)
-		return handoff__fail(&peer->error, locked,
+		return handoff__fail(&pair->error, locked,
 			"service directory %s: cannot tell whether a peer "
 			"holds %s: %s",
-			peer->dir.path, handoff__places_lock_name(other),
+			pair->dir.path, handoff__places_lock_name(other),
 			strerror(-locked));
 	return 0;
 }
 
 int
-handoff__join(struct handoff__peer *peer)
+handoff__join(struct handoff__pair *pair)
 {
 	int err;
 
-	handoff__candidates_init(peer);
-	err = handoff__dir_open(&peer->dir, peer->config.dir, true,
-		peer->config.user, &peer->error);
+	handoff__candidates_init(pair);
+	err = handoff__dir_open(&pair->dir, pair->config.dir, true,
+		pair->config.user, &pair->error);
 	if (err >= 0)
-		handoff__upkeep_init(peer);
+		handoff__upkeep_init(pair);
 	if (err >= 0)
-		err = handoff__places_enter(peer);
+		err = handoff__places_enter(pair);
 	if (err >= 0)
-		err = join_other(peer);
-	return err < 0 ? err : handoff__candidates_listen(peer);
+		err = join_other(pair);
+	return err < 0 ? err : handoff__candidates_listen(pair);
 }
 
 void
-handoff__join_leave(struct handoff__peer *peer)
+handoff__join_leave(struct handoff__pair *pair)
 {
-	handoff__candidates_deafen(peer);
-	handoff__places_leave(peer);
-	handoff__dir_close(&peer->dir);
+	handoff__candidates_deafen(pair);
+	handoff__places_leave(pair);
+	handoff__dir_close(&pair->dir);
 }

@@ -9,7 +9,7 @@
 
 /* Opens the directory, takes a place, joins the other peer if there is one, and
  * listens. */
-int handoff__join(struct handoff__peer *peer);
-void handoff__join_leave(struct handoff__peer *peer);
+int handoff__join(struct handoff__pair *pair);
+void handoff__join_leave(struct handoff__pair *pair);
 
 #endif

@@ -62,29 +62,29 @@ add_when(struct handoff__buf *buf, int64_t at_ms)
 }
 
 static void
-add_who(const struct handoff__peer *peer, struct handoff__buf *buf)
+add_who(const struct handoff__pair *pair, struct handoff__buf *buf)
 {
-	const struct handoff__last *last = &peer->last;
+	const struct handoff__last *last = &pair->last;
 
 	if (last->death)
 		handoff__buf_add(buf,
 			"%s (pid %u) is gone, %s (pid %d) took over ",
-			last->other, last->other_pid, peer->name,
+			last->other, last->other_pid, pair->name,
 			(int)getpid());
 	else if (last->way == HANDOFF__WAY_OUT)
 		handoff__buf_add(buf, "%s (pid %d) gave %s (pid %u) ",
-			peer->name, (int)getpid(), last->other,
+			pair->name, (int)getpid(), last->other,
 			last->other_pid);
 	else
 		handoff__buf_add(buf, "%s (pid %u) gave %s (pid %d) ",
-			last->other, last->other_pid, peer->name,
+			last->other, last->other_pid, pair->name,
 			(int)getpid());
 }
 
 void
-handoff__last_text(const struct handoff__peer *peer, struct handoff__buf *buf)
+handoff__last_text(const struct handoff__pair *pair, struct handoff__buf *buf)
 {
-	const struct handoff__last *last = &peer->last;
+	const struct handoff__last *last = &pair->last;
 	const struct handoff__report *r = &last->report;
 
 	if (r->id == 0)
@@ -94,7 +94,7 @@ handoff__last_text(const struct handoff__peer *peer, struct handoff__buf *buf)
 		cause_of(last, false));
 	add_when(buf, last->at_ms);
 	handoff__buf_add(buf, "\n|   ");
-	add_who(peer, buf);
+	add_who(pair, buf);
 	handoff__buf_add(buf, "%u connection%s, %u listener%s in %u.%03u ms\n",
 		r->moved, r->moved == 1 ? "" : "s", r->listeners,
 		r->listeners == 1 ? "" : "s", r->took_us / 1000,
@@ -112,14 +112,14 @@ handoff__last_text(const struct handoff__peer *peer, struct handoff__buf *buf)
 		handoff__buf_add(buf, "|   closed: %u\n", r->left);
 	} else {
 		handoff__buf_add(buf, "|   left behind: %u\n", r->left);
-		handoff__left_text(peer, r, "|     left behind", buf);
+		handoff__left_text(pair, r, "|     left behind", buf);
 	}
 }
 
 void
-handoff__last_json(const struct handoff__peer *peer, struct handoff__buf *buf)
+handoff__last_json(const struct handoff__pair *pair, struct handoff__buf *buf)
 {
-	const struct handoff__last *last = &peer->last;
+	const struct handoff__last *last = &pair->last;
 	const struct handoff__report *r = &last->report;
 
 	if (r->id == 0) {
@@ -139,6 +139,6 @@ handoff__last_json(const struct handoff__peer *peer, struct handoff__buf *buf)
 		last->other_pid, r->moved, r->listeners, r->took_us,
 		(unsigned long long)r->unread, (unsigned long long)r->unsent,
 		last->death ? r->left : 0, last->death ? 0 : r->left);
-	handoff__left_json(peer, r, buf);
+	handoff__left_json(pair, r, buf);
 	handoff__buf_add(buf, "]}");
 }

@@ -7,13 +7,13 @@
 
 #include "base/text.h"
 
-struct handoff__peer;
+struct handoff__pair;
 
 /* "last MS" (since 1970) and lines to be shown. Nothing, or null, if there was
  * none. */
 void handoff__last_text(
-	const struct handoff__peer *peer, struct handoff__buf *buf);
+	const struct handoff__pair *pair, struct handoff__buf *buf);
 void handoff__last_json(
-	const struct handoff__peer *peer, struct handoff__buf *buf);
+	const struct handoff__pair *pair, struct handoff__buf *buf);
 
 #endif

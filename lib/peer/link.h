@@ -3,8 +3,8 @@
  * The link as a carrier of messages: a SEQPACKET socket in a loop, a bounded
  * queue for what the socket does not take, one callback for what arrives.
  * It knows how messages look and not what they mean. What breaks it is noted
- * in `broken`, and the owner of the link acts on it after the turn: no call
- * here closes it from inside.
+ * in `broken`, and the owner of the link acts on it after the iteration: no
+ * call here closes it from inside.
  */
 #ifndef HANDOFF_PEER_LINK_H
 #define HANDOFF_PEER_LINK_H

@@ -19,23 +19,23 @@
 #define LEAVE 8 /* descriptors that are needed more than a quicker death */
 
 void
-handoff__loan_give(struct handoff__peer *peer)
+handoff__loan_give(struct handoff__pair *pair)
 {
 	struct handoff__msg msg = {.type = HANDOFF__LEND};
 
-	for (size_t i = 0; i < peer->config.nlend; i++)
-		handoff__link_send(&peer->link, &msg, peer->config.lend[i]);
+	for (size_t i = 0; i < pair->config.nlend; i++)
+		handoff__link_send(&pair->link, &msg, pair->config.lend[i]);
 	msg.type = HANDOFF__LIFE;
-	if (peer->config.life > 0)
-		handoff__link_send(&peer->link, &msg, peer->config.life);
+	if (pair->config.life > 0)
+		handoff__link_send(&pair->link, &msg, pair->config.life);
 }
 
 void
-handoff__loan_keep(struct handoff__peer *peer, int fd)
+handoff__loan_keep(struct handoff__pair *pair, int fd)
 {
-	if (peer->nborrowed < HANDOFF__LEND_MAX &&
+	if (pair->nborrowed < HANDOFF__LEND_MAX &&
 		handoff__high_fits(fd, LEAVE))
-		peer->borrowed[peer->nborrowed++] = handoff__high_raise(fd);
+		pair->borrowed[pair->nborrowed++] = handoff__high_raise(fd);
 	else
 		close(fd);
 }
@@ -63,51 +63,51 @@ closer_main(void *arg)
 }
 
 static int
-start_closer(struct handoff__peer *peer, struct loan *loan)
+start_closer(struct handoff__pair *pair, struct loan *loan)
 {
 	sigset_t all, before;
 	int err;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = pthread_create(&peer->closer, NULL, closer_main, loan);
+	err = pthread_create(&pair->closer, NULL, closer_main, loan);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return -err;
 }
 
 static void
-join_closer(struct handoff__peer *peer)
+join_closer(struct handoff__pair *pair)
 {
-	if (peer->closing)
-		pthread_join(peer->closer, NULL);
-	peer->closing = false;
+	if (pair->closing)
+		pthread_join(pair->closer, NULL);
+	pair->closing = false;
 }
 
 void
-handoff__loan_return(struct handoff__peer *peer)
+handoff__loan_return(struct handoff__pair *pair)
 {
 	struct loan *loan;
 
-	if (peer->nborrowed == 0)
+	if (pair->nborrowed == 0)
 		return;
-	join_closer(peer);
+	join_closer(pair);
 	loan = malloc(sizeof(*loan));
 	if (loan) {
-		memcpy(loan->fds, peer->borrowed, sizeof(loan->fds));
-		loan->nfds = peer->nborrowed;
-		peer->closing = start_closer(peer, loan) == 0;
+		memcpy(loan->fds, pair->borrowed, sizeof(loan->fds));
+		loan->nfds = pair->nborrowed;
+		pair->closing = start_closer(pair, loan) == 0;
 	}
-	if (!peer->closing) {
+	if (!pair->closing) {
 		free(loan);
-		close_all(peer->borrowed, peer->nborrowed);
+		close_all(pair->borrowed, pair->nborrowed);
 	}
-	peer->nborrowed = 0;
+	pair->nborrowed = 0;
 }
 
 void
-handoff__loan_fini(struct handoff__peer *peer)
+handoff__loan_fini(struct handoff__pair *pair)
 {
-	join_closer(peer);
-	close_all(peer->borrowed, peer->nborrowed);
-	peer->nborrowed = 0;
+	join_closer(pair);
+	close_all(pair->borrowed, pair->nborrowed);
+	pair->nborrowed = 0;
 }

@@ -8,13 +8,13 @@
 #include "peer/core.h"
 
 /* Sends those of this peer. */
-void handoff__loan_give(struct handoff__peer *peer);
+void handoff__loan_give(struct handoff__pair *pair);
 
 /* LEND: takes the descriptor over. */
-void handoff__loan_keep(struct handoff__peer *peer, int fd);
+void handoff__loan_keep(struct handoff__pair *pair, int fd);
 
 /* Closes those of the other, beside its work. */
-void handoff__loan_return(struct handoff__peer *peer);
-void handoff__loan_fini(struct handoff__peer *peer);
+void handoff__loan_return(struct handoff__pair *pair);
+void handoff__loan_fini(struct handoff__pair *pair);
 
 #endif

@@ -69,7 +69,7 @@ put_hello(struct handoff__wire *w, const struct handoff__hello *h)
 	handoff__put_u32(w, h->state_size);
 	handoff__put_u32(w, h->state_version);
 	handoff__put_u32(w, h->pid);
-	handoff__put_u32(w, h->slot);
+	handoff__put_u32(w, h->place);
 	handoff__put_u32(w, h->serving);
 	handoff__put_u64(w, h->generation);
 	handoff__put_text(w, h->service, sizeof(h->service));
@@ -96,7 +96,7 @@ get_hello(struct handoff__wire *w, struct handoff__hello *h)
 	h->state_size = handoff__get_u32(w);
 	h->state_version = handoff__get_u32(w);
 	h->pid = handoff__get_u32(w);
-	h->slot = handoff__get_u32(w);
+	h->place = handoff__get_u32(w);
 	h->serving = handoff__get_u32(w);
 	h->generation = handoff__get_u64(w);
 	handoff__get_text(w, h->service, sizeof(h->service));

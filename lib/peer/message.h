@@ -80,7 +80,7 @@ struct handoff__hello {
 	uint32_t layout;
 	uint32_t state_size, state_version;
 	uint32_t pid;
-	uint32_t slot;    /* 1 or 2: the name in owner words */
+	uint32_t place;   /* 1 or 2: the name in owner words */
 	uint32_t serving; /* 1: an owner is there, and it is I */
 	uint64_t generation;
 	char service[HANDOFF_NAME_MAX];

@@ -28,45 +28,45 @@ handoff__metrics_family(struct handoff__buf *buf, const char *name,
 
 /* Names of peers and services need no escapes (handoff__name_ok). */
 static void
-add_labels(const struct handoff__peer *peer, struct handoff__buf *buf,
+add_labels(const struct handoff__pair *pair, struct handoff__buf *buf,
 	const char *name, const char *labels)
 {
 	handoff__buf_add(buf,
 		"handoff_%s{service=\"%s\",peer=\"%s\",place=\"%d\"%s%s} ",
-		name, peer->config.service->name, peer->name, peer->slot,
+		name, pair->config.service->name, pair->name, pair->place,
 		labels[0] ? "," : "", labels);
 }
 
 void
-handoff__metrics_sample(const struct handoff__peer *peer,
+handoff__metrics_sample(const struct handoff__pair *pair,
 	struct handoff__buf *buf, const char *name, const char *labels,
 	uint64_t value)
 {
-	add_labels(peer, buf, name, labels);
+	add_labels(pair, buf, name, labels);
 	handoff__buf_add(buf, "%llu\n", (unsigned long long)value);
 }
 
 static void
-single(const struct handoff__peer *peer, struct handoff__buf *buf,
+single(const struct handoff__pair *pair, struct handoff__buf *buf,
 	const char *name, const char *type, uint64_t value, const char *help)
 {
 	handoff__metrics_family(buf, name, type, help);
-	handoff__metrics_sample(peer, buf, name, "", value);
+	handoff__metrics_sample(pair, buf, name, "", value);
 }
 
 /* With three digits or six after the point, as the unit has them. */
 static void
-seconds(const struct handoff__peer *peer, struct handoff__buf *buf,
+seconds(const struct handoff__pair *pair, struct handoff__buf *buf,
 	const char *name, const char *labels, uint64_t value, unsigned unit)
 {
-	add_labels(peer, buf, name, labels);
+	add_labels(pair, buf, name, labels);
 	handoff__buf_add(buf, "%llu.%0*llu\n",
 		(unsigned long long)(value / unit), unit == 1000 ? 3 : 6,
 		(unsigned long long)(value % unit));
 }
 
 static void
-histogram(const struct handoff__peer *peer, struct handoff__buf *buf,
+histogram(const struct handoff__pair *pair, struct handoff__buf *buf,
 	const char *name, const char *label, const struct handoff__histogram *h)
 {
 	char full[LABELS], labels[LABELS];
@@ -77,49 +77,49 @@ histogram(const struct handoff__peer *peer, struct handoff__buf *buf,
 		below += h->counts[i];
 		snprintf(labels, sizeof(labels), "%s%sle=\"%s\"", label,
 			label[0] ? "," : "", bounds[i]);
-		handoff__metrics_sample(peer, buf, full, labels, below);
+		handoff__metrics_sample(pair, buf, full, labels, below);
 	}
 	snprintf(labels, sizeof(labels), "%s%sle=\"+Inf\"", label,
 		label[0] ? "," : "");
-	handoff__metrics_sample(peer, buf, full, labels, h->count);
+	handoff__metrics_sample(pair, buf, full, labels, h->count);
 	snprintf(full, sizeof(full), "%s_sum", name);
-	seconds(peer, buf, full, label, h->sum_us, 1000000);
+	seconds(pair, buf, full, label, h->sum_us, 1000000);
 	snprintf(full, sizeof(full), "%s_count", name);
-	handoff__metrics_sample(peer, buf, full, label, h->count);
+	handoff__metrics_sample(pair, buf, full, label, h->count);
 }
 
 static void
-add_state(struct handoff__peer *peer, struct handoff__buf *buf)
+add_state(struct handoff__pair *pair, struct handoff__buf *buf)
 {
-	const struct handoff__roster *roster = &peer->roster;
-	const struct handoff__pulse *pulse = &peer->pulse;
-	bool ready = peer->partner == HANDOFF__PARTNER_READY && !pulse->hung;
+	const struct handoff__roster *roster = &pair->roster;
+	const struct handoff__pulse *pulse = &pair->pulse;
+	bool ready = pair->partner == HANDOFF__PARTNER_READY && !pulse->hung;
 
-	single(peer, buf, "serving", "gauge", peer->serving,
+	single(pair, buf, "serving", "gauge", pair->serving,
 		"Whether this peer owns the service.");
-	single(peer, buf, "generation", "gauge", handoff__peer_generation(peer),
+	single(pair, buf, "generation", "gauge", handoff__pair_generation(pair),
 		"How often the service has changed hands, from 1.");
-	single(peer, buf, "connections", "gauge", roster->connections,
+	single(pair, buf, "connections", "gauge", roster->connections,
 		"Connections that this peer serves.");
-	single(peer, buf, "held", "gauge", roster->copies,
+	single(pair, buf, "held", "gauge", roster->copies,
 		"Connections of the other peer that this one has a copy of.");
-	single(peer, buf, "uncovered", "gauge", roster->uncovered,
+	single(pair, buf, "uncovered", "gauge", roster->uncovered,
 		"Entries of this peer of which the other has no copy.");
-	single(peer, buf, "suspects", "gauge", handoff__peer_suspects(peer),
+	single(pair, buf, "suspects", "gauge", handoff__pair_suspects(pair),
 		"Connections here whose handler has not returned since its "
 		"process died.");
-	single(peer, buf, "standby_attached", "gauge", peer->serving && ready,
+	single(pair, buf, "standby_attached", "gauge", pair->serving && ready,
 		"Whether this peer owns the service and has a standby that can "
 		"serve.");
-	single(peer, buf, "lagging", "gauge", pulse->lagging,
+	single(pair, buf, "lagging", "gauge", pulse->lagging,
 		"Whether the standby of this peer falls behind with its "
 		"copies.");
-	single(peer, buf, "hung", "gauge", pulse->hung,
+	single(pair, buf, "hung", "gauge", pulse->hung,
 		"Whether the other peer is silent although it lives.");
 }
 
 static void
-add_ends(const struct handoff__peer *peer, struct handoff__buf *buf)
+add_ends(const struct handoff__pair *pair, struct handoff__buf *buf)
 {
 	static const char *const ends[HANDOFF__ENDS] = {
 		[HANDOFF__END_OTHER] = "reason=\"other\"",
@@ -134,7 +134,7 @@ add_ends(const struct handoff__peer *peer, struct handoff__buf *buf)
 		[HANDOFF__END_POISON] = "reason=\"poison\"",
 		[HANDOFF__END_SUSPECT] = "reason=\"suspect\"",
 	};
-	const struct handoff__tally *tally = &peer->tally;
+	const struct handoff__tally *tally = &pair->tally;
 	uint64_t other = tally->ended;
 
 	handoff__metrics_family(buf, "closed_total", "counter",
@@ -142,26 +142,26 @@ add_ends(const struct handoff__peer *peer, struct handoff__buf *buf)
 	for (int i = 1; i < HANDOFF__ENDS; i++) {
 		other -= tally->ends[i];
 		handoff__metrics_sample(
-			peer, buf, "closed_total", ends[i], tally->ends[i]);
+			pair, buf, "closed_total", ends[i], tally->ends[i]);
 	}
-	handoff__metrics_sample(peer, buf, "closed_total", ends[0], other);
+	handoff__metrics_sample(pair, buf, "closed_total", ends[0], other);
 }
 
 static void
-add_connections(struct handoff__peer *peer, struct handoff__buf *buf)
+add_connections(struct handoff__pair *pair, struct handoff__buf *buf)
 {
-	const struct handoff__tally *tally = &peer->tally;
+	const struct handoff__tally *tally = &pair->tally;
 	struct handoff__load all;
 
-	single(peer, buf, "accepted_total", "counter", tally->begun,
+	single(pair, buf, "accepted_total", "counter", tally->begun,
 		"Connections that began here.");
-	add_ends(peer, buf);
-	if (peer->config.streamless)
+	add_ends(pair, buf);
+	if (pair->config.streamless)
 		return;
-	handoff__tally_passed(peer, &all);
-	single(peer, buf, "bytes_received_total", "counter", all.received,
+	handoff__tally_passed(pair, &all);
+	single(pair, buf, "bytes_received_total", "counter", all.received,
 		"Bytes that this peer has read from clients.");
-	single(peer, buf, "bytes_sent_total", "counter", all.sent,
+	single(pair, buf, "bytes_sent_total", "counter", all.sent,
 		"Bytes that this peer has written to clients.");
 }
 
@@ -173,7 +173,7 @@ static const char *const directions[HANDOFF__WAYS] = {
 /* A counter for each direction; `label` and `values` may tell it apart
  * further. */
 static void
-by_direction(const struct handoff__peer *peer, struct handoff__buf *buf,
+by_direction(const struct handoff__pair *pair, struct handoff__buf *buf,
 	const char *name, const char *more,
 	const uint64_t counts[HANDOFF__WAYS])
 {
@@ -182,19 +182,19 @@ by_direction(const struct handoff__peer *peer, struct handoff__buf *buf,
 	for (int way = 0; way < HANDOFF__WAYS; way++) {
 		snprintf(labels, sizeof(labels), "%s%s%s", directions[way],
 			more[0] ? "," : "", more);
-		handoff__metrics_sample(peer, buf, name, labels, counts[way]);
+		handoff__metrics_sample(pair, buf, name, labels, counts[way]);
 	}
 }
 
 static void
-add_handoffs(const struct handoff__peer *peer, struct handoff__buf *buf)
+add_handoffs(const struct handoff__pair *pair, struct handoff__buf *buf)
 {
 	static const char *const outcomes[HANDOFF__OUTCOMES] = {
 		[HANDOFF__DONE] = "outcome=\"done\"",
 		[HANDOFF__REFUSED] = "outcome=\"refused\"",
 		[HANDOFF__BROKEN] = "outcome=\"broken\"",
 	};
-	const struct handoff__tally *t = &peer->tally;
+	const struct handoff__tally *t = &pair->tally;
 
 	handoff__metrics_family(buf, "handoffs_total", "counter",
 		"Handoffs of this peer, by the direction and how they ended.");
@@ -202,33 +202,33 @@ add_handoffs(const struct handoff__peer *peer, struct handoff__buf *buf)
 		const uint64_t counts[] = {t->handoffs[HANDOFF__WAY_OUT][i],
 			t->handoffs[HANDOFF__WAY_IN][i]};
 
-		by_direction(peer, buf, "handoffs_total", outcomes[i], counts);
+		by_direction(pair, buf, "handoffs_total", outcomes[i], counts);
 	}
 	handoff__metrics_family(buf, "moved_connections_total", "counter",
 		"Connections that handoffs have moved from this peer or to "
 		"it.");
-	by_direction(peer, buf, "moved_connections_total", "", t->moved);
+	by_direction(pair, buf, "moved_connections_total", "", t->moved);
 	handoff__metrics_family(buf, "carried_bytes_total", "counter",
 		"Bytes that moved with them in buffers.");
 	by_direction(
-		peer, buf, "carried_bytes_total", "kind=\"unread\"", t->unread);
+		pair, buf, "carried_bytes_total", "kind=\"unread\"", t->unread);
 	by_direction(
-		peer, buf, "carried_bytes_total", "kind=\"unsent\"", t->unsent);
+		pair, buf, "carried_bytes_total", "kind=\"unsent\"", t->unsent);
 	handoff__metrics_family(buf, "handoff_seconds", "histogram",
 		"From the first entry that moved until all were served.");
 	for (int way = 0; way < HANDOFF__WAYS; way++)
-		histogram(peer, buf, "handoff_seconds", directions[way],
+		histogram(pair, buf, "handoff_seconds", directions[way],
 			&t->took[way]);
-	if (peer->last.report.id == 0)
+	if (pair->last.report.id == 0)
 		return;
 	handoff__metrics_family(buf, "last_handoff_timestamp_seconds", "gauge",
 		"When anything last moved to or from this peer.");
-	seconds(peer, buf, "last_handoff_timestamp_seconds", "",
-		(uint64_t)peer->last.at_ms, 1000);
+	seconds(pair, buf, "last_handoff_timestamp_seconds", "",
+		(uint64_t)pair->last.at_ms, 1000);
 }
 
 static void
-add_left(const struct handoff__peer *peer, struct handoff__buf *buf)
+add_left(const struct handoff__pair *pair, struct handoff__buf *buf)
 {
 	static const struct {
 		enum handoff__reason reason;
@@ -249,57 +249,57 @@ add_left(const struct handoff__peer *peer, struct handoff__buf *buf)
 		"Entries that a handoff by this peer has left behind, by the "
 		"reason.");
 	for (int i = 0; i < HANDOFF__REASONS; i++)
-		other += peer->tally.left[i];
+		other += pair->tally.left[i];
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-		uint64_t count = peer->tally.left[known[i].reason];
+		uint64_t count = pair->tally.left[known[i].reason];
 
 		other -= count;
 		handoff__metrics_sample(
-			peer, buf, "left_behind_total", known[i].labels, count);
+			pair, buf, "left_behind_total", known[i].labels, count);
 	}
 	handoff__metrics_sample(
-		peer, buf, "left_behind_total", "reason=\"other\"", other);
+		pair, buf, "left_behind_total", "reason=\"other\"", other);
 }
 
 static void
-add_deaths(const struct handoff__peer *peer, struct handoff__buf *buf)
+add_deaths(const struct handoff__pair *pair, struct handoff__buf *buf)
 {
-	const struct handoff__tally *tally = &peer->tally;
+	const struct handoff__tally *tally = &pair->tally;
 
-	single(peer, buf, "failovers_total", "counter", tally->failovers.count,
+	single(pair, buf, "failovers_total", "counter", tally->failovers.count,
 		"Times that this peer took over what one that was gone had "
 		"owned.");
 	handoff__metrics_family(buf, "failover_seconds", "histogram",
 		"From the certainty of that until all could be served.");
-	histogram(peer, buf, "failover_seconds", "", &tally->failovers);
-	single(peer, buf, "inherited_connections_total", "counter",
+	histogram(pair, buf, "failover_seconds", "", &tally->failovers);
+	single(pair, buf, "inherited_connections_total", "counter",
 		tally->inherited, "Connections that were taken over then.");
-	single(peer, buf, "repaired_total", "counter", tally->repaired,
+	single(pair, buf, "repaired_total", "counter", tally->repaired,
 		"Records with stale positions, after the death of a process.");
-	single(peer, buf, "handler_deaths_total", "counter",
+	single(pair, buf, "handler_deaths_total", "counter",
 		tally->handler_deaths,
 		"Connections whose handler ran when its process died.");
-	single(peer, buf, "refused_peers_total", "counter", tally->refused,
+	single(pair, buf, "refused_peers_total", "counter", tally->refused,
 		"Processes that wanted to join and could not.");
 }
 
 void
-handoff__metrics(struct handoff__peer *peer, struct handoff__buf *buf)
+handoff__metrics(struct handoff__pair *pair, struct handoff__buf *buf)
 {
 	char labels[2 * LABELS];
 
 	snprintf(labels, sizeof(labels), "version=\"%s\",model=\"%s\"",
 		handoff_version(),
-		peer->config.model ? peer->config.model : "own");
+		pair->config.model ? pair->config.model : "own");
 	handoff__metrics_family(
 		buf, "info", "gauge", "The peer; its value is always 1.");
-	handoff__metrics_sample(peer, buf, "info", labels, 1);
-	single(peer, buf, "workers", "gauge",
-		peer->config.workers > 0 ? peer->config.workers : 1,
+	handoff__metrics_sample(pair, buf, "info", labels, 1);
+	single(pair, buf, "workers", "gauge",
+		pair->config.workers > 0 ? pair->config.workers : 1,
 		"Threads that connections are spread over.");
-	add_state(peer, buf);
-	add_connections(peer, buf);
-	add_handoffs(peer, buf);
-	add_left(peer, buf);
-	add_deaths(peer, buf);
+	add_state(pair, buf);
+	add_connections(pair, buf);
+	add_handoffs(pair, buf);
+	add_left(pair, buf);
+	add_deaths(pair, buf);
 }

@@ -8,7 +8,7 @@
 
 #include "base/text.h"
 
-struct handoff__peer;
+struct handoff__pair;
 
 /* Begins a family; `name` is without the "handoff_" that all have. */
 void handoff__metrics_family(struct handoff__buf *buf, const char *name,
@@ -16,11 +16,11 @@ void handoff__metrics_family(struct handoff__buf *buf, const char *name,
 
 /* A sample of it; `labels` besides those that all have, e.g. `kind="x"`, or
  * "". */
-void handoff__metrics_sample(const struct handoff__peer *peer,
+void handoff__metrics_sample(const struct handoff__pair *pair,
 	struct handoff__buf *buf, const char *name, const char *labels,
 	uint64_t value);
 
 /* All that the peer has counted. */
-void handoff__metrics(struct handoff__peer *peer, struct handoff__buf *buf);
+void handoff__metrics(struct handoff__pair *pair, struct handoff__buf *buf);
 
 #endif

@@ -14,44 +14,44 @@
 #include <errno.h>
 
 void
-handoff__mirror_segments(struct handoff__peer *peer)
+handoff__mirror_segments(struct handoff__pair *pair)
 {
 	struct handoff__msg msg = {.type = HANDOFF__SEGMENT};
 
-	peer->grown = false;
+	pair->grown = false;
 	/* Records of our version are nothing to an older peer. */
-	while (peer->link.fd >= 0 && peer->segments_sent < peer->arena.count &&
-		!(handoff__partner_older(peer) &&
-			peer->arena.segments[peer->segments_sent]
+	while (pair->link.fd >= 0 && pair->segments_sent < pair->arena.count &&
+		!(handoff__partner_older(pair) &&
+			pair->arena.segments[pair->segments_sent]
 					->geo.state_version ==
-				peer->config.service->state_version)) {
-		msg.index = peer->segments_sent++;
+				pair->config.service->state_version)) {
+		msg.index = pair->segments_sent++;
 		handoff__link_send(
-			&peer->link, &msg, peer->arena.segments[msg.index]->fd);
+			&pair->link, &msg, pair->arena.segments[msg.index]->fd);
 	}
 }
 
 /* The other had no room for a segment: it is sent again at a later beat, and
  * what lies in it has no copy until then. */
 void
-handoff__mirror_lost(struct handoff__peer *peer, const struct handoff__msg *msg)
+handoff__mirror_lost(struct handoff__pair *pair, const struct handoff__msg *msg)
 {
-	if (msg->index < peer->segments_sent)
-		peer->segments_sent = msg->index;
+	if (msg->index < pair->segments_sent)
+		pair->segments_sent = msg->index;
 }
 
 /* A new standby gets everything. */
 void
-handoff__mirror_all(struct handoff__peer *peer)
+handoff__mirror_all(struct handoff__pair *pair)
 {
-	struct handoff__entry *e = NULL;
+	struct handoff__roster_entry *e = NULL;
 
-	handoff__mirror_segments(peer);
-	while ((e = handoff__roster_next(&peer->roster, e))) {
+	handoff__mirror_segments(pair);
+	while ((e = handoff__roster_next(&pair->roster, e))) {
 		if (e->mine)
-			handoff__roster_queue(e, &peer->roster.to_mirror);
+			handoff__roster_queue(e, &pair->roster.to_mirror);
 	}
-	handoff__mirror_pump(peer);
+	handoff__mirror_pump(pair);
 }
 
 /* Collects references to the entries of a list, up to `max`. */
@@ -59,7 +59,7 @@ static void
 collect_refs(const struct handoff__entries *list, uint32_t max,
 	struct handoff__msg *msg, int *fds)
 {
-	struct handoff__entry *e;
+	struct handoff__roster_entry *e;
 
 	msg->nrefs = 0;
 	TAILQ_FOREACH (e, list, node) {
@@ -79,109 +79,109 @@ collect_refs(const struct handoff__entries *list, uint32_t max,
 
 /* False when the link takes no more. */
 static bool
-pump_drops(struct handoff__peer *peer, struct handoff__msg *msg)
+pump_drops(struct handoff__pair *pair, struct handoff__msg *msg)
 {
-	struct handoff__entries *list = &peer->roster.to_drop;
+	struct handoff__entries *list = &pair->roster.to_drop;
 
 	msg->type = HANDOFF__DROP;
 	while (!TAILQ_EMPTY(list)) {
 		collect_refs(list, HANDOFF_FDPASS_MAX, msg, NULL);
-		if (handoff__link_try(&peer->link, msg, NULL, 0) <= 0)
+		if (handoff__link_try(&pair->link, msg, NULL, 0) <= 0)
 			return false;
 		for (uint32_t i = 0; i < msg->nrefs; i++)
 			handoff__roster_vacate(
-				&peer->roster, TAILQ_FIRST(list));
+				&pair->roster, TAILQ_FIRST(list));
 	}
 	return true;
 }
 
 static bool
-pump_mirrors(struct handoff__peer *peer, struct handoff__msg *msg)
+pump_mirrors(struct handoff__pair *pair, struct handoff__msg *msg)
 {
-	struct handoff__entries *list = &peer->roster.to_mirror;
+	struct handoff__entries *list = &pair->roster.to_mirror;
 	int fds[HANDOFF_FDPASS_MAX];
 
 	msg->type = HANDOFF__MIRROR;
 	while (!TAILQ_EMPTY(list)) {
 		int rc;
 
-		collect_refs(list, peer->mirror_max, msg, fds);
-		msg->batch = peer->batch + 1;
-		rc = handoff__link_try(&peer->link, msg, fds, msg->nrefs);
-		if (rc == -EMSGSIZE && peer->mirror_max > 1) {
-			peer->mirror_max /= 2;
+		collect_refs(list, pair->mirror_max, msg, fds);
+		msg->batch = pair->batch + 1;
+		rc = handoff__link_try(&pair->link, msg, fds, msg->nrefs);
+		if (rc == -EMSGSIZE && pair->mirror_max > 1) {
+			pair->mirror_max /= 2;
 			continue;
 		}
 		if (rc <= 0)
 			return false;
-		peer->batch = msg->batch;
+		pair->batch = msg->batch;
 		for (uint32_t i = 0; i < msg->nrefs; i++) {
-			struct handoff__entry *e = TAILQ_FIRST(list);
+			struct handoff__roster_entry *e = TAILQ_FIRST(list);
 
 			e->batch = msg->batch;
 			handoff__roster_set_copy(
-				&peer->roster, e, HANDOFF__COPY_SENT);
-			handoff__roster_queue(e, &peer->roster.sent);
+				&pair->roster, e, HANDOFF__COPY_SENT);
+			handoff__roster_queue(e, &pair->roster.sent);
 		}
 	}
 	return true;
 }
 
 static void
-refuse_copy(
-	struct handoff__peer *peer, struct handoff__entry *e, uint32_t reason)
+refuse_copy(struct handoff__pair *pair, struct handoff__roster_entry *e,
+	uint32_t reason)
 {
-	handoff__roster_set_copy(&peer->roster, e, HANDOFF__COPY_REFUSED);
+	handoff__roster_set_copy(&pair->roster, e, HANDOFF__COPY_REFUSED);
 	e->refusal = (uint8_t)reason;
 	handoff__roster_unqueue(e);
-	handoff__barrier_answered(peer, e);
+	handoff__barrier_answered(pair, e);
 }
 
 /* What the other could do nothing with is not sent: an older peer can't go on
  * with our states, and what is in a segment that it does not have is lost on
  * it. */
 static void
-refuse_useless(struct handoff__peer *peer)
+refuse_useless(struct handoff__pair *pair)
 {
-	bool older = handoff__partner_older(peer);
-	struct handoff__entry *e, *next;
+	bool older = handoff__partner_older(pair);
+	struct handoff__roster_entry *e, *next;
 
-	if (!older && peer->segments_sent == peer->arena.count)
+	if (!older && pair->segments_sent == pair->arena.count)
 		return;
-	for (e = TAILQ_FIRST(&peer->roster.to_mirror); e; e = next) {
+	for (e = TAILQ_FIRST(&pair->roster.to_mirror); e; e = next) {
 		next = TAILQ_NEXT(e, node);
 		if (older)
-			refuse_copy(peer, e, HANDOFF__BAD_STATE_VERSION);
-		else if (e->segment >= peer->segments_sent)
-			refuse_copy(peer, e, HANDOFF__NO_MEMORY);
+			refuse_copy(pair, e, HANDOFF__BAD_STATE_VERSION);
+		else if (e->segment >= pair->segments_sent)
+			refuse_copy(pair, e, HANDOFF__NO_MEMORY);
 	}
 }
 
 /* Segments first, then drops, then copies: a copy lies in a segment, and in a
  * record that may have been freed a moment ago. */
 void
-handoff__mirror_pump(struct handoff__peer *peer)
+handoff__mirror_pump(struct handoff__pair *pair)
 {
 	struct handoff__msg msg = {.type = 0};
 
-	if (!handoff__link_up(&peer->link))
+	if (!handoff__link_up(&pair->link))
 		return;
-	if (peer->grown)
-		handoff__mirror_segments(peer);
-	refuse_useless(peer);
-	if (pump_drops(peer, &msg))
-		pump_mirrors(peer, &msg);
+	if (pair->grown)
+		handoff__mirror_segments(pair);
+	refuse_useless(pair);
+	if (pump_drops(pair, &msg))
+		pump_mirrors(pair, &msg);
 }
 
 /* The standby is gone: it has nothing of ours any more. */
 void
-handoff__mirror_forget(struct handoff__peer *peer)
+handoff__mirror_forget(struct handoff__pair *pair)
 {
-	struct handoff__roster *roster = &peer->roster;
-	struct handoff__entry *e;
+	struct handoff__roster *roster = &pair->roster;
+	struct handoff__roster_entry *e;
 
-	peer->batch = 0;
-	peer->mirror_max = HANDOFF_FDPASS_MAX;
+	pair->batch = 0;
+	pair->mirror_max = HANDOFF_FDPASS_MAX;
 	while ((e = TAILQ_FIRST(&roster->to_drop)))
 		handoff__roster_vacate(roster, e);
 	for (e = NULL; (e = handoff__roster_next(roster, e));) {
@@ -196,13 +196,13 @@ handoff__mirror_forget(struct handoff__peer *peer)
  * standby may have room now. Those whose record it thought to be another's,
  * because a DROP of its own was still on the way, do not count. */
 void
-handoff__mirror_retry(struct handoff__peer *peer, uint32_t most)
+handoff__mirror_retry(struct handoff__pair *pair, uint32_t most)
 {
-	struct handoff__entry *e = NULL;
+	struct handoff__roster_entry *e = NULL;
 
-	handoff__mirror_segments(peer);
-	while (peer->roster.refused > 0 &&
-		(e = handoff__roster_next(&peer->roster, e))) {
+	handoff__mirror_segments(pair);
+	while (pair->roster.refused > 0 &&
+		(e = handoff__roster_next(&pair->roster, e))) {
 		bool free = e->refusal == HANDOFF__BAD_RECORD ||
 			    e->kind == HANDOFF__LISTENER;
 
@@ -210,32 +210,32 @@ handoff__mirror_retry(struct handoff__peer *peer, uint32_t most)
 			(most == 0 && !free))
 			continue;
 		most -= !free;
-		handoff__roster_set_copy(&peer->roster, e, HANDOFF__COPY_NONE);
-		handoff__roster_queue(e, &peer->roster.to_mirror);
+		handoff__roster_set_copy(&pair->roster, e, HANDOFF__COPY_NONE);
+		handoff__roster_queue(e, &pair->roster.to_mirror);
 	}
-	handoff__mirror_pump(peer);
+	handoff__mirror_pump(pair);
 }
 
 /* A refusal of all that was sent in one message: the table was full before
  * the last of them. Smaller messages find out how many fit. None of them may
  * be left: what has ended meanwhile is in no list. */
 static void
-refuse_batch(struct handoff__peer *peer, uint32_t batch, uint32_t reason)
+refuse_batch(struct handoff__pair *pair, uint32_t batch, uint32_t reason)
 {
-	struct handoff__roster *roster = &peer->roster;
-	struct handoff__entry *e, *next;
+	struct handoff__roster *roster = &pair->roster;
+	struct handoff__roster_entry *e, *next;
 	uint32_t count = 0;
 
 	TAILQ_FOREACH (e, &roster->sent, node)
 		count += e->batch == batch;
-	if (peer->mirror_max > 1)
-		peer->mirror_max /= 2;
+	if (pair->mirror_max > 1)
+		pair->mirror_max /= 2;
 	for (e = TAILQ_FIRST(&roster->sent); e; e = next) {
 		next = TAILQ_NEXT(e, node);
 		if (e->batch != batch)
 			continue;
 		if (count == 1) {
-			refuse_copy(peer, e, reason);
+			refuse_copy(pair, e, reason);
 			continue;
 		}
 		handoff__roster_set_copy(roster, e, HANDOFF__COPY_NONE);
@@ -245,31 +245,31 @@ refuse_batch(struct handoff__peer *peer, uint32_t batch, uint32_t reason)
 
 void
 handoff__mirror_answered(
-	struct handoff__peer *peer, const struct handoff__msg *msg)
+	struct handoff__pair *pair, const struct handoff__msg *msg)
 {
-	peer->pulse.progress = true;
+	pair->pulse.progress = true;
 	if (msg->reason != HANDOFF__OK) {
-		refuse_batch(peer, msg->batch, msg->reason);
-	} else if (peer->mirror_max < HANDOFF_FDPASS_MAX &&
-		   msg->nrefs == peer->mirror_max) {
-		peer->mirror_max = peer->mirror_max * 2 < HANDOFF_FDPASS_MAX
-					   ? peer->mirror_max * 2
+		refuse_batch(pair, msg->batch, msg->reason);
+	} else if (pair->mirror_max < HANDOFF_FDPASS_MAX &&
+		   msg->nrefs == pair->mirror_max) {
+		pair->mirror_max = pair->mirror_max * 2 < HANDOFF_FDPASS_MAX
+					   ? pair->mirror_max * 2
 					   : HANDOFF_FDPASS_MAX;
 	}
 	for (uint32_t i = 0; i < msg->nrefs; i++) {
 		const struct handoff__ref *ref = &msg->refs[i];
-		struct handoff__entry *e = handoff__roster_find(
-			&peer->roster, ref->segment, ref->slot, ref->id);
+		struct handoff__roster_entry *e = handoff__roster_find(
+			&pair->roster, ref->segment, ref->slot, ref->id);
 
 		if (!e || !e->mine || e->copy != HANDOFF__COPY_SENT)
 			continue;
 		handoff__roster_unqueue(e);
-		handoff__roster_set_copy(&peer->roster, e,
+		handoff__roster_set_copy(&pair->roster, e,
 			ref->arg == HANDOFF__OK ? HANDOFF__COPY_HELD
 						: HANDOFF__COPY_REFUSED);
 		e->refusal = (uint8_t)ref->arg;
-		handoff__barrier_answered(peer, e);
+		handoff__barrier_answered(pair, e);
 	}
-	handoff__barrier_probed(peer, msg->batch);
-	handoff__mirror_pump(peer);
+	handoff__barrier_ping_answered(pair, msg->batch);
+	handoff__mirror_pump(pair);
 }

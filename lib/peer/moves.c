@@ -16,72 +16,72 @@
 /* The standby gets what it refused before; then it is asked whether it is
  * there. */
 static void
-begin_give(struct handoff__peer *peer, enum handoff__cause cause)
+begin_give(struct handoff__pair *pair, enum handoff__cause cause)
 {
-	handoff__give_begin(peer, cause);
-	handoff__mirror_retry(peer, UINT32_MAX);
-	handoff__give_probe(peer);
+	handoff__give_begin(pair, cause);
+	handoff__mirror_retry(pair, UINT32_MAX);
+	handoff__give_probe(pair);
 }
 
 int
-handoff__peer_give(struct handoff__peer *peer, enum handoff__cause cause)
+handoff__pair_give(struct handoff__pair *pair, enum handoff__cause cause)
 {
-	int err = handoff__partner_check(peer, true);
+	int err = handoff__partner_check(pair, true);
 	char who[64];
 
-	if (err == 0 && cause != HANDOFF__REST && !peer->serving)
-		err = handoff__fail(&peer->error, -EPERM,
+	if (err == 0 && cause != HANDOFF__REST && !pair->serving)
+		err = handoff__fail(&pair->error, -EPERM,
 			"this peer does not serve: %s does",
-			handoff__peer_partner_text(peer, who));
+			handoff__pair_partner_text(pair, who));
 	if (err < 0) {
-		handoff__tally_refused(&peer->tally, HANDOFF__WAY_OUT);
+		handoff__tally_refused(&pair->tally, HANDOFF__WAY_OUT);
 		return err;
 	}
-	begin_give(peer, cause);
+	begin_give(pair, cause);
 	return 0;
 }
 
 int
-handoff__peer_take(struct handoff__peer *peer, enum handoff__cause cause)
+handoff__pair_take(struct handoff__pair *pair, enum handoff__cause cause)
 {
-	int err = handoff__partner_check(peer, false);
+	int err = handoff__partner_check(pair, false);
 
 	if (err < 0) {
-		handoff__tally_refused(&peer->tally, HANDOFF__WAY_IN);
+		handoff__tally_refused(&pair->tally, HANDOFF__WAY_IN);
 		return err;
 	}
-	handoff__take_begin(peer, cause);
+	handoff__take_begin(pair, cause);
 	return 0;
 }
 
 void
 handoff__moves_on_take(
-	struct handoff__peer *peer, const struct handoff__msg *msg)
+	struct handoff__pair *pair, const struct handoff__msg *msg)
 {
 	struct handoff__msg no = {.type = HANDOFF__GAVE};
 
 	if (msg->cause != HANDOFF__HOME && msg->cause != HANDOFF__HOME_SILENT)
 		no.reason = HANDOFF__GARBAGE;
-	else if (handoff__peer_moving(peer))
+	else if (handoff__pair_moving(pair))
 		no.reason = HANDOFF__BUSY;
-	else if (!peer->serving)
+	else if (!pair->serving)
 		no.reason = HANDOFF__NOT_OWNER;
-	else if (handoff__partner_older(peer))
+	else if (handoff__partner_older(pair))
 		no.reason = HANDOFF__BAD_STATE_VERSION;
 	if (no.reason != HANDOFF__OK) {
-		handoff__link_send(&peer->link, &no, -1);
+		handoff__link_send(&pair->link, &no, -1);
 		return;
 	}
-	begin_give(peer, (enum handoff__cause)msg->cause);
+	begin_give(pair, (enum handoff__cause)msg->cause);
 }
 
 void
-handoff__peer_hurry(struct handoff__peer *peer)
+handoff__pair_hurry(struct handoff__pair *pair)
 {
-	const struct handoff__timer *deadline = &peer->move.deadline;
+	const struct handoff__timer *deadline = &pair->move.deadline;
 
-	peer->move.hurried = true;
+	pair->move.hurried = true;
 	if (deadline->armed && deadline->deadline_us - handoff__now_us() >
 				       HANDOFF__HURRY_MS * INT64_C(1000))
-		handoff__core_set_deadline(peer, HANDOFF__HURRY_MS);
+		handoff__core_set_deadline(pair, HANDOFF__HURRY_MS);
 }

@@ -9,17 +9,17 @@
 
 /* Begins to give what this peer owns (HOME: listeners and extra descriptors
  * only). -ENOTCONN, -EBUSY, -EPERM with a sentence in `error`. */
-int handoff__peer_give(struct handoff__peer *peer, enum handoff__cause cause);
+int handoff__pair_give(struct handoff__pair *pair, enum handoff__cause cause);
 
 /* Asks the other peer, which serves, for entries. Errors as above. */
-int handoff__peer_take(struct handoff__peer *peer, enum handoff__cause cause);
+int handoff__pair_take(struct handoff__pair *pair, enum handoff__cause cause);
 
 /* A stop that is in a hurry: what a move waits for is waited for no longer
  * than HANDOFF__HURRY_MS. */
-void handoff__peer_hurry(struct handoff__peer *peer);
+void handoff__pair_hurry(struct handoff__pair *pair);
 
 /* TAKE: the other asks for entries. */
 void handoff__moves_on_take(
-	struct handoff__peer *peer, const struct handoff__msg *msg);
+	struct handoff__pair *pair, const struct handoff__msg *msg);
 
 #endif

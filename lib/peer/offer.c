@@ -13,15 +13,16 @@
 #include "peer/core.h"
 
 static bool
-give_takes(const struct handoff__give *give, const struct handoff__entry *e)
+give_takes(
+	const struct handoff__give *give, const struct handoff__roster_entry *e)
 {
 	return e->mine &&
 	       (give->cause != HANDOFF__HOME || e->kind != HANDOFF__CONNECTION);
 }
 
 void
-handoff__offer_ref(
-	const struct handoff__entry *e, uint32_t arg, struct handoff__ref *ref)
+handoff__offer_ref(const struct handoff__roster_entry *e, uint32_t arg,
+	struct handoff__ref *ref)
 {
 	*ref = (struct handoff__ref){.id = e->id,
 		.segment = e->segment,
@@ -30,66 +31,66 @@ handoff__offer_ref(
 }
 
 static void
-leave_behind(struct handoff__peer *peer, const struct handoff__entry *e,
+leave_behind(struct handoff__pair *pair, const struct handoff__roster_entry *e,
 	enum handoff__reason reason)
 {
-	struct handoff__report *report = &peer->give.report;
+	struct handoff__report *report = &pair->give.report;
 
 	report->left++;
-	handoff__tally_left(peer, reason);
+	handoff__tally_left(pair, reason);
 	if (report->nrefs < HANDOFF_FDPASS_MAX)
 		handoff__offer_ref(e, reason, &report->refs[report->nrefs++]);
 }
 
 /* The commit point of one entry: from here on it is not served here. */
 bool
-handoff__offer_entry(struct handoff__peer *peer, struct handoff__entry *e,
-	struct handoff__batch *batch)
+handoff__offer_entry(struct handoff__pair *pair,
+	struct handoff__roster_entry *e, struct handoff__moved *moved)
 {
 	struct handoff__load load;
 
 	handoff__load_of(e, &load); /* while it is ours */
-	if (!handoff__owner_offer(&e->view.rec->owner, (uint32_t)peer->slot,
-		    handoff__peer_other_slot(peer)))
+	if (!handoff__owner_offer(&e->view.rec->owner, (uint32_t)pair->place,
+		    handoff__pair_other_place(pair)))
 		return false;
-	HANDOFF__PROBE2(give, e->id, peer->give.report.id);
-	handoff__batch_add(batch, e, &load);
-	handoff__roster_swap(&peer->roster, e);
+	HANDOFF__PROBE2(give, e->id, pair->give.report.id);
+	handoff__moved_add(moved, e, &load);
+	handoff__roster_swap(&pair->roster, e);
 	e->leaving = false;
-	if (peer->config.trace)
+	if (pair->config.trace)
 		handoff__tally_trace(
-			peer, e, "given to", peer->give.report.id, &load);
-	peer->ops->moved(peer, e);
+			pair, e, "given to", pair->give.report.id, &load);
+	pair->ops->moved(pair, e);
 	return true;
 }
 
 /* Takes back what was offered and not taken; `back` counts it. */
 void
-handoff__offer_revoke(struct handoff__peer *peer, struct handoff__batch *back)
+handoff__offer_revoke(struct handoff__pair *pair, struct handoff__moved *back)
 {
-	struct handoff__entry *e = NULL;
+	struct handoff__roster_entry *e = NULL;
 	struct handoff__load load;
 
-	while ((e = handoff__roster_next(&peer->roster, e))) {
+	while ((e = handoff__roster_next(&pair->roster, e))) {
 		if (e->mine || !handoff__owner_revoke(&e->view.rec->owner,
-				       (uint32_t)peer->slot,
-				       handoff__peer_other_slot(peer)))
+				       (uint32_t)pair->place,
+				       handoff__pair_other_place(pair)))
 			continue;
 		handoff__load_of(e, &load);
-		handoff__batch_add(back, e, &load);
-		handoff__roster_swap(&peer->roster, e);
-		peer->ops->moved(peer, e);
+		handoff__moved_add(back, e, &load);
+		handoff__roster_swap(&pair->roster, e);
+		pair->ops->moved(pair, e);
 	}
-	peer->ops->settle(peer);
+	pair->ops->settle(pair);
 }
 
 void
-handoff__offer_ring(struct handoff__peer *peer, struct handoff__msg *msg)
+handoff__offer_ring(struct handoff__pair *pair, struct handoff__msg *msg)
 {
 	msg->type = HANDOFF__MOVE;
-	msg->generation = handoff__peer_generation(peer);
-	msg->at_us = peer->give.started_us;
-	handoff__link_send(&peer->link, msg, -1);
+	msg->generation = handoff__pair_generation(pair);
+	msg->at_us = pair->give.started_us;
+	handoff__link_send(&pair->link, msg, -1);
 }
 
 void
@@ -104,61 +105,61 @@ handoff__offer_took_until(struct handoff__give *give, int64_t us)
 /* The other peer is to serve from here on; before the bell rings. Service is
  * away from home until it is back with the peer that it left first. */
 void
-handoff__offer_service(struct handoff__peer *peer)
+handoff__offer_service(struct handoff__pair *pair)
 {
-	struct handoff__board *board = handoff__arena_board(&peer->arena);
-	bool away = peer->give.cause == HANDOFF__MAINTENANCE;
+	struct handoff__board *board = handoff__arena_board(&pair->arena);
+	bool away = pair->give.cause == HANDOFF__MAINTENANCE;
 
-	peer->give.away_before = atomic_load(&board->away);
-	if (away && peer->give.away_before)
-		away = !handoff__away_is_home(peer);
+	pair->give.away_before = atomic_load(&board->away);
+	if (away && pair->give.away_before)
+		away = !handoff__away_is_home(pair);
 	else if (away)
-		handoff__away_set_home(board, peer->name, peer->instance);
+		handoff__away_set_home(board, pair->name, pair->instance);
 	atomic_store(&board->away, away);
-	atomic_store(&board->cause, (uint32_t)peer->give.cause);
-	handoff__owner_offer(&board->owner, (uint32_t)peer->slot,
-		handoff__peer_other_slot(peer));
+	atomic_store(&board->cause, (uint32_t)pair->give.cause);
+	handoff__owner_offer(&board->owner, (uint32_t)pair->place,
+		handoff__pair_other_place(pair));
 	atomic_fetch_add(&board->generation, 1);
-	peer->serving = false;
+	pair->serving = false;
 }
 
 /* False if the other has taken it. */
 bool
-handoff__offer_revoke_service(struct handoff__peer *peer)
+handoff__offer_revoke_service(struct handoff__pair *pair)
 {
-	struct handoff__board *board = handoff__arena_board(&peer->arena);
+	struct handoff__board *board = handoff__arena_board(&pair->arena);
 
-	if (!handoff__owner_revoke(&board->owner, (uint32_t)peer->slot,
-		    handoff__peer_other_slot(peer)))
+	if (!handoff__owner_revoke(&board->owner, (uint32_t)pair->place,
+		    handoff__pair_other_place(pair)))
 		return false;
-	atomic_store(&board->away, peer->give.away_before);
-	peer->serving = true;
+	atomic_store(&board->away, pair->give.away_before);
+	pair->serving = true;
 	return true;
 }
 
 /* What waits for a handler stays, and is named. */
 void
 handoff__offer_leave_waiting(
-	struct handoff__peer *peer, enum handoff__reason reason)
+	struct handoff__pair *pair, enum handoff__reason reason)
 {
-	struct handoff__entry *e = NULL;
+	struct handoff__roster_entry *e = NULL;
 
-	while ((e = handoff__roster_next(&peer->roster, e))) {
+	while ((e = handoff__roster_next(&pair->roster, e))) {
 		if (e->leaving)
-			leave_behind(peer, e, reason);
+			leave_behind(pair, e, reason);
 	}
 }
 
 /* A service whose listeners all stay would be served by two. */
 enum handoff__reason
-handoff__offer_objection(struct handoff__peer *peer)
+handoff__offer_objection(struct handoff__pair *pair)
 {
 	enum handoff__reason reason = HANDOFF__OK;
-	struct handoff__entry *e = NULL;
+	struct handoff__roster_entry *e = NULL;
 
-	if (peer->give.cause == HANDOFF__REST)
+	if (pair->give.cause == HANDOFF__REST)
 		return HANDOFF__OK;
-	while ((e = handoff__roster_next(&peer->roster, e))) {
+	while ((e = handoff__roster_next(&pair->roster, e))) {
 		if (e->kind != HANDOFF__LISTENER || !e->mine)
 			continue;
 		if (e->copy == HANDOFF__COPY_HELD)
@@ -172,29 +173,29 @@ handoff__offer_objection(struct handoff__peer *peer)
 }
 
 static void
-offer_one(struct handoff__peer *peer, struct handoff__entry *e,
-	struct handoff__batch *batch)
+offer_one(struct handoff__pair *pair, struct handoff__roster_entry *e,
+	struct handoff__moved *moved)
 {
 	if (e->copy == HANDOFF__COPY_REFUSED) {
-		leave_behind(peer, e, (enum handoff__reason)e->refusal);
+		leave_behind(pair, e, (enum handoff__reason)e->refusal);
 	} else if (e->copy != HANDOFF__COPY_HELD) {
-		leave_behind(peer, e, HANDOFF__UNANSWERED);
-	} else if (!peer->ops->quiesce(peer, e)) {
+		leave_behind(pair, e, HANDOFF__UNANSWERED);
+	} else if (!pair->ops->quiesce(pair, e)) {
 		e->leaving = true;
-		peer->give.waiting++;
+		pair->give.waiting++;
 	} else {
-		handoff__offer_entry(peer, e, batch);
+		handoff__offer_entry(pair, e, moved);
 	}
 }
 
 /* Offers everything that may move. */
 void
-handoff__offer_all(struct handoff__peer *peer, struct handoff__batch *batch)
+handoff__offer_all(struct handoff__pair *pair, struct handoff__moved *moved)
 {
-	struct handoff__entry *e = NULL;
+	struct handoff__roster_entry *e = NULL;
 
-	while ((e = handoff__roster_next(&peer->roster, e))) {
-		if (give_takes(&peer->give, e))
-			offer_one(peer, e, batch);
+	while ((e = handoff__roster_next(&pair->roster, e))) {
+		if (give_takes(&pair->give, e))
+			offer_one(pair, e, moved);
 	}
 }

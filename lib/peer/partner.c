@@ -12,33 +12,33 @@
 #include <stdio.h>
 
 const char *
-handoff__peer_partner_text(const struct handoff__peer *peer, char text[64])
+handoff__pair_partner_text(const struct handoff__pair *pair, char text[64])
 {
-	snprintf(text, 64, "%s (pid %u)", peer->other.name, peer->other.pid);
+	snprintf(text, 64, "%s (pid %u)", pair->other.name, pair->other.pid);
 	return text;
 }
 
 bool
-handoff__partner_older(const struct handoff__peer *peer)
+handoff__partner_older(const struct handoff__pair *pair)
 {
-	return peer->other.state_version < peer->config.service->state_version;
+	return pair->other.state_version < pair->config.service->state_version;
 }
 
 bool
 handoff__partner_drifted(
-	const struct handoff__peer *peer, const struct handoff__hello *h)
+	const struct handoff__pair *pair, const struct handoff__hello *h)
 {
-	uint64_t own = peer->config.config_hash;
+	uint64_t own = pair->config.config_hash;
 
 	return h->config_hash != own && h->config_hash != 0 && own != 0;
 }
 
 static uint64_t
-arena_id(const struct handoff__peer *peer)
+arena_id(const struct handoff__pair *pair)
 {
-	return peer->arena.count > 0
+	return pair->arena.count > 0
 		       ? handoff__arena_board(
-				 (struct handoff__arena *)(uintptr_t)&peer
+				 (struct handoff__arena *)(uintptr_t)&pair
 					 ->arena)
 				 ->id
 		       : 0;
@@ -46,76 +46,76 @@ arena_id(const struct handoff__peer *peer)
 
 bool
 handoff__partner_again(
-	const struct handoff__peer *peer, const struct handoff__hello *hello)
+	const struct handoff__pair *pair, const struct handoff__hello *hello)
 {
-	uint64_t own = arena_id(peer);
+	uint64_t own = arena_id(pair);
 
-	return peer->partner == HANDOFF__PARTNER_APART && hello->again &&
-	       hello->instance == peer->other.instance &&
+	return pair->partner == HANDOFF__PARTNER_APART && hello->again &&
+	       hello->instance == pair->other.instance &&
 	       (hello->arena == own || hello->arena == 0 || own == 0);
 }
 
 bool
-handoff__peer_rejoining(const struct handoff__peer *peer)
+handoff__pair_rejoining(const struct handoff__pair *pair)
 {
-	return peer->pidfd >= 0 && !peer->other_leaving &&
-	       (peer->partner == HANDOFF__PARTNER_APART ||
-		       (peer->partner == HANDOFF__PARTNER_GREETED &&
-			       peer->rejoin.again));
+	return pair->pidfd >= 0 && !pair->other_leaving &&
+	       (pair->partner == HANDOFF__PARTNER_APART ||
+		       (pair->partner == HANDOFF__PARTNER_GREETED &&
+			       pair->rejoin.again));
 }
 
 /* There is a partner, but not one that could take or give anything now. */
 static int
-check_absent(struct handoff__peer *peer)
+check_absent(struct handoff__pair *pair)
 {
 	char who[64];
 
-	handoff__peer_partner_text(peer, who);
-	if (peer->partner == HANDOFF__PARTNER_APART)
-		return handoff__fail(&peer->error, -ENOTCONN,
+	handoff__pair_partner_text(pair, who);
+	if (pair->partner == HANDOFF__PARTNER_APART)
+		return handoff__fail(&pair->error, -ENOTCONN,
 			"the link to %s is closed and its process has not "
 			"ended: a failover is under way, or the link is made "
 			"anew; try again",
 			who);
-	if (peer->partner == HANDOFF__PARTNER_GREETED)
-		return handoff__fail(&peer->error, -ENOTCONN,
+	if (pair->partner == HANDOFF__PARTNER_GREETED)
+		return handoff__fail(&pair->error, -ENOTCONN,
 			"%s is still joining: try again", who);
-	if (peer->refusal[0])
-		return handoff__fail(&peer->error, -ENOTCONN,
+	if (pair->refusal[0])
+		return handoff__fail(&pair->error, -ENOTCONN,
 			"no standby is attached; the last that tried was "
 			"refused: %s",
-			peer->refusal);
-	return handoff__fail(&peer->error, -ENOTCONN,
+			pair->refusal);
+	return handoff__fail(&pair->error, -ENOTCONN,
 		"no standby is attached: start one on %s first",
-		peer->dir.path);
+		pair->dir.path);
 }
 
 int
-handoff__partner_check(struct handoff__peer *peer, bool give)
+handoff__partner_check(struct handoff__pair *pair, bool give)
 {
 	char who[64];
 
-	if (handoff__peer_moving(peer))
-		return handoff__fail(&peer->error, -EBUSY,
+	if (handoff__pair_moving(pair))
+		return handoff__fail(&pair->error, -EBUSY,
 			"a handoff with %s is under way: wait for its end",
-			handoff__peer_partner_text(peer, who));
-	if (peer->pulse.hung)
-		return handoff__fail(&peer->error, -ENOTCONN,
+			handoff__pair_partner_text(pair, who));
+	if (pair->pulse.hung)
+		return handoff__fail(&pair->error, -ENOTCONN,
 			"%s has said nothing for %u ms: it hangs or is stopped",
-			handoff__peer_partner_text(peer, who),
-			peer->config.hang_timeout_ms);
-	if (peer->partner == HANDOFF__PARTNER_READY && give &&
-		handoff__partner_older(peer))
-		return handoff__fail(&peer->error, -EPERM,
+			handoff__pair_partner_text(pair, who),
+			pair->config.hang_timeout_ms);
+	if (pair->partner == HANDOFF__PARTNER_READY && give &&
+		handoff__partner_older(pair))
+		return handoff__fail(&pair->error, -EPERM,
 			"%s has states of version %u and cannot take those of "
 			"version %u: stop it and start the new program instead",
-			handoff__peer_partner_text(peer, who),
-			peer->other.state_version,
-			peer->config.service->state_version);
-	if (peer->partner == HANDOFF__PARTNER_READY && give &&
-		peer->other_leaving)
-		return handoff__fail(&peer->error, -ENOTCONN,
+			handoff__pair_partner_text(pair, who),
+			pair->other.state_version,
+			pair->config.service->state_version);
+	if (pair->partner == HANDOFF__PARTNER_READY && give &&
+		pair->other_leaving)
+		return handoff__fail(&pair->error, -ENOTCONN,
 			"%s is stopping: it takes nothing any more",
-			handoff__peer_partner_text(peer, who));
-	return peer->partner == HANDOFF__PARTNER_READY ? 0 : check_absent(peer);
+			handoff__pair_partner_text(pair, who));
+	return pair->partner == HANDOFF__PARTNER_READY ? 0 : check_absent(pair);
 }

@@ -22,15 +22,15 @@ static const char *const lock_names[] = {"", "peer.1", "peer.2"};
 static const char *const link_names[] = {"", "link.1", "link.2"};
 
 const char *
-handoff__places_lock_name(uint32_t slot)
+handoff__places_lock_name(uint32_t place)
 {
-	return lock_names[slot];
+	return lock_names[place];
 }
 
 const char *
-handoff__places_link_name(uint32_t slot)
+handoff__places_link_name(uint32_t place)
 {
-	return link_names[slot];
+	return link_names[place];
 }
 
 void
@@ -43,12 +43,12 @@ handoff__places_pause(void)
 
 /* "server (pid 12)": the holder of a place, as its file says. */
 void
-handoff__places_holder(struct handoff__peer *peer, int slot, char text[64])
+handoff__places_holder(struct handoff__pair *pair, int place, char text[64])
 {
 	char line[64] = "", name[HANDOFF_NAME_MAX] = "?";
 	int pid = 0;
 	ssize_t n = handoff__dir_read(
-		&peer->dir, lock_names[slot], line, sizeof(line) - 1);
+		&pair->dir, lock_names[place], line, sizeof(line) - 1);
 
 	if (n > 0)
 		sscanf(line, "%31s %d", name, &pid);
@@ -57,11 +57,11 @@ handoff__places_holder(struct handoff__peer *peer, int slot, char text[64])
 
 /* Writes into the file of its place which peer holds it. */
 int
-handoff__places_sign(struct handoff__peer *peer, int lock_fd)
+handoff__places_sign(struct handoff__pair *pair, int lock_fd)
 {
 	char line[64];
 	int len = snprintf(
-		line, sizeof(line), "%s %d\n", peer->name, (int)getpid());
+		line, sizeof(line), "%s %d\n", pair->name, (int)getpid());
 	ssize_t n = ftruncate(lock_fd, 0);
 	int err;
 
@@ -70,89 +70,90 @@ handoff__places_sign(struct handoff__peer *peer, int lock_fd)
 	if (n == len)
 		return 0;
 	err = n < 0 ? -errno : -ENOSPC;
-	return handoff__fail(&peer->error, err,
-		"service directory %s: cannot write %s: %s", peer->dir.path,
-		lock_names[peer->slot], strerror(-err));
+	return handoff__fail(&pair->error, err,
+		"service directory %s: cannot write %s: %s", pair->dir.path,
+		lock_names[pair->place], strerror(-err));
 }
 
 /* Others that start wait here for us, and we for them. */
 static int
-lock_start(struct handoff__peer *peer)
+lock_start(struct handoff__pair *pair)
 {
 	int64_t deadline = handoff__now_us() + HANDOFF__START_TIMEOUT_US;
 
 	for (;;) {
-		peer->start_fd = handoff__dir_lock(&peer->dir, "lock");
-		if (peer->start_fd >= 0)
+		pair->start_fd = handoff__dir_lock(&pair->dir, "lock");
+		if (pair->start_fd >= 0)
 			return 0;
-		if (peer->start_fd != -EWOULDBLOCK)
-			return handoff__fail(&peer->error, peer->start_fd,
+		if (pair->start_fd != -EWOULDBLOCK)
+			return handoff__fail(&pair->error, pair->start_fd,
 				"service directory %s: cannot lock it: %s",
-				peer->dir.path, strerror(-peer->start_fd));
+				pair->dir.path, strerror(-pair->start_fd));
 		if (handoff__now_us() > deadline)
-			return handoff__fail(&peer->error, -ETIMEDOUT,
+			return handoff__fail(&pair->error, -ETIMEDOUT,
 				"service directory %s: another peer has been "
 				"starting for 10 s; is it stopped?",
-				peer->dir.path);
+				pair->dir.path);
 		handoff__places_pause();
 	}
 }
 
 /* Takes the first place that is free. -EWOULDBLOCK if none is. */
 static int
-try_places(struct handoff__peer *peer)
+try_places(struct handoff__pair *pair)
 {
-	for (peer->slot = 1; peer->slot <= 2; peer->slot++) {
-		peer->lock_fd =
-			handoff__dir_lock(&peer->dir, lock_names[peer->slot]);
-		if (peer->lock_fd != -EWOULDBLOCK)
+	for (pair->place = 1; pair->place <= 2; pair->place++) {
+		pair->lock_fd =
+			handoff__dir_lock(&pair->dir, lock_names[pair->place]);
+		if (pair->lock_fd != -EWOULDBLOCK)
 			break;
 	}
-	return peer->lock_fd;
+	return pair->lock_fd;
 }
 
 static int
-lock_place(struct handoff__peer *peer)
+lock_place(struct handoff__pair *pair)
 {
 	int64_t deadline = handoff__now_us() + DYING_TIMEOUT_US;
 	char one[64], two[64];
 	int err;
 
-	while ((err = try_places(peer)) == -EWOULDBLOCK &&
+	while ((err = try_places(pair)) == -EWOULDBLOCK &&
 		handoff__now_us() < deadline)
 		handoff__places_pause();
 	if (err == -EWOULDBLOCK) {
-		handoff__places_holder(peer, 1, one);
-		handoff__places_holder(peer, 2, two);
-		return handoff__fail(&peer->error, -EBUSY,
+		handoff__places_holder(pair, 1, one);
+		handoff__places_holder(pair, 2, two);
+		return handoff__fail(&pair->error, -EBUSY,
 			"service directory %s has two peers already, %s and "
 			"%s: stop one of them first",
-			peer->dir.path, one, two);
+			pair->dir.path, one, two);
 	}
 	if (err < 0)
-		return handoff__fail(&peer->error, err,
+		return handoff__fail(&pair->error, err,
 			"service directory %s: cannot lock %s: %s",
-			peer->dir.path, lock_names[peer->slot], strerror(-err));
-	return handoff__places_sign(peer, peer->lock_fd);
+			pair->dir.path, lock_names[pair->place],
+			strerror(-err));
+	return handoff__places_sign(pair, pair->lock_fd);
 }
 
 int
-handoff__places_enter(struct handoff__peer *peer)
+handoff__places_enter(struct handoff__pair *pair)
 {
-	int err = lock_start(peer);
+	int err = lock_start(pair);
 
-	return err < 0 ? err : lock_place(peer);
+	return err < 0 ? err : lock_place(pair);
 }
 
 void
-handoff__places_leave(struct handoff__peer *peer)
+handoff__places_leave(struct handoff__pair *pair)
 {
-	if (peer->start_fd >= 0)
-		close(peer->start_fd);
-	if (peer->lock_fd >= 0) {
+	if (pair->start_fd >= 0)
+		close(pair->start_fd);
+	if (pair->lock_fd >= 0) {
 		/* A process that looks from now on finds the place empty. */
-		(void)!ftruncate(peer->lock_fd, 0);
-		close(peer->lock_fd);
+		(void)!ftruncate(pair->lock_fd, 0);
+		close(pair->lock_fd);
 	}
-	peer->start_fd = peer->lock_fd = -1;
+	pair->start_fd = pair->lock_fd = -1;
 }

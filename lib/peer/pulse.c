@@ -19,13 +19,13 @@
 
 /* Beats are as frequent as the more impatient of the two wants them. */
 static int64_t
-period_us(const struct handoff__peer *peer)
+period_us(const struct handoff__pair *pair)
 {
-	uint32_t ms = peer->config.hang_timeout_ms;
+	uint32_t ms = pair->config.hang_timeout_ms;
 	int64_t us;
 
-	if (peer->other.hang_ms > 0 && peer->other.hang_ms < ms)
-		ms = peer->other.hang_ms;
+	if (pair->other.hang_ms > 0 && pair->other.hang_ms < ms)
+		ms = pair->other.hang_ms;
 	us = (int64_t)ms * 1000 / TICKS;
 	if (us > PERIOD_MAX_US)
 		return PERIOD_MAX_US;
@@ -33,57 +33,57 @@ period_us(const struct handoff__peer *peer)
 }
 
 static void
-tell_hung(struct handoff__peer *peer)
+tell_hung(struct handoff__pair *pair)
 {
 	char who[64], text[192];
 
-	handoff__peer_partner_text(peer, who);
-	if (peer->pulse.hung)
+	handoff__pair_partner_text(pair, who);
+	if (pair->pulse.hung)
 		snprintf(text, sizeof(text),
 			"hung: %s has said nothing for %u ms", who,
-			peer->config.hang_timeout_ms);
+			pair->config.hang_timeout_ms);
 	else
 		snprintf(text, sizeof(text), "hung: %s speaks again", who);
-	peer->ops->hung(peer, text);
+	pair->ops->hung(pair, text);
 }
 
 static void
-tell_lagging(struct handoff__peer *peer)
+tell_lagging(struct handoff__pair *pair)
 {
 	char who[64], text[192];
 
-	handoff__peer_partner_text(peer, who);
-	if (peer->pulse.lagging)
+	handoff__pair_partner_text(pair, who);
+	if (pair->pulse.lagging)
 		snprintf(text, sizeof(text),
 			"lagging: %s has no copy of %u entries", who,
-			peer->roster.uncovered);
+			pair->roster.uncovered);
 	else
 		snprintf(text, sizeof(text), "lagging: %s has caught up", who);
-	peer->ops->lagging(peer, text);
+	pair->ops->lagging(pair, text);
 }
 
 static void
-check_silence(struct handoff__peer *peer, int64_t now)
+check_silence(struct handoff__pair *pair, int64_t now)
 {
-	int64_t limit = (int64_t)peer->config.hang_timeout_ms * 1000;
+	int64_t limit = (int64_t)pair->config.hang_timeout_ms * 1000;
 	/* Closed is not silent: that is the pidfd's to tell. */
-	bool hung = peer->link.fd >= 0 && now - peer->pulse.heard_us > limit;
+	bool hung = pair->link.fd >= 0 && now - pair->pulse.heard_us > limit;
 
-	if (hung == peer->pulse.hung)
+	if (hung == pair->pulse.hung)
 		return;
-	peer->pulse.hung = hung;
-	tell_hung(peer);
+	pair->pulse.hung = hung;
+	tell_hung(pair);
 	if (hung)
-		handoff__fence_kill(peer);
+		handoff__fence_kill(pair);
 }
 
 /* Entries without a copy, and nothing new confirmed for a whole beat. */
 static void
-check_lag(struct handoff__peer *peer)
+check_lag(struct handoff__pair *pair)
 {
-	struct handoff__pulse *pulse = &peer->pulse;
-	bool behind = peer->roster.uncovered > peer->roster.refused &&
-		      peer->partner == HANDOFF__PARTNER_READY;
+	struct handoff__pulse *pulse = &pair->pulse;
+	bool behind = pair->roster.uncovered > pair->roster.refused &&
+		      pair->partner == HANDOFF__PARTNER_READY;
 	bool lagging = behind &&
 		       (pulse->lagging || (pulse->behind && !pulse->progress));
 
@@ -92,16 +92,16 @@ check_lag(struct handoff__peer *peer)
 	if (lagging == pulse->lagging)
 		return;
 	pulse->lagging = lagging;
-	tell_lagging(peer);
+	tell_lagging(pair);
 }
 
 /* How many of the refused copies to try at this beat: one, and more from beat
  * to beat while that succeeds. */
 uint32_t
-handoff__pulse_retries(struct handoff__peer *peer)
+handoff__pulse_retries(struct handoff__pair *pair)
 {
-	struct handoff__pulse *pulse = &peer->pulse;
-	uint32_t refused = peer->roster.refused;
+	struct handoff__pulse *pulse = &pair->pulse;
+	uint32_t refused = pair->roster.refused;
 
 	if (refused < pulse->refused && pulse->retry < HANDOFF_FDPASS_MAX)
 		pulse->retry *= 2;
@@ -112,24 +112,24 @@ handoff__pulse_retries(struct handoff__peer *peer)
 }
 
 void
-handoff__pulse_send(struct handoff__peer *peer)
+handoff__pulse_send(struct handoff__pair *pair)
 {
 	struct handoff__msg beat = {.type = HANDOFF__BEAT,
-		.serving = peer->serving,
-		.covered = peer->roster.owned - peer->roster.uncovered};
+		.serving = pair->serving,
+		.covered = pair->roster.owned - pair->roster.uncovered};
 
-	handoff__link_try(&peer->link, &beat, NULL, 0);
+	handoff__link_try(&pair->link, &beat, NULL, 0);
 }
 
 /* What is on its way makes a beat differ; twice in a row it is more. */
 bool
 handoff__pulse_on_beat(
-	struct handoff__peer *peer, const struct handoff__msg *msg)
+	struct handoff__pair *pair, const struct handoff__msg *msg)
 {
-	struct handoff__pulse *pulse = &peer->pulse;
-	bool differs = peer->arena.count > 0 && !handoff__peer_moving(peer) &&
-		       ((msg->serving != 0) == peer->serving ||
-			       msg->covered != peer->roster.held);
+	struct handoff__pulse *pulse = &pair->pulse;
+	bool differs = pair->arena.count > 0 && !handoff__pair_moving(pair) &&
+		       ((msg->serving != 0) == pair->serving ||
+			       msg->covered != pair->roster.held);
 	bool lost = differs && pulse->differs;
 
 	pulse->differs = differs && !lost;
@@ -139,36 +139,36 @@ handoff__pulse_on_beat(
 static void
 on_beat(struct handoff__timer *timer)
 {
-	struct handoff__peer *peer = timer->arg;
+	struct handoff__pair *pair = timer->arg;
 
-	peer->pulse.due = peer->noted = true;
+	pair->pulse.due = pair->noted = true;
 }
 
 /* If this process itself did not run, it can't judge the other; and what the
  * other said meanwhile is still to be read. */
 void
-handoff__pulse_begin(struct handoff__peer *peer, int64_t now)
+handoff__pulse_begin(struct handoff__pair *pair, int64_t now)
 {
-	struct handoff__pulse *pulse = &peer->pulse;
+	struct handoff__pulse *pulse = &pair->pulse;
 
 	pulse->due = false;
-	if (now - pulse->beat_us > 2 * period_us(peer))
+	if (now - pulse->beat_us > 2 * period_us(pair))
 		pulse->heard_us = now;
 	pulse->beat_us = now;
 }
 
 void
-handoff__pulse_end(struct handoff__peer *peer, int64_t now)
+handoff__pulse_end(struct handoff__pair *pair, int64_t now)
 {
-	check_silence(peer, now);
-	check_lag(peer);
-	handoff__timer_arm(peer->loop, &peer->pulse.timer, period_us(peer));
+	check_silence(pair, now);
+	check_lag(pair);
+	handoff__timer_arm(pair->loop, &pair->pulse.timer, period_us(pair));
 }
 
 void
-handoff__pulse_start(struct handoff__peer *peer)
+handoff__pulse_start(struct handoff__pair *pair)
 {
-	struct handoff__pulse *pulse = &peer->pulse;
+	struct handoff__pulse *pulse = &pair->pulse;
 
 	pulse->heard_us = pulse->beat_us = handoff__now_us();
 	pulse->hung = pulse->lagging = pulse->behind = pulse->differs = false;
@@ -176,13 +176,13 @@ handoff__pulse_start(struct handoff__peer *peer)
 	pulse->retry = 1;
 	pulse->refused = 0;
 	pulse->timer.fn = on_beat;
-	pulse->timer.arg = peer;
-	handoff__timer_arm(peer->loop, &pulse->timer, period_us(peer));
+	pulse->timer.arg = pair;
+	handoff__timer_arm(pair->loop, &pulse->timer, period_us(pair));
 }
 
 void
-handoff__pulse_stop(struct handoff__peer *peer)
+handoff__pulse_stop(struct handoff__pair *pair)
 {
-	handoff__timer_disarm(peer->loop, &peer->pulse.timer);
-	peer->pulse.due = peer->pulse.hung = peer->pulse.lagging = false;
+	handoff__timer_disarm(pair->loop, &pair->pulse.timer);
+	pair->pulse.due = pair->pulse.hung = pair->pulse.lagging = false;
 }

@@ -7,22 +7,22 @@
 
 #include "peer/core.h"
 
-void handoff__pulse_start(struct handoff__peer *peer);
-void handoff__pulse_stop(struct handoff__peer *peer);
+void handoff__pulse_start(struct handoff__pair *pair);
+void handoff__pulse_stop(struct handoff__pair *pair);
 
 /* A beat that was due begins, and ends: with a judgement of the other, and the
  * timer armed for the next. */
-void handoff__pulse_begin(struct handoff__peer *peer, int64_t now);
-void handoff__pulse_end(struct handoff__peer *peer, int64_t now);
+void handoff__pulse_begin(struct handoff__pair *pair, int64_t now);
+void handoff__pulse_end(struct handoff__pair *pair, int64_t now);
 
 /* Sends the beat. */
-void handoff__pulse_send(struct handoff__peer *peer);
+void handoff__pulse_send(struct handoff__pair *pair);
 
 /* How many of the refused copies to try at this beat. */
-uint32_t handoff__pulse_retries(struct handoff__peer *peer);
+uint32_t handoff__pulse_retries(struct handoff__pair *pair);
 
 /* BEAT. True if the two disagree for the second time in a row. */
 bool handoff__pulse_on_beat(
-	struct handoff__peer *peer, const struct handoff__msg *msg);
+	struct handoff__pair *pair, const struct handoff__msg *msg);
 
 #endif

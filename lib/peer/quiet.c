@@ -10,58 +10,58 @@
 #include "peer/offer.h"
 
 void
-handoff__peer_quiet_all(struct handoff__peer *peer,
-	struct handoff__entry **list, uint32_t count)
+handoff__pair_quiet_all(struct handoff__pair *pair,
+	struct handoff__roster_entry **list, uint32_t count)
 {
 	struct handoff__msg msg = {.cause = HANDOFF__REST};
-	struct handoff__batch batch = {.connections = 0};
-	bool waited = peer->give.step == HANDOFF__GIVE_DRAIN;
+	struct handoff__moved moved = {.connections = 0};
+	bool waited = pair->give.step == HANDOFF__GIVE_DRAIN;
 
-	for (uint32_t i = 0; i < count && handoff__link_up(&peer->link); i++) {
-		struct handoff__entry *e = list[i];
+	for (uint32_t i = 0; i < count && handoff__link_up(&pair->link); i++) {
+		struct handoff__roster_entry *e = list[i];
 
 		if (!e->leaving)
 			continue;
 		e->leaving = false;
 		handoff__offer_ref(e, 0, &msg.refs[msg.nrefs]);
-		msg.nrefs += handoff__offer_entry(peer, e, &batch);
+		msg.nrefs += handoff__offer_entry(pair, e, &moved);
 	}
 	if (msg.nrefs == 0)
 		return;
 	handoff__tally_moved(
-		peer, HANDOFF__WAY_OUT, &batch, &peer->give.report);
-	handoff__offer_ring(peer, &msg);
-	peer->ops->settle(peer);
-	peer->give.strays_us = handoff__now_us();
+		pair, HANDOFF__WAY_OUT, &moved, &pair->give.report);
+	handoff__offer_ring(pair, &msg);
+	pair->ops->settle(pair);
+	pair->give.strays_us = handoff__now_us();
 	if (!waited)
 		return;
-	if (peer->give.asked)
-		handoff__offer_took_until(&peer->give, handoff__now_us());
-	peer->give.waiting -= msg.nrefs;
-	peer->noted = true;
+	if (pair->give.asked)
+		handoff__offer_took_until(&pair->give, handoff__now_us());
+	pair->give.waiting -= msg.nrefs;
+	pair->noted = true;
 }
 
 void
-handoff__peer_quiet(struct handoff__peer *peer, struct handoff__entry *e)
+handoff__pair_quiet(struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
-	handoff__peer_quiet_all(peer, &e, 1);
+	handoff__pair_quiet_all(pair, &e, 1);
 }
 
 /* What followed one by one has no READY of its own: it is looked after later.
  */
 void
-handoff__quiet_strays(struct handoff__peer *peer, int64_t now)
+handoff__quiet_strays(struct handoff__pair *pair, int64_t now)
 {
-	struct handoff__batch back = {.connections = 0};
+	struct handoff__moved back = {.connections = 0};
 
-	if (peer->give.strays_us == 0 || handoff__peer_moving(peer) ||
-		now - peer->give.strays_us < (int64_t)HANDOFF__TAKEN_MS * 1000)
+	if (pair->give.strays_us == 0 || handoff__pair_moving(pair) ||
+		now - pair->give.strays_us < (int64_t)HANDOFF__TAKEN_MS * 1000)
 		return;
-	peer->give.strays_us = 0;
-	handoff__offer_revoke(peer, &back);
-	handoff__tally_unmoved(peer, &back, &peer->give.report);
+	pair->give.strays_us = 0;
+	handoff__offer_revoke(pair, &back);
+	handoff__tally_unmoved(pair, &back, &pair->give.report);
 	if (back.connections + back.listeners > 0)
-		handoff__log(peer->log, HANDOFF_LOG_WARNING,
+		handoff__log(pair->log, HANDOFF_LOG_WARNING,
 			"handoff: %u that followed later not taken in time, "
 			"and served here again",
 			back.connections + back.listeners);

@@ -8,14 +8,14 @@
 #include "peer/core.h"
 
 /* The entry's handler has returned (see quiesce). */
-void handoff__peer_quiet(
-	struct handoff__peer *peer, struct handoff__entry *entry);
+void handoff__pair_quiet(
+	struct handoff__pair *pair, struct handoff__roster_entry *entry);
 
 /* The same for up to HANDOFF_FDPASS_MAX entries, in one message. */
-void handoff__peer_quiet_all(struct handoff__peer *peer,
-	struct handoff__entry **list, uint32_t count);
+void handoff__pair_quiet_all(struct handoff__pair *pair,
+	struct handoff__roster_entry **list, uint32_t count);
 
 /* Takes back what has followed and was not accepted in time. */
-void handoff__quiet_strays(struct handoff__peer *peer, int64_t now);
+void handoff__quiet_strays(struct handoff__pair *pair, int64_t now);
 
 #endif

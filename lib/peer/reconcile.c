@@ -11,50 +11,50 @@
 
 /* Does this peer serve, and has not known? Or does it not any more? */
 static bool
-reconcile_service(struct handoff__peer *peer, struct handoff__board *board)
+reconcile_service(struct handoff__pair *pair, struct handoff__board *board)
 {
 	bool own;
 
-	handoff__owner_accept(&board->owner, (uint32_t)peer->slot);
-	own = handoff__owner_word(&board->owner) == (uint32_t)peer->slot;
-	if (own == peer->serving)
+	handoff__owner_accept(&board->owner, (uint32_t)pair->place);
+	own = handoff__owner_word(&board->owner) == (uint32_t)pair->place;
+	if (own == pair->serving)
 		return false;
-	handoff__log(peer->log, HANDOFF_LOG_WARNING,
+	handoff__log(pair->log, HANDOFF_LOG_WARNING,
 		"handoff %llu: no message told that this peer %s",
-		(unsigned long long)handoff__peer_generation(peer),
+		(unsigned long long)handoff__pair_generation(pair),
 		own ? "serves" : "does not serve any more");
-	peer->serving = own;
+	pair->serving = own;
 	return true;
 }
 
 /* Takes what the owner words say is this peer's, though no message has told;
  * and closes copies of what is no more. */
 void
-handoff__reconcile(struct handoff__peer *peer)
+handoff__reconcile(struct handoff__pair *pair)
 {
-	struct handoff__board *board = handoff__arena_board(&peer->arena);
-	struct handoff__batch batch = {.connections = 0};
-	struct handoff__report report = {.id = handoff__peer_generation(peer)};
+	struct handoff__board *board = handoff__arena_board(&pair->arena);
+	struct handoff__moved moved = {.connections = 0};
+	struct handoff__report report = {.id = handoff__pair_generation(pair)};
 	bool changed;
 
-	if (!board || handoff__peer_moving(peer))
+	if (!board || handoff__pair_moving(pair))
 		return;
 	/* The service before its entries: whichever peer has the one gets the
 	 * others. It is told of after them. */
-	changed = reconcile_service(peer, board);
-	handoff__take_all(peer, HANDOFF__REST, report.id, &batch);
-	if (batch.connections + batch.listeners > 0) {
-		handoff__tally_moved(peer, HANDOFF__WAY_IN, &batch, &report);
-		handoff__log(peer->log, HANDOFF_LOG_WARNING,
+	changed = reconcile_service(pair, board);
+	handoff__take_all(pair, HANDOFF__REST, report.id, &moved);
+	if (moved.connections + moved.listeners > 0) {
+		handoff__tally_moved(pair, HANDOFF__WAY_IN, &moved, &report);
+		handoff__log(pair->log, HANDOFF_LOG_WARNING,
 			"handoff %llu: no message told of %u connection%s and "
 			"%u listener%s, served here from now on",
-			(unsigned long long)report.id, batch.connections,
-			batch.connections == 1 ? "" : "s", batch.listeners,
-			batch.listeners == 1 ? "" : "s");
+			(unsigned long long)report.id, moved.connections,
+			moved.connections == 1 ? "" : "s", moved.listeners,
+			moved.listeners == 1 ? "" : "s");
 	}
-	handoff__copies_sweep(peer);
-	peer->ops->settle(peer);
+	handoff__copies_sweep(pair);
+	pair->ops->settle(pair);
 	if (changed)
-		peer->ops->role(
-			peer, (enum handoff__cause)atomic_load(&board->cause));
+		pair->ops->role(
+			pair, (enum handoff__cause)atomic_load(&board->cause));
 }

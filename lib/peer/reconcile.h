@@ -9,6 +9,6 @@
 
 /* Takes what the owner words say is this peer's, though no message has told;
  * and closes copies of what is no more. */
-void handoff__reconcile(struct handoff__peer *peer);
+void handoff__reconcile(struct handoff__pair *pair);
 
 #endif

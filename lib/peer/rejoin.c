@@ -34,47 +34,47 @@
 
 /* The other says why not, and it will say so again. */
 static void
-turned_away(struct handoff__peer *peer, const struct handoff__hello *hello)
+turned_away(struct handoff__pair *pair, const struct handoff__hello *hello)
 {
 	char why[128], text[HANDOFF_TEXT_MAX], who[64];
 
-	handoff__hello_explain(peer, hello,
+	handoff__hello_explain(pair, hello,
 		(enum handoff__reason)hello->refusal, why, sizeof(why));
 	snprintf(text, sizeof(text),
 		"link: %s does not take this peer back: %.120s",
-		handoff__peer_partner_text(peer, who), why);
-	if (!peer->serving && peer->roster.owned == 0)
-		peer->ops->expelled(peer, text);
+		handoff__pair_partner_text(pair, who), why);
+	if (!pair->serving && pair->roster.owned == 0)
+		pair->ops->expelled(pair, text);
 	else
-		handoff__hello_refused(peer, text);
+		handoff__hello_refused(pair, text);
 }
 
 static void
 take_answer(struct handoff__candidate *c, const struct handoff__hello *hello,
 	int passed)
 {
-	struct handoff__peer *peer = c->peer;
-	enum handoff__reason reason = handoff__hello_judge(peer, hello);
+	struct handoff__pair *pair = c->pair;
+	enum handoff__reason reason = handoff__hello_judge(pair, hello);
 	int fd = c->fd;
 
 	if (reason != HANDOFF__OK || hello->refusal != HANDOFF__OK ||
-		peer->partner != HANDOFF__PARTNER_APART) {
+		pair->partner != HANDOFF__PARTNER_APART) {
 		if (passed >= 0)
 			close(passed);
 		handoff__candidate_close(c);
 		if (hello->refusal != HANDOFF__OK &&
 			hello->refusal != HANDOFF__LEAVING)
-			turned_away(peer, hello);
+			turned_away(pair, hello);
 		return;
 	}
-	handoff__watch_del(peer->loop, &c->watch);
+	handoff__watch_del(pair->loop, &c->watch);
 	c->fd = -1;
 	handoff__candidate_close(c);
-	if (handoff__adopt_link(peer, fd, passed, hello) < 0)
+	if (handoff__adopt_link(pair, fd, passed, hello) < 0)
 		handoff__log(
-			peer->log, HANDOFF_LOG_WARNING, "%s", peer->error.text);
+			pair->log, HANDOFF_LOG_WARNING, "%s", pair->error.text);
 	else
-		handoff__rejoin_end(peer);
+		handoff__rejoin_end(pair);
 }
 
 static void
@@ -103,80 +103,80 @@ on_no_answer(struct handoff__timer *timer)
 }
 
 static void
-dial_partner(struct handoff__peer *peer)
+dial_partner(struct handoff__pair *pair)
 {
-	struct handoff__candidate *c = &peer->rejoin.dial;
+	struct handoff__candidate *c = &pair->rejoin.dial;
 	struct handoff__hello hello;
-	int fd = handoff__dir_connect(&peer->dir,
-		handoff__places_link_name(handoff__peer_other_slot(peer)),
+	int fd = handoff__dir_connect(&pair->dir,
+		handoff__places_link_name(handoff__pair_other_place(pair)),
 		SOCK_SEQPACKET);
 
 	if (fd < 0)
 		return;
-	handoff__hello_make(peer, &hello);
+	handoff__hello_make(pair, &hello);
 	hello.again = 1;
-	if (handoff__peer_allowed(fd, peer->config.user) < 0 ||
+	if (handoff__pair_allowed(fd, pair->config.user) < 0 ||
 		handoff__hello_say(fd, &hello) < 0 ||
-		handoff__watch_add(peer->loop, &c->watch, fd, EPOLLIN) < 0) {
+		handoff__watch_add(pair->loop, &c->watch, fd, EPOLLIN) < 0) {
 		close(fd);
 		return;
 	}
 	c->fd = fd;
-	handoff__timer_arm(peer->loop, &c->timer, ANSWER_US);
+	handoff__timer_arm(pair->loop, &c->timer, ANSWER_US);
 }
 
 static void
-tell_apart(struct handoff__peer *peer)
+tell_apart(struct handoff__pair *pair)
 {
 	char who[64], text[HANDOFF_TEXT_MAX];
 
-	if (peer->rejoin.told)
+	if (pair->rejoin.told)
 		return;
-	peer->rejoin.told = true;
+	pair->rejoin.told = true;
 	snprintf(text, sizeof(text),
 		"apart: the link to %s is closed and its process lives: the "
 		"link is made anew",
-		handoff__peer_partner_text(peer, who));
-	peer->ops->apart(peer, text);
+		handoff__pair_partner_text(pair, who));
+	pair->ops->apart(pair, text);
 }
 
 static void
 on_redial(struct handoff__timer *timer)
 {
-	struct handoff__peer *peer = timer->arg;
-	struct handoff__rejoin *rejoin = &peer->rejoin;
+	struct handoff__pair *pair = timer->arg;
+	struct handoff__rejoin *rejoin = &pair->rejoin;
 	/* Different for the two, so that dials seldom cross. */
 	int64_t us = rejoin->tries++ < OFTEN ? OFTEN_US : SELDOM_US;
 
-	if (peer->partner != HANDOFF__PARTNER_APART || peer->pidfd < 0 ||
-		peer->other_leaving)
+	if (pair->partner != HANDOFF__PARTNER_APART || pair->pidfd < 0 ||
+		pair->other_leaving)
 		return;
-	tell_apart(peer);
+	tell_apart(pair);
 	if (rejoin->dial.fd < 0)
-		dial_partner(peer);
-	handoff__timer_arm(peer->loop, timer, us + peer->slot * us / 4);
+		dial_partner(pair);
+	handoff__timer_arm(pair->loop, timer, us + pair->place * us / 4);
 }
 
 void
-handoff__rejoin_init(struct handoff__peer *peer)
+handoff__rejoin_init(struct handoff__pair *pair)
 {
-	struct handoff__rejoin *rejoin = &peer->rejoin;
+	struct handoff__rejoin *rejoin = &pair->rejoin;
 
 	rejoin->timer.fn = on_redial;
-	rejoin->timer.arg = peer;
+	rejoin->timer.arg = pair;
 	rejoin->dial = (struct handoff__candidate){
 		.fd = -1,
 		.passed = -1,
-		.peer = peer,
+		.pair = pair,
 		.watch = {.fd = -1, .fn = on_answer, .arg = &rejoin->dial},
 		.timer = {.fn = on_no_answer, .arg = &rejoin->dial},
 	};
 }
 
 void
-handoff__rejoin_begin(struct handoff__peer *peer)
+handoff__rejoin_begin(struct handoff__pair *pair)
 {
-	struct handoff__rejoin *rejoin = &peer->rejoin;
+	struct handoff__rejoin *rejoin = &pair->rejoin;
 
 	rejoin->since_us = handoff__now_us();
 	if (!rejoin->again || rejoin->since_us - rejoin->up_us > BRIEF_US)
@@ -187,13 +187,13 @@ handoff__rejoin_begin(struct handoff__peer *peer)
 	} else {
 		rejoin->tries = OFTEN;
 	}
-	handoff__timer_arm(peer->loop, &rejoin->timer,
+	handoff__timer_arm(pair->loop, &rejoin->timer,
 		rejoin->tries == 0 ? FIRST_US : SELDOM_US);
 }
 
 void
-handoff__rejoin_end(struct handoff__peer *peer)
+handoff__rejoin_end(struct handoff__pair *pair)
 {
-	handoff__timer_disarm(peer->loop, &peer->rejoin.timer);
-	handoff__candidate_close(&peer->rejoin.dial);
+	handoff__timer_disarm(pair->loop, &pair->rejoin.timer);
+	handoff__candidate_close(&pair->rejoin.dial);
 }

@@ -7,10 +7,10 @@
 
 #include "peer/core.h"
 
-void handoff__rejoin_init(struct handoff__peer *peer);
+void handoff__rejoin_init(struct handoff__pair *pair);
 
 /* Dials from now on, until the link is there or the other process is gone. */
-void handoff__rejoin_begin(struct handoff__peer *peer);
-void handoff__rejoin_end(struct handoff__peer *peer);
+void handoff__rejoin_begin(struct handoff__pair *pair);
+void handoff__rejoin_end(struct handoff__pair *pair);
 
 #endif

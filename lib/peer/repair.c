@@ -14,7 +14,7 @@
 
 const char *
 handoff__entry_repair(
-	struct handoff__entry *e, struct handoff__survival *survival)
+	struct handoff__roster_entry *e, struct handoff__survival *survival)
 {
 	struct handoff__progress progress;
 	bool in_turn =

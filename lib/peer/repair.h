@@ -10,7 +10,7 @@
 /* The process that had the entry died, perhaps in a turn, when positions are
  * hints: asks the kernel. NULL, or why it can't go on; "" if the client is
  * gone. */
-const char *handoff__entry_repair(
-	struct handoff__entry *entry, struct handoff__survival *survival);
+const char *handoff__entry_repair(struct handoff__roster_entry *entry,
+	struct handoff__survival *survival);
 
 #endif

@@ -27,17 +27,17 @@ ref_number(const struct handoff__ref *ref)
 
 /* The kind and name of what is not a connection; false if it is no more. */
 static bool
-other_of(const struct handoff__peer *peer, const struct handoff__ref *ref,
+other_of(const struct handoff__pair *pair, const struct handoff__ref *ref,
 	const char **kind, char name[HANDOFF_ADDRESS_MAX])
 {
 	const struct handoff__record *rec =
-		handoff__arena_record(&peer->arena, ref->segment, ref->slot);
+		handoff__arena_record(&pair->arena, ref->segment, ref->slot);
 	struct handoff__view view;
 
 	if (!rec || handoff__record_id(rec) != ref->id)
 		return false;
 	handoff__view_make(
-		&view, peer->arena.segments[ref->segment], ref->slot);
+		&view, pair->arena.segments[ref->segment], ref->slot);
 	*kind = rec->kind == HANDOFF__LISTENER ? "listener"
 					       : "extra descriptor";
 	return handoff__record_name(&view, name) == 0;
@@ -45,7 +45,7 @@ other_of(const struct handoff__peer *peer, const struct handoff__ref *ref,
 
 /* "connection 12", "listener 127.0.0.1:7000" */
 static void
-add_entry(const struct handoff__peer *peer, const struct handoff__ref *ref,
+add_entry(const struct handoff__pair *pair, const struct handoff__ref *ref,
 	struct handoff__buf *buf)
 {
 	char name[HANDOFF_ADDRESS_MAX];
@@ -53,14 +53,14 @@ add_entry(const struct handoff__peer *peer, const struct handoff__ref *ref,
 
 	if (is_connection(ref))
 		handoff__buf_add(buf, "connection %llu", ref_number(ref));
-	else if (other_of(peer, ref, &kind, name))
+	else if (other_of(pair, ref, &kind, name))
 		handoff__buf_add(buf, "%s %s", kind, name);
 	else
 		handoff__buf_add(buf, "descriptor %llu", ref_number(ref));
 }
 
 void
-handoff__left_text(const struct handoff__peer *peer,
+handoff__left_text(const struct handoff__pair *pair,
 	const struct handoff__report *report, const char *indent,
 	struct handoff__buf *buf)
 {
@@ -70,7 +70,7 @@ handoff__left_text(const struct handoff__peer *peer,
 		const struct handoff__ref *ref = &report->refs[i];
 
 		handoff__buf_add(buf, "%s: ", indent);
-		add_entry(peer, ref, buf);
+		add_entry(pair, ref, buf);
 		handoff__buf_add(buf, ": %s\n",
 			handoff__reason_text((enum handoff__reason)ref->arg));
 	}
@@ -80,7 +80,7 @@ handoff__left_text(const struct handoff__peer *peer,
 }
 
 void
-handoff__left_json(const struct handoff__peer *peer,
+handoff__left_json(const struct handoff__pair *pair,
 	const struct handoff__report *report, struct handoff__buf *buf)
 {
 	char name[HANDOFF_ADDRESS_MAX];
@@ -92,7 +92,7 @@ handoff__left_json(const struct handoff__peer *peer,
 		handoff__buf_add(buf, "%s{\"%s\":%llu", i > 0 ? "," : "",
 			is_connection(ref) ? "connection" : "descriptor",
 			ref_number(ref));
-		if (!is_connection(ref) && other_of(peer, ref, &kind, name)) {
+		if (!is_connection(ref) && other_of(pair, ref, &kind, name)) {
 			handoff__buf_add(buf, ",\"name\":");
 			handoff__buf_json(buf, name);
 		}
@@ -103,10 +103,10 @@ handoff__left_json(const struct handoff__peer *peer,
 
 /* `report` is of a give that was not refused. */
 void
-handoff__report_text(struct handoff__peer *peer,
+handoff__report_text(struct handoff__pair *pair,
 	const struct handoff__report *report, struct handoff__buf *buf)
 {
-	bool took = peer->serving;
+	bool took = pair->serving;
 	char who[64];
 
 	handoff__buf_add(buf,
@@ -114,19 +114,19 @@ handoff__report_text(struct handoff__peer *peer,
 		"left behind\n",
 		report->moved, report->moved == 1 ? "" : "s", report->listeners,
 		report->listeners == 1 ? "" : "s", took ? "from" : "to",
-		handoff__peer_partner_text(peer, who), report->took_us / 1000,
+		handoff__pair_partner_text(pair, who), report->took_us / 1000,
 		report->took_us % 1000, report->left);
-	handoff__left_text(peer, report, "left behind", buf);
+	handoff__left_text(pair, report, "left behind", buf);
 }
 
 void
-handoff__report_refusal(struct handoff__peer *peer,
+handoff__report_refusal(struct handoff__pair *pair,
 	const struct handoff__report *report, char *text, size_t size)
 {
-	int64_t waited_us = handoff__now_us() - peer->move.began_us;
+	int64_t waited_us = handoff__now_us() - pair->move.began_us;
 	char who[64];
 
-	handoff__peer_partner_text(peer, who);
+	handoff__pair_partner_text(pair, who);
 	if (report->reason == HANDOFF__UNANSWERED)
 		snprintf(text, size,
 			"%s has not answered within %lld ms: nothing was "

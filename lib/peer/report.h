@@ -7,24 +7,24 @@
 
 #include "base/text.h"
 
-struct handoff__peer;
+struct handoff__pair;
 struct handoff__report;
 
 /* A line for each entry that was left behind, of those that are known. */
-void handoff__left_text(const struct handoff__peer *peer,
+void handoff__left_text(const struct handoff__pair *pair,
 	const struct handoff__report *report, const char *indent,
 	struct handoff__buf *buf);
 
 /* The same as members of a JSON array. */
-void handoff__left_json(const struct handoff__peer *peer,
+void handoff__left_json(const struct handoff__pair *pair,
 	const struct handoff__report *report, struct handoff__buf *buf);
 
 /* `report` is of a give that was not refused. */
-void handoff__report_text(struct handoff__peer *peer,
+void handoff__report_text(struct handoff__pair *pair,
 	const struct handoff__report *report, struct handoff__buf *buf);
 
 /* Why a give was refused: a sentence. */
-void handoff__report_refusal(struct handoff__peer *peer,
+void handoff__report_refusal(struct handoff__pair *pair,
 	const struct handoff__report *report, char *text, size_t size);
 
 #endif

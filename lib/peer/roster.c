@@ -14,12 +14,12 @@
 
 void
 handoff__roster_init(struct handoff__roster *roster,
-	struct handoff__arena *arena, size_t cell_size)
+	struct handoff__arena *arena, size_t entry_size)
 {
-	assert(cell_size >= sizeof(struct handoff__entry));
+	assert(entry_size >= sizeof(struct handoff__roster_entry));
 	memset(roster, 0, sizeof(*roster));
 	roster->arena = arena;
-	roster->cell_size = cell_size;
+	roster->entry_size = entry_size;
 	TAILQ_INIT(&roster->to_mirror);
 	TAILQ_INIT(&roster->sent);
 	TAILQ_INIT(&roster->to_drop);
@@ -28,37 +28,37 @@ handoff__roster_init(struct handoff__roster *roster,
 void
 handoff__roster_fini(struct handoff__roster *roster)
 {
-	struct handoff__entry *entry = NULL;
+	struct handoff__roster_entry *entry = NULL;
 
 	while ((entry = handoff__roster_next(roster, entry)))
 		handoff__roster_vacate(roster, entry);
 	for (uint32_t i = 0; i < HANDOFF__SEGMENTS_MAX; i++) {
-		free(roster->cells[i]);
-		roster->cells[i] = NULL;
+		free(roster->entries[i]);
+		roster->entries[i] = NULL;
 	}
 }
 
-struct handoff__entry *
-handoff__roster_cell(
+struct handoff__roster_entry *
+handoff__roster_at(
 	struct handoff__roster *roster, uint32_t segment, uint32_t slot)
 {
 	if (!handoff__arena_record(roster->arena, segment, slot))
 		return NULL;
-	if (!roster->cells[segment])
-		roster->cells[segment] =
+	if (!roster->entries[segment])
+		roster->entries[segment] =
 			calloc(roster->arena->segments[segment]->geo.slots,
-				roster->cell_size);
-	if (!roster->cells[segment])
+				roster->entry_size);
+	if (!roster->entries[segment])
 		return NULL;
-	return (void *)(roster->cells[segment] + slot * roster->cell_size);
+	return (void *)(roster->entries[segment] + slot * roster->entry_size);
 }
 
-struct handoff__entry *
+struct handoff__roster_entry *
 handoff__roster_find(struct handoff__roster *roster, uint32_t segment,
 	uint32_t slot, uint64_t id)
 {
-	struct handoff__entry *entry =
-		handoff__roster_cell(roster, segment, slot);
+	struct handoff__roster_entry *entry =
+		handoff__roster_at(roster, segment, slot);
 
 	return entry && id != 0 && entry->id == id && entry->fd >= 0 ? entry
 								     : NULL;
@@ -66,36 +66,36 @@ handoff__roster_find(struct handoff__roster *roster, uint32_t segment,
 
 /* A pass over thousands of entries is a pass over memory that is cold. */
 static void
-prefetch(const struct handoff__segment *seg, const struct handoff__entry *e,
-	size_t cell_size)
+prefetch(const struct handoff__segment *seg,
+	const struct handoff__roster_entry *e, size_t entry_size)
 {
-	const unsigned char *cell = (const void *)e, *rec = (void *)e->view.rec;
+	const unsigned char *at = (const void *)e, *rec = (void *)e->view.rec;
 
 	if (e->slot + AHEAD >= seg->geo.slots)
 		return;
 	__builtin_prefetch(rec + AHEAD * (size_t)seg->geo.stride, 1);
-	__builtin_prefetch(cell + AHEAD * cell_size, 1);
-	__builtin_prefetch(cell + AHEAD * cell_size + 64, 1);
+	__builtin_prefetch(at + AHEAD * entry_size, 1);
+	__builtin_prefetch(at + AHEAD * entry_size + 64, 1);
 }
 
-struct handoff__entry *
-handoff__roster_next(
-	struct handoff__roster *roster, const struct handoff__entry *entry)
+struct handoff__roster_entry *
+handoff__roster_next(struct handoff__roster *roster,
+	const struct handoff__roster_entry *entry)
 {
 	uint32_t segment = entry ? entry->segment : 0;
 	uint32_t slot = entry ? entry->slot + 1 : 0;
 
 	for (; segment < roster->arena->count; segment++, slot = 0) {
-		unsigned char *cells = roster->cells[segment];
+		unsigned char *entries = roster->entries[segment];
 		uint32_t slots = roster->arena->segments[segment]->geo.slots;
 
-		for (; cells && slot < slots; slot++) {
-			struct handoff__entry *e =
-				(void *)(cells + slot * roster->cell_size);
+		for (; entries && slot < slots; slot++) {
+			struct handoff__roster_entry *e =
+				(void *)(entries + slot * roster->entry_size);
 
 			if (e->id != 0 && e->fd >= 0) {
 				prefetch(roster->arena->segments[segment], e,
-					roster->cell_size);
+					roster->entry_size);
 				return e;
 			}
 		}
@@ -105,7 +105,7 @@ handoff__roster_next(
 
 /* Adds `sign` to every count that the entry is part of. */
 static void
-count(struct handoff__roster *roster, const struct handoff__entry *entry,
+count(struct handoff__roster *roster, const struct handoff__roster_entry *entry,
 	int sign)
 {
 	uint32_t one = (uint32_t)sign;
@@ -124,8 +124,8 @@ count(struct handoff__roster *roster, const struct handoff__entry *entry,
 
 void
 handoff__roster_enter(struct handoff__roster *roster,
-	struct handoff__entry *entry, uint32_t segment, uint32_t slot, int fd,
-	bool mine)
+	struct handoff__roster_entry *entry, uint32_t segment, uint32_t slot,
+	int fd, bool mine)
 {
 	assert(entry->id == 0);
 	memset(entry, 0, sizeof(*entry));
@@ -143,7 +143,7 @@ handoff__roster_enter(struct handoff__roster *roster,
 
 int
 handoff__roster_take(
-	struct handoff__roster *roster, struct handoff__entry *entry)
+	struct handoff__roster *roster, struct handoff__roster_entry *entry)
 {
 	int fd = entry->fd;
 
@@ -155,7 +155,7 @@ handoff__roster_take(
 
 void
 handoff__roster_close(
-	struct handoff__roster *roster, struct handoff__entry *entry)
+	struct handoff__roster *roster, struct handoff__roster_entry *entry)
 {
 	if (entry->fd >= 0)
 		close(handoff__roster_take(roster, entry));
@@ -163,7 +163,7 @@ handoff__roster_close(
 
 void
 handoff__roster_vacate(
-	struct handoff__roster *roster, struct handoff__entry *entry)
+	struct handoff__roster *roster, struct handoff__roster_entry *entry)
 {
 	handoff__roster_close(roster, entry);
 	handoff__roster_unqueue(entry);
@@ -172,8 +172,8 @@ handoff__roster_vacate(
 }
 
 void
-handoff__roster_set_mine(
-	struct handoff__roster *roster, struct handoff__entry *entry, bool mine)
+handoff__roster_set_mine(struct handoff__roster *roster,
+	struct handoff__roster_entry *entry, bool mine)
 {
 	count(roster, entry, -1);
 	entry->mine = mine;
@@ -182,7 +182,7 @@ handoff__roster_set_mine(
 
 void
 handoff__roster_swap(
-	struct handoff__roster *roster, struct handoff__entry *entry)
+	struct handoff__roster *roster, struct handoff__roster_entry *entry)
 {
 	uint32_t one = entry->mine ? (uint32_t)-1 : 1;
 
@@ -198,7 +198,7 @@ handoff__roster_swap(
 
 void
 handoff__roster_set_copy(struct handoff__roster *roster,
-	struct handoff__entry *entry, enum handoff__copy copy)
+	struct handoff__roster_entry *entry, enum handoff__copy copy)
 {
 	count(roster, entry, -1);
 	entry->copy = (uint8_t)copy;
@@ -206,7 +206,7 @@ handoff__roster_set_copy(struct handoff__roster *roster,
 }
 
 void
-handoff__roster_unqueue(struct handoff__entry *entry)
+handoff__roster_unqueue(struct handoff__roster_entry *entry)
 {
 	if (entry->list)
 		TAILQ_REMOVE(entry->list, entry, node);
@@ -215,7 +215,7 @@ handoff__roster_unqueue(struct handoff__entry *entry)
 
 void
 handoff__roster_queue(
-	struct handoff__entry *entry, struct handoff__entries *list)
+	struct handoff__roster_entry *entry, struct handoff__entries *list)
 {
 	handoff__roster_unqueue(entry);
 	entry->list = list;

@@ -14,24 +14,24 @@
 #include <unistd.h>
 
 static const char *
-role_of(const struct handoff__peer *peer)
+role_of(const struct handoff__pair *pair)
 {
-	return peer->serving ? "owner" : "standby";
+	return pair->serving ? "owner" : "standby";
 }
 
 void
-handoff__status_header(struct handoff__peer *peer, struct handoff__buf *buf)
+handoff__status_header(struct handoff__pair *pair, struct handoff__buf *buf)
 {
-	handoff__buf_add(buf, "ok %s %s %s %d\n", peer->config.service->name,
-		peer->name, role_of(peer), (int)getpid());
+	handoff__buf_add(buf, "ok %s %s %s %d\n", pair->config.service->name,
+		pair->name, role_of(pair), (int)getpid());
 }
 
 static const char *
-partner_state(const struct handoff__peer *peer)
+partner_state(const struct handoff__pair *pair)
 {
-	if (peer->pulse.hung)
+	if (pair->pulse.hung)
 		return "hung";
-	switch (peer->partner) {
+	switch (pair->partner) {
 	case HANDOFF__PARTNER_READY:
 		return "ready";
 	case HANDOFF__PARTNER_GREETED:
@@ -46,20 +46,20 @@ partner_state(const struct handoff__peer *peer)
 
 /* What would be lost if this process died now. */
 static uint32_t
-uncovered(const struct handoff__peer *peer)
+uncovered(const struct handoff__pair *pair)
 {
-	return peer->roster.uncovered;
+	return pair->roster.uncovered;
 }
 
 /* Calls `add` for the name of each listener that this peer owns. */
 static void
-each_listener(struct handoff__peer *peer, struct handoff__buf *buf,
+each_listener(struct handoff__pair *pair, struct handoff__buf *buf,
 	void (*add)(struct handoff__buf *buf, const char *name, bool first))
 {
-	struct handoff__entry *e = NULL;
+	struct handoff__roster_entry *e = NULL;
 	bool first = true;
 
-	while ((e = handoff__roster_next(&peer->roster, e))) {
+	while ((e = handoff__roster_next(&pair->roster, e))) {
 		char name[HANDOFF_ADDRESS_MAX];
 
 		if (e->kind != HANDOFF__LISTENER || !e->mine ||
@@ -91,23 +91,23 @@ add_text(struct handoff__buf *buf, const char *name, bool first)
 }
 
 static const char *
-model_of(const struct handoff__peer *peer)
+model_of(const struct handoff__pair *pair)
 {
-	return peer->config.model ? peer->config.model : "own";
+	return pair->config.model ? pair->config.model : "own";
 }
 
 static uint32_t
-workers_of(const struct handoff__peer *peer)
+workers_of(const struct handoff__pair *pair)
 {
-	return peer->config.workers > 0 ? peer->config.workers : 1;
+	return pair->config.workers > 0 ? pair->config.workers : 1;
 }
 
 static void
-add_away_json(struct handoff__peer *peer, struct handoff__buf *buf)
+add_away_json(struct handoff__pair *pair, struct handoff__buf *buf)
 {
-	struct handoff__board *board = handoff__arena_board(&peer->arena);
+	struct handoff__board *board = handoff__arena_board(&pair->arena);
 
-	if (!handoff__peer_away(peer)) {
+	if (!handoff__pair_away(pair)) {
 		handoff__buf_add(buf, "null");
 		return;
 	}
@@ -120,39 +120,39 @@ add_away_json(struct handoff__peer *peer, struct handoff__buf *buf)
 }
 
 static bool
-is_lacking(const struct handoff__peer *peer, unsigned lack)
+is_lacking(const struct handoff__pair *pair, unsigned lack)
 {
-	return (peer->lacks >> lack & 1u) != 0;
+	return (pair->lacks >> lack & 1u) != 0;
 }
 
 void
-handoff__status_lacks(const struct handoff__peer *peer)
+handoff__status_lacks(const struct handoff__pair *pair)
 {
 	for (unsigned i = 0; i < HANDOFF__LACKS; i++) {
-		if (is_lacking(peer, i))
-			handoff__log(peer->log, HANDOFF_LOG_WARNING,
+		if (is_lacking(pair, i))
+			handoff__log(pair->log, HANDOFF_LOG_WARNING,
 				"survival: not promised: %s",
 				handoff__lack_text((enum handoff__lack)i));
 	}
 }
 
 static void
-add_lacks_text(const struct handoff__peer *peer, struct handoff__buf *buf)
+add_lacks_text(const struct handoff__pair *pair, struct handoff__buf *buf)
 {
 	for (unsigned i = 0; i < HANDOFF__LACKS; i++) {
-		if (is_lacking(peer, i))
+		if (is_lacking(pair, i))
 			handoff__buf_add(buf, "survival not promised: %s\n",
 				handoff__lack_text((enum handoff__lack)i));
 	}
 }
 
 static void
-add_lacks_json(const struct handoff__peer *peer, struct handoff__buf *buf)
+add_lacks_json(const struct handoff__pair *pair, struct handoff__buf *buf)
 {
 	const char *comma = "";
 
 	for (unsigned i = 0; i < HANDOFF__LACKS; i++) {
-		if (!is_lacking(peer, i))
+		if (!is_lacking(pair, i))
 			continue;
 		handoff__buf_add(buf, "%s\"%s\"", comma,
 			handoff__lack_word((enum handoff__lack)i));
@@ -161,74 +161,74 @@ add_lacks_json(const struct handoff__peer *peer, struct handoff__buf *buf)
 }
 
 void
-handoff__status_json(struct handoff__peer *peer, struct handoff__buf *buf)
+handoff__status_json(struct handoff__pair *pair, struct handoff__buf *buf)
 {
 	handoff__buf_add(buf,
 		"{\"name\":\"%s\",\"pid\":%d,\"role\":\"%s\","
 		"\"connections\":%u,\"held\":%u,\"listeners\":[",
-		peer->name, (int)getpid(), role_of(peer),
-		peer->roster.connections, peer->roster.copies);
-	each_listener(peer, buf, add_json);
+		pair->name, (int)getpid(), role_of(pair),
+		pair->roster.connections, pair->roster.copies);
+	each_listener(pair, buf, add_json);
 	handoff__buf_add(buf,
 		"],\"generation\":%llu,\"uncovered\":%u,\"lagging\":%s,"
 		"\"partner\":\"%s\",\"model\":\"%s\",\"workers\":%u,"
 		"\"suspects\":%u,\"ended_as_poison\":%llu,"
 		"\"ended_as_suspect\":%llu,\"survival_lacks\":[",
-		(unsigned long long)handoff__peer_generation(peer),
-		uncovered(peer), peer->pulse.lagging ? "true" : "false",
-		partner_state(peer), model_of(peer), workers_of(peer),
-		handoff__peer_suspects(peer),
-		(unsigned long long)peer->tally.ends[HANDOFF__END_POISON],
-		(unsigned long long)peer->tally.ends[HANDOFF__END_SUSPECT]);
-	add_lacks_json(peer, buf);
+		(unsigned long long)handoff__pair_generation(pair),
+		uncovered(pair), pair->pulse.lagging ? "true" : "false",
+		partner_state(pair), model_of(pair), workers_of(pair),
+		handoff__pair_suspects(pair),
+		(unsigned long long)pair->tally.ends[HANDOFF__END_POISON],
+		(unsigned long long)pair->tally.ends[HANDOFF__END_SUSPECT]);
+	add_lacks_json(pair, buf);
 	handoff__buf_add(buf, "],\"maintenance\":");
-	add_away_json(peer, buf);
+	add_away_json(pair, buf);
 	handoff__buf_add(buf, ",\"last_handoff\":");
-	handoff__last_json(peer, buf);
+	handoff__last_json(pair, buf);
 	handoff__buf_add(buf, "}\n");
 }
 
 /* For people, and only if there is any. */
 static void
-add_suspects(struct handoff__peer *peer, struct handoff__buf *buf)
+add_suspects(struct handoff__pair *pair, struct handoff__buf *buf)
 {
-	const uint64_t *ends = peer->tally.ends;
-	uint32_t suspects = handoff__peer_suspects(peer);
+	const uint64_t *ends = pair->tally.ends;
+	uint32_t suspects = handoff__pair_suspects(pair);
 
 	handoff__buf_add(buf, "suspects %u\n", suspects);
 	if (suspects > 0)
 		handoff__buf_add(buf,
 			"! %s: %u connection%s suspected: the handler ran when "
 			"its process died, and waits for its turn\n",
-			peer->name, suspects, suspects == 1 ? " is" : "s are");
+			pair->name, suspects, suspects == 1 ? " is" : "s are");
 	if (ends[HANDOFF__END_POISON] + ends[HANDOFF__END_SUSPECT] > 0)
 		handoff__buf_add(buf,
 			"! %s: ended for a death in the handler: %llu the "
 			"second time, %llu without a standby to try it "
 			"beside\n",
-			peer->name,
+			pair->name,
 			(unsigned long long)ends[HANDOFF__END_POISON],
 			(unsigned long long)ends[HANDOFF__END_SUSPECT]);
 }
 
 void
-handoff__status_text(struct handoff__peer *peer, struct handoff__buf *buf)
+handoff__status_text(struct handoff__pair *pair, struct handoff__buf *buf)
 {
 	char away[160];
 
 	handoff__buf_add(buf,
 		"model %s\nworkers %u\nconnections %u\nheld %u\n"
 		"generation %llu\nuncovered %u\nlagging %s\npartner %s\n",
-		model_of(peer), workers_of(peer), peer->roster.connections,
-		peer->roster.copies,
-		(unsigned long long)handoff__peer_generation(peer),
-		uncovered(peer), peer->pulse.lagging ? "yes" : "no",
-		partner_state(peer));
-	add_suspects(peer, buf);
-	each_listener(peer, buf, add_text);
-	handoff__peer_away_text(peer, away, sizeof(away));
+		model_of(pair), workers_of(pair), pair->roster.connections,
+		pair->roster.copies,
+		(unsigned long long)handoff__pair_generation(pair),
+		uncovered(pair), pair->pulse.lagging ? "yes" : "no",
+		partner_state(pair));
+	add_suspects(pair, buf);
+	each_listener(pair, buf, add_text);
+	handoff__pair_away_text(pair, away, sizeof(away));
 	if (away[0])
 		handoff__buf_add(buf, "away %s\n", away);
-	add_lacks_text(peer, buf);
-	handoff__last_text(peer, buf);
+	add_lacks_text(pair, buf);
+	handoff__last_text(pair, buf);
 }

@@ -10,19 +10,19 @@
 #include "peer/last.h"
 #include "peer/report.h"
 
-struct handoff__peer;
+struct handoff__pair;
 
 /* "ok SERVICE NAME ROLE PID" */
 void handoff__status_header(
-	struct handoff__peer *peer, struct handoff__buf *buf);
+	struct handoff__pair *pair, struct handoff__buf *buf);
 
 /* A line "KEY VALUE" for each thing, from which the asking side makes a table
  * of all peers; what is to be shown as it is has "| " before it,
  * what this peer alone tells "! ". */
-void handoff__status_text(struct handoff__peer *peer, struct handoff__buf *buf);
-void handoff__status_json(struct handoff__peer *peer, struct handoff__buf *buf);
+void handoff__status_text(struct handoff__pair *pair, struct handoff__buf *buf);
+void handoff__status_json(struct handoff__pair *pair, struct handoff__buf *buf);
 
 /* Logs what is not promised for lack of something in the kernel. */
-void handoff__status_lacks(const struct handoff__peer *peer);
+void handoff__status_lacks(const struct handoff__pair *pair);
 
 #endif

@@ -17,63 +17,63 @@
 
 /* Gives the entry up: nobody can go on with it. */
 static void
-discard_entry(
-	struct handoff__peer *peer, struct handoff__entry *e, const char *why)
+discard_entry(struct handoff__pair *pair, struct handoff__roster_entry *e,
+	const char *why)
 {
 	if (why)
-		handoff__log(peer->log, HANDOFF_LOG_ERROR,
+		handoff__log(pair->log, HANDOFF_LOG_ERROR,
 			"connection %llu: closed after the other peer died: %s",
 			(unsigned long long)e->id, why);
-	peer->ops->discard(peer, e);
+	pair->ops->discard(pair, e);
 }
 
 /* Which peer's is it? True if it was the dead peer's and is ours now, or if
  * one of the two had offered it to the other. */
 static bool
-claim(struct handoff__peer *peer, const struct handoff__entry *e)
+claim(struct handoff__pair *pair, const struct handoff__roster_entry *e)
 {
 	return handoff__record_id(e->view.rec) == e->id &&
-	       handoff__owner_claim(&e->view.rec->owner, (uint32_t)peer->slot,
-		       handoff__peer_other_slot(peer));
+	       handoff__owner_claim(&e->view.rec->owner, (uint32_t)pair->place,
+		       handoff__pair_other_place(pair));
 }
 
 static void
-inherit(struct handoff__peer *peer, struct handoff__entry *e)
+inherit(struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
 	struct handoff__load load;
 	const char *why = NULL;
 
-	if (!claim(peer, e)) {
+	if (!claim(pair, e)) {
 		/* It had been closed, and the DROP was never sent. */
-		peer->ops->closing(peer, e);
-		handoff__roster_vacate(&peer->roster, e);
+		pair->ops->closing(pair, e);
+		handoff__roster_vacate(&pair->roster, e);
 		return;
 	}
-	peer->survival.entries++;
+	pair->survival.entries++;
 	if (e->kind == HANDOFF__CONNECTION)
-		why = handoff__entry_repair(e, &peer->survival);
+		why = handoff__entry_repair(e, &pair->survival);
 	if (!why)
-		why = handoff__entry_blame(e, &peer->survival);
+		why = handoff__entry_blame(e, &pair->survival);
 	handoff__load_of(e, &load);
 	if (why)
 		load.unread = load.unsent = 0; /* nobody gets it */
-	handoff__batch_add(&peer->survival.taken, e, &load);
-	if (peer->config.trace)
+	handoff__moved_add(&pair->survival.taken, e, &load);
+	if (pair->config.trace)
 		handoff__tally_trace(
-			peer, e, "inherited from", peer->survival.id, &load);
+			pair, e, "inherited from", pair->survival.id, &load);
 	if (!why) {
-		e = handoff__convert_entry(peer, e);
+		e = handoff__convert_entry(pair, e);
 		if (!e) {
-			peer->survival.closed++;
+			pair->survival.closed++;
 			return;
 		}
 	}
-	handoff__roster_set_copy(&peer->roster, e, HANDOFF__COPY_NONE);
-	handoff__roster_set_mine(&peer->roster, e, true);
-	peer->ops->moved(peer, e);
+	handoff__roster_set_copy(&pair->roster, e, HANDOFF__COPY_NONE);
+	handoff__roster_set_mine(&pair->roster, e, true);
+	pair->ops->moved(pair, e);
 	if (why) {
-		peer->survival.closed++;
-		discard_entry(peer, e, why[0] ? why : NULL);
+		pair->survival.closed++;
+		discard_entry(pair, e, why[0] ? why : NULL);
 	}
 }
 
@@ -81,10 +81,10 @@ inherit(struct handoff__peer *peer, struct handoff__entry *e)
  * that it was about to free: closed with it, free again. No other process has
  * the arena at this moment, so they may be cleared when they are free. */
 static void
-free_orphans(struct handoff__peer *peer)
+free_orphans(struct handoff__pair *pair)
 {
-	struct handoff__arena *arena = &peer->arena;
-	uint32_t other = handoff__peer_other_slot(peer);
+	struct handoff__arena *arena = &pair->arena;
+	uint32_t other = handoff__pair_other_place(pair);
 
 	for (uint32_t i = 0; i < arena->count; i++) {
 		for (uint32_t s = 0; s < arena->segments[i]->geo.slots; s++) {
@@ -94,7 +94,7 @@ free_orphans(struct handoff__peer *peer)
 			if (handoff__owner_swap(&rec->owner, other, 0)) {
 				handoff__arena_clear(arena, i, s);
 				handoff__arena_vacate(arena, i, s);
-				peer->survival.orphans++;
+				pair->survival.orphans++;
 			}
 		}
 	}
@@ -104,68 +104,68 @@ free_orphans(struct handoff__peer *peer)
  * there is no service any more, and a program that can bind its addresses
  * begins it anew. */
 static bool
-forget_service(struct handoff__peer *peer)
+forget_service(struct handoff__pair *pair)
 {
-	if (peer->serving || peer->roster.owned + peer->roster.held > 0)
+	if (pair->serving || pair->roster.owned + pair->roster.held > 0)
 		return false;
-	handoff__roster_fini(&peer->roster);
-	handoff__arena_fini(&peer->arena);
-	peer->arena.version = peer->config.service->state_version;
-	peer->segments_sent = 0;
+	handoff__roster_fini(&pair->roster);
+	handoff__arena_fini(&pair->arena);
+	pair->arena.version = pair->config.service->state_version;
+	pair->segments_sent = 0;
 	return true;
 }
 
 /* Service is away from the peer that died, unless it was away from here. */
 static void
-inherit_service(struct handoff__peer *peer, struct handoff__board *board)
+inherit_service(struct handoff__pair *pair, struct handoff__board *board)
 {
 	uint32_t away = atomic_load(&board->away);
 
-	handoff__owner_set(&board->owner, (uint32_t)peer->slot);
-	if (away != HANDOFF__AWAY_NOT && handoff__away_at_home(peer)) {
+	handoff__owner_set(&board->owner, (uint32_t)pair->place);
+	if (away != HANDOFF__AWAY_NOT && handoff__away_at_home(pair)) {
 		away = HANDOFF__AWAY_NOT;
 	} else if (away == HANDOFF__AWAY_NOT) {
 		handoff__away_set_home(
-			board, peer->other.name, peer->other.instance);
+			board, pair->other.name, pair->other.instance);
 		away = HANDOFF__AWAY_FAILOVER;
 	}
 	atomic_store(&board->away, away);
 	atomic_fetch_add(&board->generation, 1);
-	peer->serving = true;
+	pair->serving = true;
 }
 
 void
-handoff__survive(struct handoff__peer *peer)
+handoff__survive(struct handoff__pair *pair)
 {
-	struct handoff__board *board = handoff__arena_board(&peer->arena);
-	struct handoff__survival *survival = &peer->survival;
-	struct handoff__entry *e = NULL;
+	struct handoff__board *board = handoff__arena_board(&pair->arena);
+	struct handoff__survival *survival = &pair->survival;
+	struct handoff__roster_entry *e = NULL;
 
 	memset(survival, 0, sizeof(*survival));
-	if (!board || forget_service(peer))
+	if (!board || forget_service(pair))
 		return;
-	survival->bye = peer->other_left;
+	survival->bye = pair->other_left;
 	survival->started_us = handoff__now_us();
-	survival->id = atomic_load(&board->generation) + !peer->serving;
-	while ((e = handoff__roster_next(&peer->roster, e))) {
+	survival->id = atomic_load(&board->generation) + !pair->serving;
+	while ((e = handoff__roster_next(&pair->roster, e))) {
 		if (!e->mine)
-			inherit(peer, e);
+			inherit(pair, e);
 	}
-	free_orphans(peer);
+	free_orphans(pair);
 	handoff__arena_clear_desks(
-		&peer->arena, handoff__peer_other_slot(peer));
-	handoff__bulletin_release(peer->arena.segments[0]->bulletin,
-		handoff__peer_other_slot(peer));
-	if (!peer->serving) {
-		inherit_service(peer, board);
+		&pair->arena, handoff__pair_other_place(pair));
+	handoff__bulletin_release(pair->arena.segments[0]->bulletin,
+		handoff__pair_other_place(pair));
+	if (!pair->serving) {
+		inherit_service(pair, board);
 		survival->serving = true;
 	}
-	peer->ops->settle(peer);
+	pair->ops->settle(pair);
 	survival->took_us =
 		(uint32_t)(handoff__now_us() - survival->started_us);
 	HANDOFF__PROBE4(failover, survival->id, survival->taken.connections,
 		survival->repaired, survival->took_us);
-	handoff__tally_inherited(peer, &survival->taken);
-	peer->tally.repaired += survival->repaired;
-	peer->tally.handler_deaths += survival->in_handler;
+	handoff__tally_inherited(pair, &survival->taken);
+	pair->tally.repaired += survival->repaired;
+	pair->tally.handler_deaths += survival->in_handler;
 }

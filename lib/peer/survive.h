@@ -9,6 +9,6 @@
 
 /* Takes everything that the other peer owned, and tells `survival` of it. Only
  * when no process of it runs any more, or touches anything. */
-void handoff__survive(struct handoff__peer *peer);
+void handoff__survive(struct handoff__pair *pair);
 
 #endif

@@ -8,22 +8,22 @@
 #include "peer/core.h"
 
 /* Asks the other peer, which serves, to give. */
-void handoff__take_begin(struct handoff__peer *peer, enum handoff__cause cause);
+void handoff__take_begin(struct handoff__pair *pair, enum handoff__cause cause);
 
-/* Accepts all that is offered to this peer; `batch` counts it. */
-void handoff__take_all(struct handoff__peer *peer, enum handoff__cause cause,
-	uint64_t id, struct handoff__batch *batch);
+/* Accepts all that is offered to this peer; `moved` counts it. */
+void handoff__take_all(struct handoff__pair *pair, enum handoff__cause cause,
+	uint64_t id, struct handoff__moved *moved);
 
 /* MOVE, GAVE */
 void handoff__take_on_move(
-	struct handoff__peer *peer, const struct handoff__msg *msg);
+	struct handoff__pair *pair, const struct handoff__msg *msg);
 void handoff__take_on_gave(
-	struct handoff__peer *peer, const struct handoff__msg *msg);
+	struct handoff__pair *pair, const struct handoff__msg *msg);
 
 /* Gives it up, if it is late. True if it was. */
-bool handoff__take_proceed(struct handoff__peer *peer);
+bool handoff__take_proceed(struct handoff__pair *pair);
 
 /* The link broke before the other had told the end. */
-void handoff__take_broken(struct handoff__peer *peer);
+void handoff__take_broken(struct handoff__pair *pair);
 
 #endif

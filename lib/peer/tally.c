@@ -30,46 +30,49 @@ handoff__histogram_add(struct handoff__histogram *h, uint32_t us)
 }
 
 void
-handoff__tally_trace(struct handoff__peer *peer, const struct handoff__entry *e,
-	const char *what, uint64_t id, const struct handoff__load *load)
+handoff__tally_trace(struct handoff__pair *pair,
+	const struct handoff__roster_entry *e, const char *what, uint64_t id,
+	const struct handoff__load *load)
 {
 	char who[64];
 
 	if (e->kind != HANDOFF__CONNECTION)
 		return;
-	handoff__log(peer->log, HANDOFF_LOG_DEBUG,
+	handoff__log(pair->log, HANDOFF_LOG_DEBUG,
 		"handoff %llu: connection %llu: %s %s, with %llu bytes unread, "
 		"%llu unsent",
 		(unsigned long long)id, (unsigned long long)e->id, what,
-		handoff__peer_partner_text(peer, who),
+		handoff__pair_partner_text(pair, who),
 		(unsigned long long)load->unread,
 		(unsigned long long)load->unsent);
 }
 
 void
-handoff__tally_begun(struct handoff__peer *peer, const struct handoff__entry *e)
+handoff__tally_begun(
+	struct handoff__pair *pair, const struct handoff__roster_entry *e)
 {
 	if (e->kind != HANDOFF__CONNECTION)
 		return;
-	peer->tally.begun++;
-	if (peer->config.trace)
-		handoff__log(peer->log, HANDOFF_LOG_DEBUG,
+	pair->tally.begun++;
+	if (pair->config.trace)
+		handoff__log(pair->log, HANDOFF_LOG_DEBUG,
 			"connection %llu: begins", (unsigned long long)e->id);
 }
 
 void
-handoff__tally_ended(struct handoff__peer *peer, const struct handoff__entry *e)
+handoff__tally_ended(
+	struct handoff__pair *pair, const struct handoff__roster_entry *e)
 {
 	struct handoff__load load;
 
 	if (e->kind != HANDOFF__CONNECTION)
 		return;
 	handoff__load_of(e, &load);
-	peer->tally.ended++;
-	peer->tally.received += load.received;
-	peer->tally.sent += load.sent;
-	if (peer->config.trace)
-		handoff__log(peer->log, HANDOFF_LOG_DEBUG,
+	pair->tally.ended++;
+	pair->tally.received += load.received;
+	pair->tally.sent += load.sent;
+	if (pair->config.trace)
+		handoff__log(pair->log, HANDOFF_LOG_DEBUG,
 			"connection %llu: ends after %llu bytes received, %llu "
 			"sent",
 			(unsigned long long)e->id,
@@ -78,13 +81,13 @@ handoff__tally_ended(struct handoff__peer *peer, const struct handoff__entry *e)
 }
 
 void
-handoff__tally_moved(struct handoff__peer *peer, enum handoff__way way,
-	const struct handoff__batch *batch, struct handoff__report *report)
+handoff__tally_moved(struct handoff__pair *pair, enum handoff__way way,
+	const struct handoff__moved *moved, struct handoff__report *report)
 {
-	const struct handoff__load *load = &batch->load;
-	struct handoff__tally *tally = &peer->tally;
+	const struct handoff__load *load = &moved->load;
+	struct handoff__tally *tally = &pair->tally;
 
-	tally->moved[way] += batch->connections;
+	tally->moved[way] += moved->connections;
 	tally->unread[way] += load->unread;
 	tally->unsent[way] += load->unsent;
 	if (way == HANDOFF__WAY_OUT) {
@@ -94,50 +97,50 @@ handoff__tally_moved(struct handoff__peer *peer, enum handoff__way way,
 		tally->received -= load->received;
 		tally->sent -= load->sent;
 	}
-	report->moved += batch->connections;
-	report->listeners += batch->listeners;
+	report->moved += moved->connections;
+	report->listeners += moved->listeners;
 	report->unread += load->unread;
 	report->unsent += load->unsent;
 }
 
 void
-handoff__tally_unmoved(struct handoff__peer *peer,
-	const struct handoff__batch *batch, struct handoff__report *report)
+handoff__tally_unmoved(struct handoff__pair *pair,
+	const struct handoff__moved *moved, struct handoff__report *report)
 {
-	const struct handoff__load *load = &batch->load;
-	struct handoff__tally *tally = &peer->tally;
+	const struct handoff__load *load = &moved->load;
+	struct handoff__tally *tally = &pair->tally;
 
-	tally->moved[HANDOFF__WAY_OUT] -= batch->connections;
+	tally->moved[HANDOFF__WAY_OUT] -= moved->connections;
 	tally->unread[HANDOFF__WAY_OUT] -= load->unread;
 	tally->unsent[HANDOFF__WAY_OUT] -= load->unsent;
 	tally->received -= load->received;
 	tally->sent -= load->sent;
-	report->moved -= batch->connections;
-	report->listeners -= batch->listeners;
+	report->moved -= moved->connections;
+	report->listeners -= moved->listeners;
 	report->unread -= load->unread;
 	report->unsent -= load->unsent;
 }
 
 void
 handoff__tally_inherited(
-	struct handoff__peer *peer, const struct handoff__batch *batch)
+	struct handoff__pair *pair, const struct handoff__moved *moved)
 {
-	peer->tally.inherited += batch->connections;
-	peer->tally.received -= batch->load.received;
-	peer->tally.sent -= batch->load.sent;
+	pair->tally.inherited += moved->connections;
+	pair->tally.received -= moved->load.received;
+	pair->tally.sent -= moved->load.sent;
 }
 
 void
-handoff__tally_left(struct handoff__peer *peer, enum handoff__reason reason)
+handoff__tally_left(struct handoff__pair *pair, enum handoff__reason reason)
 {
-	peer->tally.left[reason < HANDOFF__REASONS ? reason : 0]++;
+	pair->tally.left[reason < HANDOFF__REASONS ? reason : 0]++;
 }
 
 static void
-remember(struct handoff__peer *peer, enum handoff__way way, bool death,
+remember(struct handoff__pair *pair, enum handoff__way way, bool death,
 	const struct handoff__report *report)
 {
-	struct handoff__last *last = &peer->last;
+	struct handoff__last *last = &pair->last;
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
@@ -145,33 +148,33 @@ remember(struct handoff__peer *peer, enum handoff__way way, bool death,
 	last->way = way;
 	last->death = death;
 	last->at_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-	handoff__copy(last->other, sizeof(last->other), peer->other.name);
-	last->other_pid = peer->other.pid;
+	handoff__copy(last->other, sizeof(last->other), pair->other.name);
+	last->other_pid = pair->other.pid;
 }
 
 static void
-log_handoff(struct handoff__peer *peer, enum handoff__way way,
+log_handoff(struct handoff__pair *pair, enum handoff__way way,
 	const struct handoff__report *r)
 {
 	const char *verb = way == HANDOFF__WAY_OUT ? "gave" : "took";
 	const char *whom = way == HANDOFF__WAY_OUT ? "to" : "from";
 	char who[64];
 
-	handoff__log(peer->log, HANDOFF_LOG_INFO,
+	handoff__log(pair->log, HANDOFF_LOG_INFO,
 		"handoff %llu: %s %u connection%s, %u listener%s %s %s in "
 		"%u.%03u ms; they carried %llu bytes unread, %llu unsent; %u "
 		"left behind%s",
 		(unsigned long long)r->id, verb, r->moved,
 		r->moved == 1 ? "" : "s", r->listeners,
 		r->listeners == 1 ? "" : "s", whom,
-		handoff__peer_partner_text(peer, who), r->took_us / 1000,
+		handoff__pair_partner_text(pair, who), r->took_us / 1000,
 		r->took_us % 1000, (unsigned long long)r->unread,
 		(unsigned long long)r->unsent, r->left,
 		r->reason == HANDOFF__OK ? "" : "; it broke off");
 }
 
 void
-handoff__tally_handoff(struct handoff__peer *peer, enum handoff__way way,
+handoff__tally_handoff(struct handoff__pair *pair, enum handoff__way way,
 	const struct handoff__report *report)
 {
 	enum handoff__outcome outcome = report->reason == HANDOFF__OK
@@ -180,23 +183,23 @@ handoff__tally_handoff(struct handoff__peer *peer, enum handoff__way way,
 						     : HANDOFF__REFUSED;
 	char why[HANDOFF_TEXT_MAX];
 
-	peer->tally.handoffs[way][outcome]++;
+	pair->tally.handoffs[way][outcome]++;
 	if (outcome == HANDOFF__REFUSED) {
-		handoff__report_refusal(peer, report, why, sizeof(why));
-		handoff__log(peer->log, HANDOFF_LOG_INFO,
+		handoff__report_refusal(pair, report, why, sizeof(why));
+		handoff__log(pair->log, HANDOFF_LOG_INFO,
 			"handoff: refused, nothing has moved: %s", why);
 		return;
 	}
 	if (outcome == HANDOFF__DONE)
-		handoff__histogram_add(&peer->tally.took[way], report->took_us);
-	remember(peer, way, false, report);
-	log_handoff(peer, way, report);
+		handoff__histogram_add(&pair->tally.took[way], report->took_us);
+	remember(pair, way, false, report);
+	log_handoff(pair, way, report);
 }
 
 void
-handoff__tally_failover(struct handoff__peer *peer)
+handoff__tally_failover(struct handoff__pair *pair)
 {
-	const struct handoff__survival *s = &peer->survival;
+	const struct handoff__survival *s = &pair->survival;
 	const struct handoff__report report = {
 		.id = s->id,
 		.moved = s->taken.connections,
@@ -208,14 +211,14 @@ handoff__tally_failover(struct handoff__peer *peer)
 	};
 	char who[64];
 
-	handoff__histogram_add(&peer->tally.failovers, s->took_us);
-	remember(peer, HANDOFF__WAY_IN, true, &report);
-	handoff__log(peer->log, HANDOFF_LOG_INFO,
+	handoff__histogram_add(&pair->tally.failovers, s->took_us);
+	remember(pair, HANDOFF__WAY_IN, true, &report);
+	handoff__log(pair->log, HANDOFF_LOG_INFO,
 		"handoff %llu: %s is gone: took over %u connection%s, %u "
 		"listener%s in %u.%03u ms; they carried %llu bytes unread, "
 		"%llu unsent; %u repaired, %u closed",
 		(unsigned long long)s->id,
-		handoff__peer_partner_text(peer, who), report.moved,
+		handoff__pair_partner_text(pair, who), report.moved,
 		report.moved == 1 ? "" : "s", report.listeners,
 		report.listeners == 1 ? "" : "s", s->took_us / 1000,
 		s->took_us % 1000, (unsigned long long)report.unread,
@@ -225,13 +228,13 @@ handoff__tally_failover(struct handoff__peer *peer)
 /* What is in a turn at this moment, of another thread or process too, counts
  * as far as its record says. */
 void
-handoff__tally_passed(struct handoff__peer *peer, struct handoff__load *all)
+handoff__tally_passed(struct handoff__pair *pair, struct handoff__load *all)
 {
-	struct handoff__entry *e = NULL;
+	struct handoff__roster_entry *e = NULL;
 
 	*all = (struct handoff__load){
-		.received = peer->tally.received, .sent = peer->tally.sent};
-	while ((e = handoff__roster_next(&peer->roster, e))) {
+		.received = pair->tally.received, .sent = pair->tally.sent};
+	while ((e = handoff__roster_next(&pair->roster, e))) {
 		struct handoff__record *rec = e->view.rec;
 
 		if (!e->mine || e->kind != HANDOFF__CONNECTION)

@@ -60,7 +60,7 @@ struct handoff__load {
 
 /* Entries that change hands together; counted one by one, and told to the
  * tally once. */
-struct handoff__batch {
+struct handoff__moved {
 	uint32_t connections, listeners;
 	struct handoff__load load; /* of all of them */
 };
@@ -88,7 +88,7 @@ struct handoff__tally {
 	uint64_t refused;        /* candidates */
 };
 
-struct handoff__peer;
+struct handoff__pair;
 struct handoff__report;
 
 /* A handoff that could not even begin. */
@@ -99,7 +99,8 @@ handoff__tally_refused(struct handoff__tally *tally, enum handoff__way way)
 }
 
 static inline void
-handoff__load_of(const struct handoff__entry *e, struct handoff__load *load)
+handoff__load_of(
+	const struct handoff__roster_entry *e, struct handoff__load *load)
 {
 	const struct handoff__record *rec = e->view.rec;
 
@@ -117,49 +118,49 @@ handoff__load_of(const struct handoff__entry *e, struct handoff__load *load)
 }
 
 static inline void
-handoff__batch_add(struct handoff__batch *batch, const struct handoff__entry *e,
-	const struct handoff__load *load)
+handoff__moved_add(struct handoff__moved *moved,
+	const struct handoff__roster_entry *e, const struct handoff__load *load)
 {
 	if (e->kind != HANDOFF__CONNECTION) {
-		batch->listeners += e->kind == HANDOFF__LISTENER;
+		moved->listeners += e->kind == HANDOFF__LISTENER;
 		return;
 	}
-	batch->connections++;
-	batch->load.received += load->received;
-	batch->load.sent += load->sent;
-	batch->load.unread += load->unread;
-	batch->load.unsent += load->unsent;
+	moved->connections++;
+	moved->load.received += load->received;
+	moved->load.sent += load->sent;
+	moved->load.unread += load->unread;
+	moved->load.unsent += load->unsent;
 }
 
 /* A connection came here first, or ended here. */
 void handoff__tally_begun(
-	struct handoff__peer *peer, const struct handoff__entry *entry);
+	struct handoff__pair *pair, const struct handoff__roster_entry *entry);
 void handoff__tally_ended(
-	struct handoff__peer *peer, const struct handoff__entry *entry);
+	struct handoff__pair *pair, const struct handoff__roster_entry *entry);
 
 /* Entries have changed hands; `report` counts them too. */
-void handoff__tally_moved(struct handoff__peer *peer, enum handoff__way way,
-	const struct handoff__batch *batch, struct handoff__report *report);
+void handoff__tally_moved(struct handoff__pair *pair, enum handoff__way way,
+	const struct handoff__moved *moved, struct handoff__report *report);
 /* What was given has come back. */
-void handoff__tally_unmoved(struct handoff__peer *peer,
-	const struct handoff__batch *batch, struct handoff__report *report);
+void handoff__tally_unmoved(struct handoff__pair *pair,
+	const struct handoff__moved *moved, struct handoff__report *report);
 void handoff__tally_inherited(
-	struct handoff__peer *peer, const struct handoff__batch *batch);
+	struct handoff__pair *pair, const struct handoff__moved *moved);
 void handoff__tally_left(
-	struct handoff__peer *peer, enum handoff__reason reason);
+	struct handoff__pair *pair, enum handoff__reason reason);
 
 /* Logs what happens to one connection. */
-void handoff__tally_trace(struct handoff__peer *peer,
-	const struct handoff__entry *entry, const char *what, uint64_t id,
-	const struct handoff__load *load);
+void handoff__tally_trace(struct handoff__pair *pair,
+	const struct handoff__roster_entry *entry, const char *what,
+	uint64_t id, const struct handoff__load *load);
 
 /* A give has ended, or a failover; from here on it is the last. */
-void handoff__tally_handoff(struct handoff__peer *peer, enum handoff__way way,
+void handoff__tally_handoff(struct handoff__pair *pair, enum handoff__way way,
 	const struct handoff__report *report);
-void handoff__tally_failover(struct handoff__peer *peer);
+void handoff__tally_failover(struct handoff__pair *pair);
 
 /* Bytes that have passed through this peer, as of now. */
 void handoff__tally_passed(
-	struct handoff__peer *peer, struct handoff__load *all);
+	struct handoff__pair *pair, struct handoff__load *all);
 
 #endif

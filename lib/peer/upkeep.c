@@ -41,39 +41,39 @@ same(const struct handoff__inode *a, const struct handoff__inode *b)
 
 /* A lock that can't be had is asked for again by the timer. */
 static void
-share(struct handoff__peer *peer)
+share(struct handoff__pair *pair)
 {
-	struct handoff__upkeep *upkeep = &peer->upkeep;
+	struct handoff__upkeep *upkeep = &pair->upkeep;
 
 	if (!upkeep->shared)
-		upkeep->shared = handoff__dir_share(&peer->dir) == 0;
+		upkeep->shared = handoff__dir_share(&pair->dir) == 0;
 }
 
 /* The directory has just been opened by the path that was given. */
 void
-handoff__upkeep_init(struct handoff__peer *peer)
+handoff__upkeep_init(struct handoff__pair *pair)
 {
-	struct handoff__upkeep *upkeep = &peer->upkeep;
+	struct handoff__upkeep *upkeep = &pair->upkeep;
 
-	upkeep->path = realpath(peer->config.dir, NULL);
+	upkeep->path = realpath(pair->config.dir, NULL);
 	if (upkeep->path && note_path("/", &upkeep->root) < 0) {
 		free(upkeep->path);
 		upkeep->path = NULL;
 	}
-	share(peer);
+	share(pair);
 }
 
 /* Is the directory still what its path says? Yes also if that can't be told:
  * by a process that is in another root directory by now, say. */
 static bool
-in_place(const struct handoff__peer *peer)
+in_place(const struct handoff__pair *pair)
 {
-	const struct handoff__upkeep *upkeep = &peer->upkeep;
+	const struct handoff__upkeep *upkeep = &pair->upkeep;
 	struct handoff__inode root = {.dev = 0}, there = {.dev = 0};
 	struct stat st;
 	int err;
 
-	if (!upkeep->path || fstat(peer->dir.fd, &st) < 0 ||
+	if (!upkeep->path || fstat(pair->dir.fd, &st) < 0 ||
 		note_path("/", &root) < 0 || !same(&root, &upkeep->root))
 		return true;
 	err = note_path(upkeep->path, &there);
@@ -83,86 +83,86 @@ in_place(const struct handoff__peer *peer)
 }
 
 static int
-keep_directory(struct handoff__peer *peer)
+keep_directory(struct handoff__pair *pair)
 {
 	struct handoff__dir anew;
 	int err;
 
-	if (in_place(peer)) {
-		share(peer);
+	if (in_place(pair)) {
+		share(pair);
 		return 0;
 	}
 	err = handoff__dir_open(
-		&anew, peer->upkeep.path, true, false, &peer->error);
+		&anew, pair->upkeep.path, true, false, &pair->error);
 	if (err < 0)
 		return err;
-	handoff__log(peer->log, HANDOFF_LOG_WARNING,
+	handoff__log(pair->log, HANDOFF_LOG_WARNING,
 		"service directory %s was removed or replaced: it is used anew",
-		peer->upkeep.path);
-	handoff__dir_close(&peer->dir);
-	peer->dir = anew;
-	peer->upkeep.shared = false;
-	share(peer);
+		pair->upkeep.path);
+	handoff__dir_close(&pair->dir);
+	pair->dir = anew;
+	pair->upkeep.shared = false;
+	share(pair);
 	return 0;
 }
 
 static int
-keep_lock(struct handoff__peer *peer)
+keep_lock(struct handoff__pair *pair)
 {
-	const char *name = handoff__places_lock_name((uint32_t)peer->slot);
-	int fd, err = handoff__dir_holds(&peer->dir, name, peer->lock_fd);
+	const char *name = handoff__places_lock_name((uint32_t)pair->place);
+	int fd, err = handoff__dir_holds(&pair->dir, name, pair->lock_fd);
 	char who[64];
 
 	if (err == 1)
 		return 0;
-	fd = err < 0 ? err : handoff__dir_lock(&peer->dir, name);
+	fd = err < 0 ? err : handoff__dir_lock(&pair->dir, name);
 	if (fd == -EWOULDBLOCK) {
-		handoff__places_holder(peer, peer->slot, who);
-		return handoff__fail(&peer->error, fd,
+		handoff__places_holder(pair, pair->place, who);
+		return handoff__fail(&pair->error, fd,
 			"service directory %s: %s was removed, and %s holds it "
 			"now: both may serve; stop one of them",
-			peer->dir.path, name, who);
+			pair->dir.path, name, who);
 	}
-	err = fd < 0 ? handoff__fail(&peer->error, fd,
+	err = fd < 0 ? handoff__fail(&pair->error, fd,
 			       "service directory %s: %s was removed and "
 			       "cannot be made anew: %s",
-			       peer->dir.path, name, strerror(-fd))
-		     : handoff__places_sign(peer, fd);
+			       pair->dir.path, name, strerror(-fd))
+		     : handoff__places_sign(pair, fd);
 	if (err < 0) {
 		if (fd >= 0)
 			close(fd);
 		return err;
 	}
-	close(peer->lock_fd);
-	peer->lock_fd = fd;
-	handoff__log(peer->log, HANDOFF_LOG_WARNING,
+	close(pair->lock_fd);
+	pair->lock_fd = fd;
+	handoff__log(pair->log, HANDOFF_LOG_WARNING,
 		"service directory %s: %s was removed or replaced: made anew",
-		peer->dir.path, name);
+		pair->dir.path, name);
 	return 0;
 }
 
 /* The socket belongs to the holder of the lock, which is this peer. */
 static int
-keep_link(struct handoff__peer *peer)
+keep_link(struct handoff__pair *pair)
 {
-	const char *name = handoff__places_link_name((uint32_t)peer->slot);
+	const char *name = handoff__places_link_name((uint32_t)pair->place);
 
-	if (handoff__dir_is(&peer->dir, name, &peer->upkeep.link) == 1)
+	if (handoff__dir_is(&pair->dir, name, &pair->upkeep.link) == 1)
 		return 0;
-	return handoff__candidates_listen(peer);
+	return handoff__candidates_listen(pair);
 }
 
 static int
-keep_all(struct handoff__peer *peer)
+keep_all(struct handoff__pair *pair)
 {
-	int err = keep_directory(peer);
+	int err = keep_directory(pair);
 
 	if (err >= 0)
-		err = keep_lock(peer);
+		err = keep_lock(pair);
 	if (err >= 0)
-		err = keep_link(peer);
-	if (err >= 0 && peer->ops->kept)
-		peer->ops->kept(peer);
+		err = keep_link(pair);
+	if (err >= 0 && pair->ops->kept)
+		pair->ops->kept(pair);
 	return err;
 }
 
@@ -170,41 +170,41 @@ keep_all(struct handoff__peer *peer)
 static void
 on_upkeep(struct handoff__timer *timer)
 {
-	struct handoff__peer *peer = timer->arg;
-	struct handoff__upkeep *upkeep = &peer->upkeep;
-	bool lost = keep_all(peer) < 0;
+	struct handoff__pair *pair = timer->arg;
+	struct handoff__upkeep *upkeep = &pair->upkeep;
+	bool lost = keep_all(pair) < 0;
 
 	if (lost && !upkeep->lost)
 		handoff__log(
-			peer->log, HANDOFF_LOG_ERROR, "%s", peer->error.text);
+			pair->log, HANDOFF_LOG_ERROR, "%s", pair->error.text);
 	if (!lost && upkeep->lost)
-		handoff__log(peer->log, HANDOFF_LOG_WARNING,
+		handoff__log(pair->log, HANDOFF_LOG_WARNING,
 			"service directory %s: all is in place again",
-			peer->dir.path);
+			pair->dir.path);
 	upkeep->lost = lost;
-	handoff__timer_arm(peer->loop, timer, PERIOD_US);
+	handoff__timer_arm(pair->loop, timer, PERIOD_US);
 }
 
 void
-handoff__upkeep_start(struct handoff__peer *peer)
+handoff__upkeep_start(struct handoff__pair *pair)
 {
-	struct handoff__timer *timer = &peer->upkeep.timer;
+	struct handoff__timer *timer = &pair->upkeep.timer;
 
 	timer->fn = on_upkeep;
-	timer->arg = peer;
-	handoff__timer_arm(peer->loop, timer, PERIOD_US);
+	timer->arg = pair;
+	handoff__timer_arm(pair->loop, timer, PERIOD_US);
 }
 
 void
-handoff__upkeep_stop(struct handoff__peer *peer)
+handoff__upkeep_stop(struct handoff__pair *pair)
 {
-	handoff__timer_disarm(peer->loop, &peer->upkeep.timer);
+	handoff__timer_disarm(pair->loop, &pair->upkeep.timer);
 }
 
 void
-handoff__upkeep_fini(struct handoff__peer *peer)
+handoff__upkeep_fini(struct handoff__pair *pair)
 {
-	handoff__upkeep_stop(peer);
-	free(peer->upkeep.path);
-	peer->upkeep.path = NULL;
+	handoff__upkeep_stop(pair);
+	free(pair->upkeep.path);
+	pair->upkeep.path = NULL;
 }

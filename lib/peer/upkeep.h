@@ -8,9 +8,9 @@
 #include "peer/core.h"
 
 /* The directory has just been opened by the path that was given. */
-void handoff__upkeep_init(struct handoff__peer *peer);
-void handoff__upkeep_start(struct handoff__peer *peer);
-void handoff__upkeep_stop(struct handoff__peer *peer);
-void handoff__upkeep_fini(struct handoff__peer *peer);
+void handoff__upkeep_init(struct handoff__pair *pair);
+void handoff__upkeep_start(struct handoff__pair *pair);
+void handoff__upkeep_stop(struct handoff__pair *pair);
+void handoff__upkeep_fini(struct handoff__pair *pair);
 
 #endif

@@ -60,13 +60,13 @@ get_line(const struct handoff__bulletin *b, uint64_t at, struct line *line)
 }
 
 static bool
-lock(struct handoff__bulletin *b, uint32_t slot)
+lock(struct handoff__bulletin *b, uint32_t place)
 {
 	for (int i = 0; i < TRIES; i++) {
 		uint32_t none = 0;
 
 		if (atomic_compare_exchange_strong_explicit(&b->writer, &none,
-			    slot, memory_order_acquire, memory_order_relaxed))
+			    place, memory_order_acquire, memory_order_relaxed))
 			return true;
 		sched_yield();
 	}
@@ -74,9 +74,9 @@ lock(struct handoff__bulletin *b, uint32_t slot)
 }
 
 void
-handoff__bulletin_release(struct handoff__bulletin *b, uint32_t slot)
+handoff__bulletin_release(struct handoff__bulletin *b, uint32_t place)
 {
-	atomic_compare_exchange_strong_explicit(&b->writer, &slot, 0,
+	atomic_compare_exchange_strong_explicit(&b->writer, &place, 0,
 		memory_order_release, memory_order_relaxed);
 }
 
@@ -101,7 +101,7 @@ make_room(struct handoff__bulletin *b, uint64_t head, uint32_t size,
 }
 
 int
-handoff__bulletin_add(struct handoff__bulletin *b, uint32_t slot, uint64_t to,
+handoff__bulletin_add(struct handoff__bulletin *b, uint32_t place, uint64_t to,
 	const char *text, size_t len, int64_t now_us, uint64_t keep)
 {
 	struct line line = {.to = to,
@@ -113,7 +113,7 @@ handoff__bulletin_add(struct handoff__bulletin *b, uint32_t slot, uint64_t to,
 
 	if (len == 0 || len > HANDOFF__LINE_MAX)
 		return -EMSGSIZE;
-	if (!lock(b, slot))
+	if (!lock(b, place))
 		return -EBUSY;
 	head = atomic_load_explicit(&b->head, memory_order_relaxed);
 	err = make_room(b, head, line.size, keep);
@@ -123,7 +123,7 @@ handoff__bulletin_add(struct handoff__bulletin *b, uint32_t slot, uint64_t to,
 		atomic_store_explicit(
 			&b->head, head + line.size, memory_order_release);
 	}
-	handoff__bulletin_release(b, slot);
+	handoff__bulletin_release(b, place);
 	return err;
 }
 

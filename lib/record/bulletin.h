@@ -20,7 +20,7 @@
 
 /* Positions count bytes from the first line ever said. */
 struct handoff__bulletin {
-	_Atomic uint32_t writer; /* slot of the peer that adds, 0: none */
+	_Atomic uint32_t writer; /* place of the peer that adds, 0: none */
 	uint32_t reserved;
 	_Atomic uint64_t head;  /* after the last line */
 	_Atomic uint64_t tail;  /* the oldest line that is kept */
@@ -52,7 +52,7 @@ handoff__bulletin_set_heard(struct handoff__bulletin *b, uint64_t position)
 /* Adds a line for the connection `to` (0: all), at the time `now_us`. The
  * oldest make room; if any after `keep` would have to, -ENOBUFS. -EMSGSIZE,
  * -EBUSY the other peer is adding and does not come to an end. */
-int handoff__bulletin_add(struct handoff__bulletin *b, uint32_t slot,
+int handoff__bulletin_add(struct handoff__bulletin *b, uint32_t place,
 	uint64_t to, const char *text, size_t len, int64_t now_us,
 	uint64_t keep);
 
@@ -64,7 +64,7 @@ int64_t handoff__bulletin_oldest_us(const struct handoff__bulletin *b);
 size_t handoff__bulletin_read(const struct handoff__bulletin *b,
 	uint64_t *position, uint64_t id, char *text);
 
-/* The peer that has this slot is dead. */
-void handoff__bulletin_release(struct handoff__bulletin *b, uint32_t slot);
+/* The peer that has this place is dead. */
+void handoff__bulletin_release(struct handoff__bulletin *b, uint32_t place);
 
 #endif

@@ -43,7 +43,7 @@ void
 handoff__desk_clear(const struct handoff__view *view)
 {
 	struct handoff__record *rec = view->rec;
-	const struct handoff__commit *c = handoff__current(rec);
+	const struct handoff__commit *c = handoff__record_commit(rec);
 	uint64_t unread = handoff__record_unread(rec);
 	struct handoff__view at = *view;
 
@@ -73,7 +73,8 @@ handoff__desk_wipe(const struct handoff__view *at)
 {
 	const struct handoff__geometry *geo = &at->seg->geo;
 	size_t in = least(handoff__rx_head(at->rec), 2 * (size_t)geo->rx_size);
-	size_t out = least(handoff__current(at->rec)->tx_head, geo->tx_size);
+	size_t out =
+		least(handoff__record_commit(at->rec)->tx_head, geo->tx_size);
 
 	if ((in > SMALL || out > SMALL) &&
 		madvise(at->rx, geo->buffer_stride, MADV_REMOVE) == 0)

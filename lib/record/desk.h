@@ -13,9 +13,9 @@
 
 /* Of the n-th worker of a peer, counted from 0. */
 static inline uint32_t
-handoff__desk_number(int slot, uint32_t worker)
+handoff__desk_number(int place, uint32_t worker)
 {
-	return (uint32_t)(slot - 1) * (HANDOFF__DESKS / 2) + worker + 1;
+	return (uint32_t)(place - 1) * (HANDOFF__DESKS / 2) + worker + 1;
 }
 
 /* `at`, a copy of the record's view, gets the buffers of a desk. */

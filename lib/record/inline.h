@@ -34,8 +34,8 @@ handoff__overwriting_follows(void)
 static inline void
 handoff__flip(const struct handoff__view *view)
 {
-	atomic_store_explicit(&view->rec->current,
-		handoff__turn_of(view->rec) + 1, memory_order_release);
+	atomic_store_explicit(&view->rec->sequence,
+		handoff__record_sequence(view->rec) + 1, memory_order_release);
 	handoff__overwriting_follows();
 }
 
@@ -44,11 +44,12 @@ handoff__flip(const struct handoff__view *view)
 static inline struct handoff__commit *
 handoff__prepare(const struct handoff__view *view)
 {
-	uint32_t turn = handoff__turn_of(view->rec), current = turn & 1;
+	uint32_t sequence = handoff__record_sequence(view->rec),
+		 current = sequence & 1;
 	struct handoff__commit *next = &view->rec->commit[current ^ 1];
 
 	*next = view->rec->commit[current];
-	next->turn = turn + 1;
+	next->sequence = sequence + 1;
 	if (view->seg->geo.state_size > 0)
 		memcpy(handoff__record_state(view, current ^ 1),
 			handoff__record_state(view, current),
@@ -59,7 +60,7 @@ handoff__prepare(const struct handoff__view *view)
 static inline size_t
 handoff__record_rx_room(const struct handoff__view *view, void **at)
 {
-	const struct handoff__commit *c = handoff__current(view->rec);
+	const struct handoff__commit *c = handoff__record_commit(view->rec);
 	uint64_t head = handoff__rx_head(view->rec);
 	size_t room = view->seg->geo.rx_size - (size_t)(head - c->rx_tail);
 
@@ -69,7 +70,7 @@ handoff__record_rx_room(const struct handoff__view *view, void **at)
 		    c->rx_tail - c->rx_origin >= view->seg->geo.rx_size,
 		    false)) {
 		handoff__record_compact(view);
-		c = handoff__current(view->rec);
+		c = handoff__record_commit(view->rec);
 	}
 	*at = view->rx + (head - c->rx_origin);
 	return room;
@@ -85,7 +86,7 @@ handoff__record_received(const struct handoff__view *view, size_t len)
 static inline int
 handoff__record_tx_pieces(const struct handoff__view *view, struct iovec iov[2])
 {
-	const struct handoff__commit *c = handoff__current(view->rec);
+	const struct handoff__commit *c = handoff__record_commit(view->rec);
 	uint64_t tail = handoff__tx_tail(view->rec);
 	size_t len = (size_t)(c->tx_head - tail);
 	size_t at =
@@ -119,7 +120,7 @@ handoff__txn_again(struct handoff_conn *txn)
 
 	txn->next = handoff__prepare(view);
 	txn->state = handoff__record_state(
-		view, (handoff__turn_of(view->rec) & 1) ^ 1);
+		view, (handoff__record_sequence(view->rec) & 1) ^ 1);
 	txn->rx_head = handoff__rx_head(view->rec);
 	txn->tx_tail = handoff__tx_tail(view->rec);
 	/* All output is with the kernel: nothing needs the old bytes. */

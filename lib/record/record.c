@@ -59,10 +59,10 @@ bool
 handoff__record_ok(const struct handoff__view *view)
 {
 	const struct handoff__record *rec = view->rec;
-	const struct handoff__commit *c = handoff__current(rec);
+	const struct handoff__commit *c = handoff__record_commit(rec);
 	struct handoff__view at = *view;
 
-	return c->turn == handoff__turn_of(rec) &&
+	return c->sequence == handoff__record_sequence(rec) &&
 	       handoff__desk_view(&at, handoff__desk_word(rec)) &&
 	       handoff__positions_ok(&view->seg->geo, c, handoff__rx_head(rec),
 		       handoff__tx_tail(rec));
@@ -73,7 +73,7 @@ handoff__record_repair(
 	const struct handoff__view *view, uint64_t read, uint64_t written)
 {
 	struct handoff__record *rec = view->rec;
-	const struct handoff__commit *c = handoff__current(rec);
+	const struct handoff__commit *c = handoff__record_commit(rec);
 	uint64_t rx_head = rec->rx_base + read,
 		 tx_tail = rec->tx_base + written;
 	bool stale = rx_head != handoff__rx_head(rec) ||
@@ -117,9 +117,9 @@ handoff__record_flag(const struct handoff__view *view, uint32_t flags)
 int
 handoff__record_flip(const struct handoff__view *view)
 {
-	uint32_t turn = handoff__turn_of(view->rec);
+	uint32_t sequence = handoff__record_sequence(view->rec);
 
-	if (view->rec->commit[(turn & 1) ^ 1].turn != turn + 1)
+	if (view->rec->commit[(sequence & 1) ^ 1].sequence != sequence + 1)
 		return -EINVAL;
 	handoff__flip(view);
 	return 0;
@@ -213,7 +213,7 @@ handoff_conn_close(struct handoff_conn *conn)
 __attribute__((no_sanitize_thread)) uint64_t
 handoff__record_heard(const struct handoff__record *rec)
 {
-	const struct handoff__commit *c = handoff__current(rec);
+	const struct handoff__commit *c = handoff__record_commit(rec);
 
 	return c->flags & HANDOFF__CLOSING ? UINT64_MAX : c->heard;
 }
@@ -221,7 +221,7 @@ handoff__record_heard(const struct handoff__record *rec)
 void
 handoff__record_listen(const struct handoff__view *view)
 {
-	view->rec->commit[handoff__turn_of(view->rec) & 1].heard =
+	view->rec->commit[handoff__record_sequence(view->rec) & 1].heard =
 		handoff__bulletin_head(view->seg->bulletin);
 }
 
@@ -231,7 +231,7 @@ hear_one(const struct handoff__view *view)
 {
 	struct handoff_conn txn;
 	char text[HANDOFF__LINE_MAX];
-	uint64_t position = handoff__current(view->rec)->heard;
+	uint64_t position = handoff__record_commit(view->rec)->heard;
 	size_t len = handoff__bulletin_read(view->seg->bulletin, &position,
 		handoff__record_id(view->rec), text);
 
@@ -250,7 +250,7 @@ hear_one(const struct handoff__view *view)
 bool
 handoff__record_hear(const struct handoff__view *view)
 {
-	while (handoff__current(view->rec)->heard <
+	while (handoff__record_commit(view->rec)->heard <
 		handoff__bulletin_head(view->seg->bulletin)) {
 		if (!hear_one(view))
 			return false;
@@ -277,7 +277,7 @@ handoff__record_fill(const struct handoff__view *to,
 	c->tx_head = snap->produced;
 	c->tx_origin = snap->sent;
 	c->flags = snap->flags;
-	c->heard = handoff__current(from)->heard;
+	c->heard = handoff__record_commit(from)->heard;
 	memcpy(to->rx, bytes, snap->in);
 	memcpy(to->tx, bytes + snap->in, snap->out);
 }

@@ -33,8 +33,9 @@ struct handoff__commit {
 	uint64_t rx_origin; /* the position that lies at offset 0 of rx */
 	uint64_t tx_origin;
 	uint32_t flags;
-	uint32_t turn;  /* what `current` is while this commit is valid */
-	uint64_t heard; /* of the bulletin, up to here */
+	uint32_t sequence; /* what that of the record is while this commit is
+			      valid */
+	uint64_t heard;    /* of the bulletin, up to here */
 };
 
 /* So that a new owner reads one line of memory of a record that is quiet. */
@@ -56,7 +57,7 @@ struct handoff__record {
 	_Atomic uint64_t rx_head;  /* taken from the kernel; a hint in a turn */
 	_Atomic uint64_t tx_tail;  /* given to the kernel; a hint in a turn */
 	_Atomic uint32_t activity; /* what a new owner must look at */
-	_Atomic uint32_t current;  /* counts commits; its lowest bit says which
+	_Atomic uint32_t sequence; /* counts commits; its lowest bit says which
 				      commit and state are valid */
 	uint64_t rx_base;          /* positions where the socket's counters */
 	uint64_t tx_base;          /* stood at zero */
@@ -131,11 +132,11 @@ handoff__record_set_positions(
 	atomic_store_explicit(&rec->tx_tail, tx_tail, memory_order_release);
 }
 
-/* `current`, for its owner: nobody else changes it. */
+/* `sequence`, for its owner: nobody else changes it. */
 static inline uint32_t
-handoff__turn_of(const struct handoff__record *rec)
+handoff__record_sequence(const struct handoff__record *rec)
 {
-	return atomic_load_explicit(&rec->current, memory_order_relaxed);
+	return atomic_load_explicit(&rec->sequence, memory_order_relaxed);
 }
 
 /* `desk`, for its owner likewise. */
@@ -148,10 +149,10 @@ handoff__desk_word(const struct handoff__record *rec)
 /* Acquire: the other half may be written to as soon as this one is valid, by
  * another thread or process than reads it here. */
 static inline const struct handoff__commit *
-handoff__current(const struct handoff__record *rec)
+handoff__record_commit(const struct handoff__record *rec)
 {
 	return &rec->commit[atomic_load_explicit(
-				    &rec->current, memory_order_acquire) &
+				    &rec->sequence, memory_order_acquire) &
 			    1];
 }
 
@@ -205,13 +206,13 @@ handoff__record_touch(struct handoff__record *rec)
 static inline uint64_t
 handoff__record_unsent(const struct handoff__record *rec)
 {
-	return handoff__current(rec)->tx_head - handoff__tx_tail(rec);
+	return handoff__record_commit(rec)->tx_head - handoff__tx_tail(rec);
 }
 
 static inline uint64_t
 handoff__record_unread(const struct handoff__record *rec)
 {
-	return handoff__rx_head(rec) - handoff__current(rec)->rx_tail;
+	return handoff__rx_head(rec) - handoff__record_commit(rec)->rx_tail;
 }
 
 /* Makes valid what a transaction has begun to write, for a process that writes

@@ -2,7 +2,7 @@
 /*
  * Copies of records that others write to. A writer touches the spare commit
  * and state, input behind what has been received and output that is sent or
- * not yet produced; all else only after it has raised `current`. So what is
+ * not yet produced; all else only after it has raised `sequence`. So what is
  * copied between two equal values of it belongs together; and it was copied
  * from where it was, if `desk` has not changed. Writes nothing.
  */
@@ -51,10 +51,10 @@ copy(struct handoff__snapshot *snap, const struct handoff__view *view,
 	void *state, unsigned char *bytes, size_t most)
 {
 	const struct handoff__record *rec = view->rec;
-	uint32_t turn =
-		atomic_load_explicit(&rec->current, memory_order_acquire);
+	uint32_t sequence =
+		atomic_load_explicit(&rec->sequence, memory_order_acquire);
 	uint32_t desk = atomic_load_explicit(&rec->desk, memory_order_acquire);
-	struct handoff__commit c = rec->commit[turn & 1];
+	struct handoff__commit c = rec->commit[sequence & 1];
 	struct handoff__view at = *view;
 	uint64_t sent;
 	uint8_t handling;
@@ -71,9 +71,10 @@ copy(struct handoff__snapshot *snap, const struct handoff__view *view,
 	snap->handling = (handling & HANDOFF__HANDLING) != 0;
 	snap->deaths = handling & HANDOFF__DEATHS_MASK;
 	snap->in = snap->out = 0;
-	snap->unstable = c.turn != turn || !handoff__desk_view(&at, desk);
+	snap->unstable =
+		c.sequence != sequence || !handoff__desk_view(&at, desk);
 	if (state)
-		memcpy(state, handoff__record_state(view, turn & 1),
+		memcpy(state, handoff__record_state(view, sequence & 1),
 			view->seg->geo.state_size);
 	/* Lengths and places are from the copies that have been checked. */
 	if (handoff__positions_ok(
@@ -88,8 +89,8 @@ copy(struct handoff__snapshot *snap, const struct handoff__view *view,
 	sent = atomic_load_explicit(&rec->tx_tail, memory_order_acquire);
 	return (snap->out == 0 || sent == snap->sent) &&
 	       atomic_load_explicit(&rec->desk, memory_order_relaxed) == desk &&
-	       atomic_load_explicit(&rec->current, memory_order_relaxed) ==
-		       turn;
+	       atomic_load_explicit(&rec->sequence, memory_order_relaxed) ==
+		       sequence;
 }
 
 bool

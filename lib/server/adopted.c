@@ -68,11 +68,11 @@ handoff__adopted_enter(struct handoff_server *server)
 	for (size_t i = 0; i < server->nadopted; i++) {
 		struct handoff__adopted *a = &server->adopted[i];
 		int err, fd = a->fd;
-		struct handoff__entry *e;
+		struct handoff__roster_entry *e;
 
 		a->fd = -1;
-		e = handoff__peer_enter(
-			&server->peer, fd, HANDOFF__LISTENER, a->address, &err);
+		e = handoff__pair_enter(
+			&server->pair, fd, HANDOFF__LISTENER, a->address, &err);
 		if (!e)
 			return handoff__fail(&server->error, err,
 				"address '%.120s': cannot be entered: %s",

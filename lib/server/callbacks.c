@@ -8,61 +8,61 @@
 #include <string.h>
 
 static struct handoff_server *
-server_of(struct handoff__peer *peer)
+server_of(struct handoff__pair *pair)
 {
-	struct handoff__operator *op = peer->arg;
+	struct handoff__operator *op = pair->arg;
 
 	return op->arg;
 }
 
 static int
-on_entered(struct handoff__peer *peer, struct handoff__entry *e)
+on_entered(struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
-	struct handoff_server *server = server_of(peer);
-	struct handoff__member *conn = handoff__member_of(e);
+	struct handoff_server *server = server_of(pair);
+	struct handoff__member *member = handoff__member_of(e);
 	int err;
 
-	memset(&conn->server, 0,
+	memset(&member->server, 0,
 		offsetof(struct handoff__member, worker) -
 			offsetof(struct handoff__member, server));
-	conn->server = server;
+	member->server = server;
 	handoff__says_at(server, e->view.seg->bulletin);
-	conn->tick = server->tick;
-	conn->set = -1;
-	conn->armed = handoff__member_first_events(conn);
+	member->tick = server->tick;
+	member->set = -1;
+	member->armed = handoff__member_first_events(member);
 	if (e->kind == HANDOFF__EXTRA)
 		return 0;
-	err = handoff__member_watch(conn);
+	err = handoff__member_watch(member);
 	if (err == 0 && e->kind == HANDOFF__LISTENER)
-		TAILQ_INSERT_TAIL(&server->listeners, conn, node);
+		TAILQ_INSERT_TAIL(&server->listeners, member, node);
 	return err;
 }
 
 static void
-on_closing(struct handoff__peer *peer, struct handoff__entry *e)
+on_closing(struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
-	struct handoff_server *server = server_of(peer);
-	struct handoff__member *conn = handoff__member_of(e);
+	struct handoff_server *server = server_of(pair);
+	struct handoff__member *member = handoff__member_of(e);
 
-	handoff__suspects_drop(conn);
+	handoff__suspects_drop(member);
 	if (e->kind == HANDOFF__EXTRA)
 		return;
-	if (handoff__member_apart(conn))
-		server->model->leave(conn);
+	if (handoff__member_apart(member))
+		server->model->leave(member);
 	else
-		handoff__member_unkick(conn);
-	if (conn->set >= 0)
-		handoff__sets_del(
-			handoff__member_sets(conn), conn->set, e->fd, e->mine);
-	conn->set = -1;
+		handoff__member_unkick(member);
+	if (member->set >= 0)
+		handoff__sets_del(handoff__member_sets(member), member->set,
+			e->fd, e->mine);
+	member->set = -1;
 	if (e->kind == HANDOFF__LISTENER)
-		TAILQ_REMOVE(&server->listeners, conn, node);
+		TAILQ_REMOVE(&server->listeners, member, node);
 }
 
 static bool
-on_quiesce(struct handoff__peer *peer, struct handoff__entry *e)
+on_quiesce(struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
-	struct handoff_server *server = server_of(peer);
+	struct handoff_server *server = server_of(pair);
 
 	if (e->kind != HANDOFF__CONNECTION)
 		return true;
@@ -71,37 +71,37 @@ on_quiesce(struct handoff__peer *peer, struct handoff__entry *e)
 }
 
 static void
-on_pause(struct handoff__peer *peer, bool paused)
+on_pause(struct handoff__pair *pair, bool paused)
 {
-	struct handoff_server *server = server_of(peer);
+	struct handoff_server *server = server_of(pair);
 
 	server->paused = paused;
 	handoff__listen_update(server);
 }
 
 static void
-on_moved(struct handoff__peer *peer, struct handoff__entry *e)
+on_moved(struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
-	struct handoff_server *server = server_of(peer);
-	struct handoff__member *conn = handoff__member_of(e);
+	struct handoff_server *server = server_of(pair);
+	struct handoff__member *member = handoff__member_of(e);
 
 	handoff__server_hold(server, true);
-	if (conn->set >= 0)
+	if (member->set >= 0)
 		handoff__sets_own(
-			handoff__member_sets(conn), conn->set, e->mine);
-	if (handoff__member_apart(conn))
-		server->model->moved(conn);
+			handoff__member_sets(member), member->set, e->mine);
+	if (handoff__member_apart(member))
+		server->model->moved(member);
 	if (!e->mine)
-		handoff__suspects_drop(conn);
+		handoff__suspects_drop(member);
 	if (!e->mine || e->kind != HANDOFF__CONNECTION)
 		return;
-	conn->lingers = false;
-	if (handoff__suspects_add(conn))
+	member->lingers = false;
+	if (handoff__suspects_add(member))
 		return;
 	/* Most are as quiet as they arrived; the others get a turn. */
-	if (conn->armed != handoff__member_first_events(conn) ||
+	if (member->armed != handoff__member_first_events(member) ||
 		handoff__record_activity(e->view.rec) != HANDOFF__AT_REST)
-		handoff__member_kick(conn);
+		handoff__member_kick(member);
 	if (e->view.rec->touched)
 		handoff__server_sweep_later(server);
 }
@@ -109,24 +109,24 @@ on_moved(struct handoff__peer *peer, struct handoff__entry *e)
 /* Every member in the wrong set is moved; after a whole give, none is. One
  * that is a worker's at this moment is when it comes back. */
 static void
-on_settle(struct handoff__peer *peer)
+on_settle(struct handoff__pair *pair)
 {
-	struct handoff_server *server = server_of(peer);
+	struct handoff_server *server = server_of(pair);
 	uint32_t wrong = handoff__sets_turn(&server->sets);
-	struct handoff__entry *e = NULL;
+	struct handoff__roster_entry *e = NULL;
 
 	handoff__server_hold(server, true);
 	for (uint32_t i = 0; i < server->nworkers; i++)
 		wrong += handoff__sets_turn(&server->workers[i].sets);
-	while (wrong > 0 && (e = handoff__roster_next(&peer->roster, e))) {
-		struct handoff__member *conn = handoff__member_of(e);
+	while (wrong > 0 && (e = handoff__roster_next(&pair->roster, e))) {
+		struct handoff__member *member = handoff__member_of(e);
 
-		if (!handoff__member_misplaced(conn))
+		if (!handoff__member_misplaced(member))
 			continue;
 		wrong--;
-		if (!handoff__member_apart(conn) ||
-			server->model->quiesce(conn))
-			handoff__member_place(conn);
+		if (!handoff__member_apart(member) ||
+			server->model->quiesce(member))
+			handoff__member_place(member);
 	}
 	handoff__server_hold(server, false);
 	if (server->sets.stale)
@@ -137,21 +137,21 @@ on_settle(struct handoff__peer *peer)
 }
 
 static void
-on_role(struct handoff__peer *peer, enum handoff__cause cause)
+on_role(struct handoff__pair *pair, enum handoff__cause cause)
 {
-	struct handoff_server *server = server_of(peer);
-	uint64_t generation = handoff__peer_generation(peer);
+	struct handoff_server *server = server_of(pair);
+	uint64_t generation = handoff__pair_generation(pair);
 	char who[64];
 
-	handoff__peer_partner_text(peer, who);
-	if (!peer->serving) {
+	handoff__pair_partner_text(pair, who);
+	if (!pair->serving) {
 		handoff__operator_standby(&server->op, "");
 		return;
 	}
 	handoff__operator_tell(&server->op, HANDOFF_SERVER_OWNER,
 		"owner: took over from %s, %u connection%s (generation %llu)",
-		who, peer->roster.connections,
-		peer->roster.connections == 1 ? "" : "s",
+		who, pair->roster.connections,
+		pair->roster.connections == 1 ? "" : "s",
 		(unsigned long long)generation);
 	if (cause == HANDOFF__MAINTENANCE)
 		handoff__notices_publish(server, HANDOFF_NOTICE_MAINTENANCE);
@@ -175,25 +175,25 @@ what_is_given(enum handoff__cause cause)
 }
 
 static void
-on_giving(struct handoff__peer *peer)
+on_giving(struct handoff__pair *pair)
 {
 	char who[64];
 
-	handoff__operator_tell(&server_of(peer)->op, HANDOFF_SERVER_GIVING,
-		"giving: %s to %s", what_is_given(peer->give.cause),
-		handoff__peer_partner_text(peer, who));
+	handoff__operator_tell(&server_of(pair)->op, HANDOFF_SERVER_GIVING,
+		"giving: %s to %s", what_is_given(pair->give.cause),
+		handoff__pair_partner_text(pair, who));
 }
 
 static void
-on_given(struct handoff__peer *peer, const struct handoff__report *report)
+on_given(struct handoff__pair *pair, const struct handoff__report *report)
 {
-	handoff__operator_given(&server_of(peer)->op, report);
+	handoff__operator_given(&server_of(pair)->op, report);
 }
 
 static void
-on_partner(struct handoff__peer *peer, bool here)
+on_partner(struct handoff__pair *pair, bool here)
 {
-	struct handoff_server *server = server_of(peer);
+	struct handoff_server *server = server_of(pair);
 
 	handoff__operator_partner(&server->op, here,
 		server->opts.nlisten > 0 ? "; nothing is bound here" : "");
@@ -202,25 +202,25 @@ on_partner(struct handoff__peer *peer, bool here)
 }
 
 static void
-on_expelled(struct handoff__peer *peer, const char *text)
+on_expelled(struct handoff__pair *pair, const char *text)
 {
-	handoff__stop_now(server_of(peer), text);
+	handoff__stop_now(server_of(pair), text);
 }
 
 static void
-on_discard(struct handoff__peer *peer, struct handoff__entry *e)
+on_discard(struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
-	(void)peer;
+	(void)pair;
 	handoff__member_end(handoff__member_of(e),
 		handoff__entry_poisoned(e) ? HANDOFF__END_POISON
 					   : HANDOFF__END_DEATH);
 }
 
 static void
-on_failover(struct handoff__peer *peer)
+on_failover(struct handoff__pair *pair)
 {
-	struct handoff_server *server = server_of(peer);
-	const struct handoff__survival *s = &peer->survival;
+	struct handoff_server *server = server_of(pair);
+	const struct handoff__survival *s = &pair->survival;
 
 	handoff__operator_tell(&server->op,
 		s->serving ? HANDOFF_SERVER_OWNER : HANDOFF_SERVER_LEFT,
@@ -230,31 +230,31 @@ on_failover(struct handoff__peer *peer)
 		s->serving ? "owner" : "left", s->bye ? "left" : "died",
 		s->entries, s->took_us / 1000, s->took_us % 1000, s->in_turn,
 		s->repaired, s->closed,
-		(unsigned long long)handoff__peer_generation(peer));
+		(unsigned long long)handoff__pair_generation(pair));
 	handoff__suspects_tell(server, s->in_handler);
 	if (s->serving)
 		handoff__notices_publish(server, HANDOFF_NOTICE_FAILOVER);
 }
 
 static void
-on_said(struct handoff__peer *peer)
+on_said(struct handoff__pair *pair)
 {
-	struct handoff_server *server = server_of(peer);
+	struct handoff_server *server = server_of(pair);
 
 	if (handoff__says_pass(server))
 		handoff__server_sweep_later(server);
 }
 
 static void
-on_kept(struct handoff__peer *peer)
+on_kept(struct handoff__pair *pair)
 {
-	struct handoff_server *server = server_of(peer);
+	struct handoff_server *server = server_of(pair);
 
 	handoff__control_keep(&server->op.control);
 	handoff__notices_keep(server);
 }
 
-const struct handoff__peer_ops handoff__server_peer_ops = {
+const struct handoff__pair_ops handoff__server_peer_ops = {
 	.entered = on_entered,
 	.closing = on_closing,
 	.quiesce = on_quiesce,

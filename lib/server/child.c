@@ -38,11 +38,12 @@ wanted(const struct handoff__recall *recall)
 }
 
 static void
-close_inherited(struct handoff_server *server, const struct handoff__entry *e)
+close_inherited(
+	struct handoff_server *server, const struct handoff__roster_entry *e)
 {
 	const struct handoff__sets *sets = &server->sets;
 
-	handoff__peer_forked(&server->peer, e);
+	handoff__pair_forked(&server->pair, e);
 	handoff__control_forked(&server->op.control);
 	close(server->loop.epfd);
 	close(server->loop.timerfd);
@@ -79,38 +80,38 @@ listen_to_parent(const struct handoff_server *server, const sigset_t *before)
 static int
 status_of(const struct handoff__turn_result *result)
 {
-	return HANDOFF__CHILD_STATUS + (int)result->turn +
-	       (result->turn == HANDOFF__TURN_END ? (int)result->end : 0);
+	return HANDOFF__CHILD_STATUS + (int)result->outcome +
+	       (result->outcome == HANDOFF__TURN_END ? (int)result->end : 0);
 }
 
-static void __attribute__((noreturn)) child_main(struct handoff__member *conn,
+static void __attribute__((noreturn)) child_main(struct handoff__member *member,
 	uint32_t events, pid_t parent, const sigset_t *before)
 {
 	struct handoff__recall recall = {
-		.wanted = wanted, .server = conn->server};
+		.wanted = wanted, .server = member->server};
 	char name[16];
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(EXIT_FAILURE); /* it has died before that */
 	snprintf(name, sizeof(name), "connection %llu",
-		(unsigned long long)conn->entry.id);
+		(unsigned long long)member->entry.id);
 	prctl(PR_SET_NAME, name);
-	conn->server->forked = conn->server->handling = true;
-	close_inherited(conn->server, &conn->entry);
-	recall.fd = listen_to_parent(conn->server, before);
+	member->server->forked = member->server->handling = true;
+	close_inherited(member->server, &member->entry);
+	recall.fd = listen_to_parent(member->server, before);
 	if (recall.fd < 0) /* nothing has happened yet */
 		_exit(HANDOFF__CHILD_STATUS + HANDOFF__TURN_RETRY);
-	handoff__stay(conn, events, &recall);
-	if (conn->result.turn == HANDOFF__TURN_END)
-		handoff__member_tell_end(conn, &conn->result);
-	_exit(status_of(&conn->result));
+	handoff__stay(member, events, &recall);
+	if (member->result.outcome == HANDOFF__TURN_END)
+		handoff__member_tell_end(member, &member->result);
+	_exit(status_of(&member->result));
 }
 
 /* The signals of the parent's tongue must find the child deaf, not dead: they
  * are blocked before it exists. */
 static pid_t
-fork_blocked(struct handoff__member *conn, uint32_t events)
+fork_blocked(struct handoff__member *member, uint32_t events)
 {
 	sigset_t all, before;
 	pid_t parent = getpid(), pid;
@@ -121,7 +122,7 @@ fork_blocked(struct handoff__member *conn, uint32_t events)
 	pid = fork();
 	err = errno;
 	if (pid == 0)
-		child_main(conn, events, parent, &before);
+		child_main(member, events, parent, &before);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	return pid < 0 ? -err : pid;
 }
@@ -150,12 +151,12 @@ open_spare(struct handoff_server *server)
 int
 handoff__child_start(struct handoff__child *child, uint32_t events)
 {
-	int spare = open_spare(child->conn->server);
+	int spare = open_spare(child->member->server);
 	int pidfd;
 
 	if (spare < 0)
 		return -errno;
-	child->pid = fork_blocked(child->conn, events);
+	child->pid = fork_blocked(child->member, events);
 	close(spare);
 	if (child->pid < 0)
 		return (int)child->pid;

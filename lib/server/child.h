@@ -10,7 +10,7 @@
 #include <sys/types.h>
 
 struct handoff__child {
-	struct handoff__member *conn;
+	struct handoff__member *member;
 	pid_t pid;
 	struct handoff__watch watch; /* of its pidfd */
 	TAILQ_ENTRY(handoff__child) node;

@@ -9,9 +9,9 @@
 bool
 handoff__closing_standby(const struct handoff_server *server)
 {
-	const struct handoff__peer *peer = &server->peer;
+	const struct handoff__pair *pair = &server->pair;
 
-	return peer->partner == HANDOFF__PARTNER_READY && !peer->other_leaving;
+	return pair->partner == HANDOFF__PARTNER_READY && !pair->other_leaving;
 }
 
 /* With a broken link too: the end of this process is seen without it. */
@@ -19,25 +19,26 @@ bool
 handoff__closing_survived(const struct handoff_server *server)
 {
 	return handoff__closing_standby(server) ||
-	       handoff__peer_rejoining(&server->peer);
+	       handoff__pair_rejoining(&server->pair);
 }
 
 /* What the other peer has a copy of it takes when this process is gone, a
  * handler that hangs included. A copy on its way arrives without us. */
 static bool
-is_lost(const struct handoff_server *server, const struct handoff__entry *e)
+is_lost(const struct handoff_server *server,
+	const struct handoff__roster_entry *e)
 {
 	if (e->kind != HANDOFF__CONNECTION || !e->mine)
 		return false;
 	return !handoff__closing_survived(server) ||
-	       (server->peer.partner == HANDOFF__PARTNER_READY &&
+	       (server->pair.partner == HANDOFF__PARTNER_READY &&
 		       e->copy != HANDOFF__COPY_HELD &&
 		       e->copy != HANDOFF__COPY_SENT);
 }
 
 bool
-handoff__server_ends(
-	const struct handoff_server *server, const struct handoff__entry *e)
+handoff__server_ends(const struct handoff_server *server,
+	const struct handoff__roster_entry *e)
 {
 	return server->closing && is_lost(server, e);
 }
@@ -45,10 +46,10 @@ handoff__server_ends(
 uint32_t
 handoff__closing_left(struct handoff_server *server)
 {
-	struct handoff__entry *e = NULL;
+	struct handoff__roster_entry *e = NULL;
 	uint32_t left = 0;
 
-	while ((e = handoff__roster_next(&server->peer.roster, e)))
+	while ((e = handoff__roster_next(&server->pair.roster, e)))
 		left += is_lost(server, e);
 	return left;
 }
@@ -56,10 +57,10 @@ handoff__closing_left(struct handoff_server *server)
 uint32_t
 handoff__closing_uncovered(struct handoff_server *server)
 {
-	struct handoff__entry *e = NULL;
+	struct handoff__roster_entry *e = NULL;
 	uint32_t uncovered = 0;
 
-	while ((e = handoff__roster_next(&server->peer.roster, e)))
+	while ((e = handoff__roster_next(&server->pair.roster, e)))
 		uncovered += e->kind == HANDOFF__CONNECTION && e->mine &&
 			     e->copy != HANDOFF__COPY_HELD;
 	return uncovered;
@@ -69,22 +70,23 @@ handoff__closing_uncovered(struct handoff_server *server)
 void
 handoff__server_close_all(struct handoff_server *server)
 {
-	struct handoff__roster *roster = &server->peer.roster;
-	struct handoff__entry *e = NULL;
+	struct handoff__roster *roster = &server->pair.roster;
+	struct handoff__roster_entry *e = NULL;
 
 	handoff__server_hold(server, true);
 	while ((e = handoff__roster_next(roster, e))) {
-		struct handoff__member *conn = handoff__member_of(e);
+		struct handoff__member *member = handoff__member_of(e);
 
 		if (!handoff__server_ends(server, e))
 			continue;
-		handoff__suspects_release(conn);
-		if (!server->model->quiesce(conn))
+		handoff__suspects_release(member);
+		if (!server->model->quiesce(member))
 			continue; /* marked when it comes back */
-		if (handoff__current(e->view.rec)->flags & HANDOFF__CLOSING)
+		if (handoff__record_commit(e->view.rec)->flags &
+			HANDOFF__CLOSING)
 			continue;
 		handoff__record_flag(&e->view, HANDOFF__CLOSING);
-		handoff__member_kick(conn);
+		handoff__member_kick(member);
 	}
 	handoff__server_hold(server, false);
 }

@@ -19,9 +19,9 @@ handoff_server_maintenance(struct handoff_server *server)
 		return -EINVAL;
 	if (handoff__within(server))
 		return -EDEADLK;
-	err = handoff__peer_give(&server->peer, HANDOFF__MAINTENANCE);
+	err = handoff__pair_give(&server->pair, HANDOFF__MAINTENANCE);
 	if (err < 0)
-		server->error = server->peer.error;
+		server->error = server->pair.error;
 	return err;
 }
 
@@ -34,9 +34,9 @@ handoff_server_ready(struct handoff_server *server, bool silent)
 		return -EINVAL;
 	if (handoff__within(server))
 		return -EDEADLK;
-	err = handoff__peer_home(&server->peer, silent);
+	err = handoff__pair_home(&server->pair, silent);
 	if (err < 0)
-		server->error = server->peer.error;
+		server->error = server->pair.error;
 	return err;
 }
 
@@ -46,7 +46,7 @@ static void
 add_spread(struct handoff_server *server, const struct handoff__report *report,
 	struct handoff__buf *buf)
 {
-	if (report->cause == HANDOFF__HOME && server->peer.serving)
+	if (report->cause == HANDOFF__HOME && server->pair.serving)
 		handoff__buf_add(buf,
 			"clients come home by themselves within %u.%03u s; "
 			"ready --silent moves what is left\n",
@@ -88,7 +88,7 @@ command_say(struct handoff_server *server, struct handoff__request *request,
 		handoff__reply_error(request, server->error.text);
 		return;
 	}
-	handoff__status_header(&server->peer, &buf);
+	handoff__status_header(&server->pair, &buf);
 	if (strcmp(line, "@list") == 0)
 		handoff__says_list(server, &buf);
 	else

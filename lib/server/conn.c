@@ -28,7 +28,7 @@ struct turn {
 static bool
 end(const struct turn *t, enum handoff__end kind, const char *why, int err)
 {
-	t->result->turn = HANDOFF__TURN_END;
+	t->result->outcome = HANDOFF__TURN_END;
 	t->result->end = (uint8_t)kind;
 	t->result->why = why;
 	t->result->err = err;
@@ -42,7 +42,7 @@ failed(const struct turn *t, const char *what, int err)
 {
 	end(t, HANDOFF__END_ERROR, what, err);
 	if (err == ENOMEM || err == ENOBUFS)
-		t->result->turn = HANDOFF__TURN_RETRY;
+		t->result->outcome = HANDOFF__TURN_RETRY;
 	return false;
 }
 
@@ -172,7 +172,7 @@ conclude(struct turn *t)
 		shutdown(t->fd, SHUT_WR);
 		handoff__record_discard(view);
 		handoff__sight_look(&t->now);
-		t->result->turn = HANDOFF__TURN_LINGER;
+		t->result->outcome = HANDOFF__TURN_LINGER;
 	} else if (t->now.unread == view->seg->geo.rx_size) {
 		end(t, HANDOFF__END_INPUT,
 			"the handler wants more input than input_size", 0);
@@ -213,7 +213,7 @@ steps(struct turn *t, bool asked)
 	} while (held_up && t->rounds > 0 && t->now.unsent == 0);
 	if ((t->rounds == 0 && handoff__sight_due(&t->now)) ||
 		(lines && t->now.unsent == 0))
-		t->result->turn = HANDOFF__TURN_AGAIN;
+		t->result->outcome = HANDOFF__TURN_AGAIN;
 	else
 		conclude(t);
 }
@@ -259,7 +259,7 @@ leave(const struct turn *t, const struct handoff__view *view)
 
 	handoff__desk_clear(view);
 	if (t->txn.view.rx != view->rx &&
-		(t->result->turn == HANDOFF__TURN_END ||
+		(t->result->outcome == HANDOFF__TURN_END ||
 			(t->now.commit->flags & HANDOFF__CLOSING)))
 		handoff__desk_wipe(&t->txn.view);
 	t->result->want = (uint16_t)events;

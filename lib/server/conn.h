@@ -19,7 +19,7 @@ enum handoff__turn {
 };
 
 struct handoff__turn_result {
-	uint8_t turn;    /* enum handoff__turn */
+	uint8_t outcome; /* enum handoff__turn */
 	uint8_t end;     /* END: enum handoff__end, the kind of it */
 	uint16_t want;   /* EPOLLIN, EPOLLOUT */
 	int err;         /* END: the errno behind it, or 0 */

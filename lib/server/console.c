@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#define LINES_MOST 64    /* a turn of the loop */
+#define LINES_MOST 64    /* an iteration of the loop */
 #define RETRY_US   20000 /* while clients take what was said */
 #define LIST_MOST  48    /* events, of those that are kept */
 
@@ -29,7 +29,7 @@ static void
 list(struct handoff_server *server)
 {
 	struct handoff__buf buf = {0};
-	const struct handoff__roster *roster = &server->peer.roster;
+	const struct handoff__roster *roster = &server->pair.roster;
 	uint32_t count = roster->connections + roster->copies;
 	char *line, *rest;
 	int n = 0;

@@ -44,7 +44,7 @@ confirm(const struct handoff__dump *dump)
 {
 	struct handoff__buf buf = {0};
 
-	handoff__status_header(&dump->server->peer, &buf);
+	handoff__status_header(&dump->server->pair, &buf);
 	handoff__buf_add(&buf,
 		"dumped %u entries, %llu bytes, pause %lld.%03lld ms\n",
 		dump->count, (unsigned long long)dump->end->bytes,
@@ -145,24 +145,24 @@ static int
 prepare(struct handoff__dump *dump, struct handoff__dumper *dumper, int fd)
 {
 	struct handoff_server *server = dump->server;
-	struct handoff__peer *peer = &server->peer;
+	struct handoff__pair *pair = &server->pair;
 
 	if (dump->end == MAP_FAILED)
 		return -ENOMEM;
 	*dumper = (struct handoff__dumper){
 		.service = server->opts.service,
-		.generation = handoff__peer_generation(peer),
-		.name = peer->name,
+		.generation = handoff__pair_generation(pair),
+		.name = pair->name,
 		.fd = fd,
 		.parent = (int)getpid(),
 		.end = dump->end,
 	};
-	dumper->owners[peer->slot] = peer->name;
-	if (peer->other.name[0])
-		dumper->owners[handoff__peer_other_slot(peer)] =
-			peer->other.name;
+	dumper->owners[pair->place] = pair->name;
+	if (pair->other.name[0])
+		dumper->owners[handoff__pair_other_place(pair)] =
+			pair->other.name;
 	clock_gettime(CLOCK_REALTIME, &dumper->time);
-	return handoff__picture_take(&dumper->picture, &peer->roster);
+	return handoff__picture_take(&dumper->picture, &pair->roster);
 }
 
 /* Until the other end of the pipe is closed. */

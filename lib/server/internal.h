@@ -3,11 +3,11 @@
  * A server from the inside: the peer, the two epoll sets, the model that runs
  * the service, what operators see, and the notices. Each file calls only those
  * below it. What one finds that concerns a file above is noted, and acted upon
- * after the turn.
+ * after the iteration.
  *
  *   server.c     the handle: open, free
  *   opts.c       its options
- *   turn.c       a turn of the loop, and what follows
+ *   dispatch.c   an iteration of the loop, and what follows
  *   sweep.c      passes over all entries by the clock
  *   callbacks.c  what the peer below tells; called by that alone
  *   owner.c      the service begins
@@ -26,7 +26,7 @@
  *   adopted.c    listeners that were opened by others
  *   spare.c      descriptors that clients cannot have
  *   stay.c       a thread or a child that stays with one connection
- *   turned.c     what follows for a connection from its turn
+ *   outcome.c    what follows for a connection from its turn
  *   closing.c    which connections end with the server
  *   suspects.c   connections that may have killed a process
  *   members.c    entries as members of the sets
@@ -45,7 +45,7 @@
 #include "notice/publisher.h"
 #include "operator/operator.h"
 #include "peer/metrics.h"
-#include "peer/peer.h"
+#include "peer/pair.h"
 #include "peer/status.h"
 #include "server/conn.h"
 #include "server/member.h"
@@ -106,10 +106,10 @@ struct handoff_server {
 	size_t nadopted;
 	struct handoff__log log;
 	struct handoff__error error;
-	const struct handoff__model *model;
+	const struct handoff__model_ops *model;
 	struct handoff__loop loop; /* all but entries; inside both sets */
 	struct handoff__sets sets;
-	struct handoff__peer peer;
+	struct handoff__pair pair;
 	struct handoff__operator op;
 	struct handoff__publisher publisher;
 	struct handoff__returns returns;
@@ -129,8 +129,8 @@ struct handoff_server {
 	struct handoff__members listeners; /* of either peer */
 	struct handoff__members kicks;     /* due without an event */
 	unsigned nkicks;
-	bool due;        /* turn.c has something to do without an event */
-	bool listen_due; /* listen_update, after the turn */
+	bool due;        /* dispatch.c has something to do without an event */
+	bool listen_due; /* listen_update, after the iteration */
 
 	bool paused;  /* accepts nothing for a moment of a give */
 	bool full;    /* accepts nothing: at a limit */
@@ -183,7 +183,7 @@ int handoff__opts_take(
 	struct handoff_server *server, const struct handoff_server_opts *opts);
 
 /* callbacks.c */
-extern const struct handoff__peer_ops handoff__server_peer_ops;
+extern const struct handoff__pair_ops handoff__server_peer_ops;
 
 /* owner.c */
 /* The role with which this peer begins. */
@@ -202,8 +202,8 @@ bool handoff__closing_standby(const struct handoff_server *server);
 /* Does another process take what this one still owns at its end? */
 bool handoff__closing_survived(const struct handoff_server *server);
 /* Does it end in the stop that is under way? */
-bool handoff__server_ends(
-	const struct handoff_server *server, const struct handoff__entry *e);
+bool handoff__server_ends(const struct handoff_server *server,
+	const struct handoff__roster_entry *e);
 /* How many connections would end if this process did now. */
 uint32_t handoff__closing_left(struct handoff_server *server);
 /* How many the standby has not said that it holds. */
@@ -221,9 +221,9 @@ uint32_t handoff__seconds(void);
 
 /* listen.c */
 int handoff__listen_open(struct handoff_server *server);
-void handoff__listen_event(struct handoff__member *conn);
+void handoff__listen_event(struct handoff__member *member);
 bool handoff__listen_name(
-	const struct handoff__member *conn, char name[HANDOFF_ADDRESS_MAX]);
+	const struct handoff__member *member, char name[HANDOFF_ADDRESS_MAX]);
 void handoff__listen_update(struct handoff_server *server);
 void handoff__listen_unlink(struct handoff_server *server);
 void handoff__listen_close(struct handoff_server *server);

@@ -2,7 +2,7 @@
 /*
  * What has to be looked at soon, as found by a function in the middle of
  * something else: the sweep, what has stalled, the listeners. Knows nothing of
- * what is done then, see sweep.c and turn.c.
+ * what is done then, see sweep.c and dispatch.c.
  */
 #include "server/internal.h"
 

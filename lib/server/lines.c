@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 
 static void
-list_one(struct handoff_server *server, const struct handoff__entry *e,
+list_one(struct handoff_server *server, const struct handoff__roster_entry *e,
 	struct handoff__buf *buf)
 {
 	struct sockaddr_storage addr;
@@ -24,14 +24,14 @@ list_one(struct handoff_server *server, const struct handoff__entry *e,
 		handoff__addr_format(
 			(struct sockaddr *)&addr, len, peer, sizeof(peer));
 	handoff__buf_add(buf, "%llu %s %s\n", (unsigned long long)e->id, peer,
-		e->mine ? server->peer.name : server->peer.other.name);
+		e->mine ? server->pair.name : server->pair.other.name);
 }
 
 void
 handoff__says_list(struct handoff_server *server, struct handoff__buf *buf)
 {
-	struct handoff__roster *roster = &server->peer.roster;
-	struct handoff__entry *e = NULL;
+	struct handoff__roster *roster = &server->pair.roster;
+	struct handoff__roster_entry *e = NULL;
 
 	while ((e = handoff__roster_next(roster, e))) {
 		if (e->kind == HANDOFF__CONNECTION)

@@ -24,10 +24,10 @@ static void
 tell_reach(struct handoff_server *server)
 {
 	struct handoff__reach reach = {.count = 0};
-	struct handoff__member *conn;
+	struct handoff__member *member;
 
-	TAILQ_FOREACH (conn, &server->listeners, node) {
-		int err = handoff__reach_add(&reach, conn->entry.fd);
+	TAILQ_FOREACH (member, &server->listeners, node) {
+		int err = handoff__reach_add(&reach, member->entry.fd);
 
 		if (err < 0)
 			handoff__log(&server->log, HANDOFF_LOG_WARNING,
@@ -58,8 +58,8 @@ handoff__listen_open(struct handoff_server *server)
 		if (fd < 0)
 			return fd;
 		fd = handoff__high_raise(fd);
-		if (!handoff__peer_enter(
-			    &server->peer, fd, HANDOFF__LISTENER, bound, &err))
+		if (!handoff__pair_enter(
+			    &server->pair, fd, HANDOFF__LISTENER, bound, &err))
 			return handoff__fail(&server->error, err,
 				"address '%.120s': cannot be entered: %s",
 				bound, strerror(-err));
@@ -76,7 +76,7 @@ handoff__listen_open(struct handoff_server *server)
 static bool
 at_limit(const struct handoff_server *server)
 {
-	return server->peer.roster.connections >= server->opts.max_connections;
+	return server->pair.roster.connections >= server->opts.max_connections;
 }
 
 /* Out of descriptors or memory: the rest waits in the backlog. Told once, until
@@ -95,10 +95,10 @@ hold_off(struct handoff_server *server, int err)
 static bool
 owns_listeners(const struct handoff_server *server)
 {
-	const struct handoff__member *conn;
+	const struct handoff__member *member;
 
-	TAILQ_FOREACH (conn, &server->listeners, node) {
-		if (conn->entry.mine)
+	TAILQ_FOREACH (member, &server->listeners, node) {
+		if (member->entry.mine)
 			return true;
 	}
 	return false;
@@ -126,16 +126,16 @@ accepts(struct handoff_server *server)
 void
 handoff__listen_update(struct handoff_server *server)
 {
-	struct handoff__member *conn;
+	struct handoff__member *member;
 	uint32_t want = accepts(server) ? EPOLLIN : 0;
 
-	TAILQ_FOREACH (conn, &server->listeners, node) {
-		if (!conn->entry.mine || conn->armed == want)
+	TAILQ_FOREACH (member, &server->listeners, node) {
+		if (!member->entry.mine || member->armed == want)
 			continue;
-		if (conn->set >= 0 &&
-			handoff__sets_arm(&server->sets, conn->set,
-				conn->entry.fd, want, conn) == 0)
-			conn->armed = want;
+		if (member->set >= 0 &&
+			handoff__sets_arm(&server->sets, member->set,
+				member->entry.fd, want, member) == 0)
+			member->armed = want;
 		else
 			handoff__server_stall(server);
 	}
@@ -165,15 +165,15 @@ accept_failed(struct handoff_server *server, int err)
 static bool
 accept_one(struct handoff_server *server, int listener)
 {
-	struct handoff__entry *e;
+	struct handoff__roster_entry *e;
 	bool unwatched;
 	int err;
 	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd < 0)
 		return accept_failed(server, errno);
-	e = handoff__peer_enter(
-		&server->peer, fd, HANDOFF__CONNECTION, NULL, &err);
+	e = handoff__pair_enter(
+		&server->pair, fd, HANDOFF__CONNECTION, NULL, &err);
 	if (!e) {
 		handoff__log(&server->log, HANDOFF_LOG_ERROR,
 			"accept: a connection was closed: %s", strerror(-err));
@@ -188,9 +188,9 @@ accept_one(struct handoff_server *server, int listener)
 }
 
 void
-handoff__listen_event(struct handoff__member *conn)
+handoff__listen_event(struct handoff__member *member)
 {
-	struct handoff_server *server = conn->server;
+	struct handoff_server *server = member->server;
 
 	if (server->paused)
 		return; /* the batch may be older */
@@ -200,7 +200,7 @@ handoff__listen_event(struct handoff__member *conn)
 			handoff__listen_update(server);
 			return;
 		}
-		if (!accept_one(server, conn->entry.fd))
+		if (!accept_one(server, member->entry.fd))
 			return;
 	}
 }
@@ -208,21 +208,21 @@ handoff__listen_event(struct handoff__member *conn)
 /* The address of a listener that this peer owns; false for any other. */
 bool
 handoff__listen_name(
-	const struct handoff__member *conn, char name[HANDOFF_ADDRESS_MAX])
+	const struct handoff__member *member, char name[HANDOFF_ADDRESS_MAX])
 {
-	return conn->entry.mine &&
-	       handoff__record_name(&conn->entry.view, name) == 0;
+	return member->entry.mine &&
+	       handoff__record_name(&member->entry.view, name) == 0;
 }
 
 /* Is there a file that goes with the listener? */
 static bool
-has_path(struct handoff__member *conn, char name[HANDOFF_ADDRESS_MAX])
+has_path(struct handoff__member *member, char name[HANDOFF_ADDRESS_MAX])
 {
-	const struct handoff__record *rec = conn->entry.view.rec;
+	const struct handoff__record *rec = member->entry.view.rec;
 
-	return handoff__listen_name(conn, name) &&
+	return handoff__listen_name(member, name) &&
 	       strncmp(name, "unix:", 5) == 0 &&
-	       !(handoff__current(rec)->flags & HANDOFF__ADOPTED);
+	       !(handoff__record_commit(rec)->flags & HANDOFF__ADOPTED);
 }
 
 /* The files of listeners that nobody serves when this process is gone. */
@@ -230,12 +230,12 @@ void
 handoff__listen_unlink(struct handoff_server *server)
 {
 	char name[HANDOFF_ADDRESS_MAX];
-	struct handoff__member *conn;
+	struct handoff__member *member;
 
-	if (server->peer.partner != HANDOFF__PARTNER_NONE)
+	if (server->pair.partner != HANDOFF__PARTNER_NONE)
 		return;
-	TAILQ_FOREACH (conn, &server->listeners, node) {
-		if (has_path(conn, name))
+	TAILQ_FOREACH (member, &server->listeners, node) {
+		if (has_path(member, name))
 			unlink(name + 5);
 	}
 }
@@ -244,16 +244,16 @@ handoff__listen_unlink(struct handoff_server *server)
 void
 handoff__listen_close(struct handoff_server *server)
 {
-	struct handoff__member *conn = TAILQ_FIRST(&server->listeners), *next;
+	struct handoff__member *member = TAILQ_FIRST(&server->listeners), *next;
 
-	for (; conn; conn = next) {
+	for (; member; member = next) {
 		char name[HANDOFF_ADDRESS_MAX];
 
-		next = TAILQ_NEXT(conn, node);
-		if (has_path(conn, name))
+		next = TAILQ_NEXT(member, node);
+		if (has_path(member, name))
 			unlink(name + 5);
-		if (conn->entry.mine)
-			handoff__peer_end(&server->peer, &conn->entry);
+		if (member->entry.mine)
+			handoff__pair_end(&server->pair, &member->entry);
 	}
 	handoff__adopted_close(server);
 }

@@ -6,7 +6,7 @@
 #ifndef HANDOFF_SERVER_MEMBER_H
 #define HANDOFF_SERVER_MEMBER_H
 
-#include "peer/peer.h"
+#include "peer/pair.h"
 #include "server/conn.h"
 
 #include <assert.h>
@@ -17,9 +17,9 @@ struct handoff__sets;
 struct handoff__worker;
 struct handoff_server;
 
-/* An entry as the server sees it; the cell of the roster. */
+/* An entry as the server sees it; as the roster keeps it. */
 struct handoff__member {
-	struct handoff__entry entry; /* first */
+	struct handoff__roster_entry entry; /* first */
 	struct handoff_server *server;
 	uint32_t armed; /* the events its set watches for */
 	uint32_t tick;  /* second at which it was last busy */
@@ -55,47 +55,48 @@ static_assert(sizeof(void *) > 8 || sizeof(struct handoff__member) <= 152,
 	"an idle connection takes no more memory than is said");
 
 static inline struct handoff__member *
-handoff__member_of(struct handoff__entry *entry)
+handoff__member_of(struct handoff__roster_entry *entry)
 {
 	return (struct handoff__member *)(void *)entry;
 }
 
 /* members.c */
 /* The events that it is watched for from its beginning. */
-uint32_t handoff__member_first_events(const struct handoff__member *conn);
+uint32_t handoff__member_first_events(const struct handoff__member *member);
 /* Of `set`. */
-struct handoff__sets *handoff__member_sets(const struct handoff__member *conn);
+struct handoff__sets *handoff__member_sets(
+	const struct handoff__member *member);
 /* Is it in the sets of somebody else than the server? */
-bool handoff__member_apart(const struct handoff__member *conn);
+bool handoff__member_apart(const struct handoff__member *member);
 /* Puts it into a set for the first time. */
-int handoff__member_watch(struct handoff__member *conn);
+int handoff__member_watch(struct handoff__member *member);
 /* Is it in another set than where it belongs, and puts it there. */
-bool handoff__member_misplaced(const struct handoff__member *conn);
-void handoff__member_place(struct handoff__member *conn);
+bool handoff__member_misplaced(const struct handoff__member *member);
+void handoff__member_place(struct handoff__member *member);
 /* It gets a turn without an event, soon; and not any more. */
-void handoff__member_kick(struct handoff__member *conn);
-void handoff__member_unkick(struct handoff__member *conn);
+void handoff__member_kick(struct handoff__member *member);
+void handoff__member_unkick(struct handoff__member *member);
 /* A negative errno if the kernel has no memory for that now. */
-int handoff__member_rearm(struct handoff__member *conn, uint32_t want);
+int handoff__member_rearm(struct handoff__member *member, uint32_t want);
 /* The same, and it is tried again then. */
-void handoff__member_wait_for(struct handoff__member *conn, uint32_t want);
+void handoff__member_wait_for(struct handoff__member *member, uint32_t want);
 /* Shuts it down and ends it; the kind of end is counted. */
-void handoff__member_end(struct handoff__member *conn, enum handoff__end end);
+void handoff__member_end(struct handoff__member *member, enum handoff__end end);
 /* Logs why. */
-void handoff__member_tell_end(const struct handoff__member *conn,
+void handoff__member_tell_end(const struct handoff__member *member,
 	const struct handoff__turn_result *result);
 /* Something failed that may work in a moment: it waits, and is told once. */
 void handoff__member_stall(
-	struct handoff__member *conn, const char *what, int err);
+	struct handoff__member *member, const char *what, int err);
 /* Does no handler run in this turn? It needs no thread or child then. */
 bool handoff__member_simple(
-	const struct handoff__member *conn, uint32_t events);
+	const struct handoff__member *member, uint32_t events);
 
-/* turned.c */
-/* A turn is over; `conn` belongs to the loop again. */
-void handoff__member_done(struct handoff__member *conn,
+/* outcome.c */
+/* A turn is over; `member` belongs to the loop again. */
+void handoff__member_done(struct handoff__member *member,
 	const struct handoff__turn_result *result);
 /* A thread or child gives the connection back, with its result. */
-void handoff__member_back(struct handoff__member *conn);
+void handoff__member_back(struct handoff__member *member);
 
 #endif

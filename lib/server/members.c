@@ -11,11 +11,11 @@
 #include <sys/socket.h>
 
 uint32_t
-handoff__member_first_events(const struct handoff__member *conn)
+handoff__member_first_events(const struct handoff__member *member)
 {
-	switch (conn->entry.kind) {
+	switch (member->entry.kind) {
 	case HANDOFF__CONNECTION:
-		return EPOLLIN | conn->server->model->flags;
+		return EPOLLIN | member->server->model->flags;
 	case HANDOFF__LISTENER:
 		return EPOLLIN;
 	default:
@@ -24,19 +24,19 @@ handoff__member_first_events(const struct handoff__member *conn)
 }
 
 struct handoff__sets *
-handoff__member_sets(const struct handoff__member *conn)
+handoff__member_sets(const struct handoff__member *member)
 {
-	struct handoff_server *server = conn->server;
+	struct handoff_server *server = member->server;
 
-	return conn->sets == 0 ? &server->sets
-			       : &server->workers[conn->sets - 1].sets;
+	return member->sets == 0 ? &server->sets
+				 : &server->workers[member->sets - 1].sets;
 }
 
 bool
-handoff__member_apart(const struct handoff__member *conn)
+handoff__member_apart(const struct handoff__member *member)
 {
-	return conn->server->model->enter &&
-	       conn->entry.kind == HANDOFF__CONNECTION;
+	return member->server->model->enter &&
+	       member->entry.kind == HANDOFF__CONNECTION;
 }
 
 void
@@ -50,156 +50,157 @@ handoff__server_hold(struct handoff_server *server, bool hold)
 /* Something failed that may work in a moment: the connection waits. Told once,
  * until nothing waits any more. */
 void
-handoff__member_stall(struct handoff__member *conn, const char *what, int err)
+handoff__member_stall(struct handoff__member *member, const char *what, int err)
 {
-	struct handoff_server *server = conn->server;
+	struct handoff_server *server = member->server;
 
 	if (!server->stall_told)
 		handoff__log(&server->log, HANDOFF_LOG_WARNING,
 			"entry %llu: %s: %s: it waits, and others like it",
-			(unsigned long long)conn->entry.id, what,
+			(unsigned long long)member->entry.id, what,
 			strerror(-err));
 	server->stall_told = true;
-	conn->stalled = true;
+	member->stalled = true;
 	handoff__server_stall(server);
 }
 
 /* Once it is in a set of a worker's, that one may have a turn and end it: so
  * nothing of it is written after. */
 int
-handoff__member_watch(struct handoff__member *conn)
+handoff__member_watch(struct handoff__member *member)
 {
-	const struct handoff__entry *e = &conn->entry;
+	const struct handoff__roster_entry *e = &member->entry;
 	int rc;
 
-	if (handoff__member_apart(conn))
-		conn->server->model->enter(conn);
-	conn->set =
-		(int8_t)handoff__sets_home(handoff__member_sets(conn), e->mine);
-	rc = handoff__sets_add(
-		handoff__member_sets(conn), e->fd, conn->armed, conn, e->mine);
+	if (handoff__member_apart(member))
+		member->server->model->enter(member);
+	member->set = (int8_t)handoff__sets_home(
+		handoff__member_sets(member), e->mine);
+	rc = handoff__sets_add(handoff__member_sets(member), e->fd,
+		member->armed, member, e->mine);
 	if (rc >= 0)
 		return 0;
-	conn->set = -1;
+	member->set = -1;
 	/* A client that was let in waits until it can be watched. */
 	if (e->mine && e->kind == HANDOFF__CONNECTION) {
-		handoff__member_stall(conn, "cannot be watched", rc);
+		handoff__member_stall(member, "cannot be watched", rc);
 		return 0;
 	}
-	if (handoff__member_apart(conn))
-		conn->server->model->leave(conn);
+	if (handoff__member_apart(member))
+		member->server->model->leave(member);
 	return rc;
 }
 
 bool
-handoff__member_misplaced(const struct handoff__member *conn)
+handoff__member_misplaced(const struct handoff__member *member)
 {
-	return conn->set >= 0 &&
-	       conn->set != handoff__sets_home(handoff__member_sets(conn),
-				    conn->entry.mine);
+	return member->set >= 0 &&
+	       member->set != handoff__sets_home(handoff__member_sets(member),
+				      member->entry.mine);
 }
 
 void
-handoff__member_place(struct handoff__member *conn)
+handoff__member_place(struct handoff__member *member)
 {
-	const struct handoff__entry *e = &conn->entry;
+	const struct handoff__roster_entry *e = &member->entry;
 	int rc;
 
-	if (!handoff__member_misplaced(conn))
+	if (!handoff__member_misplaced(member))
 		return;
-	rc = handoff__sets_move(handoff__member_sets(conn), conn->set, e->fd,
-		conn->armed, conn, e->mine);
-	conn->set = (int8_t)(rc < 0 ? -1 : rc);
+	rc = handoff__sets_move(handoff__member_sets(member), member->set,
+		e->fd, member->armed, member, e->mine);
+	member->set = (int8_t)(rc < 0 ? -1 : rc);
 	if (rc < 0)
-		handoff__member_stall(conn, "cannot be watched", rc);
+		handoff__member_stall(member, "cannot be watched", rc);
 }
 
 void
-handoff__member_kick(struct handoff__member *conn)
+handoff__member_kick(struct handoff__member *member)
 {
-	if (conn->server->model->kick) {
-		conn->server->model->kick(conn);
+	if (member->server->model->kick) {
+		member->server->model->kick(member);
 		return;
 	}
-	if (conn->kicked || conn->active)
+	if (member->kicked || member->active)
 		return;
-	conn->kicked = true;
-	conn->server->nkicks++;
-	conn->server->due = true;
-	TAILQ_INSERT_TAIL(&conn->server->kicks, conn, node);
+	member->kicked = true;
+	member->server->nkicks++;
+	member->server->due = true;
+	TAILQ_INSERT_TAIL(&member->server->kicks, member, node);
 }
 
 void
-handoff__member_unkick(struct handoff__member *conn)
+handoff__member_unkick(struct handoff__member *member)
 {
-	if (!conn->kicked)
+	if (!member->kicked)
 		return;
-	conn->kicked = false;
-	conn->server->nkicks--;
-	TAILQ_REMOVE(&conn->server->kicks, conn, node);
+	member->kicked = false;
+	member->server->nkicks--;
+	TAILQ_REMOVE(&member->server->kicks, member, node);
 }
 
 int
-handoff__member_rearm(struct handoff__member *conn, uint32_t want)
+handoff__member_rearm(struct handoff__member *member, uint32_t want)
 {
-	struct handoff_server *server = conn->server;
+	struct handoff_server *server = member->server;
 	int err;
 
 	want |= server->model->flags;
-	if (conn->set < 0 || (conn->armed == want && !(want & EPOLLONESHOT)))
+	if (member->set < 0 ||
+		(member->armed == want && !(want & EPOLLONESHOT)))
 		return 0;
-	err = handoff__sets_arm(handoff__member_sets(conn), conn->set,
-		conn->entry.fd, want, conn);
+	err = handoff__sets_arm(handoff__member_sets(member), member->set,
+		member->entry.fd, want, member);
 	if (err == 0)
-		conn->armed = want;
+		member->armed = want;
 	return err;
 }
 
 void
-handoff__member_wait_for(struct handoff__member *conn, uint32_t want)
+handoff__member_wait_for(struct handoff__member *member, uint32_t want)
 {
-	int err = handoff__member_rearm(conn, want);
+	int err = handoff__member_rearm(member, want);
 
 	if (err < 0)
-		handoff__member_stall(conn, "cannot be watched", err);
+		handoff__member_stall(member, "cannot be watched", err);
 }
 
 /* shutdown first: close alone sends no FIN while the standby has a copy. */
 void
-handoff__member_end(struct handoff__member *conn, enum handoff__end end)
+handoff__member_end(struct handoff__member *member, enum handoff__end end)
 {
-	struct handoff_server *server = conn->server;
+	struct handoff_server *server = member->server;
 
 	/* A stop closes connections in the name of their services. */
 	if (end == HANDOFF__END_SERVICE && server->closing)
 		end = HANDOFF__END_STOP;
-	if (conn->entry.kind == HANDOFF__CONNECTION)
-		server->peer.tally.ends[end]++;
-	shutdown(conn->entry.fd, SHUT_RDWR);
-	handoff__peer_end(&server->peer, &conn->entry);
+	if (member->entry.kind == HANDOFF__CONNECTION)
+		server->pair.tally.ends[end]++;
+	shutdown(member->entry.fd, SHUT_RDWR);
+	handoff__pair_end(&server->pair, &member->entry);
 	server->closed += server->closing;
 	if (server->full)
 		handoff__listen_later(server);
 }
 
 void
-handoff__member_tell_end(const struct handoff__member *conn,
+handoff__member_tell_end(const struct handoff__member *member,
 	const struct handoff__turn_result *result)
 {
 	if (result->why)
-		handoff__log(&conn->server->log, HANDOFF_LOG_INFO,
+		handoff__log(&member->server->log, HANDOFF_LOG_INFO,
 			"connection %llu: closed: %s%s%s",
-			(unsigned long long)conn->entry.id, result->why,
+			(unsigned long long)member->entry.id, result->why,
 			result->err ? ": " : "",
 			result->err ? strerror(result->err) : "");
 }
 
 bool
-handoff__member_simple(const struct handoff__member *conn, uint32_t events)
+handoff__member_simple(const struct handoff__member *member, uint32_t events)
 {
-	const struct handoff__view *view = &conn->entry.view;
+	const struct handoff__view *view = &member->entry.view;
 
-	return (handoff__current(view->rec)->flags & HANDOFF__CLOSING) ||
+	return (handoff__record_commit(view->rec)->flags & HANDOFF__CLOSING) ||
 	       (events == 0 &&
-		       !handoff__conn_due(view, conn->server->opts.service));
+		       !handoff__conn_due(view, member->server->opts.service));
 }

@@ -12,7 +12,7 @@ struct handoff__member;
 struct handoff_server;
 
 /* How the turns of connections are run. */
-struct handoff__model {
+struct handoff__model_ops {
 	const char *name;
 	uint32_t flags;       /* of epoll for every connection */
 	bool expendable;      /* a handler's death ends no more than it */
@@ -23,31 +23,31 @@ struct handoff__model {
 	/* Returns how many handlers still run: nothing can be freed then. */
 	uint32_t (*stop)(struct handoff_server *server);
 	/* Events for a connection that this peer owns; 0: go on. */
-	void (*event)(struct handoff__member *conn, uint32_t events);
+	void (*event)(struct handoff__member *member, uint32_t events);
 	/* See quiesce of the peer. */
-	bool (*quiesce)(struct handoff__member *conn);
+	bool (*quiesce)(struct handoff__member *member);
 
 	/* Optional. A turn, soon, also if somebody has it: it is kicked
 	 * otherwise. */
-	void (*look)(struct handoff__member *conn);
+	void (*look)(struct handoff__member *member);
 	/* Optional, for connections that are not in the server's own sets. */
-	void (*enter)(struct handoff__member *conn);
-	void (*leave)(struct handoff__member *conn);
-	void (*moved)(struct handoff__member *conn);
-	void (*kick)(struct handoff__member *conn);
+	void (*enter)(struct handoff__member *member);
+	void (*leave)(struct handoff__member *member);
+	void (*moved)(struct handoff__member *member);
+	void (*kick)(struct handoff__member *member);
 	/* No turn until `moved`; and one turn, after which it is given back.
 	 * For models that have no `event`. */
-	void (*withhold)(struct handoff__member *conn);
-	void (*recalled_turn)(struct handoff__member *conn);
+	void (*withhold)(struct handoff__member *member);
+	void (*recalled_turn)(struct handoff__member *member);
 	/* Is it in a turn? If not, none begins while the server holds. */
-	bool (*busy)(struct handoff__member *conn);
+	bool (*busy)(struct handoff__member *member);
 	void (*hold)(struct handoff_server *server, bool hold);
 };
 
-extern const struct handoff__model handoff__model_fork;
-extern const struct handoff__model handoff__model_iterative;
-extern const struct handoff__model handoff__model_loop;
-extern const struct handoff__model handoff__model_thread;
-extern const struct handoff__model handoff__model_workers;
+extern const struct handoff__model_ops handoff__model_fork;
+extern const struct handoff__model_ops handoff__model_iterative;
+extern const struct handoff__model_ops handoff__model_loop;
+extern const struct handoff__model_ops handoff__model_thread;
+extern const struct handoff__model_ops handoff__model_workers;
 
 #endif

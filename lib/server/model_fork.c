@@ -29,14 +29,14 @@
 static void
 child_free(struct handoff__child *child)
 {
-	struct handoff_server *server = child->conn->server;
+	struct handoff_server *server = child->member->server;
 	int pidfd = child->watch.fd;
 
 	handoff__watch_del(&server->loop, &child->watch);
 	close(pidfd);
 	TAILQ_REMOVE(&server->children.list, child, node);
 	server->children.count--;
-	child->conn->child = NULL;
+	child->member->child = NULL;
 	free(child);
 }
 
@@ -55,22 +55,22 @@ tell_cause(const siginfo_t *info, char *text, size_t size)
 /* What a child that died had read and sent the kernel knows. NULL, or why its
  * connection cannot go on: an empty text if the client is gone. */
 static const char *
-repair(struct handoff__member *conn)
+repair(struct handoff__member *member)
 {
 	struct handoff__survival survival = {0};
-	const char *why = handoff__entry_repair(&conn->entry, &survival);
+	const char *why = handoff__entry_repair(&member->entry, &survival);
 
-	conn->server->peer.tally.repaired += survival.repaired;
+	member->server->pair.tally.repaired += survival.repaired;
 	return why && !*why ? "the client is gone" : why;
 }
 
 /* One that goes on; `in_handler`: alone, see suspects.c. */
 static void
-replace(const struct handoff__member *conn, pid_t pid, const char *cause,
+replace(const struct handoff__member *member, pid_t pid, const char *cause,
 	bool in_handler)
 {
-	unsigned long long id = conn->entry.id;
-	const struct handoff__log *log = &conn->server->log;
+	unsigned long long id = member->entry.id;
+	const struct handoff__log *log = &member->server->log;
 
 	if (in_handler)
 		handoff__log(log, HANDOFF_LOG_WARNING,
@@ -81,56 +81,56 @@ replace(const struct handoff__member *conn, pid_t pid, const char *cause,
 		handoff__log(log, HANDOFF_LOG_WARNING,
 			"connection %llu: its process %d %s: another goes on "
 			"(%d of %d)",
-			id, (int)pid, cause, conn->deaths, REPLACED_MOST);
+			id, (int)pid, cause, member->deaths, REPLACED_MOST);
 }
 
 /* The child died. */
 static void
-log_death(struct handoff__member *conn, pid_t pid, const siginfo_t *info)
+log_death(struct handoff__member *member, pid_t pid, const siginfo_t *info)
 {
 	struct handoff__survival survival = {0};
-	const char *why = repair(conn);
+	const char *why = repair(member);
 	bool fourth = false;
 	char cause[96];
 
 	if (!why)
-		why = handoff__entry_blame(&conn->entry, &survival);
+		why = handoff__entry_blame(&member->entry, &survival);
 	if (!why && survival.in_handler == 0)
-		fourth = conn->deaths++ == REPLACED_MOST;
-	conn->server->peer.tally.handler_deaths += survival.in_handler;
+		fourth = member->deaths++ == REPLACED_MOST;
+	member->server->pair.tally.handler_deaths += survival.in_handler;
 	tell_cause(info, cause, sizeof(cause));
-	conn->result = (struct handoff__turn_result){
-		.turn = HANDOFF__TURN_WAIT,
-		.want = (uint16_t)handoff__conn_want(&conn->entry.view),
+	member->result = (struct handoff__turn_result){
+		.outcome = HANDOFF__TURN_WAIT,
+		.want = (uint16_t)handoff__conn_want(&member->entry.view),
 	};
 	if (!why && !fourth) {
-		replace(conn, pid, cause, survival.in_handler > 0);
+		replace(member, pid, cause, survival.in_handler > 0);
 		return;
 	}
-	conn->result.turn = HANDOFF__TURN_END;
-	conn->result.end = handoff__entry_poisoned(&conn->entry)
-				   ? HANDOFF__END_POISON
-				   : HANDOFF__END_DEATH;
-	handoff__log(&conn->server->log, HANDOFF_LOG_ERROR,
+	member->result.outcome = HANDOFF__TURN_END;
+	member->result.end = handoff__entry_poisoned(&member->entry)
+				     ? HANDOFF__END_POISON
+				     : HANDOFF__END_DEATH;
+	handoff__log(&member->server->log, HANDOFF_LOG_ERROR,
 		"connection %llu: closed: its process %d %s%s%s",
-		(unsigned long long)conn->entry.id, (int)pid, cause,
+		(unsigned long long)member->entry.id, (int)pid, cause,
 		why ? ", and " : " like three before it", why ? why : "");
 }
 
 /* What the child has told by its exit status; false: it has not. */
 static bool
-hear(struct handoff__member *conn, const siginfo_t *info)
+hear(struct handoff__member *member, const siginfo_t *info)
 {
-	int turn = info->si_status - HANDOFF__CHILD_STATUS;
-	int end = turn - HANDOFF__TURN_END;
+	int outcome = info->si_status - HANDOFF__CHILD_STATUS;
+	int end = outcome - HANDOFF__TURN_END;
 
-	if (info->si_code != CLD_EXITED || turn < HANDOFF__TURN_WAIT ||
+	if (info->si_code != CLD_EXITED || outcome < HANDOFF__TURN_WAIT ||
 		end >= HANDOFF__ENDS)
 		return false;
-	conn->result = (struct handoff__turn_result){
-		.turn = (uint8_t)(end > 0 ? HANDOFF__TURN_END : turn),
+	member->result = (struct handoff__turn_result){
+		.outcome = (uint8_t)(end > 0 ? HANDOFF__TURN_END : outcome),
 		.end = (uint8_t)(end > 0 ? end : 0),
-		.want = (uint16_t)handoff__conn_want(&conn->entry.view),
+		.want = (uint16_t)handoff__conn_want(&member->entry.view),
 	};
 	return true;
 }
@@ -140,7 +140,7 @@ static void
 on_child(struct handoff__watch *watch, uint32_t events)
 {
 	struct handoff__child *child = watch->arg;
-	struct handoff__member *conn = child->conn;
+	struct handoff__member *member = child->member;
 	siginfo_t info = {.si_pid = 0};
 	pid_t pid = child->pid;
 
@@ -152,41 +152,41 @@ on_child(struct handoff__watch *watch, uint32_t events)
 		return;
 	}
 	child_free(child);
-	if (!hear(conn, &info))
-		log_death(conn, pid, &info);
-	handoff__member_back(conn);
+	if (!hear(member, &info))
+		log_death(member, pid, &info);
+	handoff__member_back(member);
 }
 
 /* A child that could not be watched was ended, and may have begun a turn by
  * then: the next one goes on from what is true. */
 static int
-undo(struct handoff__member *conn, int err)
+undo(struct handoff__member *member, int err)
 {
-	const char *why = repair(conn);
+	const char *why = repair(member);
 
-	handoff__handler_absolve(conn->entry.view.rec);
+	handoff__handler_absolve(member->entry.view.rec);
 	if (!why)
 		return err;
-	handoff__log(&conn->server->log, HANDOFF_LOG_ERROR,
+	handoff__log(&member->server->log, HANDOFF_LOG_ERROR,
 		"connection %llu: closed: its process could not be watched "
 		"(%s), and %s",
-		(unsigned long long)conn->entry.id, strerror(-err), why);
-	conn->result = (struct handoff__turn_result){
-		.turn = HANDOFF__TURN_END, .end = HANDOFF__END_DEATH};
-	handoff__member_back(conn);
+		(unsigned long long)member->entry.id, strerror(-err), why);
+	member->result = (struct handoff__turn_result){
+		.outcome = HANDOFF__TURN_END, .end = HANDOFF__END_DEATH};
+	handoff__member_back(member);
 	return 0;
 }
 
 static int
-launch(struct handoff__member *conn, uint32_t events)
+launch(struct handoff__member *member, uint32_t events)
 {
-	struct handoff_server *server = conn->server;
+	struct handoff_server *server = member->server;
 	struct handoff__child *child = calloc(1, sizeof(*child));
 	int pidfd, err;
 
 	if (!child)
 		return -ENOMEM;
-	child->conn = conn;
+	child->member = member;
 	child->watch.fd = -1;
 	child->watch.fn = on_child;
 	child->watch.arg = child;
@@ -195,10 +195,10 @@ launch(struct handoff__member *conn, uint32_t events)
 		bool ran = child->pid > 0;
 
 		free(child);
-		return ran ? undo(conn, pidfd) : pidfd;
+		return ran ? undo(member, pidfd) : pidfd;
 	}
-	conn->child = child;
-	conn->active = true;
+	member->child = child;
+	member->active = true;
 	TAILQ_INSERT_TAIL(&server->children.list, child, node);
 	server->children.count++;
 	err = handoff__watch_add(&server->loop, &child->watch, pidfd, EPOLLIN);
@@ -208,45 +208,45 @@ launch(struct handoff__member *conn, uint32_t events)
 		pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
 		handoff__child_reap(child->pid);
 		child_free(child);
-		conn->active = false;
-		err = undo(conn, err);
+		member->active = false;
+		err = undo(member, err);
 	}
 	return err;
 }
 
 static void
-fork_event(struct handoff__member *conn, uint32_t events)
+fork_event(struct handoff__member *member, uint32_t events)
 {
 	int err;
 
-	conn->armed = 0;
-	if (handoff__member_simple(conn, events)) {
-		handoff__model_loop.event(conn, events);
+	member->armed = 0;
+	if (handoff__member_simple(member, events)) {
+		handoff__model_loop.event(member, events);
 		return;
 	}
-	err = launch(conn, events);
+	err = launch(member, events);
 	if (err < 0)
-		handoff__member_stall(conn, "cannot start a process", err);
+		handoff__member_stall(member, "cannot start a process", err);
 }
 
 static bool
-fork_quiesce(struct handoff__member *conn)
+fork_quiesce(struct handoff__member *member)
 {
-	if (!conn->child)
+	if (!member->child)
 		return true;
 	pidfd_send_signal(
-		conn->child->watch.fd, HANDOFF__CHILD_RETURN, NULL, 0);
+		member->child->watch.fd, HANDOFF__CHILD_RETURN, NULL, 0);
 	return false;
 }
 
 static void
-fork_look(struct handoff__member *conn)
+fork_look(struct handoff__member *member)
 {
-	if (conn->child)
+	if (member->child)
 		pidfd_send_signal(
-			conn->child->watch.fd, HANDOFF__CHILD_LOOK, NULL, 0);
+			member->child->watch.fd, HANDOFF__CHILD_LOOK, NULL, 0);
 	else
-		handoff__member_kick(conn);
+		handoff__member_kick(member);
 }
 
 /* An ignored SIGCHLD has the kernel reap the children, and then nobody knows
@@ -292,7 +292,7 @@ fork_stop(struct handoff_server *server)
 		pidfd_send_signal(child->watch.fd, SIGKILL, NULL, 0);
 	while ((child = TAILQ_FIRST(&children->list))) {
 		handoff__child_reap(child->pid);
-		handoff__handler_absolve(child->conn->entry.view.rec);
+		handoff__handler_absolve(child->member->entry.view.rec);
 		child_free(child);
 	}
 	for (int i = 0; i < 2; i++) {
@@ -304,7 +304,7 @@ fork_stop(struct handoff_server *server)
 	return 0;
 }
 
-const struct handoff__model handoff__model_fork = {
+const struct handoff__model_ops handoff__model_fork = {
 	.name = "fork",
 	.flags = EPOLLONESHOT,
 	.spare = 1,

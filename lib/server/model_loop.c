@@ -22,30 +22,31 @@ loop_stop(struct handoff_server *server)
 }
 
 static void
-loop_event(struct handoff__member *conn, uint32_t events)
+loop_event(struct handoff__member *member, uint32_t events)
 {
-	struct handoff_server *server = conn->server;
+	struct handoff_server *server = member->server;
 	struct handoff__turn_result result;
 
 	server->handling = true;
-	handoff__conn_turn_at(handoff__desk_number(server->peer.slot, 0),
-		&conn->entry.view, conn->entry.fd, server->opts.service, events,
-		&result);
+	handoff__conn_turn_at(handoff__desk_number(server->pair.place, 0),
+		&member->entry.view, member->entry.fd, server->opts.service,
+		events, &result);
 	server->handling = false;
 	/* Mostly nothing follows from it. */
-	if (result.turn != HANDOFF__TURN_WAIT || result.want != conn->armed ||
-		conn->entry.view.rec->touched || conn->lingers)
-		handoff__member_done(conn, &result);
+	if (result.outcome != HANDOFF__TURN_WAIT ||
+		result.want != member->armed ||
+		member->entry.view.rec->touched || member->lingers)
+		handoff__member_done(member, &result);
 }
 
 static bool
-loop_quiesce(struct handoff__member *conn)
+loop_quiesce(struct handoff__member *member)
 {
-	(void)conn;
+	(void)member;
 	return true;
 }
 
-const struct handoff__model handoff__model_loop = {
+const struct handoff__model_ops handoff__model_loop = {
 	.name = "loop",
 	.start = loop_start,
 	.stop = loop_stop,
@@ -53,7 +54,7 @@ const struct handoff__model handoff__model_loop = {
 	.quiesce = loop_quiesce,
 };
 
-const struct handoff__model handoff__model_iterative = {
+const struct handoff__model_ops handoff__model_iterative = {
 	.name = "iterative",
 	.connections = 1,
 	.start = loop_start,

@@ -89,72 +89,72 @@ wanted(const struct handoff__recall *recall)
 static void *
 thread_main(void *arg)
 {
-	struct handoff__member *conn = arg;
+	struct handoff__member *member = arg;
 	struct handoff__recall recall = {
-		.fd = conn->epoch->fd, .wanted = wanted};
+		.fd = member->epoch->fd, .wanted = wanted};
 
 	handoff__is_servant = true;
-	handoff__stay(conn, conn->result.want, &recall);
-	handoff__returns_push(&conn->server->returns, conn);
+	handoff__stay(member, member->result.want, &recall);
+	handoff__returns_push(&member->server->returns, member);
 	return NULL;
 }
 
 /* Starts a detached thread; it gives the connection back when it is done. */
 static int
-launch(struct handoff__member *conn, uint32_t events)
+launch(struct handoff__member *member, uint32_t events)
 {
-	struct handoff__threads *threads = &conn->server->threads;
+	struct handoff__threads *threads = &member->server->threads;
 	pthread_attr_t attr;
 	pthread_t id;
 	int err = epoch_begin(threads);
 
-	if (err < 0 && handoff__spare_lend(conn->server))
+	if (err < 0 && handoff__spare_lend(member->server))
 		err = epoch_begin(threads);
 	if (err < 0)
 		return err;
-	conn->epoch = threads->epoch;
-	conn->active = true;
-	conn->result.want = (uint16_t)events;
+	member->epoch = threads->epoch;
+	member->active = true;
+	member->result.want = (uint16_t)events;
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	err = pthread_create(&id, &attr, thread_main, conn);
+	err = pthread_create(&id, &attr, thread_main, member);
 	pthread_attr_destroy(&attr);
 	if (err != 0) {
-		conn->active = false;
-		conn->epoch = NULL;
+		member->active = false;
+		member->epoch = NULL;
 		return -err;
 	}
-	conn->epoch->threads++;
+	member->epoch->threads++;
 	threads->active++;
 	return 0;
 }
 
 static void
-thread_event(struct handoff__member *conn, uint32_t events)
+thread_event(struct handoff__member *member, uint32_t events)
 {
 	int err;
 
-	conn->armed = 0;
-	if (handoff__member_simple(conn, events)) {
-		handoff__model_loop.event(conn, events);
+	member->armed = 0;
+	if (handoff__member_simple(member, events)) {
+		handoff__model_loop.event(member, events);
 		return;
 	}
 	/* Its node in the list of kicks is the thread's, to give it back. */
-	handoff__member_unkick(conn);
-	err = launch(conn, events);
+	handoff__member_unkick(member);
+	err = launch(member, events);
 	if (err < 0)
-		handoff__member_stall(conn, "cannot start a thread", err);
+		handoff__member_stall(member, "cannot start a thread", err);
 }
 
 static bool
-thread_quiesce(struct handoff__member *conn)
+thread_quiesce(struct handoff__member *member)
 {
-	struct handoff__threads *threads = &conn->server->threads;
+	struct handoff__threads *threads = &member->server->threads;
 
-	if (!conn->epoch)
+	if (!member->epoch)
 		return true;
-	epoch_end(threads, conn->epoch);
+	epoch_end(threads, member->epoch);
 	/* Always one, so that a server has as many descriptors after any
 	 * number of handoffs as before. If there is none now, the next thread
 	 * makes it. */
@@ -163,19 +163,19 @@ thread_quiesce(struct handoff__member *conn)
 }
 
 static void
-thread_look(struct handoff__member *conn)
+thread_look(struct handoff__member *member)
 {
-	if (thread_quiesce(conn))
-		handoff__member_kick(conn);
+	if (thread_quiesce(member))
+		handoff__member_kick(member);
 }
 
 static void
-take_back(struct handoff__member *conn)
+take_back(struct handoff__member *member)
 {
-	conn->server->threads.active--;
-	epoch_leave(conn->epoch);
-	conn->epoch = NULL;
-	handoff__member_back(conn);
+	member->server->threads.active--;
+	epoch_leave(member->epoch);
+	member->epoch = NULL;
+	handoff__member_back(member);
 }
 
 static int
@@ -201,7 +201,7 @@ thread_stop(struct handoff_server *server)
 	return 0;
 }
 
-const struct handoff__model handoff__model_thread = {
+const struct handoff__model_ops handoff__model_thread = {
 	.name = "thread",
 	.flags = EPOLLONESHOT,
 	.start = thread_start,

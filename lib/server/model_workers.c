@@ -16,60 +16,60 @@
 #include <sys/eventfd.h>
 
 static void
-take_back(struct handoff__member *conn)
+take_back(struct handoff__member *member)
 {
-	struct handoff__worker *w = conn->worker;
+	struct handoff__worker *w = member->worker;
 	bool again = false;
 
-	handoff__member_place(conn);
-	handoff__member_back(conn);
+	handoff__member_place(member);
+	handoff__member_back(member);
 	pthread_mutex_lock(&w->lock);
-	if (conn->worker == w && !conn->suspect &&
-		conn->result.turn != HANDOFF__TURN_END) {
-		conn->served = conn->entry.mine;
-		again = conn->served &&
-			conn->result.turn < HANDOFF__TURN_LINGER;
+	if (member->worker == w && !member->suspect &&
+		member->result.outcome != HANDOFF__TURN_END) {
+		member->served = member->entry.mine;
+		again = member->served &&
+			member->result.outcome < HANDOFF__TURN_LINGER;
 	}
 	pthread_mutex_unlock(&w->lock);
 	/* The worker may have seen a kick when it was not to serve it yet. */
 	if (again)
-		handoff__member_kick(conn);
+		handoff__member_kick(member);
 }
 
 static void
-workers_kick(struct handoff__member *conn)
+workers_kick(struct handoff__member *member)
 {
-	struct handoff__worker *w = conn->worker;
+	struct handoff__worker *w = member->worker;
 
 	pthread_mutex_lock(&w->lock);
 	/* Who gave it back asks about it later. */
-	if (!conn->active)
-		handoff__worker_kick(w, conn);
+	if (!member->active)
+		handoff__worker_kick(w, member);
 	pthread_mutex_unlock(&w->lock);
 	eventfd_write(w->wake, 1);
 }
 
 static bool
-workers_busy(struct handoff__member *conn)
+workers_busy(struct handoff__member *member)
 {
-	struct handoff__worker *w = conn->worker;
+	struct handoff__worker *w = member->worker;
 	bool busy;
 
 	pthread_mutex_lock(&w->lock);
-	busy = w->current == conn || conn->active;
+	busy = w->running == member || member->active;
 	pthread_mutex_unlock(&w->lock);
 	return busy;
 }
 
 static bool
-workers_quiesce(struct handoff__member *conn)
+workers_quiesce(struct handoff__member *member)
 {
-	struct handoff__worker *w = conn->worker;
+	struct handoff__worker *w = member->worker;
 	bool quiet;
 
 	pthread_mutex_lock(&w->lock);
-	quiet = w->current != conn && (!conn->active || conn->suspect);
-	conn->recalled = w->current == conn;
+	quiet = w->running != member && (!member->active || member->suspect);
+	member->recalled = w->running == member;
 	pthread_mutex_unlock(&w->lock);
 	return quiet;
 }
@@ -92,9 +92,9 @@ workers_hold(struct handoff_server *server, bool hold)
 
 /* To the worker with the fewest. */
 static void
-workers_enter(struct handoff__member *conn)
+workers_enter(struct handoff__member *member)
 {
-	struct handoff_server *server = conn->server;
+	struct handoff_server *server = member->server;
 	struct handoff__worker *w = &server->workers[0];
 
 	for (uint32_t i = 1; i < server->nworkers; i++) {
@@ -103,55 +103,55 @@ workers_enter(struct handoff__member *conn)
 	}
 	w->members++;
 	pthread_mutex_lock(&w->lock);
-	conn->sets = (uint8_t)(w->number + 1);
-	conn->served = conn->entry.mine;
-	conn->recalled = conn->kicked = false;
-	atomic_store(&conn->worker, w);
+	member->sets = (uint8_t)(w->number + 1);
+	member->served = member->entry.mine;
+	member->recalled = member->kicked = false;
+	atomic_store(&member->worker, w);
 	pthread_mutex_unlock(&w->lock);
 }
 
 static void
-workers_moved(struct handoff__member *conn)
+workers_moved(struct handoff__member *member)
 {
-	struct handoff__worker *w = conn->worker;
+	struct handoff__worker *w = member->worker;
 
 	pthread_mutex_lock(&w->lock);
-	conn->served = conn->entry.mine;
+	member->served = member->entry.mine;
 	pthread_mutex_unlock(&w->lock);
 }
 
 static void
-workers_withhold(struct handoff__member *conn)
+workers_withhold(struct handoff__member *member)
 {
-	struct handoff__worker *w = conn->worker;
+	struct handoff__worker *w = member->worker;
 
 	pthread_mutex_lock(&w->lock);
-	handoff__worker_unkick(w, conn);
-	conn->served = false;
+	handoff__worker_unkick(w, member);
+	member->served = false;
 	pthread_mutex_unlock(&w->lock);
 }
 
 static void
-workers_recalled_turn(struct handoff__member *conn)
+workers_recalled_turn(struct handoff__member *member)
 {
-	struct handoff__worker *w = conn->worker;
+	struct handoff__worker *w = member->worker;
 
 	pthread_mutex_lock(&w->lock);
-	conn->served = conn->recalled = true;
-	handoff__worker_kick(w, conn);
+	member->served = member->recalled = true;
+	handoff__worker_kick(w, member);
 	pthread_mutex_unlock(&w->lock);
 	eventfd_write(w->wake, 1);
 }
 
 static void
-workers_leave(struct handoff__member *conn)
+workers_leave(struct handoff__member *member)
 {
-	struct handoff__worker *w = conn->worker;
+	struct handoff__worker *w = member->worker;
 
 	pthread_mutex_lock(&w->lock);
-	handoff__worker_unkick(w, conn);
-	conn->served = false;
-	atomic_store(&conn->worker, NULL);
+	handoff__worker_unkick(w, member);
+	member->served = false;
+	atomic_store(&member->worker, NULL);
 	pthread_mutex_unlock(&w->lock);
 	w->members--;
 }
@@ -191,7 +191,7 @@ workers_stop(struct handoff_server *server)
 	return 0;
 }
 
-const struct handoff__model handoff__model_workers = {
+const struct handoff__model_ops handoff__model_workers = {
 	.name = "loop",
 	.start = workers_start,
 	.stop = workers_stop,

@@ -16,12 +16,12 @@
 static void
 collect_endpoints(struct handoff_server *server, struct handoff_notice *notice)
 {
-	struct handoff__member *conn;
+	struct handoff__member *member;
 
-	TAILQ_FOREACH (conn, &server->listeners, node) {
+	TAILQ_FOREACH (member, &server->listeners, node) {
 		if (notice->nendpoints < HANDOFF_NOTICE_ENDPOINTS &&
 			handoff__listen_name(
-				conn, notice->endpoints[notice->nendpoints]))
+				member, notice->endpoints[notice->nendpoints]))
 			notice->nendpoints++;
 	}
 }
@@ -30,7 +30,7 @@ static void
 compose(struct handoff_server *server, enum handoff_notice_kind kind,
 	struct handoff_notice *notice)
 {
-	uint64_t generation = handoff__peer_generation(&server->peer);
+	uint64_t generation = handoff__pair_generation(&server->pair);
 
 	memset(notice, 0, sizeof(*notice));
 	if (generation != server->notice_generation)
@@ -42,7 +42,7 @@ compose(struct handoff_server *server, enum handoff_notice_kind kind,
 	handoff__copy(notice->service, sizeof(notice->service),
 		server->opts.service->name);
 	handoff__copy(
-		notice->serving, sizeof(notice->serving), server->peer.name);
+		notice->serving, sizeof(notice->serving), server->pair.name);
 	notice->grace_ms = server->opts.grace_ms;
 	notice->spread_ms = server->opts.spread_ms;
 	if (kind == HANDOFF_NOTICE_READY)
@@ -58,7 +58,7 @@ on_retry(struct handoff__timer *timer)
 {
 	struct handoff_server *server = timer->arg;
 
-	if (!server->peer.serving)
+	if (!server->pair.serving)
 		return;
 	handoff__publisher_retry(&server->publisher);
 	server->publishing = server->due = true;
@@ -110,7 +110,7 @@ begin(struct handoff_server *server, const struct handoff_notice *notice)
 			handoff_notice_kind_name(notice->kind),
 			server->publisher.kept ? "told to the subscribers in"
 					       : "kept in",
-			server->peer.dir.path, strerror(-err));
+			server->pair.dir.path, strerror(-err));
 }
 
 /* The notice of a handoff is the new owner's. It may not have come to it yet,
@@ -118,7 +118,7 @@ begin(struct handoff_server *server, const struct handoff_notice *notice)
 void
 handoff__notices_warn(struct handoff_server *server, struct handoff__buf *buf)
 {
-	int err = server->peer.serving
+	int err = server->pair.serving
 			  ? server->notice_err
 			  : handoff__publisher_probe(&server->publisher);
 
@@ -126,7 +126,7 @@ handoff__notices_warn(struct handoff_server *server, struct handoff__buf *buf)
 		handoff__buf_add(buf,
 			"warning: not all clients learn of it: the notice "
 			"cannot be kept in %s: %s\n",
-			server->peer.dir.path, strerror(-err));
+			server->pair.dir.path, strerror(-err));
 }
 
 void
@@ -164,7 +164,7 @@ handoff__notices_keep(struct handoff_server *server)
 {
 	int err;
 
-	if (!server->peer.serving)
+	if (!server->pair.serving)
 		return;
 	err = handoff__publisher_keep(&server->publisher);
 	if (err > 0)
@@ -172,7 +172,7 @@ handoff__notices_keep(struct handoff_server *server)
 	if (err > 0)
 		handoff__log(&server->log, HANDOFF_LOG_WARNING,
 			"notice: was not in %s: written anew",
-			server->peer.dir.path);
+			server->pair.dir.path);
 }
 
 /* Tells the next few. True if more are to be told. */
@@ -223,26 +223,26 @@ handoff__notices_metrics(
 		[HANDOFF_NOTICE_FAILOVER] = "kind=\"failover\"",
 		[HANDOFF_NOTICE_GOODBYE] = "kind=\"goodbye\"",
 	};
-	const struct handoff__peer *peer = &server->peer;
+	const struct handoff__pair *pair = &server->pair;
 
 	handoff__metrics_family(buf, "notices_published_total", "counter",
 		"Notices to clients, by their kind.");
 	for (int i = HANDOFF_NOTICE_MAINTENANCE; i <= HANDOFF_NOTICE_GOODBYE;
 		i++)
-		handoff__metrics_sample(peer, buf, "notices_published_total",
+		handoff__metrics_sample(pair, buf, "notices_published_total",
 			kinds[i], server->published[i]);
 	handoff__metrics_family(buf, "notices_unkept_total", "counter",
 		"Notices that could not be kept at once for clients that "
 		"come later.");
 	handoff__metrics_sample(
-		peer, buf, "notices_unkept_total", "", server->unkept);
+		pair, buf, "notices_unkept_total", "", server->unkept);
 	handoff__metrics_family(buf, "notices_told_total", "counter",
 		"Subscribers that a notice was to reach, and what became of "
 		"it.");
-	handoff__metrics_sample(peer, buf, "notices_told_total",
+	handoff__metrics_sample(pair, buf, "notices_told_total",
 		"outcome=\"reached\"", server->reached);
-	handoff__metrics_sample(peer, buf, "notices_told_total",
+	handoff__metrics_sample(pair, buf, "notices_told_total",
 		"outcome=\"gone\"", server->pruned);
-	handoff__metrics_sample(peer, buf, "notices_told_total",
+	handoff__metrics_sample(pair, buf, "notices_told_total",
 		"outcome=\"failed\"", server->failed);
 }

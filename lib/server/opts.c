@@ -16,7 +16,7 @@ or_default(uint32_t value, uint32_t otherwise)
 	return value ? value : otherwise;
 }
 
-static const struct handoff__model *const models[] = {
+static const struct handoff__model_ops *const models[] = {
 	[HANDOFF_MODEL_LOOP] = &handoff__model_loop,
 	[HANDOFF_MODEL_THREAD] = &handoff__model_thread,
 	[HANDOFF_MODEL_ITERATIVE] = &handoff__model_iterative,

@@ -15,7 +15,7 @@
 static void
 on_relisten(struct handoff__timer *timer)
 {
-	(void)timer; /* it is looked at after the turn */
+	(void)timer; /* it is looked at after the iteration */
 }
 
 static int
@@ -28,7 +28,7 @@ enter_extras(struct handoff_server *server)
 				 ? handoff__high_dup(extra->fd)
 				 : -1;
 
-		if (fd < 0 || !handoff__peer_enter(&server->peer, fd,
+		if (fd < 0 || !handoff__pair_enter(&server->pair, fd,
 				      HANDOFF__EXTRA, extra->name, &err))
 			return handoff__fail(&server->error, err,
 				"extra descriptor %zu: bad name or descriptor",
@@ -52,12 +52,12 @@ become_owner(struct handoff_server *server)
 		return handoff__fail(&server->error, err,
 			"service directory %s: cannot read the notice that is "
 			"kept there: %s",
-			server->peer.dir.path, strerror(-err));
+			server->pair.dir.path, strerror(-err));
 	if (err > 0)
 		generation = last.generation + 1;
-	err = handoff__peer_own(&server->peer, generation);
+	err = handoff__pair_own(&server->pair, generation);
 	if (err < 0) {
-		server->error = server->peer.error;
+		server->error = server->pair.error;
 		return err;
 	}
 	err = handoff__listen_open(server);
@@ -75,7 +75,7 @@ become_owner(struct handoff_server *server)
 void
 handoff__server_alone(struct handoff_server *server)
 {
-	if (server->peer.serving || server->peer.arena.count > 0 ||
+	if (server->pair.serving || server->pair.arena.count > 0 ||
 		!handoff__server_listens(server) || server->op.stopping)
 		return;
 	if (become_owner(server) < 0)
@@ -88,7 +88,7 @@ handoff__server_alone(struct handoff_server *server)
 void
 handoff__server_relisten(struct handoff_server *server)
 {
-	if (!server->peer.serving || server->op.stopping ||
+	if (!server->pair.serving || server->op.stopping ||
 		!TAILQ_EMPTY(&server->listeners) || server->relisten.armed ||
 		!handoff__server_listens(server))
 		return;
@@ -103,9 +103,9 @@ handoff__server_relisten(struct handoff_server *server)
 int
 handoff__owner_begin(struct handoff_server *server)
 {
-	const struct handoff__peer *peer = &server->peer;
+	const struct handoff__pair *pair = &server->pair;
 
-	if (peer->partner != HANDOFF__PARTNER_NONE && peer->other.serving)
+	if (pair->partner != HANDOFF__PARTNER_NONE && pair->other.serving)
 		return 0; /* STANDBY is told once the arena has come */
 	if (handoff__server_listens(server))
 		return become_owner(server);

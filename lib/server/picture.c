@@ -84,7 +84,7 @@ take_one(struct room *room, struct handoff__roster *roster, uint32_t segment,
 {
 	const struct handoff__segment *seg = roster->arena->segments[segment];
 	struct handoff__shot *shot = room->shot;
-	struct handoff__entry *entry;
+	struct handoff__roster_entry *entry;
 	struct handoff__view view;
 	bool connection, state;
 

@@ -11,17 +11,17 @@ int
 handoff_server_listener(const struct handoff_server *server, size_t i,
 	char address[HANDOFF_ADDRESS_MAX])
 {
-	const struct handoff__member *conn;
+	const struct handoff__member *member;
 
 	if (!server || !address)
 		return -EINVAL;
 	if (handoff__within(server))
 		return -EDEADLK;
-	TAILQ_FOREACH (conn, &server->listeners, node) {
-		if (conn->entry.mine && i-- == 0)
+	TAILQ_FOREACH (member, &server->listeners, node) {
+		if (member->entry.mine && i-- == 0)
 			return handoff__record_name(
-				       &conn->entry.view, address) == 0
-				       ? conn->entry.fd
+				       &member->entry.view, address) == 0
+				       ? member->entry.fd
 				       : -EBADMSG;
 	}
 	return -ENOENT;
@@ -30,12 +30,12 @@ handoff_server_listener(const struct handoff_server *server, size_t i,
 int
 handoff_server_extra(const struct handoff_server *server, const char *name)
 {
-	struct handoff__entry *e = NULL;
+	struct handoff__roster_entry *e = NULL;
 	struct handoff__roster *roster;
 
 	if (handoff__server_check(server) < 0 || !name)
 		return name && server ? -EDEADLK : -EINVAL;
-	roster = (struct handoff__roster *)(uintptr_t)&server->peer.roster;
+	roster = (struct handoff__roster *)(uintptr_t)&server->pair.roster;
 	while ((e = handoff__roster_next(roster, e))) {
 		char text[HANDOFF_ADDRESS_MAX];
 
@@ -54,10 +54,10 @@ handoff_server_partner(const struct handoff_server *server)
 
 	if (err < 0)
 		return err;
-	return server->peer.partner == HANDOFF__PARTNER_NONE ||
-			       server->peer.partner == HANDOFF__PARTNER_APART
+	return server->pair.partner == HANDOFF__PARTNER_NONE ||
+			       server->pair.partner == HANDOFF__PARTNER_APART
 		       ? -ENOTCONN
-		       : (int)server->peer.other.pid;
+		       : (int)server->pair.other.pid;
 }
 
 const char *
@@ -73,6 +73,6 @@ bool
 handoff_server_moving(const struct handoff_server *server)
 {
 	return server && !handoff__within(server) &&
-	       (handoff__peer_moving(&server->peer) ||
+	       (handoff__pair_moving(&server->pair) ||
 		       (server->op.stopping && !server->op.ended));
 }

@@ -17,7 +17,7 @@ on_wake(struct handoff__watch *watch, uint32_t events)
 {
 	struct handoff__returns *returns = watch->arg;
 	struct handoff__members list = TAILQ_HEAD_INITIALIZER(list);
-	struct handoff__member *conn;
+	struct handoff__member *member;
 	eventfd_t count;
 
 	(void)events;
@@ -25,9 +25,9 @@ on_wake(struct handoff__watch *watch, uint32_t events)
 	eventfd_read(returns->wake, &count);
 	TAILQ_CONCAT(&list, &returns->list, node);
 	pthread_mutex_unlock(&returns->lock);
-	while ((conn = TAILQ_FIRST(&list))) {
-		TAILQ_REMOVE(&list, conn, node);
-		returns->fn(conn);
+	while ((member = TAILQ_FIRST(&list))) {
+		TAILQ_REMOVE(&list, member, node);
+		returns->fn(member);
 	}
 	if (returns->rung)
 		returns->rung(returns->arg);
@@ -35,7 +35,7 @@ on_wake(struct handoff__watch *watch, uint32_t events)
 
 int
 handoff__returns_open(struct handoff__returns *returns,
-	struct handoff__loop *loop, void (*fn)(struct handoff__member *conn))
+	struct handoff__loop *loop, void (*fn)(struct handoff__member *member))
 {
 	int err;
 
@@ -69,10 +69,10 @@ handoff__returns_close(struct handoff__returns *returns)
 
 void
 handoff__returns_push(
-	struct handoff__returns *returns, struct handoff__member *conn)
+	struct handoff__returns *returns, struct handoff__member *member)
 {
 	pthread_mutex_lock(&returns->lock);
-	TAILQ_INSERT_TAIL(&returns->list, conn, node);
+	TAILQ_INSERT_TAIL(&returns->list, member, node);
 	/* Under the lock: once the loop has taken the last of them, it may
 	 * close the descriptor. */
 	eventfd_write(returns->wake, 1);

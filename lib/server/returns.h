@@ -19,17 +19,17 @@ struct handoff__returns {
 	int wake; /* eventfd: there is something */
 	struct handoff__watch watch;
 	struct handoff__loop *loop;
-	void (*fn)(struct handoff__member *conn); /* in the loop's thread */
+	void (*fn)(struct handoff__member *member); /* in the loop's thread */
 	void (*rung)(void *arg); /* optional: whenever `wake` was written */
 	void *arg;
 };
 
 int handoff__returns_open(struct handoff__returns *returns,
-	struct handoff__loop *loop, void (*fn)(struct handoff__member *conn));
+	struct handoff__loop *loop, void (*fn)(struct handoff__member *member));
 void handoff__returns_close(struct handoff__returns *returns);
 
 /* From any thread; the connection is the loop's from here on. */
 void handoff__returns_push(
-	struct handoff__returns *returns, struct handoff__member *conn);
+	struct handoff__returns *returns, struct handoff__member *member);
 
 #endif

@@ -34,7 +34,7 @@ is_live(const struct handoff__record *rec)
 static struct handoff__record *
 next_live(struct handoff_server *server, uint32_t *segment, uint32_t *slot)
 {
-	const struct handoff__arena *arena = &server->peer.arena;
+	const struct handoff__arena *arena = &server->pair.arena;
 
 	for (; *segment < arena->count; ++*segment, *slot = 0) {
 		struct handoff__record *rec;
@@ -83,7 +83,7 @@ heard_by_all(struct handoff_server *server, uint64_t head, uint32_t *behind)
 static struct handoff__bulletin *
 bulletin_of(struct handoff_server *server)
 {
-	const struct handoff__arena *arena = &server->peer.arena;
+	const struct handoff__arena *arena = &server->pair.arena;
 
 	return arena->count > 0 ? arena->segments[0]->bulletin : NULL;
 }
@@ -92,19 +92,19 @@ bulletin_of(struct handoff_server *server)
 static void
 look_all(struct handoff_server *server, uint64_t head)
 {
-	struct handoff__roster *roster = &server->peer.roster;
-	struct handoff__entry *e = NULL;
+	struct handoff__roster *roster = &server->pair.roster;
+	struct handoff__roster_entry *e = NULL;
 
 	while ((e = handoff__roster_next(roster, e))) {
-		struct handoff__member *conn = handoff__member_of(e);
+		struct handoff__member *member = handoff__member_of(e);
 
 		if (!e->mine || e->kind != HANDOFF__CONNECTION ||
 			handoff__record_heard(e->view.rec) >= head)
 			continue;
 		if (server->model->look)
-			server->model->look(conn);
+			server->model->look(member);
 		else
-			handoff__member_kick(conn);
+			handoff__member_kick(member);
 	}
 }
 
@@ -159,7 +159,7 @@ voice_lock(struct handoff_server *server, struct handoff__bulletin *b)
 		return err ? -EBUSY : 0;
 	/* What it had written of its line nobody sees. */
 	pthread_mutex_consistent(&server->voice->lock);
-	handoff__bulletin_release(b, (uint32_t)server->peer.slot);
+	handoff__bulletin_release(b, (uint32_t)server->pair.place);
 	return 0;
 }
 
@@ -168,23 +168,23 @@ add_locked(struct handoff_server *server, uint64_t id, const char *text,
 	size_t len)
 {
 	struct handoff__bulletin *b = bulletin_of(server);
-	uint32_t slot = (uint32_t)server->peer.slot, behind;
+	uint32_t place = (uint32_t)server->pair.place, behind;
 	uint64_t heard;
-	int err = handoff__bulletin_add(b, slot, id, text, len,
+	int err = handoff__bulletin_add(b, place, id, text, len,
 		handoff__now_us(), handoff__bulletin_heard(b));
 
 	if (err == -ENOBUFS) {
 		heard = heard_by_all(
 			server, handoff__bulletin_head(b), &behind);
 		err = handoff__bulletin_add(
-			b, slot, id, text, len, handoff__now_us(), heard);
+			b, place, id, text, len, handoff__now_us(), heard);
 	}
 	if (err == -ENOBUFS) {
 		err = crowd_out(server, b, behind);
 		if (err < 0)
 			return err;
 		err = handoff__bulletin_add(
-			b, slot, id, text, len, handoff__now_us(), UINT64_MAX);
+			b, place, id, text, len, handoff__now_us(), UINT64_MAX);
 	}
 	if (err < 0)
 		handoff__fail(&server->error, err,
@@ -212,18 +212,18 @@ add_within(struct handoff_server *server, uint64_t id, const char *text,
 	size_t len)
 {
 	struct handoff__bulletin *b = atomic_load(&server->bulletin);
-	uint32_t slot = (uint32_t)server->peer.slot;
+	uint32_t place = (uint32_t)server->pair.place;
 	int64_t now = handoff__now_us();
 	int err = b ? voice_lock(server, b) : -ENOTCONN;
 
 	if (err < 0)
 		return err;
 	err = handoff__bulletin_add(
-		b, slot, id, text, len, now, atomic_load(&b->heard));
+		b, place, id, text, len, now, atomic_load(&b->heard));
 	if (err == -ENOBUFS)
 		err = now - handoff__bulletin_oldest_us(b) < PATIENCE_US
 			      ? -EAGAIN
-			      : handoff__bulletin_add(b, slot, id, text, len,
+			      : handoff__bulletin_add(b, place, id, text, len,
 					now, UINT64_MAX);
 	pthread_mutex_unlock(&server->voice->lock);
 	return err;
@@ -237,7 +237,7 @@ ring(void *arg)
 
 	if (!atomic_exchange(&server->voice->said, false))
 		return;
-	handoff__peer_say(&server->peer);
+	handoff__pair_say(&server->pair);
 	if (handoff__says_pass(server))
 		handoff__server_sweep_later(server);
 }
@@ -332,7 +332,7 @@ handoff_server_say(struct handoff_server *server, uint64_t id, const char *text)
 	err = add(server, id, line, len + 1);
 	if (err < 0)
 		return err;
-	handoff__peer_say(&server->peer);
+	handoff__pair_say(&server->pair);
 	if (handoff__says_pass(server))
 		handoff__server_sweep_later(server);
 	return 0;

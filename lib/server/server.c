@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The handle of a server: opened and freed. Puts together what the other files
- * do; what happens in between is turn.c's.
+ * do; what happens in between is dispatch.c's.
  */
 #include "server/worker.h"
 
@@ -63,7 +63,7 @@ make_room(void *arg)
 static int
 open_peer(struct handoff_server *server)
 {
-	struct handoff__peer_config config = {
+	struct handoff__pair_config config = {
 		.dir = server->opts.dir,
 		.name = server->opts.name,
 		.service = &server->service,
@@ -71,7 +71,7 @@ open_peer(struct handoff_server *server)
 		.hang_timeout_ms = server->opts.hang_timeout_ms,
 		.fence = server->opts.fence,
 		.user = server->opts.user,
-		.cell_size = sizeof(struct handoff__member),
+		.entry_size = sizeof(struct handoff__member),
 		.own_fds = server->model->spare,
 		.lend = server->lend,
 		.nlend = all_sets(server, server->lend),
@@ -82,21 +82,21 @@ open_peer(struct handoff_server *server)
 		.workers = server->nworkers,
 		.trace = server->opts.trace,
 	};
-	int err = handoff__peer_open(&server->peer, &config, &server->loop,
+	int err = handoff__pair_open(&server->pair, &config, &server->loop,
 		&server->log, &handoff__server_peer_ops, &server->op);
 
 	if (err < 0) {
-		server->error = server->peer.error;
+		server->error = server->pair.error;
 		return err;
 	}
-	handoff__publisher_open(&server->publisher, &server->peer.dir);
+	handoff__publisher_open(&server->publisher, &server->pair.dir);
 	err = handoff__operator_open(&server->op, &server->error);
-	server->op.control.door.room = server->peer.door.room = make_room;
-	server->op.control.door.room_arg = server->peer.door.room_arg = server;
+	server->op.control.door.room = server->pair.door.room = make_room;
+	server->op.control.door.room_arg = server->pair.door.room_arg = server;
 	if (err >= 0)
 		err = handoff__owner_begin(server);
 	if (err >= 0)
-		handoff__peer_started(&server->peer);
+		handoff__pair_started(&server->pair);
 	return err;
 }
 
@@ -138,7 +138,7 @@ handoff_server_open(
 	TAILQ_INIT(&server->children.list);
 	server->signal_fd = -1;
 	handoff__operator_init(&server->op, &handoff__server_orders, server,
-		&server->peer, &server->loop, &server->log);
+		&server->pair, &server->loop, &server->log);
 	err = handoff__opts_take(server, opts);
 	if (err >= 0)
 		err = handoff__adopted_open(server);
@@ -193,8 +193,8 @@ handoff_server_free(struct handoff_server *server)
 	handoff__publisher_close(&server->publisher);
 	handoff__console_close(server);
 	handoff__listen_unlink(server);
-	if (server->peer.loop)
-		handoff__peer_close(&server->peer, true);
+	if (server->pair.loop)
+		handoff__pair_close(&server->pair, true);
 	handoff__sets_fini(&server->sets);
 	handoff__loop_fini(&server->loop);
 	if (server->signal_fd >= 0)

@@ -23,7 +23,7 @@ static inline void
 handoff__sight_look(struct handoff__sight *s)
 {
 	const struct handoff__record *rec = s->view->rec;
-	const struct handoff__commit *c = handoff__current(rec);
+	const struct handoff__commit *c = handoff__record_commit(rec);
 
 	s->commit = c;
 	s->unread = handoff__rx_head(rec) - c->rx_tail;

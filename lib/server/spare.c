@@ -41,7 +41,7 @@ static uint32_t
 spare_promised(const struct handoff_server *server)
 {
 	uint32_t have = server->children.count;
-	uint32_t need = server->peer.roster.connections * server->model->spare;
+	uint32_t need = server->pair.roster.connections * server->model->spare;
 
 	return need > have ? need - have : 0;
 }

@@ -14,34 +14,34 @@
 #define RETRY_MS 100
 
 static void
-trim(struct handoff__member *conn)
+trim(struct handoff__member *member)
 {
-	struct handoff__record *rec = conn->entry.view.rec;
+	struct handoff__record *rec = member->entry.view.rec;
 
 	if (handoff__record_unsent(rec) > 0 || handoff__record_unread(rec) > 0)
 		return;
-	handoff__arena_trim(&conn->server->peer.arena, conn->entry.segment,
-		conn->entry.slot);
+	handoff__arena_trim(&member->server->pair.arena, member->entry.segment,
+		member->entry.slot);
 	rec->touched = 0;
 }
 
 /* Waits for the socket. False when the connection is wanted back; `*events`
  * is 0 after a false alarm. */
 static bool
-wait_for(struct handoff__member *conn, uint32_t *events,
+wait_for(struct handoff__member *member, uint32_t *events,
 	const struct handoff__recall *recall)
 {
 	struct pollfd fds[2] = {
 		{.fd = recall->fd, .events = POLLIN},
-		{.fd = conn->entry.fd, .events = (short)conn->result.want},
+		{.fd = member->entry.fd, .events = (short)member->result.want},
 	};
-	bool trimmed = !conn->entry.view.rec->touched;
+	bool trimmed = !member->entry.view.rec->touched;
 
 	for (;;) {
 		int n = poll(fds, 2, trimmed ? -1 : IDLE_MS);
 
 		if (n < 0 && errno != EINTR) {
-			conn->result.turn = HANDOFF__TURN_RETRY;
+			member->result.outcome = HANDOFF__TURN_RETRY;
 			return false;
 		}
 		if (n > 0) {
@@ -49,7 +49,7 @@ wait_for(struct handoff__member *conn, uint32_t *events,
 			return !fds[0].revents || !recall->wanted(recall);
 		}
 		if (n == 0) {
-			trim(conn);
+			trim(member);
 			trimmed = true;
 		}
 	}
@@ -66,12 +66,12 @@ called_back(const struct handoff__recall *recall, int timeout_ms)
 
 /* False when the connection is to be given back. */
 static bool
-go_on(struct handoff__member *conn, uint32_t *events,
+go_on(struct handoff__member *member, uint32_t *events,
 	const struct handoff__recall *recall)
 {
-	switch (conn->result.turn) {
+	switch (member->result.outcome) {
 	case HANDOFF__TURN_WAIT:
-		return wait_for(conn, events, recall);
+		return wait_for(member, events, recall);
 	case HANDOFF__TURN_AGAIN:
 		*events = 0;
 		return !called_back(recall, 0);
@@ -84,11 +84,11 @@ go_on(struct handoff__member *conn, uint32_t *events,
 }
 
 void
-handoff__stay(struct handoff__member *conn, uint32_t events,
+handoff__stay(struct handoff__member *member, uint32_t events,
 	const struct handoff__recall *recall)
 {
 	do {
-		handoff__conn_turn(&conn->entry.view, conn->entry.fd,
-			conn->server->opts.service, events, &conn->result);
-	} while (!conn->on_trial && go_on(conn, &events, recall));
+		handoff__conn_turn(&member->entry.view, member->entry.fd,
+			member->server->opts.service, events, &member->result);
+	} while (!member->on_trial && go_on(member, &events, recall));
 }

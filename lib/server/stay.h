@@ -18,7 +18,7 @@ struct handoff__recall {
 /* Gives the connection turns, the first one for `events`, until it is called
  * back, ends or lingers, or only one if it is on trial; `conn->result` tells
  * which. Blocks. */
-void handoff__stay(struct handoff__member *conn, uint32_t events,
+void handoff__stay(struct handoff__member *member, uint32_t events,
 	const struct handoff__recall *recall);
 
 #endif

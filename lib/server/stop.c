@@ -15,15 +15,15 @@
 static bool
 stop_give(struct handoff_server *server)
 {
-	struct handoff__peer *peer = &server->peer;
+	struct handoff__pair *pair = &server->pair;
 
-	if (handoff__peer_moving(peer))
+	if (handoff__pair_moving(pair))
 		return true;
 	if (server->gave || server->hurried ||
-		!handoff__closing_standby(server) || peer->roster.owned == 0)
+		!handoff__closing_standby(server) || pair->roster.owned == 0)
 		return false;
 	server->gave = true;
-	return handoff__peer_give(peer, peer->serving ? HANDOFF__MAINTENANCE
+	return handoff__pair_give(pair, pair->serving ? HANDOFF__MAINTENANCE
 						      : HANDOFF__REST) >= 0;
 }
 
@@ -42,9 +42,9 @@ finish(struct handoff_server *server)
 			closed, closed == 1 ? " was" : "s were");
 	handoff__operator_tell(&server->op, HANDOFF_SERVER_STOPPED, "%s", text);
 	server->op.ended = true;
-	handoff__peer_retire(&server->peer);
+	handoff__pair_retire(&server->pair);
 	handoff__buf_add(&body, "%s\n", text);
-	if (server->alone && server->peer.serving)
+	if (server->alone && server->pair.serving)
 		handoff__notices_warn(server, &body);
 	handoff__operator_stopped(&server->op, &body);
 }
@@ -56,7 +56,7 @@ close_service(struct handoff_server *server)
 	if (server->alone || handoff__closing_survived(server))
 		return;
 	server->alone = true;
-	if (server->peer.serving) {
+	if (server->pair.serving) {
 		handoff__notices_publish(server, HANDOFF_NOTICE_GOODBYE);
 		handoff__listen_close(server);
 	}
@@ -85,18 +85,18 @@ is_late(const struct handoff_server *server)
 void
 handoff__stop_proceed(struct handoff_server *server)
 {
-	struct handoff__peer *peer = &server->peer;
+	struct handoff__pair *pair = &server->pair;
 
 	if (!server->op.stopping || server->op.ended)
 		return;
 	/* A handoff that the link broke is begun again over the next one. */
-	if (handoff__peer_rejoining(peer) && !is_late(server))
+	if (handoff__pair_rejoining(pair) && !is_late(server))
 		server->gave = false;
 	if (stop_give(server))
 		return;
 	begin_closing(server);
 	close_service(server);
-	if (peer->roster.connections == 0 || is_late(server) ||
+	if (pair->roster.connections == 0 || is_late(server) ||
 		(handoff__closing_standby(server) &&
 			handoff__closing_uncovered(server) == 0))
 		finish(server);
@@ -109,7 +109,7 @@ handoff__stop_on_deadline(struct handoff__timer *timer)
 	uint32_t left;
 
 	/* A handoff that is under way has a deadline of its own. */
-	if (server->op.ended || handoff__peer_moving(&server->peer))
+	if (server->op.ended || handoff__pair_moving(&server->pair))
 		return;
 	left = handoff__closing_left(server);
 	if (left > 0)
@@ -127,7 +127,7 @@ hurry(struct handoff_server *server)
 	handoff__log(&server->log, HANDOFF_LOG_WARNING,
 		"stop: asked again: it waits %d ms more at most",
 		HANDOFF__HURRY_MS);
-	handoff__peer_hurry(&server->peer);
+	handoff__pair_hurry(&server->pair);
 	if (server->closing)
 		handoff__timer_arm(
 			&server->loop, &server->stop_deadline, HURRY_US);
@@ -148,7 +148,7 @@ handoff_server_stop(struct handoff_server *server)
 	server->op.stopping = server->due = true;
 	handoff__operator_tell(
 		&server->op, HANDOFF_SERVER_STOPPING, "stopping");
-	handoff__peer_leave(&server->peer);
+	handoff__pair_leave(&server->pair);
 	handoff__stop_proceed(server);
 	/* An outside loop only hears of descriptors: a timer is one. */
 	if (server->nkicks > 0 || server->publishing)

@@ -33,44 +33,44 @@ look_in(struct handoff_server *server, int64_t us)
 static bool
 is_covered(const struct handoff_server *server)
 {
-	const struct handoff__peer *peer = &server->peer;
+	const struct handoff__pair *pair = &server->pair;
 
 	if (server->model->expendable)
 		return true;
-	return peer->partner == HANDOFF__PARTNER_READY && !peer->pulse.hung &&
-	       peer->roster.uncovered == 0;
+	return pair->partner == HANDOFF__PARTNER_READY && !pair->pulse.hung &&
+	       pair->roster.uncovered == 0;
 }
 
 /* No event comes for it any more but an error, once. */
 static void
-silence(struct handoff__member *conn)
+silence(struct handoff__member *member)
 {
-	conn->armed = EPOLLONESHOT;
-	if (conn->set >= 0)
-		handoff__sets_arm(handoff__member_sets(conn), conn->set,
-			conn->entry.fd, conn->armed, conn);
+	member->armed = EPOLLONESHOT;
+	if (member->set >= 0)
+		handoff__sets_arm(handoff__member_sets(member), member->set,
+			member->entry.fd, member->armed, member);
 }
 
 bool
-handoff__suspects_add(struct handoff__member *conn)
+handoff__suspects_add(struct handoff__member *member)
 {
-	struct handoff_server *server = conn->server;
+	struct handoff_server *server = member->server;
 	struct handoff__suspects *suspects = &server->suspects;
 
-	if (!handoff__entry_suspected(&conn->entry) ||
-		(handoff__current(conn->entry.view.rec)->flags &
+	if (!handoff__entry_suspected(&member->entry) ||
+		(handoff__record_commit(member->entry.view.rec)->flags &
 			HANDOFF__CLOSING))
 		return false;
-	if (conn->suspect)
+	if (member->suspect)
 		return true;
 	if (server->model->withhold)
-		server->model->withhold(conn);
+		server->model->withhold(member);
 	else
-		handoff__member_unkick(conn);
-	conn->active = conn->suspect = true;
-	conn->suspected_us = handoff__now_us();
-	silence(conn);
-	TAILQ_INSERT_TAIL(&suspects->list, conn, node);
+		handoff__member_unkick(member);
+	member->active = member->suspect = true;
+	member->suspected_us = handoff__now_us();
+	silence(member);
+	TAILQ_INSERT_TAIL(&suspects->list, member, node);
 	/* Not now: the others come first. */
 	if (!suspects->timer.armed && !suspects->trying)
 		look_in(server, 0);
@@ -93,99 +93,100 @@ handoff__suspects_tell(struct handoff_server *server, uint32_t count)
 
 /* Nobody has it any more. */
 static void
-take_out(struct handoff__member *conn)
+take_out(struct handoff__member *member)
 {
-	TAILQ_REMOVE(&conn->server->suspects.list, conn, node);
-	conn->suspect = conn->active = false;
+	TAILQ_REMOVE(&member->server->suspects.list, member, node);
+	member->suspect = member->active = false;
 }
 
 void
-handoff__suspects_drop(struct handoff__member *conn)
+handoff__suspects_drop(struct handoff__member *member)
 {
-	struct handoff_server *server = conn->server;
+	struct handoff_server *server = member->server;
 
-	if (server->suspects.trying == conn)
-		handoff__suspects_tried(conn);
-	if (conn->suspect)
-		take_out(conn);
+	if (server->suspects.trying == member)
+		handoff__suspects_tried(member);
+	if (member->suspect)
+		take_out(member);
 }
 
 void
-handoff__suspects_release(struct handoff__member *conn)
+handoff__suspects_release(struct handoff__member *member)
 {
-	struct handoff_server *server = conn->server;
+	struct handoff_server *server = member->server;
 
-	if (!conn->suspect)
+	if (!member->suspect)
 		return;
-	take_out(conn);
+	take_out(member);
 	if (server->model->moved)
-		server->model->moved(conn);
+		server->model->moved(member);
 }
 
 void
 handoff__suspects_absolve(struct handoff_server *server)
 {
-	struct handoff__entry *e = NULL;
+	struct handoff__roster_entry *e = NULL;
 
-	while ((e = handoff__roster_next(&server->peer.roster, e))) {
+	while ((e = handoff__roster_next(&server->pair.roster, e))) {
 		if (e->mine && e->kind == HANDOFF__CONNECTION)
 			handoff__handler_absolve(e->view.rec);
 	}
 }
 
 void
-handoff__suspects_tried(struct handoff__member *conn)
+handoff__suspects_tried(struct handoff__member *member)
 {
-	struct handoff_server *server = conn->server;
+	struct handoff_server *server = member->server;
 
-	conn->on_trial = false;
-	if (server->suspects.trying != conn)
+	member->on_trial = false;
+	if (server->suspects.trying != member)
 		return;
 	server->suspects.trying = NULL;
-	look_in(server, handoff__entry_suspected(&conn->entry) ? AGAIN_US : 0);
+	look_in(server,
+		handoff__entry_suspected(&member->entry) ? AGAIN_US : 0);
 }
 
 /* Its turn, by whoever gives turns in this model. */
 static void
-try(struct handoff__member *conn)
+try(struct handoff__member *member)
 {
-	struct handoff_server *server = conn->server;
-	uint64_t id = conn->entry.id;
+	struct handoff_server *server = member->server;
+	uint64_t id = member->entry.id;
 
-	take_out(conn);
-	server->suspects.trying = conn;
+	take_out(member);
+	server->suspects.trying = member;
 	/* The others do not wait for ever for a handler that hangs. */
 	look_in(server, (int64_t)server->opts.suspect_wait_ms * 1000);
-	conn->on_trial = true;
+	member->on_trial = true;
 	handoff__log(&server->log, HANDOFF_LOG_INFO,
 		"connection %llu: suspected of a death, gets its turn alone",
 		(unsigned long long)id);
 	if (server->model->recalled_turn) {
-		server->model->recalled_turn(conn);
+		server->model->recalled_turn(member);
 		return;
 	}
 	/* What has come meanwhile is read, too: no event tells of it. */
-	server->model->event(conn, EPOLLIN);
+	server->model->event(member, EPOLLIN);
 	/* If it has ended it is not being tried any more. */
-	if (server->suspects.trying != conn || conn->active)
+	if (server->suspects.trying != member || member->active)
 		return;
-	handoff__suspects_tried(conn);
-	handoff__suspects_add(conn);
+	handoff__suspects_tried(member);
+	handoff__suspects_add(member);
 }
 
 /* Nobody can try it. */
 static void
-give_up(struct handoff__member *conn)
+give_up(struct handoff__member *member)
 {
-	struct handoff_server *server = conn->server;
+	struct handoff_server *server = member->server;
 
 	handoff__log(&server->log, HANDOFF_LOG_ERROR,
 		"connection %llu: closed: a process died in its handler, and "
 		"within %u ms no standby covered what another such death "
 		"would cost",
-		(unsigned long long)conn->entry.id,
+		(unsigned long long)member->entry.id,
 		server->opts.suspect_wait_ms);
-	handoff__member_end(conn, HANDOFF__END_SUSPECT);
+	handoff__member_end(member, HANDOFF__END_SUSPECT);
 }
 
 /* Ends those that have waited too long; it is later with the others. */
@@ -195,19 +196,19 @@ wait_for_standby(struct handoff_server *server)
 	struct handoff__suspects *suspects = &server->suspects;
 	int64_t now = handoff__now_us(), since;
 	int64_t most = (int64_t)server->opts.suspect_wait_ms * 1000;
-	struct handoff__member *conn;
+	struct handoff__member *member;
 
 	if (suspects->exposed_us == 0)
 		suspects->exposed_us = now;
-	while ((conn = TAILQ_FIRST(&suspects->list))) {
-		since = conn->suspected_us > suspects->exposed_us
-				? conn->suspected_us
+	while ((member = TAILQ_FIRST(&suspects->list))) {
+		since = member->suspected_us > suspects->exposed_us
+				? member->suspected_us
 				: suspects->exposed_us;
 		if (now - since < most)
 			break;
-		give_up(conn);
+		give_up(member);
 	}
-	if (conn)
+	if (member)
 		look_in(server, LOOK_US);
 }
 
@@ -222,7 +223,7 @@ on_look(struct handoff__timer *timer)
 		suspects->exposed_us = 0;
 	} else if (!is_covered(server)) {
 		wait_for_standby(server);
-	} else if (handoff__peer_moving(&server->peer)) {
+	} else if (handoff__pair_moving(&server->pair)) {
 		look_in(server, LOOK_US);
 	} else {
 		suspects->exposed_us = 0;

@@ -22,20 +22,20 @@ void handoff__suspects_init(struct handoff_server *server);
 
 /* Puts a connection of this peer's with which nobody is busy among them, if it
  * is suspected. True: it gets no other turn. */
-bool handoff__suspects_add(struct handoff__member *conn);
+bool handoff__suspects_add(struct handoff__member *member);
 
 /* So many handlers ran in the other process when it died. */
 void handoff__suspects_tell(struct handoff_server *server, uint32_t count);
 
 /* It ends or moves away; or it stays, and its handler will not run any more. */
-void handoff__suspects_drop(struct handoff__member *conn);
-void handoff__suspects_release(struct handoff__member *conn);
+void handoff__suspects_drop(struct handoff__member *member);
+void handoff__suspects_release(struct handoff__member *member);
 
 /* This process ends in good order, with handlers that still run: they are no
  * cause of that, and the survivor need not wonder. */
 void handoff__suspects_absolve(struct handoff_server *server);
 
 /* The turn that it was given is over. */
-void handoff__suspects_tried(struct handoff__member *conn);
+void handoff__suspects_tried(struct handoff__member *member);
 
 #endif

@@ -13,21 +13,21 @@
 #define LINGER_SECONDS 3
 
 static void
-retry_one(struct handoff__member *conn)
+retry_one(struct handoff__member *member)
 {
-	const struct handoff__entry *e = &conn->entry;
+	const struct handoff__roster_entry *e = &member->entry;
 
-	if (conn->set < 0) {
-		int set = handoff__sets_add(handoff__member_sets(conn), e->fd,
-			conn->armed, conn, e->mine);
+	if (member->set < 0) {
+		int set = handoff__sets_add(handoff__member_sets(member), e->fd,
+			member->armed, member, e->mine);
 
 		if (set < 0)
 			return;
-		conn->set = (int8_t)set;
+		member->set = (int8_t)set;
 	}
-	conn->stalled = false;
+	member->stalled = false;
 	if (e->mine && e->kind == HANDOFF__CONNECTION)
-		handoff__member_kick(conn);
+		handoff__member_kick(member);
 }
 
 /* Once more what has stalled. What stalls again does so within this turn, and
@@ -36,21 +36,21 @@ static void
 on_stalls(struct handoff__timer *timer)
 {
 	struct handoff_server *server = timer->arg;
-	struct handoff__entry *e = NULL;
+	struct handoff__roster_entry *e = NULL;
 	bool any = false;
 
 	atomic_store(&server->stall_wanted, false);
 	handoff__server_hold(server, true);
-	while ((e = handoff__roster_next(&server->peer.roster, e))) {
-		struct handoff__member *conn = handoff__member_of(e);
+	while ((e = handoff__roster_next(&server->pair.roster, e))) {
+		struct handoff__member *member = handoff__member_of(e);
 
 		/* One that is busy says so itself if it stalls. */
-		if ((handoff__member_apart(conn) &&
-			    server->model->busy(conn)) ||
-			!conn->stalled)
+		if ((handoff__member_apart(member) &&
+			    server->model->busy(member)) ||
+			!member->stalled)
 			continue;
 		any = true;
-		retry_one(conn);
+		retry_one(member);
 	}
 	handoff__server_hold(server, false);
 	any |= !handoff__sets_mend(&server->sets);
@@ -62,31 +62,31 @@ on_stalls(struct handoff__timer *timer)
 
 /* Looks after one connection; true if it must be looked at again later. */
 static bool
-sweep_one(struct handoff__member *conn, unsigned *trimmed)
+sweep_one(struct handoff__member *member, unsigned *trimmed)
 {
-	struct handoff_server *server = conn->server;
-	const struct handoff__view *view = &conn->entry.view;
+	struct handoff_server *server = member->server;
+	const struct handoff__view *view = &member->entry.view;
 	int32_t idle;
 
-	if (server->model->busy ? server->model->busy(conn) : conn->active)
+	if (server->model->busy ? server->model->busy(member) : member->active)
 		return false;
 	/* A worker's while it is busy; perhaps later than this sweep began. */
-	idle = (int32_t)(server->tick - conn->tick);
-	if (conn->lingers && idle > LINGER_SECONDS) {
-		handoff__member_end(conn, HANDOFF__END_SERVICE);
+	idle = (int32_t)(server->tick - member->tick);
+	if (member->lingers && idle > LINGER_SECONDS) {
+		handoff__member_end(member, HANDOFF__END_SERVICE);
 		return false;
 	}
 	if (!view->rec->touched)
-		return conn->lingers;
+		return member->lingers;
 	if (idle <= IDLE_SECONDS || *trimmed == SWEEP_MOST ||
 		handoff__record_unsent(view->rec) > 0 ||
 		handoff__record_unread(view->rec) > 0)
 		return true;
 	handoff__arena_trim(
-		&server->peer.arena, conn->entry.segment, conn->entry.slot);
+		&server->pair.arena, member->entry.segment, member->entry.slot);
 	view->rec->touched = 0;
 	++*trimmed;
-	return conn->lingers;
+	return member->lingers;
 }
 
 /* While there is something to give back or to end: once a second, or at once
@@ -95,8 +95,8 @@ static void
 on_sweep(struct handoff__timer *timer)
 {
 	struct handoff_server *server = timer->arg;
-	struct handoff__roster *roster = &server->peer.roster;
-	struct handoff__entry *e = NULL;
+	struct handoff__roster *roster = &server->pair.roster;
+	struct handoff__roster_entry *e = NULL;
 	unsigned trimmed = 0;
 	bool again = false;
 

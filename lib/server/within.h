@@ -3,7 +3,7 @@
  * Who calls: the program in the thread of the handle, or a handler of its
  * service, in that thread, in another one, or in a child process? A handler may
  * only say lines (say.c); everything else works on what the loop's thread owns.
- * Part of internal.h, and inline: each turn of a loop asks.
+ * Part of internal.h, and inline: each iteration of a loop asks.
  */
 #ifndef HANDOFF_SERVER_WITHIN_H
 #define HANDOFF_SERVER_WITHIN_H

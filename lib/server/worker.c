@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BATCH        64
+#define READY_MAX    64
 #define STACK_SIZE   (1u << 20)
 #define JOIN_SECONDS 2
 
@@ -30,49 +30,50 @@ may_work(struct handoff__worker *w)
 }
 
 void
-handoff__worker_unkick(struct handoff__worker *w, struct handoff__member *conn)
+handoff__worker_unkick(
+	struct handoff__worker *w, struct handoff__member *member)
 {
-	if (!conn->kicked)
+	if (!member->kicked)
 		return;
-	conn->kicked = false;
-	TAILQ_REMOVE(&w->kicks, conn, node);
+	member->kicked = false;
+	TAILQ_REMOVE(&w->kicks, member, node);
 }
 
 void
-handoff__worker_kick(struct handoff__worker *w, struct handoff__member *conn)
+handoff__worker_kick(struct handoff__worker *w, struct handoff__member *member)
 {
-	if (conn->kicked)
+	if (member->kicked)
 		return;
-	conn->kicked = true;
-	TAILQ_INSERT_TAIL(&w->kicks, conn, node);
+	member->kicked = true;
+	TAILQ_INSERT_TAIL(&w->kicks, member, node);
 }
 
 /* The connection is the server's: it has ended, or is wanted back. */
 static void
-give_back(struct handoff__worker *w, struct handoff__member *conn)
+give_back(struct handoff__worker *w, struct handoff__member *member)
 {
-	handoff__worker_unkick(w, conn);
-	conn->recalled = conn->served = false;
-	conn->active = true;
+	handoff__worker_unkick(w, member);
+	member->recalled = member->served = false;
+	member->active = true;
 	/* It stays in the set, silent, until the server says what becomes of
 	 * it; an error would be reported all the same, but once. */
 	handoff__sets_arm(
-		&w->sets, conn->set, conn->entry.fd, EPOLLONESHOT, conn);
-	conn->armed = 0;
-	handoff__returns_push(&conn->server->returns, conn);
+		&w->sets, member->set, member->entry.fd, EPOLLONESHOT, member);
+	member->armed = 0;
+	handoff__returns_push(&member->server->returns, member);
 }
 
 /* Buffers are to be given back, or a client that does not end is to be ended:
  * the server looks for such, from now on. */
 static void
-tell_sweeper(struct handoff__worker *w, struct handoff__member *conn)
+tell_sweeper(struct handoff__worker *w, struct handoff__member *member)
 {
 	struct handoff_server *server = w->server;
 
 	/* A client that goes on talking after its service has closed does not
 	 * live longer for it. */
-	if (!conn->lingers)
-		conn->tick = handoff__seconds();
+	if (!member->lingers)
+		member->tick = handoff__seconds();
 	if (!atomic_load(&server->sweep_wanted) &&
 		!atomic_exchange(&server->sweep_wanted, true))
 		eventfd_write(server->returns.wake, 1);
@@ -80,77 +81,77 @@ tell_sweeper(struct handoff__worker *w, struct handoff__member *conn)
 
 /* The kernel is short of memory: the server has it tried again. */
 static void
-stall(struct handoff__worker *w, struct handoff__member *conn)
+stall(struct handoff__worker *w, struct handoff__member *member)
 {
 	struct handoff_server *server = w->server;
 
-	conn->stalled = true;
+	member->stalled = true;
 	atomic_store(&server->stall_wanted, true);
 	eventfd_write(server->returns.wake, 1);
 }
 
 static void
-conclude(struct handoff__worker *w, struct handoff__member *conn,
+conclude(struct handoff__worker *w, struct handoff__member *member,
 	const struct handoff__turn_result *result)
 {
-	bool lingers = result->turn == HANDOFF__TURN_LINGER;
+	bool lingers = result->outcome == HANDOFF__TURN_LINGER;
 
-	if (conn->entry.view.rec->touched || lingers)
-		tell_sweeper(w, conn);
-	conn->lingers |= lingers;
-	if (conn->recalled || result->turn == HANDOFF__TURN_END) {
-		conn->result = *result;
-		give_back(w, conn);
-	} else if (result->turn == HANDOFF__TURN_AGAIN) {
-		handoff__worker_kick(w, conn);
-	} else if (result->turn == HANDOFF__TURN_RETRY) {
-		handoff__member_rearm(conn, EPOLLONESHOT);
-		stall(w, conn);
-	} else if (handoff__member_rearm(conn, result->want) < 0) {
-		stall(w, conn);
+	if (member->entry.view.rec->touched || lingers)
+		tell_sweeper(w, member);
+	member->lingers |= lingers;
+	if (member->recalled || result->outcome == HANDOFF__TURN_END) {
+		member->result = *result;
+		give_back(w, member);
+	} else if (result->outcome == HANDOFF__TURN_AGAIN) {
+		handoff__worker_kick(w, member);
+	} else if (result->outcome == HANDOFF__TURN_RETRY) {
+		handoff__member_rearm(member, EPOLLONESHOT);
+		stall(w, member);
+	} else if (handoff__member_rearm(member, result->want) < 0) {
+		stall(w, member);
 	}
 }
 
 /* With the lock held, which is given up for the turn. */
 static void
-turn(struct handoff__worker *w, struct handoff__member *conn, uint32_t events)
+turn(struct handoff__worker *w, struct handoff__member *member, uint32_t events)
 {
 	struct handoff__turn_result result;
 
-	w->current = conn;
+	w->running = member;
 	pthread_mutex_unlock(&w->lock);
 	handoff__conn_turn_at(
-		handoff__desk_number(w->server->peer.slot, w->number),
-		&conn->entry.view, conn->entry.fd, w->server->opts.service,
+		handoff__desk_number(w->server->pair.place, w->number),
+		&member->entry.view, member->entry.fd, w->server->opts.service,
 		events, &result);
 	pthread_mutex_lock(&w->lock);
-	w->current = NULL;
-	conclude(w, conn, &result);
+	w->running = NULL;
+	conclude(w, member, &result);
 }
 
 /* With the lock held. The event may be older than a change of hands, or mean a
- * connection that is gone; its cell may even be another worker's by now. */
+ * connection that is gone; its memory may even be another worker's by now. */
 static void
-on_event(struct handoff__worker *w, struct handoff__member *conn,
+on_event(struct handoff__worker *w, struct handoff__member *member,
 	uint32_t events)
 {
-	if (may_work(w) && atomic_load(&conn->worker) == w && conn->served)
-		turn(w, conn, events);
+	if (may_work(w) && atomic_load(&member->worker) == w && member->served)
+		turn(w, member, events);
 }
 
 /* With the lock held. Each that was kicked before this call. */
 static void
 run_kicks(struct handoff__worker *w)
 {
-	struct handoff__member *conn, *last;
+	struct handoff__member *member, *last;
 
 	last = TAILQ_LAST(&w->kicks, handoff__members);
-	while (may_work(w) && (conn = TAILQ_FIRST(&w->kicks))) {
-		bool done = conn == last;
+	while (may_work(w) && (member = TAILQ_FIRST(&w->kicks))) {
+		bool done = member == last;
 
-		handoff__worker_unkick(w, conn);
-		if (conn->served)
-			turn(w, conn, conn->on_trial ? EPOLLIN : 0);
+		handoff__worker_unkick(w, member);
+		if (member->served)
+			turn(w, member, member->on_trial ? EPOLLIN : 0);
 		if (done)
 			break;
 	}
@@ -160,7 +161,7 @@ static void *
 worker_main(void *arg)
 {
 	struct handoff__worker *w = arg;
-	struct epoll_event batch[BATCH];
+	struct epoll_event ready[READY_MAX];
 
 	handoff__is_servant = true;
 	pthread_mutex_lock(&w->lock);
@@ -171,11 +172,11 @@ worker_main(void *arg)
 		int n;
 
 		pthread_mutex_unlock(&w->lock);
-		n = epoll_wait(epfd, batch, BATCH, timeout_ms);
+		n = epoll_wait(epfd, ready, READY_MAX, timeout_ms);
 		pthread_mutex_lock(&w->lock);
 		for (int i = 0; i < n; i++) {
-			if (batch[i].data.ptr)
-				on_event(w, batch[i].data.ptr, batch[i].events);
+			if (ready[i].data.ptr)
+				on_event(w, ready[i].data.ptr, ready[i].events);
 			else
 				eventfd_read(w->wake, &count);
 		}

@@ -20,7 +20,7 @@ struct handoff__worker {
 	pthread_mutex_t lock; /* of all that follows */
 	pthread_cond_t go;
 	bool held, stopping;
-	struct handoff__member *current; /* in a turn */
+	struct handoff__member *running; /* in a turn */
 	struct handoff__members kicks;
 };
 
@@ -33,8 +33,8 @@ void handoff__worker_close(struct handoff__worker *w);
 
 /* With its lock held. */
 void handoff__worker_kick(
-	struct handoff__worker *w, struct handoff__member *conn);
+	struct handoff__worker *w, struct handoff__member *member);
 void handoff__worker_unkick(
-	struct handoff__worker *w, struct handoff__member *conn);
+	struct handoff__worker *w, struct handoff__member *member);
 
 #endif

@@ -55,7 +55,7 @@ count_call(struct handoff__watch *watch, uint32_t events)
 
 static void
 source_open(struct source *source, struct handoff__loop *loop,
-	handoff__watch_fn *fn, unsigned ready)
+	handoff__ready_fn *fn, unsigned ready)
 {
 	memset(source, 0, sizeof(*source));
 	source->loop = loop;

@@ -32,7 +32,7 @@ struct fake;
 typedef void answer_fn(const struct fake *fake, int conn, const char *line);
 
 struct fake {
-	int slot;
+	int place;
 	const char *name; /* NULL: writes nothing into its lock file */
 	const char *role;
 	answer_fn *answer; /* NULL: opens no socket */
@@ -251,7 +251,7 @@ be_peer(const struct fake *fake, int ready)
 	char file[16], text[64] = "";
 	int server = -1, lock;
 
-	snprintf(file, sizeof(file), "peer.%d", fake->slot);
+	snprintf(file, sizeof(file), "peer.%d", fake->place);
 	lock = handoff__dir_lock(&dir, file);
 	if (fake->name)
 		snprintf(text, sizeof(text), "%s %d\n", fake->name,
@@ -259,7 +259,7 @@ be_peer(const struct fake *fake, int ready)
 	if (lock < 0 || ftruncate(lock, 0) < 0 ||
 		write(lock, text, strlen(text)) != (ssize_t)strlen(text))
 		_exit(1);
-	snprintf(file, sizeof(file), "control.%d", fake->slot);
+	snprintf(file, sizeof(file), "control.%d", fake->place);
 	if (fake->answer)
 		server = handoff__dir_listen(&dir, file, SOCK_STREAM, NULL);
 	/* Credentials are taken when a socket begins to listen (unix(7)). */
@@ -295,22 +295,22 @@ start(const struct fake *fake)
 		close(ready[0]);
 		be_peer(fake, ready[1]);
 	}
-	pids[fake->slot] = pid;
+	pids[fake->place] = pid;
 	close(ready[1]);
 	assert_int_equal(read(ready[0], &byte, 1), 1);
 	close(ready[0]);
 }
 
 static void
-kill_fake(int slot)
+kill_fake(int place)
 {
 	int status;
 
-	if (pids[slot] <= 0)
+	if (pids[place] <= 0)
 		return;
-	kill(pids[slot], SIGKILL);
-	waitpid(pids[slot], &status, 0);
-	pids[slot] = 0;
+	kill(pids[place], SIGKILL);
+	waitpid(pids[place], &status, 0);
+	pids[place] = 0;
 }
 
 static int
@@ -335,11 +335,11 @@ teardown(void **state)
 static void
 start_pair(void)
 {
-	start(&(struct fake){.slot = 1,
+	start(&(struct fake){.place = 1,
 		.name = "server",
 		.role = "standby",
 		.answer = answer_all});
-	start(&(struct fake){.slot = 2,
+	start(&(struct fake){.place = 2,
 		.name = "alt",
 		.role = "owner",
 		.answer = answer_all});
@@ -348,7 +348,7 @@ start_pair(void)
 static void
 start_owner(answer_fn *answer, const char *text)
 {
-	start(&(struct fake){.slot = 1,
+	start(&(struct fake){.place = 1,
 		.name = "server",
 		.role = "owner",
 		.answer = answer,
@@ -423,7 +423,7 @@ metrics_of_all_are_one_text(void **state)
 		"peer=\"server\"", "} 1\n");
 	kill_fake(1);
 	start(&(struct fake){
-		.slot = 1, .name = "server", .answer = answer_never});
+		.place = 1, .name = "server", .answer = answer_never});
 	assert_int_equal(handoff_control_metrics(dir.path, &reply), -ETIMEDOUT);
 	assert_table("peer=\"alt\"", "} 1\n", "peer=\"server\"", "} 0\n");
 	assert_int_equal(handoff_control_metrics(dir.path, NULL), -EINVAL);
@@ -565,7 +565,8 @@ silent_peer_is_unresponsive(void **state)
 {
 	(void)state;
 	start_owner(answer_all, NULL);
-	start(&(struct fake){.slot = 2, .name = "alt", .answer = answer_never});
+	start(&(struct fake){
+		.place = 2, .name = "alt", .answer = answer_never});
 	assert_int_equal(status(true), -ETIMEDOUT);
 	assert_reply("{\"service\":\"echo\",\"peers\":["
 		     "{\"name\":\"server\",\"role\":\"owner\"},"
@@ -589,8 +590,8 @@ static void
 nobody_answers(void **state)
 {
 	(void)state;
-	start(&(struct fake){.slot = 1, .name = "server"});
-	start(&(struct fake){.slot = 2});
+	start(&(struct fake){.place = 1, .name = "server"});
+	start(&(struct fake){.place = 2});
 	assert_int_equal(status(true), -ETIMEDOUT);
 	assert_reply("{\"service\":null,\"peers\":["
 		     "{\"name\":\"server\",\"pid\":%d,"
@@ -604,8 +605,8 @@ static void
 peer_that_leaves_is_forgotten(void **state)
 {
 	(void)state;
-	start(&(struct fake){.slot = 1, .name = "old", .answer = leave});
-	start(&(struct fake){.slot = 2,
+	start(&(struct fake){.place = 1, .name = "old", .answer = leave});
+	start(&(struct fake){.place = 2,
 		.name = "alt",
 		.role = "owner",
 		.answer = answer_all});
@@ -613,7 +614,7 @@ peer_that_leaves_is_forgotten(void **state)
 	assert_table("echo: ", "\nalt ", " owner ");
 	kill_fake(1);
 	kill_fake(2);
-	start(&(struct fake){.slot = 1, .name = "old", .answer = leave});
+	start(&(struct fake){.place = 1, .name = "old", .answer = leave});
 	assert_int_equal(status(false), -ENOENT);
 	assert_reply("no server is in %s: start one with --dir %s", dir.path,
 		dir.path);
@@ -635,7 +636,7 @@ starting_peer_is_waited_for(void **state)
 	pid_t pid;
 
 	(void)state;
-	start(&(struct fake){.slot = 1, .name = "server"});
+	start(&(struct fake){.place = 1, .name = "server"});
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
@@ -662,7 +663,7 @@ peer_that_has_just_come_has_a_name(void **state)
 	int fd, len;
 
 	(void)state;
-	start(&(struct fake){.slot = 1,
+	start(&(struct fake){.place = 1,
 		.role = "owner",
 		.answer = answer_only_text,
 		.text = "ok echo server owner 1\nstopped\n"});
@@ -753,7 +754,7 @@ static void
 without_an_owner(void **state)
 {
 	(void)state;
-	start(&(struct fake){.slot = 1,
+	start(&(struct fake){.place = 1,
 		.name = "alt",
 		.role = "waiting",
 		.answer = answer_all});
@@ -774,7 +775,7 @@ without_a_standby(void **state)
 	assert_reply("nobody is there to come home: only server (pid %d) is in "
 		     "%s; start the other server on it first",
 		(int)pids[1], dir.path);
-	start(&(struct fake){.slot = 2,
+	start(&(struct fake){.place = 2,
 		.name = "alt",
 		.role = "waiting",
 		.answer = answer_all});
@@ -793,7 +794,7 @@ stop_of_a_stranger(void **state)
 		handoff_control_stop(dir.path, "alt", &reply), -ENOENT);
 	assert_reply("no peer alt in %s: server (pid %d) is there", dir.path,
 		(int)pids[1]);
-	start(&(struct fake){.slot = 2, .name = "b", .answer = answer_all});
+	start(&(struct fake){.place = 2, .name = "b", .answer = answer_all});
 	assert_int_equal(
 		handoff_control_stop(dir.path, "alt", &reply), -ENOENT);
 	assert_reply("no peer alt in %s: server (pid %d), b (pid %d) are there",
@@ -822,7 +823,7 @@ twins_are_told_apart_by_pid(void **state)
 
 	(void)state;
 	start_owner(answer_all, NULL);
-	start(&(struct fake){.slot = 2,
+	start(&(struct fake){.place = 2,
 		.name = "server",
 		.role = "standby",
 		.answer = answer_all});
@@ -885,7 +886,7 @@ socket_of_another_user_is_refused(void **state)
 	(void)state;
 	if (geteuid() != 0)
 		skip();
-	start(&(struct fake){.slot = 1,
+	start(&(struct fake){.place = 1,
 		.name = "server",
 		.role = "owner",
 		.answer = answer_all,
@@ -902,7 +903,7 @@ root_may_ask_the_service_of_a_user(void **state)
 	(void)state;
 	if (geteuid() != 0)
 		skip();
-	start(&(struct fake){.slot = 1,
+	start(&(struct fake){.place = 1,
 		.name = "server",
 		.role = "owner",
 		.answer = answer_all,

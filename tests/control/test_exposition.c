@@ -13,9 +13,9 @@
 	"# TYPE handoff_up gauge\n"
 
 static struct handoff__contact
-contact(int slot, const char *name, const char *body)
+contact(int place, const char *name, const char *body)
 {
-	struct handoff__contact peer = {.slot = slot};
+	struct handoff__contact peer = {.place = place};
 
 	snprintf(peer.name, sizeof(peer.name), "%s", name);
 	if (!body)

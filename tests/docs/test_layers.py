@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""lib/peer/peer.h lists the files of the peer from the top down: all of them
+"""lib/peer/pair.h lists the files of the peer from the top down: all of them
 are there, each calls and includes only what stands below it, and the machines
 do not know each other."""
 import glob
@@ -25,7 +25,7 @@ def code_of(name):
 
 def listed():
     """Names from the top down, and those of them that are machines."""
-    head = read(os.path.join(PEER, "peer.h")).split("#ifndef")[0]
+    head = read(os.path.join(PEER, "pair.h")).split("#ifndef")[0]
     names = re.findall(r"^ \*   ([a-z]+) +\S", head, re.M)
     group = head.split(MACHINES)[1].split(":\n")[0]
     carriers = re.search(r"The carriers[^:]*: ([a-z, ]+)\.", head).group(1)

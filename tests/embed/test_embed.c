@@ -169,7 +169,7 @@ what_was_released_comes_back_when_the_link_breaks(void **state)
 			/* Not before the next dispatch does it move. */
 			if (++released == N)
 				handoff__link_fail(
-					&p.a.peer->peer.link, -EPIPE);
+					&p.a.peer->pair.link, -EPIPE);
 			handoff_entry_release(event.entry);
 		}
 	}

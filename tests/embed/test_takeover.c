@@ -131,7 +131,7 @@ own(const char *dir, int told, void *arg)
 			return 1;
 		memcpy(handoff_entry_edit(e), "never", 5);
 		if (legacy->damage && i == N - 1)
-			e->entry.view.rec->current += 8;
+			e->entry.view.rec->sequence += 8;
 		if (legacy->inside && handoff_entry_enter(e) < 0)
 			return 1;
 		if (legacy->again && i == N - 1)
@@ -219,7 +219,7 @@ deaths_come_along(void **state)
 	}
 	pair_expect(&p, &p.b, HANDOFF_PEER_OWNER);
 	/* The first was the listener. */
-	assert_int_equal(handoff__peer_suspects(&p.b.peer->peer), N - 1);
+	assert_int_equal(handoff__pair_suspects(&p.b.peer->pair), N - 1);
 	handoff_entry_withdraw(e);
 	assert_int_equal(handoff_entry_enter(e), -EINVAL);
 	assert_int_equal(handoff_entry_leave(e), -EINVAL);
@@ -241,7 +241,7 @@ second_death_ends_the_connection(void **state)
 	side_kill(pid);
 	assert_inherited(&p, &legacy, 1u << (N - 1));
 	assert_int_equal(recv(legacy.clients[N - 1], &byte, 1, 0), 0);
-	assert_int_equal(p.b.peer->peer.tally.ends[HANDOFF__END_POISON], 1);
+	assert_int_equal(p.b.peer->pair.tally.ends[HANDOFF__END_POISON], 1);
 	assert_non_null(
 		strstr(p.b.logged, "two processes died in its handler"));
 	close_legacy(&legacy);

@@ -227,7 +227,7 @@ class Damage(FaultTest):
         self.damage("commit", "damaged", "thread")
 
     def test_index(self):
-        self.damage("current", "damaged")
+        self.damage("sequence", "damaged")
 
     def test_positions_ahead(self):
         self.damage("ahead", "damaged")

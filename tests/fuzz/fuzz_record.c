@@ -75,13 +75,13 @@ fill(struct input *in, struct handoff__record *rec)
 	rec->id = 1;
 	atomic_store(&rec->rx_head, rx_head);
 	atomic_store(&rec->tx_tail, tx_tail);
-	atomic_store(&rec->current, (uint32_t)take(in, 1));
+	atomic_store(&rec->sequence, (uint32_t)take(in, 1));
 	rec->rx_base = distance(in);
 	rec->tx_base = distance(in);
 	fill_commit(in, &rec->commit[0], rx_head, tx_tail);
 	fill_commit(in, &rec->commit[1], rx_head, tx_tail);
 	if (take(in, 1) < 0xf0)
-		rec->commit[rec->current & 1].turn = rec->current;
+		rec->commit[rec->sequence & 1].sequence = rec->sequence;
 	if (take(in, 1) >= 0xf0)
 		rec->desk = (uint32_t)take(in, 2);
 }

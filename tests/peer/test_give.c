@@ -3,7 +3,7 @@
  * Moving ownership: all of it, some of it, there and back; and everything
  * that may keep an entry, or all of them, where they are.
  */
-#include "peer/pair.h"
+#include "peer/fixture.h"
 
 #include "peer/reconcile.h"
 
@@ -15,22 +15,23 @@
 #define SOON_MS 30
 
 /* A listener, an extra descriptor and some connections, all covered. */
-static struct handoff__entry *
+static struct handoff__roster_entry *
 fill(struct side *a, struct side *b, unsigned connections)
 {
-	struct handoff__entry *listener = pair_enter(a, HANDOFF__LISTENER);
+	struct handoff__roster_entry *listener =
+		pair_enter(a, HANDOFF__LISTENER);
 
 	pair_enter(a, HANDOFF__EXTRA);
 	pair_enter_many(a, connections);
 	pair_run(a, b);
-	assert_int_equal(a->peer.roster.uncovered, 0);
+	assert_int_equal(a->pair.roster.uncovered, 0);
 	return listener;
 }
 
 static struct handoff__board *
 board_of(struct side *side)
 {
-	return handoff__arena_board(&side->peer.arena);
+	return handoff__arena_board(&side->pair.arena);
 }
 
 /* Each entry has one owner: the owner word, both rosters and the counts say
@@ -38,23 +39,24 @@ board_of(struct side *side)
 static void
 assert_one_owner(struct side *a, struct side *b)
 {
-	struct handoff__entry *e = NULL;
+	struct handoff__roster_entry *e = NULL;
 	uint32_t owned = 0, held = 0;
 
-	while ((e = handoff__roster_next(&a->peer.roster, e))) {
-		struct handoff__entry *other = pair_find(b, e);
+	while ((e = handoff__roster_next(&a->pair.roster, e))) {
+		struct handoff__roster_entry *other = pair_find(b, e);
 		uint32_t owner = atomic_load(&e->view.rec->owner);
 
-		assert_int_equal(owner, e->mine ? a->peer.slot : b->peer.slot);
+		assert_int_equal(
+			owner, e->mine ? a->pair.place : b->pair.place);
 		assert_true(!other || other->mine == !e->mine);
 		assert_true(other || e->mine);
 		assert_false(e->leaving || e->barrier);
 		owned += e->mine;
 		held += !e->mine;
 	}
-	assert_int_equal(a->peer.roster.owned, owned);
-	assert_int_equal(a->peer.roster.held, held);
-	assert_int_equal(b->peer.roster.owned, held);
+	assert_int_equal(a->pair.roster.owned, owned);
+	assert_int_equal(a->pair.roster.held, held);
+	assert_int_equal(b->pair.roster.owned, held);
 }
 
 static void
@@ -62,7 +64,7 @@ give_all(struct side *a, struct side *b)
 {
 	unsigned given = a->given;
 
-	assert_int_equal(handoff__peer_give(&a->peer, HANDOFF__MAINTENANCE), 0);
+	assert_int_equal(handoff__pair_give(&a->pair, HANDOFF__MAINTENANCE), 0);
 	pair_run(a, b);
 	assert_int_equal(a->given, given + 1);
 	assert_int_equal(a->report.reason, HANDOFF__OK);
@@ -75,7 +77,7 @@ assert_repeats(struct side *side, const char *name)
 	char text[HANDOFF_TEXT_MAX];
 
 	assert_int_equal(
-		handoff__peer_repeats(&side->peer, name, text, sizeof(text)),
+		handoff__pair_repeats(&side->pair, name, text, sizeof(text)),
 		1);
 	assert_non_null(strstr(text, "nothing was changed"));
 }
@@ -94,14 +96,14 @@ everything_goes_and_comes_back(void **state)
 		assert_int_equal(a.report.moved, 500);
 		assert_int_equal(a.report.listeners, 1);
 		assert_int_equal(a.report.left, 0);
-		assert_int_equal(a.peer.roster.owned, 0);
-		assert_int_equal(b.peer.roster.connections, 500);
-		assert_int_equal(b.peer.roster.uncovered, 0);
-		assert_false(a.peer.serving);
-		assert_true(b.peer.serving);
+		assert_int_equal(a.pair.roster.owned, 0);
+		assert_int_equal(b.pair.roster.connections, 500);
+		assert_int_equal(b.pair.roster.uncovered, 0);
+		assert_false(a.pair.serving);
+		assert_true(b.pair.serving);
 		assert_int_equal(board_of(&a)->owner, 2);
-		assert_true(handoff__peer_away(&a.peer));
-		assert_int_equal(handoff__peer_generation(&a.peer), 2 * i);
+		assert_true(handoff__pair_away(&a.pair));
+		assert_int_equal(handoff__pair_generation(&a.pair), 2 * i);
 		assert_int_equal(a.role, HANDOFF__MAINTENANCE);
 		assert_int_equal(b.role, HANDOFF__MAINTENANCE);
 		assert_one_owner(&a, &b);
@@ -111,16 +113,16 @@ everything_goes_and_comes_back(void **state)
 		assert_repeats(&b, "one");
 
 		assert_int_equal(
-			handoff__peer_take(&a.peer, HANDOFF__HOME_SILENT), 0);
+			handoff__pair_take(&a.pair, HANDOFF__HOME_SILENT), 0);
 		pair_run(&a, &b);
 		assert_int_equal(a.given, 2 * i);
 		assert_int_equal(b.given, 2 * i);
 		assert_int_equal(a.report.reason, HANDOFF__OK);
 		assert_int_equal(a.report.moved, 500);
-		assert_true(a.peer.serving);
-		assert_false(b.peer.serving);
-		assert_false(handoff__peer_away(&a.peer));
-		assert_int_equal(handoff__peer_generation(&a.peer), 2 * i + 1);
+		assert_true(a.pair.serving);
+		assert_false(b.pair.serving);
+		assert_false(handoff__pair_away(&a.pair));
+		assert_int_equal(handoff__pair_generation(&a.pair), 2 * i + 1);
 		assert_int_equal(a.role, HANDOFF__HOME_SILENT);
 		assert_int_equal(a.roles, 2 * i);
 		assert_int_equal(b.roles, 2 * i);
@@ -141,12 +143,12 @@ life_goes_on_between_two_gives(void **state)
 	fill(&a, &b, 10);
 	give_all(&a, &b);
 	pair_enter_many(&b, 5);
-	handoff__peer_end(&b.peer, handoff__roster_next(&b.peer.roster, NULL));
+	handoff__pair_end(&b.pair, handoff__roster_next(&b.pair.roster, NULL));
 	pair_run(&a, &b);
 	give_all(&b, &a);
 	assert_int_equal(b.report.moved, 15);
 	assert_int_equal(b.report.listeners, 0); /* it was the one that ended */
-	assert_int_equal(a.peer.roster.connections, 15);
+	assert_int_equal(a.pair.roster.connections, 15);
 	assert_one_owner(&a, &b);
 	pair_close(&a, &b);
 }
@@ -159,7 +161,7 @@ empty_service_changes_hands(void **state)
 	(void)state;
 	pair_open(&a, &b);
 	give_all(&a, &b);
-	assert_true(b.peer.serving);
+	assert_true(b.pair.serving);
 	assert_int_equal(b.report.moved + b.report.left, 0);
 	pair_close(&a, &b);
 }
@@ -168,30 +170,30 @@ static void
 home_takes_all_but_connections(void **state)
 {
 	struct side a, b;
-	struct handoff__entry *listener;
+	struct handoff__roster_entry *listener;
 
 	(void)state;
 	pair_open(&a, &b);
 	listener = fill(&a, &b, 20);
 	give_all(&a, &b);
-	assert_int_equal(handoff__peer_take(&a.peer, HANDOFF__HOME), 0);
+	assert_int_equal(handoff__pair_take(&a.pair, HANDOFF__HOME), 0);
 	pair_run(&a, &b);
 	assert_int_equal(a.report.reason, HANDOFF__OK);
 	assert_int_equal(a.report.moved, 0);
 	assert_int_equal(a.report.listeners, 1);
-	assert_true(a.peer.serving);
+	assert_true(a.pair.serving);
 	assert_true(listener->mine);
-	assert_int_equal(a.peer.roster.owned, 2);
-	assert_int_equal(b.peer.roster.connections, 20);
+	assert_int_equal(a.pair.roster.owned, 2);
+	assert_int_equal(b.pair.roster.connections, 20);
 	assert_one_owner(&a, &b);
-	assert_false(handoff__peer_away(&a.peer));
+	assert_false(handoff__pair_away(&a.pair));
 	/* The rest follows when it is asked to. */
-	assert_int_equal(handoff__peer_give(&b.peer, HANDOFF__REST), 0);
+	assert_int_equal(handoff__pair_give(&b.pair, HANDOFF__REST), 0);
 	pair_run(&a, &b);
 	assert_int_equal(b.report.moved, 20);
-	assert_int_equal(a.peer.roster.connections, 20);
-	assert_true(a.peer.serving);
-	assert_int_equal(handoff__peer_generation(&a.peer), 3);
+	assert_int_equal(a.pair.roster.connections, 20);
+	assert_true(a.pair.serving);
+	assert_int_equal(handoff__pair_generation(&a.pair), 3);
 	assert_int_equal(a.roles, 2);
 	assert_one_owner(&a, &b);
 	pair_close(&a, &b);
@@ -211,7 +213,7 @@ only_what_is_owned_is_given(void **state)
 	pair_run(&a, &b);
 	give_all(&a, &b);
 	assert_int_equal(a.report.moved, 7);
-	assert_int_equal(b.peer.roster.connections, 10);
+	assert_int_equal(b.pair.roster.connections, 10);
 	assert_one_owner(&a, &b);
 	pair_close(&a, &b);
 }
@@ -227,25 +229,25 @@ what_cannot_begin_says_why(void **state)
 	side_init(&b, dir, "two");
 	pair_own(&a);
 	assert_int_equal(
-		handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), -ENOTCONN);
+		handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), -ENOTCONN);
 	assert_non_null(
-		strstr(a.peer.error.text, "no standby is attached: start one"));
-	assert_int_equal(handoff__peer_take(&a.peer, HANDOFF__HOME), -ENOTCONN);
+		strstr(a.pair.error.text, "no standby is attached: start one"));
+	assert_int_equal(handoff__pair_take(&a.pair, HANDOFF__HOME), -ENOTCONN);
 	assert_int_equal(side_open(&b, &a), 0);
 	/* Greeted, but it has not said that it can serve. */
 	pair_run(&a, &b);
 	assert_int_equal(
-		handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), -ENOTCONN);
-	handoff__peer_started(&b.peer);
+		handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), -ENOTCONN);
+	handoff__pair_started(&b.pair);
 	pair_run(&a, &b);
 	assert_int_equal(
-		handoff__peer_give(&b.peer, HANDOFF__MAINTENANCE), -EPERM);
-	assert_non_null(strstr(b.peer.error.text, "this peer does not serve"));
-	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+		handoff__pair_give(&b.pair, HANDOFF__MAINTENANCE), -EPERM);
+	assert_non_null(strstr(b.pair.error.text, "this peer does not serve"));
+	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
 	assert_int_equal(
-		handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), -EBUSY);
-	assert_int_equal(handoff__peer_take(&a.peer, HANDOFF__HOME), -EBUSY);
-	assert_non_null(strstr(a.peer.error.text, "is under way"));
+		handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), -EBUSY);
+	assert_int_equal(handoff__pair_take(&a.pair, HANDOFF__HOME), -EBUSY);
+	assert_non_null(strstr(a.pair.error.text, "is under way"));
 	pair_run(&a, &b);
 	assert_int_equal(a.given, 1);
 	assert_int_equal(a.report.reason, HANDOFF__OK);
@@ -260,12 +262,12 @@ take_from_one_that_does_not_serve_is_refused(void **state)
 	(void)state;
 	pair_open(&a, &b);
 	fill(&a, &b, 2);
-	assert_int_equal(handoff__peer_take(&a.peer, HANDOFF__HOME), 0);
+	assert_int_equal(handoff__pair_take(&a.pair, HANDOFF__HOME), 0);
 	pair_run(&a, &b);
 	assert_int_equal(a.given, 1);
 	assert_int_equal(a.report.reason, HANDOFF__NOT_OWNER);
 	assert_int_equal(b.given, 0);
-	assert_true(a.peer.serving);
+	assert_true(a.pair.serving);
 	assert_one_owner(&a, &b);
 	pair_close(&a, &b);
 }
@@ -280,11 +282,11 @@ take_for_no_known_cause_is_refused(void **state)
 	(void)state;
 	pair_open(&a, &b);
 	fill(&a, &b, 2);
-	assert_int_equal(handoff__link_try(&b.peer.link, &msg, NULL, 0), 1);
+	assert_int_equal(handoff__link_try(&b.pair.link, &msg, NULL, 0), 1);
 	msg.cause = 99;
-	assert_int_equal(handoff__link_try(&b.peer.link, &msg, NULL, 0), 1);
+	assert_int_equal(handoff__link_try(&b.pair.link, &msg, NULL, 0), 1);
 	pair_run(&a, &b);
-	assert_int_equal(a.peer.roster.connections, 2);
+	assert_int_equal(a.pair.roster.connections, 2);
 	assert_int_equal(a.given, 0);
 	pair_close(&a, &b);
 }
@@ -298,18 +300,18 @@ give_and_take_at_once_do_not_mix(void **state)
 	(void)state;
 	pair_open(&a, &b);
 	fill(&a, &b, 20);
-	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
-	assert_int_equal(handoff__peer_take(&b.peer, HANDOFF__HOME_SILENT), 0);
+	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
+	assert_int_equal(handoff__pair_take(&b.pair, HANDOFF__HOME_SILENT), 0);
 	pair_run(&a, &b);
 	assert_int_equal(a.given, 1);
 	assert_int_equal(a.report.reason, HANDOFF__OK);
 	assert_int_equal(a.report.cause, HANDOFF__MAINTENANCE);
 	assert_true(b.given >= 1);
-	assert_true(b.peer.serving);
-	assert_true(handoff__peer_away(&b.peer));
+	assert_true(b.pair.serving);
+	assert_true(handoff__pair_away(&b.pair));
 	assert_one_owner(&a, &b);
-	assert_false(handoff__peer_moving(&a.peer));
-	assert_false(handoff__peer_moving(&b.peer));
+	assert_false(handoff__pair_moving(&a.pair));
+	assert_false(handoff__pair_moving(&b.pair));
 	/* And both can move again. */
 	give_all(&b, &a);
 	assert_one_owner(&a, &b);
@@ -326,14 +328,14 @@ new_entries_are_paused_for_the_last_round_trip(void **state)
 	(void)state;
 	pair_open(&a, &b);
 	pair_enter_many(&a, 3);
-	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
-	assert_int_equal(a.peer.give.step, HANDOFF__GIVE_COVER);
+	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
+	assert_int_equal(a.pair.give.step, HANDOFF__GIVE_COVER);
 	pair_enter_many(&a, 2);
 	pair_run(NULL, &b);
 	assert_int_equal(a.pauses, 0);
 	pair_turn(&a);
 	assert_true(a.paused);
-	assert_int_equal(a.peer.give.step, HANDOFF__GIVE_CLOSE);
+	assert_int_equal(a.pair.give.step, HANDOFF__GIVE_CLOSE);
 	pair_run(&a, &b);
 	assert_false(a.paused);
 	assert_int_equal(a.report.moved, 5);
@@ -348,26 +350,26 @@ static void
 entry_without_a_copy_stays(void **state)
 {
 	struct side a, b;
-	struct handoff__entry *e = NULL;
+	struct handoff__roster_entry *e = NULL;
 	unsigned rounds = 0;
 
 	(void)state;
 	pair_open(&a, &b);
 	pair_enter_many(&a, 3);
-	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
 	pair_enter_many(&a, 1);
 	pair_run(NULL, &b);
 	pair_turn(&a);
 	assert_true(a.paused);
-	while (a.peer.give.step == HANDOFF__GIVE_CLOSE) {
-		handoff__peer_after_turn(&a.peer);
+	while (a.pair.give.step == HANDOFF__GIVE_CLOSE) {
+		handoff__pair_proceed(&a.pair);
 		e = pair_enter(&a, HANDOFF__CONNECTION);
 		pair_run(NULL, &b);
 		pair_turn(&a);
 		assert_in_range(++rounds, 1, 10);
 	}
 	assert_int_equal(a.pauses, 1);
-	assert_int_equal(a.peer.give.step, HANDOFF__GIVE_DRAIN);
+	assert_int_equal(a.pair.give.step, HANDOFF__GIVE_DRAIN);
 	pair_run(&a, &b);
 	assert_in_range(rounds, 2, 10);
 	assert_int_equal(a.report.moved, 4 + rounds - 1);
@@ -401,17 +403,17 @@ what_the_standby_refuses_is_left_by_name(void **state)
 	pair_limit_descriptors(80);
 	pair_run(&a, &b);
 	/* It is asked once more, and still has no room. */
-	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
 	pair_run(&a, &b);
 	pair_unlimit_descriptors();
 	assert_int_equal(a.report.reason, HANDOFF__OK);
 	assert_in_range(a.report.left, 120, 199);
 	assert_int_equal(a.report.moved + a.report.left, 200);
 	assert_int_equal(a.report.nrefs, a.report.left);
-	assert_true(b.peer.serving);
-	assert_int_equal(a.peer.roster.connections, a.report.left);
-	for (struct handoff__entry *e = NULL;
-		(e = handoff__roster_next(&a.peer.roster, e));) {
+	assert_true(b.pair.serving);
+	assert_int_equal(a.pair.roster.connections, a.report.left);
+	for (struct handoff__roster_entry *e = NULL;
+		(e = handoff__roster_next(&a.pair.roster, e));) {
 		const struct handoff__ref *ref = left(&a, e->id);
 
 		assert_int_equal(ref != NULL, e->mine);
@@ -419,10 +421,10 @@ what_the_standby_refuses_is_left_by_name(void **state)
 			assert_int_equal(ref->arg, HANDOFF__TABLE_FULL);
 	}
 	/* It still owns them, and they can follow later. */
-	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__REST), 0);
+	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__REST), 0);
 	pair_run(&a, &b);
 	assert_int_equal(a.report.left, 0);
-	assert_int_equal(b.peer.roster.connections, 200);
+	assert_int_equal(b.pair.roster.connections, 200);
 	assert_one_owner(&a, &b);
 	pair_close(&a, &b);
 }
@@ -456,15 +458,15 @@ nothing_moves_to_one_that_does_not_answer(void **state)
 	(void)state;
 	pair_open(&a, &b);
 	fill(&a, &b, 5);
-	a.peer.config.give_timeout_ms = SOON_MS;
+	a.pair.config.give_timeout_ms = SOON_MS;
 	/* All is covered, and all the same it must answer. */
-	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
 	pair_wait(&a, &a.given, 1);
 	assert_int_equal(a.report.reason, HANDOFF__UNANSWERED);
 	assert_int_equal(a.report.moved, 0);
-	assert_true(a.peer.serving);
-	assert_int_equal(a.peer.roster.connections, 5);
-	assert_int_equal(handoff__peer_generation(&a.peer), 1);
+	assert_true(a.pair.serving);
+	assert_int_equal(a.pair.roster.connections, 5);
+	assert_int_equal(handoff__pair_generation(&a.pair), 1);
 	assert_int_equal(a.roles, 0);
 	/* It wakes up: the late answer starts nothing. */
 	pair_run(&a, &b);
@@ -485,8 +487,8 @@ what_was_never_answered_is_counted(void **state)
 	pair_open(&a, &b);
 	fill(&a, &b, 5);
 	pair_enter_many(&a, 3);
-	a.peer.config.give_timeout_ms = SOON_MS;
-	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	a.pair.config.give_timeout_ms = SOON_MS;
+	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
 	pair_enter_many(&a, 1);
 	pair_wait(&a, &a.given, 1);
 	assert_int_equal(a.report.reason, HANDOFF__UNANSWERED);
@@ -494,7 +496,7 @@ what_was_never_answered_is_counted(void **state)
 	assert_int_equal(a.report.moved, 0);
 	pair_run(&a, &b);
 	assert_one_owner(&a, &b);
-	assert_int_equal(a.peer.roster.uncovered, 0);
+	assert_int_equal(a.pair.roster.uncovered, 0);
 	pair_close(&a, &b);
 }
 
@@ -506,12 +508,12 @@ deadline_during_the_last_round_trip_unpauses(void **state)
 	(void)state;
 	pair_open(&a, &b);
 	pair_enter_many(&a, 3);
-	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
 	pair_enter_many(&a, 2);
 	pair_run(NULL, &b);
 	pair_turn(&a);
 	assert_true(a.paused);
-	handoff__timer_arm(&a.loop, &a.peer.move.deadline, 1);
+	handoff__timer_arm(&a.loop, &a.pair.move.deadline, 1);
 	pair_wait(&a, &a.given, 1);
 	assert_int_equal(a.report.reason, HANDOFF__UNANSWERED);
 	assert_false(a.paused);
@@ -530,30 +532,30 @@ offer_that_is_not_taken_comes_back(void **state)
 	(void)state;
 	pair_open(&a, &b);
 	fill(&a, &b, 5);
-	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
 	pair_run(NULL, &b);
 	pair_turn(&a);
-	assert_int_equal(a.peer.give.step, HANDOFF__GIVE_DRAIN);
-	assert_false(a.peer.serving);
+	assert_int_equal(a.pair.give.step, HANDOFF__GIVE_DRAIN);
+	assert_false(a.pair.serving);
 	assert_int_equal(a.roles, 0);
-	handoff__timer_arm(&a.loop, &a.peer.move.deadline, 1);
+	handoff__timer_arm(&a.loop, &a.pair.move.deadline, 1);
 	pair_wait(&a, &a.given, 1);
 	assert_int_equal(a.report.reason, HANDOFF__UNTAKEN);
 	assert_int_equal(a.report.moved, 0);
 	assert_int_equal(a.roles, 0);
-	assert_true(a.peer.serving);
-	assert_int_equal(a.peer.roster.connections, 5);
-	assert_false(handoff__peer_away(&a.peer));
+	assert_true(a.pair.serving);
+	assert_int_equal(a.pair.roster.connections, 5);
+	assert_false(handoff__pair_away(&a.pair));
 	pair_run(&a, &b);
 	assert_int_equal(b.moved, 0);
-	assert_false(b.peer.serving);
+	assert_false(b.pair.serving);
 	assert_one_owner(&a, &b);
-	assert_false(handoff__peer_moving(&b.peer));
+	assert_false(handoff__pair_moving(&b.pair));
 	/* The next one is as good as any. */
-	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
 	pair_run(&a, &b);
 	assert_int_equal(a.report.reason, HANDOFF__OK);
-	assert_true(b.peer.serving);
+	assert_true(b.pair.serving);
 	assert_one_owner(&a, &b);
 	pair_close(&a, &b);
 }
@@ -567,14 +569,14 @@ offer_that_was_taken_is_not_taken_back(void **state)
 	(void)state;
 	pair_open(&a, &b);
 	fill(&a, &b, 5);
-	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
 	pair_run(NULL, &b);
 	pair_turn(&a);
 	pair_turn(&b);
-	assert_true(b.peer.serving);
-	a.peer.move.late = true;
-	handoff__peer_after_turn(&a.peer);
-	assert_false(a.peer.serving);
+	assert_true(b.pair.serving);
+	a.pair.move.late = true;
+	handoff__pair_proceed(&a.pair);
+	assert_false(a.pair.serving);
 	assert_int_equal(a.roles, 1);
 	pair_run(&a, &b);
 	assert_int_equal(a.report.reason, HANDOFF__OK);
@@ -594,21 +596,21 @@ offer_whose_bell_was_lost_is_served_by_one(void **state)
 	(void)state;
 	pair_open(&a, &b);
 	fill(&a, &b, 5);
-	board = handoff__arena_board(&a.peer.arena);
-	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	board = handoff__arena_board(&a.pair.arena);
+	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
 	pair_run(NULL, &b);
 	pair_turn(&a);
 	assert_int_equal(
 		handoff__owner_word(&board->owner), 2 | HANDOFF__OFFERED);
 	/* What b reads of it is nothing. */
-	handoff__link_close(&b.peer.link);
-	b.peer.partner = HANDOFF__PARTNER_APART;
-	handoff__reconcile(&b.peer);
-	assert_true(b.peer.serving);
-	assert_int_equal(b.peer.roster.connections, 5);
+	handoff__link_close(&b.pair.link);
+	b.pair.partner = HANDOFF__PARTNER_APART;
+	handoff__reconcile(&b.pair);
+	assert_true(b.pair.serving);
+	assert_int_equal(b.pair.roster.connections, 5);
 	pair_turn(&a);
-	assert_int_equal(a.peer.link.fd, -1);
-	assert_false(a.peer.serving);
+	assert_int_equal(a.pair.link.fd, -1);
+	assert_false(a.pair.serving);
 	assert_int_equal(a.report.moved, 5);
 	assert_one_owner(&a, &b);
 	pair_close(&a, &b);
@@ -619,7 +621,7 @@ static void
 give_that_can_move_no_listener_is_refused(void **state)
 {
 	struct side a, b;
-	struct handoff__entry *listener;
+	struct handoff__roster_entry *listener;
 
 	(void)state;
 	pair_open(&a, &b);
@@ -631,13 +633,13 @@ give_that_can_move_no_listener_is_refused(void **state)
 	pair_run(&a, &b);
 	assert_int_equal(listener->copy, HANDOFF__COPY_REFUSED);
 	b.refuse_entered = -ENOMEM;
-	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
 	pair_run(&a, &b);
 	assert_int_equal(a.report.reason, HANDOFF__NO_MEMORY);
 	assert_int_equal(a.report.moved, 0);
-	assert_true(a.peer.serving);
-	assert_false(b.peer.serving);
-	assert_int_equal(a.peer.roster.connections, 3);
+	assert_true(a.pair.serving);
+	assert_false(b.pair.serving);
+	assert_int_equal(a.pair.roster.connections, 3);
 	pair_close(&a, &b);
 }
 
@@ -651,12 +653,12 @@ late_ready_is_no_answer_to_another_offer(void **state)
 	(void)state;
 	pair_open(&a, &b);
 	fill(&a, &b, 2);
-	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
 	pair_run(NULL, &b);
-	assert_int_equal(handoff__link_try(&b.peer.link, &ready, NULL, 0), 1);
+	assert_int_equal(handoff__link_try(&b.pair.link, &ready, NULL, 0), 1);
 	pair_turn(&a);
-	assert_int_equal(a.peer.give.step, HANDOFF__GIVE_DRAIN);
-	assert_false(a.peer.give.ready);
+	assert_int_equal(a.pair.give.step, HANDOFF__GIVE_DRAIN);
+	assert_false(a.pair.give.ready);
 	pair_run(&a, &b);
 	assert_int_equal(a.report.moved, 2);
 	pair_close(&a, &b);
@@ -671,14 +673,14 @@ nothing_is_given_to_a_peer_that_stops(void **state)
 	(void)state;
 	pair_open(&a, &b);
 	fill(&a, &b, 2);
-	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
-	handoff__peer_leave(&b.peer);
+	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
+	handoff__pair_leave(&b.pair);
 	pair_run(&a, &b);
 	assert_int_equal(a.report.reason, HANDOFF__LEAVING);
-	assert_true(a.peer.serving);
+	assert_true(a.pair.serving);
 	assert_int_equal(
-		handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), -ENOTCONN);
-	assert_non_null(strstr(a.peer.error.text, "is stopping"));
+		handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), -ENOTCONN);
+	assert_non_null(strstr(a.pair.error.text, "is stopping"));
 	pair_close(&a, &b);
 }
 
@@ -687,7 +689,7 @@ static void
 busy_entries_follow_when_they_are_quiet(void **state)
 {
 	struct side a, b;
-	struct handoff__entry *e = NULL, *busy[3];
+	struct handoff__roster_entry *e = NULL, *busy[3];
 	unsigned n = 0;
 
 	(void)state;
@@ -695,20 +697,20 @@ busy_entries_follow_when_they_are_quiet(void **state)
 	pair_enter_many(&a, 3);
 	pair_run(&a, &b);
 	a.busy = true;
-	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
 	pair_run(&a, &b);
 	assert_int_equal(a.given, 0);
-	assert_true(b.peer.serving);
-	assert_int_equal(a.peer.roster.connections, 3);
-	while ((e = handoff__roster_next(&a.peer.roster, e)))
+	assert_true(b.pair.serving);
+	assert_int_equal(a.pair.roster.connections, 3);
+	while ((e = handoff__roster_next(&a.pair.roster, e)))
 		busy[n++] = e;
 	assert_int_equal(n, 3);
 	for (n = 0; n < 3; n++) {
 		assert_true(busy[n]->leaving);
 		assert_int_equal(a.given, 0);
-		handoff__peer_quiet(&a.peer, busy[n]);
+		handoff__pair_quiet(&a.pair, busy[n]);
 		pair_run(&a, &b);
-		assert_int_equal(b.peer.roster.connections, n + 1);
+		assert_int_equal(b.pair.roster.connections, n + 1);
 	}
 	assert_int_equal(a.given, 1);
 	assert_int_equal(a.report.moved, 3);
@@ -716,7 +718,7 @@ busy_entries_follow_when_they_are_quiet(void **state)
 	assert_int_equal(a.roles, 1);
 	assert_one_owner(&a, &b);
 	/* Quiet once more is nothing. */
-	handoff__peer_quiet(&a.peer, busy[0]);
+	handoff__pair_quiet(&a.pair, busy[0]);
 	assert_one_owner(&a, &b);
 	pair_close(&a, &b);
 }
@@ -725,16 +727,16 @@ static void
 busy_past_the_deadline_is_left_and_follows(void **state)
 {
 	struct side a, b;
-	struct handoff__entry *e;
+	struct handoff__roster_entry *e;
 
 	(void)state;
 	pair_open(&a, &b);
 	e = pair_enter(&a, HANDOFF__CONNECTION);
 	pair_run(&a, &b);
 	a.busy = true;
-	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
 	pair_run(&a, &b);
-	handoff__timer_arm(&a.loop, &a.peer.move.deadline, 1);
+	handoff__timer_arm(&a.loop, &a.pair.move.deadline, 1);
 	pair_wait(&a, &a.given, 1);
 	assert_int_equal(a.report.reason, HANDOFF__OK);
 	assert_int_equal(a.report.left, 1);
@@ -742,9 +744,9 @@ busy_past_the_deadline_is_left_and_follows(void **state)
 	assert_int_equal(a.report.refs[0].arg, HANDOFF__HANDLER_BUSY);
 	assert_true(e->mine);
 	pair_run(&a, &b);
-	handoff__peer_quiet(&a.peer, e);
+	handoff__pair_quiet(&a.pair, e);
 	pair_run(&a, &b);
-	assert_int_equal(b.peer.roster.connections, 1);
+	assert_int_equal(b.pair.roster.connections, 1);
 	assert_int_equal(a.given, 1);
 	assert_one_owner(&a, &b);
 	pair_close(&a, &b);
@@ -755,7 +757,7 @@ static void
 busy_entry_stays_if_service_has_come_back(void **state)
 {
 	struct side a, b;
-	struct handoff__entry *e;
+	struct handoff__roster_entry *e;
 
 	(void)state;
 	pair_open(&a, &b);
@@ -763,15 +765,15 @@ busy_entry_stays_if_service_has_come_back(void **state)
 	e = pair_enter(&a, HANDOFF__CONNECTION);
 	pair_run(&a, &b);
 	a.busy = true;
-	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
 	pair_run(&a, &b);
-	handoff__timer_arm(&a.loop, &a.peer.move.deadline, 1);
+	handoff__timer_arm(&a.loop, &a.pair.move.deadline, 1);
 	pair_wait(&a, &a.given, 1);
 	a.busy = false;
 	pair_run(&a, &b);
-	assert_int_equal(handoff__peer_take(&a.peer, HANDOFF__HOME_SILENT), 0);
+	assert_int_equal(handoff__pair_take(&a.pair, HANDOFF__HOME_SILENT), 0);
 	pair_run(&a, &b);
-	handoff__peer_quiet(&a.peer, e);
+	handoff__pair_quiet(&a.pair, e);
 	pair_run(&a, &b);
 	assert_true(e->mine);
 	assert_one_owner(&a, &b);
@@ -782,21 +784,21 @@ static void
 busy_entry_that_ends_is_not_waited_for(void **state)
 {
 	struct side a, b;
-	struct handoff__entry *e;
+	struct handoff__roster_entry *e;
 
 	(void)state;
 	pair_open(&a, &b);
 	e = pair_enter(&a, HANDOFF__CONNECTION);
 	pair_run(&a, &b);
 	a.busy = true;
-	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
 	pair_run(&a, &b);
 	assert_int_equal(a.given, 0);
-	handoff__peer_end(&a.peer, e);
+	handoff__pair_end(&a.pair, e);
 	pair_run(&a, &b);
 	assert_int_equal(a.given, 1);
 	assert_int_equal(a.report.moved + a.report.left, 0);
-	assert_int_equal(b.peer.roster.held, 0);
+	assert_int_equal(b.pair.roster.held, 0);
 	pair_close(&a, &b);
 }
 
@@ -804,20 +806,20 @@ static void
 uncovered_entry_that_ends_is_not_waited_for(void **state)
 {
 	struct side a, b;
-	struct handoff__entry *e;
+	struct handoff__roster_entry *e;
 
 	(void)state;
 	pair_open(&a, &b);
 	pair_enter_many(&a, 2);
 	pair_run(&a, &b);
 	e = pair_enter(&a, HANDOFF__CONNECTION);
-	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
 	assert_true(e->barrier);
-	handoff__peer_end(&a.peer, e);
+	handoff__pair_end(&a.pair, e);
 	pair_run(&a, &b);
 	assert_int_equal(a.given, 1);
 	assert_int_equal(a.report.moved, 2);
-	assert_int_equal(b.peer.roster.connections, 2);
+	assert_int_equal(b.pair.roster.connections, 2);
 	assert_one_owner(&a, &b);
 	pair_close(&a, &b);
 }
@@ -841,22 +843,22 @@ broken_link_ends_a_give(void **state)
 		pair_enter_many(&a, 1);
 		a.busy = true;
 		assert_int_equal(
-			handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+			handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
 		if (step == 1)
 			pair_enter_many(&a, 1);
 		if (step > 0) {
 			pair_run(NULL, &b);
 			pair_turn(&a);
 		}
-		assert_int_equal(a.peer.give.step, expected);
+		assert_int_equal(a.pair.give.step, expected);
 		side_close(&b);
 		pair_run(&a, NULL);
 		assert_int_equal(a.given, 1);
 		assert_int_equal(a.report.reason, HANDOFF__LEAVING);
 		assert_false(a.paused);
-		assert_false(handoff__peer_moving(&a.peer));
-		for (struct handoff__entry *e = NULL;
-			(e = handoff__roster_next(&a.peer.roster, e));)
+		assert_false(handoff__pair_moving(&a.pair));
+		for (struct handoff__roster_entry *e = NULL;
+			(e = handoff__roster_next(&a.pair.roster, e));)
 			assert_false(e->leaving || e->barrier);
 		side_close(&a);
 	}
@@ -870,12 +872,12 @@ broken_link_ends_a_take(void **state)
 	(void)state;
 	pair_open(&a, &b);
 	fill(&a, &b, 4);
-	assert_int_equal(handoff__peer_take(&b.peer, HANDOFF__HOME_SILENT), 0);
+	assert_int_equal(handoff__pair_take(&b.pair, HANDOFF__HOME_SILENT), 0);
 	side_close(&a);
 	pair_run(NULL, &b);
 	assert_int_equal(b.given, 1);
 	assert_int_equal(b.report.reason, HANDOFF__LEAVING);
-	assert_false(handoff__peer_moving(&b.peer));
+	assert_false(handoff__pair_moving(&b.pair));
 	side_close(&b);
 }
 
@@ -887,15 +889,15 @@ take_that_is_not_answered_ends(void **state)
 	(void)state;
 	pair_open(&a, &b);
 	fill(&a, &b, 4);
-	b.peer.config.give_timeout_ms = SOON_MS;
-	assert_int_equal(handoff__peer_take(&b.peer, HANDOFF__HOME_SILENT), 0);
+	b.pair.config.give_timeout_ms = SOON_MS;
+	assert_int_equal(handoff__pair_take(&b.pair, HANDOFF__HOME_SILENT), 0);
 	pair_wait(&b, &b.given, 1);
 	assert_int_equal(b.report.reason, HANDOFF__UNANSWERED);
-	assert_false(handoff__peer_moving(&b.peer));
+	assert_false(handoff__pair_moving(&b.pair));
 	/* It answers after all: what it moves is served here. */
 	pair_run(&a, &b);
-	assert_true(b.peer.serving);
-	assert_int_equal(b.peer.roster.connections, 4);
+	assert_true(b.pair.serving);
+	assert_int_equal(b.pair.roster.connections, 4);
 	assert_one_owner(&a, &b);
 	pair_close(&a, &b);
 }
@@ -907,7 +909,7 @@ strange_move_moves_nothing(void **state)
 	struct side a, b;
 	struct handoff__msg msg = {
 		.type = HANDOFF__MOVE, .cause = HANDOFF__REST, .nrefs = 3};
-	struct handoff__entry *e;
+	struct handoff__roster_entry *e;
 
 	(void)state;
 	pair_open(&a, &b);
@@ -918,7 +920,7 @@ strange_move_moves_nothing(void **state)
 		.id = e->id, .segment = e->segment, .slot = e->slot};
 	msg.refs[1] = (struct handoff__ref){.id = 1234, .slot = e->slot};
 	msg.refs[2] = (struct handoff__ref){.id = 1, .segment = UINT32_MAX};
-	assert_int_equal(handoff__link_try(&a.peer.link, &msg, NULL, 0), 1);
+	assert_int_equal(handoff__link_try(&a.pair.link, &msg, NULL, 0), 1);
 	pair_run(&a, &b);
 	assert_int_equal(b.moved, 0);
 	assert_one_owner(&a, &b);
@@ -935,11 +937,11 @@ nothing_is_repeated_where_nobody_serves(void **state)
 	(void)state;
 	side_init(&a, support_dir(), "one");
 	assert_int_equal(side_open(&a, NULL), 0);
-	handoff__peer_started(&a.peer);
+	handoff__pair_started(&a.pair);
 	assert_int_equal(
-		handoff__peer_repeats(&a.peer, "", text, sizeof(text)), 0);
+		handoff__pair_repeats(&a.pair, "", text, sizeof(text)), 0);
 	assert_int_equal(
-		handoff__peer_repeats(&a.peer, "one", text, sizeof(text)), 0);
+		handoff__pair_repeats(&a.pair, "one", text, sizeof(text)), 0);
 	side_close(&a);
 }
 

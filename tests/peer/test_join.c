@@ -3,7 +3,7 @@
  * How peers find their places, greet each other, refuse each other and part;
  * also from processes that are no peers at all.
  */
-#include "peer/pair.h"
+#include "peer/fixture.h"
 
 #include "peer/hello.h"
 #include "peer/mirror.h"
@@ -46,16 +46,16 @@ first_peer_owns(void **state)
 	(void)state;
 	side_init(&a, dir, "one");
 	assert_int_equal(side_open(&a, NULL), 0);
-	assert_int_equal(a.peer.slot, 1);
-	assert_int_equal(a.peer.partner, HANDOFF__PARTNER_NONE);
-	assert_false(a.peer.serving);
-	assert_int_equal(handoff__peer_generation(&a.peer), 0);
-	assert_int_equal(handoff__peer_own(&a.peer, 41), 0);
-	assert_true(a.peer.serving);
-	assert_int_equal(handoff__peer_generation(&a.peer), 41);
-	assert_false(handoff__peer_away(&a.peer));
+	assert_int_equal(a.pair.place, 1);
+	assert_int_equal(a.pair.partner, HANDOFF__PARTNER_NONE);
+	assert_false(a.pair.serving);
+	assert_int_equal(handoff__pair_generation(&a.pair), 0);
+	assert_int_equal(handoff__pair_own(&a.pair, 41), 0);
+	assert_true(a.pair.serving);
+	assert_int_equal(handoff__pair_generation(&a.pair), 41);
+	assert_false(handoff__pair_away(&a.pair));
 	assert_int_equal(
-		atomic_load(&handoff__arena_board(&a.peer.arena)->owner), 1);
+		atomic_load(&handoff__arena_board(&a.pair.arena)->owner), 1);
 	side_close(&a);
 }
 
@@ -67,18 +67,18 @@ second_peer_joins(void **state)
 
 	(void)state;
 	pair_open(&a, &b);
-	assert_int_equal(b.peer.slot, 2);
-	assert_false(b.peer.serving);
-	assert_int_equal(b.peer.arena.count, 1);
-	assert_int_equal(handoff__peer_generation(&b.peer), 1);
+	assert_int_equal(b.pair.place, 2);
+	assert_false(b.pair.serving);
+	assert_int_equal(b.pair.arena.count, 1);
+	assert_int_equal(handoff__pair_generation(&b.pair), 1);
 	assert_int_equal(a.partners, 1);
 	assert_int_equal(b.partners, 1);
-	assert_string_equal(a.peer.other.name, "two");
-	assert_string_equal(b.peer.other.name, "one");
-	assert_true(b.peer.other.serving);
-	assert_int_equal(a.peer.other.pid, getpid());
+	assert_string_equal(a.pair.other.name, "two");
+	assert_string_equal(b.pair.other.name, "one");
+	assert_true(b.pair.other.serving);
+	assert_int_equal(a.pair.other.pid, getpid());
 	snprintf(expected, sizeof(expected), "two (pid %d)", (int)getpid());
-	assert_string_equal(handoff__peer_partner_text(&a.peer, who), expected);
+	assert_string_equal(handoff__pair_partner_text(&a.pair, who), expected);
 	pair_close(&a, &b);
 }
 
@@ -88,21 +88,21 @@ owner_may_come_second(void **state)
 {
 	struct side a, b;
 	const char *dir = support_dir();
-	struct handoff__entry *e;
+	struct handoff__roster_entry *e;
 
 	(void)state;
 	side_init(&a, dir, "alt");
 	side_init(&b, dir, "server");
 	assert_int_equal(side_open(&a, NULL), 0);
-	handoff__peer_started(&a.peer);
+	handoff__pair_started(&a.pair);
 	assert_int_equal(side_open(&b, &a), 0);
-	assert_false(b.peer.other.serving);
-	assert_int_equal(handoff__peer_own(&b.peer, 1), 0);
+	assert_false(b.pair.other.serving);
+	assert_int_equal(handoff__pair_own(&b.pair, 1), 0);
 	e = pair_enter(&b, HANDOFF__LISTENER);
-	handoff__peer_started(&b.peer);
+	handoff__pair_started(&b.pair);
 	pair_run(&a, &b);
 	assert_int_equal(a.partners, 1);
-	assert_int_equal(a.peer.arena.count, 1);
+	assert_int_equal(a.pair.arena.count, 1);
 	assert_non_null(pair_find(&a, e));
 	assert_int_equal(e->view.rec->owner, 2);
 	pair_close(&a, &b);
@@ -125,7 +125,7 @@ directory_is_locked_while_one_starts(void **state)
 	assert_true(handoff__dir_locked(&d, "lock"));
 	assert_true(handoff__dir_locked(&d, "peer.1"));
 	assert_false(handoff__dir_locked(&d, "peer.2"));
-	handoff__peer_started(&a.peer);
+	handoff__pair_started(&a.pair);
 	assert_false(handoff__dir_locked(&d, "lock"));
 	n = handoff__dir_read(&d, "peer.1", line, sizeof(line));
 	assert_int_equal(n, snprintf(expected, sizeof(expected), "one %d\n",
@@ -177,7 +177,7 @@ one_that_starts_is_waited_for(void **state)
 		pthread_create(&thread, NULL, release_when_wanted, &holder), 0);
 	assert_int_equal(side_open(&a, NULL), 0);
 	pthread_join(thread, NULL);
-	assert_int_equal(a.peer.slot, 1);
+	assert_int_equal(a.pair.place, 1);
 	side_close(&a);
 	close(holder.inotify);
 	handoff__dir_close(&dir);
@@ -197,7 +197,7 @@ peer_that_cannot_be_told_is_no_absent_one(void **state)
 	blind_after = 2; /* the directory is shared, its place is taken */
 	assert_int_equal(side_open(&b, &a), -ENOLCK);
 	blind = 0;
-	assert_non_null(strstr(b.peer.error.text,
+	assert_non_null(strstr(b.pair.error.text,
 		"cannot tell whether a peer holds peer.1: No locks"));
 	side_close(&b);
 	side_close(&a);
@@ -217,12 +217,12 @@ third_peer_is_refused(void **state)
 		"service directory %s has two peers already, one (pid %d) and "
 		"two (pid %d): stop one of them first",
 		a.config.dir, (int)getpid(), (int)getpid());
-	assert_string_equal(c.peer.error.text, expected);
+	assert_string_equal(c.pair.error.text, expected);
 	side_close(&c);
 	/* Nobody else is harmed. */
 	pair_enter(&a, HANDOFF__CONNECTION);
 	pair_run(&a, &b);
-	assert_int_equal(b.peer.roster.held, 1);
+	assert_int_equal(b.pair.roster.held, 1);
 	pair_close(&a, &b);
 }
 
@@ -236,18 +236,18 @@ refused_as(struct side *a, struct side *b, const char *why_b, const char *why_a)
 	snprintf(expected, sizeof(expected),
 		"cannot join one (pid %d) in %s: %s", (int)getpid(),
 		a->config.dir, why_b);
-	assert_string_equal(b->peer.error.text, expected);
+	assert_string_equal(b->pair.error.text, expected);
 	side_close(b);
 	pair_run(a, NULL);
 	snprintf(expected, sizeof(expected), "two (pid %d): %s", (int)getpid(),
 		why_a);
 	assert_int_equal(a->refusals, 1);
 	assert_string_equal(a->refused, expected);
-	assert_int_equal(a->peer.partner, HANDOFF__PARTNER_NONE);
+	assert_int_equal(a->pair.partner, HANDOFF__PARTNER_NONE);
 	/* And whoever asks for a standby later is told. */
 	assert_int_equal(
-		handoff__peer_give(&a->peer, HANDOFF__MAINTENANCE), -ENOTCONN);
-	assert_non_null(strstr(a->peer.error.text, expected));
+		handoff__pair_give(&a->pair, HANDOFF__MAINTENANCE), -ENOTCONN);
+	assert_non_null(strstr(a->pair.error.text, expected));
 }
 
 static void
@@ -277,9 +277,9 @@ strangers_are_refused(void **state)
 		}
 		side_init(&b, dir, "two");
 		assert_int_equal(side_open(&b, &a), 0);
-		handoff__peer_started(&b.peer);
+		handoff__pair_started(&b.pair);
 		pair_run(&a, &b);
-		assert_int_equal(a.peer.partner, HANDOFF__PARTNER_READY);
+		assert_int_equal(a.pair.partner, HANDOFF__PARTNER_READY);
 		pair_close(&a, &b);
 	}
 }
@@ -297,9 +297,9 @@ other_buffer_sizes_are_no_reason(void **state)
 	b.service.input_size = 100000;
 	pair_own(&a);
 	assert_int_equal(side_open(&b, &a), 0);
-	handoff__peer_started(&b.peer);
+	handoff__pair_started(&b.pair);
 	pair_run(&a, &b);
-	assert_int_equal(b.peer.arena.segments[0]->geo.rx_size, 4096);
+	assert_int_equal(b.pair.arena.segments[0]->geo.rx_size, 4096);
 	pair_close(&a, &b);
 }
 
@@ -312,7 +312,7 @@ absurd_sizes_are_refused(void **state)
 	side_init(&a, support_dir(), "one");
 	a.service.state_size = HANDOFF__STATE_MAX + 1;
 	assert_int_equal(side_open(&a, NULL), -EINVAL);
-	assert_non_null(strstr(a.peer.error.text, "state_size is at most"));
+	assert_non_null(strstr(a.pair.error.text, "state_size is at most"));
 	side_close(&a);
 }
 
@@ -321,7 +321,7 @@ static int
 connect_raw(const struct side *side)
 {
 	int fd =
-		handoff__dir_connect(&side->peer.dir, "link.1", SOCK_SEQPACKET);
+		handoff__dir_connect(&side->pair.dir, "link.1", SOCK_SEQPACKET);
 
 	assert_true(fd >= 0);
 	return fd;
@@ -332,8 +332,8 @@ good_hello(const struct side *side)
 {
 	struct handoff__msg msg = {.type = HANDOFF__HELLO};
 
-	handoff__hello_make(&side->peer, &msg.hello);
-	msg.hello.slot = 2;
+	handoff__hello_make(&side->pair, &msg.hello);
+	msg.hello.place = 2;
 	msg.hello.serving = 0;
 	strcpy(msg.hello.name, "raw");
 	return msg;
@@ -378,16 +378,16 @@ hello_is_judged(void **state)
 	hello.hello.version_max = HANDOFF__PROTOCOL_MAX + 5;
 	assert_int_equal(greet(&a, &hello).hello.refusal, HANDOFF__BAD_LAYOUT);
 	hello = good_hello(&a);
-	hello.hello.slot = 1;
+	hello.hello.place = 1;
 	assert_int_equal(greet(&a, &hello).hello.refusal, HANDOFF__GARBAGE);
-	hello.hello.slot = 77;
+	hello.hello.place = 77;
 	assert_int_equal(greet(&a, &hello).hello.refusal, HANDOFF__GARBAGE);
 	hello = good_hello(&a);
 	strcpy(hello.hello.name, "../evil\n");
 	assert_int_equal(greet(&a, &hello).hello.refusal, HANDOFF__GARBAGE);
 	assert_null(strchr(a.refused, '\n'));
 	/* The same cause twice in a row is told once. */
-	assert_int_equal(a.peer.tally.refused, 5);
+	assert_int_equal(a.pair.tally.refused, 5);
 	assert_int_equal(a.refusals, 4);
 	hello = good_hello(&a);
 	assert_int_equal(greet(&a, &hello).hello.refusal, HANDOFF__OK);
@@ -411,7 +411,7 @@ taken_names_the_two(void **state)
 	assert_string_equal(reply.hello.partner, "two");
 	assert_int_equal(reply.hello.partner_pid, getpid());
 	pair_run(&a, &b);
-	assert_int_equal(a.peer.partner, HANDOFF__PARTNER_READY);
+	assert_int_equal(a.pair.partner, HANDOFF__PARTNER_READY);
 	pair_close(&a, &b);
 }
 
@@ -436,7 +436,7 @@ garbage_before_hello_is_refused(void **state)
 			assert_int_equal(
 				handoff__link_send_sync(fd, &beat, -1), 0);
 		pair_run(&a, NULL);
-		assert_int_equal(a.peer.tally.refused, i + 1);
+		assert_int_equal(a.pair.tally.refused, i + 1);
 		assert_int_equal(a.refusals, 1);
 		assert_string_equal(
 			a.refused, "a process that sent what is not a HELLO");
@@ -475,7 +475,7 @@ pending(const struct side *side)
 	unsigned n = 0;
 
 	for (int i = 0; i < HANDOFF__PENDING_MAX; i++)
-		n += side->peer.pending[i].fd >= 0;
+		n += side->pair.pending[i].fd >= 0;
 	return n;
 }
 
@@ -492,7 +492,7 @@ silent_candidate_is_turned_away(void **state)
 	fd = connect_raw(&a);
 	pair_run(&a, NULL);
 	assert_int_equal(pending(&a), 1);
-	timer = &a.peer.pending[0].timer;
+	timer = &a.pair.pending[0].timer;
 	assert_true(timer->armed);
 	assert_in_range(
 		timer->deadline_us - handoff__now_us(), 1000000, 10000000);
@@ -541,10 +541,10 @@ hello_twice_ends_the_link(void **state)
 	(void)state;
 	pair_open(&a, &b);
 	hello = good_hello(&a);
-	assert_int_equal(handoff__link_try(&b.peer.link, &hello, NULL, 0), 1);
+	assert_int_equal(handoff__link_try(&b.pair.link, &hello, NULL, 0), 1);
 	pair_run(&a, &b);
-	assert_int_equal(a.peer.link.fd, -1);
-	assert_int_equal(a.peer.partner, HANDOFF__PARTNER_APART);
+	assert_int_equal(a.pair.link.fd, -1);
+	assert_int_equal(a.pair.partner, HANDOFF__PARTNER_APART);
 	pair_close(&a, &b);
 }
 
@@ -564,9 +564,9 @@ descriptors_where_none_belong_end_the_link(void **state)
 		pair_open_in(dir, &a, &b);
 		fds[0] = fds[1] = b.loop.epfd;
 		assert_int_equal(
-			handoff__link_try(&b.peer.link, &msg, fds, 2), 1);
+			handoff__link_try(&b.pair.link, &msg, fds, 2), 1);
 		pair_run(&a, &b);
-		assert_int_equal(a.peer.link.fd, -1);
+		assert_int_equal(a.pair.link.fd, -1);
 		pair_close(&a, &b);
 	}
 }
@@ -579,10 +579,10 @@ bad_segment_ends_the_link(void **state)
 
 	(void)state;
 	pair_open(&a, &b);
-	handoff__link_send(&b.peer.link, &msg, b.loop.epfd);
+	handoff__link_send(&b.pair.link, &msg, b.loop.epfd);
 	pair_run(&a, &b);
-	assert_int_equal(a.peer.link.fd, -1);
-	assert_int_equal(a.peer.arena.count, 1);
+	assert_int_equal(a.pair.link.fd, -1);
+	assert_int_equal(a.pair.arena.count, 1);
 	pair_close(&a, &b);
 }
 
@@ -592,7 +592,7 @@ static void
 what_a_peer_leaves_is_taken_when_it_says_bye(void **state)
 {
 	struct side a, b;
-	struct handoff__entry *mine, *its, *ended;
+	struct handoff__roster_entry *mine, *its, *ended;
 
 	(void)state;
 	pair_open(&a, &b);
@@ -601,17 +601,17 @@ what_a_peer_leaves_is_taken_when_it_says_bye(void **state)
 	its = pair_enter(&b, HANDOFF__CONNECTION);
 	pair_run(&a, &b);
 	its = pair_find(&a, its);
-	handoff__peer_end(&a.peer, ended);
+	handoff__pair_end(&a.pair, ended);
 	assert_int_not_equal(ended->id, 0);
 	side_close(&b);
 	pair_turn(&a);
 	assert_int_equal(ended->id, 0); /* no DROP is to be sent */
-	assert_int_equal(a.peer.partner, HANDOFF__PARTNER_NONE);
-	assert_int_equal(a.peer.link.fd, -1);
+	assert_int_equal(a.pair.partner, HANDOFF__PARTNER_NONE);
+	assert_int_equal(a.pair.link.fd, -1);
 	assert_int_equal(mine->copy, HANDOFF__COPY_NONE);
 	assert_true(its->mine);
 	assert_int_equal(its->view.rec->owner, 1);
-	assert_int_equal(a.peer.roster.uncovered, 2);
+	assert_int_equal(a.pair.roster.uncovered, 2);
 	assert_int_equal(a.failovers, 1);
 	side_close(&a);
 }
@@ -622,7 +622,7 @@ static void
 end_of_the_link_is_no_end_of_a_peer(void **state)
 {
 	struct side a, b;
-	struct handoff__entry *mine, *its;
+	struct handoff__roster_entry *mine, *its;
 
 	(void)state;
 	pair_open(&a, &b);
@@ -630,22 +630,22 @@ end_of_the_link_is_no_end_of_a_peer(void **state)
 	its = pair_enter(&b, HANDOFF__CONNECTION);
 	pair_run(&a, &b);
 	its = pair_find(&a, its);
-	handoff__link_close(&b.peer.link);
+	handoff__link_close(&b.pair.link);
 	pair_turn(&a);
-	assert_int_equal(a.peer.partner, HANDOFF__PARTNER_APART);
-	assert_int_equal(a.peer.link.fd, -1);
+	assert_int_equal(a.pair.partner, HANDOFF__PARTNER_APART);
+	assert_int_equal(a.pair.link.fd, -1);
 	assert_int_equal(mine->copy, HANDOFF__COPY_NONE);
-	assert_int_equal(a.peer.roster.uncovered, 1);
+	assert_int_equal(a.pair.roster.uncovered, 1);
 	assert_false(its->mine);
 	assert_int_equal(its->view.rec->owner, 2);
 	assert_int_equal(a.failovers, 0);
 	/* Entries come and go without anyone to be told. */
-	handoff__peer_end(&a.peer, mine);
+	handoff__pair_end(&a.pair, mine);
 	pair_enter(&a, HANDOFF__CONNECTION);
 	pair_turn(&a);
-	assert_int_equal(a.peer.roster.owned, 1);
+	assert_int_equal(a.pair.roster.owned, 1);
 	assert_int_equal(
-		handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), -ENOTCONN);
+		handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), -ENOTCONN);
 	pair_close(&a, &b);
 }
 
@@ -655,13 +655,13 @@ run_until_linked(struct side *a, struct side *b)
 {
 	int64_t end = handoff__now_us() + 5000000;
 
-	while (a->peer.partner != HANDOFF__PARTNER_READY ||
-		b->peer.partner != HANDOFF__PARTNER_READY) {
+	while (a->pair.partner != HANDOFF__PARTNER_READY ||
+		b->pair.partner != HANDOFF__PARTNER_READY) {
 		assert_true(handoff__now_us() < end);
 		handoff__loop_dispatch(&a->loop, 5);
-		handoff__peer_after_turn(&a->peer);
+		handoff__pair_proceed(&a->pair);
 		handoff__loop_dispatch(&b->loop, 5);
-		handoff__peer_after_turn(&b->peer);
+		handoff__pair_proceed(&b->pair);
 	}
 	pair_run(a, b);
 }
@@ -671,7 +671,7 @@ static void
 broken_link_is_made_anew(void **state)
 {
 	struct side a, b;
-	struct handoff__entry *kept, *gone, *other, *its;
+	struct handoff__roster_entry *kept, *gone, *other, *its;
 
 	(void)state;
 	pair_open(&a, &b);
@@ -679,10 +679,10 @@ broken_link_is_made_anew(void **state)
 	gone = pair_enter(&a, HANDOFF__CONNECTION);
 	its = pair_enter(&b, HANDOFF__CONNECTION);
 	pair_run(&a, &b);
-	handoff__core_break(&a.peer, "of the test");
-	handoff__peer_after_turn(&a.peer);
-	assert_int_equal(a.peer.partner, HANDOFF__PARTNER_APART);
-	handoff__peer_end(&a.peer, gone);
+	handoff__core_break(&a.pair, "of the test");
+	handoff__pair_proceed(&a.pair);
+	assert_int_equal(a.pair.partner, HANDOFF__PARTNER_APART);
+	handoff__pair_end(&a.pair, gone);
 	other = pair_enter(&a, HANDOFF__CONNECTION);
 	run_until_linked(&a, &b);
 	assert_int_equal(a.aparts, 1);
@@ -695,13 +695,13 @@ broken_link_is_made_anew(void **state)
 	assert_non_null(pair_find(&b, other));
 	assert_true(pair_same_file(pair_find(&b, other)->fd, other->fd));
 	assert_non_null(pair_find(&a, its));
-	assert_int_equal(a.peer.roster.uncovered, 0);
-	assert_int_equal(b.peer.roster.held, 2);
+	assert_int_equal(a.pair.roster.uncovered, 0);
+	assert_int_equal(b.pair.roster.held, 2);
 	/* And is as good as the first. */
-	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
 	pair_run(&a, &b);
 	assert_int_equal(a.report.moved, 2);
-	assert_true(b.peer.serving);
+	assert_true(b.pair.serving);
 	pair_close(&a, &b);
 }
 
@@ -711,7 +711,7 @@ static void
 stale_copies_are_closed(void **state)
 {
 	struct side a, b;
-	struct handoff__entry *gone;
+	struct handoff__roster_entry *gone;
 	int64_t end = handoff__now_us() + 5000000;
 
 	(void)state;
@@ -720,21 +720,21 @@ stale_copies_are_closed(void **state)
 	a.config.hang_timeout_ms = b.config.hang_timeout_ms = 400;
 	pair_own(&a);
 	assert_int_equal(side_open(&b, &a), 0);
-	handoff__peer_started(&b.peer);
+	handoff__pair_started(&b.pair);
 	pair_run(&a, &b);
 	pair_enter(&a, HANDOFF__CONNECTION);
 	gone = pair_enter(&a, HANDOFF__CONNECTION);
 	pair_run(&a, &b);
-	handoff__core_break(&a.peer, "of the test");
-	handoff__peer_after_turn(&a.peer);
-	handoff__peer_end(&a.peer, gone);
+	handoff__core_break(&a.pair, "of the test");
+	handoff__pair_proceed(&a.pair);
+	handoff__pair_end(&a.pair, gone);
 	run_until_linked(&a, &b);
-	while (b.peer.roster.held != 1) {
+	while (b.pair.roster.held != 1) {
 		assert_true(handoff__now_us() < end);
 		handoff__loop_dispatch(&a.loop, 5);
-		handoff__peer_after_turn(&a.peer);
+		handoff__pair_proceed(&a.pair);
 		handoff__loop_dispatch(&b.loop, 5);
-		handoff__peer_after_turn(&b.peer);
+		handoff__pair_proceed(&b.pair);
 	}
 	pair_close(&a, &b);
 }
@@ -776,17 +776,17 @@ late_arena_is_told_of(void **state)
 	side_init(&b, support_dir(), "two");
 	pair_own(&a);
 	assert_int_equal(side_open(&b, &a), 0);
-	handoff__peer_started(&b.peer);
+	handoff__pair_started(&b.pair);
 	pair_limit_descriptors(0);
 	pair_run(NULL, &b);
 	pair_unlimit_descriptors();
-	assert_int_equal(b.peer.partner, HANDOFF__PARTNER_READY);
-	assert_int_equal(b.peer.arena.count, 0);
+	assert_int_equal(b.pair.partner, HANDOFF__PARTNER_READY);
+	assert_int_equal(b.pair.arena.count, 0);
 	assert_int_equal(b.partners, 1);
 	pair_run(&a, &b);
-	handoff__mirror_retry(&a.peer, 0);
+	handoff__mirror_retry(&a.pair, 0);
 	pair_run(&a, &b);
-	assert_int_equal(b.peer.arena.count, 1);
+	assert_int_equal(b.pair.arena.count, 1);
 	assert_int_equal(b.partners, 2);
 	pair_close(&a, &b);
 }
@@ -806,8 +806,8 @@ place_of_the_dead_is_free(void **state)
 	assert_true(support_poll(told, POLLIN) & POLLIN);
 	pair_kill(pid, told);
 	assert_int_equal(side_open(&a, NULL), 0);
-	assert_int_equal(a.peer.slot, 1);
-	assert_int_equal(fstatat(a.peer.dir.fd, "link.1", &st, 0), 0);
+	assert_int_equal(a.pair.place, 1);
+	assert_int_equal(fstatat(a.pair.dir.fd, "link.1", &st, 0), 0);
 	assert_int_equal(st.st_mode & 07777, 0600);
 	side_close(&a);
 }
@@ -826,19 +826,19 @@ death_of_a_standby_is_seen_and_another_may_come(void **state)
 	for (unsigned i = 1; i <= 2; i++) {
 		pid = pair_child(a.config.dir, &told);
 		pair_wait(&a, &a.partners, i);
-		assert_int_equal(a.peer.other.pid, pid);
+		assert_int_equal(a.pair.other.pid, pid);
 		pair_kill(pid, told);
 		pair_wait(&a, &a.partings, i);
-		assert_int_equal(a.peer.partner, HANDOFF__PARTNER_NONE);
+		assert_int_equal(a.pair.partner, HANDOFF__PARTNER_NONE);
 		assert_int_equal(a.failovers, 0);
-		assert_int_equal(a.peer.roster.uncovered, 3);
+		assert_int_equal(a.pair.roster.uncovered, 3);
 	}
 	side_init(&b, a.config.dir, "two");
 	assert_int_equal(side_open(&b, &a), 0);
-	handoff__peer_started(&b.peer);
+	handoff__pair_started(&b.pair);
 	pair_run(&a, &b);
-	assert_int_equal(b.peer.roster.held, 3);
-	assert_int_equal(a.peer.roster.uncovered, 0);
+	assert_int_equal(b.pair.roster.held, 3);
+	assert_int_equal(a.pair.roster.uncovered, 0);
 	pair_close(&a, &b);
 }
 

@@ -3,7 +3,7 @@
  * What a peer says and does where TCP_INFO has no byte counters: getsockopt
  * is wrapped and cuts it, as kernels before 4.1 do.
  */
-#include "peer/pair.h"
+#include "peer/fixture.h"
 
 #include "control/table.h"
 #include "peer/status.h"
@@ -53,11 +53,11 @@ open_side(struct side *a, unsigned *warnings)
 
 static char *
 told_by(struct side *a,
-	void (*fn)(struct handoff__peer *, struct handoff__buf *))
+	void (*fn)(struct handoff__pair *, struct handoff__buf *))
 {
 	struct handoff__buf buf = {0};
 
-	fn(&a->peer, &buf);
+	fn(&a->pair, &buf);
 	return buf.data;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What is told of a peer and of its last handoff, for people and programs. */
-#include "peer/pair.h"
+#include "peer/fixture.h"
 
 #include "peer/status.h"
 #include "record/handling.h"
@@ -13,16 +13,16 @@
 #define HIGH (UINT64_C(1) << 63)
 
 static void
-remember(struct handoff__peer *peer)
+remember(struct handoff__pair *pair)
 {
-	memset(peer, 0, sizeof(*peer));
-	handoff__copy(peer->name, sizeof(peer->name), "alt");
-	handoff__copy(peer->last.other, sizeof(peer->last.other), "server");
-	peer->last.other_pid = 7;
-	peer->last.way = HANDOFF__WAY_IN;
+	memset(pair, 0, sizeof(*pair));
+	handoff__copy(pair->name, sizeof(pair->name), "alt");
+	handoff__copy(pair->last.other, sizeof(pair->last.other), "server");
+	pair->last.other_pid = 7;
+	pair->last.way = HANDOFF__WAY_IN;
 	/* Long ago, so that its age changes once an hour only. */
-	peer->last.at_ms = 1700000000123;
-	peer->last.report = (struct handoff__report){.id = 4,
+	pair->last.at_ms = 1700000000123;
+	pair->last.report = (struct handoff__report){.id = 4,
 		.cause = HANDOFF__HOME_SILENT,
 		.moved = 12,
 		.listeners = 1,
@@ -33,13 +33,13 @@ remember(struct handoff__peer *peer)
 
 /* The lines from `from` on. */
 static void
-assert_text(const struct handoff__peer *peer, const char *from,
+assert_text(const struct handoff__pair *pair, const char *from,
 	const char *expected)
 {
 	struct handoff__buf buf = {.data = NULL};
 	const char *at;
 
-	handoff__last_text(peer, &buf);
+	handoff__last_text(pair, &buf);
 	at = strstr(buf.data, from);
 	assert_non_null(at);
 	assert_string_equal(at, expected);
@@ -47,11 +47,11 @@ assert_text(const struct handoff__peer *peer, const char *from,
 }
 
 static void
-assert_json(const struct handoff__peer *peer, const char *expected)
+assert_json(const struct handoff__pair *pair, const char *expected)
 {
 	struct handoff__buf buf = {.data = NULL};
 
-	handoff__last_json(peer, &buf);
+	handoff__last_json(pair, &buf);
 	assert_string_equal(buf.data, expected);
 	free(buf.data);
 }
@@ -59,27 +59,27 @@ assert_json(const struct handoff__peer *peer, const char *expected)
 static void
 none_yet(void **state)
 {
-	struct handoff__peer peer;
+	struct handoff__pair pair;
 	struct handoff__buf buf = {.data = NULL};
 
 	(void)state;
-	remember(&peer);
-	peer.last.report.id = 0;
-	handoff__last_text(&peer, &buf);
+	remember(&pair);
+	pair.last.report.id = 0;
+	handoff__last_text(&pair, &buf);
 	assert_null(buf.data);
-	assert_json(&peer, "null");
+	assert_json(&pair, "null");
 }
 
 static void
 what_was_taken(void **state)
 {
-	struct handoff__peer peer;
+	struct handoff__pair pair;
 	struct handoff__buf buf = {.data = NULL};
 	char text[512];
 
 	(void)state;
-	remember(&peer);
-	handoff__last_text(&peer, &buf);
+	remember(&pair);
+	handoff__last_text(&pair, &buf);
 	assert_memory_equal(buf.data,
 		"last 1700000000123\n| last handoff: 4, ready --silent, 2023-",
 		strlen("last 1700000000123\n| last handoff: 4, ready --silent, "
@@ -93,8 +93,8 @@ what_was_taken(void **state)
 		"output\n"
 		"|   left behind: 0\n",
 		(int)getpid());
-	assert_text(&peer, "|   server", text);
-	assert_json(&peer,
+	assert_text(&pair, "|   server", text);
+	assert_json(&pair,
 		"{\"id\":4,\"at_ms\":1700000000123,\"direction\":\"took\","
 		"\"cause\":\"ready-silent\",\"complete\":true,"
 		"\"with\":\"server\",\"with_pid\":7,\"connections\":12,"
@@ -106,13 +106,13 @@ what_was_taken(void **state)
 static void
 what_was_given_in_part(void **state)
 {
-	struct handoff__peer peer;
-	struct handoff__report *r = &peer.last.report;
+	struct handoff__pair pair;
+	struct handoff__report *r = &pair.last.report;
 	char text[1024];
 
 	(void)state;
-	remember(&peer);
-	peer.last.way = HANDOFF__WAY_OUT;
+	remember(&pair);
+	pair.last.way = HANDOFF__WAY_OUT;
 	r->cause = HANDOFF__REST;
 	r->reason = HANDOFF__LEAVING;
 	r->moved = 1;
@@ -136,8 +136,8 @@ what_was_given_in_part(void **state)
 		"table is full\n"
 		"|     left behind: and 1 more\n",
 		(int)getpid());
-	assert_text(&peer, "|   alt", text);
-	assert_json(&peer,
+	assert_text(&pair, "|   alt", text);
+	assert_json(&pair,
 		"{\"id\":4,\"at_ms\":1700000000123,\"direction\":\"gave\","
 		"\"cause\":\"rest\",\"complete\":false,"
 		"\"with\":\"server\",\"with_pid\":7,\"connections\":1,"
@@ -151,13 +151,13 @@ what_was_given_in_part(void **state)
 static void
 what_was_inherited(void **state)
 {
-	struct handoff__peer peer;
+	struct handoff__pair pair;
 	char text[512];
 
 	(void)state;
-	remember(&peer);
-	peer.last.death = true;
-	peer.last.report.left = 2;
+	remember(&pair);
+	pair.last.death = true;
+	pair.last.report.left = 2;
 	snprintf(text, sizeof(text),
 		"|   server (pid 7) is gone, alt (pid %d) took over 12 "
 		"connections, 1 listener in 1.234 ms\n"
@@ -165,8 +165,8 @@ what_was_inherited(void **state)
 		"output\n"
 		"|   closed: 2\n",
 		(int)getpid());
-	assert_text(&peer, "|   server", text);
-	assert_json(&peer,
+	assert_text(&pair, "|   server", text);
+	assert_json(&pair,
 		"{\"id\":4,\"at_ms\":1700000000123,\"direction\":\"took\","
 		"\"cause\":\"failover\",\"complete\":true,"
 		"\"with\":\"server\",\"with_pid\":7,\"connections\":12,"
@@ -185,20 +185,20 @@ peer_is_told_in_lines(void **state)
 
 	(void)state;
 	pair_open(&a, &b);
-	a.peer.config.model = "loop";
-	a.peer.config.workers = 3;
+	a.pair.config.model = "loop";
+	a.pair.config.workers = 3;
 	pair_enter_many(&a, 2);
-	assert_non_null(handoff__peer_enter(
-		&a.peer, dup(0), HANDOFF__LISTENER, "unix:/a\nheld 9", &err));
+	assert_non_null(handoff__pair_enter(
+		&a.pair, dup(0), HANDOFF__LISTENER, "unix:/a\nheld 9", &err));
 	pair_run(&a, &b);
-	handoff__status_text(&a.peer, &buf);
+	handoff__status_text(&a.pair, &buf);
 	assert_string_equal(buf.data,
 		"model loop\nworkers 3\nconnections 2\nheld 0\ngeneration 1\n"
 		"uncovered 0\nlagging no\npartner ready\nsuspects 0\n"
 		"listener unix:/a\n");
 	free(buf.data);
 	buf = (struct handoff__buf){.data = NULL};
-	handoff__status_text(&b.peer, &buf);
+	handoff__status_text(&b.pair, &buf);
 	assert_string_equal(buf.data,
 		"model own\nworkers 1\nconnections 0\nheld 2\ngeneration 1\n"
 		"uncovered 0\nlagging no\npartner ready\nsuspects 0\n");
@@ -211,7 +211,7 @@ static void
 suspects_are_told_of(void **state)
 {
 	struct handoff__buf buf = {.data = NULL};
-	struct handoff__entry *e;
+	struct handoff__roster_entry *e;
 	struct side a;
 
 	(void)state;
@@ -220,15 +220,15 @@ suspects_are_told_of(void **state)
 	e = pair_enter(&a, HANDOFF__CONNECTION);
 	handoff__handler_enter(e->view.rec);
 	handoff__handler_died(e->view.rec);
-	a.peer.tally.ends[HANDOFF__END_POISON] = 3;
-	a.peer.tally.ends[HANDOFF__END_SUSPECT] = 4;
-	handoff__status_text(&a.peer, &buf);
+	a.pair.tally.ends[HANDOFF__END_POISON] = 3;
+	a.pair.tally.ends[HANDOFF__END_SUSPECT] = 4;
+	handoff__status_text(&a.pair, &buf);
 	assert_non_null(strstr(buf.data, "suspects 1\n"
 					 "! one: 1 connection is suspected: "));
 	assert_non_null(strstr(buf.data, ": 3 the second time, 4 without"));
 	free(buf.data);
 	buf = (struct handoff__buf){.data = NULL};
-	handoff__status_json(&a.peer, &buf);
+	handoff__status_json(&a.pair, &buf);
 	assert_non_null(strstr(buf.data, "\"suspects\":1,"
 					 "\"ended_as_poison\":3,"
 					 "\"ended_as_suspect\":4,"));

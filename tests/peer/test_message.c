@@ -55,7 +55,7 @@ fill(struct handoff__msg *msg, uint32_t type, uint32_t nrefs)
 		.state_size = 5,
 		.state_version = 6,
 		.pid = 7,
-		.slot = 8,
+		.place = 8,
 		.serving = 9,
 		.generation = UINT64_MAX,
 		.service = "echo",
@@ -119,7 +119,7 @@ assert_same_hello(
 	assert_int_equal(a->state_size, b->state_size);
 	assert_int_equal(a->state_version, b->state_version);
 	assert_int_equal(a->pid, b->pid);
-	assert_int_equal(a->slot, b->slot);
+	assert_int_equal(a->place, b->place);
 	assert_int_equal(a->serving, b->serving);
 	assert_int_equal(a->generation, b->generation);
 	assert_string_equal(a->service, b->service);

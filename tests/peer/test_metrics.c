@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Every count of the tally has its sample, and every bucket its bound. */
-#include "peer/pair.h"
+#include "peer/fixture.h"
 
 #include "peer/metrics.h"
 
@@ -29,7 +29,7 @@ metrics_of(struct side *side)
 {
 	free(buf.data);
 	buf = (struct handoff__buf){.data = NULL};
-	handoff__metrics(&side->peer, &buf);
+	handoff__metrics(&side->pair, &buf);
 	assert_false(buf.failed);
 }
 
@@ -40,7 +40,7 @@ state_is_told(void **state)
 
 	(void)state;
 	pair_open(&a, &b);
-	a.peer.config.model = "thread";
+	a.pair.config.model = "thread";
 	pair_enter(&a, HANDOFF__LISTENER);
 	pair_enter_many(&a, 2);
 	pair_run(&a, &b);
@@ -58,7 +58,7 @@ state_is_told(void **state)
 	assert_sample("hung", "", "0");
 	assert_sample("accepted_total", "", "3");
 	assert_null(strstr(buf.data, "last_handoff_timestamp"));
-	a.peer.pulse.hung = a.peer.pulse.lagging = true;
+	a.pair.pulse.hung = a.pair.pulse.lagging = true;
 	metrics_of(&a);
 	assert_sample("lagging", "", "1");
 	assert_sample("hung", "", "1");
@@ -103,9 +103,9 @@ counts_are_told(void **state)
 	(void)state;
 	side_init(&a, support_dir(), "one");
 	pair_own(&a);
-	set_counts(&a.peer.tally);
-	a.peer.last.report.id = 5;
-	a.peer.last.at_ms = 1700000000007;
+	set_counts(&a.pair.tally);
+	a.pair.last.report.id = 5;
+	a.pair.last.at_ms = 1700000000007;
 	metrics_of(&a);
 	assert_sample("accepted_total", "", "1000");
 	assert_sample("closed_total", ",reason=\"client\"", "1");
@@ -145,7 +145,7 @@ counts_are_told(void **state)
 	assert_sample("refused_peers_total", "", "73");
 	assert_sample("last_handoff_timestamp_seconds", "", "1700000000.007");
 	/* Where a program keeps its buffers itself nobody knows of bytes. */
-	a.peer.config.streamless = true;
+	a.pair.config.streamless = true;
 	metrics_of(&a);
 	assert_null(strstr(buf.data, "handoff_bytes"));
 	assert_sample("repaired_total", "", "72");
@@ -159,7 +159,7 @@ static void
 buckets_are_told(void **state)
 {
 	struct side a;
-	struct handoff__histogram *h = &a.peer.tally.failovers;
+	struct handoff__histogram *h = &a.pair.tally.failovers;
 	const char *at;
 
 	(void)state;

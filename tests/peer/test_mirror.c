@@ -3,7 +3,7 @@
  * The standby's copies: which entries it has, which it refuses, and how
  * records come and go between two peers that both may use them.
  */
-#include "peer/pair.h"
+#include "peer/fixture.h"
 
 #include "peer/mirror.h"
 
@@ -16,11 +16,11 @@
 static void
 assert_covered(struct side *a, struct side *b)
 {
-	struct handoff__entry *e = NULL;
+	struct handoff__roster_entry *e = NULL;
 	unsigned seen = 0;
 
-	while ((e = handoff__roster_next(&a->peer.roster, e))) {
-		struct handoff__entry *copy;
+	while ((e = handoff__roster_next(&a->pair.roster, e))) {
+		struct handoff__roster_entry *copy;
 
 		if (!e->mine)
 			continue;
@@ -31,12 +31,12 @@ assert_covered(struct side *a, struct side *b)
 		assert_int_equal(copy->kind, e->kind);
 		assert_true(pair_same_file(e->fd, copy->fd));
 		assert_int_equal(fcntl(copy->fd, F_GETFD), FD_CLOEXEC);
-		assert_int_equal(copy->view.rec->owner, a->peer.slot);
+		assert_int_equal(copy->view.rec->owner, a->pair.place);
 		seen++;
 	}
-	assert_int_equal(seen, a->peer.roster.owned);
-	assert_int_equal(a->peer.roster.uncovered, 0);
-	assert_int_equal(b->peer.roster.held, seen);
+	assert_int_equal(seen, a->pair.roster.owned);
+	assert_int_equal(a->pair.roster.uncovered, 0);
+	assert_int_equal(b->pair.roster.held, seen);
 }
 
 static void
@@ -44,7 +44,7 @@ entries_of_before_and_after_are_mirrored(void **state)
 {
 	struct side a, b;
 	const char *dir = support_dir();
-	struct handoff__entry *listener;
+	struct handoff__roster_entry *listener;
 	char name[HANDOFF_ADDRESS_MAX];
 
 	(void)state;
@@ -53,9 +53,9 @@ entries_of_before_and_after_are_mirrored(void **state)
 	pair_own(&a);
 	listener = pair_enter(&a, HANDOFF__LISTENER);
 	pair_enter_many(&a, 3);
-	assert_int_equal(a.peer.roster.uncovered, 4);
+	assert_int_equal(a.pair.roster.uncovered, 4);
 	assert_int_equal(side_open(&b, &a), 0);
-	handoff__peer_started(&b.peer);
+	handoff__pair_started(&b.pair);
 	pair_run(&a, &b);
 	assert_int_equal(b.entered, 4);
 	assert_covered(&a, &b);
@@ -79,9 +79,9 @@ many_entries_are_mirrored(void **state)
 	(void)state;
 	pair_open(&a, &b);
 	pair_enter_many(&a, HANDOFF__SLOTS + 300);
-	assert_int_equal(a.peer.arena.count, 2);
+	assert_int_equal(a.pair.arena.count, 2);
 	pair_run(&a, &b);
-	assert_int_equal(b.peer.arena.count, 2);
+	assert_int_equal(b.pair.arena.count, 2);
 	assert_covered(&a, &b);
 	pair_close(&a, &b);
 }
@@ -106,7 +106,7 @@ static void
 ended_entry_is_dropped(void **state)
 {
 	struct side a, b;
-	struct handoff__entry *e, *copy;
+	struct handoff__roster_entry *e, *copy;
 	int fd;
 
 	(void)state;
@@ -116,7 +116,7 @@ ended_entry_is_dropped(void **state)
 	pair_run(&a, &b);
 	copy = pair_find(&b, e);
 	fd = copy->fd;
-	handoff__peer_end(&a.peer, e);
+	handoff__pair_end(&a.pair, e);
 	assert_int_equal(a.closing, 1);
 	assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
 	pair_run(&a, &b);
@@ -136,8 +136,8 @@ entry_that_ends_before_it_is_sent_is_no_news(void **state)
 
 	(void)state;
 	pair_open(&a, &b);
-	handoff__peer_end(&a.peer, pair_enter(&a, HANDOFF__CONNECTION));
-	assert_int_equal(a.peer.roster.owned, 0);
+	handoff__pair_end(&a.pair, pair_enter(&a, HANDOFF__CONNECTION));
+	assert_int_equal(a.pair.roster.owned, 0);
 	pair_run(&a, &b);
 	assert_int_equal(b.entered, 0);
 	pair_close(&a, &b);
@@ -148,18 +148,18 @@ static void
 entry_that_ends_before_it_is_answered_is_not_kept(void **state)
 {
 	struct side a, b;
-	struct handoff__entry *e;
+	struct handoff__roster_entry *e;
 
 	(void)state;
 	pair_open(&a, &b);
 	e = pair_enter(&a, HANDOFF__CONNECTION);
-	handoff__peer_after_turn(&a.peer);
+	handoff__pair_proceed(&a.pair);
 	assert_int_equal(e->copy, HANDOFF__COPY_SENT);
-	handoff__peer_end(&a.peer, e);
+	handoff__pair_end(&a.pair, e);
 	pair_run(&a, &b);
 	assert_int_equal(b.entered, 0);
-	assert_int_equal(b.peer.roster.held, 0);
-	assert_int_equal(a.peer.roster.refused, 0);
+	assert_int_equal(b.pair.roster.held, 0);
+	assert_int_equal(a.pair.roster.refused, 0);
 	assert_int_equal(e->id, 0);
 	pair_enter_many(&a, 1);
 	pair_run(&a, &b);
@@ -172,7 +172,7 @@ static void
 records_are_used_again(void **state)
 {
 	struct side a, b;
-	struct handoff__entry *e;
+	struct handoff__roster_entry *e;
 	uint32_t slot;
 
 	(void)state;
@@ -183,7 +183,7 @@ records_are_used_again(void **state)
 		uint64_t id = e->id;
 
 		pair_run(&a, &b);
-		handoff__peer_end(&a.peer, e);
+		handoff__pair_end(&a.pair, e);
 		/* Not before the standby has been told. */
 		assert_int_not_equal(
 			pair_enter(&a, HANDOFF__CONNECTION)->slot, slot);
@@ -206,21 +206,23 @@ both_may_own_entries(void **state)
 	(void)state;
 	pair_open(&a, &b);
 	for (int i = 0; i < 50; i++) {
-		struct handoff__entry *ea = pair_enter(&a, HANDOFF__CONNECTION);
-		struct handoff__entry *eb = pair_enter(&b, HANDOFF__CONNECTION);
+		struct handoff__roster_entry *ea =
+			pair_enter(&a, HANDOFF__CONNECTION);
+		struct handoff__roster_entry *eb =
+			pair_enter(&b, HANDOFF__CONNECTION);
 
 		assert_ptr_not_equal(ea->view.rec, eb->view.rec);
 		assert_int_not_equal(ea->id, eb->id);
 		if (i % 3 == 0)
-			handoff__peer_end(&a.peer, ea);
+			handoff__pair_end(&a.pair, ea);
 		if (i % 4 == 0)
-			handoff__peer_end(&b.peer, eb);
+			handoff__pair_end(&b.pair, eb);
 		if (i % 5 == 0)
 			pair_run(&a, &b);
 	}
 	pair_run(&a, &b);
-	assert_int_equal(a.peer.roster.owned, b.peer.roster.held);
-	assert_int_equal(b.peer.roster.owned, a.peer.roster.held);
+	assert_int_equal(a.pair.roster.owned, b.pair.roster.held);
+	assert_int_equal(b.pair.roster.owned, a.pair.roster.held);
 	assert_covered(&a, &b);
 	assert_covered(&b, &a);
 	pair_close(&a, &b);
@@ -230,7 +232,7 @@ static void
 copy_that_cannot_be_watched_is_refused(void **state)
 {
 	struct side a, b;
-	struct handoff__entry *e;
+	struct handoff__roster_entry *e;
 
 	(void)state;
 	pair_open(&a, &b);
@@ -239,19 +241,19 @@ copy_that_cannot_be_watched_is_refused(void **state)
 	pair_run(&a, &b);
 	assert_int_equal(e->copy, HANDOFF__COPY_REFUSED);
 	assert_int_equal(e->refusal, HANDOFF__NO_MEMORY);
-	assert_int_equal(a.peer.roster.uncovered, 1);
-	assert_int_equal(a.peer.roster.refused, 1);
-	assert_int_equal(b.peer.roster.held, 0);
+	assert_int_equal(a.pair.roster.uncovered, 1);
+	assert_int_equal(a.pair.roster.refused, 1);
+	assert_int_equal(b.pair.roster.held, 0);
 	/* It stays the owner's, and its record is not lost by the refusal. */
-	assert_int_equal(e->view.rec->owner, a.peer.slot);
+	assert_int_equal(e->view.rec->owner, a.pair.place);
 	b.refuse_entered = 0;
 	/* Every beat asks again for what was refused as stale, and only that.
 	 */
-	handoff__mirror_retry(&a.peer, 0);
+	handoff__mirror_retry(&a.pair, 0);
 	pair_run(&a, &b);
 	assert_int_equal(e->copy, HANDOFF__COPY_REFUSED);
 	e->refusal = HANDOFF__BAD_RECORD;
-	handoff__mirror_retry(&a.peer, 0);
+	handoff__mirror_retry(&a.pair, 0);
 	pair_run(&a, &b);
 	assert_covered(&a, &b);
 	pair_close(&a, &b);
@@ -267,11 +269,11 @@ own_entry_that_cannot_be_watched_is_closed(void **state)
 	(void)state;
 	pair_open(&a, &b);
 	a.refuse_entered = -ENOMEM;
-	assert_null(handoff__peer_enter(
-		&a.peer, fd, HANDOFF__CONNECTION, NULL, &err));
+	assert_null(handoff__pair_enter(
+		&a.pair, fd, HANDOFF__CONNECTION, NULL, &err));
 	assert_int_equal(err, -ENOMEM);
 	assert_int_equal(fcntl(fd, F_GETFD), -1);
-	assert_int_equal(a.peer.roster.owned, 0);
+	assert_int_equal(a.pair.roster.owned, 0);
 	a.refuse_entered = 0;
 	slot = pair_enter(&a, HANDOFF__CONNECTION)->slot;
 	assert_int_equal(slot, 0);
@@ -311,27 +313,27 @@ full_table_refuses_some(void **state)
 	pair_run(&a, &b);
 	assert_some_are_free();
 	pair_unlimit_descriptors();
-	refused = a.peer.roster.refused;
+	refused = a.pair.roster.refused;
 	assert_in_range(refused, 200, 299);
-	assert_int_equal(a.peer.roster.uncovered, refused);
-	assert_int_equal(b.peer.roster.held, 300 - refused);
-	for (struct handoff__entry *e = NULL;
-		(e = handoff__roster_next(&a.peer.roster, e));) {
+	assert_int_equal(a.pair.roster.uncovered, refused);
+	assert_int_equal(b.pair.roster.held, 300 - refused);
+	for (struct handoff__roster_entry *e = NULL;
+		(e = handoff__roster_next(&a.pair.roster, e));) {
 		if (e->copy == HANDOFF__COPY_REFUSED)
 			assert_int_equal(e->refusal, HANDOFF__TABLE_FULL);
 		assert_int_equal(pair_find(&b, e) != NULL,
 			e->copy == HANDOFF__COPY_HELD);
 	}
 	/* There is room again, also in each message. */
-	handoff__mirror_retry(&a.peer, UINT32_MAX);
+	handoff__mirror_retry(&a.pair, UINT32_MAX);
 	pair_run(&a, &b);
 	assert_covered(&a, &b);
-	assert_in_range(a.peer.mirror_max, 1, 4);
+	assert_in_range(a.pair.mirror_max, 1, 4);
 	for (int i = 0; i < 10; i++) {
 		pair_enter_many(&a, 260);
 		pair_run(&a, &b);
 	}
-	assert_int_equal(a.peer.mirror_max, HANDOFF_FDPASS_MAX);
+	assert_int_equal(a.pair.mirror_max, HANDOFF_FDPASS_MAX);
 	assert_covered(&a, &b);
 	pair_close(&a, &b);
 }
@@ -342,18 +344,18 @@ static void
 lost_message_is_not_mistaken_for_the_next(void **state)
 {
 	struct side a, b;
-	struct handoff__entry *lost, *next;
+	struct handoff__roster_entry *lost, *next;
 
 	(void)state;
 	pair_open(&a, &b);
 	lost = pair_enter(&a, HANDOFF__CONNECTION);
-	handoff__peer_after_turn(&a.peer);
+	handoff__pair_proceed(&a.pair);
 	pair_limit_descriptors(0);
 	pair_run(NULL, &b);
 	pair_unlimit_descriptors();
 	next = pair_enter(&a, HANDOFF__CONNECTION);
-	handoff__peer_after_turn(&a.peer);
-	handoff__peer_end(&a.peer, lost);
+	handoff__pair_proceed(&a.pair);
+	handoff__pair_end(&a.pair, lost);
 	pair_run(&a, &b);
 	assert_int_equal(b.entered, 1);
 	assert_int_equal(next->copy, HANDOFF__COPY_HELD);
@@ -368,14 +370,14 @@ copy_of_a_strange_record_is_refused(void **state)
 	struct side a, b;
 	struct handoff__msg msg = {.type = HANDOFF__MIRROR, .nrefs = 5};
 	struct handoff__record *rec;
-	struct handoff__entry *e;
+	struct handoff__roster_entry *e;
 	int fds[5];
 
 	(void)state;
 	pair_open(&a, &b);
 	e = pair_enter(&a, HANDOFF__CONNECTION);
 	pair_run(&a, &b);
-	rec = handoff__arena_record(&a.peer.arena, 0, 5);
+	rec = handoff__arena_record(&a.pair.arena, 0, 5);
 	rec->id = 50;
 	rec->kind = HANDOFF__CONNECTION;
 	msg.refs[0] = (struct handoff__ref){.id = 99, /* not its number */
@@ -384,7 +386,7 @@ copy_of_a_strange_record_is_refused(void **state)
 	msg.refs[1] = (struct handoff__ref){.id = 50, /* not its kind */
 		.slot = 5,
 		.arg = HANDOFF__LISTENER};
-	rec = handoff__arena_record(&a.peer.arena, 0, 6);
+	rec = handoff__arena_record(&a.pair.arena, 0, 6);
 	rec->id = 60;
 	rec->kind = 77;
 	msg.refs[4] = (struct handoff__ref){.id = 60, /* no known kind */
@@ -396,11 +398,11 @@ copy_of_a_strange_record_is_refused(void **state)
 		.arg = HANDOFF__CONNECTION};
 	for (int i = 0; i < 5; i++)
 		fds[i] = e->fd;
-	assert_int_equal(handoff__link_try(&a.peer.link, &msg, fds, 5), 1);
+	assert_int_equal(handoff__link_try(&a.pair.link, &msg, fds, 5), 1);
 	pair_run(&a, &b);
 	/* Nothing leaked, as the checks around the test see. */
-	assert_int_equal(b.peer.roster.held, 1);
-	assert_int_equal(b.peer.partner, HANDOFF__PARTNER_READY);
+	assert_int_equal(b.pair.roster.held, 1);
+	assert_int_equal(b.pair.partner, HANDOFF__PARTNER_READY);
 	pair_close(&a, &b);
 }
 
@@ -409,7 +411,7 @@ drop_of_what_is_mine_is_ignored(void **state)
 {
 	struct side a, b;
 	struct handoff__msg msg = {.type = HANDOFF__DROP, .nrefs = 2};
-	struct handoff__entry *mine;
+	struct handoff__roster_entry *mine;
 
 	(void)state;
 	pair_open(&a, &b);
@@ -419,7 +421,7 @@ drop_of_what_is_mine_is_ignored(void **state)
 		.id = mine->id, .segment = mine->segment, .slot = mine->slot};
 	msg.refs[1] = (struct handoff__ref){
 		.id = 1234, .segment = UINT32_MAX, .slot = UINT32_MAX};
-	assert_int_equal(handoff__link_try(&a.peer.link, &msg, NULL, 0), 1);
+	assert_int_equal(handoff__link_try(&a.pair.link, &msg, NULL, 0), 1);
 	pair_run(&a, &b);
 	assert_true(mine->fd >= 0);
 	assert_int_equal(b.closing, 0);
@@ -437,17 +439,18 @@ owner_does_not_wait_for_the_standby(void **state)
 	(void)state;
 	pair_open(&a, &b);
 	for (int i = 0; i < 3000; i++) {
-		struct handoff__entry *e = pair_enter(&a, HANDOFF__CONNECTION);
+		struct handoff__roster_entry *e =
+			pair_enter(&a, HANDOFF__CONNECTION);
 
 		pair_run(&a, NULL);
 		if (i % 2) {
-			handoff__peer_end(&a.peer, e);
+			handoff__pair_end(&a.pair, e);
 			ended++;
 		}
 	}
-	assert_true(a.peer.link.blocked);
-	assert_int_equal(a.peer.roster.owned, 3000 - ended);
-	assert_true(a.peer.roster.uncovered > 0);
+	assert_true(a.pair.link.blocked);
+	assert_int_equal(a.pair.roster.owned, 3000 - ended);
+	assert_true(a.pair.roster.uncovered > 0);
 	pair_run(&a, &b);
 	assert_covered(&a, &b);
 	pair_close(&a, &b);

@@ -15,7 +15,7 @@
 
 /* The layer above keeps its own data behind each entry. */
 struct cell {
-	struct handoff__entry entry;
+	struct handoff__roster_entry entry;
 	char mark[24];
 };
 
@@ -54,16 +54,17 @@ some_fd(void)
 static bool
 vacant(void *arg, uint32_t segment, uint32_t slot)
 {
-	struct handoff__entry *e = handoff__roster_cell(arg, segment, slot);
+	struct handoff__roster_entry *e =
+		handoff__roster_at(arg, segment, slot);
 
 	return e && e->id == 0;
 }
 
-static struct handoff__entry *
+static struct handoff__roster_entry *
 enter(struct fixture *f, uint32_t kind, bool mine)
 {
 	static uint64_t next_id = 1;
-	struct handoff__entry *e;
+	struct handoff__roster_entry *e;
 	struct handoff__record *rec;
 	uint32_t segment, slot;
 
@@ -73,7 +74,7 @@ enter(struct fixture *f, uint32_t kind, bool mine)
 	rec = handoff__arena_record(&f->arena, segment, slot);
 	rec->id = next_id++;
 	rec->kind = kind;
-	e = handoff__roster_cell(&f->roster, segment, slot);
+	e = handoff__roster_at(&f->roster, segment, slot);
 	assert_non_null(e);
 	handoff__roster_enter(&f->roster, e, segment, slot, some_fd(), mine);
 	return e;
@@ -85,7 +86,7 @@ assert_counts(struct fixture *f)
 {
 	const struct handoff__roster *r = &f->roster;
 	struct handoff__roster seen = {.owned = 0};
-	struct handoff__entry *e = NULL;
+	struct handoff__roster_entry *e = NULL;
 
 	while ((e = handoff__roster_next(&f->roster, e))) {
 		bool conn = e->kind == HANDOFF__CONNECTION;
@@ -109,7 +110,7 @@ static void
 entered_entry_is_found(void **state)
 {
 	struct fixture f;
-	struct handoff__entry *e;
+	struct handoff__roster_entry *e;
 
 	(void)state;
 	open_roster(&f);
@@ -134,7 +135,7 @@ static void
 copy_is_held_from_the_beginning(void **state)
 {
 	struct fixture f;
-	struct handoff__entry *e;
+	struct handoff__roster_entry *e;
 
 	(void)state;
 	open_roster(&f);
@@ -176,10 +177,10 @@ no_cell_without_a_record(void **state)
 
 	(void)state;
 	open_roster(&f);
-	assert_non_null(handoff__roster_cell(&f.roster, 0, HANDOFF__SLOTS - 1));
-	assert_null(handoff__roster_cell(&f.roster, 0, HANDOFF__SLOTS));
-	assert_null(handoff__roster_cell(&f.roster, 1, 0));
-	assert_null(handoff__roster_cell(&f.roster, UINT32_MAX, UINT32_MAX));
+	assert_non_null(handoff__roster_at(&f.roster, 0, HANDOFF__SLOTS - 1));
+	assert_null(handoff__roster_at(&f.roster, 0, HANDOFF__SLOTS));
+	assert_null(handoff__roster_at(&f.roster, 1, 0));
+	assert_null(handoff__roster_at(&f.roster, UINT32_MAX, UINT32_MAX));
 	close_roster(&f);
 }
 
@@ -187,7 +188,7 @@ static void
 closed_entry_keeps_its_cell(void **state)
 {
 	struct fixture f;
-	struct handoff__entry *e;
+	struct handoff__roster_entry *e;
 	uint32_t slot;
 	uint64_t id;
 	int fd;
@@ -224,7 +225,8 @@ counts_follow_everything(void **state)
 	(void)state;
 	open_roster(&f);
 	for (unsigned i = 0; i < 3 * 4 * 4; i++) {
-		struct handoff__entry *e = enter(&f, kinds[i % 3], i % 2);
+		struct handoff__roster_entry *e =
+			enter(&f, kinds[i % 3], i % 2);
 
 		assert_counts(&f);
 		handoff__roster_set_copy(&f.roster, e, copies[i / 3 % 4]);
@@ -251,7 +253,7 @@ counts_follow_everything(void **state)
 static unsigned
 length_of(const struct handoff__entries *list)
 {
-	const struct handoff__entry *e;
+	const struct handoff__roster_entry *e;
 	unsigned n = 0;
 
 	TAILQ_FOREACH (e, list, node)
@@ -263,7 +265,7 @@ static void
 entry_is_in_one_list_at_most(void **state)
 {
 	struct fixture f;
-	struct handoff__entry *a, *b;
+	struct handoff__roster_entry *a, *b;
 
 	(void)state;
 	open_roster(&f);
@@ -289,7 +291,7 @@ static void
 closing_and_vacating_leave_the_lists(void **state)
 {
 	struct fixture f;
-	struct handoff__entry *a, *b;
+	struct handoff__roster_entry *a, *b;
 
 	(void)state;
 	open_roster(&f);
@@ -314,7 +316,7 @@ static void
 walk_sees_each_entry_once(void **state)
 {
 	struct fixture f;
-	struct handoff__entry *e = NULL;
+	struct handoff__roster_entry *e = NULL;
 	unsigned seen = 0;
 
 	(void)state;
@@ -332,7 +334,7 @@ walk_sees_each_entry_once(void **state)
 			rec->id = slot;
 			rec->kind = HANDOFF__CONNECTION;
 			handoff__roster_enter(&f.roster,
-				handoff__roster_cell(&f.roster, segment, slot),
+				handoff__roster_at(&f.roster, segment, slot),
 				segment, slot, some_fd(), true);
 		}
 	}
@@ -349,7 +351,7 @@ static void
 entries_may_end_during_a_walk(void **state)
 {
 	struct fixture f;
-	struct handoff__entry *e = NULL;
+	struct handoff__roster_entry *e = NULL;
 	unsigned seen = 0;
 
 	(void)state;

@@ -4,7 +4,7 @@
  * child, which is given everything and killed; before that the test writes
  * into the records what the child might have left there.
  */
-#include "peer/pair.h"
+#include "peer/fixture.h"
 
 #include <fcntl.h>
 
@@ -52,10 +52,10 @@ give_to_child(struct fixture *f)
 	f->child = pair_child(f->a.config.dir, &f->told);
 	pair_wait(&f->a, &f->a.partners, 1);
 	assert_int_equal(
-		handoff__peer_give(&f->a.peer, HANDOFF__MAINTENANCE), 0);
+		handoff__pair_give(&f->a.pair, HANDOFF__MAINTENANCE), 0);
 	pair_wait(&f->a, &f->a.given, 1);
 	assert_int_equal(f->a.report.reason, HANDOFF__OK);
-	assert_int_equal(f->a.peer.roster.owned, 0);
+	assert_int_equal(f->a.pair.roster.owned, 0);
 }
 
 static void
@@ -73,16 +73,16 @@ kill_child(struct fixture *f)
 	f->a.moved = 0;
 	pair_kill(f->child, f->told);
 	pair_wait(&f->a, &f->a.partings, 1);
-	assert_int_equal(f->a.peer.partner, HANDOFF__PARTNER_NONE);
+	assert_int_equal(f->a.pair.partner, HANDOFF__PARTNER_NONE);
 }
 
 /* The n-th connection, counted from 0. */
-static struct handoff__entry *
+static struct handoff__roster_entry *
 connection(struct fixture *f, unsigned n)
 {
-	struct handoff__entry *e = NULL;
+	struct handoff__roster_entry *e = NULL;
 
-	while ((e = handoff__roster_next(&f->a.peer.roster, e))) {
+	while ((e = handoff__roster_next(&f->a.pair.roster, e))) {
 		if (e->kind == HANDOFF__CONNECTION && n-- == 0)
 			return e;
 	}
@@ -94,35 +94,35 @@ static void
 survivor_owns_and_serves_everything(void **state)
 {
 	struct fixture f;
-	struct handoff__entry *e = NULL;
-	const struct handoff__survival *survival = &f.a.peer.survival;
+	struct handoff__roster_entry *e = NULL;
+	const struct handoff__survival *survival = &f.a.pair.survival;
 
 	(void)state;
 	open_fixture(&f, 10);
 	give_to_child(&f);
-	assert_false(f.a.peer.serving);
+	assert_false(f.a.pair.serving);
 	/* As if the child were at home: its survivor is the alternate. */
-	atomic_store(&handoff__arena_board(&f.a.peer.arena)->away, 0);
+	atomic_store(&handoff__arena_board(&f.a.pair.arena)->away, 0);
 	kill_child(&f);
 	assert_int_equal(f.a.failovers, 1);
-	assert_true(f.a.peer.serving);
+	assert_true(f.a.pair.serving);
 	assert_true(survival->serving);
 	assert_int_equal(survival->entries, 11);
 	assert_int_equal(
 		survival->in_turn + survival->closed + survival->orphans, 0);
 	assert_int_equal(f.a.moved, 11);
-	assert_int_equal(f.a.peer.roster.connections, 10);
-	assert_int_equal(f.a.peer.roster.held, 0);
-	assert_int_equal(f.a.peer.roster.uncovered, 11);
-	assert_int_equal(handoff__peer_generation(&f.a.peer), 3);
-	assert_true(handoff__peer_away(&f.a.peer));
-	while ((e = handoff__roster_next(&f.a.peer.roster, e)))
+	assert_int_equal(f.a.pair.roster.connections, 10);
+	assert_int_equal(f.a.pair.roster.held, 0);
+	assert_int_equal(f.a.pair.roster.uncovered, 11);
+	assert_int_equal(handoff__pair_generation(&f.a.pair), 3);
+	assert_true(handoff__pair_away(&f.a.pair));
+	while ((e = handoff__roster_next(&f.a.pair.roster, e)))
 		assert_int_equal(e->view.rec->owner, 1);
 	/* And it goes on: new entries, another standby. */
 	pair_enter_many(&f.a, 1);
 	f.child = pair_child(f.a.config.dir, &f.told);
 	pair_wait(&f.a, &f.a.partners, 2);
-	pair_wait(&f.a, &f.a.peer.roster.uncovered, 0);
+	pair_wait(&f.a, &f.a.pair.roster.uncovered, 0);
 	pair_kill(f.child, f.told);
 	pair_wait(&f.a, &f.a.partings, 2);
 	assert_int_equal(f.a.failovers, 1);
@@ -141,7 +141,7 @@ what_was_ours_already_is_served(void **state)
 	for (unsigned i = 0; i < 2; i++)
 		atomic_store(&connection(&f, i)->view.rec->owner, 1);
 	kill_child(&f);
-	assert_int_equal(f.a.peer.roster.connections, 4);
+	assert_int_equal(f.a.pair.roster.connections, 4);
 	assert_int_equal(f.a.moved, 5);
 	side_close(&f.a);
 }
@@ -152,7 +152,7 @@ static void
 what_was_closed_is_closed(void **state)
 {
 	struct fixture f;
-	struct handoff__entry *closed, *reused;
+	struct handoff__roster_entry *closed, *reused;
 	uint32_t slot;
 
 	(void)state;
@@ -164,14 +164,14 @@ what_was_closed_is_closed(void **state)
 	atomic_store(&closed->view.rec->owner, 0);
 	reused->view.rec->id = 4711;
 	kill_child(&f);
-	assert_int_equal(f.a.peer.roster.connections, 2);
-	assert_int_equal(f.a.peer.roster.held, 0);
+	assert_int_equal(f.a.pair.roster.connections, 2);
+	assert_int_equal(f.a.pair.roster.held, 0);
 	assert_int_equal(f.a.closing, 2);
 	assert_int_equal(f.a.discarded, 0);
 	assert_int_equal(closed->id, 0);
 	assert_int_equal(reused->id, 0);
 	/* The record that was in use again is an orphan; both are free. */
-	assert_int_equal(f.a.peer.survival.orphans, 1);
+	assert_int_equal(f.a.pair.survival.orphans, 1);
 	assert_int_equal(pair_enter(&f.a, HANDOFF__CONNECTION)->slot, slot);
 	side_close(&f.a);
 }
@@ -179,7 +179,8 @@ what_was_closed_is_closed(void **state)
 static bool
 vacant(void *arg, uint32_t segment, uint32_t slot)
 {
-	struct handoff__entry *e = handoff__roster_cell(arg, segment, slot);
+	struct handoff__roster_entry *e =
+		handoff__roster_at(arg, segment, slot);
 
 	return e && e->id == 0;
 }
@@ -197,15 +198,15 @@ orphans_are_free_again(void **state)
 	give_to_child(&f);
 	for (int i = 0; i < 5; i++)
 		assert_int_equal(
-			handoff__arena_alloc(&f.a.peer.arena, DEAD, vacant,
-				&f.a.peer.roster, &segment, &slot),
+			handoff__arena_alloc(&f.a.pair.arena, DEAD, vacant,
+				&f.a.pair.roster, &segment, &slot),
 			0);
 	kill_child(&f);
-	assert_int_equal(f.a.peer.survival.orphans, 5);
-	assert_int_equal(f.a.peer.survival.entries, 5);
+	assert_int_equal(f.a.pair.survival.orphans, 5);
+	assert_int_equal(f.a.pair.survival.entries, 5);
 	for (slot = 0; slot < HANDOFF__SLOTS; slot++)
 		assert_int_not_equal(
-			handoff__arena_record(&f.a.peer.arena, 0, slot)->owner,
+			handoff__arena_record(&f.a.pair.arena, 0, slot)->owner,
 			DEAD);
 	side_close(&f.a);
 }
@@ -248,7 +249,7 @@ static void
 half_cleared_record_is_no_connection(void **state)
 {
 	struct fixture f;
-	struct handoff__entry *e;
+	struct handoff__roster_entry *e;
 	uint32_t slot;
 
 	(void)state;
@@ -260,12 +261,12 @@ half_cleared_record_is_no_connection(void **state)
 	handoff__record_mark(e->view.rec, HANDOFF__PENDING);
 	handoff__record_set_id(e->view.rec, 0);
 	kill_child(&f);
-	assert_int_equal(f.a.peer.roster.connections, 3);
+	assert_int_equal(f.a.pair.roster.connections, 3);
 	assert_int_equal(f.a.closing, 1);
-	assert_int_equal(f.a.peer.survival.entries, 4);
-	assert_int_equal(f.a.peer.survival.orphans, 1);
+	assert_int_equal(f.a.pair.survival.entries, 4);
+	assert_int_equal(f.a.pair.survival.orphans, 1);
 	assert_int_equal(e->id, 0);
-	assert_free_and_clear(f.a.peer.arena.segments[0], slot);
+	assert_free_and_clear(f.a.pair.arena.segments[0], slot);
 	assert_int_equal(pair_enter(&f.a, HANDOFF__CONNECTION)->slot, slot);
 	side_close(&f.a);
 }
@@ -282,11 +283,11 @@ nothing_of_the_dead_is_left_in_the_arena(void **state)
 	(void)state;
 	open_fixture(&f, 4);
 	give_to_child(&f);
-	seg = f.a.peer.arena.segments[0];
+	seg = f.a.pair.arena.segments[0];
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(
-			handoff__arena_alloc(&f.a.peer.arena, DEAD, vacant,
-				&f.a.peer.roster, &segment, &slots[i]),
+			handoff__arena_alloc(&f.a.pair.arena, DEAD, vacant,
+				&f.a.pair.roster, &segment, &slots[i]),
 			0);
 	handoff__view_make(&noted, seg, slots[0]);
 	write_secrets(&noted);
@@ -299,7 +300,7 @@ nothing_of_the_dead_is_left_in_the_arena(void **state)
 	write_secrets(&desk);
 	dying.rec->touched = 0;
 	kill_child(&f);
-	assert_int_equal(f.a.peer.survival.orphans, 2);
+	assert_int_equal(f.a.pair.survival.orphans, 2);
 	assert_free_and_clear(seg, slots[0]);
 	assert_free_and_clear(seg, slots[1]);
 	assert_cleared(seg, desk.rx, seg->geo.buffer_stride);
@@ -310,7 +311,7 @@ static void
 damaged_record_ends_one_connection(void **state)
 {
 	struct fixture f;
-	struct handoff__entry *e;
+	struct handoff__roster_entry *e;
 
 	(void)state;
 	open_fixture(&f, 4);
@@ -318,12 +319,12 @@ damaged_record_ends_one_connection(void **state)
 	e = connection(&f, 2);
 	atomic_store(&e->view.rec->tx_tail, 1000);
 	kill_child(&f);
-	assert_int_equal(f.a.peer.survival.closed, 1);
+	assert_int_equal(f.a.pair.survival.closed, 1);
 	assert_int_equal(f.a.discarded, 1);
 	assert_int_equal(e->id, 0);
-	assert_int_equal(f.a.peer.roster.connections, 3);
+	assert_int_equal(f.a.pair.roster.connections, 3);
 	assert_int_equal(f.a.moved, 5);
-	assert_true(f.a.peer.serving);
+	assert_true(f.a.pair.serving);
 	side_close(&f.a);
 }
 
@@ -332,16 +333,16 @@ static void
 listener_is_kept_whatever_its_record_says(void **state)
 {
 	struct fixture f;
-	struct handoff__entry *e = NULL;
+	struct handoff__roster_entry *e = NULL;
 
 	(void)state;
 	open_fixture(&f, 0);
 	give_to_child(&f);
-	e = handoff__roster_next(&f.a.peer.roster, NULL);
+	e = handoff__roster_next(&f.a.pair.roster, NULL);
 	handoff__record_mark(e->view.rec, HANDOFF__IN_TURN);
 	e->view.rec->tx_tail = 99;
 	kill_child(&f);
-	assert_int_equal(f.a.peer.survival.entries, 1);
+	assert_int_equal(f.a.pair.survival.entries, 1);
 	assert_int_equal(f.a.discarded, 0);
 	assert_true(e->mine);
 	side_close(&f.a);
@@ -367,14 +368,14 @@ tcp_pair(int *client)
 	return fd;
 }
 
-static struct handoff__entry *
+static struct handoff__roster_entry *
 enter_fd(struct fixture *f, int fd)
 {
-	struct handoff__entry *e;
+	struct handoff__roster_entry *e;
 	int err;
 
-	e = handoff__peer_enter(
-		&f->a.peer, fd, HANDOFF__CONNECTION, NULL, &err);
+	e = handoff__pair_enter(
+		&f->a.pair, fd, HANDOFF__CONNECTION, NULL, &err);
 	assert_non_null(e);
 	return e;
 }
@@ -382,7 +383,7 @@ enter_fd(struct fixture *f, int fd)
 /* What the child does in a turn, up to the instruction before it notes how
  * much it has read and written. */
 static void
-read_and_write_without_noting(struct handoff__entry *e, uint32_t desk)
+read_and_write_without_noting(struct handoff__roster_entry *e, uint32_t desk)
 {
 	struct handoff__view view = e->view;
 	struct handoff_conn txn;
@@ -408,7 +409,7 @@ static void
 repair_stale_positions(uint32_t desk)
 {
 	struct fixture f;
-	struct handoff__entry *stale, *right;
+	struct handoff__roster_entry *stale, *right;
 	struct iovec iov[2] = {{.iov_len = 0}};
 	int clients[2];
 
@@ -420,10 +421,10 @@ repair_stale_positions(uint32_t desk)
 	read_and_write_without_noting(stale, desk);
 	handoff__record_mark(right->view.rec, HANDOFF__IN_TURN);
 	kill_child(&f);
-	assert_int_equal(f.a.peer.survival.in_turn, 2);
-	assert_int_equal(f.a.peer.survival.repaired, 1);
-	assert_int_equal(f.a.peer.tally.repaired, 1);
-	assert_int_equal(f.a.peer.survival.closed, 0);
+	assert_int_equal(f.a.pair.survival.in_turn, 2);
+	assert_int_equal(f.a.pair.survival.repaired, 1);
+	assert_int_equal(f.a.pair.tally.repaired, 1);
+	assert_int_equal(f.a.pair.survival.closed, 0);
 	assert_int_equal(handoff__record_unread(stale->view.rec), 5);
 	assert_memory_equal(stale->view.rx, "hello", 5);
 	assert_int_equal(handoff__record_tx_pieces(&stale->view, iov), 1);
@@ -448,7 +449,7 @@ static void
 without_counters_records_are_believed(void **state)
 {
 	struct fixture f;
-	struct handoff__entry *quiet, *noted, *stale;
+	struct handoff__roster_entry *quiet, *noted, *stale;
 	struct iovec iov[2] = {{.iov_len = 0}};
 	int clients[3];
 
@@ -468,10 +469,10 @@ without_counters_records_are_believed(void **state)
 	no_counters = true;
 	kill_child(&f);
 	no_counters = false;
-	assert_int_equal(f.a.peer.survival.closed, 0);
+	assert_int_equal(f.a.pair.survival.closed, 0);
 	assert_int_equal(f.a.discarded, 0);
-	assert_int_equal(f.a.peer.survival.in_turn, 0);
-	assert_int_equal(f.a.peer.roster.connections, 3);
+	assert_int_equal(f.a.pair.survival.in_turn, 0);
+	assert_int_equal(f.a.pair.roster.connections, 3);
 	assert_int_equal(quiet->view.rec->activity, HANDOFF__AT_REST);
 	/* From the desk to its own buffers. */
 	assert_int_equal(noted->view.rec->activity, HANDOFF__PENDING);
@@ -515,8 +516,8 @@ desk_that_is_none_ends_one_connection(void **state)
 	rec->desk = 1;
 	give_to_child(&f);
 	kill_child(&f);
-	assert_int_equal(f.a.peer.survival.closed, 2);
-	assert_int_equal(f.a.peer.roster.connections, 1);
+	assert_int_equal(f.a.pair.survival.closed, 2);
+	assert_int_equal(f.a.pair.roster.connections, 1);
 	close(clients[0]);
 	close(clients[1]);
 	side_close(&f.a);
@@ -527,7 +528,7 @@ static void
 desk_of_a_unix_connection_is_cleared(void **state)
 {
 	struct fixture f;
-	struct handoff__entry *e;
+	struct handoff__roster_entry *e;
 	int sv[2];
 
 	(void)state;
@@ -541,7 +542,7 @@ desk_of_a_unix_connection_is_cleared(void **state)
 	handoff__record_received(&e->view, 5);
 	handoff__record_sent(&e->view, 4);
 	kill_child(&f);
-	assert_int_equal(f.a.peer.survival.closed, 0);
+	assert_int_equal(f.a.pair.survival.closed, 0);
 	assert_int_equal(handoff__desk_of(e->view.rec), 0);
 	assert_memory_equal(e->view.rx, "hello", 5);
 	assert_memory_equal(e->view.tx + 4, "456789", 6);
@@ -554,7 +555,7 @@ static void
 record_at_rest_is_believed(void **state)
 {
 	struct fixture f;
-	struct handoff__entry *e;
+	struct handoff__roster_entry *e;
 	int client;
 
 	(void)state;
@@ -565,7 +566,7 @@ record_at_rest_is_believed(void **state)
 	read_and_write_without_noting(e, 0);
 	handoff__record_mark(e->view.rec, HANDOFF__AT_REST);
 	kill_child(&f);
-	assert_int_equal(f.a.peer.survival.in_turn, 0);
+	assert_int_equal(f.a.pair.survival.in_turn, 0);
 	assert_int_equal(handoff__record_unread(e->view.rec), 0);
 	close(client);
 	side_close(&f.a);
@@ -575,7 +576,7 @@ static void
 record_that_the_kernel_contradicts_is_closed(void **state)
 {
 	struct fixture f;
-	struct handoff__entry *e;
+	struct handoff__roster_entry *e;
 	int client;
 
 	(void)state;
@@ -585,8 +586,8 @@ record_that_the_kernel_contradicts_is_closed(void **state)
 	handoff__record_mark(e->view.rec, HANDOFF__IN_TURN);
 	handoff__record_received(&e->view, 5); /* it never came */
 	kill_child(&f);
-	assert_int_equal(f.a.peer.survival.closed, 1);
-	assert_int_equal(f.a.peer.roster.connections, 1);
+	assert_int_equal(f.a.pair.survival.closed, 1);
+	assert_int_equal(f.a.pair.roster.connections, 1);
 	close(client);
 	side_close(&f.a);
 }
@@ -596,7 +597,7 @@ connection_that_was_reset_is_closed(void **state)
 {
 	struct linger reset = {.l_onoff = 1};
 	struct fixture f;
-	struct handoff__entry *e;
+	struct handoff__roster_entry *e;
 	int client;
 
 	(void)state;
@@ -608,8 +609,8 @@ connection_that_was_reset_is_closed(void **state)
 	close(client);
 	assert_true(support_poll(e->fd, POLLIN) & POLLHUP);
 	kill_child(&f);
-	assert_int_equal(f.a.peer.survival.closed, 1);
-	assert_int_equal(f.a.peer.roster.connections, 1);
+	assert_int_equal(f.a.pair.survival.closed, 1);
+	assert_int_equal(f.a.pair.roster.connections, 1);
 	side_close(&f.a);
 }
 
@@ -618,7 +619,7 @@ static void
 unix_connection_goes_on_by_its_hints(void **state)
 {
 	struct fixture f;
-	struct handoff__entry *e;
+	struct handoff__roster_entry *e;
 	int sv[2];
 
 	(void)state;
@@ -629,7 +630,7 @@ unix_connection_goes_on_by_its_hints(void **state)
 	give_to_child(&f);
 	handoff__record_mark(e->view.rec, HANDOFF__IN_TURN);
 	kill_child(&f);
-	assert_int_equal(f.a.peer.survival.closed, 0);
+	assert_int_equal(f.a.pair.survival.closed, 0);
 	assert_true(e->mine);
 	assert_int_not_equal(e->view.rec->activity, HANDOFF__AT_REST);
 	close(sv[1]);
@@ -648,13 +649,13 @@ death_during_a_give_ends_it(void **state)
 	pair_wait(&f.a, &f.a.partners, 1);
 	pair_run(&f.a, NULL);
 	assert_int_equal(
-		handoff__peer_give(&f.a.peer, HANDOFF__MAINTENANCE), 0);
+		handoff__pair_give(&f.a.pair, HANDOFF__MAINTENANCE), 0);
 	kill_child(&f);
 	assert_int_equal(f.a.given, 1);
-	assert_true(f.a.peer.serving);
-	assert_int_equal(f.a.peer.roster.connections, 5);
-	assert_int_equal(f.a.peer.roster.held, 0);
-	assert_false(handoff__peer_moving(&f.a.peer));
+	assert_true(f.a.pair.serving);
+	assert_int_equal(f.a.pair.roster.connections, 5);
+	assert_int_equal(f.a.pair.roster.held, 0);
+	assert_false(handoff__pair_moving(&f.a.pair));
 	side_close(&f.a);
 }
 
@@ -667,17 +668,17 @@ death_of_one_that_does_not_serve_changes_no_role(void **state)
 	(void)state;
 	open_fixture(&f, 5);
 	give_to_child(&f);
-	assert_int_equal(handoff__peer_take(&f.a.peer, HANDOFF__HOME), 0);
+	assert_int_equal(handoff__pair_take(&f.a.pair, HANDOFF__HOME), 0);
 	pair_wait(&f.a, &f.a.given, 2);
-	assert_true(f.a.peer.serving);
-	assert_int_equal(f.a.peer.roster.connections, 0);
+	assert_true(f.a.pair.serving);
+	assert_int_equal(f.a.pair.roster.connections, 0);
 	kill_child(&f);
 	assert_int_equal(f.a.failovers, 1);
-	assert_false(f.a.peer.survival.serving);
-	assert_int_equal(f.a.peer.survival.entries, 5);
-	assert_int_equal(f.a.peer.roster.connections, 5);
-	assert_int_equal(handoff__peer_generation(&f.a.peer), 3);
-	assert_false(handoff__peer_away(&f.a.peer));
+	assert_false(f.a.pair.survival.serving);
+	assert_int_equal(f.a.pair.survival.entries, 5);
+	assert_int_equal(f.a.pair.roster.connections, 5);
+	assert_int_equal(handoff__pair_generation(&f.a.pair), 3);
+	assert_false(handoff__pair_away(&f.a.pair));
 	side_close(&f.a);
 }
 
@@ -691,20 +692,20 @@ nothing_is_taken_while_a_child_of_the_dead_lives(void **state)
 	open_fixture(&f, 3);
 	give_to_child(&f);
 	assert_int_equal(pipe2(life, O_CLOEXEC | O_NONBLOCK), 0);
-	handoff__death_watch_children(&f.a.peer, life[0]);
+	handoff__death_watch_children(&f.a.pair, life[0]);
 	pair_kill(f.child, f.told);
-	while (f.a.peer.pidfd >= 0 || f.a.peer.link.fd >= 0) {
+	while (f.a.pair.pidfd >= 0 || f.a.pair.link.fd >= 0) {
 		assert_true(handoff__loop_dispatch(&f.a.loop, 1000) >= 0);
-		handoff__peer_after_turn(&f.a.peer);
+		handoff__pair_proceed(&f.a.pair);
 	}
 	pair_run(&f.a, NULL);
-	assert_int_equal(f.a.peer.partner, HANDOFF__PARTNER_APART);
-	assert_int_equal(f.a.peer.roster.owned, 0);
+	assert_int_equal(f.a.pair.partner, HANDOFF__PARTNER_APART);
+	assert_int_equal(f.a.pair.roster.owned, 0);
 	assert_int_equal(f.a.partings, 0);
 	close(life[1]);
 	pair_wait(&f.a, &f.a.partings, 1);
-	assert_int_equal(f.a.peer.survival.entries, 4);
-	assert_int_equal(f.a.peer.life, -1);
+	assert_int_equal(f.a.pair.survival.entries, 4);
+	assert_int_equal(f.a.pair.life, -1);
 	side_close(&f.a);
 }
 
@@ -718,14 +719,14 @@ what_was_lent_is_closed_after_the_death(void **state)
 	pair_open(&a, &b);
 	for (int i = 0; i < HANDOFF__LEND_MAX + 1; i++) {
 		fds[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
-		handoff__loan_keep(&b.peer, fds[i]);
+		handoff__loan_keep(&b.pair, fds[i]);
 	}
 	/* Nobody may lend without end. */
-	assert_int_equal(b.peer.nborrowed, HANDOFF__LEND_MAX);
+	assert_int_equal(b.pair.nborrowed, HANDOFF__LEND_MAX);
 	assert_int_equal(fcntl(fds[HANDOFF__LEND_MAX], F_GETFD), -1);
-	handoff__loan_return(&b.peer);
-	assert_int_equal(b.peer.nborrowed, 0);
-	handoff__loan_fini(&b.peer);
+	handoff__loan_return(&b.pair);
+	assert_int_equal(b.pair.nborrowed, 0);
+	handoff__loan_fini(&b.pair);
 	for (int i = 0; i < HANDOFF__LEND_MAX; i++)
 		assert_int_equal(fcntl(fds[i], F_GETFD), -1);
 	pair_close(&a, &b);
@@ -736,7 +737,7 @@ static void
 death_in_the_handler_is_counted(void **state)
 {
 	struct fixture f;
-	struct handoff__entry *inside, *before;
+	struct handoff__roster_entry *inside, *before;
 
 	(void)state;
 	open_fixture(&f, 4);
@@ -747,21 +748,21 @@ death_in_the_handler_is_counted(void **state)
 	/* It was suspected already, and had not had its turn. */
 	handoff__handler_enter(before->view.rec);
 	assert_true(handoff__handler_died(before->view.rec));
-	assert_int_equal(handoff__peer_suspects(&f.a.peer), 0);
+	assert_int_equal(handoff__pair_suspects(&f.a.pair), 0);
 	kill_child(&f);
-	assert_int_equal(f.a.peer.survival.in_handler, 1);
-	assert_int_equal(f.a.peer.survival.closed, 0);
+	assert_int_equal(f.a.pair.survival.in_handler, 1);
+	assert_int_equal(f.a.pair.survival.closed, 0);
 	assert_int_equal(f.a.discarded, 0);
-	assert_int_equal(f.a.peer.tally.handler_deaths, 1);
+	assert_int_equal(f.a.pair.tally.handler_deaths, 1);
 	assert_int_equal(handoff__handler_deaths(inside->view.rec), 1);
 	assert_int_equal(handoff__handler_deaths(before->view.rec), 1);
 	assert_true(handoff__entry_suspected(inside));
 	assert_true(handoff__entry_suspected(before));
 	assert_false(handoff__entry_poisoned(inside));
-	assert_int_equal(handoff__peer_suspects(&f.a.peer), 2);
+	assert_int_equal(handoff__pair_suspects(&f.a.pair), 2);
 	handoff__handler_enter(inside->view.rec);
 	handoff__handler_leave(inside->view.rec);
-	assert_int_equal(handoff__peer_suspects(&f.a.peer), 1);
+	assert_int_equal(handoff__pair_suspects(&f.a.pair), 1);
 	side_close(&f.a);
 }
 
@@ -771,7 +772,7 @@ static void
 second_death_in_the_handler_ends_one_connection(void **state)
 {
 	struct fixture f;
-	struct handoff__entry *twice, *counted;
+	struct handoff__roster_entry *twice, *counted;
 
 	(void)state;
 	open_fixture(&f, 4);
@@ -786,13 +787,13 @@ second_death_in_the_handler_ends_one_connection(void **state)
 		assert_true(handoff__handler_died(counted->view.rec));
 	}
 	kill_child(&f);
-	assert_int_equal(f.a.peer.survival.in_handler, 1);
-	assert_int_equal(f.a.peer.survival.closed, 2);
+	assert_int_equal(f.a.pair.survival.in_handler, 1);
+	assert_int_equal(f.a.pair.survival.closed, 2);
 	assert_int_equal(f.a.discarded, 2);
 	assert_int_equal(twice->id, 0);
 	assert_int_equal(counted->id, 0);
-	assert_int_equal(f.a.peer.roster.connections, 2);
-	assert_true(f.a.peer.serving);
+	assert_int_equal(f.a.pair.roster.connections, 2);
+	assert_true(f.a.pair.serving);
 	side_close(&f.a);
 }
 
@@ -801,12 +802,12 @@ static void
 listener_is_never_ended_for_a_death(void **state)
 {
 	struct fixture f;
-	struct handoff__entry *e;
+	struct handoff__roster_entry *e;
 
 	(void)state;
 	open_fixture(&f, 0);
 	give_to_child(&f);
-	e = handoff__roster_next(&f.a.peer.roster, NULL);
+	e = handoff__roster_next(&f.a.pair.roster, NULL);
 	for (int i = 0; i < 2; i++) {
 		handoff__handler_enter(e->view.rec);
 		assert_true(handoff__handler_died(e->view.rec));
@@ -816,7 +817,7 @@ listener_is_never_ended_for_a_death(void **state)
 	assert_int_equal(f.a.discarded, 0);
 	assert_true(e->mine);
 	assert_int_equal(handoff__handler_deaths(e->view.rec), 3);
-	assert_int_equal(handoff__peer_suspects(&f.a.peer), 0);
+	assert_int_equal(handoff__pair_suspects(&f.a.pair), 0);
 	side_close(&f.a);
 }
 
@@ -825,7 +826,7 @@ static void
 suspicion_moves_with_a_give(void **state)
 {
 	struct side a, b;
-	struct handoff__entry *e;
+	struct handoff__roster_entry *e;
 
 	(void)state;
 	pair_open(&a, &b);
@@ -834,11 +835,11 @@ suspicion_moves_with_a_give(void **state)
 	handoff__handler_enter(e->view.rec);
 	assert_true(handoff__handler_died(e->view.rec));
 	assert_true(handoff__entry_suspected(e));
-	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
 	pair_run(&a, &b);
 	assert_false(handoff__entry_suspected(e));
 	assert_true(handoff__entry_suspected(pair_find(&b, e)));
-	assert_int_equal(handoff__peer_suspects(&b.peer), 1);
+	assert_int_equal(handoff__pair_suspects(&b.pair), 1);
 	pair_close(&a, &b);
 }
 

@@ -3,7 +3,7 @@
  * What is counted: the same on both sides, nothing twice and nothing lost;
  * and what is logged of it, so that the two logs can be joined.
  */
-#include "peer/pair.h"
+#include "peer/fixture.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -47,7 +47,7 @@ assert_logged(const struct lines *lines, enum handoff_log_level level,
 
 /* As a turn does that finds so many bytes, and leaves them for later. */
 static void
-receive(struct handoff__entry *e, const char *text)
+receive(struct handoff__roster_entry *e, const char *text)
 {
 	void *at = NULL;
 
@@ -58,7 +58,7 @@ receive(struct handoff__entry *e, const char *text)
 }
 
 static void
-answer(struct handoff__entry *e, size_t consume, const char *text)
+answer(struct handoff__roster_entry *e, size_t consume, const char *text)
 {
 	struct handoff_conn txn;
 
@@ -70,7 +70,7 @@ answer(struct handoff__entry *e, size_t consume, const char *text)
 }
 
 static void
-sent(struct handoff__entry *e, size_t len)
+sent(struct handoff__roster_entry *e, size_t len)
 {
 	handoff__record_sent(&e->view, len);
 	if (handoff__record_unsent(e->view.rec) == 0 &&
@@ -84,7 +84,7 @@ assert_passed(struct side *side, uint64_t received, uint64_t out)
 {
 	struct handoff__load all;
 
-	handoff__tally_passed(&side->peer, &all);
+	handoff__tally_passed(&side->pair, &all);
 	assert_int_equal(all.received, received);
 	assert_int_equal(all.sent, out);
 }
@@ -93,9 +93,9 @@ assert_passed(struct side *side, uint64_t received, uint64_t out)
 static void
 assert_balance(struct side *side)
 {
-	const struct handoff__tally *t = &side->peer.tally;
+	const struct handoff__tally *t = &side->pair.tally;
 
-	assert_int_equal(side->peer.roster.connections,
+	assert_int_equal(side->pair.roster.connections,
 		t->begun + t->moved[HANDOFF__WAY_IN] + t->inherited -
 			t->moved[HANDOFF__WAY_OUT] - t->ended);
 }
@@ -104,18 +104,18 @@ static void
 assert_handoffs(struct side *side, enum handoff__way way, unsigned done,
 	unsigned refused, unsigned broken)
 {
-	const uint64_t *counts = side->peer.tally.handoffs[way];
+	const uint64_t *counts = side->pair.tally.handoffs[way];
 
 	assert_int_equal(counts[HANDOFF__DONE], done);
 	assert_int_equal(counts[HANDOFF__REFUSED], refused);
 	assert_int_equal(counts[HANDOFF__BROKEN], broken);
-	assert_int_equal(side->peer.tally.took[way].count, done);
+	assert_int_equal(side->pair.tally.took[way].count, done);
 }
 
 static void
 give(struct side *from, struct side *to, enum handoff__cause cause)
 {
-	assert_int_equal(handoff__peer_give(&from->peer, cause), 0);
+	assert_int_equal(handoff__pair_give(&from->pair, cause), 0);
 	pair_run(from, to);
 	assert_int_equal(from->report.reason, HANDOFF__OK);
 }
@@ -124,8 +124,8 @@ static void
 both_count_the_same(void **state)
 {
 	struct side a, b;
-	struct handoff__entry *one, *two;
-	const struct handoff__last *out = &a.peer.last, *in = &b.peer.last;
+	struct handoff__roster_entry *one, *two;
+	const struct handoff__last *out = &a.pair.last, *in = &b.pair.last;
 
 	(void)state;
 	pair_open(&a, &b);
@@ -133,7 +133,7 @@ both_count_the_same(void **state)
 	one = pair_enter(&a, HANDOFF__CONNECTION);
 	two = pair_enter(&a, HANDOFF__CONNECTION);
 	pair_enter(&a, HANDOFF__CONNECTION);
-	assert_int_equal(a.peer.tally.begun, 3);
+	assert_int_equal(a.pair.tally.begun, 3);
 	receive(one, "0123456789");
 	answer(one, 7, "hello");
 	sent(one, 1);
@@ -141,12 +141,12 @@ both_count_the_same(void **state)
 	give(&a, &b, HANDOFF__MAINTENANCE);
 	assert_handoffs(&a, HANDOFF__WAY_OUT, 1, 0, 0);
 	assert_handoffs(&b, HANDOFF__WAY_IN, 1, 0, 0);
-	assert_int_equal(a.peer.tally.moved[HANDOFF__WAY_OUT], 3);
-	assert_int_equal(b.peer.tally.moved[HANDOFF__WAY_IN], 3);
-	assert_int_equal(a.peer.tally.unread[HANDOFF__WAY_OUT], 5);
-	assert_int_equal(b.peer.tally.unread[HANDOFF__WAY_IN], 5);
-	assert_int_equal(a.peer.tally.unsent[HANDOFF__WAY_OUT], 4);
-	assert_int_equal(b.peer.tally.unsent[HANDOFF__WAY_IN], 4);
+	assert_int_equal(a.pair.tally.moved[HANDOFF__WAY_OUT], 3);
+	assert_int_equal(b.pair.tally.moved[HANDOFF__WAY_IN], 3);
+	assert_int_equal(a.pair.tally.unread[HANDOFF__WAY_OUT], 5);
+	assert_int_equal(b.pair.tally.unread[HANDOFF__WAY_IN], 5);
+	assert_int_equal(a.pair.tally.unsent[HANDOFF__WAY_OUT], 4);
+	assert_int_equal(b.pair.tally.unsent[HANDOFF__WAY_IN], 4);
 	assert_passed(&a, 12, 1);
 	assert_passed(&b, 0, 0);
 	for (int i = 0; i < 2; i++) {
@@ -174,7 +174,7 @@ static void
 bytes_belong_to_who_had_them(void **state)
 {
 	struct side a, b;
-	struct handoff__entry *here, *there;
+	struct handoff__roster_entry *here, *there;
 
 	(void)state;
 	pair_open(&a, &b);
@@ -194,12 +194,12 @@ bytes_belong_to_who_had_them(void **state)
 	receive(here, "h");
 	assert_passed(&a, 4, 3);
 	assert_passed(&b, 4, 5);
-	handoff__peer_end(&a.peer, here);
+	handoff__pair_end(&a.pair, here);
 	assert_passed(&a, 4, 3);
 	pair_run(&a, &b);
 	assert_passed(&b, 4, 5);
-	assert_int_equal(a.peer.tally.ended, 1);
-	assert_int_equal(b.peer.tally.ended, 0);
+	assert_int_equal(a.pair.tally.ended, 1);
+	assert_int_equal(b.pair.tally.ended, 0);
 	assert_balance(&a);
 	assert_balance(&b);
 	pair_close(&a, &b);
@@ -215,26 +215,26 @@ refusals_are_counted_by_who_refused(void **state)
 	side_init(&b, support_dir(), "two");
 	pair_own(&a);
 	assert_int_equal(
-		handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), -ENOTCONN);
-	assert_int_equal(handoff__peer_home(&a.peer, true), -EALREADY);
+		handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), -ENOTCONN);
+	assert_int_equal(handoff__pair_home(&a.pair, true), -EALREADY);
 	assert_handoffs(&a, HANDOFF__WAY_OUT, 0, 1, 0);
 	assert_handoffs(&a, HANDOFF__WAY_IN, 0, 1, 0);
 	assert_int_equal(side_open(&b, &a), 0);
-	handoff__peer_started(&b.peer);
+	handoff__pair_started(&b.pair);
 	pair_run(&a, &b);
 	assert_int_equal(
-		handoff__peer_give(&b.peer, HANDOFF__MAINTENANCE), -EPERM);
-	assert_int_equal(handoff__peer_home(&b.peer, true), -EPERM);
+		handoff__pair_give(&b.pair, HANDOFF__MAINTENANCE), -EPERM);
+	assert_int_equal(handoff__pair_home(&b.pair, true), -EPERM);
 	assert_handoffs(&b, HANDOFF__WAY_OUT, 0, 1, 0);
 	assert_handoffs(&b, HANDOFF__WAY_IN, 0, 1, 0);
 	/* Asked for over the link: the other refuses. */
-	assert_int_equal(handoff__peer_take(&a.peer, HANDOFF__HOME), 0);
+	assert_int_equal(handoff__pair_take(&a.pair, HANDOFF__HOME), 0);
 	pair_run(&a, &b);
 	assert_int_equal(a.report.reason, HANDOFF__NOT_OWNER);
 	assert_handoffs(&a, HANDOFF__WAY_IN, 0, 2, 0);
 	assert_handoffs(&b, HANDOFF__WAY_OUT, 0, 1, 0);
-	assert_int_equal(a.peer.last.report.id, 0);
-	assert_int_equal(b.peer.last.report.id, 0);
+	assert_int_equal(a.pair.last.report.id, 0);
+	assert_int_equal(b.pair.last.report.id, 0);
 	pair_close(&a, &b);
 }
 
@@ -247,13 +247,13 @@ give_without_an_answer_is_refused(void **state)
 	pair_open(&a, &b);
 	pair_enter_many(&a, 2);
 	pair_run(&a, &b);
-	a.peer.config.give_timeout_ms = SOON_MS;
-	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	a.pair.config.give_timeout_ms = SOON_MS;
+	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
 	pair_wait(&a, &a.given, 1);
 	assert_int_equal(a.report.reason, HANDOFF__UNANSWERED);
 	assert_handoffs(&a, HANDOFF__WAY_OUT, 0, 1, 0);
-	assert_int_equal(a.peer.last.report.id, 0);
-	assert_int_equal(a.peer.tally.left[HANDOFF__UNANSWERED], 0);
+	assert_int_equal(a.pair.last.report.id, 0);
+	assert_int_equal(a.pair.tally.left[HANDOFF__UNANSWERED], 0);
 	pair_run(&a, &b);
 	assert_handoffs(&b, HANDOFF__WAY_IN, 0, 0, 0);
 	assert_balance(&a);
@@ -273,20 +273,20 @@ left_behind_by_reason(void **state)
 	pair_enter_many(&a, HANDOFF_FDPASS_MAX + 3);
 	give(&a, &b, HANDOFF__MAINTENANCE);
 	assert_int_equal(
-		a.peer.tally.left[HANDOFF__NO_MEMORY], HANDOFF_FDPASS_MAX + 3);
-	assert_int_equal(a.peer.last.report.left, HANDOFF_FDPASS_MAX + 3);
-	assert_int_equal(b.peer.last.report.left, HANDOFF_FDPASS_MAX + 3);
-	assert_int_equal(b.peer.tally.moved[HANDOFF__WAY_IN], 2);
+		a.pair.tally.left[HANDOFF__NO_MEMORY], HANDOFF_FDPASS_MAX + 3);
+	assert_int_equal(a.pair.last.report.left, HANDOFF_FDPASS_MAX + 3);
+	assert_int_equal(b.pair.last.report.left, HANDOFF_FDPASS_MAX + 3);
+	assert_int_equal(b.pair.tally.moved[HANDOFF__WAY_IN], 2);
 	/* They stay and can follow: a handoff of its own. */
 	b.refuse_entered = 0;
 	give(&a, &b, HANDOFF__REST);
 	assert_handoffs(&a, HANDOFF__WAY_OUT, 2, 0, 0);
 	assert_handoffs(&b, HANDOFF__WAY_IN, 2, 0, 0);
 	assert_int_equal(
-		b.peer.tally.moved[HANDOFF__WAY_IN], HANDOFF_FDPASS_MAX + 5);
-	assert_int_equal(b.peer.last.report.cause, HANDOFF__REST);
-	assert_int_equal(b.peer.last.report.id, 2);
-	assert_int_equal(a.peer.last.report.id, 2);
+		b.pair.tally.moved[HANDOFF__WAY_IN], HANDOFF_FDPASS_MAX + 5);
+	assert_int_equal(b.pair.last.report.cause, HANDOFF__REST);
+	assert_int_equal(b.pair.last.report.id, 2);
+	assert_int_equal(a.pair.last.report.id, 2);
 	assert_balance(&a);
 	assert_balance(&b);
 	pair_close(&a, &b);
@@ -297,31 +297,31 @@ static void
 late_followers_are_counted(void **state)
 {
 	struct side a, b;
-	struct handoff__entry *e;
+	struct handoff__roster_entry *e;
 
 	(void)state;
 	pair_open(&a, &b);
 	e = pair_enter(&a, HANDOFF__CONNECTION);
 	pair_run(&a, &b);
 	a.busy = true;
-	a.peer.config.give_timeout_ms = SOON_MS;
-	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	a.pair.config.give_timeout_ms = SOON_MS;
+	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
 	pair_run(&a, &b);
 	pair_wait(&a, &a.given, 1);
 	pair_run(&a, &b);
-	assert_int_equal(a.peer.last.report.moved, 0);
-	assert_int_equal(b.peer.last.report.moved, 0);
-	assert_int_equal(a.peer.tally.left[HANDOFF__HANDLER_BUSY], 1);
+	assert_int_equal(a.pair.last.report.moved, 0);
+	assert_int_equal(b.pair.last.report.moved, 0);
+	assert_int_equal(a.pair.tally.left[HANDOFF__HANDLER_BUSY], 1);
 	receive(e, "12345");
-	handoff__peer_quiet(&a.peer, e);
+	handoff__pair_quiet(&a.pair, e);
 	pair_run(&a, &b);
-	assert_int_equal(b.peer.roster.connections, 1);
-	assert_int_equal(a.peer.tally.moved[HANDOFF__WAY_OUT], 1);
-	assert_int_equal(b.peer.tally.moved[HANDOFF__WAY_IN], 1);
-	assert_int_equal(b.peer.tally.unread[HANDOFF__WAY_IN], 5);
+	assert_int_equal(b.pair.roster.connections, 1);
+	assert_int_equal(a.pair.tally.moved[HANDOFF__WAY_OUT], 1);
+	assert_int_equal(b.pair.tally.moved[HANDOFF__WAY_IN], 1);
+	assert_int_equal(b.pair.tally.unread[HANDOFF__WAY_IN], 5);
 	assert_passed(&a, 5, 0);
 	assert_passed(&b, 0, 0);
-	assert_int_equal(b.peer.last.report.moved, 0);
+	assert_int_equal(b.pair.last.report.moved, 0);
 	assert_handoffs(&a, HANDOFF__WAY_OUT, 1, 0, 0);
 	assert_balance(&a);
 	assert_balance(&b);
@@ -338,15 +338,15 @@ revoked_handoffs_are_counted(void **state)
 	pair_open(&a, &b);
 	pair_enter_many(&a, 1);
 	pair_run(&a, &b);
-	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
 	pair_run(NULL, &b);
 	pair_turn(&a);
-	assert_int_equal(a.peer.give.step, HANDOFF__GIVE_DRAIN);
-	handoff__timer_arm(&a.loop, &a.peer.move.deadline, SOON_MS * 1000);
+	assert_int_equal(a.pair.give.step, HANDOFF__GIVE_DRAIN);
+	handoff__timer_arm(&a.loop, &a.pair.move.deadline, SOON_MS * 1000);
 	pair_wait(&a, &a.given, 1);
 	assert_int_equal(a.report.reason, HANDOFF__UNTAKEN);
 	assert_handoffs(&a, HANDOFF__WAY_OUT, 0, 1, 0);
-	assert_int_equal(a.peer.tally.moved[HANDOFF__WAY_OUT], 0);
+	assert_int_equal(a.pair.tally.moved[HANDOFF__WAY_OUT], 0);
 	pair_run(&a, &b);
 	assert_balance(&a);
 	assert_balance(&b);
@@ -363,24 +363,24 @@ broken_handoffs_are_counted(void **state)
 	pair_open(&a, &b);
 	pair_enter_many(&a, 3);
 	pair_run(&a, &b);
-	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
 	pair_run(NULL, &b);
 	pair_turn(&a);
-	assert_int_equal(a.peer.give.step, HANDOFF__GIVE_DRAIN);
+	assert_int_equal(a.pair.give.step, HANDOFF__GIVE_DRAIN);
 	/* It has the bell and has not said what it makes of it. */
 	pair_turn(&b);
-	assert_true(b.peer.receiving);
-	handoff__core_break(&b.peer, "of the test");
-	handoff__core_break(&a.peer, "of the test");
-	handoff__peer_after_turn(&b.peer);
-	handoff__peer_after_turn(&a.peer);
+	assert_true(b.pair.receiving);
+	handoff__core_break(&b.pair, "of the test");
+	handoff__core_break(&a.pair, "of the test");
+	handoff__pair_proceed(&b.pair);
+	handoff__pair_proceed(&a.pair);
 	/* All had moved before. */
 	assert_handoffs(&a, HANDOFF__WAY_OUT, 1, 0, 0);
 	assert_handoffs(&b, HANDOFF__WAY_IN, 1, 0, 0);
-	assert_int_equal(a.peer.last.report.moved, 3);
-	assert_int_equal(b.peer.last.report.moved, 3);
-	assert_int_equal(b.peer.last.report.id, 2);
-	assert_int_equal(b.peer.last.report.cause, HANDOFF__MAINTENANCE);
+	assert_int_equal(a.pair.last.report.moved, 3);
+	assert_int_equal(b.pair.last.report.moved, 3);
+	assert_int_equal(b.pair.last.report.id, 2);
+	assert_int_equal(b.pair.last.report.cause, HANDOFF__MAINTENANCE);
 	assert_int_equal(b.given, 0);
 	assert_balance(&a);
 	assert_balance(&b);
@@ -395,12 +395,12 @@ link_that_breaks_before_anything_moved_is_a_refusal(void **state)
 	(void)state;
 	pair_open(&a, &b);
 	pair_enter_many(&a, 3);
-	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
 	side_close(&b);
 	pair_run(&a, NULL);
 	assert_int_equal(a.report.reason, HANDOFF__LEAVING);
 	assert_handoffs(&a, HANDOFF__WAY_OUT, 0, 1, 0);
-	assert_int_equal(a.peer.last.report.id, 0);
+	assert_int_equal(a.pair.last.report.id, 0);
 	side_close(&a);
 }
 
@@ -408,8 +408,8 @@ static void
 death_is_counted(void **state)
 {
 	struct side a;
-	struct handoff__entry *e;
-	const struct handoff__last *last = &a.peer.last;
+	struct handoff__roster_entry *e;
+	const struct handoff__last *last = &a.pair.last;
 	int told;
 	pid_t child;
 
@@ -421,15 +421,15 @@ death_is_counted(void **state)
 	e = pair_enter(&a, HANDOFF__CONNECTION);
 	child = pair_child(a.config.dir, &told);
 	pair_wait(&a, &a.partners, 1);
-	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
 	pair_wait(&a, &a.given, 1);
 	/* As the child would. */
 	receive(e, "12345");
 	answer(e, 3, "67");
 	pair_kill(child, told);
 	pair_wait(&a, &a.partings, 1);
-	assert_int_equal(a.peer.tally.failovers.count, 1);
-	assert_int_equal(a.peer.tally.inherited, 3);
+	assert_int_equal(a.pair.tally.failovers.count, 1);
+	assert_int_equal(a.pair.tally.inherited, 3);
 	assert_int_equal(last->report.id, 3);
 	assert_true(last->death);
 	assert_int_equal(last->report.moved, 3);
@@ -451,7 +451,7 @@ logs_can_be_joined(void **state)
 {
 	static struct lines out, in;
 	struct side a, b;
-	struct handoff__entry *e;
+	struct handoff__roster_entry *e;
 	char line[512];
 
 	(void)state;
@@ -464,13 +464,13 @@ logs_can_be_joined(void **state)
 	a.config.trace = b.config.trace = true;
 	pair_own(&a);
 	assert_int_equal(side_open(&b, &a), 0);
-	handoff__peer_started(&b.peer);
+	handoff__pair_started(&b.pair);
 	pair_run(&a, &b);
 	e = pair_enter(&a, HANDOFF__CONNECTION);
 	receive(e, "12345");
 	answer(e, 3, "x");
 	give(&a, &b, HANDOFF__MAINTENANCE);
-	a.report.took_us = a.peer.last.report.took_us;
+	a.report.took_us = a.pair.last.report.took_us;
 	snprintf(line, sizeof(line),
 		"handoff 2: gave 1 connection, 0 listeners to two (pid %d) in "
 		"%u.%03u ms; they carried 2 bytes unread, 1 unsent; 0 left "
@@ -496,7 +496,7 @@ logs_can_be_joined(void **state)
 		"bytes unread, 1 unsent",
 		(int)getpid());
 	assert_logged(&in, HANDOFF_LOG_DEBUG, line);
-	handoff__peer_end(&b.peer, pair_find(&b, e));
+	handoff__pair_end(&b.pair, pair_find(&b, e));
 	assert_logged(&in, HANDOFF_LOG_DEBUG,
 		"connection 1: ends after 5 bytes received, 0 sent");
 	pair_close(&a, &b);
@@ -516,7 +516,7 @@ connections_are_not_logged_unasked(void **state)
 	a.log = (struct handoff__log){.fn = keep_line, .arg = &out};
 	pair_own(&a);
 	assert_int_equal(side_open(&b, &a), 0);
-	handoff__peer_started(&b.peer);
+	handoff__pair_started(&b.pair);
 	pair_run(&a, &b);
 	pair_enter_many(&a, 5);
 	give(&a, &b, HANDOFF__MAINTENANCE);

@@ -4,7 +4,7 @@
  * under it: it is made anew, and what another has taken meanwhile is not
  * fought for. The timer is brought forward, not waited for.
  */
-#include "peer/pair.h"
+#include "peer/fixture.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -60,8 +60,8 @@ own_dir(void)
 static void
 second_passes(struct side *side)
 {
-	assert_true(side->peer.upkeep.timer.armed);
-	handoff__timer_arm(&side->loop, &side->peer.upkeep.timer, 0);
+	assert_true(side->pair.upkeep.timer.armed);
+	handoff__timer_arm(&side->loop, &side->pair.upkeep.timer, 0);
 	assert_true(handoff__loop_dispatch(&side->loop, 5000) > 0);
 	pair_run(side, NULL);
 }
@@ -101,7 +101,7 @@ both_are_there(struct side *a, const char *path)
 	}
 	side_init(&third, path, "three");
 	assert_int_equal(side_open(&third, a), -EBUSY);
-	assert_non_null(strstr(third.peer.error.text, "two peers already"));
+	assert_non_null(strstr(third.pair.error.text, "two peers already"));
 	side_close(&third);
 }
 
@@ -159,7 +159,7 @@ nothing_is_touched_while_all_is_well(void **state)
 
 	(void)state;
 	open_pair(&a, &b, path);
-	lock = a.peer.lock_fd;
+	lock = a.pair.lock_fd;
 	assert_int_equal(fstat(dir.fd, &before), 0);
 	for (int i = 0; i < 3; i++) {
 		second_passes(&a);
@@ -167,7 +167,7 @@ nothing_is_touched_while_all_is_well(void **state)
 	}
 	assert_int_equal(fstat(dir.fd, &after), 0);
 	assert_int_equal(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
-	assert_int_equal(a.peer.lock_fd, lock);
+	assert_int_equal(a.pair.lock_fd, lock);
 	assert_int_equal(logged[HANDOFF_LOG_WARNING], 0);
 	close_pair(&a, &b);
 }
@@ -211,10 +211,10 @@ directory_is_made_anew(void **state)
 	assert_int_equal(st.st_mode & 07777, 0700);
 	assert_int_equal(flock(dir.fd, LOCK_EX | LOCK_NB), -1);
 	/* And they are still one service. */
-	assert_int_equal(handoff__peer_give(&a.peer, HANDOFF__MAINTENANCE), 0);
+	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
 	pair_run(&a, &b);
-	assert_true(b.peer.serving);
-	assert_false(a.peer.serving);
+	assert_true(b.pair.serving);
+	assert_false(a.pair.serving);
 	close_pair(&a, &b);
 }
 
@@ -311,7 +311,7 @@ place_is_taken_back_when_it_is_free(void **state)
 	assert_int_equal(logged[HANDOFF_LOG_ERROR], 1);
 	close(lock);
 	second_passes(&a);
-	assert_false(a.peer.upkeep.lost);
+	assert_false(a.pair.upkeep.lost);
 	both_are_there(&a, path);
 	close_pair(&a, &b);
 }
@@ -356,9 +356,9 @@ peer_that_leaves_makes_nothing_anew(void **state)
 
 	(void)state;
 	open_pair(&a, &b, path);
-	handoff__peer_leave(&a.peer);
-	handoff__peer_leave(&b.peer);
-	assert_false(a.peer.upkeep.timer.armed);
+	handoff__pair_leave(&a.pair);
+	handoff__pair_leave(&b.pair);
+	assert_false(a.pair.upkeep.timer.armed);
 	remove_dir(path);
 	pair_run(&a, &b);
 	close_pair(&a, &b);

@@ -105,7 +105,7 @@ tx_bytes(uint64_t position)
 static void
 check_input(struct run *run, const struct model *m)
 {
-	const struct handoff__commit *c = handoff__current(run->view.rec);
+	const struct handoff__commit *c = handoff__record_commit(run->view.rec);
 	size_t len = (size_t)(run->view.rec->rx_head - c->rx_tail);
 	const unsigned char *at = run->view.rx + (c->rx_tail - c->rx_origin);
 
@@ -140,9 +140,9 @@ check_state(struct run *run, const struct model *m)
 	const char *states = (const char *)(rec + 1);
 	size_t stride = (STATE + 15u) & ~15u;
 
-	hold(run, memcmp(states + (rec->current & 1) * stride, m->state,
+	hold(run, memcmp(states + (rec->sequence & 1) * stride, m->state,
 			  STATE) == 0);
-	hold(run, handoff__current(rec)->flags == m->flags);
+	hold(run, handoff__record_commit(rec)->flags == m->flags);
 }
 
 static void
@@ -154,16 +154,16 @@ check(struct run *run, const struct model *m)
 	check_state(run, m);
 }
 
-/* The process dies here, and `current` is still what it was before the step:
+/* The process dies here, and `sequence` is still what it was before the step:
  * its commit must describe what it did then. */
 static void
-check_as_of(struct run *run, const struct model *before, uint32_t current)
+check_as_of(struct run *run, const struct model *before, uint32_t sequence)
 {
-	uint32_t now = run->view.rec->current;
+	uint32_t now = run->view.rec->sequence;
 
-	atomic_store(&run->view.rec->current, current);
+	atomic_store(&run->view.rec->sequence, sequence);
 	check(run, before);
-	atomic_store(&run->view.rec->current, now);
+	atomic_store(&run->view.rec->sequence, now);
 }
 
 static void
@@ -171,13 +171,13 @@ step_receive(struct run *run)
 {
 	struct handoff__record *rec = run->view.rec;
 	struct model *m = &run->model, before = *m;
-	uint32_t current = rec->current;
+	uint32_t sequence = rec->sequence;
 	size_t size = run->view.seg->geo.rx_size, len;
 	void *at = NULL;
 	size_t room = handoff__record_rx_room(&run->view, &at);
 
-	run->seen.compactions += rec->current != current;
-	check_as_of(run, &before, current);
+	run->seen.compactions += rec->sequence != sequence;
+	check_as_of(run, &before, sequence);
 	check(run, &before);
 	hold(run, room == size - (m->rx_head - m->rx_tail));
 	len = draw_size(run, room);
@@ -222,7 +222,7 @@ static void
 step_handle(struct run *run)
 {
 	struct model m = run->model, before = run->model;
-	uint32_t current = run->view.rec->current;
+	uint32_t sequence = run->view.rec->sequence;
 	unsigned char *state;
 	struct handoff_conn txn;
 
@@ -244,7 +244,7 @@ step_handle(struct run *run)
 	}
 	handoff__txn_commit(&txn);
 	run->model = m;
-	check_as_of(run, &before, current);
+	check_as_of(run, &before, sequence);
 	run->seen.empty_inputs += m.rx_head == m.rx_tail;
 	run->seen.full_outputs +=
 		m.tx_head - m.tx_tail == run->view.seg->geo.tx_size;
@@ -265,7 +265,7 @@ static void
 step_rarely(struct run *run)
 {
 	struct model *m = &run->model, before = *m;
-	uint32_t current = run->view.rec->current;
+	uint32_t sequence = run->view.rec->sequence;
 
 	if (m->rx_head == m->rx_tail && m->tx_head == m->tx_tail) {
 		handoff__arena_trim(&run->arenas[0], 0, run->slot);
@@ -274,13 +274,13 @@ step_rarely(struct run *run)
 		handoff__record_discard(&run->view);
 		m->rx_tail = m->rx_head;
 		run->seen.discards++;
-		check_as_of(run, &before, current);
+		check_as_of(run, &before, sequence);
 	} else {
 		uint32_t flag = 1u << draw(run) % 4;
 
 		handoff__record_flag(&run->view, flag);
 		m->flags |= flag;
-		check_as_of(run, &before, current);
+		check_as_of(run, &before, sequence);
 	}
 }
 

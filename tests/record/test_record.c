@@ -163,7 +163,7 @@ fresh_record_is_empty(void **state)
 	assert_int_equal(handoff__record_tx_pieces(&f.view, iov), 0);
 	assert_int_equal(handoff__record_unread(f.rec), 0);
 	assert_int_equal(handoff__record_unsent(f.rec), 0);
-	assert_int_equal(handoff__current(f.rec)->flags, 0);
+	assert_int_equal(handoff__record_commit(f.rec)->flags, 0);
 	close_record(&f);
 }
 
@@ -267,9 +267,9 @@ input_moves_to_the_front_in_time(void **state)
 	receive_fill(&f, '-', SIZE - 6);
 	handle(&f, 3, "", 0);
 	assert_int_equal(handoff__record_unread(f.rec), SIZE - 3);
-	before = f.rec->current;
+	before = f.rec->sequence;
 	assert_int_equal(handoff__record_rx_room(&f.view, &at), 3);
-	assert_int_not_equal(f.rec->current, before);
+	assert_int_not_equal(f.rec->sequence, before);
 	assert_ptr_equal(at, f.view.rx + SIZE - 3);
 	assert_memory_equal(f.view.rx, "abc---", 6);
 	assert_memory_equal(f.view.rx + SIZE, "abc---", 6);
@@ -385,7 +385,7 @@ without_a_commit_it_never_happened(void **state)
 	memcpy(handoff_conn_state(&txn), "state", 6);
 	assert_int_equal(handoff_conn_write(&txn, "output", 6), 6);
 	handoff__txn_commit(&txn);
-	before = *handoff__current(f.rec);
+	before = *handoff__record_commit(f.rec);
 	for (int i = 0; i < 3; i++) {
 		handoff__txn_begin(&txn, &f.view);
 		assert_string_equal(handoff_conn_state(&txn), "state");
@@ -396,7 +396,7 @@ without_a_commit_it_never_happened(void **state)
 			handoff_conn_write(&txn, big, sizeof(big)), SIZE - 6);
 		handoff_conn_close(&txn);
 		assert_memory_equal(
-			&before, handoff__current(f.rec), sizeof(before));
+			&before, handoff__record_commit(f.rec), sizeof(before));
 		assert_input(&f, "input");
 		assert_output(&f, "output");
 		assert_true(handoff__record_ok(&f.view));
@@ -483,13 +483,13 @@ flags_add_up(void **state)
 	assert_false(handoff_conn_eof(&txn));
 	handoff__record_flag(&f.view, HANDOFF__EOF);
 	handoff__record_flag(&f.view, HANDOFF__OPENED);
-	assert_int_equal(
-		handoff__current(f.rec)->flags, HANDOFF__EOF | HANDOFF__OPENED);
+	assert_int_equal(handoff__record_commit(f.rec)->flags,
+		HANDOFF__EOF | HANDOFF__OPENED);
 	handoff__txn_begin(&txn, &f.view);
 	assert_true(handoff_conn_eof(&txn));
 	handoff_conn_close(&txn);
 	handoff__txn_commit(&txn);
-	assert_int_equal(handoff__current(f.rec)->flags,
+	assert_int_equal(handoff__record_commit(f.rec)->flags,
 		HANDOFF__EOF | HANDOFF__OPENED | HANDOFF__CLOSING);
 	assert_input(&f, "n");
 	assert_output(&f, "out");
@@ -511,7 +511,7 @@ discarded_input_is_consumed(void **state)
 	assert_output(&f, "out");
 	assert_int_equal(handoff__record_rx_room(&f.view, &at), SIZE);
 	assert_ptr_equal(at, f.view.rx);
-	assert_int_equal(handoff__current(f.rec)->rx_tail, 5);
+	assert_int_equal(handoff__record_commit(f.rec)->rx_tail, 5);
 	receive(&f, "more", 4);
 	assert_input(&f, "more");
 	close_record(&f);
@@ -575,7 +575,7 @@ static void
 means_the_other_commit(struct handoff__record *rec, struct handoff__commit *c)
 {
 	(void)c;
-	rec->current += 1;
+	rec->sequence += 1;
 }
 
 static void
@@ -583,7 +583,7 @@ means_a_commit_of_another_turn(
 	struct handoff__record *rec, struct handoff__commit *c)
 {
 	(void)c;
-	rec->current += 2;
+	rec->sequence += 2;
 }
 
 static void
@@ -646,7 +646,7 @@ damaged_record_is_not_ok(void **state)
 		f.rec->rx_head += 3 * SIZE;
 		assert_true(handoff__record_ok(&f.view));
 		before = *f.rec;
-		damages[i](f.rec, &f.rec->commit[f.rec->current & 1]);
+		damages[i](f.rec, &f.rec->commit[f.rec->sequence & 1]);
 		if (handoff__record_ok(&f.view))
 			fail_msg("damage %zu was not seen", i);
 		*f.rec = before;
@@ -724,7 +724,7 @@ repair_stays_within_the_buffer(void **state)
 	open_record(&f, 0);
 	receive(&f, "abc", 3);
 	f.rec->rx_head += 2 * SIZE;
-	c = &f.rec->commit[f.rec->current & 1];
+	c = &f.rec->commit[f.rec->sequence & 1];
 	c->rx_tail = 2 * SIZE;
 	c->rx_origin = 3;
 	assert_true(handoff__record_ok(&f.view));
@@ -745,7 +745,7 @@ spare_commit_may_be_anything(void **state)
 	open_record(&f, 0);
 	receive(&f, "abc", 3);
 	handle(&f, 1, "xy", 2);
-	memset(&f.rec->commit[(f.rec->current & 1) ^ 1], 0xff,
+	memset(&f.rec->commit[(f.rec->sequence & 1) ^ 1], 0xff,
 		sizeof(struct handoff__commit));
 	assert_true(handoff__record_ok(&f.view));
 	assert_output(&f, "xy");

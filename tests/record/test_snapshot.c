@@ -325,7 +325,7 @@ damaged_record_is_told_and_harms_nothing(void **state)
 	open_record(40);
 	receive(100);
 	handle(50, 60);
-	f.rec->commit[f.rec->current & 1].rx_tail = UINT64_MAX / 4;
+	f.rec->commit[f.rec->sequence & 1].rx_tail = UINT64_MAX / 4;
 	assert_true(take(SIZE));
 	assert_true(f.snap.unstable);
 	assert_int_equal(f.snap.consumed, UINT64_MAX / 4);
@@ -337,7 +337,7 @@ damaged_record_is_told_and_harms_nothing(void **state)
 	close_record();
 	open_record(40);
 	receive(100);
-	f.rec->current = 0x5a5a5a5a; /* means a commit of another turn */
+	f.rec->sequence = 0x5a5a5a5a; /* means a commit of another turn */
 	assert_true(take(SIZE));
 	assert_true(f.snap.unstable);
 	close_record();
@@ -516,9 +516,9 @@ static void *
 commit(void *arg)
 {
 	(void)arg;
-	for (uint32_t turn = 1; !over; turn++) {
-		f.rec->commit[turn & 1].turn = turn;
-		atomic_store(&f.rec->current, turn);
+	for (uint32_t sequence = 1; !over; sequence++) {
+		f.rec->commit[sequence & 1].sequence = sequence;
+		atomic_store(&f.rec->sequence, sequence);
 	}
 	return NULL;
 }

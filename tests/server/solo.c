@@ -88,7 +88,7 @@ turn(struct fixture *f, uint32_t events)
 	assert_true(handoff__record_ok(&f->view));
 	assert_int_equal(handoff__desk_of(f->rec), 0);
 	assert_int_not_equal(f->rec->activity, HANDOFF__IN_TURN);
-	return f->result.turn;
+	return f->result.outcome;
 }
 
 /* What poll says of the connection, for the events that it wants. */

@@ -233,7 +233,7 @@ static void
 assert_counts(struct handoff_server *server, unsigned gave, unsigned took,
 	unsigned ended, size_t received)
 {
-	struct handoff__peer *peer = &server->peer;
+	struct handoff__pair *peer = &server->pair;
 	const struct handoff__tally *tally = &peer->tally;
 	struct handoff__load all;
 

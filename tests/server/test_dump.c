@@ -350,7 +350,7 @@ buffers_are_cut(void **state)
 	for (int idle = 0; idle < 10;)
 		idle += !duo_turn(&duo);
 	/* A name comes after all of them and is there all the same. */
-	assert_non_null(handoff__peer_enter(&duo.a.server->peer,
+	assert_non_null(handoff__pair_enter(&duo.a.server->pair,
 		fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3), HANDOFF__EXTRA,
 		"late", &err));
 	text = dump();
@@ -625,7 +625,7 @@ writer_waits_for_its_reader(void **state)
 	assert_int_equal(strncmp(hear(sock), "ok ", 3), 0);
 	stall.ends[1] = -1;
 	stall_close(&stall);
-	while (duo.a.server->peer.roster.connections > 0 && idle < 1000)
+	while (duo.a.server->pair.roster.connections > 0 && idle < 1000)
 		idle += !duo_turn(&duo);
 	close_server();
 }

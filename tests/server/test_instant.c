@@ -8,7 +8,7 @@
 #include "server/solo.h"
 
 #include "base/addr.h"
-#include "peer/peer.h"
+#include "peer/pair.h"
 #include "record/desk.h"
 #include "record/handling.h"
 
@@ -164,7 +164,7 @@ static unsigned deaths_seen;
 static void
 inherit(struct fixture *f)
 {
-	struct handoff__entry e = {.view = f->view, .fd = f->fd};
+	struct handoff__roster_entry e = {.view = f->view, .fd = f->fd};
 	struct handoff__survival survival = {0};
 	struct handoff__view at = f->view;
 	bool marked = handoff__handling(f->rec) & HANDOFF__HANDLING;

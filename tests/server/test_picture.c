@@ -72,7 +72,7 @@ open_fixture(struct fixture *f, const uint32_t *sizes, uint32_t n)
 		assert_int_equal(handoff__arena_grow(&f->arena, &geo), 0);
 	}
 	handoff__roster_init(
-		&f->roster, &f->arena, sizeof(struct handoff__entry));
+		&f->roster, &f->arena, sizeof(struct handoff__roster_entry));
 	for (uint32_t r = 0; r < RECORDS; r++) {
 		for (uint32_t i = 0; i < n; i++)
 			fill(f, i + 1, ++id);

@@ -109,7 +109,7 @@ open_server(struct duo *duo, enum handoff_model model)
 static void
 expect_no_connection(struct duo *duo)
 {
-	const struct handoff__roster *roster = &duo->a.server->peer.roster;
+	const struct handoff__roster *roster = &duo->a.server->pair.roster;
 
 	for (int i = 0; i < 100 && roster->connections > 0; i++)
 		duo_turn(duo);

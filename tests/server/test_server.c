@@ -48,7 +48,7 @@ lines_are_served(void **state)
 static void
 answered_connection_has_no_pages(void **state)
 {
-	struct handoff__entry *e = NULL;
+	struct handoff__roster_entry *e = NULL;
 	struct duo duo;
 	int fds[8];
 
@@ -59,7 +59,7 @@ answered_connection_has_no_pages(void **state)
 		for (int i = 0; i < 8; i++)
 			client_line(&duo, fds[i], n);
 	}
-	while ((e = handoff__roster_next(&duo.a.server->peer.roster, e))) {
+	while ((e = handoff__roster_next(&duo.a.server->pair.roster, e))) {
 		if (e->kind == HANDOFF__CONNECTION)
 			assert_int_equal(e->view.rec->touched, 0);
 	}

@@ -20,8 +20,8 @@
 static struct handoff__member *
 member(struct host *host, uint64_t id)
 {
-	struct handoff__roster *roster = &host->server->peer.roster;
-	struct handoff__entry *e = NULL;
+	struct handoff__roster *roster = &host->server->pair.roster;
+	struct handoff__roster_entry *e = NULL;
 
 	while ((e = handoff__roster_next(roster, e))) {
 		if (e->id == id)
@@ -60,13 +60,13 @@ suspect(struct duo *duo, struct host *host, uint64_t id)
 static unsigned
 suspects(struct host *host)
 {
-	return handoff__peer_suspects(&host->server->peer);
+	return handoff__pair_suspects(&host->server->pair);
 }
 
 static bool
 covered(struct host *host)
 {
-	return host->server->peer.roster.uncovered == 0;
+	return host->server->pair.roster.uncovered == 0;
 }
 
 /* Clients 1 to CLIENTS of `a`, all of which were answered once. */
@@ -153,14 +153,14 @@ suspect_ends_where_no_standby_comes(void **state)
 		client_line(&duo, fds[i], 2);
 	assert_int_equal(suspects(&duo.a), 1);
 	assert_int_equal(atomic_load(&duo.a.handled), 2 * CLIENTS - 1);
-	while (duo.a.server->peer.tally.ends[HANDOFF__END_SUSPECT] == 0)
+	while (duo.a.server->pair.tally.ends[HANDOFF__END_SUSPECT] == 0)
 		duo_turn(&duo);
 	/* Its handler has not run. */
 	assert_int_equal(atomic_load(&duo.a.handled), 2 * CLIENTS - 1);
 	for (int i = 1; i < CLIENTS; i++)
 		client_line(&duo, fds[i], 3);
 	assert_int_equal(
-		duo.a.server->peer.tally.ends[HANDOFF__END_SUSPECT], 1);
+		duo.a.server->pair.tally.ends[HANDOFF__END_SUSPECT], 1);
 	close_clients(&duo, fds);
 }
 

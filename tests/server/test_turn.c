@@ -95,9 +95,9 @@ many_requests_take_several_turns(void **state)
 	assert_int_equal(turn(&f, EPOLLIN), HANDOFF__TURN_AGAIN);
 	assert_in_range(f.seen.calls, 1, 50);
 	assert_int_equal(f.rec->activity, HANDOFF__PENDING);
-	for (int i = 0; i < 100 && f.result.turn == HANDOFF__TURN_AGAIN; i++)
+	for (int i = 0; i < 100 && f.result.outcome == HANDOFF__TURN_AGAIN; i++)
 		turn(&f, 0);
-	assert_int_equal(f.result.turn, HANDOFF__TURN_WAIT);
+	assert_int_equal(f.result.outcome, HANDOFF__TURN_WAIT);
 	client_hears(&f, expected, false);
 	assert_int_equal(f.rec->activity, HANDOFF__AT_REST);
 	close_conn(&f);
@@ -264,7 +264,8 @@ open_greets_before_any_input(void **state)
 	turn(&f, 0);
 	client_hears(&f, "x", false);
 	assert_int_equal(f.seen.opens, 1);
-	assert_int_equal(((char *)(f.rec + 1))[(f.rec->current & 1) * 16], 'g');
+	assert_int_equal(
+		((char *)(f.rec + 1))[(f.rec->sequence & 1) * 16], 'g');
 	close_conn(&f);
 }
 
@@ -346,7 +347,7 @@ state_alone_may_change(void **state)
 		assert_int_equal(turn(&f, EPOLLIN), HANDOFF__TURN_WAIT);
 		assert_int_equal(f.seen.calls, i);
 		assert_int_equal(
-			((char *)(f.rec + 1))[(f.rec->current & 1) * 16], i);
+			((char *)(f.rec + 1))[(f.rec->sequence & 1) * 16], i);
 	}
 	close_conn(&f);
 }

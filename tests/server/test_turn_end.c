@@ -352,7 +352,7 @@ end_comes_while_the_output_is_full(void **state)
 	assert_int_equal(turn(&f, EPOLLIN), HANDOFF__TURN_WAIT);
 	assert_int_equal(handoff__record_unread(f.rec), 0);
 	assert_int_equal(f.seen.eofs, 0);
-	while (f.result.turn != HANDOFF__TURN_END) {
+	while (f.result.outcome != HANDOFF__TURN_END) {
 		struct pollfd p = {.fd = f.fd, .events = (short)f.result.want};
 		size_t before = got;
 

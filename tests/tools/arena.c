@@ -5,7 +5,7 @@
  *   arena PID [--state-size N]            prints every record in use
  *   arena PID [--state-size N] ID WHAT    damages the record of connection ID
  *
- * WHAT: "commit" scribbles over both commits, "current" over the count that
+ * WHAT: "commit" scribbles over both commits, "sequence" over the count that
  * says which is valid, "ahead" and "behind" move positions to where they can't
  * be, "turn" says that the connection is in a turn and moves a hint too far.
  * Knows the library's internals; nothing else may.
@@ -64,7 +64,7 @@ map_all(struct handoff__arena *arena, const char *pid, uint32_t state_size)
 static void
 print_record(const struct handoff__record *rec)
 {
-	const struct handoff__commit *c = handoff__current(rec);
+	const struct handoff__commit *c = handoff__record_commit(rec);
 
 	printf("{\"id\":%" PRIu64 ",\"owner\":%u,\"kind\":%u,"
 	       "\"activity\":%u,\"flags\":%u,\"received\":%" PRIu64
@@ -79,12 +79,12 @@ damage(struct handoff__record *rec, const char *what)
 {
 	if (strcmp(what, "commit") == 0)
 		memset(rec->commit, 0xa5, sizeof(rec->commit));
-	else if (strcmp(what, "current") == 0)
-		rec->current = 0x5a5a5a5a;
+	else if (strcmp(what, "sequence") == 0)
+		rec->sequence = 0x5a5a5a5a;
 	else if (strcmp(what, "ahead") == 0)
 		rec->rx_head = UINT64_MAX / 2;
 	else if (strcmp(what, "behind") == 0)
-		rec->commit[rec->current & 1].rx_tail = rec->rx_head + 1;
+		rec->commit[rec->sequence & 1].rx_tail = rec->rx_head + 1;
 	else if (strcmp(what, "turn") == 0) {
 		rec->rx_head += 1;
 		rec->activity = HANDOFF__IN_TURN;

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A peer: its place in the service directory, the arena, the roster and the
- * link to the other peer. Peers are equal; each entry has one owner, whose
- * slot (1 or 2) stands in the owner word of its record. This layer moves
- * ownership and keeps the standby's copies; it serves nothing.
+ * The pair of peers of a service directory, as one of them sees it: its place,
+ * the arena, the roster and the link to the other peer. Peers are equal; each
+ * entry has one owner, whose place (1 or 2) stands in the owner word of its
+ * record. This layer moves ownership and keeps the standby's copies; it serves
+ * nothing.
  *
  * The layers above include this header, status.h and metrics.h, and call what
- * is named handoff__peer_* or handoff__entry_*, besides what the roster has and
+ * is named handoff__pair_* or handoff__entry_*, besides what the roster has and
  * what is told. Any other function that is named after its file, such as
  * handoff__mirror_pump, is for the files of this layer only.
  *
  * A file calls others further down only.
  *
- *   peer       the handle: opened, started, retired, closed
+ *   pair       the handle: opened, started, retired, closed
  *   dispatch   what the link brings, and what follows from it
  *
  * How two peers meet and stay together:
@@ -67,13 +68,13 @@
  *
  * The carriers, which know no peer: link, message, roster.
  *
- * What is found in a turn of the loop, a message that can't be sent, a give
- * that has all its answers, a beat that is due, the end of a process, is only
- * noted there. It is acted upon by handoff__peer_after_turn, so that no call
+ * What is found in an iteration of the loop, a message that can't be sent, a
+ * give that has all its answers, a beat that is due, the end of a process, is
+ * only noted there. It is acted upon by handoff__pair_proceed, so that no call
  * from above tears down what it works on, and none from below comes up.
  */
-#ifndef HANDOFF_PEER_PEER_H
-#define HANDOFF_PEER_PEER_H
+#ifndef HANDOFF_PEER_PAIR_H
+#define HANDOFF_PEER_PAIR_H
 
 #include "peer/away.h"
 #include "peer/blame.h"
@@ -88,37 +89,37 @@
 
 /* Opens: directory, place, link, handshake. `loop`, `log` and `ops` must
  * outlive the peer. Blocks up to 10 s. The directory stays locked for others
- * that start until handoff__peer_started. */
-int handoff__peer_open(struct handoff__peer *peer,
-	const struct handoff__peer_config *config, struct handoff__loop *loop,
-	const struct handoff__log *log, const struct handoff__peer_ops *ops,
+ * that start until handoff__pair_started. */
+int handoff__pair_open(struct handoff__pair *pair,
+	const struct handoff__pair_config *config, struct handoff__loop *loop,
+	const struct handoff__log *log, const struct handoff__pair_ops *ops,
 	void *arg);
 
 /* Closes everything. `quiet`: nothing in this process touches what it owned any
  * more; it says BYE, and the other peer takes that at once. */
-void handoff__peer_close(struct handoff__peer *peer, bool quiet);
+void handoff__pair_close(struct handoff__pair *pair, bool quiet);
 
 /* This peer becomes the owner of a service that has none: makes the arena. */
-int handoff__peer_own(struct handoff__peer *peer, uint64_t generation);
+int handoff__pair_own(struct handoff__pair *pair, uint64_t generation);
 
 /* Others may start now, and the other peer, if any, is told READY. */
-void handoff__peer_started(struct handoff__peer *peer);
+void handoff__pair_started(struct handoff__pair *pair);
 
 /* This peer is about to stop: the other gives it nothing any more, and what is
  * removed from the service directory stays removed. */
-void handoff__peer_leave(struct handoff__peer *peer);
+void handoff__pair_leave(struct handoff__pair *pair);
 
 /* The orderly end, before the handle is closed: nothing is taken any more. What
  * is still owned passes to the other peer when the handle is closed (BYE) or
  * the process is gone. */
-void handoff__peer_retire(struct handoff__peer *peer);
+void handoff__pair_retire(struct handoff__pair *pair);
 
 /* Tells the other peer that there is something new in the bulletin. */
-void handoff__peer_say(struct handoff__peer *peer);
+void handoff__pair_say(struct handoff__pair *pair);
 
 /* In a child of this process: closes all descriptors of the peer but that of
  * `keep`. The other peer must not take the child for this process. */
-void handoff__peer_forked(
-	struct handoff__peer *peer, const struct handoff__entry *keep);
+void handoff__pair_forked(
+	struct handoff__pair *pair, const struct handoff__roster_entry *keep);
 
 #endif

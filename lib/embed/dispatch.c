@@ -17,7 +17,7 @@
 /* What could not be offered, since the link has just broken, is the program's
  * again. */
 static void
-take_again(struct handoff__entry **list, uint32_t count)
+take_again(struct handoff__roster_entry **list, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		if (list[i]->mine)
@@ -31,7 +31,7 @@ take_again(struct handoff__entry **list, uint32_t count)
 static void
 move_released(struct handoff_peer *peer)
 {
-	struct handoff__entry *list[HANDOFF_FDPASS_MAX];
+	struct handoff__roster_entry *list[HANDOFF_FDPASS_MAX];
 	struct handoff_entry *e;
 
 	while (!TAILQ_EMPTY(&peer->released)) {
@@ -45,7 +45,7 @@ move_released(struct handoff_peer *peer)
 			if (e->entry.leaving)
 				list[n++] = &e->entry;
 		}
-		handoff__peer_quiet_all(&peer->peer, list, n);
+		handoff__pair_quiet_all(&peer->pair, list, n);
 		take_again(list, n);
 	}
 }
@@ -55,16 +55,16 @@ move_released(struct handoff_peer *peer)
 static void
 follow(struct handoff_peer *peer)
 {
-	struct handoff__peer *below = &peer->peer;
-	struct handoff__entry *e = NULL;
+	struct handoff__pair *below = &peer->pair;
+	struct handoff__roster_entry *e = NULL;
 
-	if (!peer->late || handoff__peer_moving(below) || peer->op.stopping)
+	if (!peer->late || handoff__pair_moving(below) || peer->op.stopping)
 		return;
 	peer->late = !below->serving && below->roster.owned > 0;
 	while (peer->late && (e = handoff__roster_next(&below->roster, e))) {
 		if (!e->mine || e->leaving || e->copy != HANDOFF__COPY_HELD)
 			continue;
-		handoff__peer_give(below, HANDOFF__REST);
+		handoff__pair_give(below, HANDOFF__REST);
 		return;
 	}
 }
@@ -74,7 +74,7 @@ handoff__embed_flush(struct handoff_peer *peer)
 {
 	move_released(peer);
 	follow(peer);
-	handoff__peer_after_turn(&peer->peer);
+	handoff__pair_proceed(&peer->pair);
 	handoff__embed_stop(peer);
 }
 
@@ -126,7 +126,7 @@ handoff__embed_next(struct handoff_peer *peer, struct handoff_peer_event *event)
 	handoff__embed_news(e, HANDOFF__NEWS_NONE);
 	memset(event, 0, sizeof(*event));
 	event->type = fd >= 0 ? HANDOFF_PEER_TAKEN : HANDOFF_PEER_RELEASE;
-	event->generation = handoff__peer_generation(&peer->peer);
+	event->generation = handoff__pair_generation(&peer->pair);
 	event->entry = e;
 	event->fd = fd;
 	event->deaths =

@@ -3,7 +3,7 @@
  * The layer above two peers, as small as it can be: it counts. Nothing here
  * waits without an end.
  */
-#include "peer/pair.h"
+#include "peer/fixture.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -25,118 +25,118 @@
 static struct rlimit limit_before;
 
 static struct side *
-side_of(struct handoff__peer *peer)
+side_of(struct handoff__pair *pair)
 {
-	return peer->arg;
+	return pair->arg;
 }
 
 static int
-on_entered(struct handoff__peer *peer, struct handoff__entry *e)
+on_entered(struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
 	(void)e;
-	side_of(peer)->entered++;
-	return side_of(peer)->refuse_entered;
+	side_of(pair)->entered++;
+	return side_of(pair)->refuse_entered;
 }
 
 static void
-on_closing(struct handoff__peer *peer, struct handoff__entry *e)
+on_closing(struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
 	(void)e;
-	side_of(peer)->closing++;
+	side_of(pair)->closing++;
 }
 
 static bool
-on_quiesce(struct handoff__peer *peer, struct handoff__entry *e)
+on_quiesce(struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
 	(void)e;
-	return !side_of(peer)->busy;
+	return !side_of(pair)->busy;
 }
 
 static void
-on_pause(struct handoff__peer *peer, bool paused)
+on_pause(struct handoff__pair *pair, bool paused)
 {
-	side_of(peer)->pauses += paused;
-	side_of(peer)->paused = paused;
+	side_of(pair)->pauses += paused;
+	side_of(pair)->paused = paused;
 }
 
 static void
-on_moved(struct handoff__peer *peer, struct handoff__entry *e)
+on_moved(struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
 	(void)e;
-	side_of(peer)->moved++;
+	side_of(pair)->moved++;
 }
 
 static void
-on_settle(struct handoff__peer *peer)
+on_settle(struct handoff__pair *pair)
 {
-	side_of(peer)->settled++;
+	side_of(pair)->settled++;
 }
 
 static void
-on_role(struct handoff__peer *peer, enum handoff__cause cause)
+on_role(struct handoff__pair *pair, enum handoff__cause cause)
 {
-	side_of(peer)->roles++;
-	side_of(peer)->role = cause;
+	side_of(pair)->roles++;
+	side_of(pair)->role = cause;
 }
 
 static void
-on_given(struct handoff__peer *peer, const struct handoff__report *report)
+on_given(struct handoff__pair *pair, const struct handoff__report *report)
 {
-	side_of(peer)->given++;
-	side_of(peer)->report = *report;
+	side_of(pair)->given++;
+	side_of(pair)->report = *report;
 }
 
 static void
-on_partner(struct handoff__peer *peer, bool here)
+on_partner(struct handoff__pair *pair, bool here)
 {
-	side_of(peer)->partners += here;
-	side_of(peer)->partings += !here;
+	side_of(pair)->partners += here;
+	side_of(pair)->partings += !here;
 }
 
 static void
-on_discard(struct handoff__peer *peer, struct handoff__entry *e)
+on_discard(struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
-	side_of(peer)->discarded++;
-	handoff__peer_end(peer, e);
+	side_of(pair)->discarded++;
+	handoff__pair_end(pair, e);
 }
 
 static void
-on_failover(struct handoff__peer *peer)
+on_failover(struct handoff__pair *pair)
 {
-	side_of(peer)->failovers++;
+	side_of(pair)->failovers++;
 }
 
 static void
-on_health(struct handoff__peer *peer, const char *text)
+on_health(struct handoff__pair *pair, const char *text)
 {
 	(void)text;
-	side_of(peer)->healths++;
+	side_of(pair)->healths++;
 }
 
 static void
-on_refused(struct handoff__peer *peer, const char *text)
+on_refused(struct handoff__pair *pair, const char *text)
 {
-	struct side *side = side_of(peer);
+	struct side *side = side_of(pair);
 
 	side->refusals++;
 	handoff__copy(side->refused, sizeof(side->refused), text);
 }
 
 static void
-on_apart(struct handoff__peer *peer, const char *text)
+on_apart(struct handoff__pair *pair, const char *text)
 {
 	(void)text;
-	side_of(peer)->aparts++;
+	side_of(pair)->aparts++;
 }
 
 static void
-on_expelled(struct handoff__peer *peer, const char *text)
+on_expelled(struct handoff__pair *pair, const char *text)
 {
 	(void)text;
-	side_of(peer)->expulsions++;
+	side_of(pair)->expulsions++;
 }
 
-static const struct handoff__peer_ops ops = {
+static const struct handoff__pair_ops ops = {
 	.entered = on_entered,
 	.closing = on_closing,
 	.quiesce = on_quiesce,
@@ -165,12 +165,12 @@ side_init(struct side *side, const char *dir, const char *name)
 		.state_size = 32,
 		.input_size = 4096,
 		.output_size = 4096};
-	side->config = (struct handoff__peer_config){.dir = dir,
+	side->config = (struct handoff__pair_config){.dir = dir,
 		.name = name,
 		.service = &side->service,
 		.give_timeout_ms = PATIENCE_MS,
 		.hang_timeout_ms = NEVER_HUNG,
-		.cell_size = sizeof(struct handoff__entry)};
+		.entry_size = sizeof(struct handoff__roster_entry)};
 	side->loop.epfd = side->loop.timerfd = -1;
 }
 
@@ -186,7 +186,7 @@ keep_dispatching(void *arg)
 
 	while (!atomic_load(&helper->stop)) {
 		handoff__loop_dispatch(&helper->side->loop, 10);
-		handoff__peer_after_turn(&helper->side->peer);
+		handoff__pair_proceed(&helper->side->pair);
 	}
 	return NULL;
 }
@@ -204,7 +204,7 @@ side_open(struct side *side, struct side *other)
 		assert_int_equal(pthread_create(&thread, NULL, keep_dispatching,
 					 &helper),
 			0);
-	err = handoff__peer_open(&side->peer, &side->config, &side->loop,
+	err = handoff__pair_open(&side->pair, &side->config, &side->loop,
 		&side->log, &ops, side);
 	if (other) {
 		atomic_store(&helper.stop, true);
@@ -218,7 +218,7 @@ side_close(struct side *side)
 {
 	if (side->loop.epfd < 0)
 		return;
-	handoff__peer_close(&side->peer, true);
+	handoff__pair_close(&side->pair, true);
 	handoff__loop_fini(&side->loop);
 }
 
@@ -226,8 +226,8 @@ void
 pair_own(struct side *a)
 {
 	assert_int_equal(side_open(a, NULL), 0);
-	assert_int_equal(handoff__peer_own(&a->peer, 1), 0);
-	handoff__peer_started(&a->peer);
+	assert_int_equal(handoff__pair_own(&a->pair, 1), 0);
+	handoff__pair_started(&a->pair);
 }
 
 void
@@ -243,10 +243,10 @@ pair_open_in(const char *dir, struct side *a, struct side *b)
 	side_init(b, dir, "two");
 	pair_own(a);
 	assert_int_equal(side_open(b, a), 0);
-	handoff__peer_started(&b->peer);
+	handoff__pair_started(&b->pair);
 	pair_run(a, b);
-	assert_int_equal(a->peer.partner, HANDOFF__PARTNER_READY);
-	assert_int_equal(b->peer.partner, HANDOFF__PARTNER_READY);
+	assert_int_equal(a->pair.partner, HANDOFF__PARTNER_READY);
+	assert_int_equal(b->pair.partner, HANDOFF__PARTNER_READY);
 }
 
 void
@@ -260,7 +260,7 @@ void
 pair_turn(struct side *side)
 {
 	assert_true(handoff__loop_dispatch(&side->loop, 0) >= 0);
-	handoff__peer_after_turn(&side->peer);
+	handoff__pair_proceed(&side->pair);
 }
 
 void
@@ -271,11 +271,11 @@ pair_run(struct side *a, struct side *b)
 
 		if (a) {
 			n += handoff__loop_dispatch(&a->loop, 0);
-			n += handoff__peer_after_turn(&a->peer);
+			n += handoff__pair_proceed(&a->pair);
 		}
 		if (b) {
 			n += handoff__loop_dispatch(&b->loop, 0);
-			n += handoff__peer_after_turn(&b->peer);
+			n += handoff__pair_proceed(&b->pair);
 		}
 		assert_true(n >= 0);
 		if (n == 0)
@@ -292,24 +292,24 @@ pair_wait(struct side *side, const unsigned *what, unsigned wanted)
 		int n = handoff__loop_dispatch(&side->loop, MOMENT_MS);
 
 		assert_true(n >= 0);
-		handoff__peer_after_turn(&side->peer);
+		handoff__pair_proceed(&side->pair);
 		idle += n == 0;
 		if (idle > PATIENCE_MS / MOMENT_MS)
 			fail_msg("it never happens: %u, not %u; partner %d, "
 				 "give %d, link %d",
-				*what, wanted, (int)side->peer.partner,
-				(int)side->peer.give.step, side->peer.link.fd);
+				*what, wanted, (int)side->pair.partner,
+				(int)side->pair.give.step, side->pair.link.fd);
 	}
 }
 
-struct handoff__entry *
+struct handoff__roster_entry *
 pair_enter(struct side *side, enum handoff__kind kind)
 {
 	int fd = memfd_create("entry", MFD_CLOEXEC), err;
-	struct handoff__entry *e;
+	struct handoff__roster_entry *e;
 
 	assert_true(fd >= 0);
-	e = handoff__peer_enter(&side->peer, fd, kind,
+	e = handoff__pair_enter(&side->pair, fd, kind,
 		kind == HANDOFF__CONNECTION ? NULL : "its-name", &err);
 	assert_non_null(e);
 	return e;
@@ -322,11 +322,11 @@ pair_enter_many(struct side *side, unsigned count)
 		pair_enter(side, HANDOFF__CONNECTION);
 }
 
-struct handoff__entry *
-pair_find(struct side *side, const struct handoff__entry *e)
+struct handoff__roster_entry *
+pair_find(struct side *side, const struct handoff__roster_entry *e)
 {
 	return handoff__roster_find(
-		&side->peer.roster, e->segment, e->slot, e->id);
+		&side->pair.roster, e->segment, e->slot, e->id);
 }
 
 /* Is a peer until it is killed. */
@@ -342,14 +342,14 @@ be_a_peer(const char *dir, int tell)
 	close_range(4, ~0u, 0);
 	side_init(&side, dir, "child");
 	if (handoff__loop_init(&side.loop) < 0 ||
-		handoff__peer_open(&side.peer, &side.config, &side.loop, NULL,
+		handoff__pair_open(&side.pair, &side.config, &side.loop, NULL,
 			&ops, &side) < 0)
 		_exit(1);
-	handoff__peer_started(&side.peer);
+	handoff__pair_started(&side.pair);
 	if (write(tell, "x", 1) != 1)
 		_exit(2);
 	while (handoff__loop_dispatch(&side.loop, -1) >= 0)
-		handoff__peer_after_turn(&side.peer);
+		handoff__pair_proceed(&side.pair);
 	_exit(3);
 }
 

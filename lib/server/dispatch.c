@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A turn of the server's loop: waits on the set of what this peer owns, gives
- * turns to those that have events, and acts upon what was noted meanwhile.
- * Everything but the entries is one descriptor in that set.
+ * An iteration of the server's loop: waits on the set of what this peer owns,
+ * gives turns to those that have events, and acts upon what was noted
+ * meanwhile. Everything but the entries is one descriptor in that set.
  */
 #include "server/internal.h"
 
@@ -10,51 +10,51 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#define BATCH 64
+#define READY_MAX 64
 
 static void
-entry_event(struct handoff__member *conn, uint32_t events)
+entry_event(struct handoff__member *member, uint32_t events)
 {
-	if (conn->entry.id == 0 || conn->entry.fd < 0)
+	if (member->entry.id == 0 || member->entry.fd < 0)
 		return; /* closed earlier in this batch */
 	/* The batch may hold events from before a give. With EPOLLONESHOT the
 	 * kernel has disarmed the descriptor all the same. */
-	if (!conn->entry.mine || conn->active) {
-		if (conn->server->model->flags & EPOLLONESHOT)
-			conn->armed = 0;
+	if (!member->entry.mine || member->active) {
+		if (member->server->model->flags & EPOLLONESHOT)
+			member->armed = 0;
 		return;
 	}
-	if (conn->entry.kind == HANDOFF__LISTENER)
-		handoff__listen_event(conn);
+	if (member->entry.kind == HANDOFF__LISTENER)
+		handoff__listen_event(member);
 	else
-		conn->server->model->event(conn, events);
+		member->server->model->event(member, events);
 }
 
 static void
-run_kicked(struct handoff__member *conn)
+run_kicked(struct handoff__member *member)
 {
-	const struct handoff__view *view = &conn->entry.view;
+	const struct handoff__view *view = &member->entry.view;
 
-	handoff__member_unkick(conn);
+	handoff__member_unkick(member);
 	/* An event of the same batch may have given it to a thread. */
-	if (!conn->entry.mine || conn->active)
+	if (!member->entry.mine || member->active)
 		return;
-	if (handoff__conn_pending(view, conn->server->opts.service))
-		conn->server->model->event(conn, 0);
+	if (handoff__conn_pending(view, member->server->opts.service))
+		member->server->model->event(member, 0);
 	else
-		handoff__member_wait_for(conn, handoff__conn_want(view));
+		handoff__member_wait_for(member, handoff__conn_want(view));
 }
 
 /* Gives a turn to each that was kicked before this call. */
 static void
 run_kicks(struct handoff_server *server)
 {
-	struct handoff__member *conn;
+	struct handoff__member *member;
 
 	for (unsigned n = server->nkicks; n > 0; n--) {
-		conn = TAILQ_FIRST(&server->kicks);
-		if (conn)
-			run_kicked(conn);
+		member = TAILQ_FIRST(&server->kicks);
+		if (member)
+			run_kicked(member);
 	}
 }
 
@@ -69,7 +69,7 @@ works(const struct handoff_server *server)
 static void
 after_loop(struct handoff_server *server)
 {
-	handoff__peer_after_turn(&server->peer);
+	handoff__pair_proceed(&server->pair);
 	handoff__server_relisten(server);
 	if (atomic_load(&server->sweep_wanted))
 		handoff__server_sweep_later(server);
@@ -81,7 +81,7 @@ after_loop(struct handoff_server *server)
 static void
 after_batch(struct handoff_server *server)
 {
-	if (server->peer.noted)
+	if (server->pair.noted)
 		after_loop(server);
 	if (server->nkicks > 0)
 		run_kicks(server);
@@ -113,7 +113,7 @@ after_end(struct handoff_server *server)
 static int
 run_turn(struct handoff_server *server, int timeout_ms)
 {
-	struct epoll_event batch[BATCH];
+	struct epoll_event ready[READY_MAX];
 	int n;
 
 	if (server->due) {
@@ -122,23 +122,23 @@ run_turn(struct handoff_server *server, int timeout_ms)
 		if (works(server))
 			timeout_ms = 0;
 	}
-	n = epoll_wait(
-		server->sets.ep[server->sets.mine], batch, BATCH, timeout_ms);
+	n = epoll_wait(server->sets.ep[server->sets.mine], ready, READY_MAX,
+		timeout_ms);
 	if (n < 0 && errno != EINTR)
 		return handoff__fail(&server->error, -errno, "epoll_wait: %s",
 			strerror(errno));
 	/* The link first: a handoff must not wait for a batch of turns. */
 	for (int i = 0; i < n; i++) {
-		if (!batch[i].data.ptr) {
+		if (!ready[i].data.ptr) {
 			handoff__loop_dispatch(&server->loop, 0);
-			server->peer.noted = true;
+			server->pair.noted = true;
 		}
 	}
 	for (int i = 0; i < n; i++) {
-		if (batch[i].data.ptr)
-			entry_event(batch[i].data.ptr, batch[i].events);
+		if (ready[i].data.ptr)
+			entry_event(ready[i].data.ptr, ready[i].events);
 	}
-	if (server->due || server->peer.noted)
+	if (server->due || server->pair.noted)
 		after_batch(server);
 	return n > 0 ? n : 0;
 }

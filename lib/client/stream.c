@@ -3,7 +3,7 @@
  * The socket calls of one connection. It decides nothing: what an end means is
  * for the client to say.
  */
-#include "client/conn.h"
+#include "client/stream.h"
 
 #include <errno.h>
 #include <string.h>
@@ -15,8 +15,8 @@
 #define READS_PER_TURN 16
 
 void
-handoff__conn_init(struct handoff__conn *conn, struct handoff__loop *loop,
-	handoff__watch_fn *fn, void *arg)
+handoff__stream_init(struct handoff__stream *conn, struct handoff__loop *loop,
+	handoff__ready_fn *fn, void *arg)
 {
 	memset(conn, 0, sizeof(*conn));
 	conn->loop = loop;
@@ -25,26 +25,26 @@ handoff__conn_init(struct handoff__conn *conn, struct handoff__loop *loop,
 }
 
 static uint32_t
-wanted(const struct handoff__conn *conn)
+wanted(const struct handoff__stream *conn)
 {
 	return (conn->reading ? EPOLLIN : 0u) | (conn->blocked ? EPOLLOUT : 0u);
 }
 
 static void
-update(struct handoff__conn *conn)
+update(struct handoff__stream *conn)
 {
 	if (conn->watch.fd >= 0)
 		handoff__watch_set(conn->loop, &conn->watch, wanted(conn));
 }
 
 int
-handoff__conn_open(
-	struct handoff__conn *conn, int fd, size_t endpoint, bool reading)
+handoff__stream_open(
+	struct handoff__stream *conn, int fd, size_t endpoint, bool reading)
 {
 	struct handoff__loop *loop = conn->loop;
 	int err;
 
-	handoff__conn_init(conn, loop, conn->watch.fn, conn->watch.arg);
+	handoff__stream_init(conn, loop, conn->watch.fn, conn->watch.arg);
 	conn->reading = reading;
 	err = handoff__watch_add(loop, &conn->watch, fd, wanted(conn));
 	if (err < 0) {
@@ -58,7 +58,7 @@ handoff__conn_open(
 }
 
 void
-handoff__conn_close(struct handoff__conn *conn)
+handoff__stream_close(struct handoff__stream *conn)
 {
 	if (conn->fd < 0)
 		return;
@@ -69,13 +69,13 @@ handoff__conn_close(struct handoff__conn *conn)
 }
 
 bool
-handoff__conn_is_open(const struct handoff__conn *conn)
+handoff__stream_is_open(const struct handoff__stream *conn)
 {
 	return conn->fd >= 0;
 }
 
 void
-handoff__conn_resume(struct handoff__conn *conn)
+handoff__stream_resume(struct handoff__stream *conn)
 {
 	conn->reading = true;
 	conn->readable = true;
@@ -90,7 +90,7 @@ handoff__conn_resume(struct handoff__conn *conn)
 }
 
 void
-handoff__conn_event(struct handoff__conn *conn, uint32_t events)
+handoff__stream_event(struct handoff__stream *conn, uint32_t events)
 {
 	if (events & EPOLLOUT)
 		conn->blocked = false;
@@ -105,7 +105,7 @@ handoff__conn_event(struct handoff__conn *conn, uint32_t events)
 }
 
 ssize_t
-handoff__conn_read(struct handoff__conn *conn, void *data, size_t size)
+handoff__stream_read(struct handoff__stream *conn, void *data, size_t size)
 {
 	ssize_t n;
 
@@ -125,8 +125,8 @@ handoff__conn_read(struct handoff__conn *conn, void *data, size_t size)
 }
 
 ssize_t
-handoff__conn_write(
-	struct handoff__conn *conn, struct handoff__outbox *box, size_t limit)
+handoff__stream_write(
+	struct handoff__stream *conn, struct handoff__outbox *box, size_t limit)
 {
 	struct iovec iov[2];
 	size_t total = 0;
@@ -151,7 +151,7 @@ handoff__conn_write(
 		} else if (errno != EINTR) {
 			int err = -errno;
 
-			handoff__conn_cut(conn, err);
+			handoff__stream_cut(conn, err);
 			return err;
 		}
 	}
@@ -159,7 +159,7 @@ handoff__conn_write(
 }
 
 void
-handoff__conn_end(struct handoff__conn *conn)
+handoff__stream_end(struct handoff__stream *conn)
 {
 	if (conn->ended || conn->cut)
 		return;
@@ -168,7 +168,7 @@ handoff__conn_end(struct handoff__conn *conn)
 }
 
 void
-handoff__conn_cut(struct handoff__conn *conn, int err)
+handoff__stream_cut(struct handoff__stream *conn, int err)
 {
 	if (conn->cut)
 		return;

@@ -4,19 +4,19 @@
  * the layer above. Since both are this process, neither ever sees the other
  * die: a closed link leaves its partner APART.
  */
-#ifndef TESTS_PEER_PAIR_H
-#define TESTS_PEER_PAIR_H
+#ifndef TESTS_PEER_FIXTURE_H
+#define TESTS_PEER_FIXTURE_H
 
 #include "support/support.h"
 
-#include "peer/peer.h"
+#include "peer/pair.h"
 
 /* A peer, what it is opened with, and what its layer above has heard. */
 struct side {
-	struct handoff__peer peer;
+	struct handoff__pair pair;
 	struct handoff__loop loop;
 	struct handoff_service service;
-	struct handoff__peer_config config;
+	struct handoff__pair_config config;
 	struct handoff__log log; /* none unless the test sets it */
 
 	int refuse_entered; /* a negative errno */
@@ -62,12 +62,13 @@ void pair_run(struct side *a, struct side *b);
 void pair_wait(struct side *side, const unsigned *what, unsigned wanted);
 
 /* A new entry of this peer; its descriptor is a file of its own. */
-struct handoff__entry *pair_enter(struct side *side, enum handoff__kind kind);
+struct handoff__roster_entry *pair_enter(
+	struct side *side, enum handoff__kind kind);
 void pair_enter_many(struct side *side, unsigned count);
 
 /* The same entry in the other peer, or NULL. */
-struct handoff__entry *pair_find(
-	struct side *side, const struct handoff__entry *e);
+struct handoff__roster_entry *pair_find(
+	struct side *side, const struct handoff__roster_entry *e);
 
 /* A peer in a child process, which serves nothing and lives until it is
  * killed. `*told` becomes readable when it is open. */

@@ -4,15 +4,15 @@
  * direction or all of it. A connection always ends by its reading side, so
  * that what the server had sent is delivered whatever happens to our sending.
  */
-#ifndef HANDOFF_CLIENT_CONN_H
-#define HANDOFF_CLIENT_CONN_H
+#ifndef HANDOFF_CLIENT_STREAM_H
+#define HANDOFF_CLIENT_STREAM_H
 
 #include "base/loop.h"
 #include "client/outbox.h"
 
 #include <sys/types.h>
 
-struct handoff__conn {
+struct handoff__stream {
 	struct handoff__loop *loop;
 	struct handoff__watch watch;
 	int fd;          /* -1: none */
@@ -29,36 +29,37 @@ struct handoff__conn {
 };
 
 /* The owner sets watch.fn; watch.arg is the connection's owner's too. */
-void handoff__conn_init(struct handoff__conn *conn, struct handoff__loop *loop,
-	handoff__watch_fn *fn, void *arg);
+void handoff__stream_init(struct handoff__stream *conn,
+	struct handoff__loop *loop, handoff__ready_fn *fn, void *arg);
 
 /* Takes the socket, which is closed on failure. */
-int handoff__conn_open(
-	struct handoff__conn *conn, int fd, size_t endpoint, bool reading);
-void handoff__conn_close(struct handoff__conn *conn);
-bool handoff__conn_is_open(const struct handoff__conn *conn);
+int handoff__stream_open(
+	struct handoff__stream *conn, int fd, size_t endpoint, bool reading);
+void handoff__stream_close(struct handoff__stream *conn);
+bool handoff__stream_is_open(const struct handoff__stream *conn);
 
 /* Begins to read. */
-void handoff__conn_resume(struct handoff__conn *conn);
+void handoff__stream_resume(struct handoff__stream *conn);
 
 /* What epoll said: clears `blocked`, sets `readable`. A connection that is not
  * read and breaks leaves the epoll set, which would go on firing. */
-void handoff__conn_event(struct handoff__conn *conn, uint32_t events);
+void handoff__stream_event(struct handoff__stream *conn, uint32_t events);
 
 /* Like recv(2): bytes, 0 at the end, a negative errno, -EAGAIN for nothing
  * now. At the end of a connection that was cut it says why. */
-ssize_t handoff__conn_read(struct handoff__conn *conn, void *data, size_t size);
+ssize_t handoff__stream_read(
+	struct handoff__stream *conn, void *data, size_t size);
 
 /* Sends up to `limit` bytes of the outbox. Returns how many were taken, or a
  * negative errno: nothing can be sent any more. All is sent unless `blocked`
  * is set. */
-ssize_t handoff__conn_write(
-	struct handoff__conn *conn, struct handoff__outbox *box, size_t limit);
+ssize_t handoff__stream_write(struct handoff__stream *conn,
+	struct handoff__outbox *box, size_t limit);
 
 /* Closes our sending side in good order. */
-void handoff__conn_end(struct handoff__conn *conn);
+void handoff__stream_end(struct handoff__stream *conn);
 
 /* Nothing more comes or goes; what has arrived can still be read. */
-void handoff__conn_cut(struct handoff__conn *conn, int err);
+void handoff__stream_cut(struct handoff__stream *conn, int err);
 
 #endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What follows for a connection from the turn that it has had, once the loop
+ * has it again. Called by the models.
+ */
+#include "server/internal.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+
+void
+handoff__member_done(struct handoff__member *member,
+	const struct handoff__turn_result *result)
+{
+	struct handoff_server *server = member->server;
+
+	/* That is all that the sweep looks after. */
+	if (member->entry.view.rec->touched ||
+		result->outcome == HANDOFF__TURN_LINGER)
+		handoff__server_sweep_later(server);
+	/* A client that goes on talking after its service has closed does not
+	 * live longer for it. */
+	if (!member->lingers)
+		member->tick = server->tick;
+	switch (result->outcome) {
+	case HANDOFF__TURN_AGAIN:
+		handoff__member_kick(member);
+		return;
+	case HANDOFF__TURN_LINGER:
+		member->lingers = true;
+		/* fall through */
+	case HANDOFF__TURN_WAIT:
+		handoff__member_wait_for(member, result->want);
+		return;
+	case HANDOFF__TURN_RETRY:
+		/* Silent meanwhile; an error is reported once all the same. */
+		handoff__member_rearm(member, EPOLLONESHOT);
+		handoff__member_stall(member,
+			result->why ? result->why : "cannot go on",
+			result->err ? -result->err : -ENOMEM);
+		return;
+	case HANDOFF__TURN_END:
+		handoff__member_tell_end(member, result);
+		handoff__member_end(member, result->end);
+		return;
+	}
+}
+
+void
+handoff__member_back(struct handoff__member *member)
+{
+	struct handoff_server *server = member->server;
+
+	member->active = false;
+	handoff__suspects_tried(member);
+	if (member->result.outcome != HANDOFF__TURN_END &&
+		handoff__server_ends(server, &member->entry))
+		handoff__record_flag(&member->entry.view, HANDOFF__CLOSING);
+	if (member->entry.leaving &&
+		member->result.outcome != HANDOFF__TURN_END)
+		handoff__pair_quiet(&server->pair, &member->entry);
+	if (member->result.outcome != HANDOFF__TURN_END &&
+		handoff__suspects_add(member))
+		return;
+	if (member->entry.mine && member->result.outcome == HANDOFF__TURN_WAIT)
+		handoff__member_kick(member);
+	else if (member->entry.mine)
+		handoff__member_done(member, &member->result);
+}
