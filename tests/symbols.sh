@@ -1,17 +1,25 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# A shared library exports exactly what its public headers declare: systemd.h
-# is that of libhandoff-systemd, all others are those of libhandoff.
+# A shared library exports exactly what its public headers declare, and its map
+# lists it name by name: systemd.h is the header of libhandoff-systemd, all
+# others are those of libhandoff.
 # usage: symbols.sh LIBRARY INCLUDE_DIR
 set -eu
+lib=$(dirname "$0")/../lib
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 nm -D --defined-only "$1" | sed -n 's/.* T \(.*\)$/\1/p' |
   sed 's/@.*//' | sort >"$dir/exported"
 # A declaration may go on over several lines: join them first.
 case "$1" in
-*libhandoff-systemd*) headers=$2/handoff/systemd.h ;;
-*) headers=$(find "$2/handoff" -name '*.h' ! -name systemd.h) ;;
+*libhandoff-systemd*)
+  headers=$2/handoff/systemd.h
+  map=$lib/systemd/handoff-systemd.map
+  ;;
+*)
+  headers=$(find "$2/handoff" -name '*.h' ! -name systemd.h)
+  map=$lib/handoff.map
+  ;;
 esac
 # shellcheck disable=SC2086 # a list
 cat $headers | tr '\n' ' ' | grep -o 'HANDOFF_API [^;]*(' |
@@ -19,4 +27,9 @@ cat $headers | tr '\n' ' ' | grep -o 'HANDOFF_API [^;]*(' |
 test -s "$dir/declared"
 diff "$dir/declared" "$dir/exported" ||
   { echo "declared (<) and exported (>) symbols differ"; exit 1; }
+# A name that is not defined, or a wildcard, does no harm at link time.
+sed -n '/global:/,/local:/s/^[[:space:]]*\([^:]*\);$/\1/p' "$map" | sort \
+  >"$dir/listed"
+diff "$dir/declared" "$dir/listed" ||
+  { echo "declared (<) and listed (>) symbols differ"; exit 1; }
 echo "$(wc -l <"$dir/declared") symbols"
