@@ -68,7 +68,7 @@ static const struct option options[] = {
 
 /* What is worth a line in the log of an operator. */
 static void
-print_log(void *arg, enum handoff_log_level level, const char *text)
+print_log(enum handoff_log_level level, const char *text, void *arg)
 {
 	const struct options *o = arg;
 

@@ -32,7 +32,7 @@ struct peer {
 /* The log was moved away: it is opened anew here and, in model fork, in each
  * child. */
 static void
-on_hangup(void *arg, int fd)
+on_hangup(int fd, void *arg)
 {
 	struct peer *peer = arg;
 

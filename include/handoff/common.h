@@ -39,7 +39,7 @@ enum handoff_log_level {
  * the call only. With HANDOFF_MODEL_THREAD it may be called from several
  * threads at once. */
 typedef void handoff_log_fn(
-	void *arg, enum handoff_log_level level, const char *text);
+	enum handoff_log_level level, const char *text, void *arg);
 
 #define HANDOFF_SAY_MAX 4095 /* bytes of a line that is said to clients */
 

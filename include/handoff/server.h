@@ -156,7 +156,7 @@ HANDOFF_API int handoff_server_wait(
 
 /* Calls `fn` from dispatch whenever `fd` (the caller's, e.g. of signalfd(2))
  * is readable. At most 8 such descriptors. */
-typedef void handoff_watch_fn(void *arg, int fd);
+typedef void handoff_watch_fn(int fd, void *arg);
 HANDOFF_API int handoff_server_watch(
 	struct handoff_server *server, int fd, handoff_watch_fn *fn, void *arg);
 

@@ -36,7 +36,7 @@ handoff__log(const struct handoff__log *log, enum handoff_log_level level,
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
 	one_line(line);
-	log->fn(log->arg, level, line);
+	log->fn(level, line, log->arg);
 }
 
 int

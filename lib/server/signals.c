@@ -37,7 +37,7 @@ obey(struct handoff_server *server, uint32_t signal)
 }
 
 static void
-on_signal(void *arg, int fd)
+on_signal(int fd, void *arg)
 {
 	struct signalfd_siginfo info;
 

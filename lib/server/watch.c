@@ -14,7 +14,7 @@ on_user_watch(struct handoff__watch *watch, uint32_t events)
 	struct handoff__user_watch *user = watch->arg;
 
 	(void)events;
-	user->fn(user->arg, watch->fd);
+	user->fn(watch->fd, user->arg);
 }
 
 int

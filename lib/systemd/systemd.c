@@ -177,7 +177,7 @@ handoff_systemd_adopt(
 }
 
 static void
-on_timer(void *arg, int fd)
+on_timer(int fd, void *arg)
 {
 	struct handoff_systemd *sd = arg;
 	uint64_t now = handoff__systemd_now(), count;

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 static void
-note(void *arg, enum handoff_log_level level, const char *text)
+note(enum handoff_log_level level, const char *text, void *arg)
 {
 	struct side *side = arg;
 

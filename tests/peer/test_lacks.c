@@ -33,7 +33,7 @@ __wrap_getsockopt(int fd, int level, int name, void *to, socklen_t *len)
 }
 
 static void
-count_warning(void *arg, enum handoff_log_level level, const char *text)
+count_warning(enum handoff_log_level level, const char *text, void *arg)
 {
 	if (level != HANDOFF_LOG_WARNING || !strstr(text, "survival"))
 		return;

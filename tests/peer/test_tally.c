@@ -20,7 +20,7 @@ struct lines {
 };
 
 static void
-keep_line(void *arg, enum handoff_log_level level, const char *text)
+keep_line(enum handoff_log_level level, const char *text, void *arg)
 {
 	struct lines *lines = arg;
 

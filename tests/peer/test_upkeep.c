@@ -22,7 +22,7 @@ static unsigned logged[HANDOFF_LOG_DEBUG + 1];
 static char last_error[HANDOFF_TEXT_MAX];
 
 static void
-note_log(void *arg, enum handoff_log_level level, const char *text)
+note_log(enum handoff_log_level level, const char *text, void *arg)
 {
 	(void)arg;
 	logged[level]++;

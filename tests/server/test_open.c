@@ -309,7 +309,7 @@ another_service_is_refused(void **state)
 
 /* The log of both, as far as it warns. */
 static void
-count_warnings(void *arg, enum handoff_log_level level, const char *text)
+count_warnings(enum handoff_log_level level, const char *text, void *arg)
 {
 	atomic_uint *warnings = arg;
 

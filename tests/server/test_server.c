@@ -392,7 +392,7 @@ more_than_the_most_wait_in_the_backlog(void **state)
 }
 
 static void
-count_and_clear(void *arg, int fd)
+count_and_clear(int fd, void *arg)
 {
 	eventfd_t value;
 

@@ -512,7 +512,7 @@ status_is_one_line(void **state)
 }
 
 static void
-count_warnings(void *arg, enum handoff_log_level level, const char *text)
+count_warnings(enum handoff_log_level level, const char *text, void *arg)
 {
 	int *warnings = arg;
 

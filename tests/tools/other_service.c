@@ -65,7 +65,7 @@ print_events(struct context *context, const char *name)
 }
 
 static void
-log_line(void *arg, enum handoff_log_level level, const char *text)
+log_line(enum handoff_log_level level, const char *text, void *arg)
 {
 	if (level <= HANDOFF_LOG_INFO)
 		fprintf(stderr, "%s: log: %s\n", (const char *)arg, text);

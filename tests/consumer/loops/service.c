@@ -71,7 +71,7 @@ notify_event(enum handoff_peer_event_type type)
 }
 
 static void
-warn(void *arg, enum handoff_log_level level, const char *text)
+warn(enum handoff_log_level level, const char *text, void *arg)
 {
 	(void)arg;
 	if (level <= HANDOFF_LOG_WARNING)
@@ -117,12 +117,12 @@ open_listener(void)
 	};
 
 	if (opts.fd < 0) {
-		warn(NULL, HANDOFF_LOG_ERROR, strerror(errno));
+		warn(HANDOFF_LOG_ERROR, strerror(errno), NULL);
 		return;
 	}
 	snprintf(address, sizeof(address), "127.0.0.1:%u", me.port);
 	if (handoff_peer_deposit(me.peer, &me.listener, &opts) < 0) {
-		warn(NULL, HANDOFF_LOG_ERROR, handoff_peer_errmsg(me.peer));
+		warn(HANDOFF_LOG_ERROR, handoff_peer_errmsg(me.peer), NULL);
 		close(opts.fd);
 		return;
 	}
