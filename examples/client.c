@@ -59,18 +59,20 @@ send_input(struct handoff_client *client)
 static int
 receive(struct handoff_client *client)
 {
-	struct handoff_client_event event = {0};
+	const struct handoff_client_event *event;
+	int type = 0;
 
 	while (handoff_client_next(client, &event) > 0) {
-		lost = event.type == HANDOFF_CLIENT_LOST ||
-		       (lost && event.type == HANDOFF_CLIENT_CLOSED);
-		if (event.type != HANDOFF_CLIENT_DATA)
-			tell(&console, event.text);
-		else if (fwrite(event.data, event.len, 1, stdout) != 1 ||
+		type = (int)event->type;
+		lost = event->type == HANDOFF_CLIENT_LOST ||
+		       (lost && event->type == HANDOFF_CLIENT_CLOSED);
+		if (event->type != HANDOFF_CLIENT_DATA)
+			tell(&console, event->text);
+		else if (fwrite(event->data, event->len, 1, stdout) != 1 ||
 			 fflush(stdout) != 0)
 			fail(&console, "standard output", strerror(errno));
 	}
-	return (int)event.type;
+	return type;
 }
 
 int

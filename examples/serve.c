@@ -51,15 +51,15 @@ reopen_log(void *daemon)
 static enum handoff_server_event_type
 tell(struct peer *peer)
 {
-	struct handoff_server_event event;
+	const struct handoff_server_event *event;
+	enum handoff_server_event_type type = 0;
 
-	/* Its text is long, and this is asked after every turn. */
-	event.type = 0;
 	while (handoff_server_next(peer->server, &event) > 0) {
-		printf("%s: %s\n", peer->options->server.name, event.text);
-		manager_event(peer->systemd, &event);
+		printf("%s: %s\n", peer->options->server.name, event->text);
+		manager_event(peer->systemd, event);
+		type = event->type;
 	}
-	return event.type;
+	return type;
 }
 
 /* All before it serves; what goes wrong is in `why`. */

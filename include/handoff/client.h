@@ -91,10 +91,10 @@ enum handoff_client_event_type {
 	HANDOFF_CLIENT_CLOSED = 9,  /* the end after shutdown */
 };
 
+/* The library's; may grow at its end. */
 struct handoff_client_event {
 	enum handoff_client_event_type type;
-	const char *endpoint; /* the library's; valid until the next call of
-				 next, dispatch or wait, like the others */
+	const char *endpoint;
 	const void *data;
 	size_t len;
 	uint32_t delay_ms;
@@ -102,10 +102,11 @@ struct handoff_client_event {
 	const char *text; /* a sentence for people; never NULL */
 };
 
-/* Pulls the next event: 1, 0 for none, or a negative errno. Reading stops
- * while events wait to be pulled, so nothing piles up. */
-HANDOFF_API int handoff_client_next(
-	struct handoff_client *client, struct handoff_client_event *event);
+/* Pulls the next event: 1 with `*event`, which is the library's and valid until
+ * the next call of next, dispatch or wait; 0 for none now; or a negative errno.
+ * Reading stops while events wait to be pulled, so nothing piles up. */
+HANDOFF_API int handoff_client_next(struct handoff_client *client,
+	const struct handoff_client_event **event);
 
 HANDOFF_API const char *handoff_client_errmsg(
 	const struct handoff_client *client);

@@ -25,6 +25,7 @@ HANDOFF_API const char *handoff_notice_kind_name(enum handoff_notice_kind k);
 
 #define HANDOFF_NOTICE_ENDPOINTS 4
 
+/* The library's; may grow at its end. */
 struct handoff_notice {
 	char service[HANDOFF_NAME_MAX];
 	char serving[HANDOFF_NAME_MAX]; /* the peer that serves now */
@@ -64,12 +65,13 @@ HANDOFF_API int handoff_subscriber_fd(const struct handoff_subscriber *sub);
 
 /*
  * Pulls the next notice that is newer than all before it, by (generation,
- * seq), and has not expired. Returns 1, 0 for none now, or a negative errno.
+ * seq), and has not expired: 1 with `*notice`, which is the library's and valid
+ * until the next call; 0 for none now; or a negative errno.
  * Never blocks. Call it now and then also when the descriptor is not readable:
  * it subscribes again if the directory was cleaned or removed.
  */
 HANDOFF_API int handoff_subscriber_next(
-	struct handoff_subscriber *sub, struct handoff_notice *notice);
+	struct handoff_subscriber *sub, const struct handoff_notice **notice);
 
 HANDOFF_API const char *handoff_subscriber_errmsg(
 	const struct handoff_subscriber *sub);

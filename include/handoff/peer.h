@@ -102,21 +102,24 @@ enum handoff_entry_kind {
 	HANDOFF_ENTRY_OTHER = 3,
 };
 
+/* The library's; may grow at its end. */
 struct handoff_peer_event {
 	enum handoff_peer_event_type type;
 	uint64_t generation;
 	struct handoff_entry *entry; /* TAKEN, RELEASE */
 	int fd; /* TAKEN: a descriptor for the program, which closes it */
-	char text[HANDOFF_TEXT_MAX]; /* a sentence for people */
-	uint32_t deaths; /* TAKEN: 1 if a process died between enter and leave
-			    of this entry; see handoff_entry_enter */
+	const char *text; /* a sentence for people; never NULL */
+	uint32_t deaths;  /* TAKEN: 1 if a process died between enter and leave
+			     of this entry; see handoff_entry_enter */
 };
 
-/* Pulls the next event. Returns 1, or 0 if there is none. At most 64 are kept,
- * then the oldest are dropped; TAKEN and RELEASE never are, and come before
- * what else is there. If no descriptor is left for TAKEN, it waits. */
+/* Pulls the next event: 1 with `*event`, which is the library's and valid until
+ * the next call of next, dispatch or wait; 0 for none now; or a negative errno.
+ * At most 64 are kept, then the oldest are dropped; TAKEN and RELEASE never
+ * are, and come before what else is there. If no descriptor is left for TAKEN,
+ * it waits. */
 HANDOFF_API int handoff_peer_next(
-	struct handoff_peer *peer, struct handoff_peer_event *event);
+	struct handoff_peer *peer, const struct handoff_peer_event **event);
 
 /* An entry to be; `size` is sizeof(struct handoff_entry_opts). */
 struct handoff_entry_opts {

@@ -199,16 +199,18 @@ enum handoff_server_event_type {
 					 its process lives: it is made anew */
 };
 
+/* The library's; may grow at its end. */
 struct handoff_server_event {
 	enum handoff_server_event_type type;
 	uint64_t generation;
-	char text[HANDOFF_TEXT_MAX]; /* a sentence for people */
+	const char *text; /* a sentence for people; never NULL */
 };
 
-/* Pulls the next event. Returns 1, or 0 if there is none. At most 64 are
- * kept; then the oldest are dropped. */
-HANDOFF_API int handoff_server_next(
-	struct handoff_server *server, struct handoff_server_event *event);
+/* Pulls the next event: 1 with `*event`, which is the library's and valid until
+ * the next call of next, dispatch or wait; 0 for none now; or a negative errno.
+ * At most 64 are kept; then the oldest are dropped. */
+HANDOFF_API int handoff_server_next(struct handoff_server *server,
+	const struct handoff_server_event **event);
 
 /*
  * Moves all that this owner serves to its standby and tells the clients

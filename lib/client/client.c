@@ -41,12 +41,12 @@ static void
 on_notice(struct handoff__watch *watch, uint32_t events)
 {
 	struct handoff_client *client = watch->arg;
-	struct handoff_notice notice;
+	const struct handoff_notice *notice;
 	int rc = handoff_subscriber_next(client->sub, &notice);
 
 	(void)events;
 	if (rc > 0)
-		handoff__client_notice(client, &notice);
+		handoff__client_notice(client, notice);
 	if (rc >= 0)
 		return;
 	handoff__log(&client->log, HANDOFF_LOG_ERROR,
@@ -333,32 +333,40 @@ handoff_client_shutdown(struct handoff_client *client)
 	return 0;
 }
 
-int
-handoff_client_next(
-	struct handoff_client *client, struct handoff_client_event *event)
+/* Reads; what else comes of it is an event of its own. */
+static bool
+pull_data(struct handoff_client *client)
 {
-	const char *endpoint;
 	size_t len = 0;
-	int rc = 1;
+	const char *endpoint = handoff__client_read(client, &len);
+
+	if (!endpoint)
+		return false;
+	client->event = (struct handoff_client_event){
+		.type = HANDOFF_CLIENT_DATA,
+		.endpoint = endpoint,
+		.data = client->buffer,
+		.len = len,
+		.text = "",
+	};
+	return true;
+}
+
+int
+handoff_client_next(struct handoff_client *client,
+	const struct handoff_client_event **event)
+{
+	bool any;
 
 	if (!client || !event)
 		return -EINVAL;
-	if (handoff__events_pull(&client->events, event))
-		goto out;
-	endpoint = handoff__client_read(client, &len);
-	if (endpoint)
-		*event = (struct handoff_client_event){
-			.type = HANDOFF_CLIENT_DATA,
-			.endpoint = endpoint,
-			.data = client->buffer,
-			.len = len,
-			.text = "",
-		};
-	else
-		rc = handoff__events_pull(&client->events, event);
-out:
+	any = handoff__events_pull(&client->events, &client->event) ||
+	      pull_data(client) ||
+	      handoff__events_pull(&client->events, &client->event);
 	signal_events(client);
-	return rc;
+	if (any)
+		*event = &client->event;
+	return any;
 }
 
 const char *

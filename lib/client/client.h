@@ -77,6 +77,7 @@ struct handoff_client {
 	int signal_fd;
 	struct handoff__watch signal;
 	struct handoff__events events;
+	struct handoff_client_event event; /* that the user looks at */
 	unsigned char buffer[HANDOFF__RECEIVE_BUFFER];
 };
 

@@ -116,23 +116,26 @@ next_news(struct handoff_peer *peer, int *fd)
 }
 
 bool
-handoff__embed_next(struct handoff_peer *peer, struct handoff_peer_event *event)
+handoff__embed_next(struct handoff_peer *peer)
 {
 	int fd;
 	struct handoff_entry *e = next_news(peer, &fd);
+	struct handoff__happening *pulled = &peer->op.pulled;
 
 	if (!e)
 		return false;
 	handoff__embed_news(e, HANDOFF__NEWS_NONE);
-	memset(event, 0, sizeof(*event));
-	event->type = fd >= 0 ? HANDOFF_PEER_TAKEN : HANDOFF_PEER_RELEASE;
-	event->generation = handoff__pair_generation(&peer->pair);
-	event->entry = e;
-	event->fd = fd;
-	event->deaths =
-		fd >= 0 ? handoff__handler_deaths(e->entry.view.rec) : 0;
-	snprintf(event->text, sizeof(event->text), "%s: %llu %s",
+	snprintf(pulled->text, sizeof(pulled->text), "%s: %llu %s",
 		fd >= 0 ? "taken" : "release", (unsigned long long)e->entry.id,
 		handoff_entry_name(e));
+	peer->event = (struct handoff_peer_event){
+		.type = fd >= 0 ? HANDOFF_PEER_TAKEN : HANDOFF_PEER_RELEASE,
+		.generation = handoff__pair_generation(&peer->pair),
+		.entry = e,
+		.fd = fd,
+		.text = pulled->text,
+		.deaths = fd >= 0 ? handoff__handler_deaths(e->entry.view.rec)
+				  : 0,
+	};
 	return true;
 }

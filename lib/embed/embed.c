@@ -195,25 +195,35 @@ handoff_peer_dispatch(struct handoff_peer *peer)
 	return handoff_peer_wait(peer, 0);
 }
 
-int
-handoff_peer_next(struct handoff_peer *peer, struct handoff_peer_event *event)
+/* What is told of the peer as a whole; false: nothing. */
+static bool
+next_told(struct handoff_peer *peer)
 {
-	const struct handoff__happening *told;
+	const struct handoff__happening *told =
+		handoff__operator_pull(&peer->op);
 
+	if (!told)
+		return false;
+	peer->event = (struct handoff_peer_event){
+		.type = (enum handoff_peer_event_type)told->type,
+		.generation = told->generation,
+		.fd = -1,
+		.text = told->text,
+	};
+	return true;
+}
+
+int
+handoff_peer_next(
+	struct handoff_peer *peer, const struct handoff_peer_event **event)
+{
 	if (!peer || !event)
 		return -EINVAL;
-	if (handoff__embed_next(peer, event))
-		return 1;
-	told = handoff__ring_take(&peer->op.ring);
-	if (!told) {
+	if (!handoff__embed_next(peer) && !next_told(peer)) {
 		handoff__embed_flush(peer);
 		return 0;
 	}
-	memset(event, 0, sizeof(*event));
-	event->type = (enum handoff_peer_event_type)told->type;
-	event->generation = told->generation;
-	event->fd = -1;
-	memcpy(event->text, told->text, sizeof(event->text));
+	*event = &peer->event;
 	return 1;
 }
 

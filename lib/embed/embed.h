@@ -50,8 +50,9 @@ struct handoff_peer {
 	struct handoff__loop loop;
 	struct handoff__pair pair;
 	struct handoff__operator op;
-	struct handoff__timer starved; /* no descriptor was left for news */
-	bool starving;                 /* and that was logged */
+	struct handoff_peer_event event; /* that the program looks at */
+	struct handoff__timer starved;   /* no descriptor was left for news */
+	bool starving;                   /* and that was logged */
 	struct handoff__entry_list news, released;
 	bool owner_due; /* it serves; OWNER is told once all has come along */
 	bool late;      /* entries came while the service moved away */
@@ -82,7 +83,7 @@ extern const struct handoff__pair_ops handoff__embed_ops;
 
 /* dispatch.c */
 void handoff__embed_flush(struct handoff_peer *peer);
-bool handoff__embed_next(
-	struct handoff_peer *peer, struct handoff_peer_event *event);
+/* Sets peer->event to what is next of the entries; false: nothing. */
+bool handoff__embed_next(struct handoff_peer *peer);
 
 #endif

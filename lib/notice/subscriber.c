@@ -150,6 +150,7 @@ handoff_subscriber_fd(const struct handoff_subscriber *sub)
 	return sub ? (int)sub->mq.queue : -EINVAL;
 }
 
+/* It becomes the last one, which the caller may still look at. */
 static bool
 accept_notice(struct handoff_subscriber *sub, const void *data, size_t len)
 {
@@ -168,7 +169,7 @@ accept_notice(struct handoff_subscriber *sub, const void *data, size_t len)
 
 int
 handoff_subscriber_next(
-	struct handoff_subscriber *sub, struct handoff_notice *notice)
+	struct handoff_subscriber *sub, const struct handoff_notice **notice)
 {
 	unsigned char data[HANDOFF__NOTICE_SIZE];
 
@@ -185,7 +186,7 @@ handoff_subscriber_next(
 		if (rc == 0)
 			return 0;
 		if (accept_notice(sub, data, len)) {
-			*notice = sub->last;
+			*notice = &sub->last;
 			return 1;
 		}
 	}

@@ -62,6 +62,18 @@ handoff__operator_tell(
 	handoff__log(op->log, HANDOFF_LOG_DEBUG, "%s", told->text);
 }
 
+/* A copy: the program may have more told before it looks at the next. */
+const struct handoff__happening *
+handoff__operator_pull(struct handoff__operator *op)
+{
+	const struct handoff__happening *oldest = handoff__ring_take(&op->ring);
+
+	if (!oldest)
+		return NULL;
+	op->pulled = *oldest;
+	return &op->pulled;
+}
+
 void
 handoff__operator_stopped(
 	struct handoff__operator *op, struct handoff__buf *body)

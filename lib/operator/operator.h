@@ -50,7 +50,8 @@ struct handoff__operator {
 	struct handoff__loop *loop;
 	const struct handoff__log *log;
 	struct handoff__ring ring;
-	struct handoff__timer news; /* there is something to pull */
+	struct handoff__happening pulled; /* what the program looks at */
+	struct handoff__timer news;       /* there is something to pull */
 	struct handoff__control control;
 	struct handoff__waiting moves; /* wait for the end of a give */
 	struct handoff__waiting stops; /* and of this program */
@@ -69,6 +70,11 @@ void handoff__operator_close(struct handoff__operator *op);
 /* Adds an event, and wakes. */
 void handoff__operator_tell(struct handoff__operator *op, int type,
 	const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/* The oldest event, which is there until the next one is pulled; NULL if there
+ * is none. */
+const struct handoff__happening *handoff__operator_pull(
+	struct handoff__operator *op);
 
 /* Has the descriptor of the loop become readable: an outside loop then calls,
  * also if no turn is under way. */

@@ -167,22 +167,25 @@ handoff_server_dispatch(struct handoff_server *server)
 
 /* Apart, so that asking in vain, as most do, costs little. */
 static __attribute__((noinline)) int
-pull(struct handoff_server *server, struct handoff_server_event *event)
+pull(struct handoff_server *server, const struct handoff_server_event **event)
 {
 	const struct handoff__happening *told =
-		handoff__ring_take(&server->op.ring);
+		handoff__operator_pull(&server->op);
 
-	event->type = (enum handoff_server_event_type)told->type;
-	event->generation = told->generation;
-	memcpy(event->text, told->text, sizeof(event->text));
+	server->event = (struct handoff_server_event){
+		.type = (enum handoff_server_event_type)told->type,
+		.generation = told->generation,
+		.text = told->text,
+	};
 	if (server->op.ring.count == 0)
 		handoff__timer_disarm(&server->loop, &server->op.news);
+	*event = &server->event;
 	return 1;
 }
 
 int
-handoff_server_next(
-	struct handoff_server *server, struct handoff_server_event *event)
+handoff_server_next(struct handoff_server *server,
+	const struct handoff_server_event **event)
 {
 	int err = handoff__server_check(server);
 

@@ -111,6 +111,7 @@ struct handoff_server {
 	struct handoff__sets sets;
 	struct handoff__pair pair;
 	struct handoff__operator op;
+	struct handoff_server_event event; /* that the program looks at */
 	struct handoff__publisher publisher;
 	struct handoff__returns returns;
 	struct handoff__threads threads;

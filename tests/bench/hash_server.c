@@ -57,7 +57,7 @@ main(int argc, char **argv)
 		.nlisten = 1,
 		.errbuf = why,
 		.errbuf_size = sizeof(why)};
-	struct handoff_server_event event;
+	const struct handoff_server_event *event;
 	struct handoff_server *server;
 
 	if (argc != 3) {
@@ -73,7 +73,7 @@ main(int argc, char **argv)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	do {
 		while (handoff_server_next(server, &event) > 0)
-			puts(event.text);
+			puts(event->text);
 	} while (handoff_server_wait(server, -1) >= 0);
 	return 1;
 }

@@ -41,10 +41,10 @@ void __attribute__((noreturn)) die(const char *what, const char *why)
 static void
 on_notice(void)
 {
-	struct handoff_notice notice;
+	const struct handoff_notice *notice;
 
 	while (handoff_subscriber_next(subscriber, &notice) > 0) {
-		if (notice.kind != HANDOFF_NOTICE_READY)
+		if (notice->kind != HANDOFF_NOTICE_READY)
 			continue;
 		all.figures.notice_us = all.now;
 		all.to_go_home = 0;

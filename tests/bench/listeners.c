@@ -103,7 +103,7 @@ static void __attribute__((noreturn)) subscribe(unsigned who, const char *where)
 		.errbuf = why,
 		.errbuf_size = sizeof(why)};
 	struct handoff_subscriber *sub;
-	struct handoff_notice notice;
+	const struct handoff_notice *notice;
 	struct pollfd p = {.events = POLLIN};
 
 	if (handoff_subscriber_open(&sub, &opts) < 0)
@@ -113,7 +113,7 @@ static void __attribute__((noreturn)) subscribe(unsigned who, const char *where)
 	for (;;)
 		if (poll(&p, 1, -1) > 0 &&
 			handoff_subscriber_next(sub, &notice) > 0) {
-			if (notice.kind == HANDOFF_NOTICE_GOODBYE)
+			if (notice->kind == HANDOFF_NOTICE_GOODBYE)
 				break;
 			has_it(who);
 		}

@@ -123,7 +123,7 @@ static struct handoff_client_event
 pull(struct handoff_client *client)
 {
 	struct pollfd p = {.fd = handoff_client_fd(client), .events = POLLIN};
-	struct handoff_client_event event = {0};
+	const struct handoff_client_event *event;
 
 	while (handoff_client_next(client, &event) == 0) {
 		/* The loop that the manual tells: if the descriptor were not
@@ -132,8 +132,8 @@ pull(struct handoff_client *client)
 		assert_int_equal(p.revents, POLLIN);
 		assert_int_equal(handoff_client_dispatch(client), 0);
 	}
-	assert_non_null(event.text);
-	return event;
+	assert_non_null(event->text);
+	return *event;
 }
 
 struct handoff_client_event
@@ -167,7 +167,7 @@ void
 fixture_expect_quiet(struct handoff_client *client)
 {
 	struct pollfd p = {.fd = handoff_client_fd(client), .events = POLLIN};
-	struct handoff_client_event event;
+	const struct handoff_client_event *event;
 	int rounds = 0;
 
 	while (poll(&p, 1, 0) > 0) {

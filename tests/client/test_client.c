@@ -275,7 +275,7 @@ test_arguments(void **state)
 	static const char *const bad[] = {"", "127.0.0.1", ":7000",
 		"127.0.0.1:0", "127.0.0.1:70000", "[::1]", "unix:", NULL,
 		"a:b:c"};
-	struct handoff_client_event event;
+	const struct handoff_client_event *event;
 	struct handoff_client *client = NULL;
 	const char *many[17];
 	char sentence[HANDOFF_TEXT_MAX];

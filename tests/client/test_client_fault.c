@@ -176,18 +176,18 @@ struct life {
 static void
 pull(struct life *life)
 {
-	struct handoff_client_event event;
+	const struct handoff_client_event *event;
 	int rc;
 
 	while (INSIDE(handoff_client_next(life->client, &event)) > 0) {
-		if (event.type == HANDOFF_CLIENT_DATA) {
+		if (event->type == HANDOFF_CLIENT_DATA) {
 			assert_in_range(
-				event.len, 1, sizeof(life->data) - life->len);
-			memcpy(life->data + life->len, event.data, event.len);
-			life->len += event.len;
+				event->len, 1, sizeof(life->data) - life->len);
+			memcpy(life->data + life->len, event->data, event->len);
+			life->len += event->len;
 		}
-		life->moved |= event.type == HANDOFF_CLIENT_MOVED;
-		life->closed |= event.type == HANDOFF_CLIENT_CLOSED;
+		life->moved |= event->type == HANDOFF_CLIENT_MOVED;
+		life->closed |= event->type == HANDOFF_CLIENT_CLOSED;
 	}
 	assert_int_equal(rc, 0);
 }

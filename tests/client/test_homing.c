@@ -181,6 +181,7 @@ test_drain_timeout_slow_reader(void **state)
 static void
 test_home_is_down(void **state)
 {
+	const struct handoff_client_event *next;
 	struct handoff_client_event event;
 	struct handoff_client *client;
 	int old, new;
@@ -199,18 +200,18 @@ test_home_is_down(void **state)
 	fixture_write(old, "meanwhile");
 	do
 		assert_int_equal(handoff_client_wait(client, 1000), 0);
-	while (handoff_client_next(client, &event) == 0 ||
-		event.type == HANDOFF_CLIENT_RETRY);
-	assert_int_equal(event.type, HANDOFF_CLIENT_DATA);
+	while (handoff_client_next(client, &next) == 0 ||
+		next->type == HANDOFF_CLIENT_RETRY);
+	assert_int_equal(next->type, HANDOFF_CLIENT_DATA);
 	assert_true(client->home_backoff.failures >= 4);
 	site_reopen(&service.home);
 	new = fixture_accept(client, &service.home);
 	close(old);
 	do
 		assert_int_equal(handoff_client_wait(client, 1000), 0);
-	while (handoff_client_next(client, &event) == 0 ||
-		event.type == HANDOFF_CLIENT_RETRY);
-	assert_int_equal(event.type, HANDOFF_CLIENT_MOVED);
+	while (handoff_client_next(client, &next) == 0 ||
+		next->type == HANDOFF_CLIENT_RETRY);
+	assert_int_equal(next->type, HANDOFF_CLIENT_MOVED);
 	service_publish(HANDOFF_NOTICE_READY, "main", 3600000);
 	service_expect_homing(client);
 	assert_int_equal(client->home_backoff.failures, 0);

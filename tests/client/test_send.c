@@ -154,7 +154,7 @@ test_much(void **state)
 	size_t sent = 0, back = 0, held = 0;
 	char *echo = malloc(PIECE);
 	struct handoff_client *client;
-	struct handoff_client_event event;
+	const struct handoff_client_event *event;
 	int conn;
 
 	(void)state;
@@ -178,11 +178,11 @@ test_much(void **state)
 		}
 		assert_int_equal(handoff_client_dispatch(client), 0);
 		while (handoff_client_next(client, &event) > 0) {
-			const unsigned char *p = event.data;
+			const unsigned char *p = event->data;
 
-			assert_int_equal(event.type, HANDOFF_CLIENT_DATA);
-			assert_string_equal(event.endpoint, site.address);
-			for (size_t i = 0; i < event.len; i++, back++)
+			assert_int_equal(event->type, HANDOFF_CLIENT_DATA);
+			assert_string_equal(event->endpoint, site.address);
+			for (size_t i = 0; i < event->len; i++, back++)
 				if (p[i] != (unsigned char)(back * 7 >> 3))
 					fail();
 		}

@@ -74,6 +74,17 @@ side_join(struct side *side, struct side *other)
 	return err;
 }
 
+bool
+side_next(struct side *side)
+{
+	const struct handoff_peer_event *event;
+
+	if (handoff_peer_next(side->peer, &event) <= 0)
+		return false;
+	side->event = *event;
+	return true;
+}
+
 struct handoff_entry *
 pair_expect(
 	struct pair *p, struct side *side, enum handoff_peer_event_type type)
@@ -84,7 +95,7 @@ pair_expect(
 		struct pollfd fd = {
 			.fd = handoff_peer_fd(side->peer), .events = POLLIN};
 
-		while (handoff_peer_next(side->peer, &side->event) > 0) {
+		while (side_next(side)) {
 			if (side->event.type == type)
 				return side->event.entry;
 			assert_int_not_equal(

@@ -41,6 +41,9 @@ void pair_close(struct pair *p);
 struct handoff_entry *pair_expect(
 	struct pair *p, struct side *side, enum handoff_peer_event_type type);
 
+/* The next event, in side->event; false: none. */
+bool side_next(struct side *side);
+
 /* Dispatches both until neither has anything to do. */
 void pair_settle(struct pair *p);
 

@@ -25,16 +25,17 @@ static void
 follow(struct side *side, struct trail *trail)
 {
 	static const char letters[] = "?OSWJLTRGXHNE"; /* by type */
-	struct handoff_peer_event event;
+	const struct handoff_peer_event *event;
 
 	handoff_peer_wait(side->peer, 1);
 	while (handoff_peer_next(side->peer, &event) > 0) {
 		assert_in_range(trail->len, 0, sizeof(trail->text) - 2);
-		trail->text[trail->len++] = letters[event.type];
-		if (event.type == HANDOFF_PEER_RELEASE)
-			assert_int_equal(handoff_entry_release(event.entry), 0);
-		if (event.type == HANDOFF_PEER_TAKEN)
-			close(event.fd);
+		trail->text[trail->len++] = letters[event->type];
+		if (event->type == HANDOFF_PEER_RELEASE)
+			assert_int_equal(
+				handoff_entry_release(event->entry), 0);
+		if (event->type == HANDOFF_PEER_TAKEN)
+			close(event->fd);
 	}
 }
 
@@ -100,7 +101,7 @@ many_move_at_once(void **state)
 {
 	enum { N = 600 };
 	struct pair p;
-	struct handoff_peer_event event;
+	const struct handoff_peer_event *event;
 	int fd[N], client[N], released = 0, taken = 0;
 
 	(void)state;
@@ -116,20 +117,20 @@ many_move_at_once(void **state)
 		handoff_peer_wait(p.a.peer, released < N ? 5 : 0);
 		handoff_peer_wait(p.b.peer, released == N ? 5 : 0);
 		while (handoff_peer_next(p.a.peer, &event) > 0) {
-			if (event.type == HANDOFF_PEER_GAVE)
-				p.a.event = event;
-			if (event.type != HANDOFF_PEER_RELEASE)
+			if (event->type == HANDOFF_PEER_GAVE)
+				p.a.event = *event;
+			if (event->type != HANDOFF_PEER_RELEASE)
 				continue;
 			released++;
-			handoff_entry_release(event.entry);
+			handoff_entry_release(event->entry);
 		}
 		while (handoff_peer_next(p.b.peer, &event) > 0) {
-			if (event.type != HANDOFF_PEER_TAKEN)
+			if (event->type != HANDOFF_PEER_TAKEN)
 				continue;
 			taken++;
 			assert_state(
-				event.entry, handoff_entry_name(event.entry));
-			close(event.fd);
+				event->entry, handoff_entry_name(event->entry));
+			close(event->fd);
 		}
 		if (taken == N && p.a.event.type == HANDOFF_PEER_GAVE)
 			break;
@@ -151,7 +152,7 @@ what_was_released_comes_back_when_the_link_breaks(void **state)
 {
 	enum { N = 300 };
 	struct pair p;
-	struct handoff_peer_event event;
+	const struct handoff_peer_event *event;
 	int fd[N], client[N], released = 0, taken = 0;
 
 	(void)state;
@@ -164,29 +165,29 @@ what_was_released_comes_back_when_the_link_breaks(void **state)
 		handoff_peer_wait(p.a.peer, 5);
 		handoff_peer_wait(p.b.peer, 0);
 		while (handoff_peer_next(p.a.peer, &event) > 0) {
-			if (event.type != HANDOFF_PEER_RELEASE)
+			if (event->type != HANDOFF_PEER_RELEASE)
 				continue;
 			/* Not before the next dispatch does it move. */
 			if (++released == N)
 				handoff__link_fail(
 					&p.a.peer->pair.link, -EPIPE);
-			handoff_entry_release(event.entry);
+			handoff_entry_release(event->entry);
 		}
 	}
 	assert_int_equal(released, N);
 	for (int i = 0; i < 1000 && taken < N; i++) {
 		handoff_peer_wait(p.a.peer, 5);
 		while (handoff_peer_next(p.a.peer, &event) > 0) {
-			if (event.type != HANDOFF_PEER_TAKEN)
+			if (event->type != HANDOFF_PEER_TAKEN)
 				continue;
 			taken++;
-			close(event.fd);
+			close(event->fd);
 		}
 		while (handoff_peer_next(p.b.peer, &event) > 0) {
-			if (event.type != HANDOFF_PEER_TAKEN)
+			if (event->type != HANDOFF_PEER_TAKEN)
 				continue;
 			taken++;
-			close(event.fd);
+			close(event->fd);
 		}
 		handoff_peer_wait(p.b.peer, 0);
 	}
@@ -520,7 +521,7 @@ silence_is_told(void **state)
 	pair_expect(&p, &p.a, HANDOFF_PEER_JOINED);
 	for (int i = 0; i < 1000 && p.a.event.type != HANDOFF_PEER_HUNG; i++) {
 		handoff_peer_wait(p.a.peer, 10);
-		handoff_peer_next(p.a.peer, &p.a.event);
+		side_next(&p.a);
 	}
 	assert_non_null(strstr(p.a.event.text, "has said nothing for 100 ms"));
 	assert_int_equal(handoff_peer_give(p.a.peer), -ENOTCONN);
@@ -573,7 +574,7 @@ oldest_events_are_dropped(void **state)
 		p.b.opts.service = i % 2 ? "another" : "a-third";
 		assert_int_equal(side_join(&p.b, &p.a), -EPROTO);
 	}
-	while (handoff_peer_next(p.a.peer, &p.a.event) > 0) {
+	while (side_next(&p.a)) {
 		assert_int_equal(p.a.event.type, HANDOFF_PEER_REFUSED);
 		pulled++;
 	}
@@ -588,6 +589,7 @@ wrong_use_is_refused(void **state)
 	struct handoff_entry_opts opts = {
 		.size = sizeof(opts), .kind = HANDOFF_ENTRY_OTHER, .fd = 1};
 	struct handoff_entry *e = NULL;
+	const struct handoff_peer_event *event;
 	char name[200] = "";
 	uint64_t n;
 
@@ -623,7 +625,7 @@ wrong_use_is_refused(void **state)
 	assert_int_equal(handoff_entry_progress(e, &n, &n) < 0, 1);
 	assert_int_equal(handoff_entry_update(e, "x", 1), -EMSGSIZE);
 	assert_int_equal(handoff_entry_release(NULL), -EINVAL);
-	assert_int_equal(handoff_peer_next(NULL, &p.a.event), -EINVAL);
+	assert_int_equal(handoff_peer_next(NULL, &event), -EINVAL);
 	assert_int_equal(handoff_peer_fd(NULL), -EINVAL);
 	assert_string_equal(handoff_entry_name(e), "");
 	handoff_peer_free(p.a.peer);

@@ -30,7 +30,7 @@ order(const struct side *side, int place, const char *line)
 static void
 assert_reply(struct pair *p, int fd, const char *beginning, bool willing)
 {
-	struct handoff_peer_event event;
+	const struct handoff_peer_event *event;
 	char text[2000] = "";
 
 	for (int i = 0; i < 2000 && text[0] == '\0'; i++) {
@@ -38,10 +38,10 @@ assert_reply(struct pair *p, int fd, const char *beginning, bool willing)
 		if (p->b.peer)
 			handoff_peer_wait(p->b.peer, 0);
 		while (handoff_peer_next(p->a.peer, &event) > 0 && willing) {
-			if (event.type == HANDOFF_PEER_RELEASE)
-				handoff_entry_release(event.entry);
-			if (event.type == HANDOFF_PEER_TAKEN)
-				close(event.fd);
+			if (event->type == HANDOFF_PEER_RELEASE)
+				handoff_entry_release(event->entry);
+			if (event->type == HANDOFF_PEER_TAKEN)
+				close(event->fd);
 		}
 		recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
 	}
@@ -117,7 +117,7 @@ refusal_is_told(void **state)
 	for (int i = 0; i < 1000 && p.a.event.type != HANDOFF_PEER_REFUSED;
 		i++) {
 		handoff_peer_wait(p.a.peer, 10);
-		handoff_peer_next(p.a.peer, &p.a.event);
+		side_next(&p.a);
 	}
 	assert_non_null(strstr(p.a.event.text, "has not answered within "));
 	assert_reply(&p, told, "error two (pid ", true);

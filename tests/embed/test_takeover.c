@@ -67,15 +67,16 @@ let_go(struct legacy *legacy)
 static void
 obey(struct handoff_peer *peer, int told)
 {
-	struct handoff_peer_event event;
+	const struct handoff_peer_event *event;
 
 	handoff_peer_dispatch(peer);
 	while (handoff_peer_next(peer, &event) > 0) {
-		if (event.type == HANDOFF_PEER_RELEASE &&
-			handoff_entry_kind(event.entry) ==
+		if (event->type == HANDOFF_PEER_RELEASE &&
+			handoff_entry_kind(event->entry) ==
 				HANDOFF_ENTRY_LISTENER)
-			handoff_entry_release(event.entry);
-		if (event.type == HANDOFF_PEER_OWNER && write(told, "x", 1) < 0)
+			handoff_entry_release(event->entry);
+		if (event->type == HANDOFF_PEER_OWNER &&
+			write(told, "x", 1) < 0)
 			_exit(1);
 	}
 }
@@ -174,7 +175,7 @@ assert_inherited(struct pair *p, struct legacy *legacy, unsigned seen)
 	}
 	pair_expect(p, &p->b, HANDOFF_PEER_LEFT);
 	pair_expect(p, &p->b, HANDOFF_PEER_OWNER);
-	assert_int_equal(handoff_peer_next(p->b.peer, &p->b.event), 0);
+	assert_false(side_next(&p->b));
 }
 
 /* Joins a child that owns; it has sent copies of everything by then. */
@@ -311,7 +312,7 @@ owner_dies_while_it_gives(void **state)
 	(void)state;
 	assert_int_equal(write(legacy.kept, "g", 1), 1);
 	assert_int_equal(inherit(&p, &legacy), 0);
-	assert_int_equal(handoff_peer_next(p.b.peer, &p.b.event), 0);
+	assert_false(side_next(&p.b));
 	side_kill(pid);
 	assert_inherited(&p, &legacy, 1);
 	close_legacy(&legacy);
@@ -363,7 +364,7 @@ standby_keeps_room_to_serve(void **state)
 {
 	enum { MANY = 60 };
 	struct rlimit old, tight;
-	struct handoff_peer_event event = {.fd = -1};
+	const struct handoff_peer_event *event;
 	struct pair p;
 	int fd[MANY], client[MANY], mine[MANY], taken = 0;
 	char wanted[32];
@@ -381,17 +382,16 @@ standby_keeps_room_to_serve(void **state)
 		handoff_peer_wait(p.a.peer, 1);
 		handoff_peer_wait(p.b.peer, 1);
 		while (handoff_peer_next(p.b.peer, &event) > 0) {
-			if (event.type == HANDOFF_PEER_TAKEN)
-				mine[taken++] = event.fd;
+			if (event->type == HANDOFF_PEER_TAKEN)
+				mine[taken++] = event->fd;
 		}
-		if (handoff_peer_next(p.a.peer, &event) > 0 &&
-			event.type == HANDOFF_PEER_RELEASE)
-			handoff_entry_release(event.entry);
-	} while (event.type != HANDOFF_PEER_GAVE);
+		if (side_next(&p.a) && p.a.event.type == HANDOFF_PEER_RELEASE)
+			handoff_entry_release(p.a.event.entry);
+	} while (p.a.event.type != HANDOFF_PEER_GAVE);
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
 	assert_in_range(taken, 25, 40);
 	snprintf(wanted, sizeof(wanted), " %d left behind", MANY - taken);
-	assert_non_null(strstr(event.text, wanted));
+	assert_non_null(strstr(p.a.event.text, wanted));
 	assert_string_equal(p.b.logged, "");
 	while (taken > 0)
 		close(mine[--taken]);

@@ -198,12 +198,14 @@ duo_turn(struct duo *duo)
 
 /* Notes what an event says beyond its type. */
 static bool
-pull(struct host *host, struct handoff_server_event *ev)
+pull(struct host *host, const struct handoff_server_event **event)
 {
+	const struct handoff_server_event *ev;
 	const char *address;
 
-	if (!host->server || handoff_server_next(host->server, ev) != 1)
+	if (!host->server || handoff_server_next(host->server, &ev) != 1)
 		return false;
+	*event = ev;
 	address = strstr(ev->text, "listening on ");
 	if (ev->type == HANDOFF_SERVER_LISTENING && address)
 		snprintf(host->address, sizeof(host->address), "%s",
@@ -215,14 +217,15 @@ void
 duo_expect(
 	struct duo *duo, struct host *host, enum handoff_server_event_type type)
 {
-	struct handoff_server_event ev;
+	const struct handoff_server_event *ev;
 
 	for (int idle = 0;;) {
 		while (pull(host, &ev)) {
-			if (ev.type != type)
+			if (ev->type != type)
 				continue;
-			memcpy(host->text, ev.text, sizeof(host->text));
-			host->generation = ev.generation;
+			snprintf(
+				host->text, sizeof(host->text), "%s", ev->text);
+			host->generation = ev->generation;
 			return;
 		}
 		idle += !duo_turn(duo);
@@ -234,11 +237,11 @@ duo_expect(
 bool
 host_had(struct host *host, enum handoff_server_event_type type)
 {
-	struct handoff_server_event ev;
+	const struct handoff_server_event *ev;
 	bool had = false;
 
 	while (pull(host, &ev))
-		had |= ev.type == type;
+		had |= ev->type == type;
 	return had;
 }
 

@@ -83,7 +83,7 @@ passed_listener_is_served(void **state)
 static void
 its_address_is_not_bound_again(void **state)
 {
-	struct handoff_server_event ev;
+	const struct handoff_server_event *ev;
 	const char *listen[2];
 	struct manager manager;
 	struct duo duo;
@@ -99,7 +99,7 @@ its_address_is_not_bound_again(void **state)
 	duo.a.opts.nlisten = 2;
 	assert_int_equal(host_open(&duo.a, NULL), 0);
 	while (handoff_server_next(duo.a.server, &ev) == 1)
-		told += ev.type == HANDOFF_SERVER_LISTENING;
+		told += ev->type == HANDOFF_SERVER_LISTENING;
 	assert_int_equal(told, 2);
 	duo_close(&duo);
 	close(manager.given.fd);

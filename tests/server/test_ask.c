@@ -58,7 +58,7 @@ listeners_are_told(void **state)
 {
 	const char *listen[] = {"127.0.0.1:0", "[::1]:0"};
 	char address[HANDOFF_ADDRESS_MAX];
-	struct handoff_server_event ev;
+	const struct handoff_server_event *ev;
 	struct duo duo;
 	size_t n = 0;
 
@@ -68,11 +68,12 @@ listeners_are_told(void **state)
 	duo.a.opts.nlisten = 2;
 	assert_int_equal(host_open(&duo.a, NULL), 0);
 	while (handoff_server_next(duo.a.server, &ev) == 1) {
-		if (ev.type != HANDOFF_SERVER_LISTENING)
+		if (ev->type != HANDOFF_SERVER_LISTENING)
 			continue;
 		assert_true(handoff_server_listener(
 				    duo.a.server, n++, address) >= 0);
-		assert_string_equal(ev.text + strlen("listening on "), address);
+		assert_string_equal(
+			ev->text + strlen("listening on "), address);
 	}
 	assert_int_equal(n, 2);
 	assert_int_equal(

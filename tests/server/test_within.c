@@ -19,7 +19,7 @@ static int
 allowed(struct handoff_server *server)
 {
 	char address[HANDOFF_ADDRESS_MAX];
-	struct handoff_server_event event;
+	const struct handoff_server_event *event;
 	int ok = 0;
 
 	ok += handoff_server_fd(server) != -EDEADLK;

@@ -55,11 +55,11 @@ handle(struct handoff_conn *conn, void *arg)
 static void
 print_events(struct context *context, const char *name)
 {
-	struct handoff_server_event event;
+	const struct handoff_server_event *event;
 
 	while (handoff_server_next(context->server, &event) > 0) {
-		printf("%s: %s\n", name, event.text);
-		if (event.type == HANDOFF_SERVER_STOPPED)
+		printf("%s: %s\n", name, event->text);
+		if (event->type == HANDOFF_SERVER_STOPPED)
 			context->stopped = true;
 	}
 }

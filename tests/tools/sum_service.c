@@ -105,11 +105,14 @@ log_line(enum handoff_log_level level, const char *text, void *arg)
 static int
 print_events(struct handoff_server *server, const char *name)
 {
-	struct handoff_server_event event = {0};
+	const struct handoff_server_event *event;
+	int type = 0;
 
-	while (handoff_server_next(server, &event) > 0)
-		printf("%s: %s\n", name, event.text);
-	return (int)event.type;
+	while (handoff_server_next(server, &event) > 0) {
+		printf("%s: %s\n", name, event->text);
+		type = (int)event->type;
+	}
+	return type;
 }
 
 static int

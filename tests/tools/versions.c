@@ -100,7 +100,8 @@ main(int argc, char **argv)
 		.listen = listen,
 		.errbuf = why,
 		.errbuf_size = sizeof(why)};
-	struct handoff_server_event event = {0};
+	const struct handoff_server_event *event;
+	bool stopped = false;
 	struct handoff_server *server;
 	int c;
 
@@ -129,10 +130,11 @@ main(int argc, char **argv)
 	}
 	handoff_server_signals(server);
 	do {
-		while (handoff_server_next(server, &event) > 0)
-			printf("%s: %s\n", opts.name, event.text);
-	} while (event.type != HANDOFF_SERVER_STOPPED &&
-		 handoff_server_wait(server, -1) >= 0);
+		while (handoff_server_next(server, &event) > 0) {
+			printf("%s: %s\n", opts.name, event->text);
+			stopped |= event->type == HANDOFF_SERVER_STOPPED;
+		}
+	} while (handoff_server_wait(server, -1) >= 0);
 	handoff_server_free(server);
-	return event.type == HANDOFF_SERVER_STOPPED ? 0 : 1;
+	return stopped ? 0 : 1;
 }

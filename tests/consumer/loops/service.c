@@ -237,24 +237,24 @@ report(void)
 bool
 service_dispatch(void)
 {
-	struct handoff_peer_event event;
+	const struct handoff_peer_event *event;
 
 	handoff_peer_dispatch(me.peer);
 	while (handoff_peer_next(me.peer, &event) > 0) {
-		if (event.type == HANDOFF_PEER_TAKEN) {
-			take(event.entry, event.fd);
+		if (event->type == HANDOFF_PEER_TAKEN) {
+			take(event->entry, event->fd);
 			continue;
 		}
-		if (event.type == HANDOFF_PEER_RELEASE) {
-			release(event.entry);
+		if (event->type == HANDOFF_PEER_RELEASE) {
+			release(event->entry);
 			continue;
 		}
 		report();
-		say(event.text);
-		if (event.type == HANDOFF_PEER_OWNER && !me.listener)
+		say(event->text);
+		if (event->type == HANDOFF_PEER_OWNER && !me.listener)
 			open_listener();
-		notify_event(event.type);
-		if (event.type == HANDOFF_PEER_STOP)
+		notify_event(event->type);
+		if (event->type == HANDOFF_PEER_STOP)
 			return false;
 	}
 	return true;

@@ -26,7 +26,7 @@ turn(struct handoff_server *server, struct handoff_client *client)
 		{.fd = handoff_server_fd(server), .events = POLLIN},
 		{.fd = handoff_client_fd(client), .events = POLLIN},
 	};
-	struct handoff_client_event event;
+	const struct handoff_client_event *event;
 	int answered = 0;
 
 	if (poll(fds, 2, 10000) <= 0)
@@ -35,10 +35,10 @@ turn(struct handoff_server *server, struct handoff_client *client)
 		handoff_client_dispatch(client) < 0)
 		return -1;
 	while (handoff_client_next(client, &event) > 0)
-		if (event.type == HANDOFF_CLIENT_DATA)
+		if (event->type == HANDOFF_CLIENT_DATA)
 			answered = printf("handoff %s: %.*s\n",
-					   handoff_version(), (int)event.len,
-					   (const char *)event.data) > 0;
+					   handoff_version(), (int)event->len,
+					   (const char *)event->data) > 0;
 	return answered;
 }
 

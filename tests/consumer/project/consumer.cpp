@@ -94,7 +94,7 @@ call(const char *address)
 std::string
 answer(handoff_server *server, handoff_client *client)
 {
-	handoff_client_event event;
+	const handoff_client_event *event;
 
 	for (;;) {
 		pollfd fds[] = {{handoff_server_fd(server), POLLIN, 0},
@@ -105,9 +105,9 @@ answer(handoff_server *server, handoff_client *client)
 			handoff_client_dispatch(client) < 0)
 			throw std::runtime_error("no answer");
 		while (handoff_client_next(client, &event) > 0)
-			if (event.type == HANDOFF_CLIENT_DATA)
-				return {static_cast<const char *>(event.data),
-					event.len};
+			if (event->type == HANDOFF_CLIENT_DATA)
+				return {static_cast<const char *>(event->data),
+					event->len};
 	}
 }
 

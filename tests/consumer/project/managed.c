@@ -45,13 +45,13 @@ play_systemd(const char *dir)
 static int
 hear(struct handoff_server *server, struct handoff_systemd *sd, int fd)
 {
-	struct handoff_server_event event;
+	const struct handoff_server_event *event;
 	char text[1024];
 	ssize_t len;
 
 	do {
 		while (handoff_server_next(server, &event) == 1)
-			handoff_systemd_event(sd, &event);
+			handoff_systemd_event(sd, event);
 		len = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
 		text[len > 0 ? len : 0] = '\0';
 		if (strstr(text, "READY=1"))
