@@ -41,7 +41,8 @@ enum handoff_model {
  * -EINVAL. */
 HANDOFF_API int handoff_model_parse(const char *text);
 
-/* An extra descriptor that is handed over with the rest, by name. */
+/* An extra descriptor that is handed over with the rest, by name. May grow at
+ * its end, like the next one: the options say how large it is. */
 struct handoff_extra {
 	const char *name;
 	int fd; /* the caller's; the library duplicates it */
@@ -85,6 +86,7 @@ struct handoff_server_opts {
 			       default 2000 */
 	const struct handoff_extra *extras;
 	size_t nextras;
+	size_t extra_size; /* sizeof(struct handoff_extra), if there are any */
 	handoff_log_fn *log;
 	void *log_arg;
 	char *errbuf; /* where open() says what went wrong; may be NULL */
@@ -103,6 +105,8 @@ struct handoff_server_opts {
 	 * with ownership. Paths of Unix sockets are left to their maker. */
 	const struct handoff_listen_fd *listen_fds;
 	size_t nlisten_fds;
+	size_t listen_fd_size; /* sizeof(struct handoff_listen_fd), if there
+				  are any */
 	bool trace; /* logs each connection that comes, moves or goes, at debug
 		       level: that takes a microsecond each, also while a
 		       handoff has the clients wait */
@@ -126,7 +130,8 @@ struct handoff_server_opts {
  * there or, if it has listen addresses, becomes the owner and binds them.
  * May block for up to 10 seconds while another peer starts or answers.
  *
- * Errors, each with a sentence in `errbuf`: -EINVAL arguments, -EBUSY the
+ * Errors, each with a sentence in `errbuf`: -EINVAL arguments, -E2BIG an option
+ * is set that this library does not know, -EBUSY the
  * directory has two peers already, -EACCES the directory is not private to
  * this user, -EPROTO the peer there refused (another service, state or
  * version), -ETIMEDOUT it does not answer, -EADDRINUSE and others of bind(2).

@@ -47,8 +47,9 @@ HANDOFF_API int handoff_systemd_open(
 /* Says nothing more. After its server is freed; NULL is fine. */
 HANDOFF_API void handoff_systemd_free(struct handoff_systemd *sd);
 
-/* Sets listen_fds and nlisten_fds of `opts` to what systemd has passed, which
- * the handle keeps until it is attached or freed. Returns how many. */
+/* Sets listen_fds, nlisten_fds and listen_fd_size of `opts` to what systemd has
+ * passed, which the handle keeps until it is attached or freed. Returns how
+ * many. -EINVAL if `opts` has no size, or one without these members. */
 HANDOFF_API int handoff_systemd_adopt(
 	struct handoff_systemd *sd, struct handoff_server_opts *opts);
 

@@ -93,14 +93,10 @@ handoff__name_ok(const char *name)
 	return len < HANDOFF_NAME_MAX && strspn(name, allowed) == len;
 }
 
-int
-handoff__opts_copy(void *dst, size_t dst_size, const void *src, size_t min_size)
+static int
+copy_known(void *dst, size_t dst_size, const void *src, size_t size,
+	size_t min_size)
 {
-	size_t size;
-
-	if (!src)
-		return -EINVAL;
-	memcpy(&size, src, sizeof(size));
 	if (size < min_size || size > OPTS_SIZE_MAX)
 		return -EINVAL;
 	for (size_t i = dst_size; i < size; i++) {
@@ -110,6 +106,27 @@ handoff__opts_copy(void *dst, size_t dst_size, const void *src, size_t min_size)
 	memset(dst, 0, dst_size);
 	memcpy(dst, src, size < dst_size ? size : dst_size);
 	return 0;
+}
+
+int
+handoff__opts_copy(void *dst, size_t dst_size, const void *src, size_t min_size)
+{
+	size_t size;
+
+	if (!src)
+		return -EINVAL;
+	memcpy(&size, src, sizeof(size));
+	return copy_known(dst, dst_size, src, size, min_size);
+}
+
+int
+handoff__opts_element(void *dst, size_t dst_size, const void *array,
+	size_t stride, size_t i, size_t min_size)
+{
+	if (!array || stride > OPTS_SIZE_MAX)
+		return -EINVAL;
+	return copy_known(dst, dst_size,
+		(const unsigned char *)array + i * stride, stride, min_size);
 }
 
 static bool

@@ -46,6 +46,16 @@ bool handoff__name_ok(const char *name);
 int handoff__opts_copy(
 	void *dst, size_t dst_size, const void *src, size_t min_size);
 
+/* Up to this member, and with it: the size of a structure when that was its
+ * last one. */
+#define HANDOFF__SIZE_TO(type, member)                                         \
+	(offsetof(type, member) + sizeof(((type *)0)->member))
+
+/* The same for element `i` of an array whose structures lie `stride` bytes
+ * apart. */
+int handoff__opts_element(void *dst, size_t dst_size, const void *array,
+	size_t stride, size_t i, size_t min_size);
+
 /* Text that grows; after a failed allocation it stays as it is and `failed`
  * is set. Free `data` with free(3). */
 struct handoff__buf {

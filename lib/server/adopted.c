@@ -15,23 +15,23 @@
 #include <unistd.h>
 
 static int
-open_one(struct handoff_server *server, const struct handoff_listen_fd *given)
+open_one(struct handoff_server *server, size_t i)
 {
 	struct handoff__adopted *a = &server->adopted[server->nadopted];
+	struct handoff_listen_fd given;
 	struct handoff__addr addr;
-	int err = 0;
+	int err = handoff__opts_listen_fd(&server->opts, i, &given);
 
-	if (given->address)
-		err = handoff__addr_parse(
-			&addr, given->address, &server->error);
+	if (err >= 0 && given.address)
+		err = handoff__addr_parse(&addr, given.address, &server->error);
 	if (err >= 0)
-		err = handoff__adopt(given->fd, a->address, &server->error);
+		err = handoff__adopt(given.fd, a->address, &server->error);
 	if (err < 0)
 		return err;
 	a->fd = err;
 	server->nadopted++;
-	if (given->address)
-		handoff__copy(a->address, sizeof(a->address), given->address);
+	if (given.address)
+		handoff__copy(a->address, sizeof(a->address), given.address);
 	return 0;
 }
 
@@ -48,7 +48,7 @@ handoff__adopted_open(struct handoff_server *server)
 		return handoff__fail(
 			&server->error, -ENOMEM, "server: out of memory");
 	for (size_t i = 0; i < count && err >= 0; i++)
-		err = open_one(server, &server->opts.listen_fds[i]);
+		err = open_one(server, i);
 	return err;
 }
 

@@ -182,6 +182,11 @@ handoff__server_listens(const struct handoff_server *server)
 /* server.c, the handle, and opts.c */
 int handoff__opts_take(
 	struct handoff_server *server, const struct handoff_server_opts *opts);
+/* Element `i` of the arrays, as far as it is known here. */
+int handoff__opts_extra(const struct handoff_server_opts *opts, size_t i,
+	struct handoff_extra *extra);
+int handoff__opts_listen_fd(const struct handoff_server_opts *opts, size_t i,
+	struct handoff_listen_fd *given);
 
 /* callbacks.c */
 extern const struct handoff__pair_ops handoff__server_peer_ops;

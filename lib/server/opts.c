@@ -35,6 +35,59 @@ handoff_model_parse(const char *text)
 	return -EINVAL;
 }
 
+int
+handoff__opts_extra(const struct handoff_server_opts *o, size_t i,
+	struct handoff_extra *extra)
+{
+	return handoff__opts_element(extra, sizeof(*extra), o->extras,
+		o->extra_size, i, HANDOFF__SIZE_TO(struct handoff_extra, fd));
+}
+
+int
+handoff__opts_listen_fd(const struct handoff_server_opts *o, size_t i,
+	struct handoff_listen_fd *given)
+{
+	return handoff__opts_element(given, sizeof(*given), o->listen_fds,
+		o->listen_fd_size, i,
+		HANDOFF__SIZE_TO(struct handoff_listen_fd, fd));
+}
+
+/* An array has structures of the size that the caller was compiled with. */
+static int
+bad_element(struct handoff_server *server, int err, const char *what,
+	const char *size_name, size_t size)
+{
+	if (err == -E2BIG)
+		return handoff__fail(&server->error, err,
+			"server: opts.%s set what this library does not know",
+			what);
+	return handoff__fail(&server->error, err,
+		"server: opts.%s is %zu: it must be the size of the structures "
+		"in opts.%s",
+		size_name, size, what);
+}
+
+static int
+check_arrays(struct handoff_server *server)
+{
+	const struct handoff_server_opts *o = &server->opts;
+	struct handoff_extra extra;
+	struct handoff_listen_fd given;
+	int err = 0;
+
+	for (size_t i = 0; i < o->nextras && err >= 0; i++)
+		err = handoff__opts_extra(o, i, &extra);
+	if (err < 0)
+		return bad_element(
+			server, err, "extras", "extra_size", o->extra_size);
+	for (size_t i = 0; i < o->nlisten_fds && err >= 0; i++)
+		err = handoff__opts_listen_fd(o, i, &given);
+	if (err < 0)
+		return bad_element(server, err, "listen_fds", "listen_fd_size",
+			o->listen_fd_size);
+	return 0;
+}
+
 static int
 check(struct handoff_server *server, struct handoff_service *service)
 {
@@ -74,7 +127,7 @@ check(struct handoff_server *server, struct handoff_service *service)
 			"server: %u workers: model loop has up to %d, the "
 			"others none",
 			o->workers, HANDOFF__WORKERS_MAX);
-	return 0;
+	return check_arrays(server);
 }
 
 static void

@@ -22,14 +22,16 @@ static int
 enter_extras(struct handoff_server *server)
 {
 	for (size_t i = 0; i < server->opts.nextras; i++) {
-		const struct handoff_extra *extra = &server->opts.extras[i];
-		int err = -EINVAL;
-		int fd = handoff__name_ok(extra->name)
-				 ? handoff__high_dup(extra->fd)
+		struct handoff_extra extra = {.fd = -1};
+		int err = handoff__opts_extra(&server->opts, i, &extra);
+		int fd = handoff__name_ok(extra.name)
+				 ? handoff__high_dup(extra.fd)
 				 : -1;
 
-		if (fd < 0 || !handoff__pair_enter(&server->pair, fd,
-				      HANDOFF__EXTRA, extra->name, &err))
+		if (fd < 0)
+			err = -EINVAL;
+		if (err < 0 || !handoff__pair_enter(&server->pair, fd,
+				       HANDOFF__EXTRA, extra.name, &err))
 			return handoff__fail(&server->error, err,
 				"extra descriptor %zu: bad name or descriptor",
 				i);

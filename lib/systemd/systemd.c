@@ -170,8 +170,15 @@ handoff_systemd_adopt(
 {
 	if (!sd || !opts || sd->server)
 		return -EINVAL;
+	if (opts->size <
+		HANDOFF__SIZE_TO(struct handoff_server_opts, listen_fd_size))
+		return handoff__fail(&sd->error, -EINVAL,
+			"systemd: the options of the server have size %zu: set "
+			"it first",
+			opts->size);
 	opts->listen_fds = sd->passed;
 	opts->nlisten_fds = sd->npassed;
+	opts->listen_fd_size = sizeof(sd->passed[0]);
 	sd->adopted = true;
 	return (int)sd->npassed;
 }

@@ -218,6 +218,56 @@ absurd_options_are_refused(void **state)
 		handoff__opts_copy(&dst, sizeof(dst), &src, 8), -EINVAL);
 }
 
+/* Structures of another version, one after the other. */
+static void
+elements_are_copied_by_their_stride(void **state)
+{
+	struct opts_v2 later[2] = {{.a = 5}, {.a = 6}};
+	struct opts_v1 now[2] = {{.a = 7}, {.a = 8}};
+	struct opts_v1 v1;
+	struct opts_v2 v2;
+
+	(void)state;
+	assert_int_equal(handoff__opts_element(&v1, sizeof(v1), later,
+				 sizeof(later[0]), 1, sizeof(v1)),
+		0);
+	assert_int_equal(v1.a, 6);
+	memset(&v2, 0xff, sizeof(v2));
+	assert_int_equal(handoff__opts_element(&v2, sizeof(v2), now,
+				 sizeof(now[0]), 1, sizeof(v1)),
+		0);
+	assert_int_equal(v2.a, 8);
+	assert_int_equal(v2.c, 0);
+	later[1].c = 1;
+	assert_int_equal(handoff__opts_element(&v1, sizeof(v1), later,
+				 sizeof(later[0]), 0, sizeof(v1)),
+		0);
+	assert_int_equal(handoff__opts_element(&v1, sizeof(v1), later,
+				 sizeof(later[0]), 1, sizeof(v1)),
+		-E2BIG);
+	assert_int_equal(v1.a, 5);
+}
+
+static void
+absurd_strides_are_refused(void **state)
+{
+	struct opts_v1 now = {.a = 7}, v1;
+
+	(void)state;
+	assert_int_equal(handoff__opts_element(&v1, sizeof(v1), NULL,
+				 sizeof(now), 0, sizeof(v1)),
+		-EINVAL);
+	assert_int_equal(
+		handoff__opts_element(&v1, sizeof(v1), &now, 0, 0, sizeof(v1)),
+		-EINVAL);
+	assert_int_equal(handoff__opts_element(&v1, sizeof(v1), &now,
+				 sizeof(now) - 1, 0, sizeof(now)),
+		-EINVAL);
+	assert_int_equal(handoff__opts_element(&v1, sizeof(v1), &now, SIZE_MAX,
+				 1, sizeof(v1)),
+		-EINVAL);
+}
+
 static void
 buffer_grows(void **state)
 {
@@ -349,6 +399,8 @@ main(void)
 		handoff_test(older_caller_leaves_the_rest_zero),
 		handoff_test(newer_caller_may_not_set_the_unknown),
 		handoff_test(absurd_options_are_refused),
+		handoff_test(elements_are_copied_by_their_stride),
+		handoff_test(absurd_strides_are_refused),
 		handoff_test(buffer_grows),
 		handoff_test(buffer_is_text_even_when_empty),
 		handoff_test(failed_buffer_stays_as_it_is),

@@ -38,6 +38,7 @@ pass(const struct manager *manager, struct host *host)
 {
 	host->opts.listen_fds = &manager->given;
 	host->opts.nlisten_fds = 1;
+	host->opts.listen_fd_size = sizeof(manager->given);
 }
 
 /* Somebody can still connect: the socket listens, whoever has it. */
@@ -190,6 +191,42 @@ refused(struct host *host, int err, const char *why)
 		fail_msg("'%s' is not in '%s'", why, host->why);
 }
 
+/* By a program that was compiled with a later header. */
+static void
+larger_ones_are_served_unless_more_is_set(void **state)
+{
+	struct {
+		struct handoff_listen_fd known;
+		uint64_t later;
+	} given[2] = {{.later = 0}};
+	struct manager managers[2];
+	struct duo duo;
+
+	(void)state;
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	duo.a.opts.nlisten = 0;
+	for (int i = 0; i < 2; i++) {
+		manager_open(&managers[i], "127.0.0.1:0");
+		given[i].known = managers[i].given;
+	}
+	pass(&managers[0], &duo.a);
+	duo.a.opts.listen_fds = &given[0].known;
+	duo.a.opts.nlisten_fds = 2;
+	duo.a.opts.listen_fd_size = sizeof(given[0]);
+	given[1].later = 1;
+	refused(&duo.a, -E2BIG, "opts.listen_fds set what this library");
+	given[1].later = 0;
+	assert_int_equal(host_open(&duo.a, NULL), 0);
+	for (int i = 0; i < 2; i++) {
+		int client = client_open(managers[i].address);
+
+		client_line(&duo, client, 1);
+		close(client);
+		close(managers[i].given.fd);
+	}
+	duo_close(&duo);
+}
+
 static void
 what_is_passed_is_checked(void **state)
 {
@@ -207,6 +244,9 @@ what_is_passed_is_checked(void **state)
 	duo.a.opts.nlisten_fds = 1;
 	duo.a.opts.listen_fds = NULL;
 	refused(&duo.a, -EINVAL, "at most 64 addresses, listening sockets");
+	pass(&manager, &duo.a);
+	duo.a.opts.listen_fd_size = 0;
+	refused(&duo.a, -EINVAL, "opts.listen_fd_size is 0");
 	pass(&manager, &duo.a);
 	manager.given.address = "nonsense";
 	refused(&duo.a, -EINVAL, "address 'nonsense'");
@@ -227,6 +267,7 @@ main(void)
 		each_model(standby_leaves_it_alone),
 		handoff_test(its_path_is_left),
 		handoff_test(another_address_is_told),
+		handoff_test(larger_ones_are_served_unless_more_is_set),
 		handoff_test(what_is_passed_is_checked),
 	};
 

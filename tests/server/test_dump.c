@@ -240,6 +240,7 @@ everything_is_in_a_dump(void **state)
 	duo_init(&duo, HANDOFF_MODEL_LOOP);
 	duo.a.opts.extras = &extra;
 	duo.a.opts.nextras = 1;
+	duo.a.opts.extra_size = sizeof(extra);
 	assert_int_equal(
 		handoff__dir_open(&dir, duo.a.opts.dir, false, 0, NULL), 0);
 	assert_int_equal(host_open(&duo.a, NULL), 0);

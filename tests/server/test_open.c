@@ -244,12 +244,46 @@ extras_are_checked(void **state)
 	duo_init(&duo, HANDOFF_MODEL_LOOP);
 	duo.a.opts.extras = &extra;
 	duo.a.opts.nextras = 1;
+	duo.a.opts.extra_size = sizeof(extra);
 	refused(&duo.a, -EINVAL, "extra descriptor 0: bad name or descriptor");
 	extra.fd = 0;
 	extra.name = "a/b";
 	refused(&duo.a, -EINVAL, "extra descriptor 0");
 	extra.name = NULL;
 	refused(&duo.a, -EINVAL, "extra descriptor 0");
+}
+
+/* Of a program that was compiled with a later header; what is not set does no
+ * harm, and the second one is found behind it. */
+static void
+extras_may_be_larger(void **state)
+{
+	struct {
+		struct handoff_extra known;
+		uint64_t later;
+	} extras[2] = {{.known = {.name = "one", .fd = 0}},
+		{.known = {.name = "two", .fd = 1}}};
+	struct duo duo;
+
+	(void)state;
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	duo.a.opts.extras = &extras[0].known;
+	duo.a.opts.nextras = 2;
+	refused(&duo.a, -EINVAL, "opts.extra_size is 0: it must be");
+	duo.a.opts.extra_size = offsetof(struct handoff_extra, fd);
+	refused(&duo.a, -EINVAL,
+		"must be the size of the structures in "
+		"opts.extras");
+	duo.a.opts.extra_size = SIZE_MAX;
+	refused(&duo.a, -EINVAL, "opts.extra_size");
+	duo.a.opts.extra_size = sizeof(extras[0]);
+	extras[1].later = 1;
+	refused(&duo.a, -E2BIG, "opts.extras set what this library does not");
+	extras[1].later = 0;
+	assert_int_equal(host_open(&duo.a, NULL), 0);
+	assert_true(handoff_server_extra(duo.a.server, "one") >= 0);
+	assert_true(handoff_server_extra(duo.a.server, "two") >= 0);
+	duo_close(&duo);
 }
 
 /* Whatever was opened before the fault is closed: the descriptors are counted
@@ -593,6 +627,7 @@ main(void)
 		handoff_test(relative_socket_outlives_its_directory),
 		handoff_test(address_in_use_is_refused),
 		handoff_test(extras_are_checked),
+		handoff_test(extras_may_be_larger),
 		handoff_test(refused_server_leaves_its_place),
 		handoff_test(others_on_the_directory_are_refused),
 		handoff_test(another_service_is_refused),

@@ -340,6 +340,7 @@ extras_are_handed_over_by_name(void **state)
 	extras[1].fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
 	duo.a.opts.extras = extras;
 	duo.a.opts.nextras = 2;
+	duo.a.opts.extra_size = sizeof(extras[0]);
 	assert_int_equal(host_open(&duo.a, NULL), 0);
 	assert_int_equal(host_open(&duo.b, &duo.a), 0);
 	duo_expect(&duo, &duo.a, HANDOFF_SERVER_JOINED);

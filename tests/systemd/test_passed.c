@@ -133,7 +133,7 @@ names_choose(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct handoff_systemd_opts opts = {
 			.size = sizeof(opts), .fdname = cases[i].fdname};
-		struct handoff_server_opts server = {0};
+		struct handoff_server_opts server = {.size = sizeof(server)};
 		struct handoff_systemd *sd;
 		int fds[] = {listener("127.0.0.1:0", bound),
 			listener("127.0.0.1:0", bound)};
@@ -160,7 +160,7 @@ what_does_not_listen_is_the_programs(void **state)
 		.fdname = "b",
 		.errbuf = why,
 		.errbuf_size = sizeof(why)};
-	struct handoff_server_opts server = {0};
+	struct handoff_server_opts server = {.size = sizeof(server)};
 	char bound[HANDOFF_ADDRESS_MAX];
 	struct manager manager = {0};
 	struct handoff_systemd *sd;
@@ -193,7 +193,7 @@ what_does_not_listen_is_the_programs(void **state)
 static void
 those_of_another_process_are_not_ours(void **state)
 {
-	struct handoff_server_opts server = {0};
+	struct handoff_server_opts server = {.size = sizeof(server)};
 	char bound[HANDOFF_ADDRESS_MAX];
 	struct manager manager = {0};
 	struct handoff_systemd *sd;
@@ -222,7 +222,7 @@ nonsense_is_refused(void **state)
 		char more[16];
 	} later = {.more = {1}};
 	struct handoff_server_event ev = {0};
-	struct handoff_server_opts server = {0};
+	struct handoff_server_opts server = {.size = sizeof(server)};
 	struct handoff_systemd *sd;
 
 	(void)state;
