@@ -46,16 +46,23 @@ struct handoff_client_opts {
 HANDOFF_API int handoff_client_open(
 	struct handoff_client **out, const struct handoff_client_opts *opts);
 
-/* Closes at once; what is unsent is dropped. NULL is fine. */
+/* Closes at once; what is unsent is dropped. NULL is fine. Afterwards no
+ * callback runs, and what events and errmsg pointed to is gone; a thread that
+ * still waits for the address of a name ends by itself and touches nothing of
+ * the program's. */
 HANDOFF_API void handoff_client_free(struct handoff_client *client);
 
-/* One pollable descriptor, stable, only ever POLLIN. */
-HANDOFF_API int handoff_client_fd(const struct handoff_client *client);
+/* One pollable descriptor, always the same and only ever POLLIN, for a loop of
+ * the program's own; the library's. Or a negative errno. */
+HANDOFF_API int handoff_client_fd(struct handoff_client *client);
 
-/* Does what is to do without blocking. */
+/* Does what is to do without blocking: 0 or a negative errno. */
 HANDOFF_API int handoff_client_dispatch(struct handoff_client *client);
 
-/* Waits up to `timeout_ms` (-1: for ever) and dispatches. */
+/* Waits up to `timeout_ms` (-1: for ever) until there is something to do, and
+ * does it: 0, also when the time is over or a signal came; or a negative errno.
+ * Returns at once while so many events wait to be pulled that nothing is done.
+ */
 HANDOFF_API int handoff_client_wait(
 	struct handoff_client *client, int timeout_ms);
 

@@ -74,20 +74,30 @@ HANDOFF_API int handoff_daemon_ready(struct handoff_daemon *daemon);
 HANDOFF_API int handoff_daemon_fail(
 	struct handoff_daemon *daemon, int err, const char *text);
 
-/* One pollable descriptor, stable, only ever POLLIN; the library's. */
-HANDOFF_API int handoff_daemon_fd(const struct handoff_daemon *daemon);
+/* One pollable descriptor, always the same and only ever POLLIN, for a loop of
+ * the program's own; the library's. Or a negative errno. */
+HANDOFF_API int handoff_daemon_fd(struct handoff_daemon *daemon);
 
-/* Opens the log anew if SIGHUP came. If that fails the old file is used on and
- * told so; the errno is returned. In the foreground without a log SIGHUP means
- * what it always does. Never blocks. */
+/* Does what is to do without blocking: 0 or a negative errno. Opens the log
+ * anew if SIGHUP came; if that fails the old file is used on and told so. In
+ * the foreground without a log SIGHUP means what it always does. */
 HANDOFF_API int handoff_daemon_dispatch(struct handoff_daemon *daemon);
+
+/* Waits up to `timeout_ms` (-1: for ever) until there is something to do, and
+ * does it: 0, also when the time is over or a signal came; or a negative errno.
+ */
+HANDOFF_API int handoff_daemon_wait(
+	struct handoff_daemon *daemon, int timeout_ms);
 
 /* Opens the log anew at once: for a child of the process, which has standard
  * output and error of its own (see handoff_server_reopen). 0, also without a
  * log, or the errno as above. */
 HANDOFF_API int handoff_daemon_reopen(struct handoff_daemon *daemon);
 
-/* Removes the pid file; NULL is fine. SIGHUP stays blocked. */
+/* Removes the pid file; NULL is fine. The process stays as start() has made it:
+ * in its session, with the log as its output and error, and SIGHUP, which
+ * nothing acts upon any more, blocked. Afterwards the descriptor is closed, and
+ * what errmsg pointed to is gone. */
 HANDOFF_API void handoff_daemon_free(struct handoff_daemon *daemon);
 
 /* What went wrong last on this handle; never NULL, valid until the next call.

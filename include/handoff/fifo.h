@@ -38,19 +38,25 @@ struct handoff_fifo_opts {
 HANDOFF_API int handoff_fifo_open(
 	struct handoff_fifo **out, const struct handoff_fifo_opts *opts);
 
-/* Closes it and removes it if it was made here; NULL is fine. */
+/* Closes it and removes it if it was made here; NULL is fine. Afterwards the
+ * descriptor is closed, and what lines and errmsg pointed to is gone. */
 HANDOFF_API void handoff_fifo_free(struct handoff_fifo *fifo);
 
-/* One pollable descriptor, stable, only ever POLLIN; the library's. Who wants
+/* One pollable descriptor, always the same and only ever POLLIN, for a loop of
+ * the program's own; the library's. Or a negative errno. A program that wants
  * bytes and not lines may read(2) it (it does not block) and leave out
  * handoff_fifo_next. */
-HANDOFF_API int handoff_fifo_fd(const struct handoff_fifo *fifo);
+HANDOFF_API int handoff_fifo_fd(struct handoff_fifo *fifo);
+
+/* Waits up to `timeout_ms` (-1: for ever) until there may be a line to pull: 0,
+ * also when the time is over or a signal came; or a negative errno. */
+HANDOFF_API int handoff_fifo_wait(struct handoff_fifo *fifo, int timeout_ms);
 
 /*
  * Pulls the next line, without its newline and with a terminating zero that
- * `len` does not count; the library's, valid until the next call. Returns 1,
- * 0 for none now, or a negative errno: -EMSGSIZE once for each line that was
- * too long and is dropped; those after it come as ever. Never blocks.
+ * `len` does not count; the library's, valid until the next call of next.
+ * Returns 1, 0 for none now, or a negative errno: -EMSGSIZE once for each line
+ * that was too long and is dropped; those after it come as ever. Never blocks.
  */
 HANDOFF_API int handoff_fifo_next(
 	struct handoff_fifo *fifo, const char **line, size_t *len);

@@ -57,16 +57,24 @@ struct handoff_subscriber_opts {
 HANDOFF_API int handoff_subscriber_open(struct handoff_subscriber **out,
 	const struct handoff_subscriber_opts *opts);
 
-/* Unsubscribes; NULL is fine. */
+/* Unsubscribes; NULL is fine. Afterwards the descriptor is closed, and what
+ * notices and errmsg pointed to is gone. */
 HANDOFF_API void handoff_subscriber_free(struct handoff_subscriber *sub);
 
-/* One pollable descriptor, stable, only ever POLLIN. */
-HANDOFF_API int handoff_subscriber_fd(const struct handoff_subscriber *sub);
+/* One pollable descriptor, always the same and only ever POLLIN, for a loop of
+ * the program's own; the library's. Or a negative errno. */
+HANDOFF_API int handoff_subscriber_fd(struct handoff_subscriber *sub);
+
+/* Waits up to `timeout_ms` (-1: for ever) until there may be a notice to pull,
+ * and stays subscribed: 0, also when the time is over or a signal came; or a
+ * negative errno. */
+HANDOFF_API int handoff_subscriber_wait(
+	struct handoff_subscriber *sub, int timeout_ms);
 
 /*
  * Pulls the next notice that is newer than all before it, by (generation,
  * seq), and has not expired: 1 with `*notice`, which is the library's and valid
- * until the next call; 0 for none now; or a negative errno.
+ * until the next call of next or wait; 0 for none now; or a negative errno.
  * Never blocks. Call it now and then also when the descriptor is not readable:
  * it subscribes again if the directory was cleaned or removed.
  */

@@ -61,18 +61,22 @@ HANDOFF_API int handoff_peer_open(
 
 /* Leaves at once. What this peer owns passes to the other as soon as this
  * process has ended, and is the program's alone if there is none. NULL is
- * fine. */
+ * fine. Afterwards no callback runs, and entries, their states and what events
+ * and errmsg pointed to are gone; descriptors of the program stay open, those
+ * that came with TAKEN too. */
 HANDOFF_API void handoff_peer_free(struct handoff_peer *peer);
 
-/* One pollable descriptor, stable, only ever POLLIN; the library's. */
+/* One pollable descriptor, always the same and only ever POLLIN, for a loop of
+ * the program's own; the library's. Or a negative errno. */
 HANDOFF_API int handoff_peer_fd(struct handoff_peer *peer);
 
-/* Does what is to do; never blocks. Call it when the descriptor is readable,
- * then pull events. */
+/* Does what is to do without blocking: 0 or a negative errno. Call it when the
+ * descriptor is readable, then pull events. */
 HANDOFF_API int handoff_peer_dispatch(struct handoff_peer *peer);
 
-/* Waits up to `timeout_ms` (-1: for ever) and dispatches: for programs that
- * wait for nothing else. */
+/* Waits up to `timeout_ms` (-1: for ever) until there is something to do, and
+ * does it: 0, also when the time is over or a signal came; or a negative errno.
+ */
 HANDOFF_API int handoff_peer_wait(struct handoff_peer *peer, int timeout_ms);
 
 enum handoff_peer_event_type {

@@ -139,23 +139,36 @@ struct handoff_server_opts {
 HANDOFF_API int handoff_server_open(
 	struct handoff_server **out, const struct handoff_server_opts *opts);
 
-/* Leaves at once: connections this peer owns pass to the standby, which is told
+/*
+ * Leaves at once: connections this peer owns pass to the standby, which is told
  * to take them, and end if there is none. Use handoff_server_stop first for an
- * orderly end. */
+ * orderly end. NULL is fine.
+ *
+ * Afterwards no callback runs, no child of model fork or of a dump is left, all
+ * descriptors that were handed out are closed, and what events and errmsg
+ * pointed to is gone. Descriptors that were passed in, and what
+ * handoff_server_watch watched, stay the program's; signals that were taken
+ * stay blocked. But a handler that a thread is in can't be ended: workers are
+ * waited for, up to 2 s, and if one has not returned then, or if a thread of
+ * model thread has a connection (stop first), nothing at all is freed: handlers
+ * and `log` may go on running, `service` must stay, and what this peer owns
+ * passes on with the end of the process.
+ */
 HANDOFF_API void handoff_server_free(struct handoff_server *server);
 
-/* One pollable descriptor, stable, only ever POLLIN, for those with a loop of
- * their own. The library keeps it. */
+/* One pollable descriptor, always the same and only ever POLLIN, for a loop of
+ * the program's own; the library's. Or a negative errno. */
 HANDOFF_API int handoff_server_fd(struct handoff_server *server);
 
-/* Does what is to do without blocking (beyond what handlers do). -ESHUTDOWN
- * after STOPPED. */
+/* Does what is to do without blocking (beyond what handlers do): 0 or a
+ * negative errno, -ESHUTDOWN after STOPPED. */
 HANDOFF_API int handoff_server_dispatch(struct handoff_server *server);
 
-/* Waits up to `timeout_ms` (-1: for ever) and dispatches once. The fastest
- * way to run a server: while (handoff_server_wait(s, -1) >= 0) ... The call in
- * which it stops returns as any other, so that STOPPED can be pulled; each
- * after it fails with -ESHUTDOWN. */
+/* Waits up to `timeout_ms` (-1: for ever) until there is something to do, and
+ * does it: 0, also when the time is over or a signal came; or a negative errno.
+ * The fastest way to run a server: while (handoff_server_wait(s, -1) >= 0) ...
+ * The call in which it stops returns as any other, so that STOPPED can be
+ * pulled; each after it fails with -ESHUTDOWN. */
 HANDOFF_API int handoff_server_wait(
 	struct handoff_server *server, int timeout_ms);
 

@@ -44,7 +44,9 @@ struct handoff_systemd_opts {
 HANDOFF_API int handoff_systemd_open(
 	struct handoff_systemd **out, const struct handoff_systemd_opts *opts);
 
-/* Says nothing more. After its server is freed; NULL is fine. */
+/* Says nothing more. After its server is freed, in whose loop it has a timer;
+ * NULL is fine. Afterwards no callback runs, sockets that were adopted and not
+ * attached are closed, and what errmsg pointed to is gone. */
 HANDOFF_API void handoff_systemd_free(struct handoff_systemd *sd);
 
 /* Sets listen_fds, nlisten_fds and listen_fd_size of `opts` to what systemd has

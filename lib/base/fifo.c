@@ -4,6 +4,7 @@
  * not complete yet, and the file if it made it. What lines mean is not known
  * here.
  */
+#include "base/loop.h"
 #include "base/text.h"
 
 #include <handoff/fifo.h>
@@ -133,9 +134,26 @@ handoff_fifo_free(struct handoff_fifo *fifo)
 }
 
 int
-handoff_fifo_fd(const struct handoff_fifo *fifo)
+handoff_fifo_fd(struct handoff_fifo *fifo)
 {
 	return fifo ? fifo->fd : -EINVAL;
+}
+
+/* The descriptor does not tell of what was read already. */
+int
+handoff_fifo_wait(struct handoff_fifo *fifo, int timeout_ms)
+{
+	int rc;
+
+	if (!fifo)
+		return -EINVAL;
+	if (memchr(fifo->buf + fifo->taken, '\n', fifo->len - fifo->taken))
+		return 0;
+	rc = handoff__await(fifo->fd, timeout_ms);
+	if (rc < 0 && rc != -EINTR)
+		return handoff__fail(
+			&fifo->error, rc, "fifo: poll: %s", strerror(-rc));
+	return 0;
 }
 
 /* The next complete line of what was read: 1, or -EMSGSIZE at the end of one

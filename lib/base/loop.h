@@ -61,6 +61,10 @@ void handoff__loop_fini(struct handoff__loop *loop);
  * callbacks of descriptors ran, or a negative errno. */
 int handoff__loop_dispatch(struct handoff__loop *loop, int timeout_ms);
 
+/* Waits until `fd` is readable: 1, 0 when the time is over, or a negative
+ * errno, -EINTR too. A negative time is for ever. */
+int handoff__await(int fd, int timeout_ms);
+
 /* The owner of the watch sets fn and arg; `fd` stays the caller's. Remove the
  * watch before the descriptor is closed: epoll goes on firing for an open
  * file that lives on in another process. */

@@ -264,7 +264,7 @@ handoff_client_free(struct handoff_client *client)
 }
 
 int
-handoff_client_fd(const struct handoff_client *client)
+handoff_client_fd(struct handoff_client *client)
 {
 	return client ? client->loop.epfd : -EINVAL;
 }

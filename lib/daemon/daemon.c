@@ -7,6 +7,7 @@
 #include <handoff/daemon.h>
 
 #include "base/dir.h"
+#include "base/loop.h"
 #include "base/path.h"
 #include "daemon/launch.h"
 #include "daemon/pidfile.h"
@@ -326,7 +327,7 @@ handoff_daemon_fail(struct handoff_daemon *daemon, int err, const char *text)
 }
 
 int
-handoff_daemon_fd(const struct handoff_daemon *daemon)
+handoff_daemon_fd(struct handoff_daemon *daemon)
 {
 	return daemon ? daemon->signal_fd : -EINVAL;
 }
@@ -367,6 +368,20 @@ handoff_daemon_dispatch(struct handoff_daemon *daemon)
 		(ssize_t)sizeof(info))
 		due = true;
 	return due && daemon->log ? reopen(daemon) : 0;
+}
+
+int
+handoff_daemon_wait(struct handoff_daemon *daemon, int timeout_ms)
+{
+	int rc;
+
+	if (!daemon)
+		return -EINVAL;
+	rc = handoff__await(daemon->signal_fd, timeout_ms);
+	if (rc < 0 && rc != -EINTR)
+		return handoff__fail(
+			&daemon->error, rc, "daemon: poll: %s", strerror(-rc));
+	return handoff_daemon_dispatch(daemon);
 }
 
 int

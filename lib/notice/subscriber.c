@@ -144,10 +144,36 @@ handoff_subscriber_free(struct handoff_subscriber *sub)
 }
 
 int
-handoff_subscriber_fd(const struct handoff_subscriber *sub)
+handoff_subscriber_fd(struct handoff_subscriber *sub)
 {
 	/* mq_overview(7): on Linux a queue descriptor can be polled. */
 	return sub ? (int)sub->mq.queue : -EINVAL;
+}
+
+int
+handoff_subscriber_wait(struct handoff_subscriber *sub, int timeout_ms)
+{
+	int64_t left_us,
+		until_us = handoff__now_us() + timeout_ms * INT64_C(1000);
+	int rc;
+
+	if (!sub)
+		return -EINVAL;
+	do {
+		stay_registered(sub);
+		left_us =
+			timeout_ms < 0 ? LOOK_US : until_us - handoff__now_us();
+		if (left_us > LOOK_US)
+			left_us = LOOK_US;
+		if (left_us < 0)
+			left_us = 0;
+		rc = handoff__await(
+			(int)sub->mq.queue, (int)((left_us + 999) / 1000));
+	} while (rc == 0 && (timeout_ms < 0 || handoff__now_us() < until_us));
+	if (rc < 0 && rc != -EINTR)
+		return handoff__fail(
+			&sub->error, rc, "subscriber: poll: %s", strerror(-rc));
+	return 0;
 }
 
 /* It becomes the last one, which the caller may still look at. */

@@ -210,7 +210,13 @@ handoff_server_free(struct handoff_server *server)
 int
 handoff_server_fd(struct handoff_server *server)
 {
-	int err = handoff__server_check(server);
+	int fd = handoff__server_check(server);
 
-	return err < 0 ? err : handoff__sets_outer(&server->sets);
+	if (fd < 0)
+		return fd;
+	fd = handoff__sets_outer(&server->sets);
+	return fd < 0 ? handoff__fail(&server->error, fd,
+				"server: cannot make its descriptor: %s",
+				strerror(-fd))
+		      : fd;
 }

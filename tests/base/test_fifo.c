@@ -248,6 +248,7 @@ absurd_arguments(void **state)
 	opts.size = 0;
 	assert_int_equal(handoff_fifo_open(&fifo, &opts), -EINVAL);
 	assert_int_equal(handoff_fifo_fd(NULL), -EINVAL);
+	assert_int_equal(handoff_fifo_wait(NULL, 0), -EINVAL);
 	assert_int_equal(handoff_fifo_next(NULL, &line, &len), -EINVAL);
 	assert_string_equal(handoff_fifo_errmsg(NULL), "");
 	handoff_fifo_free(NULL);
@@ -328,6 +329,26 @@ many_lines_at_once(void **state)
 	handoff_fifo_free(fifo);
 }
 
+/* For ever: the second line was read with the first, the third was not. */
+static void
+what_was_read_is_not_waited_for(void **state)
+{
+	struct handoff_fifo *fifo = new_fifo();
+
+	(void)state;
+	assert_int_equal(handoff_fifo_wait(fifo, 0), 0);
+	put_text("one\ntwo\n");
+	assert_int_equal(handoff_fifo_wait(fifo, -1), 0);
+	assert_line(fifo, "one");
+	assert_int_equal(handoff_fifo_wait(fifo, -1), 0);
+	assert_line(fifo, "two");
+	assert_none(fifo);
+	put_text("three\n");
+	assert_int_equal(handoff_fifo_wait(fifo, -1), 0);
+	assert_line(fifo, "three");
+	handoff_fifo_free(fifo);
+}
+
 static void
 zero_bytes_are_bytes(void **state)
 {
@@ -393,6 +414,7 @@ main(void)
 		handoff_test(from_another_process),
 		handoff_test(lines_in_pieces),
 		handoff_test(many_lines_at_once),
+		handoff_test(what_was_read_is_not_waited_for),
 		handoff_test(zero_bytes_are_bytes),
 		handoff_test(too_long_is_told_and_dropped),
 	};

@@ -241,6 +241,10 @@ obey(struct handoff_daemon *daemon)
 		_exit(91);
 	say("%d", (int)getpid());
 	while ((line = listen_and_dispatch(daemon))) {
+		if (strcmp(line, "wait") == 0) {
+			say("waited %d", handoff_daemon_wait(daemon, -1));
+			continue;
+		}
 		if (strncmp(line, "print ", 6) == 0) {
 			printf("%s\n", line + 6);
 			fflush(stdout);

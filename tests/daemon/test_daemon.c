@@ -460,6 +460,7 @@ no_handle_is_no_crash(void **state)
 	assert_int_equal(handoff_daemon_fail(NULL, -EIO, "x"), -EINVAL);
 	assert_int_equal(handoff_daemon_fd(NULL), -EINVAL);
 	assert_int_equal(handoff_daemon_dispatch(NULL), -EINVAL);
+	assert_int_equal(handoff_daemon_wait(NULL, 0), -EINVAL);
 	assert_string_equal(handoff_daemon_errmsg(NULL), "");
 	handoff_daemon_free(NULL);
 }

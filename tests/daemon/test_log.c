@@ -83,6 +83,24 @@ log_that_was_moved_is_opened_anew(void **state)
 	assert_int_equal(farewell(&s), 0);
 }
 
+/* By a program that waits for nothing else. */
+static void
+log_is_opened_anew_while_waiting(void **state)
+{
+	struct starter s;
+
+	(void)state;
+	starter_init(&s, obey);
+	s.opts.log = in_dir("log");
+	begin(&s);
+	assert_int_equal(rename(in_dir("log"), in_dir("log.1")), 0);
+	tell(&s, "wait");
+	hang_up(&s, "waited 0");
+	print(&s, "print here");
+	assert_string_equal(content(in_dir("log")), "here\n");
+	assert_int_equal(farewell(&s), 0);
+}
+
 static void
 go_to_dir(void)
 {
@@ -315,6 +333,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		handoff_test(log_is_made_and_appended_to),
 		handoff_test(log_that_was_moved_is_opened_anew),
+		handoff_test(log_is_opened_anew_while_waiting),
 		handoff_test(relative_log_is_found_again),
 		handoff_test(log_that_cannot_be_opened_anew),
 		handoff_test(log_that_cannot_be_opened),

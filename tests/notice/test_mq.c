@@ -333,6 +333,35 @@ until_told(struct handoff_subscriber *sub, struct handoff_notice *got)
 	fail_msg("nothing is told");
 }
 
+/* It waits for ever, and the directory is cleaned. */
+static void
+test_waiting_stays_registered(void **state)
+{
+	struct handoff_notice n = board_notice(
+				      HANDOFF_NOTICE_MAINTENANCE, 4, 1),
+			      got;
+	struct handoff_subscriber *sub;
+
+	(void)state;
+	board_begin();
+	assert_int_equal(board_subscribe(&sub), 0);
+	assert_int_equal(handoff_subscriber_wait(sub, 0), 0);
+	assert_int_equal(handoff_subscriber_wait(sub, 10), 0);
+	assert_int_equal(pull(sub, &got), 0);
+	board_publish(&n);
+	assert_int_equal(handoff_subscriber_wait(sub, -1), 0);
+	assert_int_equal(pull(sub, &got), 1);
+	remove_subscribers();
+	n.seq++;
+	board_publish(&n);
+	assert_int_equal(board.pub.reached, 0);
+	assert_int_equal(handoff_subscriber_wait(sub, -1), 0);
+	assert_int_equal(pull(sub, &got), 1);
+	assert_int_equal(got.seq, 2);
+	handoff_subscriber_free(sub);
+	board_end();
+}
+
 /* It keeps its queue and descriptor, and learns what was told meanwhile. */
 static void
 test_registration_that_vanishes(void **state)
@@ -445,6 +474,7 @@ test_arguments(void **state)
 	assert_int_equal(board_files(NULL), 0);
 	handoff_subscriber_free(NULL);
 	assert_int_equal(handoff_subscriber_next(NULL, NULL), -EINVAL);
+	assert_int_equal(handoff_subscriber_wait(NULL, 0), -EINVAL);
 	board_end();
 }
 
@@ -461,6 +491,7 @@ main(void)
 		handoff_test(test_begin_again),
 		handoff_test(test_bad_notice_changes_nothing),
 		handoff_test(test_not_retained),
+		handoff_test(test_waiting_stays_registered),
 		handoff_test(test_registration_that_vanishes),
 		handoff_test(test_directory_that_vanishes),
 		handoff_test(test_retained_that_cannot_be_read),

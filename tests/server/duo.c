@@ -179,21 +179,26 @@ bool
 duo_turn(struct duo *duo)
 {
 	struct host *hosts[2] = {&duo->a, &duo->b};
-	struct pollfd fds[2] = {{.fd = -1}, {.fd = -1}};
-	int done = 0, rc;
+	struct pollfd fds[2];
+	bool done;
+	int rc;
 
+	for (int i = 0; i < 2; i++) {
+		fds[i].fd = hosts[i]->server
+				    ? handoff_server_fd(hosts[i]->server)
+				    : -1;
+		fds[i].events = POLLIN;
+	}
+	done = poll(fds, 2, 0) > 0;
 	for (int i = 0; i < 2; i++) {
 		if (!hosts[i]->server)
 			continue;
 		rc = handoff_server_wait(hosts[i]->server, 0);
-		if (rc == -ESHUTDOWN)
-			continue; /* it has stopped */
-		done += rc;
-		fds[i].fd = handoff_server_fd(hosts[i]->server);
-		fds[i].events = POLLIN;
+		assert_true(rc == 0 || rc == -ESHUTDOWN);
+		if (rc < 0)
+			fds[i].fd = -1; /* it has stopped */
 	}
-	assert_true(done >= 0);
-	return done > 0 || poll(fds, 2, MOMENT_MS) > 0;
+	return done || poll(fds, 2, MOMENT_MS) > 0;
 }
 
 /* Notes what an event says beyond its type. */
