@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Addresses as text, and sockets that listen on them.
+ * Parses and formats addresses, and opens sockets that listen on them.
  */
 #include "base/addr.h"
 
@@ -16,7 +16,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* The kernel caps it at net.core.somaxconn (listen(2)). */
+/* the kernel caps it at net.core.somaxconn (listen(2)) */
 #define LISTEN_BACKLOG 4096
 
 #define ADDRESS_FORMS "want HOST:PORT, [IPV6]:PORT, :PORT or unix:/PATH"
@@ -146,7 +146,7 @@ handoff__addr_format(
 		port);
 }
 
-/* A socket file that nobody listens on may be removed, nothing else. */
+/* Removes a socket file that no process listens on, and nothing else. */
 static int
 clear_stale(const struct sockaddr_un *sun)
 {
@@ -200,9 +200,9 @@ listen_inet(const struct sockaddr *sa, socklen_t len)
 
 	if (fd < 0)
 		return -errno;
-	/* Accepted sockets inherit what is set on the listener. Urgent data
-	 * must stay in line (RFC 6093): a byte that recv(2) leaves out is one
-	 * that the kernel's counters have and the stream has not. */
+	/* Accepted sockets inherit the listener's options. Urgent data must
+	 * stay inline (RFC 6093): the kernel's counters include an out-of-band
+	 * byte, but recv(2) would leave it out of the stream. */
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one));
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));

@@ -16,13 +16,14 @@ struct handoff__addr {
 	char port[8];                   /* 0 to 65535, decimal */
 };
 
-/* Takes the text apart; resolves nothing. -EINVAL with a sentence. */
+/* Parses the text without resolving anything. -EINVAL with a sentence. */
 int handoff__addr_parse(struct handoff__addr *addr, const char *text,
 	struct handoff__error *error);
 
-/* Copies the text, to be freed with free(3), with the path of a Unix socket
- * made absolute: it is to be bound, and later removed, whatever the working
- * directory is then. -ENAMETOOLONG, and errors of getcwd(3). */
+/* Stores a copy of the text, to be freed with free(3), in which the path of a
+ * Unix socket is absolute, so that it can be bound and later removed whatever
+ * the working directory is by then. -ENAMETOOLONG, and the errors of getcwd(3).
+ */
 int handoff__addr_absolute(
 	char **out, const char *text, struct handoff__error *error);
 
@@ -30,10 +31,10 @@ int handoff__addr_absolute(
 void handoff__addr_format(
 	const struct sockaddr *sa, socklen_t len, char *text, size_t size);
 
-/* Opens a listening, non-blocking, close-on-exec socket. For ":port" it takes
- * IPv6 and IPv4 alike, where the host has IPv6. A Unix socket left by a dead
- * process is replaced; one that is alive gives -EADDRINUSE. Returns the
- * descriptor and stores the address that was bound. */
+/* Opens a listening, non-blocking, close-on-exec socket. ":port" accepts both
+ * IPv6 and IPv4 if the host has IPv6. A Unix socket left behind by a dead
+ * process is replaced; a live one gives -EADDRINUSE. Returns the descriptor and
+ * stores the address it is bound to. */
 int handoff__addr_listen(const char *text, char bound[HANDOFF_ADDRESS_MAX],
 	struct handoff__error *error);
 

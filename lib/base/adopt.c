@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Listening sockets that somebody else has opened: a service manager, or the
- * process that was here before. Checked, since their makers know nothing of
- * what connections need here.
+ * Validates and adopts listening sockets that another process has opened: a
+ * service manager, or the server's predecessor. Their creator does not know
+ * which options connections need here.
  */
 #include "base/adopt.h"
 
@@ -29,26 +29,26 @@ option(int fd, int name)
 								  : value;
 }
 
-/* NULL, or what is wrong with it. */
+/* Returns NULL, or what is wrong with the socket. */
 static const char *
 objection(int fd)
 {
 	int domain = option(fd, SO_DOMAIN);
 
 	if (domain == -ENOTSOCK)
-		return "it is no socket";
+		return "it is not a socket";
 	if (domain != AF_INET && domain != AF_INET6 && domain != AF_UNIX)
 		return "it is neither TCP nor a Unix socket";
 	if (option(fd, SO_TYPE) != SOCK_STREAM ||
 		(domain != AF_UNIX && option(fd, SO_PROTOCOL) != IPPROTO_TCP))
-		return "it is no stream: want TCP or a Unix stream socket";
+		return "it is not a stream: want TCP or a Unix stream socket";
 	if (option(fd, SO_ACCEPTCONN) != 1)
 		return "it does not listen";
 	return NULL;
 }
 
-/* The same as for a listener that is opened here; the backlog is for whoever
- * opened it to say. */
+/* Sets the same options as addr.c does; the backlog is left as the opener chose
+ * it. */
 static int
 prepare(int fd)
 {
@@ -58,7 +58,7 @@ prepare(int fd)
 		return -errno;
 	if (option(fd, SO_DOMAIN) == AF_UNIX)
 		return 0;
-	/* Not optional: the kernel counts urgent data, see addr.c. */
+	/* not optional: the kernel counts urgent data, see addr.c */
 	if (setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &one, sizeof(one)) < 0)
 		return -errno;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
@@ -132,7 +132,7 @@ resolves_to(const struct handoff__addr *addr, const char *host,
 
 	if (getaddrinfo(host, addr->port, &hints, &list) != 0)
 		return false;
-	/* The first alone is what would be bound. */
+	/* addr.c binds only the first result */
 	same = same_inet(bound, list->ai_addr);
 	freeaddrinfo(list);
 	return same;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Listening sockets that somebody else has opened. */
+/* Adopts listening sockets that another process has opened. */
 #ifndef HANDOFF_BASE_ADOPT_H
 #define HANDOFF_BASE_ADOPT_H
 
@@ -7,13 +7,14 @@
 
 #include <stdbool.h>
 
-/* Duplicates a socket that listens and makes it what a listener must be. The
- * caller keeps its own, which shares what is set. Returns the descriptor and
- * stores where it is bound; -EBADF, -EINVAL with a sentence. */
+/* Duplicates a listening socket and sets the options that a listener needs
+ * here. The caller keeps its own descriptor; both share the options. Returns
+ * the duplicate and stores the address it is bound to; -EBADF or -EINVAL with a
+ * sentence. */
 int handoff__adopt(
 	int fd, char bound[HANDOFF_ADDRESS_MAX], struct handoff__error *error);
 
-/* Does the listener have this address? Port 0 is any port. */
+/* Returns whether the listener is bound to this address. Port 0 matches any. */
 bool handoff__adopt_is(int fd, const char *text);
 
 #endif

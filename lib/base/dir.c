@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The service directory and the files in it. Names are relative to an open
+ * The service directory and its files. Names are relative to an open
  * descriptor, so that nothing depends on the working directory.
  */
 #include "base/dir.h"
@@ -45,7 +45,7 @@ check_private(const struct handoff__dir *dir, uint32_t user,
 	return 0;
 }
 
-/* The user that root becomes must still be able to open it. */
+/* The user that root will switch to must still be able to open it. */
 static int
 give_to_user(const struct handoff__dir *dir, int fd)
 {
@@ -73,7 +73,7 @@ handoff__dir_open(struct handoff__dir *dir, const char *path, bool create,
 	dir->fd = -1;
 	if (!path || path[0] == '\0' || strlen(path) >= sizeof(dir->path))
 		return handoff__fail(error, -EINVAL,
-			"service directory: its path is empty or longer than "
+			"service directory: the path is empty or longer than "
 			"%zu bytes",
 			sizeof(dir->path) - 1);
 	handoff__copy(dir->path, sizeof(dir->path), path);
@@ -81,7 +81,7 @@ handoff__dir_open(struct handoff__dir *dir, const char *path, bool create,
 	made = create && mkdir(path, 0700) == 0;
 	if (create && !made && errno != EEXIST)
 		return handoff__fail(error, -errno,
-			"service directory %s: cannot make it: %s", path,
+			"service directory %s: cannot create it: %s", path,
 			strerror(errno));
 	dir->fd = handoff__high_raise(
 		open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -170,7 +170,7 @@ handoff__dir_connect(const struct handoff__dir *dir, const char *name, int type)
 	return fd;
 }
 
-/* The file systems of other hosts and of user space may be interrupted. */
+/* Calls on network and FUSE file systems may be interrupted. */
 static int
 open_name(const struct handoff__dir *dir, const char *name, int flags)
 {
@@ -194,9 +194,9 @@ try_lock(int fd, int how)
 	return rc < 0 ? -errno : 0;
 }
 
-/* A peer holds the lock exclusively and for life. Who asks whether one does
- * (handoff__dir_locked) holds it shared for a moment: that is not a peer, and
- * worth waiting for. */
+/* A peer holds the lock exclusively for its whole life. handoff__dir_locked
+ * holds it shared for a moment to test it: that is not a peer, so wait for it.
+ */
 static int
 lock_exclusive(int fd)
 {
@@ -323,7 +323,7 @@ handoff__dir_write(const struct handoff__dir *dir, const char *name,
 	err = write_all(fd, data, len);
 	if (err == 0 && give_to_user(dir, fd) < 0)
 		err = -errno;
-	/* Interrupted, Linux has closed it all the same (close(2)). */
+	/* On EINTR, Linux has closed the descriptor all the same (close(2)). */
 	if (close(fd) < 0 && err == 0 && errno != EINTR)
 		err = -errno;
 	if (err == 0 && renameat(dir->fd, temp, dir->fd, name) < 0)
@@ -352,7 +352,7 @@ handoff__dir_read(const struct handoff__dir *dir, const char *name, void *data,
 }
 
 int
-handoff__pair_allowed(int sock, uint32_t user)
+handoff__dir_allows(int sock, uint32_t user)
 {
 	struct ucred cred;
 	socklen_t len = sizeof(cred);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One client a turn, so that nobody else waits for a crowd of them.
+ * Accepts one client per iteration, so that a burst of clients does not delay
+ * everything else in the loop.
  */
 #include "base/door.h"
 
@@ -11,7 +12,7 @@
 
 #define RETRY_US 100000
 
-/* accept(2), Error handling. */
+/* The errors that accept(2) lists under "Error handling". */
 bool
 handoff__accept_goes_on(int err)
 {

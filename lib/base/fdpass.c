@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The one place with SCM_RIGHTS. A message is a header (magic, count of
- * descriptors, length of payload) and the payload; what does not agree with
- * its header is closed and refused, so that no descriptor is ever leaked or
- * mistaken for another.
+ * The only user of SCM_RIGHTS. A message is a header (magic, number of
+ * descriptors, length of the payload) and the payload. A message that disagrees
+ * with its header is refused and its descriptors closed, so that none is ever
+ * leaked or mistaken for another.
  */
 #include <handoff/fdpass.h>
 
@@ -20,9 +20,9 @@
 #define FRAME_MAGIC 0x46444f48u /* "HODF" */
 #define FRAME_SIZE  12
 
-/* What else the user's socket may have been told to receive, such as
- * SO_PASSCRED and SO_PASSSEC, comes first and must not crowd descriptors out
- * (unix(7)). */
+/* Other control data that the user may have enabled on the socket, such as
+ * SO_PASSCRED and SO_PASSSEC, comes first and must not crowd out the
+ * descriptors (unix(7)). */
 #define CONTROL_OTHER 512
 
 union control {
@@ -30,11 +30,11 @@ union control {
 	char buf[CMSG_SPACE(HANDOFF_FDPASS_MAX * sizeof(int)) + CONTROL_OTHER];
 };
 
-/* What one recvmsg brought. */
+/* The result of one recvmsg. */
 struct arrival {
 	int fds[HANDOFF_FDPASS_MAX];
 	size_t nfds;
-	size_t bytes; /* of the message, also where the room was less */
+	size_t bytes; /* of the whole message, even if truncated */
 	int flags;
 };
 
@@ -64,7 +64,7 @@ send_result(ssize_t n)
 	}
 }
 
-/* Puts the descriptors into the message. */
+/* Attaches the descriptors to the message. */
 static void
 attach(struct msghdr *msg, union control *control, const int *fds, size_t nfds)
 {
@@ -142,8 +142,8 @@ close_all(const int *fds, size_t nfds)
 		close(fds[i]);
 }
 
-/* Walks every control message: a sender that is not this library may have put
- * several, and each descriptor in them is ours now. */
+/* Walks every control message: a foreign sender may have sent several, and this
+ * process owns every descriptor in them. */
 static void
 collect(struct msghdr *msg, struct arrival *in)
 {
@@ -169,9 +169,9 @@ collect(struct msghdr *msg, struct arrival *in)
 	}
 }
 
-/* A peer that ends with messages of ours unread resets the connection, and
- * the kernel reports that, once, before the messages that had come from it:
- * they still count. */
+/* A peer that exits with unread messages resets the connection. The kernel
+ * reports that once, before it delivers the messages which the peer had sent:
+ * those still count. */
 static ssize_t
 receive_message(int sock, struct msghdr *msg, int flags)
 {
@@ -193,7 +193,8 @@ receive_message(int sock, struct msghdr *msg, int flags)
 	}
 }
 
-/* 1 with the arrival filled, 0 for nothing, or a negative errno. */
+/* Returns 1 with the arrival filled in, 0 if there is nothing, or a negative
+ * errno. */
 static int
 receive(int sock, struct iovec *iov, size_t niov, int flags, struct arrival *in)
 {
@@ -214,7 +215,7 @@ receive(int sock, struct iovec *iov, size_t niov, int flags, struct arrival *in)
 	return 1;
 }
 
-/* Does what came agree with its header and with the room there is? */
+/* Checks the message against its header and against the caller's limits. */
 static int
 check(const unsigned char *frame, const struct arrival *in, size_t max_fds,
 	size_t max_len)
@@ -233,14 +234,14 @@ check(const unsigned char *frame, const struct arrival *in, size_t max_fds,
 		return -EBADMSG;
 	if (len > max_len || nfds > max_fds)
 		return -ENOBUFS;
-	/* A full descriptor table brings the data, this flag, and silently
-	 * fewer descriptors (recvmsg(2), MSG_CTRUNC). */
+	/* With a full descriptor table, recvmsg(2) delivers the data and this
+	 * flag, and silently fewer descriptors (MSG_CTRUNC). */
 	if ((in->flags & MSG_CTRUNC) || in->nfds < nfds)
 		return -EMFILE;
 	return 0;
 }
 
-/* The kernel reports an empty message and the end of a connection alike. */
+/* An empty message and the end of the connection look alike: both return 0. */
 static int
 check_empty(int sock)
 {

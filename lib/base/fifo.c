@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A named pipe as a source of lines. Owns the descriptor, the line that is
- * not complete yet, and the file if it made it. What lines mean is not known
- * here.
+ * A named pipe as a source of lines. Owns the descriptor, the incomplete line,
+ * and the file if it created it. Does not interpret the lines.
  */
 #include "base/loop.h"
 #include "base/text.h"
@@ -16,27 +15,27 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A writer in a hurry must not keep one call busy for ever. */
+/* bounds one call when a writer is faster than the reader */
 #define READS_PER_CALL 16
 
 struct handoff_fifo {
 	int fd;
-	char *made;        /* its absolute path, if it is to be removed */
-	bool skipping;     /* the rest of a line that is too long */
-	size_t len, taken; /* of buf: filled, and given as lines */
+	char *made;        /* absolute path, if the file is to be removed */
+	bool skipping;     /* in the rest of a line that is too long */
+	size_t len, taken; /* of buf: filled, and returned as lines */
 	char buf[HANDOFF_FIFO_LINE_MAX];
 	struct handoff__error error;
 };
 
-/* The last component is not followed if it is a link: in a directory that
- * others can write to, they would choose what is opened. */
+/* O_NOFOLLOW: in a directory that others can write to, a symbolic link would
+ * let them choose which file is opened. */
 static int
 open_pipe(struct handoff_fifo *fifo, const char *path)
 {
 	struct stat st;
 
-	/* Read and write: with a writer of its own it never sees an end, and
-	 * opening does not wait (fifo(7), on Linux). */
+	/* O_RDWR: with a writer of its own the pipe never reaches end of file,
+	 * and opening it does not block (fifo(7), Linux). */
 	fifo->fd = open(
 		path, O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
 	if (fifo->fd < 0 && errno != ENXIO && errno != EISDIR && errno != ELOOP)
@@ -45,8 +44,8 @@ open_pipe(struct handoff_fifo *fifo, const char *path)
 			strerror(errno));
 	if (fifo->fd < 0 || fstat(fifo->fd, &st) < 0 || !S_ISFIFO(st.st_mode))
 		return handoff__fail(&fifo->error, -EEXIST,
-			"fifo %.120s: it is there and is no named pipe: remove "
-			"it or use another path",
+			"fifo %.120s: it exists and is not a named pipe: "
+			"remove it or use another path",
 			path);
 	if (st.st_uid != geteuid())
 		return handoff__fail(&fifo->error, -EACCES,
@@ -68,16 +67,17 @@ make_and_open(struct handoff_fifo *fifo, const char *path, bool keep)
 	made = mkfifo(path, 0600) == 0;
 	if (!made && errno != EEXIST)
 		return handoff__fail(&fifo->error, -errno,
-			"fifo %.120s: cannot make it: %s", path,
+			"fifo %.120s: cannot create it: %s", path,
 			strerror(errno));
 	err = open_pipe(fifo, path);
-	/* Absolute: a daemon leaves its working directory. */
+	/* absolute, since a daemon changes its working directory */
 	if (err == 0 && made && !keep) {
 		fifo->made = realpath(path, NULL);
 		if (!fifo->made)
 			err = handoff__fail(&fifo->error, -errno,
-				"fifo %.120s: its absolute path: %s", path,
-				strerror(errno));
+				"fifo %.120s: cannot make its path absolute: "
+				"%s",
+				path, strerror(errno));
 	}
 	if (err < 0 && made)
 		unlink(path);
@@ -109,7 +109,7 @@ handoff_fifo_open(
 	return 0;
 }
 
-/* Something else may stand in its place by now. */
+/* The path may refer to another file by now. */
 static void
 remove_own(const struct handoff_fifo *fifo)
 {
@@ -156,8 +156,8 @@ handoff_fifo_wait(struct handoff_fifo *fifo, int timeout_ms)
 	return 0;
 }
 
-/* The next complete line of what was read: 1, or -EMSGSIZE at the end of one
- * that was too long, or 0. */
+/* Takes the next complete line out of the buffer: 1, or -EMSGSIZE at the end of
+ * a line that was too long, or 0. */
 static int
 take_line(struct handoff_fifo *fifo, const char **line, size_t *len)
 {
@@ -179,7 +179,7 @@ take_line(struct handoff_fifo *fifo, const char **line, size_t *len)
 	return 1;
 }
 
-/* Makes room, and reads once. Returns what read(2) does, or -errno. */
+/* Makes room, then reads once. Returns what read(2) returns, or -errno. */
 static ssize_t
 fill(struct handoff_fifo *fifo)
 {

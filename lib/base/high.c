@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Moves descriptors by F_DUPFD. Keeps nothing: the limit may change while the
- * process runs (prlimit(2)).
+ * Moves descriptors with F_DUPFD. Caches nothing: the limit may change while
+ * the process runs (prlimit(2)).
  */
 #include "base/high.h"
 
@@ -14,7 +14,7 @@
 
 #define FITS_MOST 64
 
-/* Descriptors are ints. */
+/* clamped, since descriptors are ints */
 static int
 soft_limit(void)
 {
@@ -37,7 +37,7 @@ handoff__high_floor(void)
 	return floor_of(soft_limit());
 }
 
-/* ThreadSanitizer follows dup3, and knows nothing of what fcntl makes. */
+/* ThreadSanitizer tracks dup3 but not F_DUPFD_CLOEXEC. */
 static int
 dup_from(int fd, int from)
 {
@@ -75,7 +75,7 @@ handoff__high_dup(int fd)
 	return high >= 0 ? high : dup_from(fd, 3);
 }
 
-/* The lowest number from `from` on that is free; -1: none. */
+/* The lowest free number from `from` on; -1: none. */
 static int
 lowest_free(int fd, int from)
 {

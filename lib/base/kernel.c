@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tries what a survival rests on, by using it. Keeps nothing.
+ * Probes each kernel feature by using it. Keeps nothing.
  */
 #include "base/kernel.h"
 
@@ -24,16 +24,16 @@ static const struct {
 } lacks[HANDOFF__LACKS] = {
 	[HANDOFF__LACKS_COUNTERS] = {"counters",
 		"this kernel's TCP_INFO has no byte counters: after a crash "
-		"what was in flight may be lost or doubled"},
+		"bytes in flight may be lost or duplicated"},
 	[HANDOFF__LACKS_PIDFD] = {"pidfd",
 		"this kernel has no pidfd that can be waited for (Linux 5.4): "
-		"no peer can watch another"},
+		"peers cannot watch each other"},
 	[HANDOFF__LACKS_MEMFD] = {"memfd",
-		"this kernel has no memfd that can be sealed: peers can share "
-		"no memory"},
+		"this kernel has no memfd that can be sealed: peers cannot "
+		"share memory"},
 	[HANDOFF__LACKS_RIGHTS] = {"rights",
-		"this kernel passes no descriptors (SCM_RIGHTS): no peer can "
-		"hold copies"},
+		"this kernel does not pass descriptors (SCM_RIGHTS): a standby "
+		"cannot hold copies"},
 };
 
 const char *
@@ -48,7 +48,7 @@ handoff__lack_text(enum handoff__lack lack)
 	return lacks[lack].text;
 }
 
-/* Does the error say that the kernel has it, but nothing left to do it with? */
+/* Distinguishes a shortage of resources from a missing feature. */
 static bool
 is_shortage(int err)
 {
@@ -56,8 +56,8 @@ is_shortage(int err)
 	       err == ENOBUFS || err == EINTR || err == EAGAIN;
 }
 
-/* A socket that is connected to nothing has them like every other. Where no
- * TCP is, none are needed. */
+/* An unconnected socket has the counters like any other. A host without TCP
+ * needs none. */
 static bool
 lacks_counters(void)
 {
@@ -72,8 +72,9 @@ lacks_counters(void)
 	return rc < 0 && !is_shortage(-rc);
 }
 
-/* This process lives: so nothing is there to be read, and that is no error.
- * It is not its own child: where waitid(2) knows pidfds it says so. */
+/* This process is alive, so its pidfd must not be readable. waitid(2) must fail
+ * with ECHILD, since the process is not its own child: any other error means
+ * that it does not know P_PIDFD. */
 static bool
 lacks_pidfd(void)
 {

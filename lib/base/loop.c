@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One epoll descriptor and one timerfd behind it. Callbacks may add, change
- * and remove any watch or timer, their own included.
+ * The event loop. Callbacks may add, change and remove any watch or timer,
+ * including their own.
  */
 #include "base/loop.h"
 
@@ -37,7 +37,7 @@ handoff__await(int fd, int timeout_ms)
 	return n < 0 ? -errno : n;
 }
 
-/* Sets the timerfd to the earliest deadline, if that changed. */
+/* Sets the timerfd to the earliest deadline, if that has changed. */
 static void
 timerfd_update(struct handoff__loop *loop)
 {
@@ -65,7 +65,8 @@ on_timerfd(struct handoff__watch *watch, uint32_t events)
 	(void)events;
 	(void)!read(loop->timerfd, &count, sizeof(count));
 	loop->timerfd_us = 0;
-	/* A callback that arms a timer for now must not keep us here. */
+	/* `now` is read once: a callback that arms a timer for now must not
+	 * keep this loop running. */
 	while ((timer = TAILQ_FIRST(&loop->timers)) &&
 		timer->deadline_us <= now) {
 		handoff__timer_disarm(loop, timer);
@@ -75,7 +76,7 @@ on_timerfd(struct handoff__watch *watch, uint32_t events)
 }
 
 static bool
-tell_kernel(struct handoff__loop *loop, struct handoff__watch *watch)
+epoll_modify(struct handoff__loop *loop, struct handoff__watch *watch)
 {
 	struct epoll_event ev = {.events = watch->events, .data.ptr = watch};
 
@@ -102,7 +103,7 @@ on_retry(struct handoff__timer *timer)
 
 	for (watch = TAILQ_FIRST(&loop->stale); watch; watch = next) {
 		next = TAILQ_NEXT(watch, node);
-		if (tell_kernel(loop, watch))
+		if (epoll_modify(loop, watch))
 			set_stale(loop, watch, false);
 	}
 	if (!TAILQ_EMPTY(&loop->stale))
@@ -194,7 +195,7 @@ handoff__watch_set(struct handoff__loop *loop, struct handoff__watch *watch,
 	if (watch->events == events)
 		return;
 	watch->events = events;
-	if (tell_kernel(loop, watch)) {
+	if (epoll_modify(loop, watch)) {
 		set_stale(loop, watch, false);
 	} else {
 		set_stale(loop, watch, true);

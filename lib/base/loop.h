@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One epoll descriptor and one timerfd behind it: descriptors are watched by
- * callback, timers are one-shot. Everything that has a pollable handle uses
- * it. Watches and timers are embedded in their owners; nothing is allocated.
+ * An event loop of one epoll descriptor with a timerfd behind it: callbacks for
+ * descriptors, and one-shot timers. Every pollable handle is built on it.
+ * Watches and timers are embedded in their owners; nothing is allocated.
  */
 #ifndef HANDOFF_BASE_LOOP_H
 #define HANDOFF_BASE_LOOP_H
@@ -23,8 +23,8 @@ struct handoff__watch {
 	uint32_t events;
 	handoff__ready_fn *fn;
 	void *arg;
-	bool stale; /* the kernel does not know of `events` yet */
-	TAILQ_ENTRY(handoff__watch) node; /* while it is */
+	bool stale; /* `events` is not in the kernel yet */
+	TAILQ_ENTRY(handoff__watch) node; /* while stale */
 };
 
 TAILQ_HEAD(handoff__watches, handoff__watch);
@@ -42,13 +42,13 @@ TAILQ_HEAD(handoff__timers, handoff__timer);
 struct handoff__loop {
 	int epfd;
 	int timerfd;
-	int64_t timerfd_us; /* what the timerfd is set to; 0: disarmed */
+	int64_t timerfd_us;            /* the timerfd's setting; 0: disarmed */
 	struct handoff__timers timers; /* by deadline */
 	struct handoff__watch timer_watch;
 	struct handoff__watches stale;
-	struct handoff__timer retry; /* of those */
-	struct epoll_event *ready;   /* of the dispatch that runs, so that a */
-	int batch_len;               /* watch that is removed is not called */
+	struct handoff__timer retry; /* of the stale watches */
+	struct epoll_event *ready;   /* of the running dispatch: removing a */
+	int batch_len;               /* watch clears its entry here */
 };
 
 /* CLOCK_MONOTONIC in microseconds; the same in all processes of a host. */
@@ -57,26 +57,28 @@ int64_t handoff__now_us(void);
 int handoff__loop_init(struct handoff__loop *loop);
 void handoff__loop_fini(struct handoff__loop *loop);
 
-/* Runs what is ready; waits up to timeout_ms for it. Returns how many
- * callbacks of descriptors ran, or a negative errno. */
+/* Runs the callbacks of all that is ready; waits up to timeout_ms. Returns the
+ * number of descriptor callbacks that ran, or a negative errno. */
 int handoff__loop_dispatch(struct handoff__loop *loop, int timeout_ms);
 
 /* Waits until `fd` is readable: 1, 0 when the time is over, or a negative
  * errno, -EINTR too. A negative time is for ever. */
 int handoff__await(int fd, int timeout_ms);
 
-/* The owner of the watch sets fn and arg; `fd` stays the caller's. Remove the
- * watch before the descriptor is closed: epoll goes on firing for an open
- * file that lives on in another process. */
+/* The watch's owner sets fn and arg; `fd` stays the caller's. Remove the watch
+ * before closing the descriptor: epoll keeps reporting an open file that
+ * another process still holds. */
 int handoff__watch_add(struct handoff__loop *loop, struct handoff__watch *watch,
 	int fd, uint32_t events);
-/* What the kernel has no memory for is tried again until it has. */
+/* If the kernel has no memory for the change it is retried until it succeeds.
+ */
 void handoff__watch_set(struct handoff__loop *loop,
 	struct handoff__watch *watch, uint32_t events);
 void handoff__watch_del(
 	struct handoff__loop *loop, struct handoff__watch *watch);
 
-/* Arms (again) for `delay_us` from now; runs once, from dispatch. */
+/* Arms or re-arms the timer for `delay_us` from now; it fires once, from
+ * dispatch. */
 void handoff__timer_arm(struct handoff__loop *loop,
 	struct handoff__timer *timer, int64_t delay_us);
 void handoff__timer_disarm(

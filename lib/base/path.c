@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Paths that stay right when the working directory changes. Nothing is
- * resolved: a link in the path is followed each time it is used. And what is
- * opened by a path where others could have put something in its place.
+ * Makes paths absolute without resolving them: a symbolic link in the path is
+ * followed anew at each use. Opens files where others could replace them.
  */
 #include "base/path.h"
 
@@ -14,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Stores the directory that the name lies in. */
+/* Stats the directory that contains the name. */
 static int
 parent_of(const char *path, struct stat *st)
 {
@@ -72,7 +71,7 @@ check_opened(int fd, const struct stat *parent, struct handoff__error *why)
 		return handoff__fail(why, -errno, "%s", strerror(errno));
 	if (S_ISREG(st.st_mode) && st.st_nlink > 1)
 		return handoff__fail(why, -EACCES,
-			"it has other names, and lies in a directory where "
+			"it has further hard links, in a directory where "
 			"others can write: use another path");
 	return check_owner(&st, parent, "it is a file", why);
 }
@@ -89,7 +88,7 @@ handoff__path_open(
 	if (link < 0)
 		return link;
 	shared = parent_of(path, &parent) == 0 && is_shared(&parent);
-	/* One that comes in between is none that was looked at. */
+	/* O_NOFOLLOW: a link that appears after the check is not followed. */
 	fd = open(path, flags | (shared && !link ? O_NOFOLLOW : 0), mode);
 	if (fd < 0)
 		return handoff__fail(why, -errno, "%s", strerror(errno));
@@ -115,7 +114,7 @@ handoff__path_absolute(char **out, const char *path)
 	cwd = getcwd(NULL, 0);
 	if (!cwd)
 		return -errno;
-	/* Out of reach, it reads "(unreachable)/..." (getcwd(3)). */
+	/* getcwd(3) returns "(unreachable)/..." outside the root. */
 	if (cwd[0] != '/') {
 		free(cwd);
 		return -ENOENT;

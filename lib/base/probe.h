@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Static probes for tracers (bpftrace, perf, SystemTap, gdb): a nop each and
- * a note in the object file, where sys/sdt.h was there when it was configured;
- * nothing at all otherwise. What they tell is in handoff_observe(7).
+ * Static probes for tracers (bpftrace, perf, SystemTap, gdb): each is a nop and
+ * a note in the object file if sys/sdt.h was found at configure time, and
+ * compiles to nothing otherwise. handoff_observe(7) documents them.
  */
 #ifndef HANDOFF_BASE_PROBE_H
 #define HANDOFF_BASE_PROBE_H
@@ -10,8 +10,8 @@
 #ifdef HANDOFF_PROBES
 #include <sys/sdt.h>
 
-/* Macros of that header leave out the variable part of others, which is no
- * C17, and clang tells those who use them. */
+/* The header's macros omit variadic arguments, which is not C17; clang warns at
+ * each use. */
 #ifdef __clang__
 #pragma clang diagnostic ignored "-Wgnu-zero-variadic-macro-arguments"
 #endif

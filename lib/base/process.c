@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From a connected socket to a pidfd. The kernel's own answer counts most
- * (SO_PEERPIDFD, Linux 6.5); else the number of SO_PEERCRED, confirmed by what
- * the process has passed; else, where it has no number here, what it passed.
+ * From a connected socket to a pidfd. The kernel's own answer comes first
+ * (SO_PEERPIDFD, Linux 6.5); else the process ID of SO_PEERCRED, confirmed by
+ * the pidfd that the process has sent; else, if it has no process ID here, the
+ * pidfd that it has sent.
  */
 #include "base/process.h"
 
@@ -20,7 +21,7 @@
 #define SO_PEERPIDFD 77
 #endif
 
-#define NO_PIDFD (-2) /* what is no pidfd at all */
+#define NO_PIDFD (-2) /* not a pidfd at all */
 
 int
 handoff__process_self(void)
@@ -28,8 +29,8 @@ handoff__process_self(void)
 	return pidfd_open(getpid(), 0);
 }
 
-/* The number of the process in this pid namespace (proc_pid_fdinfo(5)): 0 if
- * it has none, -1 if it is gone or /proc is not there. */
+/* The process ID in this PID namespace (proc_pid_fdinfo(5)): 0 if it has none,
+ * -1 if the process is gone or /proc is not mounted. */
 static long
 number_of(int pidfd)
 {
@@ -59,7 +60,7 @@ ask_kernel(int sock)
 
 	if (getsockopt(sock, SOL_SOCKET, SO_PEERPIDFD, &fd, &len) == 0)
 		return fd;
-	/* ENODATA, EINVAL, ESRCH: it is reaped already (unix(7)). */
+	/* ENODATA, EINVAL, ESRCH: already reaped (unix(7)) */
 	return errno == EINVAL || errno == ENODATA ? -ESRCH : -errno;
 #else
 	(void)sock;
@@ -67,7 +68,7 @@ ask_kernel(int sock)
 #endif
 }
 
-/* The number's process, if what was passed is that process too. */
+/* Opens the process of that ID; `passed` must not contradict it. */
 static int
 open_number(pid_t pid, int passed, char *why, size_t size)
 {
@@ -76,8 +77,8 @@ open_number(pid_t pid, int passed, char *why, size_t size)
 
 	if (number == NO_PIDFD || (number > 0 && number != pid)) {
 		snprintf(why, size,
-			"process %d made the connection, and what it passed "
-			"is not a descriptor of that process",
+			"process %d made the connection, but the pidfd it "
+			"sent is not one of that process",
 			(int)pid);
 		return -EPERM;
 	}
@@ -101,8 +102,8 @@ choose(int sock, int passed, pid_t pid, bool *use_passed, char *why,
 		return passed;
 	}
 	snprintf(why, size,
-		"it runs in another pid namespace and has passed no "
-		"descriptor of its process: its death could not be seen");
+		"it runs in another PID namespace and has sent no pidfd: "
+		"its death could not be detected");
 	return -EOPNOTSUPP;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The process at the other end of a Unix socket, held by a pidfd: a number that
- * the kernel gives for it may be 0 (another pid namespace) or another process's
- * by now, and is only for people.
+ * Identifies the process at the other end of a Unix socket and holds it by a
+ * pidfd. Its process ID may be 0 (another PID namespace) or may have been
+ * reused, and is only shown to people.
  */
 #ifndef HANDOFF_BASE_PROCESS_H
 #define HANDOFF_BASE_PROCESS_H
@@ -11,19 +11,20 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* A pidfd of this process, to be passed on; -1 without a descriptor for it. */
+/* A pidfd of this process, to be sent to a peer; -1 if no descriptor is free.
+ */
 int handoff__process_self(void);
 
-/* A pidfd of the process that `sock` (a connected Unix socket) ends in.
- * `passed` (or -1) is what that sent as a pidfd of its own; it is taken over.
- * `*pid` is its number here, or 0 if it has none. Errors: -EPERM with `why`
- * where the two are not the same process, -EOPNOTSUPP where it can't be
- * watched, -ESRCH it is gone. */
+/* Returns a pidfd of the process at the other end of `sock`, a connected Unix
+ * socket. `passed` (or -1) is the pidfd which that process sent of itself;
+ * ownership passes to this call. `*pid` is its process ID here, or 0 if it has
+ * none. Errors: -EPERM if the two are different processes, -EOPNOTSUPP if the
+ * process cannot be watched, -ESRCH if it is gone; `why` has the reason. */
 int handoff__process_of(
 	int sock, int passed, pid_t *pid, char *why, size_t size);
 
-/* May this process kill it? 0, or -EPERM, or -EINVAL for one in a pid
- * namespace that is no child of ours (pidfd_send_signal(2)). */
+/* Returns 0 if this process may kill it, -EPERM, or -EINVAL for a process in a
+ * PID namespace that is not a descendant of ours (pidfd_send_signal(2)). */
 int handoff__process_may_kill(int pidfd);
 
 #endif

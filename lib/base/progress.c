@@ -5,9 +5,9 @@
  *   read    = tcpi_bytes_received - SIOCINQ
  *   written = tcpi_bytes_acked + SIOCOUTQ
  *
- * A FIN counts as a byte, in either direction: in bytes_received as soon as
- * it has come, in bytes_acked or SIOCOUTQ as soon as it was sent; SIOCINQ
- * leaves it out. The connection's state tells of both.
+ * A FIN counts as one byte in either direction: in bytes_received once it has
+ * arrived, in bytes_acked or SIOCOUTQ once it was sent; SIOCINQ excludes it.
+ * The connection's state says whether either FIN is counted.
  */
 #include "base/progress.h"
 
@@ -23,13 +23,13 @@
 
 #define TRIES 1000
 
-/* Up to the last that is read here. */
+/* up to the last field that is read here */
 #define INFO_LEN                                                               \
 	(offsetof(struct tcp_info, tcpi_bytes_received) +                      \
 		sizeof(((struct tcp_info *)0)->tcpi_bytes_received))
 
-/* States of tcp(7) by their numbers in the kernel's tcp_states.h; the header
- * that libc has for them can't be used together with linux/tcp.h. */
+/* TCP states by their numbers in the kernel's tcp_states.h; libc's header for
+ * them conflicts with linux/tcp.h. */
 enum {
 	FIN_WAIT1 = 4,
 	FIN_WAIT2 = 5,
@@ -52,9 +52,9 @@ fin_sent(unsigned state)
 	       state == LAST_ACK;
 }
 
-/* Kernels before 4.1, and emulations of one, tell less than there is room for;
- * others tell all and fill little of it in (gVisor). A socket of Linux always
- * has a segment size. */
+/* Kernels before 4.1, and emulations of them, return a shorter structure;
+ * others return the full length but fill in little of it (gVisor). A real Linux
+ * socket always has a segment size. */
 static int
 get_info(int fd, struct tcp_info *info)
 {
@@ -83,7 +83,7 @@ handoff__progress_known(int fd)
 	return err < 0 ? err : get_queues(fd, &in, &out);
 }
 
-/* The counters come from several calls; data may arrive between them. */
+/* The counters come from several calls; data may arrive in between. */
 static bool
 still(const struct tcp_info *a, const struct tcp_info *b)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How far the stream of a socket has come, as the kernel knows it: what is
- * true when the process that read and wrote it died before noting it.
+ * The kernel's view of how far a socket's stream has been read and written:
+ * authoritative when the process that did so died before recording it.
  */
 #ifndef HANDOFF_BASE_PROGRESS_H
 #define HANDOFF_BASE_PROGRESS_H
@@ -9,18 +9,18 @@
 #include <stdint.h>
 
 struct handoff__progress {
-	uint64_t read;    /* bytes that have been received by the process */
-	uint64_t written; /* bytes that have been sent by it, acked or not */
+	uint64_t read;    /* bytes that the process has received */
+	uint64_t written; /* bytes that the process has sent, acked or not */
 };
 
-/* For a TCP socket that was accepted, not connected. -ENOTCONN if both sides
- * have ended or the connection was reset; -EOPNOTSUPP for other sockets, which
- * have no such counters, and for all where the kernel has none; -EAGAIN if
- * they never stood still. */
+/* For an accepted (not a connected) TCP socket. -ENOTCONN if both sides have
+ * closed or the connection was reset; -EOPNOTSUPP for other sockets, which have
+ * no such counters, and for kernels without them; -EAGAIN if the counters kept
+ * changing. */
 int handoff__progress(int fd, struct handoff__progress *progress);
 
-/* Has this TCP socket, connected or not, all that progress takes? 0, or a
- * negative errno. */
+/* Returns 0 if the kernel has all the counters that handoff__progress needs for
+ * this TCP socket, connected or not, or a negative errno. */
 int handoff__progress_known(int fd);
 
 #endif

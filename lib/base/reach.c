@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * From the addresses of the host's interfaces to those that are worth telling
- * to people. Opens nothing and keeps nothing: they may change at any time.
+ * Selects the addresses of the host's interfaces that are worth showing to
+ * people. Opens nothing and caches nothing: they may change at any time.
  */
 #include "base/reach.h"
 
@@ -12,7 +12,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
-/* In the order in which they are told. */
+/* in the order in which they are listed */
 enum scope { SCOPE_WIDE, SCOPE_LINK, SCOPE_LOOPBACK, SCOPES };
 
 union address {
@@ -47,7 +47,7 @@ is_wildcard(const union address *a)
 	       IN6_IS_ADDR_UNSPECIFIED(&a->six.sin6_addr);
 }
 
-/* Copies the address of an interface if it is one to be told. */
+/* Copies the address of an interface that is up and has an IP address. */
 static bool
 take(union address *out, const struct ifaddrs *ifa)
 {
@@ -107,8 +107,8 @@ handoff__reach_add(struct handoff__reach *reach, int listener)
 	struct ifaddrs *list;
 	int six_only = 0;
 
-	/* The path of a Unix socket may be longer and is cut (getsockname(2));
-	 * its family is all that counts. */
+	/* A longer Unix socket path is truncated (getsockname(2)); only the
+	 * family matters. */
 	if (getsockname(listener, &bound.sa, &len) < 0)
 		return -errno;
 	if (!is_wildcard(&bound))

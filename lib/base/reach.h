@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Where a socket that listens on all addresses of the host can be reached. */
+/* The addresses at which a socket bound to a wildcard can be reached. */
 #ifndef HANDOFF_BASE_REACH_H
 #define HANDOFF_BASE_REACH_H
 
@@ -13,18 +13,17 @@
 
 struct handoff__reach {
 	size_t count; /* of list */
-	size_t more;  /* for which there was no room */
+	size_t more;  /* further addresses, beyond the list */
 	char list[HANDOFF__REACH_MAX][HANDOFF_ADDRESS_MAX];
 };
 
-/* Adds what can be reached of a host with these interfaces: nothing unless
- * `bound` is a wildcard. Addresses of the link come after those that are good
- * everywhere, and the loopback last. `both`: an IPv6 wildcard takes IPv4
- * too. */
+/* Adds the addresses of these interfaces at which `bound` can be reached; none
+ * unless `bound` is a wildcard. Global addresses come first, then link-local,
+ * then loopback. `both`: an IPv6 wildcard that also accepts IPv4. */
 void handoff__reach_select(struct handoff__reach *reach,
 	const struct sockaddr *bound, bool both, const struct ifaddrs *list);
 
-/* The same for a listening socket on this host. */
+/* The same for a listening socket and the interfaces of this host. */
 int handoff__reach_add(struct handoff__reach *reach, int listener);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A stack of duplicates.
+ * A stack of duplicates of one descriptor.
  */
 #include "base/reserve.h"
 

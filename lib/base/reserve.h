@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Descriptors that are held only so that they can be given up: numbers in the
- * table that nobody else can take, whatever else the process opens.
+ * Spare descriptors, held only to be released when numbers in the descriptor
+ * table are needed; nothing else in the process can take them.
  */
 #ifndef HANDOFF_BASE_RESERVE_H
 #define HANDOFF_BASE_RESERVE_H
@@ -9,16 +9,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Zeroed: empty. */
+/* valid when zeroed: empty */
 struct handoff__reserve {
-	int *fds; /* of one eventfd that nobody writes */
+	int *fds; /* duplicates of one unused eventfd */
 	uint32_t count, room;
 };
 
-/* Opens or closes until it holds `want`. False if the table is full before. */
+/* Opens or closes descriptors until it holds `want`. False if the table is full
+ * before that. */
 bool handoff__reserve_fill(struct handoff__reserve *reserve, uint32_t want);
 
-/* Gives up to `n` of them up; returns how many. */
+/* Closes up to `n` of them; returns how many. */
 uint32_t handoff__reserve_release(struct handoff__reserve *reserve, uint32_t n);
 
 void handoff__reserve_fini(struct handoff__reserve *reserve);

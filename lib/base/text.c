@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bounded text: error sentences, log lines, names, growing buffers. Nothing
- * here prints; lines go to the callback of the user.
+ * Bounded text: error sentences, log lines, names, growing buffers. Prints
+ * nothing; log lines go to the user's callback.
  */
 #include "base/text.h"
 
@@ -12,7 +12,7 @@
 
 #define OPTS_SIZE_MAX 4096
 
-/* Sentences quote what users and peers gave: still one line each. */
+/* Sentences quote text from users and peers, and must stay on one line. */
 static void
 one_line(char *text)
 {
@@ -158,7 +158,7 @@ handoff__buf_add(struct handoff__buf *buf, const char *fmt, ...)
 
 	if (buf->failed)
 		return;
-	/* Mostly it fits as it is. */
+	/* usually it fits */
 	va_start(ap, fmt);
 	len = vsnprintf(room > 0 ? buf->data + buf->len : NULL, room, fmt, ap);
 	va_end(ap);
@@ -200,7 +200,7 @@ handoff__buf_hex(struct handoff__buf *buf, const void *data, size_t len)
 	buf->data[buf->len] = '\0';
 }
 
-/* How many bytes the character has that begins here; 0 if none does. */
+/* The length of the UTF-8 character that begins here; 0 if none does. */
 static size_t
 utf8_length(const unsigned char *s)
 {
@@ -219,7 +219,7 @@ utf8_length(const unsigned char *s)
 									    : n;
 }
 
-/* How many bytes can be copied as they are. */
+/* The number of bytes that need no escaping. */
 static size_t
 plain_length(const char *text)
 {

@@ -8,7 +8,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 
-/* Where a component writes its log; a copy of what the user gave. */
+/* Where a component writes its log: a copy of the user's callback. */
 struct handoff__log {
 	handoff_log_fn *fn;
 	void *arg;
@@ -17,7 +17,7 @@ struct handoff__log {
 void handoff__log(const struct handoff__log *log, enum handoff_log_level level,
 	const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* A component's last error, and the user's buffer for those of open(). */
+/* A component's last error; open() copies it to the user's buffer. */
 struct handoff__error {
 	char text[HANDOFF_TEXT_MAX];
 };
@@ -26,12 +26,12 @@ struct handoff__error {
 int handoff__fail(struct handoff__error *error, int err, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Copies the sentence to a buffer of the user's, which may be absent. */
+/* Copies the sentence to the user's buffer, which may be absent. */
 void handoff__error_copy(
 	const struct handoff__error *error, char *buf, size_t size);
 
-/* The sentence of an open() that had no memory for its handle, in the user's
- * buffer, which may be absent. Returns -ENOMEM. */
+/* Writes the sentence of an open() that had no memory for its handle to the
+ * user's buffer, which may be absent. Returns -ENOMEM. */
 int handoff__no_memory(const char *object, char *buf, size_t size);
 
 /* Copies at most size - 1 bytes and always terminates. */
@@ -40,9 +40,9 @@ void handoff__copy(char *dst, size_t size, const char *src);
 /* 1 to 31 characters of [A-Za-z0-9._-], not beginning with a dot. */
 bool handoff__name_ok(const char *name);
 
-/* Copies an options structure whose first member is its size: what the caller
- * does not know of stays zero. -E2BIG if the caller sets what the library
- * does not know of, -EINVAL if the size is absurd. */
+/* Copies an options structure whose first member is its size; options that the
+ * caller's version lacks stay zero. -E2BIG if the caller sets options that the
+ * library does not know, -EINVAL if the size is impossible. */
 int handoff__opts_copy(
 	void *dst, size_t dst_size, const void *src, size_t min_size);
 
@@ -56,8 +56,8 @@ int handoff__opts_copy(
 int handoff__opts_element(void *dst, size_t dst_size, const void *array,
 	size_t stride, size_t i, size_t min_size);
 
-/* Text that grows; after a failed allocation it stays as it is and `failed`
- * is set. Free `data` with free(3). */
+/* Growing text. A failed allocation leaves it as it is and sets `failed`. Free
+ * `data` with free(3). */
 struct handoff__buf {
 	char *data;
 	size_t len, cap;
@@ -73,7 +73,7 @@ void handoff__buf_put(struct handoff__buf *buf, const void *data, size_t len);
 void handoff__buf_hex(struct handoff__buf *buf, const void *data, size_t len);
 
 /* Appends a JSON string with its quotes (RFC 8259, section 7). A byte that is
- * not part of UTF-8 (RFC 3629) becomes U+FFFD. */
+ * not valid UTF-8 (RFC 3629) becomes U+FFFD. */
 void handoff__buf_json(struct handoff__buf *buf, const char *text);
 
 #endif

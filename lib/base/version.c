@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The version of the library that is linked. */
+/* The version of the linked library. */
 #include <handoff/common.h>
 
 #define STR_(x) #x

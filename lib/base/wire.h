@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Little-endian fixed-size fields in a bounded buffer: the pure codecs of all
+ * Codecs of little-endian fixed-size fields in a bounded buffer, for all data
  * that leaves the process. A put or get past the end sets `bad` and does
- * nothing more; check it once at the end.
+ * nothing else; check it once at the end.
  */
 #ifndef HANDOFF_BASE_WIRE_H
 #define HANDOFF_BASE_WIRE_H
@@ -13,7 +13,8 @@
 
 struct handoff__wire {
 	unsigned char *data;
-	size_t size; /* of the buffer when writing, of the message when read */
+	size_t size; /* of the buffer when writing, of the message when reading
+		      */
 	size_t pos;
 	bool bad;
 };
@@ -27,8 +28,8 @@ void handoff__put_text(struct handoff__wire *w, const char *text, size_t width);
 uint16_t handoff__get_u16(struct handoff__wire *w);
 uint32_t handoff__get_u32(struct handoff__wire *w);
 uint64_t handoff__get_u64(struct handoff__wire *w);
-/* `text` has room for `width` bytes; a field without a terminating zero is
- * bad. */
+/* `text` has room for `width` bytes. A field without a terminating zero sets
+ * `bad`. */
 void handoff__get_text(struct handoff__wire *w, char *text, size_t width);
 
 #endif

@@ -316,7 +316,7 @@ on_connect(void *arg, int fd)
 	struct handoff__control *control = arg;
 	struct handoff__request *r;
 
-	if (handoff__pair_allowed(fd, 0) < 0) {
+	if (handoff__dir_allows(fd, 0) < 0) {
 		turn_away(control, fd, "it runs as another user");
 		return;
 	}

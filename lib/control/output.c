@@ -64,7 +64,7 @@ open_new(struct handoff__output *output, struct handoff__error *error)
 	output->fd = open(
 		output->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, MODE);
 	if (output->fd < 0)
-		return fail(error, -errno, "cannot make it", path);
+		return fail(error, -errno, "cannot create it", path);
 	output->named = true;
 	return 0;
 }

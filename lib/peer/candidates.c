@@ -210,7 +210,7 @@ on_connect(void *arg, int fd)
 	struct handoff__pair *pair = arg;
 	struct handoff__candidate *c = free_candidate(pair);
 
-	if (!c || handoff__pair_allowed(fd, pair->config.user) < 0) {
+	if (!c || handoff__dir_allows(fd, pair->config.user) < 0) {
 		close(fd);
 		handoff__hello_refused(
 			pair, c ? "a process that runs as another user"

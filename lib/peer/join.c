@@ -35,7 +35,7 @@ greet(struct handoff__pair *pair, struct handoff__msg *reply, int *passed,
 	if (fd < 0)
 		return fd;
 	handoff__hello_make(pair, &hello);
-	err = handoff__pair_allowed(fd, pair->config.user);
+	err = handoff__dir_allows(fd, pair->config.user);
 	if (err >= 0)
 		err = handoff__hello_say(fd, &hello);
 	if (err >= 0)

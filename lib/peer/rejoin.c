@@ -115,7 +115,7 @@ dial_partner(struct handoff__pair *pair)
 		return;
 	handoff__hello_make(pair, &hello);
 	hello.again = 1;
-	if (handoff__pair_allowed(fd, pair->config.user) < 0 ||
+	if (handoff__dir_allows(fd, pair->config.user) < 0 ||
 		handoff__hello_say(fd, &hello) < 0 ||
 		handoff__watch_add(pair->loop, &c->watch, fd, EPOLLIN) < 0) {
 		close(fd);

@@ -125,9 +125,9 @@ all_else_is_refused(void **state)
 	(void)state;
 	refused(-1, -EBADF, "cannot be duplicated");
 	refused(open("/dev/null", O_RDONLY | O_CLOEXEC), -EINVAL,
-		"it is no socket");
+		"it is not a socket");
 	refused(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), -EINVAL,
-		"it is no stream");
+		"it is not a stream");
 	refused(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), -EINVAL,
 		"it does not listen");
 	refused(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0), -EINVAL,

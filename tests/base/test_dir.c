@@ -411,8 +411,8 @@ talk(const struct handoff__dir *dir, int type)
 	assert_int_equal(send(conn, "b", 1, MSG_NOSIGNAL), 1);
 	assert_int_equal(recv(client, &byte, 1, 0), 1);
 	assert_int_equal(byte, 'b');
-	assert_int_equal(handoff__pair_allowed(client, 0), 0);
-	assert_int_equal(handoff__pair_allowed(conn, 0), 0);
+	assert_int_equal(handoff__dir_allows(client, 0), 0);
+	assert_int_equal(handoff__dir_allows(conn, 0), 0);
 	close(conn);
 	close(client);
 	close(server);
@@ -495,7 +495,7 @@ connect_as_nobody(const struct handoff__dir *dir)
 	if (fd < 0)
 		return 2;
 	/* The listener belongs to root, which may speak to all. */
-	return handoff__pair_allowed(fd, 0) == 0 ? 0 : 3;
+	return handoff__dir_allows(fd, 0) == 0 ? 0 : 3;
 }
 
 static void
@@ -520,9 +520,9 @@ peers_of_another_user_are_refused(void **state)
 	assert_int_equal(support_poll(server, POLLIN), POLLIN);
 	conn = accept4(server, NULL, NULL, SOCK_CLOEXEC);
 	assert_true(conn >= 0);
-	assert_int_equal(handoff__pair_allowed(conn, 0), -EPERM);
-	assert_int_equal(handoff__pair_allowed(conn, NOBODY + 1), -EPERM);
-	assert_int_equal(handoff__pair_allowed(conn, NOBODY), 0);
+	assert_int_equal(handoff__dir_allows(conn, 0), -EPERM);
+	assert_int_equal(handoff__dir_allows(conn, NOBODY + 1), -EPERM);
+	assert_int_equal(handoff__dir_allows(conn, NOBODY), 0);
 	support_reap(pid);
 	close(conn);
 	close(server);
@@ -536,7 +536,7 @@ peer_of_what_is_no_socket(void **state)
 
 	(void)state;
 	open_dir(&dir);
-	assert_int_equal(handoff__pair_allowed(dir.fd, 0), -ENOTSOCK);
+	assert_int_equal(handoff__dir_allows(dir.fd, 0), -ENOTSOCK);
 	handoff__dir_close(&dir);
 }
 

@@ -199,16 +199,16 @@ other_files_are_refused(void **state)
 	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 	assert_true(fd >= 0);
 	close(fd);
-	assert_refused(-EEXIST, "is no named pipe");
+	assert_refused(-EEXIST, "is not a named pipe");
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(mkdir(path, 0700), 0);
-	assert_refused(-EEXIST, "is no named pipe");
+	assert_refused(-EEXIST, "is not a named pipe");
 	assert_int_equal(rmdir(path), 0);
 	/* A link is not followed, even to a pipe. */
 	snprintf(target, sizeof(target), "%.120s.real", path);
 	assert_int_equal(mkfifo(target, 0600), 0);
 	assert_int_equal(symlink(target, path), 0);
-	assert_refused(-EEXIST, "is no named pipe");
+	assert_refused(-EEXIST, "is not a named pipe");
 	assert_true(exists());
 }
 
@@ -218,7 +218,7 @@ no_directory_is_said(void **state)
 	(void)state;
 	new_path();
 	strcat(path, "/deeper");
-	assert_refused(-ENOENT, "cannot make it");
+	assert_refused(-ENOENT, "cannot create it");
 }
 
 static void

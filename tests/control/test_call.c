@@ -481,7 +481,8 @@ dump_goes_to_a_file(void **state)
 	snprintf(missing, sizeof(missing), "%.99s/missing/picture", dir.path);
 	assert_int_equal(
 		handoff_control_dump(dir.path, missing, &reply), -ENOENT);
-	assert_reply("%s: cannot make it: No such file or directory", missing);
+	assert_reply(
+		"%s: cannot create it: No such file or directory", missing);
 }
 
 static void

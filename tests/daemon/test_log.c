@@ -316,7 +316,7 @@ what_others_put_there_is_no_log(void **state)
 	assert_int_equal(chown(in_dir("shared/file"), NOBODY, NOBODY), 0);
 	log_refused(in_dir("shared/file"), "it is a file of uid 65534");
 	assert_int_equal(link(in_dir("target"), in_dir("shared/name")), 0);
-	log_refused(in_dir("shared/name"), "it has other names");
+	log_refused(in_dir("shared/name"), "it has further hard links");
 	assert_int_equal(unlink(in_dir("shared/name")), 0);
 	/* Its own it may use, there and through a link. */
 	assert_int_equal(symlink(in_dir("target"), in_dir("shared/own")), 0);

@@ -274,7 +274,7 @@ default_file_is_in_the_directory(void **state)
 	refused(&s, -EINVAL, "(got '')");
 	s.opts.name = "server";
 	s.opts.dir = "no/where";
-	refused(&s, -ENOENT, "service directory no/where: cannot make it");
+	refused(&s, -ENOENT, "service directory no/where: cannot create it");
 	assert_int_equal(chmod(in_dir("service"), 0755), 0);
 	s.opts.dir = "service";
 	refused(&s, -EACCES, "chmod 700 it");

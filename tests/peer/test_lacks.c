@@ -17,7 +17,7 @@
 
 #define SENTENCE                                                               \
 	"survival: not promised: this kernel's TCP_INFO has no byte "          \
-	"counters: after a crash what was in flight may be lost or doubled"
+	"counters: after a crash bytes in flight may be lost or duplicated"
 
 static bool cut;
 

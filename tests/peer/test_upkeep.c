@@ -338,7 +338,7 @@ parent_that_is_gone_is_waited_for(void **state)
 	second_passes(&a);
 	second_passes(&a);
 	assert_int_equal(logged[HANDOFF_LOG_ERROR], 1);
-	assert_non_null(strstr(last_error, "cannot make it: No such file"));
+	assert_non_null(strstr(last_error, "cannot create it: No such file"));
 	assert_int_equal(mkdir(parent, 0700), 0);
 	second_passes(&a);
 	look_again(path);

@@ -155,15 +155,15 @@ directory_is_checked(void **state)
 	duo_init(&duo, HANDOFF_MODEL_LOOP);
 	snprintf(path, sizeof(path), "%s/open", duo.a.opts.dir);
 	duo.a.opts.dir = NULL;
-	refused(&duo.a, -EINVAL, "service directory: its path is empty");
+	refused(&duo.a, -EINVAL, "service directory: the path is empty");
 	duo.a.opts.dir = "";
-	refused(&duo.a, -EINVAL, "service directory: its path is empty");
+	refused(&duo.a, -EINVAL, "service directory: the path is empty");
 	duo.a.opts.dir = longest;
 	refused(&duo.a, -EINVAL, "longer than");
 	duo.a.opts.dir = "/dev/null";
 	refused(&duo.a, -ENOTDIR, "Not a directory");
 	duo.a.opts.dir = "/nowhere/at/all";
-	refused(&duo.a, -ENOENT, "cannot make it");
+	refused(&duo.a, -ENOENT, "cannot create it");
 	assert_int_equal(mkdir(path, 0700), 0);
 	assert_int_equal(chmod(path, 0750), 0);
 	duo.a.opts.dir = path;
@@ -578,7 +578,7 @@ signals_of_an_open_that_fails_are_let_go(void **state)
 	duo_init(&duo, HANDOFF_MODEL_LOOP);
 	duo.a.opts.signals = true;
 	duo.a.opts.dir = "/nowhere/at/all";
-	refused(&duo.a, -ENOENT, "cannot make it");
+	refused(&duo.a, -ENOENT, "cannot create it");
 	sigprocmask(SIG_BLOCK, NULL, &after);
 	for (int i = 1; i <= SIGTERM; i++)
 		assert_int_equal(

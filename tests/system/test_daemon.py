@@ -324,7 +324,7 @@ class Refusals(DaemonTest):
         self.assertEqual(line, f"server: service directory {self.dir}: cannot "
                          "make it: Permission denied")
         line = self.fails("alt_server", under=under)
-        self.assertIn("cannot make it: Permission denied", line)
+        self.assertIn("cannot create it: Permission denied", line)
 
     def test_no_permission_for_files(self):
         os.mkdir(self.dir, 0o700)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * <sys/pidfd.h> where libc has none (glibc before 2.36, musl): the system
- * calls as functions. On the include path only there.
+ * <sys/pidfd.h> for a libc that has none (glibc before 2.36, musl): wrappers of
+ * the system calls. On the include path only there.
  */
 #ifndef HANDOFF_COMPAT_SYS_PIDFD_H
 #define HANDOFF_COMPAT_SYS_PIDFD_H

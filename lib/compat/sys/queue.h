@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tail queues of queue(7) where libc has none of <sys/queue.h> (musl): no
- * more of them than the library uses. On the include path only there.
+ * The tail queues of queue(7) for a libc without <sys/queue.h> (musl), limited
+ * to what the library uses. On the include path only there.
  */
 #ifndef HANDOFF_COMPAT_SYS_QUEUE_H
 #define HANDOFF_COMPAT_SYS_QUEUE_H
@@ -17,7 +17,8 @@
 #define TAILQ_ENTRY(type)                                                      \
 	struct {                                                               \
 		struct type *next;                                             \
-		struct type **prev; /* the pointer that leads here */          \
+		struct type **prev; /* the pointer that refers to this element \
+				     */                                        \
 	}
 
 #define TAILQ_HEAD_INITIALIZER(head)                                           \
@@ -35,9 +36,8 @@
 #define TAILQ_FIRST(head)       ((head)->first)
 #define TAILQ_NEXT(elem, field) ((elem)->field.next)
 
-/* A head looks like the entry of an element: its `last` is where the last
- * element is pointed at from, and so is an element's `prev` for the one
- * before it. */
+/* A head has the layout of an element's entry: the head's `last`, like an
+ * element's `prev`, is the address of the pointer to the element. */
 #define TAILQ_LAST(head, name)                                                 \
 	(*(((struct name *)(void *)((head)->last))->last))
 
