@@ -22,8 +22,8 @@ int handoff__addr_parse(struct handoff__addr *addr, const char *text,
 
 /* Stores a copy of the text, to be freed with free(3), in which the path of a
  * Unix socket is absolute, so that it can be bound and later removed whatever
- * the working directory is by then. -ENAMETOOLONG, and the errors of getcwd(3).
- */
+ * the working directory is by then. -ENAMETOOLONG, and the errors of
+ * getcwd(3). */
 int handoff__addr_absolute(
 	char **out, const char *text, struct handoff__error *error);
 

@@ -195,8 +195,8 @@ try_lock(int fd, int how)
 }
 
 /* A peer holds the lock exclusively for its whole life. handoff__dir_locked
- * holds it shared for a moment to test it: that is not a peer, so wait for it.
- */
+ * holds it shared for a moment to test it: that is not a peer, so wait for
+ * it. */
 static int
 lock_exclusive(int fd)
 {

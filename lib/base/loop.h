@@ -70,8 +70,8 @@ int handoff__await(int fd, int timeout_ms);
  * another process still holds. */
 int handoff__watch_add(struct handoff__loop *loop, struct handoff__watch *watch,
 	int fd, uint32_t events);
-/* If the kernel has no memory for the change it is retried until it succeeds.
- */
+/* If the kernel has no memory for the change it is retried until it
+ * succeeds. */
 void handoff__watch_set(struct handoff__loop *loop,
 	struct handoff__watch *watch, uint32_t events);
 void handoff__watch_del(

@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* A pidfd of this process, to be sent to a peer; -1 if no descriptor is free.
- */
+/* A pidfd of this process, to be sent to a peer; -1 if no descriptor is
+ * free. */
 int handoff__process_self(void);
 
 /* Returns a pidfd of the process at the other end of `sock`, a connected Unix

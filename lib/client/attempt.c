@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Attempts to connect: which endpoint is dialled, at once or after a delay. It
- * does not know what becomes of the connection: that is told to course.c.
+ * Starts connection attempts: picks the endpoint and dials it, at once or after
+ * a delay. The result of an attempt goes to course.c.
  */
 #include "client/client.h"
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Delays that keep many clients from coming at once: exponential with full
- * jitter. Pure: the caller keeps the seed.
+ * Exponential backoff with full jitter, so that many clients do not reconnect
+ * at the same moment. Pure: the caller keeps the seed.
  */
 #include "client/backoff.h"
 
-/* SplitMix64 (Steele, Lea, Flood 2014): one word of state, any seed will do. */
+/* SplitMix64 (Steele, Lea, Flood 2014): one word of state, any seed works */
 static uint64_t
 next_random(uint64_t *seed)
 {
@@ -19,7 +19,7 @@ next_random(uint64_t *seed)
 uint32_t
 handoff__random_upto(uint64_t *seed, uint32_t bound)
 {
-	/* The bias of the remainder is below 2^-32. */
+	/* the modulo bias is below 2^-32 */
 	return (uint32_t)(next_random(seed) % ((uint64_t)bound + 1));
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The public calls: they check their arguments, open and free the handle, and
- * keep its descriptor readable while there is something to do.
+ * keep its descriptor readable while there is work to do.
  */
 #include "client/client.h"
 
@@ -15,7 +15,7 @@
 
 #define DEFAULT_MAX_UNSENT         ((size_t)1 << 20)
 #define DEFAULT_CONNECT_TIMEOUT_MS 3000
-#define SUBSCRIBED_US              2000000 /* between two looks whether it is */
+#define SUBSCRIBED_US              2000000 /* interval of the check */
 
 #define DEFAULT_FIRST_DELAY_MS   100
 #define DEFAULT_MAX_DELAY_MS     10000
@@ -29,7 +29,8 @@ nothing(struct handoff__watch *watch, uint32_t events)
 	(void)events;
 }
 
-/* The eventfd is always readable; watching it or not is the signal. */
+/* The eventfd is always readable; it is watched only while events are
+ * queued. */
 static void
 signal_events(struct handoff_client *client)
 {
@@ -141,7 +142,7 @@ open_loop(struct handoff_client *client)
 
 	if (err < 0)
 		return handoff__fail(&client->error, err,
-			"client: cannot make its epoll and timer: %s",
+			"client: cannot create its event loop: %s",
 			strerror(-err));
 	client->signal.fn = nothing;
 	client->signal_fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -156,8 +157,8 @@ open_loop(struct handoff_client *client)
 	return 0;
 }
 
-/* The retained notice is looked at before the first connection is made, which
- * then cannot have been made before that notice. */
+/* Reads the retained notice before the first connection is made, so that the
+ * connection cannot be older than the notice. */
 static int
 open_notices(struct handoff_client *client, const char *address)
 {
@@ -204,7 +205,7 @@ open_all(struct handoff_client *client, const struct handoff_client_opts *o)
 	return 0;
 }
 
-/* Everything is closed; what handoff_client_free expects. */
+/* Marks everything as closed, as handoff_client_free expects. */
 static void
 init(struct handoff_client *client)
 {
@@ -301,7 +302,7 @@ handoff_client_send(struct handoff_client *client, const void *data, size_t len)
 		return -EINVAL;
 	if (client->shut)
 		return handoff__fail(&client->error, -EPIPE,
-			"client: nothing can be sent after the shutdown");
+			"client: cannot send after handoff_client_shutdown");
 	if (len == 0)
 		return 0;
 	err = handoff__outbox_add(&client->outbox, data, len);

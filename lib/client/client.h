@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The inside of a client handle, shared by the files that steer it. Each calls
+ * The inside of a client handle, shared by the files that drive it. Each calls
  * only those below it:
  *
  *   client.c   the public calls
- *   course.c   what follows from what the connections do
+ *   course.c   reacts to events of connections, attempts and timers
  *   homing.c   notices, and moving to another connection without a gap
- *   attempt.c  dialling, again and again
- *   sending.c  the outbox and the connection whose turn it is
+ *   attempt.c  connection attempts and retries
+ *   sending.c  writes the outbox to the connection that may send
  *
- * Below them lie parts that know of no client: stream.c, dial.c, outbox.c,
+ * Below them are parts that do not know the client: stream.c, dial.c, outbox.c,
  * events.c, backoff.c, resolve.c.
  */
 #ifndef HANDOFF_CLIENT_CLIENT_H
@@ -31,14 +31,14 @@ struct handoff__endpoint {
 	struct handoff__addr addr;
 };
 
-/* What goes on besides the present connection. Without one it is an attempt
- * to get one, with one it is an attempt to go home; REST with one means that
- * all is well. */
+/* The attempt in progress beside the current connection: to get a connection,
+ * if there is none; to return to the home endpoint, if there is one. REST with
+ * a connection is the normal state. */
 enum handoff__step {
 	HANDOFF__STEP_REST,
 	HANDOFF__STEP_WAIT, /* for the timer, or for the old connection's end */
 	HANDOFF__STEP_DIAL,
-	HANDOFF__STEP_END, /* CLOSED: nothing happens any more */
+	HANDOFF__STEP_END, /* CLOSED: final */
 };
 
 struct handoff_client {
@@ -51,29 +51,28 @@ struct handoff_client {
 	uint64_t seed;
 
 	enum handoff__step step;
-	size_t next; /* the endpoint that is dialled, or will be */
+	size_t next; /* the endpoint being dialled, or the next to dial */
 	struct handoff__dial dial;
 	struct handoff__timer timer;
 	struct handoff__backoff backoff, home_backoff;
 
-	/* `old` is there after a move, until it has been read to its end. Only
-	 * then `now` is read. */
+	/* After a move, `old` is open until it has been read to its end; `now`
+	 * is read only after that. */
 	struct handoff__stream conns[2], *now, *old;
 	struct handoff__timer drain_timer;
 
 	/* While `old_first` is set, the first `boundary` unsent bytes and then
-	 * the end of sending belong to `old`, and `now` has to wait for them.
-	 */
+	 * the half-close belong to `old`; `now` sends after that. */
 	struct handoff__outbox outbox;
 	bool old_first;
 	size_t boundary;
-	bool shut; /* the user wants no more to be sent */
+	bool shut; /* the user has ended the sending direction */
 
 	struct handoff_subscriber *sub;
 	struct handoff__watch sub_watch;
-	struct handoff__timer sub_timer; /* it stays subscribed */
+	struct handoff__timer sub_timer; /* checks the registration */
 
-	/* Readable as long as it is watched, which is while events wait. */
+	/* always readable; watched only while events are queued */
 	int signal_fd;
 	struct handoff__watch signal;
 	struct handoff__events events;
@@ -83,7 +82,7 @@ struct handoff_client {
 
 /* attempt.c */
 void handoff__client_attempt(struct handoff_client *client);
-/* Waits for the delay of `backoff`, which it returns, then dials
+/* Arms the timer with the delay of `backoff`, which it returns; the timer dials
  * `client->next`. */
 uint32_t handoff__client_attempt_later(
 	struct handoff_client *client, struct handoff__backoff *backoff);
@@ -97,17 +96,17 @@ void handoff__client_flush(struct handoff_client *client);
 void handoff__client_homing_init(struct handoff_client *client);
 void handoff__client_notice(
 	struct handoff_client *client, const struct handoff_notice *notice);
-/* Stays on the present connection. True if there was a plan to leave it. */
+/* Keeps the current connection. True if a move was planned. */
 bool handoff__client_stay(struct handoff_client *client);
-/* Makes `fd` the present connection and begins to drain the one before. */
+/* Makes `fd` the current connection and starts draining the previous one. */
 void handoff__client_switch(struct handoff_client *client, int fd);
-/* The old connection came to its end: 0, or a negative errno. */
+/* The old connection has ended: `err` is 0 or a negative errno. */
 void handoff__client_drained(struct handoff_client *client, int err);
 
 /* course.c */
 void handoff__client_course_init(struct handoff_client *client);
-/* Reads the connection whose turn it is. If data is in `buffer` now, the
- * endpoint that it came from, otherwise NULL. */
+/* Reads the connection that is due. Returns the endpoint that the data in
+ * `buffer` came from, or NULL if there is none. */
 const char *handoff__client_read(struct handoff_client *client, size_t *len);
 void handoff__client_conn_event(struct handoff__watch *watch, uint32_t events);
 

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The course of things: what follows when an attempt is over, a connection can
- * be read or is lost, a timer fires. Moving from a connection that works to
- * another is homing.c's.
+ * Reacts to the end of an attempt, to readable or lost connections and to
+ * timers. Moving from a working connection to another is homing.c's.
  */
 #include "client/client.h"
 
 #include <errno.h>
 #include <string.h>
 
-/* A connection that has lived this long, or has brought data, was a good one:
- * the backoff starts anew. A server that accepts and closes at once does not
- * make us spin. */
+/* A connection that has lasted this long, or has delivered data, resets the
+ * backoff. A server that accepts and closes at once thus cannot make the client
+ * spin. */
 #define SETTLED_US 1000000
 
 static const char *
@@ -56,7 +55,8 @@ on_timer(struct handoff__timer *timer)
 {
 	struct handoff_client *client = timer->arg;
 
-	/* Two connections are enough: the end of the old one starts us. */
+	/* At most two connections: the end of the old one starts the
+	 * attempt. */
 	if (!handoff__stream_is_open(client->old))
 		handoff__client_attempt(client);
 }
@@ -80,7 +80,7 @@ lost_event(struct handoff_client *client, int err)
 		err < 0 ? strerror(-err) : "the server closed the connection");
 }
 
-/* All is said and done. */
+/* Both directions have ended: the client is done. */
 static void
 closed(struct handoff_client *client, int err)
 {
@@ -94,7 +94,7 @@ closed(struct handoff_client *client, int err)
 	handoff__dial_cancel(&client->dial);
 	handoff__watch_del(&client->loop, &client->sub_watch);
 	handoff__events_push(&client->events, HANDOFF_CLIENT_CLOSED, endpoint,
-		"closed: %s: the end", endpoint);
+		"closed: %s: both sides have ended", endpoint);
 }
 
 static void
@@ -110,7 +110,8 @@ lost(struct handoff_client *client, int err)
 	lost_event(client, err);
 	handoff__stream_close(conn);
 	handoff__outbox_rewind(&client->outbox);
-	/* On the way home already: that becomes the way back. */
+	/* An attempt to go home is already under way: it serves as the
+	 * reconnect. */
 	if (client->step == HANDOFF__STEP_DIAL)
 		return;
 	client->next = client->step == HANDOFF__STEP_WAIT

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One connection attempt. It never blocks, knows nothing of other endpoints
- * and never tries again by itself.
+ * One connection attempt. Never blocks, never retries, and does not know of
+ * other endpoints.
  */
 #include "client/dial.h"
 
@@ -42,7 +42,7 @@ failed(struct handoff__dial *dial)
 	dial->done(dial, -1, dial->failure);
 }
 
-/* This address did not do: the next one of the name. */
+/* This address failed: tries the next one of the name. */
 static void
 address_failed(struct handoff__dial *dial, const char *why)
 {
@@ -56,11 +56,11 @@ address_failed(struct handoff__dial *dial, const char *why)
 	try_next(dial);
 }
 
-/* A connect to a local port of the ephemeral range that nobody listens on can
- * meet itself: the kernel picks the same port as the source (a simultaneous
- * open, RFC 9293, 3.5). Whoever retries long enough gets there. */
+/* A connect to an ephemeral local port that has no listener can connect to
+ * itself, when the kernel picks the same port as the source (a simultaneous
+ * open, RFC 9293, 3.5). A client that retries long enough gets there. */
 static bool
-met_itself(int fd)
+is_self_connected(int fd)
 {
 	struct sockaddr_storage own, peer;
 	socklen_t own_len = sizeof(own), peer_len = sizeof(peer);
@@ -79,7 +79,7 @@ connected(struct handoff__dial *dial)
 {
 	int fd = dial->fd;
 
-	if (met_itself(fd)) {
+	if (is_self_connected(fd)) {
 		address_failed(dial, strerror(ECONNREFUSED));
 		return;
 	}
@@ -105,8 +105,8 @@ on_socket(struct handoff__watch *watch, uint32_t events)
 		connected(dial);
 }
 
-/* Silence is noticed on an idle connection too: by keepalive probes, which
- * TCP_USER_TIMEOUT then bounds as it bounds data (tcp(7)). */
+/* Detects a silent peer on an idle connection too: TCP_USER_TIMEOUT bounds
+ * keepalive probes as it bounds data (tcp(7)). */
 static void
 set_options(const struct handoff__dial *dial, int fd)
 {

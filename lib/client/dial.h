@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One attempt to connect to an endpoint: resolves its name anew, then tries
- * its addresses in order, each within the timeout.
+ * One attempt to connect to an endpoint: resolves its name anew, then tries its
+ * addresses in order, each within the timeout.
  */
 #ifndef HANDOFF_CLIENT_DIAL_H
 #define HANDOFF_CLIENT_DIAL_H
@@ -11,8 +11,8 @@
 
 struct handoff__dial;
 
-/* `fd` is a connected socket, which is the callee's from here on, or -1 with a
- * reason in `text`. `text` for a socket is the address it is connected to. */
+/* `fd` is a connected socket, now owned by the callee, or -1 with the reason in
+ * `text`. For a socket `text` is the address it is connected to. */
 typedef void handoff__dial_fn(
 	struct handoff__dial *dial, int fd, const char *text);
 
@@ -26,22 +26,22 @@ struct handoff__dial {
 	struct handoff__resolve *resolve;
 	struct handoff__addr addr;
 	struct handoff__addresses addresses;
-	size_t next;                       /* address to try */
-	int fd;                            /* the socket that connects, or -1 */
-	char address[HANDOFF_ADDRESS_MAX]; /* that it connects to */
-	char failure[HANDOFF_TEXT_MAX];    /* of the address tried last */
+	size_t next;                       /* index of the address to try */
+	int fd;                            /* the connecting socket, or -1 */
+	char address[HANDOFF_ADDRESS_MAX]; /* that `fd` connects to */
+	char failure[HANDOFF_TEXT_MAX];    /* why the last address failed */
 	struct handoff__watch watch;
 	struct handoff__timer timer;
 };
 
-/* The owner sets loop, done, arg and the timeouts afterwards. */
+/* The owner then sets loop, done, arg and the timeouts. */
 void handoff__dial_init(struct handoff__dial *dial);
 
-/* Starts an attempt. `done` is called once, maybe before this returns. */
+/* Starts an attempt. Calls `done` once, possibly before this returns. */
 void handoff__dial_start(
 	struct handoff__dial *dial, const struct handoff__addr *addr);
 
-/* Ends an attempt, if one is under way, without calling `done`. */
+/* Cancels an attempt, if one is in progress, without calling `done`. */
 void handoff__dial_cancel(struct handoff__dial *dial);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A ring of events. It is bounded because the client stops when it fills up.
+ * A ring of events. It is bounded: the client stops working when it fills up.
  */
 #include "client/events.h"
 
@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* More than one dispatch or one read can bring about. */
+/* more than one dispatch or one read can add */
 #define HEADROOM 8
 
 struct handoff__event *

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What happened and waits to be pulled; all but DATA, which is read when it is
+/* Events waiting to be pulled. DATA is not queued: it is read when it is
  * pulled. */
 #ifndef HANDOFF_CLIENT_EVENTS_H
 #define HANDOFF_CLIENT_EVENTS_H
@@ -22,16 +22,16 @@ struct handoff__event {
 struct handoff__events {
 	unsigned head, count;
 	struct handoff__event ring[HANDOFF__EVENTS_MAX];
-	struct handoff__event pulled; /* what the user looks at */
+	struct handoff__event pulled; /* the one that the user holds */
 };
 
-/* Appends an event; the caller fills in what is not given. There must be
- * room: see handoff__events_crowded. */
+/* Appends an event; the caller sets the remaining fields. There must be room:
+ * see handoff__events_crowded. */
 struct handoff__event *handoff__events_push(struct handoff__events *events,
 	enum handoff_client_event_type type, const char *endpoint,
 	const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
-/* Little room is left: do nothing more before events are pulled. */
+/* Little room is left: do nothing more until events are pulled. */
 bool handoff__events_crowded(const struct handoff__events *events);
 
 /* Moves the oldest to `*event`; false if there is none. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a notice means for the connection, and the move home: make before
- * break, at a quiet point, with the order of bytes kept in both directions.
+ * Reacts to notices, and moves home: make before break, at a quiet point, with
+ * the order of bytes preserved in both directions.
  */
 #include "client/client.h"
 
@@ -48,7 +48,7 @@ handed_over(struct handoff_client *client, const struct handoff_notice *notice)
 	const char *effect = "";
 
 	if (handoff__client_stay(client))
-		effect = ", the way home is called off, the connection stays";
+		effect = ", going home is cancelled, the connection stays";
 	else if (handoff__stream_is_open(client->now))
 		effect = ", the connection stays";
 	add_notice(handoff__events_push(&client->events, HANDOFF_CLIENT_HANDOFF,
@@ -58,8 +58,8 @@ handed_over(struct handoff_client *client, const struct handoff_notice *notice)
 		notice);
 }
 
-/* Not connected: home is simply what is tried next, at the time that the
- * backoff had in mind, or at once instead of another endpoint. */
+/* Not connected: dials home next, when the backoff expires, or at once if
+ * another endpoint is being dialled. */
 static void
 look_home(struct handoff_client *client)
 {
@@ -82,7 +82,7 @@ ready(struct handoff_client *client, const struct handoff_notice *notice)
 		look_home(client);
 		return;
 	}
-	/* Who is about to leave has no need to move. */
+	/* a client that is about to leave need not move */
 	if (client->shut)
 		return;
 	handoff__client_stay(client);
@@ -129,7 +129,7 @@ handoff__client_notice(
 		return;
 	}
 	handoff__log(&client->log, HANDOFF_LOG_INFO,
-		"client: a notice of kind %d is unknown here and ignored",
+		"client: ignored a notice of unknown kind %d",
 		(int)notice->kind);
 }
 
@@ -153,7 +153,8 @@ handoff__client_switch(struct handoff_client *client, int fd)
 	handoff__client_flush(client);
 }
 
-/* What has arrived is still delivered: reading it comes to its end now. */
+/* Data that has already arrived is still delivered; then the read returns the
+ * end. */
 static void
 on_drain_timer(struct handoff__timer *timer)
 {
@@ -161,7 +162,7 @@ on_drain_timer(struct handoff__timer *timer)
 
 	handoff__log(&client->log, HANDOFF_LOG_WARNING,
 		"client: the old connection to %s did not end within %u ms "
-		"after the move and is cut",
+		"after the move and was cut",
 		client->endpoints[client->old->endpoint].text,
 		client->drain_timeout_ms);
 	handoff__stream_cut(client->old, -ETIMEDOUT);
@@ -198,7 +199,7 @@ handoff__client_drained(struct handoff_client *client, int err)
 	handoff__stream_close(client->old);
 	handoff__client_flush(client);
 	handoff__stream_resume(client->now);
-	/* A further READY that came meanwhile. */
+	/* another READY arrived meanwhile */
 	if (client->step == HANDOFF__STEP_WAIT && !client->timer.armed)
 		handoff__client_attempt(client);
 }

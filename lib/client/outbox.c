@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two rings, one of bytes and one of message sizes. They grow on demand up to
- * the bound and are then reused, so that a busy connection allocates nothing.
+ * Two rings: bytes and message sizes. They grow on demand up to the bound and
+ * are then reused, so that a busy connection allocates nothing.
  */
 #include "client/outbox.h"
 
@@ -28,7 +28,7 @@ handoff__outbox_fini(struct handoff__outbox *box)
 	handoff__outbox_init(box, box->max);
 }
 
-/* Copies the ring's content to a larger ring, beginning at its start. */
+/* Copies the ring to the start of a larger one. */
 static bool
 grow_bytes(struct handoff__outbox *box, size_t need)
 {

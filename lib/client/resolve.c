@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One detached thread per name to resolve. It shares nothing with the handle
- * but the request, which the last of the two to leave frees. The descriptor
- * belongs to the handle's side alone: the thread touches it only under the
- * lock and while that side is still there.
+ * One detached thread per name. It shares only the request with the handle;
+ * whichever drops the last reference frees it. The descriptor belongs to the
+ * handle: the thread touches it only under the lock and while the handle still
+ * holds the request.
  */
 #include "client/resolve.h"
 
@@ -18,13 +18,13 @@
 struct handoff__resolve {
 	pthread_mutex_t lock;
 	int refs;
-	int fd; /* an eventfd; -1 when the handle's side has left */
+	int fd; /* an eventfd; -1 once the handle has let go */
 	struct handoff__addr addr;
 	struct handoff__addresses addresses;
 };
 
-/* No AI_ADDRCONFIG: on a host without a network it hides "localhost". An
- * address of a family that cannot be reached fails at once anyway. */
+/* No AI_ADDRCONFIG: it hides "localhost" on a host without a network, and an
+ * address of an unreachable family fails at once anyway. */
 static void
 look_up(const struct handoff__addr *addr, int flags,
 	struct handoff__addresses *out)
@@ -76,7 +76,7 @@ handoff__resolve_at_once(
 	return addresses->err == 0;
 }
 
-/* Called with the lock held; gives it up. */
+/* Drops a reference. Called with the lock held; releases it. */
 static void
 leave(struct handoff__resolve *r)
 {
@@ -105,7 +105,8 @@ run(void *arg)
 	return NULL;
 }
 
-/* The thread takes no signal: handlers belong to the program's threads. */
+/* Blocks all signals in the thread: handlers belong to the program's
+ * threads. */
 static int
 start_thread(struct handoff__resolve *r)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Host names to addresses in a helper thread, since getaddrinfo(3) blocks. One
- * name, one answer; nothing is kept from one time to the next.
+ * Resolves host names in a helper thread, since getaddrinfo(3) blocks. One
+ * request, one answer; nothing is cached.
  */
 #ifndef HANDOFF_CLIENT_RESOLVE_H
 #define HANDOFF_CLIENT_RESOLVE_H
@@ -11,7 +11,7 @@
 #include <netinet/in.h>
 #include <sys/un.h>
 
-/* How many addresses of a name are tried. */
+/* how many addresses of a name are tried */
 #define HANDOFF__ADDRESSES_MAX 16
 
 struct handoff__address {
@@ -31,22 +31,22 @@ struct handoff__addresses {
 
 struct handoff__resolve;
 
-/* The address of a Unix socket, or of a host that is given as an address: true,
- * and resolved at once. */
+/* True if no lookup is needed (a Unix socket or a numeric address); `addresses`
+ * is then filled in. */
 bool handoff__resolve_at_once(
 	const struct handoff__addr *addr, struct handoff__addresses *addresses);
 
-/* Begins. Returns the descriptor that becomes readable with the answer, or a
- * negative errno. */
+/* Starts a lookup. Returns the descriptor that becomes readable with the
+ * answer, or a negative errno. */
 int handoff__resolve_start(
 	struct handoff__resolve **out, const struct handoff__addr *addr);
 
-/* Takes the answer, which is there when the descriptor is readable. */
+/* Takes the answer; valid once the descriptor is readable. */
 void handoff__resolve_take(
 	struct handoff__resolve *resolve, struct handoff__addresses *addresses);
 
-/* Ends it, answered or not, and closes the descriptor; NULL is fine. A thread
- * that still waits for an answer frees the rest when it is through. */
+/* Ends the request, answered or not, and closes the descriptor; NULL is fine. A
+ * thread still in the lookup frees the rest when it finishes. */
 void handoff__resolve_free(struct handoff__resolve *resolve);
 
 #endif

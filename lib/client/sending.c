@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is in the outbox goes to the connection whose turn it is: to the old one
- * up to the boundary, then to the present one. Others decide which that is.
+ * Writes the outbox to the connection that may send: to the old one up to the
+ * boundary, then to the current one. Other files choose the boundary.
  */
 #include "client/client.h"
 
-/* What of the outbox and the end of sending belongs to the old connection.
- * True when that is done and the present one's turn has come. */
+/* Writes the old connection's share of the outbox, then half-closes it. True
+ * once that is done and the current connection may send. */
 static bool
 flush_old(struct handoff_client *client)
 {

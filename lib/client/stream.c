@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The socket calls of one connection. It decides nothing: what an end means is
- * for the client to say.
+ * The socket calls of one connection. Makes no decisions: the client interprets
+ * its end.
  */
 #include "client/stream.h"
 
@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* A server that never stops sending must not keep the others waiting. */
+/* bounds the reads from a server that never stops sending */
 #define READS_PER_TURN 16
 
 void
@@ -80,8 +80,8 @@ handoff__stream_resume(struct handoff__stream *conn)
 	conn->reading = true;
 	conn->readable = true;
 	conn->budget = READS_PER_TURN;
-	/* It may have broken and left the epoll set; the read that is tried
-	 * in any case finds that out. */
+	/* It may have broken and left the epoll set; the read that follows in
+	 * any case detects that. */
 	if (conn->watch.fd < 0)
 		handoff__watch_add(
 			conn->loop, &conn->watch, conn->fd, wanted(conn));
@@ -118,7 +118,7 @@ handoff__stream_read(struct handoff__stream *conn, void *data, size_t size)
 		n = conn->err;
 	if (n > 0)
 		conn->delivered = true;
-	/* The socket stays readable for epoll if there is more. */
+	/* level-triggered: epoll reports the socket again if there is more */
 	if (n < (ssize_t)size || --conn->budget == 0)
 		conn->readable = false;
 	return n;
@@ -175,8 +175,8 @@ handoff__stream_cut(struct handoff__stream *conn, int err)
 	conn->cut = true;
 	conn->err = err;
 	conn->blocked = false;
-	/* recv(2) goes on to return what has arrived, then the end; more data
-	 * is answered with a reset (RFC 1122, 4.2.2.13). */
+	/* recv(2) still returns what has arrived, then the end; the kernel
+	 * answers further data with a reset (RFC 1122, 4.2.2.13). */
 	shutdown(conn->fd, SHUT_RDWR);
 	update(conn);
 }

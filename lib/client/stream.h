@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One established connection: reading, writing from an outbox, ending one
- * direction or all of it. A connection always ends by its reading side, so
- * that what the server had sent is delivered whatever happens to our sending.
+ * One established connection: reading, writing from an outbox, closing one
+ * direction or both. A connection always ends on its reading side, so that data
+ * the server has sent is delivered whatever happens to the sending side.
  */
 #ifndef HANDOFF_CLIENT_STREAM_H
 #define HANDOFF_CLIENT_STREAM_H
@@ -16,50 +16,51 @@ struct handoff__stream {
 	struct handoff__loop *loop;
 	struct handoff__watch watch;
 	int fd;          /* -1: none */
-	size_t endpoint; /* that it was made to */
+	size_t endpoint; /* that it connects to */
 	int64_t since_us;
-	bool reading;    /* wants to know when it is readable */
+	bool reading;    /* watched for input */
 	bool blocked;    /* the kernel's send buffer is full */
-	bool delivered;  /* has brought data */
-	bool ended;      /* our sending side is closed in good order */
-	bool cut;        /* nothing can be sent any more */
+	bool delivered;  /* has delivered data */
+	bool ended;      /* half-closed: our sending direction has ended */
+	bool cut;        /* sending is no longer possible */
 	int err;         /* why it was cut; a negative errno */
-	bool readable;   /* there may be something to read */
-	unsigned budget; /* reads until the loop must have had its turn */
+	bool readable;   /* there may be data to read */
+	unsigned budget; /* reads left before the loop runs again */
 };
 
-/* The owner sets watch.fn; watch.arg is the connection's owner's too. */
+/* The owner sets watch.fn; watch.arg is the owner's too. */
 void handoff__stream_init(struct handoff__stream *conn,
 	struct handoff__loop *loop, handoff__ready_fn *fn, void *arg);
 
-/* Takes the socket, which is closed on failure. */
+/* Takes ownership of the socket and closes it on failure. */
 int handoff__stream_open(
 	struct handoff__stream *conn, int fd, size_t endpoint, bool reading);
 void handoff__stream_close(struct handoff__stream *conn);
 bool handoff__stream_is_open(const struct handoff__stream *conn);
 
-/* Begins to read. */
+/* Starts reading. */
 void handoff__stream_resume(struct handoff__stream *conn);
 
-/* What epoll said: clears `blocked`, sets `readable`. A connection that is not
- * read and breaks leaves the epoll set, which would go on firing. */
+/* Handles epoll's events: clears `blocked`, sets `readable`. A broken
+ * connection that is not being read leaves the epoll set, which would report it
+ * forever. */
 void handoff__stream_event(struct handoff__stream *conn, uint32_t events);
 
-/* Like recv(2): bytes, 0 at the end, a negative errno, -EAGAIN for nothing
- * now. At the end of a connection that was cut it says why. */
+/* Like recv(2): bytes, 0 at the end, or a negative errno; -EAGAIN if nothing is
+ * there. At the end of a connection that was cut it returns the reason. */
 ssize_t handoff__stream_read(
 	struct handoff__stream *conn, void *data, size_t size);
 
-/* Sends up to `limit` bytes of the outbox. Returns how many were taken, or a
- * negative errno: nothing can be sent any more. All is sent unless `blocked`
- * is set. */
+/* Sends up to `limit` bytes of the outbox. Returns the number sent, or a
+ * negative errno if sending is no longer possible. Fewer than `limit` were sent
+ * only if `blocked` is set. */
 ssize_t handoff__stream_write(struct handoff__stream *conn,
 	struct handoff__outbox *box, size_t limit);
 
-/* Closes our sending side in good order. */
+/* Half-closes: ends our sending direction. */
 void handoff__stream_end(struct handoff__stream *conn);
 
-/* Nothing more comes or goes; what has arrived can still be read. */
+/* Closes both directions; data that has arrived can still be read. */
 void handoff__stream_cut(struct handoff__stream *conn, int err);
 
 #endif

@@ -55,7 +55,7 @@ test_maintenance_cancels_homing(void **state)
 	assert_true(client->timer.armed);
 	service_publish(HANDOFF_NOTICE_MAINTENANCE, "alt", 0);
 	event = fixture_expect(client, HANDOFF_CLIENT_HANDOFF);
-	assert_non_null(strstr(event.text, "called off"));
+	assert_non_null(strstr(event.text, "cancelled"));
 	assert_false(client->timer.armed);
 	assert_int_equal(client->step, HANDOFF__STEP_REST);
 	fixture_expect_quiet(client);
