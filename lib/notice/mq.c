@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The carrier "mq:": queues, the files that register them, and the removal of
- * those whose process is dead. It knows nothing of what a notice says.
+ * The transport "mq:": queues, the files that register them, and the removal of
+ * those of dead processes. Does not interpret notices.
  *
- * The order of steps is what makes a death at any point harmless: the file
- * comes before the queue and goes after it, so that every queue has a file
- * from which a publisher finds it; the lock comes before the file's final
- * name, so that an unlocked file is a dead one.
+ * The order of steps makes a death at any point harmless. The file is created
+ * before the queue and removed after it, so that a publisher can find every
+ * queue by its file. The file is locked before it gets its final name, so that
+ * an unlocked file is one of a dead process.
  */
 #include "notice/mq.h"
 
@@ -22,7 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* RLIMIT_MSGQUEUE is 800 KiB a user by default: queues are small. */
+/* RLIMIT_MSGQUEUE defaults to 800 KiB per user: keep queues small */
 #define QUEUE_MESSAGES 4
 #define PREFIX         "handoff-"
 #define TRIES          8
@@ -73,8 +73,8 @@ handoff__mq_subscribers(const struct handoff__dir *dir, bool create)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Makes and locks ".NAME". A publisher that looks at the file in the moment
- * before it is locked takes it for dead and removes it: -EAGAIN. */
+/* Creates and locks ".NAME". A publisher that finds the file before it is
+ * locked takes its process for dead and removes it: -EAGAIN. */
 static int
 make_file(int subs, const char *hidden)
 {
@@ -91,7 +91,7 @@ make_file(int subs, const char *hidden)
 		err = -EAGAIN;
 	else
 		return fd;
-	/* With -EAGAIN the publisher has removed it or is about to. */
+	/* On -EAGAIN the publisher has removed it or is about to. */
 	if (err != -EAGAIN)
 		unlinkat(subs, hidden, 0);
 	close(fd);
@@ -106,7 +106,7 @@ queue_error(int err, int any_fd, struct handoff__error *error)
 
 	switch (err) {
 	case -EMFILE:
-		/* mq_open(3) says EMFILE for two limits: tell which. */
+		/* mq_open(3) uses EMFILE for two limits: find out which. */
 		copy = fcntl(any_fd, F_DUPFD_CLOEXEC, 0);
 		if (copy >= 0)
 			close(copy);
@@ -131,11 +131,12 @@ queue_error(int err, int any_fd, struct handoff__error *error)
 		why = "this kernel has no POSIX message queues";
 		break;
 	case -EACCES:
-		why = "no permission to make a message queue (mq_overview(7))";
+		why = "no permission to create a message queue "
+		      "(mq_overview(7))";
 		break;
 	}
 	return handoff__fail(
-		error, err, "subscriber: cannot make its queue: %s", why);
+		error, err, "subscriber: cannot create its queue: %s", why);
 }
 
 static int
@@ -148,8 +149,8 @@ make_queue(struct handoff__mq *mq)
 	char queue[HANDOFF__MQ_NAME_MAX + 1];
 
 	queue_name(queue, sizeof(queue), mq->name);
-	/* Linux makes every queue descriptor close-on-exec. Writable too, so
-	 * that the retained notice can be put into it. */
+	/* Linux makes every queue descriptor close-on-exec. O_RDWR, so that the
+	 * subscriber can put the retained notice into its own queue. */
 	mq->queue = mq_open(queue, O_RDWR | O_NONBLOCK | O_CREAT | O_EXCL,
 		(mode_t)0600, &attr);
 	return mq->queue == (mqd_t)-1 ? -errno : 0;
@@ -169,11 +170,11 @@ prune_all(int subs)
 		return;
 	}
 	while ((entry = readdir(list)))
-		handoff__mq_tell(subs, entry->d_name, NULL, 0);
+		handoff__mq_send(subs, entry->d_name, NULL, 0);
 	closedir(list);
 }
 
-/* One try with one name: the file, the queue, the final name. */
+/* One attempt with one name: the file, the queue, the final name. */
 static int
 try_open(struct handoff__mq *mq, struct handoff__error *error)
 {
@@ -226,7 +227,7 @@ handoff__mq_open(struct handoff__mq *mq, const struct handoff__dir *dir,
 		return handoff__fail(error, mq->subs,
 			"subscriber: cannot open %s/%s: %s", dir->path,
 			HANDOFF__NOTICE_SUBSCRIBERS, strerror(-mq->subs));
-	/* So that systemd-tmpfiles leaves it alone, see lib/peer/upkeep.c. */
+	/* keeps systemd-tmpfiles away, see lib/peer/upkeep.c */
 	handoff__dir_share(&(struct handoff__dir){.fd = mq->subs});
 	for (int i = 0; i < TRIES && err == -EAGAIN; i++)
 		err = try_open(mq, error);
@@ -237,9 +238,9 @@ handoff__mq_open(struct handoff__mq *mq, const struct handoff__dir *dir,
 	return err;
 }
 
-/* Makes, locks and then names the file: its queue is there already, and a
- * publisher that found it by that name without a lock would remove both. So
- * the name before is one that no publisher looks at. Returns the lock. */
+/* Creates and locks the file under a name that publishers ignore, then renames
+ * it: its queue exists already, and a publisher that found the file unlocked
+ * under its final name would remove both. Returns the lock. */
 static int
 register_again(int subs, const char *name)
 {
@@ -300,7 +301,7 @@ handoff__mq_close(struct handoff__mq *mq)
 void
 handoff__mq_put(struct handoff__mq *mq, const void *data, size_t len)
 {
-	/* A full queue holds only newer messages than what we would add. */
+	/* if the queue is full, all its messages are newer than this one */
 	mq_send(mq->queue, data, len, 0);
 }
 
@@ -318,20 +319,20 @@ handoff__mq_receive(struct handoff__mq *mq, void *data, size_t *len)
 	return 1;
 }
 
-static enum handoff__told
+static enum handoff__mq_outcome
 post(const char *name, const void *data, size_t len)
 {
 	char queue[HANDOFF__MQ_NAME_MAX + 1], oldest[HANDOFF__NOTICE_SIZE];
-	enum handoff__told told = HANDOFF__TOLD_FAILED;
+	enum handoff__mq_outcome outcome = HANDOFF__MQ_FAILED;
 	mqd_t q;
 
 	queue_name(queue, sizeof(queue), name);
 	q = mq_open(queue, O_RDWR | O_NONBLOCK);
 	if (q == (mqd_t)-1)
-		return HANDOFF__TOLD_FAILED;
+		return HANDOFF__MQ_FAILED;
 	for (int i = 0; i < TRIES; i++) {
 		if (mq_send(q, data, len, 0) == 0) {
-			told = HANDOFF__TOLD_REACHED;
+			outcome = HANDOFF__MQ_REACHED;
 			break;
 		}
 		if (errno != EAGAIN && errno != EINTR)
@@ -340,7 +341,7 @@ post(const char *name, const void *data, size_t len)
 			(void)!mq_receive(q, oldest, sizeof(oldest), NULL);
 	}
 	mq_close(q);
-	return told;
+	return outcome;
 }
 
 static void
@@ -353,26 +354,26 @@ prune(int subs, const char *file, const char *name)
 	unlinkat(subs, file, 0);
 }
 
-enum handoff__told
-handoff__mq_tell(int subs, const char *file, const void *data, size_t len)
+enum handoff__mq_outcome
+handoff__mq_send(int subs, const char *file, const void *data, size_t len)
 {
 	bool hidden = file[0] == '.';
 	const char *name = file + hidden;
-	enum handoff__told told = HANDOFF__TOLD_SKIPPED;
+	enum handoff__mq_outcome outcome = HANDOFF__MQ_SKIPPED;
 	int fd;
 
 	if (!is_name(name))
-		return HANDOFF__TOLD_SKIPPED;
+		return HANDOFF__MQ_SKIPPED;
 	fd = openat(subs, file, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0)
-		return errno == ENOENT ? HANDOFF__TOLD_SKIPPED
-				       : HANDOFF__TOLD_FAILED;
+		return errno == ENOENT ? HANDOFF__MQ_SKIPPED
+				       : HANDOFF__MQ_FAILED;
 	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
 		prune(subs, file, name);
-		told = HANDOFF__TOLD_PRUNED;
+		outcome = HANDOFF__MQ_PRUNED;
 	} else if (data && !hidden) {
-		told = post(name, data, len);
+		outcome = post(name, data, len);
 	}
 	close(fd);
-	return told;
+	return outcome;
 }

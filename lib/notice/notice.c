@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The codec of notices, their order and their expiry. Pure: it must be safe on
- * any bytes, since a queue or a file may hold anything.
+ * The codec of notices, their order and expiry. Pure, and safe on any bytes: a
+ * queue or a file may hold anything.
  *
- * A later version may append fields and raise `version`; a change that an
- * older reader would misread takes another magic.
+ * A later version may append fields and raise `version`; a change that an older
+ * reader would misread takes a new magic.
  */
 #include "notice/notice.h"
 
@@ -40,7 +40,7 @@ name_ok(const char *name)
 	return name[0] == '\0' || handoff__name_ok(name);
 }
 
-/* Endpoints end up on terminals and in logs: no control characters. */
+/* no control characters: endpoints are printed on terminals and in logs */
 static bool
 endpoint_ok(const char *text)
 {
@@ -99,7 +99,7 @@ int
 handoff__notice_decode(
 	struct handoff_notice *notice, const void *data, size_t len)
 {
-	/* Reading does not write through the pointer. */
+	/* the getters do not write through the pointer */
 	struct handoff__wire w = {.data = (unsigned char *)data, .size = len};
 	struct handoff_notice n = {0};
 

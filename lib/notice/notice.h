@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Notices as bytes, their order and their expiry. Pure: no I/O. */
+/* The encoding of notices, their order and expiry. Pure: no I/O. */
 #ifndef HANDOFF_NOTICE_NOTICE_H
 #define HANDOFF_NOTICE_NOTICE_H
 
@@ -7,25 +7,25 @@
 
 #include <stdbool.h>
 
-/* The longest encoded notice; the message size of queues. */
+/* maximum length of an encoded notice, and the message size of the queues */
 #define HANDOFF__NOTICE_SIZE 768
 
-/* Where the retained notice lies in the service directory, and those who are
- * to be told of the next one. */
+/* Names in the service directory: the retained notice, and the directory of the
+ * subscribers. */
 #define HANDOFF__NOTICE_FILE        "notice"
 #define HANDOFF__NOTICE_SUBSCRIBERS "subscribers"
 
-/* Encodes. Returns the length; -EMSGSIZE if `size` bytes are too few, -EINVAL
- * if a field is not what the header says (then nothing is of use). */
+/* Returns the encoded length; -EMSGSIZE if `size` is too small, -EINVAL if a
+ * field violates the public header. `data` is undefined on failure. */
 int handoff__notice_encode(
 	const struct handoff_notice *notice, void *data, size_t size);
 
-/* Decodes any bytes. Returns 0, or -EBADMSG and leaves `*notice` alone. What
- * follows the fields known here belongs to later versions and is ignored. */
+/* Decodes untrusted bytes. Returns 0, or -EBADMSG and leaves `*notice` alone.
+ * Ignores bytes after the known fields: they belong to later versions. */
 int handoff__notice_decode(
 	struct handoff_notice *notice, const void *data, size_t len);
 
-/* Is `a` newer than `b`, by (generation, seq)? */
+/* Whether `a` is newer than `b`, by (generation, seq). */
 bool handoff__notice_newer(
 	const struct handoff_notice *a, const struct handoff_notice *b);
 
@@ -33,7 +33,7 @@ bool handoff__notice_newer(
 bool handoff__notice_expired(
 	const struct handoff_notice *notice, int64_t now_ms);
 
-/* CLOCK_REALTIME in milliseconds since 1970: the clock that hosts share. */
+/* CLOCK_REALTIME in milliseconds since 1970: a clock that hosts share. */
 int64_t handoff__realtime_ms(void);
 
 #endif

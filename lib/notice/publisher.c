@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The publisher: keeps the retained notice and walks the subscribers. It does
- * not decide what is told, and never blocks on a subscriber.
+ * The publisher: keeps the retained notice and sends to each subscriber. It
+ * does not decide what to publish and never blocks on a subscriber.
  *
- * The directory stream is the list: an entry that comes while it is walked may
- * or may not be seen (readdir(3)), and has read the retained notice itself.
+ * It iterates over the directory itself: an entry that is added meanwhile may
+ * be missed (readdir(3)), but that subscriber reads the retained notice.
  */
 #include "notice/publisher.h"
 
@@ -30,21 +30,21 @@ handoff__publisher_close(struct handoff__publisher *pub)
 	pub->list = NULL;
 }
 
-/* Nobody ever subscribed: that is no error. */
+/* -ENOENT is no error: there has never been a subscriber. */
 static int
 open_list(struct handoff__publisher *pub)
 {
 	int fd = handoff__mq_subscribers(pub->dir, false);
 	int err = fd;
 
-	pub->told = fd >= 0 || fd == -ENOENT;
+	pub->complete = fd >= 0 || fd == -ENOENT;
 	if (fd < 0)
-		return pub->told ? 0 : err;
+		return pub->complete ? 0 : err;
 	pub->list = fdopendir(fd);
 	if (pub->list)
 		return 0;
 	err = -errno;
-	pub->told = false;
+	pub->complete = false;
 	close(fd);
 	return err;
 }
@@ -59,7 +59,8 @@ retain(struct handoff__publisher *pub)
 	return err;
 }
 
-/* Retains the notice, unless it is, and begins with the subscribers. */
+/* Retains the notice, unless that is done, and starts over with the list of
+ * subscribers. */
 static int
 publish(struct handoff__publisher *pub)
 {
@@ -89,7 +90,7 @@ handoff__publisher_begin(
 bool
 handoff__publisher_done(const struct handoff__publisher *pub)
 {
-	return pub->kept && pub->told;
+	return pub->kept && pub->complete;
 }
 
 int
@@ -123,21 +124,21 @@ handoff__publisher_probe(const struct handoff__publisher *pub)
 }
 
 static void
-tell(struct handoff__publisher *pub, const char *file)
+send_to(struct handoff__publisher *pub, const char *file)
 {
-	switch (handoff__mq_tell(
+	switch (handoff__mq_send(
 		dirfd(pub->list), file, pub->message, pub->len)) {
-	case HANDOFF__TOLD_REACHED:
+	case HANDOFF__MQ_REACHED:
 		pub->reached++;
 		break;
-	case HANDOFF__TOLD_PRUNED:
+	case HANDOFF__MQ_PRUNED:
 		pub->pruned++;
 		break;
-	case HANDOFF__TOLD_FAILED:
+	case HANDOFF__MQ_FAILED:
 		pub->failed++;
-		pub->told = false;
+		pub->complete = false;
 		break;
-	case HANDOFF__TOLD_SKIPPED:
+	case HANDOFF__MQ_SKIPPED:
 		break;
 	}
 }
@@ -149,7 +150,7 @@ handoff__publisher_step(struct handoff__publisher *pub, unsigned max)
 		struct dirent *entry = readdir(pub->list);
 
 		if (entry)
-			tell(pub, entry->d_name);
+			send_to(pub, entry->d_name);
 		else
 			handoff__publisher_close(pub);
 	}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The subscriber: picks the carrier by the address's prefix, lets through only
- * what is newer than all before and has not expired. It never publishes.
+ * The subscriber: picks the transport by the address's prefix, and delivers
+ * only notices that are newer than all before and have not expired.
  */
 #include "base/dir.h"
 #include "base/loop.h"
@@ -14,25 +14,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A publisher in a hurry or garbage must not keep one call busy for ever. */
+/* bounds one call when a publisher is fast or sends garbage */
 #define MESSAGES_PER_CALL 16
 
-/* How often a subscriber looks whether it is registered. */
+/* interval between checks of the registration */
 #define LOOK_US 1000000
 
 struct handoff_subscriber {
 	struct handoff__mq mq;
-	char *dir; /* of the service, absolute */
+	char *dir; /* the service directory, absolute */
 	int64_t looked_us;
-	bool any; /* `last` holds the newest so far */
+	bool any; /* `last` holds the newest notice so far */
 	struct handoff_notice last;
 	struct handoff__error error;
 };
 
-/* Puts the retained notice into the own queue, so that one descriptor tells of
- * everything. It is read after registering: a publisher replaces it before it
- * looks for subscribers, so nothing falls between; what comes twice falls out
- * by its order. */
+/* Puts the retained notice into the subscriber's own queue, so that one
+ * descriptor signals everything. Reading it after registering leaves no gap: a
+ * publisher replaces the retained notice before it lists the subscribers. A
+ * duplicate is dropped by its order. */
 static int
 fetch_retained(struct handoff__mq *mq, const struct handoff__dir *dir)
 {
@@ -43,7 +43,7 @@ fetch_retained(struct handoff__mq *mq, const struct handoff__dir *dir)
 
 	if (n > 0 && handoff__notice_decode(&notice, data, (size_t)n) == 0)
 		handoff__mq_put(mq, data, (size_t)n);
-	/* What is no notice is none. */
+	/* a file that is not a notice counts as none */
 	return n < 0 && n != -ENOENT && n != -EISDIR && n != -ELOOP ? (int)n
 								    : 0;
 }
@@ -70,7 +70,7 @@ open_mq(struct handoff_subscriber *sub, const char *path)
 	}
 	if (err < 0 && !sub->error.text[0])
 		handoff__fail(&sub->error, err,
-			"subscriber: cannot read the notice that is kept in "
+			"subscriber: cannot read the retained notice in "
 			"%s: %s",
 			path, strerror(-err));
 	handoff__dir_close(&dir);
@@ -78,8 +78,8 @@ open_mq(struct handoff_subscriber *sub, const char *path)
 	return err;
 }
 
-/* The directory may have been cleaned: then no publisher finds this one. While
- * there is no directory there is nothing to be registered in. */
+/* If the directory was cleaned, no publisher would find this subscriber.
+ * Without a directory there is nothing to register in. */
 static void
 stay_registered(struct handoff_subscriber *sub)
 {
@@ -146,7 +146,7 @@ handoff_subscriber_free(struct handoff_subscriber *sub)
 int
 handoff_subscriber_fd(struct handoff_subscriber *sub)
 {
-	/* mq_overview(7): on Linux a queue descriptor can be polled. */
+	/* on Linux a queue descriptor is pollable (mq_overview(7)) */
 	return sub ? (int)sub->mq.queue : -EINVAL;
 }
 

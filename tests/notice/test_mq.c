@@ -436,7 +436,7 @@ test_retained_that_cannot_be_read(void **state)
 	assert_int_equal(board_subscribe(&sub), -ENFILE);
 	unreadable = 0;
 	assert_non_null(
-		strstr(board.sentence, "cannot read the notice that is kept"));
+		strstr(board.sentence, "cannot read the retained notice"));
 	assert_null(sub);
 	assert_int_equal(board_files(NULL), 0);
 	board_end();
