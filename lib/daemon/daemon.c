@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The handle of a daemon: its options, descriptors 0 to 2, its log and the
- * signal that opens it anew. The processes are launch.c, the pid file is
- * pidfile.c; of servers nothing is known here.
+ * signal that reopens it. Processes are launch.c's, the pid file is
+ * pidfile.c's. Knows nothing of servers.
  */
 #include <handoff/daemon.h>
 
@@ -30,13 +30,13 @@ struct handoff_daemon {
 	struct handoff__error error;
 	bool foreground;
 	bool ready;
-	bool logging; /* standard output and error are the log */
-	bool signals; /* the program takes them later */
+	bool logging; /* standard output and error go to the log */
+	bool signals; /* the program will handle signals later */
 	mode_t umask;
 	char *log; /* absolute; NULL: none */
 	int log_fd;
 	int signal_fd;
-	int line; /* to the starter; -1: nobody waits any more */
+	int line; /* to the starter; -1: no longer needed */
 	struct handoff__pidfile pid_file;
 };
 
@@ -64,7 +64,7 @@ take_default(
 
 	if (!handoff__name_ok(opts->name))
 		return handoff__fail(&daemon->error, -EINVAL,
-			"daemon: its name must be 1 to %d characters of "
+			"daemon: opts.name must be 1 to %d characters of "
 			"A-Z a-z 0-9 . _ - (got '%.40s')",
 			HANDOFF_NAME_MAX - 1, opts->name ? opts->name : "");
 	err = handoff__dir_open(&dir, opts->dir, true, 0, &daemon->error);
@@ -97,8 +97,8 @@ take_opts(struct handoff_daemon *daemon, const struct handoff_daemon_opts *opts)
 	return opts->dir && !opts->foreground ? take_default(daemon, opts) : 0;
 }
 
-/* Returns a descriptor of /dev/null above 2, and sees to it that 0 to 2 are
- * open: nothing that is opened later may be taken for one of them. */
+/* Returns a descriptor of /dev/null above 2 and makes sure that 0 to 2 are
+ * open: no file opened later may get one of these numbers. */
 static int
 open_null(struct handoff__error *error)
 {
@@ -115,7 +115,7 @@ open_null(struct handoff__error *error)
 	}
 }
 
-/* A FIFO that nobody reads is an error and not a wait. */
+/* O_NONBLOCK: a FIFO without a reader is an error rather than a wait. */
 static int
 open_log(struct handoff_daemon *daemon)
 {
@@ -142,7 +142,7 @@ use_log(struct handoff_daemon *daemon)
 	daemon->logging = true;
 }
 
-/* A log may be a pipe. What the program has set itself stays. */
+/* The log may be a pipe. A disposition that the program has set is kept. */
 static void
 ignore_sigpipe(void)
 {
@@ -152,7 +152,7 @@ ignore_sigpipe(void)
 		signal(SIGPIPE, SIG_IGN);
 }
 
-/* Those that the program will take wait for it. */
+/* Blocks the signals that the program will handle later. */
 static void
 hold_signals(const struct handoff_daemon *daemon)
 {
@@ -182,11 +182,11 @@ watch_signal(struct handoff_daemon *daemon)
 	daemon->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (daemon->signal_fd < 0)
 		return handoff__fail(&daemon->error, -errno,
-			"daemon: cannot take signals: %s", strerror(errno));
+			"daemon: cannot open a signalfd: %s", strerror(errno));
 	return 0;
 }
 
-/* What the process needs, in the daemon or in the foreground. */
+/* Sets up the process, in the daemon or in the foreground. */
 static int
 settle(struct handoff_daemon *daemon, int null_fd)
 {
@@ -197,7 +197,7 @@ settle(struct handoff_daemon *daemon, int null_fd)
 		for (int fd = 0; fd <= STDERR_FILENO; fd++)
 			dup2(null_fd, fd);
 	}
-	/* First: whoever finds the pid file may send some. */
+	/* Before the pid file: a process that reads it may send signals. */
 	err = watch_signal(daemon);
 	if (err >= 0 && daemon->pid_file.path)
 		err = handoff__pidfile_take(&daemon->pid_file, &daemon->error);
@@ -208,7 +208,7 @@ settle(struct handoff_daemon *daemon, int null_fd)
 	return err < 0 ? err : 0;
 }
 
-/* To the starter, which hears it once. */
+/* Sends the only report to the starter. */
 static int
 report(struct handoff_daemon *daemon, int err, const char *text)
 {
@@ -222,7 +222,8 @@ report(struct handoff_daemon *daemon, int err, const char *text)
 	return sent;
 }
 
-/* 0 where the program goes on, 1 in the starter of a daemon that serves. */
+/* Returns 0 where the program continues, 1 in the starter of a daemon that
+ * serves. */
 static int
 begin(struct handoff_daemon *daemon)
 {
@@ -239,8 +240,8 @@ begin(struct handoff_daemon *daemon)
 	if (null_fd >= 0)
 		close(null_fd);
 	if (rc < 0 && daemon->line >= 0) {
-		/* The starter speaks for this process, which has no more to
-		 * do: its caller never hears of it. */
+		/* The starter reports the error to its caller; this process has
+		 * nothing left to do and must not return to its own. */
 		report(daemon, rc, daemon->error.text);
 		handoff_daemon_free(daemon);
 		_exit(1);
@@ -261,7 +262,7 @@ handoff_daemon_start(
 	rc = handoff__opts_copy(&known, sizeof(known), opts,
 		offsetof(struct handoff_daemon_opts, log));
 	if (rc == -E2BIG) {
-		/* It is longer than ours, so these are there. */
+		/* The caller's structure is longer, so these fields exist. */
 		known.errbuf = opts->errbuf;
 		known.errbuf_size = opts->errbuf_size;
 	}
@@ -298,7 +299,7 @@ handoff_daemon_ready(struct handoff_daemon *daemon)
 		return -EINVAL;
 	if (daemon->ready)
 		return handoff__fail(
-			&daemon->error, -EALREADY, "daemon: is ready already");
+			&daemon->error, -EALREADY, "daemon: already ready");
 	if (daemon->foreground) {
 		if (daemon->log)
 			use_log(daemon);
@@ -311,7 +312,7 @@ handoff_daemon_ready(struct handoff_daemon *daemon)
 		if (err < 0)
 			return handoff__fail(&daemon->error, err,
 				"daemon: the process that started it has "
-				"ended: nobody waits for it");
+				"ended: there is none to report to");
 	}
 	daemon->ready = true;
 	return 0;
@@ -332,11 +333,11 @@ handoff_daemon_fd(struct handoff_daemon *daemon)
 	return daemon ? daemon->signal_fd : -EINVAL;
 }
 
-/* The old file is still open, also where it was moved to. */
+/* The old file is still open, even if it was renamed. */
 static int
 reopen(struct handoff_daemon *daemon)
 {
-	static const char end[] = ": this file is used on\n";
+	static const char end[] = ": still logging to this file\n";
 	struct iovec line[] = {
 		{.iov_base = daemon->error.text},
 		{.iov_base = (void *)(uintptr_t)end,

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two forks and the wait for their outcome. The first process makes the new
- * session and is its leader; the second is not, so that no terminal it opens
- * can become its controlling one (setsid(2)). While it waits, the starter is
- * the reaper of orphans: so it learns what the daemon died of.
+ * Forks twice and waits for the outcome. The first process creates the session
+ * and leads it; the second is not the leader, so that no terminal it opens can
+ * become its controlling terminal (setsid(2)). The starter is a subreaper while
+ * it waits, so that it learns how the daemon died.
  */
 #include "daemon/launch.h"
 
@@ -36,11 +36,11 @@ handoff__launch_report(int line, int what, const char *text)
 	struct note note = {.pid = getpid(), .what = what};
 
 	handoff__copy(note.text, sizeof(note.text), text);
-	/* ECONNRESET too: the starter ended with a note unread. */
+	/* ECONNRESET too: the starter ended with a message unread. */
 	return send(line, &note, sizeof(note), MSG_NOSIGNAL) < 0 ? -EPIPE : 0;
 }
 
-/* Returns in the daemon only. */
+/* Returns only in the daemon. */
 static void
 detach(int line)
 {
@@ -59,8 +59,9 @@ detach(int line)
 	handoff__launch_report(line, BORN, "");
 }
 
-/* The next note: 1, or 0 if no more can come. Others than the daemon, its
- * children say, may hold the line open: so its end is watched for too. */
+/* Receives the next message: 1, or 0 if none can come any more. Other
+ * processes, such as children of the daemon, may hold the socket open, so the
+ * daemon's pidfd is watched too. */
 static int
 next_note(int line, int pidfd, struct note *note)
 {
@@ -76,7 +77,7 @@ next_note(int line, int pidfd, struct note *note)
 		if (n == (ssize_t)sizeof(*note))
 			return 1;
 		if (n < 0 && (errno == EINTR || errno == ENOMEM))
-			continue; /* the note is still there */
+			continue; /* the message is still there */
 		if (n >= 0 || errno != EAGAIN || p[1].revents)
 			return 0;
 	}
@@ -93,20 +94,20 @@ reap(pid_t pid, int *status, int flags)
 	return got;
 }
 
-/* Waits for the end of a daemon that does not serve, so that all it held is
- * free, and says what it died of. */
+/* Waits until a daemon that does not serve has ended, so that all its resources
+ * are free, and describes how it ended. */
 static void
-bury(pid_t pid, int pidfd, struct handoff__error *error)
+explain_end(pid_t pid, int pidfd, struct handoff__error *error)
 {
 	struct pollfd p = {.fd = pidfd, .events = POLLIN};
 	int status;
 
 	if (pid == 0)
 		handoff__fail(
-			error, 0, "daemon: the new process ended at once");
+			error, 0, "daemon: the new process ended immediately");
 	else if (pidfd >= 0 && poll(&p, 1, END_MS) == 0)
 		handoff__fail(error, 0,
-			"daemon: process %d does not say whether it serves",
+			"daemon: process %d does not report whether it serves",
 			(int)pid);
 	else if (reap(pid, &status, WNOHANG) != pid)
 		handoff__fail(error, 0,
@@ -124,28 +125,28 @@ bury(pid_t pid, int pidfd, struct handoff__error *error)
 			(int)pid, WEXITSTATUS(status));
 }
 
-/* In the starter. */
+/* In the starter: waits until the daemon serves or has failed. */
 static int
-attend(int line, struct handoff__error *error)
+await_daemon(int line, struct handoff__error *error)
 {
 	struct note note = {.what = BORN};
-	int pidfd = -1, told;
+	int pidfd = -1, more;
 
-	while ((told = next_note(line, pidfd, &note)) > 0 && note.what == BORN)
+	while ((more = next_note(line, pidfd, &note)) > 0 && note.what == BORN)
 		pidfd = pidfd_open(note.pid, 0);
-	if (!told || note.what != SERVES)
-		bury(note.pid, pidfd, error);
+	if (!more || note.what != SERVES)
+		explain_end(note.pid, pidfd, error);
 	if (pidfd >= 0)
 		close(pidfd);
-	if (!told)
+	if (!more)
 		return -ESRCH;
 	if (note.what == SERVES)
 		return 1;
 	return handoff__fail(error, note.what, "%s", note.text);
 }
 
-/* A fork takes one thread along and leaves the locks of the others locked. The
- * folder has a link for each (proc(5)). */
+/* A fork copies only the calling thread and leaves other threads' locks locked.
+ * /proc/self/task has one link per thread (proc(5)), and two of its own. */
 static int
 check_threads(struct handoff__error *error)
 {
@@ -154,8 +155,8 @@ check_threads(struct handoff__error *error)
 	if (stat("/proc/self/task", &st) < 0 || st.st_nlink <= 3)
 		return 0;
 	return handoff__fail(error, -EBUSY,
-		"daemon: this process has %d threads: start before there are "
-		"any",
+		"daemon: this process has %d threads: start the daemon "
+		"before any thread",
 		(int)st.st_nlink - 2);
 }
 
@@ -170,8 +171,9 @@ handoff__launch(int *line, struct handoff__error *error)
 		return rc;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
 		return handoff__fail(error, -errno,
-			"daemon: cannot make a socket: %s", strerror(errno));
-	fflush(NULL); /* or both would print what is buffered */
+			"daemon: cannot create a socket: %s", strerror(errno));
+	fflush(NULL); /* or both processes would flush the same buffered
+		       * output */
 	prctl(PR_GET_CHILD_SUBREAPER, &was);
 	prctl(PR_SET_CHILD_SUBREAPER, 1UL);
 	pid = fork();
@@ -187,7 +189,7 @@ handoff__launch(int *line, struct handoff__error *error)
 	close(ends[1]);
 	if (pid > 0) {
 		reap(pid, NULL, 0);
-		rc = attend(ends[0], error);
+		rc = await_daemon(ends[0], error);
 	}
 	close(ends[0]);
 	prctl(PR_SET_CHILD_SUBREAPER, (unsigned long)was);

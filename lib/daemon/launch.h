@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* How a process gets into the background, and how its starter hears of it. */
+/* Moves a process into the background and reports the outcome to its
+ * starter. */
 #ifndef HANDOFF_DAEMON_LAUNCH_H
 #define HANDOFF_DAEMON_LAUNCH_H
 
 #include "base/text.h"
 
-/* Forks twice. 0 in the new process, with the line on which its starter waits
- * to hear of it. In the starter 1 when it serves, or the negative errno that
- * it reported or died with. */
+/* Forks twice. Returns 0 in the new process, with `*line` the socket to the
+ * waiting starter. In the starter it returns 1 once the daemon serves, or the
+ * negative errno that it reported or died with. */
 int handoff__launch(int *line, struct handoff__error *error);
 
-/* Tells the starter: 0, it serves; or why not. -EPIPE: nobody waits. */
+/* Reports to the starter: 0, it serves; or a negative errno and the reason.
+ * -EPIPE: the starter has ended. */
 int handoff__launch_report(int line, int err, const char *text);
 
 #endif

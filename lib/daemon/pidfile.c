@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pid file. Its lock is of the process and not of the descriptor
+ * The pid file. Its lock belongs to the process and not to the descriptor
  * (F_SETLK, fcntl_locking(2)): children do not keep it alive, and the kernel
- * itself tells who holds it, whatever stands in the file. So nothing else here
- * may open and close the file: that would release the lock.
+ * reports the holder whatever the file contains. Closing any descriptor of the
+ * file releases the lock, so nothing else here may open the file.
  */
 #include "daemon/pidfile.h"
 
@@ -21,7 +21,8 @@
 #define HELD_US  1000000
 #define PAUSE_MS 5
 
-/* 0, or -EALREADY and who holds it; 0 for one that can't be named. */
+/* Returns 0, or -EALREADY with the holder; the holder is 0 if it has no process
+ * ID here. */
 static int
 lock(int fd, pid_t *holder)
 {
@@ -37,8 +38,8 @@ lock(int fd, pid_t *holder)
 	return -EALREADY;
 }
 
-/* Is it still the file of that path? Who held it before may have removed it
- * between our open and our lock. */
+/* Whether the path still refers to this file. Its previous holder may have
+ * removed it between our open and our lock. */
 static bool
 in_place(int fd, const char *path)
 {
@@ -48,7 +49,7 @@ in_place(int fd, const char *path)
 	       ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
 }
 
-/* Opens and locks. -ESTALE: look again. */
+/* Opens and locks the file. -ESTALE: try again. */
 static int
 try_take(struct handoff__pidfile *file, pid_t *holder,
 	struct handoff__error *error)
@@ -78,7 +79,7 @@ try_take(struct handoff__pidfile *file, pid_t *holder,
 	return fd;
 }
 
-/* A path that was mistyped must not cost a file: only what looks like a pid
+/* A mistyped path must not destroy a file: only a file that looks like a pid
  * file is overwritten, and later removed. */
 static int
 check_content(const struct handoff__pidfile *file, int fd,
@@ -94,8 +95,8 @@ check_content(const struct handoff__pidfile *file, int fd,
 		strspn(old, "0123456789\n") == (size_t)n)
 		return 0;
 	return handoff__fail(error, -EEXIST,
-		"pid file %s: it is there and no pid file: name another, or "
-		"remove it",
+		"pid file %s: it exists and is not a pid file: name another, "
+		"or remove it",
 		file->path);
 }
 
@@ -127,7 +128,7 @@ held(const struct handoff__pidfile *file, pid_t holder,
 	if (holder > 0)
 		snprintf(who, sizeof(who), "process %d", (int)holder);
 	return handoff__fail(error, -EALREADY,
-		"pid file %s: is held by %s, which runs already", file->path,
+		"pid file %s: already held by %s, which is running", file->path,
 		who);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A file that says which process runs, locked for as long as it does. */
+/* A file that holds the process ID of a daemon, locked for as long as it
+ * runs. */
 #ifndef HANDOFF_DAEMON_PIDFILE_H
 #define HANDOFF_DAEMON_PIDFILE_H
 
@@ -8,14 +9,14 @@
 #include <sys/types.h>
 
 struct handoff__pidfile {
-	char *path; /* absolute, the caller's */
+	char *path; /* absolute; owned by the caller */
 	int fd;     /* -1: not taken */
-	pid_t pid;  /* that took it */
+	pid_t pid;  /* of the process that took it */
 };
 
-/* Locks the file and writes this process' number into it; what a dead process
- * left is taken over. -EALREADY with the number of the process that holds it,
- * after a second: one that is ending may be about to let go. */
+/* Locks the file and writes this process' ID into it; a file left by a dead
+ * process is taken over. -EALREADY with the holder's process ID, after waiting
+ * a second for a process that is ending. */
 int handoff__pidfile_take(
 	struct handoff__pidfile *file, struct handoff__error *error);
 

@@ -168,7 +168,7 @@ starter_waits_until_it_is_ready(void **state)
 	expect(&s, "0");
 	expect(&s, "/");
 	expect(&s, "-114");
-	expect(&s, "daemon: is ready already");
+	expect(&s, "daemon: already ready");
 	starter_end(&s);
 	assert_int_equal(s.rc, 1);
 	assert_int_equal(farewell(&s), 0);
@@ -316,7 +316,7 @@ starter_that_was_killed(void **state)
 	expect(&s, "-32");
 	expect(&s, "/");
 	expect(&s, "-32");
-	assert_non_null(strstr(hear(&s), "nobody waits for it"));
+	assert_non_null(strstr(hear(&s), "there is none to report to"));
 	farewell(&s);
 	/* The process between the two may have ended unnoticed. */
 	while ((pid = waitpid(-1, &status, 0)) > 0) {
@@ -417,7 +417,7 @@ threads_are_refused(void **state)
 	s.before = make_thread;
 	starter_run(&s);
 	assert_int_equal(s.rc, -EBUSY);
-	assert_non_null(strstr(s.why, "2 threads: start before"));
+	assert_non_null(strstr(s.why, "2 threads: start the daemon before"));
 	farewell(&s);
 }
 

@@ -141,8 +141,8 @@ log_that_cannot_be_opened_anew(void **state)
 	hang_up(&s, number);
 	print(&s, "print goes on");
 	snprintf(want, sizeof(want),
-		"log file %s: cannot open it: Is a directory: this file is "
-		"used on\ngoes on\n",
+		"log file %s: cannot open it: Is a directory: still "
+		"logging to this file\ngoes on\n",
 		in_dir("log"));
 	assert_string_equal(content(in_dir("log.1")), want);
 	assert_int_equal(farewell(&s), 0);

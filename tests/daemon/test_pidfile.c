@@ -93,7 +93,7 @@ second_hears_who_runs(void **state)
 	two.opts.pid_file = one.opts.pid_file;
 	two.opts.log = in_dir("log");
 	snprintf(why, sizeof(why),
-		"/pid: is held by process %d, which runs already",
+		"/pid: already held by process %d, which is running",
 		(int)one.daemon);
 	refused(&two, -EALREADY, why);
 	/* It has touched nothing. */
@@ -214,11 +214,11 @@ other_files_are_left_alone(void **state)
 	s.opts.pid_file = in_dir("file");
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		make_file(s.opts.pid_file, texts[i]);
-		refused(&s, -EEXIST, "/file: it is there and no pid file");
+		refused(&s, -EEXIST, "/file: it exists and is not a pid file");
 		assert_string_equal(content(s.opts.pid_file), texts[i]);
 	}
 	s.opts.pid_file = "/dev/null";
-	refused(&s, -EEXIST, "/dev/null: it is there and no pid file");
+	refused(&s, -EEXIST, "/dev/null: it exists and is not a pid file");
 	assert_int_equal(access("/dev/null", F_OK), 0);
 }
 
@@ -236,7 +236,7 @@ paths_that_cannot_be(void **state)
 	refused(&s, -EISDIR, "/folder: cannot open it: Is a directory");
 	assert_int_equal(mkfifo(in_dir("pipe"), 0600), 0);
 	s.opts.pid_file = in_dir("pipe");
-	refused(&s, -EEXIST, "/pipe: it is there and no pid file");
+	refused(&s, -EEXIST, "/pipe: it exists and is not a pid file");
 	assert_int_equal(symlink("elsewhere", in_dir("link")), 0);
 	s.opts.pid_file = in_dir("link");
 	refused(&s, -ELOOP, "/link: cannot open it");
@@ -269,7 +269,7 @@ default_file_is_in_the_directory(void **state)
 	assert_int_equal(farewell(&s), 0);
 	assert_int_equal(access(in_dir("service/server.pid"), F_OK), -1);
 	s.opts.name = "../server";
-	refused(&s, -EINVAL, "its name must be 1 to 31 characters");
+	refused(&s, -EINVAL, "opts.name must be 1 to 31 characters");
 	s.opts.name = NULL;
 	refused(&s, -EINVAL, "(got '')");
 	s.opts.name = "server";

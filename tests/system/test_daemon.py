@@ -268,7 +268,7 @@ class Refusals(DaemonTest):
                             self.dir + "/server.pid"))):
             line = self.fails(program, *options)
             self.assertIn(self.dir + "/server.pid", line)
-            self.assertIn(f"held by process {pid}, which runs already", line)
+            self.assertIn(f"already held by process {pid}, which is running", line)
         self.assert_echo(client)
         self.assertEqual(len(self.status()["peers"]), 1)
         self.ok("stop", "server")
@@ -425,7 +425,7 @@ class Logs(DaemonTest):
         os.mkdir(log)
         os.kill(pid, signal.SIGHUP)
         self.wait_text(log + ".2", f"log file {log}: cannot open it: Is a "
-                       "directory: this file is used on\n")
+                       "directory: still logging to this file\n")
         self.assert_echo(client, b"fourth\n")
         self.wait_text(log + ".2", "fourth\n")
         os.rmdir(log)
