@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What systemd is told, by the events of the server. Of two peers in one unit
- * only the owner speaks: the unit is what it is, and its watchdog watches it.
+ * Notifies systemd of the server's events. Of two peers in one unit only the
+ * owner notifies: the unit has its status, and its watchdog watches the owner.
  */
 #include "systemd/systemd.h"
 
@@ -20,9 +20,9 @@ send_text(struct handoff_systemd *sd, const char *text, const int *fds,
 	unsigned nfds)
 {
 	int rc = sd_pid_notify_with_fds(0, 0, text, fds, nfds);
-	bool again = sd->unheard;
+	bool again = sd->failing;
 
-	sd->unheard = rc < 0;
+	sd->failing = rc < 0;
 	if (rc >= 0)
 		return 0;
 	handoff__fail(&sd->error, rc, "systemd: cannot be notified: %s",
@@ -33,11 +33,11 @@ send_text(struct handoff_systemd *sd, const char *text, const int *fds,
 	return rc;
 }
 
-static int tell(struct handoff_systemd *sd, const char *fmt, ...)
+static int notify(struct handoff_systemd *sd, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
 static int
-tell(struct handoff_systemd *sd, const char *fmt, ...)
+notify(struct handoff_systemd *sd, const char *fmt, ...)
 {
 	char text[MESSAGE_MAX];
 	va_list ap;
@@ -48,14 +48,14 @@ tell(struct handoff_systemd *sd, const char *fmt, ...)
 	return send_text(sd, text, NULL, 0);
 }
 
-/* The owner speaks for the unit. */
+/* Whether to stay silent: the owner notifies for the unit. */
 static bool
-quiet(const struct handoff_systemd *sd)
+is_silent(const struct handoff_systemd *sd)
 {
 	return !sd->enabled || (sd->shared && sd->role != HANDOFF_SERVER_OWNER);
 }
 
-/* A newline would begin another assignment. */
+/* a newline would start another assignment */
 static void
 set_status(struct handoff_systemd *sd, const char *text)
 {
@@ -66,23 +66,23 @@ set_status(struct handoff_systemd *sd, const char *text)
 	}
 }
 
-/* The first status of this process says that it is ready. */
+/* This process' first status also carries READY=1. */
 static int
-tell_status(struct handoff_systemd *sd, bool main_process)
+notify_status(struct handoff_systemd *sd, bool main_process)
 {
 	char main_pid[32] = "";
 	const char *ready = sd->ready ? "" : "READY=1\n";
 
-	if (quiet(sd))
+	if (is_silent(sd))
 		return 0;
 	if (main_process)
 		snprintf(main_pid, sizeof(main_pid), "MAINPID=%d\n",
 			(int)getpid());
 	sd->ready = true;
-	return tell(sd, "%s%sSTATUS=%s", main_pid, ready, sd->status);
+	return notify(sd, "%s%sSTATUS=%s", main_pid, ready, sd->status);
 }
 
-/* Is it in the hands of systemd already? */
+/* Whether systemd has this socket already. */
 static bool
 was_passed(const struct handoff_systemd *sd, int fd)
 {
@@ -98,8 +98,8 @@ was_passed(const struct handoff_systemd *sd, int fd)
 	return false;
 }
 
-/* Unix sockets are not kept: their path goes with the stop, and a socket
- * without it would be passed to the next process in vain. */
+/* Unix sockets are not stored: their path is removed at the stop, and a socket
+ * without a path would be useless to the next process. */
 static int
 store(struct handoff_systemd *sd)
 {
@@ -121,17 +121,17 @@ store(struct handoff_systemd *sd)
 	return send_text(sd, text, fds, n);
 }
 
-/* The listeners are another unit's now. A copy here would keep them open
- * when that ends. */
+/* The listeners belong to another unit now. A copy here would keep them open
+ * after that unit ends. */
 static int
 unstore(struct handoff_systemd *sd)
 {
 	sd->stored = false;
-	return tell(sd, "FDSTOREREMOVE=1\nFDNAME=%s", sd->store);
+	return notify(sd, "FDSTOREREMOVE=1\nFDNAME=%s", sd->store);
 }
 
 static void
-meet(struct handoff_systemd *sd)
+find_unit(struct handoff_systemd *sd)
 {
 	int pid = handoff_server_partner(sd->server);
 
@@ -143,15 +143,15 @@ static int
 on_owner(struct handoff_systemd *sd)
 {
 	bool takes = sd->shared && sd->role != HANDOFF_SERVER_OWNER;
-	int err = 0, told;
+	int err = 0, sent;
 
 	sd->role = HANDOFF_SERVER_OWNER;
 	sd->handed = false;
-	/* First, so that who is ready can be restarted. */
+	/* before READY=1, so that a ready service can be restarted */
 	if (sd->store[0])
 		err = store(sd);
-	told = tell_status(sd, takes);
-	return err < 0 ? err : told;
+	sent = notify_status(sd, takes);
+	return err < 0 ? err : sent;
 }
 
 static int
@@ -161,22 +161,23 @@ on_standby(struct handoff_systemd *sd)
 
 	sd->handed |= sd->role == HANDOFF_SERVER_OWNER;
 	sd->role = HANDOFF_SERVER_STANDBY;
-	meet(sd);
-	err = tell_status(sd, false);
+	find_unit(sd);
+	err = notify_status(sd, false);
 	if (err >= 0 && !sd->shared && sd->stored)
 		err = unstore(sd);
 	return err;
 }
 
-/* With NotifyAccess=main only this process is heard until then. */
+/* With NotifyAccess=main systemd accepts messages only from this process until
+ * then. */
 static int
 on_gave(struct handoff_systemd *sd)
 {
 	int pid = handoff_server_partner(sd->server);
-	bool tells = sd->handed && sd->shared && pid > 0;
+	bool announces = sd->handed && sd->shared && pid > 0;
 
 	sd->handed = false;
-	return tells ? tell(sd, "MAINPID=%d", pid) : 0;
+	return announces ? notify(sd, "MAINPID=%d", pid) : 0;
 }
 
 static uint64_t
@@ -195,20 +196,21 @@ extend_later(struct handoff_systemd *sd)
 static int
 on_giving(struct handoff_systemd *sd)
 {
-	if (quiet(sd) || sd->extend_due > 0)
+	if (is_silent(sd) || sd->extend_due > 0)
 		return 0;
 	extend_later(sd);
-	return tell(sd, "EXTEND_TIMEOUT_USEC=%" PRIu64, extension_us(sd));
+	return notify(sd, "EXTEND_TIMEOUT_USEC=%" PRIu64, extension_us(sd));
 }
 
-/* If the other peer goes on with the unit, it does not stop. */
+/* If the other peer continues the unit, the unit is not stopping. */
 static int
 on_stopping(struct handoff_systemd *sd)
 {
-	if (quiet(sd) || (sd->shared && handoff_server_partner(sd->server) > 0))
+	if (is_silent(sd) ||
+		(sd->shared && handoff_server_partner(sd->server) > 0))
 		return 0;
 	extend_later(sd);
-	return tell(sd, "STOPPING=1\nSTATUS=%s\nEXTEND_TIMEOUT_USEC=%" PRIu64,
+	return notify(sd, "STOPPING=1\nSTATUS=%s\nEXTEND_TIMEOUT_USEC=%" PRIu64,
 		sd->status, extension_us(sd));
 }
 
@@ -216,14 +218,14 @@ void
 handoff__systemd_extend(struct handoff_systemd *sd)
 {
 	extend_later(sd);
-	tell(sd, "EXTEND_TIMEOUT_USEC=%" PRIu64, extension_us(sd));
+	notify(sd, "EXTEND_TIMEOUT_USEC=%" PRIu64, extension_us(sd));
 }
 
 void
 handoff__systemd_watchdog(struct handoff_systemd *sd)
 {
-	if (!quiet(sd))
-		tell(sd, "WATCHDOG=1");
+	if (!is_silent(sd))
+		notify(sd, "WATCHDOG=1");
 }
 
 int
@@ -234,7 +236,7 @@ handoff_systemd_event(
 		return -EINVAL;
 	if (!sd->enabled)
 		return 0;
-	/* Whatever ends, ends with an event. */
+	/* every end of a move comes with an event */
 	if (sd->extend_due > 0 && !handoff_server_moving(sd->server))
 		sd->extend_due = 0;
 	switch (event->type) {
@@ -247,15 +249,15 @@ handoff_systemd_event(
 	case HANDOFF_SERVER_WAITING:
 		sd->role = HANDOFF_SERVER_WAITING;
 		set_status(sd, event->text);
-		return tell_status(sd, false);
+		return notify_status(sd, false);
 	case HANDOFF_SERVER_JOINED:
-		meet(sd);
+		find_unit(sd);
 		/* fall through */
 	case HANDOFF_SERVER_LEFT:
 	case HANDOFF_SERVER_HUNG:
 	case HANDOFF_SERVER_LAGGING:
 		set_status(sd, event->text);
-		return tell_status(sd, false);
+		return notify_status(sd, false);
 	case HANDOFF_SERVER_GIVING:
 		return on_giving(sd);
 	case HANDOFF_SERVER_GAVE:
@@ -273,9 +275,9 @@ handoff_systemd_reloading(struct handoff_systemd *sd)
 {
 	if (!sd)
 		return -EINVAL;
-	if (quiet(sd))
+	if (is_silent(sd))
 		return 0;
-	return tell(sd, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
+	return notify(sd, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64,
 		handoff__systemd_now());
 }
 
@@ -285,5 +287,5 @@ handoff_systemd_ready(struct handoff_systemd *sd)
 	if (!sd)
 		return -EINVAL;
 	sd->ready = false;
-	return tell_status(sd, false);
+	return notify_status(sd, false);
 }

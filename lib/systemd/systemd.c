@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The handle of the systemd component: what systemd has passed to this
- * process, and the timer in the server's loop. It may not wait for anything.
+ * The handle of the systemd component: the descriptors that systemd passed to
+ * this process, and the timer in the server's loop. Never blocks.
  */
 #include "systemd/systemd.h"
 
@@ -22,14 +22,14 @@ check_opts(struct handoff_systemd *sd, const struct handoff_systemd_opts *opts)
 		       : 0;
 
 	if (err == -E2BIG) {
-		/* It is longer than ours, so these are there. */
+		/* The caller's structure is longer, so these fields exist. */
 		o->errbuf = opts->errbuf;
 		o->errbuf_size = opts->errbuf_size;
 	}
 	if (err < 0)
 		return handoff__fail(&sd->error, err,
-			"systemd: the options have a size that makes no sense, "
-			"or one is set that this library does not know");
+			"systemd: the options have an impossible size, or one "
+			"is set that this library does not know");
 	if (o->store && !handoff__name_ok(o->store))
 		return handoff__fail(&sd->error, -EINVAL,
 			"systemd: opts.store must be 1 to %d characters of A-Z "
@@ -45,7 +45,7 @@ check_opts(struct handoff_systemd *sd, const struct handoff_systemd_opts *opts)
 	return 0;
 }
 
-/* One descriptor of LISTEN_FDS. Others than these may be the program's. */
+/* Takes one descriptor of LISTEN_FDS, unless it is meant for the program. */
 static int
 take(struct handoff_systemd *sd, int fd, const char *name)
 {
@@ -58,19 +58,19 @@ take(struct handoff_systemd *sd, int fd, const char *name)
 	if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0) {
 		if (named)
 			return handoff__fail(&sd->error, -EINVAL,
-				"systemd: the socket '%.80s' that it passed "
+				"systemd: the socket '%.80s' that was passed "
 				"does not listen: want ListenStream= and "
 				"Accept=no",
 				name);
 		handoff__log(&sd->log, HANDOFF_LOG_INFO,
-			"systemd: descriptor %d, '%s', is no socket that "
-			"listens: left alone",
+			"systemd: descriptor %d, '%s', is not a listening "
+			"socket: left alone",
 			fd, name);
 		return 0;
 	}
 	if (sd->npassed == HANDOFF__PASSED_MAX)
 		return handoff__fail(&sd->error, -EINVAL,
-			"systemd: it passed more than %d sockets that listen",
+			"systemd: more than %d listening sockets were passed",
 			HANDOFF__PASSED_MAX);
 	if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &sd->cookies[sd->npassed],
 		    &len) < 0)
@@ -89,8 +89,8 @@ take_all(struct handoff_systemd *sd)
 
 	if (n < 0)
 		return handoff__fail(&sd->error, n,
-			"systemd: LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES "
-			"make no sense: %s",
+			"systemd: cannot parse LISTEN_FDS, LISTEN_PID and "
+			"LISTEN_FDNAMES: %s",
 			strerror(-n));
 	for (int i = 0; i < n && err >= 0; i++)
 		err = take(sd, SD_LISTEN_FDS_START + i, names[i]);
@@ -129,7 +129,7 @@ handoff_systemd_open(
 	err = check_opts(sd, opts);
 	if (err >= 0)
 		err = take_all(sd);
-	/* Is it for this process? WATCHDOG_PID says so, or is not there. */
+	/* sd_watchdog_enabled(3) is 0 if WATCHDOG_PID names another process */
 	if (err >= 0 && sd_watchdog_enabled(0, &sd->watchdog_us) <= 0)
 		sd->watchdog_us = 0;
 	sd->watchdog_us /= 2;
@@ -216,7 +216,7 @@ handoff_systemd_attach(
 	}
 	if (err < 0)
 		return handoff__fail(&sd->error, err,
-			"systemd: cannot have a timer in the server's loop: %s",
+			"systemd: cannot add a timer to the server's loop: %s",
 			strerror(-err));
 	close_adopted(sd);
 	sd->server = server;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The systemd component from the inside: it knows the server by its public
- * calls alone.
+ * The systemd component from the inside: it knows the server only by its public
+ * calls.
  *
  * Each file calls only those below it:
  *
- *   systemd.c  the handle, what systemd passed, what is due by the timer
- *   tell.c     what it is told, and when
+ *   systemd.c  the handle, the descriptors passed, the timer's work
+ *   notify.c   notifies systemd of the server's events
  *   timer.c    the timer
- *   unit.c     whether the other peer is of the same unit
+ *   unit.c     whether the other peer belongs to the same unit
  */
 #ifndef HANDOFF_SYSTEMD_SYSTEMD_H
 #define HANDOFF_SYSTEMD_SYSTEMD_H
@@ -31,33 +31,33 @@ struct handoff_systemd {
 	struct handoff_listen_fd passed[HANDOFF__PASSED_MAX];
 	uint64_t cookies[HANDOFF__PASSED_MAX]; /* of the same sockets */
 	size_t npassed;
-	bool adopted; /* they are the server's */
-	bool stored;  /* the store has some of ours */
+	bool adopted; /* the server owns them */
+	bool stored;  /* the descriptor store holds some of ours */
 
-	bool enabled; /* there is somebody to tell */
-	bool unheard; /* the last message did not get there */
-	bool ready;   /* was told */
+	bool enabled;                        /* NOTIFY_SOCKET is set */
+	bool failing;                        /* the last notification failed */
+	bool ready;                          /* READY=1 was sent */
 	enum handoff_server_event_type role; /* OWNER, STANDBY, WAITING or 0 */
-	bool shared; /* the other peer is of this unit */
-	bool handed; /* it serves now, and nobody was told */
+	bool shared; /* the other peer is in this unit */
+	bool handed; /* it owns the service now, MAINPID not sent yet */
 	char status[HANDOFF_TEXT_MAX];
 
 	int timer_fd;
-	uint64_t watchdog_us;              /* between two; 0: none is wanted */
-	uint64_t watchdog_due, extend_due; /* 0: not */
+	uint64_t watchdog_us;              /* interval; 0: disabled */
+	uint64_t watchdog_due, extend_due; /* 0: not due */
 };
 
 /* timer.c */
 uint64_t handoff__systemd_now(void);
-/* For what is due first. */
+/* Arms the timer for the earlier of the two. */
 void handoff__systemd_arm(struct handoff_systemd *sd);
 
-/* tell.c */
+/* notify.c */
 void handoff__systemd_watchdog(struct handoff_systemd *sd);
 void handoff__systemd_extend(struct handoff_systemd *sd);
 
 /* unit.c */
-/* If it can't be known, it is not. */
+/* False if that cannot be determined. */
 bool handoff__systemd_same_unit(pid_t other);
 
 #endif

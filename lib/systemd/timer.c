@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The one timer of the component, for two times at which something is due. It
- * does not know what: systemd.c asks when it fires.
+ * The component's only timer, for two deadlines. Does not know their meaning:
+ * systemd.c checks what is due when it fires.
  */
 #include "systemd/systemd.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which unit a process is of. Two peers may be two units, or one for as long
- * as a hot upgrade lasts: the main process of a unit must be its own, or a
- * stop of the one would kill the other.
+ * Determines the unit of a process. Two peers may be two units, or one during a
+ * hot upgrade. A unit's main process must be its own, or stopping one unit
+ * would kill the other's process.
  */
 #include "systemd/systemd.h"
 
@@ -10,8 +10,8 @@
 #include <string.h>
 #include <systemd/sd-login.h>
 
-/* All services of a user are in one unit of the system: the inner one counts.
- * Outside of units, a container say, a control group is as good. */
+/* All services of a user are in one system unit, so the user unit comes first.
+ * Outside of units, as in a container, the control group will do. */
 static char *
 place_of(pid_t pid)
 {
