@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the peer below tells: which peer has an entry now, and which serves.
- * Nothing calls this but the peer.
+ * Callbacks from the peer below: which peer owns an entry, and which one
+ * serves. Only the peer calls these.
  */
 #include "embed/embed.h"
 
@@ -22,7 +22,7 @@ on_entered(struct handoff__pair *below, struct handoff__roster_entry *entry)
 
 	e->peer = program_of(below);
 	e->data = NULL;
-	e->news = HANDOFF__NEWS_NONE;
+	e->pending = HANDOFF__PENDING_NONE;
 	if (handoff__record_name(&entry->view, e->name) < 0)
 		e->name[0] = '\0';
 	return 0;
@@ -32,26 +32,29 @@ static void
 on_closing(struct handoff__pair *below, struct handoff__roster_entry *entry)
 {
 	(void)below;
-	handoff__embed_news(handoff__public_entry(entry), HANDOFF__NEWS_NONE);
+	handoff__embed_pend(
+		handoff__public_entry(entry), HANDOFF__PENDING_NONE);
 }
 
-/* What the program has not been told of, or has released, moves at once. */
+/* An entry that the program has not been given, or has released, moves at
+ * once. */
 static bool
 on_quiesce(struct handoff__pair *below, struct handoff__roster_entry *entry)
 {
 	struct handoff_entry *e = handoff__public_entry(entry);
 
 	(void)below;
-	if (e->news == HANDOFF__NEWS_TAKEN || e->news == HANDOFF__NEWS_RELEASED)
+	if (e->pending == HANDOFF__PENDING_TAKEN ||
+		e->pending == HANDOFF__PENDING_RELEASED)
 		return true;
-	handoff__embed_news(e, HANDOFF__NEWS_RELEASE);
+	handoff__embed_pend(e, HANDOFF__PENDING_RELEASE);
 	return false;
 }
 
 static void
 on_pause(struct handoff__pair *below, bool paused)
 {
-	(void)below; /* what comes late follows, see dispatch.c */
+	(void)below; /* entries that come late follow, see dispatch.c */
 	(void)paused;
 }
 
@@ -59,8 +62,8 @@ static void
 on_moved(struct handoff__pair *below, struct handoff__roster_entry *entry)
 {
 	(void)below;
-	handoff__embed_news(handoff__public_entry(entry),
-		entry->mine ? HANDOFF__NEWS_TAKEN : HANDOFF__NEWS_NONE);
+	handoff__embed_pend(handoff__public_entry(entry),
+		entry->mine ? HANDOFF__PENDING_TAKEN : HANDOFF__PENDING_NONE);
 }
 
 static void
@@ -69,8 +72,8 @@ on_settle(struct handoff__pair *below)
 	(void)below;
 }
 
-/* Entries follow one by one. OWNER comes after them, so that the program knows
- * then what it has not been given. */
+/* Entries follow one by one. OWNER comes after them, so that the program then
+ * knows which it has not been given. */
 static void
 on_role(struct handoff__pair *below, enum handoff__cause cause)
 {
@@ -91,7 +94,7 @@ on_given(struct handoff__pair *below, const struct handoff__report *report)
 		handoff__embed_owner(peer);
 	handoff__operator_given(&peer->op, report);
 	if (report->moved + report->listeners == 0)
-		peer->tries = 0; /* the rest can't be moved */
+		peer->tries = 0; /* the rest cannot be moved */
 }
 
 static void
@@ -136,7 +139,7 @@ on_failover(struct handoff__pair *below)
 	struct handoff_peer *peer = program_of(below);
 
 	peer->owner_due = false;
-	handoff__operator_tell(&peer->op, HANDOFF_PEER_OWNER,
+	handoff__operator_emit(&peer->op, HANDOFF_PEER_OWNER,
 		"owner: the other peer %s; took over %u of its entries in "
 		"%u.%03u ms (generation %llu)",
 		s->bye ? "left" : "died", s->entries, s->took_us / 1000,
@@ -147,7 +150,7 @@ on_failover(struct handoff__pair *below)
 static void
 on_said(struct handoff__pair *below)
 {
-	(void)below; /* lines are the server's */
+	(void)below; /* only servers have lines */
 }
 
 static void

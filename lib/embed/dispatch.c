@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What follows when the program comes by: what it has released moves, a stop
- * goes on; and what of its entries it hears next.
+ * The work of a dispatch: moves what the program has released, continues a
+ * stop, and picks the program's next event.
  */
 #include "embed/embed.h"
 
@@ -14,20 +14,20 @@
 
 #define RETRY_US 100000
 
-/* What could not be offered, since the link has just broken, is the program's
- * again. */
+/* Entries that could not be offered, because the link has just broken, go back
+ * to the program. */
 static void
 take_again(struct handoff__roster_entry **list, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		if (list[i]->mine)
-			handoff__embed_news(handoff__public_entry(list[i]),
-				HANDOFF__NEWS_TAKEN);
+			handoff__embed_pend(handoff__public_entry(list[i]),
+				HANDOFF__PENDING_TAKEN);
 	}
 }
 
-/* What was released moves, as many at once as a message holds. One that no
- * give wants any more is the program's again. */
+/* Moves the released entries, as many at once as fit into a message. An entry
+ * that no give wants any more goes back to the program. */
 static void
 move_released(struct handoff_peer *peer)
 {
@@ -39,9 +39,9 @@ move_released(struct handoff_peer *peer)
 
 		while (n < HANDOFF_FDPASS_MAX &&
 			(e = TAILQ_FIRST(&peer->released))) {
-			handoff__embed_news(e, e->entry.leaving
-						       ? HANDOFF__NEWS_NONE
-						       : HANDOFF__NEWS_TAKEN);
+			handoff__embed_pend(
+				e, e->entry.leaving ? HANDOFF__PENDING_NONE
+						    : HANDOFF__PENDING_TAKEN);
 			if (e->entry.leaving)
 				list[n++] = &e->entry;
 		}
@@ -50,8 +50,8 @@ move_released(struct handoff_peer *peer)
 	}
 }
 
-/* What came while the service moved away goes where that is now, as soon as
- * there is a copy of it. */
+/* Entries that came while the service was moving away follow it, as soon as the
+ * standby has a copy of them. */
 static void
 follow(struct handoff_peer *peer)
 {
@@ -78,24 +78,24 @@ handoff__embed_flush(struct handoff_peer *peer)
 	handoff__embed_stop(peer);
 }
 
-/* The next to tell of. What there is no descriptor for waits; what is to be
- * released does not wait behind it. */
+/* Returns the next entry with an event. One for which there is no descriptor
+ * waits; a release does not wait behind it. */
 static struct handoff_entry *
-next_news(struct handoff_peer *peer, int *fd)
+next_pending(struct handoff_peer *peer, int *fd)
 {
 	struct handoff_entry *e, *after;
 	int err = 0;
 
-	for (e = TAILQ_FIRST(&peer->news); e; e = after) {
+	for (e = TAILQ_FIRST(&peer->pending); e; e = after) {
 		after = TAILQ_NEXT(e, node);
 		*fd = -1;
-		if (e->news == HANDOFF__NEWS_RELEASE) {
+		if (e->pending == HANDOFF__PENDING_RELEASE) {
 			if (e->entry.leaving)
 				return e;
-			/* The give has ended without it. */
-			handoff__embed_news(e, HANDOFF__NEWS_NONE);
+			/* the give has ended without it */
+			handoff__embed_pend(e, HANDOFF__PENDING_NONE);
 		} else if (err == 0) {
-			/* The program's own, so with a low number. */
+			/* this one is the program's, so it gets a low number */
 			*fd = fcntl(e->entry.fd, F_DUPFD_CLOEXEC, 3);
 			if (*fd >= 0) {
 				peer->starving = false;
@@ -106,7 +106,7 @@ next_news(struct handoff_peer *peer, int *fd)
 	}
 	if (err != 0 && !peer->starving)
 		handoff__log(&peer->log, HANDOFF_LOG_WARNING,
-			"peer: what was taken over waits for a free "
+			"peer: entries taken over wait for a free "
 			"descriptor: %s",
 			strerror(err));
 	if (err != 0 && !peer->starved.armed)
@@ -119,12 +119,12 @@ bool
 handoff__embed_next(struct handoff_peer *peer)
 {
 	int fd;
-	struct handoff_entry *e = next_news(peer, &fd);
-	struct handoff__happening *pulled = &peer->op.pulled;
+	struct handoff_entry *e = next_pending(peer, &fd);
+	struct handoff__operator_event *pulled = &peer->op.pulled;
 
 	if (!e)
 		return false;
-	handoff__embed_news(e, HANDOFF__NEWS_NONE);
+	handoff__embed_pend(e, HANDOFF__PENDING_NONE);
 	snprintf(pulled->text, sizeof(pulled->text), "%s: %llu %s",
 		fd >= 0 ? "taken" : "release", (unsigned long long)e->entry.id,
 		handoff_entry_name(e));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The handle of a peer for servers with a loop of their own: opened, polled,
- * dispatched. Serves nothing.
+ * dispatched. It serves no connections itself.
  */
 #include "embed/embed.h"
 
@@ -9,12 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LEN_SIZE sizeof(uint64_t) /* before each state */
+#define LEN_SIZE sizeof(uint64_t) /* stored before each state */
 
 static void
 on_timer(struct handoff__timer *timer)
 {
-	(void)timer; /* that dispatch is called was all that is wanted */
+	(void)timer; /* its only purpose is to make the loop run */
 }
 
 static int
@@ -40,7 +40,7 @@ take_role(struct handoff_peer *peer)
 {
 	if (peer->pair.partner != HANDOFF__PARTNER_NONE &&
 		peer->pair.other.serving)
-		return 0; /* STANDBY is told once the arena has come */
+		return 0; /* STANDBY is reported once the arena has come */
 	if (peer->may_own)
 		return handoff__embed_own(peer);
 	handoff__operator_waits(&peer->op);
@@ -90,7 +90,7 @@ start(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 		return err;
 	handoff__copy(
 		peer->service_name, sizeof(peer->service_name), o->service);
-	/* The buffers of records are not used: as small as they come. */
+	/* The records' buffers are unused: as small as possible. */
 	peer->service = (struct handoff_service){
 		.size = sizeof(peer->service),
 		.name = peer->service_name,
@@ -106,7 +106,8 @@ start(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 	err = handoff__loop_init(&peer->loop);
 	if (err < 0)
 		return handoff__fail(&peer->error, err,
-			"peer: cannot make its event loop: %s", strerror(-err));
+			"peer: cannot create its event loop: %s",
+			strerror(-err));
 	return open_peer(peer, o);
 }
 
@@ -129,7 +130,7 @@ handoff_peer_open(
 	peer->loop.epfd = peer->loop.timerfd = -1;
 	handoff__operator_init(&peer->op, &handoff__embed_orders, peer,
 		&peer->pair, &peer->loop, &peer->log);
-	TAILQ_INIT(&peer->news);
+	TAILQ_INIT(&peer->pending);
 	TAILQ_INIT(&peer->released);
 	if (err == -E2BIG)
 		handoff__fail(&peer->error, err,
@@ -156,7 +157,7 @@ handoff_peer_free(struct handoff_peer *peer)
 	handoff__operator_close(&peer->op);
 	if (peer->pair.loop) {
 		handoff__embed_flush(peer);
-		/* The program may go on with what is its own. */
+		/* the program may go on using its entries */
 		handoff__pair_close(&peer->pair, peer->pair.roster.owned == 0);
 	}
 	handoff__loop_fini(&peer->loop);
@@ -179,8 +180,8 @@ handoff_peer_wait(struct handoff_peer *peer, int timeout_ms)
 	handoff__embed_flush(peer);
 	rc = handoff__loop_dispatch(&peer->loop, timeout_ms);
 	handoff__embed_flush(peer);
-	/* As long as something is to be pulled, the descriptor is readable. */
-	if ((!TAILQ_EMPTY(&peer->news) && !peer->starved.armed) ||
+	/* The descriptor stays readable while there is anything to pull. */
+	if ((!TAILQ_EMPTY(&peer->pending) && !peer->starved.armed) ||
 		peer->op.ring.count > 0)
 		handoff__operator_wake(&peer->op);
 	if (rc < 0)
@@ -195,20 +196,20 @@ handoff_peer_dispatch(struct handoff_peer *peer)
 	return handoff_peer_wait(peer, 0);
 }
 
-/* What is told of the peer as a whole; false: nothing. */
+/* What is queued of the peer as a whole; false: nothing. */
 static bool
-next_told(struct handoff_peer *peer)
+next_queued(struct handoff_peer *peer)
 {
-	const struct handoff__happening *told =
+	const struct handoff__operator_event *queued =
 		handoff__operator_pull(&peer->op);
 
-	if (!told)
+	if (!queued)
 		return false;
 	peer->event = (struct handoff_peer_event){
-		.type = (enum handoff_peer_event_type)told->type,
-		.generation = told->generation,
+		.type = (enum handoff_peer_event_type)queued->type,
+		.generation = queued->generation,
 		.fd = -1,
-		.text = told->text,
+		.text = queued->text,
 	};
 	return true;
 }
@@ -219,7 +220,7 @@ handoff_peer_next(
 {
 	if (!peer || !event)
 		return -EINVAL;
-	if (!handoff__embed_next(peer) && !next_told(peer)) {
+	if (!handoff__embed_next(peer) && !next_queued(peer)) {
 		handoff__embed_flush(peer);
 		return 0;
 	}

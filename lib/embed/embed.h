@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The public peer from the inside: the peer below, its operator's side, and
- * what the program has not heard yet. Each file calls only those below it:
+ * The public peer from the inside: the peer below, its operator's side, and the
+ * events that the program has not pulled yet. Each file calls only those below
+ * it:
  *
  *   embed.c      the handle
- *   dispatch.c       what follows when the program comes by
- *   entries.c    what the program deposits
- *   handling.c   the mark around what it does with that
- *   callbacks.c  what the peer below tells
- *   stop.c       the end
- *   role.c       who serves
- *   news.c       entries of which the program is to hear
- *   lib/operator what is told, asked and answered
+ *   dispatch.c   the work of a dispatch, and the next event
+ *   entries.c    the entries that the program deposits
+ *   handling.c   the mark around the program's work on an entry
+ *   callbacks.c  callbacks from the peer below
+ *   stop.c       the stop
+ *   role.c       becomes the owner
+ *   pending.c    entries with a pending event
+ *   lib/operator events, requests and replies
  */
 #ifndef HANDOFF_EMBED_EMBED_H
 #define HANDOFF_EMBED_EMBED_H
@@ -22,19 +23,19 @@
 
 #include <handoff/peer.h>
 
-/* What the program is still to hear of an entry. */
-enum handoff__news {
-	HANDOFF__NEWS_NONE = 0,
-	HANDOFF__NEWS_TAKEN,
-	HANDOFF__NEWS_RELEASE,
-	HANDOFF__NEWS_RELEASED, /* by it; is to be moved */
+/* The pending event of an entry. */
+enum handoff__pending {
+	HANDOFF__PENDING_NONE = 0,
+	HANDOFF__PENDING_TAKEN,
+	HANDOFF__PENDING_RELEASE,
+	HANDOFF__PENDING_RELEASED, /* by the program; to be moved */
 };
 
 struct handoff_entry {
-	struct handoff__roster_entry entry; /* first */
+	struct handoff__roster_entry entry; /* must be first */
 	struct handoff_peer *peer;
 	void *data;
-	uint8_t news; /* which of the lists it is in */
+	uint8_t pending; /* enum handoff__pending; selects the list it is in */
 	TAILQ_ENTRY(handoff_entry) node;
 	char name[HANDOFF_ADDRESS_MAX];
 };
@@ -50,14 +51,14 @@ struct handoff_peer {
 	struct handoff__loop loop;
 	struct handoff__pair pair;
 	struct handoff__operator op;
-	struct handoff_peer_event event; /* that the program looks at */
-	struct handoff__timer starved;   /* no descriptor was left for news */
+	struct handoff_peer_event event; /* returned by the last call */
+	struct handoff__timer starved;   /* no descriptor left for an event */
 	bool starving;                   /* and that was logged */
-	struct handoff__entry_list news, released;
-	bool owner_due; /* it serves; OWNER is told once all has come along */
-	bool late;      /* entries came while the service moved away */
-	bool stopped;   /* the program was told to end */
-	unsigned tries; /* left to give what there is, before the end */
+	struct handoff__entry_list pending, released;
+	bool owner_due; /* it serves; OWNER follows after all entries */
+	bool late;      /* entries came while the service was moving away */
+	bool stopped;   /* STOP was emitted */
+	unsigned tries; /* gives left before the stop ends */
 };
 
 static inline struct handoff_entry *
@@ -66,12 +67,12 @@ handoff__public_entry(struct handoff__roster_entry *e)
 	return (struct handoff_entry *)(void *)e;
 }
 
-/* news.c */
-void handoff__embed_news(struct handoff_entry *e, enum handoff__news news);
+/* pending.c */
+void handoff__embed_pend(struct handoff_entry *e, enum handoff__pending event);
 
 /* role.c */
 int handoff__embed_own(struct handoff_peer *peer);
-/* OWNER, if it is due. */
+/* Emits OWNER, if it is due. */
 void handoff__embed_owner(struct handoff_peer *peer);
 
 /* stop.c */

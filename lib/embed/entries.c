@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Entries as the program sees them: deposited, brought up to date, released.
- * A state lies in its record with its length before it.
+ * Entries as the program sees them: deposited, updated, released. A state is
+ * stored in its record behind its length.
  */
 #include "embed/embed.h"
 
@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Is it this peer's, and has it not ended? */
+/* Whether the entry is this peer's and has not ended. */
 static bool
 serves(const struct handoff_entry *e)
 {
@@ -26,7 +26,7 @@ capacity(const struct handoff_entry *e)
 	return e->entry.view.seg->geo.state_size - sizeof(uint64_t);
 }
 
-/* The valid one, or the one that is being written. */
+/* The valid copy, or the spare one that is being written. */
 static uint64_t *
 state_of(const struct handoff_entry *e, bool spare)
 {
@@ -68,8 +68,8 @@ handoff_peer_deposit(struct handoff_peer *peer, struct handoff_entry **out,
 	err = handoff__opts_copy(
 		&o, sizeof(o), opts, offsetof(struct handoff_entry_opts, name));
 	if (err < 0)
-		return handoff__fail(
-			&peer->error, err, "deposit: opts of another size");
+		return handoff__fail(&peer->error, err,
+			"deposit: opts.size is not supported");
 	err = check(peer, &o);
 	if (err < 0)
 		return err;
@@ -104,11 +104,11 @@ handoff_entry_withdraw(struct handoff_entry *e)
 int
 handoff_entry_release(struct handoff_entry *e)
 {
-	if (!serves(e) || e->news == HANDOFF__NEWS_RELEASED)
+	if (!serves(e) || e->pending == HANDOFF__PENDING_RELEASED)
 		return -EINVAL;
 	e->data = NULL;
-	/* Also if no give wants it any more: TAKEN follows. */
-	handoff__embed_news(e, HANDOFF__NEWS_RELEASED);
+	/* even if no give wants it any more: TAKEN follows */
+	handoff__embed_pend(e, HANDOFF__PENDING_RELEASED);
 	return 0;
 }
 
@@ -160,7 +160,7 @@ handoff_entry_state(const struct handoff_entry *e, size_t *len)
 	if (!e || !len)
 		return NULL;
 	state = state_of(e, false);
-	/* Another process may have written it. */
+	/* another process may have written it */
 	*len = state[0] <= capacity(e) ? (size_t)state[0] : 0;
 	return state + 1;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The mark around what a program does with an entry, see record/handling.h.
+ * The mark around a program's work on an entry, see record/handling.h.
  */
 #include "embed/embed.h"
 
@@ -8,7 +8,7 @@
 
 #include <errno.h>
 
-/* A mark in a record that is another process's would be a lie. */
+/* Only the owner may set the mark in a record. */
 static int
 handled_here(const struct handoff_entry *e)
 {

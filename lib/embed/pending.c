@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The lists of entries of which the program is still to hear, or that it has
- * released. Knows nothing of why.
+ * The lists of entries that have an event for the program, or that it has
+ * released. Does not know the reasons.
  */
 #include "embed/embed.h"
 
-/* Puts the entry into the list that it belongs in, or in none. */
+/* Moves the entry to the list of `event`, or out of all lists. */
 void
-handoff__embed_news(struct handoff_entry *e, enum handoff__news news)
+handoff__embed_pend(struct handoff_entry *e, enum handoff__pending event)
 {
 	struct handoff_peer *peer = e->peer;
 
-	if (e->news == HANDOFF__NEWS_RELEASED)
+	if (e->pending == HANDOFF__PENDING_RELEASED)
 		TAILQ_REMOVE(&peer->released, e, node);
-	else if (e->news != HANDOFF__NEWS_NONE)
-		TAILQ_REMOVE(&peer->news, e, node);
-	e->news = (uint8_t)news;
-	if (news == HANDOFF__NEWS_RELEASED)
+	else if (e->pending != HANDOFF__PENDING_NONE)
+		TAILQ_REMOVE(&peer->pending, e, node);
+	e->pending = (uint8_t)event;
+	if (event == HANDOFF__PENDING_RELEASED)
 		TAILQ_INSERT_TAIL(&peer->released, e, node);
-	else if (news != HANDOFF__NEWS_NONE)
-		TAILQ_INSERT_TAIL(&peer->news, e, node);
-	if (news != HANDOFF__NEWS_NONE)
+	else if (event != HANDOFF__PENDING_NONE)
+		TAILQ_INSERT_TAIL(&peer->pending, e, node);
+	if (event != HANDOFF__PENDING_NONE)
 		handoff__operator_wake(&peer->op);
 }

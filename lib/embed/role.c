@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * This peer becomes the owner, and the program is told.
+ * Makes this peer the owner and emits the event.
  */
 #include "embed/embed.h"
 
@@ -13,7 +13,7 @@ handoff__embed_own(struct handoff_peer *peer)
 		peer->error = peer->pair.error;
 		return err;
 	}
-	handoff__operator_tell(&peer->op, HANDOFF_PEER_OWNER,
+	handoff__operator_emit(&peer->op, HANDOFF_PEER_OWNER,
 		"owner: serves %s (generation 1)", peer->service_name);
 	return 0;
 }
@@ -26,7 +26,7 @@ handoff__embed_owner(struct handoff_peer *peer)
 	if (!peer->owner_due)
 		return;
 	peer->owner_due = false;
-	handoff__operator_tell(&peer->op, HANDOFF_PEER_OWNER,
+	handoff__operator_emit(&peer->op, HANDOFF_PEER_OWNER,
 		"owner: took over from %s (generation %llu)",
 		handoff__pair_partner_text(&peer->pair, who),
 		(unsigned long long)handoff__pair_generation(&peer->pair));

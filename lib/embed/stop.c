@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A stop that an operator has asked for: what can be given is, then the program
- * is told to end.
+ * A stop that an operator has requested: gives what can be given, then emits
+ * STOP to the program.
  */
 #include "embed/embed.h"
 
@@ -16,8 +16,8 @@ reply(struct handoff_peer *peer)
 	handoff__operator_stopped(&peer->op, &body);
 }
 
-/* One step further in a stop: gives what there is, and once or twice again what
- * came meanwhile, then has the program end. */
+/* The next step of a stop: gives all entries, repeats that for entries that
+ * came meanwhile, then tells the program to end. */
 void
 handoff__embed_stop(struct handoff_peer *peer)
 {
@@ -38,7 +38,7 @@ handoff__embed_stop(struct handoff_peer *peer)
 	if (peer->stopped)
 		return;
 	peer->stopped = true;
-	handoff__operator_tell(&peer->op, HANDOFF_PEER_STOP, "stop");
+	handoff__operator_emit(&peer->op, HANDOFF_PEER_STOP, "stop");
 	reply(peer);
 	handoff__pair_retire(below);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The operator's side of a peer: events on their way to the program, and the
+ * The operator's side of a peer: the events queued for the program, and its
  * end.
  */
 #include "operator/operator.h"
@@ -11,9 +11,9 @@
 #include <stdlib.h>
 
 static void
-on_news(struct handoff__timer *timer)
+on_wakeup(struct handoff__timer *timer)
 {
-	(void)timer; /* that the loop has run is all that is wanted */
+	(void)timer; /* its only purpose is to make the loop run */
 }
 
 void
@@ -27,7 +27,7 @@ handoff__operator_init(struct handoff__operator *op,
 	op->pair = pair;
 	op->loop = loop;
 	op->log = log;
-	op->news.fn = on_news;
+	op->wakeup.fn = on_wakeup;
 	op->control.fd = -1;
 }
 
@@ -41,32 +41,33 @@ handoff__operator_close(struct handoff__operator *op)
 void
 handoff__operator_wake(struct handoff__operator *op)
 {
-	if (!op->news.armed)
-		handoff__timer_arm(op->loop, &op->news, 0);
+	if (!op->wakeup.armed)
+		handoff__timer_arm(op->loop, &op->wakeup, 0);
 }
 
 void
-handoff__operator_tell(
+handoff__operator_emit(
 	struct handoff__operator *op, int type, const char *fmt, ...)
 {
-	const struct handoff__happening *told;
+	const struct handoff__operator_event *event;
 	va_list ap;
 
 	if (op->ended)
 		return;
 	va_start(ap, fmt);
-	told = handoff__ring_put(
+	event = handoff__ring_put(
 		&op->ring, type, handoff__pair_generation(op->pair), fmt, ap);
 	va_end(ap);
 	handoff__operator_wake(op);
-	handoff__log(op->log, HANDOFF_LOG_DEBUG, "%s", told->text);
+	handoff__log(op->log, HANDOFF_LOG_DEBUG, "%s", event->text);
 }
 
-/* A copy: the program may have more told before it looks at the next. */
-const struct handoff__happening *
+/* A copy: the ring may drop the slot before the program pulls again. */
+const struct handoff__operator_event *
 handoff__operator_pull(struct handoff__operator *op)
 {
-	const struct handoff__happening *oldest = handoff__ring_take(&op->ring);
+	const struct handoff__operator_event *oldest =
+		handoff__ring_take(&op->ring);
 
 	if (!oldest)
 		return NULL;

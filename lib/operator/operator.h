@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What people and their tools see of a peer, the same for a server and for a
+ * What operators and their tools see of a peer, the same for a server and for a
  * program with a loop of its own: the events that the program pulls, the
  * control socket, and the requests that wait there. Knows the peer below; of
- * who serves above it only the calls in handoff__operator_ops.
+ * the layer above only the calls in handoff__operator_ops.
  *
- *   orders.c    what the request lines mean
- *   roles.c     what the peer below tells and both tell their programs alike
+ *   orders.c    parses and runs the request lines
+ *   roles.c     events of the peer below, reported alike by both layers above
  *   operator.c  the object: events, the requests that wait, open and close
  *   reply.c     replies
  *   ring.c      events that are not pulled yet
@@ -23,20 +23,22 @@
 #include "peer/pair.h"
 
 struct handoff__operator_ops {
-	/* A request to stop: begins it, unless that was done. When it has
-	 * ended, handoff__operator_stopped. */
+	/* A stop was requested: begins it, unless it has begun. Calls
+	 * handoff__operator_stopped when it has ended. */
 	void (*stop)(void *arg);
-	/* Optional. A request that is not known here; false: nor there. */
+	/* Optional. Handles a request that is unknown here; false if it is
+	 * unknown there too. */
 	bool (*other)(
 		void *arg, struct handoff__request *request, const char *line);
-	const char *unknown; /* the answer then */
-	/* Optional. Metrics beside those of the peer. */
+	const char *unknown; /* the reply to an unknown request */
+	/* Optional. Adds metrics to those of the peer. */
 	void (*metrics)(void *arg, struct handoff__buf *buf);
-	/* Optional. Lines that follow a report that somebody waits for. */
+	/* Optional. Appends lines to a report that a client waits for. */
 	void (*remarks)(void *arg, const struct handoff__report *report,
 		struct handoff__buf *buf);
-	bool ready_is_silent; /* entries never stay until they end */
-	/* What the program calls it. */
+	bool ready_is_silent; /* entries that stay behind do so until they
+			       * end */
+	/* the program's event types */
 	struct {
 		int waiting, standby, joined, left, gave, refused;
 		int hung, lagging, apart;
@@ -45,62 +47,65 @@ struct handoff__operator_ops {
 
 struct handoff__operator {
 	const struct handoff__operator_ops *ops;
-	void *arg; /* of the ops */
+	void *arg; /* passed to the ops */
 	struct handoff__pair *pair;
 	struct handoff__loop *loop;
 	const struct handoff__log *log;
 	struct handoff__ring ring;
-	struct handoff__happening pulled; /* what the program looks at */
-	struct handoff__timer news;       /* there is something to pull */
+	struct handoff__operator_event pulled; /* valid until the next pull */
+	struct handoff__timer
+		wakeup; /* runs the loop while events are queued */
 	struct handoff__control control;
-	struct handoff__waiting moves; /* wait for the end of a give */
-	struct handoff__waiting stops; /* and of this program */
-	bool stopping;                 /* it begins no give any more */
-	bool ended;                    /* it has told its last */
+	struct handoff__waiting moves; /* requests that wait for the end of a
+					* give */
+	struct handoff__waiting stops; /* requests that wait for the end of a
+					* stop */
+	bool stopping;                 /* begins no further give */
+	bool ended;                    /* the last event has been emitted */
 };
 
 /* operator.c */
-/* Before anything is told. All that is pointed to outlives the operator. */
+/* Call it before any event. Everything passed in must outlive the operator. */
 void handoff__operator_init(struct handoff__operator *op,
 	const struct handoff__operator_ops *ops, void *arg,
 	struct handoff__pair *pair, struct handoff__loop *loop,
 	const struct handoff__log *log);
 void handoff__operator_close(struct handoff__operator *op);
 
-/* Adds an event, and wakes. */
-void handoff__operator_tell(struct handoff__operator *op, int type,
+/* Queues an event and wakes the loop. */
+void handoff__operator_emit(struct handoff__operator *op, int type,
 	const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* The oldest event, which is there until the next one is pulled; NULL if there
+/* Returns the oldest event, which is valid until the next pull; NULL if there
  * is none. */
-const struct handoff__happening *handoff__operator_pull(
+const struct handoff__operator_event *handoff__operator_pull(
 	struct handoff__operator *op);
 
-/* Has the descriptor of the loop become readable: an outside loop then calls,
- * also if no turn is under way. */
+/* Makes the loop's descriptor readable, so that an outer loop dispatches it. */
 void handoff__operator_wake(struct handoff__operator *op);
 
-/* The stop has come to its end: the answer is this text after the header. */
+/* The stop has ended: replies with the status header and `body`. */
 void handoff__operator_stopped(
 	struct handoff__operator *op, struct handoff__buf *body);
 
-/* roles.c, the first four as calls of the peer whose `arg` is the operator. */
+/* roles.c; the first four are callbacks of a peer whose `arg` is the
+ * operator */
 void handoff__operator_hung(struct handoff__pair *pair, const char *text);
 void handoff__operator_lagging(struct handoff__pair *pair, const char *text);
 void handoff__operator_refused(struct handoff__pair *pair, const char *text);
 void handoff__operator_apart(struct handoff__pair *pair, const char *text);
-/* The other peer came or went. `remark` follows "standby: ...". */
+/* The other peer came or went. `remark` is appended to "standby: ...". */
 void handoff__operator_partner(
 	struct handoff__operator *op, bool here, const char *remark);
 void handoff__operator_standby(
 	struct handoff__operator *op, const char *remark);
 void handoff__operator_waits(struct handoff__operator *op);
-/* A give or take that this peer is part of has ended. */
+/* A give or take that involves this peer has ended. */
 void handoff__operator_given(
 	struct handoff__operator *op, const struct handoff__report *report);
 
 /* orders.c */
-/* Opens the control socket; the peer is open. */
+/* Opens the control socket; the peer must be open. */
 int handoff__operator_open(
 	struct handoff__operator *op, struct handoff__error *error);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What operators ask for over the control socket. One handoff at a time; the
+ * Runs the requests from the control socket. One handoff at a time; the
  * requests for it wait for its end.
  */
 #include "operator/operator.h"
@@ -55,7 +55,7 @@ take_silently(struct handoff__operator *op)
 	return handoff__pair_home(op->pair, true);
 }
 
-/* A request that repeats the one under way waits with it. */
+/* A repetition of the request in progress waits with it. */
 static void
 order_move(struct handoff__operator *op, struct handoff__request *request,
 	const char *line, int (*fn)(struct handoff__operator *op))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Replies. One for which there is no memory is the end of the connection, and
- * nothing else.
+ * Replies. If there is no memory for a reply its connection is closed, and
+ * nothing else happens.
  */
 #include "operator/reply.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Replies to requests: text that was put together, or "error" and a sentence.
+ * Replies to requests: a text, or "error" and a sentence.
  */
 #ifndef HANDOFF_OPERATOR_REPLY_H
 #define HANDOFF_OPERATOR_REPLY_H
@@ -9,10 +9,10 @@
 
 struct handoff__request;
 
-/* The text, for others to free; NULL if there was no memory for all of it. */
+/* Returns the text, to be freed with free(3); NULL if an allocation failed. */
 char *handoff__reply_text(struct handoff__buf *buf);
 
-/* "error SENTENCE": such a text. */
+/* Returns "error SENTENCE" as such a text. */
 char *handoff__reply_failure(const char *why);
 
 void handoff__reply(struct handoff__request *request, struct handoff__buf *buf);

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A ring of events that forgets the oldest when it is full.
+ * A ring of events that drops the oldest when it is full.
  */
 #include "operator/ring.h"
 
 #include <stdio.h>
 
-const struct handoff__happening *
+const struct handoff__operator_event *
 handoff__ring_put(struct handoff__ring *ring, int type, uint64_t generation,
 	const char *fmt, va_list ap)
 {
-	struct handoff__happening *h;
+	struct handoff__operator_event *h;
 
 	if (ring->count == HANDOFF__RING_SIZE)
 		handoff__ring_take(ring);
@@ -21,10 +21,10 @@ handoff__ring_put(struct handoff__ring *ring, int type, uint64_t generation,
 	return h;
 }
 
-const struct handoff__happening *
+const struct handoff__operator_event *
 handoff__ring_take(struct handoff__ring *ring)
 {
-	const struct handoff__happening *h = &ring->list[ring->first];
+	const struct handoff__operator_event *h = &ring->list[ring->first];
 
 	if (ring->count == 0)
 		return NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Events that the program has not pulled yet. There are so many at most: a
- * program that does not pull loses the oldest. Knows nothing of what they mean.
+ * Events that the program has not pulled yet. The ring is bounded: a program
+ * that does not pull loses the oldest. Does not interpret them.
  */
 #ifndef HANDOFF_OPERATOR_RING_H
 #define HANDOFF_OPERATOR_RING_H
@@ -13,23 +13,25 @@
 
 #define HANDOFF__RING_SIZE 64
 
-struct handoff__happening {
-	int type; /* of the public events of whoever tells */
+struct handoff__operator_event {
+	int type; /* a public event type of the layer above */
 	uint64_t generation;
 	char text[HANDOFF_TEXT_MAX];
 };
 
 struct handoff__ring {
-	struct handoff__happening list[HANDOFF__RING_SIZE];
+	struct handoff__operator_event list[HANDOFF__RING_SIZE];
 	unsigned first, count;
 };
 
-/* Returns what was added. */
-const struct handoff__happening *handoff__ring_put(struct handoff__ring *ring,
-	int type, uint64_t generation, const char *fmt, va_list ap);
+/* Returns the new event. */
+const struct handoff__operator_event *handoff__ring_put(
+	struct handoff__ring *ring, int type, uint64_t generation,
+	const char *fmt, va_list ap);
 
-/* The oldest, which is taken out; it is there until the next one is put in.
- * NULL if there is none. */
-const struct handoff__happening *handoff__ring_take(struct handoff__ring *ring);
+/* Removes and returns the oldest event, which is valid until the next put. NULL
+ * if there is none. */
+const struct handoff__operator_event *handoff__ring_take(
+	struct handoff__ring *ring);
 
 #endif

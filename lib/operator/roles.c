@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which role this peer has, what the other one does, how a give has ended: as
- * the peer below tells it, and as the program and those who have asked hear it.
+ * Turns what the peer below reports into events for the program and replies to
+ * waiting requests: this peer's role, the other peer, the outcome of a give.
  */
 #include "operator/operator.h"
 
@@ -15,7 +15,7 @@ handoff__operator_hung(struct handoff__pair *pair, const char *text)
 {
 	struct handoff__operator *op = pair->arg;
 
-	handoff__operator_tell(op, op->ops->types.hung, "%s", text);
+	handoff__operator_emit(op, op->ops->types.hung, "%s", text);
 }
 
 void
@@ -23,7 +23,7 @@ handoff__operator_lagging(struct handoff__pair *pair, const char *text)
 {
 	struct handoff__operator *op = pair->arg;
 
-	handoff__operator_tell(op, op->ops->types.lagging, "%s", text);
+	handoff__operator_emit(op, op->ops->types.lagging, "%s", text);
 }
 
 void
@@ -31,7 +31,7 @@ handoff__operator_apart(struct handoff__pair *pair, const char *text)
 {
 	struct handoff__operator *op = pair->arg;
 
-	handoff__operator_tell(op, op->ops->types.apart, "%s", text);
+	handoff__operator_emit(op, op->ops->types.apart, "%s", text);
 }
 
 void
@@ -39,13 +39,13 @@ handoff__operator_refused(struct handoff__pair *pair, const char *text)
 {
 	struct handoff__operator *op = pair->arg;
 
-	handoff__operator_tell(op, op->ops->types.refused, "refused: %s", text);
+	handoff__operator_emit(op, op->ops->types.refused, "refused: %s", text);
 }
 
 void
 handoff__operator_waits(struct handoff__operator *op)
 {
-	handoff__operator_tell(op, op->ops->types.waiting,
+	handoff__operator_emit(op, op->ops->types.waiting,
 		"waiting: no owner is in %s yet", op->pair->dir.path);
 }
 
@@ -54,7 +54,7 @@ handoff__operator_standby(struct handoff__operator *op, const char *remark)
 {
 	char who[64];
 
-	handoff__operator_tell(op, op->ops->types.standby,
+	handoff__operator_emit(op, op->ops->types.standby,
 		"standby: %s serves (generation %llu)%s",
 		handoff__pair_partner_text(op->pair, who),
 		(unsigned long long)handoff__pair_generation(op->pair), remark);
@@ -69,20 +69,20 @@ handoff__operator_partner(
 
 	handoff__pair_partner_text(pair, who);
 	if (!here)
-		handoff__operator_tell(
+		handoff__operator_emit(
 			op, op->ops->types.left, "left: %s is gone", who);
 	else if (pair->serving)
-		handoff__operator_tell(op, op->ops->types.joined,
+		handoff__operator_emit(op, op->ops->types.joined,
 			"joined: %s is the standby", who);
 	else if (pair->arena.count > 0)
 		handoff__operator_standby(op, remark);
 }
 
-/* Events are single lines: the first one of a report says the most. */
+/* an event is one line: the first line of a report says the most */
 static void
-tell_report(struct handoff__operator *op, const char *text)
+emit_report(struct handoff__operator *op, const char *text)
 {
-	handoff__operator_tell(op, op->ops->types.gave, "%s: %.*s",
+	handoff__operator_emit(op, op->ops->types.gave, "%s: %.*s",
 		op->pair->serving ? "took" : "gave", (int)strcspn(text, "\n"),
 		text);
 }
@@ -112,7 +112,7 @@ handoff__operator_given(
 	body = buf.len;
 	handoff__report_text(op->pair, report, &buf);
 	if (!buf.failed)
-		tell_report(op, buf.data + body);
+		emit_report(op, buf.data + body);
 	if (op->moves.count > 0 && op->ops->remarks)
 		op->ops->remarks(op->arg, report, &buf);
 	handoff__waiting_reply(&op->moves, handoff__reply_text(&buf));

@@ -78,7 +78,7 @@ handoff__adopted_enter(struct handoff_server *server)
 				"address '%.120s': cannot be entered: %s",
 				a->address, strerror(-err));
 		handoff__record_flag(&e->view, HANDOFF__ADOPTED);
-		handoff__operator_tell(&server->op, HANDOFF_SERVER_LISTENING,
+		handoff__operator_emit(&server->op, HANDOFF_SERVER_LISTENING,
 			"listening on %s (passed in)", a->address);
 	}
 	handoff__adopted_close(server);

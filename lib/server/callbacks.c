@@ -148,7 +148,7 @@ on_role(struct handoff__pair *pair, enum handoff__cause cause)
 		handoff__operator_standby(&server->op, "");
 		return;
 	}
-	handoff__operator_tell(&server->op, HANDOFF_SERVER_OWNER,
+	handoff__operator_emit(&server->op, HANDOFF_SERVER_OWNER,
 		"owner: took over from %s, %u connection%s (generation %llu)",
 		who, pair->roster.connections,
 		pair->roster.connections == 1 ? "" : "s",
@@ -179,7 +179,7 @@ on_giving(struct handoff__pair *pair)
 {
 	char who[64];
 
-	handoff__operator_tell(&server_of(pair)->op, HANDOFF_SERVER_GIVING,
+	handoff__operator_emit(&server_of(pair)->op, HANDOFF_SERVER_GIVING,
 		"giving: %s to %s", what_is_given(pair->give.cause),
 		handoff__pair_partner_text(pair, who));
 }
@@ -222,7 +222,7 @@ on_failover(struct handoff__pair *pair)
 	struct handoff_server *server = server_of(pair);
 	const struct handoff__survival *s = &pair->survival;
 
-	handoff__operator_tell(&server->op,
+	handoff__operator_emit(&server->op,
 		s->serving ? HANDOFF_SERVER_OWNER : HANDOFF_SERVER_LEFT,
 		"%s: the other peer %s; took over %u of its entries in "
 		"%u.%03u ms: %u were in a turn, %u repaired, %u closed "

@@ -36,13 +36,13 @@ list(struct handoff_server *server)
 
 	handoff__says_list(server, &buf);
 	rest = buf.failed ? NULL : buf.data;
-	handoff__operator_tell(&server->op, HANDOFF_SERVER_CONSOLE,
+	handoff__operator_emit(&server->op, HANDOFF_SERVER_CONSOLE,
 		"console: %u connection%s", count, count == 1 ? "" : "s");
 	while ((line = strsep(&rest, "\n")) && *line && n++ < LIST_MOST)
-		handoff__operator_tell(&server->op, HANDOFF_SERVER_CONSOLE,
+		handoff__operator_emit(&server->op, HANDOFF_SERVER_CONSOLE,
 			"console: connection %s", line);
 	if (line && *line)
-		handoff__operator_tell(&server->op, HANDOFF_SERVER_CONSOLE,
+		handoff__operator_emit(&server->op, HANDOFF_SERVER_CONSOLE,
 			"console: and more: handoffctl say @list has them all");
 	free(buf.data);
 }
@@ -61,7 +61,7 @@ obey(struct handoff_server *server, const char *line)
 	if (err == -EAGAIN || err == -EBUSY)
 		return false;
 	if (err < 0)
-		handoff__operator_tell(&server->op, HANDOFF_SERVER_CONSOLE,
+		handoff__operator_emit(&server->op, HANDOFF_SERVER_CONSOLE,
 			"console: %s", server->error.text);
 	return true;
 }
@@ -86,7 +86,7 @@ read_lines(struct handoff__console *console)
 		if (rc == 0)
 			return;
 		if (rc < 0) {
-			handoff__operator_tell(&console->server->op,
+			handoff__operator_emit(&console->server->op,
 				HANDOFF_SERVER_CONSOLE, "console: %s",
 				handoff_fifo_errmsg(console->fifo));
 			if (rc != -EMSGSIZE)

@@ -169,16 +169,16 @@ handoff_server_dispatch(struct handoff_server *server)
 static __attribute__((noinline)) int
 pull(struct handoff_server *server, const struct handoff_server_event **event)
 {
-	const struct handoff__happening *told =
+	const struct handoff__operator_event *queued =
 		handoff__operator_pull(&server->op);
 
 	server->event = (struct handoff_server_event){
-		.type = (enum handoff_server_event_type)told->type,
-		.generation = told->generation,
-		.text = told->text,
+		.type = (enum handoff_server_event_type)queued->type,
+		.generation = queued->generation,
+		.text = queued->text,
 	};
 	if (server->op.ring.count == 0)
-		handoff__timer_disarm(&server->loop, &server->op.news);
+		handoff__timer_disarm(&server->loop, &server->op.wakeup);
 	*event = &server->event;
 	return 1;
 }

@@ -35,10 +35,10 @@ tell_reach(struct handoff_server *server)
 				strerror(-err));
 	}
 	for (size_t i = 0; i < reach.count; i++)
-		handoff__operator_tell(&server->op, HANDOFF_SERVER_REACHABLE,
+		handoff__operator_emit(&server->op, HANDOFF_SERVER_REACHABLE,
 			"reachable at %s", reach.list[i]);
 	if (reach.more > 0)
-		handoff__operator_tell(&server->op, HANDOFF_SERVER_REACHABLE,
+		handoff__operator_emit(&server->op, HANDOFF_SERVER_REACHABLE,
 			"reachable at %zu more addresses", reach.more);
 }
 
@@ -63,7 +63,7 @@ handoff__listen_open(struct handoff_server *server)
 			return handoff__fail(&server->error, err,
 				"address '%.120s': cannot be entered: %s",
 				bound, strerror(-err));
-		handoff__operator_tell(&server->op, HANDOFF_SERVER_LISTENING,
+		handoff__operator_emit(&server->op, HANDOFF_SERVER_LISTENING,
 			"listening on %s", bound);
 	}
 	err = handoff__adopted_enter(server);

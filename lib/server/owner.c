@@ -68,7 +68,7 @@ become_owner(struct handoff_server *server)
 	if (err < 0)
 		return err;
 	handoff__notices_supersede(server);
-	handoff__operator_tell(&server->op, HANDOFF_SERVER_OWNER,
+	handoff__operator_emit(&server->op, HANDOFF_SERVER_OWNER,
 		"owner: serves %s (generation %llu)", server->service.name,
 		(unsigned long long)generation);
 	return 0;

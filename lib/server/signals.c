@@ -32,7 +32,7 @@ obey(struct handoff_server *server, uint32_t signal)
 		return;
 	}
 	if (err < 0)
-		handoff__operator_tell(&server->op, HANDOFF_SERVER_REFUSED,
+		handoff__operator_emit(&server->op, HANDOFF_SERVER_REFUSED,
 			"refused: %s", server->error.text);
 }
 

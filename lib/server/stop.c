@@ -40,7 +40,7 @@ finish(struct handoff_server *server)
 	if (closed > 0)
 		snprintf(text, sizeof(text), "stopped: %u connection%s closed",
 			closed, closed == 1 ? " was" : "s were");
-	handoff__operator_tell(&server->op, HANDOFF_SERVER_STOPPED, "%s", text);
+	handoff__operator_emit(&server->op, HANDOFF_SERVER_STOPPED, "%s", text);
 	server->op.ended = true;
 	handoff__pair_retire(&server->pair);
 	handoff__buf_add(&body, "%s\n", text);
@@ -146,7 +146,7 @@ handoff_server_stop(struct handoff_server *server)
 		return 0;
 	}
 	server->op.stopping = server->due = true;
-	handoff__operator_tell(
+	handoff__operator_emit(
 		&server->op, HANDOFF_SERVER_STOPPING, "stopping");
 	handoff__pair_leave(&server->pair);
 	handoff__stop_proceed(server);

@@ -349,7 +349,7 @@ entry_waits_for_a_descriptor(void **state)
 	tight.rlim_cur = next_number();
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
 	pair_expect(&p, &p.b, HANDOFF_PEER_OWNER);
-	assert_non_null(strstr(p.b.logged, "waits for a free descriptor"));
+	assert_non_null(strstr(p.b.logged, "wait for a free descriptor"));
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
 	for (unsigned seen = 1u << first; seen != (1u << N) - 1;)
 		seen |= 1u << inherit(&p, &legacy);

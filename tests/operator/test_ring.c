@@ -9,13 +9,13 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct handoff__happening *put(struct handoff__ring *ring,
+static const struct handoff__operator_event *put(struct handoff__ring *ring,
 	int type, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-static const struct handoff__happening *
+static const struct handoff__operator_event *
 put(struct handoff__ring *ring, int type, const char *fmt, ...)
 {
-	const struct handoff__happening *h;
+	const struct handoff__operator_event *h;
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -27,7 +27,7 @@ put(struct handoff__ring *ring, int type, const char *fmt, ...)
 static void
 take(struct handoff__ring *ring, int type)
 {
-	const struct handoff__happening *h = handoff__ring_take(ring);
+	const struct handoff__operator_event *h = handoff__ring_take(ring);
 	char text[32];
 
 	snprintf(text, sizeof(text), "event %d", type);
@@ -73,7 +73,7 @@ static void
 text_is_bounded(void **state)
 {
 	struct handoff__ring ring = {.count = 0};
-	const struct handoff__happening *h;
+	const struct handoff__operator_event *h;
 	char text[2 * HANDOFF_TEXT_MAX];
 
 	(void)state;
