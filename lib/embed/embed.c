@@ -196,7 +196,7 @@ handoff_peer_dispatch(struct handoff_peer *peer)
 	return handoff_peer_wait(peer, 0);
 }
 
-/* What is queued of the peer as a whole; false: nothing. */
+/* Pulls an event of the peer as a whole; false if there is none. */
 static bool
 next_queued(struct handoff_peer *peer)
 {
