@@ -139,7 +139,7 @@ handoff_fifo_fd(struct handoff_fifo *fifo)
 	return fifo ? fifo->fd : -EINVAL;
 }
 
-/* The descriptor does not tell of what was read already. */
+/* The descriptor does not show lines that were read already. */
 int
 handoff_fifo_wait(struct handoff_fifo *fifo, int timeout_ms)
 {

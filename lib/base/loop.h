@@ -61,8 +61,8 @@ void handoff__loop_fini(struct handoff__loop *loop);
  * number of descriptor callbacks that ran, or a negative errno. */
 int handoff__loop_dispatch(struct handoff__loop *loop, int timeout_ms);
 
-/* Waits until `fd` is readable: 1, 0 when the time is over, or a negative
- * errno, -EINTR too. A negative time is for ever. */
+/* Waits until `fd` is readable: 1, 0 when the time is up, or a negative
+ * errno, including -EINTR. A negative time waits forever. */
 int handoff__await(int fd, int timeout_ms);
 
 /* The watch's owner sets fn and arg; `fd` stays the caller's. Remove the watch

@@ -46,12 +46,11 @@ bool handoff__name_ok(const char *name);
 int handoff__opts_copy(
 	void *dst, size_t dst_size, const void *src, size_t min_size);
 
-/* Up to this member, and with it: the size of a structure when that was its
- * last one. */
+/* The size of a structure whose last member is this one. */
 #define HANDOFF__SIZE_TO(type, member)                                         \
 	(offsetof(type, member) + sizeof(((type *)0)->member))
 
-/* The same for element `i` of an array whose structures lie `stride` bytes
+/* The same for element `i` of an array whose structures are `stride` bytes
  * apart. */
 int handoff__opts_element(void *dst, size_t dst_size, const void *array,
 	size_t stride, size_t i, size_t min_size);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the control tool calls: finds the live peers of a directory, picks the
- * one that a command is for, and composes what the user reads. How a peer is
- * asked is contact.c.
+ * The calls behind the control tool: find the live peers of a directory, select
+ * the one that a command is for, and compose the reply for the user. The
+ * exchange with one peer is contact.c's.
  */
 #include <handoff/control.h>
 
@@ -47,7 +47,7 @@ fail(const struct call *call, int err, const char *fmt, ...)
 	return err;
 }
 
-/* Passes the text on to the caller, or what is left to say without memory. */
+/* Passes the text to the caller; -ENOMEM if it is incomplete. */
 static int
 finish(const struct call *call, int err, struct handoff__buf *buf)
 {
@@ -78,7 +78,7 @@ reason(int err)
 		return "it has left";
 	case -ECONNRESET:
 		return "it closed the connection without an answer: it is "
-		       "stopping, or has died; status tells what has moved";
+		       "stopping, or has died; status shows what has moved";
 	case -EPERM:
 		return "its socket is not served by the owner of the directory";
 	case -EPROTO:
@@ -90,7 +90,7 @@ reason(int err)
 	}
 }
 
-/* Says what became of a request that was not answered with "ok". */
+/* Explains why a request was not answered with "ok". */
 static int
 explain(const struct call *call, const struct handoff__contact *peer, int err,
 	int timeout_ms)
@@ -108,11 +108,11 @@ static int
 nobody_there(const struct call *call)
 {
 	return fail(call, -ENOENT,
-		"no server is in %s: start one with --dir %s", call->dir.path,
-		call->dir.path);
+		"no server is running in %s: start one with --dir %s",
+		call->dir.path, call->dir.path);
 }
 
-/* Opens the directory and finds the peers that live in it. */
+/* Opens the directory and finds its live peers. */
 static int
 call_open(struct call *call, const char *dir, char **reply)
 {
@@ -147,8 +147,8 @@ call_close(struct call *call, int err)
 	return err;
 }
 
-/* Asks for the status; a peer that closes without an answer is leaving or
- * starting, which its lock will tell. */
+/* Requests the status. A peer that closes the connection without an answer is
+ * leaving or starting: its lock tells which. */
 static int
 ask_status(const struct call *call, struct handoff__contact *peer,
 	const char *request)
@@ -176,8 +176,8 @@ forget_peer(struct call *call, size_t i)
 		(call->npeers - i) * sizeof(call->peers[0]));
 }
 
-/* Asks all peers. Who has gone meanwhile is forgotten, who does not answer has
- * no role, and the owner comes first. */
+/* Queries all peers. A peer that has left meanwhile is dropped, one that does
+ * not answer has no role, and the owner is moved to the front. */
 static int
 ask_all(struct call *call, const char *request)
 {
@@ -204,8 +204,8 @@ ask_all(struct call *call, const char *request)
 	return call->npeers > 0 ? 0 : nobody_there(call);
 }
 
-/* The peer of that role; if there is none but one that has not answered, an
- * error about that one, otherwise 0. */
+/* Finds the peer of that role. If there is none, but a peer has not answered,
+ * returns an error about that peer, otherwise 0. */
 static int
 find_role(struct call *call, const char *role, struct handoff__contact **found)
 {
@@ -228,7 +228,7 @@ find_role(struct call *call, const char *role, struct handoff__contact **found)
 	return 0;
 }
 
-/* `fd` goes with the request; -1: none. */
+/* `fd` is sent with the request; -1: none. */
 static int
 command_with(const struct call *call, struct handoff__contact *peer,
 	const char *request, int fd)
@@ -278,7 +278,7 @@ add_silent_json(const struct handoff__contact *peer, struct handoff__buf *buf)
 	handoff__buf_add(buf, ",\"role\":\"unresponsive\"}");
 }
 
-/* Adds the object that the peer has sent, without what is around it. */
+/* Adds the JSON object that the peer has sent, without surrounding space. */
 static bool
 add_peer_json(const struct handoff__contact *peer, struct handoff__buf *buf)
 {
@@ -317,8 +317,8 @@ compose_json(const struct call *call, struct handoff__buf *buf)
 	return 0;
 }
 
-/* What is known of all is told, and if one has not answered that is told by
- * the return value. */
+/* Returns what is known of all peers; the return value says whether one has not
+ * answered. */
 static int
 finish_all(const struct call *call, struct handoff__buf *buf)
 {
@@ -362,8 +362,8 @@ metrics(struct call *call)
 	return finish_all(call, &buf);
 }
 
-/* Is there a peer that has seen the service owned? Then one owner is gone and
- * the next is about to take over, or the service is just changing hands. */
+/* Whether a standby has seen the service owned: then the owner is gone and a
+ * takeover is imminent, or the service is just moving. */
 static bool
 changes_owner(const struct call *call)
 {
@@ -380,7 +380,7 @@ changes_owner(const struct call *call)
 	return false;
 }
 
-/* Waits for the end of a failover: a moment, as a rule. */
+/* Waits for the end of a failover, usually a moment. */
 static int
 wait_for_owner(struct call *call, struct handoff__contact **owner)
 {
@@ -396,7 +396,7 @@ wait_for_owner(struct call *call, struct handoff__contact **owner)
 	}
 }
 
-/* The owner, or an error if there is none. */
+/* Finds the owner; an error if there is none. */
 static int
 find_owner(struct call *call, struct handoff__contact **owner)
 {
@@ -406,20 +406,20 @@ find_owner(struct call *call, struct handoff__contact **owner)
 	if (err < 0 || *owner)
 		return err;
 	if (changes_owner(call)) {
-		handoff__buf_add(&buf,
-			"a failover is under way, nobody has taken over yet: ");
+		handoff__buf_add(&buf, "a failover is under way, no peer has "
+				       "taken over yet: ");
 		add_peer_names(call, &buf);
 		handoff__buf_add(&buf, " in %s; try again", call->dir.path);
 		return finish(call, -ECANCELED, &buf);
 	}
-	handoff__buf_add(&buf, "nobody owns the service: ");
+	handoff__buf_add(&buf, "no peer owns the service: ");
 	add_peer_names(call, &buf);
 	handoff__buf_add(&buf, " in %s: start a server with --listen on it",
 		call->dir.path);
 	return finish(call, -ECANCELED, &buf);
 }
 
-/* Which peer is meant is for the owner to judge: it knows what is under way. */
+/* The owner decides which peer is meant: it knows what is in progress. */
 static int
 maintenance(struct call *call, const char *name)
 {
@@ -468,7 +468,7 @@ dump(struct call *call, const char *path)
 	return 0;
 }
 
-/* While service changes hands both may be seen as what they were or will be. */
+/* While the service moves, both peers may report their old or new role. */
 static int
 wait_for_standby(struct call *call, struct handoff__contact **standby)
 {
@@ -497,7 +497,7 @@ ready(struct call *call, bool silent)
 		return command(
 			call, standby, silent ? "ready silent\n" : "ready\n");
 	if (call->npeers == 1) {
-		handoff__buf_add(&buf, "nobody is there to come home: only ");
+		handoff__buf_add(&buf, "no standby to bring home: only ");
 		add_peer_names(call, &buf);
 		handoff__buf_add(&buf,
 			" is in %s; start the other server on it first",
@@ -509,7 +509,7 @@ ready(struct call *call, bool silent)
 	return finish(call, -ECANCELED, &buf);
 }
 
-/* By name, or by pid where names do not tell. The number of matches. */
+/* Finds peers by name or by process ID. Returns the number of matches. */
 static size_t
 find(struct call *call, const char *name, struct handoff__contact **found)
 {
@@ -533,8 +533,8 @@ find(struct call *call, const char *name, struct handoff__contact **found)
 	return named;
 }
 
-/* What the process holds beside its place, a pid file say, is free when it has
- * ended. One that goes on with other work is not waited for any longer. */
+/* Waits for the end of the process too, which frees its other resources, such
+ * as a pid file; but not for long, if it continues with other work. */
 static int
 stop_peer(struct call *call, struct handoff__contact *peer)
 {
@@ -546,7 +546,7 @@ stop_peer(struct call *call, struct handoff__contact *peer)
 	peer->pidfd = &p.fd;
 	err = command(call, peer, "stop\n");
 	peer->pidfd = NULL;
-	/* It was at its end already, another had asked. */
+	/* it was stopping already, on another request */
 	left = err == -ECONNRESET || err == -ESRCH;
 	if ((err >= 0 || left) && p.fd >= 0)
 		ended = poll(&p, 1, END_MS) > 0;
@@ -583,7 +583,7 @@ stop(struct call *call, const char *name)
 	return finish(call, -ENOENT, &buf);
 }
 
-/* The standby can say it as well, but knows less of who is there. */
+/* The owner knows more of the clients than a standby does. */
 static int
 say(struct call *call, const char *text)
 {
@@ -593,14 +593,14 @@ say(struct call *call, const char *text)
 
 	if (!text || strchr(text, '\n') || strlen(text) > HANDOFF_SAY_MAX)
 		return fail(call, -EINVAL,
-			"say: one line of at most %d bytes is wanted",
+			"say: want one line of at most %d bytes",
 			HANDOFF_SAY_MAX);
 	err = wait_for_owner(call, &peer);
 	if (err < 0)
 		return err;
 	if (!peer)
 		return fail(call, -ENOENT,
-			"say: nobody serves: there is no client");
+			"say: no peer serves: there is no client");
 	handoff__buf_add(&buf, "say %s\n", text);
 	if (buf.failed)
 		return -ENOMEM;

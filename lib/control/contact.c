@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The asking end of a control socket. A request is one line; the answer is a
- * line that begins with "ok" or "error", a body, and the end of the
- * connection. Every wait has a deadline and every answer a bound; nothing in
- * the directory is changed.
+ * The client end of a control socket. A request is one line; the answer is a
+ * line that begins with "ok" or "error", a body, and the end of the connection.
+ * Every wait has a deadline and every answer a maximum length; nothing in the
+ * directory is changed.
  */
 #include "control/contact.h"
 
@@ -33,8 +33,8 @@ is_live(const struct handoff__dir *dir, int place)
 	return handoff__dir_locked(dir, name);
 }
 
-/* What the lock file says. A peer that has just taken its lock is about to
- * write it, one that is about to let go has emptied it. */
+/* Reads the lock file. A peer that has just taken its lock has not written it
+ * yet, and one that is about to release it has emptied it. */
 static ssize_t
 read_name(const struct handoff__dir *dir, int place, char *text, size_t size)
 {
@@ -85,8 +85,8 @@ handoff__contact_free(struct handoff__contact *contact)
 	contact->answer = contact->body = NULL;
 }
 
-/* Only who owns the directory can have made the socket, but not only who made
- * it can be at its other end. */
+/* Only the directory's owner can have created the socket, but another process
+ * may be serving it. */
 static int
 check_owner(const struct handoff__dir *dir, int sock)
 {
@@ -100,8 +100,8 @@ check_owner(const struct handoff__dir *dir, int sock)
 	return cred.uid == st.st_uid || cred.uid == 0 ? 0 : -EPERM;
 }
 
-/* The process is the one that the kernel says is there: the number that it
- * gives of itself may be another one's here. */
+/* Holds the process that the kernel names: the process ID in the answer may
+ * belong to another process in this PID namespace. */
 static void
 hold_process(const struct handoff__contact *contact, int sock)
 {
@@ -114,13 +114,14 @@ hold_process(const struct handoff__contact *contact, int sock)
 		close(*contact->pidfd);
 	*contact->pidfd = handoff__process_of(sock, -1, &pid, why, sizeof(why));
 	if (*contact->pidfd >= 0 && pid == getpid()) {
-		close(*contact->pidfd); /* its own end is not waited for */
+		close(*contact->pidfd); /* this process does not wait for its
+					 * own end */
 		*contact->pidfd = -1;
 	}
 }
 
-/* A peer that has its lock and no socket yet is about to open it; one that
- * has lost its lock is gone. */
+/* A peer that has its lock and no socket yet is about to open it; one that has
+ * lost its lock is gone. */
 static int
 connect_peer(const struct handoff__contact *contact,
 	const struct handoff__dir *dir, int64_t deadline_us)
@@ -185,7 +186,7 @@ send_request(int sock, const char *request, int fd, int64_t deadline_us)
 			fd = -1;
 			continue;
 		}
-		/* A peer that has closed may have said why before. */
+		/* A peer that has closed may have sent the reason before. */
 		if (n == -EPIPE || n == -ECONNRESET)
 			return 0;
 		if (n != -EAGAIN)
@@ -197,12 +198,12 @@ send_request(int sock, const char *request, int fd, int64_t deadline_us)
 	return 0;
 }
 
-/* Adds what one recv brought: 1 to go on, 0 at the end. */
+/* Adds the result of one recv: 1 to continue, 0 at the end. */
 static int
 add_chunk(struct handoff__buf *buf, const char *chunk, ssize_t n)
 {
-	/* A peer that closes with the request unread resets the connection,
-	 * and what it had sent before still arrives (unix(7)). */
+	/* A peer that closes with the request unread resets the connection;
+	 * data that it had sent before still arrives (unix(7)). */
 	if (n == 0 || (n < 0 && errno == ECONNRESET))
 		return buf->len > 0 ? 0 : -ECONNRESET;
 	if (n < 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Serves the control socket without ever waiting for a client: one that says
- * nothing, too much or does not read is closed after a while, or when another
- * wants its place.
+ * Serves the control socket without ever blocking on a client: a client that
+ * sends nothing or too much, or does not read, is closed after a timeout, or
+ * when another one needs its slot.
  */
 #include "control/control.h"
 
@@ -19,7 +19,7 @@
 #define READ_TIMEOUT_US    5000000
 #define WRITE_TIMEOUT_US   5000000
 #define DISCARD_TIMEOUT_US 1000000
-#define STALLED_US         1000000 /* that a reply is not read for */
+#define STALLED_US         1000000 /* a reply stays unread */
 
 static void
 drop_passed(struct handoff__request *r)
@@ -82,7 +82,8 @@ step_write(struct handoff__request *r)
 		}
 		r->reply_pos += (size_t)n;
 	}
-	/* Closing with input unread would take the reply from the client. */
+	/* closing with unread input would reset the connection and lose the
+	 * reply */
 	shutdown(r->fd, SHUT_WR);
 	step_to(r, HANDOFF__REQUEST_DISCARD, EPOLLIN, DISCARD_TIMEOUT_US);
 }
@@ -129,8 +130,8 @@ refuse(struct handoff__request *r, const char *why)
 	handoff__control_reply(r, strdup(why));
 }
 
-/* The next piece of the line, which may carry the one descriptor that a
- * request may have. False if there is none now, or never will be. */
+/* Receives the next piece of the line, which may carry the request's only
+ * descriptor. False if there is none yet, or there will be none. */
 static bool
 receive(struct handoff__request *r)
 {
@@ -147,7 +148,7 @@ receive(struct handoff__request *r)
 		r->passed = fd;
 	}
 	if (n == -EBADMSG)
-		refuse(r, "error the request brings more than one "
+		refuse(r, "error the request carries more than one "
 			  "descriptor\n");
 	else if (n == -EMFILE)
 		refuse(r, "error the descriptor that came with the request "
@@ -210,8 +211,8 @@ on_request(struct handoff__watch *watch, uint32_t events)
 		step_read(r);
 		return;
 	case HANDOFF__REQUEST_WORK:
-		/* The client has gone, or only closed its side: the work
-		 * goes on, and the reply finds out. */
+		/* The client has gone, or only half-closed: the work continues,
+		 * and sending the reply will show. */
 		handoff__watch_set(r->control->loop, &r->watch, EPOLLET);
 		if ((events & EPOLLHUP) && r->gone)
 			r->gone(r->gone_arg);
@@ -237,8 +238,8 @@ free_request(struct handoff__control *control)
 	return NULL;
 }
 
-/* May the client's place be given to another? Not while it waits for a reply
- * that it takes. */
+/* Whether the client's slot may be reused. Not while it waits for a reply or is
+ * reading one. */
 static bool
 holds_up(const struct handoff__request *r)
 {
@@ -255,7 +256,7 @@ holds_up(const struct handoff__request *r)
 	}
 }
 
-/* Of those that say nothing or read nothing, the one that has the least time
+/* Of the clients that neither send nor read, the one with the least time
  * left. */
 static struct handoff__request *
 least_deserving(struct handoff__control *control)
@@ -272,14 +273,14 @@ least_deserving(struct handoff__control *control)
 	return found;
 }
 
-/* A place for a new client. If all are taken one is made free: no number of
- * clients that only connect keeps an operator out. */
+/* Finds a slot for a new client. If all are in use one is freed: clients that
+ * merely connect cannot lock an operator out. */
 static struct handoff__request *
 make_room(struct handoff__control *control)
 {
 	struct handoff__request *r = free_request(control);
 
-	/* What it asked may have come by now. */
+	/* its request may have arrived by now */
 	for (int i = 0; !r && i < HANDOFF__REQUESTS_MAX; i++) {
 		r = least_deserving(control);
 		if (!r)
@@ -288,8 +289,9 @@ make_room(struct handoff__control *control)
 			step_read(r);
 		if (holds_up(r)) {
 			handoff__log(control->log, HANDOFF_LOG_INFO,
-				"control: closed a client that says nothing or "
-				"reads nothing: another wants its place");
+				"control: closed a client that sends nothing "
+				"or "
+				"reads nothing: another one needs its slot");
 			request_close(r);
 		}
 		r = free_request(control);
@@ -413,7 +415,7 @@ handoff__control_close(struct handoff__control *control)
 	if (!control->loop || control->fd < 0)
 		return;
 	handoff__door_close(&control->door);
-	/* Another peer's is left alone. */
+	/* leave another peer's socket alone */
 	if (handoff__dir_is(control->dir, control->name, &control->inode) > 0)
 		unlinkat(control->dir->fd, control->name, 0);
 	close(control->fd);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The control socket of a peer: one request line, one reply, end. Knows
- * nothing of what the requests mean.
+ * The control socket of a peer: one request line, one reply, end. Does not
+ * interpret the requests.
  */
 #ifndef HANDOFF_CONTROL_CONTROL_H
 #define HANDOFF_CONTROL_CONTROL_H
@@ -9,13 +9,13 @@
 #include "base/dir.h"
 #include "base/door.h"
 
-#define HANDOFF__REQUEST_MAX  4200 /* bytes, with its newline */
-#define HANDOFF__REQUESTS_MAX 16   /* at once */
+#define HANDOFF__REQUEST_MAX  4200 /* bytes, including the newline */
+#define HANDOFF__REQUESTS_MAX 16   /* at the same time */
 
 struct handoff__control;
 struct handoff__request;
 
-/* Answer now or later by handoff__control_reply. `line` has no newline. */
+/* Replies now, or later by handoff__control_reply. `line` has no newline. */
 typedef void handoff__request_fn(
 	void *arg, struct handoff__request *request, const char *line);
 
@@ -24,7 +24,7 @@ enum handoff__request_step {
 	HANDOFF__REQUEST_READ,    /* waits for the line */
 	HANDOFF__REQUEST_WORK,    /* waits for the reply */
 	HANDOFF__REQUEST_WRITE,   /* sends it */
-	HANDOFF__REQUEST_DISCARD, /* the client still talks */
+	HANDOFF__REQUEST_DISCARD, /* discards further input */
 };
 
 struct handoff__request {
@@ -35,7 +35,8 @@ struct handoff__request {
 	struct handoff__timer timer;
 	char line[HANDOFF__REQUEST_MAX];
 	size_t len;
-	int passed;              /* descriptor that came along, or -1 */
+	int passed;              /* descriptor that came with the request, or
+				  * -1 */
 	void (*gone)(void *arg); /* see handoff__control_on_gone */
 	void *gone_arg;
 	char *reply;
@@ -47,8 +48,9 @@ struct handoff__control {
 	const struct handoff__dir *dir;
 	const struct handoff__log *log;
 	char name[16];               /* of the socket in the directory */
-	struct handoff__inode inode; /* that has it */
-	bool lost;                   /* and can't be made anew: told */
+	struct handoff__inode inode; /* identifies the socket file */
+	bool lost;                   /* it cannot be recreated, and that was
+				      * logged */
 	int fd;
 	struct handoff__door door;
 	handoff__request_fn *fn;
@@ -56,31 +58,33 @@ struct handoff__control {
 	struct handoff__request requests[HANDOFF__REQUESTS_MAX];
 };
 
-/* Listens on control.SLOT. What is pointed to must outlive the control. */
+/* Listens on control.PLACE. Everything passed in must outlive the control. */
 int handoff__control_open(struct handoff__control *control,
 	struct handoff__loop *loop, const struct handoff__dir *dir, int place,
 	const struct handoff__log *log, handoff__request_fn *fn, void *arg,
 	struct handoff__error *error);
 void handoff__control_close(struct handoff__control *control);
 
-/* Listens anew if the name in the directory is gone or another's: only with
- * the lock of the place held. Clients that are connected stay. */
+/* Listens again if the name in the directory is gone or refers to another file;
+ * only while the place's lock is held. Connected clients stay. */
 void handoff__control_keep(struct handoff__control *control);
 
-/* Takes the descriptor that came with the request, for the caller to close;
- * -1 if none did. What is not taken within the call that brought the request
- * is closed. */
+/* Takes the descriptor that came with the request, which the caller then owns;
+ * -1 if there was none. A descriptor not taken within the request's callback is
+ * closed. */
 int handoff__control_take(struct handoff__request *request);
 
-/* Calls `fn` if the client hangs up before the reply; maybe more than once. */
+/* Calls `fn` if the client hangs up before the reply, possibly more than
+ * once. */
 void handoff__control_on_gone(
 	struct handoff__request *request, void (*fn)(void *arg), void *arg);
 
-/* Sends the text, which it takes over and frees, and then the end. A client
- * that is gone meanwhile is no error. */
+/* Sends the text, which it takes over and frees, then closes. No error if the
+ * client is gone. */
 void handoff__control_reply(struct handoff__request *request, char *text);
 
-/* Sends what can be sent at once of all replies: for the end of a process. */
+/* Sends as much of all replies as can be sent without blocking: for the end of
+ * a process. */
 void handoff__control_flush(struct handoff__control *control);
 
 /* In a child of this process: closes all descriptors. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A text is a row of families, each from its "# HELP" to the next. They come
- * in the order of the first text that has them; peers of different versions
- * may have different ones.
+ * An exposition is a sequence of metric families, each from its "# HELP" to the
+ * next. Families keep the order of the first text that has them; peers of
+ * different versions may have different ones.
  */
 #include "control/exposition.h"
 
@@ -12,7 +12,7 @@
 
 struct family {
 	const char *name, *samples;
-	size_t name_len, len; /* `len` from `samples` to the end */
+	size_t name_len, len; /* `len` counts from `samples` to the end */
 	const char *head;
 };
 
@@ -24,7 +24,7 @@ next_line(const char *line)
 	return end ? end + 1 : line + strlen(line);
 }
 
-/* The family that begins at or after `text`; false if there is none. */
+/* Finds the family that starts at or after `text`; false if there is none. */
 static bool
 find_family(const char *text, struct family *f)
 {
@@ -72,7 +72,8 @@ add_samples(const struct family *f, struct handoff__buf *buf)
 		handoff__buf_add(buf, "\n");
 }
 
-/* The family as the peer `first` has it, and what those after it add. */
+/* Adds the family of the peer `first`, and the samples of the peers after
+ * it. */
 static void
 add_family(const struct handoff__contact *peers, size_t npeers, size_t first,
 	const struct family *f, struct handoff__buf *buf)
@@ -101,7 +102,7 @@ service_of(const struct handoff__contact *peers, size_t npeers)
 	return "";
 }
 
-/* What a peer that does not answer can't tell. */
+/* a metric that a peer cannot report itself */
 static void
 add_up(const struct handoff__contact *peers, size_t npeers,
 	struct handoff__buf *buf)

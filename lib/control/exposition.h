@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The metrics of several peers as one text: what belongs to a family stands
- * together, below one HELP and TYPE. Knows no metric.
+ * Merges the metrics of several peers into one text: each family is contiguous,
+ * below one HELP and TYPE. Knows no particular metric.
  */
 #ifndef HANDOFF_CONTROL_EXPOSITION_H
 #define HANDOFF_CONTROL_EXPOSITION_H
@@ -9,7 +9,7 @@
 #include "base/text.h"
 #include "control/contact.h"
 
-/* Peers without a role have not answered; `body` of the others is that of
+/* Peers without a role have not answered; the others' `body` is the answer to
  * "metrics". */
 void handoff__exposition(const struct handoff__contact *peers, size_t npeers,
 	struct handoff__buf *buf);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files that are there as a whole or not at all. Until it is finished the
- * file has no name, where the file system can do that (open(2), O_TMPFILE),
- * and so leaves nothing behind whatever ends this process; elsewhere it has a
- * name of its own beside the one it will get.
+ * Files that appear complete or not at all. Until it is finished a file has no
+ * name, if the file system supports that (open(2), O_TMPFILE), and leaves
+ * nothing behind however the process ends; otherwise it has a temporary name
+ * beside the final one.
  */
 #include "control/output.h"
 
@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MODE 0600 /* what clients have said may be in it */
+#define MODE 0600 /* it may contain data of clients */
 
 static int
 fail(struct handoff__error *error, int err, const char *what, const char *path)
@@ -45,7 +45,7 @@ open_unnamed(const char *path)
 	return fd;
 }
 
-/* Makes the file that is to be renamed to `path`. */
+/* Creates the file that will be renamed to `path`. */
 static int
 open_new(struct handoff__output *output, struct handoff__error *error)
 {
@@ -69,7 +69,7 @@ open_new(struct handoff__output *output, struct handoff__error *error)
 	return 0;
 }
 
-/* A pipe or a device. A pipe that nobody reads is told, not waited for. */
+/* Opens a pipe or a device. A pipe without a reader is an error, not a wait. */
 static int
 open_other(struct handoff__output *output, const char *path,
 	struct handoff__error *error)
@@ -106,7 +106,7 @@ handoff__output_open(struct handoff__output *output, const char *path,
 			error, link, "%s: cannot open it: %s", path, why.text);
 	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
 		return open_other(output, path, error);
-	/* What a link means is replaced, not the link. */
+	/* replaces the target of a link, not the link */
 	output->path = link ? realpath(path, NULL) : NULL;
 	if (!output->path)
 		output->path = strdup(path);
@@ -117,7 +117,7 @@ handoff__output_open(struct handoff__output *output, const char *path,
 	return err;
 }
 
-/* Gives the file its name; what had it before is replaced at once. */
+/* Gives the file its name, atomically replacing an existing file. */
 static int
 rename_output(struct handoff__output *output)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A table of peers. A peer may be of another version: what it does not tell
- * has a dash, and what is not known here is left out.
+ * Formats a table of peers. A peer may be of another version: fields that it
+ * does not report show a dash, and unknown fields are left out.
  */
 #include "control/table.h"
 
@@ -33,8 +33,8 @@ struct row {
 	char cells[COLUMNS][CELL_MAX];
 };
 
-/* What follows "KEY " in a line after `from` (NULL: the first line), and its
- * length. */
+/* Returns the value of the next line "KEY VALUE" after `from` (NULL: from the
+ * first line), and its length. */
 static const char *
 find(const struct handoff__contact *peer, const char *key, const char *from,
 	size_t *len)
@@ -113,7 +113,7 @@ add_row(struct handoff__buf *buf, const struct row *rows, size_t nrows,
 		int width = width_of(rows, nrows, i);
 
 		if (i + 1 == COLUMNS)
-			width = 0; /* nothing follows that is to be aligned */
+			width = 0; /* the last column needs no padding */
 		handoff__buf_add(buf, columns[i].number ? "%s%*s" : "%s%-*s",
 			i > 0 ? "  " : "", width, text);
 	}
@@ -152,7 +152,7 @@ add_survival(const struct handoff__contact *peer, struct handoff__buf *buf)
 			(int)len, line);
 }
 
-/* When it had its last handoff; 0: never. */
+/* The time of its last handoff; 0: never. */
 static long long
 last_of(const struct handoff__contact *peer)
 {
@@ -173,7 +173,7 @@ add_last(const struct handoff__contact *peer, struct handoff__buf *buf)
 		handoff__buf_add(buf, "%.*s\n", (int)len, line);
 }
 
-/* What each has to say beside its row, in lines that begin with "! ". */
+/* The peer's remarks, from lines that begin with "! ". */
 static void
 add_remarks(const struct handoff__contact *peers, size_t npeers,
 	struct handoff__buf *buf)
@@ -205,7 +205,7 @@ handoff__table(const struct handoff__contact *peers, size_t npeers,
 		fill(&rows[i], &peers[i]);
 		if (!first && peers[i].role[0])
 			first = &peers[i];
-		/* Both may tell of the same one. */
+		/* both peers may report the same handoff */
 		if (last_of(&peers[i]) > (last ? last_of(last) : 0))
 			last = &peers[i];
 	}

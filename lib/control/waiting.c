@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests that wait for the same answer.
+ * Requests that wait for the same reply.
  */
 #include "control/waiting.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests that wait for the end of one piece of work. A request that asks for
- * the same again waits with the first and gets the same answer.
+ * Requests that wait for the end of one operation. A request for the same
+ * operation joins the first and gets the same reply.
  */
 #ifndef HANDOFF_CONTROL_WAITING_H
 #define HANDOFF_CONTROL_WAITING_H
@@ -11,14 +11,14 @@
 struct handoff__waiting {
 	struct handoff__request *requests[HANDOFF__REQUESTS_MAX];
 	unsigned count;
-	char what[32]; /* they have asked for */
+	char what[32]; /* the operation requested */
 };
 
-/* False if the work that is under way is another. */
+/* False if a different operation is in progress. */
 bool handoff__waiting_add(struct handoff__waiting *waiting,
 	struct handoff__request *request, const char *what);
 
-/* Answers them all; the text is taken over. */
+/* Replies to them all; takes the text over. */
 void handoff__waiting_reply(struct handoff__waiting *waiting, char *text);
 
 #endif

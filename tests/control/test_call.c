@@ -507,20 +507,20 @@ nobody_is_there(void **state)
 	start_owner(answer_all, NULL);
 	kill_fake(1);
 	assert_int_equal(status(true), -ENOENT);
-	assert_reply("no server is in %s: start one with --dir %s", dir.path,
-		dir.path);
+	assert_reply("no server is running in %s: start one with --dir %s",
+		dir.path, dir.path);
 	assert_int_equal(
 		handoff_control_maintenance(dir.path, NULL, &reply), -ENOENT);
-	assert_reply("no server is in %s: start one with --dir %s", dir.path,
-		dir.path);
+	assert_reply("no server is running in %s: start one with --dir %s",
+		dir.path, dir.path);
 	assert_int_equal(
 		handoff_control_ready(dir.path, false, &reply), -ENOENT);
-	assert_reply("no server is in %s: start one with --dir %s", dir.path,
-		dir.path);
+	assert_reply("no server is running in %s: start one with --dir %s",
+		dir.path, dir.path);
 	assert_int_equal(
 		handoff_control_stop(dir.path, "server", &reply), -ENOENT);
-	assert_reply("no server is in %s: start one with --dir %s", dir.path,
-		dir.path);
+	assert_reply("no server is running in %s: start one with --dir %s",
+		dir.path, dir.path);
 }
 
 static void
@@ -617,8 +617,8 @@ peer_that_leaves_is_forgotten(void **state)
 	kill_fake(2);
 	start(&(struct fake){.place = 1, .name = "old", .answer = leave});
 	assert_int_equal(status(false), -ENOENT);
-	assert_reply("no server is in %s: start one with --dir %s", dir.path,
-		dir.path);
+	assert_reply("no server is running in %s: start one with --dir %s",
+		dir.path, dir.path);
 }
 
 static void
@@ -728,7 +728,7 @@ closing_without_an_answer(void **state)
 	assert_int_equal(handoff_control_maintenance(dir.path, NULL, &reply),
 		-ECONNRESET);
 	assert_reply("server (pid %d): it closed the connection without an "
-		     "answer: it is stopping, or has died; status tells what "
+		     "answer: it is stopping, or has died; status shows what "
 		     "has moved",
 		(int)pids[1]);
 }
@@ -761,7 +761,7 @@ without_an_owner(void **state)
 		.answer = answer_all});
 	assert_int_equal(handoff_control_maintenance(dir.path, NULL, &reply),
 		-ECANCELED);
-	assert_reply("nobody owns the service: alt (pid %d) in %s: start a "
+	assert_reply("no peer owns the service: alt (pid %d) in %s: start a "
 		     "server with --listen on it",
 		(int)pids[1], dir.path);
 }
@@ -773,7 +773,7 @@ without_a_standby(void **state)
 	start_owner(answer_all, NULL);
 	assert_int_equal(
 		handoff_control_ready(dir.path, true, &reply), -ECANCELED);
-	assert_reply("nobody is there to come home: only server (pid %d) is in "
+	assert_reply("no standby to bring home: only server (pid %d) is in "
 		     "%s; start the other server on it first",
 		(int)pids[1], dir.path);
 	start(&(struct fake){.place = 2,

@@ -679,7 +679,7 @@ more_descriptors_are_refused(void **state)
 	close(say_with_file(&f, fd, "mp\n"));
 	assert_int_equal(support_open_fds(), before);
 	assert_string_equal(hear(&f, fd),
-		"error the request brings more than one descriptor\n");
+		"error the request carries more than one descriptor\n");
 	assert_int_equal(f.count, 0);
 	assert_int_equal(f.taken, -1);
 	close(fd);

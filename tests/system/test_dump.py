@@ -339,7 +339,7 @@ class Dump(SystemTest):
                 code, _, err = self.ctl("dump", path)
                 if code != 0:
                     # Between two owners there is none, for a moment.
-                    self.assertIn("nobody owns the service", err)
+                    self.assertIn("no peer owns the service", err)
                     continue
                 written += 1
                 _, entries = self.read(path)
@@ -537,7 +537,7 @@ class Dump(SystemTest):
         path = os.path.join(self.base, "picture")
         self.assertIn(self.dir, self.refused("dump", path))
         self.start("alt_server", "--dir", self.dir).expect(": waiting: ")
-        self.assertIn("nobody owns the service", self.refused("dump", path))
+        self.assertIn("no peer owns the service", self.refused("dump", path))
         self.assertFalse(os.path.exists(path))
 
 

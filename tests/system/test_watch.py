@@ -103,7 +103,7 @@ class Watch(SystemTest):
         watch = self.watch("0.1")
         watch.expect("^server .* owner ")
         server.stop()
-        watch.expect("^no server is in " + self.dir)
+        watch.expect("^no server is running in " + self.dir)
         self.server("--name", "again")
         watch.expect("^again .* owner ")
         watch.kill()
