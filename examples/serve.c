@@ -6,7 +6,7 @@
 #include "serve.h"
 #include "echo.h"
 #include "manager.h"
-#include "schedule.h"
+#include "schedule/schedule.h"
 
 #include <errno.h>
 #include <stdio.h>

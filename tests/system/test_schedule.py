@@ -178,7 +178,7 @@ class Manual(ScheduleTest):
         with open(os.path.join(SOURCE, "docs/man/schedule.7"),
                   encoding="utf-8") as file:
             text = file.read()
-        shutil.copy(os.path.join(SOURCE, "examples/schedule.txt"), self.data)
+        shutil.copy(os.path.join(SOURCE, "examples/schedule/schedule.txt"), self.data)
         match = re.search(r"^\$ client .*\n((.*\n)*?)\.Ed$", text, re.M)
         lines = match[1].splitlines()
         asked = [line for line in lines
