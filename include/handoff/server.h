@@ -126,6 +126,25 @@ struct handoff_server_opts {
 };
 
 /*
+ * Takes the usual options of a server out of a command line: --dir, --listen
+ * and so on, see handoff_server_opts_help. `argc` and `argv` are those of main,
+ * argv[*argc] is NULL. What an option sets replaces what was in `opts`, which
+ * so has the defaults; --dir may also come from the environment, HANDOFF_DIR.
+ * What is not known here, and all from "--" on, stays in argv, in its order,
+ * for getopt_long(3) say.
+ *
+ * Nothing is allocated: `opts` points into argv, to the listen addresses behind
+ * argv[*argc]. -EINVAL with a sentence in opts->errbuf that names the option
+ * and what was wrong with its value; then nothing was changed.
+ */
+HANDOFF_API int handoff_server_opts_read(
+	struct handoff_server_opts *opts, int *argc, char **argv);
+
+/* What --help says of these options, a line or two each that ends with a
+ * newline: two blanks, the option, and its text from column 24 on. */
+HANDOFF_API const char *handoff_server_opts_help(void);
+
+/*
  * Opens the peer: locks a place in the directory, joins the peer that is
  * there or, if it has listen addresses, becomes the owner and binds them.
  * May block for up to 10 seconds while another peer starts or answers.

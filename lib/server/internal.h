@@ -6,6 +6,7 @@
  * after the iteration.
  *
  *   server.c     the handle: open, free
+ *   arguments.c  its options on a command line
  *   opts.c       its options
  *   dispatch.c   an iteration of the loop, and what follows
  *   sweep.c      passes over all entries by the clock

@@ -98,6 +98,11 @@ check(struct handoff_server *server, struct handoff_service *service)
 	if (err < 0)
 		return handoff__fail(&server->error, err,
 			"server: opts.service is missing or of another size");
+	if (!o->dir)
+		return handoff__fail(&server->error, -EINVAL,
+			"server: there is no service directory: opts.dir is "
+			"not set (--dir DIR, or HANDOFF_DIR, sets it where "
+			"the program reads options)");
 	if (!handoff__name_ok(o->name) || !handoff__name_ok(service->name))
 		return handoff__fail(&server->error, -EINVAL,
 			"server: names of peer and service must be 1 to %d "

@@ -155,7 +155,7 @@ directory_is_checked(void **state)
 	duo_init(&duo, HANDOFF_MODEL_LOOP);
 	snprintf(path, sizeof(path), "%s/open", duo.a.opts.dir);
 	duo.a.opts.dir = NULL;
-	refused(&duo.a, -EINVAL, "service directory: the path is empty");
+	refused(&duo.a, -EINVAL, "there is no service directory");
 	duo.a.opts.dir = "";
 	refused(&duo.a, -EINVAL, "service directory: the path is empty");
 	duo.a.opts.dir = longest;

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The usual options of a command line as options of a server. Looks at one
+ * value at a time: what does not fit together is said by handoff_server_open,
+ * which sees what the program has set itself, too.
+ */
+#include "server/internal.h"
+
+#include "base/addr.h"
+#include "base/argv.h"
+
+#include <errno.h>
+#include <stddef.h>
+
+#define FIELD(name) offsetof(struct handoff_server_opts, name)
+#define TIME_MAX_MS 3600000
+#define CLIENTS_MAX 1000000
+#define LEAST_SIZE  FIELD(workers) /* up to errbuf, in every version */
+
+static_assert(HANDOFF__LISTEN_MAX <= HANDOFF__ARGUMENT_LIST_MAX,
+	"as many addresses as a server takes");
+static_assert(sizeof(enum handoff_model) == sizeof(uint32_t),
+	"a model is stored as a choice");
+static_assert(FIELD(nlisten) == FIELD(listen) + sizeof(char **),
+	"a list is followed by its length");
+
+static int
+check_address(const char *value, struct handoff__error *error)
+{
+	struct handoff__addr addr;
+
+	return handoff__addr_parse(&addr, value, error);
+}
+
+static int
+check_name(const char *value, struct handoff__error *error)
+{
+	if (handoff__name_ok(value))
+		return 0;
+	return handoff__fail(error, -EINVAL,
+		"'%.40s' is not a name: 1 to %d of A-Z a-z 0-9 . _ -, the "
+		"first not a dot",
+		value, HANDOFF_NAME_MAX - 1);
+}
+
+static int
+check_model(const char *value, struct handoff__error *error)
+{
+	int model = handoff_model_parse(value);
+
+	return model >= 0 ? model
+			  : handoff__fail(error, -EINVAL,
+				    "'%.40s' is none of loop, thread, fork, "
+				    "iterative",
+				    value);
+}
+
+#define MS(field)                                                              \
+	.kind = HANDOFF__ARGUMENT_NUMBER, .offset = FIELD(field),              \
+	.max = TIME_MAX_MS
+
+static const struct handoff__argument table[] = {
+	{.name = "dir",
+		.kind = HANDOFF__ARGUMENT_TEXT,
+		.offset = FIELD(dir),
+		.env = "HANDOFF_DIR"},
+	{.name = "listen",
+		.kind = HANDOFF__ARGUMENT_LIST,
+		.offset = FIELD(listen),
+		.max = HANDOFF__LISTEN_MAX,
+		.check = check_address},
+	{.name = "name",
+		.kind = HANDOFF__ARGUMENT_TEXT,
+		.offset = FIELD(name),
+		.check = check_name},
+	{.name = "model",
+		.kind = HANDOFF__ARGUMENT_CHOICE,
+		.offset = FIELD(model),
+		.check = check_model},
+	{.name = "workers",
+		.kind = HANDOFF__ARGUMENT_NUMBER,
+		.offset = FIELD(workers),
+		.max = HANDOFF__WORKERS_MAX},
+	{.name = "max-connections",
+		.kind = HANDOFF__ARGUMENT_NUMBER,
+		.offset = FIELD(max_connections),
+		.max = CLIENTS_MAX},
+	{.name = "fence",
+		.kind = HANDOFF__ARGUMENT_FLAG,
+		.offset = FIELD(fence)},
+	{.name = "hang-timeout", MS(hang_timeout_ms)},
+	{.name = "give-timeout", MS(give_timeout_ms)},
+	{.name = "stop-timeout", MS(stop_timeout_ms)},
+	{.name = "suspect-wait", MS(suspect_wait_ms)},
+	{.name = "spread", MS(spread_ms)},
+	{.name = "trace",
+		.kind = HANDOFF__ARGUMENT_FLAG,
+		.offset = FIELD(trace)},
+};
+
+static const struct handoff__arguments known = {
+	table, sizeof(table) / sizeof(table[0])};
+
+static_assert(sizeof(table) / sizeof(table[0]) <= HANDOFF__ARGUMENTS_MAX,
+	"there is a place for each");
+
+static const char help[] =
+	"  --dir DIR            the service directory; without this option\n"
+	"                       the environment's HANDOFF_DIR\n"
+	"  --listen ADDR        HOST:PORT, [IPV6]:PORT, :PORT, unix:/PATH;\n"
+	"                       port 0: any free port; may be repeated\n"
+	"  --name NAME          of this peer\n"
+	"  --model MODEL        loop (default), thread, fork, iterative\n"
+	"  --workers N          threads that serve, model loop only (1)\n"
+	"  --max-connections N  served at once; more wait (16384)\n"
+	"  --fence              kill the other peer if it hangs; take over\n"
+	"  --hang-timeout MS    its silence that counts as hanging (5000)\n"
+	"  --give-timeout MS    how long a handoff waits for handlers (5000)\n"
+	"  --stop-timeout MS    how long a stop without a standby lets\n"
+	"                       connections finish (1000)\n"
+	"  --suspect-wait MS    how long an input that may have killed a\n"
+	"                       process waits for a standby (30000)\n"
+	"  --spread MS          clients come home within this time (2000)\n"
+	"  --trace              log each connection: it comes, moves, goes\n";
+
+int
+handoff_server_opts_read(
+	struct handoff_server_opts *opts, int *argc, char **argv)
+{
+	struct handoff__error error;
+	int err;
+
+	if (!opts || opts->size < LEAST_SIZE || !argc || *argc < 0 ||
+		(*argc > 0 && !argv))
+		return -EINVAL;
+	err = handoff__argv_read(&known, opts, opts->size, argc, argv, &error);
+	if (err < 0)
+		handoff__error_copy(&error, opts->errbuf, opts->errbuf_size);
+	return err;
+}
+
+const char *
+handoff_server_opts_help(void)
+{
+	return help;
+}
