@@ -1,17 +1,116 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * S: serves echo, or the schedule, on a service directory. The first on a
- * directory binds its addresses and serves; where an owner is there already it
- * becomes the standby and binds nothing. The same program hands over and takes
- * back: what it does from its beginning to its end is in serve.c.
+ * S, a server that hands its connections over. With echo.c, its service, it is
+ * complete. The first S on a service directory binds its addresses and serves:
+ * it is the owner. Where an owner is there already it becomes the standby and
+ * binds nothing; so an S that was stopped, or died, is simply started again.
+ * The other peer may be AS: `diff server.c alt_server.c` shows how little that
+ * is another program.
  */
-#include "serve.h"
+#include "echo.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static bool verbose;
+
+/* The library prints nothing: it calls this with each line for the log. */
+static void
+print_log(enum handoff_log_level level, const char *text, void *arg)
+{
+	const struct handoff_server_opts *opts = arg;
+
+	if (level <= HANDOFF_LOG_WARNING || opts->trace ||
+		(level <= HANDOFF_LOG_INFO && verbose))
+		fprintf(stderr, "%s: %s\n", opts->name, text);
+}
+
+static _Noreturn void
+bad_usage(const char *what, const char *why)
+{
+	fprintf(stderr, "server: %s%s (see --help)\n", what, why);
+	exit(2);
+}
+
+static void
+read_options(struct handoff_server_opts *opts, int argc, char **argv)
+{
+	static const struct option own[] = {{"verbose", no_argument, NULL, 'v'},
+		{"help", no_argument, NULL, 'h'}, {0}};
+	int c;
+
+	/* --dir, --listen, --name, --model ...: the library knows them, checks
+	 * their values and takes them out of argv. */
+	if (handoff_server_opts_read(opts, &argc, argv) < 0)
+		bad_usage(opts->errbuf, "");
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, "", own, NULL)) != -1) {
+		if (c == 'h')
+			exit(printf("usage: server --dir DIR --listen ADDR "
+				    "[OPTION]...\n\n%s"
+				    "  --verbose            print what is "
+				    "received\n",
+				     handoff_server_opts_help()) < 0);
+		if (c != 'v')
+			bad_usage(argv[optind - 1], " is not an option");
+		verbose = true;
+	}
+	if (optind < argc)
+		bad_usage(argv[optind], ": only options are taken");
+	if (!opts->dir || opts->nlisten == 0)
+		bad_usage("--dir DIR and --listen ADDR", " are needed");
+}
+
+/* What has happened: each event has a sentence for people. A type other than
+ * STOPPED is for programs that do something about it. */
+static bool
+print_events(struct handoff_server *server, const char *name)
+{
+	const struct handoff_server_event *event;
+	bool stopped = false;
+
+	while (handoff_server_next(server, &event) > 0) {
+		printf("%s: %s\n", name, event->text);
+		stopped = event->type == HANDOFF_SERVER_STOPPED;
+	}
+	return stopped; /* the last event of all */
+}
 
 int
 main(int argc, char **argv)
 {
-	struct options options = {.server = {.name = "server"}};
+	char why[HANDOFF_TEXT_MAX] = "";
+	struct handoff_server_opts opts = {
+		.size = sizeof(opts),
+		.name = "server",
+		.signals = true, /* SIGTERM stops, SIGUSR1 hands over, SIGUSR2
+				    takes back; handoffctl does the same */
+		.log = print_log,
+		.log_arg = &opts,
+		.errbuf = why, /* what was wrong, if open fails */
+		.errbuf_size = sizeof(why),
+	};
+	struct handoff_server *server;
+	bool stopped;
 
-	parse_options(&options, "server", true, argc, argv);
-	return serve(&options, "server");
+	read_options(&opts, argc, argv);
+	opts.service = echo_service(verbose);
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (handoff_server_open(&server, &opts) < 0) {
+		fprintf(stderr, "server: %s\n", why);
+		return 1;
+	}
+
+	/* The loop: one turn serves what there is to serve. A program with a
+	 * loop of its own polls handoff_server_fd instead, and calls
+	 * handoff_server_dispatch. */
+	do
+		stopped = print_events(server, opts.name);
+	while (!stopped && handoff_server_wait(server, -1) >= 0);
+
+	if (!stopped)
+		fprintf(stderr, "server: %s\n", handoff_server_errmsg(server));
+	handoff_server_free(server);
+	return stopped ? 0 : 1;
 }

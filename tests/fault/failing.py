@@ -15,7 +15,7 @@ import tempfile
 import time
 
 from fault import BIN, SCALE, TOOLS
-from harness import Load, Program
+from harness import Load, Program, command
 from sites import Failat
 
 FAILAT = os.environ.get("HANDOFF_FAILAT_SO", os.path.join(TOOLS, "libfailat.so"))
@@ -151,7 +151,7 @@ class Pair:
 
     # Programs
 
-    def command(self, name):
+    def command(self, name, *options):
         program = {"server": "server", "alt": "alt_server"}[name]
         words = [f"LD_PRELOAD={FAILAT}",
                  "ASAN_OPTIONS=verify_asan_link_order=0",
@@ -159,8 +159,8 @@ class Pair:
         how = (("--workers", "3") if self.model == "workers"
                else ("--model", self.model))
         listen = ("--listen", self.address) if name == "server" else ()
-        return [ENV, *words, os.path.join(BIN, program), "--dir", self.dir,
-                "--name", name, *how, *listen]
+        return [ENV, *words, *command(program, *options), "--dir", self.dir,
+                "--name", name, *how, *listen, *options]
 
     def launch(self, name):
         peer = Program(self.command(name))
@@ -503,9 +503,9 @@ class Pair:
         so, and what it does not say is not."""
         try:
             done = subprocess.run(
-                self.command("server") +
-                ["--daemon", "--log", os.path.join(self.base, "log"),
-                 "--pid-file", os.path.join(self.base, "pid")],
+                self.command("server", "--daemon", "--log",
+                             os.path.join(self.base, "log"), "--pid-file",
+                             os.path.join(self.base, "pid")),
                 stdin=subprocess.DEVNULL, capture_output=True, text=True,
                 timeout=2 * WITHIN, check=False)
         except subprocess.TimeoutExpired:

@@ -23,7 +23,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
 
 # pylint: disable=wrong-import-position
 from harness import (BIN, DEADLINE, SCALE, TOOLS, Load, SystemTest,  # noqa
-                     main, wait_until)
+                     command, main, wait_until)
 
 __all__ = ("BIN", "DEADLINE", "LONG", "SCALE", "TOOLS", "Chain", "Churn",
            "FaultTest", "TOOK_OVER", "Tally", "main", "wait_until")
@@ -149,13 +149,13 @@ class FaultTest(SystemTest):
         start, its trigger from when that is armed."""
         self.launched += 1
         trigger = Trigger(os.path.join(self.base, f"killat.{self.launched}"))
-        path = program if "/" in program else os.path.join(BIN, program)
         words = [f"LD_PRELOAD={KILLAT}",
                  "ASAN_OPTIONS=verify_asan_link_order=0",
                  f"HANDOFF_KILLAT_FILE={trigger.path}"]
         if at:
             words.append(f"HANDOFF_KILLAT={at}")
-        peer = self.start(ENV, *words, path, "--dir", self.dir, *options)
+        peer = self.start(ENV, *words, *command(program, *options),
+                          "--dir", self.dir, *options)
         peer.trigger = trigger
         return peer
 

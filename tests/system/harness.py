@@ -28,6 +28,9 @@ DEADLINE = 20 * SCALE
 CLONE_NEWNS, CLONE_NEWIPC = 0x20000, 0x8000000
 MS_REC, MS_PRIVATE, MNT_DETACH = 0x4000, 1 << 18, 2
 
+# Tests say where their services are.
+os.environ.pop("HANDOFF_DIR", None)
+
 # What the tests start inherits it: hundreds of connections need descriptors.
 HARD = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (HARD, HARD))
@@ -76,6 +79,20 @@ def group_root():
 
 def open_fds(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+# What handoffd has beyond server and alt_server.
+FULL = frozenset(("--console", "--daemon", "--data", "--log", "--pid-file",
+                  "--service", "--systemd"))
+
+
+def command(program, *options):
+    """How a command line of an example begins: with handoffd, as one of them,
+    where an option asks for more than server and alt_server have."""
+    if program in ("server", "alt_server") and FULL.intersection(options):
+        how = ["--standby"] if program == "alt_server" else []
+        return [os.path.join(BIN, "handoffd"), *how]
+    return [program if "/" in program else os.path.join(BIN, program)]
 
 
 class Program:
@@ -231,8 +248,8 @@ class SystemTest(unittest.TestCase):
     # Programs
 
     def start(self, program, *options, **how):
-        path = program if "/" in program else os.path.join(BIN, program)
-        started = Program([path] + [str(o) for o in options], **how)
+        started = Program(command(program, *options)
+                          + [str(o) for o in options], **how)
         self.programs.append(started)
         return started
 

@@ -8,7 +8,7 @@ import shutil
 import signal
 import socket
 
-from harness import BIN, SystemTest, main, wait_until
+from harness import BIN, SystemTest, command, main, wait_until
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -62,7 +62,7 @@ class DaemonTest(SystemTest):
     def begin(self, program, *options, where=None, under=()):
         """Starts a program with --daemon, under another program if need be;
         returns its starter, ended."""
-        words = [os.path.join(BIN, program), "--dir", where or self.dir,
+        words = [*command(program, "--daemon"), "--dir", where or self.dir,
                  "--daemon", *options]
         if program == "server" and "--listen" not in options:
             words += ["--listen", "127.0.0.1:0"]
@@ -246,8 +246,8 @@ class Life(DaemonTest):
         """Started on a terminal, it lets go of it and outlives it."""
         child, terminal = pty.fork()
         if child == 0:
-            os.execv(os.path.join(BIN, "server"),
-                     ["server", "--dir", self.dir, "--listen", "127.0.0.1:0",
+            os.execv(os.path.join(BIN, "handoffd"),
+                     ["handoffd", "--dir", self.dir, "--listen", "127.0.0.1:0",
                       "--daemon"])
         self.assertEqual(os.waitpid(child, 0), (child, 0))
         pid = self.pid_in(self.dir + "/server.pid")
@@ -302,7 +302,7 @@ class Refusals(DaemonTest):
         with socket.create_server(("127.0.0.1", 0)) as sock:
             address = f"127.0.0.1:{sock.getsockname()[1]}"
             line = self.fails("server", "--listen", address, "--log", log)
-        self.assertEqual(line, f"server: address '{address}': cannot listen: "
+        self.assertEqual(line, f"handoffd: address '{address}': cannot listen: "
                          "Address already in use")
         # Who reads the log finds it too.
         self.assertIn(line, text_of(log))
@@ -321,8 +321,8 @@ class Refusals(DaemonTest):
     def test_no_permission(self):
         under = self.without_permission()
         line = self.fails("server", under=under)
-        self.assertEqual(line, f"server: service directory {self.dir}: cannot "
-                         "make it: Permission denied")
+        self.assertEqual(line, f"handoffd: service directory {self.dir}: "
+                         "cannot make it: Permission denied")
         line = self.fails("alt_server", under=under)
         self.assertIn("cannot create it: Permission denied", line)
 
@@ -331,12 +331,12 @@ class Refusals(DaemonTest):
         under = self.without_permission()
         log, pid_file = self.path("log"), self.path("pid")
         line = self.fails("server", "--log", log, under=under)
-        self.assertEqual(line, f"server: log file {log}: cannot open it: "
+        self.assertEqual(line, f"handoffd: log file {log}: cannot open it: "
                          "Permission denied")
         self.assertFalse(os.path.exists(self.dir + "/server.pid"))
         line = self.fails("server", "--pid-file", pid_file, under=under)
-        self.assertEqual(line, f"server: pid file {pid_file}: cannot open it: "
-                         "Permission denied")
+        self.assertEqual(line, f"handoffd: pid file {pid_file}: cannot open "
+                         "it: Permission denied")
         self.daemon("server", under=under)
 
     def test_paths_that_cannot_be(self):
@@ -360,7 +360,8 @@ class Refusals(DaemonTest):
             self.fails("server", *options, code=2)
         self.fails("alt_server", "--listen", "127.0.0.1:0", code=2)
         self.assertFalse(os.path.exists(self.dir))
-        self.assertIn("'../x'", self.fails("server", "--name", "../x"))
+        self.assertIn("'../x'",
+                      self.fails("server", "--name", "../x", code=2))
 
 
 class Stale(DaemonTest):
@@ -481,7 +482,7 @@ class Logs(DaemonTest):
         server = self.start("server", "--dir", self.dir, "--listen",
                             "127.0.0.1:0", "--log", "/proc/log")
         self.assertEqual(server.wait(), 1)
-        self.assertRegex(server.output(), r"\Aserver: log file /proc/log: .*\Z")
+        self.assertRegex(server.output(), r"\Ahandoffd: log file /proc/log: .*\Z")
 
     def test_hangup_in_the_foreground_without_log(self):
         server = self.server()

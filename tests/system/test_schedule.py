@@ -227,7 +227,7 @@ class Start(ScheduleTest):
             for program in ("server", "alt_server"):
                 self.assert_not_started(
                     self.start_peer(program, *self.options()),
-                    f"{program}: {self.data}: {words}")
+                    f"handoffd: {self.data}: {words}")
             self.assertEqual(self.read(), text)
         self.assertFalse(os.path.exists(self.dir))
 

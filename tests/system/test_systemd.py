@@ -12,7 +12,7 @@ import struct
 import sys
 import unittest
 
-from harness import (BIN, DEADLINE, TOOLS, Program, SystemTest, group_root,
+from harness import (DEADLINE, TOOLS, Program, SystemTest, command, group_root,
                      main, wait_until)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -90,7 +90,7 @@ class Managed(SystemTest):
                "env": env or {}}
         return self.start(
             sys.executable, "-B", os.path.join(HERE, "activate.py"),
-            json.dumps(how), os.path.join(BIN, program), "--dir", self.dir,
+            json.dumps(how), *command(program, "--systemd"), "--dir", self.dir,
             "--systemd", *options, pass_fds=fds)
 
     def listener(self, address="127.0.0.1"):

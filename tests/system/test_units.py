@@ -74,7 +74,7 @@ class UnitFiles(unittest.TestCase):
         _, text = self.verify(lambda text: text.replace("Type=", "Typ="))
         self.assertIn("Unknown key", text)
         code, text = self.verify(
-            lambda text: text.replace("bin/server", "bin/no-server"))
+            lambda text: text.replace("bin/handoffd", "bin/no-server"))
         self.assertNotEqual(code, 0)
         self.assertIn("no-server", text)
 
@@ -128,7 +128,7 @@ class Machine(SystemTest):
         super().setUp()
         libs = [path for lib in LIBS for path in glob.glob(lib + "/*.so.*")]
         programs = [os.path.join(BIN, name)
-                    for name in ("server", "alt_server", "handoffctl")]
+                    for name in ("handoffd", "handoffctl")]
         self.machine = Program(
             ["sh", "-c", 'echo $$ >"$0/cgroup.procs"; exec "$@"', self.group,
              "unshare", "--fork", "--kill-child", "--pid", "--mount", "--net",
@@ -265,8 +265,8 @@ class Machine(SystemTest):
             self.assertEqual(len(pids), count)
             client.check()
         # A program that does not start changes nothing.
-        self.do("mv", "/usr/local/bin/server", "/usr/local/bin/better")
-        self.do("ln", "-s", "/bin/false", "/usr/local/bin/server")
+        self.do("mv", "/usr/local/bin/handoffd", "/usr/local/bin/better")
+        self.do("ln", "-s", "/bin/false", "/usr/local/bin/handoffd")
         self.assertNotEqual(
             self.inside("systemctl", "reload", ECHO).returncode, 0)
         self.assertIn(self.show(ECHO, "MainPID"), pids)

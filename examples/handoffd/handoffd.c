@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The life of a peer: into the background if it is asked to, onto the service
- * directory, and then one turn after another until it is stopped.
+ * A server as one is operated: server.c and alt_server.c in one, with a log, a
+ * pid file, a console, systemd and a second service. Read those two first. Its
+ * life: into the background if it is asked to, onto the service directory, and
+ * then one turn after another until it is stopped.
  */
-#include "serve.h"
-#include "echo.h"
+#include "../echo.h"
+#include "../schedule/schedule.h"
 #include "manager.h"
-#include "schedule/schedule.h"
+#include "options.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -76,7 +78,7 @@ begin(struct peer *peer)
 		return -EINVAL;
 	if (options->systemd)
 		rc = manager_open(
-			&peer->systemd, &options->server, options->listens);
+			&peer->systemd, &options->server, !options->standby);
 	if (rc >= 0)
 		rc = handoff_server_open(&peer->server, &options->server);
 	if (rc < 0)
@@ -120,23 +122,25 @@ run(struct peer *peer)
 }
 
 int
-serve(struct options *options, const char *program)
+main(int argc, char **argv)
 {
-	struct peer peer = {.options = options};
+	struct options options = {.standby = false};
+	struct peer peer = {.options = &options};
 	int rc;
 
-	options->daemon.errbuf = options->server.errbuf = peer.why;
-	options->daemon.errbuf_size = options->server.errbuf_size =
+	options.daemon.errbuf = options.server.errbuf = peer.why;
+	options.daemon.errbuf_size = options.server.errbuf_size =
 		sizeof(peer.why);
+	parse_options(&options, argc, argv);
 	/* SIGUSR1 maintenance, SIGUSR2 ready, SIGTERM and SIGINT stop; the
 	 * same as `handoffctl`, which needs nothing from this program. None
 	 * is lost from the first moment on in which others can see it. */
-	options->daemon.signals = options->server.signals = true;
+	options.daemon.signals = options.server.signals = true;
 	setvbuf(stdout, NULL, _IOLBF, 0);
 
 	/* With --daemon there are two processes from here on: this one waits
 	 * until it knows whether the other serves, which does the rest. */
-	rc = handoff_daemon_start(&peer.daemon, &options->daemon);
+	rc = handoff_daemon_start(&peer.daemon, &options.daemon);
 	if (rc > 0)
 		return 0;
 	if (rc == 0)
@@ -144,7 +148,7 @@ serve(struct options *options, const char *program)
 	if (rc == 0) {
 		rc = run(&peer);
 	} else {
-		fprintf(stderr, "%s: %s\n", program, peer.why);
+		fprintf(stderr, "handoffd: %s\n", peer.why);
 		handoff_daemon_fail(peer.daemon, rc, peer.why);
 		rc = 1;
 	}
