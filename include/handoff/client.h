@@ -39,7 +39,20 @@ struct handoff_client_opts {
 	void *log_arg;
 	char *errbuf; /* where open() says what went wrong */
 	size_t errbuf_size;
+	const char *dir; /* the service directory: its notices, as "mq:DIR",
+			    in place of `notices` */
 };
+
+/*
+ * Takes --connect and --dir out of a command line, with errors that name option
+ * and value, as handoff_server_opts_read does with those of a server, see
+ * there. --dir sets `dir`, and may come from the environment, HANDOFF_DIR.
+ */
+HANDOFF_API int handoff_client_opts_read(
+	struct handoff_client_opts *opts, int *argc, char **argv);
+
+/* What --help says of these options, as handoff_server_opts_help. */
+HANDOFF_API const char *handoff_client_opts_help(void);
 
 /* Opens the handle and begins to connect to the first endpoint. Errors:
  * -EINVAL for arguments, and what subscribing to the notices may say. */

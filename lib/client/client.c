@@ -6,6 +6,8 @@
 #include "client/client.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -157,6 +159,27 @@ open_loop(struct handoff_client *client)
 	return 0;
 }
 
+/* Stores the address of the notices; NULL if none are wanted. */
+static int
+choose_notices(struct handoff_client *client,
+	const struct handoff_client_opts *o, char *buf, size_t size,
+	const char **address)
+{
+	int len;
+
+	*address = o->notices;
+	if (!o->dir)
+		return 0;
+	len = snprintf(buf, size, "mq:%s", o->dir);
+	if (len < 0 || (size_t)len >= size)
+		return handoff__fail(&client->error, -EINVAL,
+			"client: the path of the service directory is longer "
+			"than %zu bytes",
+			size - sizeof("mq:"));
+	*address = buf;
+	return 0;
+}
+
 /* Reads the retained notice before the first connection is made, so that the
  * connection cannot be older than the notice. */
 static int
@@ -192,12 +215,16 @@ open_notices(struct handoff_client *client, const char *address)
 static int
 open_all(struct handoff_client *client, const struct handoff_client_opts *o)
 {
+	char buf[sizeof("mq:") + PATH_MAX];
+	const char *address;
 	int err = add_endpoints(client, o);
 
 	if (err == 0)
+		err = choose_notices(client, o, buf, sizeof(buf), &address);
+	if (err == 0)
 		err = open_loop(client);
 	if (err == 0)
-		err = open_notices(client, o->notices);
+		err = open_notices(client, address);
 	if (err < 0)
 		return err;
 	handoff__client_attempt(client);

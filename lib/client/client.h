@@ -4,6 +4,8 @@
  * only those below it:
  *
  *   client.c   the public calls
+ *   arguments.c
+ *              options on a command line
  *   course.c   reacts to events of connections, attempts and timers
  *   homing.c   notices, and moving to another connection without a gap
  *   attempt.c  connection attempts and retries

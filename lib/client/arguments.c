@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/* The usual options of a command line as options of a client. */
+#include "client/client.h"
+
+#include "base/addr.h"
+#include "base/argv.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stddef.h>
+
+#define FIELD(name) offsetof(struct handoff_client_opts, name)
+#define LEAST_SIZE  FIELD(dir) /* up to errbuf, in every version */
+
+static_assert(FIELD(nendpoints) == FIELD(endpoints) + sizeof(char **),
+	"a list is followed by its length");
+
+static int
+check_address(const char *value, struct handoff__error *error)
+{
+	struct handoff__addr addr;
+
+	return handoff__addr_parse(&addr, value, error);
+}
+
+static const struct handoff__argument table[] = {
+	{.name = "connect",
+		.kind = HANDOFF__ARGUMENT_LIST,
+		.offset = FIELD(endpoints),
+		.max = HANDOFF__ENDPOINTS_MAX,
+		.check = check_address},
+	{.name = "dir",
+		.kind = HANDOFF__ARGUMENT_TEXT,
+		.offset = FIELD(dir),
+		.env = "HANDOFF_DIR"},
+};
+
+static const struct handoff__arguments known = {
+	table, sizeof(table) / sizeof(table[0])};
+
+static const char help[] =
+	"  --connect ADDR       HOST:PORT, [IPV6]:PORT, unix:/PATH; the first\n"
+	"                       is home, others are tried in turn\n"
+	"  --dir DIR            the service directory, to be told of "
+	"handoffs;\n"
+	"                       without it the environment's HANDOFF_DIR\n";
+
+int
+handoff_client_opts_read(
+	struct handoff_client_opts *opts, int *argc, char **argv)
+{
+	struct handoff__error error;
+	int err;
+
+	if (!opts || opts->size < LEAST_SIZE || !argc || *argc < 0 ||
+		(*argc > 0 && !argv))
+		return -EINVAL;
+	err = handoff__argv_read(&known, opts, opts->size, argc, argv, &error);
+	if (err < 0)
+		handoff__error_copy(&error, opts->errbuf, opts->errbuf_size);
+	return err;
+}
+
+const char *
+handoff_client_opts_help(void)
+{
+	return help;
+}
