@@ -1,31 +1,92 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A client that outlives its server: sends the lines of its input, prints what
- * comes back, and tells on standard error what becomes of the connection.
+ * comes back, and tells on standard error what becomes of the connection. It is
+ * complete. What concerns handoffs is in receive() and main(), and is little:
+ * the library connects, retries and comes home by itself, and a program sends,
+ * polls one descriptor and pulls events.
  */
-#include "console.h"
+#include <handoff.h>
 
+#include <err.h>
 #include <errno.h>
+#include <getopt.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
-static struct console console = {.name = "client"};
-static char input[65536]; /* longer lines are sent in parts */
+static const char usage[] =
+	"usage: client --connect ADDR [OPTION]...\n\n%s"
+	"  --input FIFO         read this named pipe, made if it is not there\n"
+	"  --name NAME          of this client in what it tells\n";
+static const char *name = "client";
+static struct handoff_fifo *fifo; /* NULL: standard input is read */
+static char input[65536];         /* longer lines are sent in parts */
 static size_t input_len;
 static bool input_ended, full, lost;
 
+/* A line for people, with the time. */
 static void
-read_input(void)
+tell(const char *text)
 {
-	ssize_t n = read(
-		console.input, input + input_len, sizeof(input) - input_len);
+	struct timespec now;
+	char clock[16];
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	strftime(clock, sizeof(clock), "%T", localtime(&now.tv_sec));
+	fprintf(stderr, "%s.%03ld %s: %s\n", clock, now.tv_nsec / 1000000, name,
+		text);
+}
+
+static void
+read_options(struct handoff_client_opts *opts, const char **path, int argc,
+	char **argv)
+{
+	static const struct option own[] = {
+		{"input", required_argument, NULL, 'i'},
+		{"name", required_argument, NULL, 'n'},
+		{"help", no_argument, NULL, 'h'}, {0}};
+	int c;
+
+	/* The library takes --connect and --dir; these here are left. */
+	if (handoff_client_opts_read(opts, &argc, argv) < 0)
+		errx(2, "%s (see --help)", opts->errbuf);
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, "", own, NULL)) != -1) {
+		if (c == 'h')
+			exit(printf(usage, handoff_client_opts_help()) < 0);
+		else if (c == 'i')
+			*path = optarg;
+		else if (c == 'n')
+			name = optarg;
+		else
+			errx(2, "%s is no option, or lacks its value",
+				argv[optind - 1]);
+	}
+	if (optind < argc || opts->nendpoints == 0)
+		errx(2, "--connect ADDR is needed, and only options are taken");
+}
+
+/* For atexit: the pipe is removed if it was made here. */
+static void
+close_pipe(void)
+{
+	handoff_fifo_free(fifo);
+	fifo = NULL;
+}
+
+static void
+read_input(int fd)
+{
+	ssize_t n = read(fd, input + input_len, sizeof(input) - input_len);
 
 	if (n < 0 && errno != EAGAIN && errno != EINTR)
-		fail(&console, "input", strerror(errno));
+		err(1, "input");
 	input_ended = n == 0;
 	input_len += n > 0 ? (size_t)n : 0;
 }
@@ -48,7 +109,7 @@ send_input(struct handoff_client *client)
 		at += rc == 0 ? len : 0;
 	}
 	if (rc < 0 && rc != -ENOBUFS)
-		fail(&console, "", handoff_client_errmsg(client));
+		errx(1, "%s", handoff_client_errmsg(client));
 	full = rc == -ENOBUFS;
 	memmove(input, input + at, input_len -= at);
 	if (input_ended && input_len == 0)
@@ -67,10 +128,10 @@ receive(struct handoff_client *client)
 		lost = event->type == HANDOFF_CLIENT_LOST ||
 		       (lost && event->type == HANDOFF_CLIENT_CLOSED);
 		if (event->type != HANDOFF_CLIENT_DATA)
-			tell(&console, event->text);
+			tell(event->text);
 		else if (fwrite(event->data, event->len, 1, stdout) != 1 ||
 			 fflush(stdout) != 0)
-			fail(&console, "standard output", strerror(errno));
+			err(1, "standard output");
 	}
 	return type;
 }
@@ -78,14 +139,26 @@ receive(struct handoff_client *client)
 int
 main(int argc, char **argv)
 {
+	char why[HANDOFF_TEXT_MAX] = "";
+	struct handoff_client_opts opts = {.size = sizeof(opts),
+		.errbuf = why,
+		.errbuf_size = sizeof(why)};
+	struct handoff_fifo_opts pipe = {.size = sizeof(pipe),
+		.errbuf = why,
+		.errbuf_size = sizeof(why)};
 	struct pollfd p[3] = {
 		{.events = POLLIN}, {.events = POLLIN}, {.events = POLLIN}};
 	struct handoff_client *client;
 	sigset_t signals;
+	int in;
 
-	read_command_line(&console, argc, argv);
-	if (handoff_client_open(&client, &console.client) < 0)
-		fail(&console, "", console.why);
+	read_options(&opts, &pipe.path, argc, argv);
+	if (pipe.path && handoff_fifo_open(&fifo, &pipe) < 0)
+		errx(1, "%s", why);
+	atexit(close_pipe);
+	in = fifo ? handoff_fifo_fd(fifo) : STDIN_FILENO;
+	if (handoff_client_open(&client, &opts) < 0)
+		errx(1, "%s", why);
 
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&signals);
@@ -96,16 +169,16 @@ main(int argc, char **argv)
 	p[2].fd = signalfd(-1, &signals, SFD_CLOEXEC);
 
 	while (!p[2].revents && receive(client) != HANDOFF_CLIENT_CLOSED) {
-		p[0].fd = input_ended || full ? -1 : console.input;
+		p[0].fd = input_ended || full ? -1 : in;
 		if (poll(p, 3, -1) > 0 && p[0].revents)
-			read_input();
+			read_input(in);
 		if (handoff_client_dispatch(client) < 0)
-			fail(&console, "", handoff_client_errmsg(client));
+			errx(1, "%s", handoff_client_errmsg(client));
 		send_input(client);
 	}
 
 	handoff_client_free(client);
-	handoff_fifo_free(console.fifo);
+	close_pipe();
 	/* A signal that ended the loop was not read and takes effect now. */
 	sigprocmask(SIG_UNBLOCK, &signals, NULL);
 	return lost; /* the end was, if so */

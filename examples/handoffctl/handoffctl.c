@@ -35,7 +35,8 @@ static const char help[] =
 	"                    -: to standard output\n"
 	"\n"
 	"Options:\n"
-	"  --dir DIR         the service directory\n"
+	"  --dir DIR         the service directory; without this option the\n"
+	"                    environment's HANDOFF_DIR\n"
 	"  --help            this text\n"
 	"  --version         the version of the library\n";
 
@@ -159,6 +160,8 @@ read_command(struct args *args, int count, char **words)
 	if (args->silent && strcmp(args->command, "ready") != 0)
 		usage("--silent goes with ready", "");
 	if (!args->dir)
+		args->dir = getenv("HANDOFF_DIR");
+	if (!args->dir || !args->dir[0])
 		usage("--dir DIR is missing", "");
 }
 

@@ -3,6 +3,7 @@
 clear line each, and an exit code that says whose fault it is."""
 import os
 import shutil
+import signal
 import unittest
 
 from harness import BIN, SystemTest, main
@@ -117,6 +118,40 @@ class Arguments(SystemTest):
                 (*here, *here, "status"), (*here, "stop", LONG),
                 (*here, LONG), ("--bogus", *here, "status")):
             self.assert_usage("handoffctl", *options)
+
+
+class Environment(SystemTest):
+    """HANDOFF_DIR is the directory of all four programs."""
+
+    def run_in(self, value, program, *options):
+        return self.start(shutil.which("env"), f"HANDOFF_DIR={value}",
+                          os.path.join(BIN, program), *options)
+
+    def test_directory(self):
+        server = self.run_in(self.dir, "server", "--listen", "127.0.0.1:0")
+        address = server.expect(r": listening on (\S+)")[1]
+        server.expect(": owner: ")
+        self.run_in(self.dir, "alt_server").expect(": standby: ")
+        client = self.run_in(self.dir, "client", "--connect", address,
+                             "--input", os.path.join(self.base, "pipe"))
+        client.expect_error("connected to")
+        self.assertEqual(self.run_in(self.dir, "handoffctl",
+                                     "maintenance").wait(), 0)
+        # It is told, so it had subscribed there.
+        client.expect_error("handoff: alt serves now")
+        self.assertEqual(client.stop(), -signal.SIGTERM)
+        # An option counts more.
+        self.assertEqual(self.run_in("/nowhere", "handoffctl", "--dir",
+                                     self.dir, "status").wait(), 0)
+
+    def test_empty(self):
+        """As if it were not there."""
+        for program, *options in (
+                ("server", "--listen", "127.0.0.1:0"), ("alt_server",),
+                ("handoffctl", "status")):
+            run = self.run_in("", program, *options)
+            self.assertEqual(run.wait(), 2, run.output())
+            self.assertIn("--dir DIR", run.errors[0])
 
 
 class Directories(SystemTest):
