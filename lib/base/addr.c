@@ -124,11 +124,32 @@ handoff__addr_absolute(
 	return 0;
 }
 
+/* An IPv4 client of a socket that is of IPv6 has an address of IPv6 (RFC 4291,
+ * 2.5.5.2). */
+void
+handoff__addr_unmap(struct sockaddr *sa, socklen_t *len)
+{
+	struct sockaddr_in6 six;
+	struct sockaddr_in four = {.sin_family = AF_INET};
+
+	if (sa->sa_family != AF_INET6 || *len < sizeof(six))
+		return;
+	memcpy(&six, sa, sizeof(six));
+	if (!IN6_IS_ADDR_V4MAPPED(&six.sin6_addr))
+		return;
+	four.sin_port = six.sin6_port;
+	memcpy(&four.sin_addr, &six.sin6_addr.s6_addr[12],
+		sizeof(four.sin_addr));
+	memcpy(sa, &four, sizeof(four));
+	*len = sizeof(four);
+}
+
 void
 handoff__addr_format(
 	const struct sockaddr *sa, socklen_t len, char *text, size_t size)
 {
 	char host[HANDOFF_ADDRESS_MAX / 2], port[8];
+	struct sockaddr_storage plain = {0};
 
 	if (sa->sa_family == AF_UNIX) {
 		const struct sockaddr_un *sun = (const void *)sa;
@@ -137,8 +158,11 @@ handoff__addr_format(
 			len > sizeof(sa_family_t) ? sun->sun_path : "");
 		return;
 	}
-	if (getnameinfo(sa, len, host, sizeof(host), port, sizeof(port),
-		    NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+	len = len < sizeof(plain) ? len : (socklen_t)sizeof(plain);
+	memcpy(&plain, sa, len);
+	handoff__addr_unmap((struct sockaddr *)&plain, &len);
+	if (getnameinfo((struct sockaddr *)&plain, len, host, sizeof(host),
+		    port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
 		handoff__copy(text, size, "?");
 		return;
 	}

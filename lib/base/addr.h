@@ -27,7 +27,12 @@ int handoff__addr_parse(struct handoff__addr *addr, const char *text,
 int handoff__addr_absolute(
 	char **out, const char *text, struct handoff__error *error);
 
-/* Formats a socket address as text of the same form. */
+/* Makes an IPv4-mapped IPv6 address the IPv4 address that it is; leaves any
+ * other as it is. */
+void handoff__addr_unmap(struct sockaddr *sa, socklen_t *len);
+
+/* Formats a socket address as text of the same form; IPv4-mapped ones as
+ * IPv4. */
 void handoff__addr_format(
 	const struct sockaddr *sa, socklen_t len, char *text, size_t size);
 

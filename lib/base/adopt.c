@@ -99,20 +99,26 @@ same_port(in_port_t bound, in_port_t wanted)
 	return wanted == 0 || bound == wanted;
 }
 
+/* IPv4 is the same in either of its forms. */
 static bool
-same_inet(const struct sockaddr_storage *bound, const struct sockaddr *wanted)
+same_inet(const struct sockaddr_storage *bound, socklen_t bound_len,
+	const struct addrinfo *wanted)
 {
-	const struct sockaddr_in *a4 = (const void *)bound;
-	const struct sockaddr_in *b4 = (const void *)wanted;
-	const struct sockaddr_in6 *a6 = (const void *)bound;
-	const struct sockaddr_in6 *b6 = (const void *)wanted;
+	struct sockaddr_storage a = *bound, b = {0};
+	const struct sockaddr_in *a4 = (const void *)&a, *b4 = (const void *)&b;
+	const struct sockaddr_in6 *a6 = (const void *)&a;
+	const struct sockaddr_in6 *b6 = (const void *)&b;
+	socklen_t wanted_len = wanted->ai_addrlen;
 
-	if (bound->ss_family != wanted->sa_family)
+	memcpy(&b, wanted->ai_addr, wanted_len);
+	handoff__addr_unmap((struct sockaddr *)&a, &bound_len);
+	handoff__addr_unmap((struct sockaddr *)&b, &wanted_len);
+	if (a.ss_family != b.ss_family)
 		return false;
-	if (wanted->sa_family == AF_INET)
+	if (a.ss_family == AF_INET)
 		return a4->sin_addr.s_addr == b4->sin_addr.s_addr &&
 		       same_port(a4->sin_port, b4->sin_port);
-	return wanted->sa_family == AF_INET6 &&
+	return a.ss_family == AF_INET6 &&
 	       memcmp(&a6->sin6_addr, &b6->sin6_addr, sizeof(a6->sin6_addr)) ==
 		       0 &&
 	       a6->sin6_scope_id == b6->sin6_scope_id &&
@@ -121,7 +127,7 @@ same_inet(const struct sockaddr_storage *bound, const struct sockaddr *wanted)
 
 static bool
 resolves_to(const struct handoff__addr *addr, const char *host,
-	const struct sockaddr_storage *bound)
+	const struct sockaddr_storage *bound, socklen_t len)
 {
 	struct addrinfo hints = {
 		.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
@@ -133,7 +139,7 @@ resolves_to(const struct handoff__addr *addr, const char *host,
 	if (getaddrinfo(host, addr->port, &hints, &list) != 0)
 		return false;
 	/* addr.c binds only the first result */
-	same = same_inet(bound, list->ai_addr);
+	same = same_inet(bound, len, list);
 	freeaddrinfo(list);
 	return same;
 }
@@ -154,7 +160,7 @@ handoff__adopt_is(int fd, const char *text)
 		       strncmp(sun->sun_path, addr.path,
 			       sizeof(sun->sun_path)) == 0;
 	if (addr.host[0])
-		return resolves_to(&addr, addr.host, &bound);
-	return resolves_to(&addr, "::", &bound) ||
-	       resolves_to(&addr, "0.0.0.0", &bound);
+		return resolves_to(&addr, addr.host, &bound, len);
+	return resolves_to(&addr, "::", &bound, len) ||
+	       resolves_to(&addr, "0.0.0.0", &bound, len);
 }

@@ -115,6 +115,15 @@ formats(void **state)
 	handoff__addr_format(
 		(struct sockaddr *)&six, sizeof(six), text, sizeof(text));
 	assert_string_equal(text, "[::1]:1");
+	inet_pton(AF_INET6, "::ffff:192.0.2.7", &six.sin6_addr);
+	handoff__addr_format(
+		(struct sockaddr *)&six, sizeof(six), text, sizeof(text));
+	assert_string_equal(text, "192.0.2.7:1");
+	/* Of IPv6, however much it looks like the other. */
+	inet_pton(AF_INET6, "::192.0.2.7", &six.sin6_addr);
+	handoff__addr_format(
+		(struct sockaddr *)&six, sizeof(six), text, sizeof(text));
+	assert_string_equal(text, "[::192.0.2.7]:1");
 	strcpy(sun.sun_path, "/run/socket");
 	handoff__addr_format(
 		(struct sockaddr *)&sun, sizeof(sun), text, sizeof(text));

@@ -93,7 +93,7 @@ class Dump(SystemTest):
         said = self.ok("dump", path)
         header, entries = self.read(path)
         self.assertRegex(
-            said, rf"\Adumped {len(entries)} entries, "
+            said, rf"\Adumped {len(entries)} entr(y|ies), "
             rf"{os.path.getsize(path)} bytes, pause [0-9]+\.[0-9]{{3}} ms\n\Z")
         return header, entries
 
@@ -146,6 +146,18 @@ class Dump(SystemTest):
         wait_until(ended, f"process {pid} to end")
 
     # Contents
+
+    def test_ipv4_clients_of_all_addresses(self):
+        """Told as what they are, by a listener of IPv6 too."""
+        server = self.server(listen=(":0",))
+        port = server.address.rpartition(":")[2]
+        sock = self.connect("127.0.0.1:" + port)
+        self.assert_echo(sock)
+        client = "%s:%d" % sock.getsockname()
+        found = self.connections(self.dump()[1])
+        self.assertEqual(found[1]["client"], client)
+        self.assertEqual(found[1]["local"], "127.0.0.1:" + port)
+        self.assertEqual(self.ok("say", "@list"), f"1 {client} server\n")
 
     def test_contents(self):
         path = os.path.join(self.base, "sock")
