@@ -16,9 +16,10 @@ handle_echo(struct handoff_conn *conn, void *arg)
 	size_t taken = handoff_conn_write(conn, input, len);
 
 	if (*verbose && taken > 0)
-		printf("connection %llu: %zu bytes: %.*s%s",
+		printf("connection %llu: %zu byte%s: %.*s%s",
 			(unsigned long long)handoff_conn_id(conn), taken,
-			(int)(taken < 60 ? taken : 60), input,
+			taken == 1 ? "" : "s", (int)(taken < 60 ? taken : 60),
+			input,
 			input[taken - 1] == '\n' && taken <= 60 ? "" : "\n");
 	return handoff_conn_consume(conn, taken);
 }

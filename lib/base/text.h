@@ -7,6 +7,7 @@
 
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /* Where a component writes its log: a copy of the user's callback. */
 struct handoff__log {
@@ -33,6 +34,13 @@ void handoff__error_copy(
 /* Writes the sentence of an open() that had no memory for its handle to the
  * user's buffer, which may be absent. Returns -ENOMEM. */
 int handoff__no_memory(const char *object, char *buf, size_t size);
+
+/* What follows the noun: "1 connection", "2 connections". */
+static inline const char *
+handoff__plural(uint64_t count)
+{
+	return count == 1 ? "" : "s";
+}
 
 /* Copies at most size - 1 bytes and always terminates. */
 void handoff__copy(char *dst, size_t size, const char *src);

@@ -335,9 +335,10 @@ handoff_client_send(struct handoff_client *client, const void *data, size_t len)
 	err = handoff__outbox_add(&client->outbox, data, len);
 	if (err < 0)
 		return handoff__fail(&client->error, err,
-			"client: a message of %zu bytes was not taken, %zu "
-			"bytes of at most %zu are waiting to be sent",
-			len, client->outbox.len, client->outbox.max);
+			"client: a message of %zu byte%s was not taken: %zu "
+			"of at most %zu wait to be sent",
+			len, handoff__plural(len), client->outbox.len,
+			client->outbox.max);
 	handoff__client_flush(client);
 	return 0;
 }

@@ -51,8 +51,7 @@ why_not_fence(struct handoff__pair *pair, char *text, size_t size)
 		snprintf(text, size, "it had not finished joining");
 	else if ((lost = unheld(pair)) > 0)
 		snprintf(text, size,
-			"%u of its entries have no copy here and would be "
-			"lost",
+			"%u of its entries without a copy here would be lost",
 			lost);
 }
 

@@ -110,8 +110,9 @@ handoff__hello_explain(const struct handoff__pair *pair,
 			own.service);
 		return;
 	case HANDOFF__BAD_STATE_SIZE:
-		snprintf(text, size, "state of %u bytes there, %u here",
-			h->state_size, own.state_size);
+		snprintf(text, size, "state of %u byte%s there, %u here",
+			h->state_size, handoff__plural(h->state_size),
+			own.state_size);
 		return;
 	case HANDOFF__BAD_STATE_VERSION:
 		snprintf(text, size, "state version %u there, %u here",
@@ -159,8 +160,8 @@ handoff__hello_refused(struct handoff__pair *pair, const char *why)
 	}
 	if (pair->refusals > 0)
 		handoff__log(pair->log, HANDOFF_LOG_WARNING,
-			"link: refused %u times more: %s", pair->refusals,
-			pair->refusal);
+			"link: refused %u time%s more: %s", pair->refusals,
+			handoff__plural(pair->refusals), pair->refusal);
 	pair->refusals = 0;
 	handoff__copy(pair->refusal, sizeof(pair->refusal), text);
 	handoff__log(pair->log, HANDOFF_LOG_WARNING, "link: refused %s", text);

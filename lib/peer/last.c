@@ -96,8 +96,8 @@ handoff__last_text(const struct handoff__pair *pair, struct handoff__buf *buf)
 	handoff__buf_add(buf, "\n|   ");
 	add_who(pair, buf);
 	handoff__buf_add(buf, "%u connection%s, %u listener%s in %u.%03u ms\n",
-		r->moved, r->moved == 1 ? "" : "s", r->listeners,
-		r->listeners == 1 ? "" : "s", r->took_us / 1000,
+		r->moved, handoff__plural(r->moved), r->listeners,
+		handoff__plural(r->listeners), r->took_us / 1000,
 		r->took_us % 1000);
 	if (r->reason != HANDOFF__OK)
 		handoff__buf_add(buf,

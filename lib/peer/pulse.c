@@ -55,8 +55,9 @@ tell_lagging(struct handoff__pair *pair)
 	handoff__pair_partner_text(pair, who);
 	if (pair->pulse.lagging)
 		snprintf(text, sizeof(text),
-			"lagging: %s has no copy of %u entries", who,
-			pair->roster.uncovered);
+			"lagging: %s has no copy of %u entr%s", who,
+			pair->roster.uncovered,
+			pair->roster.uncovered == 1 ? "y" : "ies");
 	else
 		snprintf(text, sizeof(text), "lagging: %s has caught up", who);
 	pair->ops->lagging(pair, text);

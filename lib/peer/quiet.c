@@ -62,7 +62,7 @@ handoff__quiet_strays(struct handoff__pair *pair, int64_t now)
 	handoff__tally_unmoved(pair, &back, &pair->give.report);
 	if (back.connections + back.listeners > 0)
 		handoff__log(pair->log, HANDOFF_LOG_WARNING,
-			"handoff: %u that followed later not taken in time, "
-			"and served here again",
+			"handoff: %u of those that followed later not taken in "
+			"time, and served here again",
 			back.connections + back.listeners);
 }

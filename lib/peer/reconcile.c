@@ -49,8 +49,8 @@ handoff__reconcile(struct handoff__pair *pair)
 			"handoff %llu: no message told of %u connection%s and "
 			"%u listener%s, served here from now on",
 			(unsigned long long)report.id, moved.connections,
-			moved.connections == 1 ? "" : "s", moved.listeners,
-			moved.listeners == 1 ? "" : "s");
+			handoff__plural(moved.connections), moved.listeners,
+			handoff__plural(moved.listeners));
 	}
 	handoff__copies_sweep(pair);
 	pair->ops->settle(pair);

@@ -112,10 +112,10 @@ handoff__report_text(struct handoff__pair *pair,
 	handoff__buf_add(buf,
 		"moved %u connection%s, %u listener%s %s %s in %u.%03u ms, %u "
 		"left behind\n",
-		report->moved, report->moved == 1 ? "" : "s", report->listeners,
-		report->listeners == 1 ? "" : "s", took ? "from" : "to",
-		handoff__pair_partner_text(pair, who), report->took_us / 1000,
-		report->took_us % 1000, report->left);
+		report->moved, handoff__plural(report->moved),
+		report->listeners, handoff__plural(report->listeners),
+		took ? "from" : "to", handoff__pair_partner_text(pair, who),
+		report->took_us / 1000, report->took_us % 1000, report->left);
 	handoff__left_text(pair, report, "left behind", buf);
 }
 

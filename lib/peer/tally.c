@@ -39,11 +39,12 @@ handoff__tally_trace(struct handoff__pair *pair,
 	if (e->kind != HANDOFF__CONNECTION)
 		return;
 	handoff__log(pair->log, HANDOFF_LOG_DEBUG,
-		"handoff %llu: connection %llu: %s %s, with %llu bytes unread, "
+		"handoff %llu: connection %llu: %s %s, with %llu byte%s "
+		"unread, "
 		"%llu unsent",
 		(unsigned long long)id, (unsigned long long)e->id, what,
 		handoff__pair_partner_text(pair, who),
-		(unsigned long long)load->unread,
+		(unsigned long long)load->unread, handoff__plural(load->unread),
 		(unsigned long long)load->unsent);
 }
 
@@ -73,10 +74,11 @@ handoff__tally_ended(
 	pair->tally.sent += load.sent;
 	if (pair->config.trace)
 		handoff__log(pair->log, HANDOFF_LOG_DEBUG,
-			"connection %llu: ends after %llu bytes received, %llu "
-			"sent",
+			"connection %llu: ends after %llu byte%s received, "
+			"%llu sent",
 			(unsigned long long)e->id,
 			(unsigned long long)load.received,
+			handoff__plural(load.received),
 			(unsigned long long)load.sent);
 }
 
@@ -165,8 +167,8 @@ log_handoff(struct handoff__pair *pair, enum handoff__way way,
 		"%u.%03u ms; they carried %llu bytes unread, %llu unsent; %u "
 		"left behind%s",
 		(unsigned long long)r->id, verb, r->moved,
-		r->moved == 1 ? "" : "s", r->listeners,
-		r->listeners == 1 ? "" : "s", whom,
+		handoff__plural(r->moved), r->listeners,
+		handoff__plural(r->listeners), whom,
 		handoff__pair_partner_text(pair, who), r->took_us / 1000,
 		r->took_us % 1000, (unsigned long long)r->unread,
 		(unsigned long long)r->unsent, r->left,
@@ -219,8 +221,8 @@ handoff__tally_failover(struct handoff__pair *pair)
 		"%llu unsent; %u repaired, %u closed",
 		(unsigned long long)s->id,
 		handoff__pair_partner_text(pair, who), report.moved,
-		report.moved == 1 ? "" : "s", report.listeners,
-		report.listeners == 1 ? "" : "s", s->took_us / 1000,
+		handoff__plural(report.moved), report.listeners,
+		handoff__plural(report.listeners), s->took_us / 1000,
 		s->took_us % 1000, (unsigned long long)report.unread,
 		(unsigned long long)report.unsent, s->repaired, s->closed);
 }

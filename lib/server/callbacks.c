@@ -151,7 +151,7 @@ on_role(struct handoff__pair *pair, enum handoff__cause cause)
 	handoff__operator_emit(&server->op, HANDOFF_SERVER_OWNER,
 		"owner: took over from %s, %u connection%s (generation %llu)",
 		who, pair->roster.connections,
-		pair->roster.connections == 1 ? "" : "s",
+		handoff__plural(pair->roster.connections),
 		(unsigned long long)generation);
 	if (cause == HANDOFF__MAINTENANCE)
 		handoff__notices_publish(server, HANDOFF_NOTICE_MAINTENANCE);
@@ -225,7 +225,7 @@ on_failover(struct handoff__pair *pair)
 	handoff__operator_emit(&server->op,
 		s->serving ? HANDOFF_SERVER_OWNER : HANDOFF_SERVER_LEFT,
 		"%s: the other peer %s; took over %u of its entries in "
-		"%u.%03u ms: %u were in a turn, %u repaired, %u closed "
+		"%u.%03u ms: %u in a turn, %u repaired, %u closed "
 		"(generation %llu)",
 		s->serving ? "owner" : "left", s->bye ? "left" : "died",
 		s->entries, s->took_us / 1000, s->took_us % 1000, s->in_turn,

@@ -37,7 +37,7 @@ list(struct handoff_server *server)
 	handoff__says_list(server, &buf);
 	rest = buf.failed ? NULL : buf.data;
 	handoff__operator_emit(&server->op, HANDOFF_SERVER_CONSOLE,
-		"console: %u connection%s", count, count == 1 ? "" : "s");
+		"console: %u connection%s", count, handoff__plural(count));
 	while ((line = strsep(&rest, "\n")) && *line && n++ < LIST_MOST)
 		handoff__operator_emit(&server->op, HANDOFF_SERVER_CONSOLE,
 			"console: connection %s", line);

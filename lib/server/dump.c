@@ -46,8 +46,9 @@ confirm(const struct handoff__dump *dump)
 
 	handoff__status_header(&dump->server->pair, &buf);
 	handoff__buf_add(&buf,
-		"dumped %u entries, %llu bytes, pause %lld.%03lld ms\n",
-		dump->count, (unsigned long long)dump->end->bytes,
+		"dumped %u entr%s, %llu bytes, pause %lld.%03lld ms\n",
+		dump->count, dump->count == 1 ? "y" : "ies",
+		(unsigned long long)dump->end->bytes,
 		(long long)dump->pause_us / 1000,
 		(long long)dump->pause_us % 1000);
 	handoff__reply(dump->request, &buf);

@@ -39,7 +39,8 @@ tell_reach(struct handoff_server *server)
 			"reachable at %s", reach.list[i]);
 	if (reach.more > 0)
 		handoff__operator_emit(&server->op, HANDOFF_SERVER_REACHABLE,
-			"reachable at %zu more addresses", reach.more);
+			"reachable at %zu more address%s", reach.more,
+			reach.more == 1 ? "" : "es");
 }
 
 int

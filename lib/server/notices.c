@@ -82,8 +82,9 @@ conclude(struct handoff_server *server)
 
 	server->publishing = false;
 	handoff__log(&server->log, HANDOFF_LOG_INFO,
-		"notice: %u subscribers told, %u dead ones removed, %u failed",
-		pub->reached, pub->pruned, pub->failed);
+		"notice: %u subscriber%s told, %u dead removed, %u failed",
+		pub->reached, handoff__plural(pub->reached), pub->pruned,
+		pub->failed);
 	if (handoff__publisher_done(pub))
 		return;
 	if (server->notice_tries < TRIES)

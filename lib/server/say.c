@@ -134,13 +134,13 @@ crowd_out(struct handoff_server *server, struct handoff__bulletin *b,
 {
 	if (handoff__now_us() - handoff__bulletin_oldest_us(b) < PATIENCE_US)
 		return handoff__fail(&server->error, -EAGAIN,
-			"say: %u connections have not taken the last lines "
-			"yet: try again",
-			behind);
+			"say: %u connection%s not taken the last lines yet: "
+			"try again",
+			behind, behind == 1 ? " has" : "s have");
 	handoff__log(&server->log, HANDOFF_LOG_WARNING,
-		"say: the oldest lines are dropped for those of %u connections "
-		"that do not read",
-		behind);
+		"say: the oldest lines are dropped for %u connection%s not "
+		"read",
+		behind, behind == 1 ? " that does" : "s that do");
 	return 0;
 }
 

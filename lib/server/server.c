@@ -182,9 +182,8 @@ handoff_server_free(struct handoff_server *server)
 		/* A handler still runs on this memory, and the connections
 		 * pass to the other peer with the end of the process. */
 		handoff__log(&server->log, HANDOFF_LOG_WARNING,
-			"server: %u handlers still run: left to the end of "
-			"the process",
-			left);
+			"server: %u handler%s: left to the end of the process",
+			left, left == 1 ? " still runs" : "s still run");
 		handoff__suspects_absolve(server);
 		handoff__control_flush(&server->op.control);
 		return;

@@ -115,7 +115,7 @@ handoff__stop_on_deadline(struct handoff__timer *timer)
 	if (left > 0)
 		handoff__log(&server->log, HANDOFF_LOG_WARNING,
 			"stop: %u connection%s did not end in time", left,
-			left == 1 ? "" : "s");
+			handoff__plural(left));
 	finish(server);
 }
 

@@ -34,7 +34,7 @@ KILLAT = os.environ.get("HANDOFF_KILLAT_SO", os.path.join(TOOLS, "libkillat.so")
 ENV = shutil.which("env")
 RESERVE = 16
 TOOK_OVER = (r": the other peer died; took over (\d+) of its entries in "
-             r"([\d.]+) ms: (\d+) were in a turn, (\d+) repaired, (\d+) closed")
+             r"([\d.]+) ms: (\d+) in a turn, (\d+) repaired, (\d+) closed")
 LISTENER = 2
 BROKEN = "closed after the other peer died"
 
