@@ -81,6 +81,34 @@ add_who(const struct handoff__pair *pair, struct handoff__buf *buf)
 			(int)getpid());
 }
 
+static void
+add_carried(const struct handoff__report *r, struct handoff__buf *buf)
+{
+	unsigned long long unread = r->unread, unsent = r->unsent;
+
+	handoff__buf_add(buf,
+		"|   carried: %llu byte%s, %llu of unread input, %llu of "
+		"unsent output\n",
+		unread + unsent, handoff__plural(unread + unsent), unread,
+		unsent);
+}
+
+/* null is what is not known. */
+static void
+add_carried_json(const struct handoff__pair *pair, struct handoff__buf *buf)
+{
+	const struct handoff__report *r = &pair->last.report;
+
+	if (pair->config.streamless)
+		handoff__buf_add(
+			buf, "\"unread_bytes\":null,\"unsent_bytes\":null,");
+	else
+		handoff__buf_add(buf,
+			"\"unread_bytes\":%llu,\"unsent_bytes\":%llu,",
+			(unsigned long long)r->unread,
+			(unsigned long long)r->unsent);
+}
+
 void
 handoff__last_text(const struct handoff__pair *pair, struct handoff__buf *buf)
 {
@@ -103,11 +131,8 @@ handoff__last_text(const struct handoff__pair *pair, struct handoff__buf *buf)
 		handoff__buf_add(buf,
 			"|   broken off: the other peer went away, or did "
 			"not take the rest\n");
-	handoff__buf_add(buf,
-		"|   carried: %llu bytes, %llu of unread input, "
-		"%llu of unsent output\n",
-		(unsigned long long)r->unread + r->unsent,
-		(unsigned long long)r->unread, (unsigned long long)r->unsent);
+	if (!pair->config.streamless)
+		add_carried(r, buf);
 	if (last->death) {
 		handoff__buf_add(buf, "|   closed: %u\n", r->left);
 	} else {
@@ -130,14 +155,14 @@ handoff__last_json(const struct handoff__pair *pair, struct handoff__buf *buf)
 		"{\"id\":%llu,\"at_ms\":%lld,\"direction\":\"%s\","
 		"\"cause\":\"%s\",\"complete\":%s,\"with\":\"%s\","
 		"\"with_pid\":%u,\"connections\":%u,\"listeners\":%u,"
-		"\"took_us\":%u,\"unread_bytes\":%llu,\"unsent_bytes\":%llu,"
-		"\"closed\":%u,\"left\":%u,\"left_behind\":[",
+		"\"took_us\":%u,",
 		(unsigned long long)r->id, (long long)last->at_ms,
 		last->way == HANDOFF__WAY_OUT ? "gave" : "took",
 		cause_of(last, true),
 		r->reason == HANDOFF__OK ? "true" : "false", last->other,
-		last->other_pid, r->moved, r->listeners, r->took_us,
-		(unsigned long long)r->unread, (unsigned long long)r->unsent,
+		last->other_pid, r->moved, r->listeners, r->took_us);
+	add_carried_json(pair, buf);
+	handoff__buf_add(buf, "\"closed\":%u,\"left\":%u,\"left_behind\":[",
 		last->death ? r->left : 0, last->death ? 0 : r->left);
 	handoff__left_json(pair, r, buf);
 	handoff__buf_add(buf, "]}");

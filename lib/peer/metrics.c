@@ -187,6 +187,19 @@ by_direction(const struct handoff__pair *pair, struct handoff__buf *buf,
 }
 
 static void
+add_carried(const struct handoff__pair *pair, struct handoff__buf *buf)
+{
+	const struct handoff__tally *t = &pair->tally;
+
+	handoff__metrics_family(buf, "carried_bytes_total", "counter",
+		"Bytes that moved with them in buffers.");
+	by_direction(
+		pair, buf, "carried_bytes_total", "kind=\"unread\"", t->unread);
+	by_direction(
+		pair, buf, "carried_bytes_total", "kind=\"unsent\"", t->unsent);
+}
+
+static void
 add_handoffs(const struct handoff__pair *pair, struct handoff__buf *buf)
 {
 	static const char *const outcomes[HANDOFF__OUTCOMES] = {
@@ -208,12 +221,8 @@ add_handoffs(const struct handoff__pair *pair, struct handoff__buf *buf)
 		"Connections that handoffs have moved from this peer or to "
 		"it.");
 	by_direction(pair, buf, "moved_connections_total", "", t->moved);
-	handoff__metrics_family(buf, "carried_bytes_total", "counter",
-		"Bytes that moved with them in buffers.");
-	by_direction(
-		pair, buf, "carried_bytes_total", "kind=\"unread\"", t->unread);
-	by_direction(
-		pair, buf, "carried_bytes_total", "kind=\"unsent\"", t->unsent);
+	if (!pair->config.streamless)
+		add_carried(pair, buf);
 	handoff__metrics_family(buf, "handoff_seconds", "histogram",
 		"From the first entry that moved until all were served.");
 	for (int way = 0; way < HANDOFF__WAYS; way++)

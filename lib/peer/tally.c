@@ -10,7 +10,25 @@
 #include "peer/partner.h"
 #include "peer/report.h"
 
+#include <stdio.h>
 #include <time.h>
+
+#define CARRIED_MAX 96
+
+/* What is told of bytes, after `before`: nothing where the program keeps them
+ * to itself. */
+static const char *
+carried(const struct handoff__pair *pair, const char *before, uint64_t unread,
+	uint64_t unsent, char text[CARRIED_MAX])
+{
+	text[0] = '\0';
+	if (!pair->config.streamless)
+		snprintf(text, CARRIED_MAX,
+			"%s %llu byte%s unread, %llu unsent", before,
+			(unsigned long long)unread, handoff__plural(unread),
+			(unsigned long long)unsent);
+	return text;
+}
 
 const uint32_t handoff__bounds_us[HANDOFF__BOUNDS + 1] = {100, 250, 500, 1000,
 	2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000,
@@ -34,18 +52,15 @@ handoff__tally_trace(struct handoff__pair *pair,
 	const struct handoff__roster_entry *e, const char *what, uint64_t id,
 	const struct handoff__load *load)
 {
-	char who[64];
+	char who[64], bytes[CARRIED_MAX];
 
 	if (e->kind != HANDOFF__CONNECTION)
 		return;
 	handoff__log(pair->log, HANDOFF_LOG_DEBUG,
-		"handoff %llu: connection %llu: %s %s, with %llu byte%s "
-		"unread, "
-		"%llu unsent",
+		"handoff %llu: connection %llu: %s %s%s",
 		(unsigned long long)id, (unsigned long long)e->id, what,
 		handoff__pair_partner_text(pair, who),
-		(unsigned long long)load->unread, handoff__plural(load->unread),
-		(unsigned long long)load->unsent);
+		carried(pair, ", with", load->unread, load->unsent, bytes));
 }
 
 void
@@ -65,6 +80,7 @@ handoff__tally_ended(
 	struct handoff__pair *pair, const struct handoff__roster_entry *e)
 {
 	struct handoff__load load;
+	char bytes[CARRIED_MAX] = "";
 
 	if (e->kind != HANDOFF__CONNECTION)
 		return;
@@ -72,14 +88,16 @@ handoff__tally_ended(
 	pair->tally.ended++;
 	pair->tally.received += load.received;
 	pair->tally.sent += load.sent;
-	if (pair->config.trace)
-		handoff__log(pair->log, HANDOFF_LOG_DEBUG,
-			"connection %llu: ends after %llu byte%s received, "
-			"%llu sent",
-			(unsigned long long)e->id,
+	if (!pair->config.trace)
+		return;
+	if (!pair->config.streamless)
+		snprintf(bytes, sizeof(bytes),
+			" after %llu byte%s received, %llu sent",
 			(unsigned long long)load.received,
 			handoff__plural(load.received),
 			(unsigned long long)load.sent);
+	handoff__log(pair->log, HANDOFF_LOG_DEBUG, "connection %llu: ends%s",
+		(unsigned long long)e->id, bytes);
 }
 
 void
@@ -160,19 +178,18 @@ log_handoff(struct handoff__pair *pair, enum handoff__way way,
 {
 	const char *verb = way == HANDOFF__WAY_OUT ? "gave" : "took";
 	const char *whom = way == HANDOFF__WAY_OUT ? "to" : "from";
-	char who[64];
+	char who[64], load[CARRIED_MAX];
 
 	handoff__log(pair->log, HANDOFF_LOG_INFO,
 		"handoff %llu: %s %u connection%s, %u listener%s %s %s in "
-		"%u.%03u ms; they carried %llu bytes unread, %llu unsent; %u "
-		"left behind%s",
+		"%u.%03u ms%s; %u left behind%s",
 		(unsigned long long)r->id, verb, r->moved,
 		handoff__plural(r->moved), r->listeners,
 		handoff__plural(r->listeners), whom,
 		handoff__pair_partner_text(pair, who), r->took_us / 1000,
-		r->took_us % 1000, (unsigned long long)r->unread,
-		(unsigned long long)r->unsent, r->left,
-		r->reason == HANDOFF__OK ? "" : "; it broke off");
+		r->took_us % 1000,
+		carried(pair, "; they carried", r->unread, r->unsent, load),
+		r->left, r->reason == HANDOFF__OK ? "" : "; it broke off");
 }
 
 void
@@ -211,20 +228,21 @@ handoff__tally_failover(struct handoff__pair *pair)
 		.unread = s->taken.load.unread,
 		.unsent = s->taken.load.unsent,
 	};
-	char who[64];
+	char who[64], load[CARRIED_MAX];
 
 	handoff__histogram_add(&pair->tally.failovers, s->took_us);
 	remember(pair, HANDOFF__WAY_IN, true, &report);
 	handoff__log(pair->log, HANDOFF_LOG_INFO,
 		"handoff %llu: %s is gone: took over %u connection%s, %u "
-		"listener%s in %u.%03u ms; they carried %llu bytes unread, "
-		"%llu unsent; %u repaired, %u closed",
+		"listener%s in %u.%03u ms%s; %u repaired, %u closed",
 		(unsigned long long)s->id,
 		handoff__pair_partner_text(pair, who), report.moved,
 		handoff__plural(report.moved), report.listeners,
 		handoff__plural(report.listeners), s->took_us / 1000,
-		s->took_us % 1000, (unsigned long long)report.unread,
-		(unsigned long long)report.unsent, s->repaired, s->closed);
+		s->took_us % 1000,
+		carried(pair, "; they carried", report.unread, report.unsent,
+			load),
+		s->repaired, s->closed);
 }
 
 /* What is in a turn at this moment, of another thread or process too, counts

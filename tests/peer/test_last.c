@@ -103,6 +103,31 @@ what_was_taken(void **state)
 		"\"left_behind\":[]}");
 }
 
+/* Where the program has the buffers itself it knows alone. */
+static void
+what_is_not_known_is_not_told(void **state)
+{
+	struct handoff__pair pair;
+	char text[512];
+
+	(void)state;
+	remember(&pair);
+	pair.config.streamless = true;
+	snprintf(text, sizeof(text),
+		"|   server (pid 7) gave alt (pid %d) 12 connections, 1 "
+		"listener in 1.234 ms\n"
+		"|   left behind: 0\n",
+		(int)getpid());
+	assert_text(&pair, "|   server", text);
+	assert_json(&pair,
+		"{\"id\":4,\"at_ms\":1700000000123,\"direction\":\"took\","
+		"\"cause\":\"ready-silent\",\"complete\":true,"
+		"\"with\":\"server\",\"with_pid\":7,\"connections\":12,"
+		"\"listeners\":1,\"took_us\":1234,\"unread_bytes\":null,"
+		"\"unsent_bytes\":null,\"closed\":0,\"left\":0,"
+		"\"left_behind\":[]}");
+}
+
 static void
 what_was_given_in_part(void **state)
 {
@@ -242,6 +267,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		handoff_test(none_yet),
 		handoff_test(what_was_taken),
+		handoff_test(what_is_not_known_is_not_told),
 		handoff_test(what_was_given_in_part),
 		handoff_test(what_was_inherited),
 		handoff_test(peer_is_told_in_lines),

@@ -148,6 +148,7 @@ counts_are_told(void **state)
 	a.pair.config.streamless = true;
 	metrics_of(&a);
 	assert_null(strstr(buf.data, "handoff_bytes"));
+	assert_null(strstr(buf.data, "handoff_carried"));
 	assert_sample("repaired_total", "", "72");
 	free(buf.data);
 	buf.data = NULL;

@@ -502,6 +502,42 @@ logs_can_be_joined(void **state)
 	pair_close(&a, &b);
 }
 
+static void
+bytes_that_are_not_known_are_not_logged(void **state)
+{
+	static struct lines out;
+	struct side a, b;
+	struct handoff__roster_entry *e;
+	char line[512];
+
+	(void)state;
+	memset(&out, 0, sizeof(out));
+	side_init(&a, support_dir(), "one");
+	side_init(&b, support_dir(), "two");
+	a.log = (struct handoff__log){.fn = keep_line, .arg = &out};
+	a.config.trace = a.config.streamless = true;
+	pair_own(&a);
+	assert_int_equal(side_open(&b, &a), 0);
+	handoff__pair_started(&b.pair);
+	pair_run(&a, &b);
+	handoff__pair_end(&a.pair, pair_enter(&a, HANDOFF__CONNECTION));
+	assert_logged(&out, HANDOFF_LOG_DEBUG, "connection 1: ends");
+	e = pair_enter(&a, HANDOFF__CONNECTION);
+	give(&a, &b, HANDOFF__MAINTENANCE);
+	snprintf(line, sizeof(line),
+		"handoff 2: gave 1 connection, 0 listeners to two (pid %d) in "
+		"%u.%03u ms; 0 left behind",
+		(int)getpid(), a.pair.last.report.took_us / 1000,
+		a.pair.last.report.took_us % 1000);
+	assert_logged(&out, HANDOFF_LOG_INFO, line);
+	snprintf(line, sizeof(line),
+		"handoff 2: connection 2: given to two (pid %d)",
+		(int)getpid());
+	assert_logged(&out, HANDOFF_LOG_DEBUG, line);
+	handoff__pair_end(&b.pair, pair_find(&b, e));
+	pair_close(&a, &b);
+}
+
 /* Formatting a line takes longer than moving a connection. */
 static void
 connections_are_not_logged_unasked(void **state)
@@ -561,6 +597,7 @@ main(void)
 			link_that_breaks_before_anything_moved_is_a_refusal),
 		handoff_test(death_is_counted),
 		handoff_test(logs_can_be_joined),
+		handoff_test(bytes_that_are_not_known_are_not_logged),
 		handoff_test(connections_are_not_logged_unasked),
 		handoff_test(histograms_have_bounds),
 	};

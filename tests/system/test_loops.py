@@ -37,6 +37,8 @@ class Planned(LoopTest):
         counts = load.finish()
         self.assert_clean(counts)
         self.assertEqual(counts["connected"], CONNECTIONS)
+        self.assertNotIn("carried", self.ok("status"))
+        self.assertIsNone(self.peer("one")["last_handoff"]["unread_bytes"])
         for program in (one, two):
             for carried in self.buffers_moved(program):
                 self.assertGreater(carried, 0)
