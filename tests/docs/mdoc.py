@@ -8,6 +8,29 @@ import textwrap
 
 HEAD = ".Dd $Mdocdate$\n.Dt BLOCK 7\n.Os\n.Sh BLOCK\n.Bd -literal\n"
 
+# What is called where it stands in a line of a macro (mdoc(7), MACRO SYNTAX);
+# of these, what a sentence may begin with.
+CALLED = set(
+    "Ac Ad An Ao Ap Aq Ar At Bc Bo Bq Brc Bro Brq Bsx Bx Cd Cm Dc Do Dq Dv Dx "
+    "Ec Em En Eo Er Es Ev Fa Fc Fl Fn Fo Fr Ft Fx Ic In Li Lk Ms Mt Nm No Ns "
+    "Nx Oc Oo Op Ox Pa Pc Pf Po Pq Qc Ql Qo Qq Sc So Sq St Sx Sy Ta Tn Ux Va "
+    "Vt Xc Xo Xr".split())
+WORDS = set("Ad An At Do In So".split())
+HEADINGS = {"Sh", "Ss", "Nd"}
+
+
+def accidents(source):
+    """Lines in which a word of a sentence is a macro, and not printed:
+    ".Ss In a handler" is "<a> handler"."""
+    found = []
+    for line in re.findall(r"^\.(.*)$", source, re.M):
+        first, *rest = re.findall(r'"[^"]*"|\S+', line) or [""]
+        called = CALLED if first in HEADINGS else WORDS
+        if called.intersection(rest) or first in WORDS - {"In"} or (
+                first == "In" and not re.fullmatch(r"\S+\.h", "".join(rest))):
+            found.append("." + line)
+    return found
+
 
 def render(text):
     """mdoc as plain text, in lines that are never broken."""

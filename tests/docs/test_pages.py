@@ -12,7 +12,7 @@ import sys
 import tempfile
 import unittest
 
-from mdoc import Page, flat, name_of
+from mdoc import Page, accidents, flat, name_of
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
 INCLUDE = os.path.join(ROOT, "include")
@@ -127,6 +127,17 @@ class Names(unittest.TestCase):
                 names = [name for name in page.names if name != page.title]
                 self.assertEqual(sorted(names), sorted(functions))
                 self.assertTrue(functions)
+
+    def test_words_that_are_macros(self):
+        for page in PAGES:
+            with self.subTest(page=page.file):
+                self.assertEqual(accidents(page.source), [])
+        for line in (".Ss In a handler", ".Ss No standby", ".Nd An echo",
+                     ".It At once", ".In a handler", ".Do not"):
+            self.assertEqual(accidents(line), [line])
+        for line in (".Ss \\&In a handler", ".In sys/sdt.h", "In a handler",
+                     '.It "In a handler"', ".It Ar addr No (passed in)"):
+            self.assertEqual(accidents(line), [])
 
     def test_references(self):
         """What is ours is there; the rest is the system's."""
