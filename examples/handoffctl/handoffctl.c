@@ -144,7 +144,8 @@ read_command(struct args *args, int count, char **words)
 		usage(" needs the NAME of a peer", "stop");
 	if ((stop || named) && count > 1 &&
 		strlen(words[1]) >= HANDOFF_NAME_MAX)
-		usage(" is too long for a name", words[1]);
+		usage(" is longer than a name, which has up to 31 bytes",
+			words[1]);
 	if (say && count < 2)
 		usage(" needs a TEXT", "say");
 	if (dump && (count < 2 || !words[1][0]))

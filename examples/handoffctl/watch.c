@@ -23,7 +23,8 @@ is_status(const char *reply)
 	return strchr(reply, '\n') != NULL;
 }
 
-/* What goes before the status, and what stands in its place. */
+/* What goes before the status, and what stands in its place: beside lines of
+ * JSON that is not for the program that reads them. */
 static bool
 draw(const char *reply, bool json, bool first)
 {
@@ -33,8 +34,8 @@ draw(const char *reply, bool json, bool first)
 		putchar('\n');
 	if (is_status(reply))
 		fputs(reply, stdout);
-	else if (!json)
-		printf("%s\n", reply);
+	else
+		fprintf(json ? stderr : stdout, "%s\n", reply);
 	if (fflush(stdout) == 0)
 		return true;
 	fprintf(stderr, "handoffctl: standard output: %s\n", strerror(errno));
@@ -75,7 +76,9 @@ watch_status(const char *dir, bool json, int period_ms)
 		int err = handoff_control_status(dir, json, &reply);
 		bool drawn = false;
 
-		if (!reply || (first && !is_status(reply)))
+		/* A server may come: -ENOENT. What else is wrong at the
+		 * beginning, the directory itself say, is so for good. */
+		if (!reply || (first && !is_status(reply) && err != -ENOENT))
 			fprintf(stderr, "handoffctl: %s\n",
 				reply ? reply : strerror(-err));
 		else

@@ -429,8 +429,9 @@ maintenance(struct call *call, const char *name)
 
 	if (name && (strlen(name) >= HANDOFF_NAME_MAX || strchr(name, '\n')))
 		return fail(call, -EINVAL,
-			"maintenance: no peer has the name "
-			"that was given: it is too long");
+			"maintenance: no peer has the name that was given: "
+			"names have up to %d bytes",
+			HANDOFF_NAME_MAX - 1);
 	err = find_owner(call, &owner);
 	if (err < 0)
 		return err;

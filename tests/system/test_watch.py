@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 
@@ -108,7 +109,34 @@ class Watch(SystemTest):
         watch.expect("^again .* owner ")
         watch.kill()
 
-    def test_nobody_there(self):
+    def test_waits_for_a_server(self):
+        """Of a directory that is there, or will be."""
+        for made in (False, True):
+            with self.subTest(made=made):
+                if made:
+                    os.makedirs(self.dir, 0o700, exist_ok=True)
+                watch = self.watch("0.1")
+                watch.expect("^no server is in " if made else
+                             "^service directory .*No such file")
+                server = self.server()
+                watch.expect("^server .* owner ")
+                watch.kill()
+                server.stop()
+                shutil.rmtree(self.dir)
+
+    def test_waits_for_a_server_in_json(self):
+        """Standard output has lines of JSON alone."""
+        watch = self.watch("0.1", "--json")
+        watch.expect_error("^service directory .*No such file")
+        self.server()
+        watch.expect("^{")
+        watch.kill()
+        for line in watch.lines:
+            self.assertEqual(json.loads(line)["service"], "echo")
+
+    def test_directory_that_is_no_use(self):
+        os.makedirs(self.dir)
+        os.chmod(self.dir, 0o777)
         watch = self.watch()
         self.assertEqual(watch.wait(), 1)
         self.assertEqual(watch.lines, [])
