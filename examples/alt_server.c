@@ -35,7 +35,8 @@ static void
 read_options(struct handoff_server_opts *opts, int argc, char **argv)
 {
 	static const struct option own[] = {{"verbose", no_argument, NULL, 'v'},
-		{"help", no_argument, NULL, 'h'}, {0}};
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'}, {0}};
 	int c;
 
 	/* --dir, --listen, --name, --model ...: the library knows them, checks
@@ -48,8 +49,12 @@ read_options(struct handoff_server_opts *opts, int argc, char **argv)
 			exit(printf("usage: alt_server --dir DIR [OPTION]..., "
 				    "without --listen\n\n%s"
 				    "  --verbose            print what is "
-				    "received\n",
+				    "received\n"
+				    "  --version            print the "
+				    "version of the library\n",
 				     handoff_server_opts_help()) < 0);
+		if (c == 'V')
+			exit(printf("alt_server %s\n", handoff_version()) < 0);
 		if (c != 'v')
 			bad_usage(argv[optind - 1], " is not an option");
 		verbose = true;

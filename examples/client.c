@@ -23,7 +23,8 @@
 static const char usage[] =
 	"usage: client --connect ADDR [OPTION]...\n\n%s"
 	"  --input FIFO         read this named pipe, made if it is not there\n"
-	"  --name NAME          of this client in what it tells\n";
+	"  --name NAME          of this client in what it tells\n"
+	"  --version            print the version of the library\n";
 static const char *name = "client";
 static struct handoff_fifo *fifo; /* NULL: standard input is read */
 static char input[65536];         /* longer lines are sent in parts */
@@ -50,7 +51,8 @@ read_options(struct handoff_client_opts *opts, const char **path, int argc,
 	static const struct option own[] = {
 		{"input", required_argument, NULL, 'i'},
 		{"name", required_argument, NULL, 'n'},
-		{"help", no_argument, NULL, 'h'}, {0}};
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'}, {0}};
 	int c;
 
 	/* The library takes --connect and --dir; these here are left. */
@@ -60,6 +62,8 @@ read_options(struct handoff_client_opts *opts, const char **path, int argc,
 	while ((c = getopt_long(argc, argv, "", own, NULL)) != -1) {
 		if (c == 'h')
 			exit(printf(usage, handoff_client_opts_help()) < 0);
+		else if (c == 'V')
+			exit(printf("client %s\n", handoff_version()) < 0);
 		else if (c == 'i')
 			*path = optarg;
 		else if (c == 'n')

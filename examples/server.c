@@ -37,7 +37,8 @@ static void
 read_options(struct handoff_server_opts *opts, int argc, char **argv)
 {
 	static const struct option own[] = {{"verbose", no_argument, NULL, 'v'},
-		{"help", no_argument, NULL, 'h'}, {0}};
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'}, {0}};
 	int c;
 
 	/* --dir, --listen, --name, --model ...: the library knows them, checks
@@ -50,8 +51,12 @@ read_options(struct handoff_server_opts *opts, int argc, char **argv)
 			exit(printf("usage: server --dir DIR --listen ADDR "
 				    "[OPTION]...\n\n%s"
 				    "  --verbose            print what is "
-				    "received\n",
+				    "received\n"
+				    "  --version            print the "
+				    "version of the library\n",
 				     handoff_server_opts_help()) < 0);
+		if (c == 'V')
+			exit(printf("server %s\n", handoff_version()) < 0);
 		if (c != 'v')
 			bad_usage(argv[optind - 1], " is not an option");
 		verbose = true;

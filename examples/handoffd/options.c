@@ -31,6 +31,7 @@ static const char usage[] =
 	"anew\n"
 	"  --pid-file FILE      holds the process number; with --daemon it is\n"
 	"                       DIR/NAME.pid\n"
+	"  --version            print the version of the library\n"
 	"\n"
 	"SIGUSR1 hands over (maintenance), SIGUSR2 takes back (ready),\n"
 	"SIGTERM stops, handing over first if a standby is there.\n";
@@ -46,6 +47,7 @@ static const struct option own[] = {
 	{"log", required_argument, NULL, 'o'},
 	{"pid-file", required_argument, NULL, 'p'},
 	{"help", no_argument, NULL, 'h'},
+	{"version", no_argument, NULL, 'V'},
 	{0},
 };
 
@@ -126,6 +128,8 @@ read_own(struct options *o, int argc, char **argv)
 	while ((c = getopt_long(argc, argv, ":", own, &i)) != -1) {
 		if (c == 'h')
 			exit(printf(usage, handoff_server_opts_help()) < 0);
+		if (c == 'V')
+			exit(printf("handoffd %s\n", handoff_version()) < 0);
 		if (c == ':')
 			bad_usage(argv[optind - 1], " lacks its value");
 		if (c == '?')

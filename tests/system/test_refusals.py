@@ -21,6 +21,15 @@ class Refusals(SystemTest):
         for word in words:
             self.assertIn(word, program.errors[0])
 
+    def test_version(self):
+        """It is that of the library, and nothing else is looked at."""
+        for name in ("server", "alt_server", "client", "handoffctl", "handoffd"):
+            program = self.start(name, "--version")
+            self.assertEqual(program.wait(), 0)
+            self.assertEqual(program.errors, [])
+            self.assertEqual(len(program.lines), 1)
+            self.assertRegex(program.lines[0], rf"\A{name} \d+\.\d+\.\d+\Z")
+
     def test_maintenance_without_standby(self):
         server = self.server()
         client = self.connect(server.address)
