@@ -64,6 +64,22 @@ libhandoff (${version}) unstable; urgency=medium
   handoff_run(gzip -9n ${dir}/changelog ${dir}/changelog.Debian)
 endfunction()
 
+# With what it links to: the changelog has the name that policy gives it, and
+# what is about systemd is in a package of its own.
+function(handoff_readme dir)
+  set(from ${CPACK_HANDOFF_SOURCE_DIR})
+  file(READ ${from}/README.md text)
+  string(REPLACE "](CHANGELOG.md)" "](changelog.gz)" text "${text}")
+  string(REPLACE "](docs/systemd.md)"
+    "](../libhandoff-systemd-dev/docs/systemd.md)" text "${text}")
+  file(WRITE ${dir}/README.md "${text}")
+  file(COPY ${from}/docs DESTINATION ${dir} FILE_PERMISSIONS
+    OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ DIRECTORY_PERMISSIONS
+    OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ
+    WORLD_EXECUTE FILES_MATCHING PATTERN *.md PATTERN *.svg
+    PATTERN man EXCLUDE PATTERN systemd.md EXCLUDE)
+endfunction()
+
 # handoff_depends(OUT COMPONENT FALLBACK): the packages that the library or the
 # program of the component needs, by their sonames.
 function(handoff_depends out component fallback)
@@ -96,7 +112,7 @@ foreach(component IN LISTS CPACK_COMPONENTS_ALL)
   set(docs ${dir}${CPACK_PACKAGING_INSTALL_PREFIX}/share/doc/${name})
   handoff_documents(${docs})
   if(component STREQUAL development)
-    configure_file(${CPACK_HANDOFF_SOURCE_DIR}/README.md ${docs} COPYONLY)
+    handoff_readme(${docs})
   elseif(component STREQUAL systemd_development)
     set(installed ${docs}/../handoff)
     file(RENAME ${installed}/docs ${docs}/docs)

@@ -88,19 +88,25 @@ foreach(section 3 7)
   install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section}
     COMPONENT development)
 endforeach()
+# What the README links to is where the link says, as in the sources.
 install(FILES LICENSE README.md CHANGELOG.md
   DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT documents)
+install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs
+  COMPONENT documents FILES_MATCHING PATTERN *.md PATTERN *.svg
+  PATTERN man EXCLUDE PATTERN systemd.md EXCLUDE)
+set(component documents)
 if(TARGET handoff_systemd)
+  set(component systemd_development)
   install(FILES docs/man/handoff_systemd.3
-    DESTINATION ${CMAKE_INSTALL_MANDIR}/man3 COMPONENT systemd_development)
-  install(FILES docs/systemd.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs
-    COMPONENT systemd_development)
-  set(units ${CMAKE_INSTALL_DOCDIR}/examples/systemd)
-  install(DIRECTORY examples/systemd/ DESTINATION ${units}
-    COMPONENT systemd_development PATTERN upgrade EXCLUDE)
-  install(PROGRAMS examples/systemd/upgrade DESTINATION ${units}
-    COMPONENT systemd_development)
+    DESTINATION ${CMAKE_INSTALL_MANDIR}/man3 COMPONENT ${component})
 endif()
+install(FILES docs/systemd.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs
+  COMPONENT ${component})
+set(units ${CMAKE_INSTALL_DOCDIR}/examples/systemd)
+install(DIRECTORY examples/systemd/ DESTINATION ${units}
+  COMPONENT ${component} PATTERN upgrade EXCLUDE)
+install(PROGRAMS examples/systemd/upgrade DESTINATION ${units}
+  COMPONENT ${component})
 
 # The tool: it finds the library that was installed with it, also where the
 # dynamic linker would not look.

@@ -44,6 +44,17 @@ quiet() {
   }
 }
 
+# links DIR: what the documents below it link to is there.
+links() {
+  local file to count=0
+  while IFS=: read -r file to; do
+    [[ $to == http* || -e ${file%/*}/$to ]] || fail "$file links to $to"
+    count=$((count + 1))
+  done < <(cd "$1" && grep -roP --include='*.md' '\]\(\K[^)#]+(?=[^)]*\))' \
+    "$PWD")
+  ((count > 10)) || fail "the documents in $1 have $count links"
+}
+
 # same WHAT EXPECTED FOUND
 same() {
   [[ $2 == "$3" ]] || {

@@ -77,6 +77,7 @@ done
 if grep -rF -e "$source_dir" -e "$tmp" "$root"; then
   fail 'a file names the place where it was built'
 fi
+! has_systemd || links "$root/usr/share/doc"
 pc=$(cd "$root" && find usr/lib -name handoff.pc)
 libdir=$root/${pc%/pkgconfig/*}
 with_cmake -DCMAKE_PREFIX_PATH="$root/usr"

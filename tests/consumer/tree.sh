@@ -17,7 +17,7 @@ files() {
 # component NAME: standard input lists what should be in it.
 component() {
   install_to "$tmp/$1" --component "$1"
-  same "component $1" "$(sort)" "$(files "$tmp/$1")"
+  same "component $1" "$(sed '/^$/d' | sort)" "$(files "$tmp/$1")"
 }
 
 component runtime <<END
@@ -40,10 +40,20 @@ component tools <<END
 bin/handoffctl
 share/man/man1/handoffctl.1
 END
+units() {
+  echo share/doc/handoff/docs/systemd.md
+  files "$source_dir/examples/systemd" |
+    sed 's|^|share/doc/handoff/examples/systemd/|'
+}
 component documents <<END
 share/doc/handoff/CHANGELOG.md
 share/doc/handoff/LICENSE
 share/doc/handoff/README.md
+$({
+  files "$source_dir/docs" '*.md'
+  files "$source_dir/docs" '*.svg'
+} | sed '/^systemd/d; s|^|share/doc/handoff/docs/|')
+$(has_systemd || units)
 END
 components=(runtime development tools documents)
 if has_systemd; then
@@ -59,9 +69,7 @@ $lib/pkgconfig/handoff-systemd.pc
 $lib/cmake/handoff/handoff-systemd-targets.cmake
 $lib/cmake/handoff/handoff-systemd-targets-${config,,}.cmake
 share/man/man3/handoff_systemd.3
-share/doc/handoff/docs/systemd.md
-$(files "$source_dir/examples/systemd" |
-  sed 's|^|share/doc/handoff/examples/systemd/|')
+$(units)
 END
   components+=(systemd_runtime systemd_development)
 fi
@@ -73,6 +81,7 @@ same 'all components' \
   done | sort)" "$(files "$prefix")"
 same 'what others may write, or not all may read' '' \
   "$(find "$prefix" ! -type l \( -perm /022 -o ! -perm -444 \))"
+links "$prefix/share/doc"
 
 # Places and flags of the build
 
