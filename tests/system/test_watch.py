@@ -116,7 +116,7 @@ class Watch(SystemTest):
                 if made:
                     os.makedirs(self.dir, 0o700, exist_ok=True)
                 watch = self.watch("0.1")
-                watch.expect("^no server is in " if made else
+                watch.expect("^no server is running in " if made else
                              "^service directory .*No such file")
                 server = self.server()
                 watch.expect("^server .* owner ")
