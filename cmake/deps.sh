@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# deps.sh [build|all|packages NAME...]: installs the Debian 12 packages that
+# deps.sh [build|all|packages NAME...]: installs the Debian packages that
 # building and the demo need (build), or also those of the tests and checks
-# (all, the default), or those that are named. Does nothing, and quickly, when
-# they are there.
+# (all, the default), or those that are named. The names are the same in Debian
+# 12 and 13. Does nothing, and quickly, when they are there.
 set -eu
 
 build=(gcc libc6-dev cmake ninja-build)
-tests=(pkg-config libcmocka-dev python3 clang clang-format libclang-rt-14-dev
+tests=(pkg-config libcmocka-dev python3 clang clang-format libclang-rt-dev
   mandoc codespell iproute2 procps g++ lintian libevent-dev libuv1-dev
   libsystemd-dev systemd clang-tidy valgrind abigail-tools musl-tools
   linux-libc-dev gcovr python3-prometheus-client systemtap-sdt-dev)
