@@ -389,18 +389,6 @@ pair_same_file(int a, int b)
 	       sa.st_ino == sb.st_ino && sa.st_dev == sb.st_dev;
 }
 
-int
-pair_raise_descriptors(void **state)
-{
-	struct rlimit limit;
-
-	(void)state;
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return -1;
-	limit.rlim_cur = limit.rlim_max;
-	return setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 void
 pair_limit_descriptors(int room)
 {

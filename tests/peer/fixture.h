@@ -78,9 +78,6 @@ void pair_kill(pid_t pid, int told);
 /* Are these two descriptors of the same file? */
 bool pair_same_file(int a, int b);
 
-/* For a group of tests: as many descriptors as this user may have. */
-int pair_raise_descriptors(void **state);
-
 /* Leaves room for `room` more descriptors until it is given back. */
 void pair_limit_descriptors(int room);
 void pair_unlimit_descriptors(void);

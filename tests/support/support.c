@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,6 +33,24 @@ support_not_in_valgrind(void)
 {
 	if (in_valgrind())
 		skip();
+}
+
+void
+support_need_descriptors(unsigned count)
+{
+	struct rlimit limit;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	if (limit.rlim_max < count) {
+		print_message("SKIP: needs %u descriptors, the hard limit "
+			      "(ulimit -Hn) is %llu\n",
+			count, (unsigned long long)limit.rlim_max);
+		skip();
+	}
+	if (limit.rlim_cur < count) {
+		limit.rlim_cur = count;
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	}
 }
 
 int

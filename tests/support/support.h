@@ -25,6 +25,10 @@ int support_teardown(void **state);
  * has a descriptor table and limits of its own and runs one thread at once. */
 void support_not_in_valgrind(void);
 
+/* Raises the soft limit so that this process may have so many descriptors
+ * open, or skips the test where the hard limit is below that. */
+void support_need_descriptors(unsigned count);
+
 /* How many descriptors this process has open. */
 int support_open_fds(void);
 

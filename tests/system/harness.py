@@ -343,6 +343,12 @@ class SystemTest(unittest.TestCase):
 
     # Plain clients
 
+    def need_descriptors(self, count):
+        """Of this program, and of each that it starts."""
+        if HARD < count:
+            self.skipTest(f"needs {count} descriptors, the hard limit "
+                          f"(ulimit -Hn) is {HARD}")
+
     def connect(self, address):
         if address.startswith("unix:"):
             sock = socket.socket(socket.AF_UNIX)

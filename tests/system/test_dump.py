@@ -521,6 +521,7 @@ class Dump(SystemTest):
     def test_killed_at_any_moment(self):
         """The owner dies as soon as it has a child, and while that lets go of
         what it has inherited: a thousand connections take a moment."""
+        self.need_descriptors(1200)
         owner, other = self.pair()
         socks = [self.connect(owner.address) for _ in range(1000)]
         for sock in socks:

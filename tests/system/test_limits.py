@@ -157,6 +157,7 @@ class FullTable(SystemTest):
 class StoppedStandby(SystemTest):
     def test_stopped_standby(self):
         """A standby that does not run slows nobody; it catches up later."""
+        self.need_descriptors(2200)
         server, alt = self.pair()
         client = self.connect(server.address)
         self.assert_echo(client)

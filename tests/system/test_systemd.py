@@ -131,6 +131,9 @@ class Managed(SystemTest):
 
 
 @unittest.skipUnless(BUILT, "built without libsystemd")
+@unittest.skipUnless(os.path.isdir("/sys/fs/cgroup"),
+                     "libsystemd knows no control groups without "
+                     "/sys/fs/cgroup")
 class OneUnit(Managed):
     """Two processes of one control group: the owner speaks for both."""
 

@@ -381,6 +381,7 @@ class Memory(SystemTest):
     def test_standby_without_room_for_a_segment(self):
         """What it has no room for has no copy, and is named; the link lives,
         and the rest survives."""
+        self.need_descriptors(2400)
         server = self.server()
         # More than two segments of 1024 records, of 216 MiB each.
         socks = [self.connect(server.address) for _ in range(2200)]
