@@ -40,6 +40,7 @@ if [[ ${#missing[@]} -eq 0 ]]; then
 fi
 
 as_root=()
+with='apt-get'
 if [[ $(id -u) -ne 0 ]]; then
   if ! command -v sudo >/dev/null; then
     echo "deps.sh: neither root nor sudo: have an administrator run" \
@@ -47,11 +48,16 @@ if [[ $(id -u) -ne 0 ]]; then
     exit 1
   fi
   as_root=(sudo)
+  with='sudo apt-get, since only root may install packages'
 fi
 
-echo "deps.sh: installing ${missing[*]}"
+echo "deps.sh: installing with $with: ${missing[*]}"
 apt() {
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq "$@" </dev/null
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get "$@" </dev/null
 }
-apt update
-apt install --no-install-recommends --yes "${missing[@]}"
+apt -qq update ||
+  echo 'deps.sh: going on with the package lists that are there' >&2
+apt -q install --no-install-recommends --yes "${missing[@]}" || {
+  echo "deps.sh: failed; by hand: apt-get install ${missing[*]}" >&2
+  exit 1
+}

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # The whole scenario with real programs: a server hands its clients over to
 # the alternate, is stopped, comes back and takes them home, is killed while it
-# serves, comes back again, and every byte is counted. Builds what it needs; leaves nothing behind but the build.
+# serves, comes back again, and every byte is counted. Leaves nothing behind but
+# build/release, and the packages that building needs if they were missing.
 set -euo pipefail
 
 source_dir=$(cd "$(dirname "$0")/.." && pwd)
@@ -11,15 +12,36 @@ clients=3
 deadline_s=20
 command=(server --name server --listen 127.0.0.1:0)
 
-# Installs and builds, and says something only if that fails.
+# progress LOG: keeps in the log what cmake and ninja print, and prints how far
+# ninja has come ("[N/ALL] ...", as NINJA_STATUS says).
+progress() {
+  local line percent next=10
+  while IFS= read -r line; do
+    printf '%s\n' "$line" >>"$1"
+    [[ $line =~ ^\[([0-9]+)/([0-9]+)\] ]] || continue
+    percent=$((100 * BASH_REMATCH[1] / BASH_REMATCH[2]))
+    for (( ; next <= percent; next += 10)); do
+      printf ' %d%%' "$next"
+    done
+  done
+}
+
+configure_and_build() {
+  cd "$source_dir"
+  cmake --preset release -DHANDOFF_TESTS=OFF &&
+    NINJA_STATUS='[%f/%t] ' \
+      cmake --build --preset release -j "$(nproc)"
+}
+
+# The output of the compiler is of interest only if it fails.
 build() {
   local log
   log=$(mktemp)
-  if ! (
-    cd "$source_dir" && cmake/deps.sh build &&
-      cmake --preset release -DHANDOFF_TESTS=OFF &&
-      cmake --build --preset release -j "$(nproc)"
-  ) >"$log" 2>&1 </dev/null; then
+  printf 'Building the examples in build/release:'
+  if (configure_and_build) 2>&1 </dev/null | progress "$log"; then
+    echo ' done'
+  else
+    echo ' FAILED'
     cat "$log" >&2
     rm -f "$log"
     exit 1
@@ -27,7 +49,7 @@ build() {
   rm -f "$log"
 }
 
-echo 'Building the examples ...'
+"$source_dir/cmake/deps.sh" build
 build
 
 tmp=$(mktemp -d)
