@@ -50,6 +50,7 @@ build() {
 }
 
 "$source_dir/cmake/deps.sh" build
+"$source_dir/cmake/check-build.sh" release
 build
 
 tmp=$(mktemp -d)

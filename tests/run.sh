@@ -5,6 +5,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 cmake/deps.sh
+cmake/check-build.sh dev
 cmake --preset dev
 cmake --build --preset dev -j "$(nproc)"
 exec ctest --preset dev "$@"
