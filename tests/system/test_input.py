@@ -87,6 +87,23 @@ class Arguments(SystemTest):
         for name in ("", "a b", "x" * 32):
             self.assert_fails("alt_server", (*here, "--name", name), (1, 2))
 
+    def test_handoffd(self):
+        here = ("--dir", self.dir)
+        listen = ("--listen", "127.0.0.1:0")
+        for options, words in (
+                ((), "--dir DIR"), (here, "--listen ADDR"),
+                ((*here, "--standby", *listen), "--standby"),
+                ((*here, *listen, "--log"), "--log"),
+                ((*here, *listen, "--log", ""), "--log"),
+                ((*here, *listen, "--workers", "65"), "--workers: '65'"),
+                ((*here, *listen, "--service", "calc"), "--service"),
+                ((*here, *listen, "--daemon", "--daemon"), "--daemon"),
+                ((*here, *listen, "--verbos=x"), "--verbos"),
+                ((*here, *listen, "--bogus"), "--bogus"),
+                ((*here, *listen, "extra"), "extra")):
+            self.assertIn(words, self.assert_fails("handoffd", options, (2,)))
+        self.assertFalse(os.path.exists(self.dir))
+
     def test_client(self):
         here = ("--dir", self.dir)
         os.mkdir(self.dir, 0o700)
