@@ -72,7 +72,7 @@ refused() {
   grep -qF -e "$1" "$tmp/3.err" || fail "${*:2}: $(cat "$tmp/3.err")"
 }
 
-refused '/proc/echo: cannot make it: ' --dir /proc/echo --listen 127.0.0.1:0
+refused '/proc/echo: cannot create it: ' --dir /proc/echo --listen 127.0.0.1:0
 refused "--model: 'fast' is none of loop," --dir "$tmp/service" --model fast
 refused 'there is no service directory' --listen 127.0.0.1:0
 refused '  --listen ADDR ' --help

@@ -246,7 +246,7 @@ class Client(SystemTest):
         client = self.client(server.address, options=("--input", path))
         self.assertEqual(client.wait(), 1, client.output())
         self.assertEqual(len(client.errors), 1)
-        self.assertRegex(client.errors[0], "^client: fifo .*no named pipe")
+        self.assertRegex(client.errors[0], "^client: fifo .*not a named pipe")
         with open(path, encoding="ascii") as file:
             self.assertEqual(file.read(), "precious")
 

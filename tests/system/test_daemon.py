@@ -322,7 +322,7 @@ class Refusals(DaemonTest):
         under = self.without_permission()
         line = self.fails("server", under=under)
         self.assertEqual(line, f"handoffd: service directory {self.dir}: "
-                         "cannot make it: Permission denied")
+                         "cannot create it: Permission denied")
         line = self.fails("alt_server", under=under)
         self.assertIn("cannot create it: Permission denied", line)
 
