@@ -114,12 +114,16 @@ enum handoff_client_event_type {
 /* The library's; may grow at its end. */
 struct handoff_client_event {
 	enum handoff_client_event_type type;
-	const char *endpoint;
-	const void *data;
-	size_t len;
-	uint32_t delay_ms;
-	const struct handoff_notice *notice;
+	int err; /* a negative errno. LOST: why, 0: the server closed the
+		    connection; RETRY: of the attempt that failed, 0: there was
+		    none; MOVED: how the old connection ended, 0: in good order.
+		    A name that can't be resolved is -ENOENT, or -EAGAIN */
 	const char *text; /* a sentence for people; never NULL */
+	const char *endpoint;
+	const void *data; /* DATA */
+	size_t len;
+	uint32_t delay_ms;                   /* RETRY, HOMING */
+	const struct handoff_notice *notice; /* HANDOFF, HOMING, GOODBYE */
 };
 
 /* Pulls the next event: 1 with `*event`, which is the library's and valid until

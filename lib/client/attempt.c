@@ -26,7 +26,8 @@ handoff__client_attempt(struct handoff_client *client)
 }
 
 void
-handoff__client_attempt_failed(struct handoff_client *client, const char *why)
+handoff__client_attempt_failed(
+	struct handoff_client *client, int err, const char *why)
 {
 	bool homing = handoff__stream_is_open(client->now);
 	const char *failed = client->endpoints[client->next].text, *next;
@@ -42,4 +43,5 @@ handoff__client_attempt_failed(struct handoff_client *client, const char *why)
 		next, "retry: %.60s: %.90s; %s%.60s in %u ms", failed, why,
 		homing ? "stays and goes home to " : "next ", next, delay_ms);
 	event->delay_ms = delay_ms;
+	event->err = err;
 }

@@ -89,7 +89,7 @@ void handoff__client_attempt(struct handoff_client *client);
 uint32_t handoff__client_attempt_later(
 	struct handoff_client *client, struct handoff__backoff *backoff);
 void handoff__client_attempt_failed(
-	struct handoff_client *client, const char *why);
+	struct handoff_client *client, int err, const char *why);
 
 /* sending.c */
 void handoff__client_flush(struct handoff_client *client);

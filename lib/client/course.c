@@ -27,7 +27,7 @@ established(struct handoff_client *client, int fd, const char *address)
 	int err = handoff__stream_open(client->now, fd, client->next, true);
 
 	if (err < 0) {
-		handoff__client_attempt_failed(client, strerror(-err));
+		handoff__client_attempt_failed(client, err, strerror(-err));
 		return;
 	}
 	client->step = HANDOFF__STEP_REST;
@@ -43,7 +43,7 @@ on_dial(struct handoff__dial *dial, int fd, const char *text)
 	struct handoff_client *client = dial->arg;
 
 	if (fd < 0)
-		handoff__client_attempt_failed(client, text);
+		handoff__client_attempt_failed(client, fd, text);
 	else if (handoff__stream_is_open(client->now))
 		handoff__client_switch(client, fd);
 	else
@@ -77,7 +77,8 @@ lost_event(struct handoff_client *client, int err)
 
 	handoff__events_push(&client->events, HANDOFF_CLIENT_LOST, endpoint,
 		"lost: %s: %s", endpoint,
-		err < 0 ? strerror(-err) : "the server closed the connection");
+		err < 0 ? strerror(-err) : "the server closed the connection")
+		->err = err;
 }
 
 /* Both directions have ended: the client is done. */

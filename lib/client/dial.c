@@ -39,13 +39,16 @@ static void
 failed(struct handoff__dial *dial)
 {
 	handoff__dial_cancel(dial);
-	dial->done(dial, -1, dial->failure);
+	dial->done(dial, dial->err, dial->failure);
 }
 
 /* This address failed: tries the next one of the name. */
 static void
-address_failed(struct handoff__dial *dial, const char *why)
+address_failed(struct handoff__dial *dial, int err)
 {
+	const char *why = strerror(err);
+
+	dial->err = -err;
 	handoff__timer_disarm(dial->loop, &dial->timer);
 	drop_socket(dial);
 	if (dial->addresses.count > 1)
@@ -80,7 +83,7 @@ connected(struct handoff__dial *dial)
 	int fd = dial->fd;
 
 	if (is_self_connected(fd)) {
-		address_failed(dial, strerror(ECONNREFUSED));
+		address_failed(dial, ECONNREFUSED);
 		return;
 	}
 	handoff__watch_del(dial->loop, &dial->watch);
@@ -100,7 +103,7 @@ on_socket(struct handoff__watch *watch, uint32_t events)
 	if (getsockopt(dial->fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
 		err = errno;
 	if (err != 0)
-		address_failed(dial, strerror(err));
+		address_failed(dial, err);
 	else
 		connected(dial);
 }
@@ -132,7 +135,7 @@ try_connect(
 	dial->fd = socket(
 		sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (dial->fd < 0) {
-		address_failed(dial, strerror(errno));
+		address_failed(dial, errno);
 		return;
 	}
 	if (sa->sa_family != AF_UNIX)
@@ -142,13 +145,13 @@ try_connect(
 		return;
 	}
 	if (errno != EINPROGRESS && errno != EINTR) {
-		address_failed(dial, strerror(errno));
+		address_failed(dial, errno);
 		return;
 	}
 	dial->watch.fn = on_socket;
 	err = handoff__watch_add(dial->loop, &dial->watch, dial->fd, EPOLLOUT);
 	if (err < 0)
-		address_failed(dial, strerror(-err));
+		address_failed(dial, -err);
 	else
 		handoff__timer_arm(dial->loop, &dial->timer,
 			(int64_t)dial->timeout_ms * 1000);
@@ -167,6 +170,20 @@ try_next(struct handoff__dial *dial)
 	try_connect(dial, &address->u.sa, address->len);
 }
 
+/* For programs: the sentence says more. */
+static int
+resolver_errno(int eai)
+{
+	switch (eai) {
+	case EAI_AGAIN:
+		return -EAGAIN;
+	case EAI_MEMORY:
+		return -ENOMEM;
+	default:
+		return -ENOENT;
+	}
+}
+
 static void
 on_resolved(struct handoff__watch *watch, uint32_t events)
 {
@@ -175,10 +192,12 @@ on_resolved(struct handoff__watch *watch, uint32_t events)
 	(void)events;
 	handoff__resolve_take(dial->resolve, &dial->addresses);
 	handoff__dial_cancel(dial);
-	if (dial->addresses.err != 0)
+	if (dial->addresses.err != 0) {
+		dial->err = resolver_errno(dial->addresses.err);
 		snprintf(dial->failure, sizeof(dial->failure),
 			"cannot resolve the host: %s",
 			gai_strerror(dial->addresses.err));
+	}
 	try_next(dial);
 }
 
@@ -188,9 +207,10 @@ on_timer(struct handoff__timer *timer)
 	struct handoff__dial *dial = timer->arg;
 
 	if (!dial->resolve) {
-		address_failed(dial, strerror(ETIMEDOUT));
+		address_failed(dial, ETIMEDOUT);
 		return;
 	}
+	dial->err = -ETIMEDOUT;
 	snprintf(dial->failure, sizeof(dial->failure),
 		"cannot resolve the host within %u ms", dial->timeout_ms);
 	failed(dial);
@@ -206,6 +226,7 @@ start_resolving(struct handoff__dial *dial)
 		err = handoff__watch_add(
 			dial->loop, &dial->watch, err, EPOLLIN);
 	if (err < 0) {
+		dial->err = err;
 		snprintf(dial->failure, sizeof(dial->failure),
 			"cannot resolve the host: %s", strerror(-err));
 		failed(dial);
@@ -231,6 +252,7 @@ handoff__dial_start(
 	assert(dial->fd < 0 && !dial->resolve && !dial->timer.armed);
 	dial->addr = *addr;
 	dial->next = 0;
+	dial->err = -ENOENT; /* without an address */
 	dial->failure[0] = dial->address[0] = '\0';
 	if (handoff__resolve_at_once(addr, &dial->addresses))
 		try_next(dial);

@@ -53,6 +53,7 @@ handoff__events_pull(
 		.type = pulled->type,
 		.endpoint = pulled->endpoint,
 		.delay_ms = pulled->delay_ms,
+		.err = pulled->err,
 		.notice = pulled->has_notice ? &pulled->notice : NULL,
 		.text = pulled->text,
 	};

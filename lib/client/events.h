@@ -14,6 +14,7 @@ struct handoff__event {
 	enum handoff_client_event_type type;
 	const char *endpoint; /* lives as long as the handle */
 	uint32_t delay_ms;
+	int err;
 	bool has_notice;
 	struct handoff_notice notice;
 	char text[HANDOFF_TEXT_MAX];

@@ -140,7 +140,7 @@ handoff__client_switch(struct handoff_client *client, int fd)
 	int err = handoff__stream_open(home, fd, 0, false);
 
 	if (err < 0) {
-		handoff__client_attempt_failed(client, strerror(-err));
+		handoff__client_attempt_failed(client, err, strerror(-err));
 		return;
 	}
 	client->old = client->now;
@@ -173,22 +173,25 @@ static void
 moved_event(struct handoff_client *client, int err)
 {
 	const char *endpoint = client->endpoints[client->now->endpoint].text;
+	struct handoff__event *event;
 
 	if (err == 0)
-		handoff__events_push(&client->events, HANDOFF_CLIENT_MOVED,
-			endpoint, "moved to %s", endpoint);
+		event = handoff__events_push(&client->events,
+			HANDOFF_CLIENT_MOVED, endpoint, "moved to %s",
+			endpoint);
 	else if (client->old->cut && err == -ETIMEDOUT)
-		handoff__events_push(&client->events, HANDOFF_CLIENT_MOVED,
-			endpoint,
+		event = handoff__events_push(&client->events,
+			HANDOFF_CLIENT_MOVED, endpoint,
 			"moved to %s; the old connection did not end within "
 			"%u ms and was cut",
 			endpoint, client->drain_timeout_ms);
 	else
-		handoff__events_push(&client->events, HANDOFF_CLIENT_MOVED,
-			endpoint,
+		event = handoff__events_push(&client->events,
+			HANDOFF_CLIENT_MOVED, endpoint,
 			"moved to %s; the old connection broke before its end: "
 			"%s",
 			endpoint, strerror(-err));
+	event->err = err;
 }
 
 void

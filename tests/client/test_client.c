@@ -117,6 +117,7 @@ test_second_endpoint(void **state)
 	assert_string_equal(event.endpoint, site.address);
 	assert_in_range(event.delay_ms, 0, 1);
 	assert_non_null(strstr(event.text, "Connection refused"));
+	assert_int_equal(event.err, -ECONNREFUSED);
 	assert_non_null(strstr(event.text, dead.address));
 	event = fixture_expect(client, HANDOFF_CLIENT_CONNECTED);
 	assert_string_equal(event.endpoint, site.address);
@@ -159,6 +160,7 @@ test_loss(void **state)
 	event = fixture_expect(client, HANDOFF_CLIENT_LOST);
 	assert_string_equal(event.endpoint, a.address);
 	assert_non_null(strstr(event.text, "the server closed the connection"));
+	assert_int_equal(event.err, 0);
 	/* More waits to be pulled, and the descriptor says so by itself. */
 	assert_int_equal(
 		support_poll(handoff_client_fd(client), POLLIN), POLLIN);
@@ -170,6 +172,7 @@ test_loss(void **state)
 	fixture_reset(conn);
 	event = fixture_expect(client, HANDOFF_CLIENT_LOST);
 	assert_non_null(strstr(event.text, "Connection reset by peer"));
+	assert_int_equal(event.err, -ECONNRESET);
 	event = fixture_expect(client, HANDOFF_CLIENT_RETRY);
 	assert_string_equal(event.endpoint, a.address);
 	fixture_expect(client, HANDOFF_CLIENT_CONNECTED);

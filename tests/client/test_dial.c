@@ -150,7 +150,7 @@ start(const char *address)
 	handoff__dial_start(&dial, &addr);
 }
 
-/* The answer: a socket or -1; called back once. */
+/* The answer: a socket or a negative errno; called back once. */
 static int
 finish(void)
 {
@@ -270,7 +270,7 @@ test_no_address_answers(void **state)
 	name_sites[0] = &dead[0];
 	name_sites[1] = &dead[1];
 	start("two.addresses:1");
-	assert_int_equal(finish(), -1);
+	assert_int_equal(finish(), -ECONNREFUSED);
 	snprintf(want, sizeof(want), "%s: Connection refused", dead[1].address);
 	assert_string_equal(text, want);
 	end();
@@ -292,7 +292,7 @@ test_connect_timeout(void **state)
 	finish_with_socket(site.address);
 	calls = 0;
 	start(full.address);
-	assert_int_equal(finish(), -1);
+	assert_int_equal(finish(), -ETIMEDOUT);
 	assert_string_equal(text, "Connection timed out");
 	for (int i = 0; i < SITE_FILL; i++)
 		close(fill[i]);
@@ -308,13 +308,13 @@ test_unknown_name(void **state)
 	begin();
 	name_error = EAI_NONAME;
 	start("no.such.host:1");
-	assert_int_equal(finish(), -1);
+	assert_int_equal(finish(), -ENOENT);
 	assert_string_equal(text, "cannot resolve the host: "
 				  "Name or service not known");
 	calls = 0;
 	no_threads = true;
 	start("no.thread:1");
-	assert_int_equal(finish(), -1);
+	assert_int_equal(finish(), -EAGAIN);
 	assert_string_equal(text, "cannot resolve the host: "
 				  "Resource temporarily unavailable");
 	end();
@@ -330,7 +330,7 @@ test_slow_name(void **state)
 	hold = true;
 	name_error = EAI_AGAIN;
 	start("slow.host:1");
-	assert_int_equal(finish(), -1);
+	assert_int_equal(finish(), -ETIMEDOUT);
 	assert_string_equal(text, "cannot resolve the host within 10 ms");
 	sem_post(&release);
 	end();
@@ -372,7 +372,7 @@ test_unix(void **state)
 	begin();
 	snprintf(path, sizeof(path), "unix:%.80s/socket", support_dir());
 	start(path);
-	assert_int_equal(finish(), -1);
+	assert_int_equal(finish(), -ENOENT);
 	assert_string_equal(text, "No such file or directory");
 	fd = handoff__addr_listen(path, address, NULL);
 	assert_true(fd >= 0);
@@ -393,7 +393,7 @@ test_meets_itself(void **state)
 	begin();
 	bind_to_target = true;
 	start(dead.address);
-	assert_int_equal(finish(), -1);
+	assert_int_equal(finish(), -ECONNREFUSED);
 	assert_string_equal(text, "Connection refused");
 	end();
 }
