@@ -16,6 +16,7 @@
 #include <handoff/fdpass.h>
 #include <handoff/fifo.h>
 #include <handoff/notice.h>
+#include <handoff/outcome.h>
 #include <handoff/peer.h>
 #include <handoff/server.h>
 #include <handoff/service.h>

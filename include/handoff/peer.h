@@ -13,6 +13,7 @@
 #define HANDOFF_PEER_H
 
 #include <handoff/common.h>
+#include <handoff/outcome.h>
 
 #include <stdbool.h>
 
@@ -21,7 +22,6 @@ extern "C" {
 #endif
 
 struct handoff_peer;
-struct handoff_entry;
 
 /* `size` is sizeof(struct handoff_peer_opts); zero means the default. All that
  * is pointed to is copied. */
@@ -100,21 +100,25 @@ enum handoff_peer_event_type {
 				      process lives: it is made anew */
 };
 
-enum handoff_entry_kind {
-	HANDOFF_ENTRY_CONNECTION = 1,
-	HANDOFF_ENTRY_LISTENER = 2,
-	HANDOFF_ENTRY_OTHER = 3,
-};
-
 /* The library's; may grow at its end. */
 struct handoff_peer_event {
 	enum handoff_peer_event_type type;
+	enum handoff_reason reason; /* REFUSED: why */
 	uint64_t generation;
-	struct handoff_entry *entry; /* TAKEN, RELEASE */
-	int fd; /* TAKEN: a descriptor for the program, which closes it */
 	const char *text; /* a sentence for people; never NULL */
-	uint32_t deaths;  /* TAKEN: 1 if a process died between enter and leave
-			     of this entry; see handoff_entry_enter */
+	const struct handoff_outcome *outcome; /* GAVE; REFUSED, if that was of
+						  a handoff; OWNER, if the
+						  other peer had ended; else
+						  NULL */
+	struct handoff_entry *entry;           /* TAKEN, RELEASE */
+	int fd; /* TAKEN: a descriptor for the program, which closes it */
+	uint32_t deaths; /* TAKEN: 1 if a process died between enter and leave
+			    of this entry; see handoff_entry_enter */
+	uint32_t moved;  /* STOP: connections that were handed over in it */
+	uint32_t kept;   /* STOP: connections that are still this peer's */
+	bool died;       /* LEFT, OWNER: the other process has ended and had not
+			    said that it would */
+	bool over;       /* HUNG, LAGGING: it is so no more */
 };
 
 /* Pulls the next event: 1 with `*event`, which is the library's and valid until
@@ -124,6 +128,13 @@ struct handoff_peer_event {
  * it waits. */
 HANDOFF_API int handoff_peer_next(
 	struct handoff_peer *peer, const struct handoff_peer_event **event);
+
+/* Walks over what stayed behind in the handoff that the last event was about
+ * which had an `outcome`: 1 with the next of them, valid like an event; 0 at
+ * the end; -ESTALE if another one has begun or ended since. Of a handoff to
+ * this peer it names 253 at most. What has ended since is left out. */
+HANDOFF_API int handoff_peer_left(
+	struct handoff_peer *peer, const struct handoff_left **left);
 
 /* An entry to be; `size` is sizeof(struct handoff_entry_opts). */
 struct handoff_entry_opts {

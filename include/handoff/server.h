@@ -13,6 +13,7 @@
 #define HANDOFF_SERVER_H
 
 #include <handoff/common.h>
+#include <handoff/outcome.h>
 #include <handoff/service.h>
 
 #ifdef __cplusplus
@@ -239,8 +240,20 @@ enum handoff_server_event_type {
 /* The library's; may grow at its end. */
 struct handoff_server_event {
 	enum handoff_server_event_type type;
+	enum handoff_reason reason; /* REFUSED: why */
 	uint64_t generation;
 	const char *text; /* a sentence for people; never NULL */
+	const struct handoff_outcome *outcome; /* GAVE; REFUSED, if that was of
+						  a handoff; OWNER or LEFT, if
+						  what the other peer had owned
+						  was taken over; else NULL */
+	uint32_t closed;  /* STOPPED: connections that were closed in it */
+	uint32_t moved;   /* STOPPED: that were handed over in it */
+	uint32_t passing; /* STOPPED: that the standby has copies of and takes
+			     when the handle is freed or the process ends */
+	bool died;        /* LEFT, OWNER: the other process has ended and had
+			     not said that it would */
+	bool over;        /* HUNG, LAGGING: it is so no more */
 };
 
 /* Pulls the next event: 1 with `*event`, which is the library's and valid until
@@ -248,6 +261,13 @@ struct handoff_server_event {
  * At most 64 are kept; then the oldest are dropped. */
 HANDOFF_API int handoff_server_next(struct handoff_server *server,
 	const struct handoff_server_event **event);
+
+/* Walks over what stayed behind in the handoff that the last event was about
+ * which had an `outcome`: 1 with the next of them, valid like an event; 0 at
+ * the end; -ESTALE if another one has begun or ended since. Of a handoff to
+ * this peer it names 253 at most. What has ended since is left out. */
+HANDOFF_API int handoff_server_left(
+	struct handoff_server *server, const struct handoff_left **left);
 
 /*
  * Moves all that this owner serves to its standby and tells the clients

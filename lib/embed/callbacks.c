@@ -86,13 +86,14 @@ on_role(struct handoff__pair *below, enum handoff__cause cause)
 }
 
 static void
-on_given(struct handoff__pair *below, const struct handoff__report *report)
+on_given(struct handoff__pair *below, enum handoff__way way,
+	const struct handoff__report *report)
 {
 	struct handoff_peer *peer = program_of(below);
 
 	if (report->reason == HANDOFF__OK)
 		handoff__embed_owner(peer);
-	handoff__operator_given(&peer->op, report);
+	handoff__operator_given(&peer->op, way, report);
 	if (report->moved + report->listeners == 0)
 		peer->tries = 0; /* the rest cannot be moved */
 }
@@ -137,9 +138,11 @@ on_failover(struct handoff__pair *below)
 {
 	const struct handoff__survival *s = &below->survival;
 	struct handoff_peer *peer = program_of(below);
+	struct handoff__facts facts = {.end = 0};
 
 	peer->owner_due = false;
-	handoff__operator_emit(&peer->op, HANDOFF_PEER_OWNER,
+	handoff__outcome_of_death(s, &facts);
+	handoff__operator_emit_with(&peer->op, HANDOFF_PEER_OWNER, &facts,
 		"owner: the other peer %s; took over %u of its entries in "
 		"%u.%03u ms (generation %llu)",
 		s->bye ? "left" : "died", s->entries, s->took_us / 1000,

@@ -202,14 +202,22 @@ next_queued(struct handoff_peer *peer)
 {
 	const struct handoff__operator_event *queued =
 		handoff__operator_pull(&peer->op);
+	const struct handoff__facts *facts;
 
 	if (!queued)
 		return false;
+	facts = &queued->facts;
 	peer->event = (struct handoff_peer_event){
 		.type = (enum handoff_peer_event_type)queued->type,
+		.reason = facts->reason,
 		.generation = queued->generation,
-		.fd = -1,
 		.text = queued->text,
+		.outcome = handoff__facts_outcome(facts),
+		.fd = -1,
+		.moved = facts->moved,
+		.kept = facts->passing,
+		.died = facts->died,
+		.over = facts->over,
 	};
 	return true;
 }
@@ -225,6 +233,23 @@ handoff_peer_next(
 		return 0;
 	}
 	*event = &peer->event;
+	return 1;
+}
+
+int
+handoff_peer_left(struct handoff_peer *peer, const struct handoff_left **left)
+{
+	const struct handoff__roster_entry *entry;
+	int rc;
+
+	if (!peer || !left)
+		return -EINVAL;
+	rc = handoff__operator_left(&peer->op, &entry);
+	if (rc <= 0)
+		return rc;
+	/* That is its first member. */
+	peer->op.left.entry = (struct handoff_entry *)(uintptr_t)entry;
+	*left = &peer->op.left;
 	return 1;
 }
 

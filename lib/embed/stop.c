@@ -25,6 +25,7 @@ handoff__embed_stop(struct handoff_peer *peer)
 	bool give = below->partner == HANDOFF__PARTNER_READY &&
 		    !below->other_leaving && below->roster.owned > 0 &&
 		    !peer->stopped;
+	struct handoff__facts facts = {.end = 0};
 
 	if (!peer->op.stopping || handoff__pair_moving(below))
 		return;
@@ -38,7 +39,10 @@ handoff__embed_stop(struct handoff_peer *peer)
 	if (peer->stopped)
 		return;
 	peer->stopped = true;
-	handoff__operator_emit(&peer->op, HANDOFF_PEER_STOP, "stop");
+	facts.moved = peer->op.stop_moved;
+	facts.passing = below->roster.connections;
+	handoff__operator_emit_with(
+		&peer->op, HANDOFF_PEER_STOP, &facts, "stop");
 	reply(peer);
 	handoff__pair_retire(below);
 }

@@ -45,21 +45,40 @@ handoff__operator_wake(struct handoff__operator *op)
 		handoff__timer_arm(op->loop, &op->wakeup, 0);
 }
 
+static void
+emit(struct handoff__operator *op, int type, const struct handoff__facts *facts,
+	const char *fmt, va_list ap)
+{
+	const struct handoff__operator_event *event;
+
+	if (op->ended)
+		return;
+	event = handoff__ring_put(&op->ring, type,
+		handoff__pair_generation(op->pair), facts, fmt, ap);
+	handoff__operator_wake(op);
+	handoff__log(op->log, HANDOFF_LOG_DEBUG, "%s", event->text);
+}
+
 void
 handoff__operator_emit(
 	struct handoff__operator *op, int type, const char *fmt, ...)
 {
-	const struct handoff__operator_event *event;
 	va_list ap;
 
-	if (op->ended)
-		return;
 	va_start(ap, fmt);
-	event = handoff__ring_put(
-		&op->ring, type, handoff__pair_generation(op->pair), fmt, ap);
+	emit(op, type, NULL, fmt, ap);
 	va_end(ap);
-	handoff__operator_wake(op);
-	handoff__log(op->log, HANDOFF_LOG_DEBUG, "%s", event->text);
+}
+
+void
+handoff__operator_emit_with(struct handoff__operator *op, int type,
+	const struct handoff__facts *facts, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	emit(op, type, facts, fmt, ap);
+	va_end(ap);
 }
 
 /* A copy: the ring may drop the slot before the program pulls again. */
@@ -72,6 +91,10 @@ handoff__operator_pull(struct handoff__operator *op)
 	if (!oldest)
 		return NULL;
 	op->pulled = *oldest;
+	if (oldest->facts.end > 0) {
+		op->walk_end = oldest->facts.end;
+		op->walk_count = 0;
+	}
 	return &op->pulled;
 }
 

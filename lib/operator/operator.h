@@ -7,6 +7,7 @@
  *
  *   orders.c    parses and runs the request lines
  *   roles.c     events of the peer below, reported alike by both layers above
+ *   outcome.c   how a handoff ended and what it left behind, in public terms
  *   operator.c  the object: events, the requests that wait, open and close
  *   reply.c     replies
  *   ring.c      events that are not pulled yet
@@ -53,6 +54,17 @@ struct handoff__operator {
 	const struct handoff__log *log;
 	struct handoff__ring ring;
 	struct handoff__operator_event pulled; /* valid until the next pull */
+	/* The last handoff, out or in, that has ended, and the place in the
+	 * walk over what it left behind. */
+	uint32_t ends;
+	enum handoff__way ended_way;
+	struct handoff__report ended_report;
+	uint32_t walk_end;   /* of the outcome that was pulled last */
+	uint32_t walk_count; /* of those that were named */
+	uint32_t walk_segment, walk_slot; /* of the last one, if it gave */
+	struct handoff_left left;         /* what the program looks at */
+	char left_name[HANDOFF_ADDRESS_MAX];
+	uint32_t stop_moved; /* connections handed over since it is stopping */
 	struct handoff__timer
 		wakeup; /* runs the loop while events are queued */
 	struct handoff__control control;
@@ -76,6 +88,11 @@ void handoff__operator_close(struct handoff__operator *op);
 void handoff__operator_emit(struct handoff__operator *op, int type,
 	const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+/* The same with the facts that go with the sentence. */
+void handoff__operator_emit_with(struct handoff__operator *op, int type,
+	const struct handoff__facts *facts, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
 /* Returns the oldest event, which is valid until the next pull; NULL if there
  * is none. */
 const struct handoff__operator_event *handoff__operator_pull(
@@ -92,7 +109,8 @@ void handoff__operator_stopped(
  * operator */
 void handoff__operator_hung(struct handoff__pair *pair, const char *text);
 void handoff__operator_lagging(struct handoff__pair *pair, const char *text);
-void handoff__operator_refused(struct handoff__pair *pair, const char *text);
+void handoff__operator_refused(struct handoff__pair *pair,
+	enum handoff__reason reason, const char *text);
 void handoff__operator_apart(struct handoff__pair *pair, const char *text);
 /* The other peer came or went. `remark` is appended to "standby: ...". */
 void handoff__operator_partner(
@@ -101,8 +119,24 @@ void handoff__operator_standby(
 	struct handoff__operator *op, const char *remark);
 void handoff__operator_waits(struct handoff__operator *op);
 /* A give or take that involves this peer has ended. */
-void handoff__operator_given(
-	struct handoff__operator *op, const struct handoff__report *report);
+void handoff__operator_given(struct handoff__operator *op,
+	enum handoff__way way, const struct handoff__report *report);
+
+/* outcome.c */
+/* OTHER for what has no public name. */
+enum handoff_reason handoff__public_reason(enum handoff__reason reason);
+void handoff__outcome_of(enum handoff__way way,
+	const struct handoff__report *report, struct handoff_outcome *outcome);
+/* Of the death of the other peer. */
+void handoff__outcome_of_death(
+	const struct handoff__survival *survival, struct handoff__facts *facts);
+/* The outcome of an event, or NULL. */
+const struct handoff_outcome *handoff__facts_outcome(
+	const struct handoff__facts *facts);
+/* Walks on over what stayed behind: 1, 0, -ESTALE. `*entry` is the entry that
+ * is still here, or NULL. */
+int handoff__operator_left(struct handoff__operator *op,
+	const struct handoff__roster_entry **entry);
 
 /* orders.c */
 /* Opens the control socket; the peer must be open. */

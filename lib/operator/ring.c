@@ -8,7 +8,7 @@
 
 const struct handoff__operator_event *
 handoff__ring_put(struct handoff__ring *ring, int type, uint64_t generation,
-	const char *fmt, va_list ap)
+	const struct handoff__facts *facts, const char *fmt, va_list ap)
 {
 	struct handoff__operator_event *h;
 
@@ -17,6 +17,7 @@ handoff__ring_put(struct handoff__ring *ring, int type, uint64_t generation,
 	h = &ring->list[(ring->first + ring->count++) % HANDOFF__RING_SIZE];
 	h->type = type;
 	h->generation = generation;
+	h->facts = facts ? *facts : (struct handoff__facts){.end = 0};
 	vsnprintf(h->text, sizeof(h->text), fmt, ap);
 	return h;
 }

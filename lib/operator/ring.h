@@ -6,16 +6,28 @@
 #ifndef HANDOFF_OPERATOR_RING_H
 #define HANDOFF_OPERATOR_RING_H
 
-#include <handoff/common.h>
+#include <handoff/outcome.h>
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define HANDOFF__RING_SIZE 64
 
+/* What an event says beside its sentence; all else is zero. */
+struct handoff__facts {
+	enum handoff_reason reason;
+	bool died, over;
+	uint32_t closed, moved, passing;
+	uint32_t
+		end; /* which `outcome` it is, counted from 1; 0: it has none */
+	struct handoff_outcome outcome;
+};
+
 struct handoff__operator_event {
 	int type; /* a public event type of the layer above */
 	uint64_t generation;
+	struct handoff__facts facts;
 	char text[HANDOFF_TEXT_MAX];
 };
 
@@ -24,10 +36,10 @@ struct handoff__ring {
 	unsigned first, count;
 };
 
-/* Returns the new event. */
+/* Returns the new event. `facts` may be NULL. */
 const struct handoff__operator_event *handoff__ring_put(
 	struct handoff__ring *ring, int type, uint64_t generation,
-	const char *fmt, va_list ap);
+	const struct handoff__facts *facts, const char *fmt, va_list ap);
 
 /* Removes and returns the oldest event, which is valid until the next put. NULL
  * if there is none. */

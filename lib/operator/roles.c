@@ -14,16 +14,20 @@ void
 handoff__operator_hung(struct handoff__pair *pair, const char *text)
 {
 	struct handoff__operator *op = pair->arg;
+	struct handoff__facts facts = {.over = !pair->pulse.hung};
 
-	handoff__operator_emit(op, op->ops->types.hung, "%s", text);
+	handoff__operator_emit_with(
+		op, op->ops->types.hung, &facts, "%s", text);
 }
 
 void
 handoff__operator_lagging(struct handoff__pair *pair, const char *text)
 {
 	struct handoff__operator *op = pair->arg;
+	struct handoff__facts facts = {.over = !pair->pulse.lagging};
 
-	handoff__operator_emit(op, op->ops->types.lagging, "%s", text);
+	handoff__operator_emit_with(
+		op, op->ops->types.lagging, &facts, "%s", text);
 }
 
 void
@@ -35,11 +39,15 @@ handoff__operator_apart(struct handoff__pair *pair, const char *text)
 }
 
 void
-handoff__operator_refused(struct handoff__pair *pair, const char *text)
+handoff__operator_refused(struct handoff__pair *pair,
+	enum handoff__reason reason, const char *text)
 {
 	struct handoff__operator *op = pair->arg;
+	struct handoff__facts facts = {
+		.reason = handoff__public_reason(reason)};
 
-	handoff__operator_emit(op, op->ops->types.refused, "refused: %s", text);
+	handoff__operator_emit_with(
+		op, op->ops->types.refused, &facts, "refused: %s", text);
 }
 
 void
@@ -65,12 +73,13 @@ handoff__operator_partner(
 	struct handoff__operator *op, bool here, const char *remark)
 {
 	const struct handoff__pair *pair = op->pair;
+	struct handoff__facts facts = {.died = !pair->survival.bye};
 	char who[64];
 
 	handoff__pair_partner_text(pair, who);
 	if (!here)
-		handoff__operator_emit(
-			op, op->ops->types.left, "left: %s is gone", who);
+		handoff__operator_emit_with(op, op->ops->types.left, &facts,
+			"left: %s is gone", who);
 	else if (pair->serving)
 		handoff__operator_emit(op, op->ops->types.joined,
 			"joined: %s is the standby", who);
@@ -80,39 +89,59 @@ handoff__operator_partner(
 
 /* an event is one line: the first line of a report says the most */
 static void
-emit_report(struct handoff__operator *op, const char *text)
+emit_report(struct handoff__operator *op, const struct handoff__facts *facts,
+	const char *text)
 {
-	handoff__operator_emit(op, op->ops->types.gave, "%s: %.*s",
+	handoff__operator_emit_with(op, op->ops->types.gave, facts, "%s: %.*s",
 		op->pair->serving ? "took" : "gave", (int)strcspn(text, "\n"),
 		text);
 }
 
 static char *
-refusal(struct handoff__operator *op, const struct handoff__report *report)
+refusal(struct handoff__operator *op, const struct handoff__facts *facts,
+	const struct handoff__report *report)
 {
 	char why[HANDOFF_TEXT_MAX];
 
 	handoff__report_refusal(op->pair, report, why, sizeof(why));
-	handoff__operator_refused(op->pair, why);
+	handoff__operator_emit_with(
+		op, op->ops->types.refused, facts, "refused: %s", why);
 	return handoff__reply_failure(why);
 }
 
-void
-handoff__operator_given(
-	struct handoff__operator *op, const struct handoff__report *report)
+/* What the walk over the rest needs. */
+static void
+remember_end(struct handoff__operator *op, enum handoff__way way,
+	const struct handoff__report *report)
 {
+	op->ends++;
+	op->ended_way = way;
+	op->ended_report = *report;
+	if (op->stopping && way == HANDOFF__WAY_OUT)
+		op->stop_moved += report->moved;
+}
+
+void
+handoff__operator_given(struct handoff__operator *op, enum handoff__way way,
+	const struct handoff__report *report)
+{
+	struct handoff__facts facts = {
+		.reason = handoff__public_reason(report->reason)};
 	struct handoff__buf buf = {0};
 	size_t body;
 
+	remember_end(op, way, report);
+	facts.end = op->ends;
+	handoff__outcome_of(way, report, &facts.outcome);
 	if (report->reason != HANDOFF__OK) {
-		handoff__waiting_reply(&op->moves, refusal(op, report));
+		handoff__waiting_reply(&op->moves, refusal(op, &facts, report));
 		return;
 	}
 	handoff__status_header(op->pair, &buf);
 	body = buf.len;
 	handoff__report_text(op->pair, report, &buf);
 	if (!buf.failed)
-		emit_report(op, buf.data + body);
+		emit_report(op, &facts, buf.data + body);
 	if (op->moves.count > 0 && op->ops->remarks)
 		op->ops->remarks(op->arg, report, &buf);
 	handoff__waiting_reply(&op->moves, handoff__reply_text(&buf));

@@ -34,12 +34,13 @@ handoff__candidate_close(struct handoff__candidate *c)
 }
 
 static void
-turn_away(struct handoff__candidate *c, const char *why)
+turn_away(struct handoff__candidate *c, enum handoff__reason reason,
+	const char *why)
 {
 	struct handoff__pair *pair = c->pair;
 
 	handoff__candidate_close(c);
-	handoff__hello_refused(pair, why);
+	handoff__hello_refused(pair, reason, why);
 }
 
 static enum handoff__reason
@@ -70,7 +71,7 @@ refuse_candidate(struct handoff__candidate *c,
 	snprintf(text, sizeof(text), "%s (pid %u): %s",
 		handoff__name_ok(hello->name) ? hello->name : "a peer",
 		hello->pid, why);
-	turn_away(c, text);
+	turn_away(c, reason, text);
 }
 
 /* Answers a HELLO: welcome, or why not. */
@@ -106,7 +107,7 @@ answer_candidate(struct handoff__candidate *c)
 		return;
 	snprintf(text, sizeof(text), "%s (pid %u): %.120s", hello.name,
 		hello.pid, pair->error.text);
-	handoff__hello_refused(pair, text);
+	handoff__hello_refused(pair, HANDOFF__UNWATCHED, text);
 }
 
 /* Two dials cross, and that of place 2 is to count. */
@@ -172,7 +173,8 @@ on_candidate(struct handoff__watch *watch, uint32_t events)
 	if (err < 0 || msg.type != HANDOFF__HELLO || c->greeted) {
 		if (err >= 0 && passed >= 0)
 			close(passed);
-		turn_away(c, "a process that sent what is not a HELLO");
+		turn_away(c, HANDOFF__GARBAGE,
+			"a process that sent what is not a HELLO");
 		return;
 	}
 	c->hello = msg.hello;
@@ -191,7 +193,8 @@ on_silence(struct handoff__timer *timer)
 	if (c->greeted)
 		refuse_candidate(c, &c->hello, HANDOFF__TAKEN);
 	else
-		turn_away(c, "a process that said no HELLO within 5 s");
+		turn_away(c, HANDOFF__UNANSWERED,
+			"a process that said no HELLO within 5 s");
 }
 
 static struct handoff__candidate *
@@ -212,9 +215,12 @@ on_connect(void *arg, int fd)
 
 	if (!c || handoff__dir_allows(fd, pair->config.user) < 0) {
 		close(fd);
-		handoff__hello_refused(
-			pair, c ? "a process that runs as another user"
-				: "a process: too many are being greeted");
+		if (c)
+			handoff__hello_refused(pair, HANDOFF__ANOTHER_USER,
+				"a process that runs as another user");
+		else
+			handoff__hello_refused(pair, HANDOFF__CROWDED,
+				"a process: too many are being greeted");
 		return;
 	}
 	c->watch.fn = on_candidate;

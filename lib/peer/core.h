@@ -36,7 +36,8 @@ struct handoff__report {
 	uint32_t took_us; /* first owner word until the other served */
 	uint64_t unread;  /* bytes that moved in the buffers */
 	uint64_t unsent;
-	uint32_t nrefs; /* of those left, as many as fit */
+	uint32_t left_by[HANDOFF__REASONS]; /* 0: not known */
+	uint32_t nrefs;                     /* of those left, as many as fit */
 	struct handoff__ref refs[HANDOFF_FDPASS_MAX];
 };
 
@@ -64,7 +65,7 @@ struct handoff__pair_ops {
 	/* This peer begins to give. Optional. */
 	void (*giving)(struct handoff__pair *pair);
 	/* A give by this peer or to it has ended. */
-	void (*given)(struct handoff__pair *pair,
+	void (*given)(struct handoff__pair *pair, enum handoff__way way,
 		const struct handoff__report *report);
 	/* The other peer came (READY) or went. */
 	void (*partner)(struct handoff__pair *pair, bool here);
@@ -81,7 +82,8 @@ struct handoff__pair_ops {
 	void (*said)(struct handoff__pair *pair);
 	/* A candidate was turned away; a sentence for people. Once for each
 	 * cause in a row. */
-	void (*refused)(struct handoff__pair *pair, const char *text);
+	void (*refused)(struct handoff__pair *pair, enum handoff__reason reason,
+		const char *text);
 	/* The link broke and the other process lives; a sentence for people.
 	 * It is made anew: `partner` tells. */
 	void (*apart)(struct handoff__pair *pair, const char *text);

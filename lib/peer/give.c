@@ -47,7 +47,7 @@ finish_give(struct handoff__pair *pair)
 		handoff__link_send(&pair->link, &msg, -1);
 	}
 	handoff__tally_handoff(pair, HANDOFF__WAY_OUT, report);
-	pair->ops->given(pair, report);
+	pair->ops->given(pair, HANDOFF__WAY_OUT, report);
 }
 
 /* Nothing has moved, and nothing will. */
@@ -86,20 +86,19 @@ take_back(struct handoff__pair *pair, enum handoff__reason reason)
 		taken(pair, handoff__now_us());
 		return;
 	}
-	handoff__offer_revoke(pair, &back);
+	handoff__offer_revoke(pair, reason, &back);
 	if (give->cause == HANDOFF__REST &&
 		back.connections + back.listeners == 0) {
 		taken(pair, handoff__now_us());
 		return;
 	}
 	handoff__tally_unmoved(pair, &back, &give->report);
+	handoff__offer_leave_waiting(pair, reason);
 	while ((e = handoff__roster_next(&pair->roster, e)))
 		e->leaving = false;
 	give->waiting = 0;
 	give->ready = true;
 	give->report.reason = reason;
-	give->report.left += back.connections + back.listeners;
-	pair->tally.left[reason] += back.connections + back.listeners;
 	if (give->report.moved + give->report.listeners == 0)
 		give->report.id = 0;
 }
@@ -165,6 +164,7 @@ give_up_unanswered(struct handoff__pair *pair)
 {
 	handoff__barrier_await(pair);
 	pair->give.report.left = pair->give.waiting;
+	pair->give.report.left_by[HANDOFF__UNANSWERED] = pair->give.waiting;
 	refuse_give(pair, HANDOFF__UNANSWERED);
 }
 

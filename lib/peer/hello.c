@@ -148,7 +148,8 @@ handoff__hello_say(int fd, const struct handoff__hello *hello)
 
 /* One cause that comes again and again is told once. */
 void
-handoff__hello_refused(struct handoff__pair *pair, const char *why)
+handoff__hello_refused(struct handoff__pair *pair, enum handoff__reason reason,
+	const char *why)
 {
 	char text[HANDOFF_TEXT_MAX];
 
@@ -165,5 +166,5 @@ handoff__hello_refused(struct handoff__pair *pair, const char *why)
 	pair->refusals = 0;
 	handoff__copy(pair->refusal, sizeof(pair->refusal), text);
 	handoff__log(pair->log, HANDOFF_LOG_WARNING, "link: refused %s", text);
-	pair->ops->refused(pair, pair->refusal);
+	pair->ops->refused(pair, reason, pair->refusal);
 }

@@ -26,6 +26,7 @@ void handoff__hello_explain(const struct handoff__pair *pair,
 
 /* A candidate was turned away. One cause that comes again and again is told
  * once. */
-void handoff__hello_refused(struct handoff__pair *pair, const char *why);
+void handoff__hello_refused(struct handoff__pair *pair,
+	enum handoff__reason reason, const char *why);
 
 #endif

@@ -55,6 +55,10 @@ handoff__reason_text(enum handoff__reason reason)
 		return "its process cannot be watched";
 	case HANDOFF__STRANGER:
 		return "it is not the peer that was linked before";
+	case HANDOFF__ANOTHER_USER:
+		return "it runs as another user";
+	case HANDOFF__CROWDED:
+		return "too many are being greeted";
 	}
 	return "unknown reason";
 }

@@ -61,7 +61,12 @@ enum handoff__reason {
 	HANDOFF__UNTAKEN = 17,   /* offered, and not taken in time */
 	HANDOFF__UNWATCHED = 18, /* its process can't be watched */
 	HANDOFF__STRANGER = 19,  /* not the peer that it says it is */
+	/* Never sent: those are not answered. */
+	HANDOFF__ANOTHER_USER = 20, /* it runs as one */
+	HANDOFF__CROWDED = 21,      /* too many are being greeted */
 };
+
+#define HANDOFF__REASONS (HANDOFF__CROWDED + 1)
 
 /* A phrase for people. */
 const char *handoff__reason_text(enum handoff__reason reason);

@@ -31,12 +31,14 @@ handoff__offer_ref(const struct handoff__roster_entry *e, uint32_t arg,
 }
 
 static void
-leave_behind(struct handoff__pair *pair, const struct handoff__roster_entry *e,
+leave_behind(struct handoff__pair *pair, struct handoff__roster_entry *e,
 	enum handoff__reason reason)
 {
 	struct handoff__report *report = &pair->give.report;
 
+	e->left = (uint8_t)reason;
 	report->left++;
+	report->left_by[reason < HANDOFF__REASONS ? reason : 0]++;
 	handoff__tally_left(pair, reason);
 	if (report->nrefs < HANDOFF_FDPASS_MAX)
 		handoff__offer_ref(e, reason, &report->refs[report->nrefs++]);
@@ -66,7 +68,8 @@ handoff__offer_entry(struct handoff__pair *pair,
 
 /* Takes back what was offered and not taken; `back` counts it. */
 void
-handoff__offer_revoke(struct handoff__pair *pair, struct handoff__moved *back)
+handoff__offer_revoke(struct handoff__pair *pair, enum handoff__reason reason,
+	struct handoff__moved *back)
 {
 	struct handoff__roster_entry *e = NULL;
 	struct handoff__load load;
@@ -79,6 +82,7 @@ handoff__offer_revoke(struct handoff__pair *pair, struct handoff__moved *back)
 		handoff__load_of(e, &load);
 		handoff__moved_add(back, e, &load);
 		handoff__roster_swap(&pair->roster, e);
+		leave_behind(pair, e, reason);
 		pair->ops->moved(pair, e);
 	}
 	pair->ops->settle(pair);
@@ -195,6 +199,7 @@ handoff__offer_all(struct handoff__pair *pair, struct handoff__moved *moved)
 	struct handoff__roster_entry *e = NULL;
 
 	while ((e = handoff__roster_next(&pair->roster, e))) {
+		e->left = HANDOFF__OK;
 		if (give_takes(&pair->give, e))
 			offer_one(pair, e, moved);
 	}

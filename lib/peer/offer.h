@@ -36,8 +36,8 @@ void handoff__offer_ref(const struct handoff__roster_entry *entry, uint32_t arg,
 void handoff__offer_took_until(struct handoff__give *give, int64_t us);
 
 /* Takes back what was offered and not accepted; `back` counts it. */
-void handoff__offer_revoke(
-	struct handoff__pair *pair, struct handoff__moved *back);
+void handoff__offer_revoke(struct handoff__pair *pair,
+	enum handoff__reason reason, struct handoff__moved *back);
 /* False if the other has accepted it. */
 bool handoff__offer_revoke_service(struct handoff__pair *pair);
 

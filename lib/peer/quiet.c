@@ -58,7 +58,7 @@ handoff__quiet_strays(struct handoff__pair *pair, int64_t now)
 		now - pair->give.strays_us < (int64_t)HANDOFF__TAKEN_MS * 1000)
 		return;
 	pair->give.strays_us = 0;
-	handoff__offer_revoke(pair, &back);
+	handoff__offer_revoke(pair, HANDOFF__UNTAKEN, &back);
 	handoff__tally_unmoved(pair, &back, &pair->give.report);
 	if (back.connections + back.listeners > 0)
 		handoff__log(pair->log, HANDOFF_LOG_WARNING,

@@ -46,7 +46,8 @@ turned_away(struct handoff__pair *pair, const struct handoff__hello *hello)
 	if (!pair->serving && pair->roster.owned == 0)
 		pair->ops->expelled(pair, text);
 	else
-		handoff__hello_refused(pair, text);
+		handoff__hello_refused(
+			pair, (enum handoff__reason)hello->refusal, text);
 }
 
 static void

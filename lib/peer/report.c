@@ -28,7 +28,7 @@ ref_number(const struct handoff__ref *ref)
 /* The kind and name of what is not a connection; false if it is no more. */
 static bool
 other_of(const struct handoff__pair *pair, const struct handoff__ref *ref,
-	const char **kind, char name[HANDOFF_ADDRESS_MAX])
+	enum handoff__kind *kind, char name[HANDOFF_ADDRESS_MAX])
 {
 	const struct handoff__record *rec =
 		handoff__arena_record(&pair->arena, ref->segment, ref->slot);
@@ -38,9 +38,21 @@ other_of(const struct handoff__pair *pair, const struct handoff__ref *ref,
 		return false;
 	handoff__view_make(
 		&view, pair->arena.segments[ref->segment], ref->slot);
-	*kind = rec->kind == HANDOFF__LISTENER ? "listener"
-					       : "extra descriptor";
+	*kind = rec->kind == HANDOFF__LISTENER ? HANDOFF__LISTENER
+					       : HANDOFF__EXTRA;
 	return handoff__record_name(&view, name) == 0;
+}
+
+enum handoff__kind
+handoff__report_entry(const struct handoff__pair *pair,
+	const struct handoff__ref *ref, char name[HANDOFF_ADDRESS_MAX])
+{
+	enum handoff__kind kind;
+
+	name[0] = '\0';
+	if (is_connection(ref))
+		return HANDOFF__CONNECTION;
+	return other_of(pair, ref, &kind, name) ? kind : HANDOFF__EXTRA;
 }
 
 /* "connection 12", "listener 127.0.0.1:7000" */
@@ -49,12 +61,15 @@ add_entry(const struct handoff__pair *pair, const struct handoff__ref *ref,
 	struct handoff__buf *buf)
 {
 	char name[HANDOFF_ADDRESS_MAX];
-	const char *kind;
+	enum handoff__kind kind;
 
 	if (is_connection(ref))
 		handoff__buf_add(buf, "connection %llu", ref_number(ref));
 	else if (other_of(pair, ref, &kind, name))
-		handoff__buf_add(buf, "%s %s", kind, name);
+		handoff__buf_add(buf, "%s %s",
+			kind == HANDOFF__LISTENER ? "listener"
+						  : "extra descriptor",
+			name);
 	else
 		handoff__buf_add(buf, "descriptor %llu", ref_number(ref));
 }
@@ -84,7 +99,7 @@ handoff__left_json(const struct handoff__pair *pair,
 	const struct handoff__report *report, struct handoff__buf *buf)
 {
 	char name[HANDOFF_ADDRESS_MAX];
-	const char *kind;
+	enum handoff__kind kind;
 
 	for (uint32_t i = 0; i < report->nrefs; i++) {
 		const struct handoff__ref *ref = &report->refs[i];

@@ -6,9 +6,16 @@
 #define HANDOFF_PEER_REPORT_H
 
 #include "base/text.h"
+#include "record/record.h"
 
 struct handoff__pair;
+struct handoff__ref;
 struct handoff__report;
+
+/* The kind of what a reference names, and its name, "" if that is not known
+ * here (any more). */
+enum handoff__kind handoff__report_entry(const struct handoff__pair *pair,
+	const struct handoff__ref *ref, char name[HANDOFF_ADDRESS_MAX]);
 
 /* A line for each entry that was left behind, of those that are known. */
 void handoff__left_text(const struct handoff__pair *pair,

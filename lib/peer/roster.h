@@ -28,6 +28,7 @@ struct handoff__roster_entry {
 	uint32_t batch; /* of the MIRROR that is not answered */
 	uint8_t copy;
 	uint8_t refusal; /* a reason, for COPY_REFUSED */
+	uint8_t left;    /* behind by the last give, with this reason; 0: not */
 	bool barrier;    /* a give waits for the answer to its MIRROR */
 
 	/* What every request asks for, at the end: it shares its lines of

@@ -142,9 +142,9 @@ handoff__survive(struct handoff__pair *pair)
 	struct handoff__roster_entry *e = NULL;
 
 	memset(survival, 0, sizeof(*survival));
+	survival->bye = pair->other_left;
 	if (!board || forget_service(pair))
 		return;
-	survival->bye = pair->other_left;
 	survival->started_us = handoff__now_us();
 	survival->id = atomic_load(&board->generation) + !pair->serving;
 	while ((e = handoff__roster_next(&pair->roster, e))) {

@@ -110,7 +110,7 @@ end_take(struct handoff__pair *pair, const struct handoff__report *report)
 		handoff__timer_disarm(pair->loop, &pair->move.deadline);
 	pair->move.late = false;
 	handoff__tally_handoff(pair, HANDOFF__WAY_IN, report);
-	pair->ops->given(pair, report);
+	pair->ops->given(pair, HANDOFF__WAY_IN, report);
 }
 
 bool
@@ -121,6 +121,20 @@ handoff__take_proceed(struct handoff__pair *pair)
 	end_take(
 		pair, &(struct handoff__report){.reason = HANDOFF__UNANSWERED});
 	return true;
+}
+
+/* Those that are named have a reason. */
+static void
+count_left(struct handoff__report *report)
+{
+	memset(report->left_by, 0, sizeof(report->left_by));
+	for (uint32_t i = 0; i < report->nrefs; i++) {
+		uint32_t reason = report->refs[i].arg;
+
+		report->left_by[reason < HANDOFF__REASONS ? reason : 0]++;
+	}
+	if (report->left > report->nrefs)
+		report->left_by[0] += report->left - report->nrefs;
 }
 
 void
@@ -141,6 +155,7 @@ handoff__take_on_gave(
 	report->took_us = msg->took_us;
 	report->nrefs = msg->nrefs;
 	memcpy(report->refs, msg->refs, msg->nrefs * sizeof(msg->refs[0]));
+	count_left(report);
 	end_take(pair, report);
 }
 

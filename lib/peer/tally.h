@@ -10,8 +10,7 @@
 #include "peer/message.h"
 #include "peer/roster.h"
 
-#define HANDOFF__BOUNDS  16 /* of a histogram's buckets */
-#define HANDOFF__REASONS (HANDOFF__STRANGER + 1)
+#define HANDOFF__BOUNDS 16 /* of a histogram's buckets */
 
 enum handoff__way {
 	HANDOFF__WAY_OUT = 0, /* this peer gave */

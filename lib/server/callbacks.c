@@ -185,9 +185,10 @@ on_giving(struct handoff__pair *pair)
 }
 
 static void
-on_given(struct handoff__pair *pair, const struct handoff__report *report)
+on_given(struct handoff__pair *pair, enum handoff__way way,
+	const struct handoff__report *report)
 {
-	handoff__operator_given(&server_of(pair)->op, report);
+	handoff__operator_given(&server_of(pair)->op, way, report);
 }
 
 static void
@@ -221,9 +222,11 @@ on_failover(struct handoff__pair *pair)
 {
 	struct handoff_server *server = server_of(pair);
 	const struct handoff__survival *s = &pair->survival;
+	struct handoff__facts facts = {.end = 0};
 
-	handoff__operator_emit(&server->op,
-		s->serving ? HANDOFF_SERVER_OWNER : HANDOFF_SERVER_LEFT,
+	handoff__outcome_of_death(s, &facts);
+	handoff__operator_emit_with(&server->op,
+		s->serving ? HANDOFF_SERVER_OWNER : HANDOFF_SERVER_LEFT, &facts,
 		"%s: the other peer %s; took over %u of its entries in "
 		"%u.%03u ms: %u in a turn, %u repaired, %u closed "
 		"(generation %llu)",

@@ -171,11 +171,19 @@ pull(struct handoff_server *server, const struct handoff_server_event **event)
 {
 	const struct handoff__operator_event *queued =
 		handoff__operator_pull(&server->op);
+	const struct handoff__facts *facts = &queued->facts;
 
 	server->event = (struct handoff_server_event){
 		.type = (enum handoff_server_event_type)queued->type,
+		.reason = facts->reason,
 		.generation = queued->generation,
 		.text = queued->text,
+		.outcome = handoff__facts_outcome(facts),
+		.closed = facts->closed,
+		.moved = facts->moved,
+		.passing = facts->passing,
+		.died = facts->died,
+		.over = facts->over,
 	};
 	if (server->op.ring.count == 0)
 		handoff__timer_disarm(&server->loop, &server->op.wakeup);

@@ -60,6 +60,21 @@ handoff_server_partner(const struct handoff_server *server)
 		       : (int)server->pair.other.pid;
 }
 
+int
+handoff_server_left(
+	struct handoff_server *server, const struct handoff_left **left)
+{
+	const struct handoff__roster_entry *entry;
+	int rc = handoff__server_check(server);
+
+	if (rc < 0 || !left)
+		return rc < 0 ? rc : -EINVAL;
+	rc = handoff__operator_left(&server->op, &entry);
+	if (rc > 0)
+		*left = &server->op.left;
+	return rc;
+}
+
 const char *
 handoff_server_errmsg(const struct handoff_server *server)
 {

@@ -30,7 +30,13 @@ stop_give(struct handoff_server *server)
 static void
 finish(struct handoff_server *server)
 {
-	uint32_t closed = server->closed + handoff__closing_left(server);
+	uint32_t left = handoff__closing_left(server);
+	uint32_t closed = server->closed + left;
+	const struct handoff__facts facts = {
+		.closed = closed,
+		.moved = server->op.stop_moved,
+		.passing = server->pair.roster.connections - left,
+	};
 	struct handoff__buf body = {0};
 	char text[96] = "stopped";
 
@@ -40,7 +46,8 @@ finish(struct handoff_server *server)
 	if (closed > 0)
 		snprintf(text, sizeof(text), "stopped: %u connection%s closed",
 			closed, closed == 1 ? " was" : "s were");
-	handoff__operator_emit(&server->op, HANDOFF_SERVER_STOPPED, "%s", text);
+	handoff__operator_emit_with(
+		&server->op, HANDOFF_SERVER_STOPPED, &facts, "%s", text);
 	server->op.ended = true;
 	handoff__pair_retire(&server->pair);
 	handoff__buf_add(&body, "%s\n", text);

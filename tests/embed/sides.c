@@ -82,6 +82,9 @@ side_next(struct side *side)
 	if (handoff_peer_next(side->peer, &event) <= 0)
 		return false;
 	side->event = *event;
+	memset(&side->outcome, 0, sizeof(side->outcome));
+	if (event->outcome)
+		side->outcome = *event->outcome;
 	return true;
 }
 

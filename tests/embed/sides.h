@@ -18,6 +18,7 @@ struct side {
 	struct handoff_peer *peer;
 	struct handoff_peer_opts opts;
 	struct handoff_peer_event event; /* the last that was expected */
+	struct handoff_outcome outcome;  /* of it; else zero */
 	char why[HANDOFF_TEXT_MAX];
 	char logged[HANDOFF_TEXT_MAX]; /* the last warning */
 };

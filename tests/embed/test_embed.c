@@ -480,6 +480,7 @@ release_that_nobody_wants_comes_back(void **state)
 static void
 late_release_follows(void **state)
 {
+	const struct handoff_left *left;
 	struct pair p;
 	struct handoff_entry *e;
 	const char *dir = support_dir();
@@ -497,6 +498,16 @@ late_release_follows(void **state)
 	pair_expect(&p, &p.a, HANDOFF_PEER_RELEASE);
 	pair_expect(&p, &p.a, HANDOFF_PEER_GAVE);
 	assert_non_null(strstr(p.a.event.text, "1 left behind"));
+	assert_int_equal(p.a.outcome.direction, HANDOFF_DIRECTION_OUT);
+	assert_int_equal(p.a.outcome.left, 1);
+	assert_int_equal(p.a.outcome.left_by[HANDOFF_REASON_HANDLER], 1);
+	assert_int_equal(p.a.outcome.connections, 0);
+	assert_int_equal(handoff_peer_left(p.a.peer, &left), 1);
+	assert_ptr_equal(left->entry, e);
+	assert_int_equal(left->id, handoff_entry_id(e));
+	assert_int_equal(left->reason, HANDOFF_REASON_HANDLER);
+	assert_int_equal(left->kind, HANDOFF_ENTRY_CONNECTION);
+	assert_int_equal(handoff_peer_left(p.a.peer, &left), 0);
 	assert_int_equal(handoff_entry_update(e, "done", 4), 0);
 	assert_int_equal(handoff_entry_release(e), 0);
 	handoff_peer_dispatch(p.a.peer);
@@ -527,9 +538,11 @@ silence_is_told(void **state)
 		side_next(&p.a);
 	}
 	assert_non_null(strstr(p.a.event.text, "has said nothing for 100 ms"));
+	assert_false(p.a.event.over);
 	assert_int_equal(handoff_peer_give(p.a.peer), -ENOTCONN);
 	pair_expect(&p, &p.a, HANDOFF_PEER_HUNG);
 	assert_non_null(strstr(p.a.event.text, "speaks again"));
+	assert_true(p.a.event.over);
 	pair_close(&p);
 }
 
@@ -551,6 +564,8 @@ other_configuration_is_told_or_refused(void **state)
 					"0000000000000002 here"));
 	p.b.peer = NULL;
 	pair_expect(&p, &p.a, HANDOFF_PEER_REFUSED);
+	assert_int_equal(p.a.event.reason, HANDOFF_REASON_CONFIG);
+	assert_null(p.a.event.outcome);
 	p.b.opts.config_strict = false;
 	assert_int_equal(side_join(&p.b, &p.a), 0);
 	pair_expect(&p, &p.a, HANDOFF_PEER_JOINED);
@@ -593,6 +608,7 @@ wrong_use_is_refused(void **state)
 		.size = sizeof(opts), .kind = HANDOFF_ENTRY_OTHER, .fd = 1};
 	struct handoff_entry *e = NULL;
 	const struct handoff_peer_event *event;
+	const struct handoff_left *left;
 	char name[200] = "";
 	uint64_t n;
 
@@ -629,6 +645,8 @@ wrong_use_is_refused(void **state)
 	assert_int_equal(handoff_entry_update(e, "x", 1), -EMSGSIZE);
 	assert_int_equal(handoff_entry_release(NULL), -EINVAL);
 	assert_int_equal(handoff_peer_next(NULL, &event), -EINVAL);
+	assert_int_equal(handoff_peer_left(NULL, &left), -EINVAL);
+	assert_int_equal(handoff_peer_left(p.a.peer, NULL), -EINVAL);
 	assert_int_equal(handoff_peer_fd(NULL), -EINVAL);
 	assert_string_equal(handoff_entry_name(e), "");
 	handoff_peer_free(p.a.peer);

@@ -120,6 +120,10 @@ refusal_is_told(void **state)
 		side_next(&p.a);
 	}
 	assert_non_null(strstr(p.a.event.text, "has not answered within "));
+	assert_int_equal(p.a.event.reason, HANDOFF_REASON_UNANSWERED);
+	assert_int_equal(p.a.outcome.reason, HANDOFF_REASON_UNANSWERED);
+	assert_int_equal(p.a.outcome.direction, HANDOFF_DIRECTION_OUT);
+	assert_int_equal(p.a.outcome.id, 0);
 	assert_reply(&p, told, "error two (pid ", true);
 	pair_close(&p);
 }
@@ -146,6 +150,8 @@ stop_gives_what_it_can(void **state)
 	assert_int_equal(handoff_entry_release(e), 0);
 	/* The other one is not released. */
 	pair_expect(&p, &p.a, HANDOFF_PEER_STOP);
+	assert_int_equal(p.a.event.moved, 1);
+	assert_int_equal(p.a.event.kept, 1);
 	assert_reply(&p, told, "ok test one standby", false);
 	assert_reply(&p, order(&p.a, 1, "stop"), "ok test one standby", false);
 	assert_reply(&p, order(&p.a, 1, "maintenance"), "error it is stopping",

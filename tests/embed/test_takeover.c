@@ -174,7 +174,12 @@ assert_inherited(struct pair *p, struct legacy *legacy, unsigned seen)
 		seen |= bit;
 	}
 	pair_expect(p, &p->b, HANDOFF_PEER_LEFT);
+	assert_true(p->b.event.died);
 	pair_expect(p, &p->b, HANDOFF_PEER_OWNER);
+	assert_true(p->b.event.died);
+	assert_int_equal(p->b.outcome.cause, HANDOFF_CAUSE_FAILOVER);
+	assert_int_equal(p->b.outcome.direction, HANDOFF_DIRECTION_IN);
+	assert_true(p->b.outcome.connections > 0);
 	assert_false(side_next(&p->b));
 }
 
@@ -366,7 +371,8 @@ standby_keeps_room_to_serve(void **state)
 	struct rlimit old, tight;
 	const struct handoff_peer_event *event;
 	struct pair p;
-	int fd[MANY], client[MANY], mine[MANY], taken = 0;
+	int fd[MANY], client[MANY], mine[MANY], taken = 0, left_here = 0;
+	const struct handoff_left *left;
 	char wanted[32];
 
 	(void)state;
@@ -392,6 +398,17 @@ standby_keeps_room_to_serve(void **state)
 	assert_in_range(taken, 25, 40);
 	snprintf(wanted, sizeof(wanted), " %d left behind", MANY - taken);
 	assert_non_null(strstr(p.a.event.text, wanted));
+	assert_int_equal(p.a.outcome.connections, taken);
+	assert_int_equal(p.a.outcome.left, MANY - taken);
+	assert_int_equal(
+		p.a.outcome.left_by[HANDOFF_REASON_TABLE_FULL], MANY - taken);
+	while (handoff_peer_left(p.a.peer, &left) == 1) {
+		assert_int_equal(left->reason, HANDOFF_REASON_TABLE_FULL);
+		/* What has ended is left out, and ends no walk. */
+		if (left_here++ % 2)
+			handoff_entry_withdraw(left->entry);
+	}
+	assert_int_equal(left_here, MANY - taken);
 	assert_string_equal(p.b.logged, "");
 	while (taken > 0)
 		close(mine[--taken]);

@@ -19,7 +19,7 @@ put(struct handoff__ring *ring, int type, const char *fmt, ...)
 	va_list ap;
 
 	va_start(ap, fmt);
-	h = handoff__ring_put(ring, type, (uint64_t)type * 10, fmt, ap);
+	h = handoff__ring_put(ring, type, (uint64_t)type * 10, NULL, fmt, ap);
 	va_end(ap);
 	return h;
 }

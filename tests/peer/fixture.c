@@ -80,8 +80,10 @@ on_role(struct handoff__pair *pair, enum handoff__cause cause)
 }
 
 static void
-on_given(struct handoff__pair *pair, const struct handoff__report *report)
+on_given(struct handoff__pair *pair, enum handoff__way way,
+	const struct handoff__report *report)
 {
+	side_of(pair)->way = way;
 	side_of(pair)->given++;
 	side_of(pair)->report = *report;
 }
@@ -114,9 +116,12 @@ on_health(struct handoff__pair *pair, const char *text)
 }
 
 static void
-on_refused(struct handoff__pair *pair, const char *text)
+on_refused(struct handoff__pair *pair, enum handoff__reason reason,
+	const char *text)
 {
 	struct side *side = side_of(pair);
+
+	side->why = reason;
 
 	side->refusals++;
 	handoff__copy(side->refused, sizeof(side->refused), text);

@@ -30,9 +30,11 @@ struct side {
 	unsigned pauses;
 	bool paused;
 	struct handoff__report report; /* the last */
+	enum handoff__way way;         /* of it */
 	unsigned aparts, expulsions;
 	unsigned refusals;
 	char refused[HANDOFF_TEXT_MAX]; /* the last */
+	enum handoff__reason why;       /* of it */
 };
 
 /* Fills in what a peer of that name is opened with. */

@@ -542,6 +542,8 @@ offer_that_is_not_taken_comes_back(void **state)
 	handoff__timer_arm(&a.loop, &a.pair.move.deadline, 1);
 	pair_wait(&a, &a.given, 1);
 	assert_int_equal(a.report.reason, HANDOFF__UNTAKEN);
+	assert_int_equal(a.report.left_by[HANDOFF__UNTAKEN], a.report.left);
+	assert_true(a.report.left > 0);
 	assert_int_equal(a.report.moved, 0);
 	assert_int_equal(a.roles, 0);
 	assert_true(a.pair.serving);

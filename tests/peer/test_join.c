@@ -275,6 +275,7 @@ strangers_are_refused(void **state)
 			refused_as(&a, &b, "state version 1 there, 2 here",
 				"state version 2 there, 1 here");
 		}
+		assert_int_equal(a.why, (int)HANDOFF__BAD_SERVICE + kind);
 		side_init(&b, dir, "two");
 		assert_int_equal(side_open(&b, &a), 0);
 		handoff__pair_started(&b.pair);

@@ -276,6 +276,14 @@ left_behind_by_reason(void **state)
 		a.pair.tally.left[HANDOFF__NO_MEMORY], HANDOFF_FDPASS_MAX + 3);
 	assert_int_equal(a.pair.last.report.left, HANDOFF_FDPASS_MAX + 3);
 	assert_int_equal(b.pair.last.report.left, HANDOFF_FDPASS_MAX + 3);
+	assert_int_equal(
+		a.report.left_by[HANDOFF__NO_MEMORY], HANDOFF_FDPASS_MAX + 3);
+	/* As many as the message names. */
+	assert_int_equal(
+		b.report.left_by[HANDOFF__NO_MEMORY], HANDOFF_FDPASS_MAX);
+	assert_int_equal(b.report.left_by[0], 3);
+	assert_int_equal(a.way, HANDOFF__WAY_OUT);
+	assert_int_equal(b.way, HANDOFF__WAY_IN);
 	assert_int_equal(b.pair.tally.moved[HANDOFF__WAY_IN], 2);
 	/* They stay and can follow: a handoff of its own. */
 	b.refuse_entered = 0;

@@ -231,6 +231,10 @@ duo_expect(
 			snprintf(
 				host->text, sizeof(host->text), "%s", ev->text);
 			host->generation = ev->generation;
+			host->event = *ev;
+			memset(&host->outcome, 0, sizeof(host->outcome));
+			if (ev->outcome)
+				host->outcome = *ev->outcome;
 			return;
 		}
 		idle += !duo_turn(duo);

@@ -22,6 +22,8 @@ struct host {
 	char why[HANDOFF_TEXT_MAX];        /* of an open that failed */
 	char text[HANDOFF_TEXT_MAX];       /* of the last event expected */
 	uint64_t generation;               /* the same */
+	struct handoff_server_event event; /* the same, and what it pointed */
+	struct handoff_outcome outcome;    /* to; else zero */
 	atomic_uint handled;               /* calls of the handler here */
 	atomic_bool hold;    /* handlers wait for as long as this is set */
 	atomic_uint holding; /* how many do */

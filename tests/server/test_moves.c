@@ -57,6 +57,36 @@ running_handler_is_waited_for(void **state)
 }
 
 static void
+assert_one_left(const struct host *host, enum handoff_direction direction)
+{
+	const struct handoff_outcome *o = &host->outcome;
+
+	assert_int_equal(o->direction, direction);
+	assert_int_equal(o->reason, HANDOFF_REASON_NONE);
+	assert_int_equal(o->connections, 0);
+	assert_int_equal(o->listeners, 1);
+	assert_int_equal(o->left, 1);
+	for (int i = 0; i < HANDOFF_REASONS; i++)
+		assert_int_equal(o->left_by[i], i == HANDOFF_REASON_HANDLER);
+}
+
+/* Walked over twice: the second is the end. */
+static void
+assert_left_is_busy(struct handoff_server *server)
+{
+	const struct handoff_left *left;
+
+	assert_int_equal(handoff_server_left(server, &left), 1);
+	assert_int_equal(left->kind, HANDOFF_ENTRY_CONNECTION);
+	assert_int_equal(left->reason, HANDOFF_REASON_HANDLER);
+	assert_int_equal(left->id, 1);
+	assert_string_equal(left->name, "");
+	assert_null(left->entry);
+	assert_int_equal(handoff_server_left(server, &left), 0);
+	assert_int_equal(handoff_server_left(server, &left), 0);
+}
+
+static void
 handler_past_the_deadline_is_left_and_follows(void **state)
 {
 	struct duo duo;
@@ -77,6 +107,11 @@ handler_past_the_deadline_is_left_and_follows(void **state)
 	assert_int_equal(handoff_server_maintenance(duo.a.server), 0);
 	duo_expect(&duo, &duo.a, HANDOFF_SERVER_GAVE);
 	assert_non_null(strstr(duo.a.text, " 1 left behind"));
+	assert_one_left(&duo.a, HANDOFF_DIRECTION_OUT);
+	assert_left_is_busy(duo.a.server);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_GAVE);
+	assert_one_left(&duo.b, HANDOFF_DIRECTION_IN);
+	assert_left_is_busy(duo.b.server);
 	/* Its client is answered as soon as the handler returns, and from
 	 * then on by the other. */
 	atomic_store(&duo.a.hold, false);
@@ -87,6 +122,32 @@ handler_past_the_deadline_is_left_and_follows(void **state)
 	client_line(&duo, busy, 3);
 	assert_int_equal(duo.a.handled, before);
 	close(busy);
+	duo_close(&duo);
+}
+
+/* The walk is of the last handoff whose event was pulled, and of no other. */
+static void
+walk_over_what_was_left_is_of_one_handoff(void **state)
+{
+	const struct handoff_left *left;
+	struct duo duo;
+
+	duo_open(&duo, duo_model(state));
+	assert_int_equal(handoff_server_left(NULL, &left), -EINVAL);
+	assert_int_equal(handoff_server_left(duo.a.server, NULL), -EINVAL);
+	assert_int_equal(handoff_server_left(duo.a.server, &left), 0);
+	assert_int_equal(handoff_server_maintenance(duo.a.server), 0);
+	assert_int_equal(handoff_server_left(duo.a.server, &left), -ESTALE);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_GAVE);
+	assert_int_equal(handoff_server_left(duo.b.server, &left), 0);
+	/* It has ended, and its event is not pulled yet. */
+	for (int i = 0; handoff_server_moving(duo.a.server); i++) {
+		assert_in_range(i, 0, TURNS_MAX);
+		duo_turn(&duo);
+	}
+	assert_int_equal(handoff_server_left(duo.a.server, &left), -ESTALE);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_GAVE);
+	assert_int_equal(handoff_server_left(duo.a.server, &left), 0);
 	duo_close(&duo);
 }
 
@@ -191,6 +252,14 @@ unsent_output_moves(void **state)
 	assert_int_equal(handoff_server_maintenance(duo.a.server), 0);
 	duo_expect(&duo, &duo.a, HANDOFF_SERVER_GAVE);
 	assert_non_null(strstr(duo.a.text, "moved 1 connection"));
+	/* Both have counted what was in the buffers. A thread may not have got
+	 * to reading it. */
+	if (duo_model(state) == HANDOFF_MODEL_LOOP)
+		assert_true(
+			duo.a.outcome.unsent > 0 && duo.a.outcome.unread > 0);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_GAVE);
+	assert_int_equal(duo.b.outcome.unsent, duo.a.outcome.unsent);
+	assert_int_equal(duo.b.outcome.unread, duo.a.outcome.unread);
 	for (int i = 0; got < 50002; i++) {
 		ssize_t n = recv(fd, answer, 50002 - got, MSG_DONTWAIT);
 
@@ -433,6 +502,7 @@ main(void)
 		thread_and_workers(running_handler_is_waited_for),
 		thread_and_workers(
 			handler_past_the_deadline_is_left_and_follows),
+		handoff_test(walk_over_what_was_left_is_of_one_handoff),
 		thread_and_workers(pipelining_client_moves),
 		each_model(unsent_output_moves),
 		each_model(limit_does_not_stop_a_handoff),

@@ -93,11 +93,30 @@ standby_waits_for_its_owner(void **state)
 	duo_close(&duo);
 }
 
+/* Everything moved. */
+static void
+assert_outcome(const struct host *host, enum handoff_direction direction,
+	unsigned connections, unsigned listeners)
+{
+	const struct handoff_outcome *o = &host->outcome;
+
+	assert_int_equal(o->direction, direction);
+	assert_int_equal(o->reason, HANDOFF_REASON_NONE);
+	assert_int_equal(o->id, host->generation);
+	assert_int_equal(o->connections, connections);
+	assert_int_equal(o->listeners, listeners);
+	assert_int_equal(o->left, 0);
+	assert_int_equal(o->closed, 0);
+	for (int i = 0; i < HANDOFF_REASONS; i++)
+		assert_int_equal(o->left_by[i], 0);
+}
+
 /* Connections and their state go there, and new ones with the listener. */
 static void
 maintenance_moves_everything(void **state)
 {
 	struct duo duo;
+	const struct handoff_left *left;
 	int fds[CLIENTS], late;
 	unsigned before;
 
@@ -113,6 +132,14 @@ maintenance_moves_everything(void **state)
 	assert_non_null(strstr(duo.a.text,
 		"gave: moved 8 connections, 1 listener to alt (pid "));
 	assert_non_null(strstr(duo.a.text, " 0 left behind"));
+	assert_outcome(&duo.a, HANDOFF_DIRECTION_OUT, CLIENTS, 1);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_GAVE);
+	assert_outcome(&duo.b, HANDOFF_DIRECTION_IN, CLIENTS, 1);
+	assert_int_equal(duo.a.outcome.cause, HANDOFF_CAUSE_MAINTENANCE);
+	assert_int_equal(duo.b.outcome.cause, HANDOFF_CAUSE_MAINTENANCE);
+	assert_true(duo.a.outcome.took_us > 0);
+	assert_int_equal(duo.b.outcome.took_us, duo.a.outcome.took_us);
+	assert_int_equal(handoff_server_left(duo.a.server, &left), 0);
 	before = duo.a.handled;
 	for (int i = 0; i < CLIENTS; i++)
 		client_line(&duo, fds[i], 2);
@@ -255,12 +282,19 @@ stop_hands_over(void **state)
 	}
 	assert_int_equal(handoff_server_stop(duo.a.server), 0);
 	duo_expect(&duo, &duo.a, HANDOFF_SERVER_STOPPED);
+	assert_int_equal(duo.a.event.closed, 0);
+	assert_int_equal(duo.a.event.moved, CLIENTS);
+	assert_int_equal(duo.a.event.passing, 0);
 	/* That was the last. */
 	assert_int_equal(handoff_server_wait(duo.a.server, 0), -ESHUTDOWN);
 	assert_int_equal(handoff_server_dispatch(duo.a.server), -ESHUTDOWN);
 	assert_int_equal(handoff_server_stop(duo.a.server), 0);
 	handoff_server_free(duo.a.server);
 	duo.a.server = NULL;
+	/* It had said so, and nothing was left to take over. */
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_LEFT);
+	assert_false(duo.b.event.died);
+	assert_null(duo.b.event.outcome);
 	for (int i = 0; i < CLIENTS; i++) {
 		client_line(&duo, fds[i], 2);
 		close(fds[i]);
@@ -307,6 +341,8 @@ stop_alone_ends_connections(void **state)
 	close(busy);
 	close(idle);
 	duo_expect(&duo, &duo.a, HANDOFF_SERVER_STOPPED);
+	assert_int_equal(duo.a.event.moved, 0);
+	assert_int_equal(duo.a.event.passing, 0);
 	/* Its clients have gone: it does not wait for its deadline. */
 	handoff_server_free(duo.a.server);
 	duo.a.server = NULL;

@@ -383,7 +383,8 @@ class Left(Observed):
         server = self.start(OTHER, "--name", "server", "--listen",
                             "127.0.0.1:0", *options)
         address = server.expect(r": listening on (\S+)")[1]
-        self.start(OTHER, "--name", "alt", *options).expect(": standby: ")
+        alt = self.start(OTHER, "--name", "alt", *options)
+        alt.expect(": standby: ")
         quick, slow = self.connect(address), self.connect(address)
         self.assert_echo(quick)
         self.wait_peer("alt", held=2)
@@ -401,6 +402,12 @@ class Left(Observed):
                 {"connection": 2, "reason": "its handler has not returned"}])
         self.assertIn("  left behind: 1\n    left behind: connection 2: its "
                       "handler has not returned\n", self.ok("status"))
+        for peer, way in ((server, "out"), (alt, "in")):
+            peer.expect(rf": outcome: {way}, cause 1, reason 0, id 2, 1 "
+                        "connections, 1 listeners, 1 left, 0 unread, 0 "
+                        "unsent, 0 closed, took its time$")
+            peer.expect(": 1 left: its handler has not returned$")
+            peer.expect(": left number 2: its handler has not returned$")
         # It follows, and is no handoff of its own.
         self.assertEqual(self.receive(slow, 6), b"sleep\n")
         self.assert_has("alt", {
@@ -408,6 +415,72 @@ class Left(Observed):
             ("moved_connections_total", ("direction", "took")): 2})
         self.assert_handoffs("server", gave_done=1)
         self.assert_handoffs("alt", took_done=1)
+
+
+class Numbers(Observed):
+    """What the events of a program tell beside their sentences."""
+    OUTCOME = (r": outcome: {}, cause {}, reason 0, id 2, {} connections, 1 "
+               r"listeners, 0 left, (\d+) unread, (\d+) unsent, 0 closed, took "
+               "its time$")
+
+    def others(self):
+        options = "--dir", self.dir
+        server = self.start(OTHER, "--name", "server", "--listen",
+                            "127.0.0.1:0", *options)
+        address = server.expect(r": listening on (\S+)")[1]
+        alt = self.start(OTHER, "--name", "alt", *options)
+        alt.expect(": standby: ")
+        return server, alt, address
+
+    def fill(self, address):
+        """A client that has sent what the server takes, and reads nothing."""
+        sock = self.connect(address)
+        sock.setblocking(False)
+        full = 0
+        while full < 3:
+            try:
+                sock.send(b"x" * 65536)
+            except BlockingIOError:
+                full += 1
+                self.metrics()
+        return sock
+
+    def test_bytes_are_the_same_in_both(self):
+        server, alt, address = self.others()
+        self.fill(address)
+        self.wait_peer("alt", held=1)
+        self.ok("maintenance")
+        gave = server.expect(self.OUTCOME.format("out", 1, 1))
+        took = alt.expect(self.OUTCOME.format("in", 1, 1))
+        self.assertGreater(int(gave[2]), 0)
+        self.assertEqual(gave.groups(), took.groups())
+        last = self.last("alt")
+        self.assertEqual((last["unread_bytes"], last["unsent_bytes"]),
+                         (int(took[1]), int(took[2])))
+
+    def test_death(self):
+        server, alt, address = self.others()
+        quick = self.connect(address)
+        self.assert_echo(quick)
+        self.wait_peer("alt", held=1)
+        server.kill()
+        alt.expect(": it died$")
+        alt.expect(": owner: .* died")
+        alt.expect(self.OUTCOME.format("in", 5, 1))
+        self.assert_echo(quick)
+
+    def test_stop(self):
+        server, alt, address = self.others()
+        quick = self.connect(address)
+        self.assert_echo(quick)
+        self.wait_peer("alt", held=1)
+        server.signal(signal.SIGTERM)
+        server.expect(self.OUTCOME.format("out", 1, 1))
+        server.expect(": closed 0, moved 1, passing 0$")
+        alt.expect(": it had said so$")
+        self.assert_echo(quick)
+        alt.signal(signal.SIGTERM)
+        alt.expect(": closed 1, moved 0, passing 0$")
 
 
 class Ends(Observed):

@@ -52,6 +52,32 @@ handle(struct handoff_conn *conn, void *arg)
 	return handoff_conn_consume(conn, len);
 }
 
+/* In numbers, for tests. */
+static void
+print_outcome(struct handoff_server *server, const char *name,
+	const struct handoff_outcome *o)
+{
+	const struct handoff_left *left;
+
+	printf("%s: outcome: %s, cause %d, reason %d, id %llu, %u connections, "
+	       "%u listeners, %u left, %llu unread, %llu unsent, %u closed, "
+	       "%s\n",
+		name, o->direction == HANDOFF_DIRECTION_OUT ? "out" : "in",
+		(int)o->cause, (int)o->reason, (unsigned long long)o->id,
+		o->connections, o->listeners, o->left,
+		(unsigned long long)o->unread, (unsigned long long)o->unsent,
+		o->closed, o->took_us > 0 ? "took its time" : "took none");
+	for (int i = 0; i < HANDOFF_REASONS; i++) {
+		if (o->left_by[i] > 0)
+			printf("%s: %u left: %s\n", name, o->left_by[i],
+				handoff_reason_text((enum handoff_reason)i));
+	}
+	while (handoff_server_left(server, &left) == 1)
+		printf("%s: left number %llu: %s\n", name,
+			(unsigned long long)left->id,
+			handoff_reason_text(left->reason));
+}
+
 static void
 print_events(struct context *context, const char *name)
 {
@@ -59,6 +85,14 @@ print_events(struct context *context, const char *name)
 
 	while (handoff_server_next(context->server, &event) > 0) {
 		printf("%s: %s\n", name, event->text);
+		if (event->outcome)
+			print_outcome(context->server, name, event->outcome);
+		if (event->type == HANDOFF_SERVER_LEFT)
+			printf("%s: it %s\n", name,
+				event->died ? "died" : "had said so");
+		if (event->type == HANDOFF_SERVER_STOPPED)
+			printf("%s: closed %u, moved %u, passing %u\n", name,
+				event->closed, event->moved, event->passing);
 		if (event->type == HANDOFF_SERVER_STOPPED)
 			context->stopped = true;
 	}
