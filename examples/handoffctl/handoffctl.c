@@ -215,7 +215,11 @@ main(int argc, char **argv)
 	if (reply[strcspn(reply, "\n")] == '\n') {
 		fputs(reply, dumps_to_stdout(&args) ? stderr : stdout);
 		if (err < 0)
-			fputs("handoffctl: not every peer has answered\n",
+			fputs(err == -EADDRNOTAVAIL
+					? "handoffctl: not every address could "
+					  "be opened\n"
+					: "handoffctl: not every peer has "
+					  "answered\n",
 				stderr);
 	} else {
 		fprintf(stderr, "handoffctl: %s\n", reply);

@@ -41,7 +41,9 @@ HANDOFF_API int handoff_control_metrics(const char *dir, char **reply);
 HANDOFF_API int handoff_control_maintenance(
 	const char *dir, const char *name, char **reply);
 
-/* The standby comes home; `silent` moves everything and tells no client. */
+/* The standby comes home; `silent` moves everything and tells no client. These
+ * two return -EADDRNOTAVAIL if all has moved, but the peer that serves now can't
+ * listen on some of its addresses; the reply is the answer all the same. */
 HANDOFF_API int handoff_control_ready(
 	const char *dir, bool silent, char **reply);
 

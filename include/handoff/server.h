@@ -69,7 +69,9 @@ struct handoff_server_opts {
 				      ":7000" (all), "unix:/path". None, and no
 				      `listen_fds`: this peer never opens
 				      listeners, but waits for an owner and
-				      becomes its standby */
+				      becomes its standby. A standby that
+				      comes to serve opens those that it alone
+				      has, and closes the others */
 	size_t nlisten;
 	enum handoff_model model;
 	uint32_t max_connections; /* served at once, default 16384; more wait
@@ -102,8 +104,8 @@ struct handoff_server_opts {
 				 it there is a warning in the log */
 	/* Listeners that need not be opened any more; an address of `listen`
 	 * that one of them has is not bound. Like addresses they are used by
-	 * the owner; a standby leaves them alone, since the listeners come
-	 * with ownership. Paths of Unix sockets are left to their maker. */
+	 * the owner; a standby leaves them alone until it serves. Paths of
+	 * Unix sockets are left to their maker. */
 	const struct handoff_listen_fd *listen_fds;
 	size_t nlisten_fds;
 	size_t listen_fd_size; /* sizeof(struct handoff_listen_fd), if there
@@ -235,6 +237,11 @@ enum handoff_server_event_type {
 	HANDOFF_SERVER_STOPPING = 15, /* and to stop; see _moving */
 	HANDOFF_SERVER_APART = 16,    /* the link to the other peer broke, and
 					 its process lives: it is made anew */
+	/* A standby's addresses are not those of the listeners: which it opens
+	 * and closes when it serves. */
+	HANDOFF_SERVER_ADDRESSES = 17,
+	HANDOFF_SERVER_UNLISTENED = 18, /* a listener that is not of this peer's
+					   addresses was closed */
 };
 
 /* The library's; may grow at its end. */

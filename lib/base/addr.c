@@ -170,27 +170,48 @@ handoff__addr_format(
 		port);
 }
 
-/* Removes a socket file that no process listens on, and nothing else. */
-static int
-clear_stale(const struct sockaddr_un *sun)
+void
+handoff__addr_numeric(const char *text, char out[HANDOFF_ADDRESS_MAX])
 {
+	struct addrinfo hints = {
+		.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
+		.ai_socktype = SOCK_STREAM,
+	};
+	struct handoff__addr addr;
+	struct addrinfo *list;
+
+	handoff__copy(out, HANDOFF_ADDRESS_MAX, text);
+	if (handoff__addr_parse(&addr, text, NULL) < 0 || addr.local ||
+		addr.host[0] == '\0' ||
+		getaddrinfo(addr.host, addr.port, &hints, &list) != 0)
+		return;
+	handoff__addr_format(
+		list->ai_addr, list->ai_addrlen, out, HANDOFF_ADDRESS_MAX);
+	freeaddrinfo(list);
+}
+
+int
+handoff__addr_clear(const char *path)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
 	struct stat st;
 	int fd, err;
 
-	if (lstat(sun->sun_path, &st) < 0)
+	handoff__copy(sun.sun_path, sizeof(sun.sun_path), path);
+	if (lstat(path, &st) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	if (!S_ISSOCK(st.st_mode))
 		return -EADDRINUSE;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	err = connect(fd, (const struct sockaddr *)sun, sizeof(*sun)) < 0
+	err = connect(fd, (const struct sockaddr *)&sun, sizeof(sun)) < 0
 		      ? errno
 		      : 0;
 	close(fd);
 	if (err != ECONNREFUSED)
 		return -EADDRINUSE;
-	return unlink(sun->sun_path) < 0 && errno != ENOENT ? -errno : 0;
+	return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
 static int
@@ -200,7 +221,7 @@ listen_local(const struct handoff__addr *addr)
 	int err, fd;
 
 	handoff__copy(sun.sun_path, sizeof(sun.sun_path), addr->path);
-	err = clear_stale(&sun);
+	err = handoff__addr_clear(addr->path);
 	if (err < 0)
 		return err;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -36,6 +36,14 @@ void handoff__addr_unmap(struct sockaddr *sa, socklen_t *len);
 void handoff__addr_format(
 	const struct sockaddr *sa, socklen_t len, char *text, size_t size);
 
+/* The same address without names that have to be looked up, if its host has one
+ * now. */
+void handoff__addr_numeric(const char *text, char out[HANDOFF_ADDRESS_MAX]);
+
+/* Removes a socket file that nobody listens on, and no other file:
+ * -EADDRINUSE. */
+int handoff__addr_clear(const char *path);
+
 /* Opens a listening, non-blocking, close-on-exec socket. ":port" accepts both
  * IPv6 and IPv4 if the host has IPv6. A Unix socket left behind by a dead
  * process is replaced; a live one gives -EADDRINUSE. Returns the descriptor and

@@ -8,6 +8,7 @@
 
 #include "base/loop.h"
 #include "base/text.h"
+#include "control/addresses.h"
 #include "control/contact.h"
 #include "control/exposition.h"
 #include "control/output.h"
@@ -120,6 +121,10 @@ call_open(struct call *call, const char *dir, char **reply)
 	int err;
 
 	memset(call, 0, sizeof(*call));
+	call->dir.fd = -1;
+	if (!reply)
+		return -EINVAL;
+	*reply = NULL;
 	call->reply = reply;
 	err = handoff__dir_open(
 		&call->dir, dir, false, HANDOFF__ANY_USER, &error);
@@ -257,66 +262,6 @@ command(const struct call *call, struct handoff__contact *peer,
 	return command_with(call, peer, request, -1);
 }
 
-static const char *
-service_of(const struct call *call)
-{
-	for (size_t i = 0; i < call->npeers; i++) {
-		if (call->peers[i].role[0])
-			return call->peers[i].service;
-	}
-	return NULL;
-}
-
-static void
-add_silent_json(const struct handoff__contact *peer, struct handoff__buf *buf)
-{
-	if (peer->pid > 0)
-		handoff__buf_add(buf, "{\"name\":\"%s\",\"pid\":%ld",
-			peer->name, peer->pid);
-	else
-		handoff__buf_add(buf, "{\"name\":null,\"pid\":null");
-	handoff__buf_add(buf, ",\"role\":\"unresponsive\"}");
-}
-
-/* Adds the JSON object that the peer has sent, without surrounding space. */
-static bool
-add_peer_json(const struct handoff__contact *peer, struct handoff__buf *buf)
-{
-	size_t len = strlen(peer->body);
-
-	while (len > 0 && strchr(" \r\n\t", peer->body[len - 1]))
-		len--;
-	if (len < 2 || peer->body[0] != '{' || peer->body[len - 1] != '}')
-		return false;
-	handoff__buf_add(buf, "%.*s", (int)len, peer->body);
-	return true;
-}
-
-static int
-compose_json(const struct call *call, struct handoff__buf *buf)
-{
-	const char *service = service_of(call);
-
-	handoff__buf_add(buf, "{\"service\":");
-	if (service)
-		handoff__buf_json(buf, service);
-	else
-		handoff__buf_add(buf, "null");
-	handoff__buf_add(buf, ",\"peers\":[");
-	for (size_t i = 0; i < call->npeers; i++) {
-		const struct handoff__contact *peer = &call->peers[i];
-
-		if (i > 0)
-			handoff__buf_add(buf, ",");
-		if (!peer->role[0])
-			add_silent_json(peer, buf);
-		else if (!add_peer_json(peer, buf))
-			return explain(call, peer, -EPROTO, STATUS_MS);
-	}
-	handoff__buf_add(buf, "]}\n");
-	return 0;
-}
-
 /* Returns what is known of all peers; the return value says whether one has not
  * answered. */
 static int
@@ -334,18 +279,19 @@ finish_all(const struct call *call, struct handoff__buf *buf)
 static int
 status(struct call *call, bool json)
 {
+	const struct handoff__contact *odd = NULL;
 	struct handoff__buf buf = {.data = NULL};
 	int err = ask_all(call, json ? "status json\n" : "status\n");
 
 	if (err < 0)
 		return err;
 	if (json)
-		err = compose_json(call, &buf);
+		odd = handoff__table_json(call->peers, call->npeers, &buf);
 	else
 		handoff__table(call->peers, call->npeers, &buf);
-	if (err < 0) {
+	if (odd) {
 		free(buf.data);
-		return err;
+		return explain(call, odd, -EPROTO, STATUS_MS);
 	}
 	return finish_all(call, &buf);
 }
@@ -419,10 +365,37 @@ find_owner(struct call *call, struct handoff__contact **owner)
 	return finish(call, -ECANCELED, &buf);
 }
 
+/* The service has moved, and with it the listeners: adds what the peer that
+ * serves now has changed about them. If it can't be asked, status tells. */
+static int
+add_addresses(struct call *call, unsigned long long before)
+{
+	struct handoff__buf buf = {.data = NULL};
+	struct handoff__contact *owner;
+	char *answer = *call->reply;
+	int err;
+
+	*call->reply = NULL;
+	err = find_role(call, "owner", &owner);
+	free(*call->reply);
+	*call->reply = answer;
+	if (err < 0 || !owner || handoff__addresses_generation(owner) == before)
+		return 0;
+	handoff__buf_add(&buf, "%s", answer);
+	err = handoff__addresses_add(owner, &buf);
+	if (buf.failed) {
+		free(buf.data);
+		return err;
+	}
+	free(answer);
+	return finish(call, err, &buf);
+}
+
 /* The owner decides which peer is meant: it knows what is in progress. */
 static int
 maintenance(struct call *call, const char *name)
 {
+	unsigned long long generation;
 	struct handoff__contact *owner;
 	char request[64];
 	int err;
@@ -437,7 +410,9 @@ maintenance(struct call *call, const char *name)
 		return err;
 	snprintf(request, sizeof(request), "maintenance%s%s\n", name ? " " : "",
 		name ? name : "");
-	return command(call, owner, request);
+	generation = handoff__addresses_generation(owner);
+	err = command(call, owner, request);
+	return err < 0 ? err : add_addresses(call, generation);
 }
 
 static int
@@ -489,14 +464,18 @@ static int
 ready(struct call *call, bool silent)
 {
 	struct handoff__buf buf = {.data = NULL};
+	unsigned long long generation;
 	struct handoff__contact *standby;
 	int err = wait_for_standby(call, &standby);
 
 	if (err < 0)
 		return err;
-	if (standby)
-		return command(
+	if (standby) {
+		generation = handoff__addresses_generation(standby);
+		err = command(
 			call, standby, silent ? "ready silent\n" : "ready\n");
+		return err < 0 ? err : add_addresses(call, generation);
+	}
 	if (call->npeers == 1) {
 		handoff__buf_add(&buf, "no standby to bring home: only ");
 		add_peer_names(call, &buf);
@@ -614,12 +593,8 @@ int
 handoff_control_status(const char *dir, bool json, char **reply)
 {
 	struct call call;
-	int err;
+	int err = call_open(&call, dir, reply);
 
-	if (!reply)
-		return -EINVAL;
-	*reply = NULL;
-	err = call_open(&call, dir, reply);
 	return call_close(&call, err < 0 ? err : status(&call, json));
 }
 
@@ -627,12 +602,8 @@ int
 handoff_control_metrics(const char *dir, char **reply)
 {
 	struct call call;
-	int err;
+	int err = call_open(&call, dir, reply);
 
-	if (!reply)
-		return -EINVAL;
-	*reply = NULL;
-	err = call_open(&call, dir, reply);
 	return call_close(&call, err < 0 ? err : metrics(&call));
 }
 
@@ -640,12 +611,8 @@ int
 handoff_control_maintenance(const char *dir, const char *name, char **reply)
 {
 	struct call call;
-	int err;
+	int err = call_open(&call, dir, reply);
 
-	if (!reply)
-		return -EINVAL;
-	*reply = NULL;
-	err = call_open(&call, dir, reply);
 	return call_close(&call, err < 0 ? err : maintenance(&call, name));
 }
 
@@ -653,12 +620,8 @@ int
 handoff_control_ready(const char *dir, bool silent, char **reply)
 {
 	struct call call;
-	int err;
+	int err = call_open(&call, dir, reply);
 
-	if (!reply)
-		return -EINVAL;
-	*reply = NULL;
-	err = call_open(&call, dir, reply);
 	return call_close(&call, err < 0 ? err : ready(&call, silent));
 }
 
@@ -666,12 +629,8 @@ int
 handoff_control_dump(const char *dir, const char *path, char **reply)
 {
 	struct call call;
-	int err;
+	int err = call_open(&call, dir, reply);
 
-	if (!reply)
-		return -EINVAL;
-	*reply = NULL;
-	err = call_open(&call, dir, reply);
 	return call_close(&call, err < 0 ? err : dump(&call, path));
 }
 
@@ -679,12 +638,8 @@ int
 handoff_control_stop(const char *dir, const char *name, char **reply)
 {
 	struct call call;
-	int err;
+	int err = call_open(&call, dir, reply);
 
-	if (!reply)
-		return -EINVAL;
-	*reply = NULL;
-	err = call_open(&call, dir, reply);
 	return call_close(&call, err < 0 ? err : stop(&call, name));
 }
 
@@ -692,11 +647,7 @@ int
 handoff_control_say(const char *dir, const char *text, char **reply)
 {
 	struct call call;
-	int err;
+	int err = call_open(&call, dir, reply);
 
-	if (!reply)
-		return -EINVAL;
-	*reply = NULL;
-	err = call_open(&call, dir, reply);
 	return call_close(&call, err < 0 ? err : say(&call, text));
 }

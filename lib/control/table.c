@@ -222,3 +222,62 @@ handoff__table(const struct handoff__contact *peers, size_t npeers,
 	else if (first)
 		handoff__buf_add(buf, "\nno handoff yet\n");
 }
+
+static const char *
+service_of(const struct handoff__contact *peers, size_t npeers)
+{
+	for (size_t i = 0; i < npeers; i++) {
+		if (peers[i].role[0])
+			return peers[i].service;
+	}
+	return NULL;
+}
+
+static void
+add_silent_json(const struct handoff__contact *peer, struct handoff__buf *buf)
+{
+	if (peer->pid > 0)
+		handoff__buf_add(buf, "{\"name\":\"%s\",\"pid\":%ld",
+			peer->name, peer->pid);
+	else
+		handoff__buf_add(buf, "{\"name\":null,\"pid\":null");
+	handoff__buf_add(buf, ",\"role\":\"unresponsive\"}");
+}
+
+/* Adds the object that the peer has sent, without what is around it. */
+static bool
+add_peer_json(const struct handoff__contact *peer, struct handoff__buf *buf)
+{
+	size_t len = strlen(peer->body);
+
+	while (len > 0 && strchr(" \r\n\t", peer->body[len - 1]))
+		len--;
+	if (len < 2 || peer->body[0] != '{' || peer->body[len - 1] != '}')
+		return false;
+	handoff__buf_add(buf, "%.*s", (int)len, peer->body);
+	return true;
+}
+
+const struct handoff__contact *
+handoff__table_json(const struct handoff__contact *peers, size_t npeers,
+	struct handoff__buf *buf)
+{
+	const char *service = service_of(peers, npeers);
+
+	handoff__buf_add(buf, "{\"service\":");
+	if (service)
+		handoff__buf_json(buf, service);
+	else
+		handoff__buf_add(buf, "null");
+	handoff__buf_add(buf, ",\"peers\":[");
+	for (size_t i = 0; i < npeers; i++) {
+		if (i > 0)
+			handoff__buf_add(buf, ",");
+		if (!peers[i].role[0])
+			add_silent_json(&peers[i], buf);
+		else if (!add_peer_json(&peers[i], buf))
+			return &peers[i];
+	}
+	handoff__buf_add(buf, "]}\n");
+	return NULL;
+}

@@ -32,6 +32,8 @@ struct handoff__operator_ops {
 	bool (*other)(
 		void *arg, struct handoff__request *request, const char *line);
 	const char *unknown; /* the reply to an unknown request */
+	/* Optional. Adds lines or JSON members to those of the peer. */
+	void (*status)(void *arg, bool json, struct handoff__buf *buf);
 	/* Optional. Adds metrics to those of the peer. */
 	void (*metrics)(void *arg, struct handoff__buf *buf);
 	/* Optional. Appends lines to a report that a client waits for. */

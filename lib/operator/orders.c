@@ -22,6 +22,10 @@ order_status(struct handoff__operator *op, struct handoff__request *request,
 		handoff__status_json(op->pair, &buf);
 	else
 		handoff__status_text(op->pair, &buf);
+	if (op->ops->status)
+		op->ops->status(op->arg, json, &buf);
+	if (json)
+		handoff__buf_add(&buf, "}\n");
 	handoff__reply(request, &buf);
 }
 

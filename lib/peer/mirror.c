@@ -40,17 +40,25 @@ handoff__mirror_lost(struct handoff__pair *pair, const struct handoff__msg *msg)
 		pair->segments_sent = msg->index;
 }
 
-/* A new standby gets everything. */
-void
-handoff__mirror_all(struct handoff__pair *pair)
+static void
+queue_kind(struct handoff__pair *pair, bool listeners)
 {
 	struct handoff__roster_entry *e = NULL;
 
-	handoff__mirror_segments(pair);
 	while ((e = handoff__roster_next(&pair->roster, e))) {
-		if (e->mine)
+		if (e->mine && (e->kind == HANDOFF__LISTENER) == listeners)
 			handoff__roster_queue(e, &pair->roster.to_mirror);
 	}
+}
+
+/* A new standby gets everything. The listeners first, without which it is none,
+ * and in one message, so that it can see which there are. */
+void
+handoff__mirror_all(struct handoff__pair *pair)
+{
+	handoff__mirror_segments(pair);
+	queue_kind(pair, true);
+	queue_kind(pair, false);
 	handoff__mirror_pump(pair);
 }
 

@@ -185,7 +185,6 @@ handoff__status_json(struct handoff__pair *pair, struct handoff__buf *buf)
 	add_away_json(pair, buf);
 	handoff__buf_add(buf, ",\"last_handoff\":");
 	handoff__last_json(pair, buf);
-	handoff__buf_add(buf, "}\n");
 }
 
 /* For people, and only if there is any. */

@@ -20,6 +20,7 @@ void handoff__status_header(
  * of all peers; what is to be shown as it is has "| " before it,
  * what this peer alone tells "! ". */
 void handoff__status_text(struct handoff__pair *pair, struct handoff__buf *buf);
+/* The same as a JSON object, whose end is left to the caller. */
 void handoff__status_json(struct handoff__pair *pair, struct handoff__buf *buf);
 
 /* Logs what is not promised for lack of something in the kernel. */

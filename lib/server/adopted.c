@@ -29,7 +29,9 @@ open_one(struct handoff_server *server, size_t i)
 	if (err < 0)
 		return err;
 	a->fd = err;
+	a->missing = true;
 	server->nadopted++;
+	server->was_passed = true;
 	if (given.address)
 		handoff__copy(a->address, sizeof(a->address), given.address);
 	return 0;
@@ -62,27 +64,42 @@ handoff__adopted_has(const struct handoff_server *server, const char *address)
 	return false;
 }
 
+static int
+enter_one(struct handoff_server *server, struct handoff__adopted *a)
+{
+	int err, fd = a->fd;
+	struct handoff__roster_entry *e;
+
+	a->fd = -1;
+	e = handoff__pair_enter(
+		&server->pair, fd, HANDOFF__LISTENER, a->address, &err);
+	if (!e)
+		return handoff__fail(&server->error, err,
+			"address '%.120s': cannot be entered: %s", a->address,
+			strerror(-err));
+	handoff__record_flag(&e->view, HANDOFF__ADOPTED);
+	handoff__member_of(e)->wanted = handoff__member_of(e)->fresh = true;
+	handoff__operator_emit(&server->op, HANDOFF_SERVER_LISTENING,
+		"listening on %s (passed in)", a->address);
+	return 0;
+}
+
 int
 handoff__adopted_enter(struct handoff_server *server)
 {
-	for (size_t i = 0; i < server->nadopted; i++) {
-		struct handoff__adopted *a = &server->adopted[i];
-		int err, fd = a->fd;
-		struct handoff__roster_entry *e;
+	bool left = false;
+	int err = 0;
 
-		a->fd = -1;
-		e = handoff__pair_enter(
-			&server->pair, fd, HANDOFF__LISTENER, a->address, &err);
-		if (!e)
-			return handoff__fail(&server->error, err,
-				"address '%.120s': cannot be entered: %s",
-				a->address, strerror(-err));
-		handoff__record_flag(&e->view, HANDOFF__ADOPTED);
-		handoff__operator_emit(&server->op, HANDOFF_SERVER_LISTENING,
-			"listening on %s (passed in)", a->address);
+	for (size_t i = 0; i < server->nadopted && err >= 0; i++) {
+		struct handoff__adopted *a = &server->adopted[i];
+
+		if (a->fd >= 0 && a->missing)
+			err = enter_one(server, a);
+		left |= a->fd >= 0;
 	}
-	handoff__adopted_close(server);
-	return 0;
+	if (err >= 0 && !left)
+		handoff__adopted_close(server);
+	return err;
 }
 
 void

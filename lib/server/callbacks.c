@@ -33,8 +33,10 @@ on_entered(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	if (e->kind == HANDOFF__EXTRA)
 		return 0;
 	err = handoff__member_watch(member);
-	if (err == 0 && e->kind == HANDOFF__LISTENER)
+	if (err == 0 && e->kind == HANDOFF__LISTENER) {
 		TAILQ_INSERT_TAIL(&server->listeners, member, node);
+		server->addresses.look = true;
+	}
 	return err;
 }
 
@@ -55,8 +57,10 @@ on_closing(struct handoff__pair *pair, struct handoff__roster_entry *e)
 		handoff__sets_del(handoff__member_sets(member), member->set,
 			e->fd, e->mine);
 	member->set = -1;
-	if (e->kind == HANDOFF__LISTENER)
-		TAILQ_REMOVE(&server->listeners, member, node);
+	if (e->kind != HANDOFF__LISTENER)
+		return;
+	TAILQ_REMOVE(&server->listeners, member, node);
+	server->addresses.look = true;
 }
 
 static bool
@@ -144,6 +148,7 @@ on_role(struct handoff__pair *pair, enum handoff__cause cause)
 	char who[64];
 
 	handoff__pair_partner_text(pair, who);
+	handoff__addresses_changed(server);
 	if (!pair->serving) {
 		handoff__operator_standby(&server->op, "");
 		return;
@@ -234,6 +239,8 @@ on_failover(struct handoff__pair *pair)
 		s->entries, s->took_us / 1000, s->took_us % 1000, s->in_turn,
 		s->repaired, s->closed,
 		(unsigned long long)handoff__pair_generation(pair));
+	if (s->serving)
+		handoff__addresses_changed(server);
 	handoff__suspects_tell(server, s->in_handler);
 	if (s->serving)
 		handoff__notices_publish(server, HANDOFF_NOTICE_FAILOVER);

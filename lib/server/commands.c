@@ -69,6 +69,12 @@ metrics(void *arg, struct handoff__buf *buf)
 }
 
 static void
+status(void *arg, bool json, struct handoff__buf *buf)
+{
+	handoff__addresses_status(arg, json, buf);
+}
+
+static void
 stop(void *arg)
 {
 	struct handoff_server *server = arg;
@@ -113,6 +119,7 @@ const struct handoff__operator_ops handoff__server_orders = {
 	.other = other,
 	.unknown = "unknown request: want status, status json, metrics, "
 		   "maintenance, ready, ready silent, say, stop or dump",
+	.status = status,
 	.metrics = metrics,
 	.remarks = remarks,
 	.types =

@@ -70,7 +70,7 @@ static void
 after_loop(struct handoff_server *server)
 {
 	handoff__pair_proceed(&server->pair);
-	handoff__server_relisten(server);
+	handoff__addresses_proceed(server);
 	if (atomic_load(&server->sweep_wanted))
 		handoff__server_sweep_later(server);
 	if (atomic_load(&server->stall_wanted))

@@ -20,7 +20,8 @@
  *   lines.c      lines as operators type them
  *   say.c        lines to clients beside what the service says
  *   notices.c    what clients are told, and when
- *   listen.c     listeners: opened, accepted from, paused
+ *   addresses.c  listeners that are not those of its addresses
+ *   listen.c     listeners: opened, accepted from, paused, closed
  *   model_*.c    who runs the turn of a connection; two fall back on model_loop
  *   worker.c, child.c
  *                a thread, a child process that do
@@ -91,6 +92,19 @@ struct handoff__children {
 struct handoff__adopted {
 	int fd;
 	char address[HANDOFF_ADDRESS_MAX];
+	bool missing; /* no listener has its address */
+};
+
+/* Where the listeners are not those that this peer has addresses for. */
+struct handoff__addresses {
+	bool due;  /* it came to serve: opens and closes */
+	bool look; /* it stands by, and the listeners have changed */
+	bool missing[HANDOFF__LISTEN_MAX]; /* of opts.listen: none has it */
+	struct handoff__buf changes; /* since it serves, lines for the status */
+	struct handoff__buf failed;  /* what can't be opened: the same */
+	struct handoff__timer retry;
+	unsigned tries; /* to open them, since it serves */
+	char told[HANDOFF_TEXT_MAX];
 };
 
 struct handoff__user_watch {
@@ -105,6 +119,8 @@ struct handoff_server {
 	char *listen[HANDOFF__LISTEN_MAX];
 	struct handoff__adopted *adopted;
 	size_t nadopted;
+	bool was_passed; /* there were some */
+	struct handoff__addresses addresses;
 	struct handoff__log log;
 	struct handoff__error error;
 	const struct handoff__model_ops *model;
@@ -162,8 +178,7 @@ struct handoff_server {
 	bool told_end;   /* the turn that says so has returned */
 	uint32_t closed; /* connections that the stop has closed */
 	struct handoff__timer stop_deadline;
-	struct handoff__timer relisten; /* tries again to open listeners */
-	struct handoff__dump *dump;     /* under way, or NULL */
+	struct handoff__dump *dump; /* under way, or NULL */
 
 	struct handoff__user_watch watches[HANDOFF__WATCHES];
 	int nwatches;
@@ -183,6 +198,8 @@ handoff__server_listens(const struct handoff_server *server)
 /* server.c, the handle, and opts.c */
 int handoff__opts_take(
 	struct handoff_server *server, const struct handoff_server_opts *opts);
+/* Names of hosts become addresses, once it is open. */
+void handoff__opts_resolve(struct handoff_server *server);
 /* Element `i` of the arrays, as far as it is known here. */
 int handoff__opts_extra(const struct handoff_server_opts *opts, size_t i,
 	struct handoff_extra *extra);
@@ -197,8 +214,6 @@ extern const struct handoff__pair_ops handoff__server_peer_ops;
 int handoff__owner_begin(struct handoff_server *server);
 /* The other peer is gone: if there is no service any more, begins it. */
 void handoff__server_alone(struct handoff_server *server);
-/* An owner that has no listener, but addresses to serve, opens them. */
-void handoff__server_relisten(struct handoff_server *server);
 
 /* sweep.c */
 void handoff__sweep_init(struct handoff_server *server);
@@ -226,8 +241,25 @@ void handoff__server_stall(struct handoff_server *server);
 void handoff__listen_later(struct handoff_server *server);
 uint32_t handoff__seconds(void);
 
+/* addresses.c */
+void handoff__addresses_open(struct handoff_server *server);
+void handoff__addresses_close(struct handoff_server *server);
+/* What is due, after an iteration. */
+void handoff__addresses_proceed(struct handoff_server *server);
+/* This peer serves now, or stands by: something may be due. */
+void handoff__addresses_changed(struct handoff_server *server);
+void handoff__addresses_status(
+	struct handoff_server *server, bool json, struct handoff__buf *buf);
+
 /* listen.c */
+/* Binds them all, and enters what was passed in. */
 int handoff__listen_open(struct handoff_server *server);
+int handoff__listen_add(struct handoff_server *server, const char *address);
+/* Tells where those can be reached that were opened since the last time. */
+void handoff__listen_reach(struct handoff_server *server);
+/* One listener is closed for good, once its backlog is empty: false if that
+ * can't be now. */
+bool handoff__listen_end(struct handoff__member *member);
 void handoff__listen_event(struct handoff__member *member);
 bool handoff__listen_name(
 	const struct handoff__member *member, char name[HANDOFF_ADDRESS_MAX]);
@@ -250,7 +282,7 @@ void handoff__spare_on_return(struct handoff__timer *timer);
 int handoff__adopted_open(struct handoff_server *server);
 bool handoff__adopted_has(
 	const struct handoff_server *server, const char *address);
-/* They become entries. */
+/* Those that no listener has become entries. */
 int handoff__adopted_enter(struct handoff_server *server);
 void handoff__adopted_close(struct handoff_server *server);
 

@@ -10,6 +10,7 @@
 #include "base/reach.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -20,15 +21,18 @@
 
 /* What ":port" stands for on this host, for those who want to connect from
  * another. Bounded: events that nobody pulls drop older ones. */
-static void
-tell_reach(struct handoff_server *server)
+void
+handoff__listen_reach(struct handoff_server *server)
 {
 	struct handoff__reach reach = {.count = 0};
 	struct handoff__member *member;
 
 	TAILQ_FOREACH (member, &server->listeners, node) {
-		int err = handoff__reach_add(&reach, member->entry.fd);
+		int err = member->fresh
+				  ? handoff__reach_add(&reach, member->entry.fd)
+				  : 0;
 
+		member->fresh = false;
 		if (err < 0)
 			handoff__log(&server->log, HANDOFF_LOG_WARNING,
 				"cannot tell the addresses of this host: %s",
@@ -44,33 +48,44 @@ tell_reach(struct handoff_server *server)
 }
 
 int
-handoff__listen_open(struct handoff_server *server)
+handoff__listen_add(struct handoff_server *server, const char *address)
 {
+	struct handoff__roster_entry *e;
 	char bound[HANDOFF_ADDRESS_MAX];
 	int err;
+	int fd = handoff__addr_listen(address, bound, &server->error);
 
-	for (size_t i = 0; i < server->opts.nlisten; i++) {
-		int fd;
+	if (fd < 0)
+		return fd;
+	fd = handoff__high_raise(fd);
+	e = handoff__pair_enter(
+		&server->pair, fd, HANDOFF__LISTENER, bound, &err);
+	if (!e)
+		return handoff__fail(&server->error, err,
+			"address '%.120s': cannot be entered: %s", bound,
+			strerror(-err));
+	handoff__member_of(e)->wanted = handoff__member_of(e)->fresh = true;
+	handoff__operator_emit(&server->op, HANDOFF_SERVER_LISTENING,
+		"listening on %s", bound);
+	return 0;
+}
 
-		if (handoff__adopted_has(server, server->opts.listen[i]))
-			continue;
-		fd = handoff__addr_listen(
-			server->opts.listen[i], bound, &server->error);
-		if (fd < 0)
-			return fd;
-		fd = handoff__high_raise(fd);
-		if (!handoff__pair_enter(
-			    &server->pair, fd, HANDOFF__LISTENER, bound, &err))
-			return handoff__fail(&server->error, err,
-				"address '%.120s': cannot be entered: %s",
-				bound, strerror(-err));
-		handoff__operator_emit(&server->op, HANDOFF_SERVER_LISTENING,
-			"listening on %s", bound);
+int
+handoff__listen_open(struct handoff_server *server)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < server->opts.nlisten && err >= 0; i++) {
+		const char *address = server->opts.listen[i];
+
+		if (!handoff__adopted_has(server, address))
+			err = handoff__listen_add(server, address);
 	}
-	err = handoff__adopted_enter(server);
+	if (err >= 0)
+		err = handoff__adopted_enter(server);
 	if (err < 0)
 		return err;
-	tell_reach(server);
+	handoff__listen_reach(server);
 	return 0;
 }
 
@@ -239,6 +254,39 @@ handoff__listen_unlink(struct handoff_server *server)
 		if (has_path(member, name))
 			unlink(name + 5);
 	}
+}
+
+/* Clients in the backlog have a connection, which would be reset. */
+static bool
+drain(struct handoff__member *member)
+{
+	struct handoff_server *server = member->server;
+	struct pollfd p = {.fd = member->entry.fd, .events = POLLIN};
+
+	while (poll(&p, 1, 0) > 0) {
+		if (at_limit(server) || !handoff__spare_keep(server))
+			return false;
+		if (!accept_one(server, member->entry.fd))
+			return !server->starved;
+	}
+	return true;
+}
+
+bool
+handoff__listen_end(struct handoff__member *member)
+{
+	char name[HANDOFF_ADDRESS_MAX];
+	bool path;
+
+	if (!drain(member))
+		return false;
+	path = has_path(member, name);
+	/* The other peer has a copy for a moment longer. */
+	shutdown(member->entry.fd, SHUT_RDWR);
+	if (path)
+		handoff__addr_clear(name + 5);
+	handoff__pair_end(&member->server->pair, &member->entry);
+	return true;
 }
 
 /* For good: nobody is there to serve them. */

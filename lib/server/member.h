@@ -34,6 +34,8 @@ struct handoff__member {
 	bool suspect : 1;      /* waits among them */
 	bool on_trial : 1;     /* has the one turn that they get */
 	unsigned deaths : 3;   /* of its children, outside of the handler */
+	bool wanted : 1; /* a listener: an address of this peer stands for it */
+	bool fresh : 1;  /* a listener: opened here, and not told yet */
 	/* In kicks; while active, in returns or among the suspects; if a
 	 * listener, in listeners. */
 	TAILQ_ENTRY(handoff__member) node;

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 static uint32_t
@@ -169,14 +170,34 @@ copy_addresses(struct handoff_server *server)
 	struct handoff_server_opts *o = &server->opts;
 
 	for (size_t i = 0; i < o->nlisten; i++) {
-		int err = handoff__addr_absolute(&server->listen[i],
-			o->listen[i] ? o->listen[i] : "", &server->error);
+		const char *text = o->listen[i] ? o->listen[i] : "";
+		struct handoff__addr addr;
+		int err = handoff__addr_parse(&addr, text, &server->error);
 
+		if (err >= 0)
+			err = handoff__addr_absolute(
+				&server->listen[i], text, &server->error);
 		if (err < 0)
 			return err;
 	}
 	o->listen = (const char *const *)server->listen;
 	return 0;
+}
+
+/* A loop that serves must not wait for a name server. */
+void
+handoff__opts_resolve(struct handoff_server *server)
+{
+	for (size_t i = 0; i < server->opts.nlisten; i++) {
+		char numeric[HANDOFF_ADDRESS_MAX], *copy;
+
+		handoff__addr_numeric(server->listen[i], numeric);
+		copy = strdup(numeric);
+		if (!copy)
+			continue;
+		free(server->listen[i]);
+		server->listen[i] = copy;
+	}
 }
 
 int

@@ -10,14 +10,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define RELISTEN_US 1000000
-
-static void
-on_relisten(struct handoff__timer *timer)
-{
-	(void)timer; /* it is looked at after the iteration */
-}
-
 static int
 enter_extras(struct handoff_server *server)
 {
@@ -83,23 +75,6 @@ handoff__server_alone(struct handoff_server *server)
 	if (become_owner(server) < 0)
 		handoff__log(&server->log, HANDOFF_LOG_ERROR, "%s",
 			server->error.text);
-}
-
-/* The listeners were closed by a peer that stopped, or died with it before
- * this one had copies of them. */
-void
-handoff__server_relisten(struct handoff_server *server)
-{
-	if (!server->pair.serving || server->op.stopping ||
-		!TAILQ_EMPTY(&server->listeners) || server->relisten.armed ||
-		!handoff__server_listens(server))
-		return;
-	if (handoff__listen_open(server) >= 0)
-		return;
-	handoff__log(&server->log, HANDOFF_LOG_ERROR,
-		"%s: tried again each second", server->error.text);
-	server->relisten.fn = on_relisten;
-	handoff__timer_arm(&server->loop, &server->relisten, RELISTEN_US);
 }
 
 int

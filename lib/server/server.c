@@ -20,6 +20,7 @@ open_loop(struct handoff_server *server)
 	TAILQ_INIT(&server->listeners);
 	handoff__sweep_init(server);
 	handoff__suspects_init(server);
+	handoff__addresses_open(server);
 	server->accept_retry.fn = handoff__listen_on_retry;
 	server->stop_deadline.fn = handoff__stop_on_deadline;
 	server->spare_lent.fn = handoff__spare_on_return;
@@ -159,6 +160,7 @@ handoff_server_open(
 		handoff_server_free(server);
 		return err;
 	}
+	handoff__opts_resolve(server);
 	/* They were only needed here. */
 	server->opts.extras = NULL;
 	server->opts.listen_fds = NULL;
@@ -203,6 +205,7 @@ handoff_server_free(struct handoff_server *server)
 	handoff__adopted_close(server);
 	handoff__reserve_fini(&server->reserve);
 	handoff__says_close(server);
+	handoff__addresses_close(server);
 	free(server);
 }
 

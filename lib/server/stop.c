@@ -41,7 +41,7 @@ finish(struct handoff_server *server)
 	char text[96] = "stopped";
 
 	handoff__timer_disarm(&server->loop, &server->stop_deadline);
-	handoff__timer_disarm(&server->loop, &server->relisten);
+	handoff__timer_disarm(&server->loop, &server->addresses.retry);
 	handoff__notices_finish(server);
 	if (closed > 0)
 		snprintf(text, sizeof(text), "stopped: %u connection%s closed",

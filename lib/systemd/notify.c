@@ -240,6 +240,11 @@ handoff_systemd_event(
 	if (sd->extend_due > 0 && !handoff_server_moving(sd->server))
 		sd->extend_due = 0;
 	switch (event->type) {
+	case HANDOFF_SERVER_LISTENING:
+		/* Later than OWNER if it could not be opened at once. */
+		return sd->store[0] && sd->role == HANDOFF_SERVER_OWNER
+			       ? store(sd)
+			       : 0;
 	case HANDOFF_SERVER_OWNER:
 		set_status(sd, event->text);
 		return on_owner(sd);

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reads the lines of a status that are about addresses. An older peer, and a
+ * program with listeners of its own, have none.
+ */
+#include "control/addresses.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What follows "KEY " at the beginning of this line, and its length; NULL if
+ * it is another. */
+static const char *
+value_of(const char *line, const char *key, size_t *len)
+{
+	size_t key_len = strlen(key);
+
+	if (strncmp(line, key, key_len) != 0 || line[key_len] != ' ')
+		return NULL;
+	*len = strcspn(line, "\n") - key_len - 1;
+	return line + key_len + 1;
+}
+
+static const char *
+next_line(const char *line)
+{
+	line += strcspn(line, "\n");
+	return *line ? line + 1 : line;
+}
+
+unsigned long long
+handoff__addresses_generation(const struct handoff__contact *peer)
+{
+	size_t len;
+
+	for (const char *line = peer->body; line && *line;
+		line = next_line(line)) {
+		const char *value = value_of(line, "generation", &len);
+
+		if (value)
+			return strtoull(value, NULL, 10);
+	}
+	return 0;
+}
+
+static unsigned
+add_lines(const struct handoff__contact *peer, const char *key,
+	const char *before, const char *after, struct handoff__buf *buf)
+{
+	unsigned count = 0;
+	size_t len;
+
+	for (const char *line = peer->body; line && *line;
+		line = next_line(line)) {
+		const char *value = value_of(line, key, &len);
+
+		if (!value)
+			continue;
+		handoff__buf_add(
+			buf, "%s%.*s%s\n", before, (int)len, value, after);
+		count++;
+	}
+	return count;
+}
+
+int
+handoff__addresses_add(
+	const struct handoff__contact *peer, struct handoff__buf *buf)
+{
+	unsigned failed;
+
+	add_lines(peer, "opened", "opened ", "", buf);
+	add_lines(peer, "closed", "closed ", "", buf);
+	failed = add_lines(
+		peer, "failed", "error ", ": tried again each second", buf);
+	add_lines(peer, "only-there", "kept ",
+		": to be closed when all addresses of this peer are open", buf);
+	return failed > 0 ? -EADDRNOTAVAIL : 0;
+}

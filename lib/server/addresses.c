@@ -1,0 +1,554 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The addresses of this peer beside the listeners that came with the service.
+ * A standby tells how they differ. A peer that comes to serve opens those that
+ * it alone has, and closes those that it has not: but not before all of its own
+ * are open, so that a wrong address is no reason to be reached nowhere.
+ */
+#include "server/internal.h"
+
+#include "base/addr.h"
+#include "base/adopt.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define RETRY_US   1000000
+#define LOOK_US    50000
+#define ROOM_TRIES 60
+#define LIST_MAX   80 /* bytes of a list of addresses in a sentence */
+
+static void
+on_retry(struct handoff__timer *timer)
+{
+	struct handoff_server *server = timer->arg;
+
+	server->addresses.due = true; /* it is looked at after the iteration */
+}
+
+void
+handoff__addresses_open(struct handoff_server *server)
+{
+	server->addresses.retry.fn = on_retry;
+	server->addresses.retry.arg = server;
+}
+
+static void
+forget(struct handoff__buf *buf)
+{
+	free(buf->data);
+	memset(buf, 0, sizeof(*buf));
+}
+
+void
+handoff__addresses_close(struct handoff_server *server)
+{
+	forget(&server->addresses.changes);
+	forget(&server->addresses.failed);
+}
+
+void
+handoff__addresses_changed(struct handoff_server *server)
+{
+	handoff__timer_disarm(&server->loop, &server->addresses.retry);
+	server->addresses.due = server->pair.serving;
+	server->addresses.look = true;
+	server->addresses.told[0] = '\0';
+	server->addresses.tries = 0;
+	forget(&server->addresses.changes);
+	forget(&server->addresses.failed);
+}
+
+/* A peer without addresses, an alternate, is content with any. */
+static bool
+has_addresses(const struct handoff_server *server)
+{
+	return server->opts.nlisten > 0 || server->was_passed;
+}
+
+static bool
+takes_any_port(const char *address)
+{
+	return strncmp(address, "unix:", 5) != 0 &&
+	       strtoul(strrchr(address, ':') + 1, NULL, 10) == 0;
+}
+
+/* Finds the listener that an address stands for, and that no other has. */
+static bool
+claim(struct handoff_server *server, const char *address)
+{
+	struct handoff__member *member;
+
+	TAILQ_FOREACH (member, &server->listeners, node) {
+		if (!member->wanted &&
+			handoff__adopt_is(member->entry.fd, address)) {
+			member->wanted = true;
+			return true;
+		}
+	}
+	return false;
+}
+
+static void
+claim_passed(struct handoff_server *server)
+{
+	struct sockaddr_storage ss;
+	char address[HANDOFF_ADDRESS_MAX];
+
+	for (size_t i = 0; i < server->nadopted; i++) {
+		struct handoff__adopted *a = &server->adopted[i];
+		socklen_t len = sizeof(ss);
+
+		if (a->fd < 0 ||
+			getsockname(a->fd, (struct sockaddr *)&ss, &len) < 0)
+			continue;
+		handoff__addr_format(
+			(struct sockaddr *)&ss, len, address, sizeof(address));
+		a->missing = !claim(server, address);
+	}
+}
+
+/* Which addresses have no listener, and which listeners no address? Port 0 has
+ * any that is left. Those that others have opened are theirs to close. */
+static void
+compare(struct handoff_server *server)
+{
+	const struct handoff_server_opts *o = &server->opts;
+	bool *missing = server->addresses.missing;
+	struct handoff__member *member;
+
+	TAILQ_FOREACH (member, &server->listeners, node)
+		member->wanted = false;
+	claim_passed(server);
+	for (int any = 0; any < 2; any++) {
+		for (size_t i = 0; i < o->nlisten; i++) {
+			if (takes_any_port(o->listen[i]) == (any == 1))
+				missing[i] = !handoff__adopted_has(
+						     server, o->listen[i]) &&
+					     !claim(server, o->listen[i]);
+		}
+	}
+	TAILQ_FOREACH (member, &server->listeners, node) {
+		const struct handoff__record *rec = member->entry.view.rec;
+
+		member->wanted |= (handoff__record_commit(rec)->flags &
+					  HANDOFF__ADOPTED) != 0;
+	}
+}
+
+/* The address of a listener, on a line of its own. */
+static void
+name_of(const struct handoff__member *member, char name[HANDOFF_ADDRESS_MAX])
+{
+	if (handoff__record_name(&member->entry.view, name) < 0)
+		handoff__copy(name, HANDOFF_ADDRESS_MAX, "?");
+	for (char *c = name; *c; c++) {
+		if ((unsigned char)*c < ' ')
+			*c = '?';
+	}
+}
+
+/* Calls `add` for what only this peer has, or only the service. */
+typedef void add_fn(struct handoff__buf *buf, const char *address);
+
+static void
+each_missing(
+	struct handoff_server *server, struct handoff__buf *buf, add_fn *add)
+{
+	for (size_t i = 0; i < server->opts.nlisten; i++) {
+		if (server->addresses.missing[i])
+			add(buf, server->opts.listen[i]);
+	}
+	for (size_t i = 0; i < server->nadopted; i++) {
+		if (server->adopted[i].fd >= 0 && server->adopted[i].missing)
+			add(buf, server->adopted[i].address);
+	}
+}
+
+static void
+each_unwanted(
+	struct handoff_server *server, struct handoff__buf *buf, add_fn *add)
+{
+	struct handoff__member *member;
+	char name[HANDOFF_ADDRESS_MAX];
+
+	if (!has_addresses(server))
+		return;
+	TAILQ_FOREACH (member, &server->listeners, node) {
+		if (member->wanted)
+			continue;
+		name_of(member, name);
+		add(buf, name);
+	}
+}
+
+/* As many as there is room for in a sentence; the status has them all. */
+static void
+add_to_list(struct handoff__buf *buf, const char *address)
+{
+	if (buf->len == 0)
+		handoff__buf_add(buf, "%.*s", LIST_MAX, address);
+	else if (buf->len + strlen(address) < LIST_MAX)
+		handoff__buf_add(buf, ", %s", address);
+	else if (strcmp(buf->data + buf->len - 3, "...") != 0)
+		handoff__buf_add(buf, ", ...");
+}
+
+/* "opens 127.0.0.1:7001 and closes 127.0.0.1:7000"; nothing if they are the
+ * same. */
+static void
+describe(struct handoff_server *server, char text[HANDOFF_TEXT_MAX])
+{
+	struct handoff__buf here = {0}, there = {0};
+
+	each_missing(server, &here, add_to_list);
+	each_unwanted(server, &there, add_to_list);
+	text[0] = '\0';
+	if (here.len > 0 || there.len > 0)
+		snprintf(text, HANDOFF_TEXT_MAX, "%s%s%s%s%s",
+			here.len > 0 ? "opens " : "",
+			here.len > 0 ? here.data : "",
+			here.len > 0 && there.len > 0 ? " and " : "",
+			there.len > 0 ? "closes " : "",
+			there.len > 0 ? there.data : "");
+	forget(&here);
+	forget(&there);
+}
+
+/* What it would do is told when that changes. */
+static void
+look(struct handoff_server *server)
+{
+	char text[HANDOFF_TEXT_MAX], who[64];
+
+	if (TAILQ_EMPTY(&server->listeners))
+		return;
+	compare(server);
+	describe(server, text);
+	if (strcmp(text, server->addresses.told) == 0)
+		return;
+	handoff__copy(server->addresses.told, sizeof(text), text);
+	handoff__pair_partner_text(&server->pair, who);
+	if (text[0])
+		handoff__operator_emit(&server->op, HANDOFF_SERVER_ADDRESSES,
+			"addresses: not those of %s: when this peer serves it "
+			"%s",
+			who, text);
+	else
+		handoff__operator_emit(&server->op, HANDOFF_SERVER_ADDRESSES,
+			"addresses: those of %s", who);
+}
+
+static void
+note(struct handoff_server *server, const char *what, const char *address)
+{
+	handoff__buf_add(&server->addresses.changes, "%s %s\n", what, address);
+}
+
+static bool
+close_one(struct handoff_server *server, struct handoff__member *member)
+{
+	char name[HANDOFF_ADDRESS_MAX];
+
+	name_of(member, name);
+	if (!handoff__listen_end(member))
+		return false;
+	note(server, "closed", name);
+	handoff__operator_emit(&server->op, HANDOFF_SERVER_UNLISTENED,
+		"no longer listening on %s: it is no address of this peer",
+		name);
+	return true;
+}
+
+/* What has its backlog full of clients that find no room stays for now. */
+static bool
+close_unwanted(struct handoff_server *server)
+{
+	struct handoff__member *member = TAILQ_FIRST(&server->listeners), *next;
+	bool all = true;
+
+	for (; member; member = next) {
+		next = TAILQ_NEXT(member, node);
+		if (!member->wanted && member->entry.mine)
+			all &= close_one(server, member);
+	}
+	return all;
+}
+
+/* 0: none, or none that is known. */
+static unsigned
+port_of(const struct handoff__member *member)
+{
+	struct sockaddr_storage ss = {0};
+	socklen_t len = sizeof(ss);
+
+	if (getsockname(member->entry.fd, (struct sockaddr *)&ss, &len) < 0)
+		return 0;
+	if (ss.ss_family == AF_INET)
+		return ntohs(((struct sockaddr_in *)&ss)->sin_port);
+	return ss.ss_family == AF_INET6
+		       ? ntohs(((struct sockaddr_in6 *)&ss)->sin6_port)
+		       : 0;
+}
+
+/* ":7000" and "127.0.0.1:7000" exclude each other (bind(2)): the one that this
+ * peer has no address for makes room. Returns what was closed. Only that shows
+ * whether there is room then: it is not done each second. */
+static struct handoff__buf
+make_room(struct handoff_server *server, const char *address)
+{
+	struct handoff__member *member = TAILQ_FIRST(&server->listeners), *next;
+	struct handoff__buf closed = {0};
+	char name[HANDOFF_ADDRESS_MAX];
+	unsigned port;
+
+	if (strncmp(address, "unix:", 5) == 0)
+		return closed;
+	port = (unsigned)strtoul(strrchr(address, ':') + 1, NULL, 10);
+	for (; member && port != 0; member = next) {
+		next = TAILQ_NEXT(member, node);
+		name_of(member, name);
+		if (!member->wanted && member->entry.mine &&
+			port_of(member) == port && close_one(server, member))
+			handoff__buf_add(&closed, "%s\n", name);
+	}
+	return closed;
+}
+
+/* It was closed in vain. */
+static void
+reopen(struct handoff_server *server, char *names)
+{
+	struct handoff__error error = server->error;
+	char *rest = NULL;
+
+	for (char *name = strtok_r(names, "\n", &rest); name;
+		name = strtok_r(NULL, "\n", &rest)) {
+		handoff__listen_add(server, name);
+	}
+	server->error = error;
+}
+
+static int
+open_one(struct handoff_server *server, const char *address)
+{
+	int err = handoff__listen_add(server, address);
+	struct handoff__buf closed;
+
+	if (err != -EADDRINUSE || server->addresses.tries % ROOM_TRIES != 0)
+		return err;
+	closed = make_room(server, address);
+	if (closed.len > 0) {
+		err = handoff__listen_add(server, address);
+		if (err < 0)
+			reopen(server, closed.data);
+	}
+	free(closed.data);
+	return err;
+}
+
+#define FAILED 7 /* the length of that word in a line, with its blank */
+
+static void
+fail_one(struct handoff_server *server, struct handoff__buf *failed)
+{
+	handoff__buf_add(failed, "failed %s\n", server->error.text);
+}
+
+/* Opens what is missing; what can't be is added to `failed`. */
+static void
+open_missing(struct handoff_server *server, struct handoff__buf *failed)
+{
+	struct handoff__member *last, *member;
+	char name[HANDOFF_ADDRESS_MAX];
+	bool *missing = server->addresses.missing;
+
+	for (size_t i = 0; i < server->opts.nlisten; i++) {
+		if (!missing[i])
+			continue;
+		missing[i] = open_one(server, server->opts.listen[i]) < 0;
+		if (missing[i])
+			fail_one(server, failed);
+	}
+	if (handoff__adopted_enter(server) < 0)
+		fail_one(server, failed);
+	last = TAILQ_LAST(&server->listeners, handoff__members);
+	for (member = last; member && member->fresh;
+		member = TAILQ_PREV(member, handoff__members, node)) {
+		name_of(member, name);
+		note(server, "opened", name);
+	}
+	handoff__listen_reach(server);
+}
+
+/* Once, and again when it is something else. */
+static void
+tell_failed(struct handoff_server *server, struct handoff__buf *failed)
+{
+	struct handoff__buf *before = &server->addresses.failed;
+	struct handoff__buf kept = {0};
+	const char *at = failed->data;
+
+	if (at && before->data && strcmp(at, before->data) == 0)
+		at = NULL;
+	for (; at && *at; at += strcspn(at, "\n") + 1) {
+		each_unwanted(server, &kept, add_to_list);
+		handoff__log(&server->log, HANDOFF_LOG_ERROR,
+			"%.*s: tried again each second%s%s",
+			(int)strcspn(at, "\n") - FAILED, at + FAILED,
+			kept.len > 0 ? "; until then this stays open: " : "",
+			kept.len > 0 ? kept.data : "");
+		forget(&kept);
+	}
+	forget(before);
+	*before = *failed;
+}
+
+/* Another peer's addresses may be what this one is to serve on. */
+static void
+serve(struct handoff_server *server)
+{
+	struct handoff__buf failed = {0};
+	bool done;
+
+	server->addresses.due = false;
+	handoff__timer_disarm(&server->loop, &server->addresses.retry);
+	compare(server);
+	open_missing(server, &failed);
+	server->addresses.tries++;
+	done = failed.len == 0 && !failed.failed && close_unwanted(server);
+	tell_failed(server, &failed);
+	if (!done)
+		handoff__timer_arm(
+			&server->loop, &server->addresses.retry, RETRY_US);
+}
+
+/* Changes come one by one: they are looked at when there was a moment for the
+ * rest. */
+static void
+look_soon(struct handoff_server *server)
+{
+	struct handoff__addresses *a = &server->addresses;
+
+	if (a->due) {
+		a->due = false;
+		look(server);
+	} else if (a->look && !a->retry.armed) {
+		a->look = false;
+		handoff__timer_arm(&server->loop, &a->retry, LOOK_US);
+	}
+}
+
+/* The listeners may also have been closed by a peer that stopped, or have died
+ * with it before this one had copies of them. */
+void
+handoff__addresses_proceed(struct handoff_server *server)
+{
+	struct handoff__addresses *a = &server->addresses;
+
+	if (server->op.stopping || !has_addresses(server))
+		return;
+	if (!server->pair.serving) {
+		look_soon(server);
+	} else if (a->due || (TAILQ_EMPTY(&server->listeners) &&
+				     handoff__server_listens(server) &&
+				     !a->retry.armed)) {
+		serve(server);
+	}
+}
+
+static void
+add_here(struct handoff__buf *buf, const char *address)
+{
+	handoff__buf_add(buf, "only-here %s\n", address);
+}
+
+static void
+add_there(struct handoff__buf *buf, const char *address)
+{
+	handoff__buf_add(buf, "only-there %s\n", address);
+}
+
+static void
+add_json(struct handoff__buf *buf, const char *address)
+{
+	if (buf->len > 0 && buf->data[buf->len - 1] != '[')
+		handoff__buf_add(buf, ",");
+	handoff__buf_json(buf, address);
+}
+
+/* The lines that begin with that word, as members of an array. */
+static void
+add_changes(const struct handoff_server *server, const char *word,
+	struct handoff__buf *buf)
+{
+	const char *at = server->addresses.changes.data;
+	char address[HANDOFF_ADDRESS_MAX];
+	size_t len = strlen(word);
+
+	for (; at && *at; at += strcspn(at, "\n") + 1) {
+		if (strncmp(at, word, len) != 0)
+			continue;
+		snprintf(address, sizeof(address), "%.*s",
+			(int)(strcspn(at, "\n") - len - 1), at + len + 1);
+		add_json(buf, address);
+	}
+}
+
+static void
+status_json(struct handoff_server *server, struct handoff__buf *buf)
+{
+	handoff__buf_add(buf, ",\"addresses\":{\"only_here\":[");
+	each_missing(server, buf, add_json);
+	handoff__buf_add(buf, "],\"only_there\":[");
+	each_unwanted(server, buf, add_json);
+	handoff__buf_add(buf, "],\"opened\":[");
+	add_changes(server, "opened", buf);
+	handoff__buf_add(buf, "],\"closed\":[");
+	add_changes(server, "closed", buf);
+	handoff__buf_add(buf, "]}");
+}
+
+static void
+add_remarks(struct handoff_server *server, struct handoff__buf *buf)
+{
+	const char *name = server->pair.name, *at;
+	char text[HANDOFF_TEXT_MAX];
+
+	if (!server->pair.serving) {
+		describe(server, text);
+		if (text[0])
+			handoff__buf_add(buf, "! %s: when it serves it %s\n",
+				name, text);
+		return;
+	}
+	for (at = server->addresses.failed.data; at && *at;
+		at += strcspn(at, "\n") + 1)
+		handoff__buf_add(buf, "! %s: %.*s: tried again each second\n",
+			name, (int)strcspn(at, "\n") - FAILED, at + FAILED);
+}
+
+void
+handoff__addresses_status(
+	struct handoff_server *server, bool json, struct handoff__buf *buf)
+{
+	const struct handoff__addresses *a = &server->addresses;
+
+	if (has_addresses(server) && !TAILQ_EMPTY(&server->listeners))
+		compare(server);
+	if (json) {
+		status_json(server, buf);
+		return;
+	}
+	each_missing(server, buf, add_here);
+	each_unwanted(server, buf, add_there);
+	if (a->changes.data)
+		handoff__buf_put(buf, a->changes.data, a->changes.len);
+	if (a->failed.data)
+		handoff__buf_put(buf, a->failed.data, a->failed.len);
+	add_remarks(server, buf);
+}

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Two peers with other addresses: the difference is told while one stands by,
+ * and the one that comes to serve has its own open and the others closed; what
+ * can't be opened closes nothing.
+ */
+#include "server/duo.h"
+
+#include "base/addr.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* TEST-NET-1 (RFC 5737): of no host. */
+#define NOWHERE "192.0.2.77:7000"
+
+static struct handoff__error error;
+
+/* A port that is free now, in an address. */
+static void
+free_address(const char *format, char address[HANDOFF_ADDRESS_MAX])
+{
+	char bound[HANDOFF_ADDRESS_MAX];
+	int fd = handoff__addr_listen("127.0.0.1:0", bound, &error);
+
+	assert_true(fd >= 0);
+	close(fd);
+	snprintf(address, HANDOFF_ADDRESS_MAX, format, strrchr(bound, ':') + 1);
+}
+
+/* `a` listens on these, `b` on those. */
+static void
+open_with(struct duo *duo, const char *const *a, size_t na,
+	const char *const *b, size_t nb)
+{
+	duo_init(duo, HANDOFF_MODEL_LOOP);
+	duo->a.opts.listen = a;
+	duo->a.opts.nlisten = na;
+	duo->b.opts.listen = b;
+	duo->b.opts.nlisten = nb;
+	assert_int_equal(host_open(&duo->a, NULL), 0);
+	duo_expect(duo, &duo->a, HANDOFF_SERVER_OWNER);
+	assert_int_equal(host_open(&duo->b, &duo->a), 0);
+	duo_expect(duo, &duo->b, HANDOFF_SERVER_STANDBY);
+	duo_expect(duo, &duo->a, HANDOFF_SERVER_JOINED);
+}
+
+static void
+give(struct duo *duo)
+{
+	assert_int_equal(handoff_server_maintenance(duo->a.server), 0);
+	duo_expect(duo, &duo->b, HANDOFF_SERVER_OWNER);
+}
+
+static bool
+connects(const char *address)
+{
+	struct sockaddr_in in = {.sin_family = AF_INET};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), rc;
+
+	in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	in.sin_port = htons((uint16_t)atoi(strrchr(address, ':') + 1));
+	rc = connect(fd, (struct sockaddr *)&in, sizeof(in));
+	close(fd);
+	return rc == 0;
+}
+
+/* The addresses that it owns, one after the other. */
+static const char *
+listeners(struct host *host)
+{
+	static char text[1024];
+	char address[HANDOFF_ADDRESS_MAX];
+	size_t len = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0;
+		handoff_server_listener(host->server, i, address) >= 0; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s",
+			i > 0 ? " " : "", address);
+	return text;
+}
+
+static void
+difference_is_told(void **state)
+{
+	const char *a[] = {"127.0.0.1:0"};
+	char wanted[HANDOFF_TEXT_MAX];
+	const char *b[] = {NOWHERE};
+	struct duo duo;
+
+	(void)state;
+	open_with(&duo, a, 1, b, 1);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_ADDRESSES);
+	snprintf(wanted, sizeof(wanted),
+		"addresses: not those of server (pid %d): when this peer "
+		"serves it opens " NOWHERE " and closes %s",
+		(int)getpid(), duo.a.address);
+	assert_string_equal(duo.b.text, wanted);
+	duo_close(&duo);
+}
+
+/* Port 0 is any, and none twice. */
+static void
+same_addresses_are_not_told(void **state)
+{
+	const char *a[] = {"127.0.0.1:0", "127.0.0.1:0", "[::1]:0"};
+	const char *b[] = {"[::1]:0", "127.0.0.1:0", "127.0.0.1:0"};
+	struct duo duo;
+	char before[1024];
+
+	(void)state;
+	open_with(&duo, a, 3, b, 3);
+	snprintf(before, sizeof(before), "%s", listeners(&duo.a));
+	give(&duo);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_GAVE);
+	assert_string_equal(listeners(&duo.b), before);
+	assert_false(host_had(&duo.a, HANDOFF_SERVER_ADDRESSES));
+	assert_false(host_had(&duo.b, HANDOFF_SERVER_ADDRESSES));
+	duo_close(&duo);
+}
+
+static void
+one_port_for_two_is_one_too_few(void **state)
+{
+	const char *a[] = {"127.0.0.1:0"};
+	const char *b[] = {"127.0.0.1:0", "127.0.0.1:0"};
+	struct duo duo;
+
+	(void)state;
+	open_with(&duo, a, 1, b, 2);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_ADDRESSES);
+	assert_non_null(strstr(duo.b.text, "it opens 127.0.0.1:0"));
+	assert_null(strstr(duo.b.text, "closes"));
+	give(&duo);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_LISTENING);
+	duo_close(&duo);
+}
+
+/* Old connections stay, those in the backlog too; new ones find the new
+ * address, and nobody listens on the old one. */
+static void
+what_serves_has_its_own(void **state)
+{
+	char first[HANDOFF_ADDRESS_MAX], second[HANDOFF_ADDRESS_MAX];
+	const char *a[] = {first}, *b[] = {second};
+	struct duo duo;
+	int old, waiting, client;
+
+	(void)state;
+	free_address("127.0.0.1:%s", first);
+	free_address("127.0.0.1:%s", second);
+	open_with(&duo, a, 1, b, 1);
+	old = client_open(first);
+	client_line(&duo, old, 1);
+	assert_int_equal(handoff_server_maintenance(duo.a.server), 0);
+	/* Before either has a turn. */
+	waiting = client_open(first);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_OWNER);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_LISTENING);
+	assert_string_equal(duo.b.address, second);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_UNLISTENED);
+	assert_non_null(strstr(duo.b.text, first));
+	assert_string_equal(listeners(&duo.b), second);
+	assert_false(connects(first));
+	client_line(&duo, old, 2);
+	client_line(&duo, waiting, 1);
+	client = client_open(second);
+	client_line(&duo, client, 1);
+	/* And back. */
+	assert_int_equal(handoff_server_ready(duo.a.server, true), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_UNLISTENED);
+	assert_string_equal(listeners(&duo.a), first);
+	assert_false(connects(second));
+	client_line(&duo, old, 3);
+	client_line(&duo, client, 2);
+	close(old);
+	close(waiting);
+	close(client);
+	duo_close(&duo);
+}
+
+static void
+alternate_keeps_all(void **state)
+{
+	struct duo duo;
+
+	(void)state;
+	duo_open(&duo, HANDOFF_MODEL_LOOP);
+	give(&duo);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_GAVE);
+	assert_string_equal(listeners(&duo.b), duo.a.address);
+	assert_false(host_had(&duo.b, HANDOFF_SERVER_ADDRESSES));
+	duo_close(&duo);
+}
+
+/* What another program has, or no host, is no reason to be reached nowhere;
+ * when it can be opened it is, and only then are the others closed. */
+static void
+address_that_fails_closes_nothing(void **state)
+{
+	char first[HANDOFF_ADDRESS_MAX], taken[HANDOFF_ADDRESS_MAX];
+	const char *a[] = {first}, *b[] = {taken, "[::1]:0"};
+	struct duo duo;
+	int other;
+
+	(void)state;
+	free_address("127.0.0.1:%s", first);
+	other = handoff__addr_listen("127.0.0.1:0", taken, &error);
+	assert_true(other >= 0);
+	open_with(&duo, a, 1, b, 2);
+	give(&duo);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_LISTENING);
+	assert_non_null(strstr(duo.b.text, "[::1]:"));
+	assert_true(strncmp(listeners(&duo.b), first, strlen(first)) == 0);
+	assert_true(connects(first));
+	close(other);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_LISTENING);
+	assert_string_equal(duo.b.address, taken);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_UNLISTENED);
+	assert_false(connects(first));
+	duo_close(&duo);
+}
+
+/* All addresses and one of them exclude each other: either makes room. */
+static void
+wildcard_replaces_one(void **state)
+{
+	char one[HANDOFF_ADDRESS_MAX], all[HANDOFF_ADDRESS_MAX];
+	const char *a[] = {one}, *b[] = {all};
+	struct duo duo;
+	int client;
+
+	(void)state;
+	free_address("127.0.0.1:%s", one);
+	snprintf(all, sizeof(all), "%s", strrchr(one, ':'));
+	open_with(&duo, a, 1, b, 1);
+	give(&duo);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_UNLISTENED);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_LISTENING);
+	client = client_open(one);
+	client_line(&duo, client, 1);
+	assert_int_equal(handoff_server_ready(duo.a.server, true), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_LISTENING);
+	assert_string_equal(listeners(&duo.a), one);
+	client_line(&duo, client, 2);
+	close(client);
+	duo_close(&duo);
+}
+
+/* It is opened again if what it made room for can't be after all: another
+ * program has the same port on another address. */
+static void
+room_that_was_made_in_vain_is_taken_back(void **state)
+{
+	char one[HANDOFF_ADDRESS_MAX], other[HANDOFF_ADDRESS_MAX],
+		all[HANDOFF_ADDRESS_MAX];
+	const char *a[] = {one}, *b[] = {all};
+	struct duo duo;
+	int fd, client;
+
+	(void)state;
+	free_address("127.0.0.1:%s", one);
+	snprintf(all, sizeof(all), "%s", strrchr(one, ':'));
+	snprintf(other, sizeof(other), "127.0.0.2%.8s", all);
+	open_with(&duo, a, 1, b, 1);
+	fd = handoff__addr_listen(other, other, &error);
+	assert_true(fd >= 0);
+	give(&duo);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_UNLISTENED);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_LISTENING);
+	assert_string_equal(listeners(&duo.b), one);
+	client = client_open(one);
+	client_line(&duo, client, 1);
+	close(client);
+	close(fd);
+	duo_close(&duo);
+}
+
+static void
+path_goes_with_its_listener(void **state)
+{
+	char path[HANDOFF_ADDRESS_MAX], other[HANDOFF_ADDRESS_MAX];
+	const char *a[] = {path}, *b[] = {other};
+	struct stat st;
+	struct duo duo;
+
+	(void)state;
+	snprintf(path, sizeof(path), "unix:%s/a.sock", support_dir());
+	snprintf(other, sizeof(other), "unix:%s/b.sock", support_dir());
+	open_with(&duo, a, 1, b, 1);
+	give(&duo);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_UNLISTENED);
+	assert_string_equal(listeners(&duo.b), other);
+	assert_int_equal(lstat(path + 5, &st), -1);
+	assert_int_equal(lstat(other + 5, &st), 0);
+	duo_close(&duo);
+}
+
+/* Another program has its name meanwhile. */
+static void
+path_of_another_stays(void **state)
+{
+	char path[HANDOFF_ADDRESS_MAX], bound[HANDOFF_ADDRESS_MAX];
+	const char *a[] = {path}, *b[] = {"127.0.0.1:0"};
+	struct stat st;
+	struct duo duo;
+	int fd;
+
+	(void)state;
+	snprintf(path, sizeof(path), "unix:%s/a.sock", support_dir());
+	open_with(&duo, a, 1, b, 1);
+	unlink(path + 5);
+	fd = handoff__addr_listen(path, bound, &error);
+	assert_true(fd >= 0);
+	give(&duo);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_UNLISTENED);
+	assert_int_equal(lstat(path + 5, &st), 0);
+	duo_close(&duo);
+	close(fd);
+}
+
+/* A peer that closes its handle leaves its service to the other one. */
+static void
+addresses_change_with_the_last_peer(void **state)
+{
+	char first[HANDOFF_ADDRESS_MAX], second[HANDOFF_ADDRESS_MAX];
+	const char *a[] = {first}, *b[] = {second};
+	struct duo duo;
+
+	(void)state;
+	free_address("127.0.0.1:%s", first);
+	free_address("127.0.0.1:%s", second);
+	open_with(&duo, a, 1, b, 1);
+	handoff_server_free(duo.a.server);
+	duo.a.server = NULL;
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_OWNER);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_UNLISTENED);
+	assert_string_equal(listeners(&duo.b), second);
+	assert_false(connects(first));
+	duo_close(&duo);
+}
+
+static void
+standby_with_a_bad_address_is_refused(void **state)
+{
+	const char *bad[] = {"nonsense"};
+	struct duo duo;
+
+	(void)state;
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	assert_int_equal(host_open(&duo.a, NULL), 0);
+	duo.b.opts.listen = bad;
+	duo.b.opts.nlisten = 1;
+	assert_int_equal(host_open(&duo.b, &duo.a), -EINVAL);
+	assert_non_null(strstr(duo.b.why, "'nonsense'"));
+	duo_close(&duo);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		handoff_test(difference_is_told),
+		handoff_test(same_addresses_are_not_told),
+		handoff_test(one_port_for_two_is_one_too_few),
+		handoff_test(what_serves_has_its_own),
+		handoff_test(alternate_keeps_all),
+		handoff_test(address_that_fails_closes_nothing),
+		handoff_test(wildcard_replaces_one),
+		handoff_test(room_that_was_made_in_vain_is_taken_back),
+		handoff_test(path_goes_with_its_listener),
+		handoff_test(path_of_another_stays),
+		handoff_test(addresses_change_with_the_last_peer),
+		handoff_test(standby_with_a_bad_address_is_refused),
+	};
+
+	return cmocka_run_group_tests_name("addresses", tests, NULL, NULL);
+}
