@@ -281,7 +281,8 @@ stored_open(struct stored *s)
 {
 	assert_int_equal(handoff_systemd_open(&s->sd, &s->opts), 0);
 	handoff_systemd_adopt(s->sd, &s->duo.a.opts);
-	assert_int_equal(host_open(&s->duo.a, NULL), 0);
+	assert_int_equal(
+		host_open(&s->duo.a, s->duo.b.server ? &s->duo.b : NULL), 0);
 	assert_int_equal(handoff_systemd_attach(s->sd, s->duo.a.server), 0);
 	pass_on(s->sd, &s->duo.a);
 }
@@ -342,6 +343,38 @@ bound_listeners_are_stored(void **state)
 	manager_silence(&s.manager);
 	host_end(&s.duo.a, s.sd);
 	manager_unpass(&s.manager);
+	manager_close(&s.manager);
+}
+
+/* Not at once, as another program had its address. */
+static void
+listener_that_is_opened_later_is_stored(void **state)
+{
+	char taken[HANDOFF_ADDRESS_MAX];
+	struct stored s;
+	int other = listener("127.0.0.1:0", taken);
+
+	(void)state;
+	stored_init(&s);
+	s.duo.a.listen[0] = taken;
+	s.duo.b.listen[0] = "[::1]:0";
+	s.duo.b.opts.listen = s.duo.b.listen;
+	s.duo.b.opts.nlisten = 1;
+	assert_int_equal(host_open(&s.duo.b, NULL), 0);
+	stored_open(&s);
+	assert_int_equal(handoff_server_maintenance(s.duo.b.server), 0);
+	pass_on_until(&s.duo, s.sd, &s.duo.a, HANDOFF_SERVER_OWNER);
+	do
+		assert_true(manager_next(&s.manager));
+	while (strcmp(s.manager.text, "FDSTORE=1\nFDNAME=kept") != 0);
+	assert_int_equal(s.manager.nfds, 1);
+	while (manager_next(&s.manager))
+		;
+	close(other);
+	pass_on_until(&s.duo, s.sd, &s.duo.a, HANDOFF_SERVER_LISTENING);
+	manager_expect(&s.manager, "FDSTORE=1\nFDNAME=kept");
+	host_end(&s.duo.a, s.sd);
+	duo_close(&s.duo);
 	manager_close(&s.manager);
 }
 
@@ -411,6 +444,7 @@ main(void)
 		handoff_test(those_of_another_process_are_not_ours),
 		handoff_test(nonsense_is_refused),
 		handoff_test(bound_listeners_are_stored),
+		handoff_test(listener_that_is_opened_later_is_stored),
 		handoff_test(stored_listener_comes_back),
 		handoff_test(store_stays_in_the_unit),
 	};
