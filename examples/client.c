@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A client that outlives its server: sends the lines of its input, prints what
- * comes back, and tells on standard error what becomes of the connection. It is
- * complete. What concerns handoffs is in receive() and main(), and is little:
- * the library connects, retries and comes home by itself, and a program sends,
- * polls one descriptor and pulls events.
+ * A client that outlives its server: sends the lines of standard input, prints
+ * what comes back, and reports on standard error what becomes of the
+ * connection. It is complete. The library connects, retries and comes home by
+ * itself: a program sends, polls one descriptor and pulls events.
  */
 #include <handoff.h>
 
@@ -20,36 +19,17 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char usage[] =
-	"usage: client --connect ADDR [OPTION]...\n\n%s"
-	"  --input FIFO         read this named pipe, made if it is not there\n"
-	"  --name NAME          of this client in what it tells\n"
-	"  --version            print the version of the library\n";
+#define FULL (1 << 19) /* unsent bytes beyond which no input is read */
+
 static const char *name = "client";
-static struct handoff_fifo *fifo; /* NULL: standard input is read */
-static char input[65536];         /* longer lines are sent in parts */
+static char input[65536]; /* longer lines are sent in parts */
 static size_t input_len;
-static bool input_ended, full, lost;
-
-/* A line for people, with the time. */
-static void
-tell(const char *text)
-{
-	struct timespec now;
-	char clock[16];
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	strftime(clock, sizeof(clock), "%T", localtime(&now.tv_sec));
-	fprintf(stderr, "%s.%03ld %s: %s\n", clock, now.tv_nsec / 1000000, name,
-		text);
-}
+static bool input_ended, lost;
 
 static void
-read_options(struct handoff_client_opts *opts, const char **path, int argc,
-	char **argv)
+read_options(struct handoff_client_opts *opts, int argc, char **argv)
 {
 	static const struct option own[] = {
-		{"input", required_argument, NULL, 'i'},
 		{"name", required_argument, NULL, 'n'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'V'}, {0}};
@@ -61,63 +41,46 @@ read_options(struct handoff_client_opts *opts, const char **path, int argc,
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, "", own, NULL)) != -1) {
 		if (c == 'h')
-			exit(printf(usage, handoff_client_opts_help()) < 0);
-		else if (c == 'V')
+			exit(printf("usage: client --connect ADDR [OPTION]..."
+				    "\n\n%s"
+				    "  --name NAME          of this client in "
+				    "what it reports\n"
+				    "  --version            print the "
+				    "version of the library\n",
+				     handoff_client_opts_help()) < 0);
+		if (c == 'V')
 			exit(printf("client %s\n", handoff_version()) < 0);
-		else if (c == 'i')
-			*path = optarg;
-		else if (c == 'n')
-			name = optarg;
-		else
+		if (c != 'n')
 			errx(2, "%s is no option, or lacks its value",
 				argv[optind - 1]);
+		name = optarg;
 	}
 	if (optind < argc || opts->nendpoints == 0)
 		errx(2, "--connect ADDR is needed, and only options are taken");
 }
 
-/* For atexit: the pipe is removed if it was made here. */
+/* Sends what is there up to the last newline. A message is never split over two
+ * connections, so no line is; once the input has ended and all is sent, the
+ * library closes the sending side. */
 static void
-close_pipe(void)
+send_input(struct handoff_client *client)
 {
-	handoff_fifo_free(fifo);
-	fifo = NULL;
-}
-
-static void
-read_input(int fd)
-{
-	ssize_t n = read(fd, input + input_len, sizeof(input) - input_len);
+	ssize_t n = read(0, input + input_len, sizeof(input) - input_len);
+	const char *end;
+	size_t len;
 
 	if (n < 0 && errno != EAGAIN && errno != EINTR)
 		err(1, "input");
 	input_ended = n == 0;
 	input_len += n > 0 ? (size_t)n : 0;
-}
-
-/* One message a line; when all is sent and no more will come, the end. */
-static void
-send_input(struct handoff_client *client)
-{
-	size_t at = 0;
-	int rc = 0;
-
-	while (rc == 0 && at < input_len) {
-		char *newline = memchr(input + at, '\n', input_len - at);
-		size_t len = newline ? (size_t)(newline + 1 - input) - at
-				     : input_len - at;
-
-		if (!newline && !input_ended && len < sizeof(input))
-			break;
-		rc = handoff_client_send(client, input + at, len);
-		at += rc == 0 ? len : 0;
-	}
-	if (rc < 0 && rc != -ENOBUFS)
+	end = memrchr(input, '\n', input_len);
+	len = end ? (size_t)(end + 1 - input) : 0;
+	if (input_ended || (!end && input_len == sizeof(input)))
+		len = input_len;
+	if ((len > 0 && handoff_client_send(client, input, len) < 0) ||
+		(input_ended && handoff_client_shutdown(client) < 0))
 		errx(1, "%s", handoff_client_errmsg(client));
-	full = rc == -ENOBUFS;
-	memmove(input, input + at, input_len -= at);
-	if (input_ended && input_len == 0)
-		handoff_client_shutdown(client);
+	memmove(input, input + len, input_len -= len);
 }
 
 /* Takes what came and what happened. Returns the type of the last event. */
@@ -128,11 +91,17 @@ receive(struct handoff_client *client)
 	int type = 0;
 
 	while (handoff_client_next(client, &event) > 0) {
+		struct timespec now;
+		char at[16];
+
 		type = (int)event->type;
 		lost = event->type == HANDOFF_CLIENT_LOST ||
 		       (lost && event->type == HANDOFF_CLIENT_CLOSED);
+		clock_gettime(CLOCK_REALTIME, &now);
+		strftime(at, sizeof(at), "%T", localtime(&now.tv_sec));
 		if (event->type != HANDOFF_CLIENT_DATA)
-			tell(event->text);
+			fprintf(stderr, "%s.%03ld %s: %s\n", at,
+				now.tv_nsec / 1000000, name, event->text);
 		else if (fwrite(event->data, event->len, 1, stdout) != 1 ||
 			 fflush(stdout) != 0)
 			err(1, "standard output");
@@ -145,45 +114,37 @@ main(int argc, char **argv)
 {
 	char why[HANDOFF_TEXT_MAX] = "";
 	struct handoff_client_opts opts = {.size = sizeof(opts),
-		.errbuf = why,
-		.errbuf_size = sizeof(why)};
-	struct handoff_fifo_opts pipe = {.size = sizeof(pipe),
-		.errbuf = why,
+		.errbuf = why, /* what was wrong, if open fails */
 		.errbuf_size = sizeof(why)};
 	struct pollfd p[3] = {
 		{.events = POLLIN}, {.events = POLLIN}, {.events = POLLIN}};
 	struct handoff_client *client;
 	sigset_t signals;
-	int in;
 
-	read_options(&opts, &pipe.path, argc, argv);
-	if (pipe.path && handoff_fifo_open(&fifo, &pipe) < 0)
-		errx(1, "%s", why);
-	atexit(close_pipe);
-	in = fifo ? handoff_fifo_fd(fifo) : STDIN_FILENO;
+	read_options(&opts, argc, argv);
+	signal(SIGPIPE, SIG_IGN);
 	if (handoff_client_open(&client, &opts) < 0)
 		errx(1, "%s", why);
+	p[1].fd = handoff_client_fd(client);
 
-	signal(SIGPIPE, SIG_IGN);
+	/* So that its message queue is removed at every end. */
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
-	p[1].fd = handoff_client_fd(client);
 	p[2].fd = signalfd(-1, &signals, SFD_CLOEXEC);
 
 	while (!p[2].revents && receive(client) != HANDOFF_CLIENT_CLOSED) {
-		p[0].fd = input_ended || full ? -1 : in;
+		bool full = handoff_client_unsent(client) > FULL;
+
+		p[0].fd = input_ended || full ? -1 : STDIN_FILENO;
 		if (poll(p, 3, -1) > 0 && p[0].revents)
-			read_input(in);
+			send_input(client);
 		if (handoff_client_dispatch(client) < 0)
 			errx(1, "%s", handoff_client_errmsg(client));
-		send_input(client);
 	}
-
 	handoff_client_free(client);
-	close_pipe();
-	/* A signal that ended the loop was not read and takes effect now. */
+	/* A signal that ended the loop takes effect now. */
 	sigprocmask(SIG_UNBLOCK, &signals, NULL);
-	return lost; /* the end was, if so */
+	return lost; /* the connection broke, and nothing came after that */
 }

@@ -4,6 +4,7 @@ clear line each, and an exit code that says whose fault it is."""
 import os
 import shutil
 import signal
+import subprocess
 import unittest
 
 from harness import BIN, SystemTest, main
@@ -111,14 +112,12 @@ class Arguments(SystemTest):
         for options in ((), here, ("--dir", "--connect"), ("--connect",),
                         (*here, "--connect"), (*here, *to, "--bogus"),
                         (*here, *to, "extra"), (*here, *here, *to),
-                        (*here, *to, "--input")):
+                        (*here, *to, "--name")):
             self.assert_usage("client", *options)
         for address in ("", "x", "127.0.0.1:99999", LONG):
             self.assert_fails(
                 "client", (*here, "--connect", address), (1, 2))
         self.assert_fails("client", (*here, *to * 17), (1, 2))
-        for fifo in ("", "/nonexistent/fifo", "/dev/null", LONG):
-            self.assert_fails("client", (*to, "--input", fifo), (1, 2))
         self.assert_fails("client", ("--dir", "/nonexistent", *to), (1, 2))
 
     def test_handoffctl(self):
@@ -140,9 +139,9 @@ class Arguments(SystemTest):
 class Environment(SystemTest):
     """HANDOFF_DIR is the directory of all four programs."""
 
-    def run_in(self, value, program, *options):
+    def run_in(self, value, program, *options, stdin=None):
         return self.start(shutil.which("env"), f"HANDOFF_DIR={value}",
-                          os.path.join(BIN, program), *options)
+                          os.path.join(BIN, program), *options, stdin=stdin)
 
     def test_directory(self):
         server = self.run_in(self.dir, "server", "--listen", "127.0.0.1:0")
@@ -150,7 +149,7 @@ class Environment(SystemTest):
         server.expect(": owner: ")
         self.run_in(self.dir, "alt_server").expect(": standby: ")
         client = self.run_in(self.dir, "client", "--connect", address,
-                             "--input", os.path.join(self.base, "pipe"))
+                             stdin=subprocess.PIPE)
         client.expect_error("connected to")
         self.assertEqual(self.run_in(self.dir, "handoffctl",
                                      "maintenance").wait(), 0)
