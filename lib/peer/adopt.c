@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A link that has just been agreed upon, new or made anew: what is watched
- * from then on, and what the partner is sent first. How the two have met is
- * not known here.
+ * Adopts a link that both peers have just agreed on, new or renewed: watches
+ * the other process, and sends the partner what it needs first. Does not know
+ * how the two have met.
  */
 #include "peer/adopt.h"
 
@@ -48,7 +48,6 @@ open_link(struct handoff__pair *pair, int fd, int passed,
 	return 0;
 }
 
-/* Sends what a new partner must have. */
 int
 handoff__adopt_link(struct handoff__pair *pair, int fd, int passed,
 	const struct handoff__hello *hello)
@@ -71,7 +70,7 @@ handoff__adopt_link(struct handoff__pair *pair, int fd, int passed,
 	pair->other_leaving = pair->other_left = pair->ended = false;
 	if (handoff__partner_drifted(pair, hello))
 		handoff__log(pair->log, HANDOFF_LOG_WARNING,
-			"link: %s has another configuration than this peer",
+			"link: %s has a different configuration from this peer",
 			handoff__pair_partner_text(pair, who));
 	handoff__fence_check(pair);
 	if (again)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the board says of a maintenance: that service is away from home, since
+ * The maintenance state on the board: that the service is away from home, since
  * when, and from which peer. Moves nothing.
  */
 #include "peer/away.h"
@@ -32,7 +32,7 @@ handoff__away_set_home(
 		(int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000);
 }
 
-/* The name of the peer that is away; written by another process. */
+/* The home peer's name, written by another process and thus checked. */
 static void
 home_name(const struct handoff__board *board, char name[HANDOFF_NAME_MAX])
 {
@@ -70,7 +70,6 @@ handoff__pair_away_text(struct handoff__pair *pair, char *text, size_t size)
 		since, pair->serving ? pair->name : pair->other.name, home);
 }
 
-/* Is this peer the one that service was away from? */
 bool
 handoff__away_at_home(struct handoff__pair *pair)
 {
@@ -83,9 +82,9 @@ handoff__away_at_home(struct handoff__pair *pair)
 		       strcmp(pair->other.name, home) != 0);
 }
 
-/* Is the standby that is here the one that is away from its service, or has
- * it come back under the same name? With equal names on both sides the
- * maintenance was an upgrade, which is over when the old program has ended. */
+/* Whether the standby is the service's home, or has come back under the same
+ * name. If both peers have that name the maintenance was an upgrade, which is
+ * over once the old program has ended. */
 bool
 handoff__away_is_home(struct handoff__pair *pair)
 {

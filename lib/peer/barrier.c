@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a give waits for: answers to what was mirrored, to its ping, and
- * handlers that run. Counts it down, and notes that a step may be due; decides
- * nothing.
+ * What a give waits for: answers to MIRRORs, to its ping, and running handlers.
+ * Counts down and notes that a step may be due; decides nothing.
  */
 #include "peer/barrier.h"
 
@@ -15,7 +14,6 @@ unanswered(const struct handoff__roster_entry *e)
 	       (e->copy == HANDOFF__COPY_NONE || e->copy == HANDOFF__COPY_SENT);
 }
 
-/* Marks what has no answer yet and counts it. */
 void
 handoff__barrier_await(struct handoff__pair *pair)
 {
@@ -52,7 +50,6 @@ handoff__barrier_ended(struct handoff__pair *pair, bool barrier, bool leaving)
 	pair->noted = true;
 }
 
-/* Nothing is waited for any more. */
 void
 handoff__barrier_lift(struct handoff__pair *pair)
 {

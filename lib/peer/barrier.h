@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a give waits for, counted.
+ * Counts what a give waits for.
  */
 #ifndef HANDOFF_PEER_BARRIER_H
 #define HANDOFF_PEER_BARRIER_H
 
 #include "peer/core.h"
 
-/* Counts what has no answer yet, and marks it. */
+/* Marks and counts the entries whose MIRROR is unanswered. */
 void handoff__barrier_await(struct handoff__pair *pair);
 
-/* Nothing is waited for any more. */
+/* Clears all marks. */
 void handoff__barrier_lift(struct handoff__pair *pair);
 
-/* The other has answered for the entry, or never will. */
+/* The other peer has answered for the entry, or never will. */
 void handoff__barrier_answered(
 	struct handoff__pair *pair, struct handoff__roster_entry *entry);
 
-/* The other has answered that MIRROR: it may be the ping. */
+/* The other peer has answered that MIRROR, which may be the ping. */
 void handoff__barrier_ping_answered(struct handoff__pair *pair, uint32_t batch);
 
-/* An entry has ended that had these marks. */
+/* An entry with these marks has ended. */
 void handoff__barrier_ended(
 	struct handoff__pair *pair, bool barrier, bool leaving);
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is seen to at each beat of the pulse, besides the pulse itself: copies
- * that were refused, offers that were not accepted, and what got lost on the
- * way.
+ * The work that is due at each beat besides the pulse itself: retries refused
+ * copies, revokes offers that were not accepted, and detects lost messages.
  */
 #include "peer/beat.h"
 
@@ -27,6 +26,6 @@ handoff__beat(struct handoff__pair *pair)
 	} else if (pair->link.fd < 0) {
 		handoff__reconcile(pair);
 	}
-	handoff__quiet_strays(pair, now);
+	handoff__quiet_revoke_late(pair, now);
 	handoff__pulse_end(pair, now);
 }

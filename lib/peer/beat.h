@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is seen to at each beat.
+ * The work that is due at each beat.
  */
 #ifndef HANDOFF_PEER_BEAT_H
 #define HANDOFF_PEER_BEAT_H

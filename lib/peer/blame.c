@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whether an input killed the process that handled it. A process that dies
- * takes all handlers with it that run then, and one of them may be the cause:
- * each of their connections is suspected. One under which a second process has
- * died is given up. What a suspect may do meanwhile is for the layer above.
+ * Decides whether an input killed the process that handled it. All handlers
+ * that run when a process dies are suspects: any of them may be the cause. A
+ * connection in whose handler a second process has died is given up. The layer
+ * above decides what a suspect may do until then.
  */
 #include "peer/blame.h"
 
@@ -17,7 +17,7 @@ handoff__entry_blame(
 	struct handoff__record *rec = e->view.rec;
 
 	survival->in_handler += handoff__handler_died(rec);
-	/* Perhaps counted by one that died before it could end it. */
+	/* A survivor may have counted it and died before it could end it. */
 	return handoff__entry_poisoned(e)
 		       ? "two processes died in its handler, on the same input"
 		       : NULL;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Processes that connect to this peer's socket: each is a candidate until its
- * HELLO is answered, with a welcome or with the reason why not. Dials nobody.
+ * HELLO is answered, with a welcome or with the reason for a refusal. Never
+ * dials.
  */
 #include "peer/candidates.h"
 
@@ -56,7 +57,7 @@ verdict(const struct handoff__pair *pair, const struct handoff__hello *hello)
 		return HANDOFF__LEAVING;
 	if (pair->partner != HANDOFF__PARTNER_NONE)
 		return HANDOFF__TAKEN;
-	/* What it has is another arena's. */
+	/* its copies belong to another arena */
 	return hello->again && hello->arena != 0 ? HANDOFF__STRANGER
 						 : HANDOFF__OK;
 }
@@ -74,7 +75,7 @@ refuse_candidate(struct handoff__candidate *c,
 	turn_away(c, reason, text);
 }
 
-/* Answers a HELLO: welcome, or why not. */
+/* Answers a HELLO with a welcome or a refusal. */
 static void
 answer_candidate(struct handoff__candidate *c)
 {
@@ -93,7 +94,7 @@ answer_candidate(struct handoff__candidate *c)
 			own.partner, sizeof(own.partner), pair->other.name);
 		own.partner_pid = pair->other.pid;
 	}
-	if (handoff__hello_say(fd, &own) < 0)
+	if (handoff__hello_send(fd, &own) < 0)
 		reason = HANDOFF__GARBAGE;
 	if (reason != HANDOFF__OK) {
 		refuse_candidate(c, &hello, reason);
@@ -110,15 +111,15 @@ answer_candidate(struct handoff__candidate *c)
 	handoff__hello_refused(pair, HANDOFF__UNWATCHED, text);
 }
 
-/* Two dials cross, and that of place 2 is to count. */
+/* Two dials cross, and place 2's own dial counts. */
 static bool
 crosses(const struct handoff__pair *pair)
 {
 	return pair->place == 2 && pair->rejoin.dial.fd >= 0;
 }
 
-/* Is it time to answer? Not while the last partner's process is still to end,
- * but for that partner itself. */
+/* Whether an answer is due. While the last partner's process is still ending,
+ * only that partner itself is answered. */
 static bool
 is_due(const struct handoff__candidate *c)
 {
@@ -128,7 +129,8 @@ is_due(const struct handoff__candidate *c)
 			       !crosses(c->pair)));
 }
 
-/* The partner itself, whose dial crossed the one that has linked the two. */
+/* Whether this is the partner itself, and the two are linked already by a dial
+ * that crossed this one. */
 static bool
 is_superfluous(const struct handoff__candidate *c)
 {
@@ -180,13 +182,13 @@ on_candidate(struct handoff__watch *watch, uint32_t events)
 	c->hello = msg.hello;
 	c->passed = passed;
 	c->greeted = true;
-	/* The old partner's end may be waiting in the same batch. */
+	/* the old link's end may be waiting in the same batch */
 	handoff__link_read(&c->pair->link);
 }
 
-/* It said nothing, or it waited too long for the last partner to end. */
+/* It sent no HELLO, or waited too long for the last partner to end. */
 static void
-on_silence(struct handoff__timer *timer)
+on_greeting_timeout(struct handoff__timer *timer)
 {
 	struct handoff__candidate *c = timer->arg;
 
@@ -194,7 +196,7 @@ on_silence(struct handoff__timer *timer)
 		refuse_candidate(c, &c->hello, HANDOFF__TAKEN);
 	else
 		turn_away(c, HANDOFF__UNANSWERED,
-			"a process that said no HELLO within 5 s");
+			"a process that sent no HELLO within 5 s");
 }
 
 static struct handoff__candidate *
@@ -225,7 +227,7 @@ on_connect(void *arg, int fd)
 	}
 	c->watch.fn = on_candidate;
 	c->watch.arg = c;
-	c->timer.fn = on_silence;
+	c->timer.fn = on_greeting_timeout;
 	c->timer.arg = c;
 	if (handoff__watch_add(pair->loop, &c->watch, fd, EPOLLIN) < 0) {
 		close(fd);
@@ -235,8 +237,6 @@ on_connect(void *arg, int fd)
 	handoff__timer_arm(pair->loop, &c->timer, HANDOFF__HELLO_TIMEOUT_US);
 }
 
-/* Listens for another peer, in place of the socket of before if there is one:
- * only with the lock of the place held. */
 int
 handoff__candidates_listen(struct handoff__pair *pair)
 {
@@ -264,7 +264,7 @@ handoff__candidates_listen(struct handoff__pair *pair)
 }
 
 void
-handoff__candidates_deafen(struct handoff__pair *pair)
+handoff__candidates_stop(struct handoff__pair *pair)
 {
 	for (int i = 0; i < HANDOFF__PENDING_MAX; i++) {
 		if (pair->pending[i].pair)
@@ -273,7 +273,7 @@ handoff__candidates_deafen(struct handoff__pair *pair)
 	if (pair->listen_fd < 0)
 		return;
 	handoff__door_close(&pair->door);
-	/* Another peer's is left alone. */
+	/* leave another peer's socket alone */
 	if (handoff__dir_is(&pair->dir,
 		    handoff__places_link_name((uint32_t)pair->place),
 		    &pair->upkeep.link) > 0)

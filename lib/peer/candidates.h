@@ -9,14 +9,14 @@
 
 void handoff__candidates_init(struct handoff__pair *pair);
 
-/* Listens, in place of the socket of before if there is one: only with the lock
- * of the place held. */
+/* Listens, and replaces an existing socket file: only while the place's lock is
+ * held. */
 int handoff__candidates_listen(struct handoff__pair *pair);
 
-/* No more: the socket is removed, and all candidates are closed. */
-void handoff__candidates_deafen(struct handoff__pair *pair);
+/* Stops: removes the socket and closes all candidates. */
+void handoff__candidates_stop(struct handoff__pair *pair);
 
-/* Answers one that it is time to answer. False if there is none. */
+/* Answers one candidate that is due. False if there is none. */
 bool handoff__candidates_answer(struct handoff__pair *pair);
 
 void handoff__candidate_close(struct handoff__candidate *candidate);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * States of an older version: what the other peer, an older program, had is
- * moved to a record of this program's own, with the state that the service
- * makes of the old one. The old record is whole until the new one is; freeing
- * it is the commit. A process that dies before it leaves the old one to its
- * survivor.
+ * Converts states of an older version: an entry of the other peer, an older
+ * program, is moved to a record of this program's own, with the state that the
+ * service makes of the old one. The old record stays intact until the new one
+ * is complete; freeing it is the commit. If the process dies before that, its
+ * survivor has the old record.
  */
 #include "peer/convert.h"
 
@@ -23,7 +23,8 @@ version_of(
 	return pair->arena.segments[e->segment]->geo.state_version;
 }
 
-/* Everything but the state. -EMSGSIZE if the new buffers are too small. */
+/* Copies everything but the state. -EMSGSIZE if the new buffers are too
+ * small. */
 static int
 carry(const struct handoff__view *to, const struct handoff__view *from)
 {
@@ -46,7 +47,7 @@ carry(const struct handoff__view *to, const struct handoff__view *from)
 	return err;
 }
 
-/* The state of a connection; other entries have none. */
+/* Converts the state of a connection; other entries have none. */
 static int
 convert_state(struct handoff__pair *pair, const struct handoff__roster_entry *e,
 	const struct handoff__view *to)
@@ -57,7 +58,7 @@ convert_state(struct handoff__pair *pair, const struct handoff__roster_entry *e,
 
 	if (e->kind != HANDOFF__CONNECTION)
 		return 0;
-	/* Before its open ran it has none yet. */
+	/* before the service's open there is no state */
 	if (service->open &&
 		!(handoff__record_commit(from->rec)->flags & HANDOFF__OPENED))
 		return 0;
@@ -68,7 +69,7 @@ convert_state(struct handoff__pair *pair, const struct handoff__roster_entry *e,
 		from->seg->geo.state_size, new, service->arg);
 }
 
-/* A record of our own for the entry, filled, not yet in anybody's books. */
+/* Allocates and fills a record for the entry; it is not in the roster yet. */
 static int
 make_record(struct handoff__pair *pair, const struct handoff__roster_entry *e,
 	uint32_t *segment, uint32_t *slot)
@@ -92,7 +93,8 @@ make_record(struct handoff__pair *pair, const struct handoff__roster_entry *e,
 	return 0;
 }
 
-/* The old entry has no descriptor any more; the other closes its copy. */
+/* Frees the old record, whose descriptor has moved; the other peer drops its
+ * copy. */
 static void
 retire_record(struct handoff__pair *pair, struct handoff__roster_entry *old)
 {

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * States that an older program left.
+ * Converts states of an older version.
  */
 #ifndef HANDOFF_PEER_CONVERT_H
 #define HANDOFF_PEER_CONVERT_H
 
 #include "peer/core.h"
 
-/* The entry, whose owner word is ours already but which is not yet `mine`,
- * with a state of our version: itself, or another in its place. NULL if that
- * can't be; it is closed then. */
+/* Gives the entry a state of this program's version; its owner word is ours
+ * already, but it is not yet `mine`. Returns the entry, or another in its
+ * place, or NULL if that fails; it is then closed. */
 struct handoff__roster_entry *handoff__convert_entry(
 	struct handoff__pair *pair, struct handoff__roster_entry *e);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The copies that this peer keeps of what the other owns: descriptors that
- * come with MIRROR, segments, and what is closed again by DROP. Each MIRROR is
- * answered by one HELD. Asks for nothing, and owns nothing.
+ * The copies of the other peer's entries: descriptors from MIRROR, segments,
+ * and closing by DROP. Each MIRROR is answered by one HELD. Owns nothing and
+ * sends no requests.
  */
 #include "peer/copies.h"
 
@@ -12,10 +12,10 @@
 #include <errno.h>
 #include <unistd.h>
 
-/* Descriptors that a standby keeps free for itself: control and link. */
+/* descriptors that a standby keeps free for its control socket and link */
 #define KEPT_FREE 12
 
-/* The standby's side: is there a reason not to keep this copy? */
+/* The reason not to keep this copy, or OK. */
 static enum handoff__reason
 objection(struct handoff__pair *pair, const struct handoff__ref *ref, bool fits)
 {
@@ -26,7 +26,7 @@ objection(struct handoff__pair *pair, const struct handoff__ref *ref, bool fits)
 
 	if (!fits)
 		return HANDOFF__TABLE_FULL;
-	/* Its segment was LOST, or there is no room to keep it in. */
+	/* its segment was LOST, or the roster has no memory for it */
 	if (ref->segment >= pair->arena.count || (rec && !at))
 		return HANDOFF__NO_MEMORY;
 	if (!rec || at->id != 0 || handoff__record_id(rec) != ref->id ||
@@ -43,8 +43,8 @@ close_copy(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	handoff__roster_vacate(&pair->roster, e);
 }
 
-/* A copy that was kept from before the link was made anew: is it of this very
- * entry? One that is of another makes room. */
+/* Whether a copy of this very entry is still here from before the link was
+ * renewed. A copy of another entry is closed to make room. */
 static bool
 is_kept(struct handoff__pair *pair, const struct handoff__ref *ref)
 {
@@ -79,7 +79,7 @@ keep_copy(struct handoff__pair *pair, const struct handoff__ref *ref, int fd,
 	at = handoff__roster_at(&pair->roster, ref->segment, ref->slot);
 	handoff__roster_enter(
 		&pair->roster, at, ref->segment, ref->slot, fd, false);
-	/* Its owner may have ended and cleared it since it was looked at. */
+	/* the owner may have ended and cleared it since the check */
 	if (at->id != ref->id || at->kind != ref->arg)
 		reason = HANDOFF__BAD_RECORD;
 	else if (pair->ops->entered(pair, at) < 0)
@@ -89,10 +89,10 @@ keep_copy(struct handoff__pair *pair, const struct handoff__ref *ref, int fd,
 	return reason;
 }
 
-/* Moves what came out of the low numbers and returns how many of them leave
- * enough room, counted from the first. The last one moves first, and is the
- * first to be refused: so no hole is left among those that stay low, which
- * would be taken for room. */
+/* Moves the new descriptors to high numbers and returns how many of them,
+ * counted from the first, leave enough room. The last one moves first, and is
+ * the first to be refused: so no hole is left among those that stay low, which
+ * would count as room. */
 static size_t
 raise_copies(const struct handoff__pair *pair, const int *fds, size_t nfds,
 	int *copies)
@@ -128,7 +128,6 @@ handoff__copies_arrived(struct handoff__pair *pair,
 	handoff__link_send(&pair->link, &reply, -1);
 }
 
-/* Its descriptors found no room in the table. */
 void
 handoff__copies_overflow(
 	struct handoff__pair *pair, const struct handoff__msg *msg)
@@ -154,7 +153,6 @@ handoff__copies_dropped(
 	}
 }
 
-/* Copies of what its owner has ended meanwhile, which no DROP told of. */
 void
 handoff__copies_sweep(struct handoff__pair *pair)
 {
@@ -177,8 +175,8 @@ handoff__copies_lost_segment(
 	handoff__link_send(&pair->link, &lost, -1);
 }
 
-/* READY makes a partner of an owner whose arena is here. If the first segment
- * was lost and comes after READY, that is so only now. */
+/* READY makes an owner the partner once its arena is here. If the first segment
+ * was lost and arrives after READY, that happens only now. */
 static void
 segment_added(struct handoff__pair *pair)
 {
@@ -195,7 +193,7 @@ handoff__copies_on_segment(
 	int err;
 
 	if (msg->index != pair->arena.count) {
-		/* The one before it was lost: both come again. */
+		/* the one before it was lost: both will be sent again */
 		close(fd);
 		handoff__copies_lost_segment(pair, msg);
 		return;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The standby's side of copies.
+ * The standby's side of mirroring.
  */
 #ifndef HANDOFF_PEER_COPIES_H
 #define HANDOFF_PEER_COPIES_H
 
 #include "peer/core.h"
 
-/* MIRROR, and one whose descriptors found no room in the table. */
+/* MIRROR, and a MIRROR whose descriptors did not fit into the descriptor
+ * table. */
 void handoff__copies_arrived(struct handoff__pair *pair,
 	const struct handoff__msg *msg, const int *fds, size_t nfds);
 void handoff__copies_overflow(
@@ -17,14 +18,15 @@ void handoff__copies_overflow(
 void handoff__copies_dropped(
 	struct handoff__pair *pair, const struct handoff__msg *msg);
 
-/* SEGMENT, and one whose descriptor found no room in the table. */
+/* SEGMENT, and a SEGMENT whose descriptor did not fit into the descriptor
+ * table. */
 void handoff__copies_on_segment(
 	struct handoff__pair *pair, const struct handoff__msg *msg, int fd);
 void handoff__copies_lost_segment(
 	struct handoff__pair *pair, const struct handoff__msg *msg);
 
-/* Closes copies of what its owner has ended meanwhile, which no DROP told of.
- */
+/* Closes copies of entries that their owner has ended without a DROP having
+ * arrived. */
 void handoff__copies_sweep(struct handoff__pair *pair);
 
 #endif

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What all machines of a peer stand on: the generation, a free record, and
- * notes of what is to be acted upon after the iteration. Knows none of the
- * machines.
+ * What all state machines of a peer share: the generation, a free record, and
+ * notes of pending work. Knows none of the state machines.
  */
 #include "peer/core.h"
 

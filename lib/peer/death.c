@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What tells for certain that the other process serves no more: its pidfd, and
- * the pipe that its children have one end of, because each of them runs for a
- * moment longer than the parent that they are killed with. Only notes the end.
+ * The proof that the other process serves no more: its pidfd, and the pipe
+ * whose write end its children hold, since each of them may outlive the parent,
+ * with which it is killed, for a moment. Only notes the end.
  */
 #include "peer/death.h"
 
@@ -25,7 +25,6 @@ handoff__death_forget_process(struct handoff__pair *pair)
 	pair->pidfd = -1;
 }
 
-/* Does no process run any more that may touch what the other peer owns? */
 bool
 handoff__death_certain(const struct handoff__pair *pair)
 {
@@ -42,7 +41,6 @@ on_pidfd(struct handoff__watch *watch, uint32_t events)
 	handoff__core_process_ended(pair);
 }
 
-/* The other's process, seen by a pidfd that is watched. */
 int
 handoff__death_watch(struct handoff__pair *pair, int fd, int passed, pid_t *pid)
 {
@@ -67,7 +65,7 @@ handoff__death_watch(struct handoff__pair *pair, int fd, int passed, pid_t *pid)
 	return 0;
 }
 
-/* Nothing is ever written to it: what comes is the end. */
+/* Nothing is ever written to the pipe: an event is its end. */
 static void
 on_life(struct handoff__watch *watch, uint32_t events)
 {
@@ -78,7 +76,7 @@ on_life(struct handoff__watch *watch, uint32_t events)
 	handoff__core_process_ended(pair);
 }
 
-/* Without it this peer would serve beside the children of a dead one. */
+/* Without this watch this peer might serve beside a dead peer's children. */
 void
 handoff__death_watch_children(struct handoff__pair *pair, int fd)
 {
@@ -88,7 +86,7 @@ handoff__death_watch_children(struct handoff__pair *pair, int fd)
 		    pair->loop, &pair->life_watch, pair->life, EPOLLIN) < 0) {
 		handoff__death_forget_children(pair);
 		handoff__core_break(
-			pair, "the end of its children could not be watched");
+			pair, "the end of its children cannot be watched");
 	}
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What tells that the other process is dead.
+ * Detects the death of the other process.
  */
 #ifndef HANDOFF_PEER_DEATH_H
 #define HANDOFF_PEER_DEATH_H
@@ -9,7 +9,7 @@
 
 void handoff__death_init(struct handoff__pair *pair);
 
-/* Watches the process that the socket ends in. `passed` is taken over, `*pid`
+/* Watches the process at the socket's other end. `passed` is taken over; `*pid`
  * as for handoff__process_of. */
 int handoff__death_watch(
 	struct handoff__pair *pair, int fd, int passed, pid_t *pid);
@@ -20,7 +20,7 @@ void handoff__death_watch_children(struct handoff__pair *pair, int fd);
 void handoff__death_forget_process(struct handoff__pair *pair);
 void handoff__death_forget_children(struct handoff__pair *pair);
 
-/* Does no process run any more that may touch what the other peer owns? */
+/* Whether no process is left that may touch the other peer's entries. */
 bool handoff__death_certain(const struct handoff__pair *pair);
 
 #endif

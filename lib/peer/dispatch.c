@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What comes over the link goes to the machine that it is for, and what was
- * noted meanwhile is acted upon after the iteration: the one place that knows
- * all machines. Decides nothing about ownership (give.c, take.c) or copies
- * (mirror.c).
+ * Routes each message to its state machine, and acts on notes after the
+ * iteration: the one place that knows all state machines. Decides nothing about
+ * ownership (give.c, take.c) or copies (mirror.c).
  */
 #include "peer/dispatch.h"
 
@@ -27,7 +26,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DRAIN_MAX 4096 /* batches of messages */
+#define DRAIN_MAX 4096 /* reads, each of several messages */
 #define ACTS_MAX  64
 
 static void
@@ -48,7 +47,7 @@ close_unwanted(const int *fds, size_t nfds)
 		close(fds[i]);
 }
 
-/* How many descriptors belong to the message. */
+/* The number of descriptors that belong to the message. */
 static size_t
 fds_of(const struct handoff__msg *msg)
 {
@@ -103,7 +102,7 @@ on_message(struct handoff__link *link, const struct handoff__msg *msg,
 				      (enum handoff__reason)msg->reason));
 		return;
 	case HANDOFF__HELLO:
-		handoff__core_break(pair, "it said HELLO twice");
+		handoff__core_break(pair, "it sent HELLO twice");
 		return;
 	case HANDOFF__LEND:
 		handoff__loan_keep(pair, fds[0]);
@@ -127,7 +126,7 @@ on_message(struct handoff__link *link, const struct handoff__msg *msg,
 	}
 }
 
-/* The descriptor table is full. */
+/* The message's descriptors did not fit into the table. */
 static void
 on_lost(struct handoff__link *link, const struct handoff__msg *msg)
 {
@@ -142,9 +141,9 @@ on_lost(struct handoff__link *link, const struct handoff__msg *msg)
 		handoff__copies_lost_segment(pair, msg);
 		return;
 	case HANDOFF__LEND:
-		return; /* its process is slower to die */
+		return; /* only makes its process end more slowly */
 	default:
-		/* Without its LIFE nobody knows when its children are gone. */
+		/* without LIFE the end of its children could not be detected */
 		handoff__core_break(pair,
 			"a descriptor that must not be lost found no room in "
 			"the table");
@@ -163,8 +162,8 @@ const struct handoff__link_ops handoff__dispatch_ops = {
 	.writable = on_writable,
 };
 
-/* The other process is gone for certain, or touches nothing any more: what it
- * had is ours. */
+/* The other process is dead for certain, or has said BYE: takes over from
+ * it. */
 static void
 partner_gone(struct handoff__pair *pair)
 {
@@ -184,7 +183,7 @@ partner_gone(struct handoff__pair *pair)
 	handoff__loan_return(pair);
 }
 
-/* What it sent before the link broke still counts. */
+/* Messages that it sent before the link broke still count. */
 static void
 drain_link(struct handoff__pair *pair)
 {
@@ -212,8 +211,8 @@ cut_text(const struct handoff__pair *pair)
 	}
 }
 
-/* Ends the link. Until the pidfd tells that the process is gone too, and its
- * children with it, nothing that it owns is touched: it might still serve. */
+/* Closes the link. Until the pidfd shows that the process is gone, and LIFE
+ * that its children are, its entries are not touched: it may still serve. */
 static void
 cut_link(struct handoff__pair *pair)
 {
@@ -224,7 +223,7 @@ cut_link(struct handoff__pair *pair)
 		handoff__pair_partner_text(pair, who), cut_text(pair));
 	handoff__link_close(&pair->link);
 	pair->partner = HANDOFF__PARTNER_APART;
-	/* What is taken back counts as held, as far as the give knows. */
+	/* before mirror_forget: revoked entries still count as held */
 	handoff__give_broken(pair);
 	handoff__take_broken(pair);
 	handoff__mirror_forget(pair);
@@ -238,7 +237,7 @@ cut_link(struct handoff__pair *pair)
 		handoff__rejoin_begin(pair);
 }
 
-/* A link that a candidate brings is one that need not be dialled any more. */
+/* A link that a candidate brings ends the redialling. */
 static bool
 answer_candidates(struct handoff__pair *pair)
 {
@@ -249,7 +248,7 @@ answer_candidates(struct handoff__pair *pair)
 	return true;
 }
 
-/* Does one thing of those that were noted. False if there is none. */
+/* Does one of the things that were noted. False if there is none. */
 static bool
 act_once(struct handoff__pair *pair)
 {

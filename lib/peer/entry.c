@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Entries that begin and end with this peer: their record, their place in the
- * roster, their count and their copy change together here. Those that change
- * hands are not its own.
+ * Entries that begin and end with this peer: record, roster, counts and copy
+ * change together here. Entries that move are not its concern.
  */
 #include "peer/entry.h"
 
@@ -73,6 +72,6 @@ handoff__pair_end(
 		handoff__roster_queue(entry, &pair->roster.to_drop);
 	else
 		handoff__roster_vacate(&pair->roster, entry);
-	/* Not before: a give that goes on looks at all that live. */
+	/* last: a give in progress may look at all live entries */
 	handoff__barrier_ended(pair, barrier, leaving);
 }

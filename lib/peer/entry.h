@@ -7,13 +7,13 @@
 
 #include "peer/core.h"
 
-/* Enters a new entry that this peer owns; takes the descriptor over, in any
- * case. NULL with `*err` set if there is no room. */
+/* Enters a new entry that this peer owns; takes the descriptor over, also on
+ * failure. NULL with `*err` set if there is no room. */
 struct handoff__roster_entry *handoff__pair_enter(struct handoff__pair *pair,
 	int fd, enum handoff__kind kind, const char *name, int *err);
 
-/* Ends an entry that this peer owns: closes it and has the copy dropped. The
- * caller has shut it down. */
+/* Ends an entry that this peer owns: closes it and has the standby drop its
+ * copy. The caller has shut it down. */
 void handoff__pair_end(
 	struct handoff__pair *pair, struct handoff__roster_entry *entry);
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Killing a peer that hangs, where that is wanted: whether it may be killed
- * from here, and whether all that it owns has a copy here. When is for others
- * to say.
+ * Kills a hanging peer, if that is configured: only if this process may kill
+ * it, and only if all its entries are covered here. The caller decides when.
  */
 #include "peer/fence.h"
 
@@ -16,7 +15,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 
-/* Entries of the other peer that this one could not go on with. */
+/* Counts the other peer's entries that have no copy here. */
 static uint32_t
 unheld(struct handoff__pair *pair)
 {
@@ -38,7 +37,7 @@ unheld(struct handoff__pair *pair)
 	return count;
 }
 
-/* A sentence why the hanging peer is not killed, or "". */
+/* The reason not to kill the hanging peer, or "". */
 static void
 why_not_fence(struct handoff__pair *pair, char *text, size_t size)
 {
@@ -76,7 +75,6 @@ handoff__fence_kill(struct handoff__pair *pair)
 			"fence: cannot kill %s: %s", who, strerror(errno));
 }
 
-/* Can it be killed, if it ever must be? */
 void
 handoff__fence_check(struct handoff__pair *pair)
 {

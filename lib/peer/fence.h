@@ -7,10 +7,11 @@
 
 #include "peer/core.h"
 
-/* Can the partner be killed, if it ever must be? Notes it in `unfenced`. */
+/* Checks whether the partner can be killed, should that be necessary; notes the
+ * result in `unfenced`. */
 void handoff__fence_check(struct handoff__pair *pair);
 
-/* Kills it, if that is wanted and nothing is lost with it. */
+/* Kills it, if fencing is enabled and nothing would be lost. */
 void handoff__fence_kill(struct handoff__pair *pair);
 
 #endif

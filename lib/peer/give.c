@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The steps of a give: COVER waits until the standby has answered for all that
- * was mirrored at its beginning and so is known to respond; CLOSE stops new
- * entries for the last round trip; then all entries are offered at once, MOVE
- * rings the other's bell, and DRAIN waits for handlers that run and for the
- * other to say READY. An offer that is not taken in time is taken back.
+ * The steps of a give. COVER waits until the standby has answered all MIRRORs
+ * sent so far, which also shows that it responds; CLOSE stops new entries for
+ * one last round trip; then all entries are offered at once and MOVE rings the
+ * doorbell; DRAIN waits for running handlers and for READY. An offer that is
+ * not accepted in time is revoked.
  *
- * Answers are noted; handoff__give_proceed takes the next step after the
- * iteration. Knows nothing of how an entry is offered (offer.c) or copied
- * (mirror.c).
+ * Answers are only noted; handoff__give_proceed takes the next step after the
+ * iteration. How an entry is offered is offer.c's, how it is copied is
+ * mirror.c's.
  */
 #include "peer/give.h"
 
@@ -21,7 +21,8 @@
 
 #define ROUNDS_MAX 8
 
-/* The end of a give, good or bad; the other is told, which may have asked. */
+/* Ends a give, successful or not, and reports it to the other peer, which may
+ * have asked for it. */
 static void
 finish_give(struct handoff__pair *pair)
 {
@@ -50,7 +51,7 @@ finish_give(struct handoff__pair *pair)
 	pair->ops->given(pair, HANDOFF__WAY_OUT, report);
 }
 
-/* Nothing has moved, and nothing will. */
+/* Refuses the give before anything has moved. */
 static void
 refuse_give(struct handoff__pair *pair, enum handoff__reason reason)
 {
@@ -59,7 +60,7 @@ refuse_give(struct handoff__pair *pair, enum handoff__reason reason)
 	finish_give(pair);
 }
 
-/* The other serves what it was offered, since `at_us`. */
+/* The other peer serves what it was offered, since `at_us`. */
 static void
 taken(struct handoff__pair *pair, int64_t at_us)
 {
@@ -72,8 +73,8 @@ taken(struct handoff__pair *pair, int64_t at_us)
 		pair->ops->role(pair, give->cause);
 }
 
-/* The other has not said READY, and perhaps never will: what it has not taken
- * is served here again. */
+/* READY has not come and may never come: revokes what was not accepted and
+ * serves it here again. */
 static void
 take_back(struct handoff__pair *pair, enum handoff__reason reason)
 {
@@ -103,7 +104,7 @@ take_back(struct handoff__pair *pair, enum handoff__reason reason)
 		give->report.id = 0;
 }
 
-/* Offers everything that may move, and from here on waits for the other. */
+/* Offers everything that may move and starts waiting for the other peer. */
 static void
 move_now(struct handoff__pair *pair)
 {
@@ -138,8 +139,8 @@ move_now(struct handoff__pair *pair)
 			      : HANDOFF__TAKEN_MS);
 }
 
-/* All that was asked is answered. More than once only where new entries come
- * in spite of the pause. */
+/* All awaited answers are here. Repeats if new entries have come in spite of
+ * the pause. */
 static void
 covered(struct handoff__pair *pair)
 {
@@ -157,8 +158,8 @@ covered(struct handoff__pair *pair)
 	move_now(pair);
 }
 
-/* Time is up, and nothing has moved: a standby that does not answer is no
- * place to move to. */
+/* Timeout before anything has moved: a standby that does not answer is given
+ * nothing. */
 static void
 give_up_unanswered(struct handoff__pair *pair)
 {
@@ -232,7 +233,8 @@ handoff__give_begin(struct handoff__pair *pair, enum handoff__cause cause)
 	handoff__core_set_deadline(pair, pair->config.give_timeout_ms);
 }
 
-/* Even if all is covered: a standby that does not answer now gets nothing. */
+/* Sent even if everything is covered: a standby that does not answer now is
+ * given nothing. */
 void
 handoff__give_probe(struct handoff__pair *pair)
 {
@@ -249,15 +251,15 @@ handoff__give_on_ready(
 {
 	struct handoff__give *give = &pair->give;
 
-	/* Not an answer to an offer that was taken back. */
+	/* ignore the answer to an offer that was revoked */
 	if (give->step != HANDOFF__GIVE_DRAIN || give->ready ||
 		msg->offer_us != give->started_us)
 		return;
-	/* Not when we read it: the other's clock is ours (one host). */
+	/* the taker's own time, not the time of reading: CLOCK_MONOTONIC is the
+	 * same for both (one host) */
 	taken(pair, msg->at_us);
 }
 
-/* The link broke: what the other has taken it keeps, the rest stays. */
 void
 handoff__give_broken(struct handoff__pair *pair)
 {

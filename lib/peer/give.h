@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The steps of a give. A caller of handoff__give_begin has the copies sent
- * that are due, and then calls handoff__give_probe.
+ * The steps of a give. After handoff__give_begin the caller has due copies
+ * sent, then calls handoff__give_probe.
  */
 #ifndef HANDOFF_PEER_GIVE_H
 #define HANDOFF_PEER_GIVE_H
@@ -11,14 +11,15 @@
 void handoff__give_begin(struct handoff__pair *pair, enum handoff__cause cause);
 void handoff__give_probe(struct handoff__pair *pair);
 
-/* Takes the next step, if what it waits for has come. True if it did. */
+/* Takes the next step, if it is due. True if it did. */
 bool handoff__give_proceed(struct handoff__pair *pair);
 
-/* READY, of a partner that was ready before. */
+/* READY from a partner that was ready before. */
 void handoff__give_on_ready(
 	struct handoff__pair *pair, const struct handoff__msg *msg);
 
-/* The link broke: what the other has accepted it keeps, the rest stays. */
+/* The link broke: accepted entries stay with the other peer, the rest stays
+ * here. */
 void handoff__give_broken(struct handoff__pair *pair);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What two processes say of themselves before they are peers, and whether the
- * two can be: HELLO is made, judged and explained here, and a refusal is told
- * once. Opens no socket and adopts no link.
+ * The handshake of two processes that want to be peers: composes, judges and
+ * explains HELLO, and reports a refusal once. Opens no socket and adopts no
+ * link.
  */
 #include "peer/hello.h"
 
@@ -43,8 +43,8 @@ handoff__hello_make(
 	handoff__copy(hello->name, sizeof(hello->name), pair->name);
 }
 
-/* The states of one must be those of the other, or be older and convertible:
- * the service then moves from the older program to the newer one. */
+/* The states must be of the same version, or the older ones convertible: the
+ * service then moves from the older program to the newer one. */
 static enum handoff__reason
 judge_states(const struct handoff__hello *a, const struct handoff__hello *b)
 {
@@ -89,7 +89,6 @@ handoff__hello_judge(
 	return HANDOFF__OK;
 }
 
-/* "..., state version 2 there, 1 here": what to compare. */
 void
 handoff__hello_explain(const struct handoff__pair *pair,
 	const struct handoff__hello *h, enum handoff__reason reason, char *text,
@@ -133,9 +132,8 @@ handoff__hello_explain(const struct handoff__pair *pair,
 	}
 }
 
-/* Says HELLO over a connected socket, with a pidfd of this process. */
 int
-handoff__hello_say(int fd, const struct handoff__hello *hello)
+handoff__hello_send(int fd, const struct handoff__hello *hello)
 {
 	struct handoff__msg msg = {.type = HANDOFF__HELLO, .hello = *hello};
 	int self = handoff__process_self();
@@ -146,7 +144,7 @@ handoff__hello_say(int fd, const struct handoff__hello *hello)
 	return err;
 }
 
-/* One cause that comes again and again is told once. */
+/* A repeated cause is only counted. */
 void
 handoff__hello_refused(struct handoff__pair *pair, enum handoff__reason reason,
 	const char *why)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A maintenance as people mean it: which peer is away and since when, whether
- * a command repeats the last one, and which of the moves brings service home.
+ * Maintenance as an operator sees it: which peer is away and since when,
+ * whether a command repeats the last one, and which move brings the service
+ * home.
  */
 #include "peer/home.h"
 
@@ -24,7 +25,7 @@ named(const char *name, const char *peer_name, uint32_t pid)
 	return strcmp(name, peer_name) == 0 || strcmp(name, number) == 0;
 }
 
-/* Is a peer meant, by name, that could be given maintenance? */
+/* Whether the named peer exists, and whether it has anything to give. */
 static int
 repeats_named(
 	struct handoff__pair *pair, const char *name, char *text, size_t size)
@@ -52,8 +53,8 @@ repeats_named(
 	return 1;
 }
 
-/* Is it another peer than home that serves, in its place? A command may reach
- * the one that served when it was sent. */
+/* Whether another peer than the home serves in its place. The command may reach
+ * the peer that was serving when it was sent. */
 static bool
 is_kept_away(struct handoff__pair *pair)
 {
@@ -74,7 +75,7 @@ handoff__pair_repeats(
 
 	if (name[0])
 		return repeats_named(pair, name, text, size);
-	/* After a failover nobody has asked for one yet. */
+	/* after a failover no maintenance was requested yet */
 	if (!board || atomic_load(&board->away) != HANDOFF__AWAY_MAINTENANCE ||
 		!is_kept_away(pair))
 		return 0;
@@ -88,23 +89,23 @@ handoff__pair_repeats(
 }
 
 static int
-no_way(struct handoff__pair *pair)
+explain_refusal(struct handoff__pair *pair)
 {
 	char who[64];
 
 	if (pair->serving)
 		return handoff__fail(&pair->error, -EALREADY,
-			"%s serves already: nothing is to come home",
+			"%s serves already: there is nothing to bring home",
 			pair->name);
 	if (pair->partner == HANDOFF__PARTNER_APART)
 		return handoff__fail(&pair->error, -ENOTCONN,
 			"the link to %s is closed and its process has not "
-			"ended: a failover is under way, or the link is made "
-			"anew; try again",
+			"ended: a failover is under way, or the link is being "
+			"renewed; try again",
 			handoff__pair_partner_text(pair, who));
 	if (pair->partner != HANDOFF__PARTNER_READY)
 		return handoff__fail(&pair->error, -ENOTCONN,
-			"no peer serves in %s: nothing is to come home",
+			"no peer serves in %s: there is nothing to bring home",
 			pair->dir.path);
 	return handoff__fail(&pair->error, -EPERM,
 		"no maintenance is under way: %s serves",
@@ -117,9 +118,9 @@ handoff__pair_home(struct handoff__pair *pair, bool silent)
 	if (!pair->serving && handoff__pair_away(pair))
 		return handoff__pair_take(
 			pair, silent ? HANDOFF__HOME_SILENT : HANDOFF__HOME);
-	/* After a READY some clients may never have come. */
+	/* After a READY some clients may never have moved. */
 	if (!pair->serving && silent && pair->roster.connections > 0)
 		return handoff__pair_give(pair, HANDOFF__REST);
 	handoff__tally_refused(&pair->tally, HANDOFF__WAY_IN);
-	return no_way(pair);
+	return explain_refusal(pair);
 }

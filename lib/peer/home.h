@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A maintenance as people mean it.
+ * Maintenance as an operator sees it.
  */
 #ifndef HANDOFF_PEER_HOME_H
 #define HANDOFF_PEER_HOME_H
 
 #include "peer/core.h"
 
-/* Would a maintenance repeat the one that is under way? True with a sentence
- * that says so. `name`: of the peer that is meant, or "". Negative errno with a
- * sentence in `error` if no such peer is here. */
+/* Returns 1 if a maintenance would repeat the one in progress, with a sentence
+ * that says so in `text`; 0 if not. `name` selects a peer, or is "". A negative
+ * errno with a sentence in `error` if there is no such peer. */
 int handoff__pair_repeats(
 	struct handoff__pair *pair, const char *name, char *text, size_t size);
 
-/* Brings the service home to this standby; `silent`: all of it at once. Errors
- * as above, -EALREADY if it serves already. */
+/* Brings the service home to this standby; `silent`: with all connections at
+ * once. Errors as above; -EALREADY if this peer serves already. */
 int handoff__pair_home(struct handoff__pair *pair, bool silent);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a peer comes in and leaves: it takes a place in the service directory,
- * says HELLO to the peer in the other place, if one lives there, and listens.
+ * How a peer joins and leaves: it takes a place in the service directory,
+ * exchanges HELLO with the peer in the other place, if there is one, and
+ * listens.
  */
 #include "peer/join.h"
 
@@ -17,9 +18,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Says HELLO to the peer that holds the other place; its answer in `reply`,
- * `*passed` its pidfd or -1. -ECONNREFUSED while it has no socket yet or no
- * more. */
+/* Exchanges HELLO with the holder of the other place: `reply` has its answer,
+ * `*passed` its pidfd or -1. -ECONNREFUSED if it has no socket yet or no
+ * longer. */
 static int
 greet(struct handoff__pair *pair, struct handoff__msg *reply, int *passed,
 	int *link_fd)
@@ -37,7 +38,7 @@ greet(struct handoff__pair *pair, struct handoff__msg *reply, int *passed,
 	handoff__hello_make(pair, &hello);
 	err = handoff__dir_allows(fd, pair->config.user);
 	if (err >= 0)
-		err = handoff__hello_say(fd, &hello);
+		err = handoff__hello_send(fd, &hello);
 	if (err >= 0)
 		err = handoff__link_recv_sync(fd, reply, passed,
 			handoff__now_us() + HANDOFF__HELLO_TIMEOUT_US);
@@ -48,7 +49,7 @@ greet(struct handoff__pair *pair, struct handoff__msg *reply, int *passed,
 	}
 	if (err < 0) {
 		close(fd);
-		/* It left while we spoke: look again. */
+		/* it left during the exchange: start over */
 		return err == -ECONNRESET || err == -EPIPE ? -ECONNREFUSED
 							   : err;
 	}
@@ -56,8 +57,8 @@ greet(struct handoff__pair *pair, struct handoff__msg *reply, int *passed,
 	return 0;
 }
 
-/* Was the answer a welcome, and is the peer one of ours? -EAGAIN: it stops,
- * and when it is gone its place is free. */
+/* Whether the answer is a welcome from a suitable peer. -EAGAIN: it is
+ * stopping, and its place will be free. */
 static int
 weigh(struct handoff__pair *pair, const struct handoff__hello *h)
 {
@@ -85,7 +86,8 @@ weigh(struct handoff__pair *pair, const struct handoff__hello *h)
 		pair->dir.path, why);
 }
 
-/* A link, or why there is none. -ESRCH: it died while we spoke. */
+/* Establishes a link, or returns the reason. -ESRCH: the other peer died during
+ * the exchange. */
 static int
 try_other(struct handoff__pair *pair)
 {
@@ -105,7 +107,7 @@ try_other(struct handoff__pair *pair)
 	if (err == 0 && pair->unfenced)
 		err = handoff__fail(&pair->error, -EPERM,
 			"fence: %s (pid %u) in %s could not be killed from "
-			"here: run both peers as one user in one pid "
+			"here: run both peers as one user in one PID "
 			"namespace, or without fence",
 			reply.hello.name, reply.hello.pid, pair->dir.path);
 	return err;
@@ -125,7 +127,7 @@ no_answer(struct handoff__pair *pair, uint32_t other, int err)
 			: strerror(-err));
 }
 
-/* Joins the peer in the other place, if one lives. 0 also if none does. */
+/* Joins the peer in the other place. 0 also if there is none. */
 static int
 join_other(struct handoff__pair *pair)
 {
@@ -146,10 +148,10 @@ join_other(struct handoff__pair *pair)
 			return pair->error.text[0]
 				       ? err
 				       : no_answer(pair, other, err);
-		handoff__places_pause(); /* it is about to listen, or to be gone
-					  */
+		handoff__places_pause(); /* it is about to listen, or about to
+					  * end */
 	}
-	/* Nobody may serve beside a peer that is only not seen. */
+	/* an undetected peer may be alive: never serve beside it */
 	if (locked < 0)
 		return handoff__fail(&pair->error, locked,
 			"service directory %s: cannot tell whether a peer "
@@ -179,7 +181,7 @@ handoff__join(struct handoff__pair *pair)
 void
 handoff__join_leave(struct handoff__pair *pair)
 {
-	handoff__candidates_deafen(pair);
+	handoff__candidates_stop(pair);
 	handoff__places_leave(pair);
 	handoff__dir_close(&pair->dir);
 }

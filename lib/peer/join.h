@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a peer comes in and leaves.
+ * How a peer joins and leaves.
  */
 #ifndef HANDOFF_PEER_JOIN_H
 #define HANDOFF_PEER_JOIN_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The last time that anything has changed hands, told for people and for
- * programs. Both peers tell of the same one, each as it has seen it.
+ * Formats the last handoff or failover for people and for programs. Both peers
+ * report the same one, each from its own point of view.
  */
 #include "peer/last.h"
 
@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* What has led to it; for people, and in one word. */
+/* The cause, as a phrase or as one word. */
 static const char *
 cause_of(const struct handoff__last *last, bool word)
 {
@@ -34,7 +34,7 @@ cause_of(const struct handoff__last *last, bool word)
 static void
 add_age(struct handoff__buf *buf, int64_t ms)
 {
-	int64_t s = ms > 0 ? ms / 1000 : 0; /* clocks are set */
+	int64_t s = ms > 0 ? ms / 1000 : 0; /* a clock may have been set back */
 
 	if (s < 120)
 		handoff__buf_add(buf, "%d s", (int)s);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Carries messages between two peers without ever waiting for the other.
+ * Exchanges messages with the other peer without ever blocking on it.
  */
 #include "peer/link.h"
 
@@ -16,10 +16,10 @@
 #include <unistd.h>
 
 #define QUEUE_MAX 4096
-#define READ_MAX  64 /* messages a turn, so that connections get theirs */
+#define READ_MAX  64 /* messages per iteration: connections need time */
 #define RETRY_US  10000
-/* recvmsg(2) without memory: the message is still there, and worth waiting
- * for, but not for ever. */
+/* recvmsg(2) ran out of memory: the message is still there, so retry, but not
+ * forever. */
 #define FAILURES_MAX 1000
 
 struct handoff__letter {
@@ -90,8 +90,9 @@ handoff__link_fail(struct handoff__link *link, int err)
 		link->broken = err;
 }
 
-/* Waits for the socket. It can be writable and yet refuse descriptors, when
- * too many are in flight (ETOOMANYREFS): then a timer asks again. */
+/* Waits until the socket is writable. It may be writable and still refuse
+ * descriptors, when too many are in flight (ETOOMANYREFS): then a timer
+ * retries. */
 static void
 block(struct handoff__link *link)
 {
@@ -161,7 +162,7 @@ handoff__link_send(
 		handoff__link_fail(link, err);
 }
 
-/* Sends what is queued. False while the socket takes no more. */
+/* Sends the queue. False while the socket accepts no more. */
 static bool
 flush(struct handoff__link *link)
 {
@@ -214,7 +215,7 @@ may_pass(struct handoff__link *link, int err)
 	       link->failures++ < FAILURES_MAX;
 }
 
-/* Reads one message. False when there is nothing more to read now. */
+/* Reads one message. False if there is none. */
 static bool
 read_one(struct handoff__link *link)
 {
@@ -236,7 +237,7 @@ read_one(struct handoff__link *link)
 	}
 	if (rc < 0) {
 		handoff__link_fail(link, rc);
-		/* It is level-triggered, and not worth another turn. */
+		/* level-triggered: it would be reported in every iteration */
 		handoff__watch_set(link->loop, &link->watch, 0);
 		return false;
 	}

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Descriptors lent to the other peer so that this one dies faster: taking an
- * epoll set with thousands of members down is most of what the kernel does
- * when a process with as many connections ends, and nobody may serve before it
- * is done. While the other peer has a copy of the set it is not taken down
- * with the process; the survivor closes its copy later, beside its work.
+ * Descriptors lent to the other peer so that this process dies faster. Tearing
+ * down an epoll set with thousands of members is most of the kernel's work at
+ * the end of such a process, and the survivor may not serve before it is done.
+ * While the survivor holds a copy, the set outlives the process; the survivor
+ * closes its copy later, beside its other work.
  */
 #include "peer/loan.h"
 
@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LEAVE 8 /* descriptors that are needed more than a quicker death */
+#define LEAVE 8 /* descriptors needed more than a faster death */
 
 void
 handoff__loan_give(struct handoff__pair *pair)

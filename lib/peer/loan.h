@@ -7,13 +7,13 @@
 
 #include "peer/core.h"
 
-/* Sends those of this peer. */
+/* Lends this peer's descriptors. */
 void handoff__loan_give(struct handoff__pair *pair);
 
 /* LEND: takes the descriptor over. */
 void handoff__loan_keep(struct handoff__pair *pair, int fd);
 
-/* Closes those of the other, beside its work. */
+/* Closes the other peer's descriptors, in a thread of its own. */
 void handoff__loan_return(struct handoff__pair *pair);
 void handoff__loan_fini(struct handoff__pair *pair);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Codecs of the link. Pure: bytes in, structures out. HELLO may only ever
- * grow at its end, since a peer of another version must be able to read it.
+ * Codecs of the link. Pure: bytes in, structures out. HELLO may only grow at
+ * its end, since a peer of another version must be able to read it.
  */
 #include "peer/message.h"
 
@@ -20,19 +20,19 @@ handoff__reason_text(enum handoff__reason reason)
 	case HANDOFF__BAD_VERSION:
 		return "no common protocol version";
 	case HANDOFF__BAD_SERVICE:
-		return "another service";
+		return "a different service";
 	case HANDOFF__BAD_STATE_SIZE:
-		return "another state size";
+		return "a different state size";
 	case HANDOFF__BAD_STATE_VERSION:
-		return "another state version";
+		return "a different state version";
 	case HANDOFF__BAD_LAYOUT:
-		return "another record layout";
+		return "a different record layout";
 	case HANDOFF__TAKEN:
-		return "two peers are there already";
+		return "there are two peers already";
 	case HANDOFF__TABLE_FULL:
 		return "the standby's descriptor table is full";
 	case HANDOFF__BAD_RECORD:
-		return "the standby knows no such record";
+		return "the standby has no such record";
 	case HANDOFF__NO_MEMORY:
 		return "the standby is out of memory";
 	case HANDOFF__HANDLER_BUSY:
@@ -44,13 +44,13 @@ handoff__reason_text(enum handoff__reason reason)
 	case HANDOFF__NOT_OWNER:
 		return "that peer does not serve";
 	case HANDOFF__LEAVING:
-		return "it leaves";
+		return "it is leaving";
 	case HANDOFF__GARBAGE:
-		return "it sent what is not a message";
+		return "it sent a malformed message";
 	case HANDOFF__BAD_CONFIG:
-		return "another configuration";
+		return "a different configuration";
 	case HANDOFF__UNTAKEN:
-		return "the standby has not taken it in time";
+		return "the standby has not accepted it in time";
 	case HANDOFF__UNWATCHED:
 		return "its process cannot be watched";
 	case HANDOFF__STRANGER:
@@ -285,12 +285,13 @@ handoff__msg_decode(
 		.size = len,
 	};
 
-	/* The references are filled as far as they are counted. */
+	/* the references are filled in up to their count */
 	memset(msg, 0, offsetof(struct handoff__msg, refs));
 	msg->type = handoff__get_u32(&w);
 	if (!w.bad)
 		get_body(&w, msg);
-	/* What follows a HELLO is a later version's; else it is an error. */
+	/* data after a HELLO belongs to a later version; after others it is an
+	 * error */
 	if (w.bad || (w.pos != len && msg->type != HANDOFF__HELLO))
 		return -EBADMSG;
 	return 0;

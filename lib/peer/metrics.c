@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The tally and the state of a peer in the words of a monitor. Counters are
- * of this process: they begin at 0 with it and never go back.
+ * Exports the tally and the state of a peer as metrics. Counters start at 0
+ * with the process and never decrease.
  */
 #include "peer/metrics.h"
 
@@ -12,8 +12,8 @@
 
 #define LABELS 64
 
-/* handoff__bounds_us in seconds. Not formatted: the program may have a locale
- * in which a number has a comma. */
+/* handoff__bounds_us in seconds, as text: formatting would follow the program's
+ * locale, where a number may have a comma. */
 static const char *const bounds[HANDOFF__BOUNDS] = {"0.0001", "0.00025",
 	"0.0005", "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1",
 	"0.25", "0.5", "1", "2.5", "5", "10"};
@@ -54,7 +54,7 @@ single(const struct handoff__pair *pair, struct handoff__buf *buf,
 	handoff__metrics_sample(pair, buf, name, "", value);
 }
 
-/* With three digits or six after the point, as the unit has them. */
+/* Prints three or six decimals, depending on the unit. */
 static void
 seconds(const struct handoff__pair *pair, struct handoff__buf *buf,
 	const char *name, const char *labels, uint64_t value, unsigned unit)
@@ -170,8 +170,7 @@ static const char *const directions[HANDOFF__WAYS] = {
 	[HANDOFF__WAY_IN] = "direction=\"took\"",
 };
 
-/* A counter for each direction; `label` and `values` may tell it apart
- * further. */
+/* Adds a counter for each direction; `more` may add labels. */
 static void
 by_direction(const struct handoff__pair *pair, struct handoff__buf *buf,
 	const char *name, const char *more,

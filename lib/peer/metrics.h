@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a peer tells a monitor, in the text format of Prometheus, 0.0.4. All
- * of a family is in one place, its HELP and TYPE before it.
+ * A peer's metrics in the text format of Prometheus, 0.0.4. Each family is
+ * contiguous, with HELP and TYPE first.
  */
 #ifndef HANDOFF_PEER_METRICS_H
 #define HANDOFF_PEER_METRICS_H
@@ -10,17 +10,17 @@
 
 struct handoff__pair;
 
-/* Begins a family; `name` is without the "handoff_" that all have. */
+/* Begins a family; `name` excludes the common prefix "handoff_". */
 void handoff__metrics_family(struct handoff__buf *buf, const char *name,
 	const char *type, const char *help);
 
-/* A sample of it; `labels` besides those that all have, e.g. `kind="x"`, or
+/* Adds a sample; `labels` are added to the common ones, e.g. `kind="x"`, or
  * "". */
 void handoff__metrics_sample(const struct handoff__pair *pair,
 	struct handoff__buf *buf, const char *name, const char *labels,
 	uint64_t value);
 
-/* All that the peer has counted. */
+/* Adds all metrics of the peer. */
 void handoff__metrics(struct handoff__pair *pair, struct handoff__buf *buf);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The owner's side of copies: which entries the standby has, which it still
- * must get, and which it must close. Sends what is due when the link takes it
- * and never waits; each MIRROR is answered by one HELD, which names it. Knows
- * nothing of moves: what a give waits for is counted in barrier.c.
+ * The owner's side of mirroring: which entries the standby has, which it still
+ * needs, and which it must close. Sends what is due as the link accepts it and
+ * never waits; each MIRROR is answered by one HELD that names it. Knows nothing
+ * of moves: barrier.c counts what a give waits for.
  */
 #include "peer/mirror.h"
 
@@ -19,7 +19,7 @@ handoff__mirror_segments(struct handoff__pair *pair)
 	struct handoff__msg msg = {.type = HANDOFF__SEGMENT};
 
 	pair->grown = false;
-	/* Records of our version are nothing to an older peer. */
+	/* an older peer cannot read records of our version */
 	while (pair->link.fd >= 0 && pair->segments_sent < pair->arena.count &&
 		!(handoff__partner_older(pair) &&
 			pair->arena.segments[pair->segments_sent]
@@ -31,8 +31,8 @@ handoff__mirror_segments(struct handoff__pair *pair)
 	}
 }
 
-/* The other had no room for a segment: it is sent again at a later beat, and
- * what lies in it has no copy until then. */
+/* The other peer had no room for a segment: it is sent again at a later beat,
+ * and until then entries in it have no copy. */
 void
 handoff__mirror_lost(struct handoff__pair *pair, const struct handoff__msg *msg)
 {
@@ -85,7 +85,7 @@ collect_refs(const struct handoff__entries *list, uint32_t max,
 	}
 }
 
-/* False when the link takes no more. */
+/* False when the link accepts no more. */
 static bool
 pump_drops(struct handoff__pair *pair, struct handoff__msg *msg)
 {
@@ -145,9 +145,8 @@ refuse_copy(struct handoff__pair *pair, struct handoff__roster_entry *e,
 	handoff__barrier_answered(pair, e);
 }
 
-/* What the other could do nothing with is not sent: an older peer can't go on
- * with our states, and what is in a segment that it does not have is lost on
- * it. */
+/* Skips copies that the other peer could not use: an older peer cannot read our
+ * states, and an entry is of no use without its segment. */
 static void
 refuse_useless(struct handoff__pair *pair)
 {
@@ -165,8 +164,8 @@ refuse_useless(struct handoff__pair *pair)
 	}
 }
 
-/* Segments first, then drops, then copies: a copy lies in a segment, and in a
- * record that may have been freed a moment ago. */
+/* Segments first, then drops, then copies: a copy refers to a segment, and to a
+ * record that may have been freed just before. */
 void
 handoff__mirror_pump(struct handoff__pair *pair)
 {
@@ -181,7 +180,6 @@ handoff__mirror_pump(struct handoff__pair *pair)
 		pump_mirrors(pair, &msg);
 }
 
-/* The standby is gone: it has nothing of ours any more. */
 void
 handoff__mirror_forget(struct handoff__pair *pair)
 {
@@ -200,9 +198,9 @@ handoff__mirror_forget(struct handoff__pair *pair)
 	}
 }
 
-/* What was refused gets another chance, `most` of them (listeners first): the
- * standby may have room now. Those whose record it thought to be another's,
- * because a DROP of its own was still on the way, do not count. */
+/* Sends up to `most` refused copies again, listeners first: the standby may
+ * have room now. Copies that it refused because a DROP for their record was
+ * still in flight are not counted. */
 void
 handoff__mirror_retry(struct handoff__pair *pair, uint32_t most)
 {
@@ -224,9 +222,9 @@ handoff__mirror_retry(struct handoff__pair *pair, uint32_t most)
 	handoff__mirror_pump(pair);
 }
 
-/* A refusal of all that was sent in one message: the table was full before
- * the last of them. Smaller messages find out how many fit. None of them may
- * be left: what has ended meanwhile is in no list. */
+/* A whole message was refused: the table filled up before its last descriptor.
+ * Smaller messages find out how many fit. All of its entries must be handled:
+ * none may stay without a list. */
 static void
 refuse_batch(struct handoff__pair *pair, uint32_t batch, uint32_t reason)
 {

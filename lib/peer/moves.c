@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What begins a move of ownership: an order to give or to take that was found
- * possible, or the other peer's wish. What follows is of give.c and take.c.
+ * Begins a move of ownership: a give or take that was requested here and found
+ * possible, or a request of the other peer. The rest is give.c's and take.c's.
  */
 #include "peer/moves.h"
 
@@ -13,8 +13,8 @@
 
 #include <errno.h>
 
-/* The standby gets what it refused before; then it is asked whether it is
- * there. */
+/* Sends the copies that were refused before, then probes whether the standby
+ * responds. */
 static void
 begin_give(struct handoff__pair *pair, enum handoff__cause cause)
 {

@@ -7,18 +7,17 @@
 
 #include "peer/core.h"
 
-/* Begins to give what this peer owns (HOME: listeners and extra descriptors
- * only). -ENOTCONN, -EBUSY, -EPERM with a sentence in `error`. */
+/* Begins to give this peer's entries (HOME: only listeners and extra
+ * descriptors). -ENOTCONN, -EBUSY, -EPERM with a sentence in `error`. */
 int handoff__pair_give(struct handoff__pair *pair, enum handoff__cause cause);
 
 /* Asks the other peer, which serves, for entries. Errors as above. */
 int handoff__pair_take(struct handoff__pair *pair, enum handoff__cause cause);
 
-/* A stop that is in a hurry: what a move waits for is waited for no longer
- * than HANDOFF__HURRY_MS. */
+/* For a stop in a hurry: limits what is left of a move to HANDOFF__HURRY_MS. */
 void handoff__pair_hurry(struct handoff__pair *pair);
 
-/* TAKE: the other asks for entries. */
+/* TAKE: the other peer asks for entries. */
 void handoff__moves_on_take(
 	struct handoff__pair *pair, const struct handoff__msg *msg);
 

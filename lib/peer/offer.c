@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Offers. The owner word of each entry is the commit point and the only one,
- * set by one compare-and-swap: whatever happens to either peer between two of
- * them, every entry has one owner, and what a dead peer owned its survivor
- * takes. The same takes back what was not accepted. When to offer is for
- * give.c and quiet.c.
+ * Offers. The owner word of each entry is its only commit point, set by one
+ * compare-and-swap: if a peer dies between two of them, every entry has one
+ * owner or is offered, and the survivor claims what the dead peer owned.
+ * Revocation works the same way. When to offer is decided by give.c and
+ * quiet.c.
  */
 #include "peer/offer.h"
 
@@ -44,14 +44,14 @@ leave_behind(struct handoff__pair *pair, struct handoff__roster_entry *e,
 		handoff__offer_ref(e, reason, &report->refs[report->nrefs++]);
 }
 
-/* The commit point of one entry: from here on it is not served here. */
+/* The commit point of one entry: it is not served here any more. */
 bool
 handoff__offer_entry(struct handoff__pair *pair,
 	struct handoff__roster_entry *e, struct handoff__moved *moved)
 {
 	struct handoff__load load;
 
-	handoff__load_of(e, &load); /* while it is ours */
+	handoff__load_of(e, &load); /* while this peer owns it */
 	if (!handoff__owner_offer(&e->view.rec->owner, (uint32_t)pair->place,
 		    handoff__pair_other_place(pair)))
 		return false;
@@ -66,7 +66,6 @@ handoff__offer_entry(struct handoff__pair *pair,
 	return true;
 }
 
-/* Takes back what was offered and not taken; `back` counts it. */
 void
 handoff__offer_revoke(struct handoff__pair *pair, enum handoff__reason reason,
 	struct handoff__moved *back)
@@ -106,8 +105,8 @@ handoff__offer_took_until(struct handoff__give *give, int64_t us)
 		give->report.took_us = took_us;
 }
 
-/* The other peer is to serve from here on; before the bell rings. Service is
- * away from home until it is back with the peer that it left first. */
+/* Offers the service, before the doorbell rings. The service is away from home
+ * until it is back with the peer that it left first. */
 void
 handoff__offer_service(struct handoff__pair *pair)
 {
@@ -127,7 +126,6 @@ handoff__offer_service(struct handoff__pair *pair)
 	pair->serving = false;
 }
 
-/* False if the other has taken it. */
 bool
 handoff__offer_revoke_service(struct handoff__pair *pair)
 {
@@ -141,7 +139,6 @@ handoff__offer_revoke_service(struct handoff__pair *pair)
 	return true;
 }
 
-/* What waits for a handler stays, and is named. */
 void
 handoff__offer_leave_waiting(
 	struct handoff__pair *pair, enum handoff__reason reason)
@@ -154,7 +151,7 @@ handoff__offer_leave_waiting(
 	}
 }
 
-/* A service whose listeners all stay would be served by two. */
+/* If all listeners stayed behind, two peers would serve. */
 enum handoff__reason
 handoff__offer_objection(struct handoff__pair *pair)
 {
@@ -192,7 +189,6 @@ offer_one(struct handoff__pair *pair, struct handoff__roster_entry *e,
 	}
 }
 
-/* Offers everything that may move. */
 void
 handoff__offer_all(struct handoff__pair *pair, struct handoff__moved *moved)
 {

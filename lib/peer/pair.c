@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The handle of a peer: opened, made the owner of a service, started, retired,
- * closed. What happens in between is dispatch.c's.
+ * closed. Everything in between is dispatch.c's.
  */
 #include "peer/pair.h"
 
@@ -21,7 +21,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-/* Told apart, not kept secret. */
+/* identifies a peer, no secret */
 static uint64_t
 random_number(void)
 {
@@ -81,7 +81,7 @@ handoff__pair_own(struct handoff__pair *pair, uint64_t generation)
 
 	if (err < 0)
 		return handoff__fail(&pair->error, err,
-			"arena: cannot make a segment of %llu bytes: %s",
+			"arena: cannot create a segment of %llu bytes: %s",
 			(unsigned long long)pair->geo.size, strerror(-err));
 	board = handoff__arena_board(&pair->arena);
 	board->id = random_number();
@@ -128,7 +128,7 @@ handoff__pair_retire(struct handoff__pair *pair)
 	handoff__death_forget_children(pair);
 	handoff__pulse_stop(pair);
 	handoff__rejoin_end(pair);
-	handoff__candidates_deafen(pair);
+	handoff__candidates_stop(pair);
 }
 
 void
@@ -163,7 +163,7 @@ close_if(int fd)
 		close(fd);
 }
 
-/* Nothing is taken out of an epoll set: that is the parent's too. */
+/* Nothing is removed from an epoll set: the sets are shared with the parent. */
 void
 handoff__pair_forked(
 	struct handoff__pair *pair, const struct handoff__roster_entry *keep)

@@ -1,77 +1,78 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pair of peers of a service directory, as one of them sees it: its place,
+ * The pair of peers of a service directory, as seen by one of them: its place,
  * the arena, the roster and the link to the other peer. Peers are equal; each
- * entry has one owner, whose place (1 or 2) stands in the owner word of its
- * record. This layer moves ownership and keeps the standby's copies; it serves
- * nothing.
+ * entry has one owner, whose place (1 or 2) is in the owner word of its record.
+ * This layer moves ownership and maintains the standby's copies; it serves no
+ * connections.
  *
- * The layers above include this header, status.h and metrics.h, and call what
- * is named handoff__pair_* or handoff__entry_*, besides what the roster has and
- * what is told. Any other function that is named after its file, such as
+ * The layers above include this header, status.h and metrics.h, and call
+ * functions named handoff__pair_* or handoff__entry_*, and those of the roster
+ * and the reports. Any other function named after its file, such as
  * handoff__mirror_pump, is for the files of this layer only.
  *
- * A file calls others further down only.
+ * A file calls only files listed below it.
  *
  *   pair       the handle: opened, started, retired, closed
- *   dispatch   what the link brings, and what follows from it
+ *   dispatch   routes messages, and acts on what was noted
  *
  * How two peers meet and stay together:
  *
- *   join       a place, the handshake
- *   upkeep     what was made in the service directory stays there
- *   rejoin     a link that broke is dialled again
- *   candidates those that dial this peer
- *   adopt      what a link brings with it, new or renewed
- *   hello      can the two be peers?
+ *   join       takes a place, and the handshake
+ *   upkeep     keeps this peer's files in the service directory
+ *   rejoin     redials a broken link
+ *   candidates processes that dial this peer
+ *   adopt      adopts a link, new or renewed
+ *   hello      decides whether the two can be peers
  *   places     locks
  *
- * What puts several machines to work:
+ * Operations that need several state machines:
  *
- *   home       maintenance as people mean it, and what brings service home
- *   moves      what begins a give or a take
- *   beat       what is seen to at each beat
- *   reconcile  what got lost on the way
+ *   home       maintenance as an operator sees it
+ *   moves      begins a give or a take
+ *   beat       the work at each beat
+ *   reconcile  recovers from lost messages
  *   entry      entries that begin and end here
  *
- * What is told about a peer:
+ * Reports on a peer:
  *
- *   status     at the moment
+ *   status     its current state
  *   metrics    the same for a monitor
- *   last       about the last time that connections changed hands
+ *   last       the last handoff or failover
  *
- * The machines, which do not know each other:
+ * The state machines, which do not know each other:
  *
  *   mirror     the standby's copies: the side that sends them
- *   copies     and the side that keeps them
- *   give       moving ownership: the steps of the side that gives
- *   quiet      what follows one by one
- *   take       the side that takes
- *   survive    what a dead peer leaves
- *   pulse      whether the other is alive and keeps up
- *   loan       what makes a death quick
- *   death      and what makes it certain
+ *   copies     the side that keeps them
+ *   give       moving ownership: the steps of the giver
+ *   quiet      entries that follow one by one
+ *   take       the taker
+ *   survive    takes over from a dead peer
+ *   pulse      whether the other peer is alive and keeps up
+ *   loan       makes a death quick
+ *   death      makes a death certain
  *
- * What machines stand on:
+ * What the state machines stand on:
  *
  *   offer      owner words: offered, revoked
- *   convert    states that an older program left
+ *   convert    converts states of an older program
  *   repair     records whose process died
  *   blame      inputs that kill
- *   fence      a peer that hangs is killed
- *   tally      what the peer has done, counted
- *   report     what is told about one give
- *   away       what the board says of a maintenance
+ *   fence      kills a hanging peer
+ *   tally      counts what the peer has done
+ *   report     the report of one give
+ *   away       the maintenance state on the board
  *   partner    what is known of the other peer
- *   barrier    what a give waits for, counted
+ *   barrier    counts what a give waits for
  *   core       the structure, a free record, notes
  *
  * The carriers, which know no peer: link, message, roster.
  *
- * What is found in an iteration of the loop, a message that can't be sent, a
- * give that has all its answers, a beat that is due, the end of a process, is
- * only noted there. It is acted upon by handoff__pair_proceed, so that no call
- * from above tears down what it works on, and none from below comes up.
+ * Findings of an iteration of the loop (a message cannot be sent, a give has
+ * all its answers, a beat is due, a process has ended) are only noted.
+ * handoff__pair_proceed acts on them after the iteration, so that no call from
+ * above tears down what it works on, and no call from below re-enters the
+ * layers above.
  */
 #ifndef HANDOFF_PEER_PAIR_H
 #define HANDOFF_PEER_PAIR_H
@@ -87,38 +88,40 @@
 #include "peer/quiet.h"
 #include "peer/repair.h"
 
-/* Opens: directory, place, link, handshake. `loop`, `log` and `ops` must
- * outlive the peer. Blocks up to 10 s. The directory stays locked for others
- * that start until handoff__pair_started. */
+/* Opens the peer: directory, place, link, handshake. `loop`, `log` and `ops`
+ * must outlive it. Blocks up to 10 s. The directory stays locked against other
+ * starting peers until handoff__pair_started. */
 int handoff__pair_open(struct handoff__pair *pair,
 	const struct handoff__pair_config *config, struct handoff__loop *loop,
 	const struct handoff__log *log, const struct handoff__pair_ops *ops,
 	void *arg);
 
-/* Closes everything. `quiet`: nothing in this process touches what it owned any
- * more; it says BYE, and the other peer takes that at once. */
+/* Closes everything. `quiet`: nothing in this process touches its entries any
+ * more; it sends BYE, and the other peer takes them over at once. */
 void handoff__pair_close(struct handoff__pair *pair, bool quiet);
 
-/* This peer becomes the owner of a service that has none: makes the arena. */
+/* Makes this peer the owner of a service that has none, and creates the
+ * arena. */
 int handoff__pair_own(struct handoff__pair *pair, uint64_t generation);
 
-/* Others may start now, and the other peer, if any, is told READY. */
+/* Lets other peers start, and sends READY to the other peer, if there is
+ * one. */
 void handoff__pair_started(struct handoff__pair *pair);
 
-/* This peer is about to stop: the other gives it nothing any more, and what is
- * removed from the service directory stays removed. */
+/* This peer is about to stop: the other peer gives it nothing more, and files
+ * removed from the service directory are not recreated. */
 void handoff__pair_leave(struct handoff__pair *pair);
 
-/* The orderly end, before the handle is closed: nothing is taken any more. What
- * is still owned passes to the other peer when the handle is closed (BYE) or
- * the process is gone. */
+/* The orderly end before the handle is closed: nothing is taken over any more.
+ * Entries that are still owned pass to the other peer when the handle is closed
+ * (BYE) or the process ends. */
 void handoff__pair_retire(struct handoff__pair *pair);
 
-/* Tells the other peer that there is something new in the bulletin. */
+/* Tells the other peer that there are new lines in the bulletin. */
 void handoff__pair_say(struct handoff__pair *pair);
 
-/* In a child of this process: closes all descriptors of the peer but that of
- * `keep`. The other peer must not take the child for this process. */
+/* In a child of this process: closes all descriptors of the peer except that of
+ * `keep`. The other peer must not mistake the child for this process. */
 void handoff__pair_forked(
 	struct handoff__pair *pair, const struct handoff__roster_entry *keep);
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is known of the other peer: its name, how its program compares with
- * this one, and whether anything can be moved to it or from it now. Only
- * looks.
+ * What is known of the other peer: its name, how its program compares with this
+ * one, and whether anything can be moved to it or from it now. Changes nothing.
  */
 #include "peer/partner.h"
 
@@ -64,7 +63,7 @@ handoff__pair_rejoining(const struct handoff__pair *pair)
 			       pair->rejoin.again));
 }
 
-/* There is a partner, but not one that could take or give anything now. */
+/* Explains why the partner, if any, can take or give nothing now. */
 static int
 check_absent(struct handoff__pair *pair)
 {
@@ -74,8 +73,8 @@ check_absent(struct handoff__pair *pair)
 	if (pair->partner == HANDOFF__PARTNER_APART)
 		return handoff__fail(&pair->error, -ENOTCONN,
 			"the link to %s is closed and its process has not "
-			"ended: a failover is under way, or the link is made "
-			"anew; try again",
+			"ended: a failover is under way, or the link is being "
+			"renewed; try again",
 			who);
 	if (pair->partner == HANDOFF__PARTNER_GREETED)
 		return handoff__fail(&pair->error, -ENOTCONN,
@@ -101,7 +100,7 @@ handoff__partner_check(struct handoff__pair *pair, bool give)
 			handoff__pair_partner_text(pair, who));
 	if (pair->pulse.hung)
 		return handoff__fail(&pair->error, -ENOTCONN,
-			"%s has said nothing for %u ms: it hangs or is stopped",
+			"%s has been silent for %u ms: it hangs or is stopped",
 			handoff__pair_partner_text(pair, who),
 			pair->config.hang_timeout_ms);
 	if (pair->partner == HANDOFF__PARTNER_READY && give &&
@@ -115,7 +114,7 @@ handoff__partner_check(struct handoff__pair *pair, bool give)
 	if (pair->partner == HANDOFF__PARTNER_READY && give &&
 		pair->other_leaving)
 		return handoff__fail(&pair->error, -ENOTCONN,
-			"%s is stopping: it takes nothing any more",
+			"%s is stopping: it does not take anything any more",
 			handoff__pair_partner_text(pair, who));
 	return pair->partner == HANDOFF__PARTNER_READY ? 0 : check_absent(pair);
 }

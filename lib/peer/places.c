@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The two places of a service directory. A place is a lock that the kernel
- * releases when its holder dies; the sockets of a place belong to the holder
- * of the lock, so a stale one is replaced and a live one never stolen. A third
- * lock keeps two peers from starting at once. Speaks to no other peer.
+ * releases when its holder dies; the sockets of a place belong to the lock's
+ * holder, so a stale one is replaced and a live one never stolen. A third lock
+ * keeps two peers from starting at once. Does not communicate with other peers.
  */
 #include "peer/places.h"
 
@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A process that was killed keeps its lock for a moment more. */
+/* a killed process may keep its lock for a moment */
 #define DYING_TIMEOUT_US 1000000
 
 static const char *const lock_names[] = {"", "peer.1", "peer.2"};
@@ -41,7 +41,6 @@ handoff__places_pause(void)
 	nanosleep(&ts, NULL);
 }
 
-/* "server (pid 12)": the holder of a place, as its file says. */
 void
 handoff__places_holder(struct handoff__pair *pair, int place, char text[64])
 {
@@ -55,7 +54,6 @@ handoff__places_holder(struct handoff__pair *pair, int place, char text[64])
 	snprintf(text, 64, "%s (pid %d)", name, pid);
 }
 
-/* Writes into the file of its place which peer holds it. */
 int
 handoff__places_sign(struct handoff__pair *pair, int lock_fd)
 {
@@ -75,7 +73,7 @@ handoff__places_sign(struct handoff__pair *pair, int lock_fd)
 		lock_names[pair->place], strerror(-err));
 }
 
-/* Others that start wait here for us, and we for them. */
+/* Serialises starting peers. */
 static int
 lock_start(struct handoff__pair *pair)
 {
@@ -98,7 +96,7 @@ lock_start(struct handoff__pair *pair)
 	}
 }
 
-/* Takes the first place that is free. -EWOULDBLOCK if none is. */
+/* Takes the first free place. -EWOULDBLOCK if there is none. */
 static int
 try_places(struct handoff__pair *pair)
 {
@@ -151,7 +149,7 @@ handoff__places_leave(struct handoff__pair *pair)
 	if (pair->start_fd >= 0)
 		close(pair->start_fd);
 	if (pair->lock_fd >= 0) {
-		/* A process that looks from now on finds the place empty. */
+		/* from now on the place's file names no holder */
 		(void)!ftruncate(pair->lock_fd, 0);
 		close(pair->lock_fd);
 	}

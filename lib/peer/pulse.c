@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whether the other peer is alive and keeps up. A silent peer is reported and
- * nothing else: only with `fence` is it killed, and only its death, seen by
- * the pidfd, lets the survivor serve. The timer only notes that a beat is due;
- * what else is looked after at a beat is beat.c's.
+ * Whether the other peer is alive and keeps up. A silent peer is only reported;
+ * it is killed only with `fence`, and only its death, detected by the pidfd,
+ * lets the survivor serve. The timer only notes that a beat is due; the other
+ * work of a beat is beat.c's.
  */
 #include "peer/pulse.h"
 
@@ -13,11 +13,11 @@
 
 #include <stdio.h>
 
-#define TICKS         4 /* beats in the time after which silence means hung */
+#define TICKS         4 /* beats until silence means a hang */
 #define PERIOD_MIN_US 10000
 #define PERIOD_MAX_US 1000000
 
-/* Beats are as frequent as the more impatient of the two wants them. */
+/* Beats follow the shorter of the two peers' hang timeouts. */
 static int64_t
 period_us(const struct handoff__pair *pair)
 {
@@ -33,22 +33,22 @@ period_us(const struct handoff__pair *pair)
 }
 
 static void
-tell_hung(struct handoff__pair *pair)
+report_hung(struct handoff__pair *pair)
 {
 	char who[64], text[192];
 
 	handoff__pair_partner_text(pair, who);
 	if (pair->pulse.hung)
 		snprintf(text, sizeof(text),
-			"hung: %s has said nothing for %u ms", who,
+			"hung: %s has been silent for %u ms", who,
 			pair->config.hang_timeout_ms);
 	else
-		snprintf(text, sizeof(text), "hung: %s speaks again", who);
+		snprintf(text, sizeof(text), "hung: %s responds again", who);
 	pair->ops->hung(pair, text);
 }
 
 static void
-tell_lagging(struct handoff__pair *pair)
+report_lagging(struct handoff__pair *pair)
 {
 	char who[64], text[192];
 
@@ -67,18 +67,18 @@ static void
 check_silence(struct handoff__pair *pair, int64_t now)
 {
 	int64_t limit = (int64_t)pair->config.hang_timeout_ms * 1000;
-	/* Closed is not silent: that is the pidfd's to tell. */
+	/* a closed link is not silence: the pidfd decides */
 	bool hung = pair->link.fd >= 0 && now - pair->pulse.heard_us > limit;
 
 	if (hung == pair->pulse.hung)
 		return;
 	pair->pulse.hung = hung;
-	tell_hung(pair);
+	report_hung(pair);
 	if (hung)
 		handoff__fence_kill(pair);
 }
 
-/* Entries without a copy, and nothing new confirmed for a whole beat. */
+/* Lagging: entries without a copy, and none confirmed for a whole beat. */
 static void
 check_lag(struct handoff__pair *pair)
 {
@@ -93,11 +93,11 @@ check_lag(struct handoff__pair *pair)
 	if (lagging == pulse->lagging)
 		return;
 	pulse->lagging = lagging;
-	tell_lagging(pair);
+	report_lagging(pair);
 }
 
-/* How many of the refused copies to try at this beat: one, and more from beat
- * to beat while that succeeds. */
+/* The number of refused copies to retry at this beat: one, doubled from beat to
+ * beat while that succeeds. */
 uint32_t
 handoff__pulse_retries(struct handoff__pair *pair)
 {
@@ -122,7 +122,7 @@ handoff__pulse_send(struct handoff__pair *pair)
 	handoff__link_try(&pair->link, &beat, NULL, 0);
 }
 
-/* What is on its way makes a beat differ; twice in a row it is more. */
+/* Messages in flight make one beat differ; two in a row mean a loss. */
 bool
 handoff__pulse_on_beat(
 	struct handoff__pair *pair, const struct handoff__msg *msg)
@@ -145,8 +145,8 @@ on_beat(struct handoff__timer *timer)
 	pair->pulse.due = pair->noted = true;
 }
 
-/* If this process itself did not run, it can't judge the other; and what the
- * other said meanwhile is still to be read. */
+/* If this process itself did not run, it cannot judge the other peer, whose
+ * messages may still be unread. */
 void
 handoff__pulse_begin(struct handoff__pair *pair, int64_t now)
 {

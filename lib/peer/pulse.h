@@ -10,15 +10,15 @@
 void handoff__pulse_start(struct handoff__pair *pair);
 void handoff__pulse_stop(struct handoff__pair *pair);
 
-/* A beat that was due begins, and ends: with a judgement of the other, and the
- * timer armed for the next. */
+/* Begin and end a beat that is due; the end judges the other peer and arms the
+ * timer for the next one. */
 void handoff__pulse_begin(struct handoff__pair *pair, int64_t now);
 void handoff__pulse_end(struct handoff__pair *pair, int64_t now);
 
 /* Sends the beat. */
 void handoff__pulse_send(struct handoff__pair *pair);
 
-/* How many of the refused copies to try at this beat. */
+/* The number of refused copies to retry at this beat. */
 uint32_t handoff__pulse_retries(struct handoff__pair *pair);
 
 /* BEAT. True if the two disagree for the second time in a row. */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Entries that follow a give one by one, as their handlers return. They have
- * no READY of their own: what the other has not accepted after a while is
- * taken back.
+ * Entries that follow a give one by one, as their handlers return. They have no
+ * READY of their own: offers that were not accepted after a while are revoked.
  */
 #include "peer/quiet.h"
 
@@ -32,7 +31,7 @@ handoff__pair_quiet_all(struct handoff__pair *pair,
 		pair, HANDOFF__WAY_OUT, &moved, &pair->give.report);
 	handoff__offer_ring(pair, &msg);
 	pair->ops->settle(pair);
-	pair->give.strays_us = handoff__now_us();
+	pair->give.followed_us = handoff__now_us();
 	if (!waited)
 		return;
 	if (pair->give.asked)
@@ -47,22 +46,21 @@ handoff__pair_quiet(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	handoff__pair_quiet_all(pair, &e, 1);
 }
 
-/* What followed one by one has no READY of its own: it is looked after later.
- */
 void
-handoff__quiet_strays(struct handoff__pair *pair, int64_t now)
+handoff__quiet_revoke_late(struct handoff__pair *pair, int64_t now)
 {
 	struct handoff__moved back = {.connections = 0};
 
-	if (pair->give.strays_us == 0 || handoff__pair_moving(pair) ||
-		now - pair->give.strays_us < (int64_t)HANDOFF__TAKEN_MS * 1000)
+	if (pair->give.followed_us == 0 || handoff__pair_moving(pair) ||
+		now - pair->give.followed_us <
+			(int64_t)HANDOFF__TAKEN_MS * 1000)
 		return;
-	pair->give.strays_us = 0;
+	pair->give.followed_us = 0;
 	handoff__offer_revoke(pair, HANDOFF__UNTAKEN, &back);
 	handoff__tally_unmoved(pair, &back, &pair->give.report);
 	if (back.connections + back.listeners > 0)
 		handoff__log(pair->log, HANDOFF_LOG_WARNING,
-			"handoff: %u of those that followed later not taken in "
-			"time, and served here again",
+			"handoff: entries that followed later, were not "
+			"accepted in time and are served here again: %u",
 			back.connections + back.listeners);
 }

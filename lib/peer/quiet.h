@@ -15,7 +15,7 @@ void handoff__pair_quiet(
 void handoff__pair_quiet_all(struct handoff__pair *pair,
 	struct handoff__roster_entry **list, uint32_t count);
 
-/* Takes back what has followed and was not accepted in time. */
-void handoff__quiet_strays(struct handoff__pair *pair, int64_t now);
+/* Revokes late offers that were not accepted in time. */
+void handoff__quiet_revoke_late(struct handoff__pair *pair, int64_t now);
 
 #endif

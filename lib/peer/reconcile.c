@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What no message told of, because it was lost with a link: the owner words
- * are compared with what this peer believes, and it believes them.
+ * Recovers from messages that were lost with a link: compares this peer's view
+ * with the owner words, which are authoritative.
  */
 #include "peer/reconcile.h"
 
@@ -9,7 +9,7 @@
 #include "peer/core.h"
 #include "peer/take.h"
 
-/* Does this peer serve, and has not known? Or does it not any more? */
+/* Corrects this peer's view of whether it serves. True if it changed. */
 static bool
 reconcile_service(struct handoff__pair *pair, struct handoff__board *board)
 {
@@ -20,15 +20,13 @@ reconcile_service(struct handoff__pair *pair, struct handoff__board *board)
 	if (own == pair->serving)
 		return false;
 	handoff__log(pair->log, HANDOFF_LOG_WARNING,
-		"handoff %llu: no message told that this peer %s",
+		"handoff %llu: a message was lost: this peer %s",
 		(unsigned long long)handoff__pair_generation(pair),
 		own ? "serves" : "does not serve any more");
 	pair->serving = own;
 	return true;
 }
 
-/* Takes what the owner words say is this peer's, though no message has told;
- * and closes copies of what is no more. */
 void
 handoff__reconcile(struct handoff__pair *pair)
 {
@@ -39,15 +37,15 @@ handoff__reconcile(struct handoff__pair *pair)
 
 	if (!board || handoff__pair_moving(pair))
 		return;
-	/* The service before its entries: whichever peer has the one gets the
-	 * others. It is told of after them. */
+	/* The service first: its owner gets the entries. Its role is reported
+	 * after them. */
 	changed = reconcile_service(pair, board);
 	handoff__take_all(pair, HANDOFF__REST, report.id, &moved);
 	if (moved.connections + moved.listeners > 0) {
 		handoff__tally_moved(pair, HANDOFF__WAY_IN, &moved, &report);
 		handoff__log(pair->log, HANDOFF_LOG_WARNING,
-			"handoff %llu: no message told of %u connection%s and "
-			"%u listener%s, served here from now on",
+			"handoff %llu: a message was lost: %u connection%s and "
+			"%u listener%s are served here from now on",
 			(unsigned long long)report.id, moved.connections,
 			handoff__plural(moved.connections), moved.listeners,
 			handoff__plural(moved.listeners));

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owner words against what this peer believes.
+ * Compares the owner words with this peer's view.
  */
 #ifndef HANDOFF_PEER_RECONCILE_H
 #define HANDOFF_PEER_RECONCILE_H
 
 #include "peer/core.h"
 
-/* Takes what the owner words say is this peer's, though no message has told;
- * and closes copies of what is no more. */
+/* Takes entries that are this peer's by their owner words although no message
+ * said so, and closes copies of ended entries. */
 void handoff__reconcile(struct handoff__pair *pair);
 
 #endif

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A link that broke while both processes live is made anew. Both peers dial,
- * at their own pace; where two dials cross, the one of place 2 counts. What
- * the two hold of each other stays meanwhile, and after a death either still
- * takes over from the other.
+ * Renews a link that broke while both processes live. Both peers dial, at their
+ * own pace; if two dials cross, that of place 2 counts. Meanwhile both keep
+ * their copies, and either can still take over after a death.
  */
 #include "peer/rejoin.h"
 
@@ -20,21 +19,22 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* A process that dies is gone before the first; then often, then seldom. */
+/* A dying process is gone before the first attempt; then frequent attempts,
+ * then infrequent ones. */
 #define FIRST_US  150000
 #define OFTEN_US  100000
 #define SELDOM_US 1000000
 #define OFTEN     20
 #define ANSWER_US 2000000
 
-/* So many links in a row that lasted less are bad luck; after them it dials
- * seldom, and says no more. */
+/* After this many consecutive links that each lasted less than BRIEF_US it
+ * dials infrequently, and reports no more. */
 #define BRIEF_US  5000000
 #define BRIEF_MAX 3
 
-/* The other says why not, and it will say so again. */
+/* The other peer refuses, and would refuse again. */
 static void
-turned_away(struct handoff__pair *pair, const struct handoff__hello *hello)
+on_refused(struct handoff__pair *pair, const struct handoff__hello *hello)
 {
 	char why[128], text[HANDOFF_TEXT_MAX], who[64];
 
@@ -65,7 +65,7 @@ take_answer(struct handoff__candidate *c, const struct handoff__hello *hello,
 		handoff__candidate_close(c);
 		if (hello->refusal != HANDOFF__OK &&
 			hello->refusal != HANDOFF__LEAVING)
-			turned_away(pair, hello);
+			on_refused(pair, hello);
 		return;
 	}
 	handoff__watch_del(pair->loop, &c->watch);
@@ -98,7 +98,7 @@ on_answer(struct handoff__watch *watch, uint32_t events)
 }
 
 static void
-on_no_answer(struct handoff__timer *timer)
+on_answer_timeout(struct handoff__timer *timer)
 {
 	handoff__candidate_close(timer->arg);
 }
@@ -117,7 +117,7 @@ dial_partner(struct handoff__pair *pair)
 	handoff__hello_make(pair, &hello);
 	hello.again = 1;
 	if (handoff__dir_allows(fd, pair->config.user) < 0 ||
-		handoff__hello_say(fd, &hello) < 0 ||
+		handoff__hello_send(fd, &hello) < 0 ||
 		handoff__watch_add(pair->loop, &c->watch, fd, EPOLLIN) < 0) {
 		close(fd);
 		return;
@@ -127,16 +127,16 @@ dial_partner(struct handoff__pair *pair)
 }
 
 static void
-tell_apart(struct handoff__pair *pair)
+report_apart(struct handoff__pair *pair)
 {
 	char who[64], text[HANDOFF_TEXT_MAX];
 
-	if (pair->rejoin.told)
+	if (pair->rejoin.reported)
 		return;
-	pair->rejoin.told = true;
+	pair->rejoin.reported = true;
 	snprintf(text, sizeof(text),
-		"apart: the link to %s is closed and its process lives: the "
-		"link is made anew",
+		"apart: the link to %s is closed and its process lives: "
+		"redialling",
 		handoff__pair_partner_text(pair, who));
 	pair->ops->apart(pair, text);
 }
@@ -146,13 +146,13 @@ on_redial(struct handoff__timer *timer)
 {
 	struct handoff__pair *pair = timer->arg;
 	struct handoff__rejoin *rejoin = &pair->rejoin;
-	/* Different for the two, so that dials seldom cross. */
+	/* differs between the two peers, so that dials seldom cross */
 	int64_t us = rejoin->tries++ < OFTEN ? OFTEN_US : SELDOM_US;
 
 	if (pair->partner != HANDOFF__PARTNER_APART || pair->pidfd < 0 ||
 		pair->other_leaving)
 		return;
-	tell_apart(pair);
+	report_apart(pair);
 	if (rejoin->dial.fd < 0)
 		dial_partner(pair);
 	handoff__timer_arm(pair->loop, timer, us + pair->place * us / 4);
@@ -170,7 +170,7 @@ handoff__rejoin_init(struct handoff__pair *pair)
 		.passed = -1,
 		.pair = pair,
 		.watch = {.fd = -1, .fn = on_answer, .arg = &rejoin->dial},
-		.timer = {.fn = on_no_answer, .arg = &rejoin->dial},
+		.timer = {.fn = on_answer_timeout, .arg = &rejoin->dial},
 	};
 }
 
@@ -184,7 +184,7 @@ handoff__rejoin_begin(struct handoff__pair *pair)
 		rejoin->brief = 0;
 	if (rejoin->brief++ < BRIEF_MAX) {
 		rejoin->tries = 0;
-		rejoin->told = false;
+		rejoin->reported = false;
 	} else {
 		rejoin->tries = OFTEN;
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A link that broke is made anew.
+ * Renews a link that broke.
  */
 #ifndef HANDOFF_PEER_REJOIN_H
 #define HANDOFF_PEER_REJOIN_H
@@ -9,7 +9,7 @@
 
 void handoff__rejoin_init(struct handoff__pair *pair);
 
-/* Dials from now on, until the link is there or the other process is gone. */
+/* Redials until the link is renewed or the other process is gone. */
 void handoff__rejoin_begin(struct handoff__pair *pair);
 void handoff__rejoin_end(struct handoff__pair *pair);
 

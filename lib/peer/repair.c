@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A record whose process died, perhaps in a turn, when its positions are
- * hints: the kernel knows better. Ends nothing; says whether it can go on.
+ * Repairs a record whose process died: in a turn its positions are only hints,
+ * and the kernel's counters are authoritative. Ends nothing; says whether the
+ * entry can continue.
  */
 #include "peer/repair.h"
 
@@ -21,19 +22,20 @@ handoff__entry_repair(
 		handoff__record_activity(e->view.rec) == HANDOFF__IN_TURN;
 	int rc;
 
-	/* What lies on a desk after a turn may be anybody's. */
+	/* outside a turn a desk may hold another connection's bytes */
 	if (!handoff__record_ok(&e->view) ||
 		(!in_turn && handoff__desk_of(e->view.rec) != 0))
 		return "its record is damaged";
 	if (!in_turn)
 		return NULL;
-	/* It may have had no time to note that its buffers have pages. */
+	/* the process may have died before it recorded that the buffers have
+	 * pages */
 	e->view.rec->touched = 1;
 	rc = handoff__progress(e->fd, &progress);
 	if (rc == -ENOTCONN)
 		return "";
-	/* Without counters the hints are all there is: what was taken or given
-	 * after the last of them is lost or doubled. */
+	/* Without counters the hints must do: bytes read or sent after the last
+	 * hint are lost or duplicated. */
 	if (rc < 0 && rc != -EOPNOTSUPP)
 		return strerror(-rc);
 	if (rc == 0) {
@@ -45,7 +47,7 @@ handoff__entry_repair(
 		survival->repaired += (uint32_t)rc;
 	}
 	handoff__desk_clear(&e->view);
-	/* There may be input that was never handled. */
+	/* there may be input that was never handled */
 	handoff__record_mark(e->view.rec, HANDOFF__PENDING);
 	return NULL;
 }

@@ -7,9 +7,9 @@
 
 #include "peer/core.h"
 
-/* The process that had the entry died, perhaps in a turn, when positions are
- * hints: asks the kernel. NULL, or why it can't go on; "" if the client is
- * gone. */
+/* Repairs the entry of a dead process by the kernel's counters: if it died in a
+ * turn the positions are only hints. Returns NULL, or why the entry cannot
+ * continue; "" if the client is gone. */
 const char *handoff__entry_repair(struct handoff__roster_entry *entry,
 	struct handoff__survival *survival);
 

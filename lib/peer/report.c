@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is told about one give: how it went, why it was refused, and what was
- * left behind. Knows the report and the other peer's name, and nothing of how
- * a give comes about.
+ * The report of one give: its outcome, why it was refused, and what was left
+ * behind. Knows the report and the other peer's name, but not how a give works.
  */
 #include "peer/report.h"
 
@@ -11,7 +10,7 @@
 
 #include <stdio.h>
 
-#define LEFT_MOST 20 /* entries named one by one */
+#define LEFT_MOST 20 /* entries named individually */
 
 static bool
 is_connection(const struct handoff__ref *ref)
@@ -25,7 +24,8 @@ ref_number(const struct handoff__ref *ref)
 	return ref->id & ~(UINT64_C(1) << 63);
 }
 
-/* The kind and name of what is not a connection; false if it is no more. */
+/* Looks up the kind and name of a listener or extra descriptor; false if it no
+ * longer exists. */
 static bool
 other_of(const struct handoff__pair *pair, const struct handoff__ref *ref,
 	enum handoff__kind *kind, char name[HANDOFF_ADDRESS_MAX])
@@ -116,7 +116,6 @@ handoff__left_json(const struct handoff__pair *pair,
 	}
 }
 
-/* `report` is of a give that was not refused. */
 void
 handoff__report_text(struct handoff__pair *pair,
 	const struct handoff__report *report, struct handoff__buf *buf)
@@ -149,7 +148,7 @@ handoff__report_refusal(struct handoff__pair *pair,
 			who, (long long)waited_us / 1000);
 	else if (report->reason == HANDOFF__UNTAKEN)
 		snprintf(text, size,
-			"%s did not take what it was offered: %s stays here; "
+			"%s did not accept the offer in time: %s stays here; "
 			"is it stopped?",
 			who, report->id == 0 ? "everything" : "the rest");
 	else if (report->reason == HANDOFF__LEAVING)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is told about one give.
+ * The report of one give.
  */
 #ifndef HANDOFF_PEER_REPORT_H
 #define HANDOFF_PEER_REPORT_H
@@ -17,7 +17,7 @@ struct handoff__report;
 enum handoff__kind handoff__report_entry(const struct handoff__pair *pair,
 	const struct handoff__ref *ref, char name[HANDOFF_ADDRESS_MAX]);
 
-/* A line for each entry that was left behind, of those that are known. */
+/* Adds a line for each named entry that was left behind. */
 void handoff__left_text(const struct handoff__pair *pair,
 	const struct handoff__report *report, const char *indent,
 	struct handoff__buf *buf);
@@ -30,7 +30,7 @@ void handoff__left_json(const struct handoff__pair *pair,
 void handoff__report_text(struct handoff__pair *pair,
 	const struct handoff__report *report, struct handoff__buf *buf);
 
-/* Why a give was refused: a sentence. */
+/* Explains in a sentence why a give was refused. */
 void handoff__report_refusal(struct handoff__pair *pair,
 	const struct handoff__report *report, char *text, size_t size);
 

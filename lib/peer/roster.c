@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Books of entries. Cells of a segment lie in one array, in the order of the
- * records, so that a pass over all of them runs straight through memory.
+ * The table of entries. Those of a segment are in one array, in the order of
+ * the records, so that a pass over all of them is sequential in memory.
  */
 #include "peer/roster.h"
 
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define AHEAD 8 /* entries that a pass asks memory for in advance */
+#define AHEAD 8 /* prefetch distance of a pass, in entries */
 
 void
 handoff__roster_init(struct handoff__roster *roster,
@@ -64,7 +64,7 @@ handoff__roster_find(struct handoff__roster *roster, uint32_t segment,
 								     : NULL;
 }
 
-/* A pass over thousands of entries is a pass over memory that is cold. */
+/* A pass over thousands of entries runs through cold memory. */
 static void
 prefetch(const struct handoff__segment *seg,
 	const struct handoff__roster_entry *e, size_t entry_size)
@@ -103,7 +103,7 @@ handoff__roster_next(struct handoff__roster *roster,
 	return NULL;
 }
 
-/* Adds `sign` to every count that the entry is part of. */
+/* Adds `sign` to every count that includes the entry. */
 static void
 count(struct handoff__roster *roster, const struct handoff__roster_entry *entry,
 	int sign)

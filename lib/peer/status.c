@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is told about a peer: its status, as text and as JSON. Reads, and
- * changes nothing.
+ * The status of a peer, as text and as JSON. Changes nothing.
  */
 #include "peer/status.h"
 
@@ -44,7 +43,7 @@ partner_state(const struct handoff__pair *pair)
 	return "none";
 }
 
-/* What would be lost if this process died now. */
+/* Entries that would be lost if this process died now. */
 static uint32_t
 uncovered(const struct handoff__pair *pair)
 {
@@ -78,7 +77,7 @@ add_json(struct handoff__buf *buf, const char *name, bool first)
 	handoff__buf_json(buf, name);
 }
 
-/* A path may have any character, and a line ends at its end. */
+/* A path may contain a newline, which would end the line. */
 static void
 add_text(struct handoff__buf *buf, const char *name, bool first)
 {
@@ -187,7 +186,7 @@ handoff__status_json(struct handoff__pair *pair, struct handoff__buf *buf)
 	handoff__last_json(pair, buf);
 }
 
-/* For people, and only if there is any. */
+/* Printed only if there are any. */
 static void
 add_suspects(struct handoff__pair *pair, struct handoff__buf *buf)
 {
@@ -198,7 +197,7 @@ add_suspects(struct handoff__pair *pair, struct handoff__buf *buf)
 	if (suspects > 0)
 		handoff__buf_add(buf,
 			"! %s: %u connection%s suspected: the handler ran when "
-			"its process died, and waits for its turn\n",
+			"its process died, and it waits to be tried\n",
 			pair->name, suspects, suspects == 1 ? " is" : "s are");
 	if (ends[HANDOFF__END_POISON] + ends[HANDOFF__END_SUSPECT] > 0)
 		handoff__buf_add(buf,

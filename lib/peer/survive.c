@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a survivor does when the other process is dead for certain: it takes
- * every entry that one owned, at whatever instruction it died. Trusts nothing
- * that is in a record; what makes no sense ends one connection, not more.
+ * The takeover, once the other process is certainly dead: claims every entry
+ * that it owned, at whatever instruction it died. Trusts nothing in a record;
+ * impossible values end one connection, no more.
  */
 #include "peer/survive.h"
 
@@ -15,7 +15,7 @@
 
 #include <string.h>
 
-/* Gives the entry up: nobody can go on with it. */
+/* Ends an entry that cannot continue. */
 static void
 discard_entry(struct handoff__pair *pair, struct handoff__roster_entry *e,
 	const char *why)
@@ -27,8 +27,8 @@ discard_entry(struct handoff__pair *pair, struct handoff__roster_entry *e,
 	pair->ops->discard(pair, e);
 }
 
-/* Which peer's is it? True if it was the dead peer's and is ours now, or if
- * one of the two had offered it to the other. */
+/* Claims the entry. True if it belonged to the dead peer, or one of the two had
+ * offered it to the other, and it is ours now. */
 static bool
 claim(struct handoff__pair *pair, const struct handoff__roster_entry *e)
 {
@@ -44,7 +44,7 @@ inherit(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	const char *why = NULL;
 
 	if (!claim(pair, e)) {
-		/* It had been closed, and the DROP was never sent. */
+		/* it was closed, and its DROP was never sent */
 		pair->ops->closing(pair, e);
 		handoff__roster_vacate(&pair->roster, e);
 		return;
@@ -56,7 +56,7 @@ inherit(struct handoff__pair *pair, struct handoff__roster_entry *e)
 		why = handoff__entry_blame(e, &pair->survival);
 	handoff__load_of(e, &load);
 	if (why)
-		load.unread = load.unsent = 0; /* nobody gets it */
+		load.unread = load.unsent = 0; /* discarded with it */
 	handoff__moved_add(&pair->survival.taken, e, &load);
 	if (pair->config.trace)
 		handoff__tally_trace(
@@ -77,9 +77,9 @@ inherit(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	}
 }
 
-/* Records that the dead peer had and that we hold no descriptor for, and those
- * that it was about to free: closed with it, free again. No other process has
- * the arena at this moment, so they may be cleared when they are free. */
+/* Frees records of the dead peer for which there is no descriptor here, and
+ * those that it was about to free. No other process has the arena mapped now,
+ * so clearing them after freeing is safe. */
 static void
 free_orphans(struct handoff__pair *pair)
 {
@@ -100,9 +100,9 @@ free_orphans(struct handoff__pair *pair)
 	}
 }
 
-/* It died before anything but the arena had come to us, not even a listener:
- * there is no service any more, and a program that can bind its addresses
- * begins it anew. */
+/* The peer died before anything but the arena had arrived, not even a listener:
+ * the service is gone, and any program that can bind its addresses starts it
+ * anew. */
 static bool
 forget_service(struct handoff__pair *pair)
 {
@@ -115,7 +115,8 @@ forget_service(struct handoff__pair *pair)
 	return true;
 }
 
-/* Service is away from the peer that died, unless it was away from here. */
+/* The service is now away from the peer that died, unless it was away from this
+ * one. */
 static void
 inherit_service(struct handoff__pair *pair, struct handoff__board *board)
 {

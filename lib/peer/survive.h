@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a dead peer leaves.
+ * Takes over from a dead peer.
  */
 #ifndef HANDOFF_PEER_SURVIVE_H
 #define HANDOFF_PEER_SURVIVE_H
 
 #include "peer/core.h"
 
-/* Takes everything that the other peer owned, and tells `survival` of it. Only
- * when no process of it runs any more, or touches anything. */
+/* Takes over the other peer's entries and fills in `survival`. Call it only
+ * when none of its processes is left, or touches them. */
 void handoff__survive(struct handoff__pair *pair);
 
 #endif

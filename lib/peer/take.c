@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Moving ownership, the side that takes: what is offered to this peer is its
- * own once it has accepted it, word by word. Asks for nothing by itself, and
- * knows nothing of copies.
+ * The taker's side of a move: an offered entry belongs to this peer once it has
+ * accepted its owner word. Sends no request by itself, and knows nothing of
+ * copies.
  */
 #include "peer/take.h"
 
@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-/* Serves what is offered to this peer. */
+/* Accepts an entry that is offered to this peer. */
 static void
 accept_entry(struct handoff__pair *pair, struct handoff__roster_entry *e,
 	uint64_t id, struct handoff__moved *moved)
@@ -40,7 +40,7 @@ accept_entry(struct handoff__pair *pair, struct handoff__roster_entry *e,
 	pair->ops->moved(pair, new);
 }
 
-/* False if the service was offered to this peer no more. */
+/* False if the offer of the service was revoked. */
 static bool
 accept_service(struct handoff__pair *pair)
 {
@@ -57,7 +57,8 @@ handoff__take_all(struct handoff__pair *pair, enum handoff__cause cause,
 	struct handoff__roster_entry *e = NULL;
 
 	while ((e = handoff__roster_next(&pair->roster, e))) {
-		/* What was still to follow the service away stays now. */
+		/* an entry that was still to follow the service away stays
+		 * now */
 		e->leaving = e->leaving && cause == HANDOFF__REST;
 		accept_entry(pair, e, id, moved);
 	}
@@ -72,7 +73,7 @@ handoff__take_on_move(
 		.type = HANDOFF__READY, .offer_us = msg->at_us};
 	struct handoff__moved moved = {.connections = 0};
 
-	/* It was taken back: this peer was too late. */
+	/* revoked: this peer was too late */
 	if (cause != HANDOFF__REST && !accept_service(pair))
 		return;
 	if (msg->all) {
@@ -159,7 +160,6 @@ handoff__take_on_gave(
 	end_take(pair, report);
 }
 
-/* The link broke before the other had told the end. */
 void
 handoff__take_broken(struct handoff__pair *pair)
 {
@@ -169,7 +169,7 @@ handoff__take_broken(struct handoff__pair *pair)
 	pair->receiving = false;
 	if (!receiving)
 		memset(incoming, 0, sizeof(*incoming));
-	/* What was taken is here, and all that is ever coming. */
+	/* only what was accepted is here, and nothing more will come */
 	if (!receiving || incoming->moved + incoming->listeners == 0)
 		incoming->reason = HANDOFF__LEAVING;
 	if (pair->taking)
@@ -186,8 +186,8 @@ handoff__take_begin(struct handoff__pair *pair, enum handoff__cause cause)
 	handoff__link_send(&pair->link, &msg, -1);
 	pair->taking = true;
 	pair->move.began_us = handoff__now_us();
-	/* The other waits for its handlers first. If it answers later than
-	 * this, what it moves is still served here. */
+	/* The other peer waits for its handlers first. An even later MOVE is
+	 * still accepted. */
 	handoff__core_set_deadline(
 		pair, (int64_t)pair->config.give_timeout_ms * 2);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The side that takes.
+ * The taker.
  */
 #ifndef HANDOFF_PEER_TAKE_H
 #define HANDOFF_PEER_TAKE_H
@@ -20,10 +20,10 @@ void handoff__take_on_move(
 void handoff__take_on_gave(
 	struct handoff__pair *pair, const struct handoff__msg *msg);
 
-/* Gives it up, if it is late. True if it was. */
+/* Ends a take whose answer is late. True if it was. */
 bool handoff__take_proceed(struct handoff__pair *pair);
 
-/* The link broke before the other had told the end. */
+/* The link broke before GAVE. */
 void handoff__take_broken(struct handoff__pair *pair);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counts what a peer does, keeps what the last handoff was, and logs it: one
- * line in each peer, with the same number in both. What is counted here is
- * told by metrics.c and last.c.
+ * Counts what a peer does, remembers the last handoff and logs it: one line in
+ * each peer, with the same number in both. metrics.c and last.c export the
+ * counts.
  */
 #include "peer/tally.h"
 
@@ -245,8 +245,8 @@ handoff__tally_failover(struct handoff__pair *pair)
 		s->repaired, s->closed);
 }
 
-/* What is in a turn at this moment, of another thread or process too, counts
- * as far as its record says. */
+/* A connection in a turn, possibly in another thread or process, counts as far
+ * as its record says. */
 void
 handoff__tally_passed(struct handoff__pair *pair, struct handoff__load *all)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a peer has done since it was opened: counts that never go back. The
- * thread of the loop alone counts, at the beginning and the end of entries and
- * handoffs; nothing is counted on the path of a byte.
+ * Counts what a peer has done since it was opened; counters never decrease.
+ * Only the loop's thread counts, at the beginning and end of entries and
+ * handoffs; nothing is counted per byte.
  */
 #ifndef HANDOFF_PEER_TALLY_H
 #define HANDOFF_PEER_TALLY_H
@@ -10,34 +10,35 @@
 #include "peer/message.h"
 #include "peer/roster.h"
 
-#define HANDOFF__BOUNDS 16 /* of a histogram's buckets */
+#define HANDOFF__BOUNDS 16 /* number of a histogram's buckets */
 
 enum handoff__way {
 	HANDOFF__WAY_OUT = 0, /* this peer gave */
-	HANDOFF__WAY_IN = 1,  /* it took */
+	HANDOFF__WAY_IN = 1,  /* this peer took */
 	HANDOFF__WAYS,
 };
 
 enum handoff__outcome {
 	HANDOFF__DONE = 0,
-	HANDOFF__REFUSED, /* and nothing has moved */
-	HANDOFF__BROKEN,  /* the other peer went away in the midst of it */
+	HANDOFF__REFUSED, /* nothing has moved */
+	HANDOFF__BROKEN,  /* the other peer went away during it */
 	HANDOFF__OUTCOMES,
 };
 
-/* Why a connection has ended. */
+/* Why a connection ended. */
 enum handoff__end {
 	HANDOFF__END_OTHER = 0,
-	HANDOFF__END_CLIENT,  /* the client had ended it */
-	HANDOFF__END_SERVICE, /* the service closed it */
+	HANDOFF__END_CLIENT,  /* closed by the client */
+	HANDOFF__END_SERVICE, /* closed by the service */
 	HANDOFF__END_ERROR,   /* of the socket */
 	HANDOFF__END_HANDLER, /* the handler failed */
-	HANDOFF__END_INPUT,   /* it wants more input than there is room for */
+	HANDOFF__END_INPUT,   /* it needs more input than the buffer holds */
 	HANDOFF__END_STOP,    /* of the server */
-	HANDOFF__END_DEATH,   /* it could not go on after that of a process */
-	HANDOFF__END_STATE,   /* which could not be converted */
+	HANDOFF__END_DEATH,   /* it could not continue after the death of a
+			       * process */
+	HANDOFF__END_STATE,   /* its state could not be converted */
 	HANDOFF__END_POISON,  /* two processes died in its handler */
-	HANDOFF__END_SUSPECT, /* one did, and nobody could try it again */
+	HANDOFF__END_SUSPECT, /* one did, and it could not be tried again */
 	HANDOFF__ENDS,
 };
 
@@ -46,51 +47,53 @@ struct handoff__histogram {
 	uint64_t count, sum_us;
 };
 
-/* The upper bounds of the buckets, with a 0 at the end. */
+/* Upper bounds of the buckets, with a final 0. */
 extern const uint32_t handoff__bounds_us[HANDOFF__BOUNDS + 1];
 
 void handoff__histogram_add(struct handoff__histogram *h, uint32_t us);
 
-/* How far a quiet connection has come, and what waits in its buffers. */
+/* Stream positions of a quiet connection, and the bytes in its buffers. */
 struct handoff__load {
 	uint64_t received, sent; /* since its first byte */
 	uint64_t unread, unsent;
 };
 
-/* Entries that change hands together; counted one by one, and told to the
- * tally once. */
+/* Entries that move together: counted one by one, added to the tally once. */
 struct handoff__moved {
 	uint32_t connections, listeners;
 	struct handoff__load load; /* of all of them */
 };
 
 struct handoff__tally {
-	/* Connections that came, by accept(2) or the like, and that ended. */
+	/* connections that came, by accept(2) or otherwise, and that ended */
 	uint64_t begun, ended;
-	uint64_t ends[HANDOFF__ENDS]; /* those of which the reason is known */
-	/* Bytes of what is not ours any more, less the positions from which
-	 * on the rest was ours. With the positions where that is now, it is
-	 * what has passed through this peer. */
+	uint64_t ends[HANDOFF__ENDS]; /* those whose reason is known */
+	/* Final positions of connections that have left or ended, minus the
+	 * positions at which connections came. Together with the positions of
+	 * those here now, the traffic through this peer. */
 	uint64_t received, sent;
 
 	uint64_t handoffs[HANDOFF__WAYS][HANDOFF__OUTCOMES];
-	struct handoff__histogram took[HANDOFF__WAYS];         /* those done */
+	struct handoff__histogram took[HANDOFF__WAYS];         /* of completed
+								* handoffs */
 	uint64_t moved[HANDOFF__WAYS];                         /* connections */
-	uint64_t unread[HANDOFF__WAYS], unsent[HANDOFF__WAYS]; /* in them */
+	uint64_t unread[HANDOFF__WAYS], unsent[HANDOFF__WAYS]; /* bytes in
+								* them */
 	uint64_t left[HANDOFF__REASONS]; /* behind, by reason; the first for
-					    what is no reason */
+					  * unknown reasons */
 
 	struct handoff__histogram failovers;
 	uint64_t inherited;      /* connections */
 	uint64_t repaired;       /* records, after any death */
-	uint64_t handler_deaths; /* connections in whose handler one was */
+	uint64_t handler_deaths; /* connections whose handler was running at a
+				  * death */
 	uint64_t refused;        /* candidates */
 };
 
 struct handoff__pair;
 struct handoff__report;
 
-/* A handoff that could not even begin. */
+/* A handoff that could not begin. */
 static inline void
 handoff__tally_refused(struct handoff__tally *tally, enum handoff__way way)
 {
@@ -108,8 +111,8 @@ handoff__load_of(
 		return;
 	load->received = handoff__rx_head(rec);
 	load->sent = handoff__tx_tail(rec);
-	/* At rest nothing waits, and that is in the line of memory that the
-	 * owner word is in. */
+	/* A connection at rest has empty buffers, and its `activity` shares a
+	 * cache line with the owner word. */
 	if (handoff__record_activity(rec) == HANDOFF__AT_REST)
 		return;
 	load->unread = handoff__record_unread(rec);
@@ -131,16 +134,16 @@ handoff__moved_add(struct handoff__moved *moved,
 	moved->load.unsent += load->unsent;
 }
 
-/* A connection came here first, or ended here. */
+/* A connection began here, or ended here. */
 void handoff__tally_begun(
 	struct handoff__pair *pair, const struct handoff__roster_entry *entry);
 void handoff__tally_ended(
 	struct handoff__pair *pair, const struct handoff__roster_entry *entry);
 
-/* Entries have changed hands; `report` counts them too. */
+/* Entries have moved; `report` counts them too. */
 void handoff__tally_moved(struct handoff__pair *pair, enum handoff__way way,
 	const struct handoff__moved *moved, struct handoff__report *report);
-/* What was given has come back. */
+/* Given entries were revoked. */
 void handoff__tally_unmoved(struct handoff__pair *pair,
 	const struct handoff__moved *moved, struct handoff__report *report);
 void handoff__tally_inherited(
@@ -148,17 +151,17 @@ void handoff__tally_inherited(
 void handoff__tally_left(
 	struct handoff__pair *pair, enum handoff__reason reason);
 
-/* Logs what happens to one connection. */
+/* Logs an event of one connection. */
 void handoff__tally_trace(struct handoff__pair *pair,
 	const struct handoff__roster_entry *entry, const char *what,
 	uint64_t id, const struct handoff__load *load);
 
-/* A give has ended, or a failover; from here on it is the last. */
+/* A give or a failover has ended and becomes the last one. */
 void handoff__tally_handoff(struct handoff__pair *pair, enum handoff__way way,
 	const struct handoff__report *report);
 void handoff__tally_failover(struct handoff__pair *pair);
 
-/* Bytes that have passed through this peer, as of now. */
+/* Bytes that have passed through this peer so far. */
 void handoff__tally_passed(
 	struct handoff__pair *pair, struct handoff__load *all);
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Keeps in the service directory what this peer has there, for as long as it
- * runs. A cleaner of temporary files, or a hand, may remove or replace the
- * directory and the files in it: then `status` would find nobody, and the next
- * start would become a second owner. So the names are compared with what is
- * held, and what is gone is made anew. What another peer has taken meanwhile
- * is left to it, loudly.
+ * Keeps this peer's files in the service directory for as long as it runs. A
+ * cleaner of temporary files, or a person, may remove or replace the directory
+ * or its files: then `status` would find no peer, and the next start would
+ * become a second owner. So the names are compared with the files held, and
+ * missing ones are recreated. A file that another peer has taken meanwhile is
+ * left alone, with an error in the log.
  */
 #include "peer/upkeep.h"
 
@@ -39,7 +39,7 @@ same(const struct handoff__inode *a, const struct handoff__inode *b)
 	return a->dev == b->dev && a->ino == b->ino;
 }
 
-/* A lock that can't be had is asked for again by the timer. */
+/* a lock that is not available is retried by the timer */
 static void
 share(struct handoff__pair *pair)
 {
@@ -49,7 +49,6 @@ share(struct handoff__pair *pair)
 		upkeep->shared = handoff__dir_share(&pair->dir) == 0;
 }
 
-/* The directory has just been opened by the path that was given. */
 void
 handoff__upkeep_init(struct handoff__pair *pair)
 {
@@ -63,8 +62,8 @@ handoff__upkeep_init(struct handoff__pair *pair)
 	share(pair);
 }
 
-/* Is the directory still what its path says? Yes also if that can't be told:
- * by a process that is in another root directory by now, say. */
+/* Whether the path still refers to the directory. True also if that cannot be
+ * determined, for example after chroot(2). */
 static bool
 in_place(const struct handoff__pair *pair)
 {
@@ -97,7 +96,7 @@ keep_directory(struct handoff__pair *pair)
 	if (err < 0)
 		return err;
 	handoff__log(pair->log, HANDOFF_LOG_WARNING,
-		"service directory %s was removed or replaced: it is used anew",
+		"service directory %s was removed or replaced: recreated",
 		pair->upkeep.path);
 	handoff__dir_close(&pair->dir);
 	pair->dir = anew;
@@ -125,7 +124,7 @@ keep_lock(struct handoff__pair *pair)
 	}
 	err = fd < 0 ? handoff__fail(&pair->error, fd,
 			       "service directory %s: %s was removed and "
-			       "cannot be made anew: %s",
+			       "cannot be recreated: %s",
 			       pair->dir.path, name, strerror(-fd))
 		     : handoff__places_sign(pair, fd);
 	if (err < 0) {
@@ -136,12 +135,12 @@ keep_lock(struct handoff__pair *pair)
 	close(pair->lock_fd);
 	pair->lock_fd = fd;
 	handoff__log(pair->log, HANDOFF_LOG_WARNING,
-		"service directory %s: %s was removed or replaced: made anew",
+		"service directory %s: %s was removed or replaced: recreated",
 		pair->dir.path, name);
 	return 0;
 }
 
-/* The socket belongs to the holder of the lock, which is this peer. */
+/* the socket belongs to the lock's holder, which is this peer */
 static int
 keep_link(struct handoff__pair *pair)
 {
@@ -166,7 +165,7 @@ keep_all(struct handoff__pair *pair)
 	return err;
 }
 
-/* What is wrong is said once, until it is well again. */
+/* Logs a problem once, until it is solved. */
 static void
 on_upkeep(struct handoff__timer *timer)
 {
@@ -179,7 +178,7 @@ on_upkeep(struct handoff__timer *timer)
 			pair->log, HANDOFF_LOG_ERROR, "%s", pair->error.text);
 	if (!lost && upkeep->lost)
 		handoff__log(pair->log, HANDOFF_LOG_WARNING,
-			"service directory %s: all is in place again",
+			"service directory %s: all files are in place again",
 			pair->dir.path);
 	upkeep->lost = lost;
 	handoff__timer_arm(pair->loop, timer, PERIOD_US);

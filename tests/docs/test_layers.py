@@ -9,7 +9,7 @@ import unittest
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
 PEER = os.path.join(ROOT, "lib/peer")
-MACHINES = "The machines, which do not know each other:"
+MACHINES = "The state machines, which do not know each other:"
 
 
 def read(path):

@@ -500,7 +500,7 @@ silent_candidate_is_turned_away(void **state)
 	handoff__timer_arm(&a.loop, timer, 1);
 	pair_wait(&a, &a.refusals, 1);
 	assert_string_equal(
-		a.refused, "a process that said no HELLO within 5 s");
+		a.refused, "a process that sent no HELLO within 5 s");
 	assert_int_equal(pending(&a), 0);
 	close(fd);
 	side_close(&a);

@@ -387,7 +387,7 @@ there_is_no_way_back(void **state)
 		"cannot take those of version 2"));
 	assert_int_equal(handoff_server_ready(duo.a.server, true), 0);
 	duo_expect(&duo, &duo.a, HANDOFF_SERVER_REFUSED);
-	assert_non_null(strstr(duo.a.text, "another state version"));
+	assert_non_null(strstr(duo.a.text, "a different state version"));
 	client_send(fd, "x\n");
 	client_expect(&duo, fd, "2 from 1 x\n");
 	close(fd);

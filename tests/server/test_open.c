@@ -348,7 +348,7 @@ count_warnings(enum handoff_log_level level, const char *text, void *arg)
 	atomic_uint *warnings = arg;
 
 	*warnings += level == HANDOFF_LOG_WARNING &&
-		     strstr(text, "another configuration");
+		     strstr(text, "a different configuration");
 }
 
 /* One of them asking for it is enough. */

@@ -360,7 +360,7 @@ class Fence(SystemTest):
         alt.expect(": hung: ")
         alt.expect_error("hangs and is not killed: ")
         server.signal(signal.SIGCONT)
-        alt.expect(" speaks again")
+        alt.expect(" responds again")
         for sock in socks:
             self.assert_echo(sock)
 
