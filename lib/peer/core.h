@@ -171,9 +171,9 @@ struct handoff__move {
 /* Whether the other peer is alive and keeps up. */
 struct handoff__pulse {
 	struct handoff__timer timer;
-	int64_t heard_us; /* time of the other peer's last message */
-	int64_t beat_us;  /* time of our last beat */
-	bool due;         /* a beat is due */
+	int64_t received_us; /* time of the other peer's last message */
+	int64_t beat_us;     /* time of our last beat */
+	bool due;            /* a beat is due */
 	bool hung;
 	bool lagging;
 	bool behind;   /* as of the last beat */

@@ -64,7 +64,7 @@ on_message(struct handoff__link *link, const struct handoff__msg *msg,
 	struct handoff__pair *pair = link->arg;
 	size_t wanted = fds_of(msg);
 
-	pair->pulse.heard_us = handoff__now_us();
+	pair->pulse.received_us = handoff__now_us();
 	if (nfds != wanted) {
 		close_unwanted(fds, nfds);
 		handoff__core_break(pair, "descriptors and message disagree");
@@ -132,7 +132,7 @@ on_lost(struct handoff__link *link, const struct handoff__msg *msg)
 {
 	struct handoff__pair *pair = link->arg;
 
-	pair->pulse.heard_us = handoff__now_us();
+	pair->pulse.received_us = handoff__now_us();
 	switch ((enum handoff__msg_type)msg->type) {
 	case HANDOFF__MIRROR:
 		handoff__copies_overflow(pair, msg);

@@ -36,7 +36,7 @@ handoff__pair_enter(struct handoff__pair *pair, int fd, enum handoff__kind kind,
 	if (name)
 		handoff__record_set_name(&entry->view, name);
 	else
-		handoff__record_listen(&entry->view);
+		handoff__record_skip_lines(&entry->view);
 	*err = pair->ops->entered(pair, entry);
 	if (*err < 0) {
 		handoff__arena_clear(&pair->arena, segment, slot);

@@ -68,7 +68,7 @@ check_silence(struct handoff__pair *pair, int64_t now)
 {
 	int64_t limit = (int64_t)pair->config.hang_timeout_ms * 1000;
 	/* a closed link is not silence: the pidfd decides */
-	bool hung = pair->link.fd >= 0 && now - pair->pulse.heard_us > limit;
+	bool hung = pair->link.fd >= 0 && now - pair->pulse.received_us > limit;
 
 	if (hung == pair->pulse.hung)
 		return;
@@ -154,7 +154,7 @@ handoff__pulse_begin(struct handoff__pair *pair, int64_t now)
 
 	pulse->due = false;
 	if (now - pulse->beat_us > 2 * period_us(pair))
-		pulse->heard_us = now;
+		pulse->received_us = now;
 	pulse->beat_us = now;
 }
 
@@ -171,7 +171,7 @@ handoff__pulse_start(struct handoff__pair *pair)
 {
 	struct handoff__pulse *pulse = &pair->pulse;
 
-	pulse->heard_us = pulse->beat_us = handoff__now_us();
+	pulse->received_us = pulse->beat_us = handoff__now_us();
 	pulse->hung = pulse->lagging = pulse->behind = pulse->differs = false;
 	pulse->due = false;
 	pulse->retry = 1;

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Segments: a header page, the bulletin (used in segment 0 only), then all
- * records (a pass over them is a pass over little memory), then their buffers,
- * then desks.
- * Pages exist only once touched.
- * Knows nothing of sockets or peers.
+ * records (so that a pass over them touches little memory), then their buffers,
+ * then the desks. Pages are allocated when first touched. Knows nothing of
+ * sockets or peers.
  */
 #include "record/arena.h"
 
@@ -24,9 +23,10 @@
 #define PAGE  4096u
 #define HEAD                                                                   \
 	(PAGE + (sizeof(struct handoff__bulletin) + PAGE - 1) / PAGE * PAGE)
-#define SEALS        (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-#define BITS         64u
-#define MANY_PAGES   8u /* to give back is quicker than to overwrite them */
+#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#define BITS  64u
+/* from here on, punching a hole is faster than writing zeros */
+#define MANY_PAGES   8u
 #define WORDS(slots) (((slots) + BITS - 1) / BITS)
 
 /* The first page of a segment. */
@@ -57,7 +57,7 @@ power_of_two(uint32_t v)
 	return p;
 }
 
-/* Fills what follows from the sizes; -EINVAL if they are absurd. */
+/* Fills in the derived sizes; -EINVAL if the basic ones are impossible. */
 static int
 geometry_fill(struct handoff__geometry *geo)
 {
@@ -121,7 +121,8 @@ handoff__arena_fini(struct handoff__arena *arena)
 	handoff__arena_init(arena);
 }
 
-/* Buffers of the same sizes share desks, so that those are few and warm. */
+/* Segments with the same buffer sizes share desks, to keep them few and
+ * cached. */
 static unsigned char *
 desks_for(
 	const struct handoff__arena *arena, const struct handoff__segment *seg)
@@ -136,7 +137,7 @@ desks_for(
 	return seg->base + seg->geo.desks;
 }
 
-/* Takes `fd` over. The geometry must be right already. */
+/* Takes `fd` over. The geometry must be valid. */
 static int
 segment_map(struct handoff__arena *arena, int fd,
 	const struct handoff__geometry *geo)
@@ -162,8 +163,8 @@ segment_map(struct handoff__arena *arena, int fd,
 	}
 	memset(seg->maybe_free, 0xff, WORDS(geo->slots) * sizeof(uint64_t));
 	seg->base = base;
-	/* What clients say is in no core dump; kernels that can't leave it out
-	 * are none that this runs on. */
+	/* Keeps clients' data out of core dumps; every supported kernel has
+	 * it. */
 	madvise(base, geo->size, MADV_DONTDUMP);
 	seg->desks = desks_for(arena, seg);
 	arena->segments[arena->count++] = seg;
@@ -202,8 +203,8 @@ handoff__arena_grow(
 	return segment_map(arena, fd, geo);
 }
 
-/* Reads and checks the header before anything is mapped: a segment that could
- * shrink would let the other peer end this one by SIGBUS. */
+/* Reads and checks the header before mapping anything: if the segment could
+ * shrink, the other peer could kill this one with SIGBUS. */
 static int
 segment_check(int fd, struct handoff__geometry *geo, uint32_t version,
 	uint32_t state_size, struct handoff__error *error)
@@ -228,7 +229,7 @@ segment_check(int fd, struct handoff__geometry *geo, uint32_t version,
 	if (geometry_fill(geo) < 0 || (geo->state_version == version &&
 					      geo->state_size != state_size))
 		return handoff__fail(error, -EBADMSG,
-			"segment: sizes are absurd or not this service's "
+			"segment: sizes are invalid or not this service's "
 			"(state of %u bytes, here %u)",
 			head.state_size, state_size);
 	if (fstat(fd, &st) < 0 || (uint64_t)st.st_size != geo->size)
@@ -294,8 +295,8 @@ handoff__segment_buffers(const struct handoff__segment *seg, uint32_t slot)
 	return seg->base + seg->geo.buffers + slot * seg->geo.buffer_stride;
 }
 
-/* The same as memset(3), without a page more than there was if they are many.
- * For what is this peer's own. */
+/* Like memset(3), but does not allocate pages if the range has many. Only for
+ * memory that this peer owns. */
 static void
 zero(unsigned char *from, size_t len)
 {
@@ -312,7 +313,7 @@ zero(unsigned char *from, size_t len)
 	memset(from + head + pages, 0, len - head - pages);
 }
 
-/* All but the owner word. */
+/* Clears all but the owner word. */
 static void
 record_zero(const struct handoff__segment *seg, struct handoff__record *rec)
 {
@@ -331,7 +332,7 @@ record_claim(struct handoff__segment *seg, uint32_t slot, uint32_t owner)
 	return true;
 }
 
-/* The first record of the segment that can be had, or -1. */
+/* Returns the first record of the segment that can be allocated, or -1. */
 static int
 segment_alloc(struct handoff__segment *seg, uint32_t owner,
 	handoff__vacant_fn *vacant, void *arg)
@@ -352,8 +353,8 @@ segment_alloc(struct handoff__segment *seg, uint32_t owner,
 	return -1;
 }
 
-/* A record may have been freed by the other peer without our hearing of it:
- * before a segment is added, all are worth another look. */
+/* The other peer may have freed records without notice: before a segment is
+ * added, check them all again. */
 static void
 retry_all(struct handoff__arena *arena)
 {
@@ -402,7 +403,7 @@ handoff__arena_vacate(
 							     << (slot % BITS);
 }
 
-/* Zeroes a part of the segment by giving its pages back. */
+/* Zeroes a range of the segment by punching a hole. */
 static int
 punch(const struct handoff__segment *seg, uint64_t from, uint64_t len)
 {
@@ -432,11 +433,13 @@ handoff__arena_clear(
 	struct handoff__record *rec = handoff__segment_record(seg, slot);
 
 	handoff__record_set_id(rec, 0);
-	/* A process that dies here has given the id up before anything else,
-	 * and a snapshot that sees anything else cleared sees that too. */
+	/* If the process dies here, the id was cleared before anything else;
+	 * and a snapshot that sees anything else cleared also sees the id
+	 * cleared. */
 	handoff__overwriting_follows();
-	/* A process that died in a turn may not have noted that it used its
-	 * buffers. They come before the record, which says so until then. */
+	/* A process that died in a turn may not have recorded that it used its
+	 * buffers. The buffers are cleared before the record, which marks them
+	 * as used until then. */
 	if ((rec->touched ||
 		    handoff__record_activity(rec) == HANDOFF__IN_TURN) &&
 		punch_buffers(seg, slot) < 0)
@@ -453,8 +456,7 @@ handoff__arena_clear_desks(struct handoff__arena *arena, uint32_t owner)
 		const struct handoff__segment *seg = arena->segments[i];
 		uint64_t each = HANDOFF__DESKS / 2 * seg->geo.buffer_stride;
 
-		/* Those of segments with the same sizes are all in the first.
-		 */
+		/* segments with the same sizes use the first one's desks */
 		if (seg->desks == seg->base + seg->geo.desks)
 			punch(seg, seg->geo.desks + (owner - 1) * each, each);
 	}

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A ring of lines with one writer at a time and any number of readers, none
- * of which waits for another. A line is there once `head` has passed it, and
- * gone once `tail` has: a reader looks at `tail` again afterwards.
+ * A ring of lines with one writer at a time and any number of readers, none of
+ * which waits for another. A line exists once `head` has passed it, and is gone
+ * once `tail` has: a reader checks `tail` again after copying, as with a
+ * seqlock.
  */
 #include "record/bulletin.h"
 
@@ -17,7 +18,7 @@ struct line {
 	uint64_t to;
 	int64_t at_us;
 	uint32_t len;
-	uint32_t size; /* of all, to the next line */
+	uint32_t size; /* of header and text, up to the next line */
 };
 
 static uint32_t
@@ -50,7 +51,7 @@ put(struct handoff__bulletin *b, uint64_t at, const void *data, size_t len)
 	memcpy(b->ring, (const char *)data + first, len - first);
 }
 
-/* The other peer may have written nonsense. */
+/* Validates the line: the other peer may have written anything. */
 static bool
 get_line(const struct handoff__bulletin *b, uint64_t at, struct line *line)
 {
@@ -85,7 +86,7 @@ static int
 make_room(struct handoff__bulletin *b, uint64_t head, uint32_t size,
 	uint64_t keep)
 {
-	/* Relaxed: only the holder of the lock moves it. */
+	/* relaxed: only the lock holder moves it */
 	uint64_t tail = atomic_load_explicit(&b->tail, memory_order_relaxed);
 	struct line line;
 
@@ -95,7 +96,8 @@ make_room(struct handoff__bulletin *b, uint64_t head, uint32_t size,
 		tail = get_line(b, tail, &line) ? tail + line.size : head;
 	}
 	atomic_store_explicit(&b->tail, tail, memory_order_release);
-	/* A reader of what is written from here on must see that store too. */
+	/* a concurrent reader that sees bytes written after this point must
+	 * also see the new tail */
 	atomic_thread_fence(memory_order_release);
 	return 0;
 }
@@ -161,8 +163,8 @@ handoff__bulletin_read(const struct handoff__bulletin *b, uint64_t *position,
 		uint64_t tail;
 		struct line line;
 
-		/* Asked once, and before `tail`: a line that is added after
-		 * this is for the next time. */
+		/* Loaded once, and before `tail`: a line that is added after
+		 * this is left for the next call. */
 		head = handoff__bulletin_head(b);
 		tail = atomic_load_explicit(&b->tail, memory_order_acquire);
 		if (*position < tail)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A record's `desk` says where its bytes are. They have the same offsets on
- * the desk as in the record's own buffers: so moving them changes no commit,
- * and one store of `desk` makes it true.
+ * A record's `desk` word says where its bytes are. They have the same offsets
+ * on the desk as in the record's own buffers: so copying them changes no
+ * commit, and one store of `desk` switches over.
  */
 #include "record/desk.h"
 
@@ -10,7 +10,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define SMALL 4096u /* bytes that are sooner overwritten than given back */
+/* up to here, overwriting is faster than returning the pages */
+#define SMALL 4096u
 
 static_assert(HANDOFF__DESKS <= HANDOFF__DESK_NUMBER, "a desk has a number");
 
@@ -27,7 +28,7 @@ handoff__desk_view(struct handoff__view *at, uint32_t word)
 	return true;
 }
 
-/* The pieces of the output are the same in both, apart from where they are. */
+/* The pieces of the output have the same offsets in both buffers. */
 static void
 move_output(const struct handoff__view *view, const struct handoff__view *at)
 {
@@ -65,9 +66,9 @@ least(uint64_t a, size_t b)
 	return a < b ? (size_t)a : b;
 }
 
-/* A turn begins at the front of both buffers: there is no more of a connection
- * on the desk than it has had in all, and what others left behind that is
- * longer goes with the next of them that ends. */
+/* A turn begins at the start of both buffers: the desk holds no more of this
+ * connection than it has ever transferred, and a longer rest of others is wiped
+ * when the next of them ends. */
 void
 handoff__desk_wipe(const struct handoff__view *at)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is done with a record at every request. Part of record.h, and inline:
- * after each system call the code of a turn must come back into the caches,
- * so the fewer lines it has, and the more of them in a row, the better.
+ * The operations on a record at every request. Part of record.h, and inline:
+ * after each system call the code of a turn has to be fetched into the caches
+ * again, so it should be short and contiguous.
  */
 #ifndef HANDOFF_RECORD_INLINE_H
 #define HANDOFF_RECORD_INLINE_H
@@ -21,9 +21,9 @@ handoff__record_state(const struct handoff__view *view, uint32_t which)
 	return size > 0 ? (char *)(view->rec + 1) + which * size : NULL;
 }
 
-/* A store that allows something to be overwritten, a half or bytes, has come
- * before. Who reads meanwhile (snapshot.c) and sees any of what is written
- * over it must see that store too. */
+/* Call it after a store that allows something (a commit, or bytes) to be
+ * overwritten: a concurrent reader (snapshot.c) that sees the overwritten bytes
+ * must also see this store. */
 static inline void
 handoff__overwriting_follows(void)
 {
@@ -39,8 +39,8 @@ handoff__flip(const struct handoff__view *view)
 	handoff__overwriting_follows();
 }
 
-/* Copies the current commit and state to the spare ones, where they can be
- * changed without effect until flip. */
+/* Copies the valid commit and state to the spare ones, where changes have no
+ * effect until the flip. */
 static inline struct handoff__commit *
 handoff__prepare(const struct handoff__view *view)
 {
@@ -112,7 +112,7 @@ handoff__record_sent(const struct handoff__view *view, size_t len)
 	handoff__overwriting_follows();
 }
 
-/* Begins a transaction in the view that is there already. */
+/* Begins a transaction in the existing view. */
 static inline void
 handoff__txn_again(struct handoff_conn *txn)
 {
@@ -123,7 +123,7 @@ handoff__txn_again(struct handoff_conn *txn)
 		view, (handoff__record_sequence(view->rec) & 1) ^ 1);
 	txn->rx_head = handoff__rx_head(view->rec);
 	txn->tx_tail = handoff__tx_tail(view->rec);
-	/* All output is with the kernel: nothing needs the old bytes. */
+	/* the kernel has taken all output: the old bytes are not needed */
 	if (txn->tx_tail == txn->next->tx_head)
 		txn->next->tx_origin = txn->next->tx_head;
 }

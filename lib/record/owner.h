@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owner words: which peer owns an entry, or the whole service. A word has the
- * place of the owner (1 or 2; 0: free) and OFFERED while a give waits for the
- * other peer to take what it was offered. An offered entry is served by
- * nobody: the peer it was offered to takes it, or the one that offered it
- * takes it back, and one compare-and-swap decides which of the two, whatever
- * either of them believes.
+ * Owner words: which peer owns an entry, or the whole service. A word holds the
+ * place of the owner (1 or 2; 0: free), and OFFERED while a give waits for the
+ * other peer to accept. An offered entry is served by neither peer: either the
+ * taker accepts it, or the giver revokes the offer, and one compare-and-swap
+ * decides which, whatever either of them believes.
  */
 #ifndef HANDOFF_RECORD_OWNER_H
 #define HANDOFF_RECORD_OWNER_H
@@ -14,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define HANDOFF__PLACE   3u /* the bits of an owner word that name a peer */
+#define HANDOFF__PLACE   3u /* the bits that name a peer */
 #define HANDOFF__OFFERED 4u
 
 typedef _Atomic uint32_t handoff__owner;
@@ -25,15 +24,15 @@ handoff__owner_word(const handoff__owner *owner)
 	return atomic_load_explicit(owner, memory_order_acquire);
 }
 
-/* Of the peer that owns it or was offered it; 0: it is free. */
+/* The place of the peer that owns it or was offered it; 0: free. */
 static inline uint32_t
 handoff__owner_place(const handoff__owner *owner)
 {
 	return handoff__owner_word(owner) & HANDOFF__PLACE;
 }
 
-/* Release: what this peer wrote before must be seen by the next owner.
- * Acquire: what the last owner wrote must be seen here. */
+/* Release: the next owner sees what this peer wrote before. Acquire: this peer
+ * sees what the previous owner wrote. */
 static inline bool
 handoff__owner_swap(handoff__owner *owner, uint32_t from, uint32_t to)
 {
@@ -47,22 +46,22 @@ handoff__owner_offer(handoff__owner *owner, uint32_t own, uint32_t other)
 	return handoff__owner_swap(owner, own, other | HANDOFF__OFFERED);
 }
 
-/* Takes what was offered to `own`. */
+/* Accepts what was offered to `own`. */
 static inline bool
 handoff__owner_accept(handoff__owner *owner, uint32_t own)
 {
 	return handoff__owner_swap(owner, own | HANDOFF__OFFERED, own);
 }
 
-/* Takes back what was offered to `other` and not accepted. */
+/* Revokes what was offered to `other` and not accepted. */
 static inline bool
 handoff__owner_revoke(handoff__owner *owner, uint32_t own, uint32_t other)
 {
 	return handoff__owner_swap(owner, other | HANDOFF__OFFERED, own);
 }
 
-/* Takes what the dead peer `other` owned, was offered or had offered. True if
- * it is `own`'s now, also if it was before. */
+/* Claims what the dead peer `other` owned, was offered or had offered. True if
+ * `own` is the owner now, even if it was before. */
 static inline bool
 handoff__owner_claim(handoff__owner *owner, uint32_t own, uint32_t other)
 {

@@ -3,12 +3,12 @@
  * One record: positions, two buffers, the double-buffered state. Knows no
  * sockets: it says where bytes go and is told how many went.
  *
- * The input buffer is linear, with room for twice the input a handler may
- * wait for: unconsumed input then fits below its own beginning when the end
- * is reached, so that moving it to the front overwrites nothing that the
- * current commit describes. The output buffer is a ring. Both begin at
- * offset 0 again whenever they are empty, which keeps a quiet connection on
- * one page. All of that layout is in the commit and changes only with it.
+ * The input buffer is linear, with room for twice the input a handler may wait
+ * for: when its end is reached, the unconsumed input fits below its own start,
+ * so that moving it to the front overwrites nothing that the valid commit
+ * describes. The output buffer is a ring. Both restart at offset 0 whenever
+ * they are empty, which keeps a quiet connection on one page. The layout is
+ * part of the commit and changes only with it.
  */
 #include "record/record.h"
 
@@ -20,11 +20,11 @@
 #include <errno.h>
 #include <string.h>
 
-/* No stream gets so far, so that positions never wrap. */
+/* no stream gets this long, so positions never wrap */
 #define NEVER (UINT64_C(1) << 63)
 
-/* A lock inside the process would order nothing between two of them, and
- * would be held for ever by one that is killed. */
+/* A lock hidden in an atomic would be private to each process, and would stay
+ * held if its holder is killed. */
 static_assert(ATOMIC_INT_LOCK_FREE == 2 && ATOMIC_LONG_LOCK_FREE == 2 &&
 		      ATOMIC_LLONG_LOCK_FREE == 2 &&
 		      sizeof(_Atomic uint32_t) == sizeof(uint32_t) &&
@@ -79,7 +79,7 @@ handoff__record_repair(
 	bool stale = rx_head != handoff__rx_head(rec) ||
 		     tx_tail != handoff__tx_tail(rec);
 
-	/* Only forward, and never beyond what had its place in the buffers. */
+	/* only forward, and never beyond what fits into the buffers */
 	if (rx_head < handoff__rx_head(rec) ||
 		rx_head - c->rx_tail > view->seg->geo.rx_size ||
 		rx_head - c->rx_origin > 2 * (uint64_t)view->seg->geo.rx_size ||
@@ -89,9 +89,9 @@ handoff__record_repair(
 	return stale;
 }
 
-/* Moves unconsumed input to the front of the buffer. It lies in the upper
- * half and is no longer than the lower one, so source and target are apart
- * and the old layout stays true until the flip. */
+/* Moves unconsumed input to the front of the buffer. It is in the upper half
+ * and no longer than the lower one, so source and target do not overlap and the
+ * old layout stays valid until the flip. */
 void
 handoff__record_compact(const struct handoff__view *view)
 {
@@ -209,29 +209,29 @@ handoff_conn_close(struct handoff_conn *conn)
 	conn->next->flags |= HANDOFF__CLOSING;
 }
 
-/* Another thread may write it: any value that it ever had will do. */
+/* Another thread may be writing it: any value that it ever had will do. */
 __attribute__((no_sanitize_thread)) uint64_t
-handoff__record_heard(const struct handoff__record *rec)
+handoff__record_line_pos(const struct handoff__record *rec)
 {
 	const struct handoff__commit *c = handoff__record_commit(rec);
 
-	return c->flags & HANDOFF__CLOSING ? UINT64_MAX : c->heard;
+	return c->flags & HANDOFF__CLOSING ? UINT64_MAX : c->line_pos;
 }
 
 void
-handoff__record_listen(const struct handoff__view *view)
+handoff__record_skip_lines(const struct handoff__view *view)
 {
-	view->rec->commit[handoff__record_sequence(view->rec) & 1].heard =
+	view->rec->commit[handoff__record_sequence(view->rec) & 1].line_pos =
 		handoff__bulletin_head(view->seg->bulletin);
 }
 
-/* One line. False if there is no room for it. */
+/* Appends one line. False if there is no room for it. */
 static bool
-hear_one(const struct handoff__view *view)
+append_line(const struct handoff__view *view)
 {
 	struct handoff_conn txn;
 	char text[HANDOFF__LINE_MAX];
-	uint64_t position = handoff__record_commit(view->rec)->heard;
+	uint64_t position = handoff__record_commit(view->rec)->line_pos;
 	size_t len = handoff__bulletin_read(view->seg->bulletin, &position,
 		handoff__record_id(view->rec), text);
 
@@ -242,17 +242,17 @@ hear_one(const struct handoff__view *view)
 		handoff_conn_write(&txn, text, len);
 		handoff__record_touch(view->rec);
 	}
-	txn.next->heard = position;
+	txn.next->line_pos = position;
 	handoff__txn_commit(&txn);
 	return true;
 }
 
 bool
-handoff__record_hear(const struct handoff__view *view)
+handoff__record_append_lines(const struct handoff__view *view)
 {
-	while (handoff__record_commit(view->rec)->heard <
+	while (handoff__record_commit(view->rec)->line_pos <
 		handoff__bulletin_head(view->seg->bulletin)) {
-		if (!hear_one(view))
+		if (!append_line(view))
 			return false;
 	}
 	return true;
@@ -277,7 +277,7 @@ handoff__record_fill(const struct handoff__view *to,
 	c->tx_head = snap->produced;
 	c->tx_origin = snap->sent;
 	c->flags = snap->flags;
-	c->heard = handoff__record_commit(from)->heard;
+	c->line_pos = handoff__record_commit(from)->line_pos;
 	memcpy(to->rx, bytes, snap->in);
 	memcpy(to->tx, bytes + snap->in, snap->out);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A record: what must outlive the process for one entry. Its owner alone
- * writes it, apart from the owner word. Everything is one release-store away
- * from being true: see the top of record.c.
+ * A record: the part of an entry that must outlive its process. Only its owner
+ * writes it, except for the owner word. Every change takes effect by one
+ * release-store: see the top of record.c.
  */
 #ifndef HANDOFF_RECORD_RECORD_H
 #define HANDOFF_RECORD_RECORD_H
@@ -20,63 +20,65 @@ enum handoff__kind {
 };
 
 enum handoff__commit_flag {
-	HANDOFF__OPENED = 1,   /* the service's open ran */
-	HANDOFF__EOF = 2,      /* the client sends no more */
+	HANDOFF__OPENED = 1,   /* the service's open has run */
+	HANDOFF__EOF = 2,      /* the client has ended its sending direction */
 	HANDOFF__EOF_DONE = 4, /* and the handler has been told */
-	HANDOFF__CLOSING = 8,  /* the service wants the end after the output */
-	HANDOFF__ADOPTED = 16, /* a listener that others have opened */
+	HANDOFF__CLOSING = 8,  /* the service closes after the output is sent */
+	HANDOFF__ADOPTED = 16, /* a listener opened by another process */
 };
 
 struct handoff__commit {
 	uint64_t rx_tail;   /* consumed up to here */
 	uint64_t tx_head;   /* produced up to here */
-	uint64_t rx_origin; /* the position that lies at offset 0 of rx */
+	uint64_t rx_origin; /* the position at offset 0 of rx */
 	uint64_t tx_origin;
 	uint32_t flags;
-	uint32_t sequence; /* what that of the record is while this commit is
-			      valid */
-	uint64_t heard;    /* of the bulletin, up to here */
+	uint32_t sequence; /* equals the record's sequence while this commit is
+			    * valid */
+	uint64_t line_pos; /* position in the bulletin */
 };
 
-/* So that a new owner reads one line of memory of a record that is quiet. */
+/* Lets a new owner skip a quiet record after reading one cache line. */
 enum handoff__activity {
-	HANDOFF__AT_REST = 0, /* waits for input, and only for that */
+	HANDOFF__AT_REST = 0, /* waits for input, and for nothing else */
 	HANDOFF__IN_TURN = 1, /* the socket is being read or written */
-	HANDOFF__PENDING = 2, /* something is to be done or waited for */
+	HANDOFF__PENDING = 2, /* there is something to do or to wait for */
 };
 
-/* Of a record's `desk`: the number of the desk where its bytes are, 0 when
- * they are in its own buffers. The other bits count. */
+/* In a record's `desk`: the number of the desk that holds its bytes, 0 for its
+ * own buffers. The other bits count changes. */
 #define HANDOFF__DESK_NUMBER 0xffu
 
 /* Positions count bytes of the stream from the connection's first byte. */
 struct handoff__record {
 	handoff__owner owner;
 	uint32_t kind;
-	_Atomic uint64_t id;       /* 0: no entry, or not yet, or no more */
-	_Atomic uint64_t rx_head;  /* taken from the kernel; a hint in a turn */
-	_Atomic uint64_t tx_tail;  /* given to the kernel; a hint in a turn */
-	_Atomic uint32_t activity; /* what a new owner must look at */
-	_Atomic uint32_t sequence; /* counts commits; its lowest bit says which
-				      commit and state are valid */
-	uint64_t rx_base;          /* positions where the socket's counters */
-	uint64_t tx_base;          /* stood at zero */
+	_Atomic uint64_t id;       /* 0: no entry, not yet or no longer */
+	_Atomic uint64_t rx_head;  /* received from the kernel; a hint in a
+				    * turn */
+	_Atomic uint64_t tx_tail;  /* passed to the kernel; a hint in a turn */
+	_Atomic uint32_t activity; /* what a new owner has to check */
+	_Atomic uint32_t sequence; /* counts commits; its lowest bit selects the
+				    * valid commit and state */
+	uint64_t rx_base;          /* positions at which the socket's
+				    * counters */
+	uint64_t tx_base;          /* were zero */
 	uint8_t touched;           /* the buffers have pages, see trim */
 	_Atomic uint8_t handling;  /* a handler runs; deaths: handling.h */
 	uint16_t unused;
 	_Atomic uint32_t desk; /* where the bytes are in a turn, see desk.h */
 	struct handoff__commit commit[2];
-	/* Two states of state_size bytes follow, 16-byte aligned. */
+	/* two states of state_size bytes follow, 16-byte aligned */
 };
 
-/* A record with its buffers, as one peer sees it; private to a process. */
+/* A record and its buffers as mapped in this process. */
 struct handoff__view {
 	struct handoff__record *rec;
 	unsigned char *rx, *tx;
 	const struct handoff__segment *seg;
 };
 
-/* A transaction: what a handler sees. Public as struct handoff_conn. */
+/* A transaction, as a handler sees it. Public as struct handoff_conn. */
 struct handoff_conn {
 	struct handoff__view view;
 	struct handoff__commit *next; /* the spare commit, being written */
@@ -87,8 +89,9 @@ struct handoff_conn {
 void handoff__view_make(struct handoff__view *view,
 	const struct handoff__segment *seg, uint32_t slot);
 
-/* Which entry it is of. Acquire and release: its kind is there once the id is,
- * for a peer that reads the record without owning it (a dump, a MIRROR). */
+/* The id of its entry. Acquire pairs with the release of set_id: a peer that
+ * reads the record without owning it (a dump, a MIRROR) and sees the id also
+ * sees the kind. */
 static inline uint64_t
 handoff__record_id(const struct handoff__record *rec)
 {
@@ -101,16 +104,16 @@ handoff__record_set_id(struct handoff__record *rec, uint64_t id)
 	atomic_store_explicit(&rec->id, id, memory_order_release);
 }
 
-/* Relaxed: whoever acts on it owns the record, and what the owner before had
- * written came with the owner word, or with that one's death. */
+/* Relaxed: only the owner acts on it, and it sees the previous owner's writes
+ * through the owner word, or through that peer's death. */
 static inline uint32_t
 handoff__record_activity(const struct handoff__record *rec)
 {
 	return atomic_load_explicit(&rec->activity, memory_order_relaxed);
 }
 
-/* Relaxed, for the owner, which alone moves them; for another peer or thread
- * they are a count that was true a moment ago. */
+/* Relaxed: only the owner moves them; for another peer or thread they are
+ * recent values. */
 static inline uint64_t
 handoff__rx_head(const struct handoff__record *rec)
 {
@@ -123,7 +126,8 @@ handoff__tx_tail(const struct handoff__record *rec)
 	return atomic_load_explicit(&rec->tx_tail, memory_order_relaxed);
 }
 
-/* Release: a snapshot that sees them sees the bytes that they speak of. */
+/* Release: a snapshot that sees the positions also sees the bytes before
+ * them. */
 static inline void
 handoff__record_set_positions(
 	struct handoff__record *rec, uint64_t rx_head, uint64_t tx_tail)
@@ -132,22 +136,22 @@ handoff__record_set_positions(
 	atomic_store_explicit(&rec->tx_tail, tx_tail, memory_order_release);
 }
 
-/* `sequence`, for its owner: nobody else changes it. */
+/* `sequence`, for its owner, which alone changes it. */
 static inline uint32_t
 handoff__record_sequence(const struct handoff__record *rec)
 {
 	return atomic_load_explicit(&rec->sequence, memory_order_relaxed);
 }
 
-/* `desk`, for its owner likewise. */
+/* `desk`, likewise. */
 static inline uint32_t
 handoff__desk_word(const struct handoff__record *rec)
 {
 	return atomic_load_explicit(&rec->desk, memory_order_relaxed);
 }
 
-/* Acquire: the other half may be written to as soon as this one is valid, by
- * another thread or process than reads it here. */
+/* Acquire: once this half is valid another thread or process may write to the
+ * other one. */
 static inline const struct handoff__commit *
 handoff__record_commit(const struct handoff__record *rec)
 {
@@ -160,28 +164,28 @@ handoff__record_commit(const struct handoff__record *rec)
 static inline void *handoff__record_state(
 	const struct handoff__view *view, uint32_t which);
 
-/* Are these positions in range, is this layout possible? */
+/* Whether the positions are in range and the layout is possible. */
 bool handoff__positions_ok(const struct handoff__geometry *geo,
 	const struct handoff__commit *commit, uint64_t rx_head,
 	uint64_t tx_tail);
 
-/* Is the record in order, its positions and which commit it means? A survivor
- * asks before it serves what another process wrote. */
+/* Whether the record is consistent: its positions, and which commit is valid. A
+ * survivor checks this before it serves what another process wrote. */
 bool handoff__record_ok(const struct handoff__view *view);
 
-/* Sets the positions to what the kernel says the dead owner had read and
- * written of this socket. 1 if they were stale, 0 if they were right, -ERANGE
- * if they can't be: the record makes no sense. */
+/* Sets the positions to what the kernel says the dead owner had read from and
+ * written to this socket. 1 if they were stale, 0 if they were right, -ERANGE
+ * if they are impossible. */
 int handoff__record_repair(
 	const struct handoff__view *view, uint64_t read, uint64_t written);
 
-/* Where the next input goes and how much fits; 0 while the buffer is full. */
+/* Where the next input goes, and how much fits; 0 while the buffer is full. */
 static inline size_t handoff__record_rx_room(
 	const struct handoff__view *view, void **at);
 static inline void handoff__record_received(
 	const struct handoff__view *view, size_t len);
 
-/* What is to be sent, in at most two pieces; returns how many. */
+/* The unsent output, in at most two pieces; returns their number. */
 static inline int handoff__record_tx_pieces(
 	const struct handoff__view *view, struct iovec iov[2]);
 static inline void handoff__record_sent(
@@ -195,7 +199,7 @@ handoff__record_mark(
 		&rec->activity, (uint32_t)activity, memory_order_release);
 }
 
-/* Bytes come to lie in the buffers; in its own, if it has no desk. */
+/* Records that the record's own buffers get data, unless it has a desk. */
 static inline void
 handoff__record_touch(struct handoff__record *rec)
 {
@@ -215,42 +219,42 @@ handoff__record_unread(const struct handoff__record *rec)
 	return handoff__rx_head(rec) - handoff__record_commit(rec)->rx_tail;
 }
 
-/* Makes valid what a transaction has begun to write, for a process that writes
- * states and nothing else. -EINVAL if none was begun. */
+/* Commits what a transaction has begun to write, for a process that writes only
+ * states. -EINVAL if none was begun. */
 int handoff__record_flip(const struct handoff__view *view);
 
-/* Sets flags of the current commit, as a transaction of its own. */
+/* Sets flags of the valid commit, as a transaction of its own. */
 void handoff__record_flag(const struct handoff__view *view, uint32_t flags);
 
-/* Drops all input that is not consumed, as a transaction of its own. */
+/* Drops all unconsumed input, as a transaction of its own. */
 void handoff__record_discard(const struct handoff__view *view);
 
-/* Begins a transaction; without a commit it never happened. */
+/* Begins a transaction; without a commit it has no effect. */
 static inline void handoff__txn_begin(
 	struct handoff_conn *txn, const struct handoff__view *view);
 static inline void handoff__txn_commit(struct handoff_conn *txn);
 
-/* How far the connection has heard the bulletin, also while another thread or
- * process works on it: perhaps less, then. UINT64_MAX: it hears no more. */
-uint64_t handoff__record_heard(const struct handoff__record *rec);
+/* The connection's position in the bulletin; while another thread or process
+ * serves it, possibly an older one. UINT64_MAX: it gets no more lines. */
+uint64_t handoff__record_line_pos(const struct handoff__record *rec);
 
-/* A new connection hears what is said from now on. */
-void handoff__record_listen(const struct handoff__view *view);
+/* Starts a new connection at the end of the bulletin. */
+void handoff__record_skip_lines(const struct handoff__view *view);
 
-/* Appends what the bulletin has for the connection to its output, a line a
- * transaction. False if it waits for room. */
-bool handoff__record_hear(const struct handoff__view *view);
+/* Appends the connection's lines to its output, one line per transaction. False
+ * if it must wait for room. */
+bool handoff__record_append_lines(const struct handoff__view *view);
 
-/* Fills a record that is free of anything with what a snapshot of another one
- * says, and the bytes that came with it; its state is left to the caller. */
+/* Fills a cleared record from a snapshot of another one and its bytes; the
+ * caller provides the state. */
 struct handoff__snapshot;
 void handoff__record_fill(const struct handoff__view *to,
 	const struct handoff__record *from,
 	const struct handoff__snapshot *snap, const unsigned char *bytes);
 
-/* A small text that belongs to an entry without a stream (a listener, an
- * extra descriptor): kept where a connection has its input. A connection that
- * is nameless keeps none, and no page for it. */
+/* A short text for an entry without a stream (a listener, an extra descriptor),
+ * stored where a connection has its input. A connection has no name, and no
+ * page for one. */
 void handoff__record_set_name(
 	const struct handoff__view *view, const char *name);
 /* `name` has HANDOFF_ADDRESS_MAX bytes; -EBADMSG if there is none. */

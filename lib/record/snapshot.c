@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Copies of records that others write to. A writer touches the spare commit
- * and state, input behind what has been received and output that is sent or
- * not yet produced; all else only after it has raised `sequence`. So what is
- * copied between two equal values of it belongs together; and it was copied
- * from where it was, if `desk` has not changed. Writes nothing.
+ * Copies of records that others write to; `sequence` works as a seqlock. A
+ * writer touches only the spare commit and state, input behind the received
+ * bytes, and output that is sent or not yet produced; anything else only after
+ * it has raised `sequence`. So what is copied between two equal values of it is
+ * not torn; and it was copied from the right buffers if `desk` has not changed.
+ * Writes nothing.
  */
 #include "record/snapshot.h"
 
@@ -45,7 +46,7 @@ copy_output(const struct handoff__view *view, const struct handoff__commit *c,
 	return (uint32_t)len;
 }
 
-/* One copy. False if it was written to meanwhile. */
+/* Makes one copy. False if it is torn. */
 static bool
 copy(struct handoff__snapshot *snap, const struct handoff__view *view,
 	void *state, unsigned char *bytes, size_t most)
@@ -76,7 +77,7 @@ copy(struct handoff__snapshot *snap, const struct handoff__view *view,
 	if (state)
 		memcpy(state, handoff__record_state(view, sequence & 1),
 			view->seg->geo.state_size);
-	/* Lengths and places are from the copies that have been checked. */
+	/* lengths and offsets come from the checked copies */
 	if (handoff__positions_ok(
 		    &view->seg->geo, &c, snap->received, snap->sent)) {
 		snap->in = copy_input(&at, &c, snap, bytes, most);
@@ -85,7 +86,7 @@ copy(struct handoff__snapshot *snap, const struct handoff__view *view,
 		snap->unstable = true;
 	}
 	atomic_thread_fence(memory_order_acquire);
-	/* Once it is sent, output may be overwritten before the next commit. */
+	/* sent output may be overwritten before the next commit */
 	sent = atomic_load_explicit(&rec->tx_tail, memory_order_acquire);
 	return (snap->out == 0 || sent == snap->sent) &&
 	       atomic_load_explicit(&rec->desk, memory_order_relaxed) == desk &&
@@ -107,8 +108,7 @@ handoff__snapshot_take(struct handoff__snapshot *snap,
 	for (int i = 0; i < TRIES && !still; i++)
 		still = copy(snap, view, state, bytes, most);
 	snap->unstable |= !still;
-	/* Numbers are never used again, and a record that is cleared loses its
-	 * id before anything else. */
+	/* ids are never reused, and clearing a record clears its id first */
 	return snap->owner != 0 && snap->id != 0 &&
 	       handoff__owner_word(&rec->owner) != 0 &&
 	       handoff__record_id(rec) == snap->id;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A copy of what a record says, taken while its owner, be it this thread,
- * another one or another process, works on it.
+ * A consistent copy of a record, taken while its owner (this thread, another
+ * one or another process) works on it.
  */
 #ifndef HANDOFF_RECORD_SNAPSHOT_H
 #define HANDOFF_RECORD_SNAPSHOT_H
@@ -13,18 +13,18 @@ struct handoff__snapshot {
 	uint32_t owner, kind, activity, flags;
 	uint64_t received, consumed, produced, sent;
 	uint32_t deaths;  /* in the handler, see handling.h */
-	bool handling;    /* it runs */
-	uint32_t in, out; /* bytes copied of the buffered input and output */
-	bool unstable;    /* it never held still, or is damaged: what is here
-			     may not fit together */
+	bool handling;    /* the handler is running */
+	uint32_t in, out; /* bytes copied from the buffered input and output */
+	bool unstable;    /* torn or damaged: the fields may not belong
+			   * together */
 };
 
 /*
- * Copies the record: the state to `state` (state_size bytes; NULL: not
- * wanted), of the buffered input and output the first `most` bytes each to
- * `bytes`, the output right behind the input. Never waits for the owner: when
- * it has tried often enough it keeps what it has and says `unstable`. False if
- * the record is free, or has another entry in it before all is copied.
+ * Copies the record: the state to `state` (state_size bytes; NULL: skip it),
+ * and the first `most` bytes each of the buffered input and output to `bytes`,
+ * the output right behind the input. Never waits for the owner: after enough
+ * attempts it keeps the last copy and sets `unstable`. False if the record is
+ * free, or gets another entry before the copy is complete.
  */
 bool handoff__snapshot_take(struct handoff__snapshot *snap,
 	const struct handoff__view *view, void *state, unsigned char *bytes,

@@ -188,7 +188,7 @@ hear(struct turn *t)
 
 	if (!handoff__sight_lines_due(&t->now))
 		return true;
-	all = handoff__record_hear(t->now.view);
+	all = handoff__record_append_lines(t->now.view);
 	handoff__sight_look(&t->now);
 	return all;
 }

@@ -63,7 +63,7 @@ exists(struct handoff_server *server, uint64_t id)
 
 /* Up to where all have heard, and how many have not heard everything. */
 static uint64_t
-heard_by_all(struct handoff_server *server, uint64_t head, uint32_t *behind)
+read_by_all(struct handoff_server *server, uint64_t head, uint32_t *behind)
 {
 	struct handoff__record *rec;
 	uint32_t segment = 0, slot = 0;
@@ -71,11 +71,11 @@ heard_by_all(struct handoff_server *server, uint64_t head, uint32_t *behind)
 
 	*behind = 0;
 	while ((rec = next_live(server, &segment, &slot))) {
-		uint64_t heard = handoff__record_heard(rec);
+		uint64_t pos = handoff__record_line_pos(rec);
 
-		*behind += heard < head;
-		if (heard < least)
-			least = heard;
+		*behind += pos < head;
+		if (pos < least)
+			least = pos;
 	}
 	return least;
 }
@@ -99,7 +99,7 @@ look_all(struct handoff_server *server, uint64_t head)
 		struct handoff__member *member = handoff__member_of(e);
 
 		if (!e->mine || e->kind != HANDOFF__CONNECTION ||
-			handoff__record_heard(e->view.rec) >= head)
+			handoff__record_line_pos(e->view.rec) >= head)
 			continue;
 		if (server->model->look)
 			server->model->look(member);
@@ -115,12 +115,12 @@ handoff__says_pass(struct handoff_server *server)
 	uint64_t head = b ? handoff__bulletin_head(b) : 0, least;
 	uint32_t behind;
 
-	if (!b || head == handoff__bulletin_heard(b))
+	if (!b || head == handoff__bulletin_read_by_all(b))
 		return false;
-	least = heard_by_all(server, head, &behind);
+	least = read_by_all(server, head, &behind);
 	/* Handlers cannot look at all the records. */
-	if (least > handoff__bulletin_heard(b))
-		handoff__bulletin_set_heard(b, least);
+	if (least > handoff__bulletin_read_by_all(b))
+		handoff__bulletin_set_read_by_all(b, least);
 	if (behind > 0)
 		look_all(server, head);
 	return behind > 0;
@@ -169,15 +169,14 @@ add_locked(struct handoff_server *server, uint64_t id, const char *text,
 {
 	struct handoff__bulletin *b = bulletin_of(server);
 	uint32_t place = (uint32_t)server->pair.place, behind;
-	uint64_t heard;
+	uint64_t keep;
 	int err = handoff__bulletin_add(b, place, id, text, len,
-		handoff__now_us(), handoff__bulletin_heard(b));
+		handoff__now_us(), handoff__bulletin_read_by_all(b));
 
 	if (err == -ENOBUFS) {
-		heard = heard_by_all(
-			server, handoff__bulletin_head(b), &behind);
+		keep = read_by_all(server, handoff__bulletin_head(b), &behind);
 		err = handoff__bulletin_add(
-			b, place, id, text, len, handoff__now_us(), heard);
+			b, place, id, text, len, handoff__now_us(), keep);
 	}
 	if (err == -ENOBUFS) {
 		err = crowd_out(server, b, behind);
@@ -219,7 +218,7 @@ add_within(struct handoff_server *server, uint64_t id, const char *text,
 	if (err < 0)
 		return err;
 	err = handoff__bulletin_add(
-		b, place, id, text, len, now, atomic_load(&b->heard));
+		b, place, id, text, len, now, atomic_load(&b->read_by_all));
 	if (err == -ENOBUFS)
 		err = now - handoff__bulletin_oldest_us(b) < PATIENCE_US
 			      ? -EAGAIN

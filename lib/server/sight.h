@@ -56,7 +56,7 @@ handoff__sight_lines_due(const struct handoff__sight *s)
 {
 	const struct handoff__commit *c = s->commit;
 
-	return c->heard < handoff__bulletin_head(s->view->seg->bulletin) &&
+	return c->line_pos < handoff__bulletin_head(s->view->seg->bulletin) &&
 	       !(c->flags & HANDOFF__CLOSING) &&
 	       (!s->service->open || (c->flags & HANDOFF__OPENED));
 }

@@ -735,18 +735,18 @@ segment_with_a_strange_header_is_refused(void **state)
 	refused(damage(AT_MAGIC, 0x12345678), 1, 32, "not an arena");
 	refused(damage(AT_LAYOUT, HANDOFF__LAYOUT + 1), 1, 32, "not an arena");
 	refused(damage(AT_LAYOUT, 0), 1, 32, "not an arena");
-	refused(damage(AT_SLOTS, 0), 1, 32, "absurd");
-	refused(damage(AT_SLOTS, 65537), 1, 32, "absurd");
-	refused(damage(AT_SLOTS, UINT32_MAX), 1, 32, "absurd");
+	refused(damage(AT_SLOTS, 0), 1, 32, "invalid");
+	refused(damage(AT_SLOTS, 65537), 1, 32, "invalid");
+	refused(damage(AT_SLOTS, UINT32_MAX), 1, 32, "invalid");
 	refused(damage(AT_SLOTS, HANDOFF__SLOTS + 1), 1, 32, "bytes where");
-	refused(damage(AT_RX_SIZE, 0), 1, 32, "absurd");
-	refused(damage(AT_RX_SIZE, PAGE + 1), 1, 32, "absurd");
-	refused(damage(AT_RX_SIZE, UINT32_MAX), 1, 32, "absurd");
+	refused(damage(AT_RX_SIZE, 0), 1, 32, "invalid");
+	refused(damage(AT_RX_SIZE, PAGE + 1), 1, 32, "invalid");
+	refused(damage(AT_RX_SIZE, UINT32_MAX), 1, 32, "invalid");
 	refused(damage(AT_RX_SIZE, 2 * PAGE), 1, 32, "bytes where");
-	refused(damage(AT_TX_SIZE, 512), 1, 32, "absurd");
-	refused(damage(AT_TX_SIZE, 1u << 31), 1, 32, "absurd");
+	refused(damage(AT_TX_SIZE, 512), 1, 32, "invalid");
+	refused(damage(AT_TX_SIZE, 1u << 31), 1, 32, "invalid");
 	refused(damage(AT_STATE_SIZE, 33), 1, 32, "state of 33 bytes, here 32");
-	refused(damage(AT_STATE_SIZE, UINT32_MAX), 1, UINT32_MAX, "absurd");
+	refused(damage(AT_STATE_SIZE, UINT32_MAX), 1, UINT32_MAX, "invalid");
 }
 
 static void
