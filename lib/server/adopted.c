@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Listeners that others have opened and passed in. The owner enters them
- * beside those that it binds; a standby keeps them for the case that there is
- * no service any more to be the standby of.
+ * Listeners opened by another process and passed in. The owner enters them
+ * beside those that it binds; a standby keeps them in case the service ends and
+ * it has to start it.
  */
 #include "server/internal.h"
 

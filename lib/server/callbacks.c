@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the peer below tells about entries, roles and the other peer. Nothing
- * calls this but the peer.
+ * Callbacks from the peer below about entries, roles and the other peer. Only
+ * the peer calls these.
  */
 #include "server/worker.h"
 
@@ -102,7 +102,7 @@ on_moved(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	member->lingers = false;
 	if (handoff__suspects_add(member))
 		return;
-	/* Most are as quiet as they arrived; the others get a turn. */
+	/* most are still quiet; the others get a turn */
 	if (member->armed != handoff__member_first_events(member) ||
 		handoff__record_activity(e->view.rec) != HANDOFF__AT_REST)
 		handoff__member_kick(member);
@@ -110,8 +110,8 @@ on_moved(struct handoff__pair *pair, struct handoff__roster_entry *e)
 		handoff__server_sweep_later(server);
 }
 
-/* Every member in the wrong set is moved; after a whole give, none is. One
- * that is a worker's at this moment is when it comes back. */
+/* Moves every member that is in the wrong set; after a whole give there is
+ * none. One that is with a worker is moved when it comes back. */
 static void
 on_settle(struct handoff__pair *pair)
 {
@@ -241,7 +241,7 @@ on_failover(struct handoff__pair *pair)
 		(unsigned long long)handoff__pair_generation(pair));
 	if (s->serving)
 		handoff__addresses_changed(server);
-	handoff__suspects_tell(server, s->in_handler);
+	handoff__suspects_report(server, s->in_handler);
 	if (s->serving)
 		handoff__notices_publish(server, HANDOFF_NOTICE_FAILOVER);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The child's side of model `fork`: it keeps what it needs for its
- * connection, closes the rest of the library's descriptors, and leaves with
- * an exit status that says how the last turn ended. It dies with its parent.
+ * The child's side of model `fork`: it keeps what it needs for its connection,
+ * closes the library's other descriptors, and exits with a status that encodes
+ * the outcome of its last turn. It dies with its parent.
  */
 #include "server/child.h"
 
@@ -20,7 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Reads what the parent has told. */
+/* Reads the parent's signals. True if the connection is wanted back. */
 static bool
 wanted(const struct handoff__recall *recall)
 {
@@ -58,23 +58,25 @@ close_inherited(
 	handoff__adopted_close(server);
 }
 
-/* The signals that were to be blocked in the parent still are. */
+/* Blocks the parent's signals, and those blocked in the parent before the
+ * fork. */
 static int
-listen_to_parent(const struct handoff_server *server, const sigset_t *before)
+open_parent_signals(const struct handoff_server *server, const sigset_t *before)
 {
 	static const int numbers[] = {HANDOFF__CHILD_RETURN,
 		HANDOFF__CHILD_LOOK, HANDOFF__CHILD_REOPEN};
 	size_t count = server->opts.reopen ? 3 : 2;
-	sigset_t told, blocked = *before;
+	sigset_t mask, blocked = *before;
 
-	sigemptyset(&told);
+	sigemptyset(&mask);
 	for (size_t i = 0; i < count; i++) {
-		sigaddset(&told, numbers[i]);
+		sigaddset(&mask, numbers[i]);
 		sigaddset(&blocked, numbers[i]);
 	}
-	/* At once: what the parent has sent already must not end it. */
+	/* before anything else: a signal that the parent has sent already must
+	 * not kill this process */
 	sigprocmask(SIG_SETMASK, &blocked, NULL);
-	return signalfd(-1, &told, SFD_CLOEXEC | SFD_NONBLOCK);
+	return signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 static int
@@ -93,23 +95,23 @@ static void __attribute__((noreturn)) child_main(struct handoff__member *member,
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
-		_exit(EXIT_FAILURE); /* it has died before that */
+		_exit(EXIT_FAILURE); /* the parent died before the prctl */
 	snprintf(name, sizeof(name), "connection %llu",
 		(unsigned long long)member->entry.id);
 	prctl(PR_SET_NAME, name);
 	member->server->forked = member->server->handling = true;
 	close_inherited(member->server, &member->entry);
-	recall.fd = listen_to_parent(member->server, before);
-	if (recall.fd < 0) /* nothing has happened yet */
+	recall.fd = open_parent_signals(member->server, before);
+	if (recall.fd < 0) /* no turn has begun */
 		_exit(HANDOFF__CHILD_STATUS + HANDOFF__TURN_RETRY);
 	handoff__stay(member, events, &recall);
 	if (member->result.outcome == HANDOFF__TURN_END)
-		handoff__member_tell_end(member, &member->result);
+		handoff__member_log_end(member, &member->result);
 	_exit(status_of(&member->result));
 }
 
-/* The signals of the parent's tongue must find the child deaf, not dead: they
- * are blocked before it exists. */
+/* All signals are blocked before the fork, so that the parent's cannot kill the
+ * child before its signalfd exists. */
 static pid_t
 fork_blocked(struct handoff__member *member, uint32_t events)
 {
@@ -134,8 +136,9 @@ handoff__child_reap(pid_t pid)
 		;
 }
 
-/* The number that the pidfd will have: a child without one would be one too
- * many. It was promised to the connection. */
+/* Makes sure that the child's pidfd will get a descriptor, by reserving one: a
+ * child that cannot be watched must not be started. The connection was promised
+ * that descriptor. */
 static int
 open_spare(struct handoff_server *server)
 {

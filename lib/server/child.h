@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A child process that serves one connection, seen from its parent.
+ * A child process that serves one connection, as seen by its parent.
  */
 #ifndef HANDOFF_SERVER_CHILD_H
 #define HANDOFF_SERVER_CHILD_H
@@ -16,16 +16,16 @@ struct handoff__child {
 	TAILQ_ENTRY(handoff__child) node;
 };
 
-/* What a child is told, by signal; it blocks them and looks. */
+/* Signals from the parent; the child blocks them and reads a signalfd. */
 #define HANDOFF__CHILD_RETURN SIGTERM /* give the connection back */
-#define HANDOFF__CHILD_LOOK   SIGUSR1 /* there is something to do */
-#define HANDOFF__CHILD_REOPEN SIGHUP  /* open the log anew: opts.reopen */
+#define HANDOFF__CHILD_LOOK   SIGUSR1 /* there is work to do */
+#define HANDOFF__CHILD_REOPEN SIGHUP  /* reopen the log: opts.reopen */
 
-/* Its exit status: this and the turn that it ended with, and, if that is the
- * end of the connection, the kind of it. */
+/* The exit status: this plus the outcome of the last turn, plus the kind of end
+ * if the connection has ended. */
 #define HANDOFF__CHILD_STATUS 64
 
-/* Forks a child for `events` of the connection. Negative errno. */
+/* Forks a child for `events` of the connection. Negative errno on failure. */
 int handoff__child_start(struct handoff__child *child, uint32_t events);
 
 /* Waits for the end of a child that was killed. */

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which connections end when this server does, because nobody takes them, and
- * how they are asked to. Knows nothing of when, see stop.c.
+ * Which connections end with this server, because no peer takes them, and how
+ * they are closed. When that happens is stop.c's.
  */
 #include "server/internal.h"
 
-/* A standby that takes what it is given. */
 bool
 handoff__closing_standby(const struct handoff_server *server)
 {
@@ -14,7 +13,7 @@ handoff__closing_standby(const struct handoff_server *server)
 	return pair->partner == HANDOFF__PARTNER_READY && !pair->other_leaving;
 }
 
-/* With a broken link too: the end of this process is seen without it. */
+/* The other peer detects the end of this process even if the link is broken. */
 bool
 handoff__closing_survived(const struct handoff_server *server)
 {
@@ -22,8 +21,8 @@ handoff__closing_survived(const struct handoff_server *server)
 	       handoff__pair_rejoining(&server->pair);
 }
 
-/* What the other peer has a copy of it takes when this process is gone, a
- * handler that hangs included. A copy on its way arrives without us. */
+/* Entries that the other peer has copies of pass to it when this process is
+ * gone, even those in a hanging handler. A copy in flight will arrive. */
 static bool
 is_lost(const struct handoff_server *server,
 	const struct handoff__roster_entry *e)
@@ -66,7 +65,7 @@ handoff__closing_uncovered(struct handoff_server *server)
 	return uncovered;
 }
 
-/* Asks the connections that end with this server to end after their output. */
+/* Closes the connections that end with this server, after their output. */
 void
 handoff__server_close_all(struct handoff_server *server)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What only a server adds to lib/operator: the public calls for the same, say,
- * dump, what clients are told of a handoff.
+ * What a server adds to lib/operator: the public calls for the same commands,
+ * say, dump, and the notices of a handoff.
  */
 #include "server/internal.h"
 
@@ -40,15 +40,14 @@ handoff_server_ready(struct handoff_server *server, bool silent)
 	return err;
 }
 
-/* After READY the connections stay where they are until their clients leave.
- */
+/* After READY the connections stay where they are until their clients leave. */
 static void
 add_spread(struct handoff_server *server, const struct handoff__report *report,
 	struct handoff__buf *buf)
 {
 	if (report->cause == HANDOFF__HOME && server->pair.serving)
 		handoff__buf_add(buf,
-			"clients come home by themselves within %u.%03u s; "
+			"clients come home on their own within %u.%03u s; "
 			"ready --silent moves what is left\n",
 			server->opts.spread_ms / 1000,
 			server->opts.spread_ms % 1000);

@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One turn of a connection. IN_TURN brackets everything that moves the
- * kernel's counters: a survivor that finds it set asks the kernel where the
- * stream stands, and trusts the record otherwise.
+ * One turn of a connection. IN_TURN brackets everything that moves the kernel's
+ * counters: a survivor that finds it set reads the stream positions from the
+ * kernel, and otherwise trusts the record.
  */
 #include "server/conn.h"
 
 #include "record/desk.h"
 #include "record/handling.h"
-#include "server/sight.h"
+#include "server/conn_state.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-/* Transactions of one connection before the others get their turn. */
+/* transactions of one connection before others get their turn */
 #define ROUNDS 16
 
 struct turn {
-	struct handoff_conn txn;   /* its view is that of the turn */
-	struct handoff__sight now; /* what is changed is looked at again */
+	struct handoff_conn txn;        /* its view is that of the turn */
+	struct handoff__conn_state now; /* reloaded after each change */
 	int fd;
-	int rounds; /* transactions that are left */
+	int rounds; /* transactions left */
 	struct handoff__turn_result *result;
 };
 
@@ -35,8 +35,8 @@ end(const struct turn *t, enum handoff__end kind, const char *why, int err)
 	return false;
 }
 
-/* A call on the socket failed. What passes is tried again in a moment; all else
- * is the end. */
+/* A call on the socket failed. Transient errors are retried shortly; all others
+ * end the connection. */
 static __attribute__((noinline, cold)) bool
 failed(const struct turn *t, const char *what, int err)
 {
@@ -46,7 +46,7 @@ failed(const struct turn *t, const char *what, int err)
 	return false;
 }
 
-/* False when this turn is over. */
+/* Reads input. False when this turn is over. */
 static bool
 receive(struct turn *t)
 {
@@ -69,7 +69,7 @@ receive(struct turn *t)
 	} else if (errno != EAGAIN && errno != EINTR) {
 		return failed(t, "receive", errno);
 	}
-	handoff__sight_look(&t->now);
+	handoff__conn_state_load(&t->now);
 	return true;
 }
 
@@ -81,7 +81,7 @@ send_pieces(int fd, struct iovec *iov, int pieces)
 	return sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* The same. */
+/* Sends output. False when this turn is over. */
 static bool
 transmit(struct turn *t)
 {
@@ -97,22 +97,22 @@ transmit(struct turn *t)
 				  MSG_DONTWAIT | MSG_NOSIGNAL)
 			: send_pieces(t->fd, iov, pieces);
 	if (n >= 0) {
-		/* If that was not all, the kernel has room for no more. */
+		/* a short write means that the kernel's buffer is full */
 		handoff__record_sent(view, (size_t)n);
-		handoff__sight_look(&t->now);
+		handoff__conn_state_load(&t->now);
 	} else if (errno != EAGAIN && errno != EINTR) {
 		return failed(t, "send", errno);
 	}
 	return true;
 }
 
-/* One transaction. 1: something changed, 0: the handler waits for more,
- * negative: it failed and nothing happened. */
+/* Runs one transaction. 1: something changed, 0: the handler waits for more
+ * input, negative: it failed and nothing was committed. */
 static inline int
 handle(struct turn *t)
 {
 	const struct handoff_service *service = t->now.service;
-	/* It stays as it is until the transaction after this one. */
+	/* stays valid until the next but one transaction */
 	const struct handoff__commit *before = t->now.commit;
 	bool opened = (before->flags & HANDOFF__OPENED) != 0;
 	handoff_handle_fn *fn = opened ? service->handle : service->open;
@@ -137,22 +137,23 @@ handle(struct turn *t)
 	rc = next->rx_tail != before->rx_tail ||
 	     next->tx_head != before->tx_head || next->flags != before->flags;
 	handoff__txn_commit(&t->txn);
-	handoff__sight_look(&t->now);
+	handoff__conn_state_load(&t->now);
 	return rc;
 }
 
-/* Runs transactions until the handler waits. False when it failed. */
+/* Runs transactions until the handler waits. False if it failed. */
 static bool
 run(struct turn *t)
 {
 	int rc = 1;
 
-	while (rc > 0 && t->rounds > 0 && handoff__sight_due(&t->now))
+	while (rc > 0 && t->rounds > 0 && handoff__conn_state_due(&t->now))
 		rc = handle(t);
 	return rc >= 0;
 }
 
-/* All has been sent: is that the end? */
+/* Ends the turn when all output is sent; decides whether the connection
+ * ends. */
 static void
 conclude(struct turn *t)
 {
@@ -167,11 +168,11 @@ conclude(struct turn *t)
 		end(t, closing ? HANDOFF__END_SERVICE : HANDOFF__END_CLIENT,
 			NULL, 0);
 	} else if (closing) {
-		/* Closing with input unread would reset the connection and
-		 * may destroy what was sent (RFC 9293, 3.6.1 and 3.10.4). */
+		/* closing with unread input would reset the connection and may
+		 * destroy sent data (RFC 9293, 3.6.1 and 3.10.4) */
 		shutdown(t->fd, SHUT_WR);
 		handoff__record_discard(view);
-		handoff__sight_look(&t->now);
+		handoff__conn_state_load(&t->now);
 		t->result->outcome = HANDOFF__TURN_LINGER;
 	} else if (t->now.unread == view->seg->geo.rx_size) {
 		end(t, HANDOFF__END_INPUT,
@@ -179,46 +180,47 @@ conclude(struct turn *t)
 	}
 }
 
-/* Lines come before the handler: one that always fills the output would keep
- * them out. False if they wait for room. */
+/* Appends lines before the handler runs: a handler that always fills the output
+ * would starve them. False if they wait for room. */
 static bool
-hear(struct turn *t)
+append_lines(struct turn *t)
 {
 	bool all;
 
-	if (!handoff__sight_lines_due(&t->now))
+	if (!handoff__conn_state_lines_due(&t->now))
 		return true;
 	all = handoff__record_append_lines(t->now.view);
-	handoff__sight_look(&t->now);
+	handoff__conn_state_load(&t->now);
 	return all;
 }
 
 /* A handler that stops while output is unsent may have stopped for lack of
- * room: it is asked again once that is gone. `asked`: it just was, and waits.
- */
+ * room: it runs again once the output is sent. `asked`: it has just run and
+ * waits. */
 static __attribute__((noinline)) void
 steps(struct turn *t, bool asked)
 {
 	bool held_up, lines;
 
 	do {
-		if (!asked && hear(t) && !run(t))
+		if (!asked && append_lines(t) && !run(t))
 			return;
 		asked = false;
-		lines = handoff__sight_lines_due(&t->now);
+		lines = handoff__conn_state_lines_due(&t->now);
 		held_up = lines ||
-			  (t->now.unsent > 0 && handoff__sight_news(&t->now));
+			  (t->now.unsent > 0 &&
+				  handoff__conn_state_input_due(&t->now));
 		if (!transmit(t))
 			return;
 	} while (held_up && t->rounds > 0 && t->now.unsent == 0);
-	if ((t->rounds == 0 && handoff__sight_due(&t->now)) ||
+	if ((t->rounds == 0 && handoff__conn_state_due(&t->now)) ||
 		(lines && t->now.unsent == 0))
 		t->result->outcome = HANDOFF__TURN_AGAIN;
 	else
 		conclude(t);
 }
 
-/* Most turns are a request and its answer, and end here. */
+/* The fast path of a request and its answer; most turns end here. */
 static inline void
 answer(struct turn *t)
 {
@@ -228,13 +230,13 @@ answer(struct turn *t)
 		return;
 	if (rc > 0 && t->now.unread == 0 &&
 		t->now.commit->flags == HANDOFF__OPENED) {
-		if (!transmit(t) || !handoff__sight_lines_due(&t->now))
+		if (!transmit(t) || !handoff__conn_state_lines_due(&t->now))
 			return;
 	}
 	steps(t, rc == 0);
 }
 
-/* Does the work lie on a desk? It is begun only with empty buffers. */
+/* Uses the desk, if one is given and both buffers are empty. */
 static inline bool
 begin(struct turn *t, uint32_t desk, const struct handoff__view *view,
 	const struct handoff_service *service)
@@ -242,7 +244,7 @@ begin(struct turn *t, uint32_t desk, const struct handoff__view *view,
 	t->txn.view = *view;
 	t->now.view = &t->txn.view;
 	t->now.service = service;
-	handoff__sight_look(&t->now);
+	handoff__conn_state_load(&t->now);
 	if (desk == 0 || t->now.unread > 0 || t->now.unsent > 0)
 		return false;
 	handoff__desk_buffers(&t->txn.view, desk);
@@ -250,12 +252,12 @@ begin(struct turn *t, uint32_t desk, const struct handoff__view *view,
 	return true;
 }
 
-/* What is left is put in order, to be found by the process that goes on with
- * it; and nothing stays on the desk of one that nobody will ask any more. */
+/* Leaves the record in order for the process that continues with it, and
+ * nothing of an ended connection on the desk. */
 static __attribute__((noinline)) void
 leave(const struct turn *t, const struct handoff__view *view)
 {
-	uint32_t events = handoff__sight_want(&t->now);
+	uint32_t events = handoff__conn_state_want(&t->now);
 
 	handoff__desk_clear(view);
 	if (t->txn.view.rx != view->rx &&
@@ -263,10 +265,10 @@ leave(const struct turn *t, const struct handoff__view *view)
 			(t->now.commit->flags & HANDOFF__CLOSING)))
 		handoff__desk_wipe(&t->txn.view);
 	t->result->want = (uint16_t)events;
-	handoff__record_mark(
-		view->rec, events != EPOLLIN || handoff__sight_pending(&t->now)
-				   ? HANDOFF__PENDING
-				   : HANDOFF__AT_REST);
+	handoff__record_mark(view->rec,
+		events != EPOLLIN || handoff__conn_state_pending(&t->now)
+			? HANDOFF__PENDING
+			: HANDOFF__AT_REST);
 }
 
 void
@@ -287,11 +289,11 @@ handoff__conn_turn_at(uint32_t desk, const struct handoff__view *view, int fd,
 		leave(&t, view);
 		return;
 	}
-	if (t.now.unread > 0 && handoff__sight_is_plain(&t.now))
+	if (t.now.unread > 0 && handoff__conn_state_is_plain(&t.now))
 		answer(&t);
 	else
 		steps(&t, false);
-	if (t.now.unread > 0 || !handoff__sight_is_plain(&t.now)) {
+	if (t.now.unread > 0 || !handoff__conn_state_is_plain(&t.now)) {
 		leave(&t, view);
 		return;
 	}

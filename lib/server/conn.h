@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One turn of a connection: read, handle, commit, send. The same in every
- * model and either peer; touches the socket and the record, nothing else.
+ * One turn of a connection: read, handle, commit, send. The same in every model
+ * and in both peers; touches only the socket and the record.
  */
 #ifndef HANDOFF_SERVER_CONN_H
 #define HANDOFF_SERVER_CONN_H
@@ -12,21 +12,23 @@
 
 enum handoff__turn {
 	HANDOFF__TURN_WAIT = 0, /* for the events in `want` */
-	HANDOFF__TURN_AGAIN,    /* more can be done at once */
-	HANDOFF__TURN_RETRY,    /* the kernel is short of memory: a moment */
-	HANDOFF__TURN_LINGER,   /* all is said: wait for the client's end */
+	HANDOFF__TURN_AGAIN,    /* there is more to do at once */
+	HANDOFF__TURN_RETRY,    /* the kernel is short of memory: retry
+				 * shortly */
+	HANDOFF__TURN_LINGER,   /* all output is sent: wait for the client's
+				 * end */
 	HANDOFF__TURN_END,      /* close it */
 };
 
 struct handoff__turn_result {
 	uint8_t outcome; /* enum handoff__turn */
-	uint8_t end;     /* END: enum handoff__end, the kind of it */
+	uint8_t end;     /* END: enum handoff__end */
 	uint16_t want;   /* EPOLLIN, EPOLLOUT */
 	int err;         /* END: the errno behind it, or 0 */
 	const char *why; /* END: NULL for an orderly end */
 };
 
-/* `events` are those of epoll(7), 0 to go on with what is there. */
+/* `events` are those of epoll(7), 0 to continue with what is there. */
 void handoff__conn_turn(const struct handoff__view *view, int fd,
 	const struct handoff_service *service, uint32_t events,
 	struct handoff__turn_result *result);
@@ -36,14 +38,14 @@ void handoff__conn_turn_at(uint32_t desk, const struct handoff__view *view,
 	int fd, const struct handoff_service *service, uint32_t events,
 	struct handoff__turn_result *result);
 
-/* What the connection waits for, from its record alone. */
+/* The events that the connection waits for, from its record alone. */
 uint32_t handoff__conn_want(const struct handoff__view *view);
 
-/* Does the handler have anything to look at? */
+/* Whether the handler has anything to process. */
 bool handoff__conn_due(const struct handoff__view *view,
 	const struct handoff_service *service);
 
-/* Is there anything to do without a further event? */
+/* Whether there is anything to do without a further event. */
 bool handoff__conn_pending(const struct handoff__view *view,
 	const struct handoff_service *service);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The operator's console: a named pipe whose lines are said to the clients.
- * What is wrong with a line is an event. A line that can't be said yet holds
- * up those behind it, and nothing else.
+ * The operator's console: a named pipe whose lines are sent to the clients. An
+ * error in a line becomes an event. A line that has to wait delays those behind
+ * it, and nothing else.
  */
 #include "server/internal.h"
 
@@ -13,16 +13,16 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#define LINES_MOST 64    /* an iteration of the loop */
-#define RETRY_US   20000 /* while clients take what was said */
-#define LIST_MOST  48    /* events, of those that are kept */
+#define LINES_MOST 64    /* per iteration of the loop */
+#define RETRY_US   20000 /* while clients read earlier lines */
+#define LIST_MOST  48    /* events per list, of those that are kept */
 
 struct handoff__console {
 	struct handoff_server *server;
 	struct handoff_fifo *fifo;
 	struct handoff__watch watch;
 	struct handoff__timer retry;
-	char *held; /* a line that could not be said yet */
+	char *held; /* a line that has to wait */
 };
 
 static void
@@ -96,7 +96,7 @@ read_lines(struct handoff__console *console)
 			return;
 		}
 	}
-	/* More may be here already, of which the pipe tells nothing. */
+	/* the buffer may hold more lines, which the pipe does not signal */
 	handoff__timer_arm(&console->server->loop, &console->retry, 0);
 }
 
@@ -139,7 +139,7 @@ handoff_server_console(struct handoff_server *server, const char *path)
 	if (!console)
 		return handoff__no_memory("console", server->error.text,
 			sizeof(server->error.text));
-	/* The other peer may read the same pipe. */
+	/* the other peer may read the same pipe */
 	opts.keep = true;
 	opts.errbuf = server->error.text;
 	opts.errbuf_size = sizeof(server->error.text);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An iteration of the server's loop: waits on the set of what this peer owns,
- * gives turns to those that have events, and acts upon what was noted
- * meanwhile. Everything but the entries is one descriptor in that set.
+ * An iteration of the server's loop: waits on the set of this peer's entries,
+ * runs turns for events, and acts on what was noted meanwhile. Everything but
+ * the entries is behind one descriptor in that set.
  */
 #include "server/internal.h"
 
@@ -17,8 +17,8 @@ entry_event(struct handoff__member *member, uint32_t events)
 {
 	if (member->entry.id == 0 || member->entry.fd < 0)
 		return; /* closed earlier in this batch */
-	/* The batch may hold events from before a give. With EPOLLONESHOT the
-	 * kernel has disarmed the descriptor all the same. */
+	/* The batch may contain events from before a give. With EPOLLONESHOT
+	 * the kernel has disarmed the descriptor all the same. */
 	if (!member->entry.mine || member->active) {
 		if (member->server->model->flags & EPOLLONESHOT)
 			member->armed = 0;
@@ -36,7 +36,7 @@ run_kicked(struct handoff__member *member)
 	const struct handoff__view *view = &member->entry.view;
 
 	handoff__member_unkick(member);
-	/* An event of the same batch may have given it to a thread. */
+	/* an event of the same batch may have given it to a thread */
 	if (!member->entry.mine || member->active)
 		return;
 	if (handoff__conn_pending(view, member->server->opts.service))
@@ -45,7 +45,7 @@ run_kicked(struct handoff__member *member)
 		handoff__member_wait_for(member, handoff__conn_want(view));
 }
 
-/* Gives a turn to each that was kicked before this call. */
+/* Runs a turn for each member that was kicked before this call. */
 static void
 run_kicks(struct handoff_server *server)
 {
@@ -58,14 +58,14 @@ run_kicks(struct handoff_server *server)
 	}
 }
 
-/* Is there more to do, without an event? */
+/* Whether there is more work without an event. */
 static bool
 works(const struct handoff_server *server)
 {
 	return server->nkicks > 0 || server->publishing;
 }
 
-/* What follows from the loop, where also the workers ring. */
+/* Work noted by the loop's callbacks, and by workers. */
 static void
 after_loop(struct handoff_server *server)
 {
@@ -77,7 +77,7 @@ after_loop(struct handoff_server *server)
 		handoff__server_stall(server);
 }
 
-/* What follows from a batch of events. */
+/* Work after a batch of events. */
 static void
 after_batch(struct handoff_server *server)
 {
@@ -89,7 +89,7 @@ after_batch(struct handoff_server *server)
 		handoff__notices_step(server);
 	if (server->op.stopping) {
 		handoff__stop_proceed(server);
-		server->told_end = server->op.ended;
+		server->end_reported = server->op.ended;
 	}
 	if (server->listen_due) {
 		server->listen_due = false;
@@ -98,16 +98,16 @@ after_batch(struct handoff_server *server)
 	server->due = works(server) || server->op.stopping;
 }
 
-/* The first turn after the end returns, so that its event is pulled. */
+/* The first iteration after the end succeeds, so that its event is pulled. */
 static int
 after_end(struct handoff_server *server)
 {
-	if (!server->told_end && server->op.ring.count > 0) {
-		server->told_end = true;
+	if (!server->end_reported && server->op.ring.count > 0) {
+		server->end_reported = true;
 		return 0;
 	}
 	return handoff__fail(&server->error, -ESHUTDOWN,
-		"server: it has stopped: free the handle");
+		"server: already stopped: free the handle");
 }
 
 static int
@@ -127,7 +127,7 @@ run_turn(struct handoff_server *server, int timeout_ms)
 	if (n < 0 && errno != EINTR)
 		return handoff__fail(&server->error, -errno, "epoll_wait: %s",
 			strerror(errno));
-	/* The link first: a handoff must not wait for a batch of turns. */
+	/* the link first: a handoff must not wait for a batch of turns */
 	for (int i = 0; i < n; i++) {
 		if (!ready[i].data.ptr) {
 			handoff__loop_dispatch(&server->loop, 0);
@@ -160,12 +160,12 @@ handoff_server_dispatch(struct handoff_server *server)
 		return err;
 	do {
 		err = run_turn(server, 0);
-		/* An outside loop only hears of descriptors. */
+		/* an outer loop is only woken by descriptors */
 	} while (err >= 0 && !server->op.ended && works(server));
 	return err < 0 ? err : 0;
 }
 
-/* Apart, so that asking in vain, as most do, costs little. */
+/* Separate, so that a call without events, the common case, is cheap. */
 static __attribute__((noinline)) int
 pull(struct handoff_server *server, const struct handoff_server_event **event)
 {

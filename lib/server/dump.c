@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Dumps, from the request to its reply: takes the picture, forks the child
- * that writes it (dumper.c), watches it and tells how it went. The server
- * stands still for the picture and the fork, and for nothing else.
+ * Dumps, from request to reply: takes the picture, forks the child that writes
+ * it (dumper.c), watches it and reports the result. The server pauses only for
+ * the picture and the fork.
  */
 #include "server/dump.h"
 
@@ -22,7 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define DUMP_US 50000000 /* less than a request waits for its answer */
+#define DUMP_US 50000000 /* less than a request waits for its reply */
 #define KILL_MS 1000
 
 static void __attribute__((format(printf, 3, 4)))
@@ -70,14 +70,14 @@ dump_free(struct handoff__dump *dump)
 	free(dump);
 }
 
-/* The child has ended, whoever ended it. */
+/* The child has ended. */
 static void
 finish(struct handoff__dump *dump)
 {
 	const struct handoff__dump_end *end = dump->end;
 	siginfo_t info = {.si_pid = 0};
 
-	/* If the program reaps all its children this finds none. */
+	/* finds no child if the program reaps all its children */
 	while (waitid(P_PIDFD, (id_t)dump->watch.fd, &info, WEXITED | WNOHANG) <
 			0 &&
 		errno == EINTR)
@@ -89,7 +89,7 @@ finish(struct handoff__dump *dump)
 			strerror(end->err));
 	else
 		refuse(dump->server, dump->request,
-			"the process that wrote the dump was ended: %s",
+			"the process that wrote the dump was killed: %s",
 			dump->why ? dump->why : "by a signal");
 	dump_free(dump);
 }
@@ -101,7 +101,7 @@ on_end(struct handoff__watch *watch, uint32_t events)
 	finish(watch->arg);
 }
 
-/* Its end is seen like any other. */
+/* Kills the child; its end is handled like any other. */
 static void
 end_child(struct handoff__dump *dump, const char *why)
 {
@@ -119,7 +119,7 @@ on_late(struct handoff__timer *timer)
 static void
 on_gone(void *arg)
 {
-	end_child(arg, "nobody waits for it any more");
+	end_child(arg, "the client has gone");
 }
 
 static struct handoff__dump *
@@ -141,7 +141,7 @@ dump_new(struct handoff_server *server, struct handoff__request *request)
 	return dump;
 }
 
-/* Everything that the child needs, as it is now. */
+/* Collects everything that the child needs, as of now. */
 static int
 prepare(struct handoff__dump *dump, struct handoff__dumper *dumper, int fd)
 {
@@ -166,7 +166,7 @@ prepare(struct handoff__dump *dump, struct handoff__dumper *dumper, int fd)
 	return handoff__picture_take(&dumper->picture, &pair->roster);
 }
 
-/* Until the other end of the pipe is closed. */
+/* Blocks until the other end of the pipe is closed. */
 static void
 wait_at(const int gate[2])
 {
@@ -177,9 +177,9 @@ wait_at(const int gate[2])
 		;
 }
 
-/* The child writes nothing before it is watched: it might have ended by then,
- * and if others reap it, its number could be anybody's. It does not come back
- * from here. */
+/* Forks a child that waits at the gate until it is watched: otherwise it might
+ * have ended by then, and if it is reaped elsewhere its process ID may be
+ * another process's. Does not return in the child. */
 static pid_t
 fork_dumper(const struct handoff__dumper *dumper, int gate[2])
 {
@@ -201,7 +201,7 @@ fork_dumper(const struct handoff__dumper *dumper, int gate[2])
 	return -err;
 }
 
-/* Forks and watches. */
+/* Forks the child and watches it. */
 static int
 launch(struct handoff__dump *dump, const struct handoff__dumper *dumper)
 {
@@ -259,7 +259,8 @@ handoff__dump_request(
 	fd = handoff__control_take(request);
 	if (fd < 0) {
 		refuse(server, request,
-			"a dump needs a descriptor to write to, and none came");
+			"a dump needs a descriptor to write to, and none was "
+			"sent");
 		return;
 	}
 	dump = dump_new(server, request);
@@ -281,7 +282,7 @@ handoff__dump_close(struct handoff_server *server)
 
 	if (!dump)
 		return;
-	end_child(dump, "this server ends");
+	end_child(dump, "this server is ending");
 	p = (struct pollfd){.fd = dump->watch.fd, .events = POLLIN};
 	poll(&p, 1, KILL_MS);
 	finish(dump);

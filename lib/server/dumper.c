@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The child that writes a dump, JSON objects one a line. It has a copy of
- * everything that the server had open: it lets go of all of it first, so that
- * the server's death is seen by its standby at once and its locks are free,
- * and it does not outlive it. Threads of the server may have held any lock:
- * nothing here takes one but malloc(3), which fork(2) leaves usable.
+ * The child that writes a dump, one JSON object per line. It first closes all
+ * of the server's descriptors that it inherited, so that the standby notices
+ * the server's death at once and its locks are released; and it does not
+ * outlive the server. Threads of the server may have held any lock at the fork:
+ * nothing here takes one except malloc(3), which fork(2) keeps usable.
  */
 #include "server/dump.h"
 
@@ -24,7 +24,7 @@
 
 #define FIRST_FD 3            /* after the standard ones */
 #define CHUNK    (256u << 10) /* bytes written at once */
-#define TEXT_MAX 4096         /* of a state in words */
+#define TEXT_MAX 4096         /* of a state as text */
 
 struct addresses {
 	char client[HANDOFF_ADDRESS_MAX], local[HANDOFF_ADDRESS_MAX];
@@ -46,7 +46,7 @@ leave(const struct writer *w, int err)
 	_exit(err != 0);
 }
 
-/* Ends with its parent, however that ends, and with nobody else's doing. */
+/* Ends with its parent, however the parent ends. */
 static void
 settle(const struct handoff__dumper *dumper)
 {
@@ -58,7 +58,7 @@ settle(const struct handoff__dumper *dumper)
 	signal(SIGXFSZ, SIG_IGN);
 }
 
-/* close_range(2) is of Linux 5.9, and not every libc has it. */
+/* close_range(2) needs Linux 5.9, and not every libc has it. */
 static void
 close_from_to(int first, int last)
 {
@@ -77,7 +77,7 @@ by_number(const void *a, const void *b)
 	return *(const int *)a - *(const int *)b;
 }
 
-/* Closes all but these and the standard ones. */
+/* Closes all descriptors except these and the standard ones. */
 static void
 keep_only(int *fds, size_t n)
 {
@@ -92,7 +92,7 @@ keep_only(int *fds, size_t n)
 	close_from_to(first, INT32_MAX);
 }
 
-/* Keeps the connections, for a moment, and what is to be written to. */
+/* Keeps the connections for a moment, and the output descriptor. */
 static void
 keep_connections(const struct writer *w)
 {
@@ -125,7 +125,7 @@ ask_address(int fd, int (*fn)(int, struct sockaddr *, socklen_t *),
 			(struct sockaddr *)&ss, len, text, HANDOFF_ADDRESS_MAX);
 }
 
-/* Afterwards only what is to be written to is open. */
+/* Queries the addresses; afterwards only the output is open. */
 static void
 ask_addresses(struct writer *w)
 {
@@ -147,7 +147,7 @@ ask_addresses(struct writer *w)
 	keep_only(&fd, 1);
 }
 
-/* Writes what has gathered. */
+/* Writes the buffered text. */
 static void
 flush(struct writer *w)
 {
@@ -200,7 +200,7 @@ add_header(struct writer *w)
 		d->picture.count);
 }
 
-/* A buffer: how much is in it, and its first bytes. */
+/* A buffer: the number of bytes in it, and the first of them. */
 static void
 add_buffer(struct handoff__buf *buf, const char *key, uint64_t begin,
 	uint64_t end, const unsigned char *bytes, size_t len)
@@ -236,7 +236,7 @@ activity_name(uint32_t activity)
 	return activity < 3 ? names[activity] : "?";
 }
 
-/* In words if the service has them for states of this version. */
+/* As text, if the service can print states of this version. */
 static void
 add_state(struct handoff__buf *buf, const struct handoff_service *service,
 	const struct handoff__shot *shot)
@@ -284,7 +284,8 @@ add_connection(struct writer *w, const struct handoff__shot *shot,
 		add_state(buf, w->dumper->service, shot);
 }
 
-/* The name of what is not a connection: see handoff__record_set_name. */
+/* The name of an entry that is not a connection: see
+ * handoff__record_set_name. */
 static void
 add_name(struct handoff__buf *buf, const struct handoff__shot *shot)
 {

@@ -1,43 +1,42 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A server from the inside: the peer, the two epoll sets, the model that runs
- * the service, what operators see, and the notices. Each file calls only those
- * below it. What one finds that concerns a file above is noted, and acted upon
- * after the iteration.
+ * the service, the operator's side, and the notices. Each file calls only those
+ * below it. A finding that concerns a file above is noted and acted on after
+ * the iteration.
  *
  *   server.c     the handle: open, free
- *   arguments.c  its options on a command line
  *   opts.c       its options
  *   dispatch.c   an iteration of the loop, and what follows
- *   sweep.c      passes over all entries by the clock
- *   callbacks.c  what the peer below tells; called by that alone
- *   owner.c      the service begins
+ *   sweep.c      periodic passes over all entries
+ *   callbacks.c  callbacks from the peer below, called by it alone
+ *   owner.c      starts the service
  *   signals.c, console.c
- *                what operators ask by signal, by a named pipe
- *   commands.c   and over the control socket, beside lib/operator
- *   stop.c       an orderly end
- *   dump.c       every entry written down, by a child: picture.c, dumper.c
- *   lines.c      lines as operators type them
- *   say.c        lines to clients beside what the service says
- *   notices.c    what clients are told, and when
- *   addresses.c  listeners that are not those of its addresses
+ *                an operator's signals, and lines from a named pipe
+ *   commands.c   requests on the control socket, beside lib/operator
+ *   stop.c       an orderly stop
+ *   dump.c       a dump of all entries by a child: picture.c, dumper.c
+ *   lines.c      parses an operator's lines
+ *   say.c        delivers lines to clients
+ *   notices.c    notices to clients
+ *   addresses.c  opens and closes listeners to match its addresses
  *   listen.c     listeners: opened, accepted from, paused, closed
- *   model_*.c    who runs the turn of a connection; two fall back on model_loop
+ *   model_*.c    who runs a connection's turn; two fall back on model_loop
  *   worker.c, child.c
- *                a thread, a child process that do
- *   adopted.c    listeners that were opened by others
- *   spare.c      descriptors that clients cannot have
+ *                a worker thread, a child process
+ *   adopted.c    listeners opened by another process
+ *   spare.c      spare descriptors that clients cannot use up
  *   stay.c       a thread or a child that stays with one connection
- *   outcome.c    what follows for a connection from its turn
+ *   outcome.c    what follows from the outcome of a turn
  *   closing.c    which connections end with the server
  *   suspects.c   connections that may have killed a process
  *   members.c    entries as members of the sets
- *   later.c      what has to be looked at soon
- *   conn.c       one turn of one connection: sight.c
+ *   deferred.c   timers and flags for work that is due soon
+ *   conn.c       one turn of one connection: conn_state.c
  *   sets.c, returns.c
- *                the two sets; what threads give back
+ *                the two sets; connections that threads give back
  *   watch.c, queries.c, within.c
- *                the program's descriptors; what it may ask; who calls
+ *                the program's descriptors; its queries; who is calling
  */
 #ifndef HANDOFF_SERVER_INTERNAL_H
 #define HANDOFF_SERVER_INTERNAL_H
@@ -73,7 +72,7 @@ struct handoff__epoch;
 struct handoff__worker;
 struct handoff__console;
 struct handoff__dump;
-struct handoff__voice;
+struct handoff__say_shared;
 
 struct handoff__threads {
 	struct handoff__epoch *epoch; /* of threads that start now */
@@ -85,7 +84,7 @@ TAILQ_HEAD(handoff__child_list, handoff__child);
 struct handoff__children {
 	struct handoff__child_list list;
 	uint32_t count;
-	int life[2]; /* a pipe; each child keeps the end that is written to */
+	int life[2]; /* a pipe; each child holds its write end */
 };
 
 /* A listener that was passed in, until it is entered. */
@@ -115,7 +114,8 @@ struct handoff__user_watch {
 
 struct handoff_server {
 	struct handoff_server_opts opts;
-	struct handoff_service service; /* with its defaults; opts.service */
+	struct handoff_service service; /* opts.service, with defaults
+					 * applied */
 	char *listen[HANDOFF__LISTEN_MAX];
 	struct handoff__adopted *adopted;
 	size_t nadopted;
@@ -124,11 +124,12 @@ struct handoff_server {
 	struct handoff__log log;
 	struct handoff__error error;
 	const struct handoff__model_ops *model;
-	struct handoff__loop loop; /* all but entries; inside both sets */
+	struct handoff__loop loop; /* everything but entries; inside both
+				    * sets */
 	struct handoff__sets sets;
 	struct handoff__pair pair;
 	struct handoff__operator op;
-	struct handoff_server_event event; /* that the program looks at */
+	struct handoff_server_event event; /* returned by the last call */
 	struct handoff__publisher publisher;
 	struct handoff__returns returns;
 	struct handoff__threads threads;
@@ -136,30 +137,31 @@ struct handoff_server {
 	struct handoff__suspects suspects;
 	struct handoff__worker *workers;
 	uint32_t nworkers;
-	bool holding; /* no turn of theirs begins */
+	bool holding; /* workers begin no turn */
 	_Atomic bool sweep_wanted, stall_wanted;
-	bool handling; /* the thread of the loop is in a turn, or a child */
-	bool forked;   /* this process is a child of it */
-	struct handoff__voice *voice;
+	bool handling; /* the loop's thread, or this child, is in a turn */
+	bool forked;   /* this process is a child of the server */
+	struct handoff__say_shared *say_shared;
 	struct handoff__bulletin
 		*_Atomic bulletin; /* of the arena; NULL: none */
 	struct handoff__timer ring;
 	struct handoff__members listeners; /* of either peer */
 	struct handoff__members kicks;     /* due without an event */
 	unsigned nkicks;
-	bool due;        /* dispatch.c has something to do without an event */
-	bool listen_due; /* listen_update, after the iteration */
+	bool due;        /* dispatch.c has work without an event */
+	bool listen_due; /* call listen_update after the iteration */
 
-	bool paused;  /* accepts nothing for a moment of a give */
-	bool full;    /* accepts nothing: at a limit */
-	bool starved; /* of what a new connection needs; told */
+	bool paused;  /* does not accept during a phase of a give */
+	bool full;    /* does not accept: at a limit */
+	bool starved; /* does not accept: out of resources; logged */
 	struct handoff__timer accept_retry;
 	struct handoff__reserve reserve; /* see spare.c */
-	uint32_t spare_base;             /* of it, for all; 0: not known */
+	uint32_t spare_base;             /* fixed part of the reserve; 0: not
+					  * known */
 	struct handoff__timer spare_lent;
 	struct handoff__timer sweep;
-	struct handoff__timer stalls; /* tries again what has stalled */
-	bool stall_told;
+	struct handoff__timer stalls; /* retries stalled entries */
+	bool stall_logged;
 	uint32_t tick; /* seconds, as of the last sweep */
 
 	bool publishing;
@@ -167,28 +169,29 @@ struct handoff_server {
 	unsigned notice_tries;
 	uint64_t notice_generation, notice_seq;
 	uint64_t published[HANDOFF_NOTICE_GOODBYE + 1]; /* by kind */
-	uint64_t reached, pruned, failed; /* subscribers, each time */
+	uint64_t reached, pruned, failed; /* subscribers, counted per notice */
 	uint64_t unkept; /* notices that could not be retained at once */
 	int notice_err;  /* of the last one; 0: it is retained */
 
-	bool gave;       /* asked to stop, and has tried to hand over */
-	bool closing;    /* and lets what is left end */
-	bool alone;      /* with nobody to take it: clients were told */
-	bool hurried;    /* asked twice */
-	bool told_end;   /* the turn that says so has returned */
-	uint32_t closed; /* connections that the stop has closed */
+	bool gave;         /* the stop has tried to hand over */
+	bool closing;      /* the stop is closing what is left */
+	bool alone;        /* there is no peer to continue: clients were
+			    * notified */
+	bool hurried;      /* the stop was requested twice */
+	bool end_reported; /* the iteration that reports the end has returned */
+	uint32_t closed;   /* connections closed by the stop */
 	struct handoff__timer stop_deadline;
-	struct handoff__dump *dump; /* under way, or NULL */
+	struct handoff__dump *dump; /* in progress, or NULL */
 
 	struct handoff__user_watch watches[HANDOFF__WATCHES];
 	int nwatches;
 	int signal_fd;
-	sigset_t signals_before; /* if that is open */
+	sigset_t signals_before; /* if signal_fd is open */
 	struct handoff__console *console;
 	int lend[HANDOFF__LEND_MAX];
 };
 
-/* Would it know where to listen, if it had to? */
+/* Whether it has addresses to listen on. */
 static inline bool
 handoff__server_listens(const struct handoff_server *server)
 {
@@ -200,7 +203,7 @@ int handoff__opts_take(
 	struct handoff_server *server, const struct handoff_server_opts *opts);
 /* Names of hosts become addresses, once it is open. */
 void handoff__opts_resolve(struct handoff_server *server);
-/* Element `i` of the arrays, as far as it is known here. */
+/* Element `i` of an array, as far as its type is known here. */
 int handoff__opts_extra(const struct handoff_server_opts *opts, size_t i,
 	struct handoff_extra *extra);
 int handoff__opts_listen_fd(const struct handoff_server_opts *opts, size_t i,
@@ -210,32 +213,32 @@ int handoff__opts_listen_fd(const struct handoff_server_opts *opts, size_t i,
 extern const struct handoff__pair_ops handoff__server_peer_ops;
 
 /* owner.c */
-/* The role with which this peer begins. */
+/* Takes the initial role of this peer. */
 int handoff__owner_begin(struct handoff_server *server);
-/* The other peer is gone: if there is no service any more, begins it. */
+/* The other peer is gone: starts the service, if it has no owner. */
 void handoff__server_alone(struct handoff_server *server);
 
 /* sweep.c */
 void handoff__sweep_init(struct handoff_server *server);
 
 /* closing.c */
-/* Is there a standby that takes what it is given? */
+/* Whether there is a standby that accepts entries. */
 bool handoff__closing_standby(const struct handoff_server *server);
-/* Does another process take what this one still owns at its end? */
+/* Whether another process takes over this one's entries at its end. */
 bool handoff__closing_survived(const struct handoff_server *server);
-/* Does it end in the stop that is under way? */
+/* Whether the entry ends with the stop in progress. */
 bool handoff__server_ends(const struct handoff_server *server,
 	const struct handoff__roster_entry *e);
 /* How many connections would end if this process did now. */
 uint32_t handoff__closing_left(struct handoff_server *server);
-/* How many the standby has not said that it holds. */
+/* How many connections the standby has not confirmed. */
 uint32_t handoff__closing_uncovered(struct handoff_server *server);
 void handoff__server_close_all(struct handoff_server *server);
 
-/* members.c, beside those in member.h */
+/* members.c, besides those in member.h */
 void handoff__server_hold(struct handoff_server *server, bool hold);
 
-/* later.c */
+/* deferred.c */
 void handoff__server_sweep_later(struct handoff_server *server);
 void handoff__server_stall(struct handoff_server *server);
 void handoff__listen_later(struct handoff_server *server);
@@ -269,20 +272,20 @@ void handoff__listen_close(struct handoff_server *server);
 void handoff__listen_on_retry(struct handoff__timer *timer);
 
 /* spare.c */
-/* Holds what clients must leave free. False if there is not that much. */
+/* Holds the spare descriptors. False if there are not enough. */
 bool handoff__spare_keep(struct handoff_server *server);
-/* Gives it up while nothing is accepted. False if none was held. */
+/* Releases them while nothing is accepted. False if none were held. */
 bool handoff__spare_drop(struct handoff_server *server);
-/* The same for a second, to what is about to open descriptors. */
+/* Releases them for a second, for code about to open descriptors. */
 bool handoff__spare_lend(struct handoff_server *server);
 void handoff__spare_on_return(struct handoff__timer *timer);
 
 /* adopted.c */
-/* Takes duplicates of opts.listen_fds. */
+/* Duplicates opts.listen_fds. */
 int handoff__adopted_open(struct handoff_server *server);
 bool handoff__adopted_has(
 	const struct handoff_server *server, const char *address);
-/* Those that no listener has become entries. */
+/* Enters those whose address has no listener yet. */
 int handoff__adopted_enter(struct handoff_server *server);
 void handoff__adopted_close(struct handoff_server *server);
 
@@ -290,26 +293,26 @@ void handoff__adopted_close(struct handoff_server *server);
 extern const struct handoff__operator_ops handoff__server_orders;
 
 /* stop.c */
-/* One step further in an orderly stop, after a turn. */
+/* The next step of an orderly stop, after an iteration. */
 void handoff__stop_proceed(struct handoff_server *server);
 void handoff__stop_on_deadline(struct handoff__timer *timer);
-/* The end, now, for a reason. */
+/* Ends at once, for the reason `why`. */
 void handoff__stop_now(struct handoff_server *server, const char *why);
 
 /* lines.c */
 void handoff__says_list(
 	struct handoff_server *server, struct handoff__buf *buf);
-/* Obeys a line of the console; errors with a sentence in server->error. */
+/* Executes a line of the console; errors with a sentence in server->error. */
 int handoff__says_line(struct handoff_server *server, const char *line);
 
 /* say.c */
-/* Gives a turn to what may have something to hear. True while any connection
- * of the service has not heard everything. */
+/* Gives a turn to each connection that may have new lines. True while any
+ * connection of the service has unread lines. */
 bool handoff__says_pass(struct handoff_server *server);
-/* What handlers need to say lines; shared with children. */
+/* Sets up what handlers need to write lines; shared with children. */
 int handoff__says_open(struct handoff_server *server);
 void handoff__says_close(struct handoff_server *server);
-/* There is a bulletin, or another one. */
+/* The bulletin is now this one. */
 void handoff__says_at(
 	struct handoff_server *server, struct handoff__bulletin *bulletin);
 
@@ -321,7 +324,7 @@ void handoff__dump_request(
 	struct handoff_server *server, struct handoff__request *request);
 void handoff__dump_close(struct handoff_server *server);
 
-/* signals.c: as they were before they were taken, if they were. */
+/* signals.c: restores the signal mask, if it was changed. */
 void handoff__signals_restore(struct handoff_server *server);
 
 /* notices.c */
@@ -329,11 +332,11 @@ void handoff__notices_publish(
 	struct handoff_server *server, enum handoff_notice_kind kind);
 void handoff__notices_supersede(struct handoff_server *server);
 void handoff__notices_keep(struct handoff_server *server);
-/* Adds a line if clients do not learn who serves now. */
+/* Adds a line if clients will not be notified of the new owner. */
 void handoff__notices_warn(
 	struct handoff_server *server, struct handoff__buf *buf);
 bool handoff__notices_step(struct handoff_server *server);
-/* All that is left to tell, now. */
+/* Sends what is left, now. */
 void handoff__notices_finish(struct handoff_server *server);
 void handoff__notices_metrics(
 	const struct handoff_server *server, struct handoff__buf *buf);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lines as operators type them, at the console or for `handoffctl say`: to whom
- * they are, and which connections there are. Knows nothing of where they come
- * from.
+ * An operator's lines, from the console or `handoffctl say`: parses the
+ * recipient, and lists the connections. Does not know where a line comes from.
  */
 #include "server/internal.h"
 
@@ -39,7 +38,8 @@ handoff__says_list(struct handoff_server *server, struct handoff__buf *buf)
 	}
 }
 
-/* "@3 text", "@@text", "text": to whom, and what. Negative: neither. */
+/* Parses "@3 text", "@@text" and "text": recipient and text. Negative:
+ * neither. */
 static int
 address(const char *line, uint64_t *id, const char **text)
 {

@@ -16,11 +16,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define ACCEPT_MOST 64 /* a turn, so that connections get theirs */
+#define ACCEPT_MOST 64 /* per iteration, to leave time for connections */
 #define RETRY_US    100000
 
-/* What ":port" stands for on this host, for those who want to connect from
- * another. Bounded: events that nobody pulls drop older ones. */
+/* Reports the addresses that ":port" stands for, for clients on other hosts.
+ * Bounded, since unread events displace older ones. */
 void
 handoff__listen_reach(struct handoff_server *server)
 {
@@ -35,7 +35,8 @@ handoff__listen_reach(struct handoff_server *server)
 		member->fresh = false;
 		if (err < 0)
 			handoff__log(&server->log, HANDOFF_LOG_WARNING,
-				"cannot tell the addresses of this host: %s",
+				"cannot determine the addresses of this host: "
+				"%s",
 				strerror(-err));
 	}
 	for (size_t i = 0; i < reach.count; i++)
@@ -95,8 +96,8 @@ at_limit(const struct handoff_server *server)
 	return server->pair.roster.connections >= server->opts.max_connections;
 }
 
-/* Out of descriptors or memory: the rest waits in the backlog. Told once, until
- * nobody waits any more. */
+/* Out of descriptors or memory: new connections wait in the backlog. Logged
+ * once, until none waits any more. */
 static void
 hold_off(struct handoff_server *server, int err)
 {
@@ -120,7 +121,8 @@ owns_listeners(const struct handoff_server *server)
 	return false;
 }
 
-/* May a client be accepted? Only while there is enough for everything else. */
+/* Whether a client may be accepted: only while there is enough for everything
+ * else. */
 static bool
 accepts(struct handoff_server *server)
 {
@@ -138,7 +140,7 @@ accepts(struct handoff_server *server)
 	return false;
 }
 
-/* Arms or disarms every listener of this peer, as things are. */
+/* Arms or disarms all listeners of this peer. */
 void
 handoff__listen_update(struct handoff_server *server)
 {
@@ -209,9 +211,9 @@ handoff__listen_event(struct handoff__member *member)
 	struct handoff_server *server = member->server;
 
 	if (server->paused)
-		return; /* the batch may be older */
+		return; /* the event may be older than the pause */
 	for (int i = 0; i < ACCEPT_MOST; i++) {
-		/* What was lent is taken back first. */
+		/* reclaims lent descriptors first */
 		if (at_limit(server) || !handoff__spare_keep(server)) {
 			handoff__listen_update(server);
 			return;
@@ -230,7 +232,7 @@ handoff__listen_name(
 	       handoff__record_name(&member->entry.view, name) == 0;
 }
 
-/* Is there a file that goes with the listener? */
+/* Whether the listener has a socket file of its own. */
 static bool
 has_path(struct handoff__member *member, char name[HANDOFF_ADDRESS_MAX])
 {
@@ -241,7 +243,7 @@ has_path(struct handoff__member *member, char name[HANDOFF_ADDRESS_MAX])
 	       !(handoff__record_commit(rec)->flags & HANDOFF__ADOPTED);
 }
 
-/* The files of listeners that nobody serves when this process is gone. */
+/* Removes the socket files, unless another peer continues to serve them. */
 void
 handoff__listen_unlink(struct handoff_server *server)
 {
@@ -289,7 +291,7 @@ handoff__listen_end(struct handoff__member *member)
 	return true;
 }
 
-/* For good: nobody is there to serve them. */
+/* Closes the listeners: no peer is there to serve them. */
 void
 handoff__listen_close(struct handoff_server *server)
 {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An entry as a member of the server's sets: what it is, and what is done with
- * it alone.
+ * An entry as a member of the server's sets, and the operations on it alone.
  */
 #ifndef HANDOFF_SERVER_MEMBER_H
 #define HANDOFF_SERVER_MEMBER_H
@@ -17,34 +16,35 @@ struct handoff__sets;
 struct handoff__worker;
 struct handoff_server;
 
-/* An entry as the server sees it; as the roster keeps it. */
+/* An entry as the server sees it, stored in the roster. */
 struct handoff__member {
-	struct handoff__roster_entry entry; /* first */
+	struct handoff__roster_entry entry; /* must be first */
 	struct handoff_server *server;
 	uint32_t armed; /* the events its set watches for */
 	uint32_t tick;  /* second at which it was last busy */
-	int8_t set;     /* that it is in; -1: none */
-	uint8_t sets;   /* whose: 0 the server's, n those of worker n - 1 */
+	int8_t set;     /* the set it is in; -1: none */
+	uint8_t sets;   /* 0: the server's sets, n: those of worker n - 1 */
 	bool kicked;    /* in server->kicks, or those of its worker */
 	bool lingers;
-	bool active; /* a thread or a child has it, or gave it back; or it is a
-			suspect */
+	bool active; /* a thread or a child has it or has given it back, or it
+		      * is a suspect */
 	bool served, recalled; /* by its worker; under the worker's lock */
-	bool stalled : 1;      /* something failed that is tried again soon */
-	bool suspect : 1;      /* waits among them */
-	bool on_trial : 1;     /* has the one turn that they get */
-	unsigned deaths : 3;   /* of its children, outside of the handler */
-	bool wanted : 1; /* a listener: an address of this peer stands for it */
-	bool fresh : 1;  /* a listener: opened here, and not told yet */
-	/* In kicks; while active, in returns or among the suspects; if a
-	 * listener, in listeners. */
+	bool stalled : 1;      /* something failed that is retried soon */
+	bool suspect : 1;      /* waits in the queue of suspects */
+	bool on_trial : 1;     /* has the single turn of a suspect */
+	unsigned deaths : 3;   /* of its children, outside the handler */
+	bool wanted : 1;       /* a listener: one of this peer's addresses */
+	bool fresh : 1;        /* a listener: opened here, not reported yet */
+	/* In kicks; while active, in returns or among the suspects; a listener,
+	 * in listeners. */
 	TAILQ_ENTRY(handoff__member) node;
 	union {
-		struct handoff__turn_result result; /* of who had it */
+		struct handoff__turn_result result; /* of the thread or child
+						     * that had it */
 		int64_t suspected_us;               /* if it is a suspect */
 	};
-	/* Last, and NULL while nobody has it. A worker may ask for it after
-	 * the connection's end. */
+	/* NULL while it has none. A worker may read it after the connection's
+	 * end. */
 	union {
 		struct handoff__epoch *epoch; /* of its thread */
 		struct handoff__child *child;
@@ -52,7 +52,7 @@ struct handoff__member {
 	};
 };
 
-/* There are many of them, in both peers. */
+/* there are many of them, in both peers */
 static_assert(sizeof(void *) > 8 || sizeof(struct handoff__member) <= 152,
 	"an idle connection takes no more memory than is said");
 
@@ -63,34 +63,34 @@ handoff__member_of(struct handoff__roster_entry *entry)
 }
 
 /* members.c */
-/* The events that it is watched for from its beginning. */
+/* The events that it is watched for initially. */
 uint32_t handoff__member_first_events(const struct handoff__member *member);
-/* Of `set`. */
+/* The sets that `set` refers to. */
 struct handoff__sets *handoff__member_sets(
 	const struct handoff__member *member);
-/* Is it in the sets of somebody else than the server? */
+/* Whether it is in the sets of a worker. */
 bool handoff__member_apart(const struct handoff__member *member);
-/* Puts it into a set for the first time. */
+/* Adds it to a set for the first time. */
 int handoff__member_watch(struct handoff__member *member);
-/* Is it in another set than where it belongs, and puts it there. */
+/* Whether it is in the wrong set; moves it to the right one. */
 bool handoff__member_misplaced(const struct handoff__member *member);
 void handoff__member_place(struct handoff__member *member);
-/* It gets a turn without an event, soon; and not any more. */
+/* Schedules a turn without an event; cancels that. */
 void handoff__member_kick(struct handoff__member *member);
 void handoff__member_unkick(struct handoff__member *member);
-/* A negative errno if the kernel has no memory for that now. */
+/* A negative errno if the kernel has no memory for it. */
 int handoff__member_rearm(struct handoff__member *member, uint32_t want);
-/* The same, and it is tried again then. */
+/* The same, and retries on failure. */
 void handoff__member_wait_for(struct handoff__member *member, uint32_t want);
-/* Shuts it down and ends it; the kind of end is counted. */
+/* Shuts it down and ends it; counts the kind of end. */
 void handoff__member_end(struct handoff__member *member, enum handoff__end end);
-/* Logs why. */
-void handoff__member_tell_end(const struct handoff__member *member,
+/* Logs the reason of an end. */
+void handoff__member_log_end(const struct handoff__member *member,
 	const struct handoff__turn_result *result);
-/* Something failed that may work in a moment: it waits, and is told once. */
+/* A transient failure: the entry waits for a retry. Logged once. */
 void handoff__member_stall(
 	struct handoff__member *member, const char *what, int err);
-/* Does no handler run in this turn? It needs no thread or child then. */
+/* Whether this turn runs no handler, so that it needs no thread or child. */
 bool handoff__member_simple(
 	const struct handoff__member *member, uint32_t events);
 

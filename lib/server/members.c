@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Entries as members of the sets: watched, armed, placed, kicked, ended. Knows
- * the model by its calls alone, and nothing of why a member is ended, or moved.
+ * Entries as members of the sets: watched, armed, placed, kicked, ended. Uses
+ * the model only by its calls, and does not know why a member is ended or
+ * moved.
  */
 #include "server/worker.h"
 
@@ -47,25 +48,25 @@ handoff__server_hold(struct handoff_server *server, bool hold)
 	server->holding = hold;
 }
 
-/* Something failed that may work in a moment: the connection waits. Told once,
- * until nothing waits any more. */
+/* A transient failure: the connection waits. Logged once, until none waits any
+ * more. */
 void
 handoff__member_stall(struct handoff__member *member, const char *what, int err)
 {
 	struct handoff_server *server = member->server;
 
-	if (!server->stall_told)
+	if (!server->stall_logged)
 		handoff__log(&server->log, HANDOFF_LOG_WARNING,
-			"entry %llu: %s: %s: it waits, and others like it",
+			"entry %llu: %s: %s: retrying it and others like it",
 			(unsigned long long)member->entry.id, what,
 			strerror(-err));
-	server->stall_told = true;
+	server->stall_logged = true;
 	member->stalled = true;
 	handoff__server_stall(server);
 }
 
-/* Once it is in a set of a worker's, that one may have a turn and end it: so
- * nothing of it is written after. */
+/* Once the member is in a worker's set, that worker may run a turn and end it:
+ * so nothing of it may be written afterwards. */
 int
 handoff__member_watch(struct handoff__member *member)
 {
@@ -81,7 +82,7 @@ handoff__member_watch(struct handoff__member *member)
 	if (rc >= 0)
 		return 0;
 	member->set = -1;
-	/* A client that was let in waits until it can be watched. */
+	/* an accepted client waits until it can be watched */
 	if (e->mine && e->kind == HANDOFF__CONNECTION) {
 		handoff__member_stall(member, "cannot be watched", rc);
 		return 0;
@@ -165,13 +166,13 @@ handoff__member_wait_for(struct handoff__member *member, uint32_t want)
 		handoff__member_stall(member, "cannot be watched", err);
 }
 
-/* shutdown first: close alone sends no FIN while the standby has a copy. */
+/* shutdown first: close alone sends no FIN while the standby has a copy */
 void
 handoff__member_end(struct handoff__member *member, enum handoff__end end)
 {
 	struct handoff_server *server = member->server;
 
-	/* A stop closes connections in the name of their services. */
+	/* a stop closes connections on behalf of their services */
 	if (end == HANDOFF__END_SERVICE && server->closing)
 		end = HANDOFF__END_STOP;
 	if (member->entry.kind == HANDOFF__CONNECTION)
@@ -184,7 +185,7 @@ handoff__member_end(struct handoff__member *member, enum handoff__end end)
 }
 
 void
-handoff__member_tell_end(const struct handoff__member *member,
+handoff__member_log_end(const struct handoff__member *member,
 	const struct handoff__turn_result *result)
 {
 	if (result->why)

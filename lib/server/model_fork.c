@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Model `fork`: a child process per connection, started at its first event.
- * It works on the record that all share, so whatever becomes of the child,
- * the connection is still here. While a child has it the descriptor is
- * disarmed in the sets (EPOLLONESHOT).
+ * Model `fork`: a child process per connection, started at its first event. It
+ * works on the shared record, so whatever happens to the child, the connection
+ * is still here. While a child has it the descriptor is disarmed in the sets
+ * (EPOLLONESHOT).
  *
- * Every child is watched by a pidfd of its own: any number of them may end
- * together, and a child that the program itself has started is not touched.
+ * Each child is watched by a pidfd of its own: any number of them may end
+ * together, and children that the program has started are not reaped.
  */
 #include "server/child.h"
 
@@ -24,7 +24,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define REPLACED_MOST 3 /* children of one connection that may die */
+#define REPLACED_MOST 3 /* dead children that are replaced */
 
 static void
 child_free(struct handoff__child *child)
@@ -41,19 +41,19 @@ child_free(struct handoff__child *child)
 }
 
 static void
-tell_cause(const siginfo_t *info, char *text, size_t size)
+format_cause(const siginfo_t *info, char *text, size_t size)
 {
 	if (info->si_code == CLD_EXITED)
 		snprintf(text, size, "exited with status %d", info->si_status);
 	else if (info->si_pid == 0)
-		snprintf(text, size, "was reaped by somebody else");
+		snprintf(text, size, "was reaped by other code");
 	else
-		snprintf(text, size, "was ended by signal %d (%s)",
+		snprintf(text, size, "was killed by signal %d (%s)",
 			info->si_status, strsignal(info->si_status));
 }
 
-/* What a child that died had read and sent the kernel knows. NULL, or why its
- * connection cannot go on: an empty text if the client is gone. */
+/* Repairs the record of a dead child's connection by the kernel's counters.
+ * Returns NULL, or why the connection cannot continue. */
 static const char *
 repair(struct handoff__member *member)
 {
@@ -64,7 +64,7 @@ repair(struct handoff__member *member)
 	return why && !*why ? "the client is gone" : why;
 }
 
-/* One that goes on; `in_handler`: alone, see suspects.c. */
+/* Logs that another child continues; `in_handler`: alone, see suspects.c. */
 static void
 replace(const struct handoff__member *member, pid_t pid, const char *cause,
 	bool in_handler)
@@ -75,16 +75,17 @@ replace(const struct handoff__member *member, pid_t pid, const char *cause,
 	if (in_handler)
 		handoff__log(log, HANDOFF_LOG_WARNING,
 			"connection %llu: its process %d %s in the handler: "
-			"another goes on, once",
+			"another one continues, once",
 			id, (int)pid, cause);
 	else
 		handoff__log(log, HANDOFF_LOG_WARNING,
-			"connection %llu: its process %d %s: another goes on "
+			"connection %llu: its process %d %s: another one "
+			"continues "
 			"(%d of %d)",
 			id, (int)pid, cause, member->deaths, REPLACED_MOST);
 }
 
-/* The child died. */
+/* Handles the death of a child. */
 static void
 log_death(struct handoff__member *member, pid_t pid, const siginfo_t *info)
 {
@@ -98,7 +99,7 @@ log_death(struct handoff__member *member, pid_t pid, const siginfo_t *info)
 	if (!why && survival.in_handler == 0)
 		fourth = member->deaths++ == REPLACED_MOST;
 	member->server->pair.tally.handler_deaths += survival.in_handler;
-	tell_cause(info, cause, sizeof(cause));
+	format_cause(info, cause, sizeof(cause));
 	member->result = (struct handoff__turn_result){
 		.outcome = HANDOFF__TURN_WAIT,
 		.want = (uint16_t)handoff__conn_want(&member->entry.view),
@@ -117,9 +118,9 @@ log_death(struct handoff__member *member, pid_t pid, const siginfo_t *info)
 		why ? ", and " : " like three before it", why ? why : "");
 }
 
-/* What the child has told by its exit status; false: it has not. */
+/* Decodes the child's exit status; false if it is not one of ours. */
 static bool
-hear(struct handoff__member *member, const siginfo_t *info)
+parse_status(struct handoff__member *member, const siginfo_t *info)
 {
 	int outcome = info->si_status - HANDOFF__CHILD_STATUS;
 	int end = outcome - HANDOFF__TURN_END;
@@ -152,13 +153,13 @@ on_child(struct handoff__watch *watch, uint32_t events)
 		return;
 	}
 	child_free(child);
-	if (!hear(member, &info))
+	if (!parse_status(member, &info))
 		log_death(member, pid, &info);
 	handoff__member_back(member);
 }
 
-/* A child that could not be watched was ended, and may have begun a turn by
- * then: the next one goes on from what is true. */
+/* A child that could not be watched was killed, and may have begun a turn:
+ * repairs the record for the next one. */
 static int
 undo(struct handoff__member *member, int err)
 {
@@ -203,7 +204,7 @@ launch(struct handoff__member *member, uint32_t events)
 	server->children.count++;
 	err = handoff__watch_add(&server->loop, &child->watch, pidfd, EPOLLIN);
 	if (err < 0) {
-		/* Nobody would hear of its end. */
+		/* its end would go unnoticed */
 		child->watch.fd = pidfd;
 		pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
 		handoff__child_reap(child->pid);
@@ -249,8 +250,8 @@ fork_look(struct handoff__member *member)
 		handoff__member_kick(member);
 }
 
-/* An ignored SIGCHLD has the kernel reap the children, and then nobody knows
- * how they ended (sigaction(2)). */
+/* If SIGCHLD is ignored the kernel reaps children itself, and their exit status
+ * is lost (sigaction(2)). */
 static int
 check_sigchld(struct handoff_server *server)
 {
@@ -276,12 +277,13 @@ fork_start(struct handoff_server *server)
 	for (int i = 0; i < 2; i++)
 		server->children.life[i] =
 			handoff__high_raise(server->children.life[i]);
-	/* Nothing comes back through it: children ring with it. */
+	/* used only as a wakeup from children: no connection is returned
+	 * through it */
 	return handoff__returns_open(
 		&server->returns, &server->loop, handoff__member_back);
 }
 
-/* Their connections pass to the other peer, as they are. */
+/* Kills all children; their connections pass to the other peer as they are. */
 static uint32_t
 fork_stop(struct handoff_server *server)
 {

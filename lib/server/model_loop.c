@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Models `loop` and `iterative`: the turn of every connection runs in the
- * thread of the loop. No handler runs while anything else does, so every
- * connection is quiet. `iterative` accepts when it has nothing left to do.
+ * loop's thread. No handler runs while anything else does, so every connection
+ * is quiet. `iterative` accepts when it has nothing left to do.
  */
 #include "record/desk.h"
 #include "server/internal.h"
@@ -32,7 +32,7 @@ loop_event(struct handoff__member *member, uint32_t events)
 		&member->entry.view, member->entry.fd, server->opts.service,
 		events, &result);
 	server->handling = false;
-	/* Mostly nothing follows from it. */
+	/* in most cases nothing follows */
 	if (result.outcome != HANDOFF__TURN_WAIT ||
 		result.want != member->armed ||
 		member->entry.view.rec->touched || member->lingers)

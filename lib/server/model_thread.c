@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Model `thread`: a thread per connection, started at its first event, so
- * that idle connections cost none and change hands for nothing. A thread
- * touches its connection's socket and record; all else is the loop's. While
- * it runs its descriptor is disarmed in the sets (EPOLLONESHOT).
+ * Model `thread`: a thread per connection, started at its first event, so that
+ * idle connections cost none and move at no cost. A thread touches only its
+ * connection's socket and record. While it runs the descriptor is disarmed in
+ * the sets (EPOLLONESHOT).
  *
- * Threads started since the last give share an epoch: one eventfd that they
- * poll beside their socket. When it is written they all come back; threads
- * started later have another one.
+ * Threads started since the last give share an epoch: an eventfd that they poll
+ * beside their socket. Writing it recalls them all; threads started later have
+ * another one.
  */
 #include "server/stay.h"
 
@@ -28,7 +28,7 @@ struct handoff__epoch {
 	uint32_t threads;
 };
 
-/* Sees to it that threads that start now have an epoch. */
+/* Makes sure that new threads have an epoch. */
 static int
 epoch_begin(struct handoff__threads *threads)
 {
@@ -64,7 +64,7 @@ epoch_leave(struct handoff__epoch *epoch)
 		epoch_free(epoch);
 }
 
-/* Calls all threads of an epoch back. */
+/* Recalls all threads of an epoch. */
 static void
 epoch_end(struct handoff__threads *threads, struct handoff__epoch *epoch)
 {
@@ -78,7 +78,7 @@ epoch_end(struct handoff__threads *threads, struct handoff__epoch *epoch)
 		epoch_free(epoch);
 }
 
-/* The epoch is over for good: nobody reads its descriptor. */
+/* the epoch is over for good, so its eventfd is never reset */
 static bool
 wanted(const struct handoff__recall *recall)
 {
@@ -93,7 +93,7 @@ thread_main(void *arg)
 	struct handoff__recall recall = {
 		.fd = member->epoch->fd, .wanted = wanted};
 
-	handoff__is_servant = true;
+	handoff__is_library_thread = true;
 	handoff__stay(member, member->result.want, &recall);
 	handoff__returns_push(&member->server->returns, member);
 	return NULL;
@@ -140,7 +140,7 @@ thread_event(struct handoff__member *member, uint32_t events)
 		handoff__model_loop.event(member, events);
 		return;
 	}
-	/* Its node in the list of kicks is the thread's, to give it back. */
+	/* the thread needs the list node to give the connection back */
 	handoff__member_unkick(member);
 	err = launch(member, events);
 	if (err < 0)
@@ -155,9 +155,9 @@ thread_quiesce(struct handoff__member *member)
 	if (!member->epoch)
 		return true;
 	epoch_end(threads, member->epoch);
-	/* Always one, so that a server has as many descriptors after any
-	 * number of handoffs as before. If there is none now, the next thread
-	 * makes it. */
+	/* Always keep one, so that a server has as many descriptors after any
+	 * number of handoffs as before. If it cannot be created now the next
+	 * thread creates it. */
 	epoch_begin(threads);
 	return false;
 }

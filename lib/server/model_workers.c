@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Model `loop` with several workers: threads, each with a pair of sets of its
- * own that connections are spread over. The thread of the server accepts,
- * hands over, and ends connections; a worker gives them turns and arms them.
- * This is the server's side of it; worker.c is the other.
+ * own, over which connections are distributed. The server's thread accepts,
+ * distributes and ends connections; a worker runs their turns and arms them.
+ * This is the server's side of it; worker.c is the worker's.
  *
- * A connection is its worker's while `served` is set, and the server's
- * otherwise. The server holds all workers while owner words move: none then
- * begins a turn, and only the connection that is in one is not quiet.
+ * A connection belongs to its worker while `served` is set, and to the server
+ * otherwise. The server holds all workers while owner words change: none then
+ * begins a turn, and only a connection in a turn is not quiet.
  */
 #include "server/worker.h"
 
@@ -31,7 +31,7 @@ take_back(struct handoff__member *member)
 			member->result.outcome < HANDOFF__TURN_LINGER;
 	}
 	pthread_mutex_unlock(&w->lock);
-	/* The worker may have seen a kick when it was not to serve it yet. */
+	/* the worker may have dropped a kick when it was not serving it yet */
 	if (again)
 		handoff__member_kick(member);
 }
@@ -42,7 +42,7 @@ workers_kick(struct handoff__member *member)
 	struct handoff__worker *w = member->worker;
 
 	pthread_mutex_lock(&w->lock);
-	/* Who gave it back asks about it later. */
+	/* the worker that gave it back will be asked about it later */
 	if (!member->active)
 		handoff__worker_kick(w, member);
 	pthread_mutex_unlock(&w->lock);
@@ -84,13 +84,13 @@ workers_hold(struct handoff_server *server, bool hold)
 		w->held = hold;
 		pthread_cond_signal(&w->go);
 		pthread_mutex_unlock(&w->lock);
-		/* Its sets may have changed places. */
+		/* its sets may have been exchanged */
 		if (!hold)
 			eventfd_write(w->wake, 1);
 	}
 }
 
-/* To the worker with the fewest. */
+/* Assigns it to the worker with the fewest members. */
 static void
 workers_enter(struct handoff__member *member)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What this server tells its clients, and when. Subscribers are told some at
- * a time, so that connections never wait for all of them.
+ * This server's notices to its clients. They are sent to a few subscribers at a
+ * time, so that connections never wait for all of them.
  */
 #include "server/internal.h"
 
@@ -10,8 +10,9 @@
 #define STEP_MOST  16
 #define RETRY_US   100000 /* doubled each time */
 #define TRIES      6
-#define LAST_TRIES 3    /* at once, at the end of a stop */
-#define LATE_MS    5000 /* READY reaches late-comers so long after its spread */
+#define LAST_TRIES 3 /* immediate retries at the end of a stop */
+/* a client that comes this long after the spread still gets READY */
+#define LATE_MS 5000
 
 static void
 collect_endpoints(struct handoff_server *server, struct handoff_notice *notice)
@@ -51,8 +52,8 @@ compose(struct handoff_server *server, enum handoff_notice_kind kind,
 	collect_endpoints(server, notice);
 }
 
-/* What fails may pass: a full table, no memory, a full disk. A peer that serves
- * no more has nothing to say: its notice would replace that of the owner. */
+/* Failures may be transient: a full table, no memory, a full disk. A peer that
+ * no longer serves must not publish: its notice would replace the owner's. */
 static void
 on_retry(struct handoff__timer *timer)
 {
@@ -74,7 +75,7 @@ retry_later(struct handoff_server *server)
 	server->notice_tries++;
 }
 
-/* All were walked: what was missed is tried again for some seconds. */
+/* All subscribers were tried: missed ones are retried for some seconds. */
 static void
 conclude(struct handoff_server *server)
 {
@@ -82,7 +83,7 @@ conclude(struct handoff_server *server)
 
 	server->publishing = false;
 	handoff__log(&server->log, HANDOFF_LOG_INFO,
-		"notice: %u subscriber%s told, %u dead removed, %u failed",
+		"notice: %u subscriber%s reached, %u dead removed, %u failed",
 		pub->reached, handoff__plural(pub->reached), pub->pruned,
 		pub->failed);
 	if (handoff__publisher_done(pub))
@@ -92,8 +93,9 @@ conclude(struct handoff_server *server)
 	else
 		handoff__log(&server->log, HANDOFF_LOG_ERROR,
 			"notice: given up: %s",
-			pub->kept ? "not all clients could be told"
-				  : "it could not be kept for later clients");
+			pub->kept
+				? "not all clients could be reached"
+				: "it could not be retained for later clients");
 }
 
 static void
@@ -107,15 +109,15 @@ begin(struct handoff_server *server, const struct handoff_notice *notice)
 	server->unkept += !server->publisher.kept;
 	if (err < 0)
 		handoff__log(&server->log, HANDOFF_LOG_ERROR,
-			"notice %s: cannot be %s %s: %s: it is tried again",
+			"notice %s: cannot be %s %s: %s: retrying",
 			handoff_notice_kind_name(notice->kind),
-			server->publisher.kept ? "told to the subscribers in"
-					       : "kept in",
+			server->publisher.kept ? "sent to the subscribers in"
+					       : "retained in",
 			server->pair.dir.path, strerror(-err));
 }
 
-/* The notice of a handoff is the new owner's. It may not have come to it yet,
- * but has the same directory and is the same user. */
+/* The notice of a handoff is published by the new owner. This peer may not have
+ * it yet, but uses the same directory as the same user. */
 void
 handoff__notices_warn(struct handoff_server *server, struct handoff__buf *buf)
 {
@@ -125,8 +127,8 @@ handoff__notices_warn(struct handoff_server *server, struct handoff__buf *buf)
 
 	if (err < 0)
 		handoff__buf_add(buf,
-			"warning: not all clients learn of it: the notice "
-			"cannot be kept in %s: %s\n",
+			"warning: not all clients will be notified: the notice "
+			"cannot be retained in %s: %s\n",
 			server->pair.dir.path, strerror(-err));
 }
 
@@ -142,8 +144,8 @@ handoff__notices_publish(
 	server->published[kind]++;
 }
 
-/* What is retained is no longer so, and nobody need hear of it: a notice that
- * has expired already takes its place. */
+/* The retained notice is outdated, and clients need not be notified: replaces
+ * it by a notice that has already expired. */
 void
 handoff__notices_supersede(struct handoff_server *server)
 {
@@ -158,8 +160,8 @@ handoff__notices_supersede(struct handoff_server *server)
 		retry_later(server);
 }
 
-/* What is retained may be removed with the directory, or could not be written
- * when it was new. It is the owner's. */
+/* The retained notice may have been removed with the directory, or could not be
+ * written when it was new. Only the owner writes it. */
 void
 handoff__notices_keep(struct handoff_server *server)
 {
@@ -172,11 +174,11 @@ handoff__notices_keep(struct handoff_server *server)
 		server->notice_err = 0;
 	if (err > 0)
 		handoff__log(&server->log, HANDOFF_LOG_WARNING,
-			"notice: was not in %s: written anew",
+			"notice: was missing in %s: written again",
 			server->pair.dir.path);
 }
 
-/* Tells the next few. True if more are to be told. */
+/* Sends to the next few subscribers. True if there are more. */
 bool
 handoff__notices_step(struct handoff_server *server)
 {
@@ -197,7 +199,7 @@ handoff__notices_step(struct handoff_server *server)
 	return false;
 }
 
-/* Afterwards nothing is told or tried again. */
+/* Nothing is sent or retried afterwards. */
 void
 handoff__notices_finish(struct handoff_server *server)
 {

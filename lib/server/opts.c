@@ -163,7 +163,7 @@ apply_defaults(
 }
 
 /* The addresses outlive the call: this peer may have to bind them later, when
- * the working directory may be another. */
+ * the working directory may have changed. */
 static int
 copy_addresses(struct handoff_server *server)
 {
@@ -209,7 +209,7 @@ handoff__opts_take(
 		offsetof(struct handoff_server_opts, listen));
 
 	if (err == -E2BIG) {
-		/* It is longer than ours, so these are there. */
+		/* the caller's structure is longer, so these fields exist */
 		server->opts.errbuf = opts->errbuf;
 		server->opts.errbuf_size = opts->errbuf_size;
 		return handoff__fail(&server->error, err,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What follows for a connection from the turn that it has had, once the loop
- * has it again. Called by the models.
+ * What follows from a connection's turn, once the loop has it back. Called by
+ * the models.
  */
 #include "server/internal.h"
 
@@ -14,12 +14,11 @@ handoff__member_done(struct handoff__member *member,
 {
 	struct handoff_server *server = member->server;
 
-	/* That is all that the sweep looks after. */
+	/* the only cases that the sweep handles */
 	if (member->entry.view.rec->touched ||
 		result->outcome == HANDOFF__TURN_LINGER)
 		handoff__server_sweep_later(server);
-	/* A client that goes on talking after its service has closed does not
-	 * live longer for it. */
+	/* input after close does not reset the linger timer */
 	if (!member->lingers)
 		member->tick = server->tick;
 	switch (result->outcome) {
@@ -33,14 +32,14 @@ handoff__member_done(struct handoff__member *member,
 		handoff__member_wait_for(member, result->want);
 		return;
 	case HANDOFF__TURN_RETRY:
-		/* Silent meanwhile; an error is reported once all the same. */
+		/* disarmed meanwhile; an error is still reported, once */
 		handoff__member_rearm(member, EPOLLONESHOT);
 		handoff__member_stall(member,
 			result->why ? result->why : "cannot go on",
 			result->err ? -result->err : -ENOMEM);
 		return;
 	case HANDOFF__TURN_END:
-		handoff__member_tell_end(member, result);
+		handoff__member_log_end(member, result);
 		handoff__member_end(member, result->end);
 		return;
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The service begins here: a peer that finds no owner becomes it, with its
+ * Starts the service: a peer that finds no owner becomes the owner, with its
  * listeners and extra descriptors.
  */
 #include "server/internal.h"
@@ -31,7 +31,7 @@ enter_extras(struct handoff_server *server)
 	return 0;
 }
 
-/* A service that has no owner gets one. */
+/* Makes this peer the owner of a service that has none. */
 static int
 become_owner(struct handoff_server *server)
 {
@@ -39,13 +39,13 @@ become_owner(struct handoff_server *server)
 	uint64_t generation = 1;
 	int err;
 
-	/* Notices are ordered by generation: go on where the last left off.
-	 * From 1 on, clients would take all that is to come for old. */
+	/* Notices are ordered by generation, so continue from the retained one.
+	 * Starting at 1, clients would take all new notices for old ones. */
 	err = handoff__publisher_retained(&server->publisher, &last);
 	if (err < 0 && err != -EBADMSG)
 		return handoff__fail(&server->error, err,
-			"service directory %s: cannot read the notice that is "
-			"kept there: %s",
+			"service directory %s: cannot read the retained "
+			"notice: %s",
 			server->pair.dir.path, strerror(-err));
 	if (err > 0)
 		generation = last.generation + 1;
@@ -83,7 +83,7 @@ handoff__owner_begin(struct handoff_server *server)
 	const struct handoff__pair *pair = &server->pair;
 
 	if (pair->partner != HANDOFF__PARTNER_NONE && pair->other.serving)
-		return 0; /* STANDBY is told once the arena has come */
+		return 0; /* STANDBY is reported once the arena has come */
 	if (handoff__server_listens(server))
 		return become_owner(server);
 	handoff__operator_waits(&server->op);

@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Copies records out of the memory that both peers share. All of it goes into
- * one mapping, whose pages exist once they are written to.
+ * Copies records out of the shared memory. Everything goes into one mapping,
+ * whose pages are allocated when they are written to.
  */
 #include "server/picture.h"
 
 #include <errno.h>
 #include <sys/mman.h>
 
-/* Of the bytes of all buffers, for what is not a connection: a name is not
- * left out because clients have said so much. */
+/* reserved for names of entries that are not connections, so that a lot of
+ * client data cannot crowd them out */
 #define NAMES (64u << 10)
 
-/* What the records in use need of the picture's memory. */
+/* The memory that the records in use need. */
 struct need {
 	size_t count;
 	size_t states; /* bytes, each state in the size of its own segment */
 };
 
-/* What is not used yet of it. */
+/* The unused part of the memory. */
 struct room {
 	struct handoff__shot *shot, *end;
 	unsigned char *state, *states_end;
@@ -33,7 +33,7 @@ in_use(const struct handoff__segment *seg, uint32_t slot)
 		       memory_order_relaxed) != 0;
 }
 
-/* Of a state of this segment, 16-byte aligned like every other. */
+/* The room for a state of this segment, 16-byte aligned. */
 static size_t
 state_room(const struct handoff__segment *seg)
 {
@@ -57,7 +57,7 @@ sum_up(const struct handoff__arena *arena)
 	return need;
 }
 
-/* How many bytes of each buffer are kept. */
+/* The number of bytes of each buffer that are kept. */
 static size_t
 most_bytes(const struct room *room, bool connection)
 {
@@ -69,8 +69,8 @@ most_bytes(const struct room *room, bool connection)
 						: HANDOFF__PICTURE_EACH;
 }
 
-/* A state needs the room that its own segment gives it: an older program's
- * records lie beside ours. */
+/* A state needs the size of its own segment: there may be records of an older
+ * program. */
 static bool
 fits(const struct room *room, size_t state_size)
 {
@@ -108,7 +108,7 @@ take_one(struct room *room, struct handoff__roster *roster, uint32_t segment,
 	room->left -= shot->snap.in + shot->snap.out;
 }
 
-/* A few records that come meanwhile find no room. */
+/* A few records that are added meanwhile may not fit. */
 static int
 make_room(struct handoff__picture *picture, struct room *room,
 	const struct need *need)
@@ -120,7 +120,7 @@ make_room(struct handoff__picture *picture, struct room *room,
 		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (picture->base == MAP_FAILED)
 		return -errno;
-	/* Like the arena that it is copied from. */
+	/* excluded from core dumps like the arena */
 	madvise(picture->base, picture->size, MADV_DONTDUMP);
 	room->state = picture->base;
 	room->states_end = room->state + need->states;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A picture of all entries, in memory of this process's own: what is copied
- * while nothing else is done here.
+ * A picture: a snapshot of all entries in private memory, taken in one pause.
  */
 #ifndef HANDOFF_SERVER_PICTURE_H
 #define HANDOFF_SERVER_PICTURE_H
@@ -9,12 +8,12 @@
 #include "peer/roster.h"
 #include "record/snapshot.h"
 
-#define HANDOFF__PICTURE_EACH  4096u      /* bytes of a buffer kept, */
-#define HANDOFF__PICTURE_BYTES (4u << 20) /* of all buffers */
+#define HANDOFF__PICTURE_EACH  4096u      /* bytes kept per buffer */
+#define HANDOFF__PICTURE_BYTES (4u << 20) /* and of all buffers */
 
 struct handoff__shot {
 	struct handoff__snapshot snap;
-	int fd;                     /* -1: the other peer's alone */
+	int fd;                     /* -1: only the other peer has one */
 	const unsigned char *state; /* 16-byte aligned; NULL: there is none */
 	uint32_t state_size, state_version; /* of the record's own segment */
 	const unsigned char *bytes; /* of the buffers, snap.in + snap.out */
@@ -27,8 +26,8 @@ struct handoff__picture {
 	size_t size;
 };
 
-/* Takes it: of every record in use, also of those that only the other peer
- * has a descriptor of. A negative errno if memory is out. */
+/* Takes it: of every record in use, including those that only the other peer
+ * has a descriptor for. A negative errno if memory is out. */
 int handoff__picture_take(
 	struct handoff__picture *picture, struct handoff__roster *roster);
 void handoff__picture_free(struct handoff__picture *picture);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the program may ask about its server. Changes nothing.
+ * Queries of the program about its server. Changes nothing.
  */
 #include "server/internal.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A queue into the thread of the loop, with an eventfd that rings there.
+ * A queue into the loop's thread, with an eventfd to wake it.
  */
 #include "server/returns.h"
 
@@ -73,8 +73,8 @@ handoff__returns_push(
 {
 	pthread_mutex_lock(&returns->lock);
 	TAILQ_INSERT_TAIL(&returns->list, member, node);
-	/* Under the lock: once the loop has taken the last of them, it may
-	 * close the descriptor. */
+	/* under the lock: once the loop has taken the last one it may close the
+	 * descriptor */
 	eventfd_write(returns->wake, 1);
 	pthread_mutex_unlock(&returns->lock);
 }

@@ -14,13 +14,15 @@ struct handoff__member;
 TAILQ_HEAD(handoff__members, handoff__member);
 
 struct handoff__returns {
-	pthread_mutex_t lock; /* of `list` */
+	pthread_mutex_t lock; /* protects `list` */
 	struct handoff__members list;
-	int wake; /* eventfd: there is something */
+	int wake; /* eventfd: the list is not empty */
 	struct handoff__watch watch;
 	struct handoff__loop *loop;
-	void (*fn)(struct handoff__member *member); /* in the loop's thread */
-	void (*rung)(void *arg); /* optional: whenever `wake` was written */
+	void (*fn)(struct handoff__member *member); /* called in the loop's
+						     * thread */
+	void (*rung)(void *arg); /* optional: called whenever `wake` was
+				  * written */
 	void *arg;
 };
 
@@ -28,7 +30,7 @@ int handoff__returns_open(struct handoff__returns *returns,
 	struct handoff__loop *loop, void (*fn)(struct handoff__member *member));
 void handoff__returns_close(struct handoff__returns *returns);
 
-/* From any thread; the connection is the loop's from here on. */
+/* From any thread; the connection then belongs to the loop. */
 void handoff__returns_push(
 	struct handoff__returns *returns, struct handoff__member *member);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lines to clients beside what the service says. Either peer adds them to the
- * bulletin and rings the other; each then gives a turn to the connections
- * that it owns. What is in the bulletin is heard, whoever owns a connection by
- * then: wherever that changes, it is looked at again.
+ * Delivers an operator's lines to clients. Either peer appends them to the
+ * bulletin and rings the other; each then runs a turn for its connections with
+ * unread lines. A line is delivered whichever peer owns the connection by then:
+ * the bulletin is checked again whenever ownership changes.
  */
 #include "server/internal.h"
 
@@ -13,14 +13,14 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#define PATIENCE_US 2000000   /* with clients that do not read */
+#define PATIENCE_US 2000000   /* for clients that do not read */
 #define LOCK_NS     100000000 /* a line is added within microseconds */
 
-/* One speaker of this peer at a time: of its threads and children, which share
- * this. A child may die while it speaks. */
-struct handoff__voice {
+/* Serialises the writers of this peer: its threads and children, which share
+ * this. A child may die while it holds the lock. */
+struct handoff__say_shared {
 	pthread_mutex_t lock;
-	_Atomic bool said; /* by a handler: ring, and look */
+	_Atomic bool said; /* by a handler: ring the other peer, and check */
 };
 
 static bool
@@ -61,7 +61,8 @@ exists(struct handoff_server *server, uint64_t id)
 	return false;
 }
 
-/* Up to where all have heard, and how many have not heard everything. */
+/* The position up to which all connections have read; `*behind` counts those
+ * with unread lines. */
 static uint64_t
 read_by_all(struct handoff_server *server, uint64_t head, uint32_t *behind)
 {
@@ -88,7 +89,7 @@ bulletin_of(struct handoff_server *server)
 	return arena->count > 0 ? arena->segments[0]->bulletin : NULL;
 }
 
-/* A turn for each connection of this peer that may have something to hear. */
+/* Causes a turn of each connection of this peer with unread lines. */
 static void
 look_all(struct handoff_server *server, uint64_t head)
 {
@@ -118,7 +119,7 @@ handoff__says_pass(struct handoff_server *server)
 	if (!b || head == handoff__bulletin_read_by_all(b))
 		return false;
 	least = read_by_all(server, head, &behind);
-	/* Handlers cannot look at all the records. */
+	/* handlers cannot walk all the records */
 	if (least > handoff__bulletin_read_by_all(b))
 		handoff__bulletin_set_read_by_all(b, least);
 	if (behind > 0)
@@ -126,8 +127,8 @@ handoff__says_pass(struct handoff_server *server)
 	return behind > 0;
 }
 
-/* The bulletin is full of lines that some have not heard. For a moment that
- * is the speaker's haste; then it is their own fault. */
+/* The bulletin is full of lines that some connections have not read. For a
+ * moment the writer has to wait; after that, those connections lose lines. */
 static int
 crowd_out(struct handoff_server *server, struct handoff__bulletin *b,
 	uint32_t behind)
@@ -145,7 +146,7 @@ crowd_out(struct handoff_server *server, struct handoff__bulletin *b,
 }
 
 static int
-voice_lock(struct handoff_server *server, struct handoff__bulletin *b)
+say_lock(struct handoff_server *server, struct handoff__bulletin *b)
 {
 	struct timespec end;
 	int err;
@@ -154,11 +155,11 @@ voice_lock(struct handoff_server *server, struct handoff__bulletin *b)
 	end.tv_nsec += LOCK_NS;
 	end.tv_sec += end.tv_nsec / 1000000000;
 	end.tv_nsec %= 1000000000;
-	err = pthread_mutex_timedlock(&server->voice->lock, &end);
+	err = pthread_mutex_timedlock(&server->say_shared->lock, &end);
 	if (err != EOWNERDEAD)
 		return err ? -EBUSY : 0;
-	/* What it had written of its line nobody sees. */
-	pthread_mutex_consistent(&server->voice->lock);
+	/* no reader sees its unfinished line */
+	pthread_mutex_consistent(&server->say_shared->lock);
 	handoff__bulletin_release(b, (uint32_t)server->pair.place);
 	return 0;
 }
@@ -194,18 +195,18 @@ add_locked(struct handoff_server *server, uint64_t id, const char *text,
 static int
 add(struct handoff_server *server, uint64_t id, const char *text, size_t len)
 {
-	int err = voice_lock(server, bulletin_of(server));
+	int err = say_lock(server, bulletin_of(server));
 
 	if (err < 0)
 		return handoff__fail(&server->error, err,
 			"say: a process of this server holds the bulletin: try "
 			"again");
 	err = add_locked(server, id, text, len);
-	pthread_mutex_unlock(&server->voice->lock);
+	pthread_mutex_unlock(&server->say_shared->lock);
 	return err;
 }
 
-/* In a handler: touches the bulletin and nothing else of the server's. */
+/* Called in a handler: touches only the bulletin. */
 static int
 add_within(struct handoff_server *server, uint64_t id, const char *text,
 	size_t len)
@@ -213,7 +214,7 @@ add_within(struct handoff_server *server, uint64_t id, const char *text,
 	struct handoff__bulletin *b = atomic_load(&server->bulletin);
 	uint32_t place = (uint32_t)server->pair.place;
 	int64_t now = handoff__now_us();
-	int err = b ? voice_lock(server, b) : -ENOTCONN;
+	int err = b ? say_lock(server, b) : -ENOTCONN;
 
 	if (err < 0)
 		return err;
@@ -224,17 +225,18 @@ add_within(struct handoff_server *server, uint64_t id, const char *text,
 			      ? -EAGAIN
 			      : handoff__bulletin_add(b, place, id, text, len,
 					now, UINT64_MAX);
-	pthread_mutex_unlock(&server->voice->lock);
+	pthread_mutex_unlock(&server->say_shared->lock);
 	return err;
 }
 
-/* Handlers have said something: tells whom it may concern. */
+/* Handlers have written lines: notifies the other peer and this one's
+ * connections. */
 static void
 ring(void *arg)
 {
 	struct handoff_server *server = arg;
 
-	if (!atomic_exchange(&server->voice->said, false))
+	if (!atomic_exchange(&server->say_shared->said, false))
 		return;
 	handoff__pair_say(&server->pair);
 	if (handoff__says_pass(server))
@@ -255,7 +257,7 @@ say_within(struct handoff_server *server, uint64_t id, const char *text,
 
 	if (err < 0 && err != -EAGAIN)
 		return err;
-	atomic_store(&server->voice->said, true);
+	atomic_store(&server->say_shared->said, true);
 	if (handoff__within_loop(server))
 		handoff__timer_arm(&server->loop, &server->ring, 0);
 	else
@@ -267,16 +269,16 @@ int
 handoff__says_open(struct handoff_server *server)
 {
 	pthread_mutexattr_t attr;
-	void *page = mmap(NULL, sizeof(*server->voice), PROT_READ | PROT_WRITE,
-		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	void *page = mmap(NULL, sizeof(*server->say_shared),
+		PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	if (page == MAP_FAILED)
 		return -errno;
-	server->voice = page;
+	server->say_shared = page;
 	pthread_mutexattr_init(&attr);
 	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
 	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
-	pthread_mutex_init(&server->voice->lock, &attr);
+	pthread_mutex_init(&server->say_shared->lock, &attr);
 	pthread_mutexattr_destroy(&attr);
 	server->ring.fn = on_ring;
 	server->ring.arg = server->returns.arg = server;
@@ -287,9 +289,9 @@ handoff__says_open(struct handoff_server *server)
 void
 handoff__says_close(struct handoff_server *server)
 {
-	if (server->voice)
-		munmap(server->voice, sizeof(*server->voice));
-	server->voice = NULL;
+	if (server->say_shared)
+		munmap(server->say_shared, sizeof(*server->say_shared));
+	server->say_shared = NULL;
 }
 
 void
@@ -314,7 +316,7 @@ handoff_server_say(struct handoff_server *server, uint64_t id, const char *text)
 	if (len > HANDOFF_SAY_MAX || strchr(text, '\n'))
 		return within ? -EINVAL
 			      : handoff__fail(&server->error, -EINVAL,
-					"say: one line of at most %d bytes is "
+					"say: want one line of at most %d bytes"
 					"wanted",
 					HANDOFF_SAY_MAX);
 	memcpy(line, text, len);
@@ -323,7 +325,7 @@ handoff_server_say(struct handoff_server *server, uint64_t id, const char *text)
 		return say_within(server, id, line, len + 1);
 	if (!bulletin_of(server))
 		return handoff__fail(&server->error, -ENOTCONN,
-			"say: nobody serves yet: there is no connection");
+			"say: no peer serves yet: there is no connection");
 	if (id != 0 && !exists(server, id))
 		return handoff__fail(&server->error, -ENOENT,
 			"say: there is no connection %llu",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The handle of a server: opened and freed. Puts together what the other files
- * do; what happens in between is dispatch.c's.
+ * The handle of a server: opened and freed. Assembles the parts in the other
+ * files; everything in between is dispatch.c's.
  */
 #include "server/worker.h"
 
@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What needs nobody else: is undone by handoff_server_free. */
+/* Everything that involves no other process; undone by handoff_server_free. */
 static int
 open_loop(struct handoff_server *server)
 {
@@ -34,12 +34,12 @@ open_loop(struct handoff_server *server)
 		err = handoff__says_open(server);
 	if (err < 0 && !server->error.text[0])
 		handoff__fail(&server->error, err,
-			"server: cannot make its event loop: %s",
+			"server: cannot create its event loop: %s",
 			strerror(-err));
 	return err;
 }
 
-/* Every set of epoll that this server has, for the other peer to keep. */
+/* Every epoll set of this server, to be lent to the other peer. */
 static size_t
 all_sets(const struct handoff_server *server, int fds[HANDOFF__LEND_MAX])
 {
@@ -54,7 +54,7 @@ all_sets(const struct handoff_server *server, int fds[HANDOFF__LEND_MAX])
 	return n;
 }
 
-/* An operator or a standby comes. */
+/* Makes room for an operator or a standby. */
 static void
 make_room(void *arg)
 {
@@ -102,7 +102,7 @@ open_peer(struct handoff_server *server)
 }
 
 static int
-take_signals(struct handoff_server *server)
+open_signals(struct handoff_server *server)
 {
 	int err = handoff_server_signals(server);
 
@@ -145,9 +145,10 @@ handoff_server_open(
 		err = handoff__adopted_open(server);
 	if (err >= 0)
 		err = open_loop(server);
-	/* Before others can see that it is there, and send some. */
+	/* before its sockets become visible, since a process may then send
+	 * signals */
 	if (err >= 0 && server->opts.signals)
-		err = take_signals(server);
+		err = open_signals(server);
 	if (err >= 0)
 		err = open_peer(server);
 	if (err < 0) {
@@ -161,7 +162,7 @@ handoff_server_open(
 		return err;
 	}
 	handoff__opts_resolve(server);
-	/* They were only needed here. */
+	/* only valid during this call */
 	server->opts.extras = NULL;
 	server->opts.listen_fds = NULL;
 	server->opts.dir = server->opts.name = NULL;
@@ -181,10 +182,11 @@ handoff_server_free(struct handoff_server *server)
 	if (server->model && server->sets.ep[1] >= 0)
 		left = server->model->stop(server);
 	if (left > 0) {
-		/* A handler still runs on this memory, and the connections
-		 * pass to the other peer with the end of the process. */
+		/* A handler still uses this memory, and the connections pass to
+		 * the other peer at the end of the process. */
 		handoff__log(&server->log, HANDOFF_LOG_WARNING,
-			"server: %u handler%s: left to the end of the process",
+			"server: %u handler%s: not freed before the process "
+			"ends",
 			left, left == 1 ? " still runs" : "s still run");
 		handoff__suspects_absolve(server);
 		handoff__control_flush(&server->op.control);
@@ -218,7 +220,7 @@ handoff_server_fd(struct handoff_server *server)
 		return fd;
 	fd = handoff__sets_outer(&server->sets);
 	return fd < 0 ? handoff__fail(&server->error, fd,
-				"server: cannot make its descriptor: %s",
+				"server: cannot create its descriptor: %s",
 				strerror(-fd))
 		      : fd;
 }

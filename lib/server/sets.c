@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The two epoll sets of a server. The set that is waited on is chosen by the
- * caller of epoll_wait; the other one gathers events that nobody asks for
- * until it is this peer's turn. Level-triggered: what was gathered is looked
- * at again then.
+ * The two epoll sets of a server. The caller of epoll_wait chooses the set to
+ * wait on; the other one accumulates events that are not read until it becomes
+ * this peer's. Level-triggered, so that they are evaluated again then.
  */
 #include "server/sets.h"
 
@@ -91,7 +90,7 @@ misplaced(const struct handoff__sets *sets)
 	return sets->members[sets->mine][0] + sets->members[1 - sets->mine][1];
 }
 
-/* Tells the outer set which of the two counts. */
+/* Enables the current set in the outer set, and disables the other. */
 static void
 outer_update(struct handoff__sets *sets)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Signals as operators send them, taken from a signalfd: no handler is
- * installed, nothing is interrupted. Taken while the server is opened, they are
- * blocked before others can see that it is there.
+ * An operator's signals, read from a signalfd: no handler is installed, nothing
+ * is interrupted. With opts.signals they are blocked before the server becomes
+ * visible to other processes.
  */
 #include "server/child.h"
 
@@ -45,8 +45,8 @@ on_signal(int fd, void *arg)
 		obey(arg, info.ssi_signo);
 }
 
-/* What is printed to a pipe that nobody reads any more is lost, and no more
- * than that. What the program has set itself stays. */
+/* Output to a pipe without a reader is lost, and must not kill the process. A
+ * disposition that the program has set is kept. */
 static void
 ignore_sigpipe(void)
 {
@@ -102,7 +102,7 @@ handoff_server_signals(struct handoff_server *server)
 	err = watch_signals(server, &set);
 	if (err >= 0)
 		return 0;
-	/* Blocked and not read they could not even end the process. */
+	/* blocked but never read, they could not even end the process */
 	pthread_sigmask(SIG_SETMASK, &server->signals_before, NULL);
 	return handoff__fail(&server->error, err,
 		"server: cannot take signals: %s", strerror(-err));

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Descriptors that clients cannot have: while this server accepts it holds
- * some that it does not need, and accepts no client when they cannot be held.
- * They are given up for what has to go on when the table is full: a command, a
- * standby, a dump, a child. So a full table can be looked at, handed over and
- * stopped, and heals as clients leave.
+ * Descriptors reserved from clients: while this server accepts it holds some
+ * spare ones, and accepts no client when it cannot hold them. They are released
+ * for work that must go on when the table is full: a command, a standby, a
+ * dump, a child. So a server with a full table can be inspected, handed over
+ * and stopped, and recovers as clients leave.
  *
- * A model whose connections need a descriptor more once they are in use holds
- * that too, from the accept on: a client that was let in is answered.
+ * A model whose connections need one more descriptor once they are in use
+ * reserves that too, from the accept on: an accepted client will be answered.
  */
 #include "server/internal.h"
 
@@ -15,11 +15,11 @@
 
 #include <sys/resource.h>
 
-/* A standby takes up to 5 (link, pidfd, two sets, the pipe of its children), a
- * dump 5 (client, file, pipe, pidfd), for a moment. */
+/* A standby needs up to 5 for a moment (link, pidfd, two sets, the pipe of its
+ * children), a dump 5 (client, file, pipe, pidfd). */
 #define SPARE_MOST  16u
 #define SPARE_LEAST 6u
-#define SPARE_PART  6u /* of a small table */
+#define SPARE_PART  6u /* this fraction of a small table */
 #define LENT_US     1000000
 
 static uint32_t
@@ -36,7 +36,7 @@ spare_base(void)
 	return part < SPARE_MOST ? (uint32_t)part : SPARE_MOST;
 }
 
-/* Those that connections will need, and do not have yet. */
+/* Descriptors that connections will need and do not have yet. */
 static uint32_t
 spare_promised(const struct handoff_server *server)
 {
@@ -53,7 +53,7 @@ handoff__spare_keep(struct handoff_server *server)
 
 	if (server->spare_base == 0)
 		server->spare_base = spare_base();
-	/* Whoever it was lent to may still need it. */
+	/* the borrower may still need it */
 	if (server->spare_lent.armed)
 		return handoff__reserve_fill(&server->reserve, promised) &&
 		       handoff__high_fits(
@@ -68,7 +68,7 @@ handoff__spare_drop(struct handoff_server *server)
 	uint32_t promised = spare_promised(server);
 	uint32_t held = server->reserve.count;
 
-	/* The limit may be another when they are held again. */
+	/* the limit may have changed when they are next held */
 	server->spare_base = 0;
 	return held > promised &&
 	       handoff__reserve_release(&server->reserve, held - promised) > 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The turns of one connection, one after the other. Touches its socket, its
- * record and its result, nothing else: it runs in a thread or a process that
- * owns no more than that.
+ * The turns of one connection, one after the other. Touches only its socket,
+ * its record and its result: it runs in a thread or process that owns nothing
+ * else.
  */
 #include "server/stay.h"
 
@@ -25,8 +25,8 @@ trim(struct handoff__member *member)
 	rec->touched = 0;
 }
 
-/* Waits for the socket. False when the connection is wanted back; `*events`
- * is 0 after a false alarm. */
+/* Waits for the socket. False if the connection is wanted back; `*events` is 0
+ * after a spurious wakeup. */
 static bool
 wait_for(struct handoff__member *member, uint32_t *events,
 	const struct handoff__recall *recall)
@@ -55,7 +55,7 @@ wait_for(struct handoff__member *member, uint32_t *events,
 	}
 }
 
-/* A client may never let it come to wait: asks in between. */
+/* Checks for a recall between turns, for a client that never lets it wait. */
 static bool
 called_back(const struct handoff__recall *recall, int timeout_ms)
 {
@@ -64,7 +64,7 @@ called_back(const struct handoff__recall *recall, int timeout_ms)
 	return poll(&p, 1, timeout_ms) > 0 && recall->wanted(recall);
 }
 
-/* False when the connection is to be given back. */
+/* False if the connection is to be given back. */
 static bool
 go_on(struct handoff__member *member, uint32_t *events,
 	const struct handoff__recall *recall)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Staying with one connection: what a thread or a child process does that
- * has nothing else to do.
+ * Stays with one connection: the work of a thread or child process that has
+ * nothing else to do.
  */
 #ifndef HANDOFF_SERVER_STAY_H
 #define HANDOFF_SERVER_STAY_H
@@ -9,15 +9,15 @@
 #include "server/internal.h"
 
 struct handoff__recall {
-	int fd; /* readable when the connection is wanted back, perhaps */
-	/* Is it? If not, `fd` is not readable any more. */
+	int fd; /* readable when the connection may be wanted back */
+	/* Whether it is. If not, `fd` is no longer readable. */
 	bool (*wanted)(const struct handoff__recall *recall);
 	const struct handoff_server *server;
 };
 
-/* Gives the connection turns, the first one for `events`, until it is called
- * back, ends or lingers, or only one if it is on trial; `conn->result` tells
- * which. Blocks. */
+/* Runs the connection's turns, the first one for `events`, until it is
+ * recalled, ends or lingers; only one turn if it is on trial. The outcome is in
+ * `member->result`. Blocks. */
 void handoff__stay(struct handoff__member *member, uint32_t events,
 	const struct handoff__recall *recall);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An orderly end. What can be handed over is; what can't sends its output and
- * is closed. STOPPED is the last event: after it nothing is told, taken or
- * served by this process.
+ * An orderly stop. Entries that can be handed over are; the rest send their
+ * output and are closed. STOPPED is the last event: after it this process
+ * reports, takes and serves nothing.
  */
 #include "server/internal.h"
 
@@ -11,7 +11,7 @@
 
 #define HURRY_US (HANDOFF__HURRY_MS * INT64_C(1000))
 
-/* Tries to hand over. True if a give has begun or is under way. */
+/* Tries to hand over. True if a give has begun or is in progress. */
 static bool
 stop_give(struct handoff_server *server)
 {
@@ -56,7 +56,7 @@ finish(struct handoff_server *server)
 	handoff__operator_stopped(&server->op, &body);
 }
 
-/* Nobody is there to take it: clients are told, and new ones refused. */
+/* No peer is there to take over: notifies clients, and stops accepting. */
 static void
 close_service(struct handoff_server *server)
 {
@@ -82,7 +82,7 @@ begin_closing(struct handoff_server *server)
 	handoff__server_close_all(server);
 }
 
-/* Is the time over that a stop may take? */
+/* Whether the stop's time is up. */
 static bool
 is_late(const struct handoff_server *server)
 {
@@ -96,7 +96,7 @@ handoff__stop_proceed(struct handoff_server *server)
 
 	if (!server->op.stopping || server->op.ended)
 		return;
-	/* A handoff that the link broke is begun again over the next one. */
+	/* after a broken link the handoff is retried over the next one */
 	if (handoff__pair_rejoining(pair) && !is_late(server))
 		server->gave = false;
 	if (stop_give(server))
@@ -115,7 +115,7 @@ handoff__stop_on_deadline(struct handoff__timer *timer)
 	struct handoff_server *server = timer->arg;
 	uint32_t left;
 
-	/* A handoff that is under way has a deadline of its own. */
+	/* a handoff in progress has a deadline of its own */
 	if (server->op.ended || handoff__pair_moving(&server->pair))
 		return;
 	left = handoff__closing_left(server);
@@ -126,13 +126,13 @@ handoff__stop_on_deadline(struct handoff__timer *timer)
 	finish(server);
 }
 
-/* Asked again: it begins nothing more, and ends what is under way soon. */
+/* Requested again: begins nothing more, and limits what is in progress. */
 static void
 hurry(struct handoff_server *server)
 {
 	server->hurried = true;
 	handoff__log(&server->log, HANDOFF_LOG_WARNING,
-		"stop: asked again: it waits %d ms more at most",
+		"stop: requested again: waits at most %d ms more",
 		HANDOFF__HURRY_MS);
 	handoff__pair_hurry(&server->pair);
 	if (server->closing)
@@ -157,7 +157,7 @@ handoff_server_stop(struct handoff_server *server)
 		&server->op, HANDOFF_SERVER_STOPPING, "stopping");
 	handoff__pair_leave(&server->pair);
 	handoff__stop_proceed(server);
-	/* An outside loop only hears of descriptors: a timer is one. */
+	/* an outer loop is only woken by descriptors: a timer is one */
 	if (server->nkicks > 0 || server->publishing)
 		handoff__timer_arm(&server->loop, &server->sweep, 0);
 	return 0;

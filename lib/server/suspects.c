@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The queue of the suspects. While a connection is in it nobody gives it turns
- * and its descriptor is silent in its set. In the order in which they came
- * each is given one turn, and the next only when that is over: so a death then
- * is a death in the handler of one suspect at most. A handler that returns has
- * cleared its input of the suspicion.
+ * The queue of suspects. A connection in it gets no other turns, and its
+ * descriptor is disarmed in its set. One at a time, in order of arrival, each
+ * gets a single turn: so a death then is a death in the handler of at most one
+ * suspect. A handler that returns has cleared its input of the suspicion.
  *
  * A child of model `fork` may die at any time. In every other model the turn
- * may take this process along, so it waits until a standby has a copy of all
- * that would die with it. If none comes the connection is ended.
+ * may kill this process, so it waits until a standby has copies of all that
+ * would die with it. If none comes the connection is ended.
  *
- * All of it is driven by a timer: nothing is asked on the path of a request.
+ * A timer drives all of it: the request path is not involved.
  */
 #include "server/suspects.h"
 
@@ -20,8 +19,9 @@
 #include <errno.h>
 #include <sys/epoll.h>
 
-#define LOOK_US  20000  /* between two looks at the standby */
-#define AGAIN_US 100000 /* after a turn in which the handler was not due */
+#define LOOK_US 20000 /* interval of checks for a standby */
+/* after a turn in which the handler had nothing to do */
+#define AGAIN_US 100000
 
 static void
 look_in(struct handoff_server *server, int64_t us)
@@ -29,7 +29,7 @@ look_in(struct handoff_server *server, int64_t us)
 	handoff__timer_arm(&server->loop, &server->suspects.timer, us);
 }
 
-/* Would a death of this process now cost nothing but this process? */
+/* Whether a death of this process now would cost only this process. */
 static bool
 is_covered(const struct handoff_server *server)
 {
@@ -41,7 +41,7 @@ is_covered(const struct handoff_server *server)
 	       pair->roster.uncovered == 0;
 }
 
-/* No event comes for it any more but an error, once. */
+/* Disarms its descriptor: no event but an error, once. */
 static void
 silence(struct handoff__member *member)
 {
@@ -71,19 +71,19 @@ handoff__suspects_add(struct handoff__member *member)
 	member->suspected_us = handoff__now_us();
 	silence(member);
 	TAILQ_INSERT_TAIL(&suspects->list, member, node);
-	/* Not now: the others come first. */
+	/* not now: the others are served first */
 	if (!suspects->timer.armed && !suspects->trying)
 		look_in(server, 0);
 	return true;
 }
 
 void
-handoff__suspects_tell(struct handoff_server *server, uint32_t count)
+handoff__suspects_report(struct handoff_server *server, uint32_t count)
 {
 	if (count > 0)
 		handoff__log(&server->log, HANDOFF_LOG_WARNING,
 			"%u connection%s in the handler when its process died: "
-			"each gets a turn alone%s",
+			"each is tried alone%s",
 			count, count == 1 ? " was" : "s were",
 			is_covered(server)
 				? ""
@@ -91,7 +91,7 @@ handoff__suspects_tell(struct handoff_server *server, uint32_t count)
 				  "of everything");
 }
 
-/* Nobody has it any more. */
+/* Removes it from the queue. */
 static void
 take_out(struct handoff__member *member)
 {
@@ -146,7 +146,7 @@ handoff__suspects_tried(struct handoff__member *member)
 		handoff__entry_suspected(&member->entry) ? AGAIN_US : 0);
 }
 
-/* Its turn, by whoever gives turns in this model. */
+/* Runs its turn, as the model does. */
 static void
 try(struct handoff__member *member)
 {
@@ -155,26 +155,26 @@ try(struct handoff__member *member)
 
 	take_out(member);
 	server->suspects.trying = member;
-	/* The others do not wait for ever for a handler that hangs. */
+	/* the others do not wait forever for a handler that hangs */
 	look_in(server, (int64_t)server->opts.suspect_wait_ms * 1000);
 	member->on_trial = true;
 	handoff__log(&server->log, HANDOFF_LOG_INFO,
-		"connection %llu: suspected of a death, gets its turn alone",
+		"connection %llu: suspected of a death, is tried alone",
 		(unsigned long long)id);
 	if (server->model->recalled_turn) {
 		server->model->recalled_turn(member);
 		return;
 	}
-	/* What has come meanwhile is read, too: no event tells of it. */
+	/* input that arrived meanwhile has no event of its own */
 	server->model->event(member, EPOLLIN);
-	/* If it has ended it is not being tried any more. */
+	/* if it has ended it is no longer being tried */
 	if (server->suspects.trying != member || member->active)
 		return;
 	handoff__suspects_tried(member);
 	handoff__suspects_add(member);
 }
 
-/* Nobody can try it. */
+/* Ends a connection that cannot be tried. */
 static void
 give_up(struct handoff__member *member)
 {
@@ -189,7 +189,7 @@ give_up(struct handoff__member *member)
 	handoff__member_end(member, HANDOFF__END_SUSPECT);
 }
 
-/* Ends those that have waited too long; it is later with the others. */
+/* Ends those that have waited too long for a standby; the others wait on. */
 static void
 wait_for_standby(struct handoff_server *server)
 {

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Passes over all entries by the clock: idle connections give back their
- * buffers, those that linger are ended, those that have stalled are tried
- * again.
+ * Periodic passes over all entries: trims buffers of idle connections, ends
+ * those that linger, retries those that have stalled.
  */
 #include "server/internal.h"
 
 #define SWEEP_US       1000000
 #define SWEEP_SOON_US  50000
-#define SWEEP_MOST     32 /* buffers given back at once: nobody waits long */
+#define SWEEP_MOST     32 /* buffers trimmed per pass, to bound its duration */
 #define IDLE_SECONDS   3
 #define LINGER_SECONDS 3
 
@@ -30,8 +29,8 @@ retry_one(struct handoff__member *member)
 		handoff__member_kick(member);
 }
 
-/* Once more what has stalled. What stalls again does so within this turn, and
- * the next look finds it. */
+/* Retries what has stalled. An entry that stalls again does so within this
+ * iteration, and the next pass finds it. */
 static void
 on_stalls(struct handoff__timer *timer)
 {
@@ -44,7 +43,7 @@ on_stalls(struct handoff__timer *timer)
 	while ((e = handoff__roster_next(&server->pair.roster, e))) {
 		struct handoff__member *member = handoff__member_of(e);
 
-		/* One that is busy says so itself if it stalls. */
+		/* a busy one will report a stall itself */
 		if ((handoff__member_apart(member) &&
 			    server->model->busy(member)) ||
 			!member->stalled)
@@ -54,13 +53,13 @@ on_stalls(struct handoff__timer *timer)
 	}
 	handoff__server_hold(server, false);
 	any |= !handoff__sets_mend(&server->sets);
-	server->stall_told &= any;
+	server->stall_logged &= any;
 	if (any)
 		handoff__server_stall(server);
 	handoff__listen_update(server);
 }
 
-/* Looks after one connection; true if it must be looked at again later. */
+/* Sweeps one connection; true if it must be visited again. */
 static bool
 sweep_one(struct handoff__member *member, unsigned *trimmed)
 {
@@ -70,7 +69,8 @@ sweep_one(struct handoff__member *member, unsigned *trimmed)
 
 	if (server->model->busy ? server->model->busy(member) : member->active)
 		return false;
-	/* A worker's while it is busy; perhaps later than this sweep began. */
+	/* written by its worker while it is busy, possibly after this sweep
+	 * began */
 	idle = (int32_t)(server->tick - member->tick);
 	if (member->lingers && idle > LINGER_SECONDS) {
 		handoff__member_end(member, HANDOFF__END_SERVICE);
@@ -89,8 +89,8 @@ sweep_one(struct handoff__member *member, unsigned *trimmed)
 	return member->lingers;
 }
 
-/* While there is something to give back or to end: once a second, or at once
- * when there was more than can be done without holding anyone up. */
+/* Runs while there is something to trim or to end: once a second, or sooner if
+ * there was more than one pass may do. */
 static void
 on_sweep(struct handoff__timer *timer)
 {
@@ -100,7 +100,7 @@ on_sweep(struct handoff__timer *timer)
 	unsigned trimmed = 0;
 	bool again = false;
 
-	/* Before the pass, so that nothing is missed that happens after it. */
+	/* before the pass, so that later requests are not lost */
 	atomic_store(&server->sweep_wanted, false);
 	handoff__server_hold(server, true);
 	server->tick = handoff__seconds();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Descriptors of the program's in the server's loop.
+ * The program's own descriptors in the server's loop.
  */
 #include "server/internal.h"
 

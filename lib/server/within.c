@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The mark of each thread of the library's own, set once and for all.
+ * The mark of the library's own threads, set once.
  */
 #include "server/internal.h"
 
-_Thread_local bool handoff__is_servant;
+_Thread_local bool handoff__is_library_thread;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A worker from its own side: it waits on its sets and gives turns, all with
- * its lock held but the turns themselves. Touches of the server only what is
- * atomic, and the queue by which it gives connections back.
+ * The worker's side: waits on its sets and runs turns; holds its lock except
+ * during turns. Of the server it touches only atomics, and the queue by which
+ * it gives connections back.
  */
 #include "server/worker.h"
 
@@ -20,7 +20,7 @@
 #define STACK_SIZE   (1u << 20)
 #define JOIN_SECONDS 2
 
-/* Waits until turns may begin. False if the worker is to end. */
+/* Waits until turns may begin. False if the worker must end. */
 static bool
 may_work(struct handoff__worker *w)
 {
@@ -48,30 +48,28 @@ handoff__worker_kick(struct handoff__worker *w, struct handoff__member *member)
 	TAILQ_INSERT_TAIL(&w->kicks, member, node);
 }
 
-/* The connection is the server's: it has ended, or is wanted back. */
+/* Gives the connection to the server: it has ended, or is wanted back. */
 static void
 give_back(struct handoff__worker *w, struct handoff__member *member)
 {
 	handoff__worker_unkick(w, member);
 	member->recalled = member->served = false;
 	member->active = true;
-	/* It stays in the set, silent, until the server says what becomes of
-	 * it; an error would be reported all the same, but once. */
+	/* It stays in the set, disarmed, until the server decides; an error
+	 * would still be reported, but only once. */
 	handoff__sets_arm(
 		&w->sets, member->set, member->entry.fd, EPOLLONESHOT, member);
 	member->armed = 0;
 	handoff__returns_push(&member->server->returns, member);
 }
 
-/* Buffers are to be given back, or a client that does not end is to be ended:
- * the server looks for such, from now on. */
+/* Requests a sweep: there are buffers to trim, or a lingering client. */
 static void
-tell_sweeper(struct handoff__worker *w, struct handoff__member *member)
+request_sweep(struct handoff__worker *w, struct handoff__member *member)
 {
 	struct handoff_server *server = w->server;
 
-	/* A client that goes on talking after its service has closed does not
-	 * live longer for it. */
+	/* input after close does not reset the linger timer */
 	if (!member->lingers)
 		member->tick = handoff__seconds();
 	if (!atomic_load(&server->sweep_wanted) &&
@@ -79,7 +77,7 @@ tell_sweeper(struct handoff__worker *w, struct handoff__member *member)
 		eventfd_write(server->returns.wake, 1);
 }
 
-/* The kernel is short of memory: the server has it tried again. */
+/* The kernel is short of memory: the server retries. */
 static void
 stall(struct handoff__worker *w, struct handoff__member *member)
 {
@@ -97,7 +95,7 @@ conclude(struct handoff__worker *w, struct handoff__member *member,
 	bool lingers = result->outcome == HANDOFF__TURN_LINGER;
 
 	if (member->entry.view.rec->touched || lingers)
-		tell_sweeper(w, member);
+		request_sweep(w, member);
 	member->lingers |= lingers;
 	if (member->recalled || result->outcome == HANDOFF__TURN_END) {
 		member->result = *result;
@@ -112,7 +110,7 @@ conclude(struct handoff__worker *w, struct handoff__member *member,
 	}
 }
 
-/* With the lock held, which is given up for the turn. */
+/* Called with the lock held; releases it during the turn. */
 static void
 turn(struct handoff__worker *w, struct handoff__member *member, uint32_t events)
 {
@@ -129,8 +127,9 @@ turn(struct handoff__worker *w, struct handoff__member *member, uint32_t events)
 	conclude(w, member, &result);
 }
 
-/* With the lock held. The event may be older than a change of hands, or mean a
- * connection that is gone; its memory may even be another worker's by now. */
+/* With the lock held. The event may be older than a move, or for a connection
+ * that is gone; its memory may even belong to another worker's connection
+ * now. */
 static void
 on_event(struct handoff__worker *w, struct handoff__member *member,
 	uint32_t events)
@@ -139,7 +138,7 @@ on_event(struct handoff__worker *w, struct handoff__member *member,
 		turn(w, member, events);
 }
 
-/* With the lock held. Each that was kicked before this call. */
+/* With the lock held. Runs each that was kicked before this call. */
 static void
 run_kicks(struct handoff__worker *w)
 {
@@ -163,7 +162,7 @@ worker_main(void *arg)
 	struct handoff__worker *w = arg;
 	struct epoll_event ready[READY_MAX];
 
-	handoff__is_servant = true;
+	handoff__is_library_thread = true;
 	pthread_mutex_lock(&w->lock);
 	while (may_work(w)) {
 		int epfd = w->sets.ep[w->sets.mine];
@@ -193,7 +192,7 @@ launch(struct handoff__worker *w)
 	pthread_attr_t attr;
 	int err;
 
-	/* Signals are the program's own affair. */
+	/* signals belong to the program */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	pthread_attr_init(&attr);

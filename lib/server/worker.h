@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A worker of model `loop`: a thread that serves its share of the
- * connections.
+ * A worker of model `loop`: a thread that serves its share of the connections.
  */
 #ifndef HANDOFF_SERVER_WORKER_H
 #define HANDOFF_SERVER_WORKER_H
@@ -11,13 +10,13 @@
 struct handoff__worker {
 	struct handoff_server *server;
 	struct handoff__sets sets;
-	uint32_t number; /* counted from 0 */
+	uint32_t number; /* from 0 */
 	int wake;        /* eventfd, in both sets */
 	pthread_t thread;
 	bool started;
-	uint32_t members; /* in its sets; the server's */
+	uint32_t members; /* in its sets; maintained by the server */
 
-	pthread_mutex_t lock; /* of all that follows */
+	pthread_mutex_t lock; /* protects all that follows */
 	pthread_cond_t go;
 	bool held, stopping;
 	struct handoff__member *running; /* in a turn */
@@ -31,7 +30,7 @@ int handoff__worker_open(
 bool handoff__worker_end(struct handoff__worker *w);
 void handoff__worker_close(struct handoff__worker *w);
 
-/* With its lock held. */
+/* with its lock held */
 void handoff__worker_kick(
 	struct handoff__worker *w, struct handoff__member *member);
 void handoff__worker_unkick(

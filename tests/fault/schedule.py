@@ -98,7 +98,7 @@ class Schedule(FaultTest):
             self.add(clients, count)
             self.check(clients)
             self.assertTrue(owner.trigger.fired(), cell)
-            owner.expect_error("was ended by signal 9.*another goes on")
+            owner.expect_error("was killed by signal 9.*another one continues")
             for client in clients:
                 client.close()
         chain.finish()

@@ -497,8 +497,8 @@ server_ends_before_its_dump(void **state)
 	handoff_server_free(duo.a.server);
 	duo.a.server = NULL;
 	assert_true(recv(sock, text, sizeof(text) - 1, 0) > 0);
-	assert_in(text, "error the process that wrote the dump was ended: "
-			"this server ends\n");
+	assert_in(text, "error the process that wrote the dump was killed: "
+			"this server is ending\n");
 	close(sock);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 	stall_close(&stall);
@@ -518,7 +518,7 @@ child_that_is_killed_is_told(void **state)
 	assert_int_equal(pidfd_send_signal(duo.a.server->dump->watch.fd,
 				 SIGKILL, NULL, 0),
 		0);
-	assert_error(sock, "was ended: by a signal");
+	assert_error(sock, "was killed: by a signal");
 	assert_childless();
 	stall_close(&stall);
 	close_server();
@@ -554,7 +554,8 @@ what_cannot_be_written_is_told(void **state)
 	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
 	close(ends[0]);
 	assert_error(ask(ends[1]), "cannot write the dump: Broken pipe");
-	assert_error(ask(-1), "needs a descriptor to write to, and none came");
+	assert_error(
+		ask(-1), "needs a descriptor to write to, and none was sent");
 	close(ends[1]);
 	close(reader);
 	close(full);

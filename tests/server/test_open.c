@@ -139,7 +139,7 @@ notice_that_cannot_be_read_is_no_absent_one(void **state)
 	duo_init(&duo, HANDOFF_MODEL_LOOP);
 	snprintf(path, sizeof(path), "%s/notice", duo.a.opts.dir);
 	assert_int_equal(mkdir(path, 0700), 0);
-	refused(&duo.a, -EISDIR, "cannot read the notice that is kept there");
+	refused(&duo.a, -EISDIR, "cannot read the retained notice");
 }
 
 static void

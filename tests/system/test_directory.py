@@ -205,12 +205,12 @@ class FullDisk(SystemTest):
         self.assert_echo(client)
         before = self.notice()
         big = self.fill()
-        told = ("warning: not all clients learn of it: the notice cannot be "
-                f"kept in {self.dir}: No space left on device")
+        told = ("warning: not all clients will be notified: the notice "
+                f"cannot be retained in {self.dir}: No space left on device")
         out = self.ok("maintenance")
         self.assertIn("moved 1 connection", out)
         self.assertIn(told, out)
-        alt.expect_error("notice MAINTENANCE: cannot be kept in .*: No space")
+        alt.expect_error("notice MAINTENANCE: cannot be retained in .*: No space")
         self.assertIn('handoff_notices_unkept_total{service="echo",peer="alt",'
                       'place="2"} 1', self.ok("metrics").splitlines())
         self.assertEqual(self.notice(), before)

@@ -486,7 +486,7 @@ class Dump(SystemTest):
         ctl, child = self.stalled(server, path)
         self.assertEqual(server.stop(), 0)
         self.assertEqual(ctl.wait(), 1)
-        self.assertIn("this server ends", ctl.errors[0])
+        self.assertIn("this server is ending", ctl.errors[0])
         self.assert_gone(child)
 
     def killed(self, model):

@@ -194,7 +194,7 @@ class Fork(SystemTest):
         for pid in victims:
             os.kill(pid, signal.SIGKILL)
         for _ in victims:
-            server.expect_error("was ended by signal 9.*another goes on")
+            server.expect_error("was killed by signal 9.*another one continues")
         wait_until(lambda: len(children(server.pid)) >= 50, "50 again")
         self.ok("maintenance")
         counts = load.finish()
@@ -209,7 +209,7 @@ class Fork(SystemTest):
             os.kill(pid, signal.SIGKILL)
             wait_until(lambda: pid not in children(server.pid), "its end")
         server.expect_error(
-            r"connection 1: closed: its process \d+ was ended by signal 9 "
+            r"connection 1: closed: its process \d+ was killed by signal 9 "
             r"\(Killed\) like three before it")
         self.assertEqual(self.receive(sock, 1), b"")
         self.assert_echo(self.connect(server.address))

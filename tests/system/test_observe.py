@@ -499,7 +499,7 @@ class Ends(Observed):
             with open(f"/proc/{server.pid}/task/{server.pid}/children",
                       encoding="ascii") as file:
                 os.kill(int(file.read()), signal.SIGKILL)
-            server.expect_error("was ended by signal 9")
+            server.expect_error("was killed by signal 9")
         self.assertEqual(self.receive(sock, 1), b"")
         self.assert_has("server", {
             ("closed_total", ("reason", "death")): 1,
@@ -514,7 +514,7 @@ class Ends(Observed):
         sock = self.connect(server.expect(r": listening on (\S+)")[1])
         self.assert_echo(sock, b"one")
         self.assert_echo(sock, b"two")
-        server.expect_error("was ended by signal 9")
+        server.expect_error("was killed by signal 9")
         # One request and no more: the parent has its second recv to come.
         now = Metrics(self.ok("metrics"))
         self.assertEqual(now.get("server", "repaired_total"), 1)

@@ -11,7 +11,7 @@ from test_models import children
 SERVICE = os.path.join(TOOLS, "other_service")
 OTHERS = 20
 CROWD = 100
-ALONE = "suspected of a death, gets its turn alone"
+ALONE = "suspected of a death, is tried alone"
 TWICE = "two processes died in its handler, on the same input"
 MODELS = {
     "loop": (), "iterative": ("--model", "iterative"),
@@ -113,7 +113,7 @@ class Poison(SystemTest):
         poison = self.connect(address)
         self.assert_echo(poison)
         poison.sendall(b"crash")
-        one.expect_error("in the handler: another goes on, once")
+        one.expect_error("in the handler: another one continues, once")
         one.expect_error(ALONE)
         one.expect_error("closed: .*SIGABRT|closed: .*Aborted")
         self.assert_ended(poison)

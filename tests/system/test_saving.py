@@ -178,7 +178,7 @@ class Writers(ScheduleTest):
         for pid in children():
             self.some(acknowledged, errors, 10)
             os.kill(int(pid), signal.SIGKILL)
-            server.expect_error("was ended by signal 9.*another goes on")
+            server.expect_error("was killed by signal 9.*another one continues")
         self.may_quit.set()
         self.finish(threads, acknowledged, errors)
 

@@ -200,8 +200,8 @@ class Commands(SystemTest):
         back.expect(": standby: ")
         self.assertIn("nothing was changed", self.ok("maintenance"))
         self.assertIn("nothing was changed", self.ok("maintenance", "server"))
-        self.assertRegex(self.ok("ready"), r"(?m)^clients come home by "
-                         r"themselves within 2\.000 s")
+        self.assertRegex(self.ok("ready"), r"(?m)^clients come home on "
+                         r"their own within 2\.000 s")
         self.assertEqual(self.peer("server")["role"], "owner")
         self.assertIsNone(self.peer("server")["maintenance"])
         self.assert_echo(sock)

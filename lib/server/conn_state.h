@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a record says at a moment, and what follows from it for the turn of its
- * connection. Changes nothing. Part of conn.c, and inline: each turn asks.
+ * A connection's state, read from its record once, and what follows from it for
+ * a turn. Changes nothing. Part of conn.c, and inline: each turn uses it.
  */
-#ifndef HANDOFF_SERVER_SIGHT_H
-#define HANDOFF_SERVER_SIGHT_H
+#ifndef HANDOFF_SERVER_CONN_STATE_H
+#define HANDOFF_SERVER_CONN_STATE_H
 
 #include "record/record.h"
 
 #include <sys/epoll.h>
 
-/* Everything is asked of it, because what lies in shared memory is loaded anew
- * each time. */
-struct handoff__sight {
+/* Cached in locals: shared fields would be reloaded at each access. */
+struct handoff__conn_state {
 	const struct handoff__view *view;
 	const struct handoff_service *service;
 	const struct handoff__commit *commit;
@@ -20,7 +19,7 @@ struct handoff__sight {
 };
 
 static inline void
-handoff__sight_look(struct handoff__sight *s)
+handoff__conn_state_load(struct handoff__conn_state *s)
 {
 	const struct handoff__record *rec = s->view->rec;
 	const struct handoff__commit *c = handoff__record_commit(rec);
@@ -30,29 +29,29 @@ handoff__sight_look(struct handoff__sight *s)
 	s->unsent = c->tx_head - handoff__tx_tail(rec);
 }
 
-static inline struct handoff__sight
-handoff__sight_of(
+static inline struct handoff__conn_state
+handoff__conn_state_of(
 	const struct handoff__view *view, const struct handoff_service *service)
 {
-	struct handoff__sight s = {.view = view, .service = service};
+	struct handoff__conn_state s = {.view = view, .service = service};
 
-	handoff__sight_look(&s);
+	handoff__conn_state_load(&s);
 	return s;
 }
 
-/* Is there input, or an end of it that the handler has not been told of? */
+/* Whether there is input, or an end of input, that the handler has not seen. */
 static inline bool
-handoff__sight_news(const struct handoff__sight *s)
+handoff__conn_state_input_due(const struct handoff__conn_state *s)
 {
 	return s->unread > 0 ||
 	       (s->commit->flags & (HANDOFF__EOF | HANDOFF__EOF_DONE)) ==
 		       HANDOFF__EOF;
 }
 
-/* Is there a line for the connection, or may there be? Not before the service
- * has greeted it, and not after it has said its last. */
+/* Whether there is, or may be, a line for the connection. Not before the
+ * service's open has run, and not after it has closed. */
 static inline bool
-handoff__sight_lines_due(const struct handoff__sight *s)
+handoff__conn_state_lines_due(const struct handoff__conn_state *s)
 {
 	const struct handoff__commit *c = s->commit;
 
@@ -62,7 +61,7 @@ handoff__sight_lines_due(const struct handoff__sight *s)
 }
 
 static inline bool
-handoff__sight_due(const struct handoff__sight *s)
+handoff__conn_state_due(const struct handoff__conn_state *s)
 {
 	uint32_t flags = s->commit->flags;
 
@@ -73,11 +72,11 @@ handoff__sight_due(const struct handoff__sight *s)
 		       (flags & HANDOFF__EOF);
 	if (s->unsent == s->view->seg->geo.tx_size)
 		return false;
-	return handoff__sight_news(s);
+	return handoff__conn_state_input_due(s);
 }
 
 static inline uint32_t
-handoff__sight_want(const struct handoff__sight *s)
+handoff__conn_state_want(const struct handoff__conn_state *s)
 {
 	uint32_t events = s->unsent > 0 ? EPOLLOUT : 0;
 
@@ -88,22 +87,23 @@ handoff__sight_want(const struct handoff__sight *s)
 }
 
 static inline bool
-handoff__sight_pending(const struct handoff__sight *s)
+handoff__conn_state_pending(const struct handoff__conn_state *s)
 {
-	/* With nothing to wait for it is at its end, and the peer that was
-	 * about to end it may have died. */
-	return s->unsent > 0 || handoff__sight_due(s) ||
-	       handoff__sight_lines_due(s) ||
+	/* with nothing to wait for it is at its end, and the peer that was
+	 * about to end it may have died */
+	return s->unsent > 0 || handoff__conn_state_due(s) ||
+	       handoff__conn_state_lines_due(s) ||
 	       (s->commit->flags & HANDOFF__CLOSING) ||
-	       handoff__sight_want(s) == 0;
+	       handoff__conn_state_want(s) == 0;
 }
 
-/* Is the connection open, and nothing to be done but what its input asks? */
+/* Whether the connection is open and there is nothing to do but handle its
+ * input. */
 static inline bool
-handoff__sight_is_plain(const struct handoff__sight *s)
+handoff__conn_state_is_plain(const struct handoff__conn_state *s)
 {
 	return s->commit->flags == HANDOFF__OPENED && s->unsent == 0 &&
-	       !handoff__sight_lines_due(s);
+	       !handoff__conn_state_lines_due(s);
 }
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What has to be looked at soon, as found by a function in the middle of
- * something else: the sweep, what has stalled, the listeners. Knows nothing of
- * what is done then, see sweep.c and dispatch.c.
+ * Defers work that another function has found: the sweep, stalled entries, the
+ * listeners. Only sets timers and flags; the work is done in sweep.c and
+ * dispatch.c.
  */
 #include "server/internal.h"
 
@@ -15,7 +15,7 @@ handoff__seconds(void)
 	return (uint32_t)(handoff__now_us() / 1000000);
 }
 
-/* While nothing is swept the clock of idleness stands still. */
+/* While no sweep is scheduled the idle clock stands still, so set it. */
 void
 handoff__server_sweep_later(struct handoff_server *server)
 {
@@ -25,7 +25,7 @@ handoff__server_sweep_later(struct handoff_server *server)
 	handoff__timer_arm(&server->loop, &server->sweep, SWEEP_US);
 }
 
-/* Something is to be tried again soon. */
+/* Schedules a retry of what has stalled. */
 void
 handoff__server_stall(struct handoff_server *server)
 {
@@ -33,7 +33,7 @@ handoff__server_stall(struct handoff_server *server)
 		handoff__timer_arm(&server->loop, &server->stalls, STALLED_US);
 }
 
-/* Whether a client is accepted may be another question by now. */
+/* The conditions for accepting clients may have changed. */
 void
 handoff__listen_later(struct handoff_server *server)
 {
