@@ -28,7 +28,7 @@ reasons_are_named(void **state)
 	assert_string_equal(handoff_reason_text((enum handoff_reason) - 1),
 		"another reason");
 	assert_string_equal(handoff_reason_text(HANDOFF_REASON_CONFIG),
-		"another configuration");
+		"a different configuration");
 }
 
 /* Of a later version of the link. */
