@@ -336,10 +336,11 @@ HANDOFF_API bool handoff_server_moving(const struct handoff_server *server);
 /* The process ID of the other peer; -ENOTCONN if there is none. */
 HANDOFF_API int handoff_server_partner(const struct handoff_server *server);
 
-/* Stores the address of the i-th listener that this peer owns and returns its
- * descriptor, the library's; -ENOENT if there are no more. */
+/* Stores the address of the i-th listener that this peer owns, for which
+ * HANDOFF_ADDRESS_MAX bytes are enough, and returns its descriptor, the
+ * library's; -ENOENT if there are no more, -ENOBUFS if `size` is too small. */
 HANDOFF_API int handoff_server_listener(const struct handoff_server *server,
-	size_t i, char address[HANDOFF_ADDRESS_MAX]);
+	size_t i, char *address, size_t size);
 
 /* The extra descriptor of that name; the library's, dup(2) it to keep it.
  * -ENOENT if there is none. */

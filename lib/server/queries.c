@@ -7,9 +7,22 @@
 #include <errno.h>
 #include <string.h>
 
+static int
+listener_name(const struct handoff__member *member, char *address, size_t size)
+{
+	char name[HANDOFF_ADDRESS_MAX];
+
+	if (handoff__record_name(&member->entry.view, name) < 0)
+		return -EBADMSG;
+	if (strlen(name) >= size)
+		return -ENOBUFS;
+	handoff__copy(address, size, name);
+	return member->entry.fd;
+}
+
 int
 handoff_server_listener(const struct handoff_server *server, size_t i,
-	char address[HANDOFF_ADDRESS_MAX])
+	char *address, size_t size)
 {
 	const struct handoff__member *member;
 
@@ -19,10 +32,7 @@ handoff_server_listener(const struct handoff_server *server, size_t i,
 		return -EDEADLK;
 	TAILQ_FOREACH (member, &server->listeners, node) {
 		if (member->entry.mine && i-- == 0)
-			return handoff__record_name(
-				       &member->entry.view, address) == 0
-				       ? member->entry.fd
-				       : -EBADMSG;
+			return listener_name(member, address, size);
 	}
 	return -ENOENT;
 }

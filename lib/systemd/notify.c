@@ -108,7 +108,8 @@ store(struct handoff_systemd *sd)
 	unsigned n = 0;
 
 	for (size_t i = 0; n < HANDOFF__PASSED_MAX; i++) {
-		fd = handoff_server_listener(sd->server, i, address);
+		fd = handoff_server_listener(
+			sd->server, i, address, sizeof(address));
 		if (fd < 0)
 			break;
 		if (strncmp(address, "unix:", 5) != 0 && !was_passed(sd, fd))

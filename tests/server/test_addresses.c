@@ -80,8 +80,9 @@ listeners(struct host *host)
 	size_t len = 0;
 
 	text[0] = '\0';
-	for (size_t i = 0;
-		handoff_server_listener(host->server, i, address) >= 0; i++)
+	for (size_t i = 0; handoff_server_listener(host->server, i, address,
+				   sizeof(address)) >= 0;
+		i++)
 		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s",
 			i > 0 ? " " : "", address);
 	return text;

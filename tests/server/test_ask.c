@@ -22,11 +22,14 @@ nothing_is_refused(void **state)
 	(void)state;
 	assert_false(handoff_server_moving(NULL));
 	assert_int_equal(handoff_server_partner(NULL), -EINVAL);
-	assert_int_equal(handoff_server_listener(NULL, 0, address), -EINVAL);
+	assert_int_equal(
+		handoff_server_listener(NULL, 0, address, sizeof(address)),
+		-EINVAL);
 	duo_init(&duo, HANDOFF_MODEL_LOOP);
 	assert_int_equal(host_open(&duo.a, NULL), 0);
 	assert_int_equal(
-		handoff_server_listener(duo.a.server, 0, NULL), -EINVAL);
+		handoff_server_listener(duo.a.server, 0, NULL, sizeof(address)),
+		-EINVAL);
 	duo_close(&duo);
 }
 
@@ -70,24 +73,32 @@ listeners_are_told(void **state)
 	while (handoff_server_next(duo.a.server, &ev) == 1) {
 		if (ev->type != HANDOFF_SERVER_LISTENING)
 			continue;
-		assert_true(handoff_server_listener(
-				    duo.a.server, n++, address) >= 0);
+		assert_true(handoff_server_listener(duo.a.server, n++, address,
+				    sizeof(address)) >= 0);
 		assert_string_equal(
 			ev->text + strlen("listening on "), address);
 	}
 	assert_int_equal(n, 2);
-	assert_int_equal(
-		handoff_server_listener(duo.a.server, 2, address), -ENOENT);
+	assert_int_equal(handoff_server_listener(
+				 duo.a.server, 2, address, sizeof(address)),
+		-ENOENT);
+	/* Without its last zero byte it is not whole. */
+	assert_int_equal(handoff_server_listener(duo.a.server, 0, address,
+				 sizeof("127.0.0.1:1") - 1),
+		-ENOBUFS);
 	assert_int_equal(host_open(&duo.b, &duo.a), 0);
 	duo_expect(&duo, &duo.b, HANDOFF_SERVER_STANDBY);
-	assert_int_equal(
-		handoff_server_listener(duo.b.server, 0, address), -ENOENT);
+	assert_int_equal(handoff_server_listener(
+				 duo.b.server, 0, address, sizeof(address)),
+		-ENOENT);
 	assert_int_equal(handoff_server_maintenance(duo.a.server), 0);
 	duo_expect(&duo, &duo.b, HANDOFF_SERVER_OWNER);
 	duo_expect(&duo, &duo.a, HANDOFF_SERVER_GAVE);
-	assert_true(handoff_server_listener(duo.b.server, 1, address) >= 0);
-	assert_int_equal(
-		handoff_server_listener(duo.a.server, 0, address), -ENOENT);
+	assert_true(handoff_server_listener(
+			    duo.b.server, 1, address, sizeof(address)) >= 0);
+	assert_int_equal(handoff_server_listener(
+				 duo.a.server, 0, address, sizeof(address)),
+		-ENOENT);
 	duo_close(&duo);
 }
 

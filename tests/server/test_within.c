@@ -33,7 +33,8 @@ allowed(struct handoff_server *server)
 	ok += handoff_server_stop(server) != -EDEADLK;
 	ok += handoff_server_console(server, "/nowhere") != -EDEADLK;
 	ok += handoff_server_partner(server) != -EDEADLK;
-	ok += handoff_server_listener(server, 0, address) != -EDEADLK;
+	ok += handoff_server_listener(server, 0, address, sizeof(address)) !=
+	      -EDEADLK;
 	ok += handoff_server_extra(server, "none") != -EDEADLK;
 	handoff_server_free(server);
 	return ok;

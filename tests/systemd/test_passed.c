@@ -329,8 +329,8 @@ bound_listeners_are_stored(void **state)
 	manager_expect(&s.manager, "FDSTORE=1\nFDNAME=kept");
 	assert_int_equal(s.manager.nfds, 2);
 	for (int i = 0; i < 2; i++) {
-		fd = handoff_server_listener(
-			s.duo.a.server, i == 0 ? 0 : 2, address);
+		fd = handoff_server_listener(s.duo.a.server, i == 0 ? 0 : 2,
+			address, sizeof(address));
 		assert_true(fd >= 0);
 		assert_int_equal(cookie_of(s.manager.fds[i]), cookie_of(fd));
 	}
