@@ -1,10 +1,18 @@
 # SPDX-License-Identifier: MIT
+include(CheckCCompilerFlag)
+
+# clang 19 warns of what sys/sdt.h makes of a probe; gcc still warns of C23.
+check_c_compiler_flag(-Wc23-extensions HANDOFF_WARNS_OF_C23)
+
 # handoff_flags(TARGET): what every target of the project is compiled with.
 function(handoff_flags target)
   target_compile_definitions(${target} PRIVATE _GNU_SOURCE)
   target_compile_options(${target} PRIVATE
     -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes
     -Wmissing-prototypes -Wvla)
+  if(HANDOFF_WARNS_OF_C23)
+    target_compile_options(${target} PRIVATE -Wno-c23-extensions)
+  endif()
   if(HANDOFF_WERROR)
     target_compile_options(${target} PRIVATE -Werror)
   endif()
