@@ -1,23 +1,26 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# deps.sh [build|all|packages NAME...]: installs the Debian packages that
-# building and the demo need (build), or also those of the tests and checks
-# (all, the default), or those that are named. The names are the same in Debian
-# 12 and 13. Does nothing, and quickly, when they are there.
+# deps.sh [build|tests|all|packages NAME...]: installs the Debian packages that
+# building and the demo need (build), or also those of the tests (tests), or also
+# those of the gates of .ci/run (all, the default), or those that are named. The
+# names are the same in Debian 12 and 13. Does nothing, and quickly, when they
+# are there.
 set -eu
 
 build=(gcc libc6-dev cmake ninja-build)
-tests=(pkg-config libcmocka-dev python3 clang clang-format libclang-rt-dev
-  mandoc codespell iproute2 procps g++ lintian libevent-dev libuv1-dev
-  libsystemd-dev systemd clang-tidy valgrind abigail-tools musl-tools
-  linux-libc-dev gcovr python3-prometheus-client systemtap-sdt-dev)
+tests=(pkg-config libcmocka-dev python3 mandoc iproute2 procps g++ lintian
+  libevent-dev libuv1-dev libsystemd-dev systemd python3-prometheus-client
+  systemtap-sdt-dev)
+gates=(clang clang-format clang-tidy libclang-rt-dev codespell valgrind
+  abigail-tools musl-tools linux-libc-dev gcovr)
 
 case "${1:-all}" in
 build) wanted=("${build[@]}") ;;
-all) wanted=("${build[@]}" "${tests[@]}") ;;
+tests) wanted=("${build[@]}" "${tests[@]}") ;;
+all) wanted=("${build[@]}" "${tests[@]}" "${gates[@]}") ;;
 packages) wanted=("${@:2}") ;;
 *)
-  echo "usage: deps.sh [build|all|packages NAME...]" >&2
+  echo "usage: deps.sh [build|tests|all|packages NAME...]" >&2
   exit 2
   ;;
 esac

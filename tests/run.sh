@@ -4,7 +4,7 @@
 #   tests/run.sh -R unit.fdpass
 set -eu
 cd "$(dirname "$0")/.."
-cmake/deps.sh
+cmake/deps.sh tests
 cmake/check-build.sh dev
 cmake --preset dev
 cmake --build --preset dev -j "$(nproc)"
