@@ -5,6 +5,8 @@
 # those of the gates of .ci/run (all, the default), or those that are named. The
 # names are the same in Debian 12 and 13. Does nothing, and quickly, when they
 # are there.
+# deps.sh unpack ARCH DIR NAME...: downloads packages of another architecture
+# and unpacks them into a new directory.
 set -eu
 
 build=(gcc libc6-dev cmake ninja-build)
@@ -13,14 +15,47 @@ tests=(pkg-config libcmocka-dev python3 mandoc iproute2 procps g++ lintian
   systemtap-sdt-dev)
 gates=(clang clang-format clang-tidy libclang-rt-dev codespell valgrind
   abigail-tools musl-tools linux-libc-dev gcovr)
+# Debian has these for few other architectures, and not all of them.
+if [[ $(dpkg --print-architecture 2>/dev/null || :) == amd64 ]]; then
+  gates+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-s390x-linux-gnu
+    libc6-dev-s390x-cross qemu-user)
+fi
+
+# The architecture is not added to this machine (dpkg --add-architecture): that
+# would be for good, and every later update would fetch its package lists too.
+# apt gets a state of its own instead, with the sources and keys of this machine.
+unpack() {
+  local arch=$1 dir tmp options
+  dir=$(realpath -m "$2")
+  tmp=$dir.new
+  shift 2
+  [[ ! -d $dir ]] || return 0
+  rm -rf "$tmp"
+  mkdir -p "$tmp/root" "$tmp/lists/partial" "$tmp/cache/archives/partial"
+  options=(-qq -o "APT::Architecture=$arch" -o "APT::Architectures::=$arch"
+    -o "Dir::State::Lists=$tmp/lists" -o Dir::State::Status=/dev/null
+    -o "Dir::Cache=$tmp/cache" -o APT::Sandbox::User=root)
+  apt-get "${options[@]}" update
+  (cd "$tmp" && apt-get "${options[@]}" download "$@")
+  for package in "$tmp"/*.deb; do
+    dpkg-deb -x "$package" "$tmp/root"
+  done
+  mv "$tmp/root" "$dir"
+  rm -rf "$tmp"
+}
 
 case "${1:-all}" in
 build) wanted=("${build[@]}") ;;
 tests) wanted=("${build[@]}" "${tests[@]}") ;;
 all) wanted=("${build[@]}" "${tests[@]}" "${gates[@]}") ;;
 packages) wanted=("${@:2}") ;;
+unpack)
+  unpack "${@:2}"
+  exit
+  ;;
 *)
   echo "usage: deps.sh [build|tests|all|packages NAME...]" >&2
+  echo "       deps.sh unpack ARCH DIR NAME..." >&2
   exit 2
   ;;
 esac

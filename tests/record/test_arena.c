@@ -381,6 +381,7 @@ static void
 nothing_is_left_in_a_record_that_is_cleared(void **state)
 {
 	(void)state;
+	support_not_emulated("it ignores madvise(MADV_REMOVE)");
 	clear_record(0);
 	clear_record(100);
 	clear_record(3 * PAGE + 16);
@@ -469,6 +470,7 @@ arena_is_in_no_core_dump(void **state)
 
 	(void)state;
 	support_not_in_valgrind();
+	support_not_emulated("it ignores madvise(MADV_DONTDUMP)");
 	open_arena(&arena, 0);
 	open_other(&other, &arena);
 	assert_true(has_flag(arena.segments[0]->base, " sh"));

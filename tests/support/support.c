@@ -16,8 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ALARM_SECONDS          20
-#define ALARM_SECONDS_VALGRIND 240
+#define ALARM_SECONDS      20
+#define ALARM_SECONDS_SLOW 240
 
 static char dir_path[64];
 static int fds_before;
@@ -33,6 +33,21 @@ support_not_in_valgrind(void)
 {
 	if (in_valgrind())
 		skip();
+}
+
+static bool
+emulated(void)
+{
+	return getenv("HANDOFF_EMULATED") != NULL;
+}
+
+void
+support_not_emulated(const char *why)
+{
+	if (emulated()) {
+		print_message("SKIP: under qemu-user: %s\n", why);
+		skip();
+	}
 }
 
 void
@@ -80,7 +95,7 @@ int
 support_setup(void **state)
 {
 	(void)state;
-	alarm(in_valgrind() ? ALARM_SECONDS_VALGRIND : ALARM_SECONDS);
+	alarm(in_valgrind() || emulated() ? ALARM_SECONDS_SLOW : ALARM_SECONDS);
 	fds_before = support_open_fds();
 	return 0;
 }

@@ -25,6 +25,10 @@ int support_teardown(void **state);
  * has a descriptor table and limits of its own and runs one thread at once. */
 void support_not_in_valgrind(void);
 
+/* Skips the test in a cross-build (HANDOFF_EMULATED, set by ctest), for what
+ * qemu-user does not do as a kernel does. */
+void support_not_emulated(const char *why);
+
 /* Raises the soft limit so that this process may have so many descriptors
  * open, or skips the test where the hard limit is below that. */
 void support_need_descriptors(unsigned count);
