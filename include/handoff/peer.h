@@ -169,10 +169,11 @@ HANDOFF_API int handoff_entry_release(struct handoff_entry *entry);
 /*
  * The state, replaced as a whole: whoever takes the entry sees the old one or
  * the new one. Update copies `len` bytes. Edit returns the memory (of
- * state_size bytes, with what the state is now) to write into, and commit
- * makes it true, so that buffers may lie there; without commit nothing has
- * changed. -EMSGSIZE longer than state_size, -EINVAL the entry is not this
- * peer's, or there is nothing to commit.
+ * state_size bytes; those of the state have what it is now) to write into, and
+ * commit makes it true, so that buffers may lie there; without commit nothing
+ * has changed. Either costs by the length of the state, not by state_size.
+ * -EMSGSIZE longer than state_size, -EINVAL the entry is not this peer's, or
+ * there is nothing to commit.
  */
 HANDOFF_API int handoff_entry_update(
 	struct handoff_entry *entry, const void *state, size_t len);

@@ -126,29 +126,26 @@ handoff_entry_edit(struct handoff_entry *e)
 int
 handoff_entry_commit(struct handoff_entry *e, size_t len)
 {
-	uint64_t *state;
-
 	if (!serves(e))
 		return -EINVAL;
 	if (len > capacity(e))
 		return -EMSGSIZE;
-	state = state_of(e, true);
-	state[0] = len;
-	return handoff__record_flip(&e->entry.view);
+	state_of(e, true)[0] = len;
+	return handoff__record_flip(&e->entry.view, sizeof(uint64_t) + len);
 }
 
+/* The old state is replaced, and so is not copied. */
 int
 handoff_entry_update(struct handoff_entry *e, const void *state, size_t len)
 {
-	void *to;
-
 	if (!serves(e) || (len > 0 && !state))
 		return -EINVAL;
 	if (len > capacity(e))
 		return -EMSGSIZE;
-	to = handoff_entry_edit(e);
+	handoff__prepare_commit(
+		&e->entry.view, handoff__record_sequence(e->entry.view.rec));
 	if (len > 0)
-		memcpy(to, state, len);
+		memcpy(state_of(e, true) + 1, state, len);
 	return handoff_entry_commit(e, len);
 }
 

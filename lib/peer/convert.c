@@ -58,6 +58,7 @@ convert_state(struct handoff__pair *pair, const struct handoff__roster_entry *e,
 
 	if (e->kind != HANDOFF__CONNECTION)
 		return 0;
+	handoff__record_use_state(to, to->seg->geo.state_size);
 	/* before the service's open there is no state */
 	if (service->open &&
 		!(handoff__record_commit(from->rec)->flags & HANDOFF__OPENED))
@@ -66,7 +67,8 @@ convert_state(struct handoff__pair *pair, const struct handoff__roster_entry *e,
 		from, handoff__record_sequence(from->rec) & 1);
 	new = handoff__record_state(to, 0);
 	return service->convert(version_of(pair, e), old,
-		from->seg->geo.state_size, new, service->arg);
+		handoff__record_commit(from->rec)->state_len, new,
+		service->arg);
 }
 
 /* Allocates and fills a record for the entry; it is not in the roster yet. */

@@ -17,6 +17,7 @@ handoff__pair_enter(struct handoff__pair *pair, int fd, enum handoff__kind kind,
 {
 	struct handoff__board *board;
 	struct handoff__record *rec;
+	struct handoff__view view;
 	struct handoff__roster_entry *entry;
 	uint32_t segment, slot;
 
@@ -26,8 +27,13 @@ handoff__pair_enter(struct handoff__pair *pair, int fd, enum handoff__kind kind,
 		return NULL;
 	}
 	board = handoff__arena_board(&pair->arena);
-	rec = handoff__arena_record(&pair->arena, segment, slot);
+	handoff__view_make(&view, pair->arena.segments[segment], slot);
+	rec = view.rec;
 	rec->kind = kind;
+	/* A service writes anywhere in its state; a program that replaces it
+	 * says each time how long it is. */
+	if (kind == HANDOFF__CONNECTION && !pair->config.streamless)
+		handoff__record_use_state(&view, pair->geo.state_size);
 	handoff__record_set_id(
 		rec, handoff__board_number(board, kind == HANDOFF__CONNECTION) |
 			     (uint64_t)(kind != HANDOFF__CONNECTION) << 63);

@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 /* layout version of a segment and its records */
-#define HANDOFF__LAYOUT       5u
+#define HANDOFF__LAYOUT       6u
 #define HANDOFF__SLOTS        1024 /* records of a segment created here */
 #define HANDOFF__SEGMENTS_MAX 256
 #define HANDOFF__DESKS        128 /* per segment, half of them for each peer */
@@ -113,8 +113,9 @@ struct handoff__record *handoff__segment_record(
 unsigned char *handoff__segment_buffers(
 	const struct handoff__segment *seg, uint32_t slot);
 
-/* Allocates and clears a free record for `owner`. `vacant` says whether the
- * slot is free in the caller's roster. -ENOSPC if there is none. */
+/* Allocates a free record for `owner`; nothing of its states is in use.
+ * `vacant` says whether the slot is free in the caller's roster. -ENOSPC if
+ * there is none. */
 typedef bool handoff__vacant_fn(void *arg, uint32_t segment, uint32_t slot);
 int handoff__arena_alloc(struct handoff__arena *arena, uint32_t owner,
 	handoff__vacant_fn *vacant, void *arg, uint32_t *segment,

@@ -39,22 +39,40 @@ handoff__flip(const struct handoff__view *view)
 	handoff__overwriting_follows();
 }
 
-/* Copies the valid commit and state to the spare ones, where changes have no
- * effect until the flip. */
+/* Copies the valid commit to the spare one, where changes have no effect until
+ * the flip. The spare state is left as it is. */
+static inline struct handoff__commit *
+handoff__prepare_commit(const struct handoff__view *view, uint32_t sequence)
+{
+	struct handoff__commit *next =
+		handoff__commit_of(view->rec, sequence + 1);
+
+	*next = *handoff__commit_of(view->rec, sequence);
+	next->sequence = sequence + 1;
+	return next;
+}
+
+/* Copies the state too, as far as it is in use. Stores the spare one in
+ * `*state`. */
+static inline struct handoff__commit *
+handoff__prepare_all(const struct handoff__view *view, void **state)
+{
+	uint32_t sequence = handoff__record_sequence(view->rec);
+	struct handoff__commit *next = handoff__prepare_commit(view, sequence);
+
+	*state = handoff__record_state(view, (sequence & 1) ^ 1);
+	if (next->state_len > 0)
+		memcpy(*state, handoff__record_state(view, sequence & 1),
+			next->state_len);
+	return next;
+}
+
 static inline struct handoff__commit *
 handoff__prepare(const struct handoff__view *view)
 {
-	uint32_t sequence = handoff__record_sequence(view->rec),
-		 current = sequence & 1;
-	struct handoff__commit *next = &view->rec->commit[current ^ 1];
+	void *state;
 
-	*next = view->rec->commit[current];
-	next->sequence = sequence + 1;
-	if (view->seg->geo.state_size > 0)
-		memcpy(handoff__record_state(view, current ^ 1),
-			handoff__record_state(view, current),
-			view->seg->geo.state_size);
-	return next;
+	return handoff__prepare_all(view, &state);
 }
 
 static inline size_t
@@ -118,9 +136,7 @@ handoff__txn_again(struct handoff_conn *txn)
 {
 	const struct handoff__view *view = &txn->view;
 
-	txn->next = handoff__prepare(view);
-	txn->state = handoff__record_state(
-		view, (handoff__record_sequence(view->rec) & 1) ^ 1);
+	txn->next = handoff__prepare_all(view, &txn->state);
 	txn->rx_head = handoff__rx_head(view->rec);
 	txn->tx_tail = handoff__tx_tail(view->rec);
 	/* the kernel has taken all output: the old bytes are not needed */

@@ -44,10 +44,11 @@ handoff__view_make(struct handoff__view *view,
 }
 
 bool
-handoff__positions_ok(const struct handoff__geometry *geo,
+handoff__commit_ok(const struct handoff__geometry *geo,
 	const struct handoff__commit *c, uint64_t rx_head, uint64_t tx_tail)
 {
-	return rx_head < NEVER && c->tx_head < NEVER && c->rx_tail <= rx_head &&
+	return c->state_len <= geo->state_size && rx_head < NEVER &&
+	       c->tx_head < NEVER && c->rx_tail <= rx_head &&
 	       rx_head - c->rx_tail <= geo->rx_size &&
 	       c->rx_origin <= c->rx_tail &&
 	       rx_head - c->rx_origin <= 2 * (uint64_t)geo->rx_size &&
@@ -64,7 +65,7 @@ handoff__record_ok(const struct handoff__view *view)
 
 	return c->sequence == handoff__record_sequence(rec) &&
 	       handoff__desk_view(&at, handoff__desk_word(rec)) &&
-	       handoff__positions_ok(&view->seg->geo, c, handoff__rx_head(rec),
+	       handoff__commit_ok(&view->seg->geo, c, handoff__rx_head(rec),
 		       handoff__tx_tail(rec));
 }
 
@@ -115,14 +116,27 @@ handoff__record_flag(const struct handoff__view *view, uint32_t flags)
 }
 
 int
-handoff__record_flip(const struct handoff__view *view)
+handoff__record_flip(const struct handoff__view *view, size_t state_len)
+{
+	uint32_t sequence = handoff__record_sequence(view->rec);
+	struct handoff__commit *next =
+		handoff__commit_of(view->rec, sequence + 1);
+
+	if (next->sequence != sequence + 1)
+		return -EINVAL;
+	next->state_len = (uint32_t)state_len;
+	handoff__flip(view);
+	return 0;
+}
+
+void
+handoff__record_use_state(const struct handoff__view *view, size_t len)
 {
 	uint32_t sequence = handoff__record_sequence(view->rec);
 
-	if (view->rec->commit[(sequence & 1) ^ 1].sequence != sequence + 1)
-		return -EINVAL;
-	handoff__flip(view);
-	return 0;
+	if (len > 0)
+		memset(handoff__record_state(view, sequence & 1), 0, len);
+	handoff__commit_of(view->rec, sequence)->state_len = (uint32_t)len;
 }
 
 void
@@ -221,8 +235,8 @@ handoff__record_line_pos(const struct handoff__record *rec)
 void
 handoff__record_skip_lines(const struct handoff__view *view)
 {
-	view->rec->commit[handoff__record_sequence(view->rec) & 1].line_pos =
-		handoff__bulletin_head(view->seg->bulletin);
+	handoff__commit_of(view->rec, handoff__record_sequence(view->rec))
+		->line_pos = handoff__bulletin_head(view->seg->bulletin);
 }
 
 /* Appends one line. False if there is no room for it. */

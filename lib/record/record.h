@@ -27,15 +27,18 @@ enum handoff__commit_flag {
 	HANDOFF__ADOPTED = 16, /* a listener opened by another process */
 };
 
+/* A line of memory each, and an index into them is a shift. */
 struct handoff__commit {
 	uint64_t rx_tail;   /* consumed up to here */
 	uint64_t tx_head;   /* produced up to here */
 	uint64_t rx_origin; /* the position at offset 0 of rx */
 	uint64_t tx_origin;
 	uint32_t flags;
-	uint32_t sequence; /* equals the record's sequence while this commit is
-			    * valid */
-	uint64_t line_pos; /* position in the bulletin */
+	uint32_t sequence;  /* equals the record's sequence while this commit is
+			     * valid */
+	uint64_t line_pos;  /* position in the bulletin */
+	uint32_t state_len; /* bytes of the state in use */
+	uint32_t unused[3];
 };
 
 /* Lets a new owner skip a quiet record after reading one cache line. */
@@ -150,22 +153,33 @@ handoff__desk_word(const struct handoff__record *rec)
 	return atomic_load_explicit(&rec->desk, memory_order_relaxed);
 }
 
+/* The commit that is valid at that value of `sequence`. */
+static inline struct handoff__commit *
+handoff__commit_of(struct handoff__record *rec, uint32_t sequence)
+{
+	return (void *)((char *)rec->commit +
+			(sequence & 1) * sizeof(struct handoff__commit));
+}
+
 /* Acquire: once this half is valid another thread or process may write to the
  * other one. */
 static inline const struct handoff__commit *
 handoff__record_commit(const struct handoff__record *rec)
 {
-	return &rec->commit[atomic_load_explicit(
-				    &rec->sequence, memory_order_acquire) &
-			    1];
+	return (const void *)((const char *)rec->commit +
+			      (atomic_load_explicit(
+				       &rec->sequence, memory_order_acquire) &
+				      1) *
+				      sizeof(struct handoff__commit));
 }
 
 /* The first or second state (`which` is 0 or 1); NULL if there is none. */
 static inline void *handoff__record_state(
 	const struct handoff__view *view, uint32_t which);
 
-/* Whether the positions are in range and the layout is possible. */
-bool handoff__positions_ok(const struct handoff__geometry *geo,
+/* Whether positions and state length are in range and the layout is possible.
+ */
+bool handoff__commit_ok(const struct handoff__geometry *geo,
 	const struct handoff__commit *commit, uint64_t rx_head,
 	uint64_t tx_tail);
 
@@ -219,9 +233,13 @@ handoff__record_unread(const struct handoff__record *rec)
 	return handoff__rx_head(rec) - handoff__record_commit(rec)->rx_tail;
 }
 
-/* Commits what a transaction has begun to write, for a process that writes only
- * states. -EINVAL if none was begun. */
-int handoff__record_flip(const struct handoff__view *view);
+/* Commits what a transaction has begun to write, with a state of `state_len`
+ * bytes, for a process that writes only states. -EINVAL if none was begun. */
+int handoff__record_flip(const struct handoff__view *view, size_t state_len);
+
+/* Takes the first `len` bytes of the state into use, zeroed: for a new record
+ * that no other process has seen. */
+void handoff__record_use_state(const struct handoff__view *view, size_t len);
 
 /* Sets flags of the valid commit, as a transaction of its own. */
 void handoff__record_flag(const struct handoff__view *view, uint32_t flags);

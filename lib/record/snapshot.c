@@ -74,11 +74,14 @@ copy(struct handoff__snapshot *snap, const struct handoff__view *view,
 	snap->in = snap->out = 0;
 	snap->unstable =
 		c.sequence != sequence || !handoff__desk_view(&at, desk);
-	if (state)
+	snap->state_len =
+		state ? (uint32_t)least(c.state_len, view->seg->geo.state_size)
+		      : 0;
+	if (snap->state_len > 0)
 		memcpy(state, handoff__record_state(view, sequence & 1),
-			view->seg->geo.state_size);
+			snap->state_len);
 	/* lengths and offsets come from the checked copies */
-	if (handoff__positions_ok(
+	if (handoff__commit_ok(
 		    &view->seg->geo, &c, snap->received, snap->sent)) {
 		snap->in = copy_input(&at, &c, snap, bytes, most);
 		snap->out = copy_output(&at, &c, snap, bytes + snap->in, most);

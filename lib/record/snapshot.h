@@ -12,19 +12,21 @@ struct handoff__snapshot {
 	uint64_t id;
 	uint32_t owner, kind, activity, flags;
 	uint64_t received, consumed, produced, sent;
-	uint32_t deaths;  /* in the handler, see handling.h */
-	bool handling;    /* the handler is running */
+	uint32_t deaths;    /* in the handler, see handling.h */
+	bool handling;      /* the handler is running */
+	uint32_t state_len; /* bytes copied from the state */
 	uint32_t in, out; /* bytes copied from the buffered input and output */
 	bool unstable;    /* torn or damaged: the fields may not belong
 			   * together */
 };
 
 /*
- * Copies the record: the state to `state` (state_size bytes; NULL: skip it),
- * and the first `most` bytes each of the buffered input and output to `bytes`,
- * the output right behind the input. Never waits for the owner: after enough
- * attempts it keeps the last copy and sets `unstable`. False if the record is
- * free, or gets another entry before the copy is complete.
+ * Copies the record: the state, as far as it is in use, to `state` (room for
+ * state_size bytes; NULL: skip it), and the first `most` bytes each of the
+ * buffered input and output to `bytes`, the output right behind the input.
+ * Never waits for the owner: after enough attempts it keeps the last copy and
+ * sets `unstable`. False if the record is free, or gets another entry before
+ * the copy is complete.
  */
 bool handoff__snapshot_take(struct handoff__snapshot *snap,
 	const struct handoff__view *view, void *state, unsigned char *bytes,

@@ -99,7 +99,7 @@ take_one(struct room *room, struct handoff__roster *roster, uint32_t segment,
 	entry = handoff__roster_find(roster, segment, slot, shot->snap.id);
 	shot->fd = entry ? entry->fd : -1;
 	shot->state = state ? room->state : NULL;
-	shot->state_size = seg->geo.state_size;
+	shot->state_size = shot->snap.state_len;
 	shot->state_version = seg->geo.state_version;
 	shot->bytes = room->bytes;
 	room->shot++;

@@ -15,7 +15,8 @@ struct handoff__shot {
 	struct handoff__snapshot snap;
 	int fd;                     /* -1: only the other peer has one */
 	const unsigned char *state; /* 16-byte aligned; NULL: there is none */
-	uint32_t state_size, state_version; /* of the record's own segment */
+	uint32_t state_size;        /* bytes of it */
+	uint32_t state_version;     /* of the record's own segment */
 	const unsigned char *bytes; /* of the buffers, snap.in + snap.out */
 };
 

@@ -190,10 +190,10 @@ class Protocol(unittest.TestCase):
     def test_layout(self):
         asserts = (self.offsets("A record", "record")
                    + self.offsets("A commit is:", "commit")
-                   + self.offsets("What follows is layout 5:", "board", 32)
+                   + self.offsets("What follows is layout 6:", "board", 32)
                    + self.offsets("The bulletin", "bulletin"))
         text = "\n".join(['#include "record/record.h"', *asserts,
-                          '_Static_assert(HANDOFF__LAYOUT == 5, "layout");'])
+                          '_Static_assert(HANDOFF__LAYOUT == 6, "layout");'])
         complaints = compile_c(text, extra=("-I", os.path.join(ROOT, "lib"),
                                             "-D_GNU_SOURCE"))
         self.assertTrue(complaints == "", complaints)

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/select.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* What a side was told, a letter each, while both ran until nothing came any
@@ -434,6 +435,51 @@ state_is_old_or_new(void **state)
 	pair_close(&p);
 }
 
+static blkcnt_t
+blocks(const struct pair *p)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(p->a.peer->pair.arena.segments[0]->fd, &st), 0);
+	return st.st_blocks;
+}
+
+/* A short state in a record for a long one: no more pages than it needs, a
+ * page for the record and one for each copy of the state. */
+static void
+long_state_has_pages_once_there_is_one(void **state)
+{
+	char text[400], long_text[65528];
+	struct handoff_entry *e;
+	struct pair p;
+	blkcnt_t before;
+	int fd, client;
+
+	(void)state;
+	memset(&p, 0, sizeof(p));
+	side_init(&p.a, support_dir(), "a");
+	p.a.opts.state_size = sizeof(long_text);
+	p.a.opts.may_own = true;
+	assert_int_equal(handoff_peer_open(&p.a.peer, &p.a.opts), 0);
+	before = blocks(&p);
+	e = side_deposit(&p.a, &fd, &client, NULL, "one");
+	for (int i = 0; i < 10; i++) {
+		memset(text, 'a' + i, sizeof(text));
+		assert_int_equal(
+			handoff_entry_update(e, text, sizeof(text)), 0);
+		assert_non_null(handoff_entry_edit(e));
+		assert_int_equal(handoff_entry_commit(e, sizeof(text)), 0);
+	}
+	assert_in_range(blocks(&p) - before, 1, 3 * 4096 / 512);
+	memset(long_text, 'l', sizeof(long_text));
+	assert_int_equal(
+		handoff_entry_update(e, long_text, sizeof(long_text)), 0);
+	assert_in_range(blocks(&p) - before, 16 * 4096 / 512, 19 * 4096 / 512);
+	close(fd);
+	close(client);
+	handoff_peer_free(p.a.peer);
+}
+
 static void
 withdrawn_entry_ends_for_its_client(void **state)
 {
@@ -667,6 +713,7 @@ main(void)
 		handoff_test(connection_may_end_during_a_give),
 		handoff_test(what_comes_late_follows),
 		handoff_test(state_is_old_or_new),
+		handoff_test(long_state_has_pages_once_there_is_one),
 		handoff_test(withdrawn_entry_ends_for_its_client),
 		handoff_test(release_that_nobody_wants_comes_back),
 		handoff_test(late_release_follows),

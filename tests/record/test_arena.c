@@ -285,6 +285,7 @@ record_is_cleared_when_it_is_had(void **state)
 	struct handoff__arena arena;
 	struct handoff__record *rec;
 	uint32_t stride, slot;
+	struct handoff__view view;
 	unsigned char *bytes;
 
 	(void)state;
@@ -297,8 +298,13 @@ record_is_cleared_when_it_is_had(void **state)
 	atomic_store(&rec->owner, 0);
 	handoff__arena_vacate(&arena, 0, slot);
 	assert_int_equal(alloc(&arena, 2), slot);
-	for (uint32_t i = sizeof(rec->owner); i < stride; i++)
+	for (uint32_t i = sizeof(rec->owner); i < sizeof(*rec); i++)
 		assert_int_equal(bytes[i], 0);
+	/* Of its states only what is taken into use. */
+	handoff__view_make(&view, arena.segments[0], slot);
+	handoff__record_use_state(&view, 60);
+	for (uint32_t i = 0; i < 112; i++)
+		assert_int_equal(bytes[sizeof(*rec) + i], i < 60 ? 0 : 0xee);
 	handoff__arena_fini(&arena);
 }
 
@@ -351,10 +357,10 @@ clear_record(uint32_t state_size)
 	memset(handoff__arena_record(&arena, 0, 2), 0xbb, stride);
 	handoff__segment_buffers(arena.segments[0], 0)[3 * PAGE - 1] = 0xaa;
 	handoff__segment_buffers(arena.segments[0], 2)[0] = 0xbb;
-	before = blocks(&arena);
 	rec = handoff__arena_record(&arena, 0, 1);
 	memset((char *)rec + sizeof(rec->owner), 0xcc,
 		stride - sizeof(rec->owner));
+	before = blocks(&arena);
 	buffers = handoff__segment_buffers(arena.segments[0], 1);
 	memset(buffers, 0xcc, 3 * PAGE);
 	handoff__arena_clear(&arena, 0, 1);
@@ -826,6 +832,7 @@ record_works_after_trim(void **state)
 	open_arena(&arena, 8);
 	slot = alloc(&arena, 1);
 	handoff__view_make(&view, arena.segments[0], slot);
+	handoff__record_use_state(&view, 8);
 	for (int round = 0; round < 3; round++) {
 		struct iovec iov[2] = {{.iov_len = 0}};
 		const void *input;

@@ -335,8 +335,11 @@ start_at(struct run *run, uint64_t rx, uint64_t tx)
 
 	atomic_store(&rec->rx_head, rx);
 	atomic_store(&rec->tx_tail, tx);
-	rec->commit[0] = (struct handoff__commit){
-		.rx_tail = rx, .rx_origin = rx, .tx_head = tx, .tx_origin = tx};
+	rec->commit[0] = (struct handoff__commit){.rx_tail = rx,
+		.rx_origin = rx,
+		.tx_head = tx,
+		.tx_origin = tx,
+		.state_len = STATE};
 	run->model = (struct model){
 		.rx_head = rx, .rx_tail = rx, .tx_head = tx, .tx_tail = tx};
 }

@@ -45,6 +45,7 @@ open_record(struct fixture *f, uint32_t state_size)
 		0);
 	handoff__view_make(&f->view, f->arena.segments[segment], slot);
 	f->rec = f->view.rec;
+	handoff__record_use_state(&f->view, state_size);
 }
 
 static void
@@ -403,6 +404,46 @@ without_a_commit_it_never_happened(void **state)
 	}
 	handoff__txn_begin(&txn, &f.view);
 	assert_string_equal(handoff_conn_state(&txn), "state");
+	close_record(&f);
+}
+
+/* What is beyond the length is neither copied nor touched, and the length
+ * changes with the state. */
+static void
+transaction_copies_what_is_in_use(void **state)
+{
+	struct fixture f;
+	struct handoff_conn txn;
+	char *own;
+
+	(void)state;
+	open_record(&f, 64);
+	own = handoff__record_state(&f.view, 0);
+	memset(own, 'o', 64);
+	memset(own + 64, 's', 64);
+	f.rec->commit[0].state_len = 10;
+	handoff__txn_begin(&txn, &f.view);
+	assert_ptr_equal(txn.state, own + 64);
+	assert_memory_equal(txn.state, "oooooooooos", 11);
+	assert_int_equal(handoff__record_flip(&f.view, 20), 0);
+	assert_int_equal(handoff__record_commit(f.rec)->state_len, 20);
+	handoff__txn_begin(&txn, &f.view);
+	assert_memory_equal(own, "oooooooooossssssssssooo", 23);
+	handoff__txn_commit(&txn);
+	assert_int_equal(handoff__record_commit(f.rec)->state_len, 20);
+	close_record(&f);
+}
+
+static void
+state_longer_than_its_room_is_damage(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_record(&f, 64);
+	assert_true(handoff__record_ok(&f.view));
+	f.rec->commit[0].state_len = 65;
+	assert_false(handoff__record_ok(&f.view));
 	close_record(&f);
 }
 
@@ -903,6 +944,8 @@ main(void)
 		handoff_test(empty_buffers_begin_at_the_front_again),
 		handoff_test(room_is_asked_for_without_effect),
 		handoff_test(without_a_commit_it_never_happened),
+		handoff_test(transaction_copies_what_is_in_use),
+		handoff_test(state_longer_than_its_room_is_damage),
 		handoff_test(state_is_kept_from_one_transaction_to_the_next),
 		handoff_test(states_do_not_reach_the_next_record),
 		handoff_test(service_without_state_has_none),

@@ -55,6 +55,7 @@ open_record(uint32_t state_size)
 	handoff__view_make(&f.view, f.arena.segments[segment], slot);
 	f.at = f.view;
 	f.rec = f.view.rec;
+	handoff__record_use_state(&f.view, state_size);
 	f.rec->id = 7;
 	f.rec->kind = HANDOFF__CONNECTION;
 }
@@ -318,6 +319,30 @@ free_record_is_none(void **state)
 	close_record();
 }
 
+/* As long as it is in use; and no longer than its room, whatever is said. */
+static void
+state_is_copied_as_far_as_it_is_in_use(void **state)
+{
+	unsigned char copy[80];
+
+	(void)state;
+	open_record(64);
+	memset(handoff__record_state(&f.view, 0), 'u', 64);
+	for (uint32_t len = 0; len <= 65; len += 13) {
+		uint32_t whole = len < 64 ? len : 64;
+
+		f.rec->commit[0].state_len = len;
+		memset(copy, '-', sizeof(copy));
+		assert_true(handoff__snapshot_take(
+			&f.snap, &f.view, copy, f.bytes, MOST));
+		assert_int_equal(f.snap.unstable, len > 64);
+		assert_int_equal(f.snap.state_len, whole);
+		for (uint32_t i = 0; i < sizeof(copy); i++)
+			assert_int_equal(copy[i], i < whole ? 'u' : '-');
+	}
+	close_record();
+}
+
 static void
 damaged_record_is_told_and_harms_nothing(void **state)
 {
@@ -571,6 +596,7 @@ main(void)
 		handoff_test(transaction_that_runs_is_not_seen),
 		handoff_test(name_is_the_input),
 		handoff_test(free_record_is_none),
+		handoff_test(state_is_copied_as_far_as_it_is_in_use),
 		handoff_test(damaged_record_is_told_and_harms_nothing),
 		handoff_test(bytes_are_found_on_a_desk),
 		handoff_test(copies_of_a_record_in_use_are_exact),

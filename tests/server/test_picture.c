@@ -50,6 +50,7 @@ fill(struct fixture *f, uint32_t version, uint64_t id)
 	handoff__view_make(&view, f->arena.segments[segment], slot);
 	view.rec->id = id;
 	view.rec->kind = HANDOFF__CONNECTION;
+	handoff__record_use_state(&view, view.seg->geo.state_size);
 	state = handoff__record_state(&view, 0);
 	for (uint32_t i = 0; i < view.seg->geo.state_size; i++)
 		state[i] = state_byte(id, i);
