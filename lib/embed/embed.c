@@ -11,6 +11,16 @@
 
 #define LEN_SIZE sizeof(uint64_t) /* stored before each state */
 
+/* By the length before it; another process may have written that. */
+static size_t
+state_used(const void *state, size_t size)
+{
+	uint64_t len;
+
+	memcpy(&len, state, LEN_SIZE);
+	return len <= size - LEN_SIZE ? (size_t)len + LEN_SIZE : LEN_SIZE;
+}
+
 static void
 on_timer(struct handoff__timer *timer)
 {
@@ -63,6 +73,7 @@ open_peer(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 		.entry_size = sizeof(struct handoff_entry),
 		.own_fds = 1,
 		.streamless = true,
+		.state_used = state_used,
 		.config_hash = o->config_hash,
 		.config_strict = o->config_strict,
 	};

@@ -89,6 +89,9 @@ answer_candidate(struct handoff__candidate *c)
 	own.generation = handoff__pair_generation(pair);
 	own.again = handoff__partner_again(pair, &hello);
 	own.refusal = reason;
+	/* A library that does not know of `makes` tells its user this. */
+	if (reason == HANDOFF__BAD_LAYOUT)
+		own.layout = own.makes;
 	if (reason == HANDOFF__TAKEN) {
 		handoff__copy(
 			own.partner, sizeof(own.partner), pair->other.name);

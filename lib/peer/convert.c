@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Converts states of an older version: an entry of the other peer, an older
- * program, is moved to a record of this program's own, with the state that the
- * service makes of the old one. The old record stays intact until the new one
- * is complete; freeing it is the commit. If the process dies before that, its
- * survivor has the old record.
+ * Converts records of an older program or library: an entry whose state has an
+ * older version, or whose record an older layout, is moved to a record of this
+ * program's own, with the same state or the one that the service makes of it.
+ * The old record stays intact until the new one is complete; freeing it is the
+ * commit. If the process dies before that, its survivor has the old record.
  */
 #include "peer/convert.h"
 
 #include "peer/core.h"
+#include "record/older.h"
 #include "record/snapshot.h"
 
 #include <errno.h>
@@ -47,28 +48,56 @@ carry(const struct handoff__view *to, const struct handoff__view *from)
 	return err;
 }
 
-/* Converts the state of a connection; other entries have none. */
+/* How much of the old state is in use, if its commit does not say so. */
+static size_t
+used(const struct handoff__pair *pair, const struct handoff__view *from,
+	const struct handoff__commit *c, const void *state)
+{
+	size_t len = c->state_len;
+
+	if (handoff__older(from->seg) && pair->config.state_used && len > 0)
+		len = pair->config.state_used(state, len);
+	return len;
+}
+
+/* Copies a state of our version, which therefore fits. */
+static void
+copy_state(struct handoff__pair *pair, const struct handoff__view *from,
+	const struct handoff__commit *c, const struct handoff__view *to)
+{
+	uint32_t which = handoff__record_sequence(from->rec) & 1;
+	const void *old = handoff__older_state(from, which);
+	size_t len = used(pair, from, c, old);
+
+	handoff__record_use_state(to, len);
+	if (len > 0)
+		memcpy(handoff__record_state(to, 0), old, len);
+}
+
+/* Converts the state of a connection; in a server other entries have none. */
 static int
 convert_state(struct handoff__pair *pair, const struct handoff__roster_entry *e,
 	const struct handoff__view *to)
 {
 	const struct handoff_service *service = pair->config.service;
 	const struct handoff__view *from = &e->view;
-	void *old, *new;
+	uint32_t which = handoff__record_sequence(from->rec) & 1;
+	struct handoff__commit c;
 
-	if (e->kind != HANDOFF__CONNECTION)
+	if (e->kind != HANDOFF__CONNECTION && !pair->config.streamless)
 		return 0;
+	handoff__older_commit(from, which, &c);
+	if (version_of(pair, e) == service->state_version) {
+		copy_state(pair, from, &c, to);
+		return 0;
+	}
 	handoff__record_use_state(to, to->seg->geo.state_size);
 	/* before the service's open there is no state */
-	if (service->open &&
-		!(handoff__record_commit(from->rec)->flags & HANDOFF__OPENED))
+	if (service->open && !(c.flags & HANDOFF__OPENED))
 		return 0;
-	old = handoff__record_state(
-		from, handoff__record_sequence(from->rec) & 1);
-	new = handoff__record_state(to, 0);
-	return service->convert(version_of(pair, e), old,
-		handoff__record_commit(from->rec)->state_len, new,
-		service->arg);
+	return service->convert(version_of(pair, e),
+		handoff__older_state(from, which), c.state_len,
+		handoff__record_state(to, 0), service->arg);
 }
 
 /* Allocates and fills a record for the entry; it is not in the roster yet. */
@@ -113,9 +142,10 @@ close_unconverted(
 	struct handoff__pair *pair, struct handoff__roster_entry *e, int err)
 {
 	handoff__log(pair->log, HANDOFF_LOG_ERROR,
-		"connection %llu: closed: its state of version %u cannot be "
-		"converted: %s",
-		(unsigned long long)e->id, version_of(pair, e), strerror(-err));
+		"connection %llu: closed: its state of version %u, in a record "
+		"of layout %u, cannot be converted: %s",
+		(unsigned long long)e->id, version_of(pair, e),
+		e->view.seg->geo.layout, strerror(-err));
 	handoff__tally_ended(pair, e);
 	if (e->kind == HANDOFF__CONNECTION)
 		pair->tally.ends[HANDOFF__END_STATE]++;
@@ -131,11 +161,12 @@ handoff__convert_entry(
 {
 	struct handoff__roster_entry *new;
 	uint32_t segment, slot;
+	bool same = version_of(pair, e) == pair->config.service->state_version;
 	int err, fd;
 
-	if (version_of(pair, e) == pair->config.service->state_version)
+	if (same && !handoff__older(e->view.seg))
 		return e;
-	err = pair->config.service->convert
+	err = same || pair->config.service->convert
 		      ? make_record(pair, e, &segment, &slot)
 		      : -EPROTO;
 	if (err < 0) {

@@ -239,6 +239,9 @@ struct handoff__pair_config {
 	const char *model;    /* model and its number of workers, for the
 			       * status */
 	uint32_t workers;
+	/* How much of a state of so many bytes is in use, by the state itself,
+	 * in a record that does not say it (older.h). NULL: all. */
+	size_t (*state_used)(const void *state, size_t size);
 	bool trace; /* logs each connection that comes, moves or goes */
 };
 

@@ -23,7 +23,8 @@ handoff__hello_make(
 	memset(hello, 0, sizeof(*hello));
 	hello->version_min = HANDOFF__PROTOCOL_MIN;
 	hello->version_max = HANDOFF__PROTOCOL_MAX;
-	hello->layout = HANDOFF__LAYOUT;
+	hello->layout = HANDOFF__LAYOUT_OLDEST;
+	hello->makes = HANDOFF__LAYOUT;
 	hello->state_size = service->state_size;
 	hello->state_version = service->state_version;
 	hello->converts = service->convert ? service->convert_from + 1 : 0;
@@ -63,6 +64,24 @@ judge_states(const struct handoff__hello *a, const struct handoff__hello *b)
 		       : HANDOFF__BAD_STATE_VERSION;
 }
 
+/* The same for layouts of records: the older of the two has only its own. */
+static enum handoff__reason
+judge_layouts(const struct handoff__hello *a, const struct handoff__hello *b)
+{
+	const struct handoff__hello *newer = a, *older = b;
+
+	if (handoff__partner_layout(a) == handoff__partner_layout(b))
+		return HANDOFF__OK;
+	if (handoff__partner_layout(a) < handoff__partner_layout(b)) {
+		newer = b;
+		older = a;
+	}
+	return (!newer->serving || a->again) &&
+			       newer->layout <= handoff__partner_layout(older)
+		       ? HANDOFF__OK
+		       : HANDOFF__BAD_LAYOUT;
+}
+
 enum handoff__reason
 handoff__hello_judge(
 	const struct handoff__pair *pair, const struct handoff__hello *h)
@@ -78,7 +97,7 @@ handoff__hello_judge(
 	own.again = h->again;
 	if (judge_states(h, &own) != HANDOFF__OK)
 		return judge_states(h, &own);
-	if (h->layout != own.layout)
+	if (judge_layouts(h, &own) != HANDOFF__OK)
 		return HANDOFF__BAD_LAYOUT;
 	if (handoff__partner_drifted(pair, h) &&
 		(h->config_strict || own.config_strict))
@@ -87,6 +106,30 @@ handoff__hello_judge(
 		!handoff__name_ok(h->name))
 		return HANDOFF__GARBAGE;
 	return HANDOFF__OK;
+}
+
+/* Why the two layouts do not fit, and what to do. */
+static void
+explain_layout(const struct handoff__hello *own, const struct handoff__hello *h,
+	char *text, size_t size)
+{
+	uint32_t there = handoff__partner_layout(h);
+
+	if (there < own->layout)
+		snprintf(text, size,
+			"record layout %u there, %u here, which follows %u at "
+			"the oldest: upgrade by a version between them",
+			there, own->makes, own->layout);
+	else if (h->layout > own->makes && h->refusal == HANDOFF__OK)
+		snprintf(text, size,
+			"record layout %u there, which follows %u at the "
+			"oldest, %u here: upgrade by a version between them",
+			there, h->layout, own->makes);
+	else
+		snprintf(text, size,
+			"record layout %u there, %u here: an older library "
+			"takes nothing over from a newer one",
+			there, own->makes);
 }
 
 void
@@ -118,8 +161,7 @@ handoff__hello_explain(const struct handoff__pair *pair,
 			h->state_version, own.state_version);
 		return;
 	case HANDOFF__BAD_LAYOUT:
-		snprintf(text, size, "record layout %u there, %u here",
-			h->layout, own.layout);
+		explain_layout(&own, h, text, size);
 		return;
 	case HANDOFF__BAD_CONFIG:
 		snprintf(text, size,

@@ -88,6 +88,7 @@ put_hello(struct handoff__wire *w, const struct handoff__hello *h)
 	handoff__put_u32(w, h->segments);
 	handoff__put_u32(w, h->again);
 	handoff__put_u32(w, h->hang_ms);
+	handoff__put_u32(w, h->makes);
 }
 
 static void
@@ -119,6 +120,9 @@ get_hello(struct handoff__wire *w, struct handoff__hello *h)
 	h->segments = handoff__get_u32(w);
 	h->again = handoff__get_u32(w);
 	h->hang_ms = handoff__get_u32(w);
+	if (w->pos == w->size)
+		return;
+	h->makes = handoff__get_u32(w);
 }
 
 static void

@@ -19,12 +19,10 @@ handoff__mirror_segments(struct handoff__pair *pair)
 	struct handoff__msg msg = {.type = HANDOFF__SEGMENT};
 
 	pair->grown = false;
-	/* an older peer cannot read records of our version */
+	/* an older peer cannot read records of our layout and version */
 	while (pair->link.fd >= 0 && pair->segments_sent < pair->arena.count &&
-		!(handoff__partner_older(pair) &&
-			pair->arena.segments[pair->segments_sent]
-					->geo.state_version ==
-				pair->config.service->state_version)) {
+		handoff__partner_reads(
+			pair, pair->arena.segments[pair->segments_sent])) {
 		msg.index = pair->segments_sent++;
 		handoff__link_send(
 			&pair->link, &msg, pair->arena.segments[msg.index]->fd);
@@ -146,19 +144,19 @@ refuse_copy(struct handoff__pair *pair, struct handoff__roster_entry *e,
 }
 
 /* Skips copies that the other peer could not use: an older peer cannot read our
- * states, and an entry is of no use without its segment. */
+ * records, and an entry is of no use without its segment. */
 static void
 refuse_useless(struct handoff__pair *pair)
 {
-	bool older = handoff__partner_older(pair);
+	enum handoff__reason older = handoff__partner_older(pair);
 	struct handoff__roster_entry *e, *next;
 
-	if (!older && pair->segments_sent == pair->arena.count)
+	if (older == HANDOFF__OK && pair->segments_sent == pair->arena.count)
 		return;
 	for (e = TAILQ_FIRST(&pair->roster.to_mirror); e; e = next) {
 		next = TAILQ_NEXT(e, node);
-		if (older)
-			refuse_copy(pair, e, HANDOFF__BAD_STATE_VERSION);
+		if (older != HANDOFF__OK)
+			refuse_copy(pair, e, older);
 		else if (e->segment >= pair->segments_sent)
 			refuse_copy(pair, e, HANDOFF__NO_MEMORY);
 	}

@@ -66,8 +66,8 @@ handoff__moves_on_take(
 		no.reason = HANDOFF__BUSY;
 	else if (!pair->serving)
 		no.reason = HANDOFF__NOT_OWNER;
-	else if (handoff__partner_older(pair))
-		no.reason = HANDOFF__BAD_STATE_VERSION;
+	else
+		no.reason = handoff__partner_older(pair);
 	if (no.reason != HANDOFF__OK) {
 		handoff__link_send(&pair->link, &no, -1);
 		return;

@@ -55,7 +55,7 @@
  * What the state machines stand on:
  *
  *   offer      owner words: offered, revoked
- *   convert    converts states of an older program
+ *   convert    converts records of an older program or library
  *   repair     records whose process died
  *   blame      inputs that kill
  *   fence      kills a hanging peer

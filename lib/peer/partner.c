@@ -17,10 +17,25 @@ handoff__pair_partner_text(const struct handoff__pair *pair, char text[64])
 	return text;
 }
 
-bool
+enum handoff__reason
 handoff__partner_older(const struct handoff__pair *pair)
 {
-	return pair->other.state_version < pair->config.service->state_version;
+	if (handoff__partner_layout(&pair->other) < HANDOFF__LAYOUT)
+		return HANDOFF__BAD_LAYOUT;
+	return pair->other.state_version < pair->config.service->state_version
+		       ? HANDOFF__BAD_STATE_VERSION
+		       : HANDOFF__OK;
+}
+
+bool
+handoff__partner_reads(
+	const struct handoff__pair *pair, const struct handoff__segment *seg)
+{
+	uint32_t own = pair->config.service->state_version;
+
+	return seg->geo.layout <= handoff__partner_layout(&pair->other) &&
+	       (seg->geo.state_version != own ||
+		       pair->other.state_version >= own);
 }
 
 bool
@@ -89,6 +104,25 @@ check_absent(struct handoff__pair *pair)
 		pair->dir.path);
 }
 
+static int
+refuse_older(struct handoff__pair *pair)
+{
+	uint32_t own = pair->config.service->state_version;
+	char who[64];
+
+	handoff__pair_partner_text(pair, who);
+	if (handoff__partner_older(pair) == HANDOFF__BAD_LAYOUT)
+		return handoff__fail(&pair->error, -EPERM,
+			"%s has records of layout %u and cannot take those of "
+			"layout %u: stop it and start the new program instead",
+			who, handoff__partner_layout(&pair->other),
+			HANDOFF__LAYOUT);
+	return handoff__fail(&pair->error, -EPERM,
+		"%s has states of version %u and cannot take those of version "
+		"%u: stop it and start the new program instead",
+		who, pair->other.state_version, own);
+}
+
 int
 handoff__partner_check(struct handoff__pair *pair, bool give)
 {
@@ -104,13 +138,8 @@ handoff__partner_check(struct handoff__pair *pair, bool give)
 			handoff__pair_partner_text(pair, who),
 			pair->config.hang_timeout_ms);
 	if (pair->partner == HANDOFF__PARTNER_READY && give &&
-		handoff__partner_older(pair))
-		return handoff__fail(&pair->error, -EPERM,
-			"%s has states of version %u and cannot take those of "
-			"version %u: stop it and start the new program instead",
-			handoff__pair_partner_text(pair, who),
-			pair->other.state_version,
-			pair->config.service->state_version);
+		handoff__partner_older(pair) != HANDOFF__OK)
+		return refuse_older(pair);
 	if (pair->partner == HANDOFF__PARTNER_READY && give &&
 		pair->other_leaving)
 		return handoff__fail(&pair->error, -ENOTCONN,

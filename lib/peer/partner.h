@@ -11,8 +11,20 @@
 const char *handoff__pair_partner_text(
 	const struct handoff__pair *pair, char text[64]);
 
-/* Whether it has an older state version and cannot take our states. */
-bool handoff__partner_older(const struct handoff__pair *pair);
+/* The layout of the records that a peer creates. */
+static inline uint32_t
+handoff__partner_layout(const struct handoff__hello *hello)
+{
+	return hello->makes ? hello->makes : hello->layout;
+}
+
+/* Why the partner is older and cannot take our records: BAD_LAYOUT,
+ * BAD_STATE_VERSION; OK if it can. */
+enum handoff__reason handoff__partner_older(const struct handoff__pair *pair);
+
+/* Whether it can read the records of that segment. */
+bool handoff__partner_reads(
+	const struct handoff__pair *pair, const struct handoff__segment *seg);
 
 /* Whether its configuration differs, as far as both have one. */
 bool handoff__partner_drifted(

@@ -9,6 +9,7 @@
 #include "base/progress.h"
 #include "peer/core.h"
 #include "record/desk.h"
+#include "record/older.h"
 
 #include <errno.h>
 #include <string.h>
@@ -46,7 +47,9 @@ handoff__entry_repair(
 		survival->in_turn++;
 		survival->repaired += (uint32_t)rc;
 	}
-	handoff__desk_clear(&e->view);
+	/* an older record's bytes are read from the desk */
+	if (!handoff__older(e->view.seg))
+		handoff__desk_clear(&e->view);
 	/* there may be input that was never handled */
 	handoff__record_mark(e->view.rec, HANDOFF__PENDING);
 	return NULL;

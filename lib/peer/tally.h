@@ -9,6 +9,7 @@
 
 #include "peer/message.h"
 #include "peer/roster.h"
+#include "record/older.h"
 
 #define HANDOFF__BOUNDS 16 /* number of a histogram's buckets */
 
@@ -115,8 +116,7 @@ handoff__load_of(
 	 * cache line with the owner word. */
 	if (handoff__record_activity(rec) == HANDOFF__AT_REST)
 		return;
-	load->unread = handoff__record_unread(rec);
-	load->unsent = handoff__record_unsent(rec);
+	handoff__older_waits(&e->view, &load->unread, &load->unsent);
 }
 
 static inline void

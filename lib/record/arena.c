@@ -8,7 +8,7 @@
 #include "record/arena.h"
 
 #include "base/high.h"
-#include "record/record.h"
+#include "record/older.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -61,17 +61,17 @@ power_of_two(uint32_t v)
 static int
 geometry_fill(struct handoff__geometry *geo)
 {
-	if (geo->slots == 0 || geo->slots > 65536 ||
+	uint32_t head = handoff__layout_head(geo->layout);
+
+	if (head == 0 || geo->slots == 0 || geo->slots > 65536 ||
 		geo->state_size > HANDOFF__STATE_MAX ||
 		geo->rx_size > HANDOFF__BUFFER_MAX ||
 		geo->tx_size > HANDOFF__BUFFER_MAX ||
 		geo->rx_size != power_of_two(geo->rx_size) ||
 		geo->tx_size != power_of_two(geo->tx_size))
 		return -EINVAL;
-	geo->stride =
-		(uint32_t)round_up(sizeof(struct handoff__record) +
-					   2 * round_up(geo->state_size, 16),
-			64);
+	geo->stride = (uint32_t)round_up(
+		head + 2 * round_up(geo->state_size, 16), 64);
 	geo->buffers =
 		HEAD + round_up((uint64_t)geo->slots * geo->stride, PAGE);
 	geo->buffer_stride = 2 * (uint64_t)geo->rx_size + geo->tx_size;
@@ -87,6 +87,7 @@ handoff__geometry_make(struct handoff__geometry *geo, uint32_t state_size,
 	if (rx_size > HANDOFF__BUFFER_MAX || tx_size > HANDOFF__BUFFER_MAX)
 		return -EINVAL;
 	memset(geo, 0, sizeof(*geo));
+	geo->layout = HANDOFF__LAYOUT;
 	geo->slots = HANDOFF__SLOTS;
 	geo->state_size = state_size;
 	geo->rx_size = power_of_two(rx_size);
@@ -178,7 +179,7 @@ handoff__arena_grow(
 {
 	struct header head = {
 		.magic = MAGIC,
-		.layout = HANDOFF__LAYOUT,
+		.layout = geo->layout,
 		.slots = geo->slots,
 		.state_size = geo->state_size,
 		.rx_size = geo->rx_size,
@@ -217,10 +218,13 @@ segment_check(int fd, struct handoff__geometry *geo, uint32_t version,
 		return handoff__fail(error, -EBADMSG,
 			"segment: it is not sealed against shrinking");
 	if (pread(fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head) ||
-		head.magic != MAGIC || head.layout != HANDOFF__LAYOUT)
+		head.magic != MAGIC || handoff__layout_head(head.layout) == 0)
 		return handoff__fail(error, -EBADMSG,
-			"segment: not an arena of layout %u", HANDOFF__LAYOUT);
+			"segment: not an arena of a layout that is known, the "
+			"last of which is %u",
+			HANDOFF__LAYOUT);
 	memset(geo, 0, sizeof(*geo));
+	geo->layout = head.layout;
 	geo->slots = head.slots;
 	geo->state_size = head.state_size;
 	geo->rx_size = head.rx_size;
@@ -380,12 +384,12 @@ handoff__arena_alloc(struct handoff__arena *arena, uint32_t owner,
 {
 	for (int round = 0; round < 2; round++) {
 		for (uint32_t i = 0; i < arena->count; i++) {
+			struct handoff__segment *seg = arena->segments[i];
 			int got = -1;
 
-			if (arena->segments[i]->geo.state_version ==
-				arena->version)
-				got = segment_alloc(
-					arena->segments[i], owner, vacant, arg);
+			if (seg->geo.state_version == arena->version &&
+				!handoff__older(seg))
+				got = segment_alloc(seg, owner, vacant, arg);
 
 			if (got >= 0) {
 				*segment = i;

@@ -16,7 +16,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-/* layout version of a segment and its records */
+/* layout version of what is created here, see older.h */
 #define HANDOFF__LAYOUT       6u
 #define HANDOFF__SLOTS        1024 /* records of a segment created here */
 #define HANDOFF__SEGMENTS_MAX 256
@@ -55,6 +55,7 @@ handoff__board_number(struct handoff__board *board, bool connection)
 /* The sizes of a segment; a private copy, so that shared memory is read only
  * once. */
 struct handoff__geometry {
+	uint32_t layout;
 	uint32_t slots;
 	uint32_t stride; /* of a record with its two states, in bytes */
 	uint32_t state_size;

@@ -14,6 +14,7 @@
 
 #include "record/desk.h"
 #include "record/handling.h"
+#include "record/older.h"
 #include "record/snapshot.h"
 
 #include <assert.h>
@@ -60,12 +61,13 @@ bool
 handoff__record_ok(const struct handoff__view *view)
 {
 	const struct handoff__record *rec = view->rec;
-	const struct handoff__commit *c = handoff__record_commit(rec);
 	struct handoff__view at = *view;
+	struct handoff__commit c;
 
-	return c->sequence == handoff__record_sequence(rec) &&
+	handoff__older_commit(view, handoff__record_sequence(rec) & 1, &c);
+	return c.sequence == handoff__record_sequence(rec) &&
 	       handoff__desk_view(&at, handoff__desk_word(rec)) &&
-	       handoff__commit_ok(&view->seg->geo, c, handoff__rx_head(rec),
+	       handoff__commit_ok(&view->seg->geo, &c, handoff__rx_head(rec),
 		       handoff__tx_tail(rec));
 }
 
@@ -74,17 +76,18 @@ handoff__record_repair(
 	const struct handoff__view *view, uint64_t read, uint64_t written)
 {
 	struct handoff__record *rec = view->rec;
-	const struct handoff__commit *c = handoff__record_commit(rec);
+	struct handoff__commit c;
 	uint64_t rx_head = rec->rx_base + read,
 		 tx_tail = rec->tx_base + written;
 	bool stale = rx_head != handoff__rx_head(rec) ||
 		     tx_tail != handoff__tx_tail(rec);
 
+	handoff__older_commit(view, handoff__record_sequence(rec) & 1, &c);
 	/* only forward, and never beyond what fits into the buffers */
 	if (rx_head < handoff__rx_head(rec) ||
-		rx_head - c->rx_tail > view->seg->geo.rx_size ||
-		rx_head - c->rx_origin > 2 * (uint64_t)view->seg->geo.rx_size ||
-		tx_tail < handoff__tx_tail(rec) || tx_tail > c->tx_head)
+		rx_head - c.rx_tail > view->seg->geo.rx_size ||
+		rx_head - c.rx_origin > 2 * (uint64_t)view->seg->geo.rx_size ||
+		tx_tail < handoff__tx_tail(rec) || tx_tail > c.tx_head)
 		return -ERANGE;
 	handoff__record_set_positions(rec, rx_head, tx_tail);
 	return stale;
@@ -225,9 +228,12 @@ handoff_conn_close(struct handoff_conn *conn)
 
 /* Another thread may be writing it: any value that it ever had will do. */
 __attribute__((no_sanitize_thread)) uint64_t
-handoff__record_line_pos(const struct handoff__record *rec)
+handoff__record_line_pos(const struct handoff__view *view)
 {
-	const struct handoff__commit *c = handoff__record_commit(rec);
+	uint32_t sequence = atomic_load_explicit(
+		&view->rec->sequence, memory_order_acquire);
+	const struct handoff__commit *c =
+		handoff__older_commit_at(view, sequence & 1);
 
 	return c->flags & HANDOFF__CLOSING ? UINT64_MAX : c->line_pos;
 }
@@ -291,7 +297,7 @@ handoff__record_fill(const struct handoff__view *to,
 	c->tx_head = snap->produced;
 	c->tx_origin = snap->sent;
 	c->flags = snap->flags;
-	c->line_pos = handoff__record_commit(from)->line_pos;
+	c->line_pos = snap->line_pos;
 	memcpy(to->rx, bytes, snap->in);
 	memcpy(to->tx, bytes + snap->in, snap->out);
 }

@@ -254,7 +254,7 @@ static inline void handoff__txn_commit(struct handoff_conn *txn);
 
 /* The connection's position in the bulletin; while another thread or process
  * serves it, possibly an older one. UINT64_MAX: it gets no more lines. */
-uint64_t handoff__record_line_pos(const struct handoff__record *rec);
+uint64_t handoff__record_line_pos(const struct handoff__view *view);
 
 /* Starts a new connection at the end of the bulletin. */
 void handoff__record_skip_lines(const struct handoff__view *view);

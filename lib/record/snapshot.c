@@ -11,6 +11,7 @@
 
 #include "record/desk.h"
 #include "record/handling.h"
+#include "record/older.h"
 
 #include <string.h>
 
@@ -55,12 +56,14 @@ copy(struct handoff__snapshot *snap, const struct handoff__view *view,
 	uint32_t sequence =
 		atomic_load_explicit(&rec->sequence, memory_order_acquire);
 	uint32_t desk = atomic_load_explicit(&rec->desk, memory_order_acquire);
-	struct handoff__commit c = rec->commit[sequence & 1];
+	struct handoff__commit c;
 	struct handoff__view at = *view;
 	uint64_t sent;
 	uint8_t handling;
 
+	handoff__older_commit(view, sequence & 1, &c);
 	snap->flags = c.flags;
+	snap->line_pos = c.line_pos;
 	snap->consumed = c.rx_tail;
 	snap->produced = c.tx_head;
 	snap->received =
@@ -78,7 +81,7 @@ copy(struct handoff__snapshot *snap, const struct handoff__view *view,
 		state ? (uint32_t)least(c.state_len, view->seg->geo.state_size)
 		      : 0;
 	if (snap->state_len > 0)
-		memcpy(state, handoff__record_state(view, sequence & 1),
+		memcpy(state, handoff__older_state(view, sequence & 1),
 			snap->state_len);
 	/* lengths and offsets come from the checked copies */
 	if (handoff__commit_ok(

@@ -12,6 +12,7 @@ struct handoff__snapshot {
 	uint64_t id;
 	uint32_t owner, kind, activity, flags;
 	uint64_t received, consumed, produced, sent;
+	uint64_t line_pos;
 	uint32_t deaths;    /* in the handler, see handling.h */
 	bool handling;      /* the handler is running */
 	uint32_t state_len; /* bytes copied from the state */

@@ -30,32 +30,33 @@ is_live(const struct handoff__record *rec)
 	       rec->kind == HANDOFF__CONNECTION;
 }
 
-/* The connection after `rec` (NULL: the first) in the whole service. */
-static struct handoff__record *
-next_live(struct handoff_server *server, uint32_t *segment, uint32_t *slot)
+/* The next connection in the whole service, from there on. */
+static bool
+next_live(struct handoff_server *server, uint32_t *segment, uint32_t *slot,
+	struct handoff__view *view)
 {
 	const struct handoff__arena *arena = &server->pair.arena;
 
 	for (; *segment < arena->count; ++*segment, *slot = 0) {
-		struct handoff__record *rec;
+		const struct handoff__segment *seg = arena->segments[*segment];
 
-		while ((rec = handoff__arena_record(arena, *segment, *slot))) {
-			++*slot;
-			if (is_live(rec))
-				return rec;
+		while (*slot < seg->geo.slots) {
+			handoff__view_make(view, seg, (*slot)++);
+			if (is_live(view->rec))
+				return true;
 		}
 	}
-	return NULL;
+	return false;
 }
 
 static bool
 exists(struct handoff_server *server, uint64_t id)
 {
-	struct handoff__record *rec;
+	struct handoff__view view;
 	uint32_t segment = 0, slot = 0;
 
-	while ((rec = next_live(server, &segment, &slot))) {
-		if (handoff__record_id(rec) == id)
+	while (next_live(server, &segment, &slot, &view)) {
+		if (handoff__record_id(view.rec) == id)
 			return true;
 	}
 	return false;
@@ -66,13 +67,13 @@ exists(struct handoff_server *server, uint64_t id)
 static uint64_t
 read_by_all(struct handoff_server *server, uint64_t head, uint32_t *behind)
 {
-	struct handoff__record *rec;
+	struct handoff__view view;
 	uint32_t segment = 0, slot = 0;
 	uint64_t least = head;
 
 	*behind = 0;
-	while ((rec = next_live(server, &segment, &slot))) {
-		uint64_t pos = handoff__record_line_pos(rec);
+	while (next_live(server, &segment, &slot, &view)) {
+		uint64_t pos = handoff__record_line_pos(&view);
 
 		*behind += pos < head;
 		if (pos < least)
@@ -100,7 +101,7 @@ look_all(struct handoff_server *server, uint64_t head)
 		struct handoff__member *member = handoff__member_of(e);
 
 		if (!e->mine || e->kind != HANDOFF__CONNECTION ||
-			handoff__record_line_pos(e->view.rec) >= head)
+			handoff__record_line_pos(&e->view) >= head)
 			continue;
 		if (server->model->look)
 			server->model->look(member);

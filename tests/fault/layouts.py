@@ -225,5 +225,98 @@ class States(Older):
         self.upgrade(self.die)
 
 
+class Between(Older):
+    """The newer one dies while it takes: the older one goes on with what had
+    not been converted, and loses nothing of it."""
+
+    def killed(self, at):
+        old = self.older("--versions")
+        new = self.newer(old, VERSIONS, "--state", 1)
+        socks = [self.connect(old.address) for _ in range(40)]
+        for sock in socks:
+            sock.sendall(b"line\n")
+            self.assertEqual(self.receive(sock, 4), b"1 1\n")
+        self.held(40)
+        new.trigger.arm("epoll_ctl", at, False)
+        self.tell(old, "give")
+        self.assert_gone(new)
+        match = old.expect(r"left new: (\d+) back, (\d+) gone")
+        gone = 0
+        for sock in socks:
+            try:
+                sock.sendall(b"line\n")
+                answer = self.receive(sock, 4)
+            except (ConnectionResetError, BrokenPipeError):
+                answer = b""
+            self.assertIn(answer, (b"2 1\n", b""))
+            gone += answer == b""
+        # What had been converted ends, the listener first; the rest is back,
+        # or was never given: the call may have been one for the link.
+        self.assertIn(int(match[1]) + int(match[2]), (0, 41))
+        self.assertEqual(gone, max(0, int(match[2]) - 1))
+        self.assertLessEqual(gone, at // 2)
+        return gone
+
+    def test_killed_in_between(self):
+        gone = []
+        for at in range(2, 82, 1 if LONG else 11):
+            with self.subTest(at=at):
+                self.fresh(at)
+                gone.append(self.killed(at))
+        self.assertGreater(len(set(gone)), 3, gone)
+
+
+class Ways(Older):
+    """From the older to the newer, by one, and no other way."""
+
+    def test_no_way_back(self):
+        old = self.older()
+        sock = self.connect(old.address)
+        new = self.newer(old, SUM, "--echo")
+        self.held(1)
+        self.give(old, new)
+        self.assert_echo(sock)
+        err = self.refused("maintenance", "new")
+        self.assertIn("layout5", err)
+        self.assertIn("has records of layout 5 and cannot take those of "
+                      "layout 6: stop it and start the new program", err)
+        self.tell(old, "take")
+        old.expect("was told GAVE, reason 5")
+        # It keeps no copy, and is sent none, nor what it could not read.
+        new_sock = self.connect(old.address)
+        self.assert_echo(new_sock)
+        wait_until(lambda: self.json(2)["uncovered"] == 3, "no copies")
+        self.tell(old, "status")
+        old.expect("owns 0, has 0, serving 0")
+        self.assertNotIn("was sent", old.output())
+        old.kill()
+        new.expect(": left: ")
+        self.assert_echo(sock)
+
+    def test_older_joins_no_newer(self):
+        new = self.launch(SUM, "--listen", "127.0.0.1:0", "--name", "new")
+        new.expect(": owner: ")
+        old = self.start(sys.executable, "-B", COMPAT, "--dir", self.dir)
+        old.expect("new has layout 6: reason 5")
+        self.assertEqual(old.process.wait(20), 5)
+        new.expect("refused: .*layout5.*: record layout 5 there, 6 here: an "
+                   "older library takes nothing over from a newer one")
+        # The fixture's exit code is what it was told, not what became of it.
+        self.programs.remove(old)
+
+    def strange(self, layout, why):
+        self.fresh(layout)
+        old = self.older("--layout", layout)
+        new = self.launch(SUM, "--name", "new")
+        self.assertEqual(new.wait(), 1)
+        self.assertRegex("\n".join(new.errors), why)
+        old.expect("refused new: 5")
+
+    def test_two_layouts_are_too_many(self):
+        self.strange(4, "record layout 4 there, 6 here, which follows 5 at "
+                        "the oldest: upgrade by a version between them")
+        self.strange(8, "record layout 8 there, 6 here")
+
+
 if __name__ == "__main__":
     main()

@@ -189,7 +189,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static unsigned char desks[HANDOFF__DESKS * 3 * SIZE];
 	struct handoff__segment seg = {
-		.geo = {.state_size = STATE,
+		.geo = {.layout = HANDOFF__LAYOUT,
+			.state_size = STATE,
 			.rx_size = SIZE,
 			.tx_size = SIZE,
 			.buffer_stride = 3 * SIZE},

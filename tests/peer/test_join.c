@@ -375,8 +375,8 @@ hello_is_judged(void **state)
 		strstr(a.refused, "link protocol 3 to 3 there, 2 to 2 here"));
 	/* One that knows more versions, ours among them, is welcome. */
 	hello = good_hello(&a);
-	hello.hello.layout = HANDOFF__LAYOUT + 1;
 	hello.hello.version_max = HANDOFF__PROTOCOL_MAX + 5;
+	hello.hello.layout = hello.hello.makes = HANDOFF__LAYOUT + 2;
 	assert_int_equal(greet(&a, &hello).hello.refusal, HANDOFF__BAD_LAYOUT);
 	hello = good_hello(&a);
 	hello.hello.place = 1;
@@ -393,6 +393,91 @@ hello_is_judged(void **state)
 	hello = good_hello(&a);
 	assert_int_equal(greet(&a, &hello).hello.refusal, HANDOFF__OK);
 	assert_int_equal(a.refusals, 4);
+	side_close(&a);
+}
+
+/* What a peer says of its layout, which of the two serves, and what this one
+ * thinks of it. `reads`, `makes`: of the other; `why`: part of the sentence. */
+struct layouts {
+	uint32_t reads, makes;
+	bool other_serves, again;
+	bool fits;
+	const char *why;
+};
+
+#define OWN HANDOFF__LAYOUT
+
+static const struct layouts layouts[] = {
+	{OWN, 0, false, false, true, NULL},
+	{OWN, 0, true, false, true, NULL},
+	{OWN - 1, OWN, false, false, true, NULL},
+	/* One older: only it may serve, unless the two were linked before. */
+	{OWN - 1, 0, true, false, true, NULL},
+	{OWN - 2, OWN - 1, true, false, true, NULL},
+	{OWN - 1, 0, false, false, false, "takes nothing over from a newer"},
+	{OWN - 1, 0, false, true, true, NULL},
+	/* One newer: only this one may. */
+	{OWN, OWN + 1, false, false, true, NULL},
+	{OWN, OWN + 1, true, false, false, "takes nothing over from a newer"},
+	{OWN, OWN + 1, true, true, true, NULL},
+	/* Two: neither. */
+	{OWN - 2, 0, true, false, false, "by a version between them"},
+	{OWN - 3, OWN - 2, true, false, false, "by a version between them"},
+	{OWN - 2, 0, true, true, false, "by a version between them"},
+	{OWN + 1, OWN + 2, false, false, false, "by a version between them"},
+	{OWN + 2, 0, false, false, false, "by a version between them"},
+};
+
+static void
+layouts_are_judged(void **state)
+{
+	struct side a;
+	char why[128];
+
+	(void)state;
+	side_init(&a, support_dir(), "one");
+	pair_own(&a);
+	for (size_t i = 0; i < sizeof(layouts) / sizeof(layouts[0]); i++) {
+		const struct layouts *l = &layouts[i];
+		struct handoff__msg hello = good_hello(&a);
+		enum handoff__reason reason;
+
+		hello.hello.layout = l->reads;
+		hello.hello.makes = l->makes;
+		hello.hello.serving = l->other_serves;
+		hello.hello.again = l->again;
+		a.pair.serving = !l->other_serves;
+		reason = handoff__hello_judge(&a.pair, &hello.hello);
+		assert_int_equal(
+			reason, l->fits ? HANDOFF__OK : HANDOFF__BAD_LAYOUT);
+		handoff__hello_explain(
+			&a.pair, &hello.hello, reason, why, sizeof(why));
+		assert_true(strlen(why) < sizeof(why) - 1);
+		if (!l->fits)
+			assert_non_null(strstr(why, l->why));
+	}
+	a.pair.serving = true;
+	side_close(&a);
+}
+
+/* It finds its own layout in a HELLO of this library; and in a refusal the one
+ * that it does not know. */
+static void
+older_library_is_told_what_it_understands(void **state)
+{
+	struct handoff__msg hello, answer;
+	struct side a;
+
+	(void)state;
+	side_init(&a, support_dir(), "one");
+	pair_own(&a);
+	hello = good_hello(&a);
+	assert_int_equal(hello.hello.layout, HANDOFF__LAYOUT_OLDEST);
+	hello.hello.makes = 0;
+	answer = greet(&a, &hello);
+	assert_int_equal(answer.hello.refusal, HANDOFF__BAD_LAYOUT);
+	assert_int_equal(answer.hello.layout, HANDOFF__LAYOUT);
+	assert_non_null(strstr(a.refused, "record layout 5 there, 6 here"));
 	side_close(&a);
 }
 
@@ -858,6 +943,8 @@ main(void)
 		handoff_test(other_buffer_sizes_are_no_reason),
 		handoff_test(absurd_sizes_are_refused),
 		handoff_test(hello_is_judged),
+		handoff_test(layouts_are_judged),
+		handoff_test(older_library_is_told_what_it_understands),
 		handoff_test(taken_names_the_two),
 		handoff_test(garbage_before_hello_is_refused),
 		handoff_test(descriptors_before_hello_are_closed),

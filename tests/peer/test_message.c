@@ -17,7 +17,8 @@
 /* A HELLO of the first version, with its type, and what was added since. */
 #define HELLO_FIRST  (4 + 9 * 4 + 8 + 3 * HANDOFF_NAME_MAX + 4)
 #define HELLO_SECOND (HELLO_FIRST + 8 + 4 + 4)
-#define HELLO_SIZE   (HELLO_SECOND + 8 + 8 + 4 + 4 + 4)
+#define HELLO_THIRD  (HELLO_SECOND + 8 + 8 + 4 + 4 + 4)
+#define HELLO_SIZE   (HELLO_THIRD + 4)
 
 struct bytes {
 	unsigned char data[HANDOFF_FDPASS_PAYLOAD_MAX];
@@ -69,7 +70,8 @@ fill(struct handoff__msg *msg, uint32_t type, uint32_t nrefs)
 		.arena = UINT64_C(0xb1b2b3b4b5b6b7b8),
 		.segments = 0xc1c2c3c4,
 		.again = 1,
-		.hang_ms = 0xd1d2d3d4};
+		.hang_ms = 0xd1d2d3d4,
+		.makes = 0xf1f2f3f4};
 	msg->at_us = INT64_C(0x3132333435363738);
 	msg->offer_us = INT64_C(0x4142434445464748);
 	msg->serving = 1;
@@ -134,6 +136,7 @@ assert_same_hello(
 	assert_int_equal(a->segments, b->segments);
 	assert_int_equal(a->again, b->again);
 	assert_int_equal(a->hang_ms, b->hang_ms);
+	assert_int_equal(a->makes, b->makes);
 }
 
 static void
@@ -253,7 +256,8 @@ cut_short_it_is_refused(void **state)
 		encode(&bytes, type, 2);
 		for (size_t len = 0; len < bytes.len; len++) {
 			if (type == HANDOFF__HELLO &&
-				(len == HELLO_FIRST || len == HELLO_SECOND))
+				(len == HELLO_FIRST || len == HELLO_SECOND ||
+					len == HELLO_THIRD))
 				continue;
 			assert_int_equal(
 				decode(&msg, bytes.data, len), -EBADMSG);
@@ -273,6 +277,10 @@ first_hello_is_understood(void **state)
 	(void)state;
 	fill(&sent, HANDOFF__HELLO, 0);
 	encode(&bytes, HANDOFF__HELLO, 0);
+	memset(&came, 0xee, sizeof(came));
+	assert_int_equal(decode(&came, bytes.data, HELLO_THIRD), 0);
+	sent.hello.makes = 0;
+	assert_same_hello(&sent.hello, &came.hello);
 	memset(&came, 0xee, sizeof(came));
 	assert_int_equal(decode(&came, bytes.data, HELLO_FIRST), 0);
 	sent.hello.config_hash = 0;

@@ -743,6 +743,7 @@ segment_with_a_strange_header_is_refused(void **state)
 	refused(damage(AT_MAGIC, 0x12345678), 1, 32, "not an arena");
 	refused(damage(AT_LAYOUT, HANDOFF__LAYOUT + 1), 1, 32, "not an arena");
 	refused(damage(AT_LAYOUT, 0), 1, 32, "not an arena");
+	refused(damage(AT_LAYOUT, 4), 1, 32, "not an arena");
 	refused(damage(AT_SLOTS, 0), 1, 32, "invalid");
 	refused(damage(AT_SLOTS, 65537), 1, 32, "invalid");
 	refused(damage(AT_SLOTS, UINT32_MAX), 1, 32, "invalid");

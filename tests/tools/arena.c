@@ -11,7 +11,7 @@
  * Knows the library's internals; nothing else may.
  */
 #include "record/arena.h"
-#include "record/record.h"
+#include "record/older.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -62,9 +62,15 @@ map_all(struct handoff__arena *arena, const char *pid, uint32_t state_size)
 }
 
 static void
-print_record(const struct handoff__record *rec)
+print_record(const struct handoff__segment *seg, uint32_t slot)
 {
-	const struct handoff__commit *c = handoff__record_commit(rec);
+	const struct handoff__record *rec;
+	struct handoff__commit commit, *c = &commit;
+	struct handoff__view view;
+
+	handoff__view_make(&view, seg, slot);
+	rec = view.rec;
+	handoff__older_commit(&view, handoff__record_sequence(rec) & 1, c);
 
 	printf("{\"id\":%" PRIu64 ",\"owner\":%u,\"kind\":%u,"
 	       "\"activity\":%u,\"flags\":%u,\"received\":%" PRIu64
@@ -106,7 +112,7 @@ each(struct handoff__arena *arena, uint64_t id, const char *what)
 			if (rec->owner == 0)
 				continue;
 			if (id == 0)
-				print_record(rec);
+				print_record(arena->segments[i], s);
 			else if (rec->id == id &&
 				 rec->kind == HANDOFF__CONNECTION)
 				rc = damage(rec, what);

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where the parts of a record were in each layout. Knows no peers, and changes
+ * nothing in a record.
+ */
+#include "record/older.h"
+
+#include <string.h>
+
+/* From one layout to the next a commit has only grown, at its end. */
+static const struct layout {
+	uint32_t number;
+	uint32_t commit; /* bytes of one; the first is at 64 in all */
+	uint32_t head;   /* bytes before the states */
+	bool has_len;    /* the commit says how much of the state is in use */
+} layouts[] = {
+	{5, 48, 160, false},
+	{HANDOFF__LAYOUT, sizeof(struct handoff__commit),
+		sizeof(struct handoff__record), true},
+};
+
+_Static_assert(offsetof(struct handoff__record, commit) == 64,
+	"what comes before the commits is the same in all layouts");
+_Static_assert(offsetof(struct handoff__commit, state_len) == 48,
+	"a commit of layout 5 is the beginning of one of now");
+
+static const struct layout *
+find(uint32_t number)
+{
+	for (size_t i = 0; i < sizeof(layouts) / sizeof(layouts[0]); i++) {
+		if (layouts[i].number == number)
+			return &layouts[i];
+	}
+	return NULL;
+}
+
+uint32_t
+handoff__layout_head(uint32_t layout)
+{
+	const struct layout *known = find(layout);
+
+	return known ? known->head : 0;
+}
+
+const struct handoff__commit *
+handoff__older_commit_at(const struct handoff__view *view, uint32_t which)
+{
+	return (const void *)((const char *)view->rec->commit +
+			      (size_t)which *
+				      find(view->seg->geo.layout)->commit);
+}
+
+void
+handoff__older_commit(const struct handoff__view *view, uint32_t which,
+	struct handoff__commit *commit)
+{
+	const struct layout *layout = find(view->seg->geo.layout);
+
+	memset(commit, 0, sizeof(*commit));
+	memcpy(commit, handoff__older_commit_at(view, which), layout->commit);
+	if (!layout->has_len)
+		commit->state_len = view->seg->geo.state_size;
+}
+
+void *
+handoff__older_state(const struct handoff__view *view, uint32_t which)
+{
+	const struct layout *layout = find(view->seg->geo.layout);
+	size_t size = (view->seg->geo.state_size + 15u) & ~15u;
+
+	return size > 0 ? (char *)view->rec + layout->head + which * size
+			: NULL;
+}
+
+void
+handoff__older_waits(
+	const struct handoff__view *view, uint64_t *unread, uint64_t *unsent)
+{
+	struct handoff__commit c;
+
+	handoff__older_commit(
+		view, handoff__record_sequence(view->rec) & 1, &c);
+	*unread = handoff__rx_head(view->rec) - c.rx_tail;
+	*unsent = c.tx_head - handoff__tx_tail(view->rec);
+}
