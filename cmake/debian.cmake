@@ -73,7 +73,8 @@ function(handoff_readme dir)
   string(REPLACE "](docs/systemd.md)"
     "](../libhandoff-systemd-dev/docs/systemd.md)" text "${text}")
   file(WRITE ${dir}/README.md "${text}")
-  file(COPY ${from}/docs DESTINATION ${dir} FILE_PERMISSIONS
+  file(COPY ${from}/docs ${from}/CONTRIBUTING.md DESTINATION ${dir}
+    FILE_PERMISSIONS
     OWNER_READ OWNER_WRITE GROUP_READ WORLD_READ DIRECTORY_PERMISSIONS
     OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ
     WORLD_EXECUTE FILES_MATCHING PATTERN *.md PATTERN *.svg

@@ -89,7 +89,7 @@ foreach(section 3 7)
     COMPONENT development)
 endforeach()
 # What the README links to is where the link says, as in the sources.
-install(FILES LICENSE README.md CHANGELOG.md
+install(FILES LICENSE README.md CHANGELOG.md CONTRIBUTING.md
   DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT documents)
 install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs
   COMPONENT documents FILES_MATCHING PATTERN *.md PATTERN *.svg

@@ -47,6 +47,7 @@ units() {
 }
 component documents <<END
 share/doc/handoff/CHANGELOG.md
+share/doc/handoff/CONTRIBUTING.md
 share/doc/handoff/LICENSE
 share/doc/handoff/README.md
 $({
