@@ -84,15 +84,16 @@ print_events(struct context *context, const char *name)
 	const struct handoff_server_event *event;
 
 	while (handoff_server_next(context->server, &event) > 0) {
+		/* The sentence is the last line. */
+		if (event->type == HANDOFF_SERVER_STOPPED)
+			printf("%s: closed %u, moved %u, passing %u\n", name,
+				event->closed, event->moved, event->passing);
 		printf("%s: %s\n", name, event->text);
 		if (event->outcome)
 			print_outcome(context->server, name, event->outcome);
 		if (event->type == HANDOFF_SERVER_LEFT)
 			printf("%s: it %s\n", name,
 				event->died ? "died" : "had said so");
-		if (event->type == HANDOFF_SERVER_STOPPED)
-			printf("%s: closed %u, moved %u, passing %u\n", name,
-				event->closed, event->moved, event->passing);
 		if (event->type == HANDOFF_SERVER_STOPPED)
 			context->stopped = true;
 	}
