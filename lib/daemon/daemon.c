@@ -338,7 +338,9 @@ static int
 reopen(struct handoff_daemon *daemon)
 {
 	static const char end[] = ": still logging to this file\n";
+	char stamp[HANDOFF_STAMP_MAX];
 	struct iovec line[] = {
+		{.iov_base = stamp},
 		{.iov_base = daemon->error.text},
 		{.iov_base = (void *)(uintptr_t)end,
 			.iov_len = sizeof(end) - 1},
@@ -346,8 +348,10 @@ reopen(struct handoff_daemon *daemon)
 	int fd = open_log(daemon);
 
 	if (fd < 0) {
-		line[0].iov_len = strlen(daemon->error.text);
-		(void)!writev(daemon->log_fd, line, 2);
+		handoff_log_stamp(daemon->log_fd, stamp, sizeof(stamp));
+		line[0].iov_len = strlen(stamp);
+		line[1].iov_len = strlen(daemon->error.text);
+		(void)!writev(daemon->log_fd, line, 3);
 		return fd;
 	}
 	close(daemon->log_fd);
