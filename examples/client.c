@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #define FULL (1 << 19) /* unsent bytes beyond which no input is read */
@@ -88,20 +87,18 @@ static int
 receive(struct handoff_client *client)
 {
 	const struct handoff_client_event *event;
+	char at[HANDOFF_STAMP_MAX];
 	int type = 0;
 
 	while (handoff_client_next(client, &event) > 0) {
-		struct timespec now;
-		char at[16];
-
 		type = (int)event->type;
 		lost = event->type == HANDOFF_CLIENT_LOST ||
 		       (lost && event->type == HANDOFF_CLIENT_CLOSED);
-		clock_gettime(CLOCK_REALTIME, &now);
-		strftime(at, sizeof(at), "%T", localtime(&now.tv_sec));
 		if (event->type != HANDOFF_CLIENT_DATA)
-			fprintf(stderr, "%s.%03ld %s: %s\n", at,
-				now.tv_nsec / 1000000, name, event->text);
+			fprintf(stderr, "%s%s: %s\n",
+				handoff_log_stamp(
+					STDERR_FILENO, at, sizeof(at)),
+				name, event->text);
 		else if (fwrite(event->data, event->len, 1, stdout) != 1 ||
 			 fflush(stdout) != 0)
 			err(1, "standard output");

@@ -168,13 +168,13 @@ start_client() {
 }
 
 listening() {
-  address=$(sed -n 's/^server: listening on //p' "$tmp/server.log")
+  address=$(sed -n 's/^[^ ]* server: listening on //p' "$tmp/server.log")
   [[ -n $address ]]
 }
 
 # How many events of that kind all clients have told.
 events() {
-  cat "$tmp"/client[0-9]*.log | grep -cE "^[0-9:.]+ [^ :]+: $1" || :
+  cat "$tmp"/client[0-9]*.log | grep -cE "^[0-9T:.+-]+ [^ :]+: $1" || :
 }
 
 happened() {

@@ -6,6 +6,7 @@
 #include "echo.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 static int
 handle_echo(struct handoff_conn *conn, void *arg)
@@ -14,9 +15,11 @@ handle_echo(struct handoff_conn *conn, void *arg)
 	size_t len;
 	const char *input = handoff_conn_input(conn, &len);
 	size_t taken = handoff_conn_write(conn, input, len);
+	char at[HANDOFF_STAMP_MAX];
 
 	if (*verbose && taken > 0)
-		printf("connection %llu: %zu byte%s: %.*s%s",
+		printf("%sconnection %llu: %zu byte%s: %.*s%s",
+			handoff_log_stamp(STDOUT_FILENO, at, sizeof(at)),
 			(unsigned long long)handoff_conn_id(conn), taken,
 			taken == 1 ? "" : "s", (int)(taken < 60 ? taken : 60),
 			input,

@@ -12,6 +12,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static bool verbose;
 
@@ -20,10 +21,13 @@ static void
 print_log(enum handoff_log_level level, const char *text, void *arg)
 {
 	const struct handoff_server_opts *opts = arg;
+	char at[HANDOFF_STAMP_MAX]; /* the time, if the log has none */
 
 	if (level <= HANDOFF_LOG_WARNING || opts->trace ||
 		(level <= HANDOFF_LOG_INFO && verbose))
-		fprintf(stderr, "%s: %s\n", opts->name, text);
+		fprintf(stderr, "%s%s: %s\n",
+			handoff_log_stamp(STDERR_FILENO, at, sizeof(at)),
+			opts->name, text);
 }
 
 static _Noreturn void
@@ -73,10 +77,13 @@ static bool
 print_events(struct handoff_server *server, const char *name)
 {
 	const struct handoff_server_event *event;
+	char at[HANDOFF_STAMP_MAX];
 	bool stopped = false;
 
 	while (handoff_server_next(server, &event) > 0) {
-		printf("%s: %s\n", name, event->text);
+		printf("%s%s: %s\n",
+			handoff_log_stamp(STDOUT_FILENO, at, sizeof(at)), name,
+			event->text);
 		stopped = event->type == HANDOFF_SERVER_STOPPED;
 	}
 	return stopped; /* the last event of all */

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 /* The service is the same in both peers, see echo.c and schedule.c. */
 static const struct handoff_service *
@@ -55,9 +56,12 @@ tell(struct peer *peer)
 {
 	const struct handoff_server_event *event;
 	enum handoff_server_event_type type = 0;
+	char at[HANDOFF_STAMP_MAX];
 
 	while (handoff_server_next(peer->server, &event) > 0) {
-		printf("%s: %s\n", peer->options->server.name, event->text);
+		printf("%s%s: %s\n",
+			handoff_log_stamp(STDOUT_FILENO, at, sizeof(at)),
+			peer->options->server.name, event->text);
 		manager_event(peer->systemd, event);
 		type = event->type;
 	}

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 bool
 manager_known(void)
@@ -43,8 +44,12 @@ manager_open(struct handoff_systemd **sd, struct handoff_server_opts *server,
 void
 manager_attach(struct handoff_systemd *sd, struct handoff_server *server)
 {
+	char at[HANDOFF_STAMP_MAX];
+
 	if (sd && handoff_systemd_attach(sd, server) < 0)
-		fprintf(stderr, "%s\n", handoff_systemd_errmsg(sd));
+		fprintf(stderr, "%s%s\n",
+			handoff_log_stamp(STDERR_FILENO, at, sizeof(at)),
+			handoff_systemd_errmsg(sd));
 }
 
 void

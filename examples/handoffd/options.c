@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char usage[] =
 	"usage: handoffd --dir DIR --listen ADDR|--standby|--systemd "
@@ -58,10 +59,13 @@ static void
 print_log(enum handoff_log_level level, const char *text, void *arg)
 {
 	const struct options *o = arg;
+	char at[HANDOFF_STAMP_MAX];
 
 	if (level <= HANDOFF_LOG_WARNING || o->server.trace ||
 		(level <= HANDOFF_LOG_INFO && o->verbose))
-		fprintf(stderr, "%s: %s\n", o->server.name, text);
+		fprintf(stderr, "%s%s: %s\n",
+			handoff_log_stamp(STDERR_FILENO, at, sizeof(at)),
+			o->server.name, text);
 }
 
 static _Noreturn void

@@ -18,6 +18,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define REQUEST_MAX 256 /* bytes of a line, with its newline */
 #define ANSWER_MAX  (16 + DAY_MAX * COURSE_SIZE)
@@ -205,9 +206,11 @@ answer(struct handoff_conn *conn, struct schedule *schedule, const char *line,
 	struct request r = {.schedule = schedule,
 		.conn = conn,
 		.login = handoff_conn_state(conn)};
+	char at[HANDOFF_STAMP_MAX];
 
 	if (schedule->verbose)
-		printf("connection %llu: %s: %.*s\n",
+		printf("%sconnection %llu: %s: %.*s\n",
+			handoff_log_stamp(STDOUT_FILENO, at, sizeof(at)),
 			(unsigned long long)handoff_conn_id(conn),
 			r.login->student[0] ? r.login->student : "nobody",
 			(int)(len < 60 ? len - 1 : 60), line);

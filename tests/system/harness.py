@@ -95,8 +95,17 @@ def command(program, *options):
     return [program if "/" in program else os.path.join(BIN, program)]
 
 
+# What each line of a server's or client's log begins with.
+STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d ")
+
+
+def unstamped(line):
+    return STAMP.sub("", line, count=1) if STAMP.match(line) else line
+
+
 class Program:
-    """A started program, its lines as they come, and its end."""
+    """A started program, its lines as they come, without the time at their
+    beginning, and its end."""
 
     def __init__(self, argv, limit=None, user=None, stdin=None,
                  pass_fds=()):
@@ -107,6 +116,7 @@ class Program:
             argv = ["prlimit", f"--nofile={limit}:{limit}"] + argv
         self.lines = []
         self.errors = []
+        self.stamped = 0
         self.cursor = self.error_cursor = 0
         self.news = threading.Condition()
         self.process = subprocess.Popen(
@@ -123,7 +133,9 @@ class Program:
     def _read(self, pipe, lines):
         for raw in pipe:
             with self.news:
-                lines.append(raw.decode(errors="replace").rstrip("\n"))
+                text = raw.decode(errors="replace").rstrip("\n")
+                lines.append(unstamped(text))
+                self.stamped += lines[-1] is not text
                 self.news.notify_all()
         pipe.close()
         with self.news:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import socket
 
-from harness import BIN, SystemTest, command, main, wait_until
+from harness import BIN, STAMP, SystemTest, command, main, wait_until
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -532,7 +532,10 @@ class Handoffs(DaemonTest):
         self.assertEqual(sorted(os.listdir(self.dir)),
                          ["lock", "notice", "peer.1", "peer.2"])
         for log in logs:
-            self.assertEqual(text_of(log).count(": gave: "), 6, text_of(log))
+            text = text_of(log)
+            self.assertEqual(text.count(": gave: "), 6, text)
+            for line in text.splitlines():
+                self.assertRegex(line, STAMP)
 
     def test_loop(self):
         self.between_two("loop")

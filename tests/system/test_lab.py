@@ -68,13 +68,13 @@ class Runner(LabTest):
         for line, seen in (
                 ("pid NUMBER", "pid 12"), (" pid 1 ", "pid   1"),
                 ("... 1", "pid 1"), ("pid ...", "pid 1"), ("p... 1", "pid 1"),
-                ("14:02:11.201 x: (y)", "01:59:00.000 x: (y)")):
+                ("14:02 x: (y)", "14:02 x: (y)")):
             self.assertTrue(self.matches(line, seen), line)
         for line, seen in (
                 ("pid NUMBER", "pid x"), ("pid NUMBER", "pid 12 x"),
                 ("pid 1", "id 1"), ("id 1", "pid 1"), ("0.3", "0x3"),
                 ("... 1", "pid 2"), ("... 1", "pid 21"), ("a b", "ab"),
-                ("14:02:11.201 x", "14:02:11 x")):
+                ("14:02 x", "14:03 x")):
             self.assertFalse(self.matches(line, seen), line)
 
     def matches(self, line, seen):

@@ -7,10 +7,11 @@ import re
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import unittest
 
-from harness import BIN, SCALE, TOOLS, SystemTest, main, wait_until
+from harness import BIN, SCALE, STAMP, TOOLS, SystemTest, main, wait_until
 
 SUM = os.path.join(TOOLS, "sum_service")
 OTHER = os.path.join(TOOLS, "other_service")
@@ -34,6 +35,50 @@ def parser():
 
 def labels_of(text):
     return tuple(sorted(re.findall(r',([a-z]+)="([^"]*)"', text)))
+
+
+class Times(SystemTest):
+    """Lines begin with the time, unless what they are written to has it."""
+
+    def test_programs(self):
+        server, alt = self.server("--verbose"), self.standby("--verbose")
+        client = self.start("client", "--connect", server.address)
+        client.expect_error(": connected to ")
+        self.ok("maintenance")
+        alt.expect(": owner: ")
+        self.ok("ready", "--silent")
+        for program in (server, alt):
+            self.assertEqual(program.stop(), 0)
+        client.kill()
+        for program in (server, alt, client):
+            self.assertEqual(program.stamped,
+                             len(program.lines) + len(program.errors),
+                             program.output())
+            self.assertGreater(program.stamped, 0)
+
+    def test_journal(self):
+        """Standard error is the journal's here, and standard output not."""
+        ours, journal = os.pipe()
+        status = os.fstat(journal)
+        with subprocess.Popen(
+                [os.path.join(BIN, "server"), "--dir", self.dir, "--listen",
+                 "127.0.0.1:0", "--verbose", "--trace"],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=journal, env=os.environ | {"JOURNAL_STREAM":
+                                                  f"{status.st_dev}:"
+                                                  f"{status.st_ino}"}) as done:
+            os.close(journal)
+            for line in done.stdout:
+                self.assertRegex(line.decode(), STAMP)
+                if b": owner: " in line:
+                    break
+            done.terminate()
+            done.stdout.read()
+        with open(ours, encoding="utf-8") as errors:
+            lines = errors.readlines()
+        for line in lines:
+            self.assertRegex(line, r"\Aserver: ")
+        self.assertGreater(len(lines), 0)
 
 
 class Metrics:
