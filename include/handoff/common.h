@@ -22,10 +22,10 @@ extern "C" {
  * of [A-Za-z0-9._-], so that they need no quoting anywhere. */
 #define HANDOFF_NAME_MAX 32
 
-/* An address as text with its terminating zero, e.g. "[::1]:7000". */
+/* An address as text, including the terminating zero, e.g. "[::1]:7000". */
 #define HANDOFF_ADDRESS_MAX 128
 
-/* A message for people with its terminating zero. */
+/* A sentence for people, including the terminating zero. */
 #define HANDOFF_TEXT_MAX 256
 
 enum handoff_log_level {
@@ -35,13 +35,13 @@ enum handoff_log_level {
 	HANDOFF_LOG_DEBUG = 3,
 };
 
-/* Receives one line without a newline; `text` is the library's and valid for
- * the call only. With HANDOFF_MODEL_THREAD it may be called from several
- * threads at once. */
+/* Receives one line without a newline; `text` belongs to the library and is
+ * valid only during the call. With HANDOFF_MODEL_THREAD it may be called by
+ * several threads at once. */
 typedef void handoff_log_fn(
 	enum handoff_log_level level, const char *text, void *arg);
 
-#define HANDOFF_SAY_MAX 4095 /* bytes of a line that is said to clients */
+#define HANDOFF_SAY_MAX 4095 /* bytes of a line for clients */
 
 /* The beginning of a log line with its terminating zero. */
 #define HANDOFF_STAMP_MAX 32
@@ -54,7 +54,7 @@ typedef void handoff_log_fn(
  * systemd.exec(5)), which stamps lines itself. Thread-safe. */
 HANDOFF_API const char *handoff_log_stamp(int fd, char *stamp, size_t size);
 
-/* The version of the library that is linked, e.g. "0.1.0"; static memory. */
+/* The version of the linked library, e.g. "0.1.0"; static memory. */
 HANDOFF_API const char *handoff_version(void);
 
 #ifdef __cplusplus

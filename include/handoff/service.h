@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A service: the code that answers on a connection. The same code runs in
- * both peers, in every model.
+ * A service: the code that answers requests on a connection. The same code runs
+ * in both peers, in every model.
  *
- * A handler is a transaction. It sees the input that has arrived and is not
+ * A handler is a transaction. It sees the input that has arrived and is not yet
  * consumed, consumes some, appends output and changes the connection's state;
- * when it returns 0 all of that becomes true at once, in memory that both
- * peers share. If the process dies or the connection moves before that, the
- * handler runs again on the same input in the other peer, and nothing of the
- * first run has left the process.
+ * when it returns 0 all of that is committed at once, in memory that both peers
+ * share. If the process dies or the connection moves before that, the handler
+ * runs again on the same input in the other peer, and nothing of the first run
+ * has left the process.
  *
- * A handler may call the functions of this header, and handoff_server_say; of
- * all else in the library it may call nothing on the server it belongs to.
+ * A handler may call the functions of this header and handoff_server_say, and
+ * no other function of the library on its own server.
  */
 #ifndef HANDOFF_SERVICE_H
 #define HANDOFF_SERVICE_H
@@ -27,55 +27,56 @@ extern "C" {
 struct handoff_conn;
 
 /*
- * Called when there is input, when the client has ended its sending
- * (handoff_conn_eof) and when output that did not fit has room again; may be
- * called again with the same input. Consuming nothing asks for more input.
- * Returns 0, or a negative errno, which discards the transaction and closes
- * the connection with that reason in the log.
+ * Called when there is input, when the client has ended its sending direction
+ * (handoff_conn_eof) and when there is room again for output that did not fit;
+ * may be called again with the same input. Consuming nothing asks for more
+ * input. Returns 0, or a negative errno, which discards the transaction and
+ * closes the connection with that reason in the log.
  */
 typedef int handoff_handle_fn(struct handoff_conn *conn, void *arg);
 
 /*
  * Describes a connection's state for people, in `handoffctl dump`: writes at
- * most `size` bytes of UTF-8 text with its terminating zero to `text`. Returns
- * a negative errno for a state that it can't describe: it is then shown as it
- * is. Runs in a forked child of a process that may have threads: it must take
- * no locks and use nothing that changes.
+ * most `size` bytes of UTF-8 text, including a terminating zero, to `text`.
+ * Returns a negative errno for a state that it cannot describe, which is then
+ * shown as bytes. Runs in a forked child of a process that may have threads: it
+ * must take no locks and read nothing that changes.
  */
 typedef int handoff_print_fn(
 	const void *state, char *text, size_t size, void *arg);
 
 /*
- * Makes a state of this version from one of version `version`, which is older:
- * `old` has `old_size` bytes, `state` has state_size bytes, zeroed. Called once
- * for each connection that an older program leaves to this one. Returns 0, or
- * a negative errno, which closes that connection.
+ * Converts a state of the older version `version` to this one: `old` has
+ * `old_size` bytes, `state` has state_size bytes, zeroed. Called once for each
+ * connection that comes from an older program. Returns 0, or a negative errno,
+ * which closes that connection.
  */
 typedef int handoff_convert_fn(uint32_t version, const void *old,
 	size_t old_size, void *state, void *arg);
 
 /* `size` is sizeof(struct handoff_service); zero means the default. The
- * structure and what it points to stay the caller's and must outlive the
+ * structure and what it points to remain the caller's and must outlive the
  * server. */
 struct handoff_service {
 	size_t size;
-	const char *name;       /* identity: both peers must have the same */
-	uint32_t state_version; /* of the state's layout; must be the same */
-	uint32_t state_size;    /* bytes of state per connection, zeroed; may
-				   be 0, at most 65536 */
+	const char *name;       /* identity: must be the same in both peers */
+	uint32_t state_version; /* of the state's layout; must be the same in
+				 * both peers */
+	uint32_t state_size;    /* bytes of state per connection, initially
+				 * zero; may be 0, at most 65536 */
 	handoff_handle_fn *handle;
 	handoff_handle_fn *open; /* optional: runs once, before any input, to
-				    greet or to set up the state */
+				  * greet or to initialise the state */
 	void *arg;
 	uint32_t input_size;     /* bytes; the longest input a handler can wait
-				    for; default 65536, at most 1 MiB */
-	uint32_t output_size;    /* bytes of output not yet sent; default 65536,
-				    at most 1 MiB */
+				  * for; default 65536, at most 1 MiB */
+	uint32_t output_size;    /* bytes of unsent output; default 65536, at
+				  * most 1 MiB */
 	handoff_print_fn *print; /* optional: describes a state */
-	handoff_convert_fn *convert; /* optional: a program whose states are
-					older, but not older than version
-					convert_from, is a peer all the same
-					and can hand over to this one */
+	handoff_convert_fn *convert; /* optional: allows a program with older
+				      * states, down to version convert_from,
+				      * to be a peer and to hand over to this
+				      * one */
 	uint32_t convert_from;
 };
 
@@ -83,28 +84,29 @@ struct handoff_service {
  * both peers. */
 HANDOFF_API uint64_t handoff_conn_id(const struct handoff_conn *conn);
 
-/* The input not yet consumed, contiguous; `*len` gets its length in bytes.
- * Valid until the handler returns. */
+/* The unconsumed input, contiguous; `*len` is its length in bytes. Valid until
+ * the handler returns. */
 HANDOFF_API const void *handoff_conn_input(
 	const struct handoff_conn *conn, size_t *len);
 
 /* Consumes the first `len` bytes of the input. -EINVAL if there are fewer. */
 HANDOFF_API int handoff_conn_consume(struct handoff_conn *conn, size_t len);
 
-/* True when the client has ended its sending and the input is all there is. */
+/* True if the client has ended its sending direction and the input is
+ * complete. */
 HANDOFF_API bool handoff_conn_eof(const struct handoff_conn *conn);
 
-/* How many bytes handoff_conn_write would take now. */
+/* How many bytes handoff_conn_write would accept now. */
 HANDOFF_API size_t handoff_conn_room(const struct handoff_conn *conn);
 
-/* Appends up to `len` bytes of output and returns how many were taken. Who
- * needs all or nothing asks handoff_conn_room first; what was not taken is
- * best left unconsumed in the input: the handler is called again. */
+/* Appends up to `len` bytes of output and returns how many were accepted. To
+ * write all or nothing call handoff_conn_room first; input whose output does
+ * not fit is best left unconsumed: the handler is called again. */
 HANDOFF_API size_t handoff_conn_write(
 	struct handoff_conn *conn, const void *data, size_t len);
 
 /* The connection's state, state_size bytes, 16-byte aligned; NULL if the
- * service has none. Changes count when the handler returns 0. */
+ * service has none. Changes are committed when the handler returns 0. */
 HANDOFF_API void *handoff_conn_state(struct handoff_conn *conn);
 
 /* Ends the connection once all its output is sent. No handler runs after. */
