@@ -124,7 +124,7 @@ handoff__addr_absolute(
 	return 0;
 }
 
-/* An IPv4 client of a socket that is of IPv6 has an address of IPv6 (RFC 4291,
+/* An IPv4 client of an IPv6 socket has an IPv4-mapped address (RFC 4291,
  * 2.5.5.2). */
 void
 handoff__addr_unmap(struct sockaddr *sa, socklen_t *len)

@@ -27,8 +27,8 @@ int handoff__addr_parse(struct handoff__addr *addr, const char *text,
 int handoff__addr_absolute(
 	char **out, const char *text, struct handoff__error *error);
 
-/* Makes an IPv4-mapped IPv6 address the IPv4 address that it is; leaves any
- * other as it is. */
+/* Converts an IPv4-mapped IPv6 address to IPv4; leaves any other address
+ * alone. */
 void handoff__addr_unmap(struct sockaddr *sa, socklen_t *len);
 
 /* Formats a socket address as text of the same form; IPv4-mapped ones as
@@ -36,11 +36,10 @@ void handoff__addr_unmap(struct sockaddr *sa, socklen_t *len);
 void handoff__addr_format(
 	const struct sockaddr *sa, socklen_t len, char *text, size_t size);
 
-/* The same address without names that have to be looked up, if its host has one
- * now. */
+/* Replaces a host name by its numeric address, if it resolves now. */
 void handoff__addr_numeric(const char *text, char out[HANDOFF_ADDRESS_MAX]);
 
-/* Removes a socket file that nobody listens on, and no other file:
+/* Removes a socket file that no process listens on, and no other file:
  * -EADDRINUSE. */
 int handoff__addr_clear(const char *path);
 

@@ -99,7 +99,7 @@ same_port(in_port_t bound, in_port_t wanted)
 	return wanted == 0 || bound == wanted;
 }
 
-/* IPv4 is the same in either of its forms. */
+/* An IPv4 address equals its IPv4-mapped form. */
 static bool
 same_inet(const struct sockaddr_storage *bound, socklen_t bound_len,
 	const struct addrinfo *wanted)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Options of a command line, by a table. Two passes over argv: the first looks
- * at every value and changes nothing, the second can't fail. Nothing is
- * allocated: values are where they were, and the pointers of a list lie in the
- * part of argv that became free, of which each of them had at least one.
+ * Parses command-line options by a table. Two passes over argv: the first
+ * checks every value and changes nothing, the second cannot fail. Nothing is
+ * allocated: values stay where they are, and the pointers of a list are stored
+ * in the freed part of argv, in which each of them had at least one.
  */
 #include "base/argv.h"
 
@@ -18,15 +18,16 @@ struct reading {
 	size_t size;
 	int argc;
 	char **argv;
-	const char *given[HANDOFF__ARGUMENTS_MAX]; /* the value of each */
+	const char *given[HANDOFF__ARGUMENTS_MAX]; /* the value of each
+						    * option */
 	const char *list[HANDOFF__ARGUMENT_LIST_MAX];
 	uint32_t nlist;
 	struct handoff__error *error;
 };
 
-/* An option that the table has. */
+/* An option of the table. */
 struct found {
-	const struct handoff__argument *argument; /* NULL: it has not */
+	const struct handoff__argument *argument; /* NULL: not in the table */
 	const char *value;                        /* NULL: there is none */
 	int words;
 };
@@ -67,8 +68,9 @@ is_option(const char *word)
 	return strncmp(word, "--", 2) == 0;
 }
 
-/* Is argv[i] an option of ours? What looks like one is never taken for the
- * value of the option before it, which is more likely to lack it. */
+/* Looks up argv[i]. A word that looks like an option of the table is never
+ * taken for the value of the option before it, whose value is more likely
+ * missing. */
 static struct found
 find(const struct reading *r, int i)
 {
@@ -204,7 +206,7 @@ store(struct reading *r, const struct handoff__argument *a, const char *value)
 		memcpy(field, &number, sizeof(number));
 		break;
 	case HANDOFF__ARGUMENT_LIST:
-		break; /* when it is known where it can lie */
+		break; /* stored once its place in argv is known */
 	}
 }
 
@@ -220,7 +222,7 @@ store_list(
 		sizeof(count));
 }
 
-/* Moves what is the program's together. Returns how much that is. */
+/* Compacts the words that stay with the program. Returns their number. */
 static int
 take_all(struct reading *r)
 {
@@ -240,8 +242,9 @@ take_all(struct reading *r)
 	return kept;
 }
 
-/* What stands for options that were not given; an empty variable is none. A
- * set-user-ID program does not believe its environment (secure_getenv(3)). */
+/* Applies environment variables in place of options that were not given; an
+ * empty variable counts as unset. A set-user-ID program ignores its environment
+ * (secure_getenv(3)). */
 static void
 take_environment(struct reading *r)
 {

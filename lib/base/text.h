@@ -35,7 +35,7 @@ void handoff__error_copy(
  * user's buffer, which may be absent. Returns -ENOMEM. */
 int handoff__no_memory(const char *object, char *buf, size_t size);
 
-/* What follows the noun: "1 connection", "2 connections". */
+/* The plural suffix: "1 connection", "2 connections". */
 static inline const char *
 handoff__plural(uint64_t count)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The usual options of a command line as options of a client. */
+/* Parses the usual command-line options into the options of a client. */
 #include "client/client.h"
 
 #include "base/addr.h"
@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 #define FIELD(name) offsetof(struct handoff_client_opts, name)
-#define LEAST_SIZE  FIELD(dir) /* up to errbuf, in every version */
+#define LEAST_SIZE  FIELD(dir) /* up to errbuf, which every version has */
 
 static_assert(FIELD(nendpoints) == FIELD(endpoints) + sizeof(char **),
 	"a list is followed by its length");

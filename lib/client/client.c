@@ -159,7 +159,7 @@ open_loop(struct handoff_client *client)
 	return 0;
 }
 
-/* Stores the address of the notices; NULL if none are wanted. */
+/* Stores the address of the notices; NULL if there are to be none. */
 static int
 choose_notices(struct handoff_client *client,
 	const struct handoff_client_opts *o, char *buf, size_t size,

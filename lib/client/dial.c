@@ -170,7 +170,7 @@ try_next(struct handoff__dial *dial)
 	try_connect(dial, &address->u.sa, address->len);
 }
 
-/* For programs: the sentence says more. */
+/* The errno for programs; the sentence says more. */
 static int
 resolver_errno(int eai)
 {
@@ -252,7 +252,7 @@ handoff__dial_start(
 	assert(dial->fd < 0 && !dial->resolve && !dial->timer.armed);
 	dial->addr = *addr;
 	dial->next = 0;
-	dial->err = -ENOENT; /* without an address */
+	dial->err = -ENOENT; /* the name has no address */
 	dial->failure[0] = dial->address[0] = '\0';
 	if (handoff__resolve_at_once(addr, &dial->addresses))
 		try_next(dial);

@@ -11,9 +11,9 @@
 
 struct handoff__dial;
 
-/* `fd` is a connected socket, now owned by the callee, or a negative errno with
- * the reason in `text`. For a socket `text` is the address it is connected to.
- */
+/* `fd` is a connected socket, now owned by the callee, or a negative errno
+ * with the reason in `text`. For a socket `text` is the address it is
+ * connected to. */
 typedef void handoff__dial_fn(
 	struct handoff__dial *dial, int fd, const char *text);
 
@@ -31,7 +31,7 @@ struct handoff__dial {
 	int fd;                            /* the connecting socket, or -1 */
 	char address[HANDOFF_ADDRESS_MAX]; /* that `fd` connects to */
 	char failure[HANDOFF_TEXT_MAX];    /* why the last address failed */
-	int err;                           /* the same: a negative errno */
+	int err;                           /* its negative errno */
 	struct handoff__watch watch;
 	struct handoff__timer timer;
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads the lines of a status that are about addresses. An older peer, and a
- * program with listeners of its own, have none.
+ * Parses the lines about addresses in a status. An older peer, and a program
+ * with listeners of its own, send none.
  */
 #include "control/addresses.h"
 
@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What follows "KEY " at the beginning of this line, and its length; NULL if
- * it is another. */
+/* Returns the value if the line is "KEY VALUE", and its length; otherwise
+ * NULL. */
 static const char *
 value_of(const char *line, const char *key, size_t *len)
 {
@@ -73,7 +73,7 @@ handoff__addresses_add(
 	add_lines(peer, "opened", "opened ", "", buf);
 	add_lines(peer, "closed", "closed ", "", buf);
 	failed = add_lines(
-		peer, "failed", "error ", ": tried again each second", buf);
+		peer, "failed", "error ", ": retrying every second", buf);
 	add_lines(peer, "only-there", "kept ",
 		": to be closed when all addresses of this peer are open", buf);
 	return failed > 0 ? -EADDRNOTAVAIL : 0;

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the peer that has come to serve says of its addresses: part of the
- * answer to what moved the service there.
+ * The new owner's report on its addresses: part of the answer to the command
+ * that moved the service there.
  */
 #ifndef HANDOFF_CONTROL_ADDRESSES_H
 #define HANDOFF_CONTROL_ADDRESSES_H
 
 #include "control/contact.h"
 
-/* The generation of the service that its status tells; 0: none. */
+/* The service's generation according to its status; 0: none. */
 unsigned long long handoff__addresses_generation(
 	const struct handoff__contact *peer);
 
 /* Adds a line for each listener that it has opened, closed or kept, and for
- * each address that it cannot listen on: -EADDRNOTAVAIL, there are such. The
+ * each address that it cannot listen on: -EADDRNOTAVAIL if there are any. The
  * contact has answered "status". */
 int handoff__addresses_add(
 	const struct handoff__contact *peer, struct handoff__buf *buf);

@@ -365,8 +365,8 @@ find_owner(struct call *call, struct handoff__contact **owner)
 	return finish(call, -ECANCELED, &buf);
 }
 
-/* The service has moved, and with it the listeners: adds what the peer that
- * serves now has changed about them. If it can't be asked, status tells. */
+/* The service has moved with its listeners: adds the changes that the new owner
+ * has made to them. If it cannot be queried, a later status shows them. */
 static int
 add_addresses(struct call *call, unsigned long long before)
 {

@@ -244,7 +244,7 @@ add_silent_json(const struct handoff__contact *peer, struct handoff__buf *buf)
 	handoff__buf_add(buf, ",\"role\":\"unresponsive\"}");
 }
 
-/* Adds the object that the peer has sent, without what is around it. */
+/* Adds the JSON object that the peer has sent, without surrounding space. */
 static bool
 add_peer_json(const struct handoff__contact *peer, struct handoff__buf *buf)
 {

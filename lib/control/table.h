@@ -14,8 +14,8 @@
 void handoff__table(const struct handoff__contact *peers, size_t npeers,
 	struct handoff__buf *buf);
 
-/* The same as one JSON object; `body` is that of "status json". Returns a peer
- * whose answer is not understood; NULL: there is none. */
+/* The same as one JSON object; `body` is the answer to "status json". Returns a
+ * peer whose answer is malformed; NULL: there is none. */
 const struct handoff__contact *handoff__table_json(
 	const struct handoff__contact *peers, size_t npeers,
 	struct handoff__buf *buf);

@@ -258,7 +258,7 @@ handoff_peer_left(struct handoff_peer *peer, const struct handoff_left **left)
 	rc = handoff__operator_left(&peer->op, &entry);
 	if (rc <= 0)
 		return rc;
-	/* That is its first member. */
+	/* its first member */
 	peer->op.left.entry = (struct handoff_entry *)(uintptr_t)entry;
 	*left = &peer->op.left;
 	return 1;

@@ -7,8 +7,8 @@
  *
  *   orders.c    parses and runs the request lines
  *   roles.c     events of the peer below, reported alike by both layers above
- *   outcome.c   how a handoff ended and what it left behind, in public terms
- *   operator.c  the object: events, the requests that wait, open and close
+ *   outcome.c   the outcome of a handoff and what it left behind, in public
+ * terms operator.c  the object: events, the requests that wait, open and close
  *   reply.c     replies
  *   ring.c      events that are not pulled yet
  *
@@ -56,17 +56,18 @@ struct handoff__operator {
 	const struct handoff__log *log;
 	struct handoff__ring ring;
 	struct handoff__operator_event pulled; /* valid until the next pull */
-	/* The last handoff, out or in, that has ended, and the place in the
-	 * walk over what it left behind. */
+	/* The last handoff that has ended, in either direction, and the
+	 * position of the iteration over the entries left behind. */
 	uint32_t ends;
 	enum handoff__way ended_way;
 	struct handoff__report ended_report;
-	uint32_t walk_end;   /* of the outcome that was pulled last */
-	uint32_t walk_count; /* of those that were named */
-	uint32_t walk_segment, walk_slot; /* of the last one, if it gave */
-	struct handoff_left left;         /* what the program looks at */
+	uint32_t walk_end;                /* the outcome pulled last */
+	uint32_t walk_count;              /* entries returned so far */
+	uint32_t walk_segment, walk_slot; /* of the last one, if this peer
+					   * gave */
+	struct handoff_left left;         /* returned to the program */
 	char left_name[HANDOFF_ADDRESS_MAX];
-	uint32_t stop_moved; /* connections handed over since it is stopping */
+	uint32_t stop_moved; /* connections handed over during the stop */
 	struct handoff__timer
 		wakeup; /* runs the loop while events are queued */
 	struct handoff__control control;
@@ -90,7 +91,7 @@ void handoff__operator_close(struct handoff__operator *op);
 void handoff__operator_emit(struct handoff__operator *op, int type,
 	const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* The same with the facts that go with the sentence. */
+/* The same with the facts that belong to the sentence. */
 void handoff__operator_emit_with(struct handoff__operator *op, int type,
 	const struct handoff__facts *facts, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
@@ -125,18 +126,18 @@ void handoff__operator_given(struct handoff__operator *op,
 	enum handoff__way way, const struct handoff__report *report);
 
 /* outcome.c */
-/* OTHER for what has no public name. */
+/* OTHER for a reason without a public name. */
 enum handoff_reason handoff__public_reason(enum handoff__reason reason);
 void handoff__outcome_of(enum handoff__way way,
 	const struct handoff__report *report, struct handoff_outcome *outcome);
-/* Of the death of the other peer. */
+/* The outcome of the other peer's death. */
 void handoff__outcome_of_death(
 	const struct handoff__survival *survival, struct handoff__facts *facts);
 /* The outcome of an event, or NULL. */
 const struct handoff_outcome *handoff__facts_outcome(
 	const struct handoff__facts *facts);
-/* Walks on over what stayed behind: 1, 0, -ESTALE. `*entry` is the entry that
- * is still here, or NULL. */
+/* Returns the next entry left behind: 1, 0, -ESTALE. `*entry` is the entry if
+ * it is still here, or NULL. */
 int handoff__operator_left(struct handoff__operator *op,
 	const struct handoff__roster_entry **entry);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a handoff ended and what it left behind, in the words of the public
- * header. The only place that knows both these and those of the link.
+ * The outcome of a handoff and the entries left behind, in terms of the public
+ * header. The only file that knows both these and those of the link.
  */
 #include "operator/operator.h"
 
@@ -80,7 +80,7 @@ handoff__outcome_of(enum handoff__way way, const struct handoff__report *r,
 		.reason = handoff__public_reason(r->reason),
 		.id = r->id,
 	};
-	/* Refused as a whole: everything is where it was. */
+	/* refused as a whole: nothing has moved */
 	if (r->reason != HANDOFF__OK && r->id == 0)
 		return;
 	outcome->connections = r->moved;
@@ -118,13 +118,14 @@ handoff__facts_outcome(const struct handoff__facts *facts)
 	return facts->outcome.direction != 0 ? &facts->outcome : NULL;
 }
 
-/* Of what this peer gave: entries that are marked and still its own. */
+/* The next entry that this peer gave without success: marked, and still its
+ * own. */
 static const struct handoff__roster_entry *
 next_entry(struct handoff__operator *op)
 {
 	struct handoff__roster *roster = &op->pair->roster;
-	/* By its place: the entry itself may have ended meanwhile, and the
-	 * roster with it. */
+	/* by position: the entry itself, and its part of the roster, may be
+	 * gone */
 	const struct handoff__roster_entry last = {
 		.segment = op->walk_segment, .slot = op->walk_slot};
 	const struct handoff__roster_entry *e =
@@ -156,7 +157,7 @@ left_here(struct handoff__operator *op,
 
 	if (!e)
 		return 0;
-	/* A stream has its input where others have a name. */
+	/* a stream has its input where other entries have a name */
 	if ((e->kind == HANDOFF__CONNECTION && !op->pair->config.streamless) ||
 		handoff__record_name(&e->view, op->left_name) < 0)
 		op->left_name[0] = '\0';
@@ -168,7 +169,7 @@ left_here(struct handoff__operator *op,
 	return 1;
 }
 
-/* Of what it took: what the other has named. */
+/* The next entry that the other peer has named, after a take. */
 static int
 left_there(struct handoff__operator *op)
 {

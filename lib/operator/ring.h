@@ -14,13 +14,12 @@
 
 #define HANDOFF__RING_SIZE 64
 
-/* What an event says beside its sentence; all else is zero. */
+/* The facts of an event beside its sentence; unused ones are zero. */
 struct handoff__facts {
 	enum handoff_reason reason;
 	bool died, over;
 	uint32_t closed, moved, passing;
-	uint32_t
-		end; /* which `outcome` it is, counted from 1; 0: it has none */
+	uint32_t end; /* number of its `outcome`, counted from 1; 0: none */
 	struct handoff_outcome outcome;
 };
 

@@ -109,7 +109,7 @@ refusal(struct handoff__operator *op, const struct handoff__facts *facts,
 	return handoff__reply_failure(why);
 }
 
-/* What the walk over the rest needs. */
+/* Stores what the iteration over the entries left behind needs. */
 static void
 remember_end(struct handoff__operator *op, enum handoff__way way,
 	const struct handoff__report *report)

@@ -93,7 +93,7 @@ add_carried(const struct handoff__report *r, struct handoff__buf *buf)
 		unsent);
 }
 
-/* null is what is not known. */
+/* unknown values are null */
 static void
 add_carried_json(const struct handoff__pair *pair, struct handoff__buf *buf)
 {

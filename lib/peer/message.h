@@ -64,9 +64,9 @@ enum handoff__reason {
 	HANDOFF__UNTAKEN = 17,   /* offered, and not accepted in time */
 	HANDOFF__UNWATCHED = 18, /* its process cannot be watched */
 	HANDOFF__STRANGER = 19,  /* not the peer that it claims to be */
-	/* Never sent: those are not answered. */
-	HANDOFF__ANOTHER_USER = 20, /* it runs as one */
-	HANDOFF__CROWDED = 21,      /* too many are being greeted */
+	/* Never sent: these candidates get no answer. */
+	HANDOFF__ANOTHER_USER = 20, /* it runs as another user */
+	HANDOFF__CROWDED = 21,      /* too many candidates are being greeted */
 };
 
 #define HANDOFF__REASONS (HANDOFF__CROWDED + 1)

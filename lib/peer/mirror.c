@@ -49,8 +49,9 @@ queue_kind(struct handoff__pair *pair, bool listeners)
 	}
 }
 
-/* A new standby gets everything. The listeners first, without which it is none,
- * and in one message, so that it can see which there are. */
+/* Sends everything to a new standby. The listeners first, since without them it
+ * cannot be one, and in one message, so that it can compare them with its
+ * addresses. */
 void
 handoff__mirror_all(struct handoff__pair *pair)
 {

@@ -12,8 +12,8 @@ struct handoff__pair;
 struct handoff__ref;
 struct handoff__report;
 
-/* The kind of what a reference names, and its name, "" if that is not known
- * here (any more). */
+/* The kind and name of an entry that a reference names; the name is "" if it is
+ * not known here (any longer). */
 enum handoff__kind handoff__report_entry(const struct handoff__pair *pair,
 	const struct handoff__ref *ref, char name[HANDOFF_ADDRESS_MAX]);
 

@@ -28,7 +28,8 @@ struct handoff__roster_entry {
 	uint32_t batch; /* of the unanswered MIRROR */
 	uint8_t copy;
 	uint8_t refusal; /* a reason, for COPY_REFUSED */
-	uint8_t left;    /* behind by the last give, with this reason; 0: not */
+	uint8_t left;    /* reason why the last give left it behind; 0: it did
+			  * not */
 	bool barrier;    /* a give waits for the answer to its MIRROR */
 
 	/* Fields read by every request come last, to share cache lines with the

@@ -20,7 +20,7 @@ void handoff__status_header(
  * all peers; lines with the prefix "| " are shown as they are, "! " marks a
  * remark of this peer. */
 void handoff__status_text(struct handoff__pair *pair, struct handoff__buf *buf);
-/* The same as a JSON object, whose end is left to the caller. */
+/* The same as a JSON object, which the caller closes. */
 void handoff__status_json(struct handoff__pair *pair, struct handoff__buf *buf);
 
 /* Logs what is not promised because of missing kernel features. */

@@ -124,7 +124,7 @@ handoff__take_proceed(struct handoff__pair *pair)
 	return true;
 }
 
-/* Those that are named have a reason. */
+/* Counts the reasons of the named entries. */
 static void
 count_left(struct handoff__report *report)
 {

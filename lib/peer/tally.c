@@ -15,8 +15,8 @@
 
 #define CARRIED_MAX 96
 
-/* What is told of bytes, after `before`: nothing where the program keeps them
- * to itself. */
+/* The text about bytes, after `before`: nothing if the program keeps the
+ * streams itself. */
 static const char *
 carried(const struct handoff__pair *pair, const char *before, uint64_t unread,
 	uint64_t unsent, char text[CARRIED_MAX])

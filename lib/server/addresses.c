@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The addresses of this peer beside the listeners that came with the service.
- * A standby tells how they differ. A peer that comes to serve opens those that
- * it alone has, and closes those that it has not: but not before all of its own
- * are open, so that a wrong address is no reason to be reached nowhere.
+ * Reconciles this peer's addresses with the listeners that came with the
+ * service. A standby reports how they differ. A peer that starts to serve opens
+ * the addresses that only it has and closes listeners that it has no address
+ * for: but not before all of its own are open, so that a wrong address does not
+ * make the service unreachable.
  */
 #include "server/internal.h"
 
@@ -27,7 +28,7 @@ on_retry(struct handoff__timer *timer)
 {
 	struct handoff_server *server = timer->arg;
 
-	server->addresses.due = true; /* it is looked at after the iteration */
+	server->addresses.due = true; /* checked after the iteration */
 }
 
 void
@@ -57,13 +58,13 @@ handoff__addresses_changed(struct handoff_server *server)
 	handoff__timer_disarm(&server->loop, &server->addresses.retry);
 	server->addresses.due = server->pair.serving;
 	server->addresses.look = true;
-	server->addresses.told[0] = '\0';
+	server->addresses.reported[0] = '\0';
 	server->addresses.tries = 0;
 	forget(&server->addresses.changes);
 	forget(&server->addresses.failed);
 }
 
-/* A peer without addresses, an alternate, is content with any. */
+/* A peer without addresses, an alternate, accepts any. */
 static bool
 has_addresses(const struct handoff_server *server)
 {
@@ -77,7 +78,7 @@ takes_any_port(const char *address)
 	       strtoul(strrchr(address, ':') + 1, NULL, 10) == 0;
 }
 
-/* Finds the listener that an address stands for, and that no other has. */
+/* Finds an unclaimed listener for the address. */
 static bool
 claim(struct handoff_server *server, const char *address)
 {
@@ -112,8 +113,9 @@ claim_passed(struct handoff_server *server)
 	}
 }
 
-/* Which addresses have no listener, and which listeners no address? Port 0 has
- * any that is left. Those that others have opened are theirs to close. */
+/* Determines which addresses have no listener, and which listeners no address.
+ * Port 0 matches any that is left. Listeners opened by another process are not
+ * closed here. */
 static void
 compare(struct handoff_server *server)
 {
@@ -140,7 +142,7 @@ compare(struct handoff_server *server)
 	}
 }
 
-/* The address of a listener, on a line of its own. */
+/* The address of a listener, without newlines. */
 static void
 name_of(const struct handoff__member *member, char name[HANDOFF_ADDRESS_MAX])
 {
@@ -152,7 +154,7 @@ name_of(const struct handoff__member *member, char name[HANDOFF_ADDRESS_MAX])
 	}
 }
 
-/* Calls `add` for what only this peer has, or only the service. */
+/* Calls `add` for each address that only this peer has, or only the service. */
 typedef void add_fn(struct handoff__buf *buf, const char *address);
 
 static void
@@ -186,7 +188,7 @@ each_unwanted(
 	}
 }
 
-/* As many as there is room for in a sentence; the status has them all. */
+/* As many as fit into a sentence; the status lists them all. */
 static void
 add_to_list(struct handoff__buf *buf, const char *address)
 {
@@ -198,8 +200,8 @@ add_to_list(struct handoff__buf *buf, const char *address)
 		handoff__buf_add(buf, ", ...");
 }
 
-/* "opens 127.0.0.1:7001 and closes 127.0.0.1:7000"; nothing if they are the
- * same. */
+/* "opens 127.0.0.1:7001 and closes 127.0.0.1:7000"; "" if there is no
+ * difference. */
 static void
 describe(struct handoff_server *server, char text[HANDOFF_TEXT_MAX])
 {
@@ -219,7 +221,7 @@ describe(struct handoff_server *server, char text[HANDOFF_TEXT_MAX])
 	forget(&there);
 }
 
-/* What it would do is told when that changes. */
+/* Reports what this peer would do, when that changes. */
 static void
 look(struct handoff_server *server)
 {
@@ -229,18 +231,19 @@ look(struct handoff_server *server)
 		return;
 	compare(server);
 	describe(server, text);
-	if (strcmp(text, server->addresses.told) == 0)
+	if (strcmp(text, server->addresses.reported) == 0)
 		return;
-	handoff__copy(server->addresses.told, sizeof(text), text);
+	handoff__copy(server->addresses.reported, sizeof(text), text);
 	handoff__pair_partner_text(&server->pair, who);
 	if (text[0])
 		handoff__operator_emit(&server->op, HANDOFF_SERVER_ADDRESSES,
-			"addresses: not those of %s: when this peer serves it "
+			"addresses: differ from those of %s: when this peer "
+			"serves it "
 			"%s",
 			who, text);
 	else
 		handoff__operator_emit(&server->op, HANDOFF_SERVER_ADDRESSES,
-			"addresses: those of %s", who);
+			"addresses: the same as those of %s", who);
 }
 
 static void
@@ -259,12 +262,12 @@ close_one(struct handoff_server *server, struct handoff__member *member)
 		return false;
 	note(server, "closed", name);
 	handoff__operator_emit(&server->op, HANDOFF_SERVER_UNLISTENED,
-		"no longer listening on %s: it is no address of this peer",
-		name);
+		"no longer listening on %s: not an address of this peer", name);
 	return true;
 }
 
-/* What has its backlog full of clients that find no room stays for now. */
+/* Closes listeners without an address. One whose backlog cannot be drained,
+ * because there is no room for its clients, stays for now. */
 static bool
 close_unwanted(struct handoff_server *server)
 {
@@ -279,7 +282,7 @@ close_unwanted(struct handoff_server *server)
 	return all;
 }
 
-/* 0: none, or none that is known. */
+/* 0: none, or unknown. */
 static unsigned
 port_of(const struct handoff__member *member)
 {
@@ -295,9 +298,9 @@ port_of(const struct handoff__member *member)
 		       : 0;
 }
 
-/* ":7000" and "127.0.0.1:7000" exclude each other (bind(2)): the one that this
- * peer has no address for makes room. Returns what was closed. Only that shows
- * whether there is room then: it is not done each second. */
+/* ":7000" and "127.0.0.1:7000" exclude each other (bind(2)): closes a listener
+ * in the way that this peer has no address for. Returns what was closed. Only
+ * closing it shows whether that helps, so it is not tried every second. */
 static struct handoff__buf
 make_room(struct handoff_server *server, const char *address)
 {
@@ -319,7 +322,7 @@ make_room(struct handoff_server *server, const char *address)
 	return closed;
 }
 
-/* It was closed in vain. */
+/* Closing did not help: opens them again. */
 static void
 reopen(struct handoff_server *server, char *names)
 {
@@ -351,7 +354,7 @@ open_one(struct handoff_server *server, const char *address)
 	return err;
 }
 
-#define FAILED 7 /* the length of that word in a line, with its blank */
+#define FAILED 7 /* length of that word and its blank */
 
 static void
 fail_one(struct handoff_server *server, struct handoff__buf *failed)
@@ -359,7 +362,7 @@ fail_one(struct handoff_server *server, struct handoff__buf *failed)
 	handoff__buf_add(failed, "failed %s\n", server->error.text);
 }
 
-/* Opens what is missing; what can't be is added to `failed`. */
+/* Opens the missing addresses; adds failures to `failed`. */
 static void
 open_missing(struct handoff_server *server, struct handoff__buf *failed)
 {
@@ -385,9 +388,9 @@ open_missing(struct handoff_server *server, struct handoff__buf *failed)
 	handoff__listen_reach(server);
 }
 
-/* Once, and again when it is something else. */
+/* Logs failures, when they change. */
 static void
-tell_failed(struct handoff_server *server, struct handoff__buf *failed)
+log_failures(struct handoff_server *server, struct handoff__buf *failed)
 {
 	struct handoff__buf *before = &server->addresses.failed;
 	struct handoff__buf kept = {0};
@@ -398,7 +401,7 @@ tell_failed(struct handoff_server *server, struct handoff__buf *failed)
 	for (; at && *at; at += strcspn(at, "\n") + 1) {
 		each_unwanted(server, &kept, add_to_list);
 		handoff__log(&server->log, HANDOFF_LOG_ERROR,
-			"%.*s: tried again each second%s%s",
+			"%.*s: retrying every second%s%s",
 			(int)strcspn(at, "\n") - FAILED, at + FAILED,
 			kept.len > 0 ? "; until then this stays open: " : "",
 			kept.len > 0 ? kept.data : "");
@@ -408,7 +411,7 @@ tell_failed(struct handoff_server *server, struct handoff__buf *failed)
 	*before = *failed;
 }
 
-/* Another peer's addresses may be what this one is to serve on. */
+/* Applies this peer's addresses when it starts to serve. */
 static void
 serve(struct handoff_server *server)
 {
@@ -421,14 +424,13 @@ serve(struct handoff_server *server)
 	open_missing(server, &failed);
 	server->addresses.tries++;
 	done = failed.len == 0 && !failed.failed && close_unwanted(server);
-	tell_failed(server, &failed);
+	log_failures(server, &failed);
 	if (!done)
 		handoff__timer_arm(
 			&server->loop, &server->addresses.retry, RETRY_US);
 }
 
-/* Changes come one by one: they are looked at when there was a moment for the
- * rest. */
+/* Changes come one by one: waits a moment for the rest. */
 static void
 look_soon(struct handoff_server *server)
 {
@@ -444,7 +446,7 @@ look_soon(struct handoff_server *server)
 }
 
 /* The listeners may also have been closed by a peer that stopped, or have died
- * with it before this one had copies of them. */
+ * with it before this peer had copies of them. */
 void
 handoff__addresses_proceed(struct handoff_server *server)
 {
@@ -481,7 +483,7 @@ add_json(struct handoff__buf *buf, const char *address)
 	handoff__buf_json(buf, address);
 }
 
-/* The lines that begin with that word, as members of an array. */
+/* Adds the lines that begin with that word as members of an array. */
 static void
 add_changes(const struct handoff_server *server, const char *word,
 	struct handoff__buf *buf)
@@ -528,7 +530,7 @@ add_remarks(struct handoff_server *server, struct handoff__buf *buf)
 	}
 	for (at = server->addresses.failed.data; at && *at;
 		at += strcspn(at, "\n") + 1)
-		handoff__buf_add(buf, "! %s: %.*s: tried again each second\n",
+		handoff__buf_add(buf, "! %s: %.*s: retrying every second\n",
 			name, (int)strcspn(at, "\n") - FAILED, at + FAILED);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The usual options of a command line as options of a server. Looks at one
- * value at a time: what does not fit together is said by handoff_server_open,
- * which sees what the program has set itself, too.
+ * Parses the usual command-line options into the options of a server. Checks
+ * each value on its own; combinations are checked by handoff_server_open, which
+ * also sees what the program has set itself.
  */
 #include "server/internal.h"
 
@@ -15,7 +15,7 @@
 #define FIELD(name) offsetof(struct handoff_server_opts, name)
 #define TIME_MAX_MS 3600000
 #define CLIENTS_MAX 1000000
-#define LEAST_SIZE  FIELD(workers) /* up to errbuf, in every version */
+#define LEAST_SIZE  FIELD(workers) /* up to errbuf, which every version has */
 
 static_assert(HANDOFF__LISTEN_MAX <= HANDOFF__ARGUMENT_LIST_MAX,
 	"as many addresses as a server takes");

@@ -94,16 +94,18 @@ struct handoff__adopted {
 	bool missing; /* no listener has its address */
 };
 
-/* Where the listeners are not those that this peer has addresses for. */
+/* How the listeners differ from this peer's addresses. */
 struct handoff__addresses {
-	bool due;  /* it came to serve: opens and closes */
-	bool look; /* it stands by, and the listeners have changed */
-	bool missing[HANDOFF__LISTEN_MAX]; /* of opts.listen: none has it */
-	struct handoff__buf changes; /* since it serves, lines for the status */
-	struct handoff__buf failed;  /* what can't be opened: the same */
+	bool due;  /* it started to serve: open and close listeners */
+	bool look; /* it is the standby, and the listeners have changed */
+	bool missing[HANDOFF__LISTEN_MAX]; /* of opts.listen: has no listener */
+	struct handoff__buf changes;       /* since it serves, as lines for the
+					    * status */
+	struct handoff__buf failed;        /* addresses that cannot be opened,
+					    * likewise */
 	struct handoff__timer retry;
-	unsigned tries; /* to open them, since it serves */
-	char told[HANDOFF_TEXT_MAX];
+	unsigned tries; /* attempts to open them since it serves */
+	char reported[HANDOFF_TEXT_MAX];
 };
 
 struct handoff__user_watch {
@@ -119,7 +121,7 @@ struct handoff_server {
 	char *listen[HANDOFF__LISTEN_MAX];
 	struct handoff__adopted *adopted;
 	size_t nadopted;
-	bool was_passed; /* there were some */
+	bool was_passed; /* listening sockets were passed in */
 	struct handoff__addresses addresses;
 	struct handoff__log log;
 	struct handoff__error error;
@@ -201,7 +203,7 @@ handoff__server_listens(const struct handoff_server *server)
 /* server.c, the handle, and opts.c */
 int handoff__opts_take(
 	struct handoff_server *server, const struct handoff_server_opts *opts);
-/* Names of hosts become addresses, once it is open. */
+/* Replaces host names by numeric addresses, once the server is open. */
 void handoff__opts_resolve(struct handoff_server *server);
 /* Element `i` of an array, as far as its type is known here. */
 int handoff__opts_extra(const struct handoff_server_opts *opts, size_t i,
@@ -247,21 +249,21 @@ uint32_t handoff__seconds(void);
 /* addresses.c */
 void handoff__addresses_open(struct handoff_server *server);
 void handoff__addresses_close(struct handoff_server *server);
-/* What is due, after an iteration. */
+/* Does what is due, after an iteration. */
 void handoff__addresses_proceed(struct handoff_server *server);
-/* This peer serves now, or stands by: something may be due. */
+/* This peer's role has changed: something may be due. */
 void handoff__addresses_changed(struct handoff_server *server);
 void handoff__addresses_status(
 	struct handoff_server *server, bool json, struct handoff__buf *buf);
 
 /* listen.c */
-/* Binds them all, and enters what was passed in. */
+/* Binds all addresses and enters the sockets that were passed in. */
 int handoff__listen_open(struct handoff_server *server);
 int handoff__listen_add(struct handoff_server *server, const char *address);
-/* Tells where those can be reached that were opened since the last time. */
+/* Reports where the listeners opened since the last call are reachable. */
 void handoff__listen_reach(struct handoff_server *server);
-/* One listener is closed for good, once its backlog is empty: false if that
- * can't be now. */
+/* Closes one listener for good, once its backlog is empty: false if that is not
+ * possible now. */
 bool handoff__listen_end(struct handoff__member *member);
 void handoff__listen_event(struct handoff__member *member);
 bool handoff__listen_name(

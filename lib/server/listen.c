@@ -258,7 +258,7 @@ handoff__listen_unlink(struct handoff_server *server)
 	}
 }
 
-/* Clients in the backlog have a connection, which would be reset. */
+/* clients in the backlog are connected, and would be reset */
 static bool
 drain(struct handoff__member *member)
 {
@@ -283,7 +283,7 @@ handoff__listen_end(struct handoff__member *member)
 	if (!drain(member))
 		return false;
 	path = has_path(member, name);
-	/* The other peer has a copy for a moment longer. */
+	/* the other peer has a copy for a moment longer */
 	shutdown(member->entry.fd, SHUT_RDWR);
 	if (path)
 		handoff__addr_clear(name + 5);

@@ -184,7 +184,7 @@ copy_addresses(struct handoff_server *server)
 	return 0;
 }
 
-/* A loop that serves must not wait for a name server. */
+/* The loop must not wait for a name server while it serves. */
 void
 handoff__opts_resolve(struct handoff_server *server)
 {

@@ -242,7 +242,7 @@ handoff_systemd_event(
 		sd->extend_due = 0;
 	switch (event->type) {
 	case HANDOFF_SERVER_LISTENING:
-		/* Later than OWNER if it could not be opened at once. */
+		/* after OWNER, if it could not be opened at once */
 		return sd->store[0] && sd->role == HANDOFF_SERVER_OWNER
 			       ? store(sd)
 			       : 0;

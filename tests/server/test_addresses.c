@@ -100,7 +100,8 @@ difference_is_told(void **state)
 	open_with(&duo, a, 1, b, 1);
 	duo_expect(&duo, &duo.b, HANDOFF_SERVER_ADDRESSES);
 	snprintf(wanted, sizeof(wanted),
-		"addresses: not those of server (pid %d): when this peer "
+		"addresses: differ from those of server (pid %d): when this "
+		"peer "
 		"serves it opens " NOWHERE " and closes %s",
 		(int)getpid(), duo.a.address);
 	assert_string_equal(duo.b.text, wanted);

@@ -38,7 +38,7 @@ class Addresses(SystemTest):
         kept = server.addresses[3]
         then = [f"[::1]:{both}", f":{new}", paths[1], "127.0.0.2:0"]
         second = self.second(*then)
-        second.expect(r": addresses: not those of server \(pid \d+\): when "
+        second.expect(r": addresses: differ from those of server \(pid \d+\): when "
                       rf"this peer serves it opens :{new}, {paths[1]} and "
                       rf"closes ")
         self.assertIn(f"\nnew: when it serves it opens :{new}",
@@ -107,14 +107,14 @@ class Addresses(SystemTest):
                   f"address '{NOWHERE}': cannot listen: Cannot assign "
                   "requested address")
         self.assertEqual(
-            said[2:], [f"error {line}: tried again each second"
+            said[2:], [f"error {line}: retrying every second"
                        for line in failed]
             + [f"kept {server.address}: to be closed when all addresses of "
                "this peer are open"])
         for line in failed:
-            new.expect_error(f"{line}: tried again each second; until then "
+            new.expect_error(f"{line}: retrying every second; until then "
                              f"this stays open: {server.address}")
-            self.assertIn(f"\nnew: {line}: tried again each second\n",
+            self.assertIn(f"\nnew: {line}: retrying every second\n",
                           self.ok("status"))
         self.assert_echo(client)
         self.assert_echo(self.connect(server.address))
