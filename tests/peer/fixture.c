@@ -22,6 +22,8 @@
 #define MOMENT_MS   50
 #define NEVER_HUNG  60000
 
+struct side one, two;
+
 static struct rlimit limit_before;
 
 static struct side *
@@ -236,9 +238,11 @@ pair_own(struct side *a)
 }
 
 void
-pair_open(struct side *a, struct side *b)
+pair_join(struct side *a, struct side *b)
 {
-	pair_open_in(support_dir(), a, b);
+	assert_int_equal(side_open(b, a), 0);
+	handoff__pair_started(&b->pair);
+	pair_run(a, b);
 }
 
 void
@@ -247,9 +251,7 @@ pair_open_in(const char *dir, struct side *a, struct side *b)
 	side_init(a, dir, "one");
 	side_init(b, dir, "two");
 	pair_own(a);
-	assert_int_equal(side_open(b, a), 0);
-	handoff__pair_started(&b->pair);
-	pair_run(a, b);
+	pair_join(a, b);
 	assert_int_equal(a->pair.partner, HANDOFF__PARTNER_READY);
 	assert_int_equal(b->pair.partner, HANDOFF__PARTNER_READY);
 }
@@ -259,6 +261,35 @@ pair_close(struct side *a, struct side *b)
 {
 	side_close(a);
 	side_close(b);
+}
+
+int
+pair_setup(void **state)
+{
+	if (support_setup(state) < 0)
+		return -1;
+	pair_open_in(support_dir(), &one, &two);
+	return 0;
+}
+
+int
+side_setup(void **state)
+{
+	const char *dir;
+
+	if (support_setup(state) < 0)
+		return -1;
+	dir = support_dir();
+	side_init(&one, dir, "one");
+	side_init(&two, dir, "two");
+	return 0;
+}
+
+int
+pair_finish(void **state)
+{
+	pair_close(&one, &two);
+	return support_teardown(state);
 }
 
 void
@@ -332,6 +363,78 @@ pair_find(struct side *side, const struct handoff__roster_entry *e)
 {
 	return handoff__roster_find(
 		&side->pair.roster, e->segment, e->slot, e->id);
+}
+
+struct handoff__roster_entry *
+pair_fill(struct side *a, struct side *b, unsigned connections)
+{
+	struct handoff__roster_entry *listener =
+		pair_enter(a, HANDOFF__LISTENER);
+
+	pair_enter(a, HANDOFF__EXTRA);
+	pair_enter_many(a, connections);
+	pair_run(a, b);
+	assert_int_equal(a->pair.roster.uncovered, 0);
+	return listener;
+}
+
+void
+pair_begin(struct side *from)
+{
+	assert_int_equal(
+		handoff__pair_give(&from->pair, HANDOFF__MAINTENANCE), 0);
+}
+
+void
+pair_offer(struct side *from, struct side *to)
+{
+	pair_begin(from);
+	pair_run(NULL, to);
+	pair_turn(from);
+	assert_int_equal(from->pair.give.step, HANDOFF__GIVE_DRAIN);
+}
+
+void
+pair_expire(struct side *from)
+{
+	unsigned given = from->given;
+
+	handoff__timer_arm(&from->loop, &from->pair.move.deadline, 1);
+	pair_wait(from, &from->given, given + 1);
+}
+
+void
+pair_give(struct side *from, struct side *to, enum handoff__cause cause)
+{
+	unsigned given = from->given;
+
+	assert_int_equal(handoff__pair_give(&from->pair, cause), 0);
+	pair_run(from, to);
+	assert_int_equal(from->given, given + 1);
+	assert_int_equal(from->report.reason, HANDOFF__OK);
+}
+
+void
+pair_assert_one_owner(struct side *a, struct side *b)
+{
+	struct handoff__roster_entry *e = NULL;
+	uint32_t owned = 0, held = 0;
+
+	while ((e = handoff__roster_next(&a->pair.roster, e))) {
+		struct handoff__roster_entry *other = pair_find(b, e);
+		uint32_t owner = atomic_load(&e->view.rec->owner);
+
+		assert_int_equal(
+			owner, e->mine ? a->pair.place : b->pair.place);
+		assert_true(!other || other->mine == !e->mine);
+		assert_true(other || e->mine);
+		assert_false(e->leaving || e->barrier);
+		owned += e->mine;
+		held += !e->mine;
+	}
+	assert_int_equal(a->pair.roster.owned, owned);
+	assert_int_equal(a->pair.roster.held, held);
+	assert_int_equal(b->pair.roster.owned, held);
 }
 
 /* Is a peer until it is killed. */

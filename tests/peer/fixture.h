@@ -37,6 +37,18 @@ struct side {
 	enum handoff__reason why;       /* of it */
 };
 
+/* The two peers of most tests, called "one" and "two". */
+extern struct side one, two;
+
+/* A test before which both are open, `one` owns and `two` is its standby; and
+ * one before which they are only initialised, in a new directory. Either way
+ * what is open after it is closed, also if the test fails. */
+#define pair_test(f) cmocka_unit_test_setup_teardown(f, pair_setup, pair_finish)
+#define side_test(f) cmocka_unit_test_setup_teardown(f, side_setup, pair_finish)
+int pair_setup(void **state);
+int side_setup(void **state);
+int pair_finish(void **state);
+
 /* Fills in what a peer of that name is opened with. */
 void side_init(struct side *side, const char *dir, const char *name);
 
@@ -49,8 +61,10 @@ void side_close(struct side *side);
 /* The first peer owns the service, generation 1. */
 void pair_own(struct side *a);
 
+/* The second opens beside the first, and can serve. */
+void pair_join(struct side *a, struct side *b);
+
 /* Both: `a` owns, `b` is its standby. */
-void pair_open(struct side *a, struct side *b);
 void pair_open_in(const char *dir, struct side *a, struct side *b);
 void pair_close(struct side *a, struct side *b);
 
@@ -71,6 +85,28 @@ void pair_enter_many(struct side *side, unsigned count);
 /* The same entry in the other peer, or NULL. */
 struct handoff__roster_entry *pair_find(
 	struct side *side, const struct handoff__roster_entry *e);
+
+/* A listener, an extra descriptor and some connections, all covered; returns
+ * the listener. */
+struct handoff__roster_entry *pair_fill(
+	struct side *a, struct side *b, unsigned connections);
+
+/* A give to the other, for maintenance, has begun and done nothing yet. */
+void pair_begin(struct side *from);
+
+/* A give has come so far that the other has answered, all that is owned is
+ * offered to it, and it has taken none of it. */
+void pair_offer(struct side *from, struct side *to);
+
+/* The time for the give that is under way is over. */
+void pair_expire(struct side *from);
+
+/* A whole give, which must end well. */
+void pair_give(struct side *from, struct side *to, enum handoff__cause cause);
+
+/* Each entry has one owner: the owner word, both rosters and the counts say
+ * the same. */
+void pair_assert_one_owner(struct side *a, struct side *b);
 
 /* A peer in a child process, which serves nothing and lives until it is
  * killed. `*told` becomes readable when it is open. */

@@ -204,31 +204,28 @@ what_was_inherited(void **state)
 static void
 peer_is_told_in_lines(void **state)
 {
-	struct side a, b;
 	struct handoff__buf buf = {.data = NULL};
 	int err;
 
 	(void)state;
-	pair_open(&a, &b);
-	a.pair.config.model = "loop";
-	a.pair.config.workers = 3;
-	pair_enter_many(&a, 2);
+	one.pair.config.model = "loop";
+	one.pair.config.workers = 3;
+	pair_enter_many(&one, 2);
 	assert_non_null(handoff__pair_enter(
-		&a.pair, dup(0), HANDOFF__LISTENER, "unix:/a\nheld 9", &err));
-	pair_run(&a, &b);
-	handoff__status_text(&a.pair, &buf);
+		&one.pair, dup(0), HANDOFF__LISTENER, "unix:/a\nheld 9", &err));
+	pair_run(&one, &two);
+	handoff__status_text(&one.pair, &buf);
 	assert_string_equal(buf.data,
 		"model loop\nworkers 3\nconnections 2\nheld 0\ngeneration 1\n"
 		"uncovered 0\nlagging no\npartner ready\nsuspects 0\n"
 		"listener unix:/a\n");
 	free(buf.data);
 	buf = (struct handoff__buf){.data = NULL};
-	handoff__status_text(&b.pair, &buf);
+	handoff__status_text(&two.pair, &buf);
 	assert_string_equal(buf.data,
 		"model own\nworkers 1\nconnections 0\nheld 2\ngeneration 1\n"
 		"uncovered 0\nlagging no\npartner ready\nsuspects 0\n");
 	free(buf.data);
-	pair_close(&a, &b);
 }
 
 /* Only a peer that has suspects, or has had some, says more of them. */
@@ -237,28 +234,25 @@ suspects_are_told_of(void **state)
 {
 	struct handoff__buf buf = {.data = NULL};
 	struct handoff__roster_entry *e;
-	struct side a;
 
 	(void)state;
-	side_init(&a, support_dir(), "one");
-	pair_own(&a);
-	e = pair_enter(&a, HANDOFF__CONNECTION);
+	pair_own(&one);
+	e = pair_enter(&one, HANDOFF__CONNECTION);
 	handoff__handler_enter(e->view.rec);
 	handoff__handler_died(e->view.rec);
-	a.pair.tally.ends[HANDOFF__END_POISON] = 3;
-	a.pair.tally.ends[HANDOFF__END_SUSPECT] = 4;
-	handoff__status_text(&a.pair, &buf);
+	one.pair.tally.ends[HANDOFF__END_POISON] = 3;
+	one.pair.tally.ends[HANDOFF__END_SUSPECT] = 4;
+	handoff__status_text(&one.pair, &buf);
 	assert_non_null(strstr(buf.data, "suspects 1\n"
 					 "! one: 1 connection is suspected: "));
 	assert_non_null(strstr(buf.data, ": 3 the second time, 4 without"));
 	free(buf.data);
 	buf = (struct handoff__buf){.data = NULL};
-	handoff__status_json(&a.pair, &buf);
+	handoff__status_json(&one.pair, &buf);
 	assert_non_null(strstr(buf.data, "\"suspects\":1,"
 					 "\"ended_as_poison\":3,"
 					 "\"ended_as_suspect\":4,"));
 	free(buf.data);
-	side_close(&a);
 }
 
 int
@@ -270,8 +264,8 @@ main(void)
 		handoff_test(what_is_not_known_is_not_told),
 		handoff_test(what_was_given_in_part),
 		handoff_test(what_was_inherited),
-		handoff_test(peer_is_told_in_lines),
-		handoff_test(suspects_are_told_of),
+		pair_test(peer_is_told_in_lines),
+		side_test(suspects_are_told_of),
 	};
 
 	return cmocka_run_group_tests_name("last", tests, NULL, NULL);

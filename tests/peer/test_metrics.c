@@ -36,16 +36,13 @@ metrics_of(struct side *side)
 static void
 state_is_told(void **state)
 {
-	struct side a, b;
-
 	(void)state;
-	pair_open(&a, &b);
-	a.pair.config.model = "thread";
-	pair_enter(&a, HANDOFF__LISTENER);
-	pair_enter_many(&a, 2);
-	pair_run(&a, &b);
-	pair_enter_many(&a, 1);
-	metrics_of(&a);
+	one.pair.config.model = "thread";
+	pair_enter(&one, HANDOFF__LISTENER);
+	pair_enter_many(&one, 2);
+	pair_run(&one, &two);
+	pair_enter_many(&one, 1);
+	metrics_of(&one);
 	assert_sample("info", ",version=\"0.1.0\",model=\"thread\"", "1");
 	assert_sample("workers", "", "1");
 	assert_sample("serving", "", "1");
@@ -58,14 +55,13 @@ state_is_told(void **state)
 	assert_sample("hung", "", "0");
 	assert_sample("accepted_total", "", "3");
 	assert_null(strstr(buf.data, "last_handoff_timestamp"));
-	a.pair.pulse.hung = a.pair.pulse.lagging = true;
-	metrics_of(&a);
+	one.pair.pulse.hung = one.pair.pulse.lagging = true;
+	metrics_of(&one);
 	assert_sample("lagging", "", "1");
 	assert_sample("hung", "", "1");
 	assert_sample("standby_attached", "", "0");
 	free(buf.data);
 	buf.data = NULL;
-	pair_close(&a, &b);
 }
 
 static void
@@ -98,15 +94,12 @@ set_counts(struct handoff__tally *t)
 static void
 counts_are_told(void **state)
 {
-	struct side a;
-
 	(void)state;
-	side_init(&a, support_dir(), "one");
-	pair_own(&a);
-	set_counts(&a.pair.tally);
-	a.pair.last.report.id = 5;
-	a.pair.last.at_ms = 1700000000007;
-	metrics_of(&a);
+	pair_own(&one);
+	set_counts(&one.pair.tally);
+	one.pair.last.report.id = 5;
+	one.pair.last.at_ms = 1700000000007;
+	metrics_of(&one);
 	assert_sample("accepted_total", "", "1000");
 	assert_sample("closed_total", ",reason=\"client\"", "1");
 	assert_sample("closed_total", ",reason=\"service\"", "2");
@@ -145,31 +138,28 @@ counts_are_told(void **state)
 	assert_sample("refused_peers_total", "", "73");
 	assert_sample("last_handoff_timestamp_seconds", "", "1700000000.007");
 	/* Where a program keeps its buffers itself nobody knows of bytes. */
-	a.pair.config.streamless = true;
-	metrics_of(&a);
+	one.pair.config.streamless = true;
+	metrics_of(&one);
 	assert_null(strstr(buf.data, "handoff_bytes"));
 	assert_null(strstr(buf.data, "handoff_carried"));
 	assert_sample("repaired_total", "", "72");
 	free(buf.data);
 	buf.data = NULL;
-	side_close(&a);
 }
 
 /* The bounds as the samples have them are those that are counted by. */
 static void
 buckets_are_told(void **state)
 {
-	struct side a;
-	struct handoff__histogram *h = &a.pair.tally.failovers;
+	struct handoff__histogram *h = &one.pair.tally.failovers;
 	const char *at;
 
 	(void)state;
-	side_init(&a, support_dir(), "one");
-	pair_own(&a);
+	pair_own(&one);
 	handoff__histogram_add(h, 99);
 	handoff__histogram_add(h, 3000);
 	handoff__histogram_add(h, 20000000);
-	metrics_of(&a);
+	metrics_of(&one);
 	at = buf.data;
 	for (int i = 0; i < HANDOFF__BOUNDS; i++) {
 		const char *sample =
@@ -194,16 +184,15 @@ buckets_are_told(void **state)
 		",direction=\"took\",le=\"0.0001\"", "0");
 	free(buf.data);
 	buf.data = NULL;
-	side_close(&a);
 }
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		handoff_test(state_is_told),
-		handoff_test(counts_are_told),
-		handoff_test(buckets_are_told),
+		pair_test(state_is_told),
+		side_test(counts_are_told),
+		side_test(buckets_are_told),
 	};
 
 	return cmocka_run_group_tests_name("metrics", tests, NULL, NULL);

@@ -113,42 +113,32 @@ assert_handoffs(struct side *side, enum handoff__way way, unsigned done,
 }
 
 static void
-give(struct side *from, struct side *to, enum handoff__cause cause)
-{
-	assert_int_equal(handoff__pair_give(&from->pair, cause), 0);
-	pair_run(from, to);
-	assert_int_equal(from->report.reason, HANDOFF__OK);
-}
-
-static void
 both_count_the_same(void **state)
 {
-	struct side a, b;
-	struct handoff__roster_entry *one, *two;
-	const struct handoff__last *out = &a.pair.last, *in = &b.pair.last;
+	struct handoff__roster_entry *first, *second;
+	const struct handoff__last *out = &one.pair.last, *in = &two.pair.last;
 
 	(void)state;
-	pair_open(&a, &b);
-	pair_enter(&a, HANDOFF__LISTENER);
-	one = pair_enter(&a, HANDOFF__CONNECTION);
-	two = pair_enter(&a, HANDOFF__CONNECTION);
-	pair_enter(&a, HANDOFF__CONNECTION);
-	assert_int_equal(a.pair.tally.begun, 3);
-	receive(one, "0123456789");
-	answer(one, 7, "hello");
-	sent(one, 1);
-	receive(two, "xy");
-	give(&a, &b, HANDOFF__MAINTENANCE);
-	assert_handoffs(&a, HANDOFF__WAY_OUT, 1, 0, 0);
-	assert_handoffs(&b, HANDOFF__WAY_IN, 1, 0, 0);
-	assert_int_equal(a.pair.tally.moved[HANDOFF__WAY_OUT], 3);
-	assert_int_equal(b.pair.tally.moved[HANDOFF__WAY_IN], 3);
-	assert_int_equal(a.pair.tally.unread[HANDOFF__WAY_OUT], 5);
-	assert_int_equal(b.pair.tally.unread[HANDOFF__WAY_IN], 5);
-	assert_int_equal(a.pair.tally.unsent[HANDOFF__WAY_OUT], 4);
-	assert_int_equal(b.pair.tally.unsent[HANDOFF__WAY_IN], 4);
-	assert_passed(&a, 12, 1);
-	assert_passed(&b, 0, 0);
+	pair_enter(&one, HANDOFF__LISTENER);
+	first = pair_enter(&one, HANDOFF__CONNECTION);
+	second = pair_enter(&one, HANDOFF__CONNECTION);
+	pair_enter(&one, HANDOFF__CONNECTION);
+	assert_int_equal(one.pair.tally.begun, 3);
+	receive(first, "0123456789");
+	answer(first, 7, "hello");
+	sent(first, 1);
+	receive(second, "xy");
+	pair_give(&one, &two, HANDOFF__MAINTENANCE);
+	assert_handoffs(&one, HANDOFF__WAY_OUT, 1, 0, 0);
+	assert_handoffs(&two, HANDOFF__WAY_IN, 1, 0, 0);
+	assert_int_equal(one.pair.tally.moved[HANDOFF__WAY_OUT], 3);
+	assert_int_equal(two.pair.tally.moved[HANDOFF__WAY_IN], 3);
+	assert_int_equal(one.pair.tally.unread[HANDOFF__WAY_OUT], 5);
+	assert_int_equal(two.pair.tally.unread[HANDOFF__WAY_IN], 5);
+	assert_int_equal(one.pair.tally.unsent[HANDOFF__WAY_OUT], 4);
+	assert_int_equal(two.pair.tally.unsent[HANDOFF__WAY_IN], 4);
+	assert_passed(&one, 12, 1);
+	assert_passed(&two, 0, 0);
 	for (int i = 0; i < 2; i++) {
 		const struct handoff__last *last = i ? in : out;
 
@@ -165,279 +155,236 @@ both_count_the_same(void **state)
 		assert_true(last->at_ms > 0);
 	}
 	assert_int_equal(in->report.took_us, out->report.took_us);
-	assert_balance(&a);
-	assert_balance(&b);
-	pair_close(&a, &b);
+	assert_balance(&one);
+	assert_balance(&two);
 }
 
 static void
 bytes_belong_to_who_had_them(void **state)
 {
-	struct side a, b;
 	struct handoff__roster_entry *here, *there;
 
 	(void)state;
-	pair_open(&a, &b);
-	here = pair_enter(&a, HANDOFF__CONNECTION);
+	here = pair_enter(&one, HANDOFF__CONNECTION);
 	receive(here, "abc");
 	answer(here, 3, "ABC");
 	sent(here, 3);
-	give(&a, &b, HANDOFF__MAINTENANCE);
-	there = pair_find(&b, here);
+	pair_give(&one, &two, HANDOFF__MAINTENANCE);
+	there = pair_find(&two, here);
 	assert_non_null(there);
 	receive(there, "defg");
 	answer(there, 4, "DEFGH");
 	sent(there, 5);
-	assert_passed(&a, 3, 3);
-	assert_passed(&b, 4, 5);
-	give(&b, &a, HANDOFF__HOME_SILENT);
+	assert_passed(&one, 3, 3);
+	assert_passed(&two, 4, 5);
+	pair_give(&two, &one, HANDOFF__HOME_SILENT);
 	receive(here, "h");
-	assert_passed(&a, 4, 3);
-	assert_passed(&b, 4, 5);
-	handoff__pair_end(&a.pair, here);
-	assert_passed(&a, 4, 3);
-	pair_run(&a, &b);
-	assert_passed(&b, 4, 5);
-	assert_int_equal(a.pair.tally.ended, 1);
-	assert_int_equal(b.pair.tally.ended, 0);
-	assert_balance(&a);
-	assert_balance(&b);
-	pair_close(&a, &b);
+	assert_passed(&one, 4, 3);
+	assert_passed(&two, 4, 5);
+	handoff__pair_end(&one.pair, here);
+	assert_passed(&one, 4, 3);
+	pair_run(&one, &two);
+	assert_passed(&two, 4, 5);
+	assert_int_equal(one.pair.tally.ended, 1);
+	assert_int_equal(two.pair.tally.ended, 0);
+	assert_balance(&one);
+	assert_balance(&two);
 }
 
 static void
 refusals_are_counted_by_who_refused(void **state)
 {
-	struct side a, b;
-
 	(void)state;
-	side_init(&a, support_dir(), "one");
-	side_init(&b, support_dir(), "two");
-	pair_own(&a);
+	pair_own(&one);
 	assert_int_equal(
-		handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), -ENOTCONN);
-	assert_int_equal(handoff__pair_home(&a.pair, true), -EALREADY);
-	assert_handoffs(&a, HANDOFF__WAY_OUT, 0, 1, 0);
-	assert_handoffs(&a, HANDOFF__WAY_IN, 0, 1, 0);
-	assert_int_equal(side_open(&b, &a), 0);
-	handoff__pair_started(&b.pair);
-	pair_run(&a, &b);
+		handoff__pair_give(&one.pair, HANDOFF__MAINTENANCE), -ENOTCONN);
+	assert_int_equal(handoff__pair_home(&one.pair, true), -EALREADY);
+	assert_handoffs(&one, HANDOFF__WAY_OUT, 0, 1, 0);
+	assert_handoffs(&one, HANDOFF__WAY_IN, 0, 1, 0);
+	pair_join(&one, &two);
 	assert_int_equal(
-		handoff__pair_give(&b.pair, HANDOFF__MAINTENANCE), -EPERM);
-	assert_int_equal(handoff__pair_home(&b.pair, true), -EPERM);
-	assert_handoffs(&b, HANDOFF__WAY_OUT, 0, 1, 0);
-	assert_handoffs(&b, HANDOFF__WAY_IN, 0, 1, 0);
+		handoff__pair_give(&two.pair, HANDOFF__MAINTENANCE), -EPERM);
+	assert_int_equal(handoff__pair_home(&two.pair, true), -EPERM);
+	assert_handoffs(&two, HANDOFF__WAY_OUT, 0, 1, 0);
+	assert_handoffs(&two, HANDOFF__WAY_IN, 0, 1, 0);
 	/* Asked for over the link: the other refuses. */
-	assert_int_equal(handoff__pair_take(&a.pair, HANDOFF__HOME), 0);
-	pair_run(&a, &b);
-	assert_int_equal(a.report.reason, HANDOFF__NOT_OWNER);
-	assert_handoffs(&a, HANDOFF__WAY_IN, 0, 2, 0);
-	assert_handoffs(&b, HANDOFF__WAY_OUT, 0, 1, 0);
-	assert_int_equal(a.pair.last.report.id, 0);
-	assert_int_equal(b.pair.last.report.id, 0);
-	pair_close(&a, &b);
+	assert_int_equal(handoff__pair_take(&one.pair, HANDOFF__HOME), 0);
+	pair_run(&one, &two);
+	assert_int_equal(one.report.reason, HANDOFF__NOT_OWNER);
+	assert_handoffs(&one, HANDOFF__WAY_IN, 0, 2, 0);
+	assert_handoffs(&two, HANDOFF__WAY_OUT, 0, 1, 0);
+	assert_int_equal(one.pair.last.report.id, 0);
+	assert_int_equal(two.pair.last.report.id, 0);
 }
 
 static void
 give_without_an_answer_is_refused(void **state)
 {
-	struct side a, b;
-
 	(void)state;
-	pair_open(&a, &b);
-	pair_enter_many(&a, 2);
-	pair_run(&a, &b);
-	a.pair.config.give_timeout_ms = SOON_MS;
-	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
-	pair_wait(&a, &a.given, 1);
-	assert_int_equal(a.report.reason, HANDOFF__UNANSWERED);
-	assert_handoffs(&a, HANDOFF__WAY_OUT, 0, 1, 0);
-	assert_int_equal(a.pair.last.report.id, 0);
-	assert_int_equal(a.pair.tally.left[HANDOFF__UNANSWERED], 0);
-	pair_run(&a, &b);
-	assert_handoffs(&b, HANDOFF__WAY_IN, 0, 0, 0);
-	assert_balance(&a);
-	pair_close(&a, &b);
+	pair_enter_many(&one, 2);
+	pair_run(&one, &two);
+	one.pair.config.give_timeout_ms = SOON_MS;
+	pair_begin(&one);
+	pair_wait(&one, &one.given, 1);
+	assert_int_equal(one.report.reason, HANDOFF__UNANSWERED);
+	assert_handoffs(&one, HANDOFF__WAY_OUT, 0, 1, 0);
+	assert_int_equal(one.pair.last.report.id, 0);
+	assert_int_equal(one.pair.tally.left[HANDOFF__UNANSWERED], 0);
+	pair_run(&one, &two);
+	assert_handoffs(&two, HANDOFF__WAY_IN, 0, 0, 0);
+	assert_balance(&one);
 }
 
 static void
 left_behind_by_reason(void **state)
 {
-	struct side a, b;
-
 	(void)state;
-	pair_open(&a, &b);
-	pair_enter_many(&a, 2);
-	pair_run(&a, &b);
-	b.refuse_entered = -ENOMEM;
-	pair_enter_many(&a, HANDOFF_FDPASS_MAX + 3);
-	give(&a, &b, HANDOFF__MAINTENANCE);
+	pair_enter_many(&one, 2);
+	pair_run(&one, &two);
+	two.refuse_entered = -ENOMEM;
+	pair_enter_many(&one, HANDOFF_FDPASS_MAX + 3);
+	pair_give(&one, &two, HANDOFF__MAINTENANCE);
+	assert_int_equal(one.pair.tally.left[HANDOFF__NO_MEMORY],
+		HANDOFF_FDPASS_MAX + 3);
+	assert_int_equal(one.pair.last.report.left, HANDOFF_FDPASS_MAX + 3);
+	assert_int_equal(two.pair.last.report.left, HANDOFF_FDPASS_MAX + 3);
 	assert_int_equal(
-		a.pair.tally.left[HANDOFF__NO_MEMORY], HANDOFF_FDPASS_MAX + 3);
-	assert_int_equal(a.pair.last.report.left, HANDOFF_FDPASS_MAX + 3);
-	assert_int_equal(b.pair.last.report.left, HANDOFF_FDPASS_MAX + 3);
-	assert_int_equal(
-		a.report.left_by[HANDOFF__NO_MEMORY], HANDOFF_FDPASS_MAX + 3);
+		one.report.left_by[HANDOFF__NO_MEMORY], HANDOFF_FDPASS_MAX + 3);
 	/* As many as the message names. */
 	assert_int_equal(
-		b.report.left_by[HANDOFF__NO_MEMORY], HANDOFF_FDPASS_MAX);
-	assert_int_equal(b.report.left_by[0], 3);
-	assert_int_equal(a.way, HANDOFF__WAY_OUT);
-	assert_int_equal(b.way, HANDOFF__WAY_IN);
-	assert_int_equal(b.pair.tally.moved[HANDOFF__WAY_IN], 2);
+		two.report.left_by[HANDOFF__NO_MEMORY], HANDOFF_FDPASS_MAX);
+	assert_int_equal(two.report.left_by[0], 3);
+	assert_int_equal(one.way, HANDOFF__WAY_OUT);
+	assert_int_equal(two.way, HANDOFF__WAY_IN);
+	assert_int_equal(two.pair.tally.moved[HANDOFF__WAY_IN], 2);
 	/* They stay and can follow: a handoff of its own. */
-	b.refuse_entered = 0;
-	give(&a, &b, HANDOFF__REST);
-	assert_handoffs(&a, HANDOFF__WAY_OUT, 2, 0, 0);
-	assert_handoffs(&b, HANDOFF__WAY_IN, 2, 0, 0);
+	two.refuse_entered = 0;
+	pair_give(&one, &two, HANDOFF__REST);
+	assert_handoffs(&one, HANDOFF__WAY_OUT, 2, 0, 0);
+	assert_handoffs(&two, HANDOFF__WAY_IN, 2, 0, 0);
 	assert_int_equal(
-		b.pair.tally.moved[HANDOFF__WAY_IN], HANDOFF_FDPASS_MAX + 5);
-	assert_int_equal(b.pair.last.report.cause, HANDOFF__REST);
-	assert_int_equal(b.pair.last.report.id, 2);
-	assert_int_equal(a.pair.last.report.id, 2);
-	assert_balance(&a);
-	assert_balance(&b);
-	pair_close(&a, &b);
+		two.pair.tally.moved[HANDOFF__WAY_IN], HANDOFF_FDPASS_MAX + 5);
+	assert_int_equal(two.pair.last.report.cause, HANDOFF__REST);
+	assert_int_equal(two.pair.last.report.id, 2);
+	assert_int_equal(one.pair.last.report.id, 2);
+	assert_balance(&one);
+	assert_balance(&two);
 }
 
 /* It follows after the end of the handoff: it has moved, but not in it. */
 static void
 late_followers_are_counted(void **state)
 {
-	struct side a, b;
 	struct handoff__roster_entry *e;
 
 	(void)state;
-	pair_open(&a, &b);
-	e = pair_enter(&a, HANDOFF__CONNECTION);
-	pair_run(&a, &b);
-	a.busy = true;
-	a.pair.config.give_timeout_ms = SOON_MS;
-	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
-	pair_run(&a, &b);
-	pair_wait(&a, &a.given, 1);
-	pair_run(&a, &b);
-	assert_int_equal(a.pair.last.report.moved, 0);
-	assert_int_equal(b.pair.last.report.moved, 0);
-	assert_int_equal(a.pair.tally.left[HANDOFF__HANDLER_BUSY], 1);
+	e = pair_enter(&one, HANDOFF__CONNECTION);
+	pair_run(&one, &two);
+	one.busy = true;
+	one.pair.config.give_timeout_ms = SOON_MS;
+	pair_begin(&one);
+	pair_run(&one, &two);
+	pair_wait(&one, &one.given, 1);
+	pair_run(&one, &two);
+	assert_int_equal(one.pair.last.report.moved, 0);
+	assert_int_equal(two.pair.last.report.moved, 0);
+	assert_int_equal(one.pair.tally.left[HANDOFF__HANDLER_BUSY], 1);
 	receive(e, "12345");
-	handoff__pair_quiet(&a.pair, e);
-	pair_run(&a, &b);
-	assert_int_equal(b.pair.roster.connections, 1);
-	assert_int_equal(a.pair.tally.moved[HANDOFF__WAY_OUT], 1);
-	assert_int_equal(b.pair.tally.moved[HANDOFF__WAY_IN], 1);
-	assert_int_equal(b.pair.tally.unread[HANDOFF__WAY_IN], 5);
-	assert_passed(&a, 5, 0);
-	assert_passed(&b, 0, 0);
-	assert_int_equal(b.pair.last.report.moved, 0);
-	assert_handoffs(&a, HANDOFF__WAY_OUT, 1, 0, 0);
-	assert_balance(&a);
-	assert_balance(&b);
-	pair_close(&a, &b);
+	handoff__pair_quiet(&one.pair, e);
+	pair_run(&one, &two);
+	assert_int_equal(two.pair.roster.connections, 1);
+	assert_int_equal(one.pair.tally.moved[HANDOFF__WAY_OUT], 1);
+	assert_int_equal(two.pair.tally.moved[HANDOFF__WAY_IN], 1);
+	assert_int_equal(two.pair.tally.unread[HANDOFF__WAY_IN], 5);
+	assert_passed(&one, 5, 0);
+	assert_passed(&two, 0, 0);
+	assert_int_equal(two.pair.last.report.moved, 0);
+	assert_handoffs(&one, HANDOFF__WAY_OUT, 1, 0, 0);
+	assert_balance(&one);
+	assert_balance(&two);
 }
 
 /* What was offered and not taken counts as if it had never left. */
 static void
 revoked_handoffs_are_counted(void **state)
 {
-	struct side a, b;
-
 	(void)state;
-	pair_open(&a, &b);
-	pair_enter_many(&a, 1);
-	pair_run(&a, &b);
-	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
-	pair_run(NULL, &b);
-	pair_turn(&a);
-	assert_int_equal(a.pair.give.step, HANDOFF__GIVE_DRAIN);
-	handoff__timer_arm(&a.loop, &a.pair.move.deadline, SOON_MS * 1000);
-	pair_wait(&a, &a.given, 1);
-	assert_int_equal(a.report.reason, HANDOFF__UNTAKEN);
-	assert_handoffs(&a, HANDOFF__WAY_OUT, 0, 1, 0);
-	assert_int_equal(a.pair.tally.moved[HANDOFF__WAY_OUT], 0);
-	pair_run(&a, &b);
-	assert_balance(&a);
-	assert_balance(&b);
-	pair_close(&a, &b);
+	pair_enter_many(&one, 1);
+	pair_run(&one, &two);
+	pair_offer(&one, &two);
+	pair_expire(&one);
+	assert_int_equal(one.report.reason, HANDOFF__UNTAKEN);
+	assert_handoffs(&one, HANDOFF__WAY_OUT, 0, 1, 0);
+	assert_int_equal(one.pair.tally.moved[HANDOFF__WAY_OUT], 0);
+	pair_run(&one, &two);
+	assert_balance(&one);
+	assert_balance(&two);
 }
 
 /* Both go on alone, and each says what it knows of the handoff. */
 static void
 broken_handoffs_are_counted(void **state)
 {
-	struct side a, b;
-
 	(void)state;
-	pair_open(&a, &b);
-	pair_enter_many(&a, 3);
-	pair_run(&a, &b);
-	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
-	pair_run(NULL, &b);
-	pair_turn(&a);
-	assert_int_equal(a.pair.give.step, HANDOFF__GIVE_DRAIN);
+	pair_enter_many(&one, 3);
+	pair_run(&one, &two);
+	pair_offer(&one, &two);
 	/* It has the bell and has not said what it makes of it. */
-	pair_turn(&b);
-	assert_true(b.pair.receiving);
-	handoff__core_break(&b.pair, "of the test");
-	handoff__core_break(&a.pair, "of the test");
-	handoff__pair_proceed(&b.pair);
-	handoff__pair_proceed(&a.pair);
+	pair_turn(&two);
+	assert_true(two.pair.receiving);
+	handoff__core_break(&two.pair, "of the test");
+	handoff__core_break(&one.pair, "of the test");
+	handoff__pair_proceed(&two.pair);
+	handoff__pair_proceed(&one.pair);
 	/* All had moved before. */
-	assert_handoffs(&a, HANDOFF__WAY_OUT, 1, 0, 0);
-	assert_handoffs(&b, HANDOFF__WAY_IN, 1, 0, 0);
-	assert_int_equal(a.pair.last.report.moved, 3);
-	assert_int_equal(b.pair.last.report.moved, 3);
-	assert_int_equal(b.pair.last.report.id, 2);
-	assert_int_equal(b.pair.last.report.cause, HANDOFF__MAINTENANCE);
-	assert_int_equal(b.given, 0);
-	assert_balance(&a);
-	assert_balance(&b);
-	pair_close(&a, &b);
+	assert_handoffs(&one, HANDOFF__WAY_OUT, 1, 0, 0);
+	assert_handoffs(&two, HANDOFF__WAY_IN, 1, 0, 0);
+	assert_int_equal(one.pair.last.report.moved, 3);
+	assert_int_equal(two.pair.last.report.moved, 3);
+	assert_int_equal(two.pair.last.report.id, 2);
+	assert_int_equal(two.pair.last.report.cause, HANDOFF__MAINTENANCE);
+	assert_int_equal(two.given, 0);
+	assert_balance(&one);
+	assert_balance(&two);
 }
 
 static void
 link_that_breaks_before_anything_moved_is_a_refusal(void **state)
 {
-	struct side a, b;
-
 	(void)state;
-	pair_open(&a, &b);
-	pair_enter_many(&a, 3);
-	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
-	side_close(&b);
-	pair_run(&a, NULL);
-	assert_int_equal(a.report.reason, HANDOFF__LEAVING);
-	assert_handoffs(&a, HANDOFF__WAY_OUT, 0, 1, 0);
-	assert_int_equal(a.pair.last.report.id, 0);
-	side_close(&a);
+	pair_enter_many(&one, 3);
+	pair_begin(&one);
+	side_close(&two);
+	pair_run(&one, NULL);
+	assert_int_equal(one.report.reason, HANDOFF__LEAVING);
+	assert_handoffs(&one, HANDOFF__WAY_OUT, 0, 1, 0);
+	assert_int_equal(one.pair.last.report.id, 0);
 }
 
 static void
 death_is_counted(void **state)
 {
-	struct side a;
 	struct handoff__roster_entry *e;
-	const struct handoff__last *last = &a.pair.last;
+	const struct handoff__last *last = &one.pair.last;
 	int told;
 	pid_t child;
 
 	(void)state;
-	side_init(&a, support_dir(), "one");
-	pair_own(&a);
-	pair_enter(&a, HANDOFF__LISTENER);
-	pair_enter_many(&a, 2);
-	e = pair_enter(&a, HANDOFF__CONNECTION);
-	child = pair_child(a.config.dir, &told);
-	pair_wait(&a, &a.partners, 1);
-	assert_int_equal(handoff__pair_give(&a.pair, HANDOFF__MAINTENANCE), 0);
-	pair_wait(&a, &a.given, 1);
+	pair_own(&one);
+	pair_enter(&one, HANDOFF__LISTENER);
+	pair_enter_many(&one, 2);
+	e = pair_enter(&one, HANDOFF__CONNECTION);
+	child = pair_child(one.config.dir, &told);
+	pair_wait(&one, &one.partners, 1);
+	pair_begin(&one);
+	pair_wait(&one, &one.given, 1);
 	/* As the child would. */
 	receive(e, "12345");
 	answer(e, 3, "67");
 	pair_kill(child, told);
-	pair_wait(&a, &a.partings, 1);
-	assert_int_equal(a.pair.tally.failovers.count, 1);
-	assert_int_equal(a.pair.tally.inherited, 3);
+	pair_wait(&one, &one.partings, 1);
+	assert_int_equal(one.pair.tally.failovers.count, 1);
+	assert_int_equal(one.pair.tally.inherited, 3);
 	assert_int_equal(last->report.id, 3);
 	assert_true(last->death);
 	assert_int_equal(last->report.moved, 3);
@@ -447,51 +394,45 @@ death_is_counted(void **state)
 	assert_int_equal(last->report.left, 0);
 	assert_string_equal(last->other, "child");
 	/* They were the dead one's. */
-	assert_passed(&a, 0, 0);
+	assert_passed(&one, 0, 0);
 	receive(e, "8");
-	assert_passed(&a, 1, 0);
-	assert_balance(&a);
-	side_close(&a);
+	assert_passed(&one, 1, 0);
+	assert_balance(&one);
 }
 
 static void
 logs_can_be_joined(void **state)
 {
 	static struct lines out, in;
-	struct side a, b;
 	struct handoff__roster_entry *e;
 	char line[512];
 
 	(void)state;
 	memset(&out, 0, sizeof(out));
 	memset(&in, 0, sizeof(in));
-	side_init(&a, support_dir(), "one");
-	side_init(&b, support_dir(), "two");
-	a.log = (struct handoff__log){.fn = keep_line, .arg = &out};
-	b.log = (struct handoff__log){.fn = keep_line, .arg = &in};
-	a.config.trace = b.config.trace = true;
-	pair_own(&a);
-	assert_int_equal(side_open(&b, &a), 0);
-	handoff__pair_started(&b.pair);
-	pair_run(&a, &b);
-	e = pair_enter(&a, HANDOFF__CONNECTION);
+	one.log = (struct handoff__log){.fn = keep_line, .arg = &out};
+	two.log = (struct handoff__log){.fn = keep_line, .arg = &in};
+	one.config.trace = two.config.trace = true;
+	pair_own(&one);
+	pair_join(&one, &two);
+	e = pair_enter(&one, HANDOFF__CONNECTION);
 	receive(e, "12345");
 	answer(e, 3, "x");
-	give(&a, &b, HANDOFF__MAINTENANCE);
-	a.report.took_us = a.pair.last.report.took_us;
+	pair_give(&one, &two, HANDOFF__MAINTENANCE);
+	one.report.took_us = one.pair.last.report.took_us;
 	snprintf(line, sizeof(line),
 		"handoff 2: gave 1 connection, 0 listeners to two (pid %d) in "
 		"%u.%03u ms; they carried 2 bytes unread, 1 unsent; 0 left "
 		"behind",
-		(int)getpid(), a.report.took_us / 1000,
-		a.report.took_us % 1000);
+		(int)getpid(), one.report.took_us / 1000,
+		one.report.took_us % 1000);
 	assert_logged(&out, HANDOFF_LOG_INFO, line);
 	snprintf(line, sizeof(line),
 		"handoff 2: took 1 connection, 0 listeners from one (pid %d) "
 		"in %u.%03u ms; they carried 2 bytes unread, 1 unsent; 0 left "
 		"behind",
-		(int)getpid(), a.report.took_us / 1000,
-		a.report.took_us % 1000);
+		(int)getpid(), one.report.took_us / 1000,
+		one.report.took_us % 1000);
 	assert_logged(&in, HANDOFF_LOG_INFO, line);
 	assert_logged(&out, HANDOFF_LOG_DEBUG, "connection 1: begins");
 	snprintf(line, sizeof(line),
@@ -504,46 +445,39 @@ logs_can_be_joined(void **state)
 		"bytes unread, 1 unsent",
 		(int)getpid());
 	assert_logged(&in, HANDOFF_LOG_DEBUG, line);
-	handoff__pair_end(&b.pair, pair_find(&b, e));
+	handoff__pair_end(&two.pair, pair_find(&two, e));
 	assert_logged(&in, HANDOFF_LOG_DEBUG,
 		"connection 1: ends after 5 bytes received, 0 sent");
-	pair_close(&a, &b);
 }
 
 static void
 bytes_that_are_not_known_are_not_logged(void **state)
 {
 	static struct lines out;
-	struct side a, b;
 	struct handoff__roster_entry *e;
 	char line[512];
 
 	(void)state;
 	memset(&out, 0, sizeof(out));
-	side_init(&a, support_dir(), "one");
-	side_init(&b, support_dir(), "two");
-	a.log = (struct handoff__log){.fn = keep_line, .arg = &out};
-	a.config.trace = a.config.streamless = true;
-	pair_own(&a);
-	assert_int_equal(side_open(&b, &a), 0);
-	handoff__pair_started(&b.pair);
-	pair_run(&a, &b);
-	handoff__pair_end(&a.pair, pair_enter(&a, HANDOFF__CONNECTION));
+	one.log = (struct handoff__log){.fn = keep_line, .arg = &out};
+	one.config.trace = one.config.streamless = true;
+	pair_own(&one);
+	pair_join(&one, &two);
+	handoff__pair_end(&one.pair, pair_enter(&one, HANDOFF__CONNECTION));
 	assert_logged(&out, HANDOFF_LOG_DEBUG, "connection 1: ends");
-	e = pair_enter(&a, HANDOFF__CONNECTION);
-	give(&a, &b, HANDOFF__MAINTENANCE);
+	e = pair_enter(&one, HANDOFF__CONNECTION);
+	pair_give(&one, &two, HANDOFF__MAINTENANCE);
 	snprintf(line, sizeof(line),
 		"handoff 2: gave 1 connection, 0 listeners to two (pid %d) in "
 		"%u.%03u ms; 0 left behind",
-		(int)getpid(), a.pair.last.report.took_us / 1000,
-		a.pair.last.report.took_us % 1000);
+		(int)getpid(), one.pair.last.report.took_us / 1000,
+		one.pair.last.report.took_us % 1000);
 	assert_logged(&out, HANDOFF_LOG_INFO, line);
 	snprintf(line, sizeof(line),
 		"handoff 2: connection 2: given to two (pid %d)",
 		(int)getpid());
 	assert_logged(&out, HANDOFF_LOG_DEBUG, line);
-	handoff__pair_end(&b.pair, pair_find(&b, e));
-	pair_close(&a, &b);
+	handoff__pair_end(&two.pair, pair_find(&two, e));
 }
 
 /* Formatting a line takes longer than moving a connection. */
@@ -551,21 +485,15 @@ static void
 connections_are_not_logged_unasked(void **state)
 {
 	static struct lines out;
-	struct side a, b;
 
 	(void)state;
 	memset(&out, 0, sizeof(out));
-	side_init(&a, support_dir(), "one");
-	side_init(&b, support_dir(), "two");
-	a.log = (struct handoff__log){.fn = keep_line, .arg = &out};
-	pair_own(&a);
-	assert_int_equal(side_open(&b, &a), 0);
-	handoff__pair_started(&b.pair);
-	pair_run(&a, &b);
-	pair_enter_many(&a, 5);
-	give(&a, &b, HANDOFF__MAINTENANCE);
+	one.log = (struct handoff__log){.fn = keep_line, .arg = &out};
+	pair_own(&one);
+	pair_join(&one, &two);
+	pair_enter_many(&one, 5);
+	pair_give(&one, &two, HANDOFF__MAINTENANCE);
 	assert_int_equal(out.count, 1);
-	pair_close(&a, &b);
 }
 
 static void
@@ -593,20 +521,19 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		handoff_test(both_count_the_same),
-		handoff_test(bytes_belong_to_who_had_them),
-		handoff_test(refusals_are_counted_by_who_refused),
-		handoff_test(give_without_an_answer_is_refused),
-		handoff_test(left_behind_by_reason),
-		handoff_test(late_followers_are_counted),
-		handoff_test(revoked_handoffs_are_counted),
-		handoff_test(broken_handoffs_are_counted),
-		handoff_test(
-			link_that_breaks_before_anything_moved_is_a_refusal),
-		handoff_test(death_is_counted),
-		handoff_test(logs_can_be_joined),
-		handoff_test(bytes_that_are_not_known_are_not_logged),
-		handoff_test(connections_are_not_logged_unasked),
+		pair_test(both_count_the_same),
+		pair_test(bytes_belong_to_who_had_them),
+		side_test(refusals_are_counted_by_who_refused),
+		pair_test(give_without_an_answer_is_refused),
+		pair_test(left_behind_by_reason),
+		pair_test(late_followers_are_counted),
+		pair_test(revoked_handoffs_are_counted),
+		pair_test(broken_handoffs_are_counted),
+		pair_test(link_that_breaks_before_anything_moved_is_a_refusal),
+		side_test(death_is_counted),
+		side_test(logs_can_be_joined),
+		side_test(bytes_that_are_not_known_are_not_logged),
+		side_test(connections_are_not_logged_unasked),
 		handoff_test(histograms_have_bounds),
 	};
 
