@@ -3,51 +3,13 @@
  * Desks: where they are, and that what is not finished on one is found in the
  * record's own buffers, however often it is put there.
  */
-#include "support/support.h"
+#include "record/fixture.h"
 
 #include "record/desk.h"
 
 #include <string.h>
 
-#define SIZE 4096u /* of both buffers */
 #define DESK 1u
-
-struct fixture {
-	struct handoff__arena arena;
-	struct handoff__view view, at; /* its own, and on the desk */
-	struct handoff__record *rec;
-};
-
-static bool
-always(void *arg, uint32_t segment, uint32_t slot)
-{
-	(void)arg;
-	(void)segment;
-	(void)slot;
-	return true;
-}
-
-static void
-open_record(struct fixture *f)
-{
-	struct handoff__geometry geo;
-	uint32_t segment, slot;
-
-	handoff__arena_init(&f->arena);
-	assert_int_equal(handoff__geometry_make(&geo, 0, SIZE, SIZE), 0);
-	assert_int_equal(handoff__arena_grow(&f->arena, &geo), 0);
-	assert_int_equal(handoff__arena_alloc(
-				 &f->arena, 1, always, NULL, &segment, &slot),
-		0);
-	handoff__view_make(&f->view, f->arena.segments[segment], slot);
-	f->rec = f->view.rec;
-}
-
-static void
-close_record(struct fixture *f)
-{
-	handoff__arena_fini(&f->arena);
-}
 
 static void
 go_to_desk(struct fixture *f)
@@ -58,40 +20,6 @@ go_to_desk(struct fixture *f)
 }
 
 static void
-receive(struct fixture *f, const char *text)
-{
-	void *at = NULL;
-
-	assert_true(handoff__record_rx_room(&f->at, &at) >= strlen(text));
-	memcpy(at, text, strlen(text));
-	handoff__record_received(&f->at, strlen(text));
-}
-
-static void
-handle(struct fixture *f, size_t consume, const void *output, size_t len)
-{
-	struct handoff_conn txn;
-
-	handoff__txn_begin(&txn, &f->at);
-	assert_int_equal(handoff_conn_consume(&txn, consume), 0);
-	assert_int_equal(handoff_conn_write(&txn, output, len), len);
-	handoff__txn_commit(&txn);
-}
-
-static void
-assert_input(const struct fixture *f, const char *text)
-{
-	struct handoff_conn txn;
-	const void *input;
-	size_t len;
-
-	handoff__txn_begin(&txn, &f->view);
-	input = handoff_conn_input(&txn, &len);
-	assert_int_equal(len, strlen(text));
-	assert_memory_equal(input, text, len);
-}
-
-static void
 each_worker_of_both_peers_has_its_own(void **state)
 {
 	struct handoff__segment *seg;
@@ -99,7 +27,7 @@ each_worker_of_both_peers_has_its_own(void **state)
 	unsigned char *end;
 
 	(void)state;
-	open_record(&f);
+	record_open(&f, 0);
 	seg = f.arena.segments[0];
 	end = seg->base + seg->geo.desks;
 	assert_ptr_equal(end, handoff__segment_buffers(seg, seg->geo.slots));
@@ -114,7 +42,7 @@ each_worker_of_both_peers_has_its_own(void **state)
 		}
 	}
 	assert_ptr_equal(end, seg->base + seg->geo.size);
-	close_record(&f);
+	record_close(&f);
 }
 
 /* Where the buffers have other sizes there are others. */
@@ -126,7 +54,7 @@ segments_share_desks(void **state)
 	struct fixture f;
 
 	(void)state;
-	open_record(&f);
+	record_open(&f, 0);
 	segments = f.arena.segments;
 	assert_int_equal(handoff__geometry_make(&geo, 100, SIZE, SIZE), 0);
 	assert_int_equal(handoff__arena_grow(&f.arena, &geo), 0);
@@ -139,7 +67,7 @@ segments_share_desks(void **state)
 	assert_ptr_equal(
 		segments[2]->desks, segments[2]->base + segments[2]->geo.desks);
 	assert_ptr_equal(segments[3]->desks, segments[2]->desks);
-	close_record(&f);
+	record_close(&f);
 }
 
 static void
@@ -148,10 +76,10 @@ what_is_finished_leaves_nothing(void **state)
 	struct fixture f;
 
 	(void)state;
-	open_record(&f);
+	record_open(&f, 0);
 	go_to_desk(&f);
-	receive(&f, "request");
-	handle(&f, 7, "answer", 6);
+	record_receive(&f, "request", 7);
+	record_handle(&f, 7, "answer", 6);
 	handoff__record_touch(f.rec);
 	handoff__record_sent(&f.at, 6);
 	handoff__desk_clear(&f.view);
@@ -159,7 +87,7 @@ what_is_finished_leaves_nothing(void **state)
 	assert_int_equal(f.rec->touched, 0);
 	assert_memory_equal(f.view.rx, "\0\0\0\0\0\0\0", 7);
 	assert_memory_equal(f.view.tx, "\0\0\0\0\0\0", 6);
-	close_record(&f);
+	record_close(&f);
 }
 
 static void
@@ -169,19 +97,19 @@ what_is_not_finished_is_kept(void **state)
 	struct fixture f;
 
 	(void)state;
-	open_record(&f);
+	record_open(&f, 0);
 	go_to_desk(&f);
-	receive(&f, "request and more");
-	handle(&f, 8, "answer", 6);
+	record_receive(&f, "request and more", 16);
+	record_handle(&f, 8, "answer", 6);
 	handoff__record_sent(&f.at, 2);
 	handoff__desk_clear(&f.view);
 	assert_int_equal(handoff__desk_of(f.rec), 0);
 	assert_int_equal(f.rec->touched, 1);
-	assert_input(&f, "and more");
+	record_assert_input(&f, "and more");
 	assert_int_equal(handoff__record_tx_pieces(&f.view, iov), 1);
 	assert_int_equal(iov[0].iov_len, 4);
 	assert_memory_equal(iov[0].iov_base, "swer", 4);
-	close_record(&f);
+	record_close(&f);
 }
 
 static void
@@ -192,13 +120,13 @@ output_may_go_round_the_end(void **state)
 	struct fixture f;
 
 	(void)state;
-	open_record(&f);
+	record_open(&f, 0);
 	for (size_t i = 0; i < SIZE; i++)
 		bytes[i] = (unsigned char)(i * 7 / 3);
 	go_to_desk(&f);
-	handle(&f, 0, bytes, SIZE - 10);
+	record_handle(&f, 0, bytes, SIZE - 10);
 	handoff__record_sent(&f.at, SIZE - 30);
-	handle(&f, 0, bytes, 500);
+	record_handle(&f, 0, bytes, 500);
 	handoff__desk_clear(&f.view);
 	assert_int_equal(handoff__record_tx_pieces(&f.view, iov), 2);
 	assert_ptr_equal(iov[0].iov_base, f.view.tx + SIZE - 30);
@@ -207,7 +135,7 @@ output_may_go_round_the_end(void **state)
 	assert_memory_equal(f.view.tx + SIZE - 10, bytes, 10);
 	assert_int_equal(iov[1].iov_len, 490);
 	assert_memory_equal(iov[1].iov_base, bytes + 10, 490);
-	close_record(&f);
+	record_close(&f);
 }
 
 /* Whoever clears the desk dies before that is true; a survivor does it. */
@@ -218,21 +146,21 @@ clearing_may_be_done_again(void **state)
 	uint32_t word;
 
 	(void)state;
-	open_record(&f);
+	record_open(&f, 0);
 	go_to_desk(&f);
-	receive(&f, "half a requ");
+	record_receive(&f, "half a requ", 11);
 	word = f.rec->desk;
 	handoff__desk_clear(&f.view);
 	memset(f.view.rx + 4, '-', 7); /* it did not get that far */
 	f.rec->desk = word;
 	handoff__desk_clear(&f.view);
 	assert_int_equal(handoff__desk_of(f.rec), 0);
-	assert_input(&f, "half a requ");
+	record_assert_input(&f, "half a requ");
 	/* And once there is no desk, nothing is copied. */
 	memset(f.at.rx, '-', 11);
 	handoff__desk_clear(&f.view);
-	assert_input(&f, "half a requ");
-	close_record(&f);
+	record_assert_input(&f, "half a requ");
+	record_close(&f);
 }
 
 static void
@@ -242,7 +170,7 @@ every_change_is_seen(void **state)
 	uint32_t seen[4];
 
 	(void)state;
-	open_record(&f);
+	record_open(&f, 0);
 	for (int i = 0; i < 4; i++) {
 		seen[i] = f.rec->desk;
 		handoff__desk_set(f.rec, i % 2 ? 0 : DESK);
@@ -250,7 +178,7 @@ every_change_is_seen(void **state)
 			assert_int_not_equal(f.rec->desk, seen[k]);
 		assert_int_equal(handoff__desk_of(f.rec), i % 2 ? 0 : DESK);
 	}
-	close_record(&f);
+	record_close(&f);
 }
 
 static void
@@ -259,14 +187,14 @@ desk_that_is_none_is_no_order(void **state)
 	struct fixture f;
 
 	(void)state;
-	open_record(&f);
+	record_open(&f, 0);
 	f.rec->desk = HANDOFF__DESKS;
 	assert_true(handoff__record_ok(&f.view));
 	f.rec->desk = HANDOFF__DESKS + 1;
 	assert_false(handoff__record_ok(&f.view));
 	handoff__desk_clear(&f.view);
 	assert_int_equal(f.rec->touched, 0);
-	close_record(&f);
+	record_close(&f);
 }
 
 int

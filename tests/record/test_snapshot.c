@@ -3,67 +3,32 @@
  * Copies of records: at rest, in the midst of a transaction, damaged, and
  * while a thread works on them as fast as it can.
  */
-#include "support/support.h"
+#include "record/fixture.h"
 
 #include "record/desk.h"
-#include "record/handling.h"
 #include "record/snapshot.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SIZE   4096u /* of both buffers */
 #define MOST   600
 #define ROUNDS 50000
 
-struct fixture {
-	struct handoff__arena arena;
-	struct handoff__view view;
-	struct handoff__view at; /* what is worked with */
-	struct handoff__record *rec;
-	struct handoff__snapshot snap;
-	unsigned char bytes[2 * SIZE];
-	unsigned char state[HANDOFF__STATE_MAX];
-};
-
 static struct fixture f;
-
-static bool
-always(void *arg, uint32_t segment, uint32_t slot)
-{
-	(void)arg;
-	(void)segment;
-	(void)slot;
-	return true;
-}
+static struct handoff__snapshot snap;
+static unsigned char bytes[2 * SIZE];
+static unsigned char states[HANDOFF__STATE_MAX];
 
 static void
 open_record(uint32_t state_size)
 {
-	struct handoff__geometry geo;
-	uint32_t segment, slot;
-
-	memset(&f, 0, sizeof(f));
-	handoff__arena_init(&f.arena);
-	assert_int_equal(
-		handoff__geometry_make(&geo, state_size, SIZE, SIZE), 0);
-	assert_int_equal(handoff__arena_grow(&f.arena, &geo), 0);
-	assert_int_equal(handoff__arena_alloc(
-				 &f.arena, 1, always, NULL, &segment, &slot),
-		0);
-	handoff__view_make(&f.view, f.arena.segments[segment], slot);
-	f.at = f.view;
-	f.rec = f.view.rec;
-	handoff__record_use_state(&f.view, state_size);
+	memset(&snap, 0, sizeof(snap));
+	memset(bytes, 0, sizeof(bytes));
+	memset(states, 0, sizeof(states));
+	record_open(&f, state_size);
 	f.rec->id = 7;
 	f.rec->kind = HANDOFF__CONNECTION;
-}
-
-static void
-close_record(void)
-{
-	handoff__arena_fini(&f.arena);
 }
 
 /* Bytes of the two streams that are known by their positions. */
@@ -132,15 +97,15 @@ handle(size_t consume, size_t write)
 static bool
 take(size_t most)
 {
-	return handoff__snapshot_take(&f.snap, &f.view,
-		f.view.seg->geo.state_size > 0 ? f.state : NULL, f.bytes, most);
+	return handoff__snapshot_take(&snap, &f.view,
+		f.view.seg->geo.state_size > 0 ? states : NULL, bytes, most);
 }
 
 /* Everything in the copy belongs together, and is what `most` allows. */
 static void
 check(size_t most)
 {
-	const struct handoff__snapshot *s = &f.snap;
+	const struct handoff__snapshot *s = &snap;
 	unsigned char expected[HANDOFF__STATE_MAX];
 	uint64_t in = s->received - s->consumed, out = s->produced - s->sent;
 
@@ -150,23 +115,23 @@ check(size_t most)
 	assert_int_equal(s->in, in < most ? in : most);
 	assert_int_equal(s->out, out < most ? out : most);
 	for (uint32_t i = 0; i < s->in; i++)
-		assert_int_equal(f.bytes[i], in_byte(s->consumed + i));
+		assert_int_equal(bytes[i], in_byte(s->consumed + i));
 	for (uint32_t i = 0; i < s->out; i++)
-		assert_int_equal(f.bytes[s->in + i], out_byte(s->sent + i));
+		assert_int_equal(bytes[s->in + i], out_byte(s->sent + i));
 	if (f.view.seg->geo.state_size == 0 || s->flags == 0)
 		return;
 	fill_state(expected, s->consumed, s->produced);
-	assert_memory_equal(f.state, expected, f.view.seg->geo.state_size);
+	assert_memory_equal(states, expected, f.view.seg->geo.state_size);
 }
 
 static void
 assert_positions(
 	uint64_t received, uint64_t consumed, uint64_t produced, uint64_t sent)
 {
-	assert_int_equal(f.snap.received, received);
-	assert_int_equal(f.snap.consumed, consumed);
-	assert_int_equal(f.snap.produced, produced);
-	assert_int_equal(f.snap.sent, sent);
+	assert_int_equal(snap.received, received);
+	assert_int_equal(snap.consumed, consumed);
+	assert_int_equal(snap.produced, produced);
+	assert_int_equal(snap.sent, sent);
 }
 
 static void
@@ -180,16 +145,16 @@ all_is_copied(void **state)
 	handoff__record_flag(&f.view, HANDOFF__OPENED | HANDOFF__EOF);
 	handoff__record_mark(f.rec, HANDOFF__PENDING);
 	assert_true(take(SIZE));
-	assert_int_equal(f.snap.id, 7);
-	assert_int_equal(f.snap.owner, 1);
-	assert_int_equal(f.snap.kind, HANDOFF__CONNECTION);
-	assert_int_equal(f.snap.activity, HANDOFF__PENDING);
-	assert_int_equal(f.snap.flags, HANDOFF__OPENED | HANDOFF__EOF);
+	assert_int_equal(snap.id, 7);
+	assert_int_equal(snap.owner, 1);
+	assert_int_equal(snap.kind, HANDOFF__CONNECTION);
+	assert_int_equal(snap.activity, HANDOFF__PENDING);
+	assert_int_equal(snap.flags, HANDOFF__OPENED | HANDOFF__EOF);
 	assert_positions(1000, 300, 500, 20);
-	assert_int_equal(f.snap.in, 700);
-	assert_int_equal(f.snap.out, 480);
+	assert_int_equal(snap.in, 700);
+	assert_int_equal(snap.out, 480);
 	check(SIZE);
-	close_record();
+	record_close(&f);
 }
 
 static void
@@ -199,15 +164,15 @@ only_so_many_bytes_are_copied(void **state)
 	open_record(0);
 	receive(1000);
 	handle(300, 500);
-	memset(f.bytes, '-', sizeof(f.bytes));
+	memset(bytes, '-', sizeof(bytes));
 	assert_true(take(100));
 	assert_positions(1000, 300, 500, 0);
 	check(100);
-	assert_int_equal(f.bytes[200], '-');
+	assert_int_equal(bytes[200], '-');
 	assert_true(take(0));
 	assert_positions(1000, 300, 500, 0);
 	check(0);
-	close_record();
+	record_close(&f);
 }
 
 /* The input has moved in its buffer and the output goes round its end. */
@@ -224,9 +189,9 @@ bytes_are_found_wherever_they_lie(void **state)
 		if (handoff__record_unsent(f.rec) > 300)
 			handoff__record_sent(&f.view, 600);
 	}
-	assert_in_range(f.snap.consumed, 3 * SIZE, UINT32_MAX);
-	assert_in_range(f.snap.produced, 3 * SIZE, UINT32_MAX);
-	close_record();
+	assert_in_range(snap.consumed, 3 * SIZE, UINT32_MAX);
+	assert_in_range(snap.produced, 3 * SIZE, UINT32_MAX);
+	record_close(&f);
 }
 
 static void
@@ -262,8 +227,8 @@ bytes_are_found_on_a_desk(void **state)
 	check(SIZE);
 	f.rec->desk = HANDOFF__DESKS + 1;
 	assert_true(take(SIZE));
-	assert_true(f.snap.unstable);
-	close_record();
+	assert_true(snap.unstable);
+	record_close(&f);
 }
 
 static void
@@ -280,14 +245,14 @@ transaction_that_runs_is_not_seen(void **state)
 	handoff_conn_close(&txn);
 	assert_true(take(SIZE));
 	assert_positions(100, 50, 60, 0);
-	assert_int_equal(f.snap.flags, HANDOFF__OPENED);
+	assert_int_equal(snap.flags, HANDOFF__OPENED);
 	check(SIZE);
 	handoff__txn_commit(&txn);
 	assert_true(take(SIZE));
 	assert_positions(100, 80, 260, 0);
-	assert_int_equal(f.snap.flags, HANDOFF__OPENED | HANDOFF__CLOSING);
+	assert_int_equal(snap.flags, HANDOFF__OPENED | HANDOFF__CLOSING);
 	check(SIZE);
-	close_record();
+	record_close(&f);
 }
 
 static void
@@ -297,9 +262,9 @@ name_is_the_input(void **state)
 	open_record(0);
 	handoff__record_set_name(&f.view, "127.0.0.1:7000");
 	assert_true(take(HANDOFF_ADDRESS_MAX));
-	assert_int_equal(f.snap.in, sizeof("127.0.0.1:7000"));
-	assert_string_equal((char *)f.bytes, "127.0.0.1:7000");
-	close_record();
+	assert_int_equal(snap.in, sizeof("127.0.0.1:7000"));
+	assert_string_equal((char *)bytes, "127.0.0.1:7000");
+	record_close(&f);
 }
 
 static void
@@ -315,8 +280,8 @@ free_record_is_none(void **state)
 	assert_false(take(SIZE));
 	f.rec->id = 8;
 	assert_true(take(SIZE));
-	assert_int_equal(f.snap.owner, 2);
-	close_record();
+	assert_int_equal(snap.owner, 2);
+	record_close(&f);
 }
 
 /* As long as it is in use; and no longer than its room, whatever is said. */
@@ -334,13 +299,13 @@ state_is_copied_as_far_as_it_is_in_use(void **state)
 		f.rec->commit[0].state_len = len;
 		memset(copy, '-', sizeof(copy));
 		assert_true(handoff__snapshot_take(
-			&f.snap, &f.view, copy, f.bytes, MOST));
-		assert_int_equal(f.snap.unstable, len > 64);
-		assert_int_equal(f.snap.state_len, whole);
+			&snap, &f.view, copy, bytes, MOST));
+		assert_int_equal(snap.unstable, len > 64);
+		assert_int_equal(snap.state_len, whole);
 		for (uint32_t i = 0; i < sizeof(copy); i++)
 			assert_int_equal(copy[i], i < whole ? 'u' : '-');
 	}
-	close_record();
+	record_close(&f);
 }
 
 static void
@@ -352,20 +317,20 @@ damaged_record_is_told_and_harms_nothing(void **state)
 	handle(50, 60);
 	f.rec->commit[f.rec->sequence & 1].rx_tail = UINT64_MAX / 4;
 	assert_true(take(SIZE));
-	assert_true(f.snap.unstable);
-	assert_int_equal(f.snap.consumed, UINT64_MAX / 4);
-	assert_int_equal(f.snap.in + f.snap.out, 0);
+	assert_true(snap.unstable);
+	assert_int_equal(snap.consumed, UINT64_MAX / 4);
+	assert_int_equal(snap.in + snap.out, 0);
 	memset(f.rec->commit, 0xa5, sizeof(f.rec->commit));
 	assert_true(take(SIZE));
-	assert_true(f.snap.unstable);
-	assert_int_equal(f.snap.in + f.snap.out, 0);
-	close_record();
+	assert_true(snap.unstable);
+	assert_int_equal(snap.in + snap.out, 0);
+	record_close(&f);
 	open_record(40);
 	receive(100);
 	f.rec->sequence = 0x5a5a5a5a; /* means a commit of another turn */
 	assert_true(take(SIZE));
-	assert_true(f.snap.unstable);
-	close_record();
+	assert_true(snap.unstable);
+	record_close(&f);
 }
 
 static atomic_bool over;
@@ -425,12 +390,12 @@ check_state_alone(void)
 
 	if (f.view.seg->geo.state_size == 0)
 		return;
-	memcpy(&consumed, f.state, sizeof(consumed));
-	memcpy(&produced, f.state + 8, sizeof(produced));
+	memcpy(&consumed, states, sizeof(consumed));
+	memcpy(&produced, states + 8, sizeof(produced));
 	fill_state(expected, consumed, produced);
-	assert_memory_equal(f.state, expected, f.view.seg->geo.state_size);
-	assert_int_equal(produced, f.snap.produced);
-	assert_in_range(consumed, 0, f.snap.consumed);
+	assert_memory_equal(states, expected, f.view.seg->geo.state_size);
+	assert_int_equal(produced, snap.produced);
+	assert_in_range(consumed, 0, snap.consumed);
 }
 
 static void
@@ -451,20 +416,20 @@ copy_while_in_use(void *desk)
 		assert_int_equal(pthread_create(&thread, NULL, work, desk), 0);
 		for (unsigned i = 0; i < ROUNDS || moved < 500; i++) {
 			assert_true(take(MOST));
-			if (f.snap.unstable) {
+			if (snap.unstable) {
 				unstable++;
 				continue;
 			}
 			check(MOST);
 			check_state_alone();
-			assert_true(f.snap.produced >= last);
-			moved += f.snap.produced > last;
-			last = f.snap.produced;
-			buffered += f.snap.in > 0 && f.snap.out > 0;
+			assert_true(snap.produced >= last);
+			moved += snap.produced > last;
+			last = snap.produced;
+			buffered += snap.in > 0 && snap.out > 0;
 		}
 		over = true;
 		pthread_join(thread, NULL);
-		close_record();
+		record_close(&f);
 	}
 	assert_in_range(buffered, 500, UINT32_MAX);
 	/* It writes without a pause: hardly any copy takes all its tries. */
@@ -526,14 +491,14 @@ bytes_on_a_desk_are_not_taken_for_others(void **state)
 	assert_int_equal(pthread_create(&thread, NULL, come_and_go, NULL), 0);
 	while (buffered < 2000 || worked < 2000) {
 		assert_true(take(MOST));
-		if (f.snap.unstable)
+		if (snap.unstable)
 			continue;
 		check(MOST);
-		buffered += f.snap.in > 0;
+		buffered += snap.in > 0;
 	}
 	over = true;
 	pthread_join(thread, NULL);
-	close_record();
+	record_close(&f);
 }
 
 /* Commits faster than anyone can copy the state. */
@@ -560,10 +525,10 @@ record_that_never_holds_still_is_told(void **state)
 	assert_int_equal(pthread_create(&thread, NULL, commit, NULL), 0);
 	do
 		assert_true(take(SIZE));
-	while (!f.snap.unstable);
+	while (!snap.unstable);
 	over = true;
 	pthread_join(thread, NULL);
-	close_record();
+	record_close(&f);
 }
 
 /* The mark of a handler that runs, and the deaths under it, go along. */
@@ -572,18 +537,16 @@ deaths_in_the_handler_are_seen(void **state)
 {
 	(void)state;
 	open_record(0);
-	assert_true(
-		handoff__snapshot_take(&f.snap, &f.view, NULL, f.bytes, MOST));
-	assert_false(f.snap.handling);
-	assert_int_equal(f.snap.deaths, 0);
+	assert_true(handoff__snapshot_take(&snap, &f.view, NULL, bytes, MOST));
+	assert_false(snap.handling);
+	assert_int_equal(snap.deaths, 0);
 	handoff__handler_enter(f.rec);
 	assert_true(handoff__handler_died(f.rec));
 	handoff__handler_enter(f.rec);
-	assert_true(
-		handoff__snapshot_take(&f.snap, &f.view, NULL, f.bytes, MOST));
-	assert_true(f.snap.handling);
-	assert_int_equal(f.snap.deaths, 1);
-	close_record();
+	assert_true(handoff__snapshot_take(&snap, &f.view, NULL, bytes, MOST));
+	assert_true(snap.handling);
+	assert_int_equal(snap.deaths, 1);
+	record_close(&f);
 }
 
 int
