@@ -13,7 +13,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -181,16 +180,10 @@ static void
 reserve_keeps_what_it_gets(void **state)
 {
 	struct handoff__reserve r = {.count = 0};
-	struct rlimit old, tight;
-	int next = dup(STDIN_FILENO), fd;
+	int fd;
 
 	(void)state;
-	assert_true(next >= 0);
-	close(next);
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
-	tight = old;
-	tight.rlim_cur = (rlim_t)next + 3;
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+	support_limit_descriptors(3);
 	assert_false(handoff__reserve_fill(&r, 1000));
 	assert_in_range(r.count, 1, 3);
 	assert_int_equal(dup(STDIN_FILENO), -1);
@@ -199,7 +192,7 @@ reserve_keeps_what_it_gets(void **state)
 	assert_true(fd >= 0);
 	close(fd);
 	handoff__reserve_fini(&r);
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	support_unlimit_descriptors();
 }
 
 int

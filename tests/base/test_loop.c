@@ -8,13 +8,11 @@
 #include "base/loop.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -533,20 +531,14 @@ interrupted_wait_is_no_error(void **state)
 
 /* Leaves room for `room` more descriptors while the loop is made. */
 static int
-init_with_room(rlim_t room)
+init_with_room(int room)
 {
-	int lowest = fcntl(0, F_DUPFD, 0), rc;
 	struct handoff__loop loop;
-	struct rlimit old, now;
+	int rc;
 
-	assert_true(lowest >= 0);
-	close(lowest);
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
-	now = old;
-	now.rlim_cur = (rlim_t)lowest + room;
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+	support_limit_descriptors(room);
 	rc = handoff__loop_init(&loop);
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	support_unlimit_descriptors();
 	handoff__loop_fini(&loop);
 	return rc;
 }

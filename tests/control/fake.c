@@ -50,7 +50,6 @@ say_ok(const struct fake *fake, int conn)
 	say(conn, line);
 }
 
-/* What a healthy peer does. */
 void
 answer_all(const struct fake *fake, int conn, const char *line)
 {
@@ -70,7 +69,6 @@ answer_all(const struct fake *fake, int conn, const char *line)
 		_exit(0);
 }
 
-/* Answers a status as it should and anything else with `text` alone. */
 void
 answer_text(const struct fake *fake, int conn, const char *line)
 {
@@ -80,7 +78,6 @@ answer_text(const struct fake *fake, int conn, const char *line)
 		say(conn, fake->text);
 }
 
-/* Answers everything with `text` alone. */
 void
 answer_only_text(const struct fake *fake, int conn, const char *line)
 {
@@ -123,7 +120,6 @@ answer_but_first(const struct fake *fake, int conn, const char *line)
 		answer_all(fake, conn, line);
 }
 
-/* Answers, and still has something to do before it ends. */
 void
 answer_and_end_slowly(const struct fake *fake, int conn, const char *line)
 {
@@ -157,8 +153,6 @@ answer_megabytes(const struct fake *fake, int conn, const char *line)
 	say(conn, "}\n");
 }
 
-/* Writes a line to what came with the request and then says `text`, or that
- * it is done. */
 void
 answer_dump(const struct fake *fake, int conn, const char *line)
 {
@@ -333,7 +327,6 @@ void __attribute__((format(printf, 1, 2))) assert_reply(const char *fmt, ...)
 	reply = NULL;
 }
 
-/* The status as people read it has these words in this order. */
 void
 assert_words(const char *const *words)
 {

@@ -77,7 +77,6 @@ fixture_teardown(void **state)
 	return support_teardown(state);
 }
 
-/* Until there is nothing to do: a client that is left alone costs nothing. */
 void
 fixture_settle(void)
 {
@@ -105,7 +104,6 @@ fixture_say(int fd, const char *text)
 	fixture_settle();
 }
 
-/* All that comes until the end, which must come. */
 char *
 fixture_hear(int fd)
 {
@@ -142,7 +140,6 @@ fixture_in_use(void)
 	return n;
 }
 
-/* The deadline is there and not far; time passes now. */
 void
 fixture_pass_deadline(void)
 {

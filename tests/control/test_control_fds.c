@@ -6,10 +6,8 @@
 
 #include "base/fdpass.h"
 
-#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -118,24 +116,17 @@ more_descriptors_are_refused(void **state)
 static void
 descriptor_that_finds_no_room_is_told(void **state)
 {
-	struct rlimit old, now;
-	int fd, lowest;
+	int fd;
 
 	(void)state;
 	support_not_in_valgrind();
 	fd = fixture_connect();
 	fixture_settle();
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
 	assert_int_equal(
 		handoff__fdpass_send_text(fd, "dump\n", 5, STDIN_FILENO), 5);
-	lowest = fcntl(0, F_DUPFD, 0);
-	assert_true(lowest >= 0);
-	close(lowest);
-	now = old;
-	now.rlim_cur = (rlim_t)lowest;
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+	support_limit_descriptors(0);
 	fixture_settle();
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	support_unlimit_descriptors();
 	assert_string_equal(fixture_hear(fd),
 		"error the descriptor that came with the request found no room "
 		"in the descriptor table\n");

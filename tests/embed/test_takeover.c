@@ -13,7 +13,6 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -324,38 +323,23 @@ owner_dies_while_it_gives(void **state)
 	handoff_peer_free(p.b.peer);
 }
 
-/* The next number that a descriptor gets: a limit of that leaves none. */
-static rlim_t
-next_number(void)
-{
-	int fd = dup(STDIN_FILENO);
-
-	assert_true(fd >= 0);
-	close(fd);
-	return (rlim_t)fd;
-}
-
 /* A new owner that finds no descriptor free is told of an entry when there is
  * one; nothing is lost meanwhile. */
 static void
 entry_waits_for_a_descriptor(void **state)
 {
-	struct rlimit old, tight;
 	struct pair p;
 	struct legacy legacy = {.damage = false};
 	pid_t pid = join_owner(&p, &legacy);
 	uint64_t first;
 
 	(void)state;
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
-	tight = old;
 	side_kill(pid);
 	first = inherit(&p, &legacy);
-	tight.rlim_cur = next_number();
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+	support_limit_descriptors(0);
 	pair_expect(&p, &p.b, HANDOFF_PEER_OWNER);
 	assert_non_null(strstr(p.b.logged, "wait for a free descriptor"));
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	support_unlimit_descriptors();
 	for (unsigned seen = 1u << first; seen != (1u << N) - 1;)
 		seen |= 1u << inherit(&p, &legacy);
 	close_legacy(&legacy);
@@ -368,7 +352,6 @@ static void
 standby_keeps_room_to_serve(void **state)
 {
 	enum { MANY = 60 };
-	struct rlimit old, tight;
 	const struct handoff_peer_event *event;
 	struct pair p;
 	int fd[MANY], client[MANY], mine[MANY], taken = 0, left_here = 0;
@@ -379,10 +362,7 @@ standby_keeps_room_to_serve(void **state)
 	pair_open(&p);
 	for (int i = 0; i < MANY; i++)
 		side_deposit(&p.a, &fd[i], &client[i], NULL, "");
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
-	tight = old;
-	tight.rlim_cur = next_number() + 80;
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+	support_limit_descriptors(80);
 	assert_int_equal(handoff_peer_give(p.a.peer), 0);
 	do {
 		handoff_peer_wait(p.a.peer, 1);
@@ -394,7 +374,7 @@ standby_keeps_room_to_serve(void **state)
 		if (side_next(&p.a) && p.a.event.type == HANDOFF_PEER_RELEASE)
 			handoff_entry_release(p.a.event.entry);
 	} while (p.a.event.type != HANDOFF_PEER_GAVE);
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	support_unlimit_descriptors();
 	assert_in_range(taken, 25, 40);
 	snprintf(wanted, sizeof(wanted), " %d left behind", MANY - taken);
 	assert_non_null(strstr(p.a.event.text, wanted));

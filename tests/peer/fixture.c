@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,8 +22,6 @@
 #define NEVER_HUNG  60000
 
 struct side one, two;
-
-static struct rlimit limit_before;
 
 static struct side *
 side_of(struct handoff__pair *pair)
@@ -495,24 +492,4 @@ pair_same_file(int a, int b)
 
 	return fstat(a, &sa) == 0 && fstat(b, &sb) == 0 &&
 	       sa.st_ino == sb.st_ino && sa.st_dev == sb.st_dev;
-}
-
-void
-pair_limit_descriptors(int room)
-{
-	int next = fcntl(0, F_DUPFD_CLOEXEC, 0);
-	struct rlimit now;
-
-	assert_true(next >= 0);
-	close(next);
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit_before), 0);
-	now = limit_before;
-	now.rlim_cur = (rlim_t)(next + room);
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
-}
-
-void
-pair_unlimit_descriptors(void)
-{
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit_before), 0);
 }

@@ -116,8 +116,4 @@ void pair_kill(pid_t pid, int told);
 /* Are these two descriptors of the same file? */
 bool pair_same_file(int a, int b);
 
-/* Leaves room for `room` more descriptors until it is given back. */
-void pair_limit_descriptors(int room);
-void pair_unlimit_descriptors(void);
-
 #endif

@@ -122,12 +122,12 @@ what_the_standby_refuses_is_left_by_name(void **state)
 	(void)state;
 	support_not_in_valgrind();
 	pair_enter_many(&one, 200);
-	pair_limit_descriptors(80);
+	support_limit_descriptors(80);
 	pair_run(&one, &two);
 	/* It is asked once more, and still has no room. */
 	pair_begin(&one);
 	pair_run(&one, &two);
-	pair_unlimit_descriptors();
+	support_unlimit_descriptors();
 	assert_int_equal(one.report.reason, HANDOFF__OK);
 	assert_in_range(one.report.left, 120, 199);
 	assert_int_equal(one.report.moved + one.report.left, 200);

@@ -312,9 +312,9 @@ late_arena_is_told_of(void **state)
 	pair_own(&one);
 	assert_int_equal(side_open(&two, &one), 0);
 	handoff__pair_started(&two.pair);
-	pair_limit_descriptors(0);
+	support_limit_descriptors(0);
 	pair_run(NULL, &two);
-	pair_unlimit_descriptors();
+	support_unlimit_descriptors();
 	assert_int_equal(two.pair.partner, HANDOFF__PARTNER_READY);
 	assert_int_equal(two.pair.arena.count, 0);
 	assert_int_equal(two.partners, 1);

@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -470,28 +469,11 @@ garbage_closes_the_link(void **state)
 	}
 }
 
-/* Leaves room for `room` more descriptors; returns the limit of before. */
-static struct rlimit
-limit_descriptors(int room)
-{
-	struct rlimit before, now;
-	int next = fcntl(0, F_DUPFD_CLOEXEC, 0);
-
-	assert_true(next >= 0);
-	close(next);
-	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-	now = before;
-	now.rlim_cur = (rlim_t)(next + room);
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
-	return before;
-}
-
 static void
 full_descriptor_table_is_no_end(void **state)
 {
 	struct end a, b;
 	struct handoff__msg msg = {.type = HANDOFF__HELD};
-	struct rlimit before;
 	int fds[8];
 
 	(void)state;
@@ -503,9 +485,9 @@ full_descriptor_table_is_no_end(void **state)
 		assert_int_equal(handoff__link_try(&a.link, &msg, fds,
 					 msg.batch == 1 ? 8 : 1),
 			1);
-	before = limit_descriptors(4);
+	support_limit_descriptors(4);
 	settle(&a, &b);
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	support_unlimit_descriptors();
 	assert_int_equal(b.overflows, 1);
 	assert_int_equal(b.messages, 2);
 	assert_int_equal(b.descriptors, 2);

@@ -272,10 +272,10 @@ full_table_refuses_some(void **state)
 	support_need_descriptors(6000);
 	pair_enter_many(&one, 300);
 	/* The limit is the process's, and so is this peer's. */
-	pair_limit_descriptors(100);
+	support_limit_descriptors(100);
 	pair_run(&one, &two);
 	assert_some_are_free();
-	pair_unlimit_descriptors();
+	support_unlimit_descriptors();
 	refused = one.pair.roster.refused;
 	assert_in_range(refused, 200, 299);
 	assert_int_equal(one.pair.roster.uncovered, refused);
@@ -310,9 +310,9 @@ lost_message_is_not_mistaken_for_the_next(void **state)
 	(void)state;
 	lost = pair_enter(&one, HANDOFF__CONNECTION);
 	handoff__pair_proceed(&one.pair);
-	pair_limit_descriptors(0);
+	support_limit_descriptors(0);
 	pair_run(NULL, &two);
-	pair_unlimit_descriptors();
+	support_unlimit_descriptors();
 	next = pair_enter(&one, HANDOFF__CONNECTION);
 	handoff__pair_proceed(&one.pair);
 	handoff__pair_end(&one.pair, lost);

@@ -56,7 +56,6 @@ record_room(const struct fixture *f)
 	return handoff__record_rx_room(&f->view, &at);
 }
 
-/* As the socket would: at most what there is room for, in one piece. */
 void
 record_receive(const struct fixture *f, const char *data, size_t len)
 {
@@ -78,7 +77,6 @@ record_receive_fill(const struct fixture *f, char byte, size_t len)
 	free(data);
 }
 
-/* A transaction that consumes and writes, and commits. */
 void
 record_handle(
 	const struct fixture *f, size_t consume, const void *out, size_t len)

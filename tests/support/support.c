@@ -21,6 +21,7 @@
 
 static char dir_path[64];
 static int fds_before;
+static struct rlimit limit_before;
 
 static bool
 in_valgrind(void)
@@ -66,6 +67,26 @@ support_need_descriptors(unsigned count)
 		limit.rlim_cur = count;
 		assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
 	}
+}
+
+void
+support_limit_descriptors(int room)
+{
+	int next = dup(STDIN_FILENO);
+	struct rlimit now;
+
+	assert_true(next >= 0);
+	close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit_before), 0);
+	now = limit_before;
+	now.rlim_cur = (rlim_t)(next + room);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &now), 0);
+}
+
+void
+support_unlimit_descriptors(void)
+{
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit_before), 0);
 }
 
 int

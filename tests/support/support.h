@@ -33,6 +33,10 @@ void support_not_emulated(const char *why);
  * open, or skips the test where the hard limit is below that. */
 void support_need_descriptors(unsigned count);
 
+/* Leaves room for `room` more descriptors until it is given back. */
+void support_limit_descriptors(int room);
+void support_unlimit_descriptors(void);
+
 /* How many descriptors this process has open. */
 int support_open_fds(void);
 
