@@ -108,6 +108,35 @@ until_readable(struct handoff_client *client, int fd)
 	}
 }
 
+struct handoff_client *
+fixture_open(const struct handoff_client_opts *opts)
+{
+	struct handoff_client *client = NULL;
+
+	assert_int_equal(handoff_client_open(&client, opts), 0);
+	return client;
+}
+
+struct handoff_client *
+fixture_open_to(const struct site *first, const struct site *second)
+{
+	static const char *endpoints[2];
+	struct handoff_client_opts opts =
+		fixture_opts(endpoints, first, second);
+
+	return fixture_open(&opts);
+}
+
+struct handoff_client *
+fixture_open_connected(const struct site *site, int *conn)
+{
+	struct handoff_client *client = fixture_open_to(site, NULL);
+
+	*conn = fixture_accept(client, site);
+	fixture_expect(client, HANDOFF_CLIENT_CONNECTED);
+	return client;
+}
+
 int
 fixture_accept(struct handoff_client *client, const struct site *site)
 {

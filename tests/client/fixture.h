@@ -32,6 +32,14 @@ struct site site_full(int fill[SITE_FILL]);
 struct handoff_client_opts fixture_opts(const char **endpoints,
 	const struct site *first, const struct site *second);
 
+/* Opens a client with these options; to one or two of these sites; or so that
+ * it is connected, and `*conn` is the server's end of its connection. */
+struct handoff_client *fixture_open(const struct handoff_client_opts *opts);
+struct handoff_client *fixture_open_to(
+	const struct site *first, const struct site *second);
+struct handoff_client *fixture_open_connected(
+	const struct site *site, int *conn);
+
 /* Accepts the next connection while the client does its part. */
 int fixture_accept(struct handoff_client *client, const struct site *site);
 

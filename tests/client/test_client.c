@@ -15,40 +15,11 @@
 
 static const char *endpoints[2];
 
-static struct handoff_client *
-open_client(const struct handoff_client_opts *opts)
-{
-	struct handoff_client *client = NULL;
-
-	assert_int_equal(handoff_client_open(&client, opts), 0);
-	return client;
-}
-
-static struct handoff_client *
-open_to(const struct site *first, const struct site *second)
-{
-	struct handoff_client_opts opts =
-		fixture_opts(endpoints, first, second);
-
-	return open_client(&opts);
-}
-
-/* Opens a client, and `*conn` is the server's end of its connection. */
-static struct handoff_client *
-open_connected(const struct site *site, int *conn)
-{
-	struct handoff_client *client = open_to(site, NULL);
-
-	*conn = fixture_accept(client, site);
-	fixture_expect(client, HANDOFF_CLIENT_CONNECTED);
-	return client;
-}
-
 static void
 test_echo_and_end(void **state)
 {
 	struct site site = site_open();
-	struct handoff_client *client = open_to(&site, NULL);
+	struct handoff_client *client = fixture_open_to(&site, NULL);
 	struct handoff_client_event event;
 	char text[200];
 	int conn;
@@ -85,7 +56,7 @@ static void
 test_shutdown_before_connected(void **state)
 {
 	struct site dead = site_dead(), site = site_open();
-	struct handoff_client *client = open_to(&dead, &site);
+	struct handoff_client *client = fixture_open_to(&dead, &site);
 	int conn;
 
 	(void)state;
@@ -109,7 +80,7 @@ static void
 test_second_endpoint(void **state)
 {
 	struct site dead = site_dead(), site = site_open();
-	struct handoff_client *client = open_to(&dead, &site);
+	struct handoff_client *client = fixture_open_to(&dead, &site);
 	struct handoff_client_event event;
 
 	(void)state;
@@ -130,7 +101,7 @@ static void
 test_all_dead(void **state)
 {
 	struct site dead[2] = {site_dead(), site_dead()};
-	struct handoff_client *client = open_to(&dead[0], &dead[1]);
+	struct handoff_client *client = fixture_open_to(&dead[0], &dead[1]);
 
 	(void)state;
 	for (int i = 1; i <= 8; i++) {
@@ -148,7 +119,7 @@ static void
 test_loss(void **state)
 {
 	struct site a = site_open(), b = site_open();
-	struct handoff_client *client = open_to(&a, &b);
+	struct handoff_client *client = fixture_open_to(&a, &b);
 	struct handoff_client_event event;
 	int conn = fixture_accept(client, &a);
 
@@ -187,7 +158,7 @@ static void
 test_accept_and_close(void **state)
 {
 	struct site site = site_open();
-	struct handoff_client *client = open_to(&site, NULL);
+	struct handoff_client *client = fixture_open_to(&site, NULL);
 
 	(void)state;
 	for (uint32_t i = 1; i <= 5; i++) {
@@ -219,7 +190,7 @@ test_events_are_bounded(void **state)
 
 	(void)state;
 	opts.max_delay_ms = 1;
-	client = open_client(&opts);
+	client = fixture_open(&opts);
 	while (handoff__now_us() < end_us)
 		assert_int_equal(handoff_client_wait(client, 50), 0);
 	assert_true(handoff__events_crowded(&client->events));
@@ -241,7 +212,7 @@ test_descriptor_tells_of_events(void **state)
 	(void)state;
 	snprintf(path, sizeof(path), "unix:%.80s/s", support_dir());
 	site.fd = handoff__addr_listen(path, site.address, NULL);
-	client = open_to(&site, NULL);
+	client = fixture_open_to(&site, NULL);
 	p.fd = handoff_client_fd(client);
 	assert_int_equal(poll(&p, 1, 0), 1);
 	assert_int_equal(handoff_client_dispatch(client), 0);
@@ -261,7 +232,7 @@ test_broken_after_shutdown(void **state)
 	int conn;
 
 	(void)state;
-	client = open_connected(&site, &conn);
+	client = fixture_open_connected(&site, &conn);
 	assert_int_equal(handoff_client_shutdown(client), 0);
 	fixture_read_end(client, conn);
 	fixture_reset(conn);

@@ -17,35 +17,6 @@
 
 static const char *endpoints[2];
 
-static struct handoff_client *
-open_client(const struct handoff_client_opts *opts)
-{
-	struct handoff_client *client = NULL;
-
-	assert_int_equal(handoff_client_open(&client, opts), 0);
-	return client;
-}
-
-static struct handoff_client *
-open_to(const struct site *first, const struct site *second)
-{
-	struct handoff_client_opts opts =
-		fixture_opts(endpoints, first, second);
-
-	return open_client(&opts);
-}
-
-/* Opens a client, and `*conn` is the server's end of its connection. */
-static struct handoff_client *
-open_connected(const struct site *site, int *conn)
-{
-	struct handoff_client *client = open_to(site, NULL);
-
-	*conn = fixture_accept(client, site);
-	fixture_expect(client, HANDOFF_CLIENT_CONNECTED);
-	return client;
-}
-
 enum { BIG = 300000, BIG_COUNT = 30 };
 
 /* Message `i` begins and ends in a way that tells it from all others. */
@@ -91,7 +62,7 @@ test_half_sent_is_repeated_whole(void **state)
 
 	(void)state;
 	opts.max_unsent = BIG * BIG_COUNT;
-	client = open_client(&opts);
+	client = fixture_open(&opts);
 	conn = fixture_accept(client, &a);
 	fixture_expect(client, HANDOFF_CLIENT_CONNECTED);
 	for (int i = 0; i < BIG_COUNT; i++) {
@@ -129,7 +100,7 @@ test_unsent_bound(void **state)
 
 	(void)state;
 	opts.max_unsent = 10;
-	client = open_client(&opts);
+	client = fixture_open(&opts);
 	assert_int_equal(
 		handoff_client_send(client, "12345678901", 11), -EMSGSIZE);
 	assert_int_equal(handoff_client_send(client, "12345", 5), 0);
@@ -158,7 +129,7 @@ test_much(void **state)
 	int conn;
 
 	(void)state;
-	client = open_connected(&site, &conn);
+	client = fixture_open_connected(&site, &conn);
 	while (back < TOTAL) {
 		ssize_t n;
 
@@ -210,7 +181,7 @@ test_write_error_keeps_what_came(void **state)
 	snprintf(path, sizeof(path), "unix:%s/s", support_dir());
 	site.fd = handoff__addr_listen(path, address, NULL);
 	strcpy(site.address, address);
-	client = open_connected(&site, &conn);
+	client = fixture_open_connected(&site, &conn);
 	fixture_write(conn, "the last");
 	close(conn);
 	fill_message(data, 0);
@@ -241,7 +212,7 @@ test_lost_before_shutdown_is_done(void **state)
 
 	(void)state;
 	opts.max_unsent = BIG * BIG_COUNT;
-	client = open_client(&opts);
+	client = fixture_open(&opts);
 	conn = fixture_accept(client, &site);
 	for (int i = 0; i < BIG_COUNT; i++) {
 		fill_message(data, i);

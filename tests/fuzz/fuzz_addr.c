@@ -3,22 +3,12 @@
  * Any text as an address: it is refused with a sentence, or taken apart into
  * parts that make the same address when put together again.
  */
+#include "fuzz.h"
+
 #include "base/addr.h"
 
 #include <errno.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-check(bool true_for_all)
-{
-	if (!true_for_all)
-		abort();
-}
 
 static void
 check_parts(const struct handoff__addr *addr)

@@ -6,12 +6,11 @@
  * The input: how many descriptors are really sent, flags, room for
  * descriptors, room for payload, and the bytes of the message.
  */
+#include "fuzz.h"
+
 #include <handoff/fdpass.h>
 
 #include <fcntl.h>
-#include <stdbool.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -26,16 +25,7 @@
 #define CLOSE    16 /* and the sender leaves */
 #define MAX_SENT 8
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 static int files[MAX_SENT];
-
-static void
-check(bool true_for_all)
-{
-	if (!true_for_all)
-		abort();
-}
 
 static void
 make_files(void)

@@ -3,22 +3,11 @@
  * Any bytes as a message of the link: it is refused, or what was understood
  * is what is understood when it is written and read again.
  */
+#include "fuzz.h"
+
 #include "peer/message.h"
 
 #include <errno.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-check(bool true_for_all)
-{
-	if (!true_for_all)
-		abort();
-}
 
 static void
 check_text(const char *text)
@@ -37,12 +26,9 @@ same_ref(const struct handoff__ref *a, const struct handoff__ref *b)
 static int
 decode(struct handoff__msg *msg, const unsigned char *data, size_t size)
 {
-	unsigned char *copy = malloc(size > 0 ? size : 1);
+	unsigned char *copy = exact_copy(data, size);
 	int err;
 
-	check(copy);
-	if (size > 0)
-		memcpy(copy, data, size);
 	err = handoff__msg_decode(msg, copy, size);
 	free(copy);
 	return err;

@@ -3,24 +3,13 @@
  * Any bytes as a notice, as a queue or a file may hold them: it is refused
  * and nothing is changed, or every field is what the header says.
  */
+#include "fuzz.h"
+
 #include "notice/notice.h"
 
 #include "base/text.h"
 
 #include <errno.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void
-check(bool true_for_all)
-{
-	if (!true_for_all)
-		abort();
-}
 
 static void
 check_fields(const struct handoff_notice *n)
@@ -43,12 +32,9 @@ check_fields(const struct handoff_notice *n)
 static int
 decode(struct handoff_notice *notice, const unsigned char *data, size_t size)
 {
-	unsigned char *copy = malloc(size > 0 ? size : 1);
+	unsigned char *copy = exact_copy(data, size);
 	int err;
 
-	check(copy);
-	if (size > 0)
-		memcpy(copy, data, size);
 	err = handoff__notice_decode(notice, copy, size);
 	free(copy);
 	return err;

@@ -7,29 +7,20 @@
  * The input: the fields of the record, most of them as differences, so that
  * some records are nearly in order; then what is done, one step a byte.
  */
+#include "fuzz.h"
+
 #include "record/desk.h"
 #include "record/snapshot.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define SIZE  4096u
 #define STATE 32u
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct input {
 	const uint8_t *data;
 	size_t left;
 };
-
-static void
-check(bool true_for_all)
-{
-	if (!true_for_all)
-		abort();
-}
 
 static uint64_t
 take(struct input *in, size_t bytes)

@@ -6,29 +6,18 @@
  *
  * The input: bytes of the text, of which some stand for a whole piece of it.
  */
+#include "fuzz.h"
+
 #include "timetable.h"
 
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define FIRST_PIECE 0xf0
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char *const pieces[] = {"a monday 09:30 b c\n", "a ", "monday ",
 	"sunday ", "09:30 ", "23:59 ", "b ", "c\n", "\n",
 	"a SUNDAY 00:00 b c\n", "anna friday 10:0", " # ", "b monday 09:30 ",
 	"\r\n", "0123456789abcdefghijklmnopqrstu ", ":"};
-
-static void
-check(bool true_for_all)
-{
-	if (!true_for_all)
-		abort();
-}
 
 static size_t
 lines(const char *text, size_t size)

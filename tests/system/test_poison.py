@@ -64,17 +64,34 @@ class Poison(SystemTest):
         self.assertEqual(program.wait(), -signal.SIGABRT, program.output())
         self.programs.remove(program)  # which may not end like that
 
+    def poison(self, address, owner):
+        """A connection whose input has killed `owner`, called one."""
+        client = self.connect(address)
+        self.assert_echo(client)
+        self.covered("one")
+        client.sendall(b"crash")
+        self.dies(owner)
+        return client
+
+    def sleepers(self, address, count):
+        """So many connections, each with a handler that sleeps."""
+        crowd = [self.connect(address) for _ in range(count)]
+        for number, client in enumerate(crowd):
+            client.sendall(b"sleep %d\n" % number)
+        return crowd
+
+    def all_slept(self, crowd):
+        for number, client in enumerate(crowd):
+            line = b"sleep %d\n" % number
+            self.assertEqual(self.receive(client, len(line)), line)
+
     def kills_two(self, *options):
         """The poison kills one; two serves all others at once and keeps the
         poison until three is there; that ends it."""
         one, address = self.first(*options)
         two = self.next("two", *options)
         others = self.clients(address)
-        poison = self.connect(address)
-        self.assert_echo(poison)
-        self.covered("one")
-        poison.sendall(b"crash")
-        self.dies(one)
+        poison = self.poison(address, one)
         two.expect(": owner: .* 0 closed")
         self.all_echo(others)
         others += self.clients(address, 3)
@@ -129,11 +146,7 @@ class Poison(SystemTest):
         one, address = self.first(*MODELS["loop"])
         two = self.next("two", *MODELS["fork"])
         others = self.clients(address)
-        poison = self.connect(address)
-        self.assert_echo(poison)
-        self.covered("one")
-        poison.sendall(b"crash")
-        self.dies(one)
+        poison = self.poison(address, one)
         two.expect(": owner: ")
         two.expect_error("closed: .*" + TWICE)
         self.assert_ended(poison)
@@ -143,11 +156,7 @@ class Poison(SystemTest):
         one, address = self.first(*MODELS["iterative"])
         two = self.next("two", "--suspect-wait-ms", "300",
                         *MODELS["iterative"])
-        poison = self.connect(address)
-        self.assert_echo(poison)
-        self.covered("one")
-        poison.sendall(b"crash")
-        self.dies(one)
+        poison = self.poison(address, one)
         two.expect(": owner: ")
         self.assert_ended(poison)
         self.clients(address, 1)
@@ -156,11 +165,7 @@ class Poison(SystemTest):
         one, address = self.first(*options)
         two = self.next("two", "--suspect-wait-ms", "1500", *options)
         others = self.clients(address)
-        poison = self.connect(address)
-        self.assert_echo(poison)
-        self.covered("one")
-        poison.sendall(b"crash")
-        self.dies(one)
+        poison = self.poison(address, one)
         begin = time.monotonic()
         two.expect(": owner: ")
         self.all_echo(others)
@@ -186,11 +191,7 @@ class Poison(SystemTest):
         """A server that ends takes its suspects along, and does not wait."""
         one, address = self.first()
         two = self.next("two")
-        poison = self.connect(address)
-        self.assert_echo(poison)
-        self.covered("one")
-        poison.sendall(b"crash")
-        self.dies(one)
+        poison = self.poison(address, one)
         two.expect(": owner: ")
         self.assertEqual(self.peer("two")["suspects"], 1)
         self.assertEqual(two.stop(), 0)
@@ -228,9 +229,7 @@ class Poison(SystemTest):
         one, address = self.first(*slow)
         two = self.next("two", *quick)
         idle = self.clients(address)
-        crowd = [self.connect(address) for _ in range(count)]
-        for number, client in enumerate(crowd):
-            client.sendall(b"sleep %d\n" % number)
+        crowd = self.sleepers(address, count)
         wait_until(lambda: one.output().count("handler: sleeping") >= inside,
                    "all to be in their handlers")
         self.covered("one")
@@ -241,9 +240,7 @@ class Poison(SystemTest):
         if "fork" not in options:
             self.assertEqual(self.peer("two")["suspects"], inside)
         self.next("three", *quick)
-        for number, client in enumerate(crowd):
-            line = b"sleep %d\n" % number
-            self.assertEqual(self.receive(client, len(line)), line)
+        self.all_slept(crowd)
         self.all_echo(idle + crowd)
         wait_until(lambda: self.peer("two")["suspects"] == 0, "no suspects")
         self.assertEqual(self.metric(2, "handler_deaths_total"), inside)
@@ -268,25 +265,17 @@ class Poison(SystemTest):
         one, address = self.first("--model", "thread", "--sleep-ms", "20000")
         quick = ("--model", "thread", "--sleep-ms", "10")
         two = self.next("two", *quick)
-        crowd = [self.connect(address) for _ in range(CROWD)]
-        for number, client in enumerate(crowd):
-            client.sendall(b"sleep %d\n" % number)
+        crowd = self.sleepers(address, CROWD)
         wait_until(lambda: one.output().count("handler: sleeping") == CROWD,
                    "all to be in their handlers")
-        poison = self.connect(address)
-        self.assert_echo(poison)
-        self.covered("one")
-        poison.sendall(b"crash")
-        self.dies(one)
+        poison = self.poison(address, one)
         two.expect(": owner: ")
         three = self.next("three", *quick)
         self.dies(two)
         three.expect(": owner: .* 1 closed")
         self.assert_ended(poison)
         self.next("four", *quick)
-        for number, client in enumerate(crowd):
-            line = b"sleep %d\n" % number
-            self.assertEqual(self.receive(client, len(line)), line)
+        self.all_slept(crowd)
         self.all_echo(crowd)
 
 
