@@ -285,6 +285,19 @@ class SystemTest(unittest.TestCase):
     def pair(self, *options, **how):
         return self.server(*options, **how), self.standby(*options)
 
+    def sleepers(self, sleep_ms, give_timeout_ms):
+        """A pair whose handlers sleep when a client says so, and the address
+        of the owner."""
+        program = os.path.join(TOOLS, "other_service")
+        options = ("--dir", self.dir, "--model", "thread", "--sleep-ms",
+                   sleep_ms, "--give-timeout-ms", give_timeout_ms)
+        server = self.start(program, "--name", "server", "--listen",
+                            "127.0.0.1:0", *options)
+        address = server.expect(r": listening on (\S+)")[1]
+        alt = self.start(program, "--name", "alt", *options)
+        alt.expect(": standby: ")
+        return server, alt, address
+
     def load(self, address, *options):
         load = Load(address, *options)
         self.programs.append(load)

@@ -423,13 +423,7 @@ class Carried(Observed):
 
 class Left(Observed):
     def test_what_stays_behind_and_why(self):
-        options = ("--dir", self.dir, "--model", "thread", "--sleep-ms", 2000,
-                   "--give-timeout-ms", 200)
-        server = self.start(OTHER, "--name", "server", "--listen",
-                            "127.0.0.1:0", *options)
-        address = server.expect(r": listening on (\S+)")[1]
-        alt = self.start(OTHER, "--name", "alt", *options)
-        alt.expect(": standby: ")
+        server, alt, address = self.sleepers(2000, 200)
         quick, slow = self.connect(address), self.connect(address)
         self.assert_echo(quick)
         self.wait_peer("alt", held=2)

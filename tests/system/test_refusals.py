@@ -135,12 +135,7 @@ class Refusals(SystemTest):
 
 class UnderWay(SystemTest):
     def test_maintenance_while_one_is_under_way(self):
-        options = ("--dir", self.dir, "--model", "thread", "--sleep-ms", 2500,
-                   "--give-timeout-ms", 20000)
-        server = self.start(OTHER, "--name", "server", "--listen",
-                            "127.0.0.1:0", *options)
-        address = server.expect(r": listening on (\S+)")[1]
-        self.start(OTHER, "--name", "alt", *options).expect(": standby: ")
+        server, _, address = self.sleepers(2500, 20000)
         slow, quick = self.connect(address), self.connect(address)
         self.assert_echo(quick)
         self.assert_echo(slow)

@@ -15,7 +15,6 @@
  * as Linux does.
  */
 #include <dirent.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
@@ -119,18 +118,7 @@
 	X(write)                                                               \
 	X(writev)
 
-enum function {
-#define X(name) AT_##name,
-	FUNCTIONS(X)
-#undef X
-		COUNT
-};
-
-static const char *const names[] = {
-#define X(name) #name,
-	FUNCTIONS(X)
-#undef X
-};
+#include "preload.h"
 
 #define OBJECTS 3 /* the program, libhandoff, libhandoff-systemd */
 #define SITES   4096
@@ -210,22 +198,6 @@ failure(enum function f, const void *caller)
 	return errno = atomic_load(&at->error);
 }
 
-/* The function of libc, as bytes: ISO C has no cast for it. */
-static void
-real(enum function f, void *fn)
-{
-	static _Atomic(void *) found[COUNT];
-	void *address = atomic_load(&found[f]);
-
-	if (!address) {
-		address = dlsym(RTLD_NEXT, names[f]);
-		if (!address)
-			abort();
-		atomic_store(&found[f], address);
-	}
-	memcpy(fn, &address, sizeof(address));
-}
-
 static int
 note_object(struct dl_phdr_info *info, size_t size, void *arg)
 {
@@ -259,25 +231,10 @@ note_object(struct dl_phdr_info *info, size_t size, void *arg)
 	return 0;
 }
 
-static void
-share(const char *path)
-{
-	int fd = open(path, O_RDWR | O_CLOEXEC);
-	void *map = mmap(
-		NULL, sizeof(*at), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-
-	if (map == MAP_FAILED) {
-		fprintf(stderr, "failat: cannot map %s\n", path);
-		_exit(125);
-	}
-	at = map;
-	close(fd);
-}
-
 __attribute__((constructor)) static void
 set_up(void)
 {
-	const char *path = getenv("HANDOFF_FAILAT_FILE");
+	struct failat_file *shared;
 	bool program = false;
 	ssize_t len;
 
@@ -287,8 +244,9 @@ set_up(void)
 
 		real(f, &fn);
 	}
-	if (path)
-		share(path);
+	shared = map_shared("HANDOFF_FAILAT_FILE", sizeof(*shared));
+	if (shared)
+		at = shared;
 	for (unsigned f = 0; f < COUNT; f++)
 		snprintf(at->function[f], sizeof(at->function[f]), "%s",
 			names[f]);

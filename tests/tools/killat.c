@@ -7,8 +7,6 @@
  * who maps it arms and disarms at any moment, and reads how often each
  * function was called. Links nothing of the library.
  */
-#include <dlfcn.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -20,7 +18,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -44,18 +41,7 @@
 	X(fsync)                                                               \
 	X(renameat)
 
-enum function {
-#define X(name) AT_##name,
-	FUNCTIONS(X)
-#undef X
-		COUNT
-};
-
-static const char *const names[] = {
-#define X(name) #name,
-	FUNCTIONS(X)
-#undef X
-};
+#include "preload.h"
 
 struct killat_file {
 	_Atomic uint32_t armed; /* index of the function plus 1; 0: none */
@@ -99,23 +85,6 @@ leave(bool last)
 		end_process();
 }
 
-/* The function of libc, as bytes: ISO C has no cast for it. A call before the
- * constructor ran finds it too. */
-static void
-real(enum function f, void *fn)
-{
-	static _Atomic(void *) found[COUNT];
-	void *address = atomic_load(&found[f]);
-
-	if (!address) {
-		address = dlsym(RTLD_NEXT, names[f]);
-		if (!address)
-			abort();
-		atomic_store(&found[f], address);
-	}
-	memcpy(fn, &address, sizeof(address));
-}
-
 static void
 arm(const char *text)
 {
@@ -140,21 +109,12 @@ bad:
 __attribute__((constructor)) static void
 set_up(void)
 {
-	const char *path = getenv("HANDOFF_KILLAT_FILE");
 	const char *text = getenv("HANDOFF_KILLAT");
-	int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
-	void *map;
+	struct killat_file *shared =
+		map_shared("HANDOFF_KILLAT_FILE", sizeof(*shared));
 
-	if (path) {
-		map = mmap(NULL, sizeof(*at), PROT_READ | PROT_WRITE,
-			MAP_SHARED, fd, 0);
-		if (map == MAP_FAILED) {
-			fprintf(stderr, "killat: cannot map %s\n", path);
-			_exit(125);
-		}
-		at = map;
-		close(fd);
-	}
+	if (shared)
+		at = shared;
 	if (text)
 		arm(text);
 }
