@@ -274,10 +274,10 @@ answers_are_bounded(void **state)
 		(int)fake_pids[1]);
 }
 
+/* An owner of another user, for which the test must be root. */
 static void
-socket_of_another_user_is_refused(void **state)
+start_as_nobody(void)
 {
-	(void)state;
 	if (geteuid() != 0)
 		skip();
 	fake_start(&(struct fake){.place = 1,
@@ -285,6 +285,13 @@ socket_of_another_user_is_refused(void **state)
 		.role = "owner",
 		.answer = answer_all,
 		.uid = NOBODY});
+}
+
+static void
+socket_of_another_user_is_refused(void **state)
+{
+	(void)state;
+	start_as_nobody();
 	assert_int_equal(fake_status(true), -EPERM);
 	assert_reply("server (pid %d): its socket is not served by the owner "
 		     "of the directory",
@@ -295,13 +302,7 @@ static void
 root_may_ask_the_service_of_a_user(void **state)
 {
 	(void)state;
-	if (geteuid() != 0)
-		skip();
-	fake_start(&(struct fake){.place = 1,
-		.name = "server",
-		.role = "owner",
-		.answer = answer_all,
-		.uid = NOBODY});
+	start_as_nobody();
 	assert_int_equal(fchown(fake_dir.fd, NOBODY, NOBODY), 0);
 	assert_int_equal(fake_status(false), 0);
 	assert_table("echo: ", "\nserver ", " owner ");

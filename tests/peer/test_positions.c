@@ -7,6 +7,7 @@
 
 #include "base/addr.h"
 #include "record/desk.h"
+#include "record/fixture.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -73,21 +74,6 @@ read_and_write_without_noting(struct handoff__roster_entry *e, uint32_t desk)
 	assert_int_equal(recv(e->fd, at, 5, 0), 5);
 }
 
-/* The record has counted this much already when its socket's counters begin,
- * at 0. */
-static void
-begin_at(struct handoff__record *rec, uint64_t rx, uint64_t tx)
-{
-	rec->rx_base = rx;
-	rec->tx_base = tx;
-	for (int i = 0; i < 2; i++)
-		rec->commit[i] = (struct handoff__commit){.rx_tail = rx,
-			.rx_origin = rx,
-			.tx_head = tx,
-			.tx_origin = tx};
-	handoff__record_set_positions(rec, rx, tx);
-}
-
 static void
 repair_stale_positions(uint32_t desk, uint64_t rx, uint64_t tx)
 {
@@ -98,8 +84,8 @@ repair_stale_positions(uint32_t desk, uint64_t rx, uint64_t tx)
 	survivor_open(1);
 	stale = survivor_enter(tcp_pair(&clients[0]));
 	right = survivor_enter(tcp_pair(&clients[1]));
-	begin_at(stale->view.rec, rx, tx);
-	begin_at(right->view.rec, rx, tx);
+	record_begin_at(stale->view.rec, rx, tx);
+	record_begin_at(right->view.rec, rx, tx);
 	survivor_give();
 	assert_int_equal(send(clients[0], "hello", 5, 0), 5);
 	read_and_write_without_noting(stale, desk);
@@ -157,7 +143,7 @@ counters_without_their_bases_are_refused(void **state)
 	(void)state;
 	survivor_open(1);
 	e = survivor_enter(tcp_pair(&client));
-	begin_at(e->view.rec, 1000, 500);
+	record_begin_at(e->view.rec, 1000, 500);
 	e->view.rec->rx_base = e->view.rec->tx_base = 0;
 	survivor_give();
 	handoff__record_mark(e->view.rec, HANDOFF__IN_TURN);
@@ -243,20 +229,32 @@ desk_that_is_none_ends_one_connection(void **state)
 	close(clients[1]);
 }
 
-/* Without counters of the kernel, too. */
-static void
-desk_of_a_unix_connection_is_cleared(void **state)
+/* The child owns one, whose other end is `*client`. */
+static struct handoff__roster_entry *
+give_unix_connection(int *client)
 {
 	struct handoff__roster_entry *e;
 	int sv[2];
 
-	(void)state;
 	survivor_open(0);
 	assert_int_equal(
 		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
 	e = survivor_enter(sv[0]);
 	survivor_give();
-	assert_int_equal(send(sv[1], "hello", 5, 0), 5);
+	*client = sv[1];
+	return e;
+}
+
+/* Without counters of the kernel, too. */
+static void
+desk_of_a_unix_connection_is_cleared(void **state)
+{
+	struct handoff__roster_entry *e;
+	int client;
+
+	(void)state;
+	e = give_unix_connection(&client);
+	assert_int_equal(send(client, "hello", 5, 0), 5);
 	read_and_write_without_noting(e, handoff__desk_number(DEAD, 63));
 	handoff__record_received(&e->view, 5);
 	handoff__record_sent(&e->view, 4);
@@ -265,7 +263,7 @@ desk_of_a_unix_connection_is_cleared(void **state)
 	assert_int_equal(handoff__desk_of(e->view.rec), 0);
 	assert_memory_equal(e->view.rx, "hello", 5);
 	assert_memory_equal(e->view.tx + 4, "456789", 6);
-	close(sv[1]);
+	close(client);
 }
 
 /* Hints of one that was in no turn are true, and nobody is asked. */
@@ -331,20 +329,16 @@ static void
 unix_connection_goes_on_by_its_hints(void **state)
 {
 	struct handoff__roster_entry *e;
-	int sv[2];
+	int client;
 
 	(void)state;
-	survivor_open(0);
-	assert_int_equal(
-		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
-	e = survivor_enter(sv[0]);
-	survivor_give();
+	e = give_unix_connection(&client);
 	handoff__record_mark(e->view.rec, HANDOFF__IN_TURN);
 	survivor_inherit();
 	assert_int_equal(one.pair.survival.closed, 0);
 	assert_true(e->mine);
 	assert_int_not_equal(e->view.rec->activity, HANDOFF__AT_REST);
-	close(sv[1]);
+	close(client);
 }
 
 int

@@ -43,6 +43,19 @@ record_open(struct fixture *f, uint32_t state_size)
 }
 
 void
+record_begin_at(struct handoff__record *rec, uint64_t rx, uint64_t tx)
+{
+	rec->rx_base = rx;
+	rec->tx_base = tx;
+	for (int i = 0; i < 2; i++)
+		rec->commit[i] = (struct handoff__commit){.rx_tail = rx,
+			.rx_origin = rx,
+			.tx_head = tx,
+			.tx_origin = tx};
+	handoff__record_set_positions(rec, rx, tx);
+}
+
+void
 record_close(struct fixture *f)
 {
 	handoff__arena_fini(&f->arena);

@@ -28,6 +28,9 @@ void record_arena(struct handoff__arena *arena, uint32_t state_size);
 void record_open(struct fixture *f, uint32_t state_size);
 void record_close(struct fixture *f);
 
+/* It has counted this much already when its socket's counters begin, at 0. */
+void record_begin_at(struct handoff__record *rec, uint64_t rx, uint64_t tx);
+
 /* How much can be received. */
 size_t record_room(const struct fixture *f);
 

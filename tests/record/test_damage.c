@@ -148,21 +148,6 @@ damaged_record_is_not_ok(void **state)
 	}
 }
 
-/* The record has counted this much already when its socket's counters begin,
- * at 0. */
-static void
-begin_at(struct handoff__record *rec, uint64_t rx, uint64_t tx)
-{
-	rec->rx_base = rx;
-	rec->tx_base = tx;
-	for (int i = 0; i < 2; i++)
-		rec->commit[i] = (struct handoff__commit){.rx_tail = rx,
-			.rx_origin = rx,
-			.tx_head = tx,
-			.tx_origin = tx};
-	handoff__record_set_positions(rec, rx, tx);
-}
-
 /* The owner died between recv or send and noting it: the kernel knows. */
 static void
 stale_positions_are_repaired(void **state)
@@ -171,7 +156,7 @@ stale_positions_are_repaired(void **state)
 
 	(void)state;
 	record_open(&f, 0);
-	begin_at(f.rec, 1000, 500);
+	record_begin_at(f.rec, 1000, 500);
 	record_receive(&f, "abc", 3);
 	record_handle(&f, 1, "0123", 4);
 	handoff__record_sent(&f.view, 1);
@@ -197,7 +182,7 @@ bases_are_part_of_every_repair(void **state)
 
 	(void)state;
 	record_open(&f, 0);
-	begin_at(f.rec, 10 * SIZE, 20 * SIZE);
+	record_begin_at(f.rec, 10 * SIZE, 20 * SIZE);
 	assert_true(handoff__record_ok(&f.view));
 	record_receive(&f, "abc", 3);
 	record_handle(&f, 1, "0123", 4);
@@ -228,7 +213,7 @@ filled_record_has_the_bases_of_the_old(void **state)
 	record_open(&from, 0);
 	record_open(&to, 0);
 	from.rec->id = 1;
-	begin_at(from.rec, 1000, 500);
+	record_begin_at(from.rec, 1000, 500);
 	record_receive(&from, "abc", 3);
 	record_handle(&from, 1, "0123", 4);
 	handoff__record_sent(&from.view, 1);
