@@ -7,6 +7,8 @@
  */
 #include "base/argv.h"
 
+#include "base/addr.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -285,4 +287,27 @@ handoff__argv_read(const struct handoff__arguments *known, void *fields,
 	take_environment(&r);
 	*argc = kept;
 	return 0;
+}
+
+int
+handoff__argv_opts(const struct handoff__arguments *known, void *opts,
+	size_t size, int *argc, char **argv, char *errbuf, size_t errbuf_size)
+{
+	struct handoff__error error;
+	int err;
+
+	if (!argc || *argc < 0 || (*argc > 0 && !argv))
+		return -EINVAL;
+	err = handoff__argv_read(known, opts, size, argc, argv, &error);
+	if (err < 0)
+		handoff__error_copy(&error, errbuf, errbuf_size);
+	return err;
+}
+
+int
+handoff__argv_address(const char *value, struct handoff__error *error)
+{
+	struct handoff__addr addr;
+
+	return handoff__addr_parse(&addr, value, error);
 }

@@ -93,6 +93,19 @@ handoff__name_ok(const char *name)
 	return len < HANDOFF_NAME_MAX && strspn(name, allowed) == len;
 }
 
+int
+handoff__names_check(struct handoff__error *error, const char *object,
+	const char *peer, const char *service)
+{
+	if (handoff__name_ok(peer) && handoff__name_ok(service))
+		return 0;
+	return handoff__fail(error, -EINVAL,
+		"%s: names of peer and service must be 1 to %d characters of "
+		"A-Z a-z 0-9 . _ - (got '%.40s' and '%.40s')",
+		object, HANDOFF_NAME_MAX - 1, peer ? peer : "",
+		service ? service : "");
+}
+
 static int
 copy_known(void *dst, size_t dst_size, const void *src, size_t size,
 	size_t min_size)

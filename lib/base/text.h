@@ -48,6 +48,11 @@ void handoff__copy(char *dst, size_t size, const char *src);
 /* 1 to 31 characters of [A-Za-z0-9._-], not beginning with a dot. */
 bool handoff__name_ok(const char *name);
 
+/* Both are names; otherwise -EINVAL and a sentence about the options of that
+ * object. */
+int handoff__names_check(struct handoff__error *error, const char *object,
+	const char *peer, const char *service);
+
 /* Copies an options structure whose first member is its size; options that the
  * caller's version lacks stay zero. -E2BIG if the caller sets options that the
  * library does not know, -EINVAL if the size is impossible. */

@@ -2,7 +2,6 @@
 /* Parses the usual command-line options into the options of a client. */
 #include "client/client.h"
 
-#include "base/addr.h"
 #include "base/argv.h"
 
 #include <assert.h>
@@ -15,20 +14,12 @@
 static_assert(FIELD(nendpoints) == FIELD(endpoints) + sizeof(char **),
 	"a list is followed by its length");
 
-static int
-check_address(const char *value, struct handoff__error *error)
-{
-	struct handoff__addr addr;
-
-	return handoff__addr_parse(&addr, value, error);
-}
-
 static const struct handoff__argument table[] = {
 	{.name = "connect",
 		.kind = HANDOFF__ARGUMENT_LIST,
 		.offset = FIELD(endpoints),
 		.max = HANDOFF__ENDPOINTS_MAX,
-		.check = check_address},
+		.check = handoff__argv_address},
 	{.name = "dir",
 		.kind = HANDOFF__ARGUMENT_TEXT,
 		.offset = FIELD(dir),
@@ -49,16 +40,10 @@ int
 handoff_client_opts_read(
 	struct handoff_client_opts *opts, int *argc, char **argv)
 {
-	struct handoff__error error;
-	int err;
-
-	if (!opts || opts->size < LEAST_SIZE || !argc || *argc < 0 ||
-		(*argc > 0 && !argv))
+	if (!opts || opts->size < LEAST_SIZE)
 		return -EINVAL;
-	err = handoff__argv_read(&known, opts, opts->size, argc, argv, &error);
-	if (err < 0)
-		handoff__error_copy(&error, opts->errbuf, opts->errbuf_size);
-	return err;
+	return handoff__argv_opts(&known, opts, opts->size, argc, argv,
+		opts->errbuf, opts->errbuf_size);
 }
 
 const char *

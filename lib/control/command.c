@@ -67,7 +67,7 @@ finish_all(const struct handoff__call *call, struct handoff__buf *buf)
 }
 
 static int
-reply_status(struct handoff__call *call, const void *arg)
+call_status(struct handoff__call *call, const void *arg)
 {
 	bool json = *(const bool *)arg;
 	const struct handoff__contact *odd = NULL;
@@ -89,7 +89,7 @@ reply_status(struct handoff__call *call, const void *arg)
 }
 
 static int
-reply_metrics(struct handoff__call *call, const void *arg)
+call_metrics(struct handoff__call *call, const void *arg)
 {
 	struct handoff__buf buf = {.data = NULL};
 	int err = handoff__call_ask(call, "metrics\n");
@@ -177,7 +177,7 @@ add_addresses(struct handoff__call *call, unsigned long long before)
 
 /* The owner decides which peer is meant: it knows what is in progress. */
 static int
-order_maintenance(struct handoff__call *call, const void *arg)
+call_maintenance(struct handoff__call *call, const void *arg)
 {
 	const char *name = arg;
 	unsigned long long generation;
@@ -201,7 +201,7 @@ order_maintenance(struct handoff__call *call, const void *arg)
 }
 
 static int
-order_dump(struct handoff__call *call, const void *arg)
+call_dump(struct handoff__call *call, const void *arg)
 {
 	const char *path = arg;
 	struct handoff__output output;
@@ -239,7 +239,7 @@ both_are_there(const struct handoff__call *call)
 }
 
 static int
-order_ready(struct handoff__call *call, const void *arg)
+call_ready(struct handoff__call *call, const void *arg)
 {
 	bool silent = *(const bool *)arg;
 	struct handoff__buf buf = {.data = NULL};
@@ -321,7 +321,7 @@ stop_peer(struct handoff__call *call, struct handoff__contact *peer)
 }
 
 static int
-order_stop(struct handoff__call *call, const void *arg)
+call_stop(struct handoff__call *call, const void *arg)
 {
 	const char *name = arg;
 	struct handoff__buf buf = {.data = NULL};
@@ -348,7 +348,7 @@ order_stop(struct handoff__call *call, const void *arg)
 
 /* The owner knows more of the clients than a standby does. */
 static int
-order_say(struct handoff__call *call, const void *arg)
+call_say(struct handoff__call *call, const void *arg)
 {
 	const char *text = arg;
 	struct handoff__buf buf = {.data = NULL};
@@ -393,41 +393,41 @@ with_peers(const char *dir, char **reply,
 int
 handoff_control_status(const char *dir, bool json, char **reply)
 {
-	return with_peers(dir, reply, reply_status, &json);
+	return with_peers(dir, reply, call_status, &json);
 }
 
 int
 handoff_control_metrics(const char *dir, char **reply)
 {
-	return with_peers(dir, reply, reply_metrics, NULL);
+	return with_peers(dir, reply, call_metrics, NULL);
 }
 
 int
 handoff_control_maintenance(const char *dir, const char *name, char **reply)
 {
-	return with_peers(dir, reply, order_maintenance, name);
+	return with_peers(dir, reply, call_maintenance, name);
 }
 
 int
 handoff_control_ready(const char *dir, bool silent, char **reply)
 {
-	return with_peers(dir, reply, order_ready, &silent);
+	return with_peers(dir, reply, call_ready, &silent);
 }
 
 int
 handoff_control_dump(const char *dir, const char *path, char **reply)
 {
-	return with_peers(dir, reply, order_dump, path);
+	return with_peers(dir, reply, call_dump, path);
 }
 
 int
 handoff_control_stop(const char *dir, const char *name, char **reply)
 {
-	return with_peers(dir, reply, order_stop, name);
+	return with_peers(dir, reply, call_stop, name);
 }
 
 int
 handoff_control_say(const char *dir, const char *text, char **reply)
 {
-	return with_peers(dir, reply, order_say, text);
+	return with_peers(dir, reply, call_say, text);
 }

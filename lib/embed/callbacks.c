@@ -7,20 +7,12 @@
 
 #include <sys/socket.h>
 
-static struct handoff_peer *
-program_of(struct handoff__pair *below)
-{
-	struct handoff__operator *op = below->arg;
-
-	return op->arg;
-}
-
 static int
 on_entered(struct handoff__pair *below, struct handoff__roster_entry *entry)
 {
 	struct handoff_entry *e = handoff__public_entry(entry);
 
-	e->peer = program_of(below);
+	e->peer = handoff__operator_arg(below);
 	e->data = NULL;
 	e->pending = HANDOFF__PENDING_NONE;
 	if (handoff__record_name(&entry->view, e->name) < 0)
@@ -77,7 +69,7 @@ on_settle(struct handoff__pair *below)
 static void
 on_role(struct handoff__pair *below, enum handoff__cause cause)
 {
-	struct handoff_peer *peer = program_of(below);
+	struct handoff_peer *peer = handoff__operator_arg(below);
 
 	(void)cause;
 	peer->owner_due = below->serving;
@@ -89,7 +81,7 @@ static void
 on_given(struct handoff__pair *below, enum handoff__way way,
 	const struct handoff__report *report)
 {
-	struct handoff_peer *peer = program_of(below);
+	struct handoff_peer *peer = handoff__operator_arg(below);
 
 	if (report->reason == HANDOFF__OK)
 		handoff__embed_owner(peer);
@@ -101,7 +93,7 @@ on_given(struct handoff__pair *below, enum handoff__way way,
 static void
 on_partner(struct handoff__pair *below, bool here)
 {
-	struct handoff_peer *peer = program_of(below);
+	struct handoff_peer *peer = handoff__operator_arg(below);
 
 	handoff__operator_partner(&peer->op, here, "");
 	if (here)
@@ -117,7 +109,7 @@ on_partner(struct handoff__pair *below, bool here)
 static void
 on_expelled(struct handoff__pair *below, const char *text)
 {
-	struct handoff_peer *peer = program_of(below);
+	struct handoff_peer *peer = handoff__operator_arg(below);
 
 	handoff__log(&peer->log, HANDOFF_LOG_ERROR, "stop: %s", text);
 	peer->op.stopping = true;
@@ -137,7 +129,7 @@ static void
 on_failover(struct handoff__pair *below)
 {
 	const struct handoff__survival *s = &below->survival;
-	struct handoff_peer *peer = program_of(below);
+	struct handoff_peer *peer = handoff__operator_arg(below);
 	struct handoff__facts facts = {.end = 0};
 
 	peer->owner_due = false;
@@ -159,7 +151,9 @@ on_said(struct handoff__pair *below)
 static void
 on_kept(struct handoff__pair *below)
 {
-	handoff__control_keep(&program_of(below)->op.control);
+	struct handoff_peer *peer = handoff__operator_arg(below);
+
+	handoff__control_keep(&peer->op.control);
 }
 
 const struct handoff__pair_ops handoff__embed_ops = {

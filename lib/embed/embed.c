@@ -30,13 +30,11 @@ on_timer(struct handoff__timer *timer)
 static int
 check(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 {
-	if (!handoff__name_ok(o->name) || !handoff__name_ok(o->service))
-		return handoff__fail(&peer->error, -EINVAL,
-			"peer: names of peer and service must be 1 to %d "
-			"characters of A-Z a-z 0-9 . _ - (got '%.40s' and "
-			"'%.40s')",
-			HANDOFF_NAME_MAX - 1, o->name ? o->name : "",
-			o->service ? o->service : "");
+	int err =
+		handoff__names_check(&peer->error, "peer", o->name, o->service);
+
+	if (err < 0)
+		return err;
 	if (!o->dir || o->state_size > HANDOFF__STATE_MAX - LEN_SIZE)
 		return handoff__fail(&peer->error, -EINVAL,
 			"peer: opts.dir is needed, and state_size is at most "

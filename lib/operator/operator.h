@@ -79,6 +79,15 @@ struct handoff__operator {
 	bool ended;                    /* the last event has been emitted */
 };
 
+/* What the peer below belongs to: the `arg` of its operator. */
+static inline void *
+handoff__operator_arg(const struct handoff__pair *pair)
+{
+	const struct handoff__operator *op = pair->arg;
+
+	return op->arg;
+}
+
 /* operator.c */
 /* Call it before any event. Everything passed in must outlive the operator. */
 void handoff__operator_init(struct handoff__operator *op,

@@ -6,7 +6,6 @@
  */
 #include "server/internal.h"
 
-#include "base/addr.h"
 #include "base/argv.h"
 
 #include <errno.h>
@@ -23,14 +22,6 @@ static_assert(sizeof(enum handoff_model) == sizeof(uint32_t),
 	"a model is stored as a choice");
 static_assert(FIELD(nlisten) == FIELD(listen) + sizeof(char **),
 	"a list is followed by its length");
-
-static int
-check_address(const char *value, struct handoff__error *error)
-{
-	struct handoff__addr addr;
-
-	return handoff__addr_parse(&addr, value, error);
-}
 
 static int
 check_name(const char *value, struct handoff__error *error)
@@ -68,7 +59,7 @@ static const struct handoff__argument table[] = {
 		.kind = HANDOFF__ARGUMENT_LIST,
 		.offset = FIELD(listen),
 		.max = HANDOFF__LISTEN_MAX,
-		.check = check_address},
+		.check = handoff__argv_address},
 	{.name = "name",
 		.kind = HANDOFF__ARGUMENT_TEXT,
 		.offset = FIELD(name),
@@ -127,16 +118,10 @@ int
 handoff_server_opts_read(
 	struct handoff_server_opts *opts, int *argc, char **argv)
 {
-	struct handoff__error error;
-	int err;
-
-	if (!opts || opts->size < LEAST_SIZE || !argc || *argc < 0 ||
-		(*argc > 0 && !argv))
+	if (!opts || opts->size < LEAST_SIZE)
 		return -EINVAL;
-	err = handoff__argv_read(&known, opts, opts->size, argc, argv, &error);
-	if (err < 0)
-		handoff__error_copy(&error, opts->errbuf, opts->errbuf_size);
-	return err;
+	return handoff__argv_opts(&known, opts, opts->size, argc, argv,
+		opts->errbuf, opts->errbuf_size);
 }
 
 const char *

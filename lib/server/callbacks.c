@@ -7,18 +7,10 @@
 
 #include <string.h>
 
-static struct handoff_server *
-server_of(struct handoff__pair *pair)
-{
-	struct handoff__operator *op = pair->arg;
-
-	return op->arg;
-}
-
 static int
 on_entered(struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
-	struct handoff_server *server = server_of(pair);
+	struct handoff_server *server = handoff__operator_arg(pair);
 	struct handoff__member *member = handoff__member_of(e);
 	int err;
 
@@ -43,7 +35,7 @@ on_entered(struct handoff__pair *pair, struct handoff__roster_entry *e)
 static void
 on_closing(struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
-	struct handoff_server *server = server_of(pair);
+	struct handoff_server *server = handoff__operator_arg(pair);
 	struct handoff__member *member = handoff__member_of(e);
 
 	handoff__suspects_drop(member);
@@ -66,7 +58,7 @@ on_closing(struct handoff__pair *pair, struct handoff__roster_entry *e)
 static bool
 on_quiesce(struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
-	struct handoff_server *server = server_of(pair);
+	struct handoff_server *server = handoff__operator_arg(pair);
 
 	if (e->kind != HANDOFF__CONNECTION)
 		return true;
@@ -77,7 +69,7 @@ on_quiesce(struct handoff__pair *pair, struct handoff__roster_entry *e)
 static void
 on_pause(struct handoff__pair *pair, bool paused)
 {
-	struct handoff_server *server = server_of(pair);
+	struct handoff_server *server = handoff__operator_arg(pair);
 
 	server->paused = paused;
 	handoff__listen_update(server);
@@ -86,7 +78,7 @@ on_pause(struct handoff__pair *pair, bool paused)
 static void
 on_moved(struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
-	struct handoff_server *server = server_of(pair);
+	struct handoff_server *server = handoff__operator_arg(pair);
 	struct handoff__member *member = handoff__member_of(e);
 
 	handoff__server_hold(server, true);
@@ -115,7 +107,7 @@ on_moved(struct handoff__pair *pair, struct handoff__roster_entry *e)
 static void
 on_settle(struct handoff__pair *pair)
 {
-	struct handoff_server *server = server_of(pair);
+	struct handoff_server *server = handoff__operator_arg(pair);
 	uint32_t wrong = handoff__sets_turn(&server->sets);
 	struct handoff__roster_entry *e = NULL;
 
@@ -143,7 +135,7 @@ on_settle(struct handoff__pair *pair)
 static void
 on_role(struct handoff__pair *pair, enum handoff__cause cause)
 {
-	struct handoff_server *server = server_of(pair);
+	struct handoff_server *server = handoff__operator_arg(pair);
 	uint64_t generation = handoff__pair_generation(pair);
 	char who[64];
 
@@ -182,9 +174,10 @@ what_is_given(enum handoff__cause cause)
 static void
 on_giving(struct handoff__pair *pair)
 {
+	struct handoff_server *server = handoff__operator_arg(pair);
 	char who[64];
 
-	handoff__operator_emit(&server_of(pair)->op, HANDOFF_SERVER_GIVING,
+	handoff__operator_emit(&server->op, HANDOFF_SERVER_GIVING,
 		"giving: %s to %s", what_is_given(pair->give.cause),
 		handoff__pair_partner_text(pair, who));
 }
@@ -193,13 +186,13 @@ static void
 on_given(struct handoff__pair *pair, enum handoff__way way,
 	const struct handoff__report *report)
 {
-	handoff__operator_given(&server_of(pair)->op, way, report);
+	handoff__operator_given(pair->arg, way, report);
 }
 
 static void
 on_partner(struct handoff__pair *pair, bool here)
 {
-	struct handoff_server *server = server_of(pair);
+	struct handoff_server *server = handoff__operator_arg(pair);
 
 	handoff__operator_partner(&server->op, here,
 		server->opts.nlisten > 0 ? "; nothing is bound here" : "");
@@ -210,7 +203,7 @@ on_partner(struct handoff__pair *pair, bool here)
 static void
 on_expelled(struct handoff__pair *pair, const char *text)
 {
-	handoff__stop_now(server_of(pair), text);
+	handoff__stop_now(handoff__operator_arg(pair), text);
 }
 
 static void
@@ -225,7 +218,7 @@ on_discard(struct handoff__pair *pair, struct handoff__roster_entry *e)
 static void
 on_failover(struct handoff__pair *pair)
 {
-	struct handoff_server *server = server_of(pair);
+	struct handoff_server *server = handoff__operator_arg(pair);
 	const struct handoff__survival *s = &pair->survival;
 	struct handoff__facts facts = {.end = 0};
 
@@ -249,7 +242,7 @@ on_failover(struct handoff__pair *pair)
 static void
 on_said(struct handoff__pair *pair)
 {
-	struct handoff_server *server = server_of(pair);
+	struct handoff_server *server = handoff__operator_arg(pair);
 
 	if (handoff__says_pass(server))
 		handoff__server_sweep_later(server);
@@ -258,7 +251,7 @@ on_said(struct handoff__pair *pair)
 static void
 on_kept(struct handoff__pair *pair)
 {
-	struct handoff_server *server = server_of(pair);
+	struct handoff_server *server = handoff__operator_arg(pair);
 
 	handoff__control_keep(&server->op.control);
 	handoff__notices_keep(server);

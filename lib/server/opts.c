@@ -104,13 +104,10 @@ check(struct handoff_server *server, struct handoff_service *service)
 			"server: there is no service directory: opts.dir is "
 			"not set (--dir DIR, or HANDOFF_DIR, sets it where "
 			"the program reads options)");
-	if (!handoff__name_ok(o->name) || !handoff__name_ok(service->name))
-		return handoff__fail(&server->error, -EINVAL,
-			"server: names of peer and service must be 1 to %d "
-			"characters of A-Z a-z 0-9 . _ - (got '%.40s' and "
-			"'%.40s')",
-			HANDOFF_NAME_MAX - 1, o->name ? o->name : "",
-			service->name ? service->name : "");
+	err = handoff__names_check(
+		&server->error, "server", o->name, service->name);
+	if (err < 0)
+		return err;
 	if (!service->handle)
 		return handoff__fail(&server->error, -EINVAL,
 			"server: service %s has no handler", service->name);
