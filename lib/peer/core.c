@@ -15,6 +15,14 @@ handoff__pair_generation(struct handoff__pair *pair)
 	return board ? atomic_load(&board->generation) : 0;
 }
 
+uint64_t
+handoff__core_arena_id(const struct handoff__pair *pair)
+{
+	const struct handoff__board *board = handoff__arena_board(&pair->arena);
+
+	return board ? board->id : 0;
+}
+
 void
 handoff__core_break(struct handoff__pair *pair, const char *why)
 {

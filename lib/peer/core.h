@@ -328,6 +328,9 @@ uint64_t handoff__pair_generation(struct handoff__pair *pair);
 
 void handoff__core_init(struct handoff__pair *pair);
 
+/* The number that tells this arena from all others; 0: there is none yet. */
+uint64_t handoff__core_arena_id(const struct handoff__pair *pair);
+
 /* Allocates a record of this peer; the caller sets its id. A segment that is
  * added for it is sent with the next copies. */
 int handoff__core_alloc(

@@ -35,10 +35,7 @@ handoff__hello_make(
 	hello->config_strict = pair->config.config_strict;
 	hello->instance = pair->instance;
 	hello->segments = pair->arena.count;
-	if (pair->arena.count > 0)
-		hello->arena = handoff__arena_board(
-			(struct handoff__arena *)(uintptr_t)&pair->arena)
-				       ->id;
+	hello->arena = handoff__core_arena_id(pair);
 	hello->hang_ms = pair->config.hang_timeout_ms;
 	handoff__copy(hello->service, sizeof(hello->service), service->name);
 	handoff__copy(hello->name, sizeof(hello->name), pair->name);

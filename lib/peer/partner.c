@@ -47,22 +47,11 @@ handoff__partner_drifted(
 	return h->config_hash != own && h->config_hash != 0 && own != 0;
 }
 
-static uint64_t
-arena_id(const struct handoff__pair *pair)
-{
-	return pair->arena.count > 0
-		       ? handoff__arena_board(
-				 (struct handoff__arena *)(uintptr_t)&pair
-					 ->arena)
-				 ->id
-		       : 0;
-}
-
 bool
 handoff__partner_again(
 	const struct handoff__pair *pair, const struct handoff__hello *hello)
 {
-	uint64_t own = arena_id(pair);
+	uint64_t own = handoff__core_arena_id(pair);
 
 	return pair->partner == HANDOFF__PARTNER_APART && hello->again &&
 	       hello->instance == pair->other.instance &&

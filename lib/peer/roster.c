@@ -79,7 +79,7 @@ prefetch(const struct handoff__segment *seg,
 }
 
 struct handoff__roster_entry *
-handoff__roster_next(struct handoff__roster *roster,
+handoff__roster_next(const struct handoff__roster *roster,
 	const struct handoff__roster_entry *entry)
 {
 	uint32_t segment = entry ? entry->segment : 0;

@@ -73,7 +73,7 @@ struct handoff__roster_entry *handoff__roster_find(
 /* Returns the live entry after `entry` (NULL: the first), or NULL at the end.
  * Entries may be closed and vacated during the iteration. */
 struct handoff__roster_entry *handoff__roster_next(
-	struct handoff__roster *roster,
+	const struct handoff__roster *roster,
 	const struct handoff__roster_entry *entry);
 
 /* Fills in a vacant entry; takes the descriptor over. The data of the layer

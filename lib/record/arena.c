@@ -269,7 +269,7 @@ handoff__arena_add(struct handoff__arena *arena, uint32_t index, int fd,
 }
 
 struct handoff__board *
-handoff__arena_board(struct handoff__arena *arena)
+handoff__arena_board(const struct handoff__arena *arena)
 {
 	return arena->count > 0
 		       ? &((struct header *)(void *)arena->segments[0]->base)

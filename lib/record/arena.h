@@ -103,7 +103,7 @@ int handoff__arena_grow(
 int handoff__arena_add(struct handoff__arena *arena, uint32_t index, int fd,
 	uint32_t state_size, struct handoff__error *error);
 
-struct handoff__board *handoff__arena_board(struct handoff__arena *arena);
+struct handoff__board *handoff__arena_board(const struct handoff__arena *arena);
 
 /* NULL if there is no such record. */
 struct handoff__record *handoff__arena_record(

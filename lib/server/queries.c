@@ -41,12 +41,10 @@ int
 handoff_server_extra(const struct handoff_server *server, const char *name)
 {
 	struct handoff__roster_entry *e = NULL;
-	struct handoff__roster *roster;
 
 	if (handoff__server_check(server) < 0 || !name)
 		return name && server ? -EDEADLK : -EINVAL;
-	roster = (struct handoff__roster *)(uintptr_t)&server->pair.roster;
-	while ((e = handoff__roster_next(roster, e))) {
+	while ((e = handoff__roster_next(&server->pair.roster, e))) {
 		char text[HANDOFF_ADDRESS_MAX];
 
 		if (e->kind == HANDOFF__EXTRA &&
