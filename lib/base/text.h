@@ -59,6 +59,13 @@ int handoff__names_check(struct handoff__error *error, const char *object,
 int handoff__opts_copy(
 	void *dst, size_t dst_size, const void *src, size_t min_size);
 
+/* An option that is not set stands for something else. */
+static inline uint32_t
+handoff__opt_or(uint32_t option, uint32_t otherwise)
+{
+	return option > 0 ? option : otherwise;
+}
+
 /* The size of a structure whose last member is this one. */
 #define HANDOFF__SIZE_TO(type, member)                                         \
 	(offsetof(type, member) + sizeof(((type *)0)->member))

@@ -62,10 +62,10 @@ open_peer(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 		.dir = o->dir,
 		.name = o->name,
 		.service = &peer->service,
-		.give_timeout_ms =
-			o->give_timeout_ms ? o->give_timeout_ms : 5000,
-		.hang_timeout_ms =
-			o->hang_timeout_ms ? o->hang_timeout_ms : 5000,
+		.give_timeout_ms = handoff__opt_or(
+			o->give_timeout_ms, HANDOFF__GIVE_TIMEOUT_MS),
+		.hang_timeout_ms = handoff__opt_or(
+			o->hang_timeout_ms, HANDOFF__HANG_TIMEOUT_MS),
 		.fence = o->fence,
 		.user = o->user,
 		.entry_size = sizeof(struct handoff_entry),

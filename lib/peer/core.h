@@ -217,6 +217,10 @@ struct handoff__rejoin {
 	bool again; /* the current partner has come back over a new link */
 };
 
+/* By default, in a server and in a program with a loop of its own. */
+#define HANDOFF__GIVE_TIMEOUT_MS 5000u
+#define HANDOFF__HANG_TIMEOUT_MS 5000u
+
 struct handoff__pair_config {
 	const char *dir;
 	const char *name;

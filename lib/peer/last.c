@@ -12,6 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#define MINUTE_S 60
+#define HOUR_S   3600
+
 /* The cause, as a phrase or as one word. */
 static const char *
 cause_of(const struct handoff__last *last, bool word)
@@ -36,12 +39,12 @@ add_age(struct handoff__buf *buf, int64_t ms)
 {
 	int64_t s = ms > 0 ? ms / 1000 : 0; /* a clock may have been set back */
 
-	if (s < 120)
+	if (s < 2 * MINUTE_S)
 		handoff__buf_add(buf, "%d s", (int)s);
-	else if (s < 7200)
-		handoff__buf_add(buf, "%d min", (int)(s / 60));
+	else if (s < 2 * HOUR_S)
+		handoff__buf_add(buf, "%d min", (int)(s / MINUTE_S));
 	else
-		handoff__buf_add(buf, "%lld h", (long long)(s / 3600));
+		handoff__buf_add(buf, "%lld h", (long long)(s / HOUR_S));
 }
 
 static void

@@ -17,6 +17,7 @@
 
 /* a killed process may keep its lock for a moment */
 #define DYING_TIMEOUT_US 1000000
+#define PAUSE_NS         5000000 /* between two looks at it */
 
 static const char *const lock_names[] = {"", "peer.1", "peer.2"};
 static const char *const link_names[] = {"", "link.1", "link.2"};
@@ -36,7 +37,7 @@ handoff__places_link_name(uint32_t place)
 void
 handoff__places_pause(void)
 {
-	struct timespec ts = {.tv_nsec = 5000000};
+	struct timespec ts = {.tv_nsec = PAUSE_NS};
 
 	nanosleep(&ts, NULL);
 }

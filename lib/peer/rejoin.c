@@ -27,6 +27,10 @@
 #define OFTEN     20
 #define ANSWER_US 2000000
 
+/* The periods of the two peers differ by this part, so that dials seldom
+ * cross. */
+#define APART 4
+
 /* After this many consecutive links that each lasted less than BRIEF_US it
  * dials infrequently, and reports no more. */
 #define BRIEF_US  5000000
@@ -146,7 +150,6 @@ on_redial(struct handoff__timer *timer)
 {
 	struct handoff__pair *pair = timer->arg;
 	struct handoff__rejoin *rejoin = &pair->rejoin;
-	/* differs between the two peers, so that dials seldom cross */
 	int64_t us = rejoin->tries++ < OFTEN ? OFTEN_US : SELDOM_US;
 
 	if (pair->partner != HANDOFF__PARTNER_APART || pair->pidfd < 0 ||
@@ -155,7 +158,7 @@ on_redial(struct handoff__timer *timer)
 	report_apart(pair);
 	if (rejoin->dial.fd < 0)
 		dial_partner(pair);
-	handoff__timer_arm(pair->loop, timer, us + pair->place * us / 4);
+	handoff__timer_arm(pair->loop, timer, us + pair->place * us / APART);
 }
 
 void

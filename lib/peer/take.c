@@ -12,6 +12,11 @@
 
 #include <string.h>
 
+/* The other peer waits for its handlers before it moves anything, as long as a
+ * give may. A MOVE that comes later than this many times that is still
+ * accepted. */
+#define GIVES_WAITED 2
+
 /* Accepts an entry that is offered to this peer. */
 static void
 accept_entry(struct handoff__pair *pair, struct handoff__roster_entry *e,
@@ -186,8 +191,6 @@ handoff__take_begin(struct handoff__pair *pair, enum handoff__cause cause)
 	handoff__link_send(&pair->link, &msg, -1);
 	pair->taking = true;
 	pair->move.began_us = handoff__now_us();
-	/* The other peer waits for its handlers first. An even later MOVE is
-	 * still accepted. */
 	handoff__core_set_deadline(
-		pair, (int64_t)pair->config.give_timeout_ms * 2);
+		pair, (int64_t)pair->config.give_timeout_ms * GIVES_WAITED);
 }

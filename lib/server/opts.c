@@ -11,11 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static uint32_t
-or_default(uint32_t value, uint32_t otherwise)
-{
-	return value ? value : otherwise;
-}
+/* What an option that is not set stands for. */
+#define BUFFER_SIZE     65536u /* bytes, of input and of output */
+#define CONNECTIONS     16384u
+#define STOP_TIMEOUT_MS 1000u
+#define SUSPECT_WAIT_MS 30000u
+#define GRACE_MS        60000u
+#define SPREAD_MS       2000u
 
 static const struct handoff__model_ops *const models[] = {
 	[HANDOFF_MODEL_LOOP] = &handoff__model_loop,
@@ -140,21 +142,27 @@ apply_defaults(
 	struct handoff_server_opts *o = &server->opts;
 
 	server->service = *service;
-	server->service.input_size = or_default(service->input_size, 65536);
-	server->service.output_size = or_default(service->output_size, 65536);
+	server->service.input_size =
+		handoff__opt_or(service->input_size, BUFFER_SIZE);
+	server->service.output_size =
+		handoff__opt_or(service->output_size, BUFFER_SIZE);
 	o->service = &server->service;
 	server->model = models[o->model];
-	o->max_connections = or_default(o->max_connections, 16384);
+	o->max_connections = handoff__opt_or(o->max_connections, CONNECTIONS);
 	if (o->workers > 1)
 		server->model = &handoff__model_workers;
 	if (server->model->connections > 0)
 		o->max_connections = server->model->connections;
-	o->give_timeout_ms = or_default(o->give_timeout_ms, 5000);
-	o->hang_timeout_ms = or_default(o->hang_timeout_ms, 5000);
-	o->stop_timeout_ms = or_default(o->stop_timeout_ms, 1000);
-	o->suspect_wait_ms = or_default(o->suspect_wait_ms, 30000);
-	o->grace_ms = or_default(o->grace_ms, 60000);
-	o->spread_ms = or_default(o->spread_ms, 2000);
+	o->give_timeout_ms =
+		handoff__opt_or(o->give_timeout_ms, HANDOFF__GIVE_TIMEOUT_MS);
+	o->hang_timeout_ms =
+		handoff__opt_or(o->hang_timeout_ms, HANDOFF__HANG_TIMEOUT_MS);
+	o->stop_timeout_ms =
+		handoff__opt_or(o->stop_timeout_ms, STOP_TIMEOUT_MS);
+	o->suspect_wait_ms =
+		handoff__opt_or(o->suspect_wait_ms, SUSPECT_WAIT_MS);
+	o->grace_ms = handoff__opt_or(o->grace_ms, GRACE_MS);
+	o->spread_ms = handoff__opt_or(o->spread_ms, SPREAD_MS);
 	server->log.fn = o->log;
 	server->log.arg = o->log_arg;
 }

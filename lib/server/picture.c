@@ -10,7 +10,8 @@
 
 /* reserved for names of entries that are not connections, so that a lot of
  * client data cannot crowd them out */
-#define NAMES (64u << 10)
+#define NAMES   (64u << 10)
+#define BUFFERS 2 /* of a record: input and output */
 
 /* The memory that the records in use need. */
 struct need {
@@ -65,8 +66,8 @@ most_bytes(const struct room *room, bool connection)
 
 	if (connection)
 		left = left > NAMES ? left - NAMES : 0;
-	return left / 2 < HANDOFF__PICTURE_EACH ? left / 2
-						: HANDOFF__PICTURE_EACH;
+	left /= BUFFERS;
+	return left < HANDOFF__PICTURE_EACH ? left : HANDOFF__PICTURE_EACH;
 }
 
 /* A state needs the size of its own segment: there may be records of an older

@@ -13,6 +13,8 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
+#define DEFAULT_EXTEND_MS 10000
+
 static int
 check_opts(struct handoff_systemd *sd, const struct handoff_systemd_opts *opts)
 {
@@ -39,7 +41,7 @@ check_opts(struct handoff_systemd *sd, const struct handoff_systemd_opts *opts)
 		sd->fdname, sizeof(sd->fdname), o->fdname ? o->fdname : "");
 	handoff__copy(sd->store, sizeof(sd->store), o->store ? o->store : "");
 	if (o->extend_ms == 0)
-		o->extend_ms = 10000;
+		o->extend_ms = DEFAULT_EXTEND_MS;
 	sd->log.fn = o->log;
 	sd->log.arg = o->log_arg;
 	return 0;
