@@ -31,7 +31,7 @@ option(int fd, int name)
 
 /* Returns NULL, or what is wrong with the socket. */
 static const char *
-objection(int fd)
+objection_to_socket(int fd)
 {
 	int domain = option(fd, SO_DOMAIN);
 
@@ -50,7 +50,7 @@ objection(int fd)
 /* Sets the same options as addr.c does; the backlog is left as the opener chose
  * it. */
 static int
-prepare(int fd)
+prepare_socket(int fd)
 {
 	int one = 1, flags = fcntl(fd, F_GETFL);
 
@@ -79,8 +79,8 @@ handoff__adopt(
 		return handoff__fail(error, -errno,
 			"listening socket %d: cannot be duplicated: %s", fd,
 			strerror(errno));
-	why = objection(copy);
-	err = why ? -EINVAL : prepare(copy);
+	why = objection_to_socket(copy);
+	err = why ? -EINVAL : prepare_socket(copy);
 	if (err < 0) {
 		close(copy);
 		return handoff__fail(error, err,

@@ -52,7 +52,7 @@ width(enum handoff__argument_kind kind)
 }
 
 static const struct handoff__argument *
-look_up(const struct reading *r, const char *name, size_t len)
+look_up_option(const struct reading *r, const char *name, size_t len)
 {
 	for (size_t i = 0; i < r->known->count; i++) {
 		const struct handoff__argument *a = &r->known->table[i];
@@ -74,7 +74,7 @@ is_option(const char *word)
  * taken for the value of the option before it, whose value is more likely
  * missing. */
 static struct found
-find(const struct reading *r, int i)
+find_option(const struct reading *r, int i)
 {
 	struct found found = {.words = 1};
 	const char *name = r->argv[i] + 2;
@@ -83,7 +83,7 @@ find(const struct reading *r, int i)
 	if (!is_option(r->argv[i]))
 		return found;
 	len = strcspn(name, "=");
-	found.argument = look_up(r, name, len);
+	found.argument = look_up_option(r, name, len);
 	if (!found.argument)
 		return found;
 	if (name[len] == '=') {
@@ -138,7 +138,7 @@ check_value(
 }
 
 static int
-check(struct reading *r, const struct found *found)
+check_option(struct reading *r, const struct found *found)
 {
 	const struct handoff__argument *a = found->argument;
 	const char **given = &r->given[a - r->known->table];
@@ -177,8 +177,8 @@ check_all(struct reading *r)
 
 		if (strcmp(r->argv[i], "--") == 0)
 			break;
-		found = find(r, i);
-		err = found.argument ? check(r, &found) : 0;
+		found = find_option(r, i);
+		err = found.argument ? check_option(r, &found) : 0;
 		if (err < 0)
 			return err;
 	}
@@ -186,7 +186,8 @@ check_all(struct reading *r)
 }
 
 static void
-store(struct reading *r, const struct handoff__argument *a, const char *value)
+store_value(
+	struct reading *r, const struct handoff__argument *a, const char *value)
 {
 	char *field = r->fields + a->offset;
 	const bool on = true;
@@ -226,7 +227,7 @@ store_list(
 
 /* Compacts the words that stay with the program. Returns their number. */
 static int
-take_all(struct reading *r)
+take_options(struct reading *r)
 {
 	struct found found;
 	bool over = false;
@@ -234,10 +235,10 @@ take_all(struct reading *r)
 
 	for (int i = 0; i < r->argc; i += found.words) {
 		over = over || strcmp(r->argv[i], "--") == 0;
-		found = i > 0 && !over ? find(r, i)
+		found = i > 0 && !over ? find_option(r, i)
 				       : (struct found){.words = 1};
 		if (found.argument)
-			store(r, found.argument, found.value);
+			store_value(r, found.argument, found.value);
 		else
 			r->argv[kept++] = r->argv[i];
 	}
@@ -257,7 +258,7 @@ take_environment(struct reading *r)
 
 		if (value && value[0] != '\0' &&
 			a->offset + width(a->kind) <= r->size)
-			store(r, a, value);
+			store_value(r, a, value);
 	}
 }
 
@@ -276,7 +277,7 @@ handoff__argv_read(const struct handoff__arguments *known, void *fields,
 	assert(known->count <= HANDOFF__ARGUMENTS_MAX);
 	if (err < 0)
 		return err;
-	kept = take_all(&r);
+	kept = take_options(&r);
 	if (kept < r.argc)
 		argv[kept] = NULL;
 	for (size_t i = 0; i < known->count; i++) {

@@ -35,7 +35,7 @@ handoff__accept_goes_on(int err)
 }
 
 static void
-on_connect(struct handoff__watch *watch, uint32_t events)
+on_door_event(struct handoff__watch *watch, uint32_t events)
 {
 	struct handoff__door *door = watch->arg;
 	int fd;
@@ -53,7 +53,7 @@ on_connect(struct handoff__watch *watch, uint32_t events)
 }
 
 static void
-on_retry(struct handoff__timer *timer)
+on_door_retry(struct handoff__timer *timer)
 {
 	struct handoff__door *door = timer->arg;
 
@@ -68,8 +68,8 @@ handoff__door_open(struct handoff__door *door, struct handoff__loop *loop,
 	door->fn = fn;
 	door->arg = arg;
 	door->watch = (struct handoff__watch){
-		.fd = -1, .fn = on_connect, .arg = door};
-	door->retry = (struct handoff__timer){.fn = on_retry, .arg = door};
+		.fd = -1, .fn = on_door_event, .arg = door};
+	door->retry = (struct handoff__timer){.fn = on_door_retry, .arg = door};
 	return handoff__watch_add(loop, &door->watch, fd, EPOLLIN);
 }
 

@@ -135,8 +135,8 @@ handoff__fdpass_send_text(int sock, const void *data, size_t len, int fd)
 	return n < 0 ? -errno : n;
 }
 
-static void
-close_all(const int *fds, size_t nfds)
+void
+handoff__fdpass_close(const int *fds, size_t nfds)
 {
 	for (size_t i = 0; i < nfds; i++)
 		close(fds[i]);
@@ -196,7 +196,8 @@ receive_message(int sock, struct msghdr *msg, int flags)
 /* Returns 1 with the arrival filled in, 0 if there is nothing, or a negative
  * errno. */
 static int
-receive(int sock, struct iovec *iov, size_t niov, int flags, struct arrival *in)
+receive_arrival(
+	int sock, struct iovec *iov, size_t niov, int flags, struct arrival *in)
 {
 	union control control;
 	struct msghdr msg = {
@@ -217,8 +218,8 @@ receive(int sock, struct iovec *iov, size_t niov, int flags, struct arrival *in)
 
 /* Checks the message against its header and against the caller's limits. */
 static int
-check(const unsigned char *frame, const struct arrival *in, size_t max_fds,
-	size_t max_len)
+check_arrival(const unsigned char *frame, const struct arrival *in,
+	size_t max_fds, size_t max_len)
 {
 	struct handoff__wire w = {
 		.data = (unsigned char *)(uintptr_t)frame,
@@ -270,15 +271,15 @@ handoff__fdpass_recv_frame(int sock, int *fds, size_t *nfds, void *payload,
 		{.iov_base = payload, .iov_len = *len},
 	};
 
-	err = receive(sock, iov, 2, MSG_TRUNC, &in);
+	err = receive_arrival(sock, iov, 2, MSG_TRUNC, &in);
 	if (err <= 0)
 		return err;
 	if (in.bytes == 0 && in.nfds == 0)
 		return check_empty(sock);
-	err = check(frame, &in, *nfds, *len);
+	err = check_arrival(frame, &in, *nfds, *len);
 	*lost = err == -EMFILE;
 	if (err < 0) {
-		close_all(in.fds, in.nfds);
+		handoff__fdpass_close(in.fds, in.nfds);
 		in.nfds = 0;
 		if (!*lost)
 			return err;
@@ -313,13 +314,13 @@ handoff__fdpass_recv_text(int sock, void *data, size_t size, int *fd)
 {
 	struct arrival in = {.nfds = 0, .bytes = 0};
 	struct iovec iov = {.iov_base = data, .iov_len = size};
-	int err = receive(sock, &iov, 1, 0, &in);
+	int err = receive_arrival(sock, &iov, 1, 0, &in);
 
 	*fd = -1;
 	if (err <= 0)
 		return err < 0 ? err : -EAGAIN;
 	if (in.nfds > 1 || (in.flags & MSG_CTRUNC)) {
-		close_all(in.fds, in.nfds);
+		handoff__fdpass_close(in.fds, in.nfds);
 		return in.nfds > 1 ? -EBADMSG : -EMFILE;
 	}
 	if (in.nfds == 1)

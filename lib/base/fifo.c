@@ -181,7 +181,7 @@ take_line(struct handoff_fifo *fifo, const char **line, size_t *len)
 
 /* Makes room, then reads once. Returns what read(2) returns, or -errno. */
 static ssize_t
-fill(struct handoff_fifo *fifo)
+fill_buffer(struct handoff_fifo *fifo)
 {
 	ssize_t n;
 
@@ -211,7 +211,7 @@ handoff_fifo_next(struct handoff_fifo *fifo, const char **line, size_t *len)
 		return -EINVAL;
 	rc = take_line(fifo, line, len);
 	for (int i = 0; rc == 0 && i < READS_PER_CALL; i++) {
-		ssize_t n = fill(fifo);
+		ssize_t n = fill_buffer(fifo);
 
 		if (n == -EAGAIN || n == 0)
 			return 0;

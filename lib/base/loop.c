@@ -96,7 +96,7 @@ set_stale(struct handoff__loop *loop, struct handoff__watch *watch, bool stale)
 }
 
 static void
-on_retry(struct handoff__timer *timer)
+on_watch_retry(struct handoff__timer *timer)
 {
 	struct handoff__loop *loop = timer->arg;
 	struct handoff__watch *watch, *next;
@@ -118,7 +118,8 @@ handoff__loop_init(struct handoff__loop *loop)
 	memset(loop, 0, sizeof(*loop));
 	TAILQ_INIT(&loop->timers);
 	TAILQ_INIT(&loop->stale);
-	loop->retry = (struct handoff__timer){.fn = on_retry, .arg = loop};
+	loop->retry =
+		(struct handoff__timer){.fn = on_watch_retry, .arg = loop};
 	loop->timerfd = -1;
 	loop->epfd = epoll_create1(EPOLL_CLOEXEC);
 	if (loop->epfd < 0)

@@ -34,8 +34,8 @@ is_shared(const struct stat *parent)
 }
 
 static int
-check_owner(const struct stat *st, const struct stat *parent, const char *what,
-	struct handoff__error *why)
+check_path_owner(const struct stat *st, const struct stat *parent,
+	const char *what, struct handoff__error *why)
 {
 	if (st->st_uid == geteuid() || st->st_uid == parent->st_uid)
 		return 0;
@@ -57,7 +57,7 @@ handoff__path_link(const char *path, struct handoff__error *why)
 	if (err < 0)
 		return handoff__fail(why, err, "%s", strerror(-err));
 	err = is_shared(&parent)
-		      ? check_owner(&st, &parent, "it is a link", why)
+		      ? check_path_owner(&st, &parent, "it is a link", why)
 		      : 0;
 	return err < 0 ? err : 1;
 }
@@ -73,7 +73,7 @@ check_opened(int fd, const struct stat *parent, struct handoff__error *why)
 		return handoff__fail(why, -EACCES,
 			"it has further hard links, in a directory where "
 			"others can write: use another path");
-	return check_owner(&st, parent, "it is a file", why);
+	return check_path_owner(&st, parent, "it is a file", why);
 }
 
 int

@@ -49,7 +49,7 @@ is_wildcard(const union address *a)
 
 /* Copies the address of an interface that is up and has an IP address. */
 static bool
-take(union address *out, const struct ifaddrs *ifa)
+copy_address(union address *out, const struct ifaddrs *ifa)
 {
 	if (!ifa->ifa_addr || !(ifa->ifa_flags & IFF_UP))
 		return false;
@@ -63,7 +63,7 @@ take(union address *out, const struct ifaddrs *ifa)
 }
 
 static void
-add(struct handoff__reach *reach, union address *a, in_port_t port)
+add_address(struct handoff__reach *reach, union address *a, in_port_t port)
 {
 	bool four = a->sa.sa_family == AF_INET;
 
@@ -90,11 +90,11 @@ handoff__reach_select(struct handoff__reach *reach,
 		for (const struct ifaddrs *i = list; i; i = i->ifa_next) {
 			union address a;
 
-			if (!take(&a, i) || (int)scope_of(&a) != scope)
+			if (!copy_address(&a, i) || (int)scope_of(&a) != scope)
 				continue;
 			if (a.sa.sa_family == b->sa.sa_family ||
 				(both && a.sa.sa_family == AF_INET))
-				add(reach, &a, port);
+				add_address(reach, &a, port);
 		}
 	}
 }

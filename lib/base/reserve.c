@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 static bool
-make_room(struct handoff__reserve *reserve, uint32_t want)
+grow_reserve(struct handoff__reserve *reserve, uint32_t want)
 {
 	int *fds;
 
@@ -31,7 +31,7 @@ handoff__reserve_fill(struct handoff__reserve *reserve, uint32_t want)
 {
 	if (reserve->count > want)
 		handoff__reserve_release(reserve, reserve->count - want);
-	if (!make_room(reserve, want))
+	if (!grow_reserve(reserve, want))
 		return false;
 	while (reserve->count < want) {
 		int fd = reserve->count > 0

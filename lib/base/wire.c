@@ -7,7 +7,7 @@
 #include <string.h>
 
 static unsigned char *
-take(struct handoff__wire *w, size_t len)
+take_bytes(struct handoff__wire *w, size_t len)
 {
 	if (w->bad || w->size - w->pos < len) {
 		w->bad = true;
@@ -18,18 +18,18 @@ take(struct handoff__wire *w, size_t len)
 }
 
 static void
-put(struct handoff__wire *w, uint64_t v, size_t len)
+put_number(struct handoff__wire *w, uint64_t v, size_t len)
 {
-	unsigned char *p = take(w, len);
+	unsigned char *p = take_bytes(w, len);
 
 	for (size_t i = 0; p && i < len; i++)
 		p[i] = (unsigned char)(v >> (8 * i));
 }
 
 static uint64_t
-get(struct handoff__wire *w, size_t len)
+get_number(struct handoff__wire *w, size_t len)
 {
-	const unsigned char *p = take(w, len);
+	const unsigned char *p = take_bytes(w, len);
 	uint64_t v = 0;
 
 	for (size_t i = 0; p && i < len; i++)
@@ -40,26 +40,26 @@ get(struct handoff__wire *w, size_t len)
 void
 handoff__put_u16(struct handoff__wire *w, uint16_t v)
 {
-	put(w, v, 2);
+	put_number(w, v, 2);
 }
 
 void
 handoff__put_u32(struct handoff__wire *w, uint32_t v)
 {
-	put(w, v, 4);
+	put_number(w, v, 4);
 }
 
 void
 handoff__put_u64(struct handoff__wire *w, uint64_t v)
 {
-	put(w, v, 8);
+	put_number(w, v, 8);
 }
 
 void
 handoff__put_text(struct handoff__wire *w, const char *text, size_t width)
 {
 	size_t len = strnlen(text, width);
-	unsigned char *p = take(w, width);
+	unsigned char *p = take_bytes(w, width);
 
 	if (!p)
 		return;
@@ -74,25 +74,25 @@ handoff__put_text(struct handoff__wire *w, const char *text, size_t width)
 uint16_t
 handoff__get_u16(struct handoff__wire *w)
 {
-	return (uint16_t)get(w, 2);
+	return (uint16_t)get_number(w, 2);
 }
 
 uint32_t
 handoff__get_u32(struct handoff__wire *w)
 {
-	return (uint32_t)get(w, 4);
+	return (uint32_t)get_number(w, 4);
 }
 
 uint64_t
 handoff__get_u64(struct handoff__wire *w)
 {
-	return get(w, 8);
+	return get_number(w, 8);
 }
 
 void
 handoff__get_text(struct handoff__wire *w, char *text, size_t width)
 {
-	const unsigned char *p = take(w, width);
+	const unsigned char *p = take_bytes(w, width);
 
 	memset(text, 0, width);
 	if (!p)

@@ -106,30 +106,26 @@ add_endpoints(
 	return err;
 }
 
-static uint32_t
-or_default(uint32_t value, uint32_t otherwise)
-{
-	return value ? value : otherwise;
-}
-
 static void
-set_options(struct handoff_client *client, const struct handoff_client_opts *o)
+set_client_options(
+	struct handoff_client *client, const struct handoff_client_opts *o)
 {
 	struct handoff__backoff backoff = {
-		.first_ms =
-			or_default(o->first_delay_ms, DEFAULT_FIRST_DELAY_MS),
-		.max_ms = or_default(o->max_delay_ms, DEFAULT_MAX_DELAY_MS),
+		.first_ms = handoff__opt_or(
+			o->first_delay_ms, DEFAULT_FIRST_DELAY_MS),
+		.max_ms =
+			handoff__opt_or(o->max_delay_ms, DEFAULT_MAX_DELAY_MS),
 	};
 
 	client->log.fn = o->log;
 	client->log.arg = o->log_arg;
 	client->backoff = client->home_backoff = backoff;
 	client->drain_timeout_ms =
-		or_default(o->drain_timeout_ms, DEFAULT_DRAIN_TIMEOUT_MS);
-	client->dial.timeout_ms =
-		or_default(o->connect_timeout_ms, DEFAULT_CONNECT_TIMEOUT_MS);
+		handoff__opt_or(o->drain_timeout_ms, DEFAULT_DRAIN_TIMEOUT_MS);
+	client->dial.timeout_ms = handoff__opt_or(
+		o->connect_timeout_ms, DEFAULT_CONNECT_TIMEOUT_MS);
 	client->dial.user_timeout_ms =
-		or_default(o->user_timeout_ms, DEFAULT_USER_TIMEOUT_MS);
+		handoff__opt_or(o->user_timeout_ms, DEFAULT_USER_TIMEOUT_MS);
 	handoff__outbox_init(&client->outbox,
 		o->max_unsent ? o->max_unsent : DEFAULT_MAX_UNSENT);
 	if (getrandom(&client->seed, sizeof(client->seed), GRND_NONBLOCK) < 0)
@@ -138,7 +134,7 @@ set_options(struct handoff_client *client, const struct handoff_client_opts *o)
 }
 
 static int
-open_loop(struct handoff_client *client)
+open_client_loop(struct handoff_client *client)
 {
 	int err = handoff__loop_init(&client->loop);
 
@@ -222,7 +218,7 @@ open_all(struct handoff_client *client, const struct handoff_client_opts *o)
 	if (err == 0)
 		err = choose_notices(client, o, buf, sizeof(buf), &address);
 	if (err == 0)
-		err = open_loop(client);
+		err = open_client_loop(client);
 	if (err == 0)
 		err = open_notices(client, address);
 	if (err < 0)
@@ -263,7 +259,7 @@ handoff_client_open(
 	if (!client)
 		return handoff__no_memory("client", o.errbuf, o.errbuf_size);
 	init(client);
-	set_options(client, &o);
+	set_client_options(client, &o);
 	err = open_all(client, &o);
 	if (err < 0) {
 		handoff__error_copy(&client->error, o.errbuf, o.errbuf_size);

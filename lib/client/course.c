@@ -51,7 +51,7 @@ on_dial(struct handoff__dial *dial, int fd, const char *text)
 }
 
 static void
-on_timer(struct handoff__timer *timer)
+on_course_timer(struct handoff__timer *timer)
 {
 	struct handoff_client *client = timer->arg;
 
@@ -67,7 +67,8 @@ handoff__client_course_init(struct handoff_client *client)
 	client->dial.loop = &client->loop;
 	client->dial.done = on_dial;
 	client->dial.arg = client;
-	client->timer = (struct handoff__timer){.fn = on_timer, .arg = client};
+	client->timer =
+		(struct handoff__timer){.fn = on_course_timer, .arg = client};
 }
 
 static void

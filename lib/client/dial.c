@@ -36,7 +36,7 @@ handoff__dial_cancel(struct handoff__dial *dial)
 }
 
 static void
-failed(struct handoff__dial *dial)
+dial_failed(struct handoff__dial *dial)
 {
 	handoff__dial_cancel(dial);
 	dial->done(dial, dial->err, dial->failure);
@@ -111,7 +111,7 @@ on_socket(struct handoff__watch *watch, uint32_t events)
 /* Detects a silent peer on an idle connection too: TCP_USER_TIMEOUT bounds
  * keepalive probes as it bounds data (tcp(7)). */
 static void
-set_options(const struct handoff__dial *dial, int fd)
+set_socket_options(const struct handoff__dial *dial, int fd)
 {
 	unsigned timeout = dial->user_timeout_ms;
 	int one = 1, seconds = (int)(timeout / 2000);
@@ -139,7 +139,7 @@ try_connect(
 		return;
 	}
 	if (sa->sa_family != AF_UNIX)
-		set_options(dial, dial->fd);
+		set_socket_options(dial, dial->fd);
 	if (connect(dial->fd, sa, len) == 0) {
 		connected(dial);
 		return;
@@ -163,7 +163,7 @@ try_next(struct handoff__dial *dial)
 	struct handoff__address *address;
 
 	if (dial->next == dial->addresses.count) {
-		failed(dial);
+		dial_failed(dial);
 		return;
 	}
 	address = &dial->addresses.list[dial->next++];
@@ -202,7 +202,7 @@ on_resolved(struct handoff__watch *watch, uint32_t events)
 }
 
 static void
-on_timer(struct handoff__timer *timer)
+on_dial_timer(struct handoff__timer *timer)
 {
 	struct handoff__dial *dial = timer->arg;
 
@@ -213,7 +213,7 @@ on_timer(struct handoff__timer *timer)
 	dial->err = -ETIMEDOUT;
 	snprintf(dial->failure, sizeof(dial->failure),
 		"cannot resolve the host within %u ms", dial->timeout_ms);
-	failed(dial);
+	dial_failed(dial);
 }
 
 static void
@@ -229,7 +229,7 @@ start_resolving(struct handoff__dial *dial)
 		dial->err = err;
 		snprintf(dial->failure, sizeof(dial->failure),
 			"cannot resolve the host: %s", strerror(-err));
-		failed(dial);
+		dial_failed(dial);
 		return;
 	}
 	handoff__timer_arm(
@@ -242,7 +242,7 @@ handoff__dial_init(struct handoff__dial *dial)
 	memset(dial, 0, sizeof(*dial));
 	dial->fd = -1;
 	dial->watch = (struct handoff__watch){.fd = -1, .arg = dial};
-	dial->timer = (struct handoff__timer){.fn = on_timer, .arg = dial};
+	dial->timer = (struct handoff__timer){.fn = on_dial_timer, .arg = dial};
 }
 
 void

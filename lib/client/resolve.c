@@ -26,7 +26,7 @@ struct handoff__resolve {
 /* No AI_ADDRCONFIG: it hides "localhost" on a host without a network, and an
  * address of an unreachable family fails at once anyway. */
 static void
-look_up(const struct handoff__addr *addr, int flags,
+look_up_host(const struct handoff__addr *addr, int flags,
 	struct handoff__addresses *out)
 {
 	struct addrinfo hints = {
@@ -72,13 +72,13 @@ handoff__resolve_at_once(
 	if (addr->local)
 		local_address(addr, addresses);
 	else
-		look_up(addr, AI_NUMERICHOST, addresses);
+		look_up_host(addr, AI_NUMERICHOST, addresses);
 	return addresses->err == 0;
 }
 
 /* Drops a reference. Called with the lock held; releases it. */
 static void
-leave(struct handoff__resolve *r)
+drop_resolve(struct handoff__resolve *r)
 {
 	bool last = --r->refs == 0;
 
@@ -90,18 +90,18 @@ leave(struct handoff__resolve *r)
 }
 
 static void *
-run(void *arg)
+run_lookup(void *arg)
 {
 	struct handoff__resolve *r = arg;
 	struct handoff__addresses addresses;
 	uint64_t one = 1;
 
-	look_up(&r->addr, 0, &addresses);
+	look_up_host(&r->addr, 0, &addresses);
 	pthread_mutex_lock(&r->lock);
 	r->addresses = addresses;
 	if (r->fd >= 0)
 		(void)!write(r->fd, &one, sizeof(one));
-	leave(r);
+	drop_resolve(r);
 	return NULL;
 }
 
@@ -120,7 +120,7 @@ start_thread(struct handoff__resolve *r)
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = pthread_create(&thread, &attr, run, r);
+	err = pthread_create(&thread, &attr, run_lookup, r);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attr);
 	return -err;
@@ -171,5 +171,5 @@ handoff__resolve_free(struct handoff__resolve *resolve)
 	pthread_mutex_lock(&resolve->lock);
 	close(resolve->fd);
 	resolve->fd = -1;
-	leave(resolve);
+	drop_resolve(resolve);
 }

@@ -25,7 +25,7 @@ handoff__stream_init(struct handoff__stream *conn, struct handoff__loop *loop,
 }
 
 static uint32_t
-wanted(const struct handoff__stream *conn)
+events_wanted(const struct handoff__stream *conn)
 {
 	return (conn->reading ? EPOLLIN : 0u) | (conn->blocked ? EPOLLOUT : 0u);
 }
@@ -34,7 +34,8 @@ static void
 update(struct handoff__stream *conn)
 {
 	if (conn->watch.fd >= 0)
-		handoff__watch_set(conn->loop, &conn->watch, wanted(conn));
+		handoff__watch_set(
+			conn->loop, &conn->watch, events_wanted(conn));
 }
 
 int
@@ -46,7 +47,7 @@ handoff__stream_open(
 
 	handoff__stream_init(conn, loop, conn->watch.fn, conn->watch.arg);
 	conn->reading = reading;
-	err = handoff__watch_add(loop, &conn->watch, fd, wanted(conn));
+	err = handoff__watch_add(loop, &conn->watch, fd, events_wanted(conn));
 	if (err < 0) {
 		close(fd);
 		return err;
@@ -83,8 +84,8 @@ handoff__stream_resume(struct handoff__stream *conn)
 	/* It may have broken and left the epoll set; the read that follows in
 	 * any case detects that. */
 	if (conn->watch.fd < 0)
-		handoff__watch_add(
-			conn->loop, &conn->watch, conn->fd, wanted(conn));
+		handoff__watch_add(conn->loop, &conn->watch, conn->fd,
+			events_wanted(conn));
 	else
 		update(conn);
 }

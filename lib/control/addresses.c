@@ -12,7 +12,7 @@
 /* Returns the value if the line is "KEY VALUE", and its length; otherwise
  * NULL. */
 static const char *
-value_of(const char *line, const char *key, size_t *len)
+line_value(const char *line, const char *key, size_t *len)
 {
 	size_t key_len = strlen(key);
 
@@ -23,7 +23,7 @@ value_of(const char *line, const char *key, size_t *len)
 }
 
 static const char *
-next_line(const char *line)
+next_status_line(const char *line)
 {
 	line += strcspn(line, "\n");
 	return *line ? line + 1 : line;
@@ -35,8 +35,8 @@ handoff__addresses_generation(const struct handoff__contact *peer)
 	size_t len;
 
 	for (const char *line = peer->body; line && *line;
-		line = next_line(line)) {
-		const char *value = value_of(line, "generation", &len);
+		line = next_status_line(line)) {
+		const char *value = line_value(line, "generation", &len);
 
 		if (value)
 			return strtoull(value, NULL, 10);
@@ -52,8 +52,8 @@ add_lines(const struct handoff__contact *peer, const char *key,
 	size_t len;
 
 	for (const char *line = peer->body; line && *line;
-		line = next_line(line)) {
-		const char *value = value_of(line, key, &len);
+		line = next_status_line(line)) {
+		const char *value = line_value(line, key, &len);
 
 		if (!value)
 			continue;

@@ -25,7 +25,7 @@
 #define ANSWER_MAX (16u << 20)
 
 static int
-is_live(const struct handoff__dir *dir, int place)
+is_live_peer(const struct handoff__dir *dir, int place)
 {
 	char name[16];
 
@@ -44,7 +44,7 @@ read_name(const struct handoff__dir *dir, int place, char *text, size_t size)
 	snprintf(file, sizeof(file), "peer.%d", place);
 	for (int i = 0; i < NAME_TRIES; i++) {
 		n = handoff__dir_read(dir, file, text, size);
-		if (n != 0 || is_live(dir, place) != 1)
+		if (n != 0 || is_live_peer(dir, place) != 1)
 			break;
 		poll(NULL, 0, RETRY_MS);
 	}
@@ -57,7 +57,7 @@ handoff__contact_find(struct handoff__contact *contact,
 	const struct handoff__dir *dir, int place)
 {
 	char text[64], name[HANDOFF_NAME_MAX];
-	int live = is_live(dir, place);
+	int live = is_live_peer(dir, place);
 	ssize_t n;
 	long pid;
 
@@ -68,7 +68,7 @@ handoff__contact_find(struct handoff__contact *contact,
 	handoff__copy(contact->name, sizeof(contact->name), "?");
 	n = read_name(dir, place, text, sizeof(text) - 1);
 	if (n <= 0)
-		return n == 0 ? is_live(dir, place) : 1;
+		return n == 0 ? is_live_peer(dir, place) : 1;
 	text[n] = '\0';
 	if (sscanf(text, "%31s %ld", name, &pid) == 2 &&
 		handoff__name_ok(name) && pid > 0) {
@@ -76,6 +76,16 @@ handoff__contact_find(struct handoff__contact *contact,
 		contact->pid = pid;
 	}
 	return 1;
+}
+
+const char *
+handoff__contacts_service(const struct handoff__contact *contacts, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (contacts[i].role[0])
+			return contacts[i].service;
+	}
+	return NULL;
 }
 
 void
@@ -88,7 +98,7 @@ handoff__contact_free(struct handoff__contact *contact)
 /* Only the directory's owner can have created the socket, but another process
  * may be serving it. */
 static int
-check_owner(const struct handoff__dir *dir, int sock)
+check_socket_owner(const struct handoff__dir *dir, int sock)
 {
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
@@ -136,14 +146,14 @@ connect_peer(const struct handoff__contact *contact,
 			break;
 		if (fd != -ENOENT && fd != -ECONNREFUSED && fd != -EAGAIN)
 			return fd;
-		live = is_live(dir, contact->place);
+		live = is_live_peer(dir, contact->place);
 		if (live <= 0)
 			return live < 0 ? live : -ESRCH;
 		if (handoff__now_us() >= deadline_us)
 			return -ETIMEDOUT;
 		poll(NULL, 0, RETRY_MS);
 	}
-	err = check_owner(dir, fd);
+	err = check_socket_owner(dir, fd);
 	if (err < 0) {
 		close(fd);
 		return err;
@@ -153,7 +163,7 @@ connect_peer(const struct handoff__contact *contact,
 }
 
 static int
-wait_for(int fd, short events, int64_t deadline_us)
+wait_for_socket(int fd, short events, int64_t deadline_us)
 {
 	struct pollfd p = {.fd = fd, .events = events};
 
@@ -191,7 +201,7 @@ send_request(int sock, const char *request, int fd, int64_t deadline_us)
 			return 0;
 		if (n != -EAGAIN)
 			return (int)n;
-		err = wait_for(sock, POLLOUT, deadline_us);
+		err = wait_for_socket(sock, POLLOUT, deadline_us);
 		if (err < 0)
 			return err;
 	}
@@ -223,7 +233,7 @@ read_answer(int fd, struct handoff__buf *buf, int64_t deadline_us)
 	int err;
 
 	do {
-		err = wait_for(fd, POLLIN, deadline_us);
+		err = wait_for_socket(fd, POLLIN, deadline_us);
 		if (err < 0)
 			return err;
 		err = add_chunk(buf, chunk, recv(fd, chunk, sizeof(chunk), 0));

@@ -124,7 +124,7 @@ handoff__control_on_gone(
 }
 
 static void
-refuse(struct handoff__request *r, const char *why)
+refuse_request(struct handoff__request *r, const char *why)
 {
 	r->step = HANDOFF__REQUEST_WORK;
 	handoff__control_reply(r, strdup(why));
@@ -133,7 +133,7 @@ refuse(struct handoff__request *r, const char *why)
 /* Receives the next piece of the line, which may carry the request's only
  * descriptor. False if there is none yet, or there will be none. */
 static bool
-receive(struct handoff__request *r)
+receive_line(struct handoff__request *r)
 {
 	int fd;
 	ssize_t n = handoff__fdpass_recv_text(
@@ -148,11 +148,12 @@ receive(struct handoff__request *r)
 		r->passed = fd;
 	}
 	if (n == -EBADMSG)
-		refuse(r, "error the request carries more than one "
-			  "descriptor\n");
+		refuse_request(r, "error the request carries more than one "
+				  "descriptor\n");
 	else if (n == -EMFILE)
-		refuse(r, "error the descriptor that came with the request "
-			  "found no room in the descriptor table\n");
+		refuse_request(r,
+			"error the descriptor that came with the request "
+			"found no room in the descriptor table\n");
 	else if (n <= 0)
 		request_close(r);
 	else
@@ -168,7 +169,7 @@ refuse_long(struct handoff__request *r)
 	snprintf(why, sizeof(why),
 		"error the request is longer than %d bytes\n",
 		HANDOFF__REQUEST_MAX - 1);
-	refuse(r, why);
+	refuse_request(r, why);
 }
 
 static void
@@ -176,11 +177,11 @@ step_read(struct handoff__request *r)
 {
 	char *newline;
 
-	if (!receive(r))
+	if (!receive_line(r))
 		return;
 	newline = memchr(r->line, '\n', r->len);
 	if (newline && memchr(r->line, '\0', (size_t)(newline - r->line))) {
-		refuse(r, "error the request is not a line of text\n");
+		refuse_request(r, "error the request is not a line of text\n");
 	} else if (newline) {
 		*newline = '\0';
 		step_to(r, HANDOFF__REQUEST_WORK, EPOLLRDHUP, 0);
@@ -276,7 +277,7 @@ least_deserving(struct handoff__control *control)
 /* Finds a slot for a new client. If all are in use one is freed: clients that
  * merely connect cannot lock an operator out. */
 static struct handoff__request *
-make_room(struct handoff__control *control)
+slot_for_client(struct handoff__control *control)
 {
 	struct handoff__request *r = free_request(control);
 
@@ -300,7 +301,7 @@ make_room(struct handoff__control *control)
 }
 
 static void
-turn_away(struct handoff__control *control, int fd, const char *why)
+turn_client_away(struct handoff__control *control, int fd, const char *why)
 {
 	static const char busy[] = "error too many control clients at once\n";
 
@@ -313,18 +314,18 @@ turn_away(struct handoff__control *control, int fd, const char *why)
 }
 
 static void
-on_connect(void *arg, int fd)
+on_control_client(void *arg, int fd)
 {
 	struct handoff__control *control = arg;
 	struct handoff__request *r;
 
 	if (handoff__dir_allows(fd, 0) < 0) {
-		turn_away(control, fd, "it runs as another user");
+		turn_client_away(control, fd, "it runs as another user");
 		return;
 	}
-	r = make_room(control);
+	r = slot_for_client(control);
 	if (!r) {
-		turn_away(control, fd, NULL);
+		turn_client_away(control, fd, NULL);
 		return;
 	}
 	r->control = control;
@@ -358,8 +359,8 @@ listen_on_name(struct handoff__control *control, struct handoff__error *error)
 	control->fd = fd;
 	err = handoff__dir_note(control->dir, control->name, &control->inode);
 	if (err >= 0)
-		err = handoff__door_open(
-			&control->door, control->loop, fd, on_connect, control);
+		err = handoff__door_open(&control->door, control->loop, fd,
+			on_control_client, control);
 	if (err < 0)
 		handoff__fail(error, err, "socket %s/%s: cannot watch it: %s",
 			control->dir->path, control->name, strerror(-err));

@@ -17,7 +17,7 @@ struct family {
 };
 
 static const char *
-next_line(const char *line)
+next_metric_line(const char *line)
 {
 	const char *end = strchr(line, '\n');
 
@@ -31,19 +31,19 @@ find_family(const char *text, struct family *f)
 	const char *end;
 
 	while (*text && strncmp(text, HELP, strlen(HELP)) != 0)
-		text = next_line(text);
+		text = next_metric_line(text);
 	if (!*text)
 		return false;
 	f->head = text;
 	f->name = text + strlen(HELP);
 	f->name_len = strcspn(f->name, " \n");
-	f->samples = next_line(text);
+	f->samples = next_metric_line(text);
 	while (*f->samples == '#' &&
 		strncmp(f->samples, HELP, strlen(HELP)) != 0)
-		f->samples = next_line(f->samples);
+		f->samples = next_metric_line(f->samples);
 	end = f->samples;
 	while (*end && strncmp(end, HELP, strlen(HELP)) != 0)
-		end = next_line(end);
+		end = next_metric_line(end);
 	f->len = (size_t)(end - f->samples);
 	return true;
 }
@@ -92,29 +92,21 @@ add_family(const struct handoff__contact *peers, size_t npeers, size_t first,
 	}
 }
 
-static const char *
-service_of(const struct handoff__contact *peers, size_t npeers)
-{
-	for (size_t i = 0; i < npeers; i++) {
-		if (peers[i].role[0])
-			return peers[i].service;
-	}
-	return "";
-}
-
 /* a metric that a peer cannot report itself */
 static void
 add_up(const struct handoff__contact *peers, size_t npeers,
 	struct handoff__buf *buf)
 {
+	const char *service = handoff__contacts_service(peers, npeers);
+
 	handoff__buf_add(buf, HELP "handoff_up Whether the peer has answered.\n"
 				   "# TYPE handoff_up gauge\n");
 	for (size_t i = 0; i < npeers; i++)
 		handoff__buf_add(buf,
 			"handoff_up{service=\"%s\",peer=\"%s\",place=\"%d\"} "
 			"%d\n",
-			service_of(peers, npeers), peers[i].name,
-			peers[i].place, peers[i].role[0] != '\0');
+			service ? service : "", peers[i].name, peers[i].place,
+			peers[i].role[0] != '\0');
 }
 
 void

@@ -20,7 +20,8 @@
 #define MODE 0600 /* it may contain data of clients */
 
 static int
-fail(struct handoff__error *error, int err, const char *what, const char *path)
+fail_output(struct handoff__error *error, int err, const char *what,
+	const char *path)
 {
 	return handoff__fail(
 		error, err, "%s: %s: %s", path, what, strerror(-err));
@@ -55,7 +56,7 @@ open_new(struct handoff__output *output, struct handoff__error *error)
 	if (asprintf(&output->temp, "%.*s.%.200s.%d", dir, path, path + dir,
 		    (int)getpid()) < 0) {
 		output->temp = NULL;
-		return fail(error, -ENOMEM, "cannot open it", path);
+		return fail_output(error, -ENOMEM, "cannot open it", path);
 	}
 	output->fd = open_unnamed(path);
 	if (output->fd >= 0)
@@ -64,7 +65,7 @@ open_new(struct handoff__output *output, struct handoff__error *error)
 	output->fd = open(
 		output->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, MODE);
 	if (output->fd < 0)
-		return fail(error, -errno, "cannot create it", path);
+		return fail_output(error, -errno, "cannot create it", path);
 	output->named = true;
 	return 0;
 }
@@ -96,9 +97,10 @@ handoff__output_open(struct handoff__output *output, const char *path,
 	output->fd = -1;
 	if (strcmp(path, "-") == 0) {
 		output->fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-		return output->fd < 0 ? fail(error, -errno, "it is closed",
-						"standard output")
-				      : 0;
+		return output->fd < 0
+			       ? fail_output(error, -errno, "it is closed",
+					 "standard output")
+			       : 0;
 	}
 	link = handoff__path_link(path, &why);
 	if (link < 0)
@@ -110,8 +112,9 @@ handoff__output_open(struct handoff__output *output, const char *path,
 	output->path = link ? realpath(path, NULL) : NULL;
 	if (!output->path)
 		output->path = strdup(path);
-	err = output->path ? open_new(output, error)
-			   : fail(error, -ENOMEM, "cannot open it", path);
+	err = output->path
+		      ? open_new(output, error)
+		      : fail_output(error, -ENOMEM, "cannot open it", path);
 	if (err < 0)
 		handoff__output_drop(output);
 	return err;
@@ -146,7 +149,8 @@ handoff__output_finish(
 	int err = output->path ? rename_output(output) : 0;
 
 	if (err < 0)
-		fail(error, err, "cannot give the file its name", output->path);
+		fail_output(error, err, "cannot give the file its name",
+			output->path);
 	handoff__output_drop(output);
 	return err;
 }

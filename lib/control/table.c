@@ -36,8 +36,8 @@ struct row {
 /* Returns the value of the next line "KEY VALUE" after `from` (NULL: from the
  * first line), and its length. */
 static const char *
-find(const struct handoff__contact *peer, const char *key, const char *from,
-	size_t *len)
+find_value(const struct handoff__contact *peer, const char *key,
+	const char *from, size_t *len)
 {
 	size_t key_len = strlen(key);
 	const char *line = from ? strchr(from, '\n') : peer->body;
@@ -56,11 +56,12 @@ find(const struct handoff__contact *peer, const char *key, const char *from,
 
 /* The value of a key, or a dash. */
 static void
-value_of(const struct handoff__contact *peer, const char *key,
+column_value(const struct handoff__contact *peer, const char *key,
 	char cell[CELL_MAX])
 {
 	size_t len = 0;
-	const char *text = peer->role[0] ? find(peer, key, NULL, &len) : NULL;
+	const char *text =
+		peer->role[0] ? find_value(peer, key, NULL, &len) : NULL;
 
 	if (text && len > 0)
 		snprintf(cell, CELL_MAX, "%.*s", (int)len, text);
@@ -69,20 +70,20 @@ value_of(const struct handoff__contact *peer, const char *key,
 }
 
 static void
-fill(struct row *row, const struct handoff__contact *peer)
+fill_row(struct row *row, const struct handoff__contact *peer)
 {
 	char workers[CELL_MAX];
 	size_t len;
 
 	for (size_t i = 0; i < COLUMNS; i++) {
 		if (columns[i].key)
-			value_of(peer, columns[i].key, row->cells[i]);
+			column_value(peer, columns[i].key, row->cells[i]);
 	}
 	snprintf(row->cells[PEER], CELL_MAX, "%s", peer->name);
 	snprintf(row->cells[PID], CELL_MAX, "%ld", peer->pid);
 	snprintf(row->cells[ROLE], CELL_MAX, "%s",
 		peer->role[0] ? peer->role : "unresponsive");
-	value_of(peer, "workers", workers);
+	column_value(peer, "workers", workers);
 	len = strlen(row->cells[MODEL]);
 	if (strtoul(workers, NULL, 10) > 1)
 		snprintf(row->cells[MODEL] + len, CELL_MAX - len, "/%.8s",
@@ -128,13 +129,13 @@ add_service(const struct handoff__contact *peer, struct handoff__buf *buf)
 	char generation[CELL_MAX];
 	size_t len;
 
-	value_of(peer, "generation", generation);
+	column_value(peer, "generation", generation);
 	handoff__buf_add(buf, "%s: generation %s", peer->service, generation);
-	while ((at = find(peer, "listener", at, &len))) {
+	while ((at = find_value(peer, "listener", at, &len))) {
 		handoff__buf_add(buf, "%s%.*s", comma, (int)len, at);
 		comma = ", ";
 	}
-	at = find(peer, "away", NULL, &len);
+	at = find_value(peer, "away", NULL, &len);
 	if (at)
 		handoff__buf_add(buf, "\n%.*s", (int)len, at);
 	handoff__buf_add(buf, "\n\n");
@@ -147,7 +148,8 @@ add_survival(const struct handoff__contact *peer, struct handoff__buf *buf)
 	const char *line = NULL;
 	size_t len;
 
-	while (peer->role[0] && (line = find(peer, "survival", line, &len)))
+	while (peer->role[0] &&
+		(line = find_value(peer, "survival", line, &len)))
 		handoff__buf_add(buf, "\n%s: survival: %.*s\n", peer->name,
 			(int)len, line);
 }
@@ -158,7 +160,7 @@ last_of(const struct handoff__contact *peer)
 {
 	char text[CELL_MAX];
 
-	value_of(peer, "last", text);
+	column_value(peer, "last", text);
 	return strtoll(text, NULL, 10);
 }
 
@@ -169,13 +171,13 @@ add_last(const struct handoff__contact *peer, struct handoff__buf *buf)
 	size_t len;
 
 	handoff__buf_add(buf, "\n");
-	while ((line = find(peer, "|", line, &len)))
+	while ((line = find_value(peer, "|", line, &len)))
 		handoff__buf_add(buf, "%.*s\n", (int)len, line);
 }
 
 /* The peer's remarks, from lines that begin with "! ". */
 static void
-add_remarks(const struct handoff__contact *peers, size_t npeers,
+add_table_remarks(const struct handoff__contact *peers, size_t npeers,
 	struct handoff__buf *buf)
 {
 	const char *line, *before = "\n";
@@ -184,7 +186,7 @@ add_remarks(const struct handoff__contact *peers, size_t npeers,
 	for (size_t i = 0; i < npeers; i++) {
 		line = NULL;
 		while (peers[i].role[0] &&
-			(line = find(&peers[i], "!", line, &len))) {
+			(line = find_value(&peers[i], "!", line, &len))) {
 			handoff__buf_add(
 				buf, "%s%.*s\n", before, (int)len, line);
 			before = "";
@@ -202,7 +204,7 @@ handoff__table(const struct handoff__contact *peers, size_t npeers,
 	memset(rows, 0, sizeof(rows));
 	npeers = npeers < PEERS ? npeers : PEERS;
 	for (size_t i = 0; i < npeers; i++) {
-		fill(&rows[i], &peers[i]);
+		fill_row(&rows[i], &peers[i]);
 		if (!first && peers[i].role[0])
 			first = &peers[i];
 		/* both peers may report the same handoff */
@@ -214,23 +216,13 @@ handoff__table(const struct handoff__contact *peers, size_t npeers,
 	add_row(buf, rows, npeers, NULL);
 	for (size_t i = 0; i < npeers; i++)
 		add_row(buf, rows, npeers, &rows[i]);
-	add_remarks(peers, npeers, buf);
+	add_table_remarks(peers, npeers, buf);
 	for (size_t i = 0; i < npeers; i++)
 		add_survival(&peers[i], buf);
 	if (last)
 		add_last(last, buf);
 	else if (first)
 		handoff__buf_add(buf, "\nno handoff yet\n");
-}
-
-static const char *
-service_of(const struct handoff__contact *peers, size_t npeers)
-{
-	for (size_t i = 0; i < npeers; i++) {
-		if (peers[i].role[0])
-			return peers[i].service;
-	}
-	return NULL;
 }
 
 static void
@@ -262,7 +254,7 @@ const struct handoff__contact *
 handoff__table_json(const struct handoff__contact *peers, size_t npeers,
 	struct handoff__buf *buf)
 {
-	const char *service = service_of(peers, npeers);
+	const char *service = handoff__contacts_service(peers, npeers);
 
 	handoff__buf_add(buf, "{\"service\":");
 	if (service)

@@ -144,7 +144,7 @@ use_log(struct handoff_daemon *daemon)
 
 /* The log may be a pipe. A disposition that the program has set is kept. */
 static void
-ignore_sigpipe(void)
+ignore_broken_log(void)
 {
 	struct sigaction now;
 
@@ -176,7 +176,7 @@ watch_signal(struct handoff_daemon *daemon)
 	sigemptyset(&set);
 	if (daemon->log || !daemon->foreground) {
 		sigaddset(&set, SIGHUP);
-		ignore_sigpipe();
+		ignore_broken_log();
 	}
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	daemon->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -188,7 +188,7 @@ watch_signal(struct handoff_daemon *daemon)
 
 /* Sets up the process, in the daemon or in the foreground. */
 static int
-settle(struct handoff_daemon *daemon, int null_fd)
+settle_process(struct handoff_daemon *daemon, int null_fd)
 {
 	int err;
 
@@ -225,7 +225,7 @@ report(struct handoff_daemon *daemon, int err, const char *text)
 /* Returns 0 where the program continues, 1 in the starter of a daemon that
  * serves. */
 static int
-begin(struct handoff_daemon *daemon)
+begin_process(struct handoff_daemon *daemon)
 {
 	bool redirects = daemon->log || !daemon->foreground;
 	int null_fd = redirects ? open_null(&daemon->error) : -1;
@@ -236,7 +236,7 @@ begin(struct handoff_daemon *daemon)
 	if (!daemon->foreground)
 		rc = handoff__launch(&daemon->line, &daemon->error);
 	if (rc == 0)
-		rc = settle(daemon, null_fd);
+		rc = settle_process(daemon, null_fd);
 	if (null_fd >= 0)
 		close(null_fd);
 	if (rc < 0 && daemon->line >= 0) {
@@ -279,7 +279,7 @@ handoff_daemon_start(
 	if (rc >= 0)
 		rc = take_opts(daemon, &known);
 	if (rc >= 0)
-		rc = begin(daemon);
+		rc = begin_process(daemon);
 	if (rc != 0) {
 		handoff__error_copy(
 			&daemon->error, known.errbuf, known.errbuf_size);
@@ -335,7 +335,7 @@ handoff_daemon_fd(struct handoff_daemon *daemon)
 
 /* The old file is still open, even if it was renamed. */
 static int
-reopen(struct handoff_daemon *daemon)
+reopen_log(struct handoff_daemon *daemon)
 {
 	static const char end[] = ": still logging to this file\n";
 	char stamp[HANDOFF_STAMP_MAX];
@@ -372,7 +372,7 @@ handoff_daemon_dispatch(struct handoff_daemon *daemon)
 	while (read(daemon->signal_fd, &info, sizeof(info)) ==
 		(ssize_t)sizeof(info))
 		due = true;
-	return due && daemon->log ? reopen(daemon) : 0;
+	return due && daemon->log ? reopen_log(daemon) : 0;
 }
 
 int
@@ -394,7 +394,7 @@ handoff_daemon_reopen(struct handoff_daemon *daemon)
 {
 	if (!daemon)
 		return -EINVAL;
-	return daemon->log ? reopen(daemon) : 0;
+	return daemon->log ? reopen_log(daemon) : 0;
 }
 
 void

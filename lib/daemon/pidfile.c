@@ -24,7 +24,7 @@
 /* Returns 0, or -EALREADY with the holder; the holder is 0 if it has no process
  * ID here. */
 static int
-lock(int fd, pid_t *holder)
+lock_pidfile(int fd, pid_t *holder)
 {
 	struct flock fl = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
@@ -41,7 +41,7 @@ lock(int fd, pid_t *holder)
 /* Whether the path still refers to this file. Its previous holder may have
  * removed it between our open and our lock. */
 static bool
-in_place(int fd, const char *path)
+pidfile_in_place(int fd, const char *path)
 {
 	struct stat ours, there;
 
@@ -65,8 +65,8 @@ try_take(struct handoff__pidfile *file, pid_t *holder,
 		return handoff__fail(error, fd,
 			"pid file %s: cannot open it: %.160s", file->path,
 			why.text);
-	err = lock(fd, holder);
-	if (err == 0 && !in_place(fd, file->path))
+	err = lock_pidfile(fd, holder);
+	if (err == 0 && !pidfile_in_place(fd, file->path))
 		err = -ESTALE;
 	if (err < 0)
 		close(fd);
@@ -168,7 +168,7 @@ handoff__pidfile_leave(struct handoff__pidfile *file)
 {
 	if (file->fd < 0)
 		return;
-	if (file->pid == getpid() && in_place(file->fd, file->path))
+	if (file->pid == getpid() && pidfile_in_place(file->fd, file->path))
 		unlink(file->path);
 	close(file->fd);
 	file->fd = -1;

@@ -22,13 +22,13 @@ state_used(const void *state, size_t size)
 }
 
 static void
-on_timer(struct handoff__timer *timer)
+on_peer_timer(struct handoff__timer *timer)
 {
 	(void)timer; /* its only purpose is to make the loop run */
 }
 
 static int
-check(struct handoff_peer *peer, const struct handoff_peer_opts *o)
+check_peer_opts(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 {
 	int err =
 		handoff__names_check(&peer->error, "peer", o->name, o->service);
@@ -56,7 +56,7 @@ take_role(struct handoff_peer *peer)
 }
 
 static int
-open_peer(struct handoff_peer *peer, const struct handoff_peer_opts *o)
+open_program_peer(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 {
 	struct handoff__pair_config config = {
 		.dir = o->dir,
@@ -93,7 +93,7 @@ open_peer(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 static int
 start(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 {
-	int err = check(peer, o);
+	int err = check_peer_opts(peer, o);
 
 	if (err < 0)
 		return err;
@@ -111,13 +111,13 @@ start(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 	peer->log.fn = o->log;
 	peer->log.arg = o->log_arg;
 	peer->may_own = o->may_own;
-	peer->starved.fn = on_timer;
+	peer->starved.fn = on_peer_timer;
 	err = handoff__loop_init(&peer->loop);
 	if (err < 0)
 		return handoff__fail(&peer->error, err,
 			"peer: cannot create its event loop: %s",
 			strerror(-err));
-	return open_peer(peer, o);
+	return open_program_peer(peer, o);
 }
 
 int

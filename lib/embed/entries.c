@@ -37,7 +37,7 @@ state_of(const struct handoff_entry *e, bool spare)
 }
 
 static int
-check(struct handoff_peer *peer, const struct handoff_entry_opts *o)
+check_deposit(struct handoff_peer *peer, const struct handoff_entry_opts *o)
 {
 	if (o->fd < 0 || o->kind < HANDOFF_ENTRY_CONNECTION ||
 		o->kind > HANDOFF_ENTRY_OTHER || (o->len > 0 && !o->state))
@@ -70,7 +70,7 @@ handoff_peer_deposit(struct handoff_peer *peer, struct handoff_entry **out,
 	if (err < 0)
 		return handoff__fail(&peer->error, err,
 			"deposit: opts.size is not supported");
-	err = check(peer, &o);
+	err = check_deposit(peer, &o);
 	if (err < 0)
 		return err;
 	fd = handoff__high_dup(o.fd);

@@ -48,7 +48,7 @@ handoff__embed_stop(struct handoff_peer *peer)
 }
 
 static void
-begin(void *arg)
+begin_stop(void *arg)
 {
 	struct handoff_peer *peer = arg;
 
@@ -63,7 +63,7 @@ begin(void *arg)
 }
 
 const struct handoff__operator_ops handoff__embed_orders = {
-	.stop = begin,
+	.stop = begin_stop,
 	.unknown = "this program knows status, metrics, maintenance, ready and "
 		   "stop",
 	.ready_is_silent = true,

@@ -48,7 +48,7 @@ give(struct handoff__operator *op)
 }
 
 static int
-take(struct handoff__operator *op)
+take_home(struct handoff__operator *op)
 {
 	return handoff__pair_home(op->pair, op->ops->ready_is_silent);
 }
@@ -110,7 +110,7 @@ order_stop(struct handoff__operator *op, struct handoff__request *request)
 }
 
 static void
-obey(void *arg, struct handoff__request *request, const char *line)
+obey_request(void *arg, struct handoff__request *request, const char *line)
 {
 	struct handoff__operator *op = arg;
 
@@ -124,7 +124,7 @@ obey(void *arg, struct handoff__request *request, const char *line)
 		 strncmp(line, "maintenance ", 12) == 0)
 		order_maintenance(op, request, line);
 	else if (strcmp(line, "ready") == 0)
-		order_move(op, request, line, take);
+		order_move(op, request, line, take_home);
 	else if (strcmp(line, "ready silent") == 0)
 		order_move(op, request, line, take_silently);
 	else if (strcmp(line, "stop") == 0)
@@ -138,5 +138,5 @@ handoff__operator_open(
 	struct handoff__operator *op, struct handoff__error *error)
 {
 	return handoff__control_open(&op->control, op->loop, &op->pair->dir,
-		op->pair->place, op->log, obey, op, error);
+		op->pair->place, op->log, obey_request, op, error);
 }

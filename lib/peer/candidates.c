@@ -35,7 +35,7 @@ handoff__candidate_close(struct handoff__candidate *c)
 }
 
 static void
-turn_away(struct handoff__candidate *c, enum handoff__reason reason,
+turn_candidate_away(struct handoff__candidate *c, enum handoff__reason reason,
 	const char *why)
 {
 	struct handoff__pair *pair = c->pair;
@@ -72,7 +72,7 @@ refuse_candidate(struct handoff__candidate *c,
 	snprintf(text, sizeof(text), "%s (pid %u): %s",
 		handoff__name_ok(hello->name) ? hello->name : "a peer",
 		hello->pid, why);
-	turn_away(c, reason, text);
+	turn_candidate_away(c, reason, text);
 }
 
 /* Answers a HELLO with a welcome or a refusal. */
@@ -178,7 +178,7 @@ on_candidate(struct handoff__watch *watch, uint32_t events)
 	if (err < 0 || msg.type != HANDOFF__HELLO || c->greeted) {
 		if (err >= 0 && passed >= 0)
 			close(passed);
-		turn_away(c, HANDOFF__GARBAGE,
+		turn_candidate_away(c, HANDOFF__GARBAGE,
 			"a process that sent what is not a HELLO");
 		return;
 	}
@@ -198,7 +198,7 @@ on_greeting_timeout(struct handoff__timer *timer)
 	if (c->greeted)
 		refuse_candidate(c, &c->hello, HANDOFF__TAKEN);
 	else
-		turn_away(c, HANDOFF__UNANSWERED,
+		turn_candidate_away(c, HANDOFF__UNANSWERED,
 			"a process that sent no HELLO within 5 s");
 }
 
@@ -213,7 +213,7 @@ free_candidate(struct handoff__pair *pair)
 }
 
 static void
-on_connect(void *arg, int fd)
+on_candidate_connect(void *arg, int fd)
 {
 	struct handoff__pair *pair = arg;
 	struct handoff__candidate *c = free_candidate(pair);
@@ -257,8 +257,8 @@ handoff__candidates_listen(struct handoff__pair *pair)
 	pair->listen_fd = fd;
 	err = handoff__dir_note(&pair->dir, name, &pair->upkeep.link);
 	if (err >= 0)
-		err = handoff__door_open(
-			&pair->door, pair->loop, fd, on_connect, pair);
+		err = handoff__door_open(&pair->door, pair->loop, fd,
+			on_candidate_connect, pair);
 	if (err < 0)
 		handoff__fail(&pair->error, err,
 			"socket %s/%s: cannot watch it: %s", pair->dir.path,

@@ -17,7 +17,8 @@
 
 /* The reason not to keep this copy, or OK. */
 static enum handoff__reason
-objection(struct handoff__pair *pair, const struct handoff__ref *ref, bool fits)
+objection_to_copy(
+	struct handoff__pair *pair, const struct handoff__ref *ref, bool fits)
 {
 	const struct handoff__roster_entry *at =
 		handoff__roster_at(&pair->roster, ref->segment, ref->slot);
@@ -71,7 +72,7 @@ keep_copy(struct handoff__pair *pair, const struct handoff__ref *ref, int fd,
 		close(fd);
 		return HANDOFF__OK;
 	}
-	reason = objection(pair, ref, fits);
+	reason = objection_to_copy(pair, ref, fits);
 	if (reason != HANDOFF__OK) {
 		close(fd);
 		return reason;

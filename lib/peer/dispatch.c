@@ -6,6 +6,7 @@
  */
 #include "peer/dispatch.h"
 
+#include "base/fdpass.h"
 #include "peer/beat.h"
 #include "peer/candidates.h"
 #include "peer/copies.h"
@@ -40,13 +41,6 @@ on_ready(struct handoff__pair *pair, const struct handoff__msg *msg)
 	}
 }
 
-static void
-close_unwanted(const int *fds, size_t nfds)
-{
-	for (size_t i = 0; i < nfds; i++)
-		close(fds[i]);
-}
-
 /* The number of descriptors that belong to the message. */
 static size_t
 fds_of(const struct handoff__msg *msg)
@@ -66,7 +60,7 @@ on_message(struct handoff__link *link, const struct handoff__msg *msg,
 
 	pair->pulse.received_us = handoff__now_us();
 	if (nfds != wanted) {
-		close_unwanted(fds, nfds);
+		handoff__fdpass_close(fds, nfds);
 		handoff__core_break(pair, "descriptors and message disagree");
 		return;
 	}

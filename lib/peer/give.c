@@ -76,7 +76,7 @@ taken(struct handoff__pair *pair, int64_t at_us)
 /* READY has not come and may never come: revokes what was not accepted and
  * serves it here again. */
 static void
-take_back(struct handoff__pair *pair, enum handoff__reason reason)
+take_offer_back(struct handoff__pair *pair, enum handoff__reason reason)
 {
 	struct handoff__moved back = {.connections = 0};
 	struct handoff__give *give = &pair->give;
@@ -191,7 +191,7 @@ proceed_drain(struct handoff__pair *pair)
 	struct handoff__give *give = &pair->give;
 
 	if (!give->ready && pair->move.late) {
-		take_back(pair, HANDOFF__UNTAKEN);
+		take_offer_back(pair, HANDOFF__UNTAKEN);
 		return true;
 	}
 	if (give->ready && pair->move.late)
@@ -272,7 +272,7 @@ handoff__give_broken(struct handoff__pair *pair)
 		return;
 	}
 	if (!give->ready)
-		take_back(pair, HANDOFF__LEAVING);
+		take_offer_back(pair, HANDOFF__LEAVING);
 	handoff__offer_leave_waiting(pair, HANDOFF__LEAVING);
 	finish_give(pair);
 }

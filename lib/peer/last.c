@@ -85,7 +85,7 @@ add_who(const struct handoff__pair *pair, struct handoff__buf *buf)
 }
 
 static void
-add_carried(const struct handoff__report *r, struct handoff__buf *buf)
+add_carried_text(const struct handoff__report *r, struct handoff__buf *buf)
 {
 	unsigned long long unread = r->unread, unsent = r->unsent;
 
@@ -135,7 +135,7 @@ handoff__last_text(const struct handoff__pair *pair, struct handoff__buf *buf)
 			"|   broken off: the other peer went away, or did "
 			"not take the rest\n");
 	if (!pair->config.streamless)
-		add_carried(r, buf);
+		add_carried_text(r, buf);
 	if (last->death) {
 		handoff__buf_add(buf, "|   closed: %u\n", r->left);
 	} else {

@@ -29,8 +29,8 @@ struct handoff__letter {
 	unsigned char data[];
 };
 
-static void on_event(struct handoff__watch *watch, uint32_t events);
-static void on_retry(struct handoff__timer *timer);
+static void on_link_event(struct handoff__watch *watch, uint32_t events);
+static void on_link_retry(struct handoff__timer *timer);
 
 void
 handoff__link_init(struct handoff__link *link, struct handoff__loop *loop,
@@ -41,9 +41,9 @@ handoff__link_init(struct handoff__link *link, struct handoff__loop *loop,
 	link->loop = loop;
 	link->ops = ops;
 	link->arg = arg;
-	link->watch =
-		(struct handoff__watch){.fd = -1, .fn = on_event, .arg = link};
-	link->retry = (struct handoff__timer){.fn = on_retry, .arg = link};
+	link->watch = (struct handoff__watch){
+		.fd = -1, .fn = on_link_event, .arg = link};
+	link->retry = (struct handoff__timer){.fn = on_link_retry, .arg = link};
 	TAILQ_INIT(&link->queue);
 }
 
@@ -164,7 +164,7 @@ handoff__link_send(
 
 /* Sends the queue. False while the socket accepts no more. */
 static bool
-flush(struct handoff__link *link)
+flush_queue(struct handoff__link *link)
 {
 	struct handoff__letter *letter;
 
@@ -191,7 +191,7 @@ unblock(struct handoff__link *link)
 {
 	link->blocked = false;
 	link->woken = true;
-	if (!flush(link)) {
+	if (!flush_queue(link)) {
 		block(link);
 		return;
 	}
@@ -203,7 +203,7 @@ unblock(struct handoff__link *link)
 }
 
 static void
-on_retry(struct handoff__timer *timer)
+on_link_retry(struct handoff__timer *timer)
 {
 	unblock(timer->arg);
 }
@@ -259,7 +259,7 @@ handoff__link_read(struct handoff__link *link)
 }
 
 static void
-on_event(struct handoff__watch *watch, uint32_t events)
+on_link_event(struct handoff__watch *watch, uint32_t events)
 {
 	struct handoff__link *link = watch->arg;
 

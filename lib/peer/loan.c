@@ -8,6 +8,7 @@
  */
 #include "peer/loan.h"
 
+#include "base/fdpass.h"
 #include "base/high.h"
 #include "peer/core.h"
 
@@ -40,13 +41,6 @@ handoff__loan_keep(struct handoff__pair *pair, int fd)
 		close(fd);
 }
 
-static void
-close_all(const int *fds, size_t nfds)
-{
-	for (size_t i = 0; i < nfds; i++)
-		close(fds[i]);
-}
-
 struct loan {
 	int fds[HANDOFF__LEND_MAX];
 	size_t nfds;
@@ -57,7 +51,7 @@ closer_main(void *arg)
 {
 	struct loan *loan = arg;
 
-	close_all(loan->fds, loan->nfds);
+	handoff__fdpass_close(loan->fds, loan->nfds);
 	free(loan);
 	return NULL;
 }
@@ -99,7 +93,7 @@ handoff__loan_return(struct handoff__pair *pair)
 	}
 	if (!pair->closing) {
 		free(loan);
-		close_all(pair->borrowed, pair->nborrowed);
+		handoff__fdpass_close(pair->borrowed, pair->nborrowed);
 	}
 	pair->nborrowed = 0;
 }
@@ -108,6 +102,6 @@ void
 handoff__loan_fini(struct handoff__pair *pair)
 {
 	join_closer(pair);
-	close_all(pair->borrowed, pair->nborrowed);
+	handoff__fdpass_close(pair->borrowed, pair->nborrowed);
 	pair->nborrowed = 0;
 }

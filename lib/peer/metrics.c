@@ -89,7 +89,7 @@ histogram(const struct handoff__pair *pair, struct handoff__buf *buf,
 }
 
 static void
-add_state(struct handoff__pair *pair, struct handoff__buf *buf)
+add_state_metrics(struct handoff__pair *pair, struct handoff__buf *buf)
 {
 	const struct handoff__roster *roster = &pair->roster;
 	const struct handoff__pulse *pulse = &pair->pulse;
@@ -186,7 +186,7 @@ by_direction(const struct handoff__pair *pair, struct handoff__buf *buf,
 }
 
 static void
-add_carried(const struct handoff__pair *pair, struct handoff__buf *buf)
+add_carried_metrics(const struct handoff__pair *pair, struct handoff__buf *buf)
 {
 	const struct handoff__tally *t = &pair->tally;
 
@@ -221,7 +221,7 @@ add_handoffs(const struct handoff__pair *pair, struct handoff__buf *buf)
 		"it.");
 	by_direction(pair, buf, "moved_connections_total", "", t->moved);
 	if (!pair->config.streamless)
-		add_carried(pair, buf);
+		add_carried_metrics(pair, buf);
 	handoff__metrics_family(buf, "handoff_seconds", "histogram",
 		"From the first entry that moved until all were served.");
 	for (int way = 0; way < HANDOFF__WAYS; way++)
@@ -305,7 +305,7 @@ handoff__metrics(struct handoff__pair *pair, struct handoff__buf *buf)
 	single(pair, buf, "workers", "gauge",
 		pair->config.workers > 0 ? pair->config.workers : 1,
 		"Threads that connections are spread over.");
-	add_state(pair, buf);
+	add_state_metrics(pair, buf);
 	add_connections(pair, buf);
 	add_handoffs(pair, buf);
 	add_left(pair, buf);

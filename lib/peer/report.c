@@ -57,7 +57,7 @@ handoff__report_entry(const struct handoff__pair *pair,
 
 /* "connection 12", "listener 127.0.0.1:7000" */
 static void
-add_entry(const struct handoff__pair *pair, const struct handoff__ref *ref,
+name_entry(const struct handoff__pair *pair, const struct handoff__ref *ref,
 	struct handoff__buf *buf)
 {
 	char name[HANDOFF_ADDRESS_MAX];
@@ -85,7 +85,7 @@ handoff__left_text(const struct handoff__pair *pair,
 		const struct handoff__ref *ref = &report->refs[i];
 
 		handoff__buf_add(buf, "%s: ", indent);
-		add_entry(pair, ref, buf);
+		name_entry(pair, ref, buf);
 		handoff__buf_add(buf, ": %s\n",
 			handoff__reason_text((enum handoff__reason)ref->arg));
 	}

@@ -70,7 +70,7 @@ each_listener(struct handoff__pair *pair, struct handoff__buf *buf,
 }
 
 static void
-add_json(struct handoff__buf *buf, const char *name, bool first)
+add_name_json(struct handoff__buf *buf, const char *name, bool first)
 {
 	if (!first)
 		handoff__buf_add(buf, ",");
@@ -167,7 +167,7 @@ handoff__status_json(struct handoff__pair *pair, struct handoff__buf *buf)
 		"\"connections\":%u,\"held\":%u,\"listeners\":[",
 		pair->name, (int)getpid(), role_of(pair),
 		pair->roster.connections, pair->roster.copies);
-	each_listener(pair, buf, add_json);
+	each_listener(pair, buf, add_name_json);
 	handoff__buf_add(buf,
 		"],\"generation\":%llu,\"uncovered\":%u,\"lagging\":%s,"
 		"\"partner\":\"%s\",\"model\":\"%s\",\"workers\":%u,"

@@ -30,7 +30,7 @@ discard_entry(struct handoff__pair *pair, struct handoff__roster_entry *e,
 /* Claims the entry. True if it belonged to the dead peer, or one of the two had
  * offered it to the other, and it is ours now. */
 static bool
-claim(struct handoff__pair *pair, const struct handoff__roster_entry *e)
+claim_entry(struct handoff__pair *pair, const struct handoff__roster_entry *e)
 {
 	return handoff__record_id(e->view.rec) == e->id &&
 	       handoff__owner_claim(&e->view.rec->owner, (uint32_t)pair->place,
@@ -43,7 +43,7 @@ inherit(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	struct handoff__load load;
 	const char *why = NULL;
 
-	if (!claim(pair, e)) {
+	if (!claim_entry(pair, e)) {
 		/* it was closed, and its DROP was never sent */
 		pair->ops->closing(pair, e);
 		handoff__roster_vacate(&pair->roster, e);

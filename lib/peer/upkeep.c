@@ -65,7 +65,7 @@ handoff__upkeep_init(struct handoff__pair *pair)
 /* Whether the path still refers to the directory. True also if that cannot be
  * determined, for example after chroot(2). */
 static bool
-in_place(const struct handoff__pair *pair)
+dir_in_place(const struct handoff__pair *pair)
 {
 	const struct handoff__upkeep *upkeep = &pair->upkeep;
 	struct handoff__inode root = {.dev = 0}, there = {.dev = 0};
@@ -87,7 +87,7 @@ keep_directory(struct handoff__pair *pair)
 	struct handoff__dir anew;
 	int err;
 
-	if (in_place(pair)) {
+	if (dir_in_place(pair)) {
 		share(pair);
 		return 0;
 	}

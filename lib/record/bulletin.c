@@ -28,7 +28,8 @@ size_of(size_t len)
 }
 
 static void
-get(const struct handoff__bulletin *b, uint64_t at, void *data, size_t len)
+get_bytes(
+	const struct handoff__bulletin *b, uint64_t at, void *data, size_t len)
 {
 	size_t from = (size_t)(at & MASK);
 	size_t first = HANDOFF__BULLETIN_SIZE - from;
@@ -40,7 +41,8 @@ get(const struct handoff__bulletin *b, uint64_t at, void *data, size_t len)
 }
 
 static void
-put(struct handoff__bulletin *b, uint64_t at, const void *data, size_t len)
+put_bytes(
+	struct handoff__bulletin *b, uint64_t at, const void *data, size_t len)
 {
 	size_t from = (size_t)(at & MASK);
 	size_t first = HANDOFF__BULLETIN_SIZE - from;
@@ -55,13 +57,13 @@ put(struct handoff__bulletin *b, uint64_t at, const void *data, size_t len)
 static bool
 get_line(const struct handoff__bulletin *b, uint64_t at, struct line *line)
 {
-	get(b, at, line, sizeof(*line));
+	get_bytes(b, at, line, sizeof(*line));
 	return line->len <= HANDOFF__LINE_MAX &&
 	       line->size == size_of(line->len);
 }
 
 static bool
-lock(struct handoff__bulletin *b, uint32_t place)
+lock_bulletin(struct handoff__bulletin *b, uint32_t place)
 {
 	for (int i = 0; i < TRIES; i++) {
 		uint32_t none = 0;
@@ -83,7 +85,7 @@ handoff__bulletin_release(struct handoff__bulletin *b, uint32_t place)
 
 /* Drops the oldest lines until `size` bytes are free. */
 static int
-make_room(struct handoff__bulletin *b, uint64_t head, uint32_t size,
+drop_oldest(struct handoff__bulletin *b, uint64_t head, uint32_t size,
 	uint64_t keep)
 {
 	/* relaxed: only the lock holder moves it */
@@ -115,13 +117,13 @@ handoff__bulletin_add(struct handoff__bulletin *b, uint32_t place, uint64_t to,
 
 	if (len == 0 || len > HANDOFF__LINE_MAX)
 		return -EMSGSIZE;
-	if (!lock(b, place))
+	if (!lock_bulletin(b, place))
 		return -EBUSY;
 	head = atomic_load_explicit(&b->head, memory_order_relaxed);
-	err = make_room(b, head, line.size, keep);
+	err = drop_oldest(b, head, line.size, keep);
 	if (err == 0) {
-		put(b, head, &line, sizeof(line));
-		put(b, head + sizeof(line), text, len);
+		put_bytes(b, head, &line, sizeof(line));
+		put_bytes(b, head + sizeof(line), text, len);
 		atomic_store_explicit(
 			&b->head, head + line.size, memory_order_release);
 	}
@@ -146,7 +148,7 @@ read_line(const struct handoff__bulletin *b, uint64_t at, struct line *line,
 	bool ok = get_line(b, at, line);
 
 	if (ok)
-		get(b, at + sizeof(*line), text, line->len);
+		get_bytes(b, at + sizeof(*line), text, line->len);
 	else
 		line->size = 0;
 	atomic_thread_fence(memory_order_acquire);

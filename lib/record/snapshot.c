@@ -18,7 +18,7 @@
 #define TRIES 100
 
 static size_t
-least(uint64_t a, size_t b)
+at_most(uint64_t a, size_t b)
 {
 	return a < b ? (size_t)a : b;
 }
@@ -27,7 +27,7 @@ static uint32_t
 copy_input(const struct handoff__view *view, const struct handoff__commit *c,
 	const struct handoff__snapshot *snap, unsigned char *to, size_t most)
 {
-	size_t len = least(snap->received - c->rx_tail, most);
+	size_t len = at_most(snap->received - c->rx_tail, most);
 
 	memcpy(to, view->rx + (c->rx_tail - c->rx_origin), len);
 	return (uint32_t)len;
@@ -38,9 +38,9 @@ copy_output(const struct handoff__view *view, const struct handoff__commit *c,
 	const struct handoff__snapshot *snap, unsigned char *to, size_t most)
 {
 	size_t size = view->seg->geo.tx_size;
-	size_t len = least(c->tx_head - snap->sent, most);
+	size_t len = at_most(c->tx_head - snap->sent, most);
 	size_t at = (size_t)((snap->sent - c->tx_origin) & (size - 1));
-	size_t first = least(size - at, len);
+	size_t first = at_most(size - at, len);
 
 	memcpy(to, view->tx + at, first);
 	memcpy(to + first, view->tx, len - first);
@@ -77,9 +77,11 @@ copy(struct handoff__snapshot *snap, const struct handoff__view *view,
 	snap->in = snap->out = 0;
 	snap->unstable =
 		c.sequence != sequence || !handoff__desk_view(&at, desk);
-	snap->state_len =
-		state ? (uint32_t)least(c.state_len, view->seg->geo.state_size)
-		      : 0;
+	snap->state_len = 0;
+	if (state)
+		snap->state_len = c.state_len < view->seg->geo.state_size
+					  ? c.state_len
+					  : view->seg->geo.state_size;
 	if (snap->state_len > 0)
 		memcpy(state, handoff__older_state(view, sequence & 1),
 			snap->state_len);

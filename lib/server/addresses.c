@@ -24,7 +24,7 @@
 #define LIST_MAX   80 /* bytes of a list of addresses in a sentence */
 
 static void
-on_retry(struct handoff__timer *timer)
+on_address_retry(struct handoff__timer *timer)
 {
 	struct handoff_server *server = timer->arg;
 
@@ -34,7 +34,7 @@ on_retry(struct handoff__timer *timer)
 void
 handoff__addresses_open(struct handoff_server *server)
 {
-	server->addresses.retry.fn = on_retry;
+	server->addresses.retry.fn = on_address_retry;
 	server->addresses.retry.arg = server;
 }
 
@@ -80,7 +80,7 @@ takes_any_port(const char *address)
 
 /* Finds an unclaimed listener for the address. */
 static bool
-claim(struct handoff_server *server, const char *address)
+claim_listener(struct handoff_server *server, const char *address)
 {
 	struct handoff__member *member;
 
@@ -109,7 +109,7 @@ claim_passed(struct handoff_server *server)
 			continue;
 		handoff__addr_format(
 			(struct sockaddr *)&ss, len, address, sizeof(address));
-		a->missing = !claim(server, address);
+		a->missing = !claim_listener(server, address);
 	}
 }
 
@@ -129,9 +129,10 @@ compare(struct handoff_server *server)
 	for (int any = 0; any < 2; any++) {
 		for (size_t i = 0; i < o->nlisten; i++) {
 			if (takes_any_port(o->listen[i]) == (any == 1))
-				missing[i] = !handoff__adopted_has(
-						     server, o->listen[i]) &&
-					     !claim(server, o->listen[i]);
+				missing[i] =
+					!handoff__adopted_has(
+						server, o->listen[i]) &&
+					!claim_listener(server, o->listen[i]);
 		}
 	}
 	TAILQ_FOREACH (member, &server->listeners, node) {
@@ -269,7 +270,7 @@ close_one(struct handoff_server *server, struct handoff__member *member)
 /* Closes listeners without an address. One whose backlog cannot be drained,
  * because there is no room for its clients, stays for now. */
 static bool
-close_unwanted(struct handoff_server *server)
+close_unwanted_listeners(struct handoff_server *server)
 {
 	struct handoff__member *member = TAILQ_FIRST(&server->listeners), *next;
 	bool all = true;
@@ -302,7 +303,7 @@ port_of(const struct handoff__member *member)
  * in the way that this peer has no address for. Returns what was closed. Only
  * closing it shows whether that helps, so it is not tried every second. */
 static struct handoff__buf
-make_room(struct handoff_server *server, const char *address)
+free_address(struct handoff_server *server, const char *address)
 {
 	struct handoff__member *member = TAILQ_FIRST(&server->listeners), *next;
 	struct handoff__buf closed = {0};
@@ -324,7 +325,7 @@ make_room(struct handoff_server *server, const char *address)
 
 /* Closing did not help: opens them again. */
 static void
-reopen(struct handoff_server *server, char *names)
+reopen_listeners(struct handoff_server *server, char *names)
 {
 	struct handoff__error error = server->error;
 	char *rest = NULL;
@@ -337,18 +338,18 @@ reopen(struct handoff_server *server, char *names)
 }
 
 static int
-open_one(struct handoff_server *server, const char *address)
+open_late_address(struct handoff_server *server, const char *address)
 {
 	int err = handoff__listen_add(server, address);
 	struct handoff__buf closed;
 
 	if (err != -EADDRINUSE || server->addresses.tries % ROOM_TRIES != 0)
 		return err;
-	closed = make_room(server, address);
+	closed = free_address(server, address);
 	if (closed.len > 0) {
 		err = handoff__listen_add(server, address);
 		if (err < 0)
-			reopen(server, closed.data);
+			reopen_listeners(server, closed.data);
 	}
 	free(closed.data);
 	return err;
@@ -373,7 +374,8 @@ open_missing(struct handoff_server *server, struct handoff__buf *failed)
 	for (size_t i = 0; i < server->opts.nlisten; i++) {
 		if (!missing[i])
 			continue;
-		missing[i] = open_one(server, server->opts.listen[i]) < 0;
+		missing[i] =
+			open_late_address(server, server->opts.listen[i]) < 0;
 		if (missing[i])
 			fail_one(server, failed);
 	}
@@ -423,7 +425,8 @@ serve(struct handoff_server *server)
 	compare(server);
 	open_missing(server, &failed);
 	server->addresses.tries++;
-	done = failed.len == 0 && !failed.failed && close_unwanted(server);
+	done = failed.len == 0 && !failed.failed &&
+	       close_unwanted_listeners(server);
 	log_failures(server, &failed);
 	if (!done)
 		handoff__timer_arm(
@@ -476,7 +479,7 @@ add_there(struct handoff__buf *buf, const char *address)
 }
 
 static void
-add_json(struct handoff__buf *buf, const char *address)
+add_address_json(struct handoff__buf *buf, const char *address)
 {
 	if (buf->len > 0 && buf->data[buf->len - 1] != '[')
 		handoff__buf_add(buf, ",");
@@ -497,7 +500,7 @@ add_changes(const struct handoff_server *server, const char *word,
 			continue;
 		snprintf(address, sizeof(address), "%.*s",
 			(int)(strcspn(at, "\n") - len - 1), at + len + 1);
-		add_json(buf, address);
+		add_address_json(buf, address);
 	}
 }
 
@@ -505,9 +508,9 @@ static void
 status_json(struct handoff_server *server, struct handoff__buf *buf)
 {
 	handoff__buf_add(buf, ",\"addresses\":{\"only_here\":[");
-	each_missing(server, buf, add_json);
+	each_missing(server, buf, add_address_json);
 	handoff__buf_add(buf, "],\"only_there\":[");
-	each_unwanted(server, buf, add_json);
+	each_unwanted(server, buf, add_address_json);
 	handoff__buf_add(buf, "],\"opened\":[");
 	add_changes(server, "opened", buf);
 	handoff__buf_add(buf, "],\"closed\":[");
@@ -516,7 +519,7 @@ status_json(struct handoff_server *server, struct handoff__buf *buf)
 }
 
 static void
-add_remarks(struct handoff_server *server, struct handoff__buf *buf)
+add_address_remarks(struct handoff_server *server, struct handoff__buf *buf)
 {
 	const char *name = server->pair.name, *at;
 	char text[HANDOFF_TEXT_MAX];
@@ -552,5 +555,5 @@ handoff__addresses_status(
 		handoff__buf_put(buf, a->changes.data, a->changes.len);
 	if (a->failed.data)
 		handoff__buf_put(buf, a->failed.data, a->failed.len);
-	add_remarks(server, buf);
+	add_address_remarks(server, buf);
 }

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 static int
-open_one(struct handoff_server *server, size_t i)
+open_adopted(struct handoff_server *server, size_t i)
 {
 	struct handoff__adopted *a = &server->adopted[server->nadopted];
 	struct handoff_listen_fd given;
@@ -50,7 +50,7 @@ handoff__adopted_open(struct handoff_server *server)
 		return handoff__fail(
 			&server->error, -ENOMEM, "server: out of memory");
 	for (size_t i = 0; i < count && err >= 0; i++)
-		err = open_one(server, i);
+		err = open_adopted(server, i);
 	return err;
 }
 

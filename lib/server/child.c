@@ -22,7 +22,7 @@
 
 /* Reads the parent's signals. True if the connection is wanted back. */
 static bool
-wanted(const struct handoff__recall *recall)
+wanted_by_parent(const struct handoff__recall *recall)
 {
 	const struct handoff_server_opts *opts = &recall->server->opts;
 	struct signalfd_siginfo info;
@@ -90,7 +90,7 @@ static void __attribute__((noreturn)) child_main(struct handoff__member *member,
 	uint32_t events, pid_t parent, const sigset_t *before)
 {
 	struct handoff__recall recall = {
-		.wanted = wanted, .server = member->server};
+		.wanted = wanted_by_parent, .server = member->server};
 	char name[16];
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -38,7 +38,7 @@ end(const struct turn *t, enum handoff__end kind, const char *why, int err)
 /* A call on the socket failed. Transient errors are retried shortly; all others
  * end the connection. */
 static __attribute__((noinline, cold)) bool
-failed(const struct turn *t, const char *what, int err)
+call_failed(const struct turn *t, const char *what, int err)
 {
 	end(t, HANDOFF__END_ERROR, what, err);
 	if (err == ENOMEM || err == ENOBUFS)
@@ -48,7 +48,7 @@ failed(const struct turn *t, const char *what, int err)
 
 /* Reads input. False when this turn is over. */
 static bool
-receive(struct turn *t)
+receive_input(struct turn *t)
 {
 	const struct handoff__view *view = t->now.view;
 	void *at;
@@ -67,7 +67,7 @@ receive(struct turn *t)
 	} else if (n == 0) {
 		handoff__record_flag(view, HANDOFF__EOF);
 	} else if (errno != EAGAIN && errno != EINTR) {
-		return failed(t, "receive", errno);
+		return call_failed(t, "receive", errno);
 	}
 	handoff__conn_state_load(&t->now);
 	return true;
@@ -101,7 +101,7 @@ transmit(struct turn *t)
 		handoff__record_sent(view, (size_t)n);
 		handoff__conn_state_load(&t->now);
 	} else if (errno != EAGAIN && errno != EINTR) {
-		return failed(t, "send", errno);
+		return call_failed(t, "send", errno);
 	}
 	return true;
 }
@@ -143,7 +143,7 @@ handle(struct turn *t)
 
 /* Runs transactions until the handler waits. False if it failed. */
 static bool
-run(struct turn *t)
+run_handler(struct turn *t)
 {
 	int rc = 1;
 
@@ -155,7 +155,7 @@ run(struct turn *t)
 /* Ends the turn when all output is sent; decides whether the connection
  * ends. */
 static void
-conclude(struct turn *t)
+conclude_turn(struct turn *t)
 {
 	const struct handoff__view *view = t->now.view;
 	uint32_t flags = t->now.commit->flags;
@@ -203,7 +203,7 @@ steps(struct turn *t, bool asked)
 	bool held_up, lines;
 
 	do {
-		if (!asked && append_lines(t) && !run(t))
+		if (!asked && append_lines(t) && !run_handler(t))
 			return;
 		asked = false;
 		lines = handoff__conn_state_lines_due(&t->now);
@@ -217,7 +217,7 @@ steps(struct turn *t, bool asked)
 		(lines && t->now.unsent == 0))
 		t->result->outcome = HANDOFF__TURN_AGAIN;
 	else
-		conclude(t);
+		conclude_turn(t);
 }
 
 /* The fast path of a request and its answer; most turns end here. */
@@ -238,7 +238,7 @@ answer(struct turn *t)
 
 /* Uses the desk, if one is given and both buffers are empty. */
 static inline bool
-begin(struct turn *t, uint32_t desk, const struct handoff__view *view,
+begin_turn(struct turn *t, uint32_t desk, const struct handoff__view *view,
 	const struct handoff_service *service)
 {
 	t->txn.view = *view;
@@ -255,7 +255,7 @@ begin(struct turn *t, uint32_t desk, const struct handoff__view *view,
 /* Leaves the record in order for the process that continues with it, and
  * nothing of an ended connection on the desk. */
 static __attribute__((noinline)) void
-leave(const struct turn *t, const struct handoff__view *view)
+leave_turn(const struct turn *t, const struct handoff__view *view)
 {
 	uint32_t events = handoff__conn_state_want(&t->now);
 
@@ -284,9 +284,9 @@ handoff__conn_turn_at(uint32_t desk, const struct handoff__view *view, int fd,
 	t.result = result;
 	*result = (struct handoff__turn_result){.want = EPOLLIN};
 	handoff__record_mark(view->rec, HANDOFF__IN_TURN);
-	at_desk = begin(&t, desk, view, service);
-	if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && !receive(&t)) {
-		leave(&t, view);
+	at_desk = begin_turn(&t, desk, view, service);
+	if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && !receive_input(&t)) {
+		leave_turn(&t, view);
 		return;
 	}
 	if (t.now.unread > 0 && handoff__conn_state_is_plain(&t.now))
@@ -294,7 +294,7 @@ handoff__conn_turn_at(uint32_t desk, const struct handoff__view *view, int fd,
 	else
 		steps(&t, false);
 	if (t.now.unread > 0 || !handoff__conn_state_is_plain(&t.now)) {
-		leave(&t, view);
+		leave_turn(&t, view);
 		return;
 	}
 	if (at_desk)

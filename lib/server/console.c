@@ -49,7 +49,7 @@ list(struct handoff_server *server)
 
 /* False if the line has to wait. */
 static bool
-obey(struct handoff_server *server, const char *line)
+obey_line(struct handoff_server *server, const char *line)
 {
 	int err;
 
@@ -91,7 +91,7 @@ read_lines(struct handoff__console *console)
 				handoff_fifo_errmsg(console->fifo));
 			if (rc != -EMSGSIZE)
 				return;
-		} else if (!obey(console->server, line)) {
+		} else if (!obey_line(console->server, line)) {
 			hold(console, line);
 			return;
 		}
@@ -101,13 +101,13 @@ read_lines(struct handoff__console *console)
 }
 
 static void
-on_retry(struct handoff__timer *timer)
+on_console_retry(struct handoff__timer *timer)
 {
 	struct handoff__console *console = timer->arg;
 	char *line = console->held;
 
 	console->held = NULL;
-	if (line && !obey(console->server, line)) {
+	if (line && !obey_line(console->server, line)) {
 		hold(console, line);
 	} else {
 		handoff__watch_set(
@@ -147,7 +147,7 @@ handoff_server_console(struct handoff_server *server, const char *path)
 	console->server = server;
 	console->watch.fd = -1;
 	console->watch.fn = on_readable;
-	console->retry.fn = on_retry;
+	console->retry.fn = on_console_retry;
 	console->watch.arg = console->retry.arg = console;
 	server->console = console;
 	if (err >= 0)

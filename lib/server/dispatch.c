@@ -47,7 +47,7 @@ run_kicked(struct handoff__member *member)
 
 /* Runs a turn for each member that was kicked before this call. */
 static void
-run_kicks(struct handoff_server *server)
+run_server_kicks(struct handoff_server *server)
 {
 	struct handoff__member *member;
 
@@ -84,7 +84,7 @@ after_batch(struct handoff_server *server)
 	if (server->pair.noted)
 		after_loop(server);
 	if (server->nkicks > 0)
-		run_kicks(server);
+		run_server_kicks(server);
 	if (server->publishing)
 		handoff__notices_step(server);
 	if (server->op.stopping) {

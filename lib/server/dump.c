@@ -26,7 +26,7 @@
 #define KILL_MS 1000
 
 static void __attribute__((format(printf, 3, 4)))
-refuse(struct handoff_server *server, struct handoff__request *request,
+refuse_dump(struct handoff_server *server, struct handoff__request *request,
 	const char *fmt, ...)
 {
 	char why[HANDOFF_TEXT_MAX];
@@ -72,7 +72,7 @@ dump_free(struct handoff__dump *dump)
 
 /* The child has ended. */
 static void
-finish(struct handoff__dump *dump)
+finish_dump(struct handoff__dump *dump)
 {
 	const struct handoff__dump_end *end = dump->end;
 	siginfo_t info = {.si_pid = 0};
@@ -85,10 +85,10 @@ finish(struct handoff__dump *dump)
 	if (end->whole)
 		confirm(dump);
 	else if (end->err)
-		refuse(dump->server, dump->request, "cannot write the dump: %s",
-			strerror(end->err));
+		refuse_dump(dump->server, dump->request,
+			"cannot write the dump: %s", strerror(end->err));
 	else
-		refuse(dump->server, dump->request,
+		refuse_dump(dump->server, dump->request,
 			"the process that wrote the dump was killed: %s",
 			dump->why ? dump->why : "by a signal");
 	dump_free(dump);
@@ -98,7 +98,7 @@ static void
 on_end(struct handoff__watch *watch, uint32_t events)
 {
 	(void)events;
-	finish(watch->arg);
+	finish_dump(watch->arg);
 }
 
 /* Kills the child; its end is handled like any other. */
@@ -143,7 +143,7 @@ dump_new(struct handoff_server *server, struct handoff__request *request)
 
 /* Collects everything that the child needs, as of now. */
 static int
-prepare(struct handoff__dump *dump, struct handoff__dumper *dumper, int fd)
+prepare_dump(struct handoff__dump *dump, struct handoff__dumper *dumper, int fd)
 {
 	struct handoff_server *server = dump->server;
 	struct handoff__pair *pair = &server->pair;
@@ -203,7 +203,7 @@ fork_dumper(const struct handoff__dumper *dumper, int gate[2])
 
 /* Forks the child and watches it. */
 static int
-launch(struct handoff__dump *dump, const struct handoff__dumper *dumper)
+launch_dumper(struct handoff__dump *dump, const struct handoff__dumper *dumper)
 {
 	int gate[2], pidfd, err;
 	pid_t pid = fork_dumper(dumper, gate);
@@ -229,11 +229,11 @@ dump_start(struct handoff__dump *dump, int fd)
 {
 	int64_t start_us = handoff__now_us();
 	struct handoff__dumper dumper;
-	int err = prepare(dump, &dumper, fd);
+	int err = prepare_dump(dump, &dumper, fd);
 
 	if (err < 0)
 		return err;
-	err = launch(dump, &dumper);
+	err = launch_dumper(dump, &dumper);
 	dump->count = dumper.picture.count;
 	handoff__picture_free(&dumper.picture);
 	if (err < 0)
@@ -252,13 +252,13 @@ handoff__dump_request(
 	int fd, err = -ENOMEM;
 
 	if (server->dump) {
-		refuse(server, request,
+		refuse_dump(server, request,
 			"a dump is under way: wait for its end");
 		return;
 	}
 	fd = handoff__control_take(request);
 	if (fd < 0) {
-		refuse(server, request,
+		refuse_dump(server, request,
 			"a dump needs a descriptor to write to, and none was "
 			"sent");
 		return;
@@ -269,7 +269,7 @@ handoff__dump_request(
 	close(fd);
 	if (err >= 0)
 		return;
-	refuse(server, request, "cannot start a dump: %s", strerror(-err));
+	refuse_dump(server, request, "cannot start a dump: %s", strerror(-err));
 	if (dump)
 		dump_free(dump);
 }
@@ -285,5 +285,5 @@ handoff__dump_close(struct handoff_server *server)
 	end_child(dump, "this server is ending");
 	p = (struct pollfd){.fd = dump->watch.fd, .events = POLLIN};
 	poll(&p, 1, KILL_MS);
-	finish(dump);
+	finish_dump(dump);
 }

@@ -38,7 +38,7 @@ struct writer {
 };
 
 static noreturn void
-leave(const struct writer *w, int err)
+leave_dumper(const struct writer *w, int err)
 {
 	w->dumper->end->bytes = w->bytes;
 	w->dumper->end->err = err;
@@ -48,7 +48,7 @@ leave(const struct writer *w, int err)
 
 /* Ends with its parent, however the parent ends. */
 static void
-settle(const struct handoff__dumper *dumper)
+settle_dumper(const struct handoff__dumper *dumper)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != dumper->parent)
@@ -101,7 +101,7 @@ keep_connections(const struct writer *w)
 	size_t n = 0;
 
 	if (!fds)
-		leave(w, ENOMEM);
+		leave_dumper(w, ENOMEM);
 	for (uint32_t i = 0; i < picture->count; i++) {
 		const struct handoff__shot *shot = &picture->shots[i];
 
@@ -134,7 +134,7 @@ ask_addresses(struct writer *w)
 
 	w->addresses = calloc(picture->count + 1, sizeof(*w->addresses));
 	if (!w->addresses)
-		leave(w, ENOMEM);
+		leave_dumper(w, ENOMEM);
 	for (uint32_t i = 0; i < picture->count; i++) {
 		const struct handoff__shot *shot = &picture->shots[i];
 		struct addresses *a = &w->addresses[i];
@@ -149,13 +149,13 @@ ask_addresses(struct writer *w)
 
 /* Writes the buffered text. */
 static void
-flush(struct writer *w)
+flush_dump(struct writer *w)
 {
 	struct pollfd p = {.fd = w->dumper->fd, .events = POLLOUT};
 	size_t done = 0;
 
 	if (w->buf.failed)
-		leave(w, ENOMEM);
+		leave_dumper(w, ENOMEM);
 	while (done < w->buf.len) {
 		ssize_t n = write(p.fd, w->buf.data + done, w->buf.len - done);
 
@@ -164,7 +164,7 @@ flush(struct writer *w)
 		else if (errno == EAGAIN)
 			poll(&p, 1, -1);
 		else if (errno != EINTR)
-			leave(w, errno);
+			leave_dumper(w, errno);
 	}
 	w->bytes += done;
 	w->buf.len = 0;
@@ -238,7 +238,7 @@ activity_name(uint32_t activity)
 
 /* As text, if the service can print states of this version. */
 static void
-add_state(struct handoff__buf *buf, const struct handoff_service *service,
+dump_state(struct handoff__buf *buf, const struct handoff_service *service,
 	const struct handoff__shot *shot)
 {
 	bool ours = shot->state_version == service->state_version;
@@ -281,7 +281,7 @@ add_connection(struct writer *w, const struct handoff__shot *shot,
 	handoff__buf_add(buf, ",\"handling\":%s,\"handler_deaths\":%u",
 		s->handling ? "true" : "false", s->deaths);
 	if (shot->state)
-		add_state(buf, w->dumper->service, shot);
+		dump_state(buf, w->dumper->service, shot);
 }
 
 /* The name of an entry that is not a connection: see
@@ -299,7 +299,7 @@ add_name(struct handoff__buf *buf, const struct handoff__shot *shot)
 }
 
 static void
-add_entry(struct writer *w, const struct handoff__shot *shot,
+dump_entry(struct writer *w, const struct handoff__shot *shot,
 	const struct addresses *addresses)
 {
 	static const char *const kinds[] = {
@@ -325,15 +325,15 @@ handoff__dumper_run(const struct handoff__dumper *dumper)
 	const struct handoff__picture *picture = &dumper->picture;
 	struct writer w = {.dumper = dumper};
 
-	settle(dumper);
+	settle_dumper(dumper);
 	keep_connections(&w);
 	ask_addresses(&w);
 	add_header(&w);
 	for (uint32_t i = 0; i < picture->count; i++) {
-		add_entry(&w, &picture->shots[i], &w.addresses[i]);
+		dump_entry(&w, &picture->shots[i], &w.addresses[i]);
 		if (w.buf.len >= CHUNK)
-			flush(&w);
+			flush_dump(&w);
 	}
-	flush(&w);
-	leave(&w, 0);
+	flush_dump(&w);
+	leave_dumper(&w, 0);
 }

@@ -179,7 +179,7 @@ undo(struct handoff__member *member, int err)
 }
 
 static int
-launch(struct handoff__member *member, uint32_t events)
+launch_child(struct handoff__member *member, uint32_t events)
 {
 	struct handoff_server *server = member->server;
 	struct handoff__child *child = calloc(1, sizeof(*child));
@@ -225,7 +225,7 @@ fork_event(struct handoff__member *member, uint32_t events)
 		handoff__model_loop.event(member, events);
 		return;
 	}
-	err = launch(member, events);
+	err = launch_child(member, events);
 	if (err < 0)
 		handoff__member_stall(member, "cannot start a process", err);
 }

@@ -80,7 +80,7 @@ epoch_end(struct handoff__threads *threads, struct handoff__epoch *epoch)
 
 /* the epoch is over for good, so its eventfd is never reset */
 static bool
-wanted(const struct handoff__recall *recall)
+wanted_by_server(const struct handoff__recall *recall)
 {
 	(void)recall;
 	return true;
@@ -91,7 +91,7 @@ thread_main(void *arg)
 {
 	struct handoff__member *member = arg;
 	struct handoff__recall recall = {
-		.fd = member->epoch->fd, .wanted = wanted};
+		.fd = member->epoch->fd, .wanted = wanted_by_server};
 
 	handoff__is_library_thread = true;
 	handoff__stay(member, member->result.want, &recall);
@@ -101,7 +101,7 @@ thread_main(void *arg)
 
 /* Starts a detached thread; it gives the connection back when it is done. */
 static int
-launch(struct handoff__member *member, uint32_t events)
+launch_thread(struct handoff__member *member, uint32_t events)
 {
 	struct handoff__threads *threads = &member->server->threads;
 	pthread_attr_t attr;
@@ -142,7 +142,7 @@ thread_event(struct handoff__member *member, uint32_t events)
 	}
 	/* the thread needs the list node to give the connection back */
 	handoff__member_unkick(member);
-	err = launch(member, events);
+	err = launch_thread(member, events);
 	if (err < 0)
 		handoff__member_stall(member, "cannot start a thread", err);
 }
@@ -170,7 +170,7 @@ thread_look(struct handoff__member *member)
 }
 
 static void
-take_back(struct handoff__member *member)
+take_thread_back(struct handoff__member *member)
 {
 	member->server->threads.active--;
 	epoch_leave(member->epoch);
@@ -184,8 +184,8 @@ thread_start(struct handoff_server *server)
 	int err = epoch_begin(&server->threads);
 
 	return err < 0 ? err
-		       : handoff__returns_open(
-				 &server->returns, &server->loop, take_back);
+		       : handoff__returns_open(&server->returns, &server->loop,
+				 take_thread_back);
 }
 
 static uint32_t

@@ -16,7 +16,7 @@
 #include <sys/eventfd.h>
 
 static void
-take_back(struct handoff__member *member)
+take_from_worker(struct handoff__member *member)
 {
 	struct handoff__worker *w = member->worker;
 	bool again = false;
@@ -160,7 +160,7 @@ static int
 workers_start(struct handoff_server *server)
 {
 	int err = handoff__returns_open(
-		&server->returns, &server->loop, take_back);
+		&server->returns, &server->loop, take_from_worker);
 
 	server->workers =
 		calloc(server->opts.workers, sizeof(*server->workers));

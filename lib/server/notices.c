@@ -55,7 +55,7 @@ compose(struct handoff_server *server, enum handoff_notice_kind kind,
 /* Failures may be transient: a full table, no memory, a full disk. A peer that
  * no longer serves must not publish: its notice would replace the owner's. */
 static void
-on_retry(struct handoff__timer *timer)
+on_notice_retry(struct handoff__timer *timer)
 {
 	struct handoff_server *server = timer->arg;
 
@@ -68,7 +68,7 @@ on_retry(struct handoff__timer *timer)
 static void
 retry_later(struct handoff_server *server)
 {
-	server->notice_retry.fn = on_retry;
+	server->notice_retry.fn = on_notice_retry;
 	server->notice_retry.arg = server;
 	handoff__timer_arm(&server->loop, &server->notice_retry,
 		RETRY_US << server->notice_tries);
@@ -77,7 +77,7 @@ retry_later(struct handoff_server *server)
 
 /* All subscribers were tried: missed ones are retried for some seconds. */
 static void
-conclude(struct handoff_server *server)
+conclude_publishing(struct handoff_server *server)
 {
 	const struct handoff__publisher *pub = &server->publisher;
 
@@ -99,7 +99,8 @@ conclude(struct handoff_server *server)
 }
 
 static void
-begin(struct handoff_server *server, const struct handoff_notice *notice)
+begin_publishing(
+	struct handoff_server *server, const struct handoff_notice *notice)
 {
 	int err = handoff__publisher_begin(&server->publisher, notice);
 
@@ -139,7 +140,7 @@ handoff__notices_publish(
 	struct handoff_notice notice;
 
 	compose(server, kind, &notice);
-	begin(server, &notice);
+	begin_publishing(server, &notice);
 	server->publishing = server->due = true;
 	server->published[kind]++;
 }
@@ -153,7 +154,7 @@ handoff__notices_supersede(struct handoff_server *server)
 
 	compose(server, HANDOFF_NOTICE_READY, &notice);
 	notice.expires_ms = 1;
-	begin(server, &notice);
+	begin_publishing(server, &notice);
 	handoff__publisher_close(&server->publisher);
 	server->publishing = false;
 	if (!server->publisher.kept)
@@ -195,7 +196,7 @@ handoff__notices_step(struct handoff_server *server)
 	server->failed += pub->failed - failed;
 	if (more)
 		return true;
-	conclude(server);
+	conclude_publishing(server);
 	return false;
 }
 
@@ -211,7 +212,7 @@ handoff__notices_finish(struct handoff_server *server)
 		if (!retry->armed)
 			return;
 		handoff__timer_disarm(&server->loop, retry);
-		on_retry(retry);
+		on_notice_retry(retry);
 	}
 	handoff__timer_disarm(&server->loop, retry);
 }

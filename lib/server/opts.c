@@ -92,7 +92,8 @@ check_arrays(struct handoff_server *server)
 }
 
 static int
-check(struct handoff_server *server, struct handoff_service *service)
+check_server_opts(
+	struct handoff_server *server, struct handoff_service *service)
 {
 	const struct handoff_server_opts *o = &server->opts;
 	int err = handoff__opts_copy(service, sizeof(*service), o->service,
@@ -222,7 +223,7 @@ handoff__opts_take(
 			"set");
 	}
 	if (err >= 0)
-		err = check(server, &service);
+		err = check_server_opts(server, &service);
 	if (err < 0)
 		return err;
 	apply_defaults(server, &service);

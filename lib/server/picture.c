@@ -111,7 +111,7 @@ take_one(struct room *room, struct handoff__roster *roster, uint32_t segment,
 
 /* A few records that are added meanwhile may not fit. */
 static int
-make_room(struct handoff__picture *picture, struct room *room,
+map_picture(struct handoff__picture *picture, struct room *room,
 	const struct need *need)
 {
 	room->left = HANDOFF__PICTURE_BYTES;
@@ -138,7 +138,7 @@ handoff__picture_take(
 	const struct handoff__arena *arena = roster->arena;
 	struct need need = sum_up(arena);
 	struct room room = {.shot = NULL};
-	int err = make_room(picture, &room, &need);
+	int err = map_picture(picture, &room, &need);
 
 	if (err < 0)
 		return err;

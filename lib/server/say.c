@@ -24,7 +24,7 @@ struct handoff__say_shared {
 };
 
 static bool
-is_live(const struct handoff__record *rec)
+is_live_connection(const struct handoff__record *rec)
 {
 	return atomic_load(&rec->owner) != 0 &&
 	       rec->kind == HANDOFF__CONNECTION;
@@ -42,7 +42,7 @@ next_live(struct handoff_server *server, uint32_t *segment, uint32_t *slot,
 
 		while (*slot < seg->geo.slots) {
 			handoff__view_make(view, seg, (*slot)++);
-			if (is_live(view->rec))
+			if (is_live_connection(view->rec))
 				return true;
 		}
 	}
@@ -194,7 +194,8 @@ add_locked(struct handoff_server *server, uint64_t id, const char *text,
 }
 
 static int
-add(struct handoff_server *server, uint64_t id, const char *text, size_t len)
+add_line(struct handoff_server *server, uint64_t id, const char *text,
+	size_t len)
 {
 	int err = say_lock(server, bulletin_of(server));
 
@@ -331,7 +332,7 @@ handoff_server_say(struct handoff_server *server, uint64_t id, const char *text)
 		return handoff__fail(&server->error, -ENOENT,
 			"say: there is no connection %llu",
 			(unsigned long long)id);
-	err = add(server, id, line, len + 1);
+	err = add_line(server, id, line, len + 1);
 	if (err < 0)
 		return err;
 	handoff__pair_say(&server->pair);

@@ -12,7 +12,7 @@
 
 /* Everything that involves no other process; undone by handoff_server_free. */
 static int
-open_loop(struct handoff_server *server)
+open_server_loop(struct handoff_server *server)
 {
 	int err = handoff__loop_init(&server->loop);
 
@@ -56,13 +56,13 @@ all_sets(const struct handoff_server *server, int fds[HANDOFF__LEND_MAX])
 
 /* Makes room for an operator or a standby. */
 static void
-make_room(void *arg)
+lend_spare(void *arg)
 {
 	handoff__spare_lend(arg);
 }
 
 static int
-open_peer(struct handoff_server *server)
+open_server_peer(struct handoff_server *server)
 {
 	struct handoff__pair_config config = {
 		.dir = server->opts.dir,
@@ -92,7 +92,7 @@ open_peer(struct handoff_server *server)
 	}
 	handoff__publisher_open(&server->publisher, &server->pair.dir);
 	err = handoff__operator_open(&server->op, &server->error);
-	server->op.control.door.room = server->pair.door.room = make_room;
+	server->op.control.door.room = server->pair.door.room = lend_spare;
 	server->op.control.door.room_arg = server->pair.door.room_arg = server;
 	if (err >= 0)
 		err = handoff__owner_begin(server);
@@ -113,7 +113,7 @@ open_signals(struct handoff_server *server)
 }
 
 static int
-no_memory(const struct handoff_server_opts *opts)
+no_memory_for_server(const struct handoff_server_opts *opts)
 {
 	struct handoff_server_opts known = {.size = 0};
 
@@ -133,7 +133,7 @@ handoff_server_open(
 		return -EINVAL;
 	server = calloc(1, sizeof(*server));
 	if (!server)
-		return no_memory(opts);
+		return no_memory_for_server(opts);
 	server->sets.ep[0] = server->sets.ep[1] = server->sets.outer = -1;
 	server->loop.epfd = server->loop.timerfd = -1;
 	TAILQ_INIT(&server->children.list);
@@ -144,13 +144,13 @@ handoff_server_open(
 	if (err >= 0)
 		err = handoff__adopted_open(server);
 	if (err >= 0)
-		err = open_loop(server);
+		err = open_server_loop(server);
 	/* before its sockets become visible, since a process may then send
 	 * signals */
 	if (err >= 0 && server->opts.signals)
 		err = open_signals(server);
 	if (err >= 0)
-		err = open_peer(server);
+		err = open_server_peer(server);
 	if (err < 0) {
 		handoff__signals_restore(server);
 		if (!server->error.text[0])

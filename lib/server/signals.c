@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 static void
-obey(struct handoff_server *server, uint32_t signal)
+obey_signal(struct handoff_server *server, uint32_t signal)
 {
 	int err = 0;
 
@@ -42,13 +42,13 @@ on_signal(int fd, void *arg)
 	struct signalfd_siginfo info;
 
 	while (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info))
-		obey(arg, info.ssi_signo);
+		obey_signal(arg, info.ssi_signo);
 }
 
 /* Output to a pipe without a reader is lost, and must not kill the process. A
  * disposition that the program has set is kept. */
 static void
-ignore_sigpipe(void)
+ignore_broken_pipes(void)
 {
 	struct sigaction now;
 
@@ -90,7 +90,7 @@ handoff_server_signals(struct handoff_server *server)
 		return -EINVAL;
 	if (handoff__within(server))
 		return -EDEADLK;
-	ignore_sigpipe();
+	ignore_broken_pipes();
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);

@@ -28,7 +28,7 @@ trim(struct handoff__member *member)
 /* Waits for the socket. False if the connection is wanted back; `*events` is 0
  * after a spurious wakeup. */
 static bool
-wait_for(struct handoff__member *member, uint32_t *events,
+wait_for_input(struct handoff__member *member, uint32_t *events,
 	const struct handoff__recall *recall)
 {
 	struct pollfd fds[2] = {
@@ -71,7 +71,7 @@ go_on(struct handoff__member *member, uint32_t *events,
 {
 	switch (member->result.outcome) {
 	case HANDOFF__TURN_WAIT:
-		return wait_for(member, events, recall);
+		return wait_for_input(member, events, recall);
 	case HANDOFF__TURN_AGAIN:
 		*events = 0;
 		return !called_back(recall, 0);

@@ -28,7 +28,7 @@ stop_give(struct handoff_server *server)
 }
 
 static void
-finish(struct handoff_server *server)
+finish_stop(struct handoff_server *server)
 {
 	uint32_t left = handoff__closing_left(server);
 	uint32_t closed = server->closed + left;
@@ -106,7 +106,7 @@ handoff__stop_proceed(struct handoff_server *server)
 	if (pair->roster.connections == 0 || is_late(server) ||
 		(handoff__closing_standby(server) &&
 			handoff__closing_uncovered(server) == 0))
-		finish(server);
+		finish_stop(server);
 }
 
 void
@@ -123,7 +123,7 @@ handoff__stop_on_deadline(struct handoff__timer *timer)
 		handoff__log(&server->log, HANDOFF_LOG_WARNING,
 			"stop: %u connection%s did not end in time", left,
 			handoff__plural(left));
-	finish(server);
+	finish_stop(server);
 }
 
 /* Requested again: begins nothing more, and limits what is in progress. */
@@ -170,5 +170,5 @@ handoff__stop_now(struct handoff_server *server, const char *why)
 		return;
 	handoff__log(&server->log, HANDOFF_LOG_ERROR, "stop: %s", why);
 	server->op.stopping = server->due = true;
-	finish(server);
+	finish_stop(server);
 }

@@ -89,7 +89,7 @@ stall(struct handoff__worker *w, struct handoff__member *member)
 }
 
 static void
-conclude(struct handoff__worker *w, struct handoff__member *member,
+conclude_work(struct handoff__worker *w, struct handoff__member *member,
 	const struct handoff__turn_result *result)
 {
 	bool lingers = result->outcome == HANDOFF__TURN_LINGER;
@@ -124,14 +124,14 @@ turn(struct handoff__worker *w, struct handoff__member *member, uint32_t events)
 		events, &result);
 	pthread_mutex_lock(&w->lock);
 	w->running = NULL;
-	conclude(w, member, &result);
+	conclude_work(w, member, &result);
 }
 
 /* With the lock held. The event may be older than a move, or for a connection
  * that is gone; its memory may even belong to another worker's connection
  * now. */
 static void
-on_event(struct handoff__worker *w, struct handoff__member *member,
+on_member_event(struct handoff__worker *w, struct handoff__member *member,
 	uint32_t events)
 {
 	if (may_work(w) && atomic_load(&member->worker) == w && member->served)
@@ -140,7 +140,7 @@ on_event(struct handoff__worker *w, struct handoff__member *member,
 
 /* With the lock held. Runs each that was kicked before this call. */
 static void
-run_kicks(struct handoff__worker *w)
+run_worker_kicks(struct handoff__worker *w)
 {
 	struct handoff__member *member, *last;
 
@@ -175,18 +175,19 @@ worker_main(void *arg)
 		pthread_mutex_lock(&w->lock);
 		for (int i = 0; i < n; i++) {
 			if (ready[i].data.ptr)
-				on_event(w, ready[i].data.ptr, ready[i].events);
+				on_member_event(
+					w, ready[i].data.ptr, ready[i].events);
 			else
 				eventfd_read(w->wake, &count);
 		}
-		run_kicks(w);
+		run_worker_kicks(w);
 	}
 	pthread_mutex_unlock(&w->lock);
 	return NULL;
 }
 
 static int
-launch(struct handoff__worker *w)
+launch_worker(struct handoff__worker *w)
 {
 	sigset_t all, before;
 	pthread_attr_t attr;
@@ -219,7 +220,7 @@ handoff__worker_open(struct handoff__worker *w, struct handoff_server *server)
 	if (w->wake < 0)
 		return -errno;
 	err = handoff__sets_init(&w->sets, w->wake);
-	return err < 0 ? err : launch(w);
+	return err < 0 ? err : launch_worker(w);
 }
 
 bool

@@ -101,7 +101,7 @@ was_passed(const struct handoff_systemd *sd, int fd)
 /* Unix sockets are not stored: their path is removed at the stop, and a socket
  * without a path would be useless to the next process. */
 static int
-store(struct handoff_systemd *sd)
+store_listener(struct handoff_systemd *sd)
 {
 	char text[MESSAGE_MAX], address[HANDOFF_ADDRESS_MAX];
 	int fds[HANDOFF__PASSED_MAX], fd;
@@ -141,7 +141,7 @@ find_unit(struct handoff_systemd *sd)
 }
 
 static int
-on_owner(struct handoff_systemd *sd)
+notify_owner(struct handoff_systemd *sd)
 {
 	bool takes = sd->shared && sd->role != HANDOFF_SERVER_OWNER;
 	int err = 0, sent;
@@ -150,13 +150,13 @@ on_owner(struct handoff_systemd *sd)
 	sd->handed = false;
 	/* before READY=1, so that a ready service can be restarted */
 	if (sd->store[0])
-		err = store(sd);
+		err = store_listener(sd);
 	sent = notify_status(sd, takes);
 	return err < 0 ? err : sent;
 }
 
 static int
-on_standby(struct handoff_systemd *sd)
+notify_standby(struct handoff_systemd *sd)
 {
 	int err;
 
@@ -172,7 +172,7 @@ on_standby(struct handoff_systemd *sd)
 /* With NotifyAccess=main systemd accepts messages only from this process until
  * then. */
 static int
-on_gave(struct handoff_systemd *sd)
+notify_gave(struct handoff_systemd *sd)
 {
 	int pid = handoff_server_partner(sd->server);
 	bool announces = sd->handed && sd->shared && pid > 0;
@@ -196,7 +196,7 @@ extend_later(struct handoff_systemd *sd)
 }
 
 static int
-on_giving(struct handoff_systemd *sd)
+notify_giving(struct handoff_systemd *sd)
 {
 	if (is_silent(sd) || sd->extend_due > 0)
 		return 0;
@@ -206,7 +206,7 @@ on_giving(struct handoff_systemd *sd)
 
 /* If the other peer continues the unit, the unit is not stopping. */
 static int
-on_stopping(struct handoff_systemd *sd)
+notify_stopping(struct handoff_systemd *sd)
 {
 	if (is_silent(sd) ||
 		(sd->shared && handoff_server_partner(sd->server) > 0))
@@ -245,14 +245,14 @@ handoff_systemd_event(
 	case HANDOFF_SERVER_LISTENING:
 		/* after OWNER, if it could not be opened at once */
 		return sd->store[0] && sd->role == HANDOFF_SERVER_OWNER
-			       ? store(sd)
+			       ? store_listener(sd)
 			       : 0;
 	case HANDOFF_SERVER_OWNER:
 		set_status(sd, event->text);
-		return on_owner(sd);
+		return notify_owner(sd);
 	case HANDOFF_SERVER_STANDBY:
 		set_status(sd, event->text);
-		return on_standby(sd);
+		return notify_standby(sd);
 	case HANDOFF_SERVER_WAITING:
 		sd->role = HANDOFF_SERVER_WAITING;
 		set_status(sd, event->text);
@@ -266,12 +266,12 @@ handoff_systemd_event(
 		set_status(sd, event->text);
 		return notify_status(sd, false);
 	case HANDOFF_SERVER_GIVING:
-		return on_giving(sd);
+		return notify_giving(sd);
 	case HANDOFF_SERVER_GAVE:
-		return on_gave(sd);
+		return notify_gave(sd);
 	case HANDOFF_SERVER_STOPPING:
 		set_status(sd, event->text);
-		return on_stopping(sd);
+		return notify_stopping(sd);
 	default:
 		return 0;
 	}

@@ -49,7 +49,7 @@ check_opts(struct handoff_systemd *sd, const struct handoff_systemd_opts *opts)
 
 /* Takes one descriptor of LISTEN_FDS, unless it is meant for the program. */
 static int
-take(struct handoff_systemd *sd, int fd, const char *name)
+take_descriptor(struct handoff_systemd *sd, int fd, const char *name)
 {
 	bool kept = sd->store[0] && strcmp(name, sd->store) == 0;
 	bool named = sd->fdname[0] && strcmp(name, sd->fdname) == 0;
@@ -84,7 +84,7 @@ take(struct handoff_systemd *sd, int fd, const char *name)
 }
 
 static int
-take_all(struct handoff_systemd *sd)
+take_passed(struct handoff_systemd *sd)
 {
 	char **names = NULL;
 	int n = sd_listen_fds_with_names(0, &names), err = 0;
@@ -95,7 +95,7 @@ take_all(struct handoff_systemd *sd)
 			"LISTEN_FDNAMES: %s",
 			strerror(-n));
 	for (int i = 0; i < n && err >= 0; i++)
-		err = take(sd, SD_LISTEN_FDS_START + i, names[i]);
+		err = take_descriptor(sd, SD_LISTEN_FDS_START + i, names[i]);
 	for (int i = 0; i < n; i++)
 		free(names[i]);
 	free(names);
@@ -103,7 +103,7 @@ take_all(struct handoff_systemd *sd)
 }
 
 static int
-no_memory(const struct handoff_systemd_opts *opts)
+no_memory_for_systemd(const struct handoff_systemd_opts *opts)
 {
 	struct handoff_systemd_opts known = {.size = 0};
 
@@ -125,12 +125,12 @@ handoff_systemd_open(
 		return -EINVAL;
 	sd = calloc(1, sizeof(*sd));
 	if (!sd)
-		return no_memory(opts);
+		return no_memory_for_systemd(opts);
 	sd->timer_fd = -1;
 	sd->enabled = socket && socket[0];
 	err = check_opts(sd, opts);
 	if (err >= 0)
-		err = take_all(sd);
+		err = take_passed(sd);
 	/* sd_watchdog_enabled(3) is 0 if WATCHDOG_PID names another process */
 	if (err >= 0 && sd_watchdog_enabled(0, &sd->watchdog_us) <= 0)
 		sd->watchdog_us = 0;
@@ -186,7 +186,7 @@ handoff_systemd_adopt(
 }
 
 static void
-on_timer(int fd, void *arg)
+on_systemd_timer(int fd, void *arg)
 {
 	struct handoff_systemd *sd = arg;
 	uint64_t now = handoff__systemd_now(), count;
@@ -212,9 +212,10 @@ handoff_systemd_attach(
 	if (sd->enabled) {
 		sd->timer_fd = timerfd_create(
 			CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-		err = sd->timer_fd < 0 ? -errno
-				       : handoff_server_watch(server,
-						 sd->timer_fd, on_timer, sd);
+		err = sd->timer_fd < 0
+			      ? -errno
+			      : handoff_server_watch(server, sd->timer_fd,
+					on_systemd_timer, sd);
 	}
 	if (err < 0)
 		return handoff__fail(&sd->error, err,
