@@ -362,6 +362,7 @@ listener_that_is_opened_later_is_stored(void **state)
 	s.duo.b.opts.nlisten = 1;
 	assert_int_equal(host_open(&s.duo.b, NULL), 0);
 	stored_open(&s);
+	duo_expect(&s.duo, &s.duo.b, HANDOFF_SERVER_JOINED);
 	assert_int_equal(handoff_server_maintenance(s.duo.b.server), 0);
 	pass_on_until(&s.duo, s.sd, &s.duo.a, HANDOFF_SERVER_OWNER);
 	do
