@@ -39,7 +39,8 @@ meaning(const char *stamp)
 	tm.tm_year -= 1900;
 	tm.tm_mon--;
 	minutes += hours * 60;
-	return ((long long)timegm(&tm) - (sign == '-' ? -60 : 60) * minutes) *
+	return ((long long)timegm(&tm) -
+		       (sign == '-' ? -60LL : 60LL) * minutes) *
 		       1000 +
 	       milliseconds;
 }
