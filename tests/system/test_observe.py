@@ -42,7 +42,8 @@ class Times(SystemTest):
 
     def test_programs(self):
         server, alt = self.server("--verbose"), self.standby("--verbose")
-        client = self.start("client", "--connect", server.address)
+        client = self.start("client", "--connect", server.address,
+                            stdin=subprocess.PIPE)
         client.expect_error(": connected to ")
         self.ok("maintenance")
         alt.expect(": owner: ")
