@@ -50,9 +50,9 @@ void handoff__call_names(
 int handoff__call_ask(struct handoff__call *call, const char *request);
 
 /* Finds the peer of that role. As long as there is none and `may_come` says
- * that one may come (NULL: no), asks again, up to HANDOFF__STATUS_MS. If there is
- * none, but a peer has not answered, returns an error about that peer, otherwise 0,
- * and `*found` is NULL. */
+ * that one may come (NULL: no), asks again, up to HANDOFF__STATUS_MS. If there
+ * is none, but a peer has not answered, returns an error about that peer,
+ * otherwise 0, and `*found` is NULL. */
 int handoff__call_find_role(struct handoff__call *call, const char *role,
 	bool (*may_come)(const struct handoff__call *call),
 	struct handoff__contact **found);

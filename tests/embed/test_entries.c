@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Single entries of programs with loops of their own: their states, which are
+ * old or new, and those that are withdrawn or released late.
+ */
+#include "embed/sides.h"
+
+#include "embed/embed.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void
+state_is_old_or_new(void **state)
+{
+	struct pair p;
+	struct handoff_entry *e;
+	char *edit, big[STATE_SIZE + 1];
+	int fd, client;
+
+	(void)state;
+	pair_open(&p);
+	e = side_deposit(&p.a, &fd, &client, NULL, "one");
+	assert_int_equal(handoff_entry_commit(e, 3), -EINVAL);
+	edit = handoff_entry_edit(e);
+	memcpy(edit, "two", 3);
+	assert_state(e, "one");
+	assert_int_equal(handoff_entry_commit(e, 3), 0);
+	assert_state(e, "two");
+	edit = handoff_entry_edit(e);
+	assert_memory_equal(edit, "two", 3);
+	memset(big, 'b', sizeof(big));
+	assert_int_equal(
+		handoff_entry_update(e, big, STATE_SIZE + 1), -EMSGSIZE);
+	assert_int_equal(handoff_entry_commit(e, STATE_SIZE + 1), -EMSGSIZE);
+	assert_state(e, "two");
+	assert_int_equal(handoff_entry_update(e, big, STATE_SIZE), 0);
+	assert_int_equal(handoff_entry_update(e, NULL, 0), 0);
+	assert_state(e, "");
+	close(fd);
+	close(client);
+	pair_close(&p);
+}
+
+static blkcnt_t
+blocks(const struct pair *p)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(p->a.peer->pair.arena.segments[0]->fd, &st), 0);
+	return st.st_blocks;
+}
+
+/* A short state in a record for a long one: no more pages than it needs, a
+ * page for the record and one for each copy of the state. */
+static void
+long_state_has_pages_once_there_is_one(void **state)
+{
+	char text[400], long_text[65528];
+	struct handoff_entry *e;
+	struct pair p;
+	blkcnt_t before;
+	int fd, client;
+
+	(void)state;
+	memset(&p, 0, sizeof(p));
+	side_init(&p.a, support_dir(), "a");
+	p.a.opts.state_size = sizeof(long_text);
+	p.a.opts.may_own = true;
+	assert_int_equal(handoff_peer_open(&p.a.peer, &p.a.opts), 0);
+	before = blocks(&p);
+	e = side_deposit(&p.a, &fd, &client, NULL, "one");
+	for (int i = 0; i < 10; i++) {
+		memset(text, 'a' + i, sizeof(text));
+		assert_int_equal(
+			handoff_entry_update(e, text, sizeof(text)), 0);
+		assert_non_null(handoff_entry_edit(e));
+		assert_int_equal(handoff_entry_commit(e, sizeof(text)), 0);
+	}
+	assert_in_range(blocks(&p) - before, 1, 3 * 4096 / 512);
+	memset(long_text, 'l', sizeof(long_text));
+	assert_int_equal(
+		handoff_entry_update(e, long_text, sizeof(long_text)), 0);
+	assert_in_range(blocks(&p) - before, 16 * 4096 / 512, 19 * 4096 / 512);
+	close(fd);
+	close(client);
+	handoff_peer_free(p.a.peer);
+}
+
+static void
+withdrawn_entry_ends_for_its_client(void **state)
+{
+	struct pair p;
+	struct handoff_entry *e;
+	int fd, client;
+	char byte;
+
+	(void)state;
+	pair_open(&p);
+	e = side_deposit(&p.a, &fd, &client, NULL, "");
+	pair_settle(&p);
+	close(fd);
+	assert_int_equal(recv(client, &byte, 1, MSG_DONTWAIT), -1);
+	handoff_entry_withdraw(e);
+	assert_int_equal(recv(client, &byte, 1, MSG_DONTWAIT), 0);
+	pair_settle(&p);
+	close(client);
+	handoff_entry_withdraw(NULL);
+	pair_close(&p);
+}
+
+static void
+release_that_nobody_wants_comes_back(void **state)
+{
+	struct pair p;
+	struct handoff_entry *e;
+	int fd, client;
+
+	(void)state;
+	pair_open(&p);
+	e = side_deposit(&p.a, &fd, &client, NULL, "mine");
+	assert_int_equal(handoff_entry_release(e), 0);
+	assert_int_equal(handoff_entry_release(e), -EINVAL);
+	assert_ptr_equal(pair_expect(&p, &p.a, HANDOFF_PEER_TAKEN), e);
+	assert_state(e, "mine");
+	close(p.a.event.fd);
+	close(fd);
+	close(client);
+	pair_close(&p);
+}
+
+/* It is asked for, not given up in time, and follows later. */
+static void
+late_release_follows(void **state)
+{
+	const struct handoff_left *left;
+	struct pair p;
+	struct handoff_entry *e;
+	const char *dir = support_dir();
+	int fd, client;
+
+	(void)state;
+	side_init(&p.a, dir, "one");
+	side_init(&p.b, dir, "two");
+	p.a.opts.give_timeout_ms = 50;
+	assert_int_equal(handoff_peer_open(&p.a.peer, &p.a.opts), 0);
+	assert_int_equal(side_join(&p.b, &p.a), 0);
+	pair_expect(&p, &p.a, HANDOFF_PEER_JOINED);
+	e = side_deposit(&p.a, &fd, &client, NULL, "busy");
+	assert_int_equal(handoff_peer_give(p.a.peer), 0);
+	pair_expect(&p, &p.a, HANDOFF_PEER_RELEASE);
+	pair_expect(&p, &p.a, HANDOFF_PEER_GAVE);
+	assert_non_null(strstr(p.a.event.text, "1 left behind"));
+	assert_int_equal(p.a.outcome.direction, HANDOFF_DIRECTION_OUT);
+	assert_int_equal(p.a.outcome.left, 1);
+	assert_int_equal(p.a.outcome.left_by[HANDOFF_REASON_HANDLER], 1);
+	assert_int_equal(p.a.outcome.connections, 0);
+	assert_int_equal(handoff_peer_left(p.a.peer, &left), 1);
+	assert_ptr_equal(left->entry, e);
+	assert_int_equal(left->id, handoff_entry_id(e));
+	assert_int_equal(left->reason, HANDOFF_REASON_HANDLER);
+	assert_int_equal(left->kind, HANDOFF_ENTRY_CONNECTION);
+	assert_int_equal(handoff_peer_left(p.a.peer, &left), 0);
+	assert_int_equal(handoff_entry_update(e, "done", 4), 0);
+	assert_int_equal(handoff_entry_release(e), 0);
+	handoff_peer_dispatch(p.a.peer);
+	e = pair_expect(&p, &p.b, HANDOFF_PEER_TAKEN);
+	assert_state(e, "done");
+	close(p.b.event.fd);
+	close(fd);
+	close(client);
+	pair_close(&p);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		handoff_test(state_is_old_or_new),
+		handoff_test(long_state_has_pages_once_there_is_one),
+		handoff_test(withdrawn_entry_ends_for_its_client),
+		handoff_test(release_that_nobody_wants_comes_back),
+		handoff_test(late_release_follows),
+	};
+
+	return cmocka_run_group_tests_name("entries", tests, NULL, NULL);
+}
