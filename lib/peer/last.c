@@ -12,8 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MINUTE_S 60
-#define HOUR_S   3600
+#define MINUTE_S INT64_C(60)
+#define HOUR_S   INT64_C(3600)
 
 /* The cause, as a phrase or as one word. */
 static const char *
