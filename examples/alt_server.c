@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * AS, the alternate: a server that has no addresses of its own. It becomes the
+ * AS, the alternate server, which has no addresses of its own. It becomes the
  * standby of the owner of the service directory, or waits until there is one,
  * and serves the very same connections when they are handed to it or when the
  * owner dies. With echo.c, the same service, it is complete.
@@ -19,7 +19,7 @@ static void
 print_log(enum handoff_log_level level, const char *text, void *arg)
 {
 	const struct handoff_server_opts *opts = arg;
-	char at[HANDOFF_STAMP_MAX]; /* the time, if the log has none */
+	char at[HANDOFF_STAMP_MAX]; /* the time; "" if systemd adds it */
 
 	if (level <= HANDOFF_LOG_WARNING || opts->trace ||
 		(level <= HANDOFF_LOG_INFO && verbose))
@@ -74,8 +74,8 @@ read_options(struct handoff_server_opts *opts, int argc, char **argv)
 				      "its listeners");
 }
 
-/* STANDBY, or WAITING until there is an owner; OWNER when it serves, which
- * GAVE (a handoff) or LEFT (a death) goes before. */
+/* STANDBY, or WAITING until there is an owner; OWNER when it serves, after GAVE
+ * (a handoff) or LEFT (a death). */
 static bool
 print_events(struct handoff_server *server, const char *name)
 {
@@ -102,8 +102,8 @@ main(int argc, char **argv)
 		.signals = true, /* SIGTERM stops, SIGUSR1 hands over, SIGUSR2
 				    takes back; handoffctl does the same */
 		.log = print_log,
-		.log_arg = &opts,
-		.errbuf = why, /* what was wrong, if open fails */
+		.log_arg = &opts, /* outlives the server */
+		.errbuf = why,    /* what was wrong, if open fails */
 		.errbuf_size = sizeof(why),
 	};
 	struct handoff_server *server;
@@ -117,9 +117,9 @@ main(int argc, char **argv)
 		return 1;
 	}
 
-	/* The loop: one turn serves what there is to serve. A program with a
-	 * loop of its own polls handoff_server_fd instead, and calls
-	 * handoff_server_dispatch. */
+	/* Each call serves what there is to serve; what happened in open comes
+	 * first. A program with a loop of its own polls handoff_server_fd
+	 * instead, and calls handoff_server_dispatch. */
 	do
 		stopped = print_events(server, opts.name);
 	while (!stopped && handoff_server_wait(server, -1) >= 0);

@@ -18,7 +18,9 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#define FULL (1 << 19) /* unsent bytes beyond which no input is read */
+/* Unsent bytes beyond which no input is read: with one more of it, far below
+ * the default of max_unsent, so that sending never fails for lack of room. */
+#define FULL (1 << 19)
 
 static const char *name = "client";
 static char input[65536]; /* longer lines are sent in parts */
@@ -79,7 +81,8 @@ send_input(struct handoff_client *client)
 	if ((len > 0 && handoff_client_send(client, input, len) < 0) ||
 		(input_ended && handoff_client_shutdown(client) < 0))
 		errx(1, "%s", handoff_client_errmsg(client));
-	memmove(input, input + len, input_len -= len);
+	input_len -= len;
+	memmove(input, input + len, input_len);
 }
 
 /* Takes what came and what happened. Returns the type of the last event. */
@@ -120,15 +123,16 @@ main(int argc, char **argv)
 
 	read_options(&opts, argc, argv);
 	signal(SIGPIPE, SIG_IGN);
-	if (handoff_client_open(&client, &opts) < 0)
-		errx(1, "%s", why);
-	p[1].fd = handoff_client_fd(client);
-
-	/* So that its message queue is removed at every end. */
+	/* Blocked before open, which may start a thread: so these signals end
+	 * the loop, and the message queue of the notices is removed. */
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
+	if (handoff_client_open(&client, &opts) < 0)
+		errx(1, "%s", why);
+	p[1].fd = handoff_client_fd(client);
+
 	p[2].fd = signalfd(-1, &signals, SFD_CLOEXEC);
 
 	while (!p[2].revents && receive(client) != HANDOFF_CLIENT_CLOSED) {

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Echo, the smallest service: what is written is consumed. S and AS run this
- * very file. The handler is a transaction, see handoff/service.h.
+ * very file. The handler is a transaction, see handoff/service.h. What it
+ * prints with --verbose is not part of that: if a process dies in the handler,
+ * the other one prints the same line again. A service that keeps something
+ * about each connection has a state; see schedule/schedule.c.
  */
 #include "echo.h"
 
@@ -34,7 +37,6 @@ echo_service(bool verbose)
 	static const struct handoff_service service = {
 		.size = sizeof(service),
 		.name = "echo",
-		.state_version = 1,
 		.handle = handle_echo,
 		.arg = &be_verbose,
 	};

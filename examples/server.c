@@ -4,8 +4,11 @@
  * complete. The first S on a service directory binds its addresses and serves:
  * it is the owner. Where an owner is there already it becomes the standby and
  * binds nothing; so an S that was stopped, or died, is simply started again.
- * The other peer may be AS: `diff server.c alt_server.c` shows how little that
- * is another program.
+ * The other peer may be AS, the alternate server, which binds nothing ever:
+ * `diff server.c alt_server.c` shows how small the difference is.
+ *
+ * Events, for people, go to standard output; the log of the library, with what
+ * an operator has to look at, to standard error.
  */
 #include "echo.h"
 
@@ -21,7 +24,7 @@ static void
 print_log(enum handoff_log_level level, const char *text, void *arg)
 {
 	const struct handoff_server_opts *opts = arg;
-	char at[HANDOFF_STAMP_MAX]; /* the time, if the log has none */
+	char at[HANDOFF_STAMP_MAX]; /* the time; "" if systemd adds it */
 
 	if (level <= HANDOFF_LOG_WARNING || opts->trace ||
 		(level <= HANDOFF_LOG_INFO && verbose))
@@ -99,8 +102,8 @@ main(int argc, char **argv)
 		.signals = true, /* SIGTERM stops, SIGUSR1 hands over, SIGUSR2
 				    takes back; handoffctl does the same */
 		.log = print_log,
-		.log_arg = &opts,
-		.errbuf = why, /* what was wrong, if open fails */
+		.log_arg = &opts, /* outlives the server */
+		.errbuf = why,    /* what was wrong, if open fails */
 		.errbuf_size = sizeof(why),
 	};
 	struct handoff_server *server;
@@ -114,9 +117,9 @@ main(int argc, char **argv)
 		return 1;
 	}
 
-	/* The loop: one turn serves what there is to serve. A program with a
-	 * loop of its own polls handoff_server_fd instead, and calls
-	 * handoff_server_dispatch. */
+	/* Each call serves what there is to serve; what happened in open comes
+	 * first. A program with a loop of its own polls handoff_server_fd
+	 * instead, and calls handoff_server_dispatch. */
 	do
 		stopped = print_events(server, opts.name);
 	while (!stopped && handoff_server_wait(server, -1) >= 0);

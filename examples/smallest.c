@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The program of README.md, which quotes all from here on. */
+#include <errno.h>
 #include <handoff.h>
 #include <stdio.h>
 
@@ -18,7 +19,7 @@ main(int argc, char **argv)
 {
 	static const struct handoff_service service = {
 		.size = sizeof(service), .name = "echo", .handle = echo};
-	char why[HANDOFF_TEXT_MAX] = "options:";
+	char why[HANDOFF_TEXT_MAX] = "";
 	struct handoff_server_opts opts = {.size = sizeof(opts),
 		.name = "echo",
 		.service = &service,
@@ -27,14 +28,16 @@ main(int argc, char **argv)
 		.errbuf_size = sizeof(why)};
 	const struct handoff_server_event *event;
 	struct handoff_server *server;
+	int rc;
 
 	if (handoff_server_opts_read(&opts, &argc, argv) < 0 || argc > 1 ||
 		handoff_server_open(&server, &opts) < 0) {
 		fprintf(stderr, "%s\n%s", why, handoff_server_opts_help());
 		return 1;
 	}
-	while (handoff_server_wait(server, -1) >= 0)
+	while ((rc = handoff_server_wait(server, -1)) >= 0)
 		while (handoff_server_next(server, &event) == 1)
 			fprintf(stderr, "%s\n", event->text);
 	handoff_server_free(server);
+	return rc == -ESHUTDOWN ? 0 : 1; /* stopped, as it should */
 }
