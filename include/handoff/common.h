@@ -43,15 +43,15 @@ typedef void handoff_log_fn(
 
 #define HANDOFF_SAY_MAX 4095 /* bytes of a line for clients */
 
-/* The beginning of a log line with its terminating zero. */
+/* Size of the time stamp of a log line, with its terminating zero. */
 #define HANDOFF_STAMP_MAX 32
 
-/* Stores the time as a log line begins with it, for which HANDOFF_STAMP_MAX
- * bytes are enough, and returns `stamp`:
- * "2026-11-29T14:02:11.123+01:00 ", with a blank at its end (ISO 8601, local
- * time). Empty if `size` is too small, and if `fd`, to which the line is
- * written, is a stream of systemd's journal (JOURNAL_STREAM in
- * systemd.exec(5)), which stamps lines itself. Thread-safe. */
+/* Stores the time stamp that a log line begins with, for example
+ * "2026-11-29T14:02:11.123+01:00 " (ISO 8601, local time, a blank at the end),
+ * and returns `stamp`; HANDOFF_STAMP_MAX bytes are enough. Stores an empty
+ * string if `size` is too small, and if `fd`, to which the line is written, is
+ * a stream of systemd's journal (JOURNAL_STREAM in systemd.exec(5)), which
+ * stamps lines itself. Thread-safe. */
 HANDOFF_API const char *handoff_log_stamp(int fd, char *stamp, size_t size);
 
 /* The version of the linked library, e.g. "0.1.0"; static memory. */

@@ -3,7 +3,7 @@
  * A daemon: a process in a session of its own, without a terminal, with a log
  * file and a pid file, whose starter returns only when the daemon serves or has
  * reported why it does not. Any program can use it, with a server or without.
- * It is public because a server of one's own needs it to start like the example
+ * It is public because a server of your own needs it to start like the example
  * servers, which are written with public calls only.
  *
  * A handle belongs to one thread at a time.

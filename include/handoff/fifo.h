@@ -2,7 +2,7 @@
 /*
  * Lines from a named pipe (fifo(7)), so that a second terminal or a script can
  * control a program: echo hello > FIFO. Writers come and go; a writer's close
- * is not the end. It is public because a server of one's own needs it to be
+ * is not the end. It is public because a server of your own needs it to be
  * operated like the example servers, which are written with public calls only.
  */
 #ifndef HANDOFF_FIFO_H

@@ -49,12 +49,12 @@ struct handoff__arguments {
 int handoff__argv_read(const struct handoff__arguments *known, void *fields,
 	size_t size, int *argc, char **argv, struct handoff__error *error);
 
-/* The same for a public call: checks what the program passed, and puts the
- * sentence into its buffer. */
+/* The same for a public call: checks its arguments, and writes the sentence to
+ * the program's buffer. */
 int handoff__argv_opts(const struct handoff__arguments *known, void *opts,
 	size_t size, int *argc, char **argv, char *errbuf, size_t errbuf_size);
 
-/* For `check`: an address of a server. */
+/* For `check`: an address for a server to listen on. */
 int handoff__argv_address(const char *value, struct handoff__error *error);
 
 #endif

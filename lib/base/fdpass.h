@@ -29,7 +29,7 @@ ssize_t handoff__fdpass_send_text(
  * bytes are discarded and the descriptors closed. */
 ssize_t handoff__fdpass_recv_text(int sock, void *data, size_t size, int *fd);
 
-/* Closes descriptors that came and are not wanted. */
+/* Closes received descriptors that are not wanted. */
 void handoff__fdpass_close(const int *fds, size_t nfds);
 
 #endif

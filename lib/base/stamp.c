@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The time at the beginning of a log line: ISO 8601 in local time with its
- * offset, so that lines of several hosts can be compared.
+ * The time stamp of a log line: ISO 8601 in local time with its UTC offset, so
+ * that lines of several hosts can be compared.
  */
 #include <handoff/common.h>
 
@@ -11,9 +11,10 @@
 #include <sys/stat.h>
 #include <time.h>
 
-/* systemd names the device and inode of the stream that leads to its journal,
- * which has a time for each line (systemd.exec(5)). A program that redirects
- * its output still has the variable. */
+/* systemd sets JOURNAL_STREAM to the device and inode of its stream to the
+ * journal, which stamps lines itself (systemd.exec(5)). The comparison with
+ * `fd` is needed since a program that redirects its output still has the
+ * variable. */
 static bool
 is_journal(int fd)
 {

@@ -48,8 +48,8 @@ void handoff__copy(char *dst, size_t size, const char *src);
 /* 1 to 31 characters of [A-Za-z0-9._-], not beginning with a dot. */
 bool handoff__name_ok(const char *name);
 
-/* Both are names; otherwise -EINVAL and a sentence about the options of that
- * object. */
+/* Checks that both are names; otherwise -EINVAL and a sentence about the
+ * options of that object. */
 int handoff__names_check(struct handoff__error *error, const char *object,
 	const char *peer, const char *service);
 
@@ -59,7 +59,7 @@ int handoff__names_check(struct handoff__error *error, const char *object,
 int handoff__opts_copy(
 	void *dst, size_t dst_size, const void *src, size_t min_size);
 
-/* An option that is not set stands for something else. */
+/* The value of an option, or its default if it is not set. */
 static inline uint32_t
 handoff__opt_or(uint32_t option, uint32_t otherwise)
 {

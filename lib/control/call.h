@@ -9,8 +9,8 @@
 #include "base/text.h"
 #include "control/contact.h"
 
-#define HANDOFF__STATUS_MS  2000 /* for all of them to tell their status */
-#define HANDOFF__RETRY_MS   20   /* from one attempt to the next */
+#define HANDOFF__STATUS_MS  2000 /* for all peers to report their status */
+#define HANDOFF__RETRY_MS   20   /* between attempts */
 #define HANDOFF__CALL_PEERS 2
 
 struct handoff__call {
@@ -20,8 +20,8 @@ struct handoff__call {
 	char **reply; /* the caller's; a text to be freed, or NULL */
 };
 
-/* Opens the directory and finds its live peers; an error if there is none. To
- * be closed also after an error. */
+/* Opens the directory and finds its live peers; an error if there is none. The
+ * caller closes it even after an error. */
 int handoff__call_open(
 	struct handoff__call *call, const char *dir, char **reply);
 

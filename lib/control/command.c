@@ -373,8 +373,8 @@ call_say(struct handoff__call *call, const void *arg)
 	return err;
 }
 
-/* What each of the public calls does: run one command with the live peers of
- * the directory. */
+/* The frame of each public call: runs one command with the live peers of the
+ * directory. */
 static int
 with_peers(const char *dir, char **reply,
 	int (*command)(struct handoff__call *call, const void *arg),

@@ -11,7 +11,8 @@
 
 #define LEN_SIZE sizeof(uint64_t) /* stored before each state */
 
-/* By the length before it; another process may have written that. */
+/* Bytes in use, with the length in front of the state. That length is checked:
+ * another process may have written it. */
 static size_t
 state_used(const void *state, size_t size)
 {

@@ -134,7 +134,7 @@ handoff_entry_commit(struct handoff_entry *e, size_t len)
 	return handoff__record_flip(&e->entry.view, sizeof(uint64_t) + len);
 }
 
-/* The old state is replaced, and so is not copied. */
+/* Replaces the whole state, so the old one is not copied. */
 int
 handoff_entry_update(struct handoff_entry *e, const void *state, size_t len)
 {

@@ -79,7 +79,7 @@ struct handoff__operator {
 	bool ended;                    /* the last event has been emitted */
 };
 
-/* What the peer below belongs to: the `arg` of its operator. */
+/* The owner of the peer below: the `arg` of its operator. */
 static inline void *
 handoff__operator_arg(const struct handoff__pair *pair)
 {

@@ -12,7 +12,7 @@
 
 #define SAME(own, public)                                                      \
 	static_assert((int)HANDOFF__##own == (int)HANDOFF_REASON_##public,     \
-		"reasons of the link are those that programs are told")
+		"reasons of the link are those of the public interface")
 
 SAME(OK, NONE);
 SAME(BAD_VERSION, PROTOCOL);
@@ -45,12 +45,12 @@ static_assert(
 		(int)HANDOFF__HOME == (int)HANDOFF_CAUSE_READY &&
 		(int)HANDOFF__HOME_SILENT == (int)HANDOFF_CAUSE_READY_SILENT &&
 		(int)HANDOFF__REST == (int)HANDOFF_CAUSE_REST,
-	"causes of the link are those that programs are told");
+	"causes of the link are those of the public interface");
 
 static_assert((int)HANDOFF__CONNECTION == (int)HANDOFF_ENTRY_CONNECTION &&
 		      (int)HANDOFF__LISTENER == (int)HANDOFF_ENTRY_LISTENER &&
 		      (int)HANDOFF__EXTRA == (int)HANDOFF_ENTRY_OTHER,
-	"kinds of records are those that programs are told");
+	"kinds of records are those of the public interface");
 
 enum handoff_reason
 handoff__public_reason(enum handoff__reason reason)

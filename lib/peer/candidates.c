@@ -89,7 +89,7 @@ answer_candidate(struct handoff__candidate *c)
 	own.generation = handoff__pair_generation(pair);
 	own.again = handoff__partner_again(pair, &hello);
 	own.refusal = reason;
-	/* A library that does not know of `makes` tells its user this. */
+	/* A library that does not know `makes` reports `layout` to its user. */
 	if (reason == HANDOFF__BAD_LAYOUT)
 		own.layout = own.makes;
 	if (reason == HANDOFF__TAKEN) {

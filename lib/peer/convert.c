@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Converts records of an older program or library: an entry whose state has an
- * older version, or whose record an older layout, is moved to a record of this
- * program's own, with the same state or the one that the service makes of it.
- * The old record stays intact until the new one is complete; freeing it is the
- * commit. If the process dies before that, its survivor has the old record.
+ * Converts records of an older program or library. If an entry's state has an
+ * older version or its record an older layout, the entry moves to a new record,
+ * made by this program, with the same state or the one that the service
+ * converts it to. The old record stays intact until the new one is complete;
+ * freeing the old one is the commit. If the process dies before that, its
+ * survivor finds the old record.
  */
 #include "peer/convert.h"
 
@@ -48,7 +49,7 @@ carry(const struct handoff__view *to, const struct handoff__view *from)
 	return err;
 }
 
-/* How much of the old state is in use, if its commit does not say so. */
+/* The bytes of the old state in use, in a layout whose commits do not say. */
 static size_t
 used(const struct handoff__pair *pair, const struct handoff__view *from,
 	const struct handoff__commit *c, const void *state)
@@ -60,7 +61,7 @@ used(const struct handoff__pair *pair, const struct handoff__view *from,
 	return len;
 }
 
-/* Copies a state of our version, which therefore fits. */
+/* Copies a state of our version, which therefore fits the new record. */
 static void
 copy_state(struct handoff__pair *pair, const struct handoff__view *from,
 	const struct handoff__commit *c, const struct handoff__view *to)
@@ -74,7 +75,7 @@ copy_state(struct handoff__pair *pair, const struct handoff__view *from,
 		memcpy(handoff__record_state(to, 0), old, len);
 }
 
-/* Converts the state of a connection; in a server other entries have none. */
+/* Converts the state of a connection; other entries of a server have none. */
 static int
 convert_state(struct handoff__pair *pair, const struct handoff__roster_entry *e,
 	const struct handoff__view *to)

@@ -8,9 +8,9 @@
 #include "peer/core.h"
 
 /* Gives the entry a record of our layout with a state of this program's
- * version; its owner word is ours already, but it is not yet `mine`. Returns
- * the entry, or another in its place, or NULL if that fails; it is then closed.
- */
+ * version. Its owner word must name us already, but `mine` is not yet set.
+ * Returns the entry, or the one that replaces it; NULL if the conversion fails
+ * and the entry is closed. */
 struct handoff__roster_entry *handoff__convert_entry(
 	struct handoff__pair *pair, struct handoff__roster_entry *e);
 

@@ -217,7 +217,7 @@ struct handoff__rejoin {
 	bool again; /* the current partner has come back over a new link */
 };
 
-/* By default, in a server and in a program with a loop of its own. */
+/* defaults, for a server and for a program with a loop of its own */
 #define HANDOFF__GIVE_TIMEOUT_MS 5000u
 #define HANDOFF__HANG_TIMEOUT_MS 5000u
 
@@ -243,8 +243,8 @@ struct handoff__pair_config {
 	const char *model;    /* model and its number of workers, for the
 			       * status */
 	uint32_t workers;
-	/* How much of a state of so many bytes is in use, by the state itself,
-	 * in a record that does not say it (older.h). NULL: all. */
+	/* Returns how many bytes of a state are in use, for a record that does
+	 * not say (older.h). NULL: all of them. */
 	size_t (*state_used)(const void *state, size_t size);
 	bool trace; /* logs each connection that comes, moves or goes */
 };
@@ -332,7 +332,7 @@ uint64_t handoff__pair_generation(struct handoff__pair *pair);
 
 void handoff__core_init(struct handoff__pair *pair);
 
-/* The number that tells this arena from all others; 0: there is none yet. */
+/* The arena's random id; 0: there is no arena yet. */
 uint64_t handoff__core_arena_id(const struct handoff__pair *pair);
 
 /* Allocates a record of this peer; the caller sets its id. A segment that is

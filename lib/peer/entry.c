@@ -30,8 +30,8 @@ handoff__pair_enter(struct handoff__pair *pair, int fd, enum handoff__kind kind,
 	handoff__view_make(&view, pair->arena.segments[segment], slot);
 	rec = view.rec;
 	rec->kind = kind;
-	/* A service writes anywhere in its state; a program that replaces it
-	 * says each time how long it is. */
+	/* A service writes anywhere in its state, so all of it is in use; a
+	 * program that replaces its state gives the length each time. */
 	if (kind == HANDOFF__CONNECTION && !pair->config.streamless)
 		handoff__record_use_state(&view, pair->geo.state_size);
 	handoff__record_set_id(

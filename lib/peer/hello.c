@@ -61,7 +61,7 @@ judge_states(const struct handoff__hello *a, const struct handoff__hello *b)
 		       : HANDOFF__BAD_STATE_VERSION;
 }
 
-/* The same for layouts of records: the older of the two has only its own. */
+/* The same for record layouts: the older peer reads only its own. */
 static enum handoff__reason
 judge_layouts(const struct handoff__hello *a, const struct handoff__hello *b)
 {
@@ -105,7 +105,7 @@ handoff__hello_judge(
 	return HANDOFF__OK;
 }
 
-/* Why the two layouts do not fit, and what to do. */
+/* Explains why the two layouts do not fit, and what to do. */
 static void
 explain_layout(const struct handoff__hello *own, const struct handoff__hello *h,
 	char *text, size_t size)

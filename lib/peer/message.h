@@ -85,9 +85,9 @@ enum handoff__cause {
 struct handoff__hello {
 	uint32_t version_min, version_max;
 	uint32_t refusal; /* in an answer: a reason, 0 for a welcome */
-	uint32_t layout; /* the oldest that the sender can take over from, which
-			  * a peer of that layout takes for its own; in a
-			  * refusal the one that the sender makes */
+	uint32_t layout;  /* the oldest layout that the sender can take over
+			   * from, which an older peer compares with its own; in
+			   * a refusal the one that the sender creates */
 	uint32_t state_size, state_version;
 	uint32_t pid;
 	uint32_t place;   /* 1 or 2: the sender's name in owner words */
@@ -110,7 +110,8 @@ struct handoff__hello {
 			    * broke */
 	uint32_t hang_ms;  /* silence after which the sender considers a peer
 			    * hung */
-	uint32_t makes;    /* layout of the records it creates; 0: `layout` */
+	uint32_t makes;    /* layout of the records that the sender creates; 0:
+			    * `layout` */
 };
 
 /* Refers to an entry: its record, and the id that the record must have. */

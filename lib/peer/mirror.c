@@ -145,7 +145,7 @@ refuse_copy(struct handoff__pair *pair, struct handoff__roster_entry *e,
 }
 
 /* Skips copies that the other peer could not use: an older peer cannot read our
- * records, and an entry is of no use without its segment. */
+ * records, and an entry is useless without its segment. */
 static void
 refuse_useless(struct handoff__pair *pair)
 {

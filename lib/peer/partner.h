@@ -18,11 +18,11 @@ handoff__partner_layout(const struct handoff__hello *hello)
 	return hello->makes ? hello->makes : hello->layout;
 }
 
-/* Why the partner is older and cannot take our records: BAD_LAYOUT,
- * BAD_STATE_VERSION; OK if it can. */
+/* Why the partner is too old to take our records: BAD_LAYOUT or
+ * BAD_STATE_VERSION; OK if it is not. */
 enum handoff__reason handoff__partner_older(const struct handoff__pair *pair);
 
-/* Whether it can read the records of that segment. */
+/* Whether the partner can read the records of that segment. */
 bool handoff__partner_reads(
 	const struct handoff__pair *pair, const struct handoff__segment *seg);
 

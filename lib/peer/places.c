@@ -17,7 +17,7 @@
 
 /* a killed process may keep its lock for a moment */
 #define DYING_TIMEOUT_US 1000000
-#define PAUSE_NS         5000000 /* between two looks at it */
+#define PAUSE_NS         5000000 /* between two checks */
 
 static const char *const lock_names[] = {"", "peer.1", "peer.2"};
 static const char *const link_names[] = {"", "link.1", "link.2"};

@@ -27,8 +27,7 @@
 #define OFTEN     20
 #define ANSWER_US 2000000
 
-/* The periods of the two peers differ by this part, so that dials seldom
- * cross. */
+/* the two peers' periods differ by this fraction, so that dials seldom cross */
 #define APART 4
 
 /* After this many consecutive links that each lasted less than BRIEF_US it

@@ -47,7 +47,7 @@ handoff__entry_repair(
 		survival->in_turn++;
 		survival->repaired += (uint32_t)rc;
 	}
-	/* an older record's bytes are read from the desk */
+	/* of an older record the bytes on the desk are still needed */
 	if (!handoff__older(e->view.seg))
 		handoff__desk_clear(&e->view);
 	/* there may be input that was never handled */

@@ -12,9 +12,9 @@
 
 #include <string.h>
 
-/* The other peer waits for its handlers before it moves anything, as long as a
- * give may. A MOVE that comes later than this many times that is still
- * accepted. */
+/* The other peer waits for its handlers first, as long as a give may take.
+ * After this many times that, the take is reported as failed; an even later
+ * MOVE is still accepted. */
 #define GIVES_WAITED 2
 
 /* Accepts an entry that is offered to this peer. */

@@ -332,8 +332,8 @@ record_claim(struct handoff__segment *seg, uint32_t slot, uint32_t owner)
 
 	if (!handoff__owner_swap(&rec->owner, 0, owner))
 		return false;
-	/* It was cleared by the process that freed it. Nothing of its states is
-	 * in use, and no page of theirs is touched. */
+	/* The process that freed it has cleared it. No byte of its states is in
+	 * use, so their pages stay untouched. */
 	memset((unsigned char *)rec + sizeof(rec->owner), 0,
 		sizeof(*rec) - sizeof(rec->owner));
 	return true;

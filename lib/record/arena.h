@@ -16,7 +16,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-/* layout version of what is created here, see older.h */
+/* layout version of segments created here, see older.h */
 #define HANDOFF__LAYOUT       6u
 #define HANDOFF__SLOTS        1024 /* records of a segment created here */
 #define HANDOFF__SEGMENTS_MAX 256
@@ -114,7 +114,7 @@ struct handoff__record *handoff__segment_record(
 unsigned char *handoff__segment_buffers(
 	const struct handoff__segment *seg, uint32_t slot);
 
-/* Allocates a free record for `owner`; nothing of its states is in use.
+/* Allocates a free record for `owner`, with no byte of its states in use.
  * `vacant` says whether the slot is free in the caller's roster. -ENOSPC if
  * there is none. */
 typedef bool handoff__vacant_fn(void *arg, uint32_t segment, uint32_t slot);

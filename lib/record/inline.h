@@ -39,8 +39,8 @@ handoff__flip(const struct handoff__view *view)
 	handoff__overwriting_follows();
 }
 
-/* Copies the valid commit to the spare one, where changes have no effect until
- * the flip. The spare state is left as it is. */
+/* Copies the valid commit to the spare one, where changes take effect with the
+ * flip. Does not copy the state. */
 static inline struct handoff__commit *
 handoff__prepare_commit(const struct handoff__view *view, uint32_t sequence)
 {
@@ -52,8 +52,8 @@ handoff__prepare_commit(const struct handoff__view *view, uint32_t sequence)
 	return next;
 }
 
-/* Copies the state too, as far as it is in use. Stores the spare one in
- * `*state`. */
+/* Copies the used part of the state too, and stores the address of the spare
+ * state in `*state`. */
 static inline struct handoff__commit *
 handoff__prepare_all(const struct handoff__view *view, void **state)
 {

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where the parts of a record were in each layout. Knows no peers, and changes
- * nothing in a record.
+ * Where the parts of a record are in each layout. Knows no peers, and changes
+ * no record.
  */
 #include "record/older.h"
 
 #include <string.h>
 
-/* From one layout to the next a commit has only grown, at its end. */
+/* So far each layout has only added fields at the end of a commit. */
 static const struct layout {
 	uint32_t number;
-	uint32_t commit; /* bytes of one; the first is at 64 in all */
-	uint32_t head;   /* bytes before the states */
-	bool has_len;    /* the commit says how much of the state is in use */
+	uint32_t commit; /* bytes of a commit; the first is at offset 64 in all
+			  * layouts */
+	uint32_t head;   /* bytes in front of the states */
+	bool has_len;    /* whether a commit has the length of the state in
+			  * use */
 } layouts[] = {
 	{5, 48, 160, false},
 	{HANDOFF__LAYOUT, sizeof(struct handoff__commit),

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Records of an older layout: what another library has made. They are read,
- * moved to a record of this library's own (peer/convert.c) and freed, and
- * never worked on. Nothing that a request runs through knows of them.
+ * Records of an older layout, created by an older library. This library reads
+ * them, moves their entries to records of its own layout (peer/convert.c) and
+ * frees them. It never processes requests in them, so no code on the request
+ * path depends on them.
  *
  * The header of a segment, the bulletin, the desks, the buffers and the first
- * 64 bytes of a record, up to the commits, have been the same in all layouts:
- * so owner words, ids, positions and marks need no translation. A layout that
+ * 64 bytes of a record, up to the commits, are the same in all layouts so far:
+ * owner words, ids, positions and marks need no translation. A layout that
  * changes one of them needs more than a row of the table in older.c.
  */
 #ifndef HANDOFF_RECORD_OLDER_H
@@ -14,11 +15,11 @@
 
 #include "record/record.h"
 
-/* The oldest whose entries are taken over. Segments of layouts before it may
- * be in an arena, with no entry in them any more. */
+/* The oldest layout whose entries are taken over. An arena may also have
+ * segments of even older layouts, but no entries are left in them. */
 #define HANDOFF__LAYOUT_OLDEST 5u
 
-/* Bytes of a record before its states; 0: such a layout was never there. */
+/* Bytes of a record in front of its states; 0: there is no such layout. */
 uint32_t handoff__layout_head(uint32_t layout);
 
 static inline bool
@@ -27,20 +28,21 @@ handoff__older(const struct handoff__segment *seg)
 	return seg->geo.layout != HANDOFF__LAYOUT;
 }
 
-/* Where the first or second commit is (`which` is 0 or 1), of which nothing
- * behind `line_pos` may be read: it is not there in all layouts. */
+/* The first or second commit (`which` is 0 or 1). Do not read fields behind
+ * `line_pos`: not all layouts have them. */
 const struct handoff__commit *handoff__older_commit_at(
 	const struct handoff__view *view, uint32_t which);
 
-/* A copy of the first or second commit (`which` is 0 or 1), as one of now. For
- * records of this layout too. */
+/* Copies the first or second commit (`which` is 0 or 1) in the form of the
+ * current layout. Also for records of this layout. */
 void handoff__older_commit(const struct handoff__view *view, uint32_t which,
 	struct handoff__commit *commit);
 
-/* The first or second state; NULL if there is none. Likewise. */
+/* The first or second state; NULL if there is none. Also for records of this
+ * layout. */
 void *handoff__older_state(const struct handoff__view *view, uint32_t which);
 
-/* What waits in the buffers. Likewise. */
+/* The bytes waiting in the buffers. Also for records of this layout. */
 void handoff__older_waits(
 	const struct handoff__view *view, uint64_t *unread, uint64_t *unsent);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One record: positions, two buffers, the double-buffered state. Knows no
- * sockets: it says where bytes go and is told how many went.
+ * sockets: it says where bytes go and takes how many went.
  *
  * The input buffer is linear, with room for twice the input a handler may wait
  * for: when its end is reached, the unconsumed input fits below its own start,

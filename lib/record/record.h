@@ -22,7 +22,7 @@ enum handoff__kind {
 enum handoff__commit_flag {
 	HANDOFF__OPENED = 1,   /* the service's open has run */
 	HANDOFF__EOF = 2,      /* the client has ended its sending direction */
-	HANDOFF__EOF_DONE = 4, /* and the handler has been told */
+	HANDOFF__EOF_DONE = 4, /* and the handler has run for it */
 	HANDOFF__CLOSING = 8,  /* the service closes after the output is sent */
 	HANDOFF__ADOPTED = 16, /* a listener opened by another process */
 };
@@ -177,8 +177,7 @@ handoff__record_commit(const struct handoff__record *rec)
 static inline void *handoff__record_state(
 	const struct handoff__view *view, uint32_t which);
 
-/* Whether positions and state length are in range and the layout is possible.
- */
+/* Whether a commit is possible: positions and state length are in range. */
 bool handoff__commit_ok(const struct handoff__geometry *geo,
 	const struct handoff__commit *commit, uint64_t rx_head,
 	uint64_t tx_tail);
@@ -233,12 +232,12 @@ handoff__record_unread(const struct handoff__record *rec)
 	return handoff__rx_head(rec) - handoff__record_commit(rec)->rx_tail;
 }
 
-/* Commits what a transaction has begun to write, with a state of `state_len`
- * bytes, for a process that writes only states. -EINVAL if none was begun. */
+/* Commits the transaction in progress with a state of `state_len` bytes, for a
+ * process that writes nothing else. -EINVAL if there is none. */
 int handoff__record_flip(const struct handoff__view *view, size_t state_len);
 
-/* Takes the first `len` bytes of the state into use, zeroed: for a new record
- * that no other process has seen. */
+/* Marks the first `len` bytes of the state as in use and zeroes them, in a new
+ * record that no other process has seen. */
 void handoff__record_use_state(const struct handoff__view *view, size_t len);
 
 /* Sets flags of the valid commit, as a transaction of its own. */

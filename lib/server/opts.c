@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What an option that is not set stands for. */
+/* defaults of options that are not set */
 #define BUFFER_SIZE     65536u /* bytes, of input and of output */
 #define CONNECTIONS     16384u
 #define STOP_TIMEOUT_MS 1000u

@@ -11,7 +11,7 @@
 /* reserved for names of entries that are not connections, so that a lot of
  * client data cannot crowd them out */
 #define NAMES   (64u << 10)
-#define BUFFERS 2 /* of a record: input and output */
+#define BUFFERS 2 /* per record: input and output */
 
 /* The memory that the records in use need. */
 struct need {

@@ -30,7 +30,7 @@ is_live_connection(const struct handoff__record *rec)
 	       rec->kind == HANDOFF__CONNECTION;
 }
 
-/* The next connection in the whole service, from there on. */
+/* The next connection of the whole service, from that slot on. */
 static bool
 next_live(struct handoff_server *server, uint32_t *segment, uint32_t *slot,
 	struct handoff__view *view)

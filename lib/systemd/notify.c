@@ -190,7 +190,7 @@ extension_us(const struct handoff_systemd *sd)
 static void
 extend_later(struct handoff_systemd *sd)
 {
-	/* Halfway, so that a late wakeup does not miss the end. */
+	/* halfway, so that a late wakeup does not miss the deadline */
 	sd->extend_due = handoff__systemd_now() + extension_us(sd) / 2;
 	handoff__systemd_arm(sd);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pairs of sockets and what is sent over them by hand.
+ * Pairs of sockets, and messages sent over them with sendmsg(2).
  */
 #include "base/passing.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pairs of sockets over which descriptors are passed, also by hand with
- * sendmsg(2), and what must hold after a message was refused.
+ * Pairs of sockets for passing descriptors, also with sendmsg(2) directly, and
+ * the checks after a refused message.
  */
 #ifndef TESTS_BASE_PASSING_H
 #define TESTS_BASE_PASSING_H

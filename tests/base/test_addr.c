@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Addresses: what is taken and what is refused as text, and listeners on the
- * loopback addresses and on Unix sockets. No name is looked up outside.
+ * Addresses: which texts are accepted and which are refused, and listeners on
+ * the loopback addresses and on Unix sockets. No name is looked up on the
+ * network.
  */
 #include "support/support.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Listening sockets of others: what is taken, what is refused, what is set on
- * them, and whether they have an address.
+ * Listening sockets opened by other processes: which are accepted, which are
+ * refused, which options are set on them, and whether they have an address.
  */
 #include "support/support.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A command line, by a table: what is taken, what is left and in which order,
- * and that an error names the option and its value and changes nothing.
+ * Parsing a command line by a table: which arguments are taken, which are left
+ * and in which order. An error names the option and its value, and changes
+ * nothing.
  */
 #include "support/support.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The service directory: who may open it, locks that end with their process,
- * sockets and files in it. What needs another user runs as root only.
+ * sockets and files in it. Tests that need a second user run as root only.
  */
 #include "support/support.h"
 

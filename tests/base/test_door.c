@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A door that finds no descriptor for a client backs off, and lets it in when
- * there is one; and descriptors that are held to be given up. accept4 is
- * wrapped: it counts, and fails when told to.
+ * A listener that has no descriptor for a client backs off, and accepts the
+ * client when one is free; and descriptors held in reserve. accept4 is wrapped:
+ * it counts calls, and fails when a test asks for it.
  */
 #include "support/support.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Passing descriptors: what arrives is what was sent, back pressure, ends, and
- * the descriptor beside a text. Messages that do not agree with their headers
- * are in test_fdpass_refused.c.
+ * Passing descriptors: messages arrive as sent, back pressure, end of stream,
+ * and a descriptor beside text. Messages that do not match their headers are in
+ * test_fdpass_refused.c.
  */
 #include "base/passing.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Messages whose descriptors or bytes do not agree with their header, or find
- * no room, are refused with nothing leaked. Those that this library would never
- * send are made by hand with sendmsg(2).
+ * Messages whose descriptors or bytes do not match their header, or do not fit,
+ * are refused without a leak. Messages that this library would never send are
+ * built with sendmsg(2).
  */
 #include "base/passing.h"
 

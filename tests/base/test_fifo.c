@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lines from a named pipe: made, found or refused; writers that come and go;
+ * Lines from a named pipe: created, found or refused; writers that come and go;
  * lines in pieces, many at once and too long.
  */
 #include "support/support.h"

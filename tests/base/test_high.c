@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Descriptors move to high numbers where the limit has room for that, and
- * nothing is lost where it has none.
+ * Descriptors move to high numbers if the limit allows it, and nothing is lost
+ * if it does not.
  */
 #include "support/support.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a kernel lacks is found, and nothing is that it has. The calls that
- * tell are wrapped: they answer as other kernels do.
+ * Missing kernel features are detected, and no present one is reported as
+ * missing. The probing calls are wrapped: they answer as other kernels do.
  */
 #include "support/support.h"
 

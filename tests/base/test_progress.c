@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the kernel's counters say of an accepted socket, in every state that a
- * dead process may have left it in.
+ * The kernel's byte counters of an accepted socket, in every state in which a
+ * dead process may have left it.
  */
 #include "support/support.h"
 

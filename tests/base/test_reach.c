@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which addresses are told for a wildcard: chosen from made-up interfaces, and
- * once from those of this host.
+ * Which addresses are reported for a wildcard: chosen from made-up interfaces,
+ * and once from those of this host.
  */
 #include "support/support.h"
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The time at the beginning of a log line, and where there is none. */
+/*
+ * The time stamp of a log line, and when it is left out.
+ */
 #include "support/support.h"
 
 #include <handoff/common.h>

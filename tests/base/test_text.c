@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bounded text: nothing is written past a buffer, nothing is left without its
- * terminating zero, and options of another version are told apart.
+ * Bounded text: nothing is written past a buffer, every text has its
+ * terminating zero, and options of another version are recognized.
  */
 #include "support/support.h"
 

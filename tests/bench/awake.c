@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * awake: keeps the core it is pinned to from falling asleep, at the lowest
- * priority there is (sched(7), SCHED_IDLE), until it is killed. To wake a
- * core of a virtual machine costs the process that does it, or is woken, ten
- * times what an echo costs, and not always the same.
+ * priority there is (sched(7), SCHED_IDLE), until it is killed. Waking a core
+ * of a virtual machine costs the waking or the woken process ten times as much
+ * as an echo, and varies.
  */
 #include <sched.h>
 #include <signal.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An echo server that thinks before it answers: each request of 64 bytes is
- * hashed so often that it takes about as long as a real service might. The
- * sum of all stays in the connection's state.
+ * An echo server that computes before it answers: each request of 64 bytes is
+ * hashed so often that it takes about as long as in a real service. The sum of
+ * all hashes stays in the connection's state.
  */
 #include <handoff.h>
 

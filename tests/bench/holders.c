@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * holders: clients that hold N connections to an echo service for long, of
- * which ACTIVE send a message each beat, whatever becomes of the service. A
- * connection that breaks is counted and made anew at once; its request is sent
- * again and goes on waiting. With a notice address they come home on READY:
+ * holders: clients that hold N connections to an echo service for a long time;
+ * ACTIVE of them send a message each beat, whatever happens to the service. A
+ * broken connection is counted and reopened at once; its request is sent again
+ * and still counts as waiting. With a notice address they move home on READY:
  * connect, switch when no answer is due, drain and close the old connection.
  * Every byte is verified. Commands on standard input, each answered by a line:
  *

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the two parts of the program holders share: its connections, of which
- * holders_conn.c knows how each lives, and the figures.
+ * Shared by the two parts of the program holders: its connections, whose life
+ * is in holders_conn.c, and the figures.
  */
 #ifndef BENCH_HOLDERS_H
 #define BENCH_HOLDERS_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A connection of holders.c: how it is made, breaks and is made anew, asks and
- * hears, and comes home. Does not know why.
+ * A connection of holders.c: it is opened, breaks and is reopened, sends
+ * requests, receives answers, and moves home. holders.c decides when.
  */
 #include "holders.h"
 #include "load.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * listeners: how long until the last of N subscribers, each a process that
- * sleeps, has a notice, from the call that publishes it. Twice a round: through
+ * listeners: measures the time from publishing a notice until the last of N
+ * subscribers, each a sleeping process, has received it. Twice a round: through
  * the library, and with the same number of bytes put by mq_send(3) into one
  * queue for each, opened beforehand, which is the floor. Prints a JSON object a
  * round.

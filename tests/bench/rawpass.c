@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The floor that a handoff is measured against: what it costs to pass N
- * connected TCP sockets with SCM_RIGHTS, 253 a message, over a SOCK_SEQPACKET
- * socket between two processes on cores of their own. Uses nothing of the
- * library. Prints one JSON object.
+ * The floor for the cost of a handoff: measures passing N connected TCP sockets
+ * with SCM_RIGHTS, 253 a message, over a SOCK_SEQPACKET socket between two
+ * processes on cores of their own. Uses nothing of the library. Prints one JSON
+ * object.
  */
 #include <errno.h>
 #include <netinet/in.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * states: what it costs a program with a loop of its own to bring the state of
- * an entry up to date, by how long the state is and how long it may be. Each
+ * states: measures how long a program with a loop of its own takes to update
+ * the state of an entry, depending on the state's length and its limit. Each
  * round does the same for every limit, one after the other, so that they are
  * compared in the same minute. Prints a JSON object a limit: medians of the
  * rounds in nanoseconds, for handoff_entry_update and for edit and commit, and

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests of the client share: the server's side of connections, which
+ * Shared by the tests of the client: the server's side of connections, which
  * the test itself plays, and pulling events until one comes.
  */
 #ifndef TESTS_CLIENT_FIXTURE_H

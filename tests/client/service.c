@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests of notices share; see service.h.
+ * Shared by the tests of notices; see service.h.
  */
 #include "client/service.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A service for the tests of what notices do: its directory and publisher, a
- * home and another endpoint, whose servers the test plays.
+ * A service for the tests of notices: its directory and publisher, a home and
+ * another endpoint. The test plays both servers.
  */
 #ifndef TESTS_CLIENT_SERVICE_H
 #define TESTS_CLIENT_SERVICE_H

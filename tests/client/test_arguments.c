@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The usual options of a client on a command line. How a command line is taken
- * apart is tested in tests/base/test_argv.c.
+ * The usual options of a client on a command line. Parsing a command line is
+ * tested in tests/base/test_argv.c.
  */
 #include "support/support.h"
 

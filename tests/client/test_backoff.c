@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bounds of the backoff: pure, nothing waits here.
+ * The bounds of the backoff: pure functions, so no test waits.
  */
 #include "support/support.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Every call into the kernel or the allocator that can fail fails once, one
- * after the other, in a whole life of a client: open, connect, talk, move
- * home, end. Either opening fails with a sentence, or all goes on to the end
- * and every byte comes back once. Nothing leaks, which support.h checks.
+ * after the other, in a whole life of a client: open, connect, talk, move home,
+ * end. Either opening fails with a sentence, or the life goes on to its end and
+ * every byte comes back once. Nothing leaks (checked by support.h).
  */
 #include "client/fixture.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The move home: make before break, nothing lost, nothing twice, nothing out of
- * order, whatever breaks meanwhile. The test plays both servers.
+ * The move home: make before break, nothing is lost, duplicated or reordered,
+ * whatever breaks in the meantime. The test plays both servers.
  */
 #include "client/service.h"
 

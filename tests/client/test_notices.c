@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What notices make of a client: stay, plan to go home, call it off, or nothing
- * since the connection is not there or about to end anyway.
+ * How a client reacts to notices: it stays, plans its move home, cancels the
+ * move, or does nothing since there is no connection or it is about to end.
  */
 #include "client/service.h"
 

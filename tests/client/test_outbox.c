@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The outbox: order, boundaries, bounds, and what is sent again.
+ * The outbox: order, boundaries, bounds, and which messages are sent again.
  */
 #include "support/support.h"
 

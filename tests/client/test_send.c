@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is sent: in order, bounded, whole messages again after a loss, and none
- * of it twice.
+ * Sending: in order, bounded, whole messages again after a loss, and none
+ * twice.
  */
 #include "client/fixture.h"
 

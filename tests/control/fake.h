@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fake peers: children that hold a lock, serve a control socket and answer as
- * the test tells them to.
+ * Fake peers: children that hold a lock, serve a control socket and give the
+ * answers that the test asks for.
  */
 #ifndef TESTS_CONTROL_FAKE_H
 #define TESTS_CONTROL_FAKE_H

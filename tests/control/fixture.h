@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The control socket of a peer, served by a loop of its own, and what was
- * asked for over it. Each request is answered with "got" and its line, unless
+ * The control socket of a peer, served by a loop of its own, and the requests
+ * that came over it. Each request is answered with "got" and its line, unless
  * the test wants to answer later.
  */
 #ifndef TESTS_CONTROL_FIXTURE_H

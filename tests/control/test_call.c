@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The calls behind the control tool: which peer each command goes to, what it
- * returns, and what it says where that peer is not there.
+ * returns, and the error if that peer does not exist.
  */
 #include "control/fake.h"
 

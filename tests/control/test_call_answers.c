@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the calls behind the control tool make of peers that are silent, leave,
+ * How the calls behind the control tool deal with peers that are silent, leave,
  * start late, answer nonsense or too much, or belong to another user.
  */
 #include "control/fake.h"

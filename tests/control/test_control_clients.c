@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Clients of the control socket that say nothing, read nothing, leave, or are
- * too many or of another user. Deadlines are looked at and brought forward, not
- * waited for.
+ * Clients of the control socket that send nothing, read nothing, leave, are too
+ * many, or belong to another user. Tests check deadlines and bring them forward
+ * instead of waiting.
  */
 #include "control/fixture.h"
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The metrics of two peers as one text, whatever each of them has sent. */
+/*
+ * The metrics of two peers merged into one text, whatever each has sent.
+ */
 #include "support/support.h"
 
 #include "control/exposition.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files that appear as a whole or not at all, also where the file system has
- * no files without a name, and what can't be replaced. open and fsync are
- * wrapped: they fail as they would there.
+ * Files that appear complete or not at all, also on file systems without
+ * O_TMPFILE, and files that cannot be replaced. open and fsync are wrapped:
+ * they fail as on such file systems.
  */
 #include "support/support.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A starter process for each daemon. Nothing waits for ever: the alarm of the
- * test ends it, and the end of the test the talk, and with it the daemon.
+ * A starter process for each daemon. No wait lasts for ever: the alarm of the
+ * test ends the test, which closes the socket, which ends the daemon.
  */
 #include "daemon/starter.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Starts daemons as a program does: in a process of its own, that hears how it
- * went and ends. The daemon then runs a function of the test, talks with it,
- * and is its child, since the test reaps orphans.
+ * Starts daemons as a program does: in a process of its own, which waits for
+ * the outcome and exits. The daemon then runs a function of the test, talks
+ * with it, and is its child, since the test reaps orphans.
  */
 #ifndef TESTS_DAEMON_STARTER_H
 #define TESTS_DAEMON_STARTER_H

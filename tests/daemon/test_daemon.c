@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Daemons as processes: what they are detached from, when their starter
- * returns, and what it hears of those that do not serve.
+ * returns, and what it reports about those that do not serve.
  */
 #include "daemon/starter.h"
 

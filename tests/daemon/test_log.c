@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The log of a daemon, and of a program in the foreground: made, appended to,
- * opened anew by SIGHUP.
+ * The log of a daemon, and of a program in the foreground: created, appended
+ * to, reopened by SIGHUP.
  */
 #include "daemon/starter.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pid files: held for life by one process, taken over from a dead one, and
- * never a file that is something else.
+ * Pid files: held for life by one process, taken over from a dead one, and no
+ * other kind of file is ever touched.
  */
 #include "daemon/starter.h"
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The two peers and the child. Knows nothing of the library but its public
- * calls.
+ * The two peers and the child. Uses only public calls of the library.
  */
 #include "embed/sides.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two peers for servers with a loop of their own, by their public calls alone:
- * both in this process, or one of them in a child that can die.
+ * Two peers for servers with a loop of their own, by public calls only: both in
+ * this process, or one of them in a child that can die.
  */
 #ifndef TESTS_EMBED_SIDES_H
 #define TESTS_EMBED_SIDES_H

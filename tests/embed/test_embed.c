@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The peer for servers with a loop of their own, by its public calls alone:
- * two of them in one process. Single entries are in test_entries.c.
+ * The peer for servers with a loop of their own, by public calls only: two of
+ * them in one process. Single entries are in test_entries.c.
  */
 #include "embed/sides.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What operators ask a peer for over its control socket, as the bytes that go
- * there and back.
+ * Requests of operators over the control socket of a peer, and its answers, as
+ * bytes.
  */
 #include "embed/sides.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the other peer is left with when one ends, by a signal or in peace: it
- * is told of each entry, with the last state that was made true.
+ * A peer ends, by a signal or in order: the other peer gets an event for each
+ * entry, with the last committed state.
  */
 #include "embed/sides.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Publisher and subscribers over message queues: who is reached, what is
- * retained, what is dropped.
+ * Publisher and subscribers over message queues: who receives a notice, which
+ * notices are retained, which are dropped.
  */
 #include "notice/board.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The codec of notices, their order and expiry: pure, so no directory and no
- * queue is needed here.
+ * The codec of notices, their order and expiry: pure functions, so no directory
+ * and no queue is needed.
  */
 #include "support/support.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a handoff has ended, as programs are told it.
+ * The outcome of a handoff, as programs receive it.
  */
 #include "support/support.h"
 

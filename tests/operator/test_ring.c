@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Events that wait to be pulled: in order, bounded, the oldest dropped first.
+ * The queue of events that wait to be pulled: in order, bounded, the oldest
+ * dropped first.
  */
 #include "support/support.h"
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The layer above two peers, as small as it can be: it counts. Nothing here
- * waits without an end.
+ * A minimal layer above two peers: it counts calls. Every wait has a deadline.
  */
 #include "peer/fixture.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two peers in one process, each with a loop of its own, and what they tell
- * the layer above. Since both are this process, neither ever sees the other
- * die: a closed link leaves its partner APART.
+ * Two peers in one process, each with a loop of its own, and the calls that
+ * they make into the layer above. Both are the same process, so neither sees
+ * the other die: a closed link leaves its partner APART.
  */
 #ifndef TESTS_PEER_FIXTURE_H
 #define TESTS_PEER_FIXTURE_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * `one` survives a child of the test, which is given everything and killed;
- * before that the test writes into the records what the child might have left
- * there. For a side_test.
+ * `one` survives a child of the test. The child gets all entries and is killed;
+ * before that the test writes into the records what a dying child might have
+ * left there. For a side_test.
  */
 #ifndef TESTS_PEER_SURVIVOR_H
 #define TESTS_PEER_SURVIVOR_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Deaths in a handler: counted, suspected, ended the second time, and taken
- * along by a give.
+ * Deaths in a handler: counted, suspected, the connection ended the second
+ * time, and the count moved by a give.
  */
 #include "peer/survivor.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is said before and beside HELLO, by peers and by processes that are
- * none: each is judged, answered or turned away, and what came along is closed.
+ * Messages before and instead of HELLO, from peers and from other processes:
+ * each is judged, answered or refused, and descriptors that came with it are
+ * closed.
  */
 #include "peer/fixture.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How peers find their places in a directory, join each other, and refuse each
- * other; also when one starts while another does, or when locks cannot be told.
+ * other; also when one starts while another does, or when the state of locks is
+ * unknown.
  */
 #include "peer/fixture.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a peer says and does where TCP_INFO has no byte counters: getsockopt
- * is wrapped and cuts it, as kernels before 4.1 do.
+ * What a peer logs and does if TCP_INFO has no byte counters: getsockopt is
+ * wrapped and truncates it, as kernels before 4.1 do.
  */
 #include "peer/fixture.h"
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What is told of a peer and of its last handoff, for people and programs. */
+/*
+ * The reports on a peer and on its last handoff, for people and programs.
+ */
 #include "peer/fixture.h"
 
 #include "peer/status.h"

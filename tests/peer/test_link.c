@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The link as a carrier: order, what waits while the socket is full, and what
- * happens at its end. Both ends are in this process.
+ * The link as a carrier: order, messages queued while the socket is full, and
+ * the end of the link. Both ends are in this process.
  */
 #include "support/support.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The messages of the link as bytes: each type there and back, and whatever
- * is not a whole message of a known type is refused.
+ * The messages of the link as bytes: each type is encoded and decoded, and
+ * anything but a whole message of a known type is refused.
  */
 #include "support/support.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The standby's copies: which entries it has, which it refuses, and how
- * records come and go between two peers that both may use them.
+ * The standby's copies: which entries are copied, which copies are refused, and
+ * how two peers allocate and free records in the same arena.
  */
 #include "peer/fixture.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The offer of a give: taken, not taken, taken with the answer or the bell
- * lost; and gives and takes whose link ends, or which nobody answers.
+ * The offer of a give: taken, not taken, taken with the answer or the doorbell
+ * lost; and gives and takes whose link ends or which get no answer.
  */
 #include "peer/fixture.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Records of layout 5, made here byte by byte as handoff_protocol(7) has them,
- * are read, taken and converted; and at no instruction of that could a death
- * lose one. The whole of it, with an older process that serves, is in
- * tests/fault/layouts.py.
+ * Records of layout 5, built here byte by byte according to
+ * handoff_protocol(7), are read, taken over and converted; a death at any
+ * instruction of the conversion loses none. A whole upgrade from an older
+ * process is in tests/fault/layouts.py.
  */
 #include "peer/fixture.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How peers part and meet again: a peer that says BYE, one that dies, a link
- * that ends while both live, and what is made anew after it.
+ * that ends while both live, and how it is renewed.
  */
 #include "peer/fixture.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How far a connection had come whose peer died in a turn: positions from the
- * kernel's counters, desks, and what is believed where there are no counters.
+ * The positions of a connection whose peer died in a turn: from the kernel's
+ * counters, desks, and what is assumed without counters.
  */
 #include "peer/survivor.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The books of entries: cells, lists, and counts that must be right after
- * whatever is done to them.
+ * The roster of entries: cells, lists, and counts that must be right after
+ * every operation.
  */
 #include "support/support.h"
 

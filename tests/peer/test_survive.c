@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a survivor makes of whatever a dead peer left: entries, orphans, roles,
- * and what lies in the arena. The streams are in test_positions.c, deaths in a
- * handler in test_blame.c.
+ * How a survivor deals with what a dead peer has left: entries, orphans, roles,
+ * and the arena. The streams are in test_positions.c, deaths in a handler in
+ * test_blame.c.
  */
 #include "peer/survivor.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is counted: the same on both sides, nothing twice and nothing lost;
- * and what is logged of it, so that the two logs can be joined.
+ * Counts are the same on both sides, with nothing lost or counted twice; and
+ * the log lines about them, by which two logs can be joined.
  */
 #include "peer/fixture.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a peer has in the service directory is removed, replaced or renamed
- * under it: it is made anew, and what another has taken meanwhile is not
- * fought for. The timer is brought forward, not waited for.
+ * The files of a peer in the service directory are removed, replaced or
+ * renamed: the peer creates them again, but leaves alone what another process
+ * has taken in the meantime. Tests bring the timer forward instead of waiting.
  */
 #include "peer/fixture.h"
 

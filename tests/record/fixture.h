@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A record in an arena of its own, with small buffers, and what a turn does
- * with it: bytes come, a handler consumes and writes.
+ * A record in an arena of its own, with small buffers, and the steps of a turn
+ * on it: input arrives, a handler consumes and writes.
  */
 #ifndef TESTS_RECORD_FIXTURE_H
 #define TESTS_RECORD_FIXTURE_H

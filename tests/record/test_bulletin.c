@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bulletin: lines in order, to whom they are for, dropped only when that
- * is allowed; nonsense in it ends no reader.
+ * The bulletin: lines arrive in order, at those they are for, and are dropped
+ * only when that is allowed; garbage in it ends no reader.
  */
 #include "support/support.h"
 

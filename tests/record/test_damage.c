@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a damaged record is told by, and positions that are repaired from what
- * the kernel knows, or refused.
+ * How a damaged record is detected, and positions that are repaired from the
+ * kernel's counters, or refused.
  */
 #include "record/fixture.h"
 

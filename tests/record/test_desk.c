@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Desks: where they are, and that what is not finished on one is found in the
- * record's own buffers, however often it is put there.
+ * Desks: where they are, and that unfinished bytes on one are flushed to the
+ * record's own buffers, which is idempotent.
  */
 #include "record/fixture.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One record: where bytes go, what a transaction may do, its name, and the
- * deaths that it counts. Long runs at random are in test_model.c, damaged
- * records in test_damage.c.
+ * One record: where bytes go, what a transaction may do, its id, and the deaths
+ * that it counts. Long random runs are in test_model.c, damaged records in
+ * test_damage.c.
  */
 #include "record/fixture.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is refused when a segment of the arena comes from another process, and
- * what nobody can do to one.
+ * Which segments from another process are refused, and what no process can do
+ * to a segment (seals).
  */
 #include "record/fixture.h"
 

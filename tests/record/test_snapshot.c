@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Copies of records: at rest, in the midst of a transaction, damaged, and
- * while a thread works on them as fast as it can.
+ * Copies of records: quiescent, in the middle of a transaction, damaged, and
+ * while a thread changes them as fast as it can.
  */
 #include "record/fixture.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs two servers by turns. Nothing waits without an end.
+ * Runs two servers by turns. Every wait has a deadline.
  */
 #include "server/duo.h"
 

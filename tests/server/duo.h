@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two servers of one service in one process, by the public calls alone, and
- * their clients. Neither can see the other die, since both are this process.
+ * Two servers of one service in one process, by public calls only, and their
+ * clients. Neither sees the other die, since both are the same process.
  */
 #ifndef TESTS_SERVER_DUO_H
 #define TESTS_SERVER_DUO_H

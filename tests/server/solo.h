@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the tests of a turn share: one connection with small buffers, some
+ * Shared by the tests of a turn: one connection with small buffers, some
  * services, and the client's side of the socket, played by the test.
  */
 #ifndef TESTS_SERVER_SOLO_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two peers with other addresses: the difference is told while one stands by,
- * and the one that comes to serve has its own open and the others closed; what
- * can't be opened closes nothing.
+ * Two peers with other addresses: the difference is reported while one is the
+ * standby; a peer that becomes the owner opens its own addresses and closes the
+ * others; an address that cannot be opened closes nothing.
  */
 #include "server/duo.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Listeners that are passed in: served like those that are bound here, handed
- * over with the rest, and never taken from whoever opened them.
+ * Listeners passed in by another process: served like those bound by the
+ * server, handed over with the rest, and never closed for the process that
+ * opened them.
  */
 #include "server/duo.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The usual options of a server on a command line: each reaches its field, what
- * is wrong with one is said, and the help names them all. How a command line is
- * taken apart is tested in tests/base/test_argv.c.
+ * The usual options of a server on a command line: each sets its field, an
+ * error names the option, and the help lists them all. Parsing a command line
+ * is tested in tests/base/test_argv.c.
  */
 #include "support/support.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a server answers about itself, and what it tells before it moves or
- * stops and not only after.
+ * A server's answers about itself, and the progress that it reports before a
+ * move or a stop ends.
  */
 #include "server/duo.h"
 

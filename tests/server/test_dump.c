@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Dumps of a server in this process: what is in them, and how they end when
- * something is in the way. fork and pidfd_open are wrapped: they fail when
- * told to. What real programs do is in tests/system/test_dump.py.
+ * Dumps of a server in this process: their content, and how they fail. fork and
+ * pidfd_open are wrapped: they fail when a test asks for it. Dumps of real
+ * programs are in tests/system/test_dump.py.
  */
 #include "server/duo.h"
 

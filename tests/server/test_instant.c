@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A process that dies between any two instructions of a turn: a child takes
- * them one at a time and is killed after the n-th, for every n. What it leaves
- * is repaired, and the client misses nothing and has nothing twice.
- * HANDOFF_LONG=1 asks for every n, which takes half a minute.
+ * A process that dies between any two instructions of a turn: a child is
+ * single-stepped and killed after the n-th instruction, for every n. The
+ * survivor repairs what it leaves, and the client receives every byte once.
+ * HANDOFF_LONG=1 takes every n, which takes half a minute.
  */
 #include "server/solo.h"
 

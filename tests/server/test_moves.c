@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Handoffs at bad moments: handlers that run, clients that never pause,
- * sockets that are full, limits that are reached; and a server that is driven
- * by poll alone.
+ * Handoffs at bad moments: handlers that run, clients that never pause, sockets
+ * that are full, limits that are reached; and a server that is driven by poll
+ * only.
  */
 #include "server/duo.h"
 

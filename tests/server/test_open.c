@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Opening a server: what is refused, by which errno and with which sentence,
- * and that nothing remains of what was refused.
+ * Opening a server: which options are refused, with which errno and sentence,
+ * and that a refused open leaves nothing behind.
  */
 #include "server/duo.h"
 

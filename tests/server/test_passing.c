@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Errors that pass: the kernel is short of memory for a moment. Nothing ends
- * for it and nothing hangs. The calls are wrapped, and fail while told to.
+ * Transient errors: the kernel is short of memory for a moment. No connection
+ * ends and nothing hangs. The calls are wrapped, and fail while a test asks for
+ * it.
  */
 #include "server/duo.h"
 

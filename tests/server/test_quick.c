@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Threads that are as quick as can be: all that they do is done before the
- * server's thread gets on. epoll_ctl and pthread_create are wrapped: when told
- * to they return only then.
+ * The fastest possible threads: they finish all their work before the server's
+ * thread continues. epoll_ctl and pthread_create are wrapped: on request they
+ * return only after that.
  */
 #include "server/duo.h"
 

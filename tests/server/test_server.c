@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A server and its standby by the public calls: service, maintenance, home
- * again, stop. Each in both models.
+ * A server and its standby by public calls: service, maintenance, home again,
+ * stop. Each in both models.
  */
 #include "server/duo.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The two epoll sets: which one is waited on, who is in the wrong one, and
- * what the descriptor for other loops fires for.
+ * The two epoll sets: which one is waited on, connections in the wrong one, and
+ * when the descriptor for other loops is readable.
  */
 #include "support/support.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How a connection ends: by its service, by its client, by a fault of either;
- * and that all that was to be said is said before.
+ * and that all pending output is sent first.
  */
 #include "server/solo.h"
 

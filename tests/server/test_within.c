@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What handlers may call: lines that they say come to all, from any number of
- * them at once and in every model; all else is refused.
+ * What handlers may call: handoff_server_say, whose lines reach all clients,
+ * from any number of handlers at once and in every model; all else is refused.
  */
 #include "server/duo.h"
 

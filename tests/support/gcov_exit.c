@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * _exit for the library when it is built for coverage (lib/CMakeLists.txt
- * renames it): first the counts are written. In no other build.
+ * renames it): it writes the counts first. In no other build.
  */
 #undef _exit
 #include <unistd.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The mock: messages as they came, byte for byte. Stands in for the part of
+ * The mock: messages as received, byte for byte. Stands in for the part of
  * libsystemd that asks which unit a process is of.
  */
 #include "systemd/manager.h"

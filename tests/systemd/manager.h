@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A service manager for tests: a socket to notify, and what it passes to a
- * process that it starts.
+ * A service manager for tests: a notify socket, and the environment and
+ * descriptors that it passes to a process.
  */
 #ifndef TESTS_SYSTEMD_MANAGER_H
 #define TESTS_SYSTEMD_MANAGER_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What systemd is told: the exact messages, in their order, for two servers
- * that are two units, or one. Each has a manager of its own, so that it is
- * seen who says what.
+ * Notifications to systemd: the exact messages, in order, for two servers in
+ * two units or in one. Each server has a manager of its own, which shows the
+ * sender of each message.
  */
 #include "systemd/manager.h"
 #include "systemd/systemd.h"

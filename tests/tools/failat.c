@@ -3,12 +3,12 @@
  * failat: preloaded into a server, makes the n-th call from one call site
  * fail with a given errno, and the k - 1 calls after it from there.
  *
- * A call site is a function of libc and the return address in the program or
- * in a library of this project, less where that is mapped; so it has the same
- * number in every run. What libc itself calls is not counted. The file named
- * by HANDOFF_FAILAT_FILE is a struct failat_file: a test that maps it reads
- * which sites were reached and how often, arms and disarms. Forked children
- * share it. Links nothing of the library.
+ * A call site is a function of libc and the return address in the program or in
+ * a library of this project, less where that is mapped; so it has the same
+ * number in every run. What libc itself calls is not counted. The file named by
+ * HANDOFF_FAILAT_FILE is a struct failat_file: a test that maps it reads which
+ * sites were reached and how often, arms and disarms. Forked children share it.
+ * Not linked with the library.
  *
  * Calls that can't fail for a while are made as they are and not counted: an
  * EPOLL_CTL_DEL, most commands of fcntl(2). close(2) closes, then says EINTR,

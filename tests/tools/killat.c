@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * killat: preloaded into a server, ends its process by SIGKILL at the n-th
- * call of a given function, before or after the real call. HANDOFF_KILLAT
- * ("recv:17:after") counts from the start of the process;
- * HANDOFF_KILLAT_FILE names a file whose first bytes are a struct killat_file:
- * who maps it arms and disarms at any moment, and reads how often each
- * function was called. Links nothing of the library.
+ * killat: preloaded into a server, ends its process by SIGKILL at the n-th call
+ * of a given function, before or after the real call. HANDOFF_KILLAT
+ * ("recv:17:after") counts from the start of the process; HANDOFF_KILLAT_FILE
+ * names a file whose first bytes are a struct killat_file: a test that maps it
+ * can arm and disarm at any moment, and reads how often each function was
+ * called. Not linked with the library.
  */
 #include <poll.h>
 #include <pthread.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The parts of the load generator: the bytes of a stream, one connection, and
- * the run that drives them all. Uses nothing of the library under test, so
- * that it knows no more than any client does.
+ * the run that drives them all. Uses nothing of the library under test, so it
+ * is like any client.
  */
 #ifndef TESTS_LOAD_H
 #define TESTS_LOAD_H

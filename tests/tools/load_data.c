@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bytes of a stream, a function of its key and the position, so that who
- * sends and who verifies need no memory of them; and counts of silences.
+ * The bytes of a stream, a function of its key and the position, so the sender
+ * and the verifier need not store them; and counts of silences.
  */
 #include "load.h"
 

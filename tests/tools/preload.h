@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the libraries that are preloaded into a server share: a number and a
- * name for each function of libc that they stand in for, the real one, and a
- * file that a test maps too. Included when FUNCTIONS(X) is defined.
+ * Shared by the libraries that are preloaded into a server: a number and a name
+ * for each function of libc that they stand in for, the real one, and a file
+ * that a test maps too. Included when FUNCTIONS(X) is defined.
  */
 #ifndef TESTS_TOOLS_PRELOAD_H
 #define TESTS_TOOLS_PRELOAD_H

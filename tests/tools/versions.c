@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A service in three versions, whose states differ in size: each line is
- * answered by its number on the connection and the version that answers.
+ * answered with its number on the connection and the version that answers.
  * Versions 2 and 3 convert the states of the one before.
  */
 #include <handoff.h>

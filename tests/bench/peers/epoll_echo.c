@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A minimal echo server on epoll(7): level-triggered, one buffer for all
- * connections, one recv and one send a request. What the kernel does not take
- * is kept, and nothing more is read from that connection until it is gone.
+ * connections, one recv and one send a request. Output that the kernel does not
+ * take is kept, and nothing more is read from that connection until it is sent.
  */
 #include "peer.h"
 

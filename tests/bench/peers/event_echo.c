@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An echo server on libevent's bufferevents: the input's chain is moved to
- * the output without a copy. 64 KiB are read at once, as by the others, and
- * nothing more is read from a connection while more than that is unsent.
+ * An echo server on libevent's bufferevents: the input's chain is moved to the
+ * output without a copy. It reads 64 KiB at once, like the others, and reads no
+ * more from a connection while more than that is unsent.
  */
 #include "peer.h"
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What the echo servers that the library is measured against share. */
+/*
+ * Shared by the echo servers that the library is compared with.
+ */
 #ifndef TESTS_BENCH_PEER_H
 #define TESTS_BENCH_PEER_H
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * An echo server on libuv: one buffer for all connections, which libuv allows
- * because a read callback follows its allocation at once; uv_try_write first,
- * and only what the kernel does not take is copied and queued. Nothing more
- * is read from that connection until it is gone.
+ * because a read callback follows its allocation at once; uv_try_write first;
+ * only output that the kernel does not take is copied and queued. Nothing more
+ * is read from that connection until it is sent.
  */
 #include "peer.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The buffers of a connection and how they are carried. Reads and sends
- * nothing, but for what a dead process had noted and not taken.
+ * The buffers of a connection and how a handoff carries them. Does no reading
+ * or sending, except for bytes that a dead process had noted but not taken.
  */
 #include "echo.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A connection of an echo server, without a loop: what was read and is not yet
- * answered, what is answered and not yet sent, and how both are carried to
- * the next process. The three servers here have this in common and so can
- * take over from each other.
+ * A connection of an echo server, without a loop: bytes that are read but not
+ * answered, answers that are not sent, and how a handoff carries both to the
+ * next process. The three servers share this, so they can take over from each
+ * other.
  */
 #ifndef CONSUMER_ECHO_H
 #define CONSUMER_ECHO_H

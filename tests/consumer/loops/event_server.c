@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The same echo server on libevent's bufferevents, which read and write by
- * themselves. They have a copy of the output; what is left of it there is what
- * is not yet sent. Like libuv, they read before anybody can note it.
+ * themselves. They keep a copy of the output; what remains of it is unsent.
+ * Like libuv, they read before the program can note it.
  */
 #include "service.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * An echo server on plain poll(2) that hands over its connections. It notes
- * what it is about to take from the kernel before it does (MSG_PEEK), and what
- * it is about to send: so there is nothing that a death can lose.
+ * input before it takes it from the kernel (MSG_PEEK), and output before it
+ * sends it, so a death loses nothing.
  */
 #include "service.h"
 

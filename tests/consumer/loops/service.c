@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The peer of each of the three servers. What it says goes to standard output,
- * a line each, and warnings to standard error. Nothing here is fatal once the
- * peer is open.
+ * The peer of each of the three servers. Events go to standard output, a line
+ * each, and warnings to standard error. Nothing here is fatal once the peer is
+ * open.
  */
 #include "service.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the three servers do alike with their peer: options, the listener, the
- * events. A loop is given what it must do as functions.
+ * The part of the three servers that is the same: options, the listener, the
+ * peer's events. The loop's part is passed as functions.
  */
 #ifndef CONSUMER_SERVICE_H
 #define CONSUMER_SERVICE_H

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The same echo server on libuv's streams. libuv reads before anybody can note
- * it, so a death may lose what one connection had just read; that one is
- * closed by who takes over. What is on its way out lies in a buffer of ours
- * until libuv says that it is sent; how far it is, the write queue tells.
+ * The same echo server on libuv's streams. libuv reads before the program can
+ * note it, so a death may lose the input that one connection has just read; the
+ * survivor closes that connection. Output stays in a buffer of this program
+ * until libuv reports it sent; the size of the write queue says how much is
+ * sent.
  */
 #include "service.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The program of someone else: serves, calls itself, and tells with which
- * version of the library it has done so. usage: consumer DIRECTORY
+ * A third party's program: serves, connects to itself, and prints the version
+ * of the library that it has used. usage: consumer DIRECTORY
  */
 #include <handoff.h>
 

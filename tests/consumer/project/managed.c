@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The program of someone else, under systemd, whom it plays itself: tells what
- * systemd was told when it serves. Compiled as C and as C++.
+ * A third party's program under systemd, which it plays itself: prints the
+ * messages that systemd has received when it serves. Compiled as C and as C++.
  * usage: managed DIRECTORY
  */
 #ifndef _GNU_SOURCE
