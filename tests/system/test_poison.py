@@ -244,6 +244,8 @@ class Poison(SystemTest):
         self.all_echo(idle + crowd)
         wait_until(lambda: self.peer("two")["suspects"] == 0, "no suspects")
         self.assertEqual(self.metric(2, "handler_deaths_total"), inside)
+        # What it logs is read by a thread of this test.
+        wait_until(lambda: two.output().count(ALONE) >= inside, "all lines")
         self.assertEqual(two.output().count(ALONE), inside)
         self.assertEqual(self.closed(2, "poison"), 0)
         self.assertEqual(self.closed(2, "suspect"), 0)
