@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A manual page as a reader sees it: what mandoc makes of it, taken apart into
-sections, prototypes and blocks of code. Judges nothing."""
+"""A manual page as mandoc renders it, split into sections, prototypes and
+blocks of code. Checks nothing itself."""
 import os
 import re
 import subprocess

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """cmake/abi/ describes the binary interface of the headers and maps, and
-cmake/abi.sh finds whatever differs from it."""
+cmake/abi.sh finds every difference from it."""
 import os
 import re
 import shutil

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Single entries of programs with loops of their own: their states, which are
- * old or new, and those that are withdrawn or released late.
+ * Single entries of programs with loops of their own: states, which are the old
+ * or the new one, never a mixture, and entries withdrawn or released late.
  */
 #include "embed/sides.h"
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A pair of real peers with clients, led through one phase of its life in
-which a call of one of them fails, and judged afterwards: one owner, every byte
-exact, answers that are true, nobody dead or hanging, and everything whole
-again within seconds."""
+"""A pair of real peers with clients, taken through one phase of its life in
+which a call of one of them fails, and checked afterwards: one owner, every
+byte exact, true answers, no process dead or hanging, and full recovery within
+seconds."""
 import collections
 import json
 import os

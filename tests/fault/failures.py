@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Calls that fail: each call site that a peer reaches in a phase of its life,
-with each errno that passes, hit once in a pair of real peers with clients of
-its own. The short form takes some of them at random, HANDOFF_LONG=1 all, in
-four models. HANDOFF_ONLY="give alt sendmsg" takes those of which every word
-is a part ("=" before it: the whole) of phase, program, function, errno or
-place; HANDOFF_LIST=1 only lists them; HANDOFF_REPORT=FILE gets what was bad,
-a JSON object a line."""
+with each transient errno, made to fail once in a pair of real peers with
+clients of its own. The short form takes some of them at random, HANDOFF_LONG=1
+all, in four models. HANDOFF_ONLY="give alt sendmsg" takes those of which every
+word is a part ("=" before it: the whole) of phase, program, function, errno or
+place; HANDOFF_LIST=1 only lists them; HANDOFF_REPORT=FILE gets what was bad, a
+JSON object a line."""
 import collections
 import concurrent.futures
 import json

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What the fault tests share: peers that are ended at a chosen call, the chain
-of deaths and new peers, clients whose every byte is checked meanwhile.
+"""Shared by the fault tests: peers that are killed at a chosen call, the chain
+of deaths and new peers, and clients that check every byte in the meantime.
 
 HANDOFF_KILLAT_SO is the library of tests/tools/killat.c, HANDOFF_LONG=1
 asks for the long form, HANDOFF_SEED repeats a run.

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Peers that hang, come and go, or leave damaged memory; and the death of
-both. The owner serves on, and what happened is said."""
+both. The owner continues to serve and logs what happened."""
 import os
 import re
 import signal

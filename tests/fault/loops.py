@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Servers that keep their own loop and buffers die, and another one goes on:
-no byte is doubled, and none is lost unseen. HANDOFF_LONG=1 is the long form."""
+"""Servers that keep their own loop and buffers die, and another one continues:
+no byte is duplicated, and every loss is detected. HANDOFF_LONG=1 is the long
+form."""
 import itertools
 import time
 

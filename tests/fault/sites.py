@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Call sites of a preloaded program: which it reaches, how often, where they
-are in the source; and one of them made to fail. See tests/tools/failat.c."""
+"""Call sites of a preloaded program: which ones it reaches, how often, and
+where they are in the source; and makes one of them fail. See
+tests/tools/failat.c."""
 import collections
 import errno
 import functools

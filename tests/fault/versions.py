@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Hot upgrades from a program to its successor, whose states are of another
-size: every connection goes on with its count, and whoever dies in between, none
-goes on with a wrong one."""
+size: every connection continues with its count; whichever process dies in
+between, none continues with a wrong one."""
 import json
 import os
 import signal

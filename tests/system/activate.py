@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Becomes a program in the way in which systemd starts one: descriptors from 3
-on, the variables that tell of them, a control group.
-usage: activate.py JSON PROGRAM [ARGUMENT]...
+"""Executes a program the way systemd does: with descriptors from 3 on, their
+environment variables, and a control group. usage: activate.py JSON PROGRAM
+[ARGUMENT]...
 """
 import fcntl
 import json

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the tests of servers with their own loop share. HANDOFF_LOOPS is the
+"""Shared by the tests of servers with their own loop. HANDOFF_LOOPS is the
 folder of the programs of tests/consumer/loops."""
 import json
 import os

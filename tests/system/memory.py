@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The memory that two peers share, as the kernel has it: how much there is of
-it, and what is in it."""
+"""The memory that two peers share, as the kernel reports it: its size and its
+content."""
 import os
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the tests of the schedule service share: a timetable, peers that serve
+"""Shared by the tests of the schedule service: a timetable, peers that serve
 it, and students who ask."""
 import os
 import re

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Programs that are started with other addresses: what differs is told, and
-whoever serves has its own; what can't be opened is named."""
+"""Programs that are started with other addresses: the difference is reported,
+the owner opens its own addresses, and an address that cannot be opened is
+named."""
 import os
 import signal
 import socket

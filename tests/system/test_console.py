@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The operator's lines: each client has exactly those that are meant for it,
-in order, in every model, whoever serves it."""
+"""The operator's lines: each client receives exactly the lines that are meant
+for it, in order, in every model, whichever process serves it."""
 import os
 import stat
 import threading

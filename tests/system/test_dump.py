@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Dumps: what is in them is true and belongs together while the server goes
-on, whatever it does; whatever becomes of a dump, the server does not notice."""
+"""Dumps: their content is true and consistent while the server continues to
+work; a dump that fails in any way does not affect the server."""
 import ctypes
 import datetime
 import fcntl

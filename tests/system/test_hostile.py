@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Peers and control clients that send nonsense: the owner turns them away and
-goes on serving."""
+"""Peers and control clients that send nonsense: the owner refuses them and
+continues to serve."""
 import array
 import os
 import random

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Hosts: what a server tells of its addresses, and clients that are given
-names. Names are those of a hosts file of the test's own."""
+"""Hosts: the addresses that a server reports, and clients that connect by
+name. The names are in a hosts file of the test."""
 import ctypes
 import os
 import subprocess

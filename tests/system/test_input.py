@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Arguments and directories that are missing, wrong, repeated or absurd: one
-clear line each, and an exit code that says whose fault it is."""
+"""Arguments and directories that are missing, wrong, repeated or absurd: each
+gives one clear line, and an exit code for wrong usage or for a failure."""
 import os
 import shutil
 import signal

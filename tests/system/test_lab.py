@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The lab guide is what happens; and what runs it notices if it is not."""
+"""The lab guide shows what really happens; and its runner detects a guide that
+does not."""
 import os
 from unittest import mock
 

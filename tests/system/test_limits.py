@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Entries that cannot move stay with their owner and go on being served, are
-counted and named, and all others move."""
+"""Entries that cannot move stay with their owner, which continues to serve,
+counts and names them; all others move."""
 import os
 import re
 import signal

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Nothing of a client is left in shared memory once it has gone, however it
-went and whoever served it; and the memory itself goes back."""
+left and whichever process served it; and the memory is returned to the kernel.
+"""
 import socket
 import struct
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What a service tells of itself is right: exactly where it can be, on both
-peers, in every model, and nothing that is counted ever goes back."""
+"""The status and metrics of a service are right: exact where possible, on both
+peers, in every model, and no counter ever decreases."""
 import collections
 import os
 import re

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A planned handoff, both ways: the very same connections live on."""
+"""A planned handoff, both ways: the same connections live on."""
 import os
 import signal
 import socket

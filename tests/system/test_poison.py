@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""An input that kills whoever handles it ends its own connection and no other;
-and whoever was merely inside its handler when a process died goes on."""
+"""An input that kills each process that handles it ends its own connection and
+no other; a connection that was merely inside its handler when a process died
+continues."""
 import os
 import signal
 import time

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The file of the schedule service: what was acknowledged is in it once,
-whoever saved it, and one that is damaged or can't be written loses nothing."""
+"""The file of the schedule service: acknowledged courses are in it once,
+whichever process saved them, and a file that is damaged or cannot be written
+loses nothing."""
 import collections
 import ctypes
 import fcntl

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The schedule service: its protocol, how it starts, and who is logged in:
-that moves along and outlives a process."""
+"""The schedule service: its protocol, how it starts, and logins, which move
+with a handoff and survive the death of a process."""
 import os
 import re
 import shutil

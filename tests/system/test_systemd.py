@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The servers under a service manager: a mock that hears what they tell it,
-message by message, and passes sockets as systemd does."""
+"""The servers under a service manager: a mock that receives their
+notifications one by one and passes sockets as systemd does."""
 import array
 import collections
 import json

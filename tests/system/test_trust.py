@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What an operator must be able to rely on: an end that is one, a command
-that is true and can be repeated, a fence that kills only what hangs, and
-peers that know each other by more than a number."""
+"""What an operator must be able to rely on: a stop that really ends, a command
+whose answer is true and that can be repeated, a fence that kills only a
+hanging process, and peers that identify each other by more than a pid."""
 import os
 import random
 import re

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The unit files of examples/, and docs/systemd.md with a real systemd: it is
-process 1 of namespaces of its own, which takes root's privileges."""
+process 1 of namespaces of its own, which needs root."""
 import ctypes
 import glob
 import os

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What the benchmarks share: the machine, processes and what they cost, rounds
-of figures and their ratios, and how results become tables and pictures.
+"""Shared by the benchmarks: the machine, processes and their cost, rounds of
+figures and their ratios, and the tables and pictures of the results.
 """
 import contextlib
 import json

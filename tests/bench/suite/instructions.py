@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What the program itself does for an echoed request: instructions and system
-calls. They don't depend on the machine's mood.
+"""The program's own work for an echoed request: instructions and system calls.
+They do not depend on the load of the machine.
 """
 import os
 import re

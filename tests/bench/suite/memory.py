@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Memory of connections: idle ones, and such as have just been busy."""
+"""Memory of connections: idle ones, and those that have just been busy."""
 import os
 import time
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What it costs to move connections, planned and not, and how that grows."""
+"""The cost of moving connections, planned and not, and how it grows."""
 import json
 import math
 import os

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What becomes of long-lived connections when a server is reloaded: beside
-HAProxy and nginx as TCP proxies.
+"""What happens to long-lived connections when a server is reloaded, compared
+with HAProxy and nginx as TCP proxies.
 """
 import contextlib
 import os

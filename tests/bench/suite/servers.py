@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The echo servers that are compared: those of the library in its models, and
-those that people write today, in peers/.
+"""The echo servers that are compared: those of the library in each model, and
+the usual designs without it, in peers/.
 """
 import os
 import signal
