@@ -213,8 +213,8 @@ HANDOFF_API int handoff_entry_progress(
 
 /*
  * Brackets the program's work on the input of an entry; one store each, no
- * system call. If the process dies between the two, the next owner is told so
- * (`deaths`), also after further handoffs, until it has called leave once: the
+ * system call. If the process dies between the two, the next owner finds it
+ * in `deaths`, also after further handoffs, until it has called leave once: the
  * input may have killed it, so serve all other entries first. A second death on
  * the same entry without a leave in between ends a connection: there is no
  * TAKEN for it, and the log has the reason. -EINVAL this peer does not own the

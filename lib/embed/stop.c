@@ -17,7 +17,7 @@ reply(struct handoff_peer *peer)
 }
 
 /* The next step of a stop: gives all entries, repeats that for entries that
- * came meanwhile, then tells the program to end. */
+ * came in the meantime, then asks the program to end. */
 void
 handoff__embed_stop(struct handoff_peer *peer)
 {

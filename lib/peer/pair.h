@@ -117,7 +117,7 @@ void handoff__pair_leave(struct handoff__pair *pair);
  * (BYE) or the process ends. */
 void handoff__pair_retire(struct handoff__pair *pair);
 
-/* Tells the other peer that there are new lines in the bulletin. */
+/* Notifies the other peer of new lines in the bulletin. */
 void handoff__pair_say(struct handoff__pair *pair);
 
 /* In a child of this process: closes all descriptors of the peer except that of

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tells who is calling: the program in the handle's thread, or a handler of its
- * service, in that thread, another thread or a child process. A handler may
+ * Determines the caller: the program in the handle's thread, or a handler of
+ * its service, in that thread, another thread or a child process. A handler may
  * only write lines (say.c); everything else works on data of the loop's thread.
  * Part of internal.h, and inline: each iteration of a loop checks.
  */

@@ -34,7 +34,7 @@ say(const char *text)
 	printf("%s: %s\n", me.name, text);
 }
 
-/* What systemd is told, if it runs this: see sd_notify(3). */
+/* Notifications to systemd, if it runs this: see sd_notify(3). */
 static void
 notify(const char *text)
 {
