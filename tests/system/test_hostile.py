@@ -43,6 +43,8 @@ class Hello:
          self.state_version, self.pid, self.slot, self.serving,
          self.generation, self.service, self.name, self.partner,
          self.partner_pid) = fields
+        # Of what has been added at the end: the layout of its records.
+        self.makes = struct.unpack_from("<I", payload, 192)[0] if payload else 0
 
     def pack(self):
         return struct.pack(
@@ -142,7 +144,7 @@ class Link(Hostile):
         first = self.refusal(self.versions(99, 99))
         first.sock.close()
         hello = Hello()
-        hello.layout = 99
+        hello.layout = first.makes
         hello.state_size = first.state_size
         hello.state_version = first.state_version
         hello.slot = 3 - first.slot
