@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The public peer from the inside: the peer below, its operator's side, and the
- * events that the program has not pulled yet. Each file calls only those below
- * it:
+ * The public peer of handoff/peer.h from the inside: the peer below
+ * (handoff__pair_* of lib/peer), its operator's side, and the events that the
+ * program has not pulled yet. Each file calls only those below it:
  *
  *   embed.c      the handle
  *   dispatch.c   the work of a dispatch, and the next event

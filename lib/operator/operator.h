@@ -5,10 +5,11 @@
  * control socket, and the requests that wait there. Knows the peer below; of
  * the layer above only the calls in handoff__operator_ops.
  *
- *   orders.c    parses and runs the request lines
+ *   orders.c    opens the control socket, parses and runs the request lines
  *   roles.c     events of the peer below, reported alike by both layers above
- *   outcome.c   the outcome of a handoff and what it left behind, in public
- * terms operator.c  the object: events, the requests that wait, open and close
+ *   outcome.c   the outcome of a handoff, and the entries that it left behind,
+ *               as the public interface names them
+ *   operator.c  the object: events, and the requests that wait
  *   reply.c     replies
  *   ring.c      events that are not pulled yet
  *

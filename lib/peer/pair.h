@@ -6,10 +6,15 @@
  * This layer moves ownership and maintains the standby's copies; it serves no
  * connections.
  *
- * The layers above include this header, status.h and metrics.h, and call
- * functions named handoff__pair_* or handoff__entry_*, and those of the roster
- * and the reports. Any other function named after its file, such as
- * handoff__mirror_pump, is for the files of this layer only.
+ * The layers above include this header; status.h, metrics.h and report.h for
+ * texts about a peer; roster.h and tally.h where they need only those. They call
+ * functions named handoff__pair_*, handoff__entry_*, handoff__status_*,
+ * handoff__metrics*, handoff__report_* and handoff__roster_*, and
+ * handoff__reason_text. Any other function of this folder, such as
+ * handoff__mirror_pump, is for its own files only.
+ *
+ * This folder has no public header: the public peer of handoff/peer.h,
+ * handoff_peer_*, is implemented in lib/embed on top of it.
  *
  * A file calls only files listed below it.
  *
@@ -66,7 +71,11 @@
  *   barrier    counts what a give waits for
  *   core       the structure, a free record, notes
  *
- * The carriers, which know no peer: link, message, roster.
+ * What knows no peer:
+ *
+ *   link       the socket between the two, with descriptors
+ *   message    what a message on it means, and the words for reasons
+ *   roster     the table of entries
  *
  * Findings of an iteration of the loop (a message cannot be sent, a give has
  * all its answers, a beat is due, a process has ended) are only noted.

@@ -6,22 +6,27 @@
  * the iteration.
  *
  *   server.c     the handle: open, free
- *   opts.c       its options
+ *   arguments.c  its options on a command line
+ *   opts.c       its options: checked, completed, copied
  *   dispatch.c   an iteration of the loop, and what follows
  *   sweep.c      periodic passes over all entries
  *   callbacks.c  callbacks from the peer below, called by it alone
  *   owner.c      starts the service
  *   signals.c, console.c
  *                an operator's signals, and lines from a named pipe
- *   commands.c   requests on the control socket, beside lib/operator
+ *   commands.c   an operator's commands: requests on the control socket that
+ *                lib/operator does not know, and the public calls for
+ *                maintenance and ready
  *   stop.c       an orderly stop
- *   dump.c       a dump of all entries by a child: picture.c, dumper.c
+ *   dump.c, dumper.c, picture.c
+ *                a dump of all entries; the child that writes it; the copies
  *   lines.c      parses an operator's lines
  *   say.c        delivers lines to clients
  *   notices.c    notices to clients
  *   addresses.c  opens and closes listeners to match its addresses
  *   listen.c     listeners: opened, accepted from, paused, closed
- *   model_*.c    who runs a connection's turn; two fall back on model_loop
+ *   model_fork.c, model_thread.c, model_workers.c, model_loop.c
+ *                who runs a connection's turn; two fall back on model_loop
  *   worker.c, child.c
  *                a worker thread, a child process
  *   adopted.c    listeners opened by another process
@@ -32,11 +37,12 @@
  *   suspects.c   connections that may have killed a process
  *   members.c    entries as members of the sets
  *   deferred.c   timers and flags for work that is due soon
- *   conn.c       one turn of one connection: conn_state.c
+ *   conn.c, conn_state.c
+ *                one turn of one connection; what it waits for
  *   sets.c, returns.c
  *                the two sets; connections that threads give back
  *   watch.c, queries.c, within.c
- *                the program's descriptors; its queries; who is calling
+ *                the program's descriptors; its queries; the thread that calls
  */
 #ifndef HANDOFF_SERVER_INTERNAL_H
 #define HANDOFF_SERVER_INTERNAL_H
@@ -200,16 +206,30 @@ handoff__server_listens(const struct handoff_server *server)
 	return server->opts.nlisten > 0 || server->nadopted > 0;
 }
 
-/* server.c, the handle, and opts.c */
+/* Element `i` of an array, as far as its type is known here. */
+static inline int
+handoff__opts_extra(const struct handoff_server_opts *opts, size_t i,
+	struct handoff_extra *extra)
+{
+	return handoff__opts_element(extra, sizeof(*extra), opts->extras,
+		opts->extra_size, i,
+		HANDOFF__SIZE_TO(struct handoff_extra, fd));
+}
+
+static inline int
+handoff__opts_listen_fd(const struct handoff_server_opts *opts, size_t i,
+	struct handoff_listen_fd *given)
+{
+	return handoff__opts_element(given, sizeof(*given), opts->listen_fds,
+		opts->listen_fd_size, i,
+		HANDOFF__SIZE_TO(struct handoff_listen_fd, fd));
+}
+
+/* opts.c */
 int handoff__opts_take(
 	struct handoff_server *server, const struct handoff_server_opts *opts);
 /* Replaces host names by numeric addresses, once the server is open. */
 void handoff__opts_resolve(struct handoff_server *server);
-/* Element `i` of an array, as far as its type is known here. */
-int handoff__opts_extra(const struct handoff_server_opts *opts, size_t i,
-	struct handoff_extra *extra);
-int handoff__opts_listen_fd(const struct handoff_server_opts *opts, size_t i,
-	struct handoff_listen_fd *given);
 
 /* callbacks.c */
 extern const struct handoff__pair_ops handoff__server_peer_ops;

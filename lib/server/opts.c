@@ -38,23 +38,6 @@ handoff_model_parse(const char *text)
 	return -EINVAL;
 }
 
-int
-handoff__opts_extra(const struct handoff_server_opts *o, size_t i,
-	struct handoff_extra *extra)
-{
-	return handoff__opts_element(extra, sizeof(*extra), o->extras,
-		o->extra_size, i, HANDOFF__SIZE_TO(struct handoff_extra, fd));
-}
-
-int
-handoff__opts_listen_fd(const struct handoff_server_opts *o, size_t i,
-	struct handoff_listen_fd *given)
-{
-	return handoff__opts_element(given, sizeof(*given), o->listen_fds,
-		o->listen_fd_size, i,
-		HANDOFF__SIZE_TO(struct handoff_listen_fd, fd));
-}
-
 /* An array has structures of the size that the caller was compiled with. */
 static int
 bad_element(struct handoff_server *server, int err, const char *what,
