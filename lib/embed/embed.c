@@ -138,7 +138,7 @@ handoff_peer_open(
 		return handoff__no_memory(
 			"peer", known.errbuf, known.errbuf_size);
 	peer->loop.epfd = peer->loop.timerfd = -1;
-	handoff__operator_init(&peer->op, &handoff__embed_orders, peer,
+	handoff__operator_init(&peer->op, &handoff__embed_operator_ops, peer,
 		&peer->pair, &peer->loop, &peer->log);
 	TAILQ_INIT(&peer->pending);
 	TAILQ_INIT(&peer->released);

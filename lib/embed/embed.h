@@ -76,7 +76,7 @@ int handoff__embed_own(struct handoff_peer *peer);
 void handoff__embed_owner(struct handoff_peer *peer);
 
 /* stop.c */
-extern const struct handoff__operator_ops handoff__embed_orders;
+extern const struct handoff__operator_ops handoff__embed_operator_ops;
 void handoff__embed_stop(struct handoff_peer *peer);
 
 /* callbacks.c */

@@ -62,7 +62,7 @@ begin_stop(void *arg)
 	handoff__operator_wake(&peer->op);
 }
 
-const struct handoff__operator_ops handoff__embed_orders = {
+const struct handoff__operator_ops handoff__embed_operator_ops = {
 	.stop = begin_stop,
 	.unknown = "this program knows status, metrics, maintenance, ready and "
 		   "stop",

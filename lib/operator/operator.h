@@ -5,7 +5,7 @@
  * control socket, and the requests that wait there. Knows the peer below; of
  * the layer above only the calls in handoff__operator_ops.
  *
- *   orders.c    opens the control socket, parses and runs the request lines
+ *   requests.c  opens the control socket, parses and runs the request lines
  *   roles.c     events of the peer below, reported alike by both layers above
  *   outcome.c   the outcome of a handoff, and the entries that it left behind,
  *               as the public interface names them
@@ -151,7 +151,7 @@ const struct handoff_outcome *handoff__facts_outcome(
 int handoff__operator_left(struct handoff__operator *op,
 	const struct handoff__roster_entry **entry);
 
-/* orders.c */
+/* requests.c */
 /* Opens the control socket; the peer must be open. */
 int handoff__operator_open(
 	struct handoff__operator *op, struct handoff__error *error);

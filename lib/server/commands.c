@@ -113,7 +113,7 @@ other(void *arg, struct handoff__request *request, const char *line)
 	return true;
 }
 
-const struct handoff__operator_ops handoff__server_orders = {
+const struct handoff__operator_ops handoff__server_operator_ops = {
 	.stop = stop,
 	.other = other,
 	.unknown = "unknown request: want status, status json, metrics, "

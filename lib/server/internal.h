@@ -312,7 +312,7 @@ int handoff__adopted_enter(struct handoff_server *server);
 void handoff__adopted_close(struct handoff_server *server);
 
 /* commands.c */
-extern const struct handoff__operator_ops handoff__server_orders;
+extern const struct handoff__operator_ops handoff__server_operator_ops;
 
 /* stop.c */
 /* The next step of an orderly stop, after an iteration. */

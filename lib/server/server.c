@@ -138,8 +138,8 @@ handoff_server_open(
 	server->loop.epfd = server->loop.timerfd = -1;
 	TAILQ_INIT(&server->children.list);
 	server->signal_fd = -1;
-	handoff__operator_init(&server->op, &handoff__server_orders, server,
-		&server->pair, &server->loop, &server->log);
+	handoff__operator_init(&server->op, &handoff__server_operator_ops,
+		server, &server->pair, &server->loop, &server->log);
 	err = handoff__opts_take(server, opts);
 	if (err >= 0)
 		err = handoff__adopted_open(server);

@@ -12,7 +12,7 @@
 #include <string.h>
 
 static void
-order_status(struct handoff__operator *op, struct handoff__request *request,
+answer_status(struct handoff__operator *op, struct handoff__request *request,
 	bool json)
 {
 	struct handoff__buf buf = {0};
@@ -30,7 +30,7 @@ order_status(struct handoff__operator *op, struct handoff__request *request,
 }
 
 static void
-order_metrics(struct handoff__operator *op, struct handoff__request *request)
+answer_metrics(struct handoff__operator *op, struct handoff__request *request)
 {
 	struct handoff__buf buf = {0};
 
@@ -61,7 +61,7 @@ take_silently(struct handoff__operator *op)
 
 /* A repetition of the request in progress waits with it. */
 static void
-order_move(struct handoff__operator *op, struct handoff__request *request,
+answer_move(struct handoff__operator *op, struct handoff__request *request,
 	const char *line, int (*fn)(struct handoff__operator *op))
 {
 	bool first = op->moves.count == 0;
@@ -78,7 +78,7 @@ order_move(struct handoff__operator *op, struct handoff__request *request,
 
 /* "maintenance", "maintenance NAME" */
 static void
-order_maintenance(struct handoff__operator *op,
+answer_maintenance(struct handoff__operator *op,
 	struct handoff__request *request, const char *line)
 {
 	const char *name = line + strlen("maintenance");
@@ -90,7 +90,7 @@ order_maintenance(struct handoff__operator *op,
 		repeats = handoff__pair_repeats(
 			op->pair, *name ? name + 1 : name, text, sizeof(text));
 	if (repeats == 0) {
-		order_move(op, request, line, give);
+		answer_move(op, request, line, give);
 	} else if (repeats < 0) {
 		handoff__reply_error(request, op->pair->error.text);
 	} else {
@@ -101,7 +101,7 @@ order_maintenance(struct handoff__operator *op,
 }
 
 static void
-order_stop(struct handoff__operator *op, struct handoff__request *request)
+answer_stop(struct handoff__operator *op, struct handoff__request *request)
 {
 	if (handoff__waiting_add(&op->stops, request, "stop"))
 		op->ops->stop(op->arg);
@@ -110,25 +110,25 @@ order_stop(struct handoff__operator *op, struct handoff__request *request)
 }
 
 static void
-obey_request(void *arg, struct handoff__request *request, const char *line)
+run_request(void *arg, struct handoff__request *request, const char *line)
 {
 	struct handoff__operator *op = arg;
 
 	if (strcmp(line, "status") == 0)
-		order_status(op, request, false);
+		answer_status(op, request, false);
 	else if (strcmp(line, "status json") == 0)
-		order_status(op, request, true);
+		answer_status(op, request, true);
 	else if (strcmp(line, "metrics") == 0)
-		order_metrics(op, request);
+		answer_metrics(op, request);
 	else if (strcmp(line, "maintenance") == 0 ||
 		 strncmp(line, "maintenance ", 12) == 0)
-		order_maintenance(op, request, line);
+		answer_maintenance(op, request, line);
 	else if (strcmp(line, "ready") == 0)
-		order_move(op, request, line, take_home);
+		answer_move(op, request, line, take_home);
 	else if (strcmp(line, "ready silent") == 0)
-		order_move(op, request, line, take_silently);
+		answer_move(op, request, line, take_silently);
 	else if (strcmp(line, "stop") == 0)
-		order_stop(op, request);
+		answer_stop(op, request);
 	else if (!op->ops->other || !op->ops->other(op->arg, request, line))
 		handoff__reply_error(request, op->ops->unknown);
 }
@@ -138,5 +138,5 @@ handoff__operator_open(
 	struct handoff__operator *op, struct handoff__error *error)
 {
 	return handoff__control_open(&op->control, op->loop, &op->pair->dir,
-		op->pair->place, op->log, obey_request, op, error);
+		op->pair->place, op->log, run_request, op, error);
 }

@@ -13,7 +13,7 @@
 
 /* Sends a line to the control socket of this place. */
 static int
-order(const struct side *side, int place, const char *line)
+request(const struct side *side, int place, const char *line)
 {
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -51,7 +51,7 @@ assert_reply(struct pair *p, int fd, const char *beginning, bool willing)
 }
 
 static void
-orders_that_make_no_sense_are_refused(void **state)
+requests_that_make_no_sense_are_refused(void **state)
 {
 	struct pair p;
 
@@ -59,21 +59,22 @@ orders_that_make_no_sense_are_refused(void **state)
 	memset(&p, 0, sizeof(p));
 	side_init(&p.a, support_dir(), "one");
 	assert_int_equal(handoff_peer_open(&p.a.peer, &p.a.opts), 0);
-	assert_reply(&p, order(&p.a, 1, "say hello"),
+	assert_reply(&p, request(&p.a, 1, "say hello"),
 		"error this program knows status,", true);
-	assert_reply(&p, order(&p.a, 1, "maintenance"),
+	assert_reply(&p, request(&p.a, 1, "maintenance"),
 		"error no standby is attached: start one", true);
-	assert_reply(&p, order(&p.a, 1, "ready silent"),
+	assert_reply(&p, request(&p.a, 1, "ready silent"),
 		"error one serves already", true);
-	assert_reply(&p, order(&p.a, 1, "status"), "ok test one owner", true);
+	assert_reply(&p, request(&p.a, 1, "status"), "ok test one owner", true);
 	assert_reply(
-		&p, order(&p.a, 1, "status json"), "ok test one owner", true);
-	assert_reply(&p, order(&p.a, 1, "metrics"), "ok test one owner", true);
+		&p, request(&p.a, 1, "status json"), "ok test one owner", true);
+	assert_reply(
+		&p, request(&p.a, 1, "metrics"), "ok test one owner", true);
 	handoff_peer_free(p.a.peer);
 }
 
 static void
-one_order_at_a_time(void **state)
+one_request_at_a_time(void **state)
 {
 	struct pair p;
 	struct handoff_entry *e;
@@ -82,17 +83,17 @@ one_order_at_a_time(void **state)
 	(void)state;
 	pair_open(&p);
 	e = side_deposit(&p.a, &fd, &client, NULL, "");
-	first = order(&p.a, 1, "maintenance");
+	first = request(&p.a, 1, "maintenance");
 	assert_ptr_equal(pair_expect(&p, &p.a, HANDOFF_PEER_RELEASE), e);
-	assert_reply(&p, order(&p.a, 1, "ready"),
+	assert_reply(&p, request(&p.a, 1, "ready"),
 		"error another handoff is under way", true);
 	/* The same again waits with the first. */
-	again = order(&p.a, 1, "maintenance");
+	again = request(&p.a, 1, "maintenance");
 	pair_settle(&p);
 	assert_int_equal(handoff_entry_release(e), 0);
 	assert_reply(&p, first, "ok test one standby", true);
 	assert_reply(&p, again, "ok test one standby", true);
-	assert_reply(&p, order(&p.a, 1, "ready"), "ok test one owner", true);
+	assert_reply(&p, request(&p.a, 1, "ready"), "ok test one owner", true);
 	close(fd);
 	close(client);
 	pair_close(&p);
@@ -113,7 +114,7 @@ refusal_is_told(void **state)
 	assert_int_equal(handoff_peer_open(&p.a.peer, &p.a.opts), 0);
 	assert_int_equal(side_join(&p.b, &p.a), 0);
 	pair_expect(&p, &p.a, HANDOFF_PEER_JOINED);
-	told = order(&p.a, 1, "maintenance");
+	told = request(&p.a, 1, "maintenance");
 	for (int i = 0; i < 1000 && p.a.event.type != HANDOFF_PEER_REFUSED;
 		i++) {
 		handoff_peer_wait(p.a.peer, 10);
@@ -145,7 +146,7 @@ stop_gives_what_it_can(void **state)
 	pair_expect(&p, &p.a, HANDOFF_PEER_JOINED);
 	e = side_deposit(&p.a, &fd[0], &client[0], NULL, "given");
 	side_deposit(&p.a, &fd[1], &client[1], NULL, "kept");
-	told = order(&p.a, 1, "stop");
+	told = request(&p.a, 1, "stop");
 	assert_ptr_equal(pair_expect(&p, &p.a, HANDOFF_PEER_RELEASE), e);
 	assert_int_equal(handoff_entry_release(e), 0);
 	/* The other one is not released. */
@@ -153,9 +154,10 @@ stop_gives_what_it_can(void **state)
 	assert_int_equal(p.a.event.moved, 1);
 	assert_int_equal(p.a.event.kept, 1);
 	assert_reply(&p, told, "ok test one standby", false);
-	assert_reply(&p, order(&p.a, 1, "stop"), "ok test one standby", false);
-	assert_reply(&p, order(&p.a, 1, "maintenance"), "error it is stopping",
-		false);
+	assert_reply(
+		&p, request(&p.a, 1, "stop"), "ok test one standby", false);
+	assert_reply(&p, request(&p.a, 1, "maintenance"),
+		"error it is stopping", false);
 	assert_state(pair_expect(&p, &p.b, HANDOFF_PEER_TAKEN), "given");
 	close(p.b.event.fd);
 	for (int i = 0; i < 2; i++) {
@@ -169,11 +171,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		handoff_test(orders_that_make_no_sense_are_refused),
-		handoff_test(one_order_at_a_time),
+		handoff_test(requests_that_make_no_sense_are_refused),
+		handoff_test(one_request_at_a_time),
 		handoff_test(refusal_is_told),
 		handoff_test(stop_gives_what_it_can),
 	};
 
-	return cmocka_run_group_tests_name("orders", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("requests", tests, NULL, NULL);
 }
