@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Maintenance notices: how a service tells its clients which peer serves. An
- * address names the transport; today "mq:DIR", POSIX message queues registered
+ * address names the carrier; today "mq:DIR", POSIX message queues registered
  * in the service directory (mq_overview(7)).
  */
 #ifndef HANDOFF_NOTICE_H

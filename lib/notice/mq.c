@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The transport "mq:": queues, the files that register them, and the removal of
+ * The carrier "mq:": queues, the files that register them, and the removal of
  * those of dead processes. Does not interpret notices.
  *
  * The order of steps makes a death at any point harmless. The file is created

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The transport "mq:DIR": one POSIX message queue per subscriber, registered by
- * a file of the same name in DIR/subscribers, which the subscriber's process
- * keeps locked (flock(2)) for life. Another transport would offer the same
- * functions.
+ * The carrier of notices, "mq:DIR", the only one: a POSIX message queue per
+ * subscriber, registered by a file of the same name in DIR/subscribers, which
+ * the subscriber's process keeps locked (flock(2)) for life. The publisher and
+ * the subscriber call it directly. A second carrier would need an interface
+ * between them, and an address for the publisher, which has only a directory.
  */
 #ifndef HANDOFF_NOTICE_MQ_H
 #define HANDOFF_NOTICE_MQ_H

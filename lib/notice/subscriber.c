@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The subscriber: picks the transport by the address's prefix, and delivers
- * only notices that are newer than all before and have not expired.
+ * The subscriber: checks the address's prefix, of which there is one, "mq:",
+ * and delivers only notices that are newer than all before and have not
+ * expired.
  */
 #include "base/dir.h"
 #include "base/loop.h"

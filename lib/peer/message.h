@@ -16,6 +16,10 @@
 #define HANDOFF__PROTOCOL_MIN 2u
 #define HANDOFF__PROTOCOL_MAX 2u
 
+/* Append only: numbers are never used again. An older peer ends the link on a
+ * type that it does not know, so a new message is a new version of the protocol
+ * (handoff_protocol(7), VERSIONS): check the versions in the other peer's HELLO
+ * before sending it. */
 enum handoff__msg_type {
 	HANDOFF__HELLO = 1,   /* what the sender is, with its pidfd; the answer
 			       * may be a refusal */

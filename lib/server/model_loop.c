@@ -2,7 +2,8 @@
 /*
  * Models `loop` and `iterative`: the turn of every connection runs in the
  * loop's thread. No handler runs while anything else does, so every connection
- * is quiet. `iterative` accepts when it has nothing left to do.
+ * is quiet. `iterative` differs in its limit of one connection: it accepts only
+ * while it has none.
  */
 #include "record/desk.h"
 #include "server/internal.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The link as a carrier: order, messages queued while the socket is full, and
+ * The link as a transport: order, messages queued while the socket is full, and
  * the end of the link. Both ends are in this process.
  */
 #include "support/support.h"
