@@ -148,10 +148,6 @@ class Link(Hostile):
         hello.state_size = first.state_size
         hello.state_version = first.state_version
         hello.slot = 3 - first.slot
-        # Only this refusal has the layout of the records that it creates.
-        second = self.refusal(hello)
-        second.sock.close()
-        hello.layout = second.layout
         answer = self.refusal(hello, self.foreign_link())
         self.assertEqual(answer.refusal, 0)
         answer.sock.send(frame(struct.pack("<IQQ", READY, 0, 0)))
