@@ -34,10 +34,11 @@ HANDOFF_API int handoff_control_status(
 HANDOFF_API int handoff_control_metrics(const char *dir, char **reply);
 
 /* The owner hands everything to its standby; returns when that serves. If a
- * maintenance is in progress already, and the peer that is away has come back
- * or is still away, nothing changes and the reply says so. `name` (or NULL) is
- * the name or process ID of the peer to be maintained; if it does not serve,
- * nothing changes either. -ECANCELED also if there is no such peer. */
+ * maintenance is in progress, nothing changes and the reply says so, whether or
+ * not the home peer is back; but if the standby is a third peer, the service
+ * moves to it. `name` (or NULL) is the name or process ID of the peer to be
+ * maintained; if it does not serve, nothing changes either. -ECANCELED also if
+ * there is no such peer. */
 HANDOFF_API int handoff_control_maintenance(
 	const char *dir, const char *name, char **reply);
 

@@ -79,8 +79,9 @@ struct handoff_outcome {
 				     * complete */
 	uint32_t connections;       /* that moved */
 	uint32_t listeners;
-	uint32_t left;   /* left behind, of all kinds; without connections whose
-			  * clients are to come home */
+	uint32_t left;   /* entries of all kinds left behind, not counting
+			  * connections left for their clients to move
+			  * (READY) */
 	uint64_t id;     /* the generation that it leads to, the same in both
 			  * peers; 0: nothing moved */
 	uint64_t unread; /* bytes that moved in the connections' buffers;

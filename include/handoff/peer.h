@@ -62,7 +62,7 @@ HANDOFF_API int handoff_peer_open(
 	struct handoff_peer **out, const struct handoff_peer_opts *opts);
 
 /* Leaves at once. What this peer owns passes to the other one when this process
- * has ended; without another peer it belongs to the program alone. NULL is
+ * has ended; without another peer nothing is kept beyond this process. NULL is
  * fine. Afterwards no callback runs, and entries, their states and what events
  * and errmsg pointed to are invalid; the program's descriptors stay open,
  * including those of TAKEN. */
@@ -174,8 +174,9 @@ HANDOFF_API int handoff_entry_release(struct handoff_entry *entry);
  * The state is replaced atomically: the next owner sees the old one or the new
  * one. Update copies `len` bytes. Edit returns memory (state_size bytes, the
  * first of which hold the present state) to write into, and commit makes it the
- * state, so that the program's buffers may be in it; without a commit nothing
- * changes. Either costs by the length of the state, not by state_size.
+ * state, so a program may keep its buffers inside the state; without a commit
+ * nothing changes. The cost of both depends on the length of the state, not on
+ * state_size.
  * -EMSGSIZE longer than state_size, -EINVAL this peer does not own the entry,
  * or there is nothing to commit.
  */

@@ -47,8 +47,10 @@ struct handoff__loop {
 	struct handoff__watch timer_watch;
 	struct handoff__watches stale;
 	struct handoff__timer retry; /* of the stale watches */
-	struct epoll_event *ready;   /* of the running dispatch: removing a */
-	int batch_len;               /* watch clears its entry here */
+	/* the events of the running dispatch: removing a watch clears its entry
+	 * here */
+	struct epoll_event *ready;
+	int batch_len;
 };
 
 /* CLOCK_MONOTONIC in microseconds; the same in all processes of a host. */

@@ -59,7 +59,7 @@ int handoff__names_check(struct handoff__error *error, const char *object,
 int handoff__opts_copy(
 	void *dst, size_t dst_size, const void *src, size_t min_size);
 
-/* The value of an option, or its default if it is not set. */
+/* Returns `option`, or `otherwise` if it is 0 (not set). */
 static inline uint32_t
 handoff__opt_or(uint32_t option, uint32_t otherwise)
 {

@@ -28,7 +28,7 @@ struct handoff__contact {
 int handoff__contact_find(struct handoff__contact *contact,
 	const struct handoff__dir *dir, int place);
 
-/* The service according to the peers' answers; NULL if none has answered. */
+/* The service name that the peers report; NULL if none has answered. */
 const char *handoff__contacts_service(
 	const struct handoff__contact *contacts, size_t count);
 

@@ -40,8 +40,9 @@ struct handoff__operator_ops {
 	/* Optional. Appends lines to a report that a client waits for. */
 	void (*remarks)(void *arg, const struct handoff__report *report,
 		struct handoff__buf *buf);
-	bool ready_is_silent; /* entries that stay behind do so until they
-			       * end */
+	/* `ready` moves everything, like `ready --silent`: an entry left here
+	 * would stay until it ends. */
+	bool ready_is_silent;
 	/* the program's event types */
 	struct {
 		int waiting, standby, joined, left, gave, refused;

@@ -148,9 +148,9 @@ struct handoff__give {
 	uint32_t waiting;     /* COVER, CLOSE: unanswered MIRRORs; DRAIN:
 			       * handlers */
 	int64_t started_us;
-	unsigned rounds; /* of waiting for answers */
-	bool asked;      /* no entry was quiet at once: the time includes the
-			  * handlers */
+	unsigned rounds;     /* of waiting for answers */
+	bool none_at_once;   /* nothing could be offered at once, so took_us
+			      * includes waiting for handlers */
 	int64_t followed_us; /* when entries last followed one by one, 0: never
 			      */
 	struct handoff__report report;
@@ -179,8 +179,8 @@ struct handoff__pulse {
 	bool behind;   /* as of the last beat */
 	bool progress; /* a copy was confirmed since */
 	bool differs;  /* the other peer's last beat disagreed with this peer */
-	uint32_t retry, refused; /* refused copies to retry at a beat, and their
-				  * last count */
+	uint32_t retry;   /* refused copies to retry at the next beat */
+	uint32_t refused; /* how many there were at the last one */
 };
 
 /* This peer's files in the service directory, and whether the names there still
@@ -243,8 +243,8 @@ struct handoff__pair_config {
 	const char *model;    /* model and its number of workers, for the
 			       * status */
 	uint32_t workers;
-	/* Returns how many bytes of a state are in use, for a record that does
-	 * not say (older.h). NULL: all of them. */
+	/* For records that do not store it (older.h): computes from the state
+	 * how many of its `size` bytes are used. NULL: all of them. */
 	size_t (*state_used)(const void *state, size_t size);
 	bool trace; /* logs each connection that comes, moves or goes */
 };

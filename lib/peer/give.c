@@ -128,7 +128,7 @@ move_now(struct handoff__pair *pair)
 	give->started_us = handoff__now_us();
 	handoff__offer_all(pair, &batch);
 	handoff__tally_moved(pair, HANDOFF__WAY_OUT, &batch, &give->report);
-	give->asked = give->report.moved + give->report.listeners == 0;
+	give->none_at_once = give->report.moved + give->report.listeners == 0;
 	if (give->cause != HANDOFF__REST)
 		handoff__offer_service(pair);
 	handoff__offer_ring(pair, &msg);

@@ -89,9 +89,9 @@ enum handoff__cause {
 struct handoff__hello {
 	uint32_t version_min, version_max;
 	uint32_t refusal; /* in an answer: a reason, 0 for a welcome */
-	uint32_t layout;  /* the oldest layout that the sender can take over
-			   * from, which an older peer compares with its own; in
-			   * a refusal the one that the sender creates */
+	uint32_t layout;  /* oldest layout that the sender can take over from
+			   * (older libraries read it as the sender's own). In
+			   * a refusal: the layout that the sender creates */
 	uint32_t state_size, state_version;
 	uint32_t pid;
 	uint32_t place;   /* 1 or 2: the sender's name in owner words */

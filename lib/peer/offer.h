@@ -32,7 +32,7 @@ void handoff__offer_ring(struct handoff__pair *pair, struct handoff__msg *msg);
 void handoff__offer_ref(const struct handoff__roster_entry *entry, uint32_t arg,
 	struct handoff__ref *ref);
 
-/* The give took at least until then. */
+/* Extends the reported duration of the give to at least `us`, a time. */
 void handoff__offer_took_until(struct handoff__give *give, int64_t us);
 
 /* Revokes the offers that were not accepted; `back` counts them. */

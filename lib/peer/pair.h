@@ -7,8 +7,8 @@
  * connections.
  *
  * The layers above include this header; status.h, metrics.h and report.h for
- * texts about a peer; roster.h and tally.h where they need only those. They call
- * functions named handoff__pair_*, handoff__entry_*, handoff__status_*,
+ * texts about a peer; roster.h and tally.h where they need only those. They
+ * call functions named handoff__pair_*, handoff__entry_*, handoff__status_*,
  * handoff__metrics*, handoff__report_* and handoff__roster_*, and
  * handoff__reason_text. Any other function of this folder, such as
  * handoff__mirror_pump, is for its own files only.
@@ -54,8 +54,8 @@
  *   take       the taker
  *   survive    takes over from a dead peer
  *   pulse      whether the other peer is alive and keeps up
- *   loan       makes a death quick
- *   death      makes a death certain
+ *   loan       lends epoll sets, so that a process ends faster
+ *   death      detects the other process's end
  *
  * What the state machines stand on:
  *

@@ -34,7 +34,7 @@ handoff__pair_quiet_all(struct handoff__pair *pair,
 	pair->give.followed_us = handoff__now_us();
 	if (!waited)
 		return;
-	if (pair->give.asked)
+	if (pair->give.none_at_once)
 		handoff__offer_took_until(&pair->give, handoff__now_us());
 	pair->give.waiting -= msg.nrefs;
 	pair->noted = true;

@@ -8,7 +8,7 @@
 #include "peer/core.h"
 
 /* Takes over the other peer's entries and fills in `survival`. Call it only
- * when none of its processes is left, or touches them. */
+ * when none of its processes exists or still uses the entries. */
 void handoff__survive(struct handoff__pair *pair);
 
 #endif

@@ -69,9 +69,9 @@ struct handoff__tally {
 	/* connections that came, by accept(2) or otherwise, and that ended */
 	uint64_t begun, ended;
 	uint64_t ends[HANDOFF__ENDS]; /* those whose reason is known */
-	/* Final positions of connections that have left or ended, minus the
-	 * positions at which connections came. Together with the positions of
-	 * those here now, the traffic through this peer. */
+	/* Sum of final positions of connections that left, or ended, minus
+	 * positions at arrival. Adding the present positions gives the
+	 * traffic. */
 	uint64_t received, sent;
 
 	uint64_t handoffs[HANDOFF__WAYS][HANDOFF__OUTCOMES];

@@ -28,13 +28,13 @@ handoff__older(const struct handoff__segment *seg)
 	return seg->geo.layout != HANDOFF__LAYOUT;
 }
 
-/* The first or second commit (`which` is 0 or 1). Do not read fields behind
- * `line_pos`: not all layouts have them. */
+/* The first or second commit (`which` is 0 or 1). Fields after
+ * `line_pos` do not exist in every layout: do not read them. */
 const struct handoff__commit *handoff__older_commit_at(
 	const struct handoff__view *view, uint32_t which);
 
-/* Copies the first or second commit (`which` is 0 or 1) in the form of the
- * current layout. Also for records of this layout. */
+/* Copies the first or second commit (`which` is 0 or 1) converted to the
+ * present layout. Also for records of this layout. */
 void handoff__older_commit(const struct handoff__view *view, uint32_t which,
 	struct handoff__commit *commit);
 

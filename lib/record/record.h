@@ -41,7 +41,7 @@ struct handoff__commit {
 	uint32_t unused[3];
 };
 
-/* Lets a new owner skip a quiet record after reading one cache line. */
+/* What a new owner must do with a record; in its first cache line. */
 enum handoff__activity {
 	HANDOFF__AT_REST = 0, /* waits for input, and for nothing else */
 	HANDOFF__IN_TURN = 1, /* the socket is being read or written */
@@ -63,11 +63,10 @@ struct handoff__record {
 	_Atomic uint32_t activity; /* what a new owner has to check */
 	_Atomic uint32_t sequence; /* counts commits; its lowest bit selects the
 				    * valid commit and state */
-	uint64_t rx_base;          /* positions at which the socket's
-				    * counters */
-	uint64_t tx_base;          /* were zero */
-	uint8_t touched;           /* the buffers have pages, see trim */
-	_Atomic uint8_t handling;  /* a handler runs; deaths: handling.h */
+	/* positions at which the socket's counters were zero */
+	uint64_t rx_base, tx_base;
+	uint8_t touched;          /* the buffers have pages, see trim */
+	_Atomic uint8_t handling; /* a handler runs; deaths: handling.h */
 	uint16_t unused;
 	_Atomic uint32_t desk; /* where the bytes are in a turn, see desk.h */
 	struct handoff__commit commit[2];

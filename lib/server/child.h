@@ -21,8 +21,8 @@ struct handoff__child {
 #define HANDOFF__CHILD_LOOK   SIGUSR1 /* there is work to do */
 #define HANDOFF__CHILD_REOPEN SIGHUP  /* reopen the log: opts.reopen */
 
-/* The exit status: this plus the outcome of the last turn, plus the kind of end
- * if the connection has ended. */
+/* The exit status: 64 + outcome of the last turn (+ kind of end if it
+ * ended). */
 #define HANDOFF__CHILD_STATUS 64
 
 /* Forks a child for `events` of the connection. Negative errno on failure. */

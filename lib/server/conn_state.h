@@ -89,8 +89,8 @@ handoff__conn_state_want(const struct handoff__conn_state *s)
 static inline bool
 handoff__conn_state_pending(const struct handoff__conn_state *s)
 {
-	/* with nothing to wait for it is at its end, and the peer that was
-	 * about to end it may have died */
+	/* No event to wait for: the connection has ended, but the peer that
+	 * should close it may have died first. */
 	return s->unsent > 0 || handoff__conn_state_due(s) ||
 	       handoff__conn_state_lines_due(s) ||
 	       (s->commit->flags & HANDOFF__CLOSING) ||

@@ -26,8 +26,8 @@ struct handoff__member {
 	uint8_t sets;   /* 0: the server's sets, n: those of worker n - 1 */
 	bool kicked;    /* in server->kicks, or those of its worker */
 	bool lingers;
-	bool active; /* a thread or a child has it or has given it back, or it
-		      * is a suspect */
+	bool active; /* not the loop's to serve: with a thread or child, on its
+		      * way back, or a suspect */
 	bool served, recalled; /* by its worker; under the worker's lock */
 	bool stalled : 1;      /* something failed that is retried soon */
 	bool suspect : 1;      /* waits in the queue of suspects */

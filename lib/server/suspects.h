@@ -29,8 +29,11 @@ bool handoff__suspects_add(struct handoff__member *member);
 /* Logs that so many handlers were running in the other process at its death. */
 void handoff__suspects_report(struct handoff_server *server, uint32_t count);
 
-/* It ends or moves away; or it stays, and its handler will not run again. */
+/* Removes it from the queue, because it ends or moves away. */
 void handoff__suspects_drop(struct handoff__member *member);
+
+/* Removes it from the queue, because it stays and gets no other turn of its
+ * handler: the model serves it again. */
 void handoff__suspects_release(struct handoff__member *member);
 
 /* This process ends in an orderly way with handlers still running: clears their
