@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counts what a give waits for.
+ * Counts what a give waits for: answers to MIRRORs, among them the ping, an
+ * empty MIRROR that only shows that the other peer answers.
  */
 #ifndef HANDOFF_PEER_BARRIER_H
 #define HANDOFF_PEER_BARRIER_H
