@@ -26,7 +26,7 @@ struct handoff__dial {
 
 	struct handoff__resolve *resolve;
 	struct handoff__addr addr;
-	struct handoff__addresses addresses;
+	struct handoff__resolved addresses;
 	size_t next;                       /* index of the address to try */
 	int fd;                            /* the connecting socket, or -1 */
 	char address[HANDOFF_ADDRESS_MAX]; /* that `fd` connects to */

@@ -20,14 +20,14 @@ struct handoff__resolve {
 	int refs;
 	int fd; /* an eventfd; -1 once the handle has let go */
 	struct handoff__addr addr;
-	struct handoff__addresses addresses;
+	struct handoff__resolved addresses;
 };
 
 /* No AI_ADDRCONFIG: it hides "localhost" on a host without a network, and an
  * address of an unreachable family fails at once anyway. */
 static void
 look_up_host(const struct handoff__addr *addr, int flags,
-	struct handoff__addresses *out)
+	struct handoff__resolved *out)
 {
 	struct addrinfo hints = {
 		.ai_flags = AI_NUMERICSERV | flags,
@@ -41,7 +41,7 @@ look_up_host(const struct handoff__addr *addr, int flags,
 	if (out->err != 0)
 		return;
 	for (struct addrinfo *ai = list;
-		ai && out->count < HANDOFF__ADDRESSES_MAX; ai = ai->ai_next) {
+		ai && out->count < HANDOFF__RESOLVED_MAX; ai = ai->ai_next) {
 		struct handoff__address *address = &out->list[out->count];
 
 		if (ai->ai_addrlen > sizeof(address->u))
@@ -54,7 +54,7 @@ look_up_host(const struct handoff__addr *addr, int flags,
 }
 
 static void
-local_address(const struct handoff__addr *addr, struct handoff__addresses *out)
+local_address(const struct handoff__addr *addr, struct handoff__resolved *out)
 {
 	struct sockaddr_un *un = &out->list[0].u.un;
 
@@ -67,7 +67,7 @@ local_address(const struct handoff__addr *addr, struct handoff__addresses *out)
 
 bool
 handoff__resolve_at_once(
-	const struct handoff__addr *addr, struct handoff__addresses *addresses)
+	const struct handoff__addr *addr, struct handoff__resolved *addresses)
 {
 	if (addr->local)
 		local_address(addr, addresses);
@@ -93,7 +93,7 @@ static void *
 run_lookup(void *arg)
 {
 	struct handoff__resolve *r = arg;
-	struct handoff__addresses addresses;
+	struct handoff__resolved addresses;
 	uint64_t one = 1;
 
 	look_up_host(&r->addr, 0, &addresses);
@@ -156,7 +156,7 @@ handoff__resolve_start(
 
 void
 handoff__resolve_take(
-	struct handoff__resolve *resolve, struct handoff__addresses *addresses)
+	struct handoff__resolve *resolve, struct handoff__resolved *addresses)
 {
 	pthread_mutex_lock(&resolve->lock);
 	*addresses = resolve->addresses;

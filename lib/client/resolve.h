@@ -12,7 +12,7 @@
 #include <sys/un.h>
 
 /* how many addresses of a name are tried */
-#define HANDOFF__ADDRESSES_MAX 16
+#define HANDOFF__RESOLVED_MAX 16
 
 struct handoff__address {
 	socklen_t len;
@@ -23,10 +23,10 @@ struct handoff__address {
 	} u;
 };
 
-struct handoff__addresses {
+struct handoff__resolved {
 	int err; /* of getaddrinfo(3): 0 or EAI_* */
 	size_t count;
-	struct handoff__address list[HANDOFF__ADDRESSES_MAX];
+	struct handoff__address list[HANDOFF__RESOLVED_MAX];
 };
 
 struct handoff__resolve;
@@ -34,7 +34,7 @@ struct handoff__resolve;
 /* True if no lookup is needed (a Unix socket or a numeric address); `addresses`
  * is then filled in. */
 bool handoff__resolve_at_once(
-	const struct handoff__addr *addr, struct handoff__addresses *addresses);
+	const struct handoff__addr *addr, struct handoff__resolved *addresses);
 
 /* Starts a lookup. Returns the descriptor that becomes readable with the
  * answer, or a negative errno. */
@@ -43,7 +43,7 @@ int handoff__resolve_start(
 
 /* Takes the answer; valid once the descriptor is readable. */
 void handoff__resolve_take(
-	struct handoff__resolve *resolve, struct handoff__addresses *addresses);
+	struct handoff__resolve *resolve, struct handoff__resolved *addresses);
 
 /* Ends the request, answered or not, and closes the descriptor; NULL is fine. A
  * thread still in the lookup frees the rest when it finishes. */

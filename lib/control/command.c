@@ -7,9 +7,9 @@
 
 #include "base/loop.h"
 #include "base/text.h"
-#include "control/addresses.h"
 #include "control/call.h"
 #include "control/exposition.h"
+#include "control/listeners.h"
 #include "control/output.h"
 #include "control/table.h"
 
@@ -163,10 +163,10 @@ add_addresses(struct handoff__call *call, unsigned long long before)
 	err = handoff__call_find_role(call, "owner", NULL, &owner);
 	free(*call->reply);
 	*call->reply = answer;
-	if (err < 0 || !owner || handoff__addresses_generation(owner) == before)
+	if (err < 0 || !owner || handoff__listeners_generation(owner) == before)
 		return 0;
 	handoff__buf_add(&buf, "%s", answer);
-	err = handoff__addresses_add(owner, &buf);
+	err = handoff__listeners_add(owner, &buf);
 	if (buf.failed) {
 		free(buf.data);
 		return err;
@@ -195,7 +195,7 @@ call_maintenance(struct handoff__call *call, const void *arg)
 		return err;
 	snprintf(request, sizeof(request), "maintenance%s%s\n", name ? " " : "",
 		name ? name : "");
-	generation = handoff__addresses_generation(owner);
+	generation = handoff__listeners_generation(owner);
 	err = send_command(call, owner, request);
 	return err < 0 ? err : add_addresses(call, generation);
 }
@@ -251,7 +251,7 @@ call_ready(struct handoff__call *call, const void *arg)
 	if (err < 0)
 		return err;
 	if (standby) {
-		generation = handoff__addresses_generation(standby);
+		generation = handoff__listeners_generation(standby);
 		err = send_command(
 			call, standby, silent ? "ready silent\n" : "ready\n");
 		return err < 0 ? err : add_addresses(call, generation);

@@ -41,7 +41,7 @@ on_closing(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	handoff__suspects_drop(member);
 	if (e->kind == HANDOFF__EXTRA)
 		return;
-	if (handoff__member_apart(member))
+	if (handoff__member_has_worker(member))
 		server->model->leave(member);
 	else
 		handoff__member_unkick(member);
@@ -85,7 +85,7 @@ on_moved(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	if (member->set >= 0)
 		handoff__sets_own(
 			handoff__member_sets(member), member->set, e->mine);
-	if (handoff__member_apart(member))
+	if (handoff__member_has_worker(member))
 		server->model->moved(member);
 	if (!e->mine)
 		handoff__suspects_drop(member);
@@ -108,19 +108,19 @@ static void
 on_settle(struct handoff__pair *pair)
 {
 	struct handoff_server *server = handoff__operator_arg(pair);
-	uint32_t wrong = handoff__sets_turn(&server->sets);
+	uint32_t wrong = handoff__sets_exchange(&server->sets);
 	struct handoff__roster_entry *e = NULL;
 
 	handoff__server_hold(server, true);
 	for (uint32_t i = 0; i < server->nworkers; i++)
-		wrong += handoff__sets_turn(&server->workers[i].sets);
+		wrong += handoff__sets_exchange(&server->workers[i].sets);
 	while (wrong > 0 && (e = handoff__roster_next(&pair->roster, e))) {
 		struct handoff__member *member = handoff__member_of(e);
 
 		if (!handoff__member_misplaced(member))
 			continue;
 		wrong--;
-		if (!handoff__member_apart(member) ||
+		if (!handoff__member_has_worker(member) ||
 			server->model->quiesce(member))
 			handoff__member_place(member);
 	}

@@ -111,7 +111,7 @@ after_end(struct handoff_server *server)
 }
 
 static int
-run_turn(struct handoff_server *server, int timeout_ms)
+run_iteration(struct handoff_server *server, int timeout_ms)
 {
 	struct epoll_event ready[READY_MAX];
 	int n;
@@ -148,7 +148,7 @@ handoff_server_wait(struct handoff_server *server, int timeout_ms)
 {
 	int err = handoff__server_check(server);
 
-	return err < 0 ? err : run_turn(server, timeout_ms);
+	return err < 0 ? err : run_iteration(server, timeout_ms);
 }
 
 int
@@ -159,7 +159,7 @@ handoff_server_dispatch(struct handoff_server *server)
 	if (err < 0)
 		return err;
 	do {
-		err = run_turn(server, 0);
+		err = run_iteration(server, 0);
 		/* an outer loop is only woken by descriptors */
 	} while (err >= 0 && !server->op.ended && works(server));
 	return err < 0 ? err : 0;

@@ -68,8 +68,9 @@ uint32_t handoff__member_first_events(const struct handoff__member *member);
 /* The sets that `set` refers to. */
 struct handoff__sets *handoff__member_sets(
 	const struct handoff__member *member);
-/* Whether it is in the sets of a worker. */
-bool handoff__member_apart(const struct handoff__member *member);
+/* Whether it belongs in the sets of a worker: a connection of a model that has
+ * them. */
+bool handoff__member_has_worker(const struct handoff__member *member);
 /* Adds it to a set for the first time. */
 int handoff__member_watch(struct handoff__member *member);
 /* Whether it is in the wrong set; moves it to the right one. */

@@ -34,7 +34,7 @@ handoff__member_sets(const struct handoff__member *member)
 }
 
 bool
-handoff__member_apart(const struct handoff__member *member)
+handoff__member_has_worker(const struct handoff__member *member)
 {
 	return member->server->model->enter &&
 	       member->entry.kind == HANDOFF__CONNECTION;
@@ -73,7 +73,7 @@ handoff__member_watch(struct handoff__member *member)
 	const struct handoff__roster_entry *e = &member->entry;
 	int rc;
 
-	if (handoff__member_apart(member))
+	if (handoff__member_has_worker(member))
 		member->server->model->enter(member);
 	member->set = (int8_t)handoff__sets_home(
 		handoff__member_sets(member), e->mine);
@@ -87,7 +87,7 @@ handoff__member_watch(struct handoff__member *member)
 		handoff__member_stall(member, "cannot be watched", rc);
 		return 0;
 	}
-	if (handoff__member_apart(member))
+	if (handoff__member_has_worker(member))
 		member->server->model->leave(member);
 	return rc;
 }

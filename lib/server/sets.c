@@ -113,7 +113,7 @@ handoff__sets_mend(struct handoff__sets *sets)
 }
 
 uint32_t
-handoff__sets_turn(struct handoff__sets *sets)
+handoff__sets_exchange(struct handoff__sets *sets)
 {
 	uint32_t wrong = misplaced(sets), then;
 

@@ -36,7 +36,7 @@ void handoff__sets_own(struct handoff__sets *sets, int set, bool mine);
 
 /* Exchanges the two sets if that leaves fewer members in the wrong one. Returns
  * how many are: the caller moves each of them. */
-uint32_t handoff__sets_turn(struct handoff__sets *sets);
+uint32_t handoff__sets_exchange(struct handoff__sets *sets);
 int handoff__sets_move(struct handoff__sets *sets, int set, int fd,
 	uint32_t events, void *data, bool mine);
 

@@ -44,7 +44,7 @@ on_stalls(struct handoff__timer *timer)
 		struct handoff__member *member = handoff__member_of(e);
 
 		/* a busy one will report a stall itself */
-		if ((handoff__member_apart(member) &&
+		if ((handoff__member_has_worker(member) &&
 			    server->model->busy(member)) ||
 			!member->stalled)
 			continue;

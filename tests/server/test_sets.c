@@ -120,7 +120,7 @@ wrong(const struct fixture *f)
 	return n;
 }
 
-/* Moves each that is in the wrong set, as the caller of turn must. */
+/* Moves each that is in the wrong set, as the caller of exchange must. */
 static void
 move_wrong(struct fixture *f)
 {
@@ -134,7 +134,7 @@ move_wrong(struct fixture *f)
 			&f->sets, m->set, m->fd, EPOLLIN, m, m->mine);
 		assert_true(m->set >= 0);
 	}
-	assert_int_equal(handoff__sets_turn(&f->sets), 0);
+	assert_int_equal(handoff__sets_exchange(&f->sets), 0);
 }
 
 static void
@@ -169,7 +169,7 @@ inner_is_seen_on_either_side(void **state)
 	assert_int_equal(look(&f, found), 1);
 	assert_null(found[0]);
 	own(&f, 0, 2, false);
-	assert_int_equal(handoff__sets_turn(&f.sets), 0);
+	assert_int_equal(handoff__sets_exchange(&f.sets), 0);
 	assert_int_equal(look(&f, found), 1);
 	assert_null(found[0]);
 	close_sets(&f);
@@ -186,12 +186,12 @@ whole_give_turns_the_sets(void **state)
 	add(&f, 0, 4, true);
 	write_to(f.members[2].fd);
 	own(&f, 0, 4, false);
-	assert_int_equal(handoff__sets_turn(&f.sets), 0);
+	assert_int_equal(handoff__sets_exchange(&f.sets), 0);
 	assert_int_equal(wrong(&f), 0);
 	assert_int_equal(look(&f, found), 0);
 	/* And back: what was gathered meanwhile is there at once. */
 	own(&f, 0, 4, true);
-	assert_int_equal(handoff__sets_turn(&f.sets), 0);
+	assert_int_equal(handoff__sets_exchange(&f.sets), 0);
 	assert_int_equal(wrong(&f), 0);
 	assert_int_equal(look(&f, found), 1);
 	assert_ptr_equal(found[0], &f.members[2]);
@@ -208,7 +208,7 @@ few_that_move_are_named(void **state)
 	open_sets(&f);
 	add(&f, 0, 4, true);
 	own(&f, 0, 1, false);
-	assert_int_equal(handoff__sets_turn(&f.sets), 1);
+	assert_int_equal(handoff__sets_exchange(&f.sets), 1);
 	assert_int_equal(wrong(&f), 1);
 	move_wrong(&f);
 	write_to(f.members[0].fd);
@@ -218,7 +218,8 @@ few_that_move_are_named(void **state)
 	close_sets(&f);
 }
 
-/* Most move and some stay: the sets turn, and those that stay are moved. */
+/* Most move and some stay: the sets are exchanged, and those that stay are
+ * moved. */
 static void
 few_that_stay_are_named(void **state)
 {
@@ -229,7 +230,7 @@ few_that_stay_are_named(void **state)
 	open_sets(&f);
 	add(&f, 0, 5, true);
 	own(&f, 0, 4, false);
-	assert_int_equal(handoff__sets_turn(&f.sets), 1);
+	assert_int_equal(handoff__sets_exchange(&f.sets), 1);
 	assert_int_equal(wrong(&f), 1);
 	assert_int_not_equal(
 		f.members[4].set, handoff__sets_home(&f.sets, true));
@@ -253,8 +254,8 @@ even_split_does_not_turn_to_and_fro(void **state)
 	add(&f, 0, 4, true);
 	mine = f.sets.mine;
 	own(&f, 0, 2, false);
-	assert_int_equal(handoff__sets_turn(&f.sets), 2);
-	assert_int_equal(handoff__sets_turn(&f.sets), 2);
+	assert_int_equal(handoff__sets_exchange(&f.sets), 2);
+	assert_int_equal(handoff__sets_exchange(&f.sets), 2);
 	assert_int_equal(f.sets.mine, mine);
 	move_wrong(&f);
 	assert_int_equal(f.sets.mine, mine);
@@ -270,12 +271,12 @@ empty_sets_do_not_turn(void **state)
 	(void)state;
 	open_sets(&f);
 	mine = f.sets.mine;
-	assert_int_equal(handoff__sets_turn(&f.sets), 0);
+	assert_int_equal(handoff__sets_exchange(&f.sets), 0);
 	assert_int_equal(f.sets.mine, mine);
 	close_sets(&f);
 }
 
-/* Any sequence: the count that turn answers is that of a look at each. */
+/* Any sequence: the count that exchange returns is that of a look at each. */
 static void
 counts_are_right_after_anything(void **state)
 {
@@ -298,7 +299,7 @@ counts_are_right_after_anything(void **state)
 		} else {
 			own(&f, (int)(m - f.members), 1, !m->mine);
 		}
-		answer = handoff__sets_turn(&f.sets);
+		answer = handoff__sets_exchange(&f.sets);
 		assert_int_equal(answer, wrong(&f));
 		assert_in_range(wrong(&f), 0, MEMBERS / 2);
 		if ((random >> 28) % 4 == 0)
@@ -383,7 +384,7 @@ outer_fires_for_the_right_set(void **state)
 	/* All of mine is given, and what was the other's comes here. */
 	own(&f, 0, 2, false);
 	own(&f, 2, 1, true);
-	assert_int_equal(handoff__sets_turn(&f.sets), 0);
+	assert_int_equal(handoff__sets_exchange(&f.sets), 0);
 	assert_true(fires(outer));
 	own(&f, 2, 1, false);
 	move_wrong(&f);
@@ -403,9 +404,9 @@ outer_fires_for_what_came_before_it(void **state)
 	open_sets(&f);
 	add(&f, 0, 3, true);
 	own(&f, 0, 3, false);
-	handoff__sets_turn(&f.sets);
+	handoff__sets_exchange(&f.sets);
 	own(&f, 0, 3, true);
-	handoff__sets_turn(&f.sets);
+	handoff__sets_exchange(&f.sets);
 	write_to(f.members[1].fd);
 	assert_true(fires(handoff__sets_outer(&f.sets)));
 	close_sets(&f);

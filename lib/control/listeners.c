@@ -3,7 +3,7 @@
  * Parses the lines about addresses in a status. An older peer, and a program
  * with listeners of its own, send none.
  */
-#include "control/addresses.h"
+#include "control/listeners.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -30,7 +30,7 @@ next_status_line(const char *line)
 }
 
 unsigned long long
-handoff__addresses_generation(const struct handoff__contact *peer)
+handoff__listeners_generation(const struct handoff__contact *peer)
 {
 	size_t len;
 
@@ -65,7 +65,7 @@ add_lines(const struct handoff__contact *peer, const char *key,
 }
 
 int
-handoff__addresses_add(
+handoff__listeners_add(
 	const struct handoff__contact *peer, struct handoff__buf *buf)
 {
 	unsigned failed;
