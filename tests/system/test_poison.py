@@ -155,7 +155,7 @@ class Poison(SystemTest):
 
     def test_iterative(self):
         one, address = self.first(*MODELS["iterative"])
-        two = self.next("two", "--suspect-wait-ms", "300",
+        two = self.next("two", "--suspect-wait", "300",
                         *MODELS["iterative"])
         poison = self.poison(address, one)
         two.expect(": owner: ")
@@ -164,7 +164,7 @@ class Poison(SystemTest):
 
     def no_standby(self, *options):
         one, address = self.first(*options)
-        two = self.next("two", "--suspect-wait-ms", "1500", *options)
+        two = self.next("two", "--suspect-wait", "1500", *options)
         others = self.clients(address)
         poison = self.poison(address, one)
         begin = time.monotonic()

@@ -136,7 +136,7 @@ static const struct option options[] = {
 	{"sleep-ms", required_argument, NULL, 't'},
 	{"give-timeout-ms", required_argument, NULL, 'g'},
 	{"stop-timeout-ms", required_argument, NULL, 'S'},
-	{"suspect-wait-ms", required_argument, NULL, 'w'},
+	{"suspect-wait", required_argument, NULL, 'w'},
 	{"workers", required_argument, NULL, 'W'},
 	{NULL, 0, NULL, 0},
 };
