@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The operator's tool: asks the peers of a service directory for their status
- * or tells them to hand over, come home, stop or write down all they have.
+ * or has them hand over, take back, stop or dump their entries.
  * Exit status: 0 done, 1 refused or failed, 2 wrong usage.
  */
 #include "watch.h"
@@ -20,19 +20,21 @@ static const char help[] =
 	"\n"
 	"Commands:\n"
 	"  status [--json] [--watch [SECONDS]]\n"
-	"                    who serves and who stands by; --watch: again and\n"
-	"                    again, every 2 seconds or as told\n"
-	"  metrics           what they have counted, for Prometheus\n"
+	"                    which peer serves and which stands by; --watch:\n"
+	"                    repeated every 2 seconds, or every SECONDS\n"
+	"  metrics           the counters of both peers, for Prometheus\n"
 	"  maintenance [NAME]\n"
-	"                    the owner hands all to its standby; repeated, it\n"
-	"                    changes nothing; NAME: the peer that is meant\n"
-	"  ready [--silent]  the standby comes home and tells the clients;\n"
-	"                    --silent: all moves at once, no client is told\n"
-	"  say [@N] TEXT     says a line to all clients, or to connection N;\n"
-	"                    say @list tells who is there\n"
-	"  stop NAME         stops the peer of that name, or of that pid\n"
-	"  dump FILE         writes down every entry, a JSON object a line;\n"
-	"                    -: to standard output\n"
+	"                    the owner hands everything to its standby, if "
+	"NAME\n"
+	"                    serves; repeated, it changes nothing\n"
+	"  ready [--silent]  the standby takes the service back and notifies\n"
+	"                    the clients, which reconnect to it; --silent:\n"
+	"                    their connections move too, without a notice\n"
+	"  say [@N] TEXT     sends a line to all clients, or to connection N;\n"
+	"                    say @list lists the connections\n"
+	"  stop NAME         stops the peer with that name or process ID\n"
+	"  dump FILE         writes every entry to FILE as a JSON object per\n"
+	"                    line; -: to standard output\n"
 	"\n"
 	"Options:\n"
 	"  --dir DIR         the service directory; without this option the\n"

@@ -7,7 +7,7 @@
 
 /* Prints the status every `period_ms`: over the last one on a terminal, after
  * a blank line elsewhere. Waits for a server that is not there. Returns an exit
- * status when nobody reads any more, or if the directory cannot be used at the
+ * status when its output is closed, or if the directory cannot be used at the
  * beginning; says why on standard error. */
 int watch_status(const char *dir, bool json, int period_ms);
 

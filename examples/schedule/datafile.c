@@ -111,7 +111,7 @@ refresh(struct datafile *file, char *why)
 	return err;
 }
 
-/* The same for a client, who does not know of what it is told. */
+/* The same error in words for a client. */
 static int
 update(struct datafile *file, char *why)
 {
@@ -230,8 +230,8 @@ fill(struct datafile *file, int fd, const char *text, size_t len)
 	return 0;
 }
 
-/* Puts a new file in the place of the old one. Whoever opens it, at whatever
- * moment, and whoever dies: it is the one or the other as a whole. */
+/* Replaces the file by a new one: a process that opens it finds the old or the
+ * new one, whichever process dies at whatever moment. */
 static int
 save(struct datafile *file, const char *text, size_t len)
 {
@@ -291,8 +291,8 @@ wait_for_lock(int fd, int tries)
 
 /* One process at a time. The descriptor is a new one each time: a child shares
  * those of its parent, and so their locks (flock(2)). A process that was
- * stopped while it held the lock must not stop the others: who has waited for
- * it in vain does not wait again. */
+ * stopped while it held the lock must not stop the others: after one wait in
+ * vain a process does not wait again. */
 static int
 lock(struct datafile *file, char *why)
 {
@@ -331,8 +331,8 @@ add_locked(struct datafile *file, const struct course *course, char *why)
 		return err;
 	if (err == 0)
 		err = append(file, course);
-	/* Also for a course that was there: who put it there may have died
-	 * between rename and this. */
+	/* Also for a course that was there: the process that added it may have
+	 * died between rename and this. */
 	if (err >= 0 && fsync(file->dir) < 0 && errno != EINVAL)
 		err = -errno;
 	return err < 0 ? explain(why, err, "cannot save: %s", strerror(-err))

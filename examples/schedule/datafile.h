@@ -4,8 +4,8 @@
  * and change at once: the two peers, and the children of each.
  *
  * Changes are made under a lock, FILE.lock, and replace the file as a whole,
- * so that whoever reads it sees it before or after. Every look at the timetable
- * asks first whether the file has changed, by whomever.
+ * so that a reader sees it as it was before or after. Every look at the
+ * timetable asks first whether the file has changed, by whomever.
  */
 #ifndef EXAMPLES_DATAFILE_H
 #define EXAMPLES_DATAFILE_H

@@ -140,7 +140,7 @@ do_quit(struct request *r)
 static const struct command {
 	const char *name;
 	size_t words; /* with its name */
-	bool anybody; /* also who is not logged in */
+	bool anybody; /* also without a login */
 	command_fn *fn;
 	const char *usage;
 } commands[] = {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The service that tells students when and where their courses are; the
+/* A service that answers when and where a student's courses are; the
  * protocol is in schedule(7). */
 #ifndef EXAMPLES_SCHEDULE_H
 #define EXAMPLES_SCHEDULE_H

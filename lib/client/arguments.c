@@ -32,7 +32,7 @@ static const struct handoff__arguments known = {
 static const char help[] =
 	"  --connect ADDR       HOST:PORT, [IPV6]:PORT, unix:/PATH; the first\n"
 	"                       is home, others are tried in turn\n"
-	"  --dir DIR            the service directory, to be told of "
+	"  --dir DIR            the service directory, for notices of "
 	"handoffs;\n"
 	"                       without it the environment's HANDOFF_DIR\n";
 
