@@ -76,10 +76,14 @@ side_join(struct side *side, struct side *other)
 bool
 side_next(struct side *side)
 {
+	struct pollfd fd = {
+		.fd = handoff_peer_fd(side->peer), .events = POLLIN};
 	const struct handoff_peer_event *event;
+	bool readable = poll(&fd, 1, 0) == 1;
 
 	if (handoff_peer_next(side->peer, &event) <= 0)
 		return false;
+	assert_true(readable);
 	side->event = *event;
 	memset(&side->outcome, 0, sizeof(side->outcome));
 	if (event->outcome)
