@@ -83,7 +83,8 @@ HANDOFF_API int handoff_peer_wait(struct handoff_peer *peer, int timeout_ms);
 enum handoff_peer_event_type {
 	HANDOFF_PEER_OWNER = 1,   /* this peer serves. TAKEN has come for every
 				   * existing entry: open what is missing */
-	HANDOFF_PEER_STANDBY = 2, /* the other peer serves */
+	HANDOFF_PEER_STANDBY = 2, /* the other peer serves, and this one owns
+				   * nothing */
 	HANDOFF_PEER_WAITING = 3, /* there is no owner yet */
 	HANDOFF_PEER_JOINED = 4,  /* the other peer came */
 	HANDOFF_PEER_LEFT = 5,    /* the other peer went */

@@ -65,7 +65,7 @@ on_settle(struct handoff__pair *below)
 }
 
 /* Entries follow one by one. OWNER comes after them, so that the program then
- * knows which it has not been given. */
+ * knows which it has not been given; STANDBY when none is left. */
 static void
 on_role(struct handoff__pair *below, enum handoff__cause cause)
 {
@@ -73,8 +73,7 @@ on_role(struct handoff__pair *below, enum handoff__cause cause)
 
 	(void)cause;
 	peer->owner_due = below->serving;
-	if (!below->serving)
-		handoff__operator_standby(&peer->op, "");
+	peer->standby_due = !below->serving;
 }
 
 static void
@@ -85,6 +84,7 @@ on_given(struct handoff__pair *below, enum handoff__way way,
 
 	if (report->reason == HANDOFF__OK)
 		handoff__embed_owner(peer);
+	handoff__embed_standby(peer);
 	handoff__operator_given(&peer->op, way, report);
 	if (report->moved + report->listeners == 0)
 		peer->tries = 0; /* the rest cannot be moved */
@@ -95,6 +95,10 @@ on_partner(struct handoff__pair *below, bool here)
 {
 	struct handoff_peer *peer = handoff__operator_arg(below);
 
+	/* It is back, and serves: entries of this peer are to follow. */
+	peer->standby_due = here && !below->serving && below->roster.owned > 0;
+	if (peer->standby_due)
+		return;
 	handoff__operator_partner(&peer->op, here, "");
 	if (here)
 		return;

@@ -75,6 +75,8 @@ handoff__embed_flush(struct handoff_peer *peer)
 	move_released(peer);
 	follow(peer);
 	handoff__pair_proceed(&peer->pair);
+	if (!handoff__pair_moving(&peer->pair))
+		handoff__embed_standby(peer);
 	handoff__embed_stop(peer);
 }
 

@@ -55,10 +55,12 @@ struct handoff_peer {
 	struct handoff__timer starved;   /* no descriptor left for an event */
 	bool starving;                   /* and that was logged */
 	struct handoff__entry_list pending, released;
-	bool owner_due; /* it serves; OWNER follows after all entries */
-	bool late;      /* entries came while the service was moving away */
-	bool stopped;   /* STOP was emitted */
-	unsigned tries; /* gives left before the stop ends */
+	bool standby_due; /* the other serves; STANDBY follows once nothing is
+			   * owned here */
+	bool owner_due;   /* it serves; OWNER follows after all entries */
+	bool late;        /* entries came while the service was moving away */
+	bool stopped;     /* STOP was emitted */
+	unsigned tries;   /* gives left before the stop ends */
 };
 
 static inline struct handoff_entry *
@@ -74,6 +76,8 @@ void handoff__embed_pend(struct handoff_entry *e, enum handoff__pending event);
 int handoff__embed_own(struct handoff_peer *peer);
 /* Emits OWNER, if it is due. */
 void handoff__embed_owner(struct handoff_peer *peer);
+/* Emits STANDBY, if it is due. */
+void handoff__embed_standby(struct handoff_peer *peer);
 
 /* stop.c */
 extern const struct handoff__operator_ops handoff__embed_operator_ops;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Makes this peer the owner and emits the event.
+ * Makes this peer the owner, and emits OWNER and STANDBY.
  */
 #include "embed/embed.h"
 
@@ -30,4 +30,15 @@ handoff__embed_owner(struct handoff_peer *peer)
 		"owner: took over from %s (generation %llu)",
 		handoff__pair_partner_text(&peer->pair, who),
 		(unsigned long long)handoff__pair_generation(&peer->pair));
+}
+
+void
+handoff__embed_standby(struct handoff_peer *peer)
+{
+	const struct handoff__pair *below = &peer->pair;
+
+	if (!peer->standby_due || below->serving || below->roster.owned > 0)
+		return;
+	peer->standby_due = false;
+	handoff__operator_standby(&peer->op, "");
 }

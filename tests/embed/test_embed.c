@@ -386,7 +386,7 @@ what_comes_late_follows(void **state)
 	e = pair_expect(&p, &p.a, HANDOFF_PEER_RELEASE);
 	side_deposit(&p.a, &fd[2], &client[2], NULL, "third");
 	assert_int_equal(handoff_entry_release(e), 0);
-	assert_trails(&p, "RSGRG", "TTOGTG");
+	assert_trails(&p, "RGRSG", "TTOGTG");
 	assert_int_equal(handoff_peer_deposit(p.a.peer, &e, &opts), -EPERM);
 	for (int i = 0; i < 3; i++) {
 		close(fd[i]);

@@ -132,7 +132,21 @@ release_that_nobody_wants_comes_back(void **state)
 	pair_close(&p);
 }
 
-/* It is asked for, not given up in time, and follows later. */
+/* The next event of `a`, whatever it is. */
+static enum handoff_peer_event_type
+next_of_a(struct pair *p)
+{
+	for (int i = 0; i < 2000; i++) {
+		if (side_next(&p->a))
+			return p->a.event.type;
+		handoff_peer_wait(p->b.peer, 0);
+		handoff_peer_wait(p->a.peer, 1);
+	}
+	return 0;
+}
+
+/* It is asked for, not given up in time, and follows later: only then does the
+ * other peer serve everything. */
 static void
 late_release_follows(void **state)
 {
@@ -151,8 +165,8 @@ late_release_follows(void **state)
 	pair_expect(&p, &p.a, HANDOFF_PEER_JOINED);
 	e = side_deposit(&p.a, &fd, &client, NULL, "busy");
 	assert_int_equal(handoff_peer_give(p.a.peer), 0);
-	pair_expect(&p, &p.a, HANDOFF_PEER_RELEASE);
-	pair_expect(&p, &p.a, HANDOFF_PEER_GAVE);
+	assert_int_equal(next_of_a(&p), HANDOFF_PEER_RELEASE);
+	assert_int_equal(next_of_a(&p), HANDOFF_PEER_GAVE);
 	assert_non_null(strstr(p.a.event.text, "1 left behind"));
 	assert_int_equal(p.a.outcome.direction, HANDOFF_DIRECTION_OUT);
 	assert_int_equal(p.a.outcome.left, 1);
@@ -166,10 +180,82 @@ late_release_follows(void **state)
 	assert_int_equal(handoff_peer_left(p.a.peer, &left), 0);
 	assert_int_equal(handoff_entry_update(e, "done", 4), 0);
 	assert_int_equal(handoff_entry_release(e), 0);
-	handoff_peer_dispatch(p.a.peer);
+	assert_int_equal(next_of_a(&p), HANDOFF_PEER_STANDBY);
 	e = pair_expect(&p, &p.b, HANDOFF_PEER_TAKEN);
 	assert_state(e, "done");
 	close(p.b.event.fd);
+	close(fd);
+	close(client);
+	pair_close(&p);
+}
+
+/* An entry that is left behind ends here, and nothing of the service is left.
+ */
+static void
+standby_comes_when_nothing_is_left(void **state)
+{
+	struct pair p;
+	struct handoff_entry *e;
+	const char *dir = support_dir();
+	int fd, client;
+
+	(void)state;
+	side_init(&p.a, dir, "one");
+	side_init(&p.b, dir, "two");
+	p.a.opts.give_timeout_ms = 50;
+	assert_int_equal(handoff_peer_open(&p.a.peer, &p.a.opts), 0);
+	assert_int_equal(side_join(&p.b, &p.a), 0);
+	pair_expect(&p, &p.a, HANDOFF_PEER_JOINED);
+	e = side_deposit(&p.a, &fd, &client, NULL, "busy");
+	assert_int_equal(handoff_peer_give(p.a.peer), 0);
+	assert_int_equal(next_of_a(&p), HANDOFF_PEER_RELEASE);
+	assert_int_equal(next_of_a(&p), HANDOFF_PEER_GAVE);
+	pair_settle(&p);
+	assert_false(side_next(&p.a));
+	handoff_entry_withdraw(e);
+	assert_int_equal(next_of_a(&p), HANDOFF_PEER_STANDBY);
+	assert_int_equal(handoff_peer_take(p.a.peer), 0);
+	assert_int_equal(next_of_a(&p), HANDOFF_PEER_OWNER);
+	assert_int_equal(next_of_a(&p), HANDOFF_PEER_GAVE);
+	close(fd);
+	close(client);
+	pair_close(&p);
+}
+
+/* A program stops accepting before it lets connections go, and has its listener
+ * before it learns that it is the owner. */
+static void
+listeners_come_first(void **state)
+{
+	struct handoff_entry_opts opts = {
+		.size = sizeof(opts), .kind = HANDOFF_ENTRY_LISTENER};
+	struct pair p;
+	struct handoff_entry *listener, *e;
+	int fd, client;
+
+	(void)state;
+	pair_open(&p);
+	side_deposit(&p.a, &fd, &client, NULL, "first");
+	opts.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_true(opts.fd >= 0);
+	opts.name = "listener";
+	assert_int_equal(handoff_peer_deposit(p.a.peer, &listener, &opts), 0);
+	pair_settle(&p);
+	assert_int_equal(handoff_peer_give(p.a.peer), 0);
+	assert_int_equal(next_of_a(&p), HANDOFF_PEER_RELEASE);
+	assert_ptr_equal(p.a.event.entry, listener);
+	assert_int_equal(handoff_entry_release(listener), 0);
+	assert_int_equal(next_of_a(&p), HANDOFF_PEER_RELEASE);
+	assert_int_equal(handoff_entry_release(p.a.event.entry), 0);
+	assert_int_equal(next_of_a(&p), HANDOFF_PEER_STANDBY);
+	assert_int_equal(next_of_a(&p), HANDOFF_PEER_GAVE);
+	e = pair_expect(&p, &p.b, HANDOFF_PEER_TAKEN);
+	assert_int_equal(handoff_entry_kind(e), HANDOFF_ENTRY_LISTENER);
+	close(p.b.event.fd);
+	assert_true(side_next(&p.b));
+	assert_int_equal(p.b.event.type, HANDOFF_PEER_TAKEN);
+	close(p.b.event.fd);
+	close(opts.fd);
 	close(fd);
 	close(client);
 	pair_close(&p);
@@ -184,6 +270,8 @@ main(void)
 		handoff_test(withdrawn_entry_ends_for_its_client),
 		handoff_test(release_that_nobody_wants_comes_back),
 		handoff_test(late_release_follows),
+		handoff_test(standby_comes_when_nothing_is_left),
+		handoff_test(listeners_come_first),
 	};
 
 	return cmocka_run_group_tests_name("entries", tests, NULL, NULL);
