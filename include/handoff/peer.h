@@ -23,6 +23,16 @@ extern "C" {
 
 struct handoff_peer;
 
+/*
+ * Converts a state of an older version: `old` has `old_len` bytes, `state` room
+ * for *len, which is state_size. Stores the new length in *len and returns 0,
+ * or a negative errno, which closes that entry. Called for each entry that
+ * comes from an older program, before its TAKEN; may be called again for the
+ * same entry, if this process dies before that.
+ */
+typedef int handoff_entry_convert_fn(uint32_t version, const void *old,
+	size_t old_len, void *state, size_t *len, void *arg);
+
 /* `size` is sizeof(struct handoff_peer_opts); zero means the default. The
  * library copies everything that the options point to. */
 struct handoff_peer_opts {
@@ -33,9 +43,9 @@ struct handoff_peer_opts {
 	const char *name;       /* this peer's name, for people */
 	const char *service;    /* identity: must be the same in both peers */
 	uint32_t state_version; /* of the states' format; must be the same in
-				 * both peers */
+				 * both peers, unless `convert` is set */
 	uint32_t state_size;    /* maximum size of a state in bytes, at most
-				 * 65528 */
+				 * 65528; likewise */
 	bool may_own; /* serve if no other peer does; otherwise wait for an
 		       * owner and become its standby */
 	uint64_t config_hash; /* of the configuration, 0: not compared */
@@ -53,6 +63,13 @@ struct handoff_peer_opts {
 	uint32_t user; /* uid of a program that starts as root and then switches
 			* to that user (setuid(2)), or whose peer does.
 			* Otherwise peers run as the same user or as root */
+	handoff_entry_convert_fn *convert; /* optional: allows a program with
+					    * older states, down to version
+					    * convert_from, to be a peer and to
+					    * hand over to this one; state_size
+					    * may differ then */
+	void *convert_arg;
+	uint32_t convert_from;
 };
 
 /* Opens the peer and joins the other one, if there is one; may block for up to

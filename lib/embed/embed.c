@@ -22,6 +22,28 @@ state_used(const void *state, size_t size)
 	return len <= size - LEN_SIZE ? (size_t)len + LEN_SIZE : LEN_SIZE;
 }
 
+/* The program's states without the length in front of them. */
+static int
+convert_program_state(uint32_t version, const void *old, size_t old_size,
+	void *state, void *arg)
+{
+	const struct handoff_peer *peer = arg;
+	size_t len = peer->service.state_size - LEN_SIZE;
+	size_t old_len =
+		old_size < LEN_SIZE ? 0 : state_used(old, old_size) - LEN_SIZE;
+	uint64_t stored;
+	int err = peer->convert(version, (const char *)old + LEN_SIZE, old_len,
+		(char *)state + LEN_SIZE, &len, peer->convert_arg);
+
+	if (err < 0)
+		return err;
+	if (len > peer->service.state_size - LEN_SIZE)
+		return -EMSGSIZE;
+	stored = len;
+	memcpy(state, &stored, LEN_SIZE);
+	return 0;
+}
+
 static void
 on_peer_timer(struct handoff__timer *timer)
 {
@@ -108,7 +130,12 @@ start(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 		.state_size = (uint32_t)(o->state_size + LEN_SIZE),
 		.input_size = 1,
 		.output_size = 1,
+		.convert = o->convert ? convert_program_state : NULL,
+		.convert_from = o->convert_from,
+		.arg = peer,
 	};
+	peer->convert = o->convert;
+	peer->convert_arg = o->convert_arg;
 	peer->log.fn = o->log;
 	peer->log.arg = o->log_arg;
 	peer->may_own = o->may_own;

@@ -44,6 +44,8 @@ TAILQ_HEAD(handoff__entry_list, handoff_entry);
 
 struct handoff_peer {
 	struct handoff_service service;
+	handoff_entry_convert_fn *convert;
+	void *convert_arg;
 	char service_name[HANDOFF_NAME_MAX];
 	bool may_own;
 	struct handoff__log log;

@@ -84,6 +84,7 @@ convert_state(struct handoff__pair *pair, const struct handoff__roster_entry *e,
 	const struct handoff__view *from = &e->view;
 	uint32_t which = handoff__record_sequence(from->rec) & 1;
 	struct handoff__commit c;
+	int err;
 
 	if (e->kind != HANDOFF__CONNECTION && !pair->config.streamless)
 		return 0;
@@ -96,9 +97,15 @@ convert_state(struct handoff__pair *pair, const struct handoff__roster_entry *e,
 	/* before the service's open there is no state */
 	if (service->open && !(c.flags & HANDOFF__OPENED))
 		return 0;
-	return service->convert(version_of(pair, e),
+	err = service->convert(version_of(pair, e),
 		handoff__older_state(from, which), c.state_len,
 		handoff__record_state(to, 0), service->arg);
+	if (err >= 0 && pair->config.state_used)
+		to->rec->commit[0].state_len =
+			(uint32_t)pair->config.state_used(
+				handoff__record_state(to, 0),
+				to->seg->geo.state_size);
+	return err;
 }
 
 /* Allocates and fills a record for the entry; it is not in the roster yet. */

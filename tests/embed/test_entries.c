@@ -8,6 +8,7 @@
 #include "embed/embed.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -261,6 +262,131 @@ listeners_come_first(void **state)
 	pair_close(&p);
 }
 
+/* From version 1 to 2: says what it was, and is as long as it was plus that. A
+ * state that begins with "bad" has no conversion, one with "big" is too long.
+ */
+static int
+convert(uint32_t version, const void *old, size_t old_len, void *state,
+	size_t *len, void *arg)
+{
+	unsigned *calls = arg;
+	int n;
+
+	++*calls;
+	assert_int_equal(version, 1);
+	assert_int_equal(*len, 2 * STATE_SIZE);
+	if (old_len >= 3 && memcmp(old, "bad", 3) == 0)
+		return -EINVAL;
+	n = snprintf(state, *len, "was %.*s", (int)old_len, (const char *)old);
+	*len = old_len >= 3 && memcmp(old, "big", 3) == 0 ? *len + 1
+							  : (size_t)n;
+	return 0;
+}
+
+/* `b` is a newer program: its states are longer and of the next version. */
+static void
+open_versions(struct pair *p, unsigned *calls)
+{
+	const char *dir = support_dir();
+
+	side_init(&p->a, dir, "one");
+	side_init(&p->b, dir, "two");
+	p->b.opts.state_version = 2;
+	p->b.opts.state_size = 2 * STATE_SIZE;
+	p->b.opts.convert = convert;
+	p->b.opts.convert_arg = calls;
+	p->b.opts.convert_from = 1;
+	assert_int_equal(handoff_peer_open(&p->a.peer, &p->a.opts), 0);
+	assert_int_equal(side_join(&p->b, &p->a), 0);
+	pair_expect(p, &p->a, HANDOFF_PEER_JOINED);
+}
+
+static void
+older_states_are_converted(void **state)
+{
+	struct handoff_entry_opts opts = {.size = sizeof(opts),
+		.kind = HANDOFF_ENTRY_OTHER,
+		.name = "data",
+		.state = "log",
+		.len = 3};
+	struct pair p;
+	struct handoff_entry *e;
+	char big[2 * STATE_SIZE];
+	unsigned calls = 0;
+	int fd, client;
+	uint64_t id;
+
+	(void)state;
+	open_versions(&p, &calls);
+	e = side_deposit(&p.a, &fd, &client, "first", "old");
+	id = handoff_entry_id(e);
+	opts.fd = fd;
+	assert_int_equal(handoff_peer_deposit(p.a.peer, &e, &opts), 0);
+	pair_settle(&p);
+	assert_int_equal(handoff_peer_give(p.a.peer), 0);
+	for (int i = 0; i < 2; i++) {
+		e = pair_expect(&p, &p.a, HANDOFF_PEER_RELEASE);
+		assert_int_equal(handoff_entry_release(e), 0);
+	}
+	for (int i = 0; i < 2; i++) {
+		e = pair_expect(&p, &p.b, HANDOFF_PEER_TAKEN);
+		if (handoff_entry_id(e) == id) {
+			assert_state(e, "was old");
+			assert_string_equal(handoff_entry_name(e), "first");
+			assert_speaks(p.b.event.fd, client);
+		} else {
+			assert_state(e, "was log");
+			assert_string_equal(handoff_entry_name(e), "data");
+		}
+		close(p.b.event.fd);
+	}
+	pair_expect(&p, &p.b, HANDOFF_PEER_OWNER);
+	assert_int_equal(calls, 2);
+	/* There is room for what the older program had none for. */
+	memset(big, 'b', sizeof(big));
+	assert_int_equal(handoff_entry_update(e, big, sizeof(big)), 0);
+	/* It is one way. */
+	assert_true(handoff_peer_give(p.b.peer) < 0);
+	close(fd);
+	close(client);
+	pair_close(&p);
+}
+
+static void
+states_without_a_conversion_end_alone(void **state)
+{
+	struct pair p;
+	struct handoff_entry *e;
+	unsigned calls = 0;
+	int fd[3], client[3];
+	char byte;
+
+	(void)state;
+	open_versions(&p, &calls);
+	side_deposit(&p.a, &fd[0], &client[0], NULL, "bad");
+	side_deposit(&p.a, &fd[1], &client[1], NULL, "big");
+	side_deposit(&p.a, &fd[2], &client[2], NULL, "good");
+	pair_settle(&p);
+	assert_int_equal(handoff_peer_give(p.a.peer), 0);
+	for (int i = 0; i < 3; i++) {
+		e = pair_expect(&p, &p.a, HANDOFF_PEER_RELEASE);
+		assert_int_equal(handoff_entry_release(e), 0);
+		close(fd[i]);
+	}
+	e = pair_expect(&p, &p.b, HANDOFF_PEER_TAKEN);
+	assert_state(e, "was good");
+	assert_speaks(p.b.event.fd, client[2]);
+	close(p.b.event.fd);
+	pair_expect(&p, &p.b, HANDOFF_PEER_OWNER);
+	assert_int_equal(calls, 3);
+	assert_non_null(strstr(p.b.logged, "cannot be converted"));
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(recv(client[i], &byte, 1, MSG_DONTWAIT), 0);
+	for (int i = 0; i < 3; i++)
+		close(client[i]);
+	pair_close(&p);
+}
+
 int
 main(void)
 {
@@ -272,6 +398,8 @@ main(void)
 		handoff_test(late_release_follows),
 		handoff_test(standby_comes_when_nothing_is_left),
 		handoff_test(listeners_come_first),
+		handoff_test(older_states_are_converted),
+		handoff_test(states_without_a_conversion_end_alone),
 	};
 
 	return cmocka_run_group_tests_name("entries", tests, NULL, NULL);
