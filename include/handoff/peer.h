@@ -82,7 +82,12 @@ HANDOFF_API int handoff_peer_open(
  * has ended; without another peer nothing is kept beyond this process. NULL is
  * fine. Afterwards no callback runs, and entries, their states and what events
  * and errmsg pointed to are invalid; the program's descriptors stay open,
- * including those of TAKEN. */
+ * including those of TAKEN.
+ *
+ * In a child that fork(2) made it closes what the child has of the library, and
+ * nothing else changes: a child that lives on does this, and closes its copies
+ * of the program's descriptors, or the place of its parent stays taken when
+ * that dies. */
 HANDOFF_API void handoff_peer_free(struct handoff_peer *peer);
 
 /* Returns one pollable descriptor, always the same and only ever POLLIN, for

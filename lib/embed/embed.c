@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define LEN_SIZE sizeof(uint64_t) /* stored before each state */
 
@@ -164,6 +165,7 @@ handoff_peer_open(
 	if (!peer)
 		return handoff__no_memory(
 			"peer", known.errbuf, known.errbuf_size);
+	peer->pid = getpid();
 	peer->loop.epfd = peer->loop.timerfd = -1;
 	handoff__operator_init(&peer->op, &handoff__embed_operator_ops, peer,
 		&peer->pair, &peer->loop, &peer->log);
@@ -186,11 +188,27 @@ handoff_peer_open(
 	return 0;
 }
 
+/* In a child: nothing is removed or said, for the parent goes on with all of
+ * it. */
+static void
+abandon(struct handoff_peer *peer)
+{
+	handoff__control_forked(&peer->op.control);
+	handoff__pair_abandon(&peer->pair);
+	close(peer->loop.epfd);
+	close(peer->loop.timerfd);
+	free(peer);
+}
+
 void
 handoff_peer_free(struct handoff_peer *peer)
 {
 	if (!peer)
 		return;
+	if (peer->pid != getpid()) {
+		abandon(peer);
+		return;
+	}
 	handoff__operator_close(&peer->op);
 	if (peer->pair.loop) {
 		handoff__embed_flush(peer);
@@ -214,6 +232,11 @@ handoff_peer_wait(struct handoff_peer *peer, int timeout_ms)
 
 	if (!peer)
 		return -EINVAL;
+	if (peer->pid != getpid())
+		return handoff__fail(&peer->error, -ECHILD,
+			"peer: opened by process %d, of which this is a child: "
+			"open it after daemon(3), or free it here",
+			(int)peer->pid);
 	handoff__embed_flush(peer);
 	rc = handoff__loop_dispatch(&peer->loop, timeout_ms);
 	handoff__embed_flush(peer);

@@ -48,6 +48,7 @@ struct handoff_peer {
 	void *convert_arg;
 	char service_name[HANDOFF_NAME_MAX];
 	bool may_own;
+	pid_t pid; /* of the process that opened it, not of its children */
 	struct handoff__log log;
 	struct handoff__error error;
 	struct handoff__loop loop;

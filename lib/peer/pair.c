@@ -17,6 +17,7 @@
 #include "peer/status.h"
 #include "peer/upkeep.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -188,4 +189,17 @@ handoff__pair_forked(
 		if (e != keep)
 			close(e->fd);
 	}
+}
+
+void
+handoff__pair_abandon(struct handoff__pair *pair)
+{
+	handoff__pair_forked(pair, NULL);
+	for (size_t i = 0; i < HANDOFF__SEGMENTS_MAX; i++) {
+		free(pair->roster.entries[i]);
+		pair->roster.entries[i] = NULL;
+	}
+	handoff__arena_fini(&pair->arena);
+	free(pair->upkeep.path);
+	pair->upkeep.path = NULL;
 }

@@ -134,4 +134,8 @@ void handoff__pair_say(struct handoff__pair *pair);
 void handoff__pair_forked(
 	struct handoff__pair *pair, const struct handoff__roster_entry *keep);
 
+/* In a child of this process: closes all descriptors of the peer and frees its
+ * memory, without effect on the parent or the other peer. */
+void handoff__pair_abandon(struct handoff__pair *pair);
+
 #endif
