@@ -7,7 +7,9 @@
  * descriptor when it is deposited, and the states are in memory shared by both.
  * In a handoff, or when a peer dies, the other peer gets the entries (TAKEN).
  *
- * A handle and its entries belong to one thread at a time.
+ * A handle and its entries belong to one thread at a time; but other threads
+ * may call handoff_entry_update, _edit, _commit, _state and _progress, each for
+ * entries of its own, until it has finished with them for release or withdraw.
  */
 #ifndef HANDOFF_PEER_H
 #define HANDOFF_PEER_H
