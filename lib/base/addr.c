@@ -170,8 +170,9 @@ handoff__addr_format(
 		port);
 }
 
-void
-handoff__addr_numeric(const char *text, char out[HANDOFF_ADDRESS_MAX])
+int
+handoff__addr_resolve(const char *text, char out[HANDOFF_ADDRESS_MAX],
+	struct handoff__error *error)
 {
 	struct addrinfo hints = {
 		.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
@@ -179,15 +180,20 @@ handoff__addr_numeric(const char *text, char out[HANDOFF_ADDRESS_MAX])
 	};
 	struct handoff__addr addr;
 	struct addrinfo *list;
+	int rc = handoff__addr_parse(&addr, text, error);
 
 	handoff__copy(out, HANDOFF_ADDRESS_MAX, text);
-	if (handoff__addr_parse(&addr, text, NULL) < 0 || addr.local ||
-		addr.host[0] == '\0' ||
-		getaddrinfo(addr.host, addr.port, &hints, &list) != 0)
-		return;
+	if (rc < 0 || addr.local || addr.host[0] == '\0')
+		return rc;
+	rc = getaddrinfo(addr.host, addr.port, &hints, &list);
+	if (rc != 0)
+		return handoff__fail(error, -EINVAL,
+			"address '%.120s': cannot resolve the host: %s", text,
+			gai_strerror(rc));
 	handoff__addr_format(
 		list->ai_addr, list->ai_addrlen, out, HANDOFF_ADDRESS_MAX);
 	freeaddrinfo(list);
+	return 0;
 }
 
 int
@@ -282,11 +288,11 @@ listen_any(const char *port)
 }
 
 static int
-listen_named(const struct handoff__addr *addr, const char *text,
+listen_numeric(const struct handoff__addr *addr, const char *text,
 	struct handoff__error *error)
 {
 	struct addrinfo hints = {
-		.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
+		.ai_flags = AI_PASSIVE | AI_NUMERICSERV | AI_NUMERICHOST,
 		.ai_socktype = SOCK_STREAM,
 	};
 	struct addrinfo *list;
@@ -320,7 +326,7 @@ handoff__addr_listen(const char *text, char bound[HANDOFF_ADDRESS_MAX],
 	else if (addr.host[0] == '\0')
 		fd = listen_any(addr.port);
 	else
-		fd = listen_named(&addr, text, error);
+		fd = listen_numeric(&addr, text, error);
 	if (fd < 0) {
 		if (error && error->text[0] == '\0')
 			handoff__fail(error, fd,

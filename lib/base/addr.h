@@ -36,15 +36,19 @@ void handoff__addr_unmap(struct sockaddr *sa, socklen_t *len);
 void handoff__addr_format(
 	const struct sockaddr *sa, socklen_t len, char *text, size_t size);
 
-/* Replaces a host name by its numeric address, if it resolves now. */
-void handoff__addr_numeric(const char *text, char out[HANDOFF_ADDRESS_MAX]);
+/* Copies the text, with a host name replaced by its first numeric address.
+ * Waits for name servers. -EINVAL with a sentence if the name does not resolve;
+ * `out` is then the text as it is. */
+int handoff__addr_resolve(const char *text, char out[HANDOFF_ADDRESS_MAX],
+	struct handoff__error *error);
 
 /* Removes a socket file that no process listens on, and no other file:
  * -EADDRINUSE. */
 int handoff__addr_clear(const char *path);
 
-/* Opens a listening, non-blocking, close-on-exec socket. ":port" accepts both
- * IPv6 and IPv4 if the host has IPv6. A Unix socket left behind by a dead
+/* Opens a listening, non-blocking, close-on-exec socket. Does not resolve host
+ * names: a host must be numeric. ":port" accepts both IPv6 and IPv4 if the host
+ * has IPv6. A Unix socket left behind by a dead
  * process is replaced; a live one gives -EADDRINUSE. Returns the descriptor and
  * stores the address it is bound to. */
 int handoff__addr_listen(const char *text, char bound[HANDOFF_ADDRESS_MAX],

@@ -130,7 +130,7 @@ resolves_to(const struct handoff__addr *addr, const char *host,
 	const struct sockaddr_storage *bound, socklen_t len)
 {
 	struct addrinfo hints = {
-		.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
+		.ai_flags = AI_PASSIVE | AI_NUMERICSERV | AI_NUMERICHOST,
 		.ai_socktype = SOCK_STREAM,
 	};
 	struct addrinfo *list;

@@ -14,7 +14,8 @@
 int handoff__adopt(
 	int fd, char bound[HANDOFF_ADDRESS_MAX], struct handoff__error *error);
 
-/* Returns whether the listener is bound to this address. Port 0 matches any. */
+/* Returns whether the listener is bound to this address, whose host must be
+ * numeric. Port 0 matches any. */
 bool handoff__adopt_is(int fd, const char *text);
 
 #endif

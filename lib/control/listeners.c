@@ -72,8 +72,7 @@ handoff__listeners_add(
 
 	add_lines(peer, "opened", "opened ", "", buf);
 	add_lines(peer, "closed", "closed ", "", buf);
-	failed = add_lines(
-		peer, "failed", "error ", ": retrying every second", buf);
+	failed = add_lines(peer, "failed", "error ", "", buf);
 	add_lines(peer, "only-there", "kept ",
 		": to be closed when all addresses of this peer are open", buf);
 	return failed > 0 ? -EADDRNOTAVAIL : 0;

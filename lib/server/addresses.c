@@ -52,6 +52,20 @@ handoff__addresses_close(struct handoff_server *server)
 	forget(&server->addresses.failed);
 }
 
+/* What follows a sentence about an address that cannot be opened. */
+#define RETRIED   "retrying every second"
+#define ABANDONED "not retried before this peer is started again"
+
+void
+handoff__addresses_warn(const struct handoff_server *server)
+{
+	for (size_t i = 0; i < server->opts.nlisten; i++) {
+		if (server->unresolved[i])
+			handoff__log(&server->log, HANDOFF_LOG_ERROR,
+				"%s: " ABANDONED, server->unresolved[i]);
+	}
+}
+
 void
 handoff__addresses_changed(struct handoff_server *server)
 {
@@ -155,15 +169,17 @@ name_of(const struct handoff__member *member, char name[HANDOFF_ADDRESS_MAX])
 	}
 }
 
-/* Calls `add` for each address that only this peer has, or only the service. */
+/* Calls `add` for each address that only this peer has, or only the service.
+ * `resolved`: only those that it can try to open. */
 typedef void add_fn(struct handoff__buf *buf, const char *address);
 
 static void
-each_missing(
-	struct handoff_server *server, struct handoff__buf *buf, add_fn *add)
+each_missing(struct handoff_server *server, struct handoff__buf *buf,
+	add_fn *add, bool resolved)
 {
 	for (size_t i = 0; i < server->opts.nlisten; i++) {
-		if (server->addresses.missing[i])
+		if (server->addresses.missing[i] &&
+			!(resolved && server->unresolved[i]))
 			add(buf, server->opts.listen[i]);
 	}
 	for (size_t i = 0; i < server->nadopted; i++) {
@@ -208,7 +224,7 @@ describe(struct handoff_server *server, char text[HANDOFF_TEXT_MAX])
 {
 	struct handoff__buf here = {0}, there = {0};
 
-	each_missing(server, &here, add_to_list);
+	each_missing(server, &here, add_to_list, true);
 	each_unwanted(server, &there, add_to_list);
 	text[0] = '\0';
 	if (here.len > 0 || there.len > 0)
@@ -338,9 +354,10 @@ reopen_listeners(struct handoff_server *server, char *names)
 }
 
 static int
-open_late_address(struct handoff_server *server, const char *address)
+open_late_address(struct handoff_server *server, size_t i)
 {
-	int err = handoff__listen_add(server, address);
+	const char *address = server->opts.listen[i];
+	int err = handoff__listen_own(server, i);
 	struct handoff__buf closed;
 
 	if (err != -EADDRINUSE || server->addresses.tries % ROOM_TRIES != 0)
@@ -358,9 +375,10 @@ open_late_address(struct handoff_server *server, const char *address)
 #define FAILED 7 /* length of that word and its blank */
 
 static void
-fail_one(struct handoff_server *server, struct handoff__buf *failed)
+fail_one(struct handoff_server *server, struct handoff__buf *failed,
+	const char *then)
 {
-	handoff__buf_add(failed, "failed %s\n", server->error.text);
+	handoff__buf_add(failed, "failed %s: %s\n", server->error.text, then);
 }
 
 /* Opens the missing addresses; adds failures to `failed`. */
@@ -374,13 +392,13 @@ open_missing(struct handoff_server *server, struct handoff__buf *failed)
 	for (size_t i = 0; i < server->opts.nlisten; i++) {
 		if (!missing[i])
 			continue;
-		missing[i] =
-			open_late_address(server, server->opts.listen[i]) < 0;
+		missing[i] = open_late_address(server, i) < 0;
 		if (missing[i])
-			fail_one(server, failed);
+			fail_one(server, failed,
+				server->unresolved[i] ? ABANDONED : RETRIED);
 	}
 	if (handoff__adopted_enter(server) < 0)
-		fail_one(server, failed);
+		fail_one(server, failed, RETRIED);
 	last = TAILQ_LAST(&server->listeners, handoff__members);
 	for (member = last; member && member->fresh;
 		member = TAILQ_PREV(member, handoff__members, node)) {
@@ -402,8 +420,7 @@ log_failures(struct handoff_server *server, struct handoff__buf *failed)
 		at = NULL;
 	for (; at && *at; at += strcspn(at, "\n") + 1) {
 		each_unwanted(server, &kept, add_to_list);
-		handoff__log(&server->log, HANDOFF_LOG_ERROR,
-			"%.*s: retrying every second%s%s",
+		handoff__log(&server->log, HANDOFF_LOG_ERROR, "%.*s%s%s",
 			(int)strcspn(at, "\n") - FAILED, at + FAILED,
 			kept.len > 0 ? "; until then this stays open: " : "",
 			kept.len > 0 ? kept.data : "");
@@ -508,7 +525,7 @@ static void
 status_json(struct handoff_server *server, struct handoff__buf *buf)
 {
 	handoff__buf_add(buf, ",\"addresses\":{\"only_here\":[");
-	each_missing(server, buf, add_address_json);
+	each_missing(server, buf, add_address_json, false);
 	handoff__buf_add(buf, "],\"only_there\":[");
 	each_unwanted(server, buf, add_address_json);
 	handoff__buf_add(buf, "],\"opened\":[");
@@ -529,12 +546,18 @@ add_address_remarks(struct handoff_server *server, struct handoff__buf *buf)
 		if (text[0])
 			handoff__buf_add(buf, "! %s: when it serves it %s\n",
 				name, text);
+		for (size_t i = 0; i < server->opts.nlisten; i++) {
+			if (server->unresolved[i])
+				handoff__buf_add(buf,
+					"! %s: %s: " ABANDONED "\n", name,
+					server->unresolved[i]);
+		}
 		return;
 	}
 	for (at = server->addresses.failed.data; at && *at;
 		at += strcspn(at, "\n") + 1)
-		handoff__buf_add(buf, "! %s: %.*s: retrying every second\n",
-			name, (int)strcspn(at, "\n") - FAILED, at + FAILED);
+		handoff__buf_add(buf, "! %s: %.*s\n", name,
+			(int)strcspn(at, "\n") - FAILED, at + FAILED);
 }
 
 void
@@ -549,7 +572,7 @@ handoff__addresses_status(
 		status_json(server, buf);
 		return;
 	}
-	each_missing(server, buf, add_here);
+	each_missing(server, buf, add_here, false);
 	each_unwanted(server, buf, add_there);
 	if (a->changes.data)
 		handoff__buf_put(buf, a->changes.data, a->changes.len);

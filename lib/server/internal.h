@@ -125,6 +125,8 @@ struct handoff_server {
 	struct handoff_service service; /* opts.service, with defaults
 					 * applied */
 	char *listen[HANDOFF__LISTEN_MAX];
+	char *unresolved[HANDOFF__LISTEN_MAX]; /* NULL, or why the host name
+						* could not be resolved */
 	struct handoff__adopted *adopted;
 	size_t nadopted;
 	bool was_passed; /* listening sockets were passed in */
@@ -228,8 +230,9 @@ handoff__opts_listen_fd(const struct handoff_server_opts *opts, size_t i,
 /* opts.c */
 int handoff__opts_take(
 	struct handoff_server *server, const struct handoff_server_opts *opts);
-/* Replaces host names by numeric addresses, once the server is open. */
-void handoff__opts_resolve(struct handoff_server *server);
+/* Replaces host names by numeric addresses. May wait for a name server: before
+ * this peer shows itself. */
+int handoff__opts_resolve(struct handoff_server *server);
 
 /* callbacks.c */
 extern const struct handoff__pair_ops handoff__server_peer_ops;
@@ -269,6 +272,8 @@ uint32_t handoff__seconds(void);
 /* addresses.c */
 void handoff__addresses_open(struct handoff_server *server);
 void handoff__addresses_close(struct handoff_server *server);
+/* Logs host names that could not be resolved, once the server is open. */
+void handoff__addresses_warn(const struct handoff_server *server);
 /* Does what is due, after an iteration. */
 void handoff__addresses_proceed(struct handoff_server *server);
 /* This peer's role has changed: something may be due. */
@@ -280,6 +285,8 @@ void handoff__addresses_status(
 /* Binds all addresses and enters the sockets that were passed in. */
 int handoff__listen_open(struct handoff_server *server);
 int handoff__listen_add(struct handoff_server *server, const char *address);
+/* The same for opts.listen[i], unless its host could not be resolved. */
+int handoff__listen_own(struct handoff_server *server, size_t i);
 /* Reports where the listeners opened since the last call are reachable. */
 void handoff__listen_reach(struct handoff_server *server);
 /* Closes one listener for good, once its backlog is empty: false if that is not

@@ -72,6 +72,15 @@ handoff__listen_add(struct handoff_server *server, const char *address)
 }
 
 int
+handoff__listen_own(struct handoff_server *server, size_t i)
+{
+	if (server->unresolved[i])
+		return handoff__fail(
+			&server->error, -EINVAL, "%s", server->unresolved[i]);
+	return handoff__listen_add(server, server->opts.listen[i]);
+}
+
+int
 handoff__listen_open(struct handoff_server *server)
 {
 	int err = 0;
@@ -80,7 +89,7 @@ handoff__listen_open(struct handoff_server *server)
 		const char *address = server->opts.listen[i];
 
 		if (!handoff__adopted_has(server, address))
-			err = handoff__listen_add(server, address);
+			err = handoff__listen_own(server, i);
 	}
 	if (err >= 0)
 		err = handoff__adopted_enter(server);

@@ -173,20 +173,28 @@ copy_addresses(struct handoff_server *server)
 	return 0;
 }
 
-/* The loop must not wait for a name server while it serves. */
-void
+/* A peer that joins must answer the other one, and a serving loop its clients:
+ * neither may wait for a name server. A standby may run without an address that
+ * cannot be resolved, so the failure is kept as a sentence. */
+int
 handoff__opts_resolve(struct handoff_server *server)
 {
 	for (size_t i = 0; i < server->opts.nlisten; i++) {
-		char numeric[HANDOFF_ADDRESS_MAX], *copy;
+		char numeric[HANDOFF_ADDRESS_MAX], **text = &server->listen[i];
+		struct handoff__error error;
 
-		handoff__addr_numeric(server->listen[i], numeric);
-		copy = strdup(numeric);
-		if (!copy)
-			continue;
-		free(server->listen[i]);
-		server->listen[i] = copy;
+		if (handoff__addr_resolve(*text, numeric, &error) < 0) {
+			text = &server->unresolved[i];
+			*text = strdup(error.text);
+		} else if (strcmp(*text, numeric) != 0) {
+			free(*text);
+			*text = strdup(numeric);
+		}
+		if (!*text)
+			return handoff__fail(&server->error, -ENOMEM,
+				"server: out of memory");
 	}
+	return 0;
 }
 
 int

@@ -142,6 +142,8 @@ handoff_server_open(
 		server, &server->pair, &server->loop, &server->log);
 	err = handoff__opts_take(server, opts);
 	if (err >= 0)
+		err = handoff__opts_resolve(server);
+	if (err >= 0)
 		err = handoff__adopted_open(server);
 	if (err >= 0)
 		err = open_server_loop(server);
@@ -161,7 +163,7 @@ handoff_server_open(
 		handoff_server_free(server);
 		return err;
 	}
-	handoff__opts_resolve(server);
+	handoff__addresses_warn(server);
 	/* only valid during this call */
 	server->opts.extras = NULL;
 	server->opts.listen_fds = NULL;
@@ -202,8 +204,10 @@ handoff_server_free(struct handoff_server *server)
 	handoff__loop_fini(&server->loop);
 	if (server->signal_fd >= 0)
 		close(server->signal_fd);
-	for (size_t i = 0; i < HANDOFF__LISTEN_MAX; i++)
+	for (size_t i = 0; i < HANDOFF__LISTEN_MAX; i++) {
 		free(server->listen[i]);
+		free(server->unresolved[i]);
+	}
 	handoff__adopted_close(server);
 	handoff__reserve_fini(&server->reserve);
 	handoff__says_close(server);

@@ -8,7 +8,9 @@
 
 #include "base/addr.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <netdb.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +24,44 @@
 
 static struct handoff__error error;
 
+int __real_getaddrinfo(const char *, const char *, const struct addrinfo *,
+	struct addrinfo **);
+int __wrap_getaddrinfo(const char *, const char *, const struct addrinfo *,
+	struct addrinfo **);
+
+/* Names in this domain (RFC 6761, 6.2) are not sent to any name server. */
+static unsigned asked;     /* how often such a name was to be resolved */
+static const char *answer; /* a host, or NULL: no name server answers */
+static const char *seen_dir;
+static size_t files; /* of seen_dir at that time */
+
+static size_t
+count_files(const char *path)
+{
+	DIR *dir = opendir(path);
+	size_t count = 0;
+
+	while (dir && readdir(dir))
+		count++;
+	if (dir)
+		closedir(dir);
+	return count;
+}
+
+int
+__wrap_getaddrinfo(const char *host, const char *port,
+	const struct addrinfo *hints, struct addrinfo **list)
+{
+	if (!host || strcmp(host, "host.test") != 0)
+		return __real_getaddrinfo(host, port, hints, list);
+	if (hints->ai_flags & AI_NUMERICHOST)
+		return EAI_NONAME;
+	asked++;
+	files = seen_dir ? count_files(seen_dir) : 0;
+	return answer ? __real_getaddrinfo(answer, port, hints, list)
+		      : EAI_AGAIN;
+}
+
 /* A port that is free now, in an address. */
 static void
 free_address(const char *format, char address[HANDOFF_ADDRESS_MAX])
@@ -32,6 +72,19 @@ free_address(const char *format, char address[HANDOFF_ADDRESS_MAX])
 	assert_true(fd >= 0);
 	close(fd);
 	snprintf(address, HANDOFF_ADDRESS_MAX, format, strrchr(bound, ':') + 1);
+}
+
+/* `a` is open and listens on the first of these; `b`, on the first of those,
+ * is not open yet. */
+static void
+open_one_of(struct duo *duo, const char *const *a, const char *const *b)
+{
+	duo_init(duo, HANDOFF_MODEL_LOOP);
+	duo->a.opts.listen = a;
+	duo->b.opts.listen = b;
+	duo->a.opts.nlisten = duo->b.opts.nlisten = 1;
+	assert_int_equal(host_open(&duo->a, NULL), 0);
+	duo_expect(duo, &duo->a, HANDOFF_SERVER_OWNER);
 }
 
 /* `a` listens on these, `b` on those. */
@@ -365,6 +418,97 @@ standby_with_a_bad_address_is_refused(void **state)
 	duo_close(&duo);
 }
 
+static void
+host_name_is_resolved_before_a_peer_joins(void **state)
+{
+	char named[HANDOFF_ADDRESS_MAX], numeric[HANDOFF_ADDRESS_MAX];
+	const char *a[] = {"127.0.0.1:0"}, *b[] = {named};
+	struct duo duo;
+	size_t before;
+
+	(void)state;
+	free_address("127.0.0.1:%s", numeric);
+	snprintf(named, sizeof(named), "host.test%s", strrchr(numeric, ':'));
+	asked = 0;
+	answer = "127.0.0.1";
+	open_one_of(&duo, a, b);
+	seen_dir = duo.b.opts.dir;
+	before = count_files(seen_dir);
+	assert_int_equal(host_open(&duo.b, &duo.a), 0);
+	seen_dir = NULL;
+	assert_int_equal(files, before);
+	assert_int_equal(asked, 1);
+	answer = "127.0.0.3";
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_STANDBY);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_JOINED);
+	give(&duo);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_UNLISTENED);
+	assert_string_equal(listeners(&duo.b), numeric);
+	assert_int_equal(asked, 1);
+	duo_close(&duo);
+}
+
+static char logged[4096];
+
+static void
+log_line(enum handoff_log_level level, const char *line, void *arg)
+{
+	size_t len = strlen(logged);
+
+	(void)arg;
+	if (level == HANDOFF_LOG_ERROR)
+		snprintf(logged + len, sizeof(logged) - len, "%s\n", line);
+}
+
+/* It fails with the reason of then; the serving loop asks no name server. */
+static void
+host_name_that_does_not_resolve_is_left_at_that(void **state)
+{
+	char first[HANDOFF_ADDRESS_MAX];
+	const char *a[] = {first}, *b[] = {"[::1]:0", "host.test:7000"};
+	struct duo duo;
+
+	(void)state;
+	free_address("127.0.0.1:%s", first);
+	asked = 0;
+	answer = NULL;
+	logged[0] = '\0';
+	open_one_of(&duo, a, b);
+	duo.b.opts.nlisten = 2;
+	duo.b.opts.log = log_line;
+	assert_int_equal(host_open(&duo.b, &duo.a), 0);
+	assert_non_null(strstr(
+		logged, "address 'host.test:7000': cannot resolve the host: "));
+	assert_non_null(strstr(logged, ": not retried before this peer is "
+				       "started again\n"));
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_STANDBY);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_JOINED);
+	logged[0] = '\0';
+	give(&duo);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_LISTENING);
+	assert_non_null(strstr(logged, "; until then this stays open: "));
+	assert_non_null(strstr(logged, "cannot resolve the host: "));
+	assert_non_null(strstr(logged, ": not retried before this peer is "));
+	assert_true(connects(first));
+	assert_int_equal(asked, 1);
+	duo_close(&duo);
+}
+
+static void
+owner_needs_its_host_name(void **state)
+{
+	const char *a[] = {"host.test:7000"};
+	struct duo duo;
+
+	(void)state;
+	answer = NULL;
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	duo.a.opts.listen = a;
+	assert_int_equal(host_open(&duo.a, NULL), -EINVAL);
+	assert_non_null(strstr(duo.a.why, "cannot resolve the host"));
+	duo_close(&duo);
+}
+
 int
 main(void)
 {
@@ -381,6 +525,9 @@ main(void)
 		handoff_test(path_of_another_stays),
 		handoff_test(addresses_change_with_the_last_peer),
 		handoff_test(standby_with_a_bad_address_is_refused),
+		handoff_test(host_name_is_resolved_before_a_peer_joins),
+		handoff_test(host_name_that_does_not_resolve_is_left_at_that),
+		handoff_test(owner_needs_its_host_name),
 	};
 
 	return cmocka_run_group_tests_name("addresses", tests, NULL, NULL);
