@@ -54,6 +54,7 @@ emit(struct handoff__operator *op, int type, const struct handoff__facts *facts,
 	if (op->ended)
 		return;
 	event = handoff__ring_put(&op->ring, type,
+		op->ops->is_detail && op->ops->is_detail(type),
 		handoff__pair_generation(op->pair), facts, fmt, ap);
 	handoff__operator_wake(op);
 	handoff__log(op->log, HANDOFF_LOG_DEBUG, "%s", event->text);
@@ -85,9 +86,13 @@ handoff__operator_emit_with(struct handoff__operator *op, int type,
 const struct handoff__operator_event *
 handoff__operator_pull(struct handoff__operator *op)
 {
-	const struct handoff__operator_event *oldest =
-		handoff__ring_take(&op->ring);
+	const struct handoff__operator_event *oldest;
 
+	if (op->ring.dropped > 0)
+		handoff__log(op->log, HANDOFF_LOG_WARNING,
+			"events: %u dropped: %d are kept until they are pulled",
+			op->ring.dropped, HANDOFF__RING_SIZE);
+	oldest = handoff__ring_take(&op->ring);
 	if (!oldest)
 		return NULL;
 	op->pulled = *oldest;

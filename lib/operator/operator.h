@@ -43,6 +43,9 @@ struct handoff__operator_ops {
 	/* `ready` moves everything, like `ready --silent`: an entry left here
 	 * would stay until it ends. */
 	bool ready_is_silent;
+	/* Optional. Whether events of this type are a detail beside the others:
+	 * dropped first if the program does not pull. */
+	bool (*is_detail)(int type);
 	/* the program's event types */
 	struct {
 		int waiting, standby, joined, left, gave, refused;

@@ -113,6 +113,21 @@ other(void *arg, struct handoff__request *request, const char *line)
 	return true;
 }
 
+static bool
+is_detail(int type)
+{
+	switch (type) {
+	case HANDOFF_SERVER_LISTENING:
+	case HANDOFF_SERVER_UNLISTENED:
+	case HANDOFF_SERVER_ADDRESSES:
+	case HANDOFF_SERVER_REACHABLE:
+	case HANDOFF_SERVER_CONSOLE:
+		return true;
+	default:
+		return false;
+	}
+}
+
 const struct handoff__operator_ops handoff__server_operator_ops = {
 	.stop = stop,
 	.other = other,
@@ -121,6 +136,7 @@ const struct handoff__operator_ops handoff__server_operator_ops = {
 	.status = status,
 	.metrics = metrics,
 	.remarks = remarks,
+	.is_detail = is_detail,
 	.types =
 		{
 			.waiting = HANDOFF_SERVER_WAITING,

@@ -471,7 +471,7 @@ oldest_events_are_dropped(void **state)
 	p.b.opts.service = "another";
 	assert_int_equal(handoff_peer_open(&p.a.peer, &p.a.opts), 0);
 	/* The same refusal twice in a row would be told once. */
-	for (int i = 0; i < 70; i++) {
+	for (int i = 0; i < HANDOFF__RING_SIZE + 6; i++) {
 		p.b.opts.service = i % 2 ? "another" : "a-third";
 		assert_int_equal(side_join(&p.b, &p.a), -EPROTO);
 	}
@@ -479,7 +479,7 @@ oldest_events_are_dropped(void **state)
 		assert_int_equal(p.a.event.type, HANDOFF_PEER_REFUSED);
 		pulled++;
 	}
-	assert_int_equal(pulled, 64);
+	assert_int_equal(pulled, HANDOFF__RING_SIZE);
 	handoff_peer_free(p.a.peer);
 }
 

@@ -80,6 +80,20 @@ class Addresses(SystemTest):
         self.assertEqual(server.stop(), 0)
         self.assertEqual(sorted(os.listdir(self.base)), ["echo"])
 
+    def test_no_event_is_lost_with_the_most_addresses(self):
+        ports = self.free(128)
+        addresses = [f"127.0.0.1:{port}" for port in ports]
+        server = self.server(listen=addresses[:64])
+        second = self.second(*addresses[64:])
+        self.ok("maintenance")
+        second.expect("took: moved 0 connections, 64 listeners")
+        lines = second.output().splitlines()
+        for what in (": listening on ", ": no longer listening on "):
+            self.assertEqual(sum(what in line for line in lines), 64, lines)
+        self.assertEqual(sum(": owner: " in line for line in lines), 1)
+        self.assertEqual(second.stop(), 0)
+        self.assertEqual(server.stop(), 0)
+
     def test_alternate_keeps_all(self):
         server, alt = self.pair()
         said = self.ok("maintenance")
