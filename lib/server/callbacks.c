@@ -146,9 +146,7 @@ on_role(struct handoff__pair *pair, enum handoff__cause cause)
 		return;
 	}
 	handoff__operator_emit(&server->op, HANDOFF_SERVER_OWNER,
-		"owner: took over from %s, %u connection%s (generation %llu)",
-		who, pair->roster.connections,
-		handoff__plural(pair->roster.connections),
+		"owner: took over from %s (generation %llu)", who,
 		(unsigned long long)generation);
 	if (cause == HANDOFF__MAINTENANCE)
 		handoff__notices_publish(server, HANDOFF_NOTICE_MAINTENANCE);
