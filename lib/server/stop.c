@@ -27,6 +27,29 @@ stop_give(struct handoff_server *server)
 						      : HANDOFF__REST) >= 0;
 }
 
+/* The standby has not taken what this peer still has, and is to take it over
+ * from its end: that may be never. */
+static void
+warn_of_passing(struct handoff_server *server, uint32_t passing,
+	struct handoff__buf *body)
+{
+	struct handoff__pair *pair = &server->pair;
+	char who[64], text[HANDOFF_TEXT_MAX];
+
+	if (!handoff__closing_survived(server) ||
+		(!pair->serving && passing == 0))
+		return;
+	snprintf(text, sizeof(text), "%s%u connection%s pass%s to %s, which %s",
+		pair->serving ? "the service and " : "", passing,
+		handoff__plural(passing),
+		passing == 1 && !pair->serving ? "es" : "",
+		handoff__pair_partner_text(pair, who),
+		pair->pulse.hung ? "does not answer"
+				 : "has not taken over yet");
+	handoff__log(&server->log, HANDOFF_LOG_WARNING, "stop: %s", text);
+	handoff__buf_add(body, "%s\n", text);
+}
+
 static void
 finish_stop(struct handoff_server *server)
 {
@@ -49,8 +72,9 @@ finish_stop(struct handoff_server *server)
 	handoff__operator_emit_with(
 		&server->op, HANDOFF_SERVER_STOPPED, &facts, "%s", text);
 	server->op.ended = true;
-	handoff__pair_retire(&server->pair);
 	handoff__buf_add(&body, "%s\n", text);
+	warn_of_passing(server, facts.passing, &body);
+	handoff__pair_retire(&server->pair);
 	if (server->alone && server->pair.serving)
 		handoff__notices_warn(server, &body);
 	handoff__operator_stopped(&server->op, &body);

@@ -333,6 +333,27 @@ class Commands(SystemTest):
             self.assertNotIn("start a server", err)
 
 
+    def test_stop_beside_a_standby_that_hangs(self):
+        """It stops, and says who has to go on."""
+        server, alt = self.pair("--hang-timeout", "400")
+        socks = [self.connect(server.address) for _ in range(3)]
+        for sock in socks:
+            self.assert_echo(sock)
+        self.wait_peer("alt", held=3)
+        alt.signal(signal.SIGSTOP)
+        server.expect(": hung: ")
+        said = f"the service and 3 connections pass to alt (pid {alt.pid}), " \
+               "which does not answer"
+        self.assertEqual(self.ok("stop", "server").splitlines(),
+                         ["stopped", said])
+        server.expect_error("stop: " + re.escape(said))
+        self.assertEqual(server.wait(), 0)
+        alt.signal(signal.SIGCONT)
+        alt.expect(": owner: ")
+        for sock in socks:
+            self.assert_echo(sock)
+
+
 class Fence(SystemTest):
     def test_impatient_peer_beside_a_patient_one(self):
         """The documented options beside a default server: it is healthy."""
