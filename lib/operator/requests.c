@@ -50,7 +50,7 @@ give(struct handoff__operator *op)
 static int
 take_home(struct handoff__operator *op)
 {
-	return handoff__pair_home(op->pair, op->ops->ready_is_silent);
+	return handoff__pair_home(op->pair, false);
 }
 
 static int
@@ -76,28 +76,51 @@ answer_move(struct handoff__operator *op, struct handoff__request *request,
 			handoff__reply_failure(op->pair->error.text));
 }
 
+/* Nothing was to be done: that is a success. */
+static void
+answer_repetition(struct handoff__operator *op,
+	struct handoff__request *request, const char *text)
+{
+	struct handoff__buf buf = {0};
+
+	handoff__status_header(op->pair, &buf);
+	handoff__buf_add(&buf, "%s\n", text);
+	handoff__reply(request, &buf);
+}
+
+static void
+answer_ready(struct handoff__operator *op, struct handoff__request *request,
+	const char *line, bool silent)
+{
+	char text[HANDOFF_TEXT_MAX];
+
+	silent |= op->ops->ready_is_silent;
+	if (op->moves.count == 0 && !op->stopping &&
+		handoff__pair_is_home(op->pair, silent, text, sizeof(text)))
+		answer_repetition(op, request, text);
+	else
+		answer_move(
+			op, request, line, silent ? take_silently : take_home);
+}
+
 /* "maintenance", "maintenance NAME" */
 static void
 answer_maintenance(struct handoff__operator *op,
 	struct handoff__request *request, const char *line)
 {
 	const char *name = line + strlen("maintenance");
-	struct handoff__buf buf = {0};
 	char text[HANDOFF_TEXT_MAX];
 	int repeats = 0;
 
 	if (op->moves.count == 0 && !op->stopping)
 		repeats = handoff__pair_repeats(
 			op->pair, *name ? name + 1 : name, text, sizeof(text));
-	if (repeats == 0) {
+	if (repeats == 0)
 		answer_move(op, request, line, give);
-	} else if (repeats < 0) {
+	else if (repeats < 0)
 		handoff__reply_error(request, op->pair->error.text);
-	} else {
-		handoff__status_header(op->pair, &buf);
-		handoff__buf_add(&buf, "%s\n", text);
-		handoff__reply(request, &buf);
-	}
+	else
+		answer_repetition(op, request, text);
 }
 
 static void
@@ -124,9 +147,9 @@ run_request(void *arg, struct handoff__request *request, const char *line)
 		 strncmp(line, "maintenance ", 12) == 0)
 		answer_maintenance(op, request, line);
 	else if (strcmp(line, "ready") == 0)
-		answer_move(op, request, line, take_home);
+		answer_ready(op, request, line, false);
 	else if (strcmp(line, "ready silent") == 0)
-		answer_move(op, request, line, take_silently);
+		answer_ready(op, request, line, true);
 	else if (strcmp(line, "stop") == 0)
 		answer_stop(op, request);
 	else if (!op->ops->other || !op->ops->other(op->arg, request, line))

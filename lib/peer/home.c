@@ -16,6 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define SERVES_ALREADY "%s serves already: nothing to bring home"
+
 static bool
 named(const char *name, const char *peer_name, uint32_t pid)
 {
@@ -88,15 +90,32 @@ handoff__pair_repeats(
 	return 1;
 }
 
+/* Connections that stayed after a READY can still be brought silently. */
+bool
+handoff__pair_is_home(
+	struct handoff__pair *pair, bool silent, char *text, size_t size)
+{
+	char who[64];
+
+	if (!handoff__arena_board(&pair->arena) || handoff__pair_away(pair) ||
+		pair->partner != HANDOFF__PARTNER_READY)
+		return false;
+	if (silent && !pair->serving && pair->roster.connections > 0)
+		return false;
+	snprintf(text, size, SERVES_ALREADY,
+		pair->serving ? pair->name
+			      : handoff__pair_partner_text(pair, who));
+	return true;
+}
+
 static int
 explain_refusal(struct handoff__pair *pair)
 {
 	char who[64];
 
 	if (pair->serving)
-		return handoff__fail(&pair->error, -EALREADY,
-			"%s serves already: there is nothing to bring home",
-			pair->name);
+		return handoff__fail(
+			&pair->error, -EALREADY, SERVES_ALREADY, pair->name);
 	if (pair->partner == HANDOFF__PARTNER_APART)
 		return handoff__fail(&pair->error, -ENOTCONN,
 			"the link to %s is closed and its process has not "
@@ -107,8 +126,7 @@ explain_refusal(struct handoff__pair *pair)
 		return handoff__fail(&pair->error, -ENOTCONN,
 			"no peer serves in %s: there is nothing to bring home",
 			pair->dir.path);
-	return handoff__fail(&pair->error, -EPERM,
-		"no maintenance is under way: %s serves",
+	return handoff__fail(&pair->error, -EPERM, SERVES_ALREADY,
 		handoff__pair_partner_text(pair, who));
 }
 

@@ -13,6 +13,11 @@
 int handoff__pair_repeats(
 	struct handoff__pair *pair, const char *name, char *text, size_t size);
 
+/* Whether the service is at home, with a standby, so that bringing it home
+ * would repeat that, with a sentence that says so in `text`. */
+bool handoff__pair_is_home(
+	struct handoff__pair *pair, bool silent, char *text, size_t size);
+
 /* Brings the service home to this standby; `silent`: with all connections at
  * once. Errors as above; -EALREADY if this peer serves already. */
 int handoff__pair_home(struct handoff__pair *pair, bool silent);

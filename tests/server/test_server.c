@@ -261,7 +261,7 @@ moves_are_refused_with_a_sentence(void **state)
 	duo_expect(&duo, &duo.b, HANDOFF_SERVER_STANDBY);
 	assert_int_equal(handoff_server_ready(duo.b.server, false), -EPERM);
 	assert_non_null(strstr(handoff_server_errmsg(duo.b.server),
-		"no maintenance is under way"));
+		"serves already: nothing to bring home"));
 	assert_int_equal(handoff_server_maintenance(duo.a.server), 0);
 	assert_int_equal(handoff_server_maintenance(duo.a.server), -EBUSY);
 	duo_expect(&duo, &duo.a, HANDOFF_SERVER_GAVE);

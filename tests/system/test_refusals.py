@@ -42,14 +42,21 @@ class Refusals(SystemTest):
         self.assert_unchanged(server, client)
 
     def test_ready_when_it_serves(self):
-        server, _ = self.pair()
+        """Repeated, it changes nothing and succeeds."""
+        server, alt = self.pair()
         client = self.connect(server.address)
-        self.refused("ready")
-        self.refused("ready", "--silent")
+        said = f"server (pid {server.pid}) serves already: nothing to bring " \
+               "home"
+        self.assertEqual(self.ok("ready").strip(), said)
+        self.assertEqual(self.ok("ready", "--silent").strip(), said)
         self.assert_unchanged(server, client)
         self.ok("maintenance")
-        self.ok("ready", "--silent")
-        self.refused("ready", "--silent")
+        self.assertEqual(self.ask(2, "ready"),
+                         "error alt serves already: nothing to bring home\n")
+        self.ok("ready")
+        self.assertEqual(self.ok("ready").strip(), said)
+        self.assertRegex(self.ok("ready", "--silent"), r"\Amoved \d+ conn")
+        self.assertEqual(self.ok("ready", "--silent").strip(), said)
         self.assert_unchanged(server, client)
 
     def test_ready_alone(self):
