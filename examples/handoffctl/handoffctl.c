@@ -144,6 +144,9 @@ read_command(struct args *args, int count, char **words)
 	args->name = words[1];
 	if (stop && (count < 2 || !words[1][0]))
 		usage(" needs the NAME of a peer", "stop");
+	if (named && count > 1 && !words[1][0])
+		usage(" takes no empty NAME: name a peer, or leave it out",
+			"maintenance");
 	if ((stop || named) && count > 1 &&
 		strlen(words[1]) >= HANDOFF_NAME_MAX)
 		usage(" is longer than a name, which has up to 31 bytes",

@@ -185,6 +185,9 @@ call_maintenance(struct handoff__call *call, const void *arg)
 	char request[64];
 	int err;
 
+	if (name && !name[0])
+		return handoff__call_fail(
+			call, -EINVAL, "maintenance: the name is empty");
 	if (name && (strlen(name) >= HANDOFF_NAME_MAX || strchr(name, '\n')))
 		return handoff__call_fail(call, -EINVAL,
 			"maintenance: no peer has the name that was given: "
@@ -328,7 +331,7 @@ call_stop(struct handoff__call *call, const void *arg)
 	struct handoff__contact *peer = NULL;
 	size_t found;
 
-	if (!name)
+	if (!name || !name[0])
 		return handoff__call_fail(
 			call, -EINVAL, "stop: no name was given");
 	found = find_named(call, name, &peer);

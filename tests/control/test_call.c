@@ -184,6 +184,12 @@ bad_arguments_are_refused(void **state)
 		handoff_control_stop(fake_dir.path, NULL, &reply), -EINVAL);
 	assert_reply("stop: no name was given");
 	assert_int_equal(
+		handoff_control_stop(fake_dir.path, "", &reply), -EINVAL);
+	assert_reply("stop: no name was given");
+	assert_int_equal(handoff_control_maintenance(fake_dir.path, "", &reply),
+		-EINVAL);
+	assert_reply("maintenance: the name is empty");
+	assert_int_equal(
 		handoff_control_dump(fake_dir.path, "-", NULL), -EINVAL);
 	assert_int_equal(
 		handoff_control_dump(fake_dir.path, NULL, &reply), -EINVAL);

@@ -65,6 +65,16 @@ class Refusals(SystemTest):
         self.refused("ready")
         self.assert_unchanged(server, client)
 
+    def test_empty_name(self):
+        """As of a script whose variable is not set."""
+        server, _ = self.pair()
+        client = self.connect(server.address)
+        for command in ("maintenance", "stop"):
+            code, out, err = self.ctl(command, "")
+            self.assertEqual((code, out), (2, ""))
+            self.assertIn("NAME", err)
+        self.assert_unchanged(server, client)
+
     def test_nobody_there(self):
         for words in (("status",), ("status", "--json"), ("maintenance",),
                       ("ready",), ("ready", "--silent"), ("stop", "server")):
