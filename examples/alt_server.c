@@ -50,12 +50,14 @@ read_options(struct handoff_server_opts *opts, int argc, char **argv)
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, "", own, NULL)) != -1) {
 		if (c == 'h')
-			exit(printf("usage: alt_server --dir DIR [OPTION]..., "
-				    "without --listen\n\n%s"
+			exit(printf("usage: alt_server --dir DIR [OPTION]..."
+				    "\n\n%s"
 				    "  --verbose            print what is "
 				    "received\n"
 				    "  --version            print the "
-				    "version of the library\n",
+				    "version of the library\n\n"
+				    "--listen is refused: the listeners "
+				    "come with ownership.\n",
 				     handoff_server_opts_help()) < 0);
 		if (c == 'V')
 			exit(printf("alt_server %s\n", handoff_version()) < 0);

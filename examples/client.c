@@ -22,7 +22,7 @@
  * the default of max_unsent, so that sending never fails for lack of room. */
 #define FULL (1 << 19)
 
-static const char *name = "client";
+static const char *name;
 static char input[65536]; /* longer lines are sent in parts */
 static size_t input_len;
 static bool input_ended, lost;
@@ -40,7 +40,7 @@ read_options(struct handoff_client_opts *opts, int argc, char **argv)
 	if (handoff_client_opts_read(opts, &argc, argv) < 0)
 		errx(2, "%s (see --help)", opts->errbuf);
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "", own, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":", own, NULL)) != -1) {
 		if (c == 'h')
 			exit(printf("usage: client --connect ADDR [OPTION]..."
 				    "\n\n%s"
@@ -52,12 +52,20 @@ read_options(struct handoff_client_opts *opts, int argc, char **argv)
 		if (c == 'V')
 			exit(printf("client %s\n", handoff_version()) < 0);
 		if (c != 'n')
-			errx(2, "%s is no option, or lacks its value",
-				argv[optind - 1]);
+			errx(2, "%s %s (see --help)", argv[optind - 1],
+				c == ':' ? "lacks its value"
+					 : "is not an option");
+		if (name || optarg[0] == '\0')
+			errx(2, "--name %s (see --help)",
+				name ? "is given twice" : "has an empty value");
 		name = optarg;
 	}
-	if (optind < argc || opts->nendpoints == 0)
-		errx(2, "--connect ADDR is needed, and only options are taken");
+	if (optind < argc)
+		errx(2, "%s: only options are taken (see --help)",
+			argv[optind]);
+	if (opts->nendpoints == 0)
+		errx(2, "--connect ADDR is needed (see --help)");
+	name = name ? name : "client";
 }
 
 /* Sends what is there up to the last newline. A message is never split over two

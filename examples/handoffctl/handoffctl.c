@@ -16,7 +16,7 @@
 #include <string.h>
 
 static const char help[] =
-	"Usage: handoffctl --dir DIR COMMAND\n"
+	"usage: handoffctl --dir DIR COMMAND\n"
 	"\n"
 	"Commands:\n"
 	"  status [--json] [--watch [SECONDS]]\n"
@@ -96,10 +96,12 @@ read_options(struct args *args, int argc, char **argv)
 
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, ":", options, NULL)) != -1) {
-		if (c == 'd' && !args->dir && optarg[0])
-			args->dir = optarg;
+		if (c == 'd' && args->dir)
+			usage(" is a second --dir: there may be one", optarg);
+		else if (c == 'd' && !optarg[0])
+			usage("--dir: its value is empty", "");
 		else if (c == 'd')
-			usage("--dir takes one directory", "");
+			args->dir = optarg;
 		else if (c == 'j')
 			args->json = true;
 		else if (c == 's')
@@ -157,6 +159,10 @@ read_command(struct args *args, int count, char **words)
 		usage(" needs a FILE", "dump");
 	if (say)
 		join(args, count - 1, words + 1);
+	else if (count > most && args->watch_ms)
+		usage(" is not a number of SECONDS, and no other word may "
+		      "follow status --watch",
+			words[most]);
 	else if (count > most)
 		usage(" is one word too many", words[most]);
 	if (args->json && strcmp(args->command, "status") != 0)

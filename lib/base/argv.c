@@ -119,9 +119,6 @@ check_value(
 	uint32_t number;
 	int rc;
 
-	if (!value)
-		return handoff__fail(r->error, -EINVAL,
-			"--%s: its value is missing", a->name);
 	if (value[0] == '\0')
 		return handoff__fail(
 			r->error, -EINVAL, "--%s: its value is empty", a->name);
@@ -147,18 +144,21 @@ check_option(struct reading *r, const struct found *found)
 		return handoff__fail(r->error, -EINVAL,
 			"--%s takes no value, but got '%.40s'", a->name,
 			found->value);
+	if (a->kind != HANDOFF__ARGUMENT_FLAG && !found->value)
+		return handoff__fail(r->error, -EINVAL,
+			"--%s: its value is missing", a->name);
 	if (a->kind == HANDOFF__ARGUMENT_LIST && r->nlist == a->max)
 		return handoff__fail(r->error, -EINVAL,
 			"--%s '%.40s': it was given %u times already, the most "
 			"that there may be",
-			a->name, found->value ? found->value : "", a->max);
+			a->name, found->value, a->max);
 	if (a->kind == HANDOFF__ARGUMENT_FLAG && *given)
 		return handoff__fail(
 			r->error, -EINVAL, "--%s is given twice", a->name);
 	if (a->kind != HANDOFF__ARGUMENT_LIST && *given)
 		return handoff__fail(r->error, -EINVAL,
 			"--%s is given twice: '%.40s' and '%.40s'", a->name,
-			*given, found->value ? found->value : "");
+			*given, found->value);
 	if (a->kind == HANDOFF__ARGUMENT_LIST)
 		r->list[r->nlist++] = found->value;
 	*given = found->value ? found->value : "";

@@ -113,8 +113,8 @@ check_server_opts(
 	if (o->workers > HANDOFF__WORKERS_MAX ||
 		(o->workers > 1 && o->model != HANDOFF_MODEL_LOOP))
 		return handoff__fail(&server->error, -EINVAL,
-			"server: %u workers: model loop has up to %d, the "
-			"others none",
+			"%u workers: model loop has up to %d, the others have "
+			"none",
 			o->workers, HANDOFF__WORKERS_MAX);
 	return check_arrays(server);
 }

@@ -240,6 +240,8 @@ errors_name_option_and_value(void **state)
 	assert_refused(
 		"--text: its value is missing", WORDS("--text", "--flag"));
 	assert_refused("--text: its value is missing", WORDS("--text", "--"));
+	assert_refused("--text: its value is missing",
+		WORDS("--text", "one", "--text"));
 	assert_refused("--text: its value is empty",
 		WORDS("--number=3", "--text", ""));
 	assert_refused("--list: its value is empty", WORDS("--list="));

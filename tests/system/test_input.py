@@ -44,6 +44,10 @@ class Arguments(SystemTest):
 
     def test_server_values(self):
         here = ("--dir", self.dir)
+        line = self.assert_fails(
+            "server", (*here, "--listen", "127.0.0.1:0", "--model", "fork",
+                       "--workers", "2"), (1,))
+        self.assertTrue(line.startswith("server: 2 workers: "), line)
         for name in ("", "a b", "../x", ".hidden", "x" * 32, LONG, "a\nb"):
             self.assert_fails("server", (*here, "--listen", "127.0.0.1:0",
                                          "--name", name), (1, 2))
@@ -109,6 +113,14 @@ class Arguments(SystemTest):
         here = ("--dir", self.dir)
         os.mkdir(self.dir, 0o700)
         to = ("--connect", "127.0.0.1:1")
+        for options, said in (
+                ((*to, "--name="), "--name has an empty value"),
+                ((*to, "--name", "a", "--name", "b"), "--name is given twice"),
+                ((*to, "--name"), "--name lacks its value"),
+                ((*to, "--bogus"), "--bogus is not an option"),
+                ((*to, "extra"), "extra: only options are taken"),
+                (here, "--connect ADDR is needed")):
+            self.assertIn(said, self.assert_fails("client", options, (2,)))
         for options in ((), here, ("--dir", "--connect"), ("--connect",),
                         (*here, "--connect"), (*here, *to, "--bogus"),
                         (*here, *to, "extra"), (*here, *here, *to),
@@ -122,6 +134,11 @@ class Arguments(SystemTest):
 
     def test_handoffctl(self):
         here = ("--dir", self.dir)
+        for options, said in (
+                ((*here, "--dir", "two", "status"), "two is a second --dir"),
+                (("--dir", "", "status"), "--dir: its value is empty"),
+                ((*here, "status", "--watch", "nan"), "nan is not a number")):
+            self.assertIn(said, self.assert_fails("handoffctl", options, (2,)))
         for options in (
                 (), here, ("status",), ("--dir",), (*here, "dance"),
                 (*here, ""), (*here, "status", "extra"),
