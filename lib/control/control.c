@@ -9,6 +9,7 @@
 #include "base/fdpass.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,6 +173,34 @@ refuse_long(struct handoff__request *r)
 	refuse_request(r, why);
 }
 
+/* Whether the client has closed its end, and not only the direction of the
+ * request: POLLHUP of a Unix socket is the end of both (unix(7)). */
+static bool
+given_up(const struct handoff__request *r)
+{
+	struct pollfd p = {.fd = r->fd};
+
+	return poll(&p, 1, 0) > 0 && (p.revents & POLLHUP);
+}
+
+/* A client that gave up waiting has reported a failure: nothing may happen
+ * afterwards, when this process continues. */
+static void
+begin(struct handoff__request *r)
+{
+	if (given_up(r)) {
+		handoff__log(r->control->log, HANDOFF_LOG_WARNING,
+			"control: dropped the request '%.40s': its client has "
+			"gone before it was begun",
+			r->line);
+		request_close(r);
+		return;
+	}
+	step_to(r, HANDOFF__REQUEST_WORK, EPOLLRDHUP, 0);
+	r->control->fn(r->control->arg, r, r->line);
+	drop_passed(r);
+}
+
 static void
 step_read(struct handoff__request *r)
 {
@@ -184,9 +213,7 @@ step_read(struct handoff__request *r)
 		refuse_request(r, "error the request is not a line of text\n");
 	} else if (newline) {
 		*newline = '\0';
-		step_to(r, HANDOFF__REQUEST_WORK, EPOLLRDHUP, 0);
-		r->control->fn(r->control->arg, r, r->line);
-		drop_passed(r);
+		begin(r);
 	} else if (r->len == sizeof(r->line)) {
 		refuse_long(r);
 	}

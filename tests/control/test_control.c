@@ -172,6 +172,28 @@ client_may_end_its_sending(void **state)
 	assert_int_equal(f.gone, 0);
 }
 
+/* It has given up, and said so: nothing happens later. */
+static void
+request_of_a_client_that_has_gone_is_dropped(void **state)
+{
+	int fd = fixture_connect();
+
+	(void)state;
+	/* in one turn of the loop */
+	assert_int_equal(write(fd, "stop\n", 5), 5);
+	close(fd);
+	fixture_settle();
+	assert_int_equal(f.count, 0);
+	assert_int_equal(fixture_in_use(), 0);
+	/* One that only sends no more waits for the answer. */
+	fd = fixture_connect();
+	fixture_say(fd, "stop\n");
+	shutdown(fd, SHUT_WR);
+	assert_string_equal(fixture_hear(fd), "got stop\n");
+	assert_int_equal(f.count, 1);
+	close(fd);
+}
+
 /* First half, then all of it. */
 static void
 client_that_hangs_up_later_is_seen(void **state)
@@ -335,6 +357,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		control_test(request_of_a_client_that_has_gone_is_dropped),
 		control_test(request_is_answered),
 		control_test(request_may_come_in_pieces),
 		control_test(empty_request_is_one),
