@@ -196,6 +196,37 @@ handoff__addr_resolve(const char *text, char out[HANDOFF_ADDRESS_MAX],
 	return 0;
 }
 
+static bool
+is_all(const struct handoff__addr *addr)
+{
+	return addr->host[0] == '\0' || strcmp(addr->host, "::") == 0;
+}
+
+/* Whether a wildcard of IPv4 includes the host. */
+static bool
+is_all_four_with(const struct handoff__addr *all, const struct handoff__addr *a)
+{
+	return strcmp(all->host, "0.0.0.0") == 0 && !strchr(a->host, ':');
+}
+
+bool
+handoff__addr_excludes(const char *one, const char *other)
+{
+	struct handoff__addr a, b;
+	unsigned long port;
+
+	if (handoff__addr_parse(&a, one, NULL) < 0 ||
+		handoff__addr_parse(&b, other, NULL) < 0 || a.local != b.local)
+		return false;
+	if (a.local)
+		return strcmp(a.path, b.path) == 0;
+	port = strtoul(a.port, NULL, 10);
+	if (port == 0 || port != strtoul(b.port, NULL, 10))
+		return false;
+	return is_all(&a) || is_all(&b) || is_all_four_with(&a, &b) ||
+	       is_all_four_with(&b, &a) || strcmp(a.host, b.host) == 0;
+}
+
 int
 handoff__addr_clear(const char *path)
 {

@@ -42,6 +42,11 @@ void handoff__addr_format(
 int handoff__addr_resolve(const char *text, char out[HANDOFF_ADDRESS_MAX],
 	struct handoff__error *error);
 
+/* Whether a listener on one address makes it impossible to listen on the other:
+ * the same path, or the same port but 0, and the same host or all of them.
+ * Hosts must be numeric. */
+bool handoff__addr_excludes(const char *one, const char *other);
+
 /* Removes a socket file that no process listens on, and no other file:
  * -EADDRINUSE. */
 int handoff__addr_clear(const char *path);

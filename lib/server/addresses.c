@@ -12,7 +12,6 @@
 #include "base/adopt.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +19,7 @@
 
 #define RETRY_US   1000000
 #define LOOK_US    50000
-#define ROOM_TRIES 60
+#define ROOM_TRIES 5  /* seconds between attempts to make room */
 #define LIST_MAX   80 /* bytes of a list of addresses in a sentence */
 
 static void
@@ -52,6 +51,8 @@ handoff__addresses_close(struct handoff_server *server)
 	forget(&server->addresses.failed);
 }
 
+#define NOT_AN_ADDRESS "not an address of this peer"
+
 /* What follows a sentence about an address that cannot be opened. */
 #define RETRIED   "retrying every second"
 #define ABANDONED "not retried before this peer is started again"
@@ -74,6 +75,7 @@ handoff__addresses_changed(struct handoff_server *server)
 	server->addresses.look = true;
 	server->addresses.reported[0] = '\0';
 	server->addresses.tries = 0;
+	memset(server->addresses.room_at, 0, sizeof(server->addresses.room_at));
 	forget(&server->addresses.changes);
 	forget(&server->addresses.failed);
 }
@@ -269,6 +271,14 @@ note(struct handoff_server *server, const char *what, const char *address)
 	handoff__buf_add(&server->addresses.changes, "%s %s\n", what, address);
 }
 
+static void
+report_closed(struct handoff_server *server, const char *name, const char *why)
+{
+	note(server, "closed", name);
+	handoff__operator_emit(&server->op, HANDOFF_SERVER_UNLISTENED,
+		"no longer listening on %s: %s", name, why);
+}
+
 static bool
 close_one(struct handoff_server *server, struct handoff__member *member)
 {
@@ -277,9 +287,7 @@ close_one(struct handoff_server *server, struct handoff__member *member)
 	name_of(member, name);
 	if (!handoff__listen_end(member))
 		return false;
-	note(server, "closed", name);
-	handoff__operator_emit(&server->op, HANDOFF_SERVER_UNLISTENED,
-		"no longer listening on %s: not an address of this peer", name);
+	report_closed(server, name, NOT_AN_ADDRESS);
 	return true;
 }
 
@@ -299,76 +307,111 @@ close_unwanted_listeners(struct handoff_server *server)
 	return all;
 }
 
-/* 0: none, or unknown. */
-static unsigned
-port_of(const struct handoff__member *member)
+static bool
+is_in_way(const struct handoff__member *member, const char *address,
+	char name[HANDOFF_ADDRESS_MAX])
 {
-	struct sockaddr_storage ss = {0};
-	socklen_t len = sizeof(ss);
-
-	if (getsockname(member->entry.fd, (struct sockaddr *)&ss, &len) < 0)
-		return 0;
-	if (ss.ss_family == AF_INET)
-		return ntohs(((struct sockaddr_in *)&ss)->sin_port);
-	return ss.ss_family == AF_INET6
-		       ? ntohs(((struct sockaddr_in6 *)&ss)->sin6_port)
-		       : 0;
+	name_of(member, name);
+	return strncmp(address, "unix:", 5) != 0 &&
+	       handoff__addr_excludes(name, address);
 }
 
-/* ":7000" and "127.0.0.1:7000" exclude each other (bind(2)): closes a listener
- * in the way that this peer has no address for. Returns what was closed. Only
- * closing it shows whether that helps, so it is not tried every second. */
+/* ":7000" and "127.0.0.1:7000" exclude each other (bind(2)): closes listeners
+ * in the way that this peer has no address for. Returns what was closed, a line
+ * each. */
 static struct handoff__buf
 free_address(struct handoff_server *server, const char *address)
 {
 	struct handoff__member *member = TAILQ_FIRST(&server->listeners), *next;
 	struct handoff__buf closed = {0};
 	char name[HANDOFF_ADDRESS_MAX];
-	unsigned port;
 
-	if (strncmp(address, "unix:", 5) == 0)
-		return closed;
-	port = (unsigned)strtoul(strrchr(address, ':') + 1, NULL, 10);
-	for (; member && port != 0; member = next) {
+	for (; member; member = next) {
 		next = TAILQ_NEXT(member, node);
-		name_of(member, name);
 		if (!member->wanted && member->entry.mine &&
-			port_of(member) == port && close_one(server, member))
+			is_in_way(member, address, name) &&
+			handoff__listen_end(member))
 			handoff__buf_add(&closed, "%s\n", name);
 	}
 	return closed;
 }
 
-/* Closing did not help: opens them again. */
+/* Closing them helped, or did not: then they are opened again. */
 static void
-reopen_listeners(struct handoff_server *server, char *names)
+settle_closed(struct handoff_server *server, char *names, bool helped)
 {
 	struct handoff__error error = server->error;
 	char *rest = NULL;
 
 	for (char *name = strtok_r(names, "\n", &rest); name;
 		name = strtok_r(NULL, "\n", &rest)) {
-		handoff__listen_add(server, name);
+		if (helped)
+			report_closed(server, name, NOT_AN_ADDRESS);
+		else if (handoff__listen_again(server, name) < 0)
+			report_closed(server, name, server->error.text);
 	}
 	server->error = error;
+}
+
+/* Says which listener of the service is in the way of the address, if any. */
+static void
+explain_in_use(struct handoff_server *server, size_t i)
+{
+	const char *address = server->opts.listen[i], *why;
+	struct handoff__member *member;
+	char name[HANDOFF_ADDRESS_MAX];
+
+	TAILQ_FOREACH (member, &server->listeners, node) {
+		if (is_in_way(member, address, name))
+			break;
+	}
+	if (!member)
+		return;
+	if (server->addresses.room_at[i] > 0)
+		why = "was closed for it in vain: another program is in the "
+		      "way too";
+	else if (!member->entry.mine)
+		why = "which the other peer still has, is in the way";
+	else if (member->wanted)
+		why = "which stays open, is in the way";
+	else
+		why = "which is in the way, stays until there is room for the "
+		      "clients in its backlog";
+	handoff__fail(&server->error, -EADDRINUSE,
+		"address '%.120s': cannot listen: the service's listener "
+		"%.120s, %s",
+		address, name, why);
+}
+
+/* Only closing a listener shows whether that helps. If it did not, another
+ * attempt is made only after a while. */
+static int
+make_room(struct handoff_server *server, size_t i)
+{
+	struct handoff__addresses *a = &server->addresses;
+	struct handoff__buf closed =
+		free_address(server, server->opts.listen[i]);
+	int err = -EADDRINUSE;
+
+	if (closed.len > 0) {
+		err = handoff__listen_own(server, i);
+		settle_closed(server, closed.data, err >= 0);
+		a->room_at[i] = err < 0 ? a->tries + ROOM_TRIES : 0;
+	}
+	free(closed.data);
+	return err;
 }
 
 static int
 open_late_address(struct handoff_server *server, size_t i)
 {
-	const char *address = server->opts.listen[i];
 	int err = handoff__listen_own(server, i);
-	struct handoff__buf closed;
 
-	if (err != -EADDRINUSE || server->addresses.tries % ROOM_TRIES != 0)
-		return err;
-	closed = free_address(server, address);
-	if (closed.len > 0) {
-		err = handoff__listen_add(server, address);
-		if (err < 0)
-			reopen_listeners(server, closed.data);
-	}
-	free(closed.data);
+	if (err == -EADDRINUSE &&
+		server->addresses.tries >= server->addresses.room_at[i])
+		err = make_room(server, i);
+	if (err == -EADDRINUSE)
+		explain_in_use(server, i);
 	return err;
 }
 

@@ -111,6 +111,9 @@ struct handoff__addresses {
 					    * likewise */
 	struct handoff__timer retry;
 	unsigned tries; /* attempts to open them since it serves */
+	/* of opts.listen: the attempt at which listeners are closed for it
+	 * again; 0: they have not been closed in vain */
+	unsigned room_at[HANDOFF__LISTEN_MAX];
 	char reported[HANDOFF_TEXT_MAX];
 };
 
@@ -285,7 +288,9 @@ void handoff__addresses_status(
 /* Binds all addresses and enters the sockets that were passed in. */
 int handoff__listen_open(struct handoff_server *server);
 int handoff__listen_add(struct handoff_server *server, const char *address);
-/* The same for opts.listen[i], unless its host could not be resolved. */
+/* Opens a listener again that was closed a moment ago, and reports nothing. */
+int handoff__listen_again(struct handoff_server *server, const char *address);
+/* Opens opts.listen[i], unless its host could not be resolved. */
 int handoff__listen_own(struct handoff_server *server, size_t i);
 /* Reports where the listeners opened since the last call are reachable. */
 void handoff__listen_reach(struct handoff_server *server);

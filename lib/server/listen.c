@@ -48,24 +48,48 @@ handoff__listen_reach(struct handoff_server *server)
 			reach.more == 1 ? "" : "es");
 }
 
+static struct handoff__member *
+bind_and_enter(struct handoff_server *server, const char *address,
+	char bound[HANDOFF_ADDRESS_MAX], int *err)
+{
+	struct handoff__roster_entry *e;
+	int fd = handoff__addr_listen(address, bound, &server->error);
+
+	if (fd < 0) {
+		*err = fd;
+		return NULL;
+	}
+	fd = handoff__high_raise(fd);
+	e = handoff__pair_enter(
+		&server->pair, fd, HANDOFF__LISTENER, bound, err);
+	if (e)
+		return handoff__member_of(e);
+	handoff__fail(&server->error, *err,
+		"address '%.120s': cannot be entered: %s", bound,
+		strerror(-*err));
+	return NULL;
+}
+
+int
+handoff__listen_again(struct handoff_server *server, const char *address)
+{
+	char bound[HANDOFF_ADDRESS_MAX];
+	int err = 0;
+
+	return bind_and_enter(server, address, bound, &err) ? 0 : err;
+}
+
 int
 handoff__listen_add(struct handoff_server *server, const char *address)
 {
-	struct handoff__roster_entry *e;
+	struct handoff__member *member;
 	char bound[HANDOFF_ADDRESS_MAX];
-	int err;
-	int fd = handoff__addr_listen(address, bound, &server->error);
+	int err = 0;
 
-	if (fd < 0)
-		return fd;
-	fd = handoff__high_raise(fd);
-	e = handoff__pair_enter(
-		&server->pair, fd, HANDOFF__LISTENER, bound, &err);
-	if (!e)
-		return handoff__fail(&server->error, err,
-			"address '%.120s': cannot be entered: %s", bound,
-			strerror(-err));
-	handoff__member_of(e)->wanted = handoff__member_of(e)->fresh = true;
+	member = bind_and_enter(server, address, bound, &err);
+	if (!member)
+		return err;
+	member->wanted = member->fresh = true;
 	handoff__operator_emit(&server->op, HANDOFF_SERVER_LISTENING,
 		"listening on %s", bound);
 	return 0;

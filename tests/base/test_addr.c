@@ -267,6 +267,45 @@ unknown_host_is_refused(void **state)
 }
 
 static void
+some_addresses_exclude_others(void **state)
+{
+	static const struct {
+		const char *one, *other;
+		bool excludes;
+	} cases[] = {
+		{"127.0.0.1:7", "127.0.0.1:7", true},
+		{"127.0.0.1:7", "127.0.0.1:8", false},
+		{"127.0.0.1:0", "127.0.0.1:0", false},
+		{"127.0.0.1:7", "127.0.0.2:7", false},
+		{"127.0.0.1:7", "[::1]:7", false},
+		{"127.0.0.1:7", ":7", true},
+		{"127.0.0.1:7", ":07", true},
+		{"127.0.0.1:7", "[::]:7", true},
+		{"127.0.0.1:7", "0.0.0.0:7", true},
+		{"[::1]:7", ":7", true},
+		{"[::1]:7", "0.0.0.0:7", false},
+		{"0.0.0.0:7", "0.0.0.0:7", true},
+		{"0.0.0.0:7", ":7", true},
+		{":7", "[::]:7", true},
+		{":7", ":8", false},
+		{":0", ":0", false},
+		{"unix:/a", "unix:/a", true},
+		{"unix:/a", "unix:/b", false},
+		{"unix:/a", ":7", false},
+		{"nonsense", "nonsense", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		if (handoff__addr_excludes(cases[i].one, cases[i].other) !=
+				cases[i].excludes ||
+			handoff__addr_excludes(cases[i].other, cases[i].one) !=
+				cases[i].excludes)
+			fail_msg("%s, %s", cases[i].one, cases[i].other);
+	}
+}
+
+static void
 foreign_address_is_refused(void **state)
 {
 	char bound[HANDOFF_ADDRESS_MAX];
@@ -395,6 +434,7 @@ main(void)
 		handoff_test(listens_on_ipv6),
 		handoff_test(listens_on_all),
 		handoff_test(unknown_host_is_refused),
+		handoff_test(some_addresses_exclude_others),
 		handoff_test(foreign_address_is_refused),
 		handoff_test(listens_on_a_unix_socket),
 		handoff_test(other_files_are_not_removed),

@@ -104,6 +104,42 @@ open_with(struct duo *duo, const char *const *a, size_t na,
 	duo_expect(duo, &duo->a, HANDOFF_SERVER_JOINED);
 }
 
+static char logged[4096];
+
+static void
+log_line(enum handoff_log_level level, const char *line, void *arg)
+{
+	size_t len = strlen(logged);
+
+	(void)arg;
+	if (level == HANDOFF_LOG_ERROR)
+		snprintf(logged + len, sizeof(logged) - len, "%s\n", line);
+}
+
+/* Opens `b`, whose errors are logged. */
+static void
+open_standby(struct duo *duo)
+{
+	duo->b.opts.log = log_line;
+	assert_int_equal(host_open(&duo->b, &duo->a), 0);
+	duo_expect(duo, &duo->b, HANDOFF_SERVER_STANDBY);
+	duo_expect(duo, &duo->a, HANDOFF_SERVER_JOINED);
+}
+
+/* Both serve one client at once. */
+static void
+open_limited(struct duo *duo, const char *const *a, const char *const *b)
+{
+	duo_init(duo, HANDOFF_MODEL_LOOP);
+	duo->a.opts.listen = a;
+	duo->b.opts.listen = b;
+	duo->a.opts.nlisten = duo->b.opts.nlisten = 1;
+	duo->a.opts.max_connections = duo->b.opts.max_connections = 1;
+	assert_int_equal(host_open(&duo->a, NULL), 0);
+	duo_expect(duo, &duo->a, HANDOFF_SERVER_OWNER);
+	open_standby(duo);
+}
+
 static void
 give(struct duo *duo)
 {
@@ -297,8 +333,8 @@ wildcard_replaces_one(void **state)
 	snprintf(all, sizeof(all), "%s", strrchr(one, ':'));
 	open_with(&duo, a, 1, b, 1);
 	give(&duo);
-	duo_expect(&duo, &duo.b, HANDOFF_SERVER_UNLISTENED);
 	duo_expect(&duo, &duo.b, HANDOFF_SERVER_LISTENING);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_UNLISTENED);
 	client = client_open(one);
 	client_line(&duo, client, 1);
 	assert_int_equal(handoff_server_ready(duo.a.server, true), 0);
@@ -310,12 +346,13 @@ wildcard_replaces_one(void **state)
 }
 
 /* It is opened again if what it made room for can't be after all: another
- * program has the same port on another address. */
+ * program has the same port on another address. When that is gone there is
+ * another attempt. */
 static void
 room_that_was_made_in_vain_is_taken_back(void **state)
 {
 	char one[HANDOFF_ADDRESS_MAX], other[HANDOFF_ADDRESS_MAX],
-		all[HANDOFF_ADDRESS_MAX];
+		all[HANDOFF_ADDRESS_MAX], wanted[1024];
 	const char *a[] = {one}, *b[] = {all};
 	struct duo duo;
 	int fd, client;
@@ -324,17 +361,59 @@ room_that_was_made_in_vain_is_taken_back(void **state)
 	free_address("127.0.0.1:%s", one);
 	snprintf(all, sizeof(all), "%s", strrchr(one, ':'));
 	snprintf(other, sizeof(other), "127.0.0.2%.8s", all);
-	open_with(&duo, a, 1, b, 1);
+	open_one_of(&duo, a, b);
+	open_standby(&duo);
 	fd = handoff__addr_listen(other, other, &error);
 	assert_true(fd >= 0);
+	logged[0] = '\0';
 	give(&duo);
-	duo_expect(&duo, &duo.b, HANDOFF_SERVER_UNLISTENED);
-	duo_expect(&duo, &duo.b, HANDOFF_SERVER_LISTENING);
+	snprintf(wanted, sizeof(wanted),
+		"address '%s': cannot listen: the service's listener %s, was "
+		"closed for it in vain: another program is in the way too: "
+		"retrying every second; until then this stays open: %s\n",
+		all, one, one);
+	assert_string_equal(logged, wanted);
+	assert_false(host_had(&duo.b, HANDOFF_SERVER_UNLISTENED));
 	assert_string_equal(listeners(&duo.b), one);
 	client = client_open(one);
 	client_line(&duo, client, 1);
-	close(client);
 	close(fd);
+	while (!host_had(&duo.b, HANDOFF_SERVER_UNLISTENED))
+		duo_turn(&duo); /* the next attempt is seconds away */
+	assert_non_null(strstr(listeners(&duo.b), all));
+	client_line(&duo, client, 2);
+	close(client);
+	duo_close(&duo);
+}
+
+/* With clients in its backlog, and no room for them, the listener in the way
+ * stays, and is tried again when there is room. */
+static void
+room_is_made_when_clients_have_gone(void **state)
+{
+	char one[HANDOFF_ADDRESS_MAX], all[HANDOFF_ADDRESS_MAX];
+	const char *a[] = {one}, *b[] = {all};
+	struct duo duo;
+	int first, second;
+
+	(void)state;
+	free_address("127.0.0.1:%s", one);
+	snprintf(all, sizeof(all), "%s", strrchr(one, ':'));
+	open_limited(&duo, a, b);
+	first = client_open(one);
+	client_line(&duo, first, 1);
+	second = client_open(one);
+	logged[0] = '\0';
+	give(&duo);
+	assert_non_null(strstr(logged, one));
+	assert_non_null(strstr(logged, ", which is in the way, stays until "
+				       "there is room for the clients in its "
+				       "backlog: retrying every second; "));
+	close(first);
+	client_line(&duo, second, 1);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_UNLISTENED);
+	assert_non_null(strstr(listeners(&duo.b), all));
+	close(second);
 	duo_close(&duo);
 }
 
@@ -448,18 +527,6 @@ host_name_is_resolved_before_a_peer_joins(void **state)
 	duo_close(&duo);
 }
 
-static char logged[4096];
-
-static void
-log_line(enum handoff_log_level level, const char *line, void *arg)
-{
-	size_t len = strlen(logged);
-
-	(void)arg;
-	if (level == HANDOFF_LOG_ERROR)
-		snprintf(logged + len, sizeof(logged) - len, "%s\n", line);
-}
-
 /* It fails with the reason of then; the serving loop asks no name server. */
 static void
 host_name_that_does_not_resolve_is_left_at_that(void **state)
@@ -521,6 +588,7 @@ main(void)
 		handoff_test(address_that_fails_closes_nothing),
 		handoff_test(wildcard_replaces_one),
 		handoff_test(room_that_was_made_in_vain_is_taken_back),
+		handoff_test(room_is_made_when_clients_have_gone),
 		handoff_test(path_goes_with_its_listener),
 		handoff_test(path_of_another_stays),
 		handoff_test(addresses_change_with_the_last_peer),
