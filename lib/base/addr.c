@@ -298,6 +298,29 @@ listen_inet(const struct sockaddr *sa, socklen_t len)
 	return fd;
 }
 
+static bool
+lacks_six(int err)
+{
+	return err == -EAFNOSUPPORT || err == -EADDRNOTAVAIL;
+}
+
+bool
+handoff__addr_has_six(void)
+{
+	struct sockaddr_in6 six = {
+		.sin6_family = AF_INET6,
+		.sin6_addr = IN6ADDR_ANY_INIT,
+	};
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0), err = 0;
+
+	if (fd < 0)
+		return !lacks_six(-errno);
+	if (bind(fd, (struct sockaddr *)&six, sizeof(six)) < 0)
+		err = -errno;
+	close(fd);
+	return !lacks_six(err);
+}
+
 static int
 listen_any(const char *port)
 {
@@ -313,7 +336,7 @@ listen_any(const char *port)
 	};
 	int fd = listen_inet((struct sockaddr *)&six, sizeof(six));
 
-	if (fd != -EAFNOSUPPORT && fd != -EADDRNOTAVAIL)
+	if (!lacks_six(fd))
 		return fd;
 	return listen_inet((struct sockaddr *)&four, sizeof(four));
 }

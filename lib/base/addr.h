@@ -47,6 +47,9 @@ int handoff__addr_resolve(const char *text, char out[HANDOFF_ADDRESS_MAX],
  * Hosts must be numeric. */
 bool handoff__addr_excludes(const char *one, const char *other);
 
+/* Whether the host has IPv6, so that ":port" includes it. */
+bool handoff__addr_has_six(void);
+
 /* Removes a socket file that no process listens on, and no other file:
  * -EADDRINUSE. */
 int handoff__addr_clear(const char *path);

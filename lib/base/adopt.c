@@ -144,6 +144,16 @@ resolves_to(const struct handoff__addr *addr, const char *host,
 	return same;
 }
 
+static bool
+takes_both(int fd)
+{
+	int only = 0;
+	socklen_t len = sizeof(only);
+
+	return getsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, &len) < 0 ||
+	       only == 0;
+}
+
 bool
 handoff__adopt_is(int fd, const char *text)
 {
@@ -161,6 +171,8 @@ handoff__adopt_is(int fd, const char *text)
 			       sizeof(sun->sun_path)) == 0;
 	if (addr.host[0])
 		return resolves_to(&addr, addr.host, &bound, len);
-	return resolves_to(&addr, "::", &bound, len) ||
-	       resolves_to(&addr, "0.0.0.0", &bound, len);
+	if (resolves_to(&addr, "::", &bound, len))
+		return takes_both(fd);
+	return resolves_to(&addr, "0.0.0.0", &bound, len) &&
+	       !handoff__addr_has_six();
 }

@@ -15,7 +15,8 @@ int handoff__adopt(
 	int fd, char bound[HANDOFF_ADDRESS_MAX], struct handoff__error *error);
 
 /* Returns whether the listener is bound to this address, whose host must be
- * numeric. Port 0 matches any. */
+ * numeric. Port 0 matches any. ":port" matches only what accepts IPv6 as well
+ * as IPv4, if the host has IPv6. */
 bool handoff__adopt_is(int fd, const char *text);
 
 #endif

@@ -345,6 +345,32 @@ wildcard_replaces_one(void **state)
 	duo_close(&duo);
 }
 
+/* That of IPv4 is not that of both: the address of either is opened. */
+static void
+wildcard_of_both_replaces_one_of_four(void **state)
+{
+	char four[HANDOFF_ADDRESS_MAX], both[HANDOFF_ADDRESS_MAX];
+	char six[HANDOFF_ADDRESS_MAX];
+	const char *a[] = {four}, *b[] = {both};
+	struct duo duo;
+
+	(void)state;
+	if (!handoff__addr_has_six())
+		skip();
+	free_address("0.0.0.0:%s", four);
+	snprintf(both, sizeof(both), "%s", strrchr(four, ':'));
+	snprintf(six, sizeof(six), "[::]%.8s", both);
+	open_with(&duo, a, 1, b, 1);
+	give(&duo);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_UNLISTENED);
+	assert_string_equal(listeners(&duo.b), six);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_GAVE);
+	assert_int_equal(handoff_server_ready(duo.a.server, true), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_UNLISTENED);
+	assert_string_equal(listeners(&duo.a), four);
+	duo_close(&duo);
+}
+
 /* It is opened again if what it made room for can't be after all: another
  * program has the same port on another address. When that is gone there is
  * another attempt. */
@@ -587,6 +613,7 @@ main(void)
 		handoff_test(alternate_keeps_all),
 		handoff_test(address_that_fails_closes_nothing),
 		handoff_test(wildcard_replaces_one),
+		handoff_test(wildcard_of_both_replaces_one_of_four),
 		handoff_test(room_that_was_made_in_vain_is_taken_back),
 		handoff_test(room_is_made_when_clients_have_gone),
 		handoff_test(path_goes_with_its_listener),
