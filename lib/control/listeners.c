@@ -73,7 +73,12 @@ handoff__listeners_add(
 	add_lines(peer, "opened", "opened ", "", buf);
 	add_lines(peer, "closed", "closed ", "", buf);
 	failed = add_lines(peer, "failed", "error ", "", buf);
+	/* with all of its addresses open, only a backlog keeps the rest */
 	add_lines(peer, "only-there", "kept ",
-		": to be closed when all addresses of this peer are open", buf);
+		failed > 0 ? ": to be closed when all addresses of this peer "
+			     "are open"
+			   : ": to be closed when there is room for the "
+			     "clients in its backlog (--max-connections)",
+		buf);
 	return failed > 0 ? -EADDRNOTAVAIL : 0;
 }

@@ -185,7 +185,9 @@ class Addresses(SystemTest):
         new = self.standby("--name", "new", "--model", "iterative", "--listen",
                            "[::1]:0", program="server")
         said = self.ok("maintenance")
-        self.assertIn(f"kept {server.address}: ", said)
+        self.assertIn(f"kept {server.address}: to be closed when there is "
+                      "room for the clients in its backlog "
+                      "(--max-connections)", said)
         first.close()
         self.assert_echo(waiting)
         new.expect(f": no longer listening on {server.address}: ")
