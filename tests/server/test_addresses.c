@@ -217,6 +217,27 @@ same_addresses_are_not_told(void **state)
 	duo_close(&duo);
 }
 
+/* Any port is also one that the other peer has chosen. */
+static void
+any_port_takes_over_what_it_finds(void **state)
+{
+	char second[HANDOFF_ADDRESS_MAX];
+	const char *a[] = {"127.0.0.1:0"}, *b[] = {second};
+	struct duo duo;
+
+	(void)state;
+	free_address("127.0.0.1:%s", second);
+	open_with(&duo, a, 1, b, 1);
+	give(&duo);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_UNLISTENED);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_GAVE);
+	assert_int_equal(handoff_server_ready(duo.a.server, true), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_OWNER);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_GAVE);
+	assert_string_equal(listeners(&duo.a), second);
+	duo_close(&duo);
+}
+
 static void
 one_port_for_two_is_one_too_few(void **state)
 {
@@ -608,6 +629,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		handoff_test(difference_is_told),
 		handoff_test(same_addresses_are_not_told),
+		handoff_test(any_port_takes_over_what_it_finds),
 		handoff_test(one_port_for_two_is_one_too_few),
 		handoff_test(what_serves_has_its_own),
 		handoff_test(alternate_keeps_all),
