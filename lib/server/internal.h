@@ -233,7 +233,8 @@ handoff__opts_listen_fd(const struct handoff_server_opts *opts, size_t i,
 /* opts.c */
 int handoff__opts_take(
 	struct handoff_server *server, const struct handoff_server_opts *opts);
-/* Replaces host names by numeric addresses. May wait for a name server: before
+/* Replaces host names by numeric addresses, and refuses addresses that exclude
+ * each other. May wait for a name server: before
  * this peer shows itself. */
 int handoff__opts_resolve(struct handoff_server *server);
 

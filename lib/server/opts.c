@@ -173,6 +173,35 @@ copy_addresses(struct handoff_server *server)
 	return 0;
 }
 
+/* Two addresses of which only one can ever be listened on. */
+static int
+refuse_pair(struct handoff_server *server, const char *one, const char *other)
+{
+	if (strcmp(one, other) == 0)
+		return handoff__fail(&server->error, -EINVAL,
+			"server: address '%.120s' is given twice", one);
+	return handoff__fail(&server->error, -EINVAL,
+		"server: addresses '%.80s' and '%.80s' exclude each other: "
+		"leave one out",
+		one, other);
+}
+
+/* Names that are not resolved cannot be compared. Port 0 differs each time. */
+static int
+check_exclusions(struct handoff_server *server)
+{
+	for (size_t i = 0; i < server->opts.nlisten; i++) {
+		for (size_t k = 0; k < i; k++) {
+			if (!server->unresolved[i] && !server->unresolved[k] &&
+				handoff__addr_excludes(
+					server->listen[k], server->listen[i]))
+				return refuse_pair(server, server->listen[k],
+					server->listen[i]);
+		}
+	}
+	return 0;
+}
+
 /* A peer that joins must answer the other one, and a serving loop its clients:
  * neither may wait for a name server. A standby may run without an address that
  * cannot be resolved, so the failure is kept as a sentence. */
@@ -194,7 +223,7 @@ handoff__opts_resolve(struct handoff_server *server)
 			return handoff__fail(&server->error, -ENOMEM,
 				"server: out of memory");
 	}
-	return 0;
+	return check_exclusions(server);
 }
 
 int

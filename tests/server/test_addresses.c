@@ -544,6 +544,44 @@ standby_with_a_bad_address_is_refused(void **state)
 	duo_close(&duo);
 }
 
+/* By an owner and by a standby alike; host names by what they stand for. */
+static void
+refused_pair(const char *one, const char *other, const char *why)
+{
+	const char *bad[] = {"127.0.0.1:0", one, other};
+	struct duo duo;
+
+	answer = "127.0.0.1";
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	duo.b.opts.listen = bad;
+	duo.b.opts.nlisten = 3;
+	assert_int_equal(host_open(&duo.b, NULL), -EINVAL);
+	assert_string_equal(duo.b.why, why);
+	assert_int_equal(host_open(&duo.a, NULL), 0);
+	duo.b.why[0] = '\0';
+	assert_int_equal(host_open(&duo.b, &duo.a), -EINVAL);
+	assert_string_equal(duo.b.why, why);
+	duo_close(&duo);
+}
+
+static void
+addresses_that_exclude_each_other_are_refused(void **state)
+{
+	(void)state;
+	refused_pair("127.0.0.1:7", "127.0.0.1:7",
+		"server: address '127.0.0.1:7' is given twice");
+	refused_pair("127.0.0.1:7", "host.test:7",
+		"server: address '127.0.0.1:7' is given twice");
+	refused_pair("unix:/run/a", "unix:/run/a",
+		"server: address 'unix:/run/a' is given twice");
+	refused_pair(":7", "127.0.0.1:7",
+		"server: addresses ':7' and '127.0.0.1:7' exclude each other: "
+		"leave one out");
+	refused_pair("[::1]:7", ":7",
+		"server: addresses '[::1]:7' and ':7' exclude each other: "
+		"leave one out");
+}
+
 static void
 host_name_is_resolved_before_a_peer_joins(void **state)
 {
@@ -642,6 +680,7 @@ main(void)
 		handoff_test(path_of_another_stays),
 		handoff_test(addresses_change_with_the_last_peer),
 		handoff_test(standby_with_a_bad_address_is_refused),
+		handoff_test(addresses_that_exclude_each_other_are_refused),
 		handoff_test(host_name_is_resolved_before_a_peer_joins),
 		handoff_test(host_name_that_does_not_resolve_is_left_at_that),
 		handoff_test(owner_needs_its_host_name),
