@@ -31,6 +31,13 @@ parse_local(struct handoff__addr *addr, const char *path, const char *text,
 		return handoff__fail(error, -EINVAL,
 			"address '%.120s': the path must have 1 to %zu bytes",
 			text, sizeof(addr->path) - 1);
+	for (const char *c = path; *c; c++) {
+		if ((unsigned char)*c < ' ' || *c == 127)
+			return handoff__fail(error, -EINVAL,
+				"address of a Unix socket: byte %zu of its "
+				"path is a control character",
+				(size_t)(c - path) + 1);
+	}
 	addr->local = true;
 	memcpy(addr->path, path, len + 1);
 	return 0;

@@ -76,6 +76,26 @@ bad_addresses(void **state)
 	assert_int_equal(handoff__addr_parse(&addr, "x", NULL), -EINVAL);
 }
 
+/* They would get into logs and lines of the status as they are. */
+static void
+paths_with_control_characters(void **state)
+{
+	static const char *const cases[] = {
+		"unix:/a\nb", "unix:/a\033[2J", "unix:/a\177", "unix:/a\r"};
+	struct handoff__addr addr;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		assert_int_equal(
+			handoff__addr_parse(&addr, cases[i], &error), -EINVAL);
+		assert_string_equal(error.text,
+			"address of a Unix socket: byte 3 of its path is a "
+			"control character");
+	}
+	assert_int_equal(
+		handoff__addr_parse(&addr, "unix:/\303\251 b", &error), 0);
+}
+
 static void
 too_long_addresses(void **state)
 {
@@ -428,6 +448,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		handoff_test(good_addresses),
 		handoff_test(bad_addresses),
+		handoff_test(paths_with_control_characters),
 		handoff_test(too_long_addresses),
 		handoff_test(formats),
 		handoff_test(listens_on_ipv4),
