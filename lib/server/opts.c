@@ -179,9 +179,9 @@ refuse_pair(struct handoff_server *server, const char *one, const char *other)
 {
 	if (strcmp(one, other) == 0)
 		return handoff__fail(&server->error, -EINVAL,
-			"server: address '%.120s' is given twice", one);
+			"address '%.120s' is given twice", one);
 	return handoff__fail(&server->error, -EINVAL,
-		"server: addresses '%.80s' and '%.80s' exclude each other: "
+		"addresses '%.80s' and '%.80s' exclude each other: "
 		"leave one out",
 		one, other);
 }

@@ -569,16 +569,16 @@ addresses_that_exclude_each_other_are_refused(void **state)
 {
 	(void)state;
 	refused_pair("127.0.0.1:7", "127.0.0.1:7",
-		"server: address '127.0.0.1:7' is given twice");
+		"address '127.0.0.1:7' is given twice");
 	refused_pair("127.0.0.1:7", "host.test:7",
-		"server: address '127.0.0.1:7' is given twice");
+		"address '127.0.0.1:7' is given twice");
 	refused_pair("unix:/run/a", "unix:/run/a",
-		"server: address 'unix:/run/a' is given twice");
+		"address 'unix:/run/a' is given twice");
 	refused_pair(":7", "127.0.0.1:7",
-		"server: addresses ':7' and '127.0.0.1:7' exclude each other: "
+		"addresses ':7' and '127.0.0.1:7' exclude each other: "
 		"leave one out");
 	refused_pair("[::1]:7", ":7",
-		"server: addresses '[::1]:7' and ':7' exclude each other: "
+		"addresses '[::1]:7' and ':7' exclude each other: "
 		"leave one out");
 }
 

@@ -69,7 +69,7 @@ class Arguments(SystemTest):
     def test_addresses_repeated(self):
         """The same address twice cannot be bound twice; ten others can."""
         line = self.assert_repeated()
-        self.assertIn("in use", line)
+        self.assertIn("is given twice", line)
         server = self.server(listen=("127.0.0.1:0",) * 10)
         self.assertEqual(len(set(server.addresses)), 10)
         for address in server.addresses:
