@@ -549,7 +549,7 @@ assert_one_is_whole(const struct fixture *f, const unsigned char *as_it_was)
 static void
 death_at_any_instant_loses_nothing(void **state)
 {
-	unsigned char *as_it_was = malloc(STRIDE + EACH);
+	static unsigned char as_it_was[STRIDE + EACH];
 	unsigned steps = 0, after = 0;
 	struct fixture f;
 	int status;
@@ -557,7 +557,6 @@ death_at_any_instant_loses_nothing(void **state)
 
 	(void)state;
 	support_not_in_valgrind();
-	assert_non_null(as_it_was);
 	open_fixture(&f, 5);
 	/* So that the child's records are in memory that is seen here. */
 	assert_int_equal(
@@ -577,7 +576,6 @@ death_at_any_instant_loses_nothing(void **state)
 		steps++;
 		assert_int_equal(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
 	}
-	free(as_it_was);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 2)
 		skip();
 	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
