@@ -40,6 +40,8 @@
  * element's `prev`, is the address of the pointer to the element. */
 #define TAILQ_LAST(head, name)                                                 \
 	(*(((struct name *)(void *)((head)->last))->last))
+#define TAILQ_PREV(elem, name, field)                                          \
+	(*(((struct name *)(void *)((elem)->field.prev))->last))
 
 #define TAILQ_FOREACH(var, head, field)                                        \
 	for ((var) = TAILQ_FIRST(head); (var); (var) = TAILQ_NEXT(var, field))
