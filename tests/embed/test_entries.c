@@ -146,6 +146,26 @@ next_of_a(struct pair *p)
 	return 0;
 }
 
+/* `a` gives, and its program does not release the only entry in time. */
+static struct handoff_entry *
+leave_behind(struct pair *p, int *fd, int *client)
+{
+	const char *dir = support_dir();
+	struct handoff_entry *e;
+
+	side_init(&p->a, dir, "one");
+	side_init(&p->b, dir, "two");
+	p->a.opts.give_timeout_ms = 50;
+	assert_int_equal(handoff_peer_open(&p->a.peer, &p->a.opts), 0);
+	assert_int_equal(side_join(&p->b, &p->a), 0);
+	pair_expect(p, &p->a, HANDOFF_PEER_JOINED);
+	e = side_deposit(&p->a, fd, client, NULL, "busy");
+	assert_int_equal(handoff_peer_give(p->a.peer), 0);
+	assert_int_equal(next_of_a(p), HANDOFF_PEER_RELEASE);
+	assert_int_equal(next_of_a(p), HANDOFF_PEER_GAVE);
+	return e;
+}
+
 /* It is asked for, not given up in time, and follows later: only then does the
  * other peer serve everything. */
 static void
@@ -154,20 +174,10 @@ late_release_follows(void **state)
 	const struct handoff_left *left;
 	struct pair p;
 	struct handoff_entry *e;
-	const char *dir = support_dir();
 	int fd, client;
 
 	(void)state;
-	side_init(&p.a, dir, "one");
-	side_init(&p.b, dir, "two");
-	p.a.opts.give_timeout_ms = 50;
-	assert_int_equal(handoff_peer_open(&p.a.peer, &p.a.opts), 0);
-	assert_int_equal(side_join(&p.b, &p.a), 0);
-	pair_expect(&p, &p.a, HANDOFF_PEER_JOINED);
-	e = side_deposit(&p.a, &fd, &client, NULL, "busy");
-	assert_int_equal(handoff_peer_give(p.a.peer), 0);
-	assert_int_equal(next_of_a(&p), HANDOFF_PEER_RELEASE);
-	assert_int_equal(next_of_a(&p), HANDOFF_PEER_GAVE);
+	e = leave_behind(&p, &fd, &client);
 	assert_non_null(strstr(p.a.event.text, "1 left behind"));
 	assert_int_equal(p.a.outcome.direction, HANDOFF_DIRECTION_OUT);
 	assert_int_equal(p.a.outcome.left, 1);
@@ -197,20 +207,10 @@ standby_comes_when_nothing_is_left(void **state)
 {
 	struct pair p;
 	struct handoff_entry *e;
-	const char *dir = support_dir();
 	int fd, client;
 
 	(void)state;
-	side_init(&p.a, dir, "one");
-	side_init(&p.b, dir, "two");
-	p.a.opts.give_timeout_ms = 50;
-	assert_int_equal(handoff_peer_open(&p.a.peer, &p.a.opts), 0);
-	assert_int_equal(side_join(&p.b, &p.a), 0);
-	pair_expect(&p, &p.a, HANDOFF_PEER_JOINED);
-	e = side_deposit(&p.a, &fd, &client, NULL, "busy");
-	assert_int_equal(handoff_peer_give(p.a.peer), 0);
-	assert_int_equal(next_of_a(&p), HANDOFF_PEER_RELEASE);
-	assert_int_equal(next_of_a(&p), HANDOFF_PEER_GAVE);
+	e = leave_behind(&p, &fd, &client);
 	pair_settle(&p);
 	assert_false(side_next(&p.a));
 	handoff_entry_withdraw(e);
