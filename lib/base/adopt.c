@@ -10,10 +10,14 @@
 
 #include "base/addr.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -102,15 +106,13 @@ same_port(in_port_t bound, in_port_t wanted)
 /* An IPv4 address equals its IPv4-mapped form. */
 static bool
 same_inet(const struct sockaddr_storage *bound, socklen_t bound_len,
-	const struct addrinfo *wanted)
+	const struct sockaddr_storage *wanted, socklen_t wanted_len)
 {
-	struct sockaddr_storage a = *bound, b = {0};
+	struct sockaddr_storage a = *bound, b = *wanted;
 	const struct sockaddr_in *a4 = (const void *)&a, *b4 = (const void *)&b;
 	const struct sockaddr_in6 *a6 = (const void *)&a;
 	const struct sockaddr_in6 *b6 = (const void *)&b;
-	socklen_t wanted_len = wanted->ai_addrlen;
 
-	memcpy(&b, wanted->ai_addr, wanted_len);
 	handoff__addr_unmap((struct sockaddr *)&a, &bound_len);
 	handoff__addr_unmap((struct sockaddr *)&b, &wanted_len);
 	if (a.ss_family != b.ss_family)
@@ -125,23 +127,54 @@ same_inet(const struct sockaddr_storage *bound, socklen_t bound_len,
 	       same_port(a6->sin6_port, b6->sin6_port);
 }
 
+/* The number of an interface, which may be given by its name. */
+static uint32_t
+scope_of(const char *text)
+{
+	char *end;
+	unsigned long number = strtoul(text, &end, 10);
+
+	return *text && !*end ? (uint32_t)number : if_nametoindex(text);
+}
+
+/* Reads a numeric address. getaddrinfo(3) would do it too, but needs memory: a
+ * listener must not be taken for another one, and closed, for lack of that. */
 static bool
-resolves_to(const struct handoff__addr *addr, const char *host,
+read_inet(const char *host, const char *port, struct sockaddr_storage *ss,
+	socklen_t *len)
+{
+	struct sockaddr_in *four = (void *)ss;
+	struct sockaddr_in6 *six = (void *)ss;
+	in_port_t number = htons((in_port_t)strtoul(port, NULL, 10));
+	const char *scope = strchr(host, '%');
+	char text[INET6_ADDRSTRLEN];
+
+	memset(ss, 0, sizeof(*ss));
+	if (inet_aton(host, &four->sin_addr)) {
+		four->sin_family = AF_INET;
+		four->sin_port = number;
+		*len = sizeof(*four);
+		return true;
+	}
+	snprintf(text, sizeof(text), "%.*s", (int)strcspn(host, "%"), host);
+	if (inet_pton(AF_INET6, text, &six->sin6_addr) != 1)
+		return false;
+	six->sin6_family = AF_INET6;
+	six->sin6_port = number;
+	six->sin6_scope_id = scope ? scope_of(scope + 1) : 0;
+	*len = sizeof(*six);
+	return true;
+}
+
+static bool
+is_bound_to(const struct handoff__addr *addr, const char *host,
 	const struct sockaddr_storage *bound, socklen_t len)
 {
-	struct addrinfo hints = {
-		.ai_flags = AI_PASSIVE | AI_NUMERICSERV | AI_NUMERICHOST,
-		.ai_socktype = SOCK_STREAM,
-	};
-	struct addrinfo *list;
-	bool same;
+	struct sockaddr_storage wanted;
+	socklen_t wanted_len;
 
-	if (getaddrinfo(host, addr->port, &hints, &list) != 0)
-		return false;
-	/* addr.c binds only the first result */
-	same = same_inet(bound, len, list);
-	freeaddrinfo(list);
-	return same;
+	return read_inet(host, addr->port, &wanted, &wanted_len) &&
+	       same_inet(bound, len, &wanted, wanted_len);
 }
 
 static bool
@@ -170,9 +203,9 @@ handoff__adopt_is(int fd, const char *text)
 		       strncmp(sun->sun_path, addr.path,
 			       sizeof(sun->sun_path)) == 0;
 	if (addr.host[0])
-		return resolves_to(&addr, addr.host, &bound, len);
-	if (resolves_to(&addr, "::", &bound, len))
+		return is_bound_to(&addr, addr.host, &bound, len);
+	if (is_bound_to(&addr, "::", &bound, len))
 		return takes_both(fd);
-	return resolves_to(&addr, "0.0.0.0", &bound, len) &&
+	return is_bound_to(&addr, "0.0.0.0", &bound, len) &&
 	       !handoff__addr_has_six();
 }
