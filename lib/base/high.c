@@ -8,11 +8,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <unistd.h>
 
-#define FITS_MOST 64
+#define FITS_MOST  64
+#define EXACT_MOST 1024 /* poll(2) on so many takes some microseconds */
 
 /* clamped, since descriptors are ints */
 static int
@@ -86,13 +88,35 @@ lowest_free(int fd, int from)
 	return copy;
 }
 
+/* The numbers below a small limit that are free; -1 if that is not known. */
+static int
+count_free(int limit)
+{
+	struct pollfd set[EXACT_MOST];
+	int count = 0;
+
+	if (limit > EXACT_MOST)
+		return -1;
+	for (int i = 0; i < limit; i++)
+		set[i] = (struct pollfd){.fd = i};
+	if (poll(set, (nfds_t)limit, 0) < 0)
+		return -1;
+	for (int i = 0; i < limit; i++)
+		count += (set[i].revents & POLLNVAL) != 0;
+	return count;
+}
+
 size_t
 handoff__high_room(int fd)
 {
 	int limit = soft_limit(), boundary = floor_of(limit);
-	int low = lowest_free(fd, 0), high = lowest_free(fd, boundary);
+	int low, high, exact = count_free(limit);
 	size_t room = 0;
 
+	if (exact >= 0)
+		return (size_t)exact;
+	low = lowest_free(fd, 0);
+	high = lowest_free(fd, boundary);
 	if (low >= 0 && low < boundary)
 		room += (size_t)(boundary - low);
 	if (high >= 0 && high < limit)

@@ -25,8 +25,9 @@ int handoff__high_raise(int fd);
  * free. -1 with errno set on failure. */
 int handoff__high_dup(int fd);
 
-/* An upper bound of how many more descriptors can be opened: holes between
- * those in use are counted as free. `fd` is any open descriptor. */
+/* How many more descriptors can be opened: exact where the limit is small, as
+ * it matters there; otherwise an upper bound, in which those above the lowest
+ * free number count as free. `fd` is any open descriptor. */
 size_t handoff__high_room(int fd);
 
 /* Returns whether `n` more descriptors can be opened, by opening them; for
