@@ -62,16 +62,25 @@ __wrap_getaddrinfo(const char *host, const char *port,
 		      : EAI_AGAIN;
 }
 
-/* A port that is free now, in an address. */
+/* A free port in an address. It is below those that the kernel chooses of
+ * (ip_local_port_range), so that no other process is given it meanwhile. */
 static void
 free_address(const char *format, char address[HANDOFF_ADDRESS_MAX])
 {
-	char bound[HANDOFF_ADDRESS_MAX];
-	int fd = handoff__addr_listen("127.0.0.1:0", bound, &error);
+	static unsigned next;
+	char bound[HANDOFF_ADDRESS_MAX], text[32], port[8];
+	int fd = -1;
 
+	for (int i = 0; i < 100 && fd < 0; i++) {
+		unsigned at = (unsigned)getpid() * 61 + next++;
+
+		snprintf(port, sizeof(port), "%u", 10000 + at % 22000);
+		snprintf(text, sizeof(text), ":%s", port);
+		fd = handoff__addr_listen(text, bound, &error);
+	}
 	assert_true(fd >= 0);
 	close(fd);
-	snprintf(address, HANDOFF_ADDRESS_MAX, format, strrchr(bound, ':') + 1);
+	snprintf(address, HANDOFF_ADDRESS_MAX, format, port);
 }
 
 /* `a` is open and listens on the first of these; `b`, on the first of those,

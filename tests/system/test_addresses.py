@@ -3,6 +3,7 @@
 the owner opens its own addresses, and an address that cannot be opened is
 named."""
 import os
+import random
 import signal
 import socket
 
@@ -13,11 +14,18 @@ NOWHERE = "192.0.2.77:7000"  # of no host (RFC 5737)
 
 class Addresses(SystemTest):
     def free(self, count=1):
-        """Ports that are free now."""
-        socks = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-        ports = [sock.getsockname()[1] for sock in socks]
-        for sock in socks:
-            sock.close()
+        """Ports that are free, and that no other test is given: below those
+        of which the kernel chooses (ip_local_port_range, 32768 and up)."""
+        ports = []
+        for port in random.sample(range(10000, 32768), 20 * count):
+            try:
+                socket.create_server(("", port)).close()
+            except OSError:
+                continue
+            ports.append(port)
+            if len(ports) == count:
+                break
+        self.assertEqual(len(ports), count)
         return ports
 
     def second(self, *listen, name="new"):
