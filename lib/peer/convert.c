@@ -45,6 +45,8 @@ carry(const struct handoff__view *to, const struct handoff__view *from)
 		err = -EMSGSIZE;
 	else
 		handoff__record_fill(to, from->rec, &snap, bytes);
+	if (err == 0 && !handoff__older(from->seg))
+		handoff__record_carry_extra(to->rec, from->rec);
 	free(bytes);
 	return err;
 }

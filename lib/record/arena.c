@@ -2,7 +2,8 @@
 /*
  * Segments: a header page, the bulletin (used in segment 0 only), then all
  * records (so that a pass over them touches little memory), then their buffers,
- * then the desks. Pages are allocated when first touched. Knows nothing of
+ * then the desks, then the commons, in the first segment of this layout. Pages
+ * are allocated when first touched. Knows nothing of
  * sockets or peers.
  */
 #include "record/arena.h"
@@ -39,6 +40,10 @@ struct header {
 	uint32_t tx_size;
 	uint32_t state_version;
 	struct handoff__board board;
+	/* zero in layout 5 */
+	uint32_t pass_size;
+	uint32_t posts_size;
+	uint32_t shared_size;
 };
 
 static uint64_t
@@ -57,6 +62,25 @@ power_of_two(uint32_t v)
 	return p;
 }
 
+/* The commons: a segment without posts has none. */
+static bool
+commons_fill(struct handoff__geometry *geo)
+{
+	geo->groups = geo->posts = geo->shared = 0;
+	if (geo->posts_size == 0)
+		return geo->shared_size == 0;
+	geo->groups = geo->size;
+	geo->posts = geo->groups + HANDOFF__GROUPS * HANDOFF__GROUP_SIZE;
+	geo->shared = geo->posts + HANDOFF__POSTS_HEAD + geo->posts_size;
+	geo->size = geo->shared;
+	if (geo->shared_size > 0)
+		geo->size += HANDOFF__SHARED_HEAD + HANDOFF__UNDO_SIZE +
+			     round_up(geo->shared_size, PAGE);
+	return geo->posts_size == power_of_two(geo->posts_size) &&
+	       geo->posts_size <= HANDOFF__SHARED_MAX &&
+	       geo->shared_size <= HANDOFF__SHARED_MAX;
+}
+
 /* Fills in the derived sizes; -EINVAL if the basic ones are impossible. */
 static int
 geometry_fill(struct handoff__geometry *geo)
@@ -68,16 +92,20 @@ geometry_fill(struct handoff__geometry *geo)
 		geo->rx_size > HANDOFF__BUFFER_MAX ||
 		geo->tx_size > HANDOFF__BUFFER_MAX ||
 		geo->rx_size != power_of_two(geo->rx_size) ||
-		geo->tx_size != power_of_two(geo->tx_size))
+		geo->tx_size != power_of_two(geo->tx_size) ||
+		geo->pass_size > HANDOFF__BUFFER_MAX ||
+		(geo->pass_size > 0 &&
+			geo->pass_size != power_of_two(geo->pass_size)))
 		return -EINVAL;
 	geo->stride = (uint32_t)round_up(
 		head + 2 * round_up(geo->state_size, 16), 64);
 	geo->buffers =
 		HEAD + round_up((uint64_t)geo->slots * geo->stride, PAGE);
-	geo->buffer_stride = 2 * (uint64_t)geo->rx_size + geo->tx_size;
+	geo->buffer_stride =
+		2 * (uint64_t)geo->rx_size + geo->tx_size + geo->pass_size;
 	geo->desks = geo->buffers + geo->slots * geo->buffer_stride;
 	geo->size = geo->desks + HANDOFF__DESKS * geo->buffer_stride;
-	return 0;
+	return commons_fill(geo) ? 0 : -EINVAL;
 }
 
 int
@@ -92,6 +120,20 @@ handoff__geometry_make(struct handoff__geometry *geo, uint32_t state_size,
 	geo->state_size = state_size;
 	geo->rx_size = power_of_two(rx_size);
 	geo->tx_size = power_of_two(tx_size);
+	geo->posts_size = HANDOFF__POSTS_SIZE;
+	return geometry_fill(geo);
+}
+
+int
+handoff__geometry_extend(struct handoff__geometry *geo, uint32_t pass_size,
+	uint32_t posts_size, uint32_t shared_size)
+{
+	if (pass_size > HANDOFF__BUFFER_MAX || posts_size > HANDOFF__SHARED_MAX)
+		return -EINVAL;
+	geo->pass_size = pass_size > 0 ? power_of_two(pass_size) : 0;
+	if (posts_size > 0)
+		geo->posts_size = power_of_two(posts_size);
+	geo->shared_size = shared_size;
 	return geometry_fill(geo);
 }
 
@@ -132,10 +174,22 @@ desks_for(
 		const struct handoff__segment *other = arena->segments[i];
 
 		if (other->geo.rx_size == seg->geo.rx_size &&
-			other->geo.tx_size == seg->geo.tx_size)
+			other->geo.tx_size == seg->geo.tx_size &&
+			other->geo.pass_size == seg->geo.pass_size)
 			return other->desks;
 	}
 	return seg->base + seg->geo.desks;
+}
+
+/* Tells all segments where the commons are. */
+static void
+share_commons(struct handoff__arena *arena, struct handoff__segment *seg)
+{
+	seg->commons = handoff__arena_commons(arena);
+	if (seg->commons || seg->geo.posts_size == 0)
+		return;
+	for (uint32_t i = 0; i < arena->count; i++)
+		arena->segments[i]->commons = seg;
 }
 
 /* Takes `fd` over. The geometry must be valid. */
@@ -170,12 +224,12 @@ segment_map(struct handoff__arena *arena, int fd,
 	seg->desks = desks_for(arena, seg);
 	arena->segments[arena->count++] = seg;
 	seg->bulletin = (void *)(arena->segments[0]->base + PAGE);
+	share_commons(arena, seg);
 	return 0;
 }
 
-int
-handoff__arena_grow(
-	struct handoff__arena *arena, const struct handoff__geometry *geo)
+static struct header
+header_of(const struct handoff__geometry *geo)
 {
 	struct header head = {
 		.magic = MAGIC,
@@ -185,15 +239,33 @@ handoff__arena_grow(
 		.rx_size = geo->rx_size,
 		.tx_size = geo->tx_size,
 		.state_version = geo->state_version,
+		.pass_size = geo->pass_size,
+		.posts_size = geo->posts_size,
+		.shared_size = geo->shared_size,
 	};
+
+	atomic_init(&head.board.next_id, 1);
+	return head;
+}
+
+int
+handoff__arena_grow(
+	struct handoff__arena *arena, const struct handoff__geometry *wanted)
+{
+	struct handoff__geometry own = *wanted, *geo = &own;
+	struct header head;
 	int err, fd;
 
 	if (arena->count == HANDOFF__SEGMENTS_MAX)
 		return -ENOSPC;
+	if (handoff__arena_commons(arena)) {
+		geo->posts_size = geo->shared_size = 0;
+		geometry_fill(geo);
+	}
+	head = header_of(geo);
 	fd = memfd_create("handoff-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return -errno;
-	atomic_init(&head.board.next_id, 1);
 	if (ftruncate(fd, (off_t)geo->size) < 0 ||
 		fcntl(fd, F_ADD_SEALS, SEALS) < 0 ||
 		pwrite(fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head)) {
@@ -230,6 +302,11 @@ segment_check(int fd, struct handoff__geometry *geo, uint32_t version,
 	geo->rx_size = head.rx_size;
 	geo->tx_size = head.tx_size;
 	geo->state_version = head.state_version;
+	if (geo->layout == HANDOFF__LAYOUT) {
+		geo->pass_size = head.pass_size;
+		geo->posts_size = head.posts_size;
+		geo->shared_size = head.shared_size;
+	}
 	if (geometry_fill(geo) < 0 || (geo->state_version == version &&
 					      geo->state_size != state_size))
 		return handoff__fail(error, -EBADMSG,

@@ -23,6 +23,14 @@
 #define HANDOFF__DESKS        128 /* per segment, half of them for each peer */
 #define HANDOFF__BUFFER_MAX   (1u << 20)
 #define HANDOFF__STATE_MAX    65536u
+/* the commons: what belongs to the whole service, see handoff__geometry */
+#define HANDOFF__GROUPS      128 /* redo lists, half of them for each peer */
+#define HANDOFF__GROUP_SIZE  4096u
+#define HANDOFF__POSTS_HEAD  8192u      /* in front of the ring of posts */
+#define HANDOFF__POSTS_SIZE  (1u << 20) /* of the ring, by default */
+#define HANDOFF__SHARED_HEAD 4096u      /* in front of the shared region */
+#define HANDOFF__UNDO_SIZE   (1u << 20) /* of its undo log */
+#define HANDOFF__SHARED_MAX  (64u << 20)
 
 struct handoff__record;
 
@@ -66,7 +74,16 @@ struct handoff__geometry {
 	uint64_t buffers;       /* offset of the first record's buffers */
 	uint64_t buffer_stride; /* of a record's two buffers */
 	uint64_t desks;         /* offset of the first desk, see desk.h */
-	uint64_t size;          /* of the whole segment */
+	/* In the first segment of this layout, the rest of which have no
+	 * commons: the redo lists, the ring of posts with its head, and the
+	 * shared region with its head and undo log. */
+	uint32_t pass_size;   /* of the ring to the connection's pair, or 0 */
+	uint32_t posts_size;  /* 0: the segment has no commons */
+	uint32_t shared_size; /* 0: there is no shared region */
+	uint64_t groups;      /* offsets */
+	uint64_t posts;
+	uint64_t shared;
+	uint64_t size; /* of the whole segment */
 };
 
 struct handoff__segment {
@@ -74,10 +91,12 @@ struct handoff__segment {
 	uint32_t index;
 	unsigned char *base;
 	struct handoff__geometry geo;
-	struct handoff__bulletin *bulletin; /* of the arena, in segment 0 */
-	unsigned char *desks;               /* in the first segment with these
-					     * sizes */
-	uint64_t *maybe_free;               /* bit per slot: may be free */
+	struct handoff__bulletin *bulletin;     /* of the arena, in segment 0 */
+	const struct handoff__segment *commons; /* the one that has them; NULL:
+						 * none yet */
+	unsigned char *desks; /* in the first segment with these
+			       * sizes */
+	uint64_t *maybe_free; /* bit per slot: may be free */
 };
 
 struct handoff__arena {
@@ -91,10 +110,15 @@ struct handoff__arena {
 int handoff__geometry_make(struct handoff__geometry *geo, uint32_t state_size,
 	uint32_t rx_size, uint32_t tx_size);
 
+/* Adds what only some services need; 0: the default, which for `pass_size` and
+ * `shared_size` is none. Rings are rounded up like buffers. -EINVAL. */
+int handoff__geometry_extend(struct handoff__geometry *geo, uint32_t pass_size,
+	uint32_t posts_size, uint32_t shared_size);
+
 void handoff__arena_init(struct handoff__arena *arena);
 void handoff__arena_fini(struct handoff__arena *arena);
 
-/* Creates the next segment. */
+/* Creates the next segment; the first one of this layout has the commons. */
 int handoff__arena_grow(
 	struct handoff__arena *arena, const struct handoff__geometry *geo);
 
@@ -102,6 +126,13 @@ int handoff__arena_grow(
  * takes the descriptor over, also on failure. */
 int handoff__arena_add(struct handoff__arena *arena, uint32_t index, int fd,
 	uint32_t state_size, struct handoff__error *error);
+
+/* The segment with the commons; NULL if all are of an older layout. */
+static inline const struct handoff__segment *
+handoff__arena_commons(const struct handoff__arena *arena)
+{
+	return arena->count > 0 ? arena->segments[0]->commons : NULL;
+}
 
 struct handoff__board *handoff__arena_board(const struct handoff__arena *arena);
 

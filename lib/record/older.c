@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-/* So far each layout has only added fields at the end of a commit. */
+/* So far each layout has only added fields at the end of a commit, and behind
+ * the second one. */
 static const struct layout {
 	uint32_t number;
 	uint32_t commit; /* bytes of a commit; the first is at offset 64 in all

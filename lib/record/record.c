@@ -44,6 +44,17 @@ handoff__view_make(struct handoff__view *view,
 	view->tx = view->rx + 2 * (size_t)seg->geo.rx_size;
 }
 
+unsigned char *
+handoff__record_pass(const struct handoff__view *view)
+{
+	const struct handoff__segment *seg = view->seg;
+	size_t at = (size_t)((unsigned char *)view->rec -
+			     (unsigned char *)handoff__segment_record(seg, 0));
+
+	return handoff__segment_buffers(seg, (uint32_t)(at / seg->geo.stride)) +
+	       2 * (size_t)seg->geo.rx_size + seg->geo.tx_size;
+}
+
 bool
 handoff__commit_ok(const struct handoff__geometry *geo,
 	const struct handoff__commit *c, uint64_t rx_head, uint64_t tx_tail)
@@ -300,6 +311,23 @@ handoff__record_fill(const struct handoff__view *to,
 	c->line_pos = snap->line_pos;
 	memcpy(to->rx, bytes, snap->in);
 	memcpy(to->tx, bytes + snap->in, snap->out);
+}
+
+void
+handoff__record_carry_extra(
+	struct handoff__record *to, const struct handoff__record *from)
+{
+	struct handoff__extra *x = &to->extra;
+	const struct handoff__extra *y = &from->extra;
+
+	atomic_store(&x->deadline_ms, atomic_load(&y->deadline_ms));
+	atomic_store(&x->tag, atomic_load(&y->tag));
+	atomic_store(&x->posted, atomic_load(&y->posted));
+	x->leader_segment = y->leader_segment;
+	x->leader_slot = y->leader_slot;
+	atomic_store(&x->leader, atomic_load(&y->leader));
+	atomic_store(&x->since_ms, atomic_load(&y->since_ms));
+	handoff__copy(x->label, sizeof(x->label), y->label);
 }
 
 void

@@ -25,6 +25,9 @@ enum handoff__commit_flag {
 	HANDOFF__EOF_DONE = 4, /* and the handler has run for it */
 	HANDOFF__CLOSING = 8,  /* the service closes after the output is sent */
 	HANDOFF__ADOPTED = 16, /* a listener opened by another process */
+	/* These bits are set within a transaction only, and never committed:
+	 * what it does beside its record. */
+	HANDOFF__TRANSIENT = 0x7f000000,
 };
 
 /* A line of memory each, and an index into them is a shift. */
@@ -38,7 +41,10 @@ struct handoff__commit {
 			     * valid */
 	uint64_t line_pos;  /* position in the bulletin */
 	uint32_t state_len; /* bytes of the state in use */
-	uint32_t unused[3];
+	/* Positions in rings to a pair, the lower 32 bits: what this connection
+	 * has passed to the other, and what it has taken from it. */
+	uint32_t pass_head, pass_tail;
+	uint32_t unused;
 };
 
 /* What a new owner must do with a record; in its first cache line. */
@@ -51,6 +57,25 @@ enum handoff__activity {
 /* In a record's `desk`: the number of the desk that holds its bytes, 0 for its
  * own buffers. The other bits count changes. */
 #define HANDOFF__DESK_NUMBER 0xffu
+
+#define HANDOFF__LABEL_MAX 64u
+
+/*
+ * The part of a record without two copies. The owner sets it in a transaction,
+ * before the commit: a handler that dies before that runs again on the same
+ * input, and sets the same again.
+ */
+struct handoff__extra {
+	_Atomic uint64_t deadline_ms; /* CLOCK_BOOTTIME; 0: none */
+	_Atomic uint64_t tag;         /* selects receivers of posts; 0: none */
+	_Atomic uint64_t posted;      /* posts to this connection alone */
+	_Atomic uint64_t leader;      /* id of the entry that it moves with; 0:
+				       * none */
+	uint32_t leader_segment, leader_slot;
+	_Atomic int64_t since_ms; /* CLOCK_REALTIME */
+	uint64_t unused[2];
+	char label[HANDOFF__LABEL_MAX]; /* a text of the service for people */
+};
 
 /* Positions count bytes of the stream from the connection's first byte. */
 struct handoff__record {
@@ -70,6 +95,7 @@ struct handoff__record {
 	uint16_t unused;
 	_Atomic uint32_t desk; /* where the bytes are in a turn, see desk.h */
 	struct handoff__commit commit[2];
+	struct handoff__extra extra; /* not in layout 5 */
 	/* two states of state_size bytes follow, 16-byte aligned */
 };
 
@@ -86,10 +112,14 @@ struct handoff_conn {
 	struct handoff__commit *next; /* the spare commit, being written */
 	void *state;                  /* the spare state, or NULL */
 	uint64_t rx_head, tx_tail;
+	int fd; /* the connection's; only in a handler */
 };
 
 void handoff__view_make(struct handoff__view *view,
 	const struct handoff__segment *seg, uint32_t slot);
+
+/* The record's ring to its pair: geo.pass_size bytes, never on a desk. */
+unsigned char *handoff__record_pass(const struct handoff__view *view);
 
 /* The id of its entry. Acquire pairs with the release of set_id: a peer that
  * reads the record without owning it (a dump, a MIRROR) and sees the id also
@@ -267,6 +297,10 @@ struct handoff__snapshot;
 void handoff__record_fill(const struct handoff__view *to,
 	const struct handoff__record *from,
 	const struct handoff__snapshot *snap, const unsigned char *bytes);
+
+/* Copies what has no two copies, `from` a record of this layout. */
+void handoff__record_carry_extra(
+	struct handoff__record *to, const struct handoff__record *from);
 
 /* A short text for an entry without a stream (a listener, an extra descriptor),
  * stored where a connection has its input. A connection has no name, and no

@@ -20,8 +20,7 @@
 struct turn {
 	struct handoff_conn txn;        /* its view is that of the turn */
 	struct handoff__conn_state now; /* reloaded after each change */
-	int fd;
-	int rounds; /* transactions left */
+	int rounds;                     /* transactions left */
 	struct handoff__turn_result *result;
 };
 
@@ -60,7 +59,7 @@ receive_input(struct turn *t)
 	room = handoff__record_rx_room(view, &at);
 	if (room == 0)
 		return true;
-	n = recv(t->fd, at, room, MSG_DONTWAIT);
+	n = recv(t->txn.fd, at, room, MSG_DONTWAIT);
 	if (n > 0) {
 		handoff__record_touch(view->rec);
 		handoff__record_received(view, (size_t)n);
@@ -93,9 +92,9 @@ transmit(struct turn *t)
 	if (t->now.unsent == 0)
 		return true;
 	pieces = handoff__record_tx_pieces(view, iov);
-	n = pieces == 1 ? send(t->fd, iov[0].iov_base, iov[0].iov_len,
+	n = pieces == 1 ? send(t->txn.fd, iov[0].iov_base, iov[0].iov_len,
 				  MSG_DONTWAIT | MSG_NOSIGNAL)
-			: send_pieces(t->fd, iov, pieces);
+			: send_pieces(t->txn.fd, iov, pieces);
 	if (n >= 0) {
 		/* a short write means that the kernel's buffer is full */
 		handoff__record_sent(view, (size_t)n);
@@ -104,6 +103,21 @@ transmit(struct turn *t)
 		return call_failed(t, "send", errno);
 	}
 	return true;
+}
+
+/* The handler asks for something else than a commit. */
+static __attribute__((noinline, cold)) int
+not_committed(const struct turn *t, int rc)
+{
+	end(t, HANDOFF__END_HANDLER, "handler", rc < 0 ? -rc : EINVAL);
+	return rc < 0 ? rc : -EINVAL;
+}
+
+/* What the transaction does beside its record, before it commits. */
+static __attribute__((noinline, cold)) void
+finish_effects(const struct turn *t)
+{
+	t->txn.next->flags &= ~(uint32_t)HANDOFF__TRANSIENT;
 }
 
 /* Runs one transaction. 1: something changed, 0: the handler waits for more
@@ -128,10 +142,10 @@ handle(struct turn *t)
 	handoff__handler_enter(t->txn.view.rec);
 	rc = fn ? fn(&t->txn, service->arg) : 0;
 	handoff__handler_leave(t->txn.view.rec);
-	if (rc < 0) {
-		end(t, HANDOFF__END_HANDLER, "handler", -rc);
-		return rc;
-	}
+	if (__builtin_expect(rc != 0, false))
+		return not_committed(t, rc);
+	if (__builtin_expect((next->flags & HANDOFF__TRANSIENT) != 0, false))
+		finish_effects(t);
 	if (next->tx_head != before->tx_head)
 		handoff__record_touch(t->txn.view.rec);
 	rc = next->rx_tail != before->rx_tail ||
@@ -170,7 +184,7 @@ conclude_turn(struct turn *t)
 	} else if (closing) {
 		/* closing with unread input would reset the connection and may
 		 * destroy sent data (RFC 9293, 3.6.1 and 3.10.4) */
-		shutdown(t->fd, SHUT_WR);
+		shutdown(t->txn.fd, SHUT_WR);
 		handoff__record_discard(view);
 		handoff__conn_state_load(&t->now);
 		t->result->outcome = HANDOFF__TURN_LINGER;
@@ -279,7 +293,7 @@ handoff__conn_turn_at(uint32_t desk, const struct handoff__view *view, int fd,
 	struct turn t;
 	bool at_desk;
 
-	t.fd = fd;
+	t.txn.fd = fd;
 	t.rounds = ROUNDS;
 	t.result = result;
 	*result = (struct handoff__turn_result){.want = EPOLLIN};

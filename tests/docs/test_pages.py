@@ -176,7 +176,7 @@ class Protocol(unittest.TestCase):
             with self.subTest(name=name):
                 self.assertRegex(text, rf"(?m)^ *{number}  {name}\b")
 
-    def offsets(self, title, struct, base=0):
+    def offsets(self, title, struct, base=0, end=1 << 63):
         """The rows of a table below a title as assertions about a struct."""
         text = "\n".join(self.PAGE.sections.values())
         table = re.search(rf"(?ms){title}$.*?offset  size\n(.*?)\n\n",
@@ -185,12 +185,13 @@ class Protocol(unittest.TestCase):
         self.assertGreater(len(rows), 3, title)
         return [f'_Static_assert(offsetof(struct handoff__{struct}, {name}) + '
                 f'{base} == {offset}, "{title}: {name}");'
-                for offset, name in rows if int(offset) >= base]
+                for offset, name in rows if base <= int(offset) < end]
 
     def test_layout(self):
         asserts = (self.offsets("A record", "record")
                    + self.offsets("A commit is:", "commit")
-                   + self.offsets("What follows is layout 6:", "board", 32)
+                   + self.offsets("belongs to, is:", "extra")
+                   + self.offsets("What follows is layout 6:", "board", 32, 128)
                    + self.offsets("The bulletin", "bulletin"))
         text = "\n".join(['#include "record/record.h"', *asserts,
                           '_Static_assert(HANDOFF__LAYOUT == 6, "layout");'])

@@ -105,6 +105,53 @@ sizes_past_the_limits_are_refused(void **state)
 		-EINVAL);
 }
 
+/* Only the first segment has them, and all refer to it. */
+static void
+commons_are_in_one_segment(void **state)
+{
+	struct handoff__arena arena;
+	struct handoff__geometry geo;
+
+	(void)state;
+	handoff__arena_init(&arena);
+	assert_null(handoff__arena_commons(&arena));
+	assert_int_equal(handoff__geometry_make(&geo, 0, SIZE, SIZE), 0);
+	assert_int_equal(handoff__geometry_extend(&geo, 1, 5000, 100), 0);
+	assert_int_equal(geo.pass_size, SIZE);
+	assert_int_equal(geo.posts_size, 2 * SIZE);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(handoff__arena_grow(&arena, &geo), 0);
+	for (int i = 0; i < 3; i++)
+		assert_ptr_equal(arena.segments[i]->commons, arena.segments[0]);
+	assert_int_equal(arena.segments[0]->geo.size,
+		geo.shared + HANDOFF__SHARED_HEAD + HANDOFF__UNDO_SIZE + SIZE);
+	assert_int_equal(arena.segments[1]->geo.size, geo.groups);
+	assert_int_equal(
+		handoff__geometry_extend(&geo, 0, 0, HANDOFF__SHARED_MAX + 1),
+		-EINVAL);
+	handoff__arena_fini(&arena);
+}
+
+/* A record's ring to its pair follows its other buffers. */
+static void
+ring_to_a_pair_is_its_own(void **state)
+{
+	struct handoff__arena arena;
+	struct handoff__geometry geo;
+	struct handoff__view a, b;
+
+	(void)state;
+	handoff__arena_init(&arena);
+	assert_int_equal(handoff__geometry_make(&geo, 40, SIZE, SIZE), 0);
+	assert_int_equal(handoff__geometry_extend(&geo, SIZE, 0, 0), 0);
+	assert_int_equal(handoff__arena_grow(&arena, &geo), 0);
+	handoff__view_make(&a, arena.segments[0], 6);
+	handoff__view_make(&b, arena.segments[0], 7);
+	assert_ptr_equal(handoff__record_pass(&a), a.tx + SIZE);
+	assert_ptr_equal(handoff__record_pass(&a) + SIZE, b.rx);
+	handoff__arena_fini(&arena);
+}
+
 /* Headers, records and buffers: apart, and inside of the segment. */
 static void
 nothing_overlaps(void **state)
@@ -647,6 +694,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		handoff_test(sizes_are_powers_of_two_of_at_least_a_page),
 		handoff_test(sizes_past_the_limits_are_refused),
+		handoff_test(commons_are_in_one_segment),
+		handoff_test(ring_to_a_pair_is_its_own),
 		handoff_test(nothing_overlaps),
 		handoff_test(every_record_is_had_once),
 		handoff_test(growing_gives_new_records),

@@ -41,7 +41,7 @@ each_worker_of_both_peers_has_its_own(void **state)
 			end += 3 * SIZE;
 		}
 	}
-	assert_ptr_equal(end, seg->base + seg->geo.size);
+	assert_ptr_equal(end, seg->base + seg->geo.groups);
 	record_close(&f);
 }
 
