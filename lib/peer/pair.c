@@ -171,6 +171,8 @@ handoff__pair_forked(
 {
 	struct handoff__roster_entry *e = NULL;
 
+	handoff__arena_name(&pair->arena,
+		handoff__lock_name((uint32_t)pair->place, (uint32_t)getpid()));
 	close_if(pair->link.fd);
 	close_if(pair->listen_fd);
 	close_if(pair->start_fd);

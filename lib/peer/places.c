@@ -133,6 +133,8 @@ lock_place(struct handoff__pair *pair)
 			"service directory %s: cannot lock %s: %s",
 			pair->dir.path, lock_names[pair->place],
 			strerror(-err));
+	handoff__arena_name(
+		&pair->arena, handoff__lock_name((uint32_t)pair->place, 0));
 	return handoff__places_sign(pair, pair->lock_fd);
 }
 

@@ -143,6 +143,14 @@ handoff__arena_init(struct handoff__arena *arena)
 	memset(arena, 0, sizeof(*arena));
 }
 
+void
+handoff__arena_name(struct handoff__arena *arena, uint32_t self)
+{
+	arena->self = self;
+	for (uint32_t i = 0; i < arena->count; i++)
+		arena->segments[i]->self = self;
+}
+
 static void
 segment_free(struct handoff__segment *seg)
 {
@@ -159,9 +167,12 @@ segment_free(struct handoff__segment *seg)
 void
 handoff__arena_fini(struct handoff__arena *arena)
 {
+	uint32_t self = arena->self;
+
 	for (uint32_t i = 0; i < arena->count; i++)
 		segment_free(arena->segments[i]);
 	handoff__arena_init(arena);
+	arena->self = self;
 }
 
 /* Segments with the same buffer sizes share desks, to keep them few and
@@ -207,6 +218,7 @@ segment_map(struct handoff__arena *arena, int fd,
 	}
 	seg->fd = handoff__high_raise(fd);
 	seg->index = arena->count;
+	seg->self = arena->self;
 	seg->geo = *geo;
 	seg->maybe_free = malloc(WORDS(geo->slots) * sizeof(uint64_t));
 	base = mmap(NULL, geo->size, PROT_READ | PROT_WRITE,

@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "record/bulletin.h"
+#include "record/lock.h"
 #include "record/owner.h"
 
 #include <handoff/common.h>
@@ -89,6 +90,7 @@ struct handoff__geometry {
 struct handoff__segment {
 	int fd;
 	uint32_t index;
+	uint32_t self; /* name of this process in locks, see lock.h */
 	unsigned char *base;
 	struct handoff__geometry geo;
 	struct handoff__bulletin *bulletin;     /* of the arena, in segment 0 */
@@ -103,6 +105,7 @@ struct handoff__arena {
 	struct handoff__segment *segments[HANDOFF__SEGMENTS_MAX];
 	uint32_t count;   /* segments 0 .. count - 1 exist */
 	uint32_t version; /* state version of records created here */
+	uint32_t self;    /* name of this process in locks */
 };
 
 /* Computes the sizes for a service, or returns -EINVAL. Buffer sizes are
@@ -116,7 +119,12 @@ int handoff__geometry_extend(struct handoff__geometry *geo, uint32_t pass_size,
 	uint32_t posts_size, uint32_t shared_size);
 
 void handoff__arena_init(struct handoff__arena *arena);
+/* Leaves it as initialised; this process keeps its name. */
 void handoff__arena_fini(struct handoff__arena *arena);
+
+/* Sets the name of this process in locks, also of segments to come. A forked
+ * child has one of its own. */
+void handoff__arena_name(struct handoff__arena *arena, uint32_t self);
 
 /* Creates the next segment; the first one of this layout has the commons. */
 int handoff__arena_grow(

@@ -132,6 +132,27 @@ commons_are_in_one_segment(void **state)
 	handoff__arena_fini(&arena);
 }
 
+/* Segments of now and later, and not of another process after a fork. */
+static void
+each_segment_knows_who_maps_it(void **state)
+{
+	struct handoff__arena arena;
+	struct handoff__geometry geo;
+
+	(void)state;
+	handoff__arena_init(&arena);
+	assert_int_equal(handoff__geometry_make(&geo, 0, SIZE, SIZE), 0);
+	assert_int_equal(handoff__arena_grow(&arena, &geo), 0);
+	assert_int_equal(arena.segments[0]->self, 0);
+	handoff__arena_name(&arena, handoff__lock_name(2, 7));
+	assert_int_equal(handoff__arena_grow(&arena, &geo), 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(
+			arena.segments[i]->self, handoff__lock_name(2, 7));
+	handoff__arena_fini(&arena);
+	assert_int_equal(arena.self, handoff__lock_name(2, 7));
+}
+
 /* A record's ring to its pair follows its other buffers. */
 static void
 ring_to_a_pair_is_its_own(void **state)
@@ -695,6 +716,7 @@ main(void)
 		handoff_test(sizes_are_powers_of_two_of_at_least_a_page),
 		handoff_test(sizes_past_the_limits_are_refused),
 		handoff_test(commons_are_in_one_segment),
+		handoff_test(each_segment_knows_who_maps_it),
 		handoff_test(ring_to_a_pair_is_its_own),
 		handoff_test(nothing_overlaps),
 		handoff_test(every_record_is_had_once),
