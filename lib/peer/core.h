@@ -119,6 +119,8 @@ struct handoff__survival {
 	uint32_t closed;             /* of them, could not continue */
 	uint32_t in_handler; /* of them, with a running handler: suspects */
 	uint32_t orphans;    /* records whose descriptor was never mirrored */
+	uint32_t finished;   /* commits of several records, of which some were
+			      * not flipped yet */
 	bool serving;        /* the service's owner has changed */
 };
 

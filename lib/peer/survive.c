@@ -12,6 +12,7 @@
 #include "peer/convert.h"
 #include "peer/core.h"
 #include "peer/repair.h"
+#include "record/group.h"
 
 #include <string.h>
 
@@ -135,6 +136,24 @@ inherit_service(struct handoff__pair *pair, struct handoff__board *board)
 	pair->serving = true;
 }
 
+/* Commits of several records, which the dead peer may have left half flipped:
+ * before any of its records is looked at. */
+static void
+finish_groups(struct handoff__pair *pair)
+{
+	struct handoff__group_found found;
+
+	handoff__group_finish(
+		&pair->arena, handoff__pair_other_place(pair), &found);
+	if (found.damaged > 0)
+		handoff__log(pair->log, HANDOFF_LOG_ERROR,
+			"commits of several entries: %u list%s of the dead "
+			"peer damaged: ignored, so their states are the old "
+			"ones",
+			found.damaged, handoff__plural(found.damaged));
+	pair->survival.finished = found.finished;
+}
+
 void
 handoff__survive(struct handoff__pair *pair)
 {
@@ -148,6 +167,7 @@ handoff__survive(struct handoff__pair *pair)
 		return;
 	survival->started_us = handoff__now_us();
 	survival->id = atomic_load(&board->generation) + !pair->serving;
+	finish_groups(pair);
 	while ((e = handoff__roster_next(&pair->roster, e))) {
 		if (!e->mine)
 			inherit(pair, e);

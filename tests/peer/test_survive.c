@@ -9,6 +9,7 @@
 #include "peer/death.h"
 #include "peer/loan.h"
 #include "record/desk.h"
+#include "record/group.h"
 #include "record/handling.h"
 
 #include <fcntl.h>
@@ -220,6 +221,64 @@ nothing_of_the_dead_is_left_in_the_arena(void **state)
 	assert_cleared(seg, desk.rx, seg->geo.buffer_stride);
 }
 
+/* Arms a list over the first connections, as the dead peer would have. */
+static struct handoff__group_list *
+arm_group(unsigned count)
+{
+	struct handoff__group group;
+
+	assert_true(handoff__group_begin(
+		&group, handoff__arena_commons(&one.pair.arena), DEAD));
+	for (unsigned i = 0; i < count; i++) {
+		struct handoff__roster_entry *e = survivor_connection(i);
+		struct handoff_conn txn;
+
+		handoff__txn_begin(&txn, &e->view);
+		txn.next->flags |= HANDOFF__OPENED;
+		handoff__group_add(&group, &e->view, e->segment, e->slot,
+			txn.next->state_len);
+	}
+	group.list->count = group.count;
+	atomic_store(&group.list->step, HANDOFF__GROUP_ARMED);
+	return group.list;
+}
+
+/* It died between the commit of several entries and their flips. */
+static void
+what_was_committed_together_is_finished(void **state)
+{
+	(void)state;
+	survivor_open(4);
+	survivor_give();
+	arm_group(3);
+	survivor_connection(0)->view.rec->sequence++;
+	survivor_inherit();
+	assert_int_equal(one.pair.survival.finished, 1);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(
+			handoff__record_commit(survivor_connection(i)->view.rec)
+				->flags,
+			i < 3 ? HANDOFF__OPENED : 0);
+	assert_int_equal(one.pair.roster.connections, 4);
+}
+
+static void
+damaged_commit_of_several_is_ignored(void **state)
+{
+	(void)state;
+	survivor_open(4);
+	survivor_give();
+	arm_group(3)->items[2].slot = 999;
+	survivor_inherit();
+	assert_int_equal(one.pair.survival.finished, 0);
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(
+			handoff__record_commit(survivor_connection(i)->view.rec)
+				->flags,
+			0);
+	assert_int_equal(one.pair.roster.connections, 4);
+}
+
 static void
 damaged_record_ends_one_connection(void **state)
 {
@@ -352,6 +411,8 @@ main(void)
 		side_test(orphans_are_free_again),
 		side_test(half_cleared_record_is_no_connection),
 		side_test(nothing_of_the_dead_is_left_in_the_arena),
+		side_test(what_was_committed_together_is_finished),
+		side_test(damaged_commit_of_several_is_ignored),
 		side_test(damaged_record_ends_one_connection),
 		side_test(listener_is_kept_whatever_its_record_says),
 		side_test(death_during_a_give_ends_it),
