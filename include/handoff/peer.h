@@ -8,8 +8,9 @@
  * In a handoff, or when a peer dies, the other peer gets the entries (TAKEN).
  *
  * A handle and its entries belong to one thread at a time; but other threads
- * may call handoff_entry_update, _edit, _commit, _state and _progress, each for
- * entries of its own, until it has finished with them for release or withdraw.
+ * may call handoff_entry_update, _edit, _commit, _state, _peek, _consume, _mend
+ * and _progress, each for entries of its own, until it has finished with them
+ * for release or withdraw.
  */
 #ifndef HANDOFF_PEER_H
 #define HANDOFF_PEER_H
@@ -228,14 +229,49 @@ HANDOFF_API void handoff_entry_set_data(
 	struct handoff_entry *entry, void *data);
 
 /*
+ * Input of a connection that no death loses or doubles: peek copies up to
+ * `size` bytes of it to `buf` and leaves them in the kernel; the program
+ * handles them and commits a state that has them; then consume takes `len`
+ * bytes out of the kernel. Neither blocks. After a death in between the next
+ * owner sees the same input again, or mends (below). Output is committed, then
+ * sent.
+ * Peek returns 1 with `*len` bytes, 0 of them at the end of the input; 0 if
+ * there is nothing now; or the errors of recv(2). Consume returns 0, or
+ * -ENODATA if there was less. For sockets only.
+ */
+HANDOFF_API int handoff_entry_peek(
+	struct handoff_entry *entry, void *buf, size_t size, size_t *len);
+HANDOFF_API int handoff_entry_consume(struct handoff_entry *entry, size_t len);
+
+/*
+ * On TAKEN of a TCP connection: makes its stream agree with its state, which
+ * has the input up to position `read`, and `unsent` bytes of output that begin
+ * at position `written`. Input that the state has and the kernel still has too
+ * is consumed. Stores in `*sent` how many of the unsent bytes the kernel has
+ * already: skip them. It may be called again, and after a handoff there is
+ * nothing to mend. 1 if something was, 0 if nothing was;
+ * -ENODATA, with *sent stored: input was read that the state does not have, and
+ * died with the owner (as handoff_entry_progress says, how much); -ERANGE the
+ * state can't be of this connection, or output was sent before it was
+ * committed; otherwise as of handoff_entry_progress.
+ */
+HANDOFF_API int handoff_entry_mend(struct handoff_entry *entry, uint64_t read,
+	uint64_t written, size_t unsent, size_t *sent);
+
+/*
  * How many bytes all processes together have read from and written to a TCP
- * connection, as the kernel counts them (TCP_INFO, SIOCINQ, SIOCOUTQ). After
- * the owner's death compare them with the state: if more was read, that input
- * died with the owner. -EOPNOTSUPP for other sockets, and if the kernel has no
- * such counters.
+ * connection, as the kernel counts them (TCP_INFO, SIOCINQ, SIOCOUTQ; an end is
+ * no byte). -EOPNOTSUPP for other sockets, and if the kernel has no such
+ * counters; -ENOTCONN if the connection has ended.
+ * They are right for a connection that was accepted and, when it is deposited,
+ * has neither been read from nor written to; or else set, between the deposit
+ * and the next dispatch, to the positions that the program counts from: for a
+ * connection that connect(2) has made, for example, both to 0.
  */
 HANDOFF_API int handoff_entry_progress(
 	const struct handoff_entry *entry, uint64_t *read, uint64_t *written);
+HANDOFF_API int handoff_entry_set_progress(
+	struct handoff_entry *entry, uint64_t read, uint64_t written);
 
 /*
  * Brackets the program's work on the input of an entry; one store each, no

@@ -8,6 +8,7 @@
  *   dispatch.c   the work of a dispatch, and the next event
  *   entries.c    the entries that the program deposits
  *   handling.c   the mark around the program's work on an entry
+ *   stream.c     input and output of connections, beside their states
  *   callbacks.c  callbacks from the peer below
  *   stop.c       the stop
  *   role.c       becomes the owner

@@ -6,7 +6,6 @@
 #include "embed/embed.h"
 
 #include "base/high.h"
-#include "base/progress.h"
 
 #include <errno.h>
 #include <string.h>
@@ -191,21 +190,4 @@ handoff_entry_set_data(struct handoff_entry *e, void *data)
 {
 	if (e)
 		e->data = data;
-}
-
-int
-handoff_entry_progress(
-	const struct handoff_entry *e, uint64_t *read, uint64_t *written)
-{
-	struct handoff__progress progress;
-	int rc;
-
-	if (!e || !read || !written)
-		return -EINVAL;
-	rc = handoff__progress(e->entry.fd, &progress);
-	if (rc < 0)
-		return rc;
-	*read = progress.read;
-	*written = progress.written;
-	return 0;
 }

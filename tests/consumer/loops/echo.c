@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The buffers of a connection and how a handoff carries them. Does no reading
- * or sending, except for bytes that a dead process had noted but not taken.
+ * or sending.
  */
 #include "echo.h"
 
 #include <errno.h>
 #include <string.h>
-#include <sys/socket.h>
 
 bool
 echo_answer(struct echo *c)
@@ -65,25 +64,16 @@ load(struct echo *c)
 }
 
 int
-echo_resume(struct echo *c, int fd)
+echo_resume(struct echo *c)
 {
-	uint64_t in, out;
-	int err = load(c);
+	size_t sent;
+	int mended, err = load(c);
 
-	if (err == 0)
-		err = handoff_entry_progress(c->entry, &in, &out);
 	if (err < 0)
 		return err;
-	if (in > c->read || out < c->written || out - c->written > c->unsent)
-		return -EIO;
-	err = in < c->read || out > c->written;
-	/* Noted, and not taken: it is in our buffers and still in the kernel's.
-	 * MSG_TRUNC drops it there, see tcp(7). */
-	if (in < c->read &&
-		recv(fd, NULL, c->read - in, MSG_TRUNC | MSG_DONTWAIT) !=
-			(ssize_t)(c->read - in))
-		return -EIO;
-	/* Sent, and not noted. */
-	echo_sent(c, out - c->written);
-	return err;
+	mended = handoff_entry_mend(
+		c->entry, c->read, c->written, c->unsent, &sent);
+	if (mended >= 0)
+		echo_sent(c, sent);
+	return mended;
 }

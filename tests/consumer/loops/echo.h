@@ -46,9 +46,9 @@ void echo_note(struct echo *c);
 /*
  * Goes on where the state of `c->entry` was left, by this process or by one
  * that died. 0 if that was all, 1 if what the kernel knows better has been
- * mended, -EIO if bytes were read that no state has: then they are lost, and
- * the connection must not go on as if they were not.
+ * mended, -ENODATA if bytes were read that no state has: then they are lost,
+ * and the connection must not go on as if they were not.
  */
-int echo_resume(struct echo *c, int fd);
+int echo_resume(struct echo *c);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * An echo server on plain poll(2) that hands over its connections. It notes
- * input before it takes it from the kernel (MSG_PEEK), and output before it
- * sends it, so a death loses nothing.
+ * input before it takes it from the kernel, and output before it sends it, so a
+ * death loses nothing.
  */
 #include "service.h"
 
@@ -97,21 +97,21 @@ forsake(struct echo *c)
 	drop(i);
 }
 
-/* Peek, note, take. False: the connection is over. */
+/* Peek, note, consume. False: the connection is over. */
 static bool
-receive(struct echo *c, int fd)
+receive(struct echo *c)
 {
-	ssize_t len = recv(fd, c->in + c->unanswered, ECHO_IN - c->unanswered,
-		MSG_PEEK | MSG_DONTWAIT);
+	size_t len;
+	int got = handoff_entry_peek(
+		c->entry, c->in + c->unanswered, ECHO_IN - c->unanswered, &len);
 
-	if (len < 0)
-		return errno == EAGAIN || errno == EINTR;
+	if (got <= 0)
+		return got == 0;
 	c->eof = len == 0;
-	c->unanswered += (size_t)len;
-	c->read += (size_t)len;
+	c->unanswered += len;
+	c->read += len;
 	echo_note(c);
-	return len == 0 ||
-	       recv(fd, NULL, (size_t)len, MSG_TRUNC | MSG_DONTWAIT) == len;
+	return handoff_entry_consume(c->entry, len) == 0;
 }
 
 /* Note, then send. */
@@ -138,7 +138,7 @@ turn(size_t i)
 	if (fds[i].revents & (POLLHUP | POLLERR))
 		lives = false; /* of no use in either direction */
 	else if (fds[i].revents & POLLIN)
-		lives = receive(c, fds[i].fd);
+		lives = receive(c);
 	if (lives && c->unanswered + c->unsent > 0)
 		lives = answer(c, fds[i].fd);
 	if (lives && (!c->eof || c->unanswered + c->unsent > 0)) {

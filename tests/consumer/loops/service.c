@@ -180,7 +180,7 @@ take(struct handoff_entry *entry, int fd)
 	if (c) {
 		c->entry = entry;
 		handoff_entry_set_data(entry, c);
-		mended = echo_resume(c, fd);
+		mended = echo_resume(c);
 		me.mended += mended > 0;
 		TAILQ_INSERT_TAIL(&me.echoes, c, node);
 		if (mended >= 0 && me.loop->serve(c, fd))

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The stream of a connection whose program has buffers of its own: input that
+ * is peeked at, committed and then consumed, and what the kernel knows better
+ * than the state after a death. Reads through the library's descriptor, which
+ * is of the same open file as the program's. Never changes a state.
+ */
+#include "embed/embed.h"
+
+#include "base/progress.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+#define CHUNK ((size_t)1 << 30) /* of one call */
+
+/* Whether the entry is this peer's and has not ended. */
+static bool
+is_here(const struct handoff_entry *e)
+{
+	return e && e->entry.id != 0 && e->entry.fd >= 0 && e->entry.mine;
+}
+
+int
+handoff_entry_peek(struct handoff_entry *e, void *buf, size_t size, size_t *len)
+{
+	ssize_t n;
+
+	if (!is_here(e) || !buf || !len)
+		return -EINVAL;
+	if (size == 0)
+		return 0; /* would look like the end of the input */
+	n = recv(e->entry.fd, buf, size, MSG_PEEK | MSG_DONTWAIT);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	*len = (size_t)n;
+	return 1;
+}
+
+/* MSG_TRUNC discards without copying, see tcp(7); only TCP has it. Others fail
+ * for want of a buffer, before they take anything. */
+static ssize_t
+discard(int fd, size_t len)
+{
+	unsigned char buf[4096];
+	ssize_t n = recv(fd, NULL, len, MSG_TRUNC | MSG_DONTWAIT);
+
+	if (n < 0 && errno == EFAULT)
+		n = recv(fd, buf, len < sizeof(buf) ? len : sizeof(buf),
+			MSG_DONTWAIT);
+	return n < 0 ? -errno : n;
+}
+
+/* A signal or the mark of urgent data may end a call early. */
+static int
+consume(int fd, uint64_t len)
+{
+	while (len > 0) {
+		ssize_t n = discard(fd, len < CHUNK ? (size_t)len : CHUNK);
+
+		if (n == 0 || n == -EAGAIN)
+			return -ENODATA;
+		if (n < 0 && n != -EINTR)
+			return (int)n;
+		len -= n > 0 ? (uint64_t)n : 0;
+	}
+	return 0;
+}
+
+int
+handoff_entry_consume(struct handoff_entry *e, size_t len)
+{
+	return is_here(e) ? consume(e->entry.fd, len) : -EINVAL;
+}
+
+/* In the positions that the program counts by. */
+static int
+get_progress(const struct handoff_entry *e, struct handoff__progress *progress)
+{
+	const struct handoff__record *rec = e->entry.view.rec;
+	int err = handoff__progress(e->entry.fd, progress);
+
+	if (err == 0) {
+		progress->read += rec->rx_base;
+		progress->written += rec->tx_base;
+	}
+	return err;
+}
+
+int
+handoff_entry_progress(
+	const struct handoff_entry *e, uint64_t *read, uint64_t *written)
+{
+	struct handoff__progress progress;
+	int err;
+
+	if (!e || !read || !written)
+		return -EINVAL;
+	err = get_progress(e, &progress);
+	if (err < 0)
+		return err;
+	*read = progress.read;
+	*written = progress.written;
+	return 0;
+}
+
+int
+handoff_entry_set_progress(
+	struct handoff_entry *e, uint64_t read, uint64_t written)
+{
+	struct handoff__progress progress;
+	int err;
+
+	if (!is_here(e))
+		return -EINVAL;
+	err = handoff__progress(e->entry.fd, &progress);
+	if (err < 0)
+		return err;
+	/* modulo 2^64: a base may be negative */
+	e->entry.view.rec->rx_base = read - progress.read;
+	e->entry.view.rec->tx_base = written - progress.written;
+	return 0;
+}
+
+/* What the state says must be within what the kernel can know of. */
+static bool
+possible(const struct handoff__progress *kernel, uint64_t written,
+	uint64_t unsent)
+{
+	return kernel->written >= written &&
+	       kernel->written - written <= unsent;
+}
+
+int
+handoff_entry_mend(struct handoff_entry *e, uint64_t read, uint64_t written,
+	size_t unsent, size_t *sent)
+{
+	struct handoff__progress kernel;
+	int err;
+
+	if (!is_here(e) || !sent)
+		return -EINVAL;
+	err = get_progress(e, &kernel);
+	if (err < 0)
+		return err;
+	if (!possible(&kernel, written, unsent))
+		return -ERANGE;
+	if (read > kernel.read)
+		err = consume(e->entry.fd, read - kernel.read);
+	if (err < 0)
+		return err == -ENODATA ? -ERANGE : err;
+	*sent = (size_t)(kernel.written - written);
+	if (read < kernel.read)
+		return -ENODATA;
+	return read > kernel.read || *sent > 0;
+}
