@@ -78,6 +78,8 @@ struct handoff_service {
 				      * to be a peer and to hand over to this
 				      * one */
 	uint32_t convert_from;
+	bool state_grows; /* a new connection uses none of its state, until
+			   * handoff_conn_state_resize; otherwise all of it */
 };
 
 /* The connection's number: unique in the service, counted from 1, the same in
@@ -108,6 +110,16 @@ HANDOFF_API size_t handoff_conn_write(
 /* The connection's state, state_size bytes, 16-byte aligned; NULL if the
  * service has none. Changes are committed when the handler returns 0. */
 HANDOFF_API void *handoff_conn_state(struct handoff_conn *conn);
+
+/* How much of its state a connection uses. A transaction copies that much and
+ * takes memory for it, whatever state_size is: so a service with a large one
+ * and little in it sets `state_grows`. Resize changes it, also below: it
+ * returns the state, whose new bytes are zero, or NULL if `len` is above
+ * state_size. Committed like a change of the state. After `convert` all of it
+ * is in use. */
+HANDOFF_API size_t handoff_conn_state_len(const struct handoff_conn *conn);
+HANDOFF_API void *handoff_conn_state_resize(
+	struct handoff_conn *conn, size_t len);
 
 /* Ends the connection once all its output is sent. No handler runs after. */
 HANDOFF_API void handoff_conn_close(struct handoff_conn *conn);

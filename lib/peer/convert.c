@@ -95,10 +95,13 @@ convert_state(struct handoff__pair *pair, const struct handoff__roster_entry *e,
 		copy_state(pair, from, &c, to);
 		return 0;
 	}
-	handoff__record_use_state(to, to->seg->geo.state_size);
 	/* before the service's open there is no state */
-	if (service->open && !(c.flags & HANDOFF__OPENED))
+	if (service->open && !(c.flags & HANDOFF__OPENED)) {
+		if (!service->state_grows)
+			handoff__record_use_state(to, to->seg->geo.state_size);
 		return 0;
+	}
+	handoff__record_use_state(to, to->seg->geo.state_size);
 	err = service->convert(version_of(pair, e),
 		handoff__older_state(from, which), c.state_len,
 		handoff__record_state(to, 0), service->arg);

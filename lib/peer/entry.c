@@ -30,9 +30,11 @@ handoff__pair_enter(struct handoff__pair *pair, int fd, enum handoff__kind kind,
 	handoff__view_make(&view, pair->arena.segments[segment], slot);
 	rec = view.rec;
 	rec->kind = kind;
-	/* A service writes anywhere in its state, so all of it is in use; a
-	 * program that replaces its state gives the length each time. */
-	if (kind == HANDOFF__CONNECTION && !pair->config.streamless)
+	/* A service writes anywhere in its state, so all of it is in use,
+	 * unless it says how much; a program that replaces its state gives the
+	 * length each time. */
+	if (kind == HANDOFF__CONNECTION && !pair->config.streamless &&
+		!pair->config.service->state_grows)
 		handoff__record_use_state(&view, pair->geo.state_size);
 	handoff__record_set_id(
 		rec, handoff__board_number(board, kind == HANDOFF__CONNECTION) |

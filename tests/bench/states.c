@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * states: measures how long a program with a loop of its own takes to update
- * the state of an entry, depending on the state's length and its limit. Each
- * round does the same for every limit, one after the other, so that they are
- * compared in the same minute. Prints a JSON object a limit: medians of the
- * rounds in nanoseconds, for handoff_entry_update and for edit and commit, and
- * the pages that an entry has in the arena.
+ * the state of an entry, depending on the state's length and its limit; and how
+ * long a service's transaction takes that uses so much of its state, or all of
+ * it. Each round does the same for every limit, one after the other, so that
+ * they are compared in the same minute. Prints a JSON object a limit: medians
+ * of the rounds in nanoseconds, for handoff_entry_update, for edit and commit,
+ * and for the transactions, and the pages that an entry has in the arena.
  *
  *   states [--len BYTES] [--rounds N] [LIMIT...]
  */
+#include "record/record.h"
+
 #include <handoff/peer.h>
 
 #include <dirent.h>
@@ -34,6 +37,9 @@ struct subject {
 	struct handoff_entry *entries[ENTRIES];
 	double pages;
 	double update_ns[ROUNDS_MAX], edit_ns[ROUNDS_MAX];
+	struct handoff__arena arena; /* of a service with such states */
+	struct handoff__view used, full;
+	double used_ns[ROUNDS_MAX], full_ns[ROUNDS_MAX];
 };
 
 static void __attribute__((noreturn)) die(const char *what, const char *why)
@@ -72,6 +78,56 @@ arena_pages(void)
 	return pages;
 }
 
+static bool
+always(void *arg, uint32_t segment, uint32_t slot)
+{
+	(void)arg;
+	(void)segment;
+	(void)slot;
+	return true;
+}
+
+/* A connection with `len` bytes of its state in use. */
+static void
+open_record(struct subject *s, struct handoff__view *view, size_t len)
+{
+	uint32_t segment, slot;
+
+	if (handoff__arena_alloc(&s->arena, 1, always, NULL, &segment, &slot) <
+		0)
+		die("arena", "full");
+	handoff__view_make(view, s->arena.segments[segment], slot);
+	handoff__record_use_state(view, len);
+}
+
+static void
+open_service(struct subject *s, size_t len)
+{
+	struct handoff__geometry geo;
+
+	handoff__arena_init(&s->arena);
+	if (handoff__geometry_make(&geo, s->limit, 4096, 4096) < 0 ||
+		handoff__arena_grow(&s->arena, &geo) < 0)
+		die("arena", "cannot be made");
+	open_record(s, &s->used, len);
+	open_record(s, &s->full, s->limit);
+}
+
+/* Of one transaction that changes the state. */
+static double
+transactions_ns(const struct handoff__view *view)
+{
+	struct handoff_conn txn;
+	double start = now_ns();
+
+	for (int i = 0; i < TIMES; i++) {
+		handoff__txn_begin(&txn, view);
+		++*(char *)handoff_conn_state(&txn);
+		handoff__txn_commit(&txn);
+	}
+	return (now_ns() - start) / TIMES;
+}
+
 static void
 open_subject(struct subject *s, uint32_t limit, const void *state, size_t len)
 {
@@ -105,6 +161,7 @@ open_subject(struct subject *s, uint32_t limit, const void *state, size_t len)
 		handoff_entry_update(s->entries[i], state, len);
 	}
 	s->pages = (arena_pages() - before) / ENTRIES;
+	open_service(s, len);
 }
 
 static void
@@ -124,6 +181,8 @@ round_of(struct subject *s, int round, const char *state, size_t len)
 		handoff_entry_commit(e, len);
 	}
 	s->edit_ns[round] = (now_ns() - start) / TIMES;
+	s->used_ns[round] = transactions_ns(&s->used);
+	s->full_ns[round] = transactions_ns(&s->full);
 }
 
 static int
@@ -147,6 +206,7 @@ close_subject(struct subject *s)
 	char command[100];
 
 	handoff_peer_free(s->peer);
+	handoff__arena_fini(&s->arena);
 	snprintf(command, sizeof(command), "rm -r %s", s->dir);
 	if (system(command) != 0)
 		die("cannot remove", s->dir);
@@ -164,9 +224,11 @@ measure(struct subject *subjects, int count, int rounds, const char *state,
 		struct subject *s = &subjects[i];
 
 		printf("{\"limit\":%u,\"len\":%zu,\"update_ns\":%.1f,"
-		       "\"edit_ns\":%.1f,\"pages\":%.1f}\n",
+		       "\"edit_ns\":%.1f,\"pages\":%.1f,"
+		       "\"transaction_ns\":%.1f,\"full_ns\":%.1f}\n",
 			s->limit, len, median(s->update_ns, rounds),
-			median(s->edit_ns, rounds), s->pages);
+			median(s->edit_ns, rounds), s->pages,
+			median(s->used_ns, rounds), median(s->full_ns, rounds));
 		close_subject(s);
 	}
 }
