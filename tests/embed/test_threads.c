@@ -29,7 +29,7 @@ count_up(void *arg)
 	struct worker *w = arg;
 	uint64_t n[8] = {0};
 
-	while (!atomic_load(w->stop)) {
+	do {
 		n[0]++;
 		if (n[0] % 2 == 0) {
 			w->failed |= handoff_entry_update(
@@ -40,7 +40,7 @@ count_up(void *arg)
 				handoff_entry_commit(w->entry, sizeof(n)) < 0;
 		}
 		w->last = n[0];
-	}
+	} while (!atomic_load(w->stop)); /* once, even if it begins late */
 	return NULL;
 }
 
