@@ -99,6 +99,8 @@ enum handoff_entry_kind {
 	HANDOFF_ENTRY_CONNECTION = 1,
 	HANDOFF_ENTRY_LISTENER = 2,
 	HANDOFF_ENTRY_OTHER = 3,
+	HANDOFF_ENTRY_DATA = 4, /* a state without a descriptor; only of a
+				 * struct handoff_peer */
 };
 
 /* An entry that was left behind in a handoff. */

@@ -28,10 +28,10 @@ struct handoff_peer;
 
 /*
  * Converts a state of an older version: `old` has `old_len` bytes, `state` room
- * for *len, which is state_size. Stores the new length in *len and returns 0,
- * or a negative errno, which closes that entry. Called for each entry that
- * comes from an older program, before its TAKEN; may be called again for the
- * same entry, if this process dies before that.
+ * for *len, which is state_size, or of data as much as it had. Stores the new
+ * length in *len and returns 0, or a negative errno, which closes that entry.
+ * Called for each entry that comes from an older program, before its TAKEN; may
+ * be called again for the same entry, if this process dies before that.
  */
 typedef int handoff_entry_convert_fn(uint32_t version, const void *old,
 	size_t old_len, void *state, size_t *len, void *arg);
@@ -114,7 +114,8 @@ enum handoff_peer_event_type {
 	HANDOFF_PEER_JOINED = 4,  /* the other peer came */
 	HANDOFF_PEER_LEFT = 5,    /* the other peer went */
 	HANDOFF_PEER_TAKEN = 6,   /* `entry` belongs to this peer (again): serve
-				   * it */
+				   * it. Data comes after listeners and before
+				   * all others, with `fd` -1 */
 	HANDOFF_PEER_RELEASE = 7, /* stop using `entry`, update its state, then
 				   * call handoff_entry_release */
 	HANDOFF_PEER_GAVE = 8,    /* a handoff, in either direction, has
@@ -141,7 +142,8 @@ struct handoff_peer_event {
 						* OWNER after the other peer's
 						* end; otherwise NULL */
 	struct handoff_entry *entry;           /* TAKEN, RELEASE */
-	int fd; /* TAKEN: a descriptor for the program, which must close it */
+	int fd; /* TAKEN: a descriptor for the program, which must close it; -1
+		 * for data */
 	uint32_t deaths; /* TAKEN: 1 if a process died between enter and leave
 			  * of this entry; see handoff_entry_enter */
 	uint32_t moved;  /* STOP: connections handed over during it */
@@ -171,20 +173,32 @@ struct handoff_entry_opts {
 	size_t size;
 	enum handoff_entry_kind kind;
 	int fd; /* remains the program's, which closes it as usual; the library
-		 * duplicates it */
+		 * duplicates it. Not used for data */
 	const char *name;  /* at most 127 bytes; "" if NULL */
 	const void *state; /* `len` bytes; may be NULL */
 	size_t len;
-	void *data; /* the program's, see handoff_entry_data */
+	void *data;      /* the program's, see handoff_entry_data */
+	size_t capacity; /* of data: maximum size of its state, at most 1 GiB,
+			  * rounded up to whole pages; default `len` */
 };
 
 /* Deposits an entry. At the next dispatch it is sent to the standby, if there
  * is one, and then outlives this process. The entry is valid until it is
  * withdrawn or released. -EPERM this peer does not serve; -EINVAL, -EMSGSIZE
  * the name or state is too long, and the errors of dup(2), with a sentence in
- * handoff_peer_errmsg. */
+ * handoff_peer_errmsg.
+ *
+ * Data (HANDOFF_ENTRY_DATA) is a state without a descriptor, with a name that
+ * no other data has (-EEXIST) and a capacity of its own, whatever state_size
+ * is. Memory is used as far as its states reach, twice. */
 HANDOFF_API int handoff_peer_deposit(struct handoff_peer *peer,
 	struct handoff_entry **out, const struct handoff_entry_opts *opts);
+
+/* Returns the entry of that name that the program has: one that it deposited or
+ * was told of by TAKEN, and has not released; of several, any. NULL if there is
+ * none. Looks at all entries. */
+HANDOFF_API struct handoff_entry *handoff_peer_find(
+	struct handoff_peer *peer, const char *name);
 
 /* The connection has ended: removes the entry here and in the other peer. A
  * connection is shut down (shutdown(2)), since closing the program's descriptor
@@ -202,7 +216,8 @@ HANDOFF_API int handoff_entry_release(struct handoff_entry *entry);
  * first of which hold the present state) to write into, and commit makes it the
  * state, so a program may keep its buffers inside the state; without a commit
  * nothing changes. The cost of both depends on the length of the state, not on
- * state_size.
+ * state_size: edit copies the present state. Data has its capacity in place of
+ * state_size, and the memory of edit is one of two places in turn.
  * -EMSGSIZE longer than state_size, -EINVAL this peer does not own the entry,
  * or there is nothing to commit.
  */

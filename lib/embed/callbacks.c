@@ -11,13 +11,17 @@ static int
 on_entered(struct handoff__pair *below, struct handoff__roster_entry *entry)
 {
 	struct handoff_entry *e = handoff__public_entry(entry);
+	size_t half;
 
 	e->peer = handoff__operator_arg(below);
 	e->data = NULL;
 	e->pending = HANDOFF__PENDING_NONE;
+	e->memory.base = NULL;
 	if (handoff__record_name(&entry->view, e->name) < 0)
 		e->name[0] = '\0';
-	return 0;
+	return entry->kind == HANDOFF__DATA
+		       ? handoff__data_check(entry->fd, &half)
+		       : 0;
 }
 
 static void
@@ -26,6 +30,7 @@ on_closing(struct handoff__pair *below, struct handoff__roster_entry *entry)
 	(void)below;
 	handoff__embed_pend(
 		handoff__public_entry(entry), HANDOFF__PENDING_NONE);
+	handoff__data_unmap(&handoff__public_entry(entry)->memory);
 }
 
 /* An entry that the program has not been given, or has released, moves at
@@ -53,9 +58,13 @@ on_pause(struct handoff__pair *below, bool paused)
 static void
 on_moved(struct handoff__pair *below, struct handoff__roster_entry *entry)
 {
+	struct handoff_entry *e = handoff__public_entry(entry);
+
 	(void)below;
-	handoff__embed_pend(handoff__public_entry(entry),
+	handoff__embed_pend(e,
 		entry->mine ? HANDOFF__PENDING_TAKEN : HANDOFF__PENDING_NONE);
+	if (!entry->mine)
+		handoff__data_unmap(&e->memory);
 }
 
 static void

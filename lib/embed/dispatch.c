@@ -80,6 +80,18 @@ handoff__embed_flush(struct handoff_peer *peer)
 	handoff__embed_stop(peer);
 }
 
+/* What the program gets with TAKEN: a descriptor, which gets a low number as it
+ * is the program's; or memory, and -1. */
+static int
+make_ready(struct handoff_entry *e, int *fd)
+{
+	*fd = -1;
+	if (e->entry.kind == HANDOFF__DATA)
+		return handoff__embed_data_map(e);
+	*fd = fcntl(e->entry.fd, F_DUPFD_CLOEXEC, 3);
+	return *fd < 0 ? -errno : 0;
+}
+
 /* Returns the next entry with an event. One for which there is no descriptor
  * waits; a release does not wait behind it. */
 static struct handoff_entry *
@@ -97,13 +109,11 @@ next_pending(struct handoff_peer *peer, int *fd)
 			/* the give has ended without it */
 			handoff__embed_pend(e, HANDOFF__PENDING_NONE);
 		} else if (err == 0) {
-			/* this one is the program's, so it gets a low number */
-			*fd = fcntl(e->entry.fd, F_DUPFD_CLOEXEC, 3);
-			if (*fd >= 0) {
+			err = -make_ready(e, fd);
+			if (err == 0) {
 				peer->starving = false;
 				return e;
 			}
-			err = errno;
 		}
 	}
 	if (err != 0 && !peer->starving)
@@ -123,21 +133,23 @@ handoff__embed_next(struct handoff_peer *peer)
 	int fd;
 	struct handoff_entry *e = next_pending(peer, &fd);
 	struct handoff__operator_event *pulled = &peer->op.pulled;
+	bool taken;
 
 	if (!e)
 		return false;
+	taken = e->pending == HANDOFF__PENDING_TAKEN;
 	handoff__embed_pend(e, HANDOFF__PENDING_NONE);
 	snprintf(pulled->text, sizeof(pulled->text), "%s: %llu %s",
-		fd >= 0 ? "taken" : "release", (unsigned long long)e->entry.id,
+		taken ? "taken" : "release", (unsigned long long)e->entry.id,
 		handoff_entry_name(e));
 	peer->event = (struct handoff_peer_event){
-		.type = fd >= 0 ? HANDOFF_PEER_TAKEN : HANDOFF_PEER_RELEASE,
+		.type = taken ? HANDOFF_PEER_TAKEN : HANDOFF_PEER_RELEASE,
 		.generation = handoff__pair_generation(&peer->pair),
 		.entry = e,
 		.fd = fd,
 		.text = pulled->text,
-		.deaths = fd >= 0 ? handoff__handler_deaths(e->entry.view.rec)
-				  : 0,
+		.deaths =
+			taken ? handoff__handler_deaths(e->entry.view.rec) : 0,
 	};
 	return true;
 }

@@ -96,6 +96,7 @@ open_program_peer(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 		.own_fds = 1,
 		.streamless = true,
 		.state_used = state_used,
+		.convert_data = o->convert ? handoff__embed_data_convert : NULL,
 		.config_hash = o->config_hash,
 		.config_strict = o->config_strict,
 	};
@@ -194,6 +195,7 @@ static void
 abandon(struct handoff_peer *peer)
 {
 	handoff__control_forked(&peer->op.control);
+	handoff__embed_data_release(peer);
 	handoff__pair_abandon(&peer->pair);
 	close(peer->loop.epfd);
 	close(peer->loop.timerfd);
@@ -212,6 +214,7 @@ handoff_peer_free(struct handoff_peer *peer)
 	handoff__operator_close(&peer->op);
 	if (peer->pair.loop) {
 		handoff__embed_flush(peer);
+		handoff__embed_data_release(peer);
 		/* the program may go on using its entries */
 		handoff__pair_close(&peer->pair, peer->pair.roster.owned == 0);
 	}

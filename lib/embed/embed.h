@@ -7,12 +7,14 @@
  *   embed.c      the handle
  *   dispatch.c   the work of a dispatch, and the next event
  *   entries.c    the entries that the program deposits
+ *   states.c     the states of entries
  *   handling.c   the mark around the program's work on an entry
  *   stream.c     input and output of connections, beside their states
  *   callbacks.c  callbacks from the peer below
  *   stop.c       the stop
  *   role.c       becomes the owner
  *   pending.c    entries with a pending event
+ *   data.c       entries that are data: the memory of their states
  *   lib/operator events, requests and replies
  */
 #ifndef HANDOFF_EMBED_EMBED_H
@@ -21,6 +23,7 @@
 #include "base/loop.h"
 #include "operator/operator.h"
 #include "peer/pair.h"
+#include "record/data.h"
 
 #include <handoff/peer.h>
 
@@ -38,6 +41,7 @@ struct handoff_entry {
 	void *data;
 	uint8_t pending; /* enum handoff__pending; selects the list it is in */
 	TAILQ_ENTRY(handoff_entry) node;
+	struct handoff__data memory; /* of data that the program has */
 	char name[HANDOFF_ADDRESS_MAX];
 };
 
@@ -72,6 +76,34 @@ handoff__public_entry(struct handoff__roster_entry *e)
 {
 	return (struct handoff_entry *)(void *)e;
 }
+
+/* Whether the entry is this peer's and has not ended. */
+static inline bool
+handoff__embed_serves(const struct handoff_entry *e)
+{
+	return e && e->entry.id != 0 && e->entry.fd >= 0 && e->entry.mine &&
+	       (e->entry.kind != HANDOFF__DATA || e->memory.base);
+}
+
+/* states.c */
+/* The longest state that the entry can have. */
+size_t handoff__embed_room(const struct handoff_entry *e);
+/* Write the spare state and its length, of an entry that this peer serves; they
+ * count from the flip on. */
+void handoff__embed_write(
+	struct handoff_entry *e, const void *state, size_t len);
+size_t handoff__embed_set_len(struct handoff_entry *e, size_t len);
+
+/* data.c */
+/* A descriptor with room for so many bytes, or a negative errno. */
+int handoff__embed_data_create(size_t capacity);
+int handoff__embed_data_map(struct handoff_entry *e);
+/* Unmaps all data. */
+void handoff__embed_data_release(struct handoff_peer *peer);
+/* As handoff__pair_config.convert_data. */
+int handoff__embed_data_convert(uint32_t version,
+	const struct handoff__view *from, int from_fd,
+	const struct handoff__view *to, int *to_fd, void *arg);
 
 /* pending.c */
 void handoff__embed_pend(struct handoff_entry *e, enum handoff__pending event);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Entries as the program sees them: deposited, updated, released. A state is
- * stored in its record behind its length.
+ * Entries as the program sees them: deposited, found, withdrawn, released. Does
+ * not know how a state is stored.
  */
 #include "embed/embed.h"
 
@@ -12,46 +12,115 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Whether the entry is this peer's and has not ended. */
+/* Another entry that is data has this name, here or in the other peer. */
 static bool
-serves(const struct handoff_entry *e)
+is_data_name(struct handoff_peer *peer, const char *name)
 {
-	return e && e->entry.id != 0 && e->entry.fd >= 0 && e->entry.mine;
-}
+	struct handoff__roster_entry *e = NULL;
 
-static size_t
-capacity(const struct handoff_entry *e)
-{
-	return e->entry.view.seg->geo.state_size - sizeof(uint64_t);
-}
-
-/* The valid copy, or the spare one that is being written. */
-static uint64_t *
-state_of(const struct handoff_entry *e, bool spare)
-{
-	const struct handoff__view *view = &e->entry.view;
-
-	return handoff__record_state(
-		view, (handoff__record_sequence(view->rec) & 1) ^ spare);
+	while ((e = handoff__roster_next(&peer->pair.roster, e))) {
+		if (e->kind == HANDOFF__DATA &&
+			strcmp(handoff__public_entry(e)->name, name) == 0)
+			return true;
+	}
+	return false;
 }
 
 static int
-check_deposit(struct handoff_peer *peer, const struct handoff_entry_opts *o)
+check_data(struct handoff_peer *peer, struct handoff_entry_opts *o)
 {
-	if (o->fd < 0 || o->kind < HANDOFF_ENTRY_CONNECTION ||
-		o->kind > HANDOFF_ENTRY_OTHER || (o->len > 0 && !o->state))
+	if (o->capacity == 0)
+		o->capacity = o->len;
+	if (!o->name || o->name[0] == '\0')
+		return handoff__fail(
+			&peer->error, -EINVAL, "deposit: data needs a name");
+	if (o->capacity > HANDOFF__DATA_MAX || o->len > o->capacity)
+		return handoff__fail(&peer->error, -EMSGSIZE,
+			"deposit: data has at most its capacity, which is at "
+			"most %llu bytes",
+			(unsigned long long)HANDOFF__DATA_MAX);
+	if (is_data_name(peer, o->name))
+		return handoff__fail(&peer->error, -EEXIST,
+			"deposit: there is data named %s already", o->name);
+	return 0;
+}
+
+static int
+check_state(struct handoff_peer *peer, const struct handoff_entry_opts *o)
+{
+	size_t room = peer->service.state_size - sizeof(uint64_t);
+
+	if (o->fd < 0 || o->capacity != 0)
 		return handoff__fail(&peer->error, -EINVAL,
-			"deposit: a descriptor and a kind are needed");
+			"deposit: a descriptor is needed, and only data has a "
+			"capacity");
+	if (o->len > room)
+		return handoff__fail(&peer->error, -EMSGSIZE,
+			"deposit: a state has at most %zu bytes", room);
+	return 0;
+}
+
+static int
+check_deposit(struct handoff_peer *peer, struct handoff_entry_opts *o)
+{
+	if (o->kind < HANDOFF_ENTRY_CONNECTION ||
+		o->kind > HANDOFF_ENTRY_DATA || (o->len > 0 && !o->state))
+		return handoff__fail(&peer->error, -EINVAL,
+			"deposit: a kind is needed, and a state if it has a "
+			"length");
 	if (!peer->pair.serving && peer->pair.roster.owned == 0)
 		return handoff__fail(&peer->error, -EPERM,
 			"deposit: this peer does not serve");
-	if ((o->name && strlen(o->name) >= HANDOFF_ADDRESS_MAX) ||
-		o->len > peer->service.state_size - sizeof(uint64_t))
+	if (o->name && strlen(o->name) >= HANDOFF_ADDRESS_MAX)
 		return handoff__fail(&peer->error, -EMSGSIZE,
-			"deposit: a name has at most %d bytes, a state %zu",
-			HANDOFF_ADDRESS_MAX - 1,
-			peer->service.state_size - sizeof(uint64_t));
-	return 0;
+			"deposit: a name has at most %d bytes",
+			HANDOFF_ADDRESS_MAX - 1);
+	return o->kind == HANDOFF_ENTRY_DATA ? check_data(peer, o)
+					     : check_state(peer, o);
+}
+
+/* The descriptor of a new entry. */
+static int
+make_descriptor(struct handoff_peer *peer, const struct handoff_entry_opts *o)
+{
+	bool data = o->kind == HANDOFF_ENTRY_DATA;
+	int fd = data ? handoff__embed_data_create(o->capacity)
+		      : handoff__high_dup(o->fd);
+
+	if (data && fd < 0)
+		return handoff__fail(&peer->error, fd,
+			"deposit: no memory for data of %zu bytes: %s",
+			o->capacity, strerror(-fd));
+	if (fd < 0)
+		return handoff__fail(&peer->error, -errno,
+			"deposit: cannot duplicate descriptor %d: %s", o->fd,
+			strerror(errno));
+	return fd;
+}
+
+/* Takes the descriptor over. NULL with `*err` set on failure. */
+static struct handoff_entry *
+enter(struct handoff_peer *peer, int fd, const struct handoff_entry_opts *o,
+	int *err)
+{
+	struct handoff__roster_entry *entry = handoff__pair_enter(&peer->pair,
+		fd, (enum handoff__kind)o->kind, o->name ? o->name : "", err);
+
+	if (!entry) {
+		handoff__fail(
+			&peer->error, *err, "deposit: %s", strerror(-*err));
+		return NULL;
+	}
+	if (entry->kind != HANDOFF__DATA)
+		return handoff__public_entry(entry);
+	*err = handoff__embed_data_map(handoff__public_entry(entry));
+	if (*err == 0)
+		return handoff__public_entry(entry);
+	handoff__pair_end(&peer->pair, entry);
+	handoff__fail(&peer->error, *err,
+		"deposit: cannot map data of %zu bytes: %s", o->capacity,
+		strerror(-*err));
+	return NULL;
 }
 
 int
@@ -59,7 +128,7 @@ handoff_peer_deposit(struct handoff_peer *peer, struct handoff_entry **out,
 	const struct handoff_entry_opts *opts)
 {
 	struct handoff_entry_opts o = {.size = 0};
-	struct handoff__roster_entry *entry;
+	struct handoff_entry *entry;
 	int err, fd;
 
 	if (!peer || !out || !opts)
@@ -72,27 +141,47 @@ handoff_peer_deposit(struct handoff_peer *peer, struct handoff_entry **out,
 	err = check_deposit(peer, &o);
 	if (err < 0)
 		return err;
-	fd = handoff__high_dup(o.fd);
+	fd = make_descriptor(peer, &o);
 	if (fd < 0)
-		return handoff__fail(&peer->error, -errno,
-			"deposit: cannot duplicate descriptor %d: %s", o.fd,
-			strerror(errno));
-	entry = handoff__pair_enter(&peer->pair, fd, (enum handoff__kind)o.kind,
-		o.name ? o.name : "", &err);
+		return fd;
+	entry = enter(peer, fd, &o, &err);
 	if (!entry)
-		return handoff__fail(
-			&peer->error, err, "deposit: %s", strerror(-err));
-	*out = handoff__public_entry(entry);
-	(*out)->data = o.data;
+		return err;
+	*out = entry;
+	entry->data = o.data;
 	peer->late |= !peer->pair.serving || handoff__pair_moving(&peer->pair);
 	handoff__operator_wake(&peer->op);
-	return handoff_entry_update(*out, o.state, o.len);
+	return handoff_entry_update(entry, o.state, o.len);
+}
+
+/* Whether the program has the entry: it was deposited, or TAKEN was pulled, and
+ * it was not released. */
+static bool
+is_given(const struct handoff_entry *e)
+{
+	return e->entry.mine && e->pending != HANDOFF__PENDING_TAKEN &&
+	       e->pending != HANDOFF__PENDING_RELEASED;
+}
+
+struct handoff_entry *
+handoff_peer_find(struct handoff_peer *peer, const char *name)
+{
+	struct handoff__roster_entry *e = NULL;
+
+	while (peer && name &&
+		(e = handoff__roster_next(&peer->pair.roster, e))) {
+		struct handoff_entry *entry = handoff__public_entry(e);
+
+		if (is_given(entry) && strcmp(entry->name, name) == 0)
+			return entry;
+	}
+	return NULL;
 }
 
 void
 handoff_entry_withdraw(struct handoff_entry *e)
 {
-	if (!serves(e))
+	if (!handoff__embed_serves(e))
 		return;
 	if (e->entry.kind == HANDOFF__CONNECTION)
 		shutdown(e->entry.fd, SHUT_RDWR);
@@ -103,62 +192,13 @@ handoff_entry_withdraw(struct handoff_entry *e)
 int
 handoff_entry_release(struct handoff_entry *e)
 {
-	if (!serves(e) || e->pending == HANDOFF__PENDING_RELEASED)
+	if (!handoff__embed_serves(e) ||
+		e->pending == HANDOFF__PENDING_RELEASED)
 		return -EINVAL;
 	e->data = NULL;
 	/* even if no give wants it any more: TAKEN follows */
 	handoff__embed_pend(e, HANDOFF__PENDING_RELEASED);
 	return 0;
-}
-
-void *
-handoff_entry_edit(struct handoff_entry *e)
-{
-	struct handoff_conn txn;
-
-	if (!serves(e))
-		return NULL;
-	handoff__txn_begin(&txn, &e->entry.view);
-	return (uint64_t *)txn.state + 1;
-}
-
-int
-handoff_entry_commit(struct handoff_entry *e, size_t len)
-{
-	if (!serves(e))
-		return -EINVAL;
-	if (len > capacity(e))
-		return -EMSGSIZE;
-	state_of(e, true)[0] = len;
-	return handoff__record_flip(&e->entry.view, sizeof(uint64_t) + len);
-}
-
-/* Replaces the whole state, so the old one is not copied. */
-int
-handoff_entry_update(struct handoff_entry *e, const void *state, size_t len)
-{
-	if (!serves(e) || (len > 0 && !state))
-		return -EINVAL;
-	if (len > capacity(e))
-		return -EMSGSIZE;
-	handoff__prepare_commit(
-		&e->entry.view, handoff__record_sequence(e->entry.view.rec));
-	if (len > 0)
-		memcpy(state_of(e, true) + 1, state, len);
-	return handoff_entry_commit(e, len);
-}
-
-const void *
-handoff_entry_state(const struct handoff_entry *e, size_t *len)
-{
-	const uint64_t *state;
-
-	if (!e || !len)
-		return NULL;
-	state = state_of(e, false);
-	/* another process may have written it */
-	*len = state[0] <= capacity(e) ? (size_t)state[0] : 0;
-	return state + 1;
 }
 
 uint64_t

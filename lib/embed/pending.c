@@ -6,22 +6,47 @@
 #include "embed/embed.h"
 
 /* Listeners first: a program stops accepting before it releases connections,
- * and has its listeners before it learns that it is the owner. */
-static void
-append_pending(struct handoff_peer *peer, struct handoff_entry *e)
+ * and has its listeners before it learns that it is the owner. Data is taken
+ * before the connections that need it, and released after them. */
+static int
+rank(const struct handoff_entry *e)
 {
-	struct handoff_entry *at = NULL;
+	if (e->entry.kind == HANDOFF__LISTENER)
+		return 0;
+	if (e->entry.kind != HANDOFF__DATA)
+		return 2;
+	return e->pending == HANDOFF__PENDING_TAKEN ? 1 : 3;
+}
 
-	if (e->entry.kind == HANDOFF__LISTENER) {
-		TAILQ_FOREACH (at, &peer->pending, node) {
-			if (at->entry.kind != HANDOFF__LISTENER)
-				break;
+/* Listeners and data are few, and come early. */
+static void
+insert_early(struct handoff__entry_list *list, struct handoff_entry *e)
+{
+	struct handoff_entry *at;
+
+	TAILQ_FOREACH (at, list, node) {
+		if (rank(at) > rank(e)) {
+			TAILQ_INSERT_BEFORE(at, e, node);
+			return;
 		}
 	}
-	if (at)
-		TAILQ_INSERT_BEFORE(at, e, node);
-	else
-		TAILQ_INSERT_TAIL(&peer->pending, e, node);
+	TAILQ_INSERT_TAIL(list, e, node);
+}
+
+/* Only data, if anything, comes after connections. */
+static void
+insert_late(struct handoff__entry_list *list, struct handoff_entry *e)
+{
+	struct handoff_entry *at;
+
+	TAILQ_FOREACH_REVERSE(at, list, handoff__entry_list, node)
+	{
+		if (rank(at) <= rank(e)) {
+			TAILQ_INSERT_AFTER(list, at, e, node);
+			return;
+		}
+	}
+	TAILQ_INSERT_HEAD(list, e, node);
 }
 
 /* Moves the entry to the list of `event`, or out of all lists. */
@@ -38,7 +63,7 @@ handoff__embed_pend(struct handoff_entry *e, enum handoff__pending event)
 	if (event == HANDOFF__PENDING_RELEASED)
 		TAILQ_INSERT_TAIL(&peer->released, e, node);
 	else if (event != HANDOFF__PENDING_NONE)
-		append_pending(peer, e);
+		(rank(e) < 2 ? insert_early : insert_late)(&peer->pending, e);
 	if (event != HANDOFF__PENDING_NONE)
 		handoff__operator_wake(&peer->op);
 }

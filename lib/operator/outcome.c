@@ -49,7 +49,8 @@ static_assert(
 
 static_assert((int)HANDOFF__CONNECTION == (int)HANDOFF_ENTRY_CONNECTION &&
 		      (int)HANDOFF__LISTENER == (int)HANDOFF_ENTRY_LISTENER &&
-		      (int)HANDOFF__EXTRA == (int)HANDOFF_ENTRY_OTHER,
+		      (int)HANDOFF__EXTRA == (int)HANDOFF_ENTRY_OTHER &&
+		      (int)HANDOFF__DATA == (int)HANDOFF_ENTRY_DATA,
 	"kinds of records are those of the public interface");
 
 enum handoff_reason

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 static uint32_t
 version_of(
@@ -77,10 +78,11 @@ copy_state(struct handoff__pair *pair, const struct handoff__view *from,
 		memcpy(handoff__record_state(to, 0), old, len);
 }
 
-/* Converts the state of a connection; other entries of a server have none. */
+/* Converts the state of a connection; other entries of a server have none. The
+ * entry gets another descriptor, in `*fd`, if that is its state. */
 static int
 convert_state(struct handoff__pair *pair, const struct handoff__roster_entry *e,
-	const struct handoff__view *to)
+	const struct handoff__view *to, int *fd)
 {
 	const struct handoff_service *service = pair->config.service;
 	const struct handoff__view *from = &e->view;
@@ -95,6 +97,11 @@ convert_state(struct handoff__pair *pair, const struct handoff__roster_entry *e,
 		copy_state(pair, from, &c, to);
 		return 0;
 	}
+	if (e->kind == HANDOFF__DATA)
+		return pair->config.convert_data
+			       ? pair->config.convert_data(version_of(pair, e),
+					 from, e->fd, to, fd, service->arg)
+			       : -EPROTO;
 	/* before the service's open there is no state */
 	if (service->open && !(c.flags & HANDOFF__OPENED)) {
 		if (!service->state_grows)
@@ -116,7 +123,7 @@ convert_state(struct handoff__pair *pair, const struct handoff__roster_entry *e,
 /* Allocates and fills a record for the entry; it is not in the roster yet. */
 static int
 make_record(struct handoff__pair *pair, const struct handoff__roster_entry *e,
-	uint32_t *segment, uint32_t *slot)
+	uint32_t *segment, uint32_t *slot, int *fd)
 {
 	struct handoff__view to;
 	int err = handoff__core_alloc(pair, segment, slot);
@@ -126,7 +133,7 @@ make_record(struct handoff__pair *pair, const struct handoff__roster_entry *e,
 	handoff__view_make(&to, pair->arena.segments[*segment], *slot);
 	err = carry(&to, &e->view);
 	if (err >= 0)
-		err = convert_state(pair, e, &to);
+		err = convert_state(pair, e, &to, fd);
 	if (err < 0) {
 		handoff__arena_clear(&pair->arena, *segment, *slot);
 		handoff__owner_set(&to.rec->owner, 0);
@@ -175,12 +182,12 @@ handoff__convert_entry(
 	struct handoff__roster_entry *new;
 	uint32_t segment, slot;
 	bool same = version_of(pair, e) == pair->config.service->state_version;
-	int err, fd;
+	int err, fd, other = -1;
 
 	if (same && !handoff__older(e->view.seg))
 		return e;
 	err = same || pair->config.service->convert
-		      ? make_record(pair, e, &segment, &slot)
+		      ? make_record(pair, e, &segment, &slot, &other)
 		      : -EPROTO;
 	if (err < 0) {
 		close_unconverted(pair, e, err);
@@ -188,6 +195,10 @@ handoff__convert_entry(
 	}
 	pair->ops->closing(pair, e);
 	fd = handoff__roster_take(&pair->roster, e);
+	if (other >= 0) {
+		close(fd);
+		fd = other;
+	}
 	new = handoff__roster_at(&pair->roster, segment, slot);
 	handoff__roster_enter(&pair->roster, new, segment, slot, fd, false);
 	retire_record(pair, e);

@@ -32,7 +32,7 @@ objection_to_copy(
 		return HANDOFF__NO_MEMORY;
 	if (!rec || at->id != 0 || handoff__record_id(rec) != ref->id ||
 		rec->kind != ref->arg || rec->kind < HANDOFF__CONNECTION ||
-		rec->kind > HANDOFF__EXTRA)
+		rec->kind > HANDOFF__DATA)
 		return HANDOFF__BAD_RECORD;
 	return HANDOFF__OK;
 }
@@ -67,6 +67,7 @@ keep_copy(struct handoff__pair *pair, const struct handoff__ref *ref, int fd,
 {
 	enum handoff__reason reason;
 	struct handoff__roster_entry *at;
+	int err;
 
 	if (is_kept(pair, ref)) {
 		close(fd);
@@ -83,8 +84,9 @@ keep_copy(struct handoff__pair *pair, const struct handoff__ref *ref, int fd,
 	/* the owner may have ended and cleared it since the check */
 	if (at->id != ref->id || at->kind != ref->arg)
 		reason = HANDOFF__BAD_RECORD;
-	else if (pair->ops->entered(pair, at) < 0)
-		reason = HANDOFF__NO_MEMORY;
+	else if ((err = pair->ops->entered(pair, at)) < 0)
+		reason = err == -EBADMSG ? HANDOFF__BAD_RECORD
+					 : HANDOFF__NO_MEMORY;
 	if (reason != HANDOFF__OK)
 		handoff__roster_vacate(&pair->roster, at);
 	return reason;

@@ -248,6 +248,12 @@ struct handoff__pair_config {
 	/* For records that do not store it (older.h): computes from the state
 	 * how many of its `size` bytes are used. NULL: all of them. */
 	size_t (*state_used)(const void *state, size_t size);
+	/* Converts an entry whose descriptor is the memory of its state, of
+	 * that version: fills in the state of the new record, and stores a new
+	 * descriptor. `arg` is the service's. NULL: there is no such entry. */
+	int (*convert_data)(uint32_t version, const struct handoff__view *from,
+		int from_fd, const struct handoff__view *to, int *to_fd,
+		void *arg);
 	bool trace; /* logs each connection that comes, moves or goes */
 };
 

@@ -24,7 +24,7 @@ ref_number(const struct handoff__ref *ref)
 	return ref->id & ~(UINT64_C(1) << 63);
 }
 
-/* Looks up the kind and name of a listener or extra descriptor; false if it no
+/* Looks up the kind and name of an entry that is no connection; false if it no
  * longer exists. */
 static bool
 other_of(const struct handoff__pair *pair, const struct handoff__ref *ref,
@@ -38,8 +38,9 @@ other_of(const struct handoff__pair *pair, const struct handoff__ref *ref,
 		return false;
 	handoff__view_make(
 		&view, pair->arena.segments[ref->segment], ref->slot);
-	*kind = rec->kind == HANDOFF__LISTENER ? HANDOFF__LISTENER
-					       : HANDOFF__EXTRA;
+	*kind = rec->kind == HANDOFF__LISTENER || rec->kind == HANDOFF__DATA
+			? (enum handoff__kind)rec->kind
+			: HANDOFF__EXTRA;
 	return handoff__record_name(&view, name) == 0;
 }
 
@@ -55,6 +56,14 @@ handoff__report_entry(const struct handoff__pair *pair,
 	return other_of(pair, ref, &kind, name) ? kind : HANDOFF__EXTRA;
 }
 
+static const char *
+kind_text(enum handoff__kind kind)
+{
+	if (kind == HANDOFF__LISTENER)
+		return "listener";
+	return kind == HANDOFF__DATA ? "data" : "extra descriptor";
+}
+
 /* "connection 12", "listener 127.0.0.1:7000" */
 static void
 name_entry(const struct handoff__pair *pair, const struct handoff__ref *ref,
@@ -66,10 +75,7 @@ name_entry(const struct handoff__pair *pair, const struct handoff__ref *ref,
 	if (is_connection(ref))
 		handoff__buf_add(buf, "connection %llu", ref_number(ref));
 	else if (other_of(pair, ref, &kind, name))
-		handoff__buf_add(buf, "%s %s",
-			kind == HANDOFF__LISTENER ? "listener"
-						  : "extra descriptor",
-			name);
+		handoff__buf_add(buf, "%s %s", kind_text(kind), name);
 	else
 		handoff__buf_add(buf, "descriptor %llu", ref_number(ref));
 }

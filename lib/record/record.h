@@ -17,6 +17,7 @@ enum handoff__kind {
 	HANDOFF__CONNECTION = 1,
 	HANDOFF__LISTENER = 2,
 	HANDOFF__EXTRA = 3,
+	HANDOFF__DATA = 4, /* its descriptor is the memory of its state */
 };
 
 enum handoff__commit_flag {

@@ -5,6 +5,7 @@
  */
 #include "server/worker.h"
 
+#include <errno.h>
 #include <string.h>
 
 static int
@@ -14,6 +15,8 @@ on_entered(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	struct handoff__member *member = handoff__member_of(e);
 	int err;
 
+	if (e->kind == HANDOFF__DATA)
+		return -EBADMSG; /* a server has none */
 	memset(&member->server, 0,
 		offsetof(struct handoff__member, worker) -
 			offsetof(struct handoff__member, server));
