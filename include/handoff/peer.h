@@ -9,8 +9,8 @@
  *
  * A handle and its entries belong to one thread at a time; but other threads
  * may call handoff_entry_update, _edit, _commit, _state, _peek, _consume, _mend
- * and _progress, each for entries of its own, until it has finished with them
- * for release or withdraw.
+ * and _progress, and handoff_peer_commit, each for entries of its own, until it
+ * has finished with them for release or withdraw.
  */
 #ifndef HANDOFF_PEER_H
 #define HANDOFF_PEER_H
@@ -225,6 +225,29 @@ HANDOFF_API int handoff_entry_update(
 	struct handoff_entry *entry, const void *state, size_t len);
 HANDOFF_API void *handoff_entry_edit(struct handoff_entry *entry);
 HANDOFF_API int handoff_entry_commit(struct handoff_entry *entry, size_t len);
+
+/* A state that comes true together with others. */
+struct handoff_change {
+	struct handoff_entry *entry;
+	const void *state; /* `len` bytes, or NULL: what was written to the
+			    * memory of handoff_entry_edit */
+	size_t len;
+};
+
+#define HANDOFF_CHANGES_MAX 128
+
+/*
+ * Replaces the states of several entries, of connections and data alike, by one
+ * atomic store: the next owner sees all of the old ones or all of the new ones.
+ * `size` is sizeof(struct handoff_change). On an error nothing has changed:
+ * -EINVAL there are no changes, an entry is of another peer, not this peer's or
+ * in there twice, or nothing is being edited; -E2BIG more than
+ * HANDOFF_CHANGES_MAX; -EMSGSIZE a state is too long; -EAGAIN more than 64
+ * threads commit at once. handoff_peer_errmsg has a sentence, unless this was
+ * called by another thread than the one that last called dispatch or wait.
+ */
+HANDOFF_API int handoff_peer_commit(struct handoff_peer *peer,
+	const struct handoff_change *changes, size_t count, size_t size);
 
 /* The state as last committed; valid until the next change. */
 HANDOFF_API const void *handoff_entry_state(

@@ -167,6 +167,7 @@ handoff_peer_open(
 		return handoff__no_memory(
 			"peer", known.errbuf, known.errbuf_size);
 	peer->pid = getpid();
+	handoff__embed_set_thread(peer);
 	peer->loop.epfd = peer->loop.timerfd = -1;
 	handoff__operator_init(&peer->op, &handoff__embed_operator_ops, peer,
 		&peer->pair, &peer->loop, &peer->log);
@@ -240,6 +241,7 @@ handoff_peer_wait(struct handoff_peer *peer, int timeout_ms)
 			"peer: opened by process %d, of which this is a child: "
 			"open it after daemon(3), or free it here",
 			(int)peer->pid);
+	handoff__embed_set_thread(peer);
 	handoff__embed_flush(peer);
 	rc = handoff__loop_dispatch(&peer->loop, timeout_ms);
 	handoff__embed_flush(peer);

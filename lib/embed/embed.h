@@ -6,6 +6,7 @@
  *
  *   embed.c      the handle
  *   dispatch.c   the work of a dispatch, and the next event
+ *   commit.c     states of several entries that come true together
  *   entries.c    the entries that the program deposits
  *   states.c     the states of entries
  *   handling.c   the mark around the program's work on an entry
@@ -26,6 +27,8 @@
 #include "record/data.h"
 
 #include <handoff/peer.h>
+
+#include <pthread.h>
 
 /* The pending event of an entry. */
 enum handoff__pending {
@@ -54,6 +57,7 @@ struct handoff_peer {
 	char service_name[HANDOFF_NAME_MAX];
 	bool may_own;
 	pid_t pid; /* of the process that opened it, not of its children */
+	_Atomic(pthread_t) thread; /* that opened or dispatched it last */
 	struct handoff__log log;
 	struct handoff__error error;
 	struct handoff__loop loop;
@@ -83,6 +87,23 @@ handoff__embed_serves(const struct handoff_entry *e)
 {
 	return e && e->entry.id != 0 && e->entry.fd >= 0 && e->entry.mine &&
 	       (e->entry.kind != HANDOFF__DATA || e->memory.base);
+}
+
+/* Whether this is the thread that the handle belongs to, as far as is known:
+ * others may not touch its error. */
+static inline bool
+handoff__embed_on_its_thread(const struct handoff_peer *peer)
+{
+	return pthread_equal(pthread_self(), atomic_load_explicit(&peer->thread,
+						     memory_order_relaxed)) !=
+	       0;
+}
+
+static inline void
+handoff__embed_set_thread(struct handoff_peer *peer)
+{
+	atomic_store_explicit(
+		&peer->thread, pthread_self(), memory_order_relaxed);
 }
 
 /* states.c */
