@@ -33,6 +33,8 @@ handoff__barrier_answered(
 	if (e->barrier)
 		pair->give.waiting--;
 	e->barrier = false;
+	if (e->leaving)
+		pair->give.recheck = pair->noted = true;
 }
 
 void
@@ -55,6 +57,8 @@ handoff__barrier_lift(struct handoff__pair *pair)
 {
 	struct handoff__roster_entry *e = NULL;
 
-	while ((e = handoff__roster_next(&pair->roster, e)))
-		e->barrier = e->leaving = false;
+	while ((e = handoff__roster_next(&pair->roster, e))) {
+		e->barrier = false;
+		handoff__core_stay(pair, e);
+	}
 }

@@ -64,6 +64,25 @@ handoff__core_alloc(
 		is_vacant, &pair->roster, segment, slot);
 }
 
+void
+handoff__core_resume(
+	struct handoff__pair *pair, struct handoff__roster_entry *e)
+{
+	if (!(e->marks & HANDOFF__PARKED))
+		return;
+	handoff__roster_unmark(&pair->roster, e, HANDOFF__PARKED);
+	if (pair->ops->resume)
+		pair->ops->resume(pair, e);
+}
+
+void
+handoff__core_stay(struct handoff__pair *pair, struct handoff__roster_entry *e)
+{
+	e->leaving = false;
+	handoff__roster_unmark(&pair->roster, e, HANDOFF__ASKED);
+	handoff__core_resume(pair, e);
+}
+
 static void
 on_deadline(struct handoff__timer *timer)
 {

@@ -53,6 +53,11 @@ struct handoff__pair_ops {
 	/* May the entry move now? If not, handoff__pair_quiet follows later. */
 	bool (*quiesce)(
 		struct handoff__pair *pair, struct handoff__roster_entry *e);
+	/* The entry was quiet and waited for others to move with it, which they
+	 * do not, yet or at all: serve it again. Optional, if entries are quiet
+	 * at once. */
+	void (*resume)(
+		struct handoff__pair *pair, struct handoff__roster_entry *e);
 	/* Stop, or resume, creating new entries. */
 	void (*pause)(struct handoff__pair *pair, bool paused);
 	/* `e->mine` has changed. */
@@ -151,6 +156,7 @@ struct handoff__give {
 			       * handlers */
 	int64_t started_us;
 	unsigned rounds;     /* of waiting for answers */
+	bool recheck;        /* a copy of a waiting entry was answered */
 	bool none_at_once;   /* nothing could be offered at once, so took_us
 			      * includes waiting for handlers */
 	int64_t followed_us; /* when entries last followed one by one, 0: never
@@ -353,6 +359,14 @@ void handoff__core_break(struct handoff__pair *pair, const char *why);
 
 /* Notes that a process of the other peer has ended. */
 void handoff__core_process_ended(struct handoff__pair *pair);
+
+/* The entry does not move while it waits for others: it is served again. */
+void handoff__core_resume(
+	struct handoff__pair *pair, struct handoff__roster_entry *entry);
+
+/* No give wants the entry any more. */
+void handoff__core_stay(
+	struct handoff__pair *pair, struct handoff__roster_entry *entry);
 
 /* Arms the deadline, which sets `move.late`. */
 void handoff__core_set_deadline(struct handoff__pair *pair, int64_t ms);

@@ -18,6 +18,7 @@
 #include "peer/moves.h"
 #include "peer/partner.h"
 #include "peer/pulse.h"
+#include "peer/quiet.h"
 #include "peer/reconcile.h"
 #include "peer/rejoin.h"
 #include "peer/survive.h"
@@ -257,8 +258,8 @@ act_once(struct handoff__pair *pair)
 		partner_gone(pair);
 		return true;
 	}
-	return handoff__take_proceed(pair) || handoff__give_proceed(pair) ||
-	       answer_candidates(pair);
+	return handoff__take_proceed(pair) || handoff__quiet_recheck(pair) ||
+	       handoff__give_proceed(pair) || answer_candidates(pair);
 }
 
 bool

@@ -6,7 +6,9 @@
 #include "peer/entry.h"
 
 #include "peer/barrier.h"
+#include "peer/companions.h"
 #include "peer/core.h"
+#include "peer/quiet.h"
 
 #include <assert.h>
 #include <unistd.h>
@@ -15,13 +17,24 @@ struct handoff__roster_entry *
 handoff__pair_enter(struct handoff__pair *pair, int fd, enum handoff__kind kind,
 	const char *name, int *err)
 {
+	return handoff__pair_enter_with(pair, fd, kind, name, NULL, err);
+}
+
+struct handoff__roster_entry *
+handoff__pair_enter_with(struct handoff__pair *pair, int fd,
+	enum handoff__kind kind, const char *name,
+	struct handoff__roster_entry *leader, int *err)
+{
 	struct handoff__board *board;
 	struct handoff__record *rec;
 	struct handoff__view view;
 	struct handoff__roster_entry *entry;
+	struct handoff__roster_entry *others[HANDOFF__TOGETHER_MAX];
 	uint32_t segment, slot;
 
-	*err = handoff__core_alloc(pair, &segment, &slot);
+	*err = leader ? handoff__companions_check(pair, leader) : 0;
+	if (*err == 0)
+		*err = handoff__core_alloc(pair, &segment, &slot);
 	if (*err < 0) {
 		close(fd);
 		return NULL;
@@ -36,6 +49,8 @@ handoff__pair_enter(struct handoff__pair *pair, int fd, enum handoff__kind kind,
 	if (kind == HANDOFF__CONNECTION && !pair->config.streamless &&
 		!pair->config.service->state_grows)
 		handoff__record_use_state(&view, pair->geo.state_size);
+	if (leader)
+		handoff__companions_name(rec, leader);
 	handoff__record_set_id(
 		rec, handoff__board_number(board, kind == HANDOFF__CONNECTION) |
 			     (uint64_t)(kind != HANDOFF__CONNECTION) << 63);
@@ -45,8 +60,10 @@ handoff__pair_enter(struct handoff__pair *pair, int fd, enum handoff__kind kind,
 		handoff__record_set_name(&entry->view, name);
 	else
 		handoff__record_skip_lines(&entry->view);
+	handoff__companions_join(pair, entry);
 	*err = pair->ops->entered(pair, entry);
 	if (*err < 0) {
+		handoff__companions_part(pair, entry, others);
 		handoff__arena_clear(&pair->arena, segment, slot);
 		handoff__owner_set(&rec->owner, 0);
 		handoff__roster_vacate(&pair->roster, entry);
@@ -56,6 +73,8 @@ handoff__pair_enter(struct handoff__pair *pair, int fd, enum handoff__kind kind,
 	if (pair->link.fd >= 0)
 		handoff__roster_queue(entry, &pair->roster.to_mirror);
 	pair->noted = true;
+	if (leader)
+		handoff__quiet_joined(pair, entry);
 	return entry;
 }
 
@@ -68,9 +87,12 @@ handoff__pair_end(
 			     entry->copy == HANDOFF__COPY_HELD);
 
 	bool barrier = entry->barrier, leaving = entry->leaving;
+	struct handoff__roster_entry *others[HANDOFF__TOGETHER_MAX];
+	uint32_t count;
 
 	assert(entry->mine);
 	entry->barrier = entry->leaving = false;
+	count = handoff__companions_part(pair, entry, others);
 	pair->ops->closing(pair, entry);
 	handoff__tally_ended(pair, entry);
 	handoff__arena_clear(&pair->arena, entry->segment, entry->slot);
@@ -82,4 +104,6 @@ handoff__pair_end(
 		handoff__roster_vacate(&pair->roster, entry);
 	/* last: a give in progress may look at all live entries */
 	handoff__barrier_ended(pair, barrier, leaving);
+	for (uint32_t i = 0; i < count; i++)
+		handoff__quiet_again(pair, others[i]);
 }

@@ -96,7 +96,7 @@ take_offer_back(struct handoff__pair *pair, enum handoff__reason reason)
 	handoff__tally_unmoved(pair, &back, &give->report);
 	handoff__offer_leave_waiting(pair, reason);
 	while ((e = handoff__roster_next(&pair->roster, e)))
-		e->leaving = false;
+		handoff__core_stay(pair, e);
 	give->waiting = 0;
 	give->ready = true;
 	give->report.reason = reason;

@@ -193,7 +193,7 @@ handoff__mirror_forget(struct handoff__pair *pair)
 		handoff__roster_unqueue(e);
 		if (e->mine)
 			handoff__roster_set_copy(roster, e, HANDOFF__COPY_NONE);
-		e->leaving = false;
+		handoff__core_stay(pair, e);
 	}
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/probe.h"
 #include "peer/away.h"
+#include "peer/companions.h"
 #include "peer/core.h"
 
 static bool
@@ -18,6 +19,13 @@ give_takes(
 {
 	return e->mine &&
 	       (give->cause != HANDOFF__HOME || e->kind != HANDOFF__CONNECTION);
+}
+
+/* Companions move with their leader only. */
+static bool
+moves_with_another(const struct handoff__roster_entry *e)
+{
+	return (e->marks & (HANDOFF__BOUND | HANDOFF__LEADS)) == HANDOFF__BOUND;
 }
 
 void
@@ -59,6 +67,7 @@ handoff__offer_entry(struct handoff__pair *pair,
 	handoff__moved_add(moved, e, &load);
 	handoff__roster_swap(&pair->roster, e);
 	e->leaving = false;
+	e->marks &= HANDOFF__FOLLOWS;
 	if (pair->config.trace)
 		handoff__tally_trace(
 			pair, e, "given to", pair->give.report.id, &load);
@@ -66,23 +75,40 @@ handoff__offer_entry(struct handoff__pair *pair,
 	return true;
 }
 
+static void
+revoke_entry(struct handoff__pair *pair, struct handoff__roster_entry *e,
+	enum handoff__reason reason, struct handoff__moved *back)
+{
+	struct handoff__load load;
+
+	if (e->mine || !handoff__companions_may_come(pair, e) ||
+		!handoff__owner_revoke(&e->view.rec->owner,
+			(uint32_t)pair->place, handoff__pair_other_place(pair)))
+		return;
+	handoff__load_of(e, &load);
+	handoff__moved_add(back, e, &load);
+	handoff__roster_swap(&pair->roster, e);
+	handoff__companions_join(pair, e);
+	leave_behind(pair, e, reason);
+	pair->ops->moved(pair, e);
+}
+
+/* The leaders first: if the other peer has accepted one, it accepts the
+ * companions too. */
 void
 handoff__offer_revoke(struct handoff__pair *pair, enum handoff__reason reason,
 	struct handoff__moved *back)
 {
 	struct handoff__roster_entry *e = NULL;
-	struct handoff__load load;
 
 	while ((e = handoff__roster_next(&pair->roster, e))) {
-		if (e->mine || !handoff__owner_revoke(&e->view.rec->owner,
-				       (uint32_t)pair->place,
-				       handoff__pair_other_place(pair)))
-			continue;
-		handoff__load_of(e, &load);
-		handoff__moved_add(back, e, &load);
-		handoff__roster_swap(&pair->roster, e);
-		leave_behind(pair, e, reason);
-		pair->ops->moved(pair, e);
+		if (!(e->marks & HANDOFF__FOLLOWS))
+			revoke_entry(pair, e, reason, back);
+	}
+	while (pair->roster.followers > 0 &&
+		(e = handoff__roster_next(&pair->roster, e))) {
+		if (e->marks & HANDOFF__FOLLOWS)
+			revoke_entry(pair, e, reason, back);
 	}
 	pair->ops->settle(pair);
 }
@@ -146,16 +172,42 @@ handoff__offer_leave_waiting(
 	struct handoff__roster_entry *e = NULL;
 
 	while ((e = handoff__roster_next(&pair->roster, e))) {
-		if (e->leaving)
-			leave_behind(pair, e, reason);
+		if (!e->leaving)
+			continue;
+		leave_behind(pair, e, reason);
+		handoff__core_resume(pair, e);
 	}
+}
+
+static enum handoff__reason
+copy_objection(const struct handoff__roster_entry *e)
+{
+	if (e->copy == HANDOFF__COPY_HELD)
+		return HANDOFF__OK;
+	return e->copy == HANDOFF__COPY_REFUSED
+		       ? (enum handoff__reason)e->refusal
+		       : HANDOFF__UNANSWERED;
+}
+
+enum handoff__reason
+handoff__offer_entry_objection(
+	const struct handoff__pair *pair, struct handoff__roster_entry *first)
+{
+	struct handoff__roster_entry *e = first;
+	enum handoff__reason reason;
+
+	do {
+		reason = copy_objection(e);
+		e = handoff__companions_next(pair, e);
+	} while (reason == HANDOFF__OK && e != first);
+	return reason;
 }
 
 /* If all listeners stayed behind, two peers would serve. */
 enum handoff__reason
 handoff__offer_objection(struct handoff__pair *pair)
 {
-	enum handoff__reason reason = HANDOFF__OK;
+	enum handoff__reason reason = HANDOFF__OK, own;
 	struct handoff__roster_entry *e = NULL;
 
 	if (pair->give.cause == HANDOFF__REST)
@@ -163,25 +215,113 @@ handoff__offer_objection(struct handoff__pair *pair)
 	while ((e = handoff__roster_next(&pair->roster, e))) {
 		if (e->kind != HANDOFF__LISTENER || !e->mine)
 			continue;
-		if (e->copy == HANDOFF__COPY_HELD)
+		own = handoff__offer_entry_objection(pair, e);
+		if (own == HANDOFF__OK)
 			return HANDOFF__OK;
 		if (reason == HANDOFF__OK)
-			reason = e->copy == HANDOFF__COPY_REFUSED
-					 ? (enum handoff__reason)e->refusal
-					 : HANDOFF__UNANSWERED;
+			reason = own;
 	}
 	return reason;
+}
+
+bool
+handoff__offer_is_quiet(
+	struct handoff__pair *pair, struct handoff__roster_entry *e)
+{
+	if (e->marks & HANDOFF__PARKED)
+		return true;
+	if (e->marks & HANDOFF__ASKED)
+		return false;
+	if (pair->ops->quiesce(pair, e))
+		return true;
+	e->marks |= HANDOFF__ASKED;
+	return false;
+}
+
+/* All are asked, so that those that are not quiet become so. */
+static bool
+all_are_quiet(struct handoff__pair *pair, struct handoff__roster_entry *leader)
+{
+	struct handoff__roster_entry *e = leader;
+	bool quiet = true;
+
+	do {
+		quiet &= handoff__offer_is_quiet(pair, e);
+		e = handoff__companions_next(pair, e);
+	} while (e != leader);
+	return quiet;
+}
+
+uint32_t
+handoff__offer_together(struct handoff__pair *pair,
+	struct handoff__roster_entry *e, struct handoff__moved *moved,
+	struct handoff__ref *refs)
+{
+	struct handoff__roster_entry *list[HANDOFF__TOGETHER_MAX];
+	uint32_t count, offered = 0;
+
+	if (handoff__offer_entry_objection(pair, e) != HANDOFF__OK ||
+		!all_are_quiet(pair, handoff__companions_leader(pair, e)))
+		return 0;
+	count = handoff__companions_undo(pair, e, list);
+	for (uint32_t i = 0; i < count; i++) {
+		if (refs)
+			handoff__offer_ref(list[i], 0, &refs[i]);
+		if (!handoff__offer_entry(pair, list[i], moved))
+			break;
+		offered++;
+	}
+	return offered;
+}
+
+uint32_t
+handoff__offer_leave_together(struct handoff__pair *pair,
+	struct handoff__roster_entry *first, enum handoff__reason reason)
+{
+	struct handoff__roster_entry *e = first;
+	uint32_t count = 0;
+
+	do {
+		leave_behind(pair, e, reason);
+		handoff__core_stay(pair, e);
+		e = handoff__companions_next(pair, e);
+		count++;
+	} while (e != first);
+	return count;
+}
+
+/* Offers a leader and its companions, or none of them. */
+static void
+offer_ring(struct handoff__pair *pair, struct handoff__roster_entry *leader,
+	struct handoff__moved *moved)
+{
+	enum handoff__reason stay =
+		handoff__offer_entry_objection(pair, leader);
+	struct handoff__roster_entry *e = leader;
+
+	if (stay != HANDOFF__OK) {
+		handoff__offer_leave_together(pair, leader, stay);
+		return;
+	}
+	do {
+		e->left = HANDOFF__OK;
+		e->leaving = true;
+		e = handoff__companions_next(pair, e);
+		pair->give.waiting++;
+	} while (e != leader);
+	pair->give.waiting -=
+		handoff__offer_together(pair, leader, moved, NULL);
 }
 
 static void
 offer_one(struct handoff__pair *pair, struct handoff__roster_entry *e,
 	struct handoff__moved *moved)
 {
-	if (e->copy == HANDOFF__COPY_REFUSED) {
-		leave_behind(pair, e, (enum handoff__reason)e->refusal);
-	} else if (e->copy != HANDOFF__COPY_HELD) {
-		leave_behind(pair, e, HANDOFF__UNANSWERED);
-	} else if (!pair->ops->quiesce(pair, e)) {
+	enum handoff__reason stay = copy_objection(e);
+
+	if (stay != HANDOFF__OK) {
+		leave_behind(pair, e, stay);
+	} else if (!handoff__offer_is_quiet(pair, e)) {
 		e->leaving = true;
 		pair->give.waiting++;
 	} else {
@@ -195,8 +335,16 @@ handoff__offer_all(struct handoff__pair *pair, struct handoff__moved *moved)
 	struct handoff__roster_entry *e = NULL;
 
 	while ((e = handoff__roster_next(&pair->roster, e))) {
-		e->left = HANDOFF__OK;
-		if (give_takes(&pair->give, e))
+		bool takes = give_takes(
+			&pair->give, handoff__companions_leader(pair, e));
+
+		if (!takes || !moves_with_another(e))
+			e->left = HANDOFF__OK;
+		if (!takes || moves_with_another(e))
+			continue;
+		if (e->marks & HANDOFF__BOUND)
+			offer_ring(pair, e, moved);
+		else
 			offer_one(pair, e, moved);
 	}
 }

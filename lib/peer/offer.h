@@ -16,6 +16,27 @@
 bool handoff__offer_entry(struct handoff__pair *pair,
 	struct handoff__roster_entry *entry, struct handoff__moved *moved);
 
+/* Offers the entry with all that move together with it, or none of them: each
+ * must be quiet and have a copy. Returns their number, 0 if they must wait;
+ * stores references, if `refs` is not NULL, the leader first. */
+uint32_t handoff__offer_together(struct handoff__pair *pair,
+	struct handoff__roster_entry *entry, struct handoff__moved *moved,
+	struct handoff__ref *refs);
+
+/* Whether the entry may move now. If not, it is asked to become quiet, once. */
+bool handoff__offer_is_quiet(
+	struct handoff__pair *pair, struct handoff__roster_entry *entry);
+
+/* Returns why the entry, or one that moves together with it, cannot be offered:
+ * it has no copy; or HANDOFF__OK. */
+enum handoff__reason handoff__offer_entry_objection(
+	const struct handoff__pair *pair, struct handoff__roster_entry *entry);
+
+/* Leaves the entry and all that move together with it behind, and returns their
+ * number. */
+uint32_t handoff__offer_leave_together(struct handoff__pair *pair,
+	struct handoff__roster_entry *entry, enum handoff__reason reason);
+
 /* Offers everything that may move; an entry in a handler is marked `leaving`,
  * and one without a copy is named in the report. */
 void handoff__offer_all(

@@ -200,6 +200,8 @@ handoff__pair_abandon(struct handoff__pair *pair)
 	for (size_t i = 0; i < HANDOFF__SEGMENTS_MAX; i++) {
 		free(pair->roster.entries[i]);
 		pair->roster.entries[i] = NULL;
+		free(pair->roster.rings[i]);
+		pair->roster.rings[i] = NULL;
 	}
 	handoff__arena_fini(&pair->arena);
 	free(pair->upkeep.path);

@@ -67,6 +67,7 @@
  *   tally      counts what the peer has done
  *   report     the report of one give
  *   away       the maintenance state on the board
+ *   companions entries that move together
  *   partner    what is known of the other peer
  *   barrier    counts what a give waits for
  *   core       the structure, a free record, notes
@@ -88,6 +89,7 @@
 
 #include "peer/away.h"
 #include "peer/blame.h"
+#include "peer/companions.h"
 #include "peer/core.h"
 #include "peer/dispatch.h"
 #include "peer/entry.h"

@@ -1,49 +1,148 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Entries that follow a give one by one, as their handlers return. They have no
- * READY of their own: offers that were not accepted after a while are revoked.
+ * Entries that follow a give one by one, as their handlers return; a leader and
+ * its companions when all of them are quiet. They have no READY of their own:
+ * offers that were not accepted after a while are revoked.
  */
 #include "peer/quiet.h"
 
+#include "peer/companions.h"
 #include "peer/core.h"
 #include "peer/offer.h"
+
+#include <string.h>
+
+/* Offers that share a message. */
+struct quiet_batch {
+	struct handoff__msg msg;
+	struct handoff__moved moved;
+	bool tried; /* entries were asked, which begins a batch of changes */
+};
+
+/* Rings for what was offered, and counts it. */
+static void
+ring_batch(struct handoff__pair *pair, struct quiet_batch *batch)
+{
+	if (batch->msg.nrefs == 0) {
+		if (batch->tried)
+			pair->ops->settle(pair);
+		return;
+	}
+	handoff__tally_moved(
+		pair, HANDOFF__WAY_OUT, &batch->moved, &pair->give.report);
+	handoff__offer_ring(pair, &batch->msg);
+	pair->ops->settle(pair);
+	pair->give.followed_us = handoff__now_us();
+	if (pair->give.step == HANDOFF__GIVE_DRAIN) {
+		if (pair->give.none_at_once)
+			handoff__offer_took_until(
+				&pair->give, handoff__now_us());
+		pair->give.waiting -= batch->msg.nrefs;
+		pair->noted = true;
+	}
+	batch->msg.nrefs = 0;
+	memset(&batch->moved, 0, sizeof(batch->moved));
+}
+
+/* Offers a quiet entry, if all that move together with it are quiet too. */
+static void
+offer_quiet(struct handoff__pair *pair, struct handoff__roster_entry *e,
+	struct quiet_batch *batch)
+{
+	struct handoff__msg *msg = &batch->msg;
+	uint32_t most = e->marks & HANDOFF__BOUND ? HANDOFF__TOGETHER_MAX : 1;
+
+	if (msg->nrefs + most > HANDOFF_FDPASS_MAX)
+		ring_batch(pair, batch);
+	batch->tried = true;
+	if (e->marks & HANDOFF__BOUND) {
+		msg->nrefs += handoff__offer_together(
+			pair, e, &batch->moved, &msg->refs[msg->nrefs]);
+		return;
+	}
+	e->leaving = false;
+	handoff__offer_ref(e, 0, &msg->refs[msg->nrefs]);
+	msg->nrefs += handoff__offer_entry(pair, e, &batch->moved);
+}
 
 void
 handoff__pair_quiet_all(struct handoff__pair *pair,
 	struct handoff__roster_entry **list, uint32_t count)
 {
-	struct handoff__msg msg = {.cause = HANDOFF__REST};
-	struct handoff__moved moved = {.connections = 0};
-	bool waited = pair->give.step == HANDOFF__GIVE_DRAIN;
+	struct quiet_batch batch = {.msg = {.cause = HANDOFF__REST}};
 
 	for (uint32_t i = 0; i < count && handoff__link_up(&pair->link); i++) {
 		struct handoff__roster_entry *e = list[i];
 
 		if (!e->leaving)
 			continue;
-		e->leaving = false;
-		handoff__offer_ref(e, 0, &msg.refs[msg.nrefs]);
-		msg.nrefs += handoff__offer_entry(pair, e, &moved);
+		handoff__roster_unmark(&pair->roster, e, HANDOFF__ASKED);
+		if (e->marks & HANDOFF__BOUND)
+			e->marks |= HANDOFF__PARKED;
+		offer_quiet(pair, e, &batch);
 	}
-	if (msg.nrefs == 0)
-		return;
-	handoff__tally_moved(
-		pair, HANDOFF__WAY_OUT, &moved, &pair->give.report);
-	handoff__offer_ring(pair, &msg);
-	pair->ops->settle(pair);
-	pair->give.followed_us = handoff__now_us();
-	if (!waited)
-		return;
-	if (pair->give.none_at_once)
-		handoff__offer_took_until(&pair->give, handoff__now_us());
-	pair->give.waiting -= msg.nrefs;
-	pair->noted = true;
+	ring_batch(pair, &batch);
 }
 
 void
 handoff__pair_quiet(struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
 	handoff__pair_quiet_all(pair, &e, 1);
+}
+
+void
+handoff__quiet_again(
+	struct handoff__pair *pair, struct handoff__roster_entry *first)
+{
+	struct quiet_batch batch = {
+		.msg = {.cause = HANDOFF__REST}, .tried = true};
+
+	if (!first->leaving || !handoff__link_up(&pair->link))
+		return;
+	if (handoff__offer_is_quiet(pair, first))
+		offer_quiet(pair, first, &batch);
+	ring_batch(pair, &batch);
+}
+
+void
+handoff__quiet_joined(
+	struct handoff__pair *pair, struct handoff__roster_entry *e)
+{
+	if (!handoff__companions_leader(pair, e)->leaving)
+		return;
+	e->leaving = true;
+	if (pair->give.step == HANDOFF__GIVE_DRAIN)
+		pair->give.waiting++;
+	handoff__offer_is_quiet(pair, e);
+	pair->ops->settle(pair);
+}
+
+bool
+handoff__quiet_recheck(struct handoff__pair *pair)
+{
+	struct quiet_batch batch = {.msg = {.cause = HANDOFF__REST}};
+	struct handoff__roster_entry *e = NULL;
+	enum handoff__reason stay;
+	uint32_t left;
+
+	if (!pair->give.recheck || !handoff__link_up(&pair->link))
+		return false;
+	pair->give.recheck = false;
+	while ((e = handoff__roster_next(&pair->roster, e))) {
+		if (!e->leaving || !(e->marks & HANDOFF__LEADS))
+			continue;
+		stay = handoff__offer_entry_objection(pair, e);
+		if (stay == HANDOFF__OK) {
+			offer_quiet(pair, e, &batch);
+		} else if (stay != HANDOFF__UNANSWERED) {
+			left = handoff__offer_leave_together(pair, e, stay);
+			if (pair->give.step == HANDOFF__GIVE_DRAIN)
+				pair->give.waiting -= left;
+			pair->noted = true;
+		}
+	}
+	ring_batch(pair, &batch);
+	return true;
 }
 
 void

@@ -7,13 +7,35 @@
 
 #include "peer/core.h"
 
-/* The entry's handler has returned (see quiesce). */
+/* The entry's handler has returned (see quiesce). If it moves together with
+ * others that are not quiet yet it is marked PARKED, and the layer above must
+ * not serve it before `moved` or `resume`. */
 void handoff__pair_quiet(
 	struct handoff__pair *pair, struct handoff__roster_entry *entry);
 
 /* The same for up to HANDOFF_FDPASS_MAX entries, in one message. */
 void handoff__pair_quiet_all(struct handoff__pair *pair,
 	struct handoff__roster_entry **list, uint32_t count);
+
+/* Whether the entry is quiet and waits for others to move with it. */
+static inline bool
+handoff__entry_parked(const struct handoff__roster_entry *entry)
+{
+	return entry->marks & HANDOFF__PARKED;
+}
+
+/* One that moved together with this entry has ended: the entry may be able to
+ * move now. */
+void handoff__quiet_again(
+	struct handoff__pair *pair, struct handoff__roster_entry *entry);
+
+/* A new companion: it moves with its leader, if that is about to. */
+void handoff__quiet_joined(
+	struct handoff__pair *pair, struct handoff__roster_entry *entry);
+
+/* Copies of entries that are about to move were answered: offers those that
+ * waited for that. False if there were none. */
+bool handoff__quiet_recheck(struct handoff__pair *pair);
 
 /* Revokes late offers that were not accepted in time. */
 void handoff__quiet_revoke_late(struct handoff__pair *pair, int64_t now);

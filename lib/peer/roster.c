@@ -5,6 +5,8 @@
  */
 #include "peer/roster.h"
 
+#include "record/older.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +37,8 @@ handoff__roster_fini(struct handoff__roster *roster)
 	for (uint32_t i = 0; i < HANDOFF__SEGMENTS_MAX; i++) {
 		free(roster->entries[i]);
 		roster->entries[i] = NULL;
+		free(roster->rings[i]);
+		roster->rings[i] = NULL;
 	}
 }
 
@@ -122,6 +126,14 @@ count(struct handoff__roster *roster, const struct handoff__roster_entry *entry,
 		roster->refused += one;
 }
 
+static bool
+names_leader(const struct handoff__view *view)
+{
+	return !handoff__older(view->seg) &&
+	       atomic_load_explicit(
+		       &view->rec->extra.leader, memory_order_relaxed) != 0;
+}
+
 void
 handoff__roster_enter(struct handoff__roster *roster,
 	struct handoff__roster_entry *entry, uint32_t segment, uint32_t slot,
@@ -138,7 +150,20 @@ handoff__roster_enter(struct handoff__roster *roster,
 	entry->fd = fd;
 	entry->mine = mine;
 	entry->copy = mine ? HANDOFF__COPY_NONE : HANDOFF__COPY_HELD;
+	if (names_leader(&entry->view)) {
+		entry->marks = HANDOFF__FOLLOWS;
+		roster->followers++;
+	}
 	count(roster, entry, 1);
+}
+
+void
+handoff__roster_unmark(struct handoff__roster *roster,
+	struct handoff__roster_entry *entry, enum handoff__mark mark)
+{
+	if (mark == HANDOFF__FOLLOWS && entry->marks & HANDOFF__FOLLOWS)
+		roster->followers--;
+	entry->marks &= (uint8_t)~mark;
 }
 
 int
@@ -148,6 +173,7 @@ handoff__roster_take(
 	int fd = entry->fd;
 
 	handoff__roster_unqueue(entry);
+	handoff__roster_unmark(roster, entry, HANDOFF__FOLLOWS);
 	count(roster, entry, -1);
 	entry->fd = -1;
 	return fd;

@@ -19,6 +19,16 @@ enum handoff__copy {
 	HANDOFF__COPY_REFUSED,
 };
 
+/* Bits of `marks`. */
+enum handoff__mark {
+	HANDOFF__FOLLOWS = 1, /* its record names a leader, see companions.h */
+	HANDOFF__BOUND = 2,   /* in a ring with its leader or companions */
+	HANDOFF__LEADS = 4,   /* that ring is its own */
+	HANDOFF__ASKED = 8,   /* not quiet when a give asked: it will be said */
+	HANDOFF__PARKED = 16, /* quiet, and waits for others to move with it:
+			       * the layer above does not serve it */
+};
+
 TAILQ_HEAD(handoff__entries, handoff__roster_entry);
 
 struct handoff__roster_entry {
@@ -36,9 +46,10 @@ struct handoff__roster_entry {
 	 * data of the layer above. */
 	bool mine;
 	uint8_t kind;
-	bool leaving; /* moves as soon as its handler returns */
-	int fd;       /* -1: closed, DROP not sent yet */
-	uint64_t id;  /* 0: vacant */
+	bool leaving;  /* moves as soon as its handler returns */
+	uint8_t marks; /* enum handoff__mark */
+	int fd;        /* -1: closed, DROP not sent yet */
+	uint64_t id;   /* 0: vacant */
 	struct handoff__view view;
 };
 
@@ -47,11 +58,16 @@ struct handoff__roster {
 	size_t entry_size;
 	unsigned char *entries[HANDOFF__SEGMENTS_MAX];
 	struct handoff__entries to_mirror, sent, to_drop;
+	/* companions.c: for each entry that is bound the next in its ring, and
+	 * the place of the last leader that was searched for */
+	struct handoff__roster_entry **rings[HANDOFF__SEGMENTS_MAX];
+	uint32_t found_segment, found_slot;
 	/* Counts of live entries. */
 	uint32_t owned, held;         /* of all kinds */
 	uint32_t connections, copies; /* connections among owned, held */
 	uint32_t uncovered;           /* owned, without a copy at the standby */
 	uint32_t refused;             /* of those, refused by the standby */
+	uint32_t followers;           /* entries whose record names a leader */
 };
 
 void handoff__roster_init(struct handoff__roster *roster,
@@ -103,6 +119,10 @@ void handoff__roster_swap(
 	struct handoff__roster *roster, struct handoff__roster_entry *entry);
 void handoff__roster_set_copy(struct handoff__roster *roster,
 	struct handoff__roster_entry *entry, enum handoff__copy copy);
+
+/* Clears a mark, and updates the counts. */
+void handoff__roster_unmark(struct handoff__roster *roster,
+	struct handoff__roster_entry *entry, enum handoff__mark mark);
 
 /* Moves the entry from any other list to the end of this one. */
 void handoff__roster_queue(

@@ -9,6 +9,7 @@
 #include "base/probe.h"
 #include "peer/away.h"
 #include "peer/blame.h"
+#include "peer/companions.h"
 #include "peer/convert.h"
 #include "peer/core.h"
 #include "peer/repair.h"
@@ -71,6 +72,7 @@ inherit(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	}
 	handoff__roster_set_copy(&pair->roster, e, HANDOFF__COPY_NONE);
 	handoff__roster_set_mine(&pair->roster, e, true);
+	handoff__companions_join(pair, e);
 	pair->ops->moved(pair, e);
 	if (why) {
 		pair->survival.closed++;
@@ -169,9 +171,15 @@ handoff__survive(struct handoff__pair *pair)
 	survival->id = atomic_load(&board->generation) + !pair->serving;
 	finish_groups(pair);
 	while ((e = handoff__roster_next(&pair->roster, e))) {
-		if (!e->mine)
+		if (!e->mine && !(e->marks & HANDOFF__FOLLOWS))
 			inherit(pair, e);
 	}
+	while (pair->roster.followers > 0 &&
+		(e = handoff__roster_next(&pair->roster, e))) {
+		if (!e->mine && e->marks & HANDOFF__FOLLOWS)
+			inherit(pair, e);
+	}
+	handoff__companions_join_all(pair);
 	free_orphans(pair);
 	handoff__arena_clear_desks(
 		&pair->arena, handoff__pair_other_place(pair));

@@ -7,6 +7,7 @@
 #include "peer/take.h"
 
 #include "base/probe.h"
+#include "peer/companions.h"
 #include "peer/convert.h"
 #include "peer/core.h"
 
@@ -25,7 +26,9 @@ accept_entry(struct handoff__pair *pair, struct handoff__roster_entry *e,
 	struct handoff__roster_entry *new;
 	struct handoff__load load;
 
-	if (!e || e->mine ||
+	/* without its leader it is no use; the giver revokes the leader first,
+	 * too */
+	if (!e || e->mine || !handoff__companions_may_come(pair, e) ||
 		!handoff__owner_accept(
 			&e->view.rec->owner, (uint32_t)pair->place))
 		return;
@@ -42,6 +45,7 @@ accept_entry(struct handoff__pair *pair, struct handoff__roster_entry *e,
 			&pair->roster, new, HANDOFF__COPY_NONE);
 		handoff__roster_queue(new, &pair->roster.to_mirror);
 	}
+	handoff__companions_join(pair, new);
 	pair->ops->moved(pair, new);
 }
 
@@ -64,8 +68,15 @@ handoff__take_all(struct handoff__pair *pair, enum handoff__cause cause,
 	while ((e = handoff__roster_next(&pair->roster, e))) {
 		/* an entry that was still to follow the service away stays
 		 * now */
-		e->leaving = e->leaving && cause == HANDOFF__REST;
-		accept_entry(pair, e, id, moved);
+		if (e->leaving && cause != HANDOFF__REST)
+			handoff__core_stay(pair, e);
+		if (!(e->marks & HANDOFF__FOLLOWS))
+			accept_entry(pair, e, id, moved);
+	}
+	while (pair->roster.followers > 0 &&
+		(e = handoff__roster_next(&pair->roster, e))) {
+		if (e->marks & HANDOFF__FOLLOWS)
+			accept_entry(pair, e, id, moved);
 	}
 }
 

@@ -70,6 +70,13 @@ on_quiesce(struct handoff__pair *pair, struct handoff__roster_entry *e)
 }
 
 static void
+on_resume(struct handoff__pair *pair, struct handoff__roster_entry *e)
+{
+	(void)pair;
+	handoff__member_resume(handoff__member_of(e));
+}
+
+static void
 on_pause(struct handoff__pair *pair, bool paused)
 {
 	struct handoff_server *server = handoff__operator_arg(pair);
@@ -90,8 +97,10 @@ on_moved(struct handoff__pair *pair, struct handoff__roster_entry *e)
 			handoff__member_sets(member), member->set, e->mine);
 	if (handoff__member_has_worker(member))
 		server->model->moved(member);
-	if (!e->mine)
+	if (!e->mine) {
 		handoff__suspects_drop(member);
+		member->active = false; /* if it was parked */
+	}
 	if (!e->mine || e->kind != HANDOFF__CONNECTION)
 		return;
 	member->lingers = false;
@@ -262,6 +271,7 @@ const struct handoff__pair_ops handoff__server_peer_ops = {
 	.entered = on_entered,
 	.closing = on_closing,
 	.quiesce = on_quiesce,
+	.resume = on_resume,
 	.pause = on_pause,
 	.moved = on_moved,
 	.settle = on_settle,

@@ -101,5 +101,7 @@ void handoff__member_done(struct handoff__member *member,
 	const struct handoff__turn_result *result);
 /* A thread or child gives the connection back, with its result. */
 void handoff__member_back(struct handoff__member *member);
+/* It waited for others to move with it, and is served here again. */
+void handoff__member_resume(struct handoff__member *member);
 
 #endif

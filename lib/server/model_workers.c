@@ -25,6 +25,7 @@ take_from_worker(struct handoff__member *member)
 	handoff__member_back(member);
 	pthread_mutex_lock(&w->lock);
 	if (member->worker == w && !member->suspect &&
+		!handoff__entry_parked(&member->entry) &&
 		member->result.outcome != HANDOFF__TURN_END) {
 		member->served = member->entry.mine;
 		again = member->served &&

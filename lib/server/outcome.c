@@ -45,6 +45,28 @@ handoff__member_done(struct handoff__member *member,
 	}
 }
 
+/* The loop has the connection, after a turn in a thread or child. */
+static void
+go_on(struct handoff__member *member)
+{
+	if (member->result.outcome != HANDOFF__TURN_END &&
+		handoff__suspects_add(member))
+		return;
+	if (member->entry.mine && member->result.outcome == HANDOFF__TURN_WAIT)
+		handoff__member_kick(member);
+	else if (member->entry.mine)
+		handoff__member_done(member, &member->result);
+}
+
+void
+handoff__member_resume(struct handoff__member *member)
+{
+	member->active = false;
+	if (handoff__member_has_worker(member))
+		member->server->model->moved(member);
+	go_on(member);
+}
+
 void
 handoff__member_back(struct handoff__member *member)
 {
@@ -58,11 +80,9 @@ handoff__member_back(struct handoff__member *member)
 	if (member->entry.leaving &&
 		member->result.outcome != HANDOFF__TURN_END)
 		handoff__pair_quiet(&server->pair, &member->entry);
-	if (member->result.outcome != HANDOFF__TURN_END &&
-		handoff__suspects_add(member))
-		return;
-	if (member->entry.mine && member->result.outcome == HANDOFF__TURN_WAIT)
-		handoff__member_kick(member);
-	else if (member->entry.mine)
-		handoff__member_done(member, &member->result);
+	/* until it moves together with others, or is resumed */
+	if (handoff__entry_parked(&member->entry))
+		member->active = true;
+	else
+		go_on(member);
 }

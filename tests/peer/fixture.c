@@ -46,8 +46,18 @@ on_closing(struct handoff__pair *pair, struct handoff__roster_entry *e)
 static bool
 on_quiesce(struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
+	struct side *side = side_of(pair);
+	bool busy = side->busy || side->busy_one == e;
+
+	side->asked += busy;
+	return !busy;
+}
+
+static void
+on_resume(struct handoff__pair *pair, struct handoff__roster_entry *e)
+{
 	(void)e;
-	return !side_of(pair)->busy;
+	side_of(pair)->resumed++;
 }
 
 static void
@@ -60,8 +70,9 @@ on_pause(struct handoff__pair *pair, bool paused)
 static void
 on_moved(struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
-	(void)e;
-	side_of(pair)->moved++;
+	struct side *side = side_of(pair);
+
+	side->order[side->moved++ % 8] = e->id;
 }
 
 static void
@@ -143,6 +154,7 @@ static const struct handoff__pair_ops ops = {
 	.entered = on_entered,
 	.closing = on_closing,
 	.quiesce = on_quiesce,
+	.resume = on_resume,
 	.pause = on_pause,
 	.moved = on_moved,
 	.settle = on_settle,
@@ -335,16 +347,23 @@ pair_wait(struct side *side, const unsigned *what, unsigned wanted)
 }
 
 struct handoff__roster_entry *
-pair_enter(struct side *side, enum handoff__kind kind)
+pair_enter_with(struct side *side, enum handoff__kind kind,
+	struct handoff__roster_entry *leader)
 {
 	int fd = memfd_create("entry", MFD_CLOEXEC), err;
 	struct handoff__roster_entry *e;
 
 	assert_true(fd >= 0);
-	e = handoff__pair_enter(&side->pair, fd, kind,
-		kind == HANDOFF__CONNECTION ? NULL : "its-name", &err);
+	e = handoff__pair_enter_with(&side->pair, fd, kind,
+		kind == HANDOFF__CONNECTION ? NULL : "its-name", leader, &err);
 	assert_non_null(e);
 	return e;
+}
+
+struct handoff__roster_entry *
+pair_enter(struct side *side, enum handoff__kind kind)
+{
+	return pair_enter_with(side, kind, NULL);
 }
 
 void

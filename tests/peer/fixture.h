@@ -21,7 +21,11 @@ struct side {
 
 	int refuse_entered; /* a negative errno */
 	bool busy;          /* no entry may move yet */
+	const struct handoff__roster_entry *busy_one; /* this one may not */
+	unsigned asked;   /* how often one that may not was asked */
+	unsigned resumed; /* and those that are served again */
 
+	uint64_t order[8]; /* ids, as they moved: the last are overwritten */
 	unsigned entered, closing, moved, settled, given, failovers, discarded,
 		healths;
 	unsigned roles;
@@ -80,6 +84,9 @@ void pair_wait(struct side *side, const unsigned *what, unsigned wanted);
 /* A new entry of this peer; its descriptor is a file of its own. */
 struct handoff__roster_entry *pair_enter(
 	struct side *side, enum handoff__kind kind);
+/* The same, moving together with a leader. */
+struct handoff__roster_entry *pair_enter_with(struct side *side,
+	enum handoff__kind kind, struct handoff__roster_entry *leader);
 void pair_enter_many(struct side *side, unsigned count);
 
 /* The same entry in the other peer, or NULL. */
