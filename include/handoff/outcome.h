@@ -47,6 +47,7 @@ enum handoff_reason {
 	HANDOFF_REASON_STRANGER = 19,  /* not the peer that it claims to be */
 	HANDOFF_REASON_USER = 20,      /* it runs as another user */
 	HANDOFF_REASON_CROWDED = 21,   /* too many connect at once */
+	HANDOFF_REASON_SHARED = 22,    /* a different shared region */
 	HANDOFF_REASON_OTHER = 31,     /* a reason without a name here */
 };
 

@@ -6,8 +6,9 @@
  * number of times.
  *
  * A handle belongs to one thread at a time. A handler, in whatever thread or
- * process it runs, may call only handoff_server_say on it: all other calls
- * return -EDEADLK there (handoff_server_free and _moving do nothing).
+ * process it runs, may call only handoff_server_say and handoff_server_shared
+ * on it: all other calls return -EDEADLK there (handoff_server_free and _moving
+ * do nothing).
  */
 #ifndef HANDOFF_SERVER_H
 #define HANDOFF_SERVER_H
@@ -320,6 +321,31 @@ HANDOFF_API int handoff_server_stop(struct handoff_server *server);
  */
 HANDOFF_API int handoff_server_say(
 	struct handoff_server *server, uint64_t id, const char *text);
+
+/*
+ * The shared region of the service (handoff_conn_shared), for the program
+ * outside of its transactions: runs `fn`, which has the region alone until it
+ * returns. If it returns 0 or more its changes become true together, even if
+ * the process dies the next instant; otherwise, or if it dies before, the
+ * region is as it was. To read a consistent copy, copy it in `fn` and return 0.
+ *
+ * Any thread may call it, while the handle is open, and the standby too.
+ * Returns what `fn` returns; -ETIMEDOUT after HANDOFF_SHARED_WAIT_MS, or at
+ * once if another has waited that long for the same holder; -ENOTCONN no peer
+ * serves yet, or this one has no copy of any entry; -EDEADLK `fn` calls it
+ * again, or a handler whose transaction has the region; -EINVAL the service has
+ * none. It stores no sentence for handoff_server_errmsg.
+ */
+struct handoff_shared;
+typedef int handoff_shared_fn(struct handoff_shared *shared, void *arg);
+HANDOFF_API int handoff_server_shared(
+	struct handoff_server *server, handoff_shared_fn *fn, void *arg);
+
+/* In `fn`: as handoff_conn_shared and handoff_conn_shared_read. */
+HANDOFF_API int handoff_shared_write(
+	struct handoff_shared *shared, size_t offset, size_t len, void **at);
+HANDOFF_API int handoff_shared_read(struct handoff_shared *shared,
+	size_t offset, size_t len, const void **at);
 
 /*
  * Executes the lines of a named pipe, which is created if it does not exist

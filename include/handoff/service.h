@@ -10,8 +10,8 @@
  * runs again on the same input in the other peer, and nothing of the first run
  * has left the process.
  *
- * A handler may call the functions of this header and handoff_server_say, and
- * no other function of the library on its own server.
+ * A handler may call the functions of this header, handoff_server_say and
+ * handoff_server_shared, and no other function of the library on its own server.
  */
 #ifndef HANDOFF_SERVICE_H
 #define HANDOFF_SERVICE_H
@@ -80,6 +80,11 @@ struct handoff_service {
 	uint32_t convert_from;
 	bool state_grows; /* a new connection uses none of its state, until
 			   * handoff_conn_state_resize; otherwise all of it */
+	uint32_t shared_size;    /* bytes of the shared region, initially zero;
+				  * at most 64 MiB, default none */
+	uint32_t shared_version; /* of its layout. Two programs that both have a
+				  * region must agree on size and version; one
+				  * without joins either */
 };
 
 /* The connection's number: unique in the service, counted from 1, the same in
@@ -123,6 +128,38 @@ HANDOFF_API void *handoff_conn_state_resize(
 
 /* Ends the connection once all its output is sent. No handler runs after. */
 HANDOFF_API void handoff_conn_close(struct handoff_conn *conn);
+
+#define HANDOFF_SHARED_MAX     (64u << 20) /* bytes of a shared region */
+#define HANDOFF_SHARED_RANGES  256u       /* that one transaction may change, */
+#define HANDOFF_SHARED_UNDO    (1u << 20) /* of so many bytes in all */
+#define HANDOFF_SHARED_WAIT_MS 1000u
+
+/*
+ * The shared region: memory of the whole service, the same for all connections
+ * in both peers. Stores the address of `len` bytes from `offset` on in `*at`;
+ * the handler may read and change them until it returns, and the changes become
+ * true in the same instant as those of its connection: if it fails, or its
+ * process dies, the region is as it was. A range that was asked for before
+ * costs nothing.
+ *
+ * From the first call on the transaction has the region alone, so it should be
+ * short and must not block. A handler of another connection, in whatever
+ * thread, process or peer, waits up to HANDOFF_SHARED_WAIT_MS: then, or at once
+ * if another has waited that long for the same holder, -ETIMEDOUT. A handler
+ * that returns this -ETIMEDOUT is run again within about 100 ms, and its
+ * connection goes on.
+ *
+ * Other errors: -EINVAL the range is empty or not within shared_size,
+ * -EMSGSIZE it has more than HANDOFF_SHARED_UNDO bytes, -ENOSPC with the ranges
+ * before it there are more than HANDOFF_SHARED_UNDO bytes or
+ * HANDOFF_SHARED_RANGES ranges.
+ */
+HANDOFF_API int handoff_conn_shared(
+	struct handoff_conn *conn, size_t offset, size_t len, void **at);
+
+/* The same, to read: any number of bytes, and no limit but the region's. */
+HANDOFF_API int handoff_conn_shared_read(
+	struct handoff_conn *conn, size_t offset, size_t len, const void **at);
 
 #ifdef __cplusplus
 }

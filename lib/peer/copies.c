@@ -203,6 +203,9 @@ handoff__copies_on_segment(
 	}
 	err = handoff__arena_add(&pair->arena, msg->index, fd,
 		pair->config.service->state_size, &pair->error);
+	if (err == 0 && handoff__core_share(pair) < 0)
+		err = handoff__fail(&pair->error, -EBADMSG,
+			"segment: its shared region is not this service's");
 	if (err == -EBADMSG)
 		handoff__core_break(pair, pair->error.text);
 	else if (err < 0)

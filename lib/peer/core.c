@@ -5,6 +5,8 @@
  */
 #include "peer/core.h"
 
+#include "record/region.h"
+
 #include <errno.h>
 
 uint64_t
@@ -47,6 +49,29 @@ is_vacant(void *arg, uint32_t segment, uint32_t slot)
 	return entry && entry->id == 0;
 }
 
+static uint64_t
+own_stamp(const struct handoff__pair *pair)
+{
+	const struct handoff_service *service = pair->config.service;
+
+	return handoff__region_stamp_of(
+		service->shared_size, service->shared_version);
+}
+
+int
+handoff__core_share(const struct handoff__pair *pair)
+{
+	return handoff__region_claim(&pair->arena, own_stamp(pair));
+}
+
+uint64_t
+handoff__core_shared(const struct handoff__pair *pair)
+{
+	uint64_t stamp = handoff__region_stamp(&pair->arena);
+
+	return stamp != 0 ? stamp : own_stamp(pair);
+}
+
 int
 handoff__core_alloc(
 	struct handoff__pair *pair, uint32_t *segment, uint32_t *slot)
@@ -59,6 +84,7 @@ handoff__core_alloc(
 	err = handoff__arena_grow(&pair->arena, &pair->geo);
 	if (err < 0)
 		return err;
+	handoff__core_share(pair);
 	pair->grown = pair->noted = true;
 	return handoff__arena_alloc(&pair->arena, (uint32_t)pair->place,
 		is_vacant, &pair->roster, segment, slot);

@@ -73,6 +73,8 @@ struct handoff__pair_ops {
 	/* A give by this peer or to it has ended. */
 	void (*given)(struct handoff__pair *pair, enum handoff__way way,
 		const struct handoff__report *report);
+	/* The arena is about to be unmapped; another may follow. Optional. */
+	void (*unmapping)(struct handoff__pair *pair);
 	/* The other peer came (READY) or went. */
 	void (*partner)(struct handoff__pair *pair, bool here);
 	/* Shut down and end an entry of this peer that cannot continue. */
@@ -348,6 +350,14 @@ void handoff__core_init(struct handoff__pair *pair);
 
 /* The arena's random id; 0: there is no arena yet. */
 uint64_t handoff__core_arena_id(const struct handoff__pair *pair);
+
+/* Stamps the arena's shared region as this service's, if it uses one. -EPROTO
+ * if it is another's. Call it whenever a segment was added. */
+int handoff__core_share(const struct handoff__pair *pair);
+
+/* The stamp of the arena's region, or else that of this service; see
+ * record/region.h. */
+uint64_t handoff__core_shared(const struct handoff__pair *pair);
 
 /* Allocates a record of this peer; the caller sets its id. A segment that is
  * added for it is sent with the next copies. */

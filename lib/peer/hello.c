@@ -19,6 +19,7 @@ handoff__hello_make(
 	const struct handoff__pair *pair, struct handoff__hello *hello)
 {
 	const struct handoff_service *service = pair->config.service;
+	uint64_t shared = handoff__core_shared(pair);
 
 	memset(hello, 0, sizeof(*hello));
 	hello->version_min = HANDOFF__PROTOCOL_MIN;
@@ -37,6 +38,8 @@ handoff__hello_make(
 	hello->segments = pair->arena.count;
 	hello->arena = handoff__core_arena_id(pair);
 	hello->hang_ms = pair->config.hang_timeout_ms;
+	hello->shared_size = (uint32_t)shared;
+	hello->shared_version = (uint32_t)(shared >> 32);
 	handoff__copy(hello->service, sizeof(hello->service), service->name);
 	handoff__copy(hello->name, sizeof(hello->name), pair->name);
 }
@@ -79,6 +82,17 @@ judge_layouts(const struct handoff__hello *a, const struct handoff__hello *b)
 		       : HANDOFF__BAD_LAYOUT;
 }
 
+/* A region that one of them does not use fits the other's. */
+static enum handoff__reason
+judge_shared(const struct handoff__hello *a, const struct handoff__hello *b)
+{
+	return a->shared_size == 0 || b->shared_size == 0 ||
+			       (a->shared_size == b->shared_size &&
+				       a->shared_version == b->shared_version)
+		       ? HANDOFF__OK
+		       : HANDOFF__BAD_SHARED;
+}
+
 enum handoff__reason
 handoff__hello_judge(
 	const struct handoff__pair *pair, const struct handoff__hello *h)
@@ -96,6 +110,8 @@ handoff__hello_judge(
 		return judge_states(h, &own);
 	if (judge_layouts(h, &own) != HANDOFF__OK)
 		return HANDOFF__BAD_LAYOUT;
+	if (judge_shared(h, &own) != HANDOFF__OK)
+		return HANDOFF__BAD_SHARED;
 	if (handoff__partner_drifted(pair, h) &&
 		(h->config_strict || own.config_strict))
 		return HANDOFF__BAD_CONFIG;
@@ -159,6 +175,13 @@ handoff__hello_explain(const struct handoff__pair *pair,
 		return;
 	case HANDOFF__BAD_LAYOUT:
 		explain_layout(&own, h, text, size);
+		return;
+	case HANDOFF__BAD_SHARED:
+		snprintf(text, size,
+			"shared region of %u byte%s and version %u there, of "
+			"%u and %u here",
+			h->shared_size, handoff__plural(h->shared_size),
+			h->shared_version, own.shared_size, own.shared_version);
 		return;
 	case HANDOFF__BAD_CONFIG:
 		snprintf(text, size,

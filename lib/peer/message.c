@@ -59,6 +59,8 @@ handoff__reason_text(enum handoff__reason reason)
 		return "it runs as another user";
 	case HANDOFF__CROWDED:
 		return "too many are being greeted";
+	case HANDOFF__BAD_SHARED:
+		return "a different shared region";
 	}
 	return "unknown reason";
 }
@@ -89,6 +91,8 @@ put_hello(struct handoff__wire *w, const struct handoff__hello *h)
 	handoff__put_u32(w, h->again);
 	handoff__put_u32(w, h->hang_ms);
 	handoff__put_u32(w, h->makes);
+	handoff__put_u32(w, h->shared_size);
+	handoff__put_u32(w, h->shared_version);
 }
 
 static void
@@ -123,6 +127,8 @@ get_hello(struct handoff__wire *w, struct handoff__hello *h)
 	if (w->pos == w->size)
 		return;
 	h->makes = handoff__get_u32(w);
+	h->shared_size = handoff__get_u32(w);
+	h->shared_version = handoff__get_u32(w);
 }
 
 static void

@@ -71,9 +71,10 @@ enum handoff__reason {
 	/* Never sent: these candidates get no answer. */
 	HANDOFF__ANOTHER_USER = 20, /* it runs as another user */
 	HANDOFF__CROWDED = 21,      /* too many candidates are being greeted */
+	HANDOFF__BAD_SHARED = 22,   /* another size or version of the region */
 };
 
-#define HANDOFF__REASONS (HANDOFF__CROWDED + 1)
+#define HANDOFF__REASONS (HANDOFF__BAD_SHARED + 1)
 
 /* A phrase for people. */
 const char *handoff__reason_text(enum handoff__reason reason);
@@ -116,6 +117,9 @@ struct handoff__hello {
 			    * hung */
 	uint32_t makes;    /* layout of the records that the sender creates; 0:
 			    * `layout` */
+	/* of the arena's shared region, or of the sender's service; size 0:
+	 * none */
+	uint32_t shared_size, shared_version;
 };
 
 /* Refers to an entry: its record, and the id that the record must have. */

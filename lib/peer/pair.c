@@ -84,6 +84,7 @@ handoff__pair_own(struct handoff__pair *pair, uint64_t generation)
 		return handoff__fail(&pair->error, err,
 			"arena: cannot create a segment of %llu bytes: %s",
 			(unsigned long long)pair->geo.size, strerror(-err));
+	handoff__core_share(pair);
 	board = handoff__arena_board(&pair->arena);
 	board->id = random_number();
 	atomic_store(&board->generation, generation);

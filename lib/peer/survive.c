@@ -14,6 +14,7 @@
 #include "peer/core.h"
 #include "peer/repair.h"
 #include "record/group.h"
+#include "record/region.h"
 
 #include <string.h>
 
@@ -111,6 +112,8 @@ forget_service(struct handoff__pair *pair)
 {
 	if (pair->serving || pair->roster.owned + pair->roster.held > 0)
 		return false;
+	if (pair->ops->unmapping)
+		pair->ops->unmapping(pair);
 	handoff__roster_fini(&pair->roster);
 	handoff__arena_fini(&pair->arena);
 	pair->arena.version = pair->config.service->state_version;
@@ -156,6 +159,20 @@ finish_groups(struct handoff__pair *pair)
 	pair->survival.finished = found.finished;
 }
 
+/* Before the records: the sequence of the one that the dead process was
+ * changing says whether the region keeps what it has written there. */
+static void
+settle_region(struct handoff__pair *pair)
+{
+	enum handoff__settled how = handoff__region_settle(&pair->arena,
+		handoff__pair_other_place(pair), HANDOFF__LOCK_ANY);
+
+	if (how == HANDOFF__SETTLED_UNDONE)
+		handoff__log(pair->log, HANDOFF_LOG_INFO,
+			"the shared region is as it was before the other "
+			"peer's last transaction, which did not commit");
+}
+
 void
 handoff__survive(struct handoff__pair *pair)
 {
@@ -170,6 +187,7 @@ handoff__survive(struct handoff__pair *pair)
 	survival->started_us = handoff__now_us();
 	survival->id = atomic_load(&board->generation) + !pair->serving;
 	finish_groups(pair);
+	settle_region(pair);
 	while ((e = handoff__roster_next(&pair->roster, e))) {
 		if (!e->mine && !(e->marks & HANDOFF__FOLLOWS))
 			inherit(pair, e);

@@ -121,6 +121,7 @@ handoff__geometry_make(struct handoff__geometry *geo, uint32_t state_size,
 	geo->rx_size = power_of_two(rx_size);
 	geo->tx_size = power_of_two(tx_size);
 	geo->posts_size = HANDOFF__POSTS_SIZE;
+	geo->shared_size = HANDOFF__SHARED_MAX;
 	return geometry_fill(geo);
 }
 
@@ -133,7 +134,8 @@ handoff__geometry_extend(struct handoff__geometry *geo, uint32_t pass_size,
 	geo->pass_size = pass_size > 0 ? power_of_two(pass_size) : 0;
 	if (posts_size > 0)
 		geo->posts_size = power_of_two(posts_size);
-	geo->shared_size = shared_size;
+	if (shared_size > 0)
+		geo->shared_size = shared_size;
 	return geometry_fill(geo);
 }
 

@@ -80,7 +80,9 @@ struct handoff__geometry {
 	 * shared region with its head and undo log. */
 	uint32_t pass_size;   /* of the ring to the connection's pair, or 0 */
 	uint32_t posts_size;  /* 0: the segment has no commons */
-	uint32_t shared_size; /* 0: there is no shared region */
+	uint32_t shared_size; /* room for the shared region, by default the
+			       * most: it is sparse, and a program that uses
+			       * it may join one that does not */
 	uint64_t groups;      /* offsets */
 	uint64_t posts;
 	uint64_t shared;
@@ -113,8 +115,8 @@ struct handoff__arena {
 int handoff__geometry_make(struct handoff__geometry *geo, uint32_t state_size,
 	uint32_t rx_size, uint32_t tx_size);
 
-/* Adds what only some services need; 0: the default, which for `pass_size` and
- * `shared_size` is none. Rings are rounded up like buffers. -EINVAL. */
+/* Adds what only some services need; 0: the default, which for `pass_size` is
+ * none. Rings are rounded up like buffers. -EINVAL. */
 int handoff__geometry_extend(struct handoff__geometry *geo, uint32_t pass_size,
 	uint32_t posts_size, uint32_t shared_size);
 

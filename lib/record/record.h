@@ -29,6 +29,8 @@ enum handoff__commit_flag {
 	/* These bits are set within a transaction only, and never committed:
 	 * what it does beside its record. */
 	HANDOFF__TRANSIENT = 0x7f000000,
+	HANDOFF__SHARED = 0x01000000,      /* it holds the shared region */
+	HANDOFF__SHARED_LATE = 0x02000000, /* it has waited for that in vain */
 };
 
 /* A line of memory each, and an index into them is a shift. */

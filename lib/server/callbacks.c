@@ -22,6 +22,7 @@ on_entered(struct handoff__pair *pair, struct handoff__roster_entry *e)
 			offsetof(struct handoff__member, server));
 	member->server = server;
 	handoff__says_at(server, e->view.seg->bulletin);
+	handoff__shared_at(server, e->view.seg->commons);
 	member->tick = server->tick;
 	member->set = -1;
 	member->armed = handoff__member_first_events(member);
@@ -267,6 +268,15 @@ on_kept(struct handoff__pair *pair)
 	handoff__notices_keep(server);
 }
 
+static void
+on_unmapping(struct handoff__pair *pair)
+{
+	struct handoff_server *server = handoff__operator_arg(pair);
+
+	handoff__says_at(server, NULL);
+	handoff__shared_at(server, NULL);
+}
+
 const struct handoff__pair_ops handoff__server_peer_ops = {
 	.entered = on_entered,
 	.closing = on_closing,
@@ -278,6 +288,7 @@ const struct handoff__pair_ops handoff__server_peer_ops = {
 	.role = on_role,
 	.giving = on_giving,
 	.given = on_given,
+	.unmapping = on_unmapping,
 	.partner = on_partner,
 	.discard = on_discard,
 	.failover = on_failover,

@@ -8,6 +8,7 @@
 
 #include "record/desk.h"
 #include "record/handling.h"
+#include "record/region.h"
 #include "server/conn_state.h"
 
 #include <errno.h>
@@ -105,19 +106,51 @@ transmit(struct turn *t)
 	return true;
 }
 
+/* Commits; 1 if that changed something the handler may act upon. */
+static inline int
+commit_turn(struct turn *t, const struct handoff__commit *before)
+{
+	const struct handoff__commit *next = t->txn.next;
+	int changed = next->rx_tail != before->rx_tail ||
+		      next->tx_head != before->tx_head ||
+		      next->flags != before->flags;
+
+	if (next->tx_head != before->tx_head)
+		handoff__record_touch(t->txn.view.rec);
+	handoff__txn_commit(&t->txn);
+	handoff__conn_state_load(&t->now);
+	return changed;
+}
+
 /* The handler asks for something else than a commit. */
 static __attribute__((noinline, cold)) int
 not_committed(const struct turn *t, int rc)
 {
+	uint32_t flags = t->txn.next->flags;
+
+	if (flags & HANDOFF__SHARED)
+		handoff__region_undo(t->txn.view.seg->commons);
 	end(t, HANDOFF__END_HANDLER, "handler", rc < 0 ? -rc : EINVAL);
+	if (rc == -ETIMEDOUT && (flags & HANDOFF__SHARED_LATE)) {
+		t->result->outcome = HANDOFF__TURN_RETRY;
+		t->result->why = "waits for the shared region";
+	}
 	return rc < 0 ? rc : -EINVAL;
 }
 
-/* What the transaction does beside its record, before it commits. */
-static __attribute__((noinline, cold)) void
-finish_effects(const struct turn *t)
+/* Commits a transaction that does something beside its record: what comes
+ * before the flip, and what follows from it. */
+static __attribute__((noinline, cold)) int
+finish_effects(struct turn *t, const struct handoff__commit *before)
 {
+	uint32_t flags = t->txn.next->flags;
+	int changed;
+
 	t->txn.next->flags &= ~(uint32_t)HANDOFF__TRANSIENT;
+	changed = commit_turn(t, before);
+	if (flags & HANDOFF__SHARED)
+		handoff__region_keep(t->txn.view.seg->commons);
+	return changed;
 }
 
 /* Runs one transaction. 1: something changed, 0: the handler waits for more
@@ -145,14 +178,8 @@ handle(struct turn *t)
 	if (__builtin_expect(rc != 0, false))
 		return not_committed(t, rc);
 	if (__builtin_expect((next->flags & HANDOFF__TRANSIENT) != 0, false))
-		finish_effects(t);
-	if (next->tx_head != before->tx_head)
-		handoff__record_touch(t->txn.view.rec);
-	rc = next->rx_tail != before->rx_tail ||
-	     next->tx_head != before->tx_head || next->flags != before->flags;
-	handoff__txn_commit(&t->txn);
-	handoff__conn_state_load(&t->now);
-	return rc;
+		return finish_effects(t, before);
+	return commit_turn(t, before);
 }
 
 /* Runs transactions until the handler waits. False if it failed. */

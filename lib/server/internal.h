@@ -22,6 +22,7 @@
  *                a dump of all entries; the child that writes it; the copies
  *   lines.c      parses an operator's lines
  *   say.c        delivers lines to clients
+ *   shared.c     the shared region, outside of handlers
  *   notices.c    notices to clients
  *   addresses.c  opens and closes listeners to match its addresses
  *   listen.c     listeners: opened, accepted from, paused, closed
@@ -158,6 +159,10 @@ struct handoff_server {
 	struct handoff__bulletin
 		*_Atomic bulletin; /* of the arena; NULL: none */
 	struct handoff__timer ring;
+	struct {
+		pthread_rwlock_t lock; /* for reading: the arena stays mapped */
+		const struct handoff__segment *commons; /* NULL: none yet */
+	} shared;
 	struct handoff__members listeners; /* of either peer */
 	struct handoff__members kicks;     /* due without an event */
 	unsigned nkicks;
@@ -350,6 +355,14 @@ void handoff__says_close(struct handoff_server *server);
 /* The bulletin is now this one. */
 void handoff__says_at(
 	struct handoff_server *server, struct handoff__bulletin *bulletin);
+
+/* shared.c */
+void handoff__shared_open(struct handoff_server *server);
+void handoff__shared_close(struct handoff_server *server);
+/* The shared region is in these commons now; NULL: the arena is about to be
+ * unmapped. */
+void handoff__shared_at(
+	struct handoff_server *server, const struct handoff__segment *commons);
 
 /* console.c */
 void handoff__console_close(struct handoff_server *server);

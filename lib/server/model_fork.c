@@ -12,6 +12,7 @@
 
 #include "base/high.h"
 #include "record/handling.h"
+#include "record/region.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -50,6 +51,21 @@ format_cause(const siginfo_t *info, char *text, size_t size)
 	else
 		snprintf(text, size, "was killed by signal %d (%s)",
 			info->si_status, strsignal(info->si_status));
+}
+
+/* Ends what a dead child had begun in the shared region; before anything else
+ * is done with its record. */
+static void
+settle_shared(struct handoff_server *server, pid_t pid)
+{
+	enum handoff__settled how = handoff__region_settle(&server->pair.arena,
+		(uint32_t)server->pair.place, (uint32_t)pid);
+
+	if (how == HANDOFF__SETTLED_UNDONE)
+		handoff__log(&server->log, HANDOFF_LOG_INFO,
+			"the shared region is as it was before the last "
+			"transaction of process %d, which did not commit",
+			(int)pid);
 }
 
 /* Repairs the record of a dead child's connection by the kernel's counters.
@@ -153,6 +169,7 @@ on_child(struct handoff__watch *watch, uint32_t events)
 		return;
 	}
 	child_free(child);
+	settle_shared(member->server, pid);
 	if (!parse_status(member, &info))
 		log_death(member, pid, &info);
 	handoff__member_back(member);
@@ -161,10 +178,12 @@ on_child(struct handoff__watch *watch, uint32_t events)
 /* A child that could not be watched was killed, and may have begun a turn:
  * repairs the record for the next one. */
 static int
-undo(struct handoff__member *member, int err)
+undo(struct handoff__member *member, pid_t pid, int err)
 {
-	const char *why = repair(member);
+	const char *why;
 
+	settle_shared(member->server, pid);
+	why = repair(member);
 	handoff__handler_absolve(member->entry.view.rec);
 	if (!why)
 		return err;
@@ -193,10 +212,10 @@ launch_child(struct handoff__member *member, uint32_t events)
 	child->watch.arg = child;
 	pidfd = handoff__child_start(child, events);
 	if (pidfd < 0) {
-		bool ran = child->pid > 0;
+		pid_t pid = child->pid;
 
 		free(child);
-		return ran ? undo(member, pidfd) : pidfd;
+		return pid > 0 ? undo(member, pid, pidfd) : pidfd;
 	}
 	member->child = child;
 	member->active = true;
@@ -205,12 +224,14 @@ launch_child(struct handoff__member *member, uint32_t events)
 	err = handoff__watch_add(&server->loop, &child->watch, pidfd, EPOLLIN);
 	if (err < 0) {
 		/* its end would go unnoticed */
+		pid_t pid = child->pid;
+
 		child->watch.fd = pidfd;
 		pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
-		handoff__child_reap(child->pid);
+		handoff__child_reap(pid);
 		child_free(child);
 		member->active = false;
-		err = undo(member, err);
+		err = undo(member, pid, err);
 	}
 	return err;
 }
@@ -294,6 +315,7 @@ fork_stop(struct handoff_server *server)
 		pidfd_send_signal(child->watch.fd, SIGKILL, NULL, 0);
 	while ((child = TAILQ_FIRST(&children->list))) {
 		handoff__child_reap(child->pid);
+		settle_shared(server, child->pid);
 		handoff__handler_absolve(child->member->entry.view.rec);
 		child_free(child);
 	}

@@ -97,6 +97,11 @@ check_server_opts(
 	if (!service->handle)
 		return handoff__fail(&server->error, -EINVAL,
 			"server: service %s has no handler", service->name);
+	if (service->shared_size > HANDOFF_SHARED_MAX)
+		return handoff__fail(&server->error, -EINVAL,
+			"server: shared_size of service %s is %u: at most %u",
+			service->name, service->shared_size,
+			HANDOFF_SHARED_MAX);
 	if (o->nlisten > HANDOFF__LISTEN_MAX ||
 		(o->nlisten > 0 && !o->listen) ||
 		o->nextras > HANDOFF__LISTEN_MAX ||

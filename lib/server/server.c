@@ -30,6 +30,7 @@ open_server_loop(struct handoff_server *server)
 		err = handoff__sets_init(&server->sets, server->loop.epfd);
 	if (err >= 0)
 		err = server->model->start(server);
+	handoff__shared_open(server);
 	if (err >= 0)
 		err = handoff__says_open(server);
 	if (err < 0 && !server->error.text[0])
@@ -198,8 +199,11 @@ handoff_server_free(struct handoff_server *server)
 	handoff__publisher_close(&server->publisher);
 	handoff__console_close(server);
 	handoff__listen_unlink(server);
-	if (server->pair.loop)
+	if (server->pair.loop) {
+		handoff__shared_at(server, NULL);
 		handoff__pair_close(&server->pair, true);
+		handoff__shared_close(server);
+	}
 	handoff__sets_fini(&server->sets);
 	handoff__loop_fini(&server->loop);
 	if (server->signal_fd >= 0)

@@ -75,11 +75,11 @@ class Abi(unittest.TestCase):
                 ("include/handoff/notice.h", "uint32_t nendpoints;",
                  "uint32_t number;")],
             "an enumerator more": [
-                ("include/handoff/outcome.h", r"(REASON_CROWDED = 21,)",
-                 r"\1\nHANDOFF_REASON_NEW = 22,")],
+                ("include/handoff/outcome.h", r"(REASON_SHARED = 22,)",
+                 r"\1\nHANDOFF_REASON_NEW = 23,")],
             "another value": [
-                ("include/handoff/outcome.h", r"REASON_CROWDED = 21,",
-                 "REASON_CROWDED = 22,")],
+                ("include/handoff/outcome.h", r"REASON_SHARED = 22,",
+                 "REASON_SHARED = 23,")],
             "a number": [
                 ("include/handoff/common.h", "_TEXT_MAX 256", "_TEXT_MAX 255")],
             "of the systemd component": [

@@ -151,6 +151,45 @@ layouts_are_judged(void **state)
 	one.pair.serving = true;
 }
 
+/* A region is shared with one of the same size and version, and with a peer
+ * that has none. */
+static void
+regions_are_judged(void **state)
+{
+	struct handoff__msg hello;
+	char why[128];
+
+	(void)state;
+	one.service.shared_size = 4096;
+	one.service.shared_version = 3;
+	pair_own(&one);
+	hello = good_hello(&one);
+	assert_int_equal(hello.hello.shared_size, 4096);
+	assert_int_equal(hello.hello.shared_version, 3);
+	assert_int_equal(
+		handoff__hello_judge(&one.pair, &hello.hello), HANDOFF__OK);
+	hello.hello.shared_version = 4;
+	assert_int_equal(handoff__hello_judge(&one.pair, &hello.hello),
+		HANDOFF__BAD_SHARED);
+	hello.hello.shared_version = 3;
+	hello.hello.shared_size = 1;
+	assert_int_equal(
+		greet(&one, &hello).hello.refusal, HANDOFF__BAD_SHARED);
+	handoff__hello_explain(
+		&one.pair, &hello.hello, HANDOFF__BAD_SHARED, why, sizeof(why));
+	assert_string_equal(why,
+		"shared region of 1 byte and version 3 there, of 4096 and 3 "
+		"here");
+	hello.hello.shared_size = hello.hello.shared_version = 0;
+	assert_int_equal(
+		handoff__hello_judge(&one.pair, &hello.hello), HANDOFF__OK);
+	/* What counts is the region that the arena has. */
+	one.service.shared_size = 0;
+	hello.hello.shared_size = 8;
+	assert_int_equal(handoff__hello_judge(&one.pair, &hello.hello),
+		HANDOFF__BAD_SHARED);
+}
+
 /* It finds its own layout in a HELLO of this library; and in a refusal the one
  * that it does not know. */
 static void
@@ -345,6 +384,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		side_test(hello_is_judged),
 		side_test(layouts_are_judged),
+		side_test(regions_are_judged),
 		side_test(older_library_is_told_what_it_understands),
 		pair_test(taken_names_the_two),
 		side_test(garbage_before_hello_is_refused),

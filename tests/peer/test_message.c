@@ -18,7 +18,7 @@
 #define HELLO_FIRST  (4 + 9 * 4 + 8 + 3 * HANDOFF_NAME_MAX + 4)
 #define HELLO_SECOND (HELLO_FIRST + 8 + 4 + 4)
 #define HELLO_THIRD  (HELLO_SECOND + 8 + 8 + 4 + 4 + 4)
-#define HELLO_SIZE   (HELLO_THIRD + 4)
+#define HELLO_SIZE   (HELLO_THIRD + 4 + 4 + 4)
 
 struct bytes {
 	unsigned char data[HANDOFF_FDPASS_PAYLOAD_MAX];
@@ -71,7 +71,9 @@ fill(struct handoff__msg *msg, uint32_t type, uint32_t nrefs)
 		.segments = 0xc1c2c3c4,
 		.again = 1,
 		.hang_ms = 0xd1d2d3d4,
-		.makes = 0xf1f2f3f4};
+		.makes = 0xf1f2f3f4,
+		.shared_size = 0x12345678,
+		.shared_version = 0x23456789};
 	msg->at_us = INT64_C(0x3132333435363738);
 	msg->offer_us = INT64_C(0x4142434445464748);
 	msg->serving = 1;
@@ -137,6 +139,8 @@ assert_same_hello(
 	assert_int_equal(a->again, b->again);
 	assert_int_equal(a->hang_ms, b->hang_ms);
 	assert_int_equal(a->makes, b->makes);
+	assert_int_equal(a->shared_size, b->shared_size);
+	assert_int_equal(a->shared_version, b->shared_version);
 }
 
 static void
@@ -280,6 +284,7 @@ first_hello_is_understood(void **state)
 	memset(&came, 0xee, sizeof(came));
 	assert_int_equal(decode(&came, bytes.data, HELLO_THIRD), 0);
 	sent.hello.makes = 0;
+	sent.hello.shared_size = sent.hello.shared_version = 0;
 	assert_same_hello(&sent.hello, &came.hello);
 	memset(&came, 0xee, sizeof(came));
 	assert_int_equal(decode(&came, bytes.data, HELLO_FIRST), 0);

@@ -3,6 +3,7 @@
  * A process that dies between any two instructions of a turn: a child is
  * single-stepped and killed after the n-th instruction, for every n. The
  * survivor repairs what it leaves, and the client receives every byte once.
+ * What the service has changed in the shared region is that of the valid state.
  * HANDOFF_LONG=1 takes every n, which takes half a minute.
  */
 #include "server/solo.h"
@@ -11,6 +12,7 @@
 #include "peer/pair.h"
 #include "record/desk.h"
 #include "record/handling.h"
+#include "record/region.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -26,7 +28,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define STEPS_MOST 60000 /* of all children of a test */
+#define STEPS_MOST 45000 /* of all children of a test */
 #define SECONDS    300
 #define DESK       handoff__desk_number(1, 5)
 
@@ -61,6 +63,61 @@ whole_lines(struct handoff_conn *conn, void *arg)
 	handoff_conn_consume(conn, handoff_conn_write(conn, input, len));
 	*inside = 0;
 	return 0;
+}
+
+#define FAR 3000u /* in the region: on another line than the beginning */
+
+/* Counts the bytes that it sends back in the connection's state, and at two
+ * places of the shared region. */
+static int
+counted_lines(struct handoff_conn *conn, void *arg)
+{
+	uint64_t *state = handoff_conn_state(conn);
+	const void *there;
+	void *first, *second;
+	size_t before, len;
+
+	if (handoff_conn_shared(conn, 0, sizeof(uint64_t), &first) < 0 ||
+		handoff_conn_shared(conn, FAR, sizeof(uint64_t), &second) < 0 ||
+		handoff_conn_shared_read(conn, 8, 8, &there) < 0)
+		return -EIO;
+	handoff_conn_input(conn, &before);
+	whole_lines(conn, arg);
+	*inside = 1;
+	handoff_conn_input(conn, &len);
+	*state += before - len;
+	*(uint64_t *)first += before - len;
+	*(uint64_t *)second += before - len;
+	*inside = 0;
+	return 0;
+}
+
+static uint64_t
+region_at(const struct fixture *f, size_t offset)
+{
+	const struct handoff__segment *commons =
+		handoff__arena_commons(&f->arena);
+	uint64_t value;
+
+	memcpy(&value,
+		commons->base + commons->geo.shared + HANDOFF__SHARED_HEAD +
+			HANDOFF__UNDO_SIZE + offset,
+		sizeof(value));
+	return value;
+}
+
+/* Both are of the same transactions, and nobody holds the region. */
+static void
+region_agrees(const struct fixture *f)
+{
+	uint32_t sequence = handoff__record_sequence(f->rec);
+	const uint64_t *state = handoff__record_state(&f->view, sequence & 1);
+
+	assert_int_equal(region_at(f, 0), *state);
+	assert_int_equal(region_at(f, FAR), *state);
+	assert_int_equal(
+		handoff__region_settle(&f->arena, 1, HANDOFF__LOCK_ANY),
+		HANDOFF__SETTLED_FREE);
 }
 
 /* The library tells a connection's progress by the counters of TCP. */
@@ -157,8 +214,8 @@ scribble(const struct handoff__view *at)
 /* The shortest handler here has some 110 instructions: shorter steps hit it. */
 #define HANDLER_LEAST 100
 
-/* In the handler, of all deaths. */
-static unsigned deaths_seen;
+/* In the handler, of all deaths; by how the region was left. */
+static unsigned deaths_seen, settled[HANDOFF__SETTLED_UNDONE + 1];
 
 /* What a survivor does; the desk is somebody else's then. */
 static void
@@ -173,6 +230,8 @@ inherit(struct fixture *f)
 	assert_true(marked || !*inside);
 	assert_true(!marked || f->rec->activity == HANDOFF__IN_TURN);
 	*inside = 0;
+	settled[handoff__region_settle(&f->arena, 1, HANDOFF__LOCK_ANY)]++;
+	region_agrees(f);
 	if (turn_desk)
 		handoff__desk_buffers(&at, turn_desk);
 	assert_null(handoff__entry_repair(&e, &survival));
@@ -215,6 +274,7 @@ finish(struct fixture *f, const struct scene *scene, size_t stuffed)
 	assert_int_equal(handoff__record_unread(f->rec), 0);
 	assert_int_equal(handoff__record_unsent(f->rec), 0);
 	assert_int_equal(recv(f->client, data, 1, MSG_DONTWAIT), -1);
+	region_agrees(f);
 }
 
 /* One life and death; returns how many instructions there were. */
@@ -234,7 +294,7 @@ play(struct fixture *f, const struct scene *scene, unsigned most)
 }
 
 static void
-play_all(const struct scene *scene)
+play_all(const struct scene *scene, handoff_handle_fn *handler)
 {
 	const char *asked = getenv("HANDOFF_LONG");
 	struct fixture f;
@@ -245,7 +305,10 @@ play_all(const struct scene *scene)
 		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_true(inside != MAP_FAILED);
 	deaths_seen = 0;
-	open_conn(&f, whole_lines, NULL);
+	memset(settled, 0, sizeof(settled));
+	open_conn(&f, handler, NULL);
+	handoff__arena_name(&f.arena, handoff__lock_name(1, 0));
+	handoff__region_claim(&f.arena, handoff__region_stamp_of(2 * FAR, 0));
 	use_tcp(&f);
 	/* The first has pages to touch. */
 	play(&f, scene, UINT_MAX);
@@ -258,6 +321,10 @@ play_all(const struct scene *scene)
 		play(&f, scene, n);
 	/* Long steps, as under a sanitizer, may pass over the handler. */
 	assert_true(deaths_seen > 0 || step > HANDLER_LEAST);
+	for (int how = 1; handler == counted_lines && step == 1 &&
+			  how <= HANDOFF__SETTLED_UNDONE;
+		how++)
+		assert_true(settled[how] > 0);
 	munmap((void *)(uintptr_t)inside, sizeof(*inside));
 	close_conn(&f);
 }
@@ -267,7 +334,7 @@ all_is_handled(void **state)
 {
 	(void)state;
 	support_not_in_valgrind();
-	play_all(&scenes[0]);
+	play_all(&scenes[0], whole_lines);
 }
 
 static void
@@ -275,7 +342,7 @@ input_is_left(void **state)
 {
 	(void)state;
 	support_not_in_valgrind();
-	play_all(&scenes[1]);
+	play_all(&scenes[1], whole_lines);
 }
 
 static void
@@ -283,7 +350,15 @@ output_is_left(void **state)
 {
 	(void)state;
 	support_not_in_valgrind();
-	play_all(&scenes[2]);
+	play_all(&scenes[2], whole_lines);
+}
+
+static void
+region_is_changed(void **state)
+{
+	(void)state;
+	support_not_in_valgrind();
+	play_all(&scenes[1], counted_lines);
 }
 
 static int
@@ -301,6 +376,7 @@ main(void)
 		handoff_test(all_is_handled),
 		handoff_test(input_is_left),
 		handoff_test(output_is_left),
+		handoff_test(region_is_changed),
 	};
 
 	return cmocka_run_group_tests_name("instant", tests, on_no_desk, NULL) +
