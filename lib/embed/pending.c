@@ -37,16 +37,17 @@ insert_early(struct handoff__entry_list *list, struct handoff_entry *e)
 static void
 insert_late(struct handoff__entry_list *list, struct handoff_entry *e)
 {
-	struct handoff_entry *at;
+	struct handoff_entry *prev = TAILQ_LAST(list, handoff__entry_list);
+	struct handoff_entry *at = NULL;
 
-	TAILQ_FOREACH_REVERSE(at, list, handoff__entry_list, node)
-	{
-		if (rank(at) <= rank(e)) {
-			TAILQ_INSERT_AFTER(list, at, e, node);
-			return;
-		}
+	while (prev && rank(prev) > rank(e)) {
+		at = prev;
+		prev = TAILQ_PREV(prev, handoff__entry_list, node);
 	}
-	TAILQ_INSERT_HEAD(list, e, node);
+	if (at)
+		TAILQ_INSERT_BEFORE(at, e, node);
+	else
+		TAILQ_INSERT_TAIL(list, e, node);
 }
 
 /* Moves the entry to the list of `event`, or out of all lists. */
