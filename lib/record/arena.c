@@ -148,7 +148,7 @@ handoff__arena_init(struct handoff__arena *arena)
 void
 handoff__arena_name(struct handoff__arena *arena, uint32_t self)
 {
-	arena->self = self;
+	arena->self = arena->posts.self = self;
 	for (uint32_t i = 0; i < arena->count; i++)
 		arena->segments[i]->self = self;
 }
@@ -170,11 +170,15 @@ void
 handoff__arena_fini(struct handoff__arena *arena)
 {
 	uint32_t self = arena->self;
+	void (*rang)(void *arg) = arena->posts.rang;
+	void *arg = arena->posts.arg;
 
 	for (uint32_t i = 0; i < arena->count; i++)
 		segment_free(arena->segments[i]);
 	handoff__arena_init(arena);
-	arena->self = self;
+	arena->self = arena->posts.self = self;
+	arena->posts.rang = rang;
+	arena->posts.arg = arg;
 }
 
 /* Segments with the same buffer sizes share desks, to keep them few and
@@ -194,15 +198,35 @@ desks_for(
 	return seg->base + seg->geo.desks;
 }
 
+/* Finds the ring of posts in the segment that has the commons. */
+static void
+find_posts(struct handoff__arena *arena, const struct handoff__segment *seg)
+{
+	struct handoff__posts *posts = &arena->posts;
+	uint32_t fits;
+
+	posts->bytes = seg->base + seg->geo.posts + HANDOFF__POSTS_HEAD;
+	posts->size = seg->geo.posts_size;
+	fits = handoff__posts_batch(posts) - handoff__post_size(0);
+	posts->most = seg->geo.tx_size < fits ? seg->geo.tx_size : fits;
+	posts->next_id = &handoff__arena_board(arena)->next_id;
+	atomic_store(&posts->ring, (void *)(seg->base + seg->geo.posts));
+}
+
 /* Tells all segments where the commons are. */
 static void
 share_commons(struct handoff__arena *arena, struct handoff__segment *seg)
 {
+	seg->posts = &arena->posts;
 	seg->commons = handoff__arena_commons(arena);
+	seg->ring = atomic_load(&arena->posts.ring);
 	if (seg->commons || seg->geo.posts_size == 0)
 		return;
-	for (uint32_t i = 0; i < arena->count; i++)
+	find_posts(arena, seg);
+	for (uint32_t i = 0; i < arena->count; i++) {
 		arena->segments[i]->commons = seg;
+		arena->segments[i]->ring = atomic_load(&arena->posts.ring);
+	}
 }
 
 /* Takes `fd` over. The geometry must be valid. */
@@ -530,6 +554,8 @@ handoff__arena_clear(
 	struct handoff__segment *seg = arena->segments[segment];
 	struct handoff__record *rec = handoff__segment_record(seg, slot);
 
+	handoff__posts_leave(
+		&arena->posts, handoff__record_id(rec), segment, slot);
 	handoff__record_set_id(rec, 0);
 	/* If the process dies here, the id was cleared before anything else;
 	 * and a snapshot that sees anything else cleared also sees the id

@@ -11,6 +11,7 @@
 #include "record/bulletin.h"
 #include "record/lock.h"
 #include "record/owner.h"
+#include "record/post.h"
 
 #include <handoff/common.h>
 
@@ -27,7 +28,6 @@
 /* the commons: what belongs to the whole service, see handoff__geometry */
 #define HANDOFF__GROUPS      128 /* redo lists, half of them for each peer */
 #define HANDOFF__GROUP_SIZE  4096u
-#define HANDOFF__POSTS_HEAD  8192u      /* in front of the ring of posts */
 #define HANDOFF__POSTS_SIZE  (1u << 20) /* of the ring, by default */
 #define HANDOFF__SHARED_HEAD 4096u      /* in front of the shared region */
 #define HANDOFF__UNDO_SIZE   (1u << 20) /* of its undo log */
@@ -98,6 +98,8 @@ struct handoff__segment {
 	struct handoff__bulletin *bulletin;     /* of the arena, in segment 0 */
 	const struct handoff__segment *commons; /* the one that has them; NULL:
 						 * none yet */
+	struct handoff__post_ring *ring;        /* in it */
+	struct handoff__posts *posts;           /* of the arena */
 	unsigned char *desks; /* in the first segment with these
 			       * sizes */
 	uint64_t *maybe_free; /* bit per slot: may be free */
@@ -108,6 +110,7 @@ struct handoff__arena {
 	uint32_t count;   /* segments 0 .. count - 1 exist */
 	uint32_t version; /* state version of records created here */
 	uint32_t self;    /* name of this process in locks */
+	struct handoff__posts posts;
 };
 
 /* Computes the sizes for a service, or returns -EINVAL. Buffer sizes are

@@ -322,7 +322,6 @@ handoff__record_carry_extra(
 
 	atomic_store(&x->deadline_ms, atomic_load(&y->deadline_ms));
 	atomic_store(&x->tag, atomic_load(&y->tag));
-	atomic_store(&x->posted, atomic_load(&y->posted));
 	x->leader_segment = y->leader_segment;
 	x->leader_slot = y->leader_slot;
 	atomic_store(&x->leader, atomic_load(&y->leader));

@@ -42,7 +42,7 @@ struct handoff__commit {
 	uint32_t flags;
 	uint32_t sequence;  /* equals the record's sequence while this commit is
 			     * valid */
-	uint64_t line_pos;  /* position in the bulletin */
+	uint64_t line_pos;  /* posts are taken up to here */
 	uint32_t state_len; /* bytes of the state in use */
 	/* Positions in rings to a pair, the lower 32 bits: what this connection
 	 * has passed to the other, and what it has taken from it. */
@@ -71,12 +71,12 @@ enum handoff__activity {
 struct handoff__extra {
 	_Atomic uint64_t deadline_ms; /* CLOCK_BOOTTIME; 0: none */
 	_Atomic uint64_t tag;         /* selects receivers of posts; 0: none */
-	_Atomic uint64_t posted;      /* posts to this connection alone */
-	_Atomic uint64_t leader;      /* id of the entry that it moves with; 0:
-				       * none */
+	uint64_t unused;
+	_Atomic uint64_t leader; /* id of the entry that it moves with; 0:
+				  * none */
 	uint32_t leader_segment, leader_slot;
 	_Atomic int64_t since_ms; /* CLOCK_REALTIME */
-	uint64_t unused[2];
+	uint64_t reserved[2];
 	char label[HANDOFF__LABEL_MAX]; /* a text of the service for people */
 };
 

@@ -192,9 +192,13 @@ class Protocol(unittest.TestCase):
                    + self.offsets("A commit is:", "commit")
                    + self.offsets("belongs to, is:", "extra")
                    + self.offsets("What follows is layout 6:", "board", 32, 128)
+                   + self.offsets("The posts", "post_ring")
+                   + self.offsets("These 64 are:", "post")
+                   + self.offsets("The intent is:", "post_intent")
                    + self.offsets("The bulletin", "bulletin"))
         text = "\n".join(['#include "record/record.h"', *asserts,
-                          '_Static_assert(HANDOFF__LAYOUT == 6, "layout");'])
+                          '_Static_assert(HANDOFF__LAYOUT == 6, "layout");',
+                          '_Static_assert(HANDOFF__POSTS_HEAD == 2121728, "");'])
         complaints = compile_c(text, extra=("-I", os.path.join(ROOT, "lib"),
                                             "-D_GNU_SOURCE"))
         self.assertTrue(complaints == "", complaints)
