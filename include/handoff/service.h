@@ -11,7 +11,8 @@
  * has left the process.
  *
  * A handler may call the functions of this header, handoff_server_say and
- * handoff_server_shared, and no other function of the library on its own server.
+ * handoff_server_shared, and no other function of the library on its own
+ * server.
  */
 #ifndef HANDOFF_SERVICE_H
 #define HANDOFF_SERVICE_H
@@ -28,12 +29,54 @@ struct handoff_conn;
 
 /*
  * Called when there is input, when the client has ended its sending direction
- * (handoff_conn_eof) and when there is room again for output that did not fit;
- * may be called again with the same input. Consuming nothing asks for more
+ * (handoff_conn_eof), when there is room again for output that did not fit, and
+ * when its deadline has passed (handoff_conn_reason tells them apart); may be
+ * called again with the same input. Consuming nothing asks for more
  * input. Returns 0, or a negative errno, which discards the transaction and
  * closes the connection with that reason in the log.
  */
 typedef int handoff_handle_fn(struct handoff_conn *conn, void *arg);
+
+/* Why the handler is called. May grow. */
+enum handoff_conn_reason {
+	HANDOFF_CONN_INPUT = 0,    /* there is input, perhaps known already */
+	HANDOFF_CONN_OPEN = 1,     /* the connection is new: `open` */
+	HANDOFF_CONN_END = 2,      /* the client has ended its sending: all of
+				    * the input is there */
+	HANDOFF_CONN_ROOM = 3,     /* all output was sent: there is room */
+	HANDOFF_CONN_DEADLINE = 4, /* its deadline has passed */
+	HANDOFF_CONN_ENDED = 5,    /* it has ended: `ended` */
+};
+
+/* Why a connection has ended. May grow. */
+enum handoff_end_reason {
+	HANDOFF_ENDED_OTHER = 0,
+	HANDOFF_ENDED_CLIENT = 1,  /* closed by the client */
+	HANDOFF_ENDED_SERVICE = 2, /* handoff_conn_close or _abort */
+	HANDOFF_ENDED_ERROR = 3,   /* of the socket, such as a reset */
+	HANDOFF_ENDED_HANDLER = 4, /* the handler failed */
+	HANDOFF_ENDED_INPUT = 5,   /* it wanted more input than input_size */
+	HANDOFF_ENDED_STOP = 6,    /* of the server */
+	HANDOFF_ENDED_DEATH = 7,   /* it could not continue after the death of a
+				    * process */
+	HANDOFF_ENDED_STATE = 8,   /* its state could not be converted */
+	HANDOFF_ENDED_POISON = 9,  /* two processes died in its handler */
+	HANDOFF_ENDED_SUSPECT = 10,  /* one did, and no standby came */
+	HANDOFF_ENDED_DEADLINE = 11, /* closed when its deadline had passed */
+	HANDOFF_ENDED_LOST = 12, /* its process died before the standby had a
+				  * copy of it */
+};
+
+/*
+ * Called once for each connection that has ended, whatever the reason: a
+ * transaction too, for what the service keeps elsewhere. After a death before
+ * its commit it runs again, and never after that. It sees the state as it was
+ * committed last, and no input; what it writes is not sent. It does not run for
+ * a connection whose `open` has not run, and for none that moves to the other
+ * peer.
+ */
+typedef void handoff_ended_fn(
+	struct handoff_conn *conn, enum handoff_end_reason reason, void *arg);
 
 /*
  * Describes a connection's state for people, in `handoffctl dump`: writes at
@@ -78,18 +121,33 @@ struct handoff_service {
 				      * to be a peer and to hand over to this
 				      * one */
 	uint32_t convert_from;
-	bool state_grows; /* a new connection uses none of its state, until
-			   * handoff_conn_state_resize; otherwise all of it */
-	uint32_t shared_size;    /* bytes of the shared region, initially zero;
-				  * at most 64 MiB, default none */
+	bool state_grows;     /* a new connection uses none of its state, until
+			       * handoff_conn_state_resize; otherwise all of it */
+	uint32_t shared_size; /* bytes of the shared region, initially zero;
+			       * at most 64 MiB, default none */
 	uint32_t shared_version; /* of its layout. Two programs that both have a
 				  * region must agree on size and version; one
 				  * without joins either */
+	handoff_ended_fn *ended; /* optional: a connection has ended */
 };
 
 /* The connection's number: unique in the service, counted from 1, the same in
  * both peers. */
 HANDOFF_API uint64_t handoff_conn_id(const struct handoff_conn *conn);
+
+/* Why the handler is called. */
+HANDOFF_API enum handoff_conn_reason handoff_conn_reason(
+	const struct handoff_conn *conn);
+
+/* Stores the client's address, and the one that it has connected to, as text:
+ * "192.0.2.1:4711", "[2001:db8::1]:4711", "unix:" for a client of a Unix
+ * socket. HANDOFF_ADDRESS_MAX bytes are enough. The client's is known until the
+ * connection ends here, also after the client has gone. -ENOBUFS if `size` is
+ * too small, -ENOTCONN if the address is not known any more. */
+HANDOFF_API int handoff_conn_peer(
+	const struct handoff_conn *conn, char *text, size_t size);
+HANDOFF_API int handoff_conn_local(
+	const struct handoff_conn *conn, char *text, size_t size);
 
 /* The unconsumed input, contiguous; `*len` is its length in bytes. Valid until
  * the handler returns. */
@@ -160,6 +218,10 @@ HANDOFF_API int handoff_conn_shared(
 /* The same, to read: any number of bytes, and no limit but the region's. */
 HANDOFF_API int handoff_conn_shared_read(
 	struct handoff_conn *conn, size_t offset, size_t len, const void **at);
+
+/* Ends the connection when the handler returns 0, without sending what is
+ * unsent: with a reset, if it is TCP. */
+HANDOFF_API void handoff_conn_abort(struct handoff_conn *conn);
 
 #ifdef __cplusplus
 }

@@ -80,6 +80,10 @@ struct handoff__pair_ops {
 	/* Shut down and end an entry of this peer that cannot continue. */
 	void (*discard)(
 		struct handoff__pair *pair, struct handoff__roster_entry *e);
+	/* A connection of the dead peer has ended: there is no descriptor of it
+	 * here. Its record is freed next. Optional. */
+	void (*orphan)(
+		struct handoff__pair *pair, const struct handoff__view *view);
 	/* The other peer died owning something; see `survival`. */
 	void (*failover)(struct handoff__pair *pair);
 	/* `pulse.hung` or `pulse.lagging` has changed; `text` is a sentence. */

@@ -31,7 +31,7 @@ handoff__entry_repair(
 		return NULL;
 	/* the process may have died before it recorded that the buffers have
 	 * pages */
-	e->view.rec->touched = 1;
+	e->view.rec->touched |= HANDOFF__PAGES;
 	rc = handoff__progress(e->fd, &progress);
 	if (rc == -ENOTCONN)
 		return "";

@@ -81,9 +81,27 @@ inherit(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	}
 }
 
+/* Reports a connection that is lost. A record without an id was about to be
+ * freed. */
+static void
+report_orphan(struct handoff__pair *pair, const struct handoff__segment *seg,
+	uint32_t s)
+{
+	struct handoff__survival survival = {0};
+	struct handoff__roster_entry e = {.kind = HANDOFF__CONNECTION};
+
+	handoff__view_make(&e.view, seg, s);
+	if (!pair->ops->orphan || handoff__record_id(e.view.rec) == 0 ||
+		e.view.rec->kind != HANDOFF__CONNECTION ||
+		!handoff__record_ok(&e.view))
+		return;
+	handoff__entry_blame(&e, &survival);
+	pair->ops->orphan(pair, &e.view);
+}
+
 /* Frees records of the dead peer for which there is no descriptor here, and
- * those that it was about to free. No other process has the arena mapped now,
- * so clearing them after freeing is safe. */
+ * those that it was about to free. They are claimed first: if this process dies
+ * meanwhile too, its survivor finds them. */
 static void
 free_orphans(struct handoff__pair *pair)
 {
@@ -95,11 +113,14 @@ free_orphans(struct handoff__pair *pair)
 			struct handoff__record *rec =
 				handoff__arena_record(arena, i, s);
 
-			if (handoff__owner_swap(&rec->owner, other, 0)) {
-				handoff__arena_clear(arena, i, s);
-				handoff__arena_vacate(arena, i, s);
-				pair->survival.orphans++;
-			}
+			if (!handoff__owner_swap(
+				    &rec->owner, other, (uint32_t)pair->place))
+				continue;
+			report_orphan(pair, arena->segments[i], s);
+			handoff__arena_clear(arena, i, s);
+			handoff__owner_set(&rec->owner, 0);
+			handoff__arena_vacate(arena, i, s);
+			pair->survival.orphans++;
 		}
 	}
 }

@@ -26,21 +26,23 @@ enum handoff__outcome {
 	HANDOFF__OUTCOMES,
 };
 
-/* Why a connection ended. */
+/* Why a connection ended: enum handoff_end_reason, which has the comments. */
 enum handoff__end {
-	HANDOFF__END_OTHER = 0,
-	HANDOFF__END_CLIENT,  /* closed by the client */
-	HANDOFF__END_SERVICE, /* closed by the service */
-	HANDOFF__END_ERROR,   /* of the socket */
-	HANDOFF__END_HANDLER, /* the handler failed */
-	HANDOFF__END_INPUT,   /* it needs more input than the buffer holds */
-	HANDOFF__END_STOP,    /* of the server */
-	HANDOFF__END_DEATH,   /* it could not continue after the death of a
-			       * process */
-	HANDOFF__END_STATE,   /* its state could not be converted */
-	HANDOFF__END_POISON,  /* two processes died in its handler */
-	HANDOFF__END_SUSPECT, /* one did, and it could not be tried again */
+	HANDOFF__END_OTHER = HANDOFF_ENDED_OTHER,
+	HANDOFF__END_CLIENT = HANDOFF_ENDED_CLIENT,
+	HANDOFF__END_SERVICE = HANDOFF_ENDED_SERVICE,
+	HANDOFF__END_ERROR = HANDOFF_ENDED_ERROR,
+	HANDOFF__END_HANDLER = HANDOFF_ENDED_HANDLER,
+	HANDOFF__END_INPUT = HANDOFF_ENDED_INPUT,
+	HANDOFF__END_STOP = HANDOFF_ENDED_STOP,
+	HANDOFF__END_DEATH = HANDOFF_ENDED_DEATH,
+	HANDOFF__END_STATE = HANDOFF_ENDED_STATE,
+	HANDOFF__END_POISON = HANDOFF_ENDED_POISON,
+	HANDOFF__END_SUSPECT = HANDOFF_ENDED_SUSPECT,
+	HANDOFF__END_DEADLINE = HANDOFF_ENDED_DEADLINE,
 	HANDOFF__ENDS,
+	/* never counted: it had begun with the other peer */
+	HANDOFF__END_LOST = HANDOFF_ENDED_LOST,
 };
 
 struct handoff__histogram {

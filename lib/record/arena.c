@@ -564,7 +564,7 @@ handoff__arena_clear(
 	/* A process that died in a turn may not have recorded that it used its
 	 * buffers. The buffers are cleared before the record, which marks them
 	 * as used until then. */
-	if ((rec->touched ||
+	if (((rec->touched & ~HANDOFF__TIMED) ||
 		    handoff__record_activity(rec) == HANDOFF__IN_TURN) &&
 		punch_buffers(seg, slot) < 0)
 		memset(handoff__segment_buffers(seg, slot), 0,

@@ -55,7 +55,7 @@ handoff__desk_clear(const struct handoff__view *view)
 		memcpy(view->rx + (c->rx_tail - c->rx_origin),
 			at.rx + (c->rx_tail - c->rx_origin), (size_t)unread);
 		move_output(view, &at);
-		rec->touched = 1;
+		rec->touched |= HANDOFF__PAGES;
 	}
 	handoff__desk_set(rec, 0);
 }

@@ -55,6 +55,18 @@ handoff__record_pass(const struct handoff__view *view)
 	       2 * (size_t)seg->geo.rx_size + seg->geo.tx_size;
 }
 
+/* A damaged number must not lead outside of the record. */
+uint64_t
+handoff__record_deadline(const struct handoff__record *rec)
+{
+	uint32_t number = handoff__record_commit(rec)->deadline;
+
+	return number == 0 ? 0
+			   : atomic_load_explicit(
+				     &rec->extra.deadline_ms[(number - 1) & 1],
+				     memory_order_relaxed);
+}
+
 bool
 handoff__commit_ok(const struct handoff__geometry *geo,
 	const struct handoff__commit *c, uint64_t rx_head, uint64_t tx_tail)
@@ -231,10 +243,43 @@ handoff_conn_state(struct handoff_conn *conn)
 	return conn->state;
 }
 
+enum handoff_conn_reason
+handoff_conn_reason(const struct handoff_conn *conn)
+{
+	uint32_t before = handoff__record_commit(conn->view.rec)->flags;
+	uint32_t reason =
+		(conn->next->flags & HANDOFF__REASON) >> HANDOFF__REASON_SHIFT;
+
+	if (reason != HANDOFF_CONN_INPUT && reason != HANDOFF_CONN_ROOM)
+		return (enum handoff_conn_reason)reason;
+	if (!(before & HANDOFF__OPENED))
+		return HANDOFF_CONN_OPEN;
+	if (before & HANDOFF__EOF)
+		return HANDOFF_CONN_END;
+	return (enum handoff_conn_reason)reason;
+}
+
+/* What the service ends in the call for a deadline ends for that reason. */
+static uint32_t
+closing_flags(const struct handoff_conn *conn)
+{
+	if (handoff_conn_reason(conn) != HANDOFF_CONN_DEADLINE)
+		return HANDOFF__CLOSING;
+	return HANDOFF__CLOSING |
+	       (uint32_t)HANDOFF_ENDED_DEADLINE << HANDOFF__END_SHIFT;
+}
+
 void
 handoff_conn_close(struct handoff_conn *conn)
 {
-	conn->next->flags |= HANDOFF__CLOSING;
+	conn->next->flags |= closing_flags(conn);
+}
+
+void
+handoff_conn_abort(struct handoff_conn *conn)
+{
+	conn->next->flags |=
+		closing_flags(conn) | HANDOFF__OVER | HANDOFF__RESET;
 }
 
 /* Another thread may be writing it: any value that it ever had will do. */
@@ -301,7 +346,7 @@ handoff__record_fill(const struct handoff__view *to,
 	handoff__record_mark(rec, (enum handoff__activity)snap->activity);
 	rec->rx_base = from->rx_base;
 	rec->tx_base = from->tx_base;
-	rec->touched = snap->in > 0 || snap->out > 0;
+	rec->touched = snap->in > 0 || snap->out > 0 ? HANDOFF__PAGES : 0;
 	handoff__handling_set(rec, handoff__handler_deaths(from));
 	handoff__record_set_positions(rec, snap->received, snap->sent);
 	c->rx_tail = c->rx_origin = snap->consumed;
@@ -320,13 +365,17 @@ handoff__record_carry_extra(
 	struct handoff__extra *x = &to->extra;
 	const struct handoff__extra *y = &from->extra;
 
-	atomic_store(&x->deadline_ms, atomic_load(&y->deadline_ms));
+	atomic_store(&x->deadline_ms[0], handoff__record_deadline(from));
+	to->commit[0].deadline = atomic_load(&x->deadline_ms[0]) > 0;
+	to->touched |= from->touched & HANDOFF__TIMED;
 	atomic_store(&x->tag, atomic_load(&y->tag));
 	x->leader_segment = y->leader_segment;
 	x->leader_slot = y->leader_slot;
 	atomic_store(&x->leader, atomic_load(&y->leader));
 	atomic_store(&x->since_ms, atomic_load(&y->since_ms));
-	handoff__copy(x->label, sizeof(x->label), y->label);
+	memcpy(x->label, y->label, sizeof(x->label));
+	x->label[sizeof(x->label) - 1] = '\0';
+	x->client = y->client;
 }
 
 void
@@ -337,7 +386,7 @@ handoff__record_set_name(const struct handoff__view *view, const char *name)
 	if (name[0] == '\0' && rec->kind == HANDOFF__CONNECTION)
 		return;
 	handoff__copy((char *)view->rx, HANDOFF_ADDRESS_MAX, name);
-	rec->touched = 1;
+	rec->touched |= HANDOFF__PAGES;
 	handoff__record_set_positions(rec, strlen((char *)view->rx) + 1, 0);
 }
 

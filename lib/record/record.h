@@ -11,6 +11,7 @@
 
 #include <handoff/service.h>
 
+#include <assert.h>
 #include <sys/uio.h>
 
 enum handoff__kind {
@@ -26,12 +27,30 @@ enum handoff__commit_flag {
 	HANDOFF__EOF_DONE = 4, /* and the handler has run for it */
 	HANDOFF__CLOSING = 8,  /* the service closes after the output is sent */
 	HANDOFF__ADOPTED = 16, /* a listener opened by another process */
+	HANDOFF__ENDING = 32,  /* the service's `ended` is about to run */
+	HANDOFF__ENDED = 64,   /* and has run */
+	HANDOFF__OVER = 128,   /* nothing is sent any more: end it at once */
+	HANDOFF__RESET = 256,  /* with a reset */
+	HANDOFF__END = 0x3e00, /* enum handoff_end_reason; 0: not known yet */
 	/* These bits are set within a transaction only, and never committed:
-	 * what it does beside its record. */
-	HANDOFF__TRANSIENT = 0x7f000000,
+	 * why the handler was called (enum handoff_conn_reason), and what it
+	 * does beside its record. */
+	HANDOFF__REASON = 0x00f00000,
+	HANDOFF__TRANSIENT = 0x7ff00000,
 	HANDOFF__SHARED = 0x01000000,      /* it holds the shared region */
 	HANDOFF__SHARED_LATE = 0x02000000, /* it has waited for that in vain */
 };
+
+#define HANDOFF__END_SHIFT    9
+#define HANDOFF__REASON_SHIFT 20
+
+/* Whether a process died in the service's `ended`, so that it has to run
+ * again. */
+static inline bool
+handoff__flags_ending(uint32_t flags)
+{
+	return (flags & (HANDOFF__ENDING | HANDOFF__ENDED)) == HANDOFF__ENDING;
+}
 
 /* A line of memory each, and an index into them is a shift. */
 struct handoff__commit {
@@ -47,7 +66,7 @@ struct handoff__commit {
 	/* Positions in rings to a pair, the lower 32 bits: what this connection
 	 * has passed to the other, and what it has taken from it. */
 	uint32_t pass_head, pass_tail;
-	uint32_t unused;
+	uint32_t deadline; /* 1 + index of the valid one; 0: none */
 };
 
 /* What a new owner must do with a record; in its first cache line. */
@@ -63,22 +82,35 @@ enum handoff__activity {
 
 #define HANDOFF__LABEL_MAX 64u
 
+/* The address of a client, as accept(2) gave it: it remains known when the
+ * socket does not tell it any more. */
+struct handoff__client {
+	uint8_t ip[16];  /* in network byte order; of IPv4 the first four */
+	uint16_t port;   /* in network byte order */
+	uint16_t family; /* 4 or 6; 0: unknown, or none */
+};
+
 /*
  * The part of a record without two copies. The owner sets it in a transaction,
  * before the commit: a handler that dies before that runs again on the same
  * input, and sets the same again.
  */
 struct handoff__extra {
-	_Atomic uint64_t deadline_ms; /* CLOCK_BOOTTIME; 0: none */
-	_Atomic uint64_t tag;         /* selects receivers of posts; 0: none */
+	/* CLOCK_BOOTTIME; the commit says which one is valid, if any */
+	_Atomic uint64_t deadline_ms[2];
+	_Atomic uint64_t tag; /* selects receivers of posts; 0: none */
 	uint64_t unused;
 	_Atomic uint64_t leader; /* id of the entry that it moves with; 0:
 				  * none */
 	uint32_t leader_segment, leader_slot;
 	_Atomic int64_t since_ms; /* CLOCK_REALTIME */
-	uint64_t reserved[2];
+	uint64_t reserved;
 	char label[HANDOFF__LABEL_MAX]; /* a text of the service for people */
+	struct handoff__client client;
+	uint32_t unused2[11];
 };
+
+static_assert(sizeof(struct handoff__extra) == 192, "three lines of memory");
 
 /* Positions count bytes of the stream from the connection's first byte. */
 struct handoff__record {
@@ -93,7 +125,7 @@ struct handoff__record {
 				    * valid commit and state */
 	/* positions at which the socket's counters were zero */
 	uint64_t rx_base, tx_base;
-	uint8_t touched;          /* the buffers have pages, see trim */
+	uint8_t touched;          /* see below */
 	_Atomic uint8_t handling; /* a handler runs; deaths: handling.h */
 	uint16_t unused;
 	_Atomic uint32_t desk; /* where the bytes are in a turn, see desk.h */
@@ -101,6 +133,10 @@ struct handoff__record {
 	struct handoff__extra extra; /* not in layout 5 */
 	/* two states of state_size bytes follow, 16-byte aligned */
 };
+
+/* In a record's `touched`. */
+#define HANDOFF__PAGES 1u /* the buffers have pages, see trim */
+#define HANDOFF__TIMED 2u /* a deadline was set, and may be cleared again */
 
 /* A record and its buffers as mapped in this process. */
 struct handoff__view {
@@ -209,6 +245,9 @@ handoff__record_commit(const struct handoff__record *rec)
 static inline void *handoff__record_state(
 	const struct handoff__view *view, uint32_t which);
 
+/* The connection's deadline, in milliseconds of CLOCK_BOOTTIME; 0: none. */
+uint64_t handoff__record_deadline(const struct handoff__record *rec);
+
 /* Whether a commit is possible: positions and state length are in range. */
 bool handoff__commit_ok(const struct handoff__geometry *geo,
 	const struct handoff__commit *commit, uint64_t rx_head,
@@ -249,7 +288,7 @@ static inline void
 handoff__record_touch(struct handoff__record *rec)
 {
 	if ((handoff__desk_word(rec) & HANDOFF__DESK_NUMBER) == 0)
-		rec->touched = 1;
+		rec->touched |= HANDOFF__PAGES;
 }
 
 static inline uint64_t

@@ -7,6 +7,21 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
+
+/* What is known of a new connection is in its record before anything can run
+ * its first turn. */
+static void
+note_arrival(struct handoff_server *server, struct handoff__record *rec)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	atomic_store_explicit(&rec->extra.since_ms,
+		(int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000,
+		memory_order_relaxed);
+	rec->extra.client = server->incoming;
+}
 
 static int
 on_entered(struct handoff__pair *pair, struct handoff__roster_entry *e)
@@ -28,6 +43,8 @@ on_entered(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	member->armed = handoff__member_first_events(member);
 	if (e->kind == HANDOFF__EXTRA)
 		return 0;
+	if (e->kind == HANDOFF__CONNECTION && e->mine)
+		note_arrival(server, e->view.rec);
 	err = handoff__member_watch(member);
 	if (err == 0 && e->kind == HANDOFF__LISTENER) {
 		TAILQ_INSERT_TAIL(&server->listeners, member, node);
@@ -111,7 +128,7 @@ on_moved(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	if (member->armed != handoff__member_first_events(member) ||
 		handoff__record_activity(e->view.rec) != HANDOFF__AT_REST)
 		handoff__member_kick(member);
-	if (e->view.rec->touched)
+	if (e->view.rec->touched & HANDOFF__PAGES)
 		handoff__server_sweep_later(server);
 }
 
@@ -227,6 +244,17 @@ on_discard(struct handoff__pair *pair, struct handoff__roster_entry *e)
 }
 
 static void
+on_orphan(struct handoff__pair *pair, const struct handoff__view *view)
+{
+	struct handoff_server *server = handoff__operator_arg(pair);
+
+	server->handling = true;
+	handoff__conn_ended(
+		view, -1, server->opts.service, HANDOFF__END_LOST, false);
+	server->handling = false;
+}
+
+static void
 on_failover(struct handoff__pair *pair)
 {
 	struct handoff_server *server = handoff__operator_arg(pair);
@@ -291,6 +319,7 @@ const struct handoff__pair_ops handoff__server_peer_ops = {
 	.unmapping = on_unmapping,
 	.partner = on_partner,
 	.discard = on_discard,
+	.orphan = on_orphan,
 	.failover = on_failover,
 	.hung = handoff__operator_hung,
 	.lagging = handoff__operator_lagging,

@@ -42,6 +42,17 @@ handoff__server_ends(const struct handoff_server *server,
 	return server->closing && is_lost(server, e);
 }
 
+bool
+handoff__closing_mark(const struct handoff__view *view)
+{
+	if (handoff__record_commit(view->rec)->flags & HANDOFF__CLOSING)
+		return false;
+	handoff__record_flag(
+		view, HANDOFF__CLOSING | (uint32_t)HANDOFF__END_STOP
+						 << HANDOFF__END_SHIFT);
+	return true;
+}
+
 uint32_t
 handoff__closing_left(struct handoff_server *server)
 {
@@ -81,11 +92,8 @@ handoff__server_close_all(struct handoff_server *server)
 		handoff__suspects_release(member);
 		if (!server->model->quiesce(member))
 			continue; /* marked when it comes back */
-		if (handoff__record_commit(e->view.rec)->flags &
-			HANDOFF__CLOSING)
-			continue;
-		handoff__record_flag(&e->view, HANDOFF__CLOSING);
-		handoff__member_kick(member);
+		if (handoff__closing_mark(&e->view))
+			handoff__member_kick(member);
 	}
 	handoff__server_hold(server, false);
 }

@@ -122,41 +122,71 @@ commit_turn(struct turn *t, const struct handoff__commit *before)
 	return changed;
 }
 
-/* The handler asks for something else than a commit. */
+/* Why it ends, as far as that was noted; else `otherwise`. */
+static enum handoff__end
+noted_end(uint32_t flags, enum handoff__end otherwise)
+{
+	uint32_t noted = (flags & HANDOFF__END) >> HANDOFF__END_SHIFT;
+
+	return noted > 0 && noted < HANDOFF__ENDS ? (enum handoff__end)noted
+						  : otherwise;
+}
+
+/* The handler asks for something else than a commit. An end is noted, so that
+ * no other process runs the handler again. */
 static __attribute__((noinline, cold)) int
-not_committed(const struct turn *t, int rc)
+not_committed(struct turn *t, int rc)
 {
 	uint32_t flags = t->txn.next->flags;
 
+	rc = rc < 0 ? rc : -EINVAL;
 	if (flags & HANDOFF__SHARED)
 		handoff__region_undo(t->txn.view.seg->commons);
-	end(t, HANDOFF__END_HANDLER, "handler", rc < 0 ? -rc : EINVAL);
+	end(t, HANDOFF__END_HANDLER, "handler", -rc);
 	if (rc == -ETIMEDOUT && (flags & HANDOFF__SHARED_LATE)) {
 		t->result->outcome = HANDOFF__TURN_RETRY;
 		t->result->why = "waits for the shared region";
+		return rc;
 	}
-	return rc < 0 ? rc : -EINVAL;
+	handoff__record_flag(t->now.view,
+		HANDOFF__CLOSING | HANDOFF__OVER |
+			HANDOFF__END_HANDLER << HANDOFF__END_SHIFT);
+	handoff__conn_state_load(&t->now);
+	return rc;
 }
 
-/* Commits a transaction that does something beside its record: what comes
- * before the flip, and what follows from it. */
+/* What a transaction does beside its record: before the flip, and after it. */
+static uint32_t
+effects_before(const struct turn *t)
+{
+	uint32_t flags = t->txn.next->flags;
+
+	t->txn.next->flags &= ~(uint32_t)HANDOFF__TRANSIENT;
+	return flags;
+}
+
+static void
+effects_after(const struct turn *t, uint32_t flags)
+{
+	if (flags & HANDOFF__SHARED)
+		handoff__region_keep(t->txn.view.seg->commons);
+}
+
 static __attribute__((noinline, cold)) int
 finish_effects(struct turn *t, const struct handoff__commit *before)
 {
-	uint32_t flags = t->txn.next->flags;
-	int changed;
+	uint32_t flags = effects_before(t);
+	int changed = commit_turn(t, before);
 
-	t->txn.next->flags &= ~(uint32_t)HANDOFF__TRANSIENT;
-	changed = commit_turn(t, before);
-	if (flags & HANDOFF__SHARED)
-		handoff__region_keep(t->txn.view.seg->commons);
+	effects_after(t, flags);
 	return changed;
 }
 
-/* Runs one transaction. 1: something changed, 0: the handler waits for more
- * input, negative: it failed and nothing was committed. */
-static inline int
-handle(struct turn *t)
+/* Runs one transaction, for a constant reason. 1: something changed, 0: the
+ * handler waits for more input, negative: it failed and nothing was
+ * committed. */
+static inline __attribute__((always_inline)) int
+transact(struct turn *t, uint32_t reason)
 {
 	const struct handoff_service *service = t->now.service;
 	/* stays valid until the next but one transaction */
@@ -169,9 +199,11 @@ handle(struct turn *t)
 	t->rounds--;
 	handoff__txn_again(&t->txn);
 	next = t->txn.next;
-	next->flags |= HANDOFF__OPENED;
+	next->flags |= HANDOFF__OPENED | reason << HANDOFF__REASON_SHIFT;
 	if (opened && (before->flags & HANDOFF__EOF))
 		next->flags |= HANDOFF__EOF_DONE;
+	if (reason == HANDOFF_CONN_DEADLINE)
+		next->deadline = 0; /* unless the handler sets another one */
 	handoff__handler_enter(t->txn.view.rec);
 	rc = fn ? fn(&t->txn, service->arg) : 0;
 	handoff__handler_leave(t->txn.view.rec);
@@ -182,14 +214,29 @@ handle(struct turn *t)
 	return commit_turn(t, before);
 }
 
-/* Runs transactions until the handler waits. False if it failed. */
+/* The transaction of a request. */
+static inline int
+handle(struct turn *t)
+{
+	return transact(t, HANDOFF_CONN_INPUT);
+}
+
+static __attribute__((noinline, cold)) int
+handle_room(struct turn *t)
+{
+	return transact(t, HANDOFF_CONN_ROOM);
+}
+
+/* Runs transactions until the handler waits; `room`: the first one because
+ * output was sent. False if it failed. */
 static bool
-run_handler(struct turn *t)
+run_handler(struct turn *t, bool room)
 {
 	int rc = 1;
 
-	while (rc > 0 && t->rounds > 0 && handoff__conn_state_due(&t->now))
-		rc = handle(t);
+	for (; rc > 0 && t->rounds > 0 && handoff__conn_state_due(&t->now);
+		room = false)
+		rc = room ? handle_room(t) : handle(t);
 	return rc >= 0;
 }
 
@@ -206,7 +253,9 @@ conclude_turn(struct turn *t)
 		return;
 	if ((flags & HANDOFF__EOF) &&
 		(closing || (flags & HANDOFF__EOF_DONE))) {
-		end(t, closing ? HANDOFF__END_SERVICE : HANDOFF__END_CLIENT,
+		end(t,
+			noted_end(flags, closing ? HANDOFF__END_SERVICE
+						 : HANDOFF__END_CLIENT),
 			NULL, 0);
 	} else if (closing) {
 		/* closing with unread input would reset the connection and may
@@ -235,18 +284,33 @@ append_lines(struct turn *t)
 	return all;
 }
 
+/* Whether nothing may be sent any more: the connection ends at once. */
+static bool
+is_over(const struct turn *t)
+{
+	uint32_t flags = t->now.commit->flags;
+
+	if (!(flags & HANDOFF__OVER))
+		return false;
+	end(t, noted_end(flags, HANDOFF__END_SERVICE), NULL, 0);
+	return true;
+}
+
 /* A handler that stops while output is unsent may have stopped for lack of
  * room: it runs again once the output is sent. `asked`: it has just run and
  * waits. */
 static __attribute__((noinline)) void
 steps(struct turn *t, bool asked)
 {
-	bool held_up, lines;
+	bool held_up, lines, room = false;
 
 	do {
-		if (!asked && append_lines(t) && !run_handler(t))
+		if (!asked && append_lines(t) && !run_handler(t, room))
+			return;
+		if (is_over(t))
 			return;
 		asked = false;
+		room = true;
 		lines = handoff__conn_state_lines_due(&t->now);
 		held_up = lines ||
 			  (t->now.unsent > 0 &&
@@ -293,6 +357,74 @@ begin_turn(struct turn *t, uint32_t desk, const struct handoff__view *view,
 	return true;
 }
 
+/* Whether the service's hook is to run, and may. What killed two processes is
+ * not tried a third time, and what killed one only when it is tried alone. */
+static bool
+runs_ended(const struct handoff__view *view,
+	const struct handoff_service *service, enum handoff__end why)
+{
+	const struct handoff__geometry *geo = &view->seg->geo;
+	uint32_t flags, deaths = handoff__handler_deaths(view->rec);
+
+	if (!service->ended || geo->layout != HANDOFF__LAYOUT ||
+		geo->state_version != service->state_version)
+		return false;
+	flags = handoff__record_commit(view->rec)->flags;
+	if ((flags & HANDOFF__ENDED) || deaths > HANDOFF__DEATHS_MOST)
+		return false;
+	if (flags & HANDOFF__ENDING)
+		return deaths < HANDOFF__DEATHS_MOST &&
+		       why != HANDOFF__END_SUSPECT;
+	return (flags & HANDOFF__OPENED) || !service->open;
+}
+
+/* The transaction of the hook: there is no input and no room. */
+static void
+run_ended(struct turn *t, enum handoff__end why)
+{
+	const struct handoff_service *service = t->now.service;
+	struct handoff__commit *next;
+	uint32_t flags;
+
+	handoff__txn_again(&t->txn);
+	next = t->txn.next;
+	next->flags |= HANDOFF__ENDED | (uint32_t)HANDOFF_CONN_ENDED
+						<< HANDOFF__REASON_SHIFT;
+	next->deadline = 0;
+	t->txn.rx_head = next->rx_tail;
+	t->txn.tx_tail = next->tx_head - t->now.view->seg->geo.tx_size;
+	handoff__handler_enter(t->txn.view.rec);
+	service->ended(&t->txn, (enum handoff_end_reason)why, service->arg);
+	handoff__handler_leave(t->txn.view.rec);
+	flags = effects_before(t);
+	handoff__flip(&t->txn.view);
+	effects_after(t, flags);
+}
+
+void
+handoff__conn_ended(const struct handoff__view *view, int fd,
+	const struct handoff_service *service, enum handoff__end why,
+	bool lingers)
+{
+	struct handoff__turn_result result;
+	struct turn t = {.result = &result};
+	uint32_t flags = HANDOFF__CLOSING | HANDOFF__ENDING;
+
+	if (!runs_ended(view, service, why))
+		return;
+	why = noted_end(handoff__record_commit(view->rec)->flags, why);
+	flags |= (uint32_t)why << HANDOFF__END_SHIFT;
+	/* a survivor has to look at it */
+	handoff__record_mark(view->rec, HANDOFF__PENDING);
+	handoff__record_flag(view, lingers ? flags : flags | HANDOFF__OVER);
+	t.txn.view = *view;
+	t.txn.fd = fd;
+	t.now.view = &t.txn.view;
+	t.now.service = service;
+	handoff__conn_state_load(&t.now);
+	run_ended(&t, why);
+}
+
 /* Leaves the record in order for the process that continues with it, and
  * nothing of an ended connection on the desk. */
 static __attribute__((noinline)) void
@@ -310,6 +442,12 @@ leave_turn(const struct turn *t, const struct handoff__view *view)
 		events != EPOLLIN || handoff__conn_state_pending(&t->now)
 			? HANDOFF__PENDING
 			: HANDOFF__AT_REST);
+	if (t->result->outcome == HANDOFF__TURN_END)
+		handoff__conn_ended(
+			view, t->txn.fd, t->now.service, t->result->end, false);
+	else if (t->result->outcome == HANDOFF__TURN_LINGER)
+		handoff__conn_ended(view, t->txn.fd, t->now.service,
+			HANDOFF__END_SERVICE, true);
 }
 
 void

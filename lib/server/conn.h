@@ -38,6 +38,14 @@ void handoff__conn_turn_at(uint32_t desk, const struct handoff__view *view,
 	int fd, const struct handoff_service *service, uint32_t events,
 	struct handoff__turn_result *result);
 
+/* The connection has ended, or will once its client has: runs the service's
+ * `ended`, unless that has run. A turn with that outcome has done so itself.
+ * `why` is the reason unless another one was noted; `fd` is -1 if the socket is
+ * lost. */
+void handoff__conn_ended(const struct handoff__view *view, int fd,
+	const struct handoff_service *service, enum handoff__end why,
+	bool lingers);
+
 /* The events that the connection waits for, from its record alone. */
 uint32_t handoff__conn_want(const struct handoff__view *view);
 

@@ -40,6 +40,7 @@
  *   deferred.c   timers and flags for work that is due soon
  *   conn.c, conn_state.c
  *                one turn of one connection; what it waits for
+ *   clients.c    the addresses of clients
  *   sets.c, returns.c
  *                the two sets; connections that threads give back
  *   watch.c, queries.c, within.c
@@ -55,6 +56,7 @@
 #include "peer/metrics.h"
 #include "peer/pair.h"
 #include "peer/status.h"
+#include "server/clients.h"
 #include "server/conn.h"
 #include "server/member.h"
 #include "server/model.h"
@@ -169,8 +171,9 @@ struct handoff_server {
 	bool due;        /* dispatch.c has work without an event */
 	bool listen_due; /* call listen_update after the iteration */
 
-	bool paused;  /* does not accept during a phase of a give */
-	bool full;    /* does not accept: at a limit */
+	bool paused; /* does not accept during a phase of a give */
+	bool full;   /* does not accept: at a limit */
+	struct handoff__client incoming; /* being accepted */
 	bool starved; /* does not accept: out of resources; logged */
 	struct handoff__timer accept_retry;
 	struct handoff__reserve reserve; /* see spare.c */
@@ -263,6 +266,8 @@ bool handoff__closing_survived(const struct handoff_server *server);
 /* Whether the entry ends with the stop in progress. */
 bool handoff__server_ends(const struct handoff_server *server,
 	const struct handoff__roster_entry *e);
+/* Closes a connection for the stop, unless its service has closed it: false. */
+bool handoff__closing_mark(const struct handoff__view *view);
 /* How many connections would end if this process did now. */
 uint32_t handoff__closing_left(struct handoff_server *server);
 /* How many connections the standby has not confirmed. */

@@ -216,13 +216,17 @@ accept_failed(struct handoff_server *server, int err)
 static bool
 accept_one(struct handoff_server *server, int listener)
 {
+	struct sockaddr_storage ss = {.ss_family = AF_UNSPEC};
+	socklen_t len = sizeof(ss);
 	struct handoff__roster_entry *e;
 	bool unwatched;
 	int err;
-	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = accept4(listener, (struct sockaddr *)&ss, &len,
+		SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd < 0)
 		return accept_failed(server, errno);
+	handoff__client_note(&server->incoming, &ss);
 	e = handoff__pair_enter(
 		&server->pair, fd, HANDOFF__CONNECTION, NULL, &err);
 	if (!e) {

@@ -166,7 +166,37 @@ handoff__member_wait_for(struct handoff__member *member, uint32_t want)
 		handoff__member_stall(member, "cannot be watched", err);
 }
 
-/* shutdown first: close alone sends no FIN while the standby has a copy */
+/* Ends the stream. shutdown first: close alone sends no FIN while the standby
+ * has a copy. Dissolving the association sends a reset (connect(2)), which
+ * close with SO_LINGER would not do then. */
+static void
+cut(const struct handoff__member *member)
+{
+	const struct sockaddr none = {.sa_family = AF_UNSPEC};
+	const struct handoff__view *view = &member->entry.view;
+
+	if (member->entry.kind == HANDOFF__CONNECTION &&
+		!handoff__older(view->seg) &&
+		(handoff__record_commit(view->rec)->flags & HANDOFF__RESET))
+		connect(member->entry.fd, &none, sizeof(none));
+	shutdown(member->entry.fd, SHUT_RDWR);
+}
+
+/* Runs the service's hook, if the turn that ended the connection has not, and
+ * counts the end. */
+static void
+count_end(struct handoff__member *member, enum handoff__end end)
+{
+	struct handoff_server *server = member->server;
+	bool handling = server->handling;
+
+	server->handling = true;
+	handoff__conn_ended(&member->entry.view, member->entry.fd,
+		server->opts.service, end, false);
+	server->handling = handling;
+	server->pair.tally.ends[end]++;
+}
+
 void
 handoff__member_end(struct handoff__member *member, enum handoff__end end)
 {
@@ -176,8 +206,8 @@ handoff__member_end(struct handoff__member *member, enum handoff__end end)
 	if (end == HANDOFF__END_SERVICE && server->closing)
 		end = HANDOFF__END_STOP;
 	if (member->entry.kind == HANDOFF__CONNECTION)
-		server->pair.tally.ends[end]++;
-	shutdown(member->entry.fd, SHUT_RDWR);
+		count_end(member, end);
+	cut(member);
 	handoff__pair_end(&server->pair, &member->entry);
 	server->closed += server->closing;
 	if (server->full)
@@ -200,8 +230,10 @@ bool
 handoff__member_simple(const struct handoff__member *member, uint32_t events)
 {
 	const struct handoff__view *view = &member->entry.view;
+	uint32_t flags = handoff__record_commit(view->rec)->flags;
 
-	return (handoff__record_commit(view->rec)->flags & HANDOFF__CLOSING) ||
-	       (events == 0 &&
-		       !handoff__conn_due(view, member->server->opts.service));
+	if (flags & HANDOFF__CLOSING)
+		return !handoff__flags_ending(flags);
+	return events == 0 &&
+	       !handoff__conn_due(view, member->server->opts.service);
 }

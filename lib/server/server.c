@@ -174,6 +174,23 @@ handoff_server_open(
 	return 0;
 }
 
+/* Connections that end with this process, and were not closed by a stop. */
+static void
+end_what_is_left(struct handoff_server *server)
+{
+	struct handoff__roster_entry *e = NULL;
+
+	if (!server->pair.loop || handoff__closing_survived(server))
+		return;
+	server->handling = true;
+	while ((e = handoff__roster_next(&server->pair.roster, e))) {
+		if (e->mine && e->kind == HANDOFF__CONNECTION)
+			handoff__conn_ended(&e->view, e->fd,
+				server->opts.service, HANDOFF__END_STOP, false);
+	}
+	server->handling = false;
+}
+
 void
 handoff_server_free(struct handoff_server *server)
 {
@@ -195,6 +212,7 @@ handoff_server_free(struct handoff_server *server)
 		handoff__control_flush(&server->op.control);
 		return;
 	}
+	end_what_is_left(server);
 	handoff__operator_close(&server->op);
 	handoff__publisher_close(&server->publisher);
 	handoff__console_close(server);

@@ -22,7 +22,7 @@ trim(struct handoff__member *member)
 		return;
 	handoff__arena_trim(&member->server->pair.arena, member->entry.segment,
 		member->entry.slot);
-	rec->touched = 0;
+	rec->touched &= (uint8_t)~HANDOFF__PAGES;
 }
 
 /* Waits for the socket. False if the connection is wanted back; `*events` is 0
@@ -35,7 +35,7 @@ wait_for_input(struct handoff__member *member, uint32_t *events,
 		{.fd = recall->fd, .events = POLLIN},
 		{.fd = member->entry.fd, .events = (short)member->result.want},
 	};
-	bool trimmed = !member->entry.view.rec->touched;
+	bool trimmed = !(member->entry.view.rec->touched & HANDOFF__PAGES);
 
 	for (;;) {
 		int n = poll(fds, 2, trimmed ? -1 : IDLE_MS);

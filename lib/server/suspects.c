@@ -56,10 +56,10 @@ handoff__suspects_add(struct handoff__member *member)
 {
 	struct handoff_server *server = member->server;
 	struct handoff__suspects *suspects = &server->suspects;
+	uint32_t flags = handoff__record_commit(member->entry.view.rec)->flags;
 
 	if (!handoff__entry_suspected(&member->entry) ||
-		(handoff__record_commit(member->entry.view.rec)->flags &
-			HANDOFF__CLOSING))
+		((flags & HANDOFF__CLOSING) && !handoff__flags_ending(flags)))
 		return false;
 	if (member->suspect)
 		return true;

@@ -76,7 +76,7 @@ sweep_one(struct handoff__member *member, unsigned *trimmed)
 		handoff__member_end(member, HANDOFF__END_SERVICE);
 		return false;
 	}
-	if (!view->rec->touched)
+	if (!(view->rec->touched & HANDOFF__PAGES))
 		return member->lingers;
 	if (idle <= IDLE_SECONDS || *trimmed == SWEEP_MOST ||
 		handoff__record_unsent(view->rec) > 0 ||
@@ -84,7 +84,7 @@ sweep_one(struct handoff__member *member, unsigned *trimmed)
 		return true;
 	handoff__arena_trim(
 		&server->pair.arena, member->entry.segment, member->entry.slot);
-	view->rec->touched = 0;
+	view->rec->touched &= (uint8_t)~HANDOFF__PAGES;
 	++*trimmed;
 	return member->lingers;
 }

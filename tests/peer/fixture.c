@@ -105,6 +105,15 @@ on_partner(struct handoff__pair *pair, bool here)
 }
 
 static void
+on_orphan(struct handoff__pair *pair, const struct handoff__view *view)
+{
+	/* it is ours by then, and not cleared yet */
+	assert_int_equal(handoff__owner_place(&view->rec->owner), pair->place);
+	assert_int_not_equal(handoff__record_id(view->rec), 0);
+	side_of(pair)->orphans++;
+}
+
+static void
 on_discard(struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
 	side_of(pair)->discarded++;
@@ -162,6 +171,7 @@ static const struct handoff__pair_ops ops = {
 	.given = on_given,
 	.partner = on_partner,
 	.discard = on_discard,
+	.orphan = on_orphan,
 	.failover = on_failover,
 	.hung = on_health,
 	.lagging = on_health,

@@ -27,7 +27,7 @@ struct side {
 
 	uint64_t order[8]; /* ids, as they moved: the last are overwritten */
 	unsigned entered, closing, moved, settled, given, failovers, discarded,
-		healths;
+		orphans, healths;
 	unsigned roles;
 	enum handoff__cause role; /* the last */
 	unsigned partners, partings;

@@ -111,17 +111,24 @@ static void
 orphans_are_free_again(void **state)
 {
 	uint32_t segment, slot;
+	struct handoff__record *rec;
 
 	(void)state;
 	survivor_open(4);
 	survivor_give();
-	for (int i = 0; i < 5; i++)
+	for (uint64_t i = 0; i < 5; i++) {
 		assert_int_equal(
 			handoff__arena_alloc(&one.pair.arena, DEAD, vacant,
 				&one.pair.roster, &segment, &slot),
 			0);
+		rec = handoff__arena_record(&one.pair.arena, segment, slot);
+		rec->kind = i == 4 ? HANDOFF__EXTRA : HANDOFF__CONNECTION;
+		/* the first had no number yet, or no longer */
+		handoff__record_set_id(rec, 1000 * i);
+	}
 	survivor_inherit();
 	assert_int_equal(one.pair.survival.orphans, 5);
+	assert_int_equal(one.orphans, 3);
 	assert_int_equal(one.pair.survival.entries, 5);
 	for (slot = 0; slot < HANDOFF__SLOTS; slot++)
 		assert_int_not_equal(

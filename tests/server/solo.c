@@ -65,6 +65,7 @@ open_conn(struct fixture *f, handoff_handle_fn *handle, handoff_handle_fn *open)
 		0);
 	handoff__view_make(&f->view, f->arena.segments[segment], slot);
 	f->rec = f->view.rec;
+	handoff__record_set_id(f->rec, 1);
 	handoff__record_use_state(&f->view, f->service.state_size);
 	assert_int_equal(
 		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);

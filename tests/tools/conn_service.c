@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A service that shows what is known of a connection, for tests: each line of a
+ * client is a command, and the end of each connection is a line of output, from
+ * the process that has ended it. With --listen it is a server, without one a
+ * standby.
+ */
+#include <handoff.h>
+
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct state {
+	uint32_t calls; /* of the handler for a whole line */
+};
+
+static const char *const reasons[] = {
+	"input", "open", "end", "room", "deadline", "ended"};
+static const char *const ends[] = {"other", "client", "service", "error",
+	"handler", "input", "stop", "death", "state", "poison", "suspect",
+	"deadline", "lost"};
+
+/* The end of a connection whose state says so kills the process, once for each
+ * file that there is. */
+static const char *deadly;
+
+static void
+say(struct handoff_conn *conn, const char *text)
+{
+	handoff_conn_write(conn, text, strlen(text));
+}
+
+/* Runs a command. */
+static int
+command(struct handoff_conn *conn, char *line)
+{
+	char text[2 * HANDOFF_ADDRESS_MAX + 2], peer[HANDOFF_ADDRESS_MAX];
+	char local[HANDOFF_ADDRESS_MAX];
+
+	if (strcmp(line, "who") == 0) {
+		handoff_conn_peer(conn, peer, sizeof(peer));
+		handoff_conn_local(conn, local, sizeof(local));
+		snprintf(text, sizeof(text), "%s %s", peer, local);
+		say(conn, text);
+	} else if (strcmp(line, "close") == 0) {
+		handoff_conn_close(conn);
+	} else if (strcmp(line, "abort") == 0) {
+		handoff_conn_abort(conn);
+	} else if (strcmp(line, "fail") == 0) {
+		return -5;
+	} else if (strcmp(line, "crash") == 0) {
+		abort();
+	} else {
+		say(conn, line);
+	}
+	say(conn, "\n");
+	return 0;
+}
+
+static int
+handle(struct handoff_conn *conn, void *arg)
+{
+	struct state *state = handoff_conn_state(conn);
+	char line[512];
+	size_t len, size;
+	const char *in = handoff_conn_input(conn, &len);
+	const char *newline = memchr(in, '\n', len);
+	int rc;
+
+	(void)arg;
+	if (!newline)
+		return 0;
+	size = (size_t)(newline - in);
+	if (size >= sizeof(line))
+		return -7;
+	memcpy(line, in, size);
+	line[size] = '\0';
+	state->calls++;
+	rc = command(conn, line);
+	return rc < 0 ? rc : handoff_conn_consume(conn, size + 1);
+}
+
+static void
+on_ended(struct handoff_conn *conn, enum handoff_end_reason why, void *arg)
+{
+	const struct state *state = handoff_conn_state(conn);
+	char peer[HANDOFF_ADDRESS_MAX] = "?";
+
+	(void)arg;
+	handoff_conn_peer(conn, peer, sizeof(peer));
+	printf("ended %" PRIu64 " %s %s calls %u\n", handoff_conn_id(conn),
+		ends[why], peer, state->calls);
+	fflush(stdout);
+	/* after the line, so that a second one shows */
+	if (deadly && unlink(deadly) == 0)
+		abort();
+}
+
+static void
+tell(struct handoff_server *server, const char *name)
+{
+	const struct handoff_server_event *event;
+
+	while (handoff_server_next(server, &event) > 0)
+		printf("%s: %s\n", name, event->text);
+	fflush(stdout);
+}
+
+static void
+print_log(enum handoff_log_level level, const char *text, void *arg)
+{
+	if (level <= HANDOFF_LOG_INFO)
+		fprintf(stderr, "%s: %s\n", (const char *)arg, text);
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct option own[] = {
+		{"deadly", required_argument, NULL, 'd'},
+		{0},
+	};
+	static struct handoff_service service = {
+		.size = sizeof(service),
+		.name = "conn",
+		.state_size = sizeof(struct state),
+		.handle = handle,
+		.ended = on_ended,
+	};
+	char why[HANDOFF_TEXT_MAX] = "";
+	struct handoff_server_opts opts = {
+		.size = sizeof(opts),
+		.service = &service,
+		.errbuf = why,
+		.errbuf_size = sizeof(why),
+		.log = print_log,
+		.signals = true,
+	};
+	struct handoff_server *server;
+	int rc = handoff_server_opts_read(&opts, &argc, argv), c;
+
+	(void)reasons;
+	while (rc >= 0 && (c = getopt_long(argc, argv, "", own, NULL)) != -1) {
+		if (c != 'd')
+			return 2;
+		deadly = optarg;
+	}
+	opts.log_arg = (void *)(uintptr_t)opts.name;
+	if (rc >= 0)
+		rc = handoff_server_open(&server, &opts);
+	if (rc < 0) {
+		fprintf(stderr, "conn_service: %s\n", why);
+		return 1;
+	}
+	do
+		tell(server, opts.name);
+	while ((rc = handoff_server_wait(server, -1)) >= 0);
+	handoff_server_free(server);
+	return 0;
+}
