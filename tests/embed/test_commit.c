@@ -411,9 +411,9 @@ count_up(const char *dir, int told, void *arg)
 {
 	static uint64_t numbers[ALL][WORDS];
 	struct handoff_change changes[ALL];
+	bool giving = arg;
 	struct side side;
 
-	(void)arg;
 	side_init(&side, dir, "one");
 	if (handoff_peer_open(&side.peer, &side.opts) < 0 ||
 		!deposit_all(side.peer, changes, numbers) ||
@@ -422,6 +422,10 @@ count_up(const char *dir, int told, void *arg)
 	for (uint64_t n = 1;; n++) {
 		if (n % 256 == 1)
 			handoff_peer_dispatch(side.peer);
+		/* a standby has come, and is offered nothing: the program goes
+		 * on with all entries */
+		if (giving)
+			giving = handoff_peer_give(side.peer) < 0;
 		for (size_t i = 0; i < ALL * WORDS; i++)
 			numbers[i / WORDS][i % WORDS] = n;
 		/* with one that is edited in place, in turns */
@@ -476,16 +480,19 @@ killed_owner_leaves_all_or_none(void **state)
 	(void)state;
 	srandom((unsigned)time(NULL));
 	for (unsigned round = 0; round < KILLS; round++) {
+		bool giving = round % 2; /* in half of the rounds */
 		struct pair p;
 		pid_t pid;
 
 		memset(&p, 0, sizeof(p));
-		pid = side_child(count_up, dir, NULL);
+		pid = side_child(count_up, dir, giving ? &giving : NULL);
 		side_init(&p.b, dir, "two");
 		assert_int_equal(handoff_peer_open(&p.b.peer, &p.b.opts), 0);
 		pair_expect(&p, &p.b, HANDOFF_PEER_STANDBY);
 		while (p.b.peer->pair.roster.held < ALL)
 			handoff_peer_wait(p.b.peer, 10);
+		for (long i = giving ? random() % 8 : 0; i > 0; i--)
+			handoff_peer_wait(p.b.peer, 1);
 		wait_at_random(round);
 		side_kill(pid);
 		assert_true(assert_one_number(&p) > 0);
