@@ -162,6 +162,21 @@ list_ok(const struct handoff__arena *arena, uint32_t place,
 	return true;
 }
 
+/* A record that is in there twice, which none is that this library has written,
+ * may be past one of its items by now. */
+static void
+flip_all(const struct handoff__arena *arena, uint32_t place,
+	const struct handoff__group_list *list)
+{
+	for (uint32_t i = 0; i < list->count; i++) {
+		const struct handoff__group_item *item = &list->items[i];
+		struct handoff__record *rec = record_of(arena, place, item);
+
+		if (rec)
+			flip_to(rec, item->sequence);
+	}
+}
+
 static void
 finish_list(const struct handoff__arena *arena, uint32_t place,
 	struct handoff__group_list *list, struct handoff__group_found *found)
@@ -171,9 +186,7 @@ finish_list(const struct handoff__arena *arena, uint32_t place,
 	if (step == HANDOFF__GROUP_FREE)
 		return;
 	if (step == HANDOFF__GROUP_ARMED && list_ok(arena, place, list)) {
-		for (uint32_t i = 0; i < list->count; i++)
-			flip_to(record_of(arena, place, &list->items[i]),
-				list->items[i].sequence);
+		flip_all(arena, place, list);
 		found->finished++;
 	} else if (step != HANDOFF__GROUP_WRITTEN) {
 		found->damaged++;

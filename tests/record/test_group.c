@@ -354,6 +354,30 @@ damaged_list_is_ignored_as_a_whole(void **state)
 	}
 }
 
+/* What no library has written: it must not crash, and leaves one of the two
+ * states. */
+static void
+record_named_twice_is_one_of_both(void **state)
+{
+	struct handoff__group_list *list;
+	struct set s;
+
+	(void)state;
+	for (uint32_t first = 1; first <= 2; first++) {
+		open_set(&s);
+		arm(&s);
+		list = first_list(&s);
+		list->items[1] = list->items[0];
+		list->items[0].sequence = first;
+		list->items[1].sequence = 3 - first;
+		assert_int_equal(finish(&s).finished, 1);
+		assert_state(&s.views[0], "new state");
+		assert_state(&s.views[1], "old");
+		assert_state(&s.views[2], "new state");
+		close_set(&s);
+	}
+}
+
 /* More than there are lists: nothing behind them is looked at. */
 static void
 damaged_number_of_lists_is_bounded(void **state)
@@ -540,6 +564,7 @@ main(void)
 		handoff_test(lists_of_a_peer_are_limited),
 		handoff_test(survivor_flips_the_rest),
 		handoff_test(damaged_list_is_ignored_as_a_whole),
+		handoff_test(record_named_twice_is_one_of_both),
 		handoff_test(damaged_number_of_lists_is_bounded),
 		handoff_test(looking_for_lists_takes_one_page),
 		handoff_test(death_at_any_instruction_leaves_all_or_none),
