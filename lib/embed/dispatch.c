@@ -119,7 +119,7 @@ next_pending(struct handoff_peer *peer, int *fd)
 	if (err != 0 && !peer->starving)
 		handoff__log(&peer->log, HANDOFF_LOG_WARNING,
 			"peer: entries taken over wait for a free "
-			"descriptor: %s",
+			"descriptor or memory: %s",
 			strerror(err));
 	if (err != 0 && !peer->starved.armed)
 		handoff__timer_arm(&peer->loop, &peer->starved, RETRY_US);

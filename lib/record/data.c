@@ -6,12 +6,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #define PAGE  4096u
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+
+#define HUGETLBFS 0x958458f6u /* linux/magic.h */
 
 #ifndef F_SEAL_FUTURE_WRITE
 #define F_SEAL_FUTURE_WRITE 0x0010
@@ -39,15 +43,27 @@ handoff__data_create(uint64_t capacity)
 	return fd;
 }
 
+/* Whether the kernel will have a page for every byte, and it can be written to.
+ * Otherwise the other peer could kill this one with SIGBUS: if it shrinks, or
+ * if it is of huge pages of which there are none. */
+static bool
+is_safe(int fd)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+	struct statfs fs;
+
+	return seals >= 0 && (seals & F_SEAL_SHRINK) != 0 &&
+	       (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) == 0 &&
+	       fstatfs(fd, &fs) == 0 && (uint32_t)fs.f_type != HUGETLBFS;
+}
+
 int
 handoff__data_check(int fd, size_t *half)
 {
-	int seals = fcntl(fd, F_GET_SEALS), flags = fcntl(fd, F_GETFL);
+	int flags = fcntl(fd, F_GETFL);
 	struct stat st;
 
-	/* if it could shrink, the other peer could kill this one with SIGBUS */
-	if (seals < 0 || (seals & F_SEAL_SHRINK) == 0 ||
-		(seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)) != 0)
+	if (!is_safe(fd))
 		return -EBADMSG;
 	if (flags < 0 || (flags & O_ACCMODE) != O_RDWR || fstat(fd, &st) < 0 ||
 		!S_ISREG(st.st_mode) || st.st_size <= 0 ||

@@ -18,6 +18,24 @@
 
 #define BIG (300u * 1024)
 
+/* There is no memory to be mapped. */
+static bool no_memory;
+
+void *__real_mmap(
+	void *addr, size_t len, int prot, int flags, int fd, off_t offset);
+void *__wrap_mmap(
+	void *addr, size_t len, int prot, int flags, int fd, off_t offset);
+
+void *
+__wrap_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
+{
+	if (no_memory) {
+		errno = ENOMEM;
+		return MAP_FAILED;
+	}
+	return __real_mmap(addr, len, prot, flags, fd, offset);
+}
+
 static struct handoff_entry_opts
 data_opts(const char *name, size_t capacity)
 {
@@ -373,6 +391,57 @@ bad_deposits_are_refused(void **state)
 }
 
 static void
+deposit_without_memory_leaves_nothing(void **state)
+{
+	struct handoff_entry_opts opts = data_opts("log", 100);
+	struct handoff_entry *e = NULL;
+	struct pair p;
+
+	(void)state;
+	open_stateless(&p);
+	no_memory = true;
+	assert_int_equal(handoff_peer_deposit(p.a.peer, &e, &opts), -ENOMEM);
+	no_memory = false;
+	assert_non_null(
+		strstr(handoff_peer_errmsg(p.a.peer), "cannot map data"));
+	support_limit_descriptors(0);
+	assert_int_equal(handoff_peer_deposit(p.a.peer, &e, &opts), -EMFILE);
+	support_unlimit_descriptors();
+	assert_non_null(
+		strstr(handoff_peer_errmsg(p.a.peer), "Too many open files"));
+	assert_null(e);
+	assert_int_equal(p.a.peer->pair.roster.owned, 0);
+	pair_settle(&p);
+	assert_int_equal(p.b.peer->pair.roster.held, 0);
+	deposit(&p.a, "log", 100);
+	pair_close(&p);
+}
+
+/* Nothing is lost meanwhile. */
+static void
+data_waits_for_memory(void **state)
+{
+	struct handoff_entry *e;
+	struct pair p;
+
+	(void)state;
+	pair_open(&p);
+	e = deposit(&p.a, "log", 100);
+	assert_int_equal(handoff_entry_update(e, "all of it", 9), 0);
+	pair_settle(&p);
+	assert_int_equal(handoff_peer_give(p.a.peer), 0);
+	release_next(&p, &p.a);
+	no_memory = true;
+	pair_expect(&p, &p.b, HANDOFF_PEER_OWNER);
+	assert_non_null(strstr(p.b.logged, "Cannot allocate memory"));
+	assert_null(handoff_peer_find(p.b.peer, "log"));
+	no_memory = false;
+	e = take_next(&p, &p.b);
+	assert_state(e, "all of it");
+	pair_close(&p);
+}
+
+static void
 capacity_costs_nothing(void **state)
 {
 	struct handoff_entry *e;
@@ -538,6 +607,8 @@ main(void)
 		handoff_test(names_of_data_are_unique),
 		handoff_test(entries_are_found_by_name),
 		handoff_test(bad_deposits_are_refused),
+		handoff_test(deposit_without_memory_leaves_nothing),
+		handoff_test(data_waits_for_memory),
 		handoff_test(capacity_costs_nothing),
 		handoff_test(hostile_data_is_refused),
 		handoff_test(what_was_left_is_named),
