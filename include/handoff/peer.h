@@ -180,13 +180,16 @@ struct handoff_entry_opts {
 	void *data;      /* the program's, see handoff_entry_data */
 	size_t capacity; /* of data: maximum size of its state, at most 1 GiB,
 			  * rounded up to whole pages; default `len` */
+	struct handoff_entry *with; /* its leader, an entry of this peer without
+				     * a leader: the two move together, or not
+				     * at all */
 };
 
 /* Deposits an entry. At the next dispatch it is sent to the standby, if there
  * is one, and then outlives this process. The entry is valid until it is
- * withdrawn or released. -EPERM this peer does not serve; -EINVAL, -EMSGSIZE
- * the name or state is too long, and the errors of dup(2), with a sentence in
- * handoff_peer_errmsg.
+ * withdrawn or released. -EPERM this peer does not serve; -EINVAL, -ENOSPC more
+ * than 63 companions of one leader, -EMSGSIZE the name or state is too long,
+ * and the errors of dup(2), with a sentence in handoff_peer_errmsg.
  *
  * Data (HANDOFF_ENTRY_DATA) is a state without a descriptor, with a name that
  * no other data has (-EEXIST) and a capacity of its own, whatever state_size
@@ -256,6 +259,10 @@ HANDOFF_API const void *handoff_entry_state(
 /* The number of the entry: unique in the service and the same in both peers;
  * connections are counted from 1. */
 HANDOFF_API uint64_t handoff_entry_id(const struct handoff_entry *entry);
+/* The leader that the entry was deposited with; NULL if it had none or that has
+ * ended: then it stands alone. */
+HANDOFF_API struct handoff_entry *handoff_entry_leader(
+	const struct handoff_entry *entry);
 HANDOFF_API enum handoff_entry_kind handoff_entry_kind(
 	const struct handoff_entry *entry);
 /* Valid as long as the entry. */

@@ -48,6 +48,15 @@ on_quiesce(struct handoff__pair *below, struct handoff__roster_entry *entry)
 	return false;
 }
 
+/* Released, and what belongs to it was not in time. */
+static void
+on_resume(struct handoff__pair *below, struct handoff__roster_entry *entry)
+{
+	(void)below;
+	handoff__embed_pend(
+		handoff__public_entry(entry), HANDOFF__PENDING_TAKEN);
+}
+
 static void
 on_pause(struct handoff__pair *below, bool paused)
 {
@@ -173,6 +182,7 @@ const struct handoff__pair_ops handoff__embed_ops = {
 	.entered = on_entered,
 	.closing = on_closing,
 	.quiesce = on_quiesce,
+	.resume = on_resume,
 	.pause = on_pause,
 	.moved = on_moved,
 	.settle = on_settle,

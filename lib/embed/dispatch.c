@@ -15,36 +15,45 @@
 #define RETRY_US 100000
 
 /* Entries that could not be offered, because the link has just broken, go back
- * to the program. */
+ * to the program; one that waits for others stays. */
 static void
 take_again(struct handoff__roster_entry **list, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
-		if (list[i]->mine)
+		if (list[i]->mine && !handoff__entry_parked(list[i]))
 			handoff__embed_pend(handoff__public_entry(list[i]),
 				HANDOFF__PENDING_TAKEN);
 	}
 }
 
-/* Moves the released entries, as many at once as fit into a message. An entry
- * that no give wants any more goes back to the program. */
+/* Lists the released entries, as many as fit into a message, but for those that
+ * wait for others. An entry that no give wants any more goes back to the
+ * program. */
+static uint32_t
+list_released(struct handoff_peer *peer,
+	struct handoff__roster_entry *list[HANDOFF_FDPASS_MAX])
+{
+	struct handoff_entry *e, *next;
+	uint32_t n = 0;
+
+	for (e = TAILQ_FIRST(&peer->released); e && n < HANDOFF_FDPASS_MAX;
+		e = next) {
+		next = TAILQ_NEXT(e, node);
+		if (!e->entry.leaving)
+			handoff__embed_pend(e, HANDOFF__PENDING_TAKEN);
+		else if (!handoff__entry_parked(&e->entry))
+			list[n++] = &e->entry;
+	}
+	return n;
+}
+
 static void
 move_released(struct handoff_peer *peer)
 {
 	struct handoff__roster_entry *list[HANDOFF_FDPASS_MAX];
-	struct handoff_entry *e;
+	uint32_t n;
 
-	while (!TAILQ_EMPTY(&peer->released)) {
-		uint32_t n = 0;
-
-		while (n < HANDOFF_FDPASS_MAX &&
-			(e = TAILQ_FIRST(&peer->released))) {
-			handoff__embed_pend(
-				e, e->entry.leaving ? HANDOFF__PENDING_NONE
-						    : HANDOFF__PENDING_TAKEN);
-			if (e->entry.leaving)
-				list[n++] = &e->entry;
-		}
+	while ((n = list_released(peer, list)) > 0) {
 		handoff__pair_quiet_all(&peer->pair, list, n);
 		take_again(list, n);
 	}
@@ -62,7 +71,7 @@ follow(struct handoff_peer *peer)
 		return;
 	peer->late = !below->serving && below->roster.owned > 0;
 	while (peer->late && (e = handoff__roster_next(&below->roster, e))) {
-		if (!e->mine || e->leaving || e->copy != HANDOFF__COPY_HELD)
+		if (!e->mine || e->leaving || !handoff__entry_covered(below, e))
 			continue;
 		handoff__pair_give(below, HANDOFF__REST);
 		return;

@@ -68,6 +68,11 @@ check_deposit(struct handoff_peer *peer, struct handoff_entry_opts *o)
 		return handoff__fail(&peer->error, -EINVAL,
 			"deposit: a kind is needed, and a state if it has a "
 			"length");
+	if (o->with &&
+		(o->with->peer != peer || !handoff__embed_serves(o->with)))
+		return handoff__fail(&peer->error, -EINVAL,
+			"deposit: the entry that it is to move with is not "
+			"this peer's");
 	if (!peer->pair.serving && peer->pair.roster.owned == 0)
 		return handoff__fail(&peer->error, -EPERM,
 			"deposit: this peer does not serve");
@@ -103,9 +108,17 @@ static struct handoff_entry *
 enter(struct handoff_peer *peer, int fd, const struct handoff_entry_opts *o,
 	int *err)
 {
-	struct handoff__roster_entry *entry = handoff__pair_enter(&peer->pair,
-		fd, (enum handoff__kind)o->kind, o->name ? o->name : "", err);
+	struct handoff__roster_entry *entry = handoff__pair_enter_with(
+		&peer->pair, fd, (enum handoff__kind)o->kind,
+		o->name ? o->name : "", o->with ? &o->with->entry : NULL, err);
 
+	if (!entry && o->with && (*err == -EINVAL || *err == -ENOSPC)) {
+		handoff__fail(&peer->error, *err,
+			"deposit: a leader has no leader itself, and at most "
+			"%d companions",
+			HANDOFF__TOGETHER_MAX - 1);
+		return NULL;
+	}
 	if (!entry) {
 		handoff__fail(
 			&peer->error, *err, "deposit: %s", strerror(-*err));
@@ -205,6 +218,15 @@ uint64_t
 handoff_entry_id(const struct handoff_entry *e)
 {
 	return e ? e->entry.id : 0;
+}
+
+struct handoff_entry *
+handoff_entry_leader(const struct handoff_entry *e)
+{
+	struct handoff__roster_entry *leader =
+		e ? handoff__pair_leader(&e->peer->pair, &e->entry) : NULL;
+
+	return leader ? handoff__public_entry(leader) : NULL;
 }
 
 enum handoff_entry_kind

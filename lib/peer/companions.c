@@ -114,12 +114,26 @@ handoff__pair_leader(
 }
 
 struct handoff__roster_entry *
-handoff__companions_leader(
+handoff__entry_leads(
 	const struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
 	while (e->marks & HANDOFF__BOUND && !(e->marks & HANDOFF__LEADS))
 		e = handoff__companions_next(pair, e);
 	return e;
+}
+
+bool
+handoff__entry_covered(
+	const struct handoff__pair *pair, struct handoff__roster_entry *first)
+{
+	struct handoff__roster_entry *e = first;
+
+	do {
+		if (e->copy != HANDOFF__COPY_HELD)
+			return false;
+		e = handoff__companions_next(pair, e);
+	} while (e != first);
+	return true;
 }
 
 static int
@@ -202,7 +216,7 @@ handoff__companions_undo(struct handoff__pair *pair,
 	struct handoff__roster_entry *list[HANDOFF__TOGETHER_MAX])
 {
 	struct handoff__roster_entry *leader =
-		handoff__companions_leader(pair, e);
+		handoff__entry_leads(pair, e);
 	uint32_t count = 0;
 
 	for (e = leader;;) {

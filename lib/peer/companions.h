@@ -56,7 +56,12 @@ handoff__companions_next(
 }
 
 /* The one that leads the ring; the entry itself if it is alone. */
-struct handoff__roster_entry *handoff__companions_leader(
+struct handoff__roster_entry *handoff__entry_leads(
+	const struct handoff__pair *pair, struct handoff__roster_entry *entry);
+
+/* Whether the standby has copies of the entry and of all that move together
+ * with it. */
+bool handoff__entry_covered(
 	const struct handoff__pair *pair, struct handoff__roster_entry *entry);
 
 /* The leader that the record names, owned by either peer; NULL if there is none

@@ -261,7 +261,7 @@ handoff__offer_together(struct handoff__pair *pair,
 	uint32_t count, offered = 0;
 
 	if (handoff__offer_entry_objection(pair, e) != HANDOFF__OK ||
-		!all_are_quiet(pair, handoff__companions_leader(pair, e)))
+		!all_are_quiet(pair, handoff__entry_leads(pair, e)))
 		return 0;
 	count = handoff__companions_undo(pair, e, list);
 	for (uint32_t i = 0; i < count; i++) {
@@ -336,7 +336,7 @@ handoff__offer_all(struct handoff__pair *pair, struct handoff__moved *moved)
 
 	while ((e = handoff__roster_next(&pair->roster, e))) {
 		bool takes = give_takes(
-			&pair->give, handoff__companions_leader(pair, e));
+			&pair->give, handoff__entry_leads(pair, e));
 
 		if (!takes || !moves_with_another(e))
 			e->left = HANDOFF__OK;

@@ -108,7 +108,7 @@ void
 handoff__quiet_joined(
 	struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
-	if (!handoff__companions_leader(pair, e)->leaving)
+	if (!handoff__entry_leads(pair, e)->leaving)
 		return;
 	e->leaving = true;
 	if (pair->give.step == HANDOFF__GIVE_DRAIN)
