@@ -2,7 +2,8 @@
 /*
  * The operator's tool: asks the peers of a service directory for their status
  * or has them hand over, take back, stop or dump their entries.
- * Exit status: 0 done, 1 refused or failed, 2 wrong usage.
+ * Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 the standby is not
+ * ready to serve yet.
  */
 #include "watch.h"
 
@@ -23,10 +24,12 @@ static const char help[] =
 	"                    which peer serves and which stands by; --watch:\n"
 	"                    repeated every 2 seconds, or every SECONDS\n"
 	"  metrics           the counters of both peers, for Prometheus\n"
-	"  maintenance [NAME]\n"
+	"  maintenance [--wait SECONDS] [NAME]\n"
 	"                    the owner hands everything to its standby, if "
 	"NAME\n"
-	"                    serves; repeated, it changes nothing\n"
+	"                    serves; repeated, it changes nothing; --wait: "
+	"for\n"
+	"                    a standby that is not ready to serve yet\n"
 	"  ready [--silent]  the standby takes the service back and notifies\n"
 	"                    the clients, which reconnect to it; --silent:\n"
 	"                    their connections move too, without a notice\n"
@@ -47,6 +50,7 @@ struct args {
 	char text[HANDOFF_SAY_MAX + 2]; /* one more than may be said */
 	bool json, silent;
 	int watch_ms; /* 0: once */
+	int wait_ms;  /* 0: the default */
 };
 
 static void __attribute__((noreturn)) usage(const char *why, const char *word)
@@ -56,7 +60,7 @@ static void __attribute__((noreturn)) usage(const char *why, const char *word)
 }
 
 static int
-milliseconds(const char *text)
+milliseconds(const char *text, const char *why)
 {
 	char *end;
 	double seconds = strtod(text, &end);
@@ -64,8 +68,7 @@ milliseconds(const char *text)
 	/* No "nan", and nothing in hexadecimal digits. */
 	if (text[strspn(text, "0123456789.")] || *end || seconds < 0.1 ||
 		seconds > 86400)
-		usage(" is not a time: --watch takes 0.1 to 86400 seconds",
-			text);
+		usage(why, text);
 	return (int)(seconds * 1000);
 }
 
@@ -88,6 +91,7 @@ read_options(struct args *args, int argc, char **argv)
 		{"json", no_argument, NULL, 'j'},
 		{"silent", no_argument, NULL, 's'},
 		{"watch", optional_argument, NULL, 'w'},
+		{"wait", required_argument, NULL, 't'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'v'},
 		{NULL, 0, NULL, 0},
@@ -107,7 +111,13 @@ read_options(struct args *args, int argc, char **argv)
 		else if (c == 's')
 			args->silent = true;
 		else if (c == 'w')
-			args->watch_ms = milliseconds(period(argc, argv));
+			args->watch_ms = milliseconds(period(argc, argv),
+				" is not a time: --watch takes 0.1 to 86400 "
+				"seconds");
+		else if (c == 't')
+			args->wait_ms = milliseconds(optarg,
+				" is not a time: --wait takes 0.1 to 86400 "
+				"seconds");
 		else if (c == 'h')
 			exit(fputs(help, stdout) < 0);
 		else if (c == 'v')
@@ -169,6 +179,8 @@ read_command(struct args *args, int count, char **words)
 		usage("--json goes with status", "");
 	if (args->watch_ms && strcmp(args->command, "status") != 0)
 		usage("--watch goes with status", "");
+	if (args->wait_ms && strcmp(args->command, "maintenance") != 0)
+		usage("--wait goes with maintenance", "");
 	if (args->silent && strcmp(args->command, "ready") != 0)
 		usage("--silent goes with ready", "");
 	if (!args->dir)
@@ -185,8 +197,13 @@ run(const struct args *args, char **reply)
 	if (strcmp(args->command, "metrics") == 0)
 		return handoff_control_metrics(args->dir, reply);
 	if (strcmp(args->command, "maintenance") == 0)
-		return handoff_control_maintenance(
-			args->dir, args->name, reply);
+		return handoff_control_maintain(args->dir,
+			&(struct handoff_maintain_opts){
+				.size = sizeof(struct handoff_maintain_opts),
+				.name = args->name,
+				.wait_ms = (uint32_t)args->wait_ms,
+			},
+			reply);
 	if (strcmp(args->command, "ready") == 0)
 		return handoff_control_ready(args->dir, args->silent, reply);
 	if (strcmp(args->command, "say") == 0)
@@ -241,5 +258,5 @@ main(int argc, char **argv)
 			strerror(errno));
 		return 1;
 	}
-	return err < 0 ? 1 : 0;
+	return err == -EAGAIN ? 3 : err < 0 ? 1 : 0;
 }

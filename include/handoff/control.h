@@ -9,6 +9,7 @@
 #include <handoff/common.h>
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -41,6 +42,20 @@ HANDOFF_API int handoff_control_metrics(const char *dir, char **reply);
  * there is no such peer. */
 HANDOFF_API int handoff_control_maintenance(
 	const char *dir, const char *name, char **reply);
+
+/* `size` is sizeof(struct handoff_maintain_opts); zero means the default. */
+struct handoff_maintain_opts {
+	size_t size;
+	const char *name; /* as above, or NULL */
+	uint32_t wait_ms; /* how long the owner waits for a standby that is not
+			   * ready to serve yet, at most a day; default: its
+			   * give_timeout_ms */
+};
+
+/* The same with options. Both return -EAGAIN if the standby was not ready to
+ * serve in time; the reply has the reason that it gives. */
+HANDOFF_API int handoff_control_maintain(const char *dir,
+	const struct handoff_maintain_opts *opts, char **reply);
 
 /* Brings the service home to the standby; `silent` moves everything without
  * notifying clients. Both calls return -EADDRNOTAVAIL if everything has moved

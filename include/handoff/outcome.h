@@ -48,6 +48,7 @@ enum handoff_reason {
 	HANDOFF_REASON_USER = 20,      /* it runs as another user */
 	HANDOFF_REASON_CROWDED = 21,   /* too many connect at once */
 	HANDOFF_REASON_SHARED = 22,    /* a different shared region */
+	HANDOFF_REASON_UNREADY = 23,   /* not ready to serve yet */
 	HANDOFF_REASON_OTHER = 31,     /* a reason without a name here */
 };
 

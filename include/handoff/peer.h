@@ -73,6 +73,8 @@ struct handoff_peer_opts {
 					    * may differ then */
 	void *convert_arg;
 	uint32_t convert_from;
+	const char *loading; /* not ready to serve yet, and why; see
+			      * handoff_peer_loading */
 };
 
 /* Opens the peer and joins the other one, if there is one; may block for up to
@@ -335,6 +337,15 @@ HANDOFF_API int handoff_entry_leave(struct handoff_entry *entry);
  * standby. Errors as of handoff_server_maintenance and handoff_server_ready. */
 HANDOFF_API int handoff_peer_give(struct handoff_peer *peer);
 HANDOFF_API int handoff_peer_take(struct handoff_peer *peer);
+
+/* Says why this peer is not ready to serve yet, "loads its data: 40 %" (one
+ * line, the first 127 bytes of it), as often as that changes; NULL or "": it is
+ * ready, as it is from the beginning without the option `loading`. A give to it
+ * waits, up to give_timeout_ms of the giver or as long as the operator says,
+ * goes on when it is ready, or is refused (UNREADY). If the other peer dies
+ * this one serves all the same. -EINVAL without a handle. */
+HANDOFF_API int handoff_peer_loading(
+	struct handoff_peer *peer, const char *why);
 
 /* The last error on this handle; never NULL, valid until the next call. */
 HANDOFF_API const char *handoff_peer_errmsg(const struct handoff_peer *peer);

@@ -129,6 +129,8 @@ struct handoff_server_opts {
 				   * process died waits for a standby before it
 				   * is closed; default 30000. See "Inputs that
 				   * kill" in handoff_server(3) */
+	const char *loading;      /* not ready to serve yet, and why; see
+				   * handoff_server_loading */
 };
 
 /*
@@ -285,6 +287,15 @@ HANDOFF_API int handoff_server_left(
  * this peer is not the owner; details in handoff_server_errmsg.
  */
 HANDOFF_API int handoff_server_maintenance(struct handoff_server *server);
+
+/* Says why this peer is not ready to serve yet, "loads its data: 40 %" (one
+ * line, the first 127 bytes of it), as often as that changes; NULL or "": it is
+ * ready, as it is from the beginning without the option `loading`. A give to it
+ * waits, up to give_timeout_ms of the giver or as long as the operator says,
+ * goes on when it is ready, or is refused (UNREADY). If the other peer dies
+ * this one serves all the same. -EDEADLK in a handler. */
+HANDOFF_API int handoff_server_loading(
+	struct handoff_server *server, const char *why);
 
 /*
  * Brings the service home to this standby: the listeners move here, and the

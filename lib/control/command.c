@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,11 @@
 
 #define COMMAND_MS 60000
 #define END_MS     2000
+#define WAIT_MAX   86400000u
+
+/* how a refusal begins that may not be one in a while */
+#define UNREADY     "not ready: "
+#define UNREADY_LEN (sizeof(UNREADY) - 1)
 
 /* `fd` is sent with the request; -1: none. */
 static int
@@ -29,12 +35,16 @@ send_command_with(const struct handoff__call *call,
 	struct handoff__contact *peer, const char *request, int fd)
 {
 	struct handoff__buf buf = {.data = NULL};
-	int err = handoff__contact_ask(peer, &call->dir, request, fd,
-		handoff__now_us() + (int64_t)COMMAND_MS * 1000);
+	int64_t ms = (int64_t)COMMAND_MS + call->wait_ms;
+	int err = handoff__contact_ask(
+		peer, &call->dir, request, fd, handoff__now_us() + ms * 1000);
 	size_t len;
 
+	if (err == -ECANCELED && strncmp(peer->body, UNREADY, UNREADY_LEN) == 0)
+		return handoff__call_fail(
+			call, -EAGAIN, "%s", peer->body + UNREADY_LEN);
 	if (err < 0)
-		return handoff__call_explain(call, peer, err, COMMAND_MS);
+		return handoff__call_explain(call, peer, err, (int)ms);
 	len = strlen(peer->body);
 	if (len == 0)
 		handoff__buf_add(&buf, "%s: done", peer->name);
@@ -179,12 +189,16 @@ add_addresses(struct handoff__call *call, unsigned long long before)
 static int
 call_maintenance(struct handoff__call *call, const void *arg)
 {
-	const char *name = arg;
+	const struct handoff_maintain_opts *opts = arg;
+	const char *name = opts->name;
 	unsigned long long generation;
 	struct handoff__contact *owner;
-	char request[64];
+	char request[96], wait[32] = "";
 	int err;
 
+	if (opts->wait_ms > WAIT_MAX)
+		return handoff__call_fail(
+			call, -EINVAL, "maintenance: waits for a day at most");
 	if (name && !name[0])
 		return handoff__call_fail(
 			call, -EINVAL, "maintenance: the name is empty");
@@ -196,8 +210,11 @@ call_maintenance(struct handoff__call *call, const void *arg)
 	err = find_owner(call, &owner);
 	if (err < 0)
 		return err;
-	snprintf(request, sizeof(request), "maintenance%s%s\n", name ? " " : "",
-		name ? name : "");
+	if (opts->wait_ms > 0)
+		snprintf(wait, sizeof(wait), " wait=%u", opts->wait_ms);
+	call->wait_ms = opts->wait_ms;
+	snprintf(request, sizeof(request), "maintenance%s%s%s\n", wait,
+		name ? " " : "", name ? name : "");
 	generation = handoff__listeners_generation(owner);
 	err = send_command(call, owner, request);
 	return err < 0 ? err : add_addresses(call, generation);
@@ -408,7 +425,24 @@ handoff_control_metrics(const char *dir, char **reply)
 int
 handoff_control_maintenance(const char *dir, const char *name, char **reply)
 {
-	return with_peers(dir, reply, call_maintenance, name);
+	const struct handoff_maintain_opts opts = {.name = name};
+
+	return with_peers(dir, reply, call_maintenance, &opts);
+}
+
+int
+handoff_control_maintain(
+	const char *dir, const struct handoff_maintain_opts *opts, char **reply)
+{
+	struct handoff_maintain_opts known = {.size = 0};
+	int err;
+
+	if (!opts || !reply)
+		return -EINVAL;
+	*reply = NULL;
+	err = handoff__opts_copy(&known, sizeof(known), opts,
+		offsetof(struct handoff_maintain_opts, wait_ms));
+	return err < 0 ? err : with_peers(dir, reply, call_maintenance, &known);
 }
 
 int

@@ -11,7 +11,7 @@
 struct handoff__waiting {
 	struct handoff__request *requests[HANDOFF__REQUESTS_MAX];
 	unsigned count;
-	char what[32]; /* the operation requested */
+	char what[96]; /* the operation requested */
 };
 
 /* False if a different operation is in progress. */

@@ -153,15 +153,17 @@ on_failover(struct handoff__pair *below)
 	const struct handoff__survival *s = &below->survival;
 	struct handoff_peer *peer = handoff__operator_arg(below);
 	struct handoff__facts facts = {.end = 0};
+	char loading[HANDOFF_TEXT_MAX];
 
 	peer->owner_due = false;
 	handoff__outcome_of_death(s, &facts);
 	handoff__operator_emit_with(&peer->op, HANDOFF_PEER_OWNER, &facts,
 		"owner: the other peer %s; took over %u of its entries in "
-		"%u.%03u ms (generation %llu)",
+		"%u.%03u ms (generation %llu)%s",
 		s->bye ? "left" : "died", s->entries, s->took_us / 1000,
 		s->took_us % 1000,
-		(unsigned long long)handoff__pair_generation(below));
+		(unsigned long long)handoff__pair_generation(below),
+		handoff__pair_loading_text(below, loading));
 }
 
 static void

@@ -110,6 +110,7 @@ open_program_peer(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 	err = handoff__operator_open(&peer->op, &peer->error);
 	if (err >= 0)
 		err = take_role(peer);
+	handoff__pair_loading(&peer->pair, o->loading);
 	if (err >= 0)
 		handoff__pair_started(&peer->pair);
 	return err;
@@ -342,6 +343,15 @@ handoff_peer_take(struct handoff_peer *peer)
 	if (err < 0)
 		peer->error = peer->pair.error;
 	return err;
+}
+
+int
+handoff_peer_loading(struct handoff_peer *peer, const char *why)
+{
+	if (!peer)
+		return -EINVAL;
+	handoff__pair_loading(&peer->pair, why);
+	return 0;
 }
 
 const char *

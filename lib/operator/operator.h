@@ -80,6 +80,7 @@ struct handoff__operator {
 					* give */
 	struct handoff__waiting stops; /* requests that wait for the end of a
 					* stop */
+	struct handoff__give_how how;  /* what the first of `moves` asked for */
 	bool stopping;                 /* begins no further give */
 	bool ended;                    /* the last event has been emitted */
 };

@@ -9,6 +9,7 @@
 #include "peer/metrics.h"
 #include "peer/status.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static void
@@ -44,7 +45,7 @@ answer_metrics(struct handoff__operator *op, struct handoff__request *request)
 static int
 give(struct handoff__operator *op)
 {
-	return handoff__pair_give(op->pair, HANDOFF__MAINTENANCE);
+	return handoff__pair_give_how(op->pair, HANDOFF__MAINTENANCE, &op->how);
 }
 
 static int
@@ -103,18 +104,36 @@ answer_ready(struct handoff__operator *op, struct handoff__request *request,
 			op, request, line, silent ? take_silently : take_home);
 }
 
-/* "maintenance", "maintenance NAME" */
+/* Reads " wait=MS", and returns what follows: "" or " NAME". No name has an
+ * equals sign. */
+static const char *
+read_how(const char *words, struct handoff__give_how *how)
+{
+	char *end;
+
+	*how = (struct handoff__give_how){.wait_ms = 0};
+	if (strncmp(words, " wait=", 6) == 0) {
+		how->wait_ms = (uint32_t)strtoul(words + 6, &end, 10);
+		words = end;
+	}
+	return words;
+}
+
+/* "maintenance", with options and a name */
 static void
 answer_maintenance(struct handoff__operator *op,
 	struct handoff__request *request, const char *line)
 {
-	const char *name = line + strlen("maintenance");
+	struct handoff__give_how how;
+	const char *name = read_how(line + strlen("maintenance"), &how);
 	char text[HANDOFF_TEXT_MAX];
 	int repeats = 0;
 
-	if (op->moves.count == 0 && !op->stopping)
+	if (op->moves.count == 0 && !op->stopping) {
+		op->how = how;
 		repeats = handoff__pair_repeats(
 			op->pair, *name ? name + 1 : name, text, sizeof(text));
+	}
 	if (repeats == 0)
 		answer_move(op, request, line, give);
 	else if (repeats < 0)

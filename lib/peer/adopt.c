@@ -9,6 +9,7 @@
 #include "peer/core.h"
 #include "peer/death.h"
 #include "peer/fence.h"
+#include "peer/loading.h"
 #include "peer/loan.h"
 #include "peer/mirror.h"
 #include "peer/partner.h"
@@ -68,6 +69,7 @@ handoff__adopt_link(struct handoff__pair *pair, int fd, int passed,
 				      : 0;
 	pair->refusal[0] = pair->cut_why[0] = '\0';
 	pair->other_leaving = pair->other_left = pair->ended = false;
+	pair->other_loading[0] = '\0';
 	if (handoff__partner_drifted(pair, hello))
 		handoff__log(pair->log, HANDOFF_LOG_WARNING,
 			"link: %s has a different configuration from this peer",
@@ -82,6 +84,8 @@ handoff__adopt_link(struct handoff__pair *pair, int fd, int passed,
 	if (pair->leaving)
 		handoff__link_send(&pair->link,
 			&(struct handoff__msg){.type = HANDOFF__LEAVE}, -1);
+	if (pair->loading[0])
+		handoff__loading_tell(pair);
 	if (pair->start_fd < 0)
 		handoff__link_send(&pair->link, &ready, -1);
 	return 0;

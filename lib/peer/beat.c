@@ -6,6 +6,7 @@
 #include "peer/beat.h"
 
 #include "peer/core.h"
+#include "peer/loading.h"
 #include "peer/mirror.h"
 #include "peer/pulse.h"
 #include "peer/quiet.h"
@@ -22,6 +23,7 @@ handoff__beat(struct handoff__pair *pair)
 		return;
 	if (handoff__link_up(&pair->link)) {
 		handoff__pulse_send(pair);
+		handoff__loading_beat(pair);
 		handoff__mirror_retry(pair, handoff__pulse_retries(pair));
 	} else if (pair->link.fd < 0) {
 		handoff__reconcile(pair);

@@ -215,8 +215,7 @@ handoff__companions_undo(struct handoff__pair *pair,
 	struct handoff__roster_entry *e,
 	struct handoff__roster_entry *list[HANDOFF__TOGETHER_MAX])
 {
-	struct handoff__roster_entry *leader =
-		handoff__entry_leads(pair, e);
+	struct handoff__roster_entry *leader = handoff__entry_leads(pair, e);
 	uint32_t count = 0;
 
 	for (e = leader;;) {

@@ -146,6 +146,7 @@ enum handoff__partner_state {
 
 enum handoff__give_step {
 	HANDOFF__GIVE_NONE = 0,
+	HANDOFF__GIVE_LOAD,  /* waits until the other peer can serve */
 	HANDOFF__GIVE_COVER, /* waits for the answers to all MIRRORs */
 	HANDOFF__GIVE_CLOSE, /* the same, without new entries */
 	HANDOFF__GIVE_DRAIN, /* offered; waits for handlers and READY */
@@ -296,7 +297,11 @@ struct handoff__pair {
 	struct handoff__link link;
 	enum handoff__partner_state partner;
 	struct handoff__hello other;
-	char cut_why[192];  /* the reason why the link broke, if known */
+	char cut_why[192]; /* the reason why the link broke, if known */
+	/* Why the peers are not ready to serve yet; "": they are. */
+	char loading[HANDOFF__LOADING_MAX];
+	char other_loading[HANDOFF__LOADING_MAX];
+	bool loading_stale; /* the other peer has an older sentence */
 	bool other_leaving; /* it is stopping or has stopped: it takes
 			     * nothing */
 	bool other_left;    /* it sent BYE: it touches its entries no more */
@@ -346,6 +351,14 @@ handoff__pair_moving(const struct handoff__pair *pair)
 {
 	return pair->give.step != HANDOFF__GIVE_NONE || pair->taking ||
 	       pair->receiving;
+}
+
+/* The same, and entries may be about to change their owner. */
+static inline bool
+handoff__pair_changing(const struct handoff__pair *pair)
+{
+	return handoff__pair_moving(pair) &&
+	       pair->give.step != HANDOFF__GIVE_LOAD;
 }
 
 uint64_t handoff__pair_generation(struct handoff__pair *pair);

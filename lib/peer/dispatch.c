@@ -13,6 +13,7 @@
 #include "peer/core.h"
 #include "peer/death.h"
 #include "peer/give.h"
+#include "peer/loading.h"
 #include "peer/loan.h"
 #include "peer/mirror.h"
 #include "peer/moves.h"
@@ -118,6 +119,9 @@ on_message(struct handoff__link *link, const struct handoff__msg *msg,
 	case HANDOFF__LOST:
 		handoff__mirror_lost(pair, msg);
 		return;
+	case HANDOFF__LOADING:
+		handoff__loading_on_message(pair, msg);
+		return;
 	}
 }
 
@@ -175,6 +179,7 @@ partner_gone(struct handoff__pair *pair)
 	if (survival->serving || survival->entries > 0)
 		pair->ops->failover(pair);
 	memset(&pair->other, 0, sizeof(pair->other));
+	pair->other_loading[0] = '\0';
 	handoff__loan_return(pair);
 }
 
@@ -259,7 +264,8 @@ act_once(struct handoff__pair *pair)
 		return true;
 	}
 	return handoff__take_proceed(pair) || handoff__quiet_recheck(pair) ||
-	       handoff__give_proceed(pair) || answer_candidates(pair);
+	       handoff__moves_proceed(pair) || handoff__give_proceed(pair) ||
+	       answer_candidates(pair);
 }
 
 bool

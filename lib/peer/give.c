@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The steps of a give. COVER waits until the standby has answered all MIRRORs
+ * The steps of a give. LOAD waits for a standby that is not ready to serve yet;
+ * COVER waits until the standby has answered all MIRRORs
  * sent so far, which also shows that it responds; CLOSE stops new entries for
  * one last round trip; then all entries are offered at once and MOVE rings the
  * doorbell; DRAIN waits for running handlers and for READY. An offer that is
@@ -169,6 +170,19 @@ give_up_unanswered(struct handoff__pair *pair)
 	refuse_give(pair, HANDOFF__UNANSWERED);
 }
 
+/* moves.c goes on when the standby is ready. */
+static bool
+proceed_load(struct handoff__pair *pair)
+{
+	if (pair->other_leaving)
+		refuse_give(pair, HANDOFF__LEAVING);
+	else if (pair->move.late)
+		refuse_give(pair, HANDOFF__UNREADY);
+	else
+		return false;
+	return true;
+}
+
 static bool
 proceed_cover(struct handoff__pair *pair)
 {
@@ -208,6 +222,8 @@ handoff__give_proceed(struct handoff__pair *pair)
 	switch (pair->give.step) {
 	case HANDOFF__GIVE_NONE:
 		return false;
+	case HANDOFF__GIVE_LOAD:
+		return proceed_load(pair);
 	case HANDOFF__GIVE_COVER:
 	case HANDOFF__GIVE_CLOSE:
 		return proceed_cover(pair);
@@ -226,11 +242,8 @@ handoff__give_begin(struct handoff__pair *pair, enum handoff__cause cause)
 	give->cause = give->report.cause = cause;
 	give->ready = false;
 	give->rounds = 0;
-	give->step = HANDOFF__GIVE_COVER;
+	give->step = HANDOFF__GIVE_LOAD;
 	pair->move.began_us = handoff__now_us();
-	if (pair->ops->giving)
-		pair->ops->giving(pair);
-	handoff__core_set_deadline(pair, pair->config.give_timeout_ms);
 }
 
 /* Sent even if everything is covered: a standby that does not answer now is
@@ -240,6 +253,8 @@ handoff__give_probe(struct handoff__pair *pair)
 {
 	struct handoff__msg ping = {.type = HANDOFF__MIRROR};
 
+	pair->give.step = HANDOFF__GIVE_COVER;
+	handoff__core_set_deadline(pair, pair->config.give_timeout_ms);
 	pair->give.ping = ping.batch = ++pair->batch;
 	handoff__link_send(&pair->link, &ping, -1);
 	handoff__barrier_await(pair);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The steps of a give. After handoff__give_begin the caller has due copies
- * sent, then calls handoff__give_probe.
+ * The steps of a give. After handoff__give_begin the caller waits for the
+ * standby to be ready, has due copies sent, then calls handoff__give_probe.
  */
 #ifndef HANDOFF_PEER_GIVE_H
 #define HANDOFF_PEER_GIVE_H

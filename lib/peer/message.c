@@ -61,6 +61,8 @@ handoff__reason_text(enum handoff__reason reason)
 		return "too many are being greeted";
 	case HANDOFF__BAD_SHARED:
 		return "a different shared region";
+	case HANDOFF__UNREADY:
+		return "it is not ready to serve yet";
 	}
 	return "unknown reason";
 }
@@ -215,6 +217,9 @@ handoff__msg_encode(
 		handoff__put_u32(&w, msg->serving);
 		handoff__put_u32(&w, msg->covered);
 		break;
+	case HANDOFF__LOADING:
+		handoff__put_text(&w, msg->loading, sizeof(msg->loading));
+		break;
 	case HANDOFF__LEND:
 	case HANDOFF__LIFE:
 	case HANDOFF__SAY:
@@ -276,6 +281,9 @@ get_body(struct handoff__wire *w, struct handoff__msg *msg)
 	case HANDOFF__BEAT:
 		msg->serving = handoff__get_u32(w);
 		msg->covered = handoff__get_u32(w);
+		return;
+	case HANDOFF__LOADING:
+		handoff__get_text(w, msg->loading, sizeof(msg->loading));
 		return;
 	case HANDOFF__LEND:
 	case HANDOFF__LIFE:

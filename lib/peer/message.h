@@ -14,7 +14,12 @@
 #include <stdint.h>
 
 #define HANDOFF__PROTOCOL_MIN 2u
-#define HANDOFF__PROTOCOL_MAX 2u
+#define HANDOFF__PROTOCOL_MAX 3u
+
+/* The first version with the message LOADING. */
+#define HANDOFF__PROTOCOL_LOADING 3u
+
+#define HANDOFF__LOADING_MAX 128 /* bytes of the sentence, with its end */
 
 /* Append only: numbers are never used again. An older peer ends the link on a
  * type that it does not know, so a new message is a new version of the protocol
@@ -45,6 +50,8 @@ enum handoff__msg_type {
 	HANDOFF__LEAVE = 15,  /* the sender is stopping: give it nothing more */
 	HANDOFF__LOST = 16,   /* the sender could not keep that SEGMENT: send it
 			       * again later */
+	HANDOFF__LOADING = 17, /* the sender is not ready to serve yet, and why;
+				* or is now */
 };
 
 enum handoff__reason {
@@ -72,9 +79,10 @@ enum handoff__reason {
 	HANDOFF__ANOTHER_USER = 20, /* it runs as another user */
 	HANDOFF__CROWDED = 21,      /* too many candidates are being greeted */
 	HANDOFF__BAD_SHARED = 22,   /* another size or version of the region */
+	HANDOFF__UNREADY = 23,      /* not ready to serve yet */
 };
 
-#define HANDOFF__REASONS (HANDOFF__BAD_SHARED + 1)
+#define HANDOFF__REASONS (HANDOFF__UNREADY + 1)
 
 /* A phrase for people. */
 const char *handoff__reason_text(enum handoff__reason reason);
@@ -147,6 +155,7 @@ struct handoff__msg {
 	uint32_t covered;                /* BEAT: the sender's entries that the
 					  * receiver has copies of, as far as it
 					  * knows */
+	char loading[HANDOFF__LOADING_MAX]; /* LOADING: "": it is ready */
 	struct handoff__hello hello;
 	uint32_t nrefs;
 	struct handoff__ref refs[HANDOFF_FDPASS_MAX];

@@ -16,15 +16,63 @@
 /* Sends the copies that were refused before, then probes whether the standby
  * responds. */
 static void
-begin_give(struct handoff__pair *pair, enum handoff__cause cause)
+cover(struct handoff__pair *pair)
 {
-	handoff__give_begin(pair, cause);
+	if (pair->ops->giving)
+		pair->ops->giving(pair);
 	handoff__mirror_retry(pair, UINT32_MAX);
 	handoff__give_probe(pair);
 }
 
+/* A standby that is not ready to serve gets nothing yet, but for what follows a
+ * service that is there already. */
+static bool
+is_awaited(const struct handoff__pair *pair)
+{
+	return pair->other_loading[0] && pair->give.cause != HANDOFF__REST;
+}
+
+static void
+begin_give(struct handoff__pair *pair, enum handoff__cause cause,
+	const struct handoff__give_how *how)
+{
+	uint32_t wait_ms = how && how->wait_ms > 0
+				   ? how->wait_ms
+				   : pair->config.give_timeout_ms;
+	char who[64];
+
+	handoff__give_begin(pair, cause);
+	if (!is_awaited(pair)) {
+		cover(pair);
+		return;
+	}
+	handoff__log(pair->log, HANDOFF_LOG_INFO,
+		"handoff: waits up to %u ms for %s, which is not ready to "
+		"serve yet: %s",
+		wait_ms, handoff__pair_partner_text(pair, who),
+		pair->other_loading);
+	handoff__core_set_deadline(pair, wait_ms);
+}
+
+bool
+handoff__moves_proceed(struct handoff__pair *pair)
+{
+	if (pair->give.step != HANDOFF__GIVE_LOAD || is_awaited(pair) ||
+		pair->other_leaving)
+		return false;
+	cover(pair);
+	return true;
+}
+
 int
 handoff__pair_give(struct handoff__pair *pair, enum handoff__cause cause)
+{
+	return handoff__pair_give_how(pair, cause, NULL);
+}
+
+int
+handoff__pair_give_how(struct handoff__pair *pair, enum handoff__cause cause,
+	const struct handoff__give_how *how)
 {
 	int err = handoff__partner_check(pair, true);
 	char who[64];
@@ -37,7 +85,7 @@ handoff__pair_give(struct handoff__pair *pair, enum handoff__cause cause)
 		handoff__tally_refused(&pair->tally, HANDOFF__WAY_OUT);
 		return err;
 	}
-	begin_give(pair, cause);
+	begin_give(pair, cause, how);
 	return 0;
 }
 
@@ -72,7 +120,7 @@ handoff__moves_on_take(
 		handoff__link_send(&pair->link, &no, -1);
 		return;
 	}
-	begin_give(pair, (enum handoff__cause)msg->cause);
+	begin_give(pair, (enum handoff__cause)msg->cause, NULL);
 }
 
 void

@@ -11,6 +11,19 @@
  * descriptors). -ENOTCONN, -EBUSY, -EPERM with a sentence in `error`. */
 int handoff__pair_give(struct handoff__pair *pair, enum handoff__cause cause);
 
+/* How it is given; 0: the default. */
+struct handoff__give_how {
+	uint32_t wait_ms; /* for a standby that is not ready to serve yet;
+			   * default give_timeout_ms */
+};
+
+int handoff__pair_give_how(struct handoff__pair *pair,
+	enum handoff__cause cause, const struct handoff__give_how *how);
+
+/* Goes on with a give whose standby has become ready to serve. True if it
+ * did. */
+bool handoff__moves_proceed(struct handoff__pair *pair);
+
 /* Asks the other peer, which serves, for entries. Errors as above. */
 int handoff__pair_take(struct handoff__pair *pair, enum handoff__cause cause);
 

@@ -335,8 +335,8 @@ handoff__offer_all(struct handoff__pair *pair, struct handoff__moved *moved)
 	struct handoff__roster_entry *e = NULL;
 
 	while ((e = handoff__roster_next(&pair->roster, e))) {
-		bool takes = give_takes(
-			&pair->give, handoff__entry_leads(pair, e));
+		bool takes =
+			give_takes(&pair->give, handoff__entry_leads(pair, e));
 
 		if (!takes || !moves_with_another(e))
 			e->left = HANDOFF__OK;

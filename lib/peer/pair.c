@@ -114,6 +114,9 @@ handoff__pair_leave(struct handoff__pair *pair)
 
 	if (!pair->leaving && handoff__link_up(&pair->link))
 		handoff__link_send(&pair->link, &leave, -1);
+	/* a peer that stops does not wait long for another to be ready */
+	if (!pair->leaving && pair->give.step == HANDOFF__GIVE_LOAD)
+		handoff__core_set_deadline(pair, pair->config.give_timeout_ms);
 	pair->leaving = true;
 	handoff__upkeep_stop(pair);
 }

@@ -53,6 +53,7 @@
  *   quiet      entries that follow one by one
  *   take       the taker
  *   survive    takes over from a dead peer
+ *   loading    whether the peers are ready to serve
  *   pulse      whether the other peer is alive and keeps up
  *   loan       lends epoll sets, so that a process ends faster
  *   death      detects the other process's end
@@ -94,6 +95,7 @@
 #include "peer/dispatch.h"
 #include "peer/entry.h"
 #include "peer/home.h"
+#include "peer/loading.h"
 #include "peer/moves.h"
 #include "peer/partner.h"
 #include "peer/quiet.h"

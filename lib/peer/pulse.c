@@ -128,7 +128,7 @@ handoff__pulse_on_beat(
 	struct handoff__pair *pair, const struct handoff__msg *msg)
 {
 	struct handoff__pulse *pulse = &pair->pulse;
-	bool differs = pair->arena.count > 0 && !handoff__pair_moving(pair) &&
+	bool differs = pair->arena.count > 0 && !handoff__pair_changing(pair) &&
 		       ((msg->serving != 0) == pair->serving ||
 			       msg->covered != pair->roster.held);
 	bool lost = differs && pulse->differs;

@@ -150,7 +150,7 @@ handoff__quiet_revoke_late(struct handoff__pair *pair, int64_t now)
 {
 	struct handoff__moved back = {.connections = 0};
 
-	if (pair->give.followed_us == 0 || handoff__pair_moving(pair) ||
+	if (pair->give.followed_us == 0 || handoff__pair_changing(pair) ||
 		now - pair->give.followed_us <
 			(int64_t)HANDOFF__TAKEN_MS * 1000)
 		return;

@@ -35,7 +35,7 @@ handoff__reconcile(struct handoff__pair *pair)
 	struct handoff__report report = {.id = handoff__pair_generation(pair)};
 	bool changed;
 
-	if (!board || handoff__pair_moving(pair))
+	if (!board || handoff__pair_changing(pair))
 		return;
 	/* The service first: its owner gets the entries. Its role is reported
 	 * after them. */

@@ -147,7 +147,17 @@ handoff__report_refusal(struct handoff__pair *pair,
 	char who[64];
 
 	handoff__pair_partner_text(pair, who);
-	if (report->reason == HANDOFF__UNANSWERED)
+	if (report->reason == HANDOFF__UNREADY && pair->loading[0])
+		snprintf(text, size,
+			"not ready: this peer is not ready to serve yet: %s: "
+			"nothing was moved",
+			pair->loading);
+	else if (report->reason == HANDOFF__UNREADY)
+		snprintf(text, size,
+			"not ready: %s is not ready to serve after %lld ms: "
+			"%s: nothing was moved; try again later",
+			who, (long long)waited_us / 1000, pair->other_loading);
+	else if (report->reason == HANDOFF__UNANSWERED)
 		snprintf(text, size,
 			"%s has not answered within %lld ms: nothing was "
 			"moved; is it stopped?",

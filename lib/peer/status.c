@@ -32,7 +32,7 @@ partner_state(const struct handoff__pair *pair)
 		return "hung";
 	switch (pair->partner) {
 	case HANDOFF__PARTNER_READY:
-		return "ready";
+		return pair->other_loading[0] ? "loading" : "ready";
 	case HANDOFF__PARTNER_GREETED:
 		return "joining";
 	case HANDOFF__PARTNER_APART:
@@ -180,7 +180,9 @@ handoff__status_json(struct handoff__pair *pair, struct handoff__buf *buf)
 		(unsigned long long)pair->tally.ends[HANDOFF__END_POISON],
 		(unsigned long long)pair->tally.ends[HANDOFF__END_SUSPECT]);
 	add_lacks_json(pair, buf);
-	handoff__buf_add(buf, "],\"maintenance\":");
+	handoff__buf_add(buf, "],\"loading\":");
+	handoff__buf_json(buf, pair->loading);
+	handoff__buf_add(buf, ",\"maintenance\":");
 	add_away_json(pair, buf);
 	handoff__buf_add(buf, ",\"last_handoff\":");
 	handoff__last_json(pair, buf);
@@ -222,6 +224,9 @@ handoff__status_text(struct handoff__pair *pair, struct handoff__buf *buf)
 		(unsigned long long)handoff__pair_generation(pair),
 		uncovered(pair), pair->pulse.lagging ? "yes" : "no",
 		partner_state(pair));
+	if (pair->loading[0])
+		handoff__buf_add(buf, "! %s: not ready to serve yet: %s\n",
+			pair->name, pair->loading);
 	add_suspects(pair, buf);
 	each_listener(pair, buf, add_text);
 	handoff__pair_away_text(pair, away, sizeof(away));

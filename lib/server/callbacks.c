@@ -260,17 +260,19 @@ on_failover(struct handoff__pair *pair)
 	struct handoff_server *server = handoff__operator_arg(pair);
 	const struct handoff__survival *s = &pair->survival;
 	struct handoff__facts facts = {.end = 0};
+	char loading[HANDOFF_TEXT_MAX];
 
 	handoff__outcome_of_death(s, &facts);
 	handoff__operator_emit_with(&server->op,
 		s->serving ? HANDOFF_SERVER_OWNER : HANDOFF_SERVER_LEFT, &facts,
 		"%s: the other peer %s; took over %u of its entries in "
 		"%u.%03u ms: %u in a turn, %u repaired, %u closed "
-		"(generation %llu)",
+		"(generation %llu)%s",
 		s->serving ? "owner" : "left", s->bye ? "left" : "died",
 		s->entries, s->took_us / 1000, s->took_us % 1000, s->in_turn,
 		s->repaired, s->closed,
-		(unsigned long long)handoff__pair_generation(pair));
+		(unsigned long long)handoff__pair_generation(pair),
+		s->serving ? handoff__pair_loading_text(pair, loading) : "");
 	if (s->serving)
 		handoff__addresses_changed(server);
 	handoff__suspects_report(server, s->in_handler);

@@ -40,6 +40,17 @@ handoff_server_ready(struct handoff_server *server, bool silent)
 	return err;
 }
 
+int
+handoff_server_loading(struct handoff_server *server, const char *why)
+{
+	if (!server)
+		return -EINVAL;
+	if (handoff__within(server))
+		return -EDEADLK;
+	handoff__pair_loading(&server->pair, why);
+	return 0;
+}
+
 /* After READY the connections stay where they are until their clients leave. */
 static void
 add_spread(struct handoff_server *server, const struct handoff__report *report,

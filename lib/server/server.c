@@ -97,6 +97,8 @@ open_server_peer(struct handoff_server *server)
 	server->op.control.door.room_arg = server->pair.door.room_arg = server;
 	if (err >= 0)
 		err = handoff__owner_begin(server);
+	handoff__pair_loading(&server->pair, server->opts.loading);
+	server->opts.loading = NULL;
 	if (err >= 0)
 		handoff__pair_started(&server->pair);
 	return err;

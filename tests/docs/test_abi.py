@@ -75,11 +75,11 @@ class Abi(unittest.TestCase):
                 ("include/handoff/notice.h", "uint32_t nendpoints;",
                  "uint32_t number;")],
             "an enumerator more": [
-                ("include/handoff/outcome.h", r"(REASON_SHARED = 22,)",
-                 r"\1\nHANDOFF_REASON_NEW = 23,")],
+                ("include/handoff/outcome.h", r"(REASON_UNREADY = 23,)",
+                 r"\1\nHANDOFF_REASON_NEW = 24,")],
             "another value": [
-                ("include/handoff/outcome.h", r"REASON_SHARED = 22,",
-                 "REASON_SHARED = 23,")],
+                ("include/handoff/outcome.h", r"REASON_UNREADY = 23,",
+                 "REASON_UNREADY = 24,")],
             "a number": [
                 ("include/handoff/common.h", "_TEXT_MAX 256", "_TEXT_MAX 255")],
             "of the systemd component": [

@@ -5,6 +5,7 @@
  */
 #include "embed/sides.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -129,6 +130,45 @@ refusal_is_told(void **state)
 	pair_close(&p);
 }
 
+/* It says so from the beginning, and the operator has time. */
+static void
+standby_that_loads_is_waited_for(void **state)
+{
+	struct pair p;
+	const char *dir = support_dir();
+	int fd, client, told;
+
+	(void)state;
+	side_init(&p.a, dir, "one");
+	side_init(&p.b, dir, "two");
+	p.a.opts.give_timeout_ms = 50;
+	p.b.opts.loading = "loads its data";
+	assert_int_equal(handoff_peer_open(&p.a.peer, &p.a.opts), 0);
+	assert_int_equal(side_join(&p.b, &p.a), 0);
+	pair_expect(&p, &p.a, HANDOFF_PEER_JOINED);
+	side_deposit(&p.a, &fd, &client, NULL, "");
+	pair_settle(&p);
+	assert_int_equal(handoff_peer_give(p.a.peer), 0);
+	pair_expect(&p, &p.a, HANDOFF_PEER_REFUSED);
+	assert_int_equal(p.a.event.reason, HANDOFF_REASON_UNREADY);
+	assert_int_equal(p.a.outcome.reason, HANDOFF_REASON_UNREADY);
+	assert_non_null(strstr(p.a.event.text, "loads its data"));
+	assert_reply(&p, request(&p.a, 1, "maintenance wait=20"),
+		"error not ready: two (pid ", true);
+	told = request(&p.a, 1, "maintenance wait=3600000 one");
+	pair_settle(&p);
+	assert_int_equal(handoff_peer_loading(p.b.peer, "nearly"), 0);
+	pair_settle(&p);
+	while (side_next(&p.b))
+		assert_int_not_equal(p.b.event.type, HANDOFF_PEER_OWNER);
+	assert_int_equal(handoff_peer_loading(p.b.peer, NULL), 0);
+	assert_reply(&p, told, "ok test one standby", true);
+	assert_int_equal(handoff_peer_loading(NULL, "x"), -EINVAL);
+	close(fd);
+	close(client);
+	pair_close(&p);
+}
+
 static void
 stop_gives_what_it_can(void **state)
 {
@@ -174,6 +214,7 @@ main(void)
 		handoff_test(requests_that_make_no_sense_are_refused),
 		handoff_test(one_request_at_a_time),
 		handoff_test(refusal_is_told),
+		handoff_test(standby_that_loads_is_waited_for),
 		handoff_test(stop_gives_what_it_can),
 	};
 

@@ -66,7 +66,7 @@ hello_is_judged(void **state)
 	assert_int_equal(
 		greet(&one, &hello).hello.refusal, HANDOFF__BAD_VERSION);
 	assert_non_null(
-		strstr(one.refused, "link protocol 3 to 3 there, 2 to 2 here"));
+		strstr(one.refused, "link protocol 4 to 4 there, 2 to 3 here"));
 	/* One that knows more versions, ours among them, is welcome. */
 	hello = good_hello(&one);
 	hello.hello.version_max = HANDOFF__PROTOCOL_MAX + 5;

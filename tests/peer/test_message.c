@@ -5,6 +5,7 @@
  */
 #include "support/support.h"
 
+#include "base/text.h"
 #include "peer/message.h"
 
 #include <errno.h>
@@ -12,7 +13,7 @@
 #include <string.h>
 
 #define FIRST HANDOFF__HELLO
-#define LAST  HANDOFF__LOST
+#define LAST  HANDOFF__LOADING
 
 /* A HELLO of the first version, with its type, and what was added since. */
 #define HELLO_FIRST  (4 + 9 * 4 + 8 + 3 * HANDOFF_NAME_MAX + 4)
@@ -78,6 +79,7 @@ fill(struct handoff__msg *msg, uint32_t type, uint32_t nrefs)
 	msg->offer_us = INT64_C(0x4142434445464748);
 	msg->serving = 1;
 	msg->covered = 0xe1e2e3e4;
+	handoff__copy(msg->loading, sizeof(msg->loading), "loads its data");
 	msg->nrefs = has_refs(type) ? nrefs : 0;
 	for (uint32_t i = 0; i < msg->nrefs; i++)
 		msg->refs[i] = (struct handoff__ref){.id = UINT64_MAX - i,
@@ -190,6 +192,8 @@ there_and_back(uint32_t type, uint32_t nrefs)
 		assert_int_equal(came.serving, sent.serving);
 		assert_int_equal(came.covered, sent.covered);
 	}
+	if (type == HANDOFF__LOADING)
+		assert_string_equal(came.loading, sent.loading);
 	if (type == HANDOFF__GAVE) {
 		assert_int_equal(came.moved, sent.moved);
 		assert_int_equal(came.listeners, sent.listeners);

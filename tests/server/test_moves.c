@@ -56,6 +56,38 @@ running_handler_is_waited_for(void **state)
 	duo_close(&duo);
 }
 
+/* Nothing moves to a standby that loads, and everything when it has. */
+static void
+standby_that_loads_is_waited_for(void **state)
+{
+	struct duo duo;
+	int client;
+
+	(void)state;
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	duo.a.opts.give_timeout_ms = 50;
+	duo.b.opts.loading = "loads its data";
+	assert_int_equal(host_open(&duo.a, NULL), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_OWNER);
+	assert_int_equal(host_open(&duo.b, &duo.a), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_JOINED);
+	client = client_open(duo.a.address);
+	client_line(&duo, client, 1);
+	assert_int_equal(handoff_server_maintenance(duo.a.server), 0);
+	client_line(&duo, client, 2);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_REFUSED);
+	assert_int_equal(duo.a.event.reason, HANDOFF_REASON_UNREADY);
+	assert_non_null(strstr(duo.a.text, "loads its data"));
+	assert_int_equal(handoff_server_loading(duo.b.server, NULL), 0);
+	assert_int_equal(handoff_server_loading(NULL, NULL), -EINVAL);
+	/* what is said meanwhile crosses it or not */
+	assert_int_equal(handoff_server_maintenance(duo.a.server), 0);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_OWNER);
+	client_line(&duo, client, 3);
+	close(client);
+	duo_close(&duo);
+}
+
 static void
 assert_one_left(const struct host *host, enum handoff_direction direction)
 {
@@ -500,6 +532,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		thread_and_workers(running_handler_is_waited_for),
+		handoff_test(standby_that_loads_is_waited_for),
 		thread_and_workers(
 			handler_past_the_deadline_is_left_and_follows),
 		handoff_test(walk_over_what_was_left_is_of_one_handoff),

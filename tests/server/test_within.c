@@ -30,6 +30,7 @@ allowed(struct handoff_server *server)
 	ok += handoff_server_signals(server) != -EDEADLK;
 	ok += handoff_server_maintenance(server) != -EDEADLK;
 	ok += handoff_server_ready(server, true) != -EDEADLK;
+	ok += handoff_server_loading(server, NULL) != -EDEADLK;
 	ok += handoff_server_stop(server) != -EDEADLK;
 	ok += handoff_server_console(server, "/nowhere") != -EDEADLK;
 	ok += handoff_server_partner(server) != -EDEADLK;

@@ -3,7 +3,8 @@
  * A peer that owns pairs: a leader and a companion, the two ends of a socket.
  * It answers RELEASE after a random while, often too late, and gives some
  * leaders another companion then. Standard input: "list" prints what it owns,
- * "hold" lets it release nothing until "go".
+ * "hold" lets it release nothing until "go", and "busy" with a reason says that
+ * it is not ready to serve.
  */
 #include <handoff.h>
 
@@ -166,14 +167,25 @@ list(void)
 static void
 command(void)
 {
-	char line[16];
+	char line[100];
 
 	if (!fgets(line, sizeof(line), stdin))
 		return;
+	line[strcspn(line, "\n")] = '\0';
 	if (line[0] == 'l')
 		list();
+	else if (line[0] == 'b')
+		handoff_peer_loading(peer, line[4] ? line + 5 : NULL);
 	else
 		held = line[0] == 'h';
+}
+
+static void
+note(enum handoff_log_level level, const char *text, void *arg)
+{
+	(void)arg;
+	if (level <= HANDOFF_LOG_INFO)
+		printf("%s\n", text);
 }
 
 int
@@ -188,6 +200,7 @@ main(int argc, char **argv)
 		.state_size = 32,
 		.may_own = true,
 		.give_timeout_ms = 30,
+		.log = note,
 		.errbuf = why,
 		.errbuf_size = sizeof(why)};
 	struct pollfd fds[2] = {

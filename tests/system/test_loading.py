@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""A standby that is not ready to serve yet, as an operator sees it
+(tests/tools/pairs_peer.c)."""
+import os
+import subprocess
+import time
+
+from harness import BIN, TOOLS, SystemTest, main, wait_until
+
+PAIRS = 3
+
+
+class Loading(SystemTest):
+    def begin(self, name, pairs=0):
+        peer = self.start(os.path.join(TOOLS, "pairs_peer"), self.dir, name,
+                          str(pairs), stdin=subprocess.PIPE)
+        peer.expect("^owner: |^standby: ")
+        return peer
+
+    def tell(self, peer, line):
+        peer.process.stdin.write(line.encode() + b"\n")
+        peer.process.stdin.flush()
+
+    def pair(self):
+        one, two = self.begin("one", PAIRS), self.begin("two")
+        self.tell(two, "busy loads its data: 40 %")
+        self.wait_peer("two", loading="loads its data: 40 %", held=PAIRS)
+        self.wait_peer("one", partner="loading", uncovered=0)
+        return one, two
+
+    def waiting(self, *options):
+        give = subprocess.Popen(
+            [os.path.join(BIN, "handoffctl"), "--dir", self.dir,
+             "maintenance", *options], stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True)
+        self.addCleanup(give.communicate)
+        return give
+
+    def test_refused_with_its_reason(self):
+        self.pair()
+        self.assertIn("two: not ready to serve yet: loads its data: 40 %",
+                      self.ok("status"))
+        for options in ((), ("--wait", "0.2"), ("--wait", "0.1", "one")):
+            begun = time.monotonic()
+            code, out, err = self.ctl("maintenance", *options)
+            self.assertLess(time.monotonic() - begun, 2)
+            self.assertEqual((code, out), (3, ""))
+            self.assert_one_line(err)
+            self.assertIn("loads its data: 40 %: nothing was moved", err)
+        self.wait_peer("one", role="owner", connections=PAIRS)
+
+    def test_waits_until_it_is_ready(self):
+        one, two = self.pair()
+        gives = [self.waiting("--wait", "60") for _ in range(2)]
+        one.expect("waits")
+        self.assertIn("another handoff is under way",
+                      self.refused("maintenance"))
+        self.tell(two, "busy loads its data: 90 %")
+        self.wait_peer("two", loading="loads its data: 90 %")
+        self.wait_peer("one", role="owner", connections=PAIRS)
+        self.tell(two, "busy")
+        for give in gives:
+            out, err = give.communicate()
+            self.assertEqual((give.returncode, err), (0, ""))
+            self.assertIn(f"moved {PAIRS} connections", out)
+        self.wait_peer("two", role="owner", connections=PAIRS, loading="")
+
+    def test_serves_when_the_owner_dies(self):
+        one, two = self.pair()
+        give = self.waiting("--wait", "60")
+        one.expect("waits")
+        one.kill()
+        two.expect("^owner: .*not ready to serve yet: loads its data: 40 %")
+        self.wait_peer("two", role="owner", connections=PAIRS)
+        give.communicate()
+        self.assertEqual(give.returncode, 1)
+
+    def test_stop_does_not_wait(self):
+        one, two = self.pair()
+        self.waiting("--wait", "3600")
+        one.expect("waits")
+        self.assertIn("stopped", self.ok("stop", "one"))
+        self.assertEqual(one.wait(), 0)
+        two.expect("^owner: ")
+        self.wait_peer("two", role="owner", connections=PAIRS)
+
+
+if __name__ == "__main__":
+    main()
