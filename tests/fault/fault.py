@@ -45,7 +45,7 @@ class Trigger:
     FUNCTIONS = ("recv", "recvmsg", "send", "sendmsg", "epoll_wait", "accept4",
                  "shutdown", "close", "poll", "epoll_ctl",
                  "pthread_mutex_lock", "eventfd_write", "write", "point",
-                 "fsync", "renameat")
+                 "fsync", "renameat", "pwrite", "ftruncate")
 
     def __init__(self, path):
         with open(path, "wb") as file:
@@ -147,6 +147,11 @@ class FaultTest(SystemTest):
     def launch(self, program, *options, at=None):
         """Starts a peer that can be ended at a call: `at` counts from its
         start, its trigger from when that is armed."""
+        return self.launch_as(command(program, *options), "--dir", self.dir,
+                              *options, at=at)
+
+    def launch_as(self, argv, *options, at=None):
+        """The same for a program whose options are others."""
         self.launched += 1
         trigger = Trigger(os.path.join(self.base, f"killat.{self.launched}"))
         words = [f"LD_PRELOAD={KILLAT}",
@@ -154,8 +159,7 @@ class FaultTest(SystemTest):
                  f"HANDOFF_KILLAT_FILE={trigger.path}"]
         if at:
             words.append(f"HANDOFF_KILLAT={at}")
-        peer = self.start(ENV, *words, *command(program, *options),
-                          "--dir", self.dir, *options)
+        peer = self.start(ENV, *words, *argv, *options)
         peer.trigger = trigger
         return peer
 

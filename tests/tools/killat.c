@@ -39,7 +39,9 @@
 	X(write)                                                               \
 	X(point)                                                               \
 	X(fsync)                                                               \
-	X(renameat)
+	X(renameat)                                                            \
+	X(pwrite)                                                              \
+	X(ftruncate)
 
 #include "preload.h"
 
@@ -161,3 +163,6 @@ WRAP(ssize_t, write, (int fd, const void *buf, size_t len), (fd, buf, len))
 WRAP(int, fsync, (int fd), (fd))
 WRAP(int, renameat, (int from, const char *old, int to, const char *name),
 	(from, old, to, name))
+WRAP(ssize_t, pwrite, (int fd, const void *buf, size_t len, off_t off),
+	(fd, buf, len, off))
+WRAP(int, ftruncate, (int fd, off_t len), (fd, len))
