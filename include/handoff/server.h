@@ -343,7 +343,7 @@ HANDOFF_API int handoff_server_say(
  * Any thread may call it, while the handle is open, and the standby too.
  * Returns what `fn` returns; -ETIMEDOUT after HANDOFF_SHARED_WAIT_MS, or at
  * once if another has waited that long for the same holder; -ENOTCONN no peer
- * serves yet, or this one has no copy of any entry; -EDEADLK `fn` calls it
+ * serves yet; -EDEADLK `fn` calls it
  * again, or a handler whose transaction has the region; -EINVAL the service has
  * none. It stores no sentence for handoff_server_errmsg.
  */

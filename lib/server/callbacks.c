@@ -224,7 +224,10 @@ on_partner(struct handoff__pair *pair, bool here)
 
 	handoff__operator_partner(&server->op, here,
 		server->opts.nlisten > 0 ? "; nothing is bound here" : "");
-	if (!here)
+	if (here)
+		handoff__shared_at(
+			server, handoff__arena_commons(&pair->arena));
+	else
 		handoff__server_alone(server);
 }
 

@@ -108,15 +108,16 @@ transmit(struct turn *t)
 
 /* Commits; 1 if that changed something the handler may act upon. */
 static inline int
-commit_turn(struct turn *t, const struct handoff__commit *before)
+commit_turn(struct turn *t, const struct handoff__commit *before,
+	const struct handoff__commit *next)
 {
-	const struct handoff__commit *next = t->txn.next;
-	int changed = next->rx_tail != before->rx_tail ||
-		      next->tx_head != before->tx_head ||
-		      next->flags != before->flags;
+	int changed;
 
 	if (next->tx_head != before->tx_head)
 		handoff__record_touch(t->txn.view.rec);
+	changed = next->rx_tail != before->rx_tail ||
+		  next->tx_head != before->tx_head ||
+		  next->flags != before->flags;
 	handoff__txn_commit(&t->txn);
 	handoff__conn_state_load(&t->now);
 	return changed;
@@ -176,7 +177,7 @@ static __attribute__((noinline, cold)) int
 finish_effects(struct turn *t, const struct handoff__commit *before)
 {
 	uint32_t flags = effects_before(t);
-	int changed = commit_turn(t, before);
+	int changed = commit_turn(t, before, t->txn.next);
 
 	effects_after(t, flags);
 	return changed;
@@ -211,7 +212,7 @@ transact(struct turn *t, uint32_t reason)
 		return not_committed(t, rc);
 	if (__builtin_expect((next->flags & HANDOFF__TRANSIENT) != 0, false))
 		return finish_effects(t, before);
-	return commit_turn(t, before);
+	return commit_turn(t, before, next);
 }
 
 /* The transaction of a request. */
