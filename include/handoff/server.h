@@ -6,9 +6,10 @@
  * number of times.
  *
  * A handle belongs to one thread at a time. A handler, in whatever thread or
- * process it runs, may call only handoff_server_say and handoff_server_shared
- * on it: all other calls return -EDEADLK there (handoff_server_free and _moving
- * do nothing).
+ * process it runs, may call only handoff_server_post, handoff_server_say and
+ * handoff_server_shared on it: all other calls return -EDEADLK there
+ * (handoff_server_free and _moving do nothing). handoff_server_post may be
+ * called by any thread.
  */
 #ifndef HANDOFF_SERVER_H
 #define HANDOFF_SERVER_H
@@ -315,20 +316,36 @@ HANDOFF_API int handoff_server_ready(
 HANDOFF_API int handoff_server_stop(struct handoff_server *server);
 
 /*
+ * Posts bytes to connections, from any thread, as handoff_conn_post does in a
+ * handler; when it returns 0 they are posted, whatever happens to this process.
+ * Its errors, and -ENOTCONN if no peer serves yet, -ETIMEDOUT if another
+ * process holds the ring of posts and does not go on (it is stopped, or has
+ * died a moment ago): try again. No sentence for handoff_server_errmsg.
+ *
+ * A poster that may die and try again gives a `source`, any number that is its
+ * own, and counts its posts in `number`: 1, and nothing is done, if that is not
+ * above the last one of this source. The last 256 sources are known; -ENOSPC if
+ * there is one more and all have posted within a minute. In a handler the post
+ * does not depend on its transaction.
+ */
+HANDOFF_API int handoff_server_post(
+	struct handoff_server *server, const struct handoff_post *post);
+
+/*
  * Sends a line (`text`, up to HANDOFF_SAY_MAX bytes without a newline; one is
  * added) to the clients of all connections of the service (`id` 0), or to that
- * of connection `id`, whichever peer owns it. The line comes between two
- * transactions of the service; lines keep their order, even across a handoff or
- * the death of a peer. A client that connects later does not get it.
+ * of connection `id`, whichever peer owns it. It is a post, and so comes
+ * between two transactions of the service, or to its hook `posted`; but one who
+ * does not take it in time misses it silently. A client that connects later
+ * does not get it.
  *
  * -EINVAL no line or too long, -ENOTCONN no peer serves, -ENOENT there is no
- * such connection, -EAGAIN some clients have not read the last 64 KiB of lines:
- * try again; after two seconds those that do not read lose the oldest; -EBUSY
- * another process is adding a line and does not finish: try again.
+ * such connection, -EBUSY another process is posting and does not finish: try
+ * again.
  *
- * Handlers may call it, in every model. Then it does not check whether
- * connection `id` exists, stores no sentence for handoff_server_errmsg, and the
- * line is sent even if the handler fails or runs again.
+ * Handlers may call it, in every model. Then it stores no sentence for
+ * handoff_server_errmsg, and the line is sent even if the handler fails or runs
+ * again.
  */
 HANDOFF_API int handoff_server_say(
 	struct handoff_server *server, uint64_t id, const char *text);

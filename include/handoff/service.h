@@ -10,9 +10,9 @@
  * runs again on the same input in the other peer, and nothing of the first run
  * has left the process.
  *
- * A handler may call the functions of this header, handoff_server_say and
- * handoff_server_shared, and no other function of the library on its own
- * server.
+ * A handler may call the functions of this header, handoff_server_post,
+ * handoff_server_say and handoff_server_shared, and no other function of the
+ * library on its own server.
  */
 #ifndef HANDOFF_SERVICE_H
 #define HANDOFF_SERVICE_H
@@ -32,8 +32,8 @@ struct handoff_conn;
  * (handoff_conn_eof), when there is room again for output that did not fit, and
  * when its deadline has passed (handoff_conn_reason tells them apart); may be
  * called again with the same input. Consuming nothing asks for more
- * input. Returns 0, or a negative errno, which discards the transaction and
- * closes the connection with that reason in the log.
+ * input. Returns 0; HANDOFF_LATER; or a negative errno, which discards the
+ * transaction and closes the connection with that reason in the log.
  */
 typedef int handoff_handle_fn(struct handoff_conn *conn, void *arg);
 
@@ -46,6 +46,7 @@ enum handoff_conn_reason {
 	HANDOFF_CONN_ROOM = 3,     /* all output was sent: there is room */
 	HANDOFF_CONN_DEADLINE = 4, /* its deadline has passed */
 	HANDOFF_CONN_ENDED = 5,    /* it has ended: `ended` */
+	HANDOFF_CONN_POST = 6,     /* it takes a post: `posted` */
 };
 
 /* Why a connection has ended. May grow. */
@@ -63,7 +64,8 @@ enum handoff_end_reason {
 	HANDOFF_ENDED_POISON = 9,  /* two processes died in its handler */
 	HANDOFF_ENDED_SUSPECT = 10,  /* one did, and no standby came */
 	HANDOFF_ENDED_DEADLINE = 11, /* closed when its deadline had passed */
-	HANDOFF_ENDED_LOST = 12, /* its process died before the standby had a
+	HANDOFF_ENDED_POSTS = 12,    /* it did not take its posts in time */
+	HANDOFF_ENDED_LOST = 13, /* its process died before the standby had a
 				  * copy of it */
 };
 
@@ -77,6 +79,17 @@ enum handoff_end_reason {
  */
 typedef void handoff_ended_fn(
 	struct handoff_conn *conn, enum handoff_end_reason reason, void *arg);
+
+/*
+ * What `handle` returns when the answer is not known yet: what it has consumed,
+ * written or changed in the state is undone, its posts are sent, and it is not
+ * called again for this input until an answer has come: a post to this
+ * connection whose `request` is handoff_conn_request. The hook `posted` of the
+ * service, without which this is an error, then consumes the input and writes
+ * the answer. After a handoff or a death `handle` is called again, and asks
+ * again; answers to what is no longer asked are dropped.
+ */
+#define HANDOFF_LATER 1
 
 /*
  * Describes a connection's state for people, in `handoffctl dump`: writes at
@@ -129,6 +142,52 @@ struct handoff_service {
 				  * region must agree on size and version; one
 				  * without joins either */
 	handoff_ended_fn *ended; /* optional: a connection has ended */
+	/* Optional: the handler of the transaction that takes a post, see
+	 * handoff_conn_posted. It may see input that is not consumed yet, and
+	 * consume it. Called once there is room for the post's length, and for
+	 * half of output_size. Returns like `handle`; -EAGAIN: once more, when
+	 * the output is sent. Without it, posts are appended to the output. */
+	handoff_handle_fn *posted;
+	uint32_t post_size; /* bytes of posts that are kept until all their
+			     * receivers have taken them; default 1 MiB, at most
+			     * 64 MiB, rounded up to a power of two */
+	bool post_gaps;     /* a connection that has missed posts, because it
+			     * did not take them in time, is told in `posted`;
+			     * otherwise it is closed */
+};
+
+/* Whom a post is for. */
+enum handoff_post_to {
+	HANDOFF_POST_ONE = 0,    /* connection `id` */
+	HANDOFF_POST_ALL = 1,    /* every connection of the service */
+	HANDOFF_POST_OTHERS = 2, /* all but connection `id` */
+	HANDOFF_POST_TAG = 3,    /* those with the tag `id` */
+};
+
+/* A post: bytes to other connections of the service, whichever peer serves
+ * them. `size` is sizeof(struct handoff_post). */
+struct handoff_post {
+	size_t size;
+	enum handoff_post_to to;
+	uint64_t id;
+	const void *data; /* copied by the call */
+	size_t len;       /* bytes, at least 1; at most output_size, and less
+			   * than a quarter of post_size */
+	uint64_t request; /* to ONE: the request that it answers, see
+			   * HANDOFF_LATER; 0: none */
+	uint64_t source;  /* 0, or a number of the poster's own; see
+			   * handoff_server_post */
+	uint64_t number;  /* of the source's post */
+};
+
+/* A post as its receiver gets it. May grow at its end. */
+struct handoff_posted {
+	const void *data; /* NULL: none, but `gap` */
+	size_t len;
+	uint64_t from; /* the connection that has posted it; 0: it was posted
+			* from outside */
+	uint64_t request, source, number;
+	bool gap; /* some posts before this were lost */
 };
 
 /* The connection's number: unique in the service, counted from 1, the same in
@@ -218,6 +277,34 @@ HANDOFF_API int handoff_conn_shared(
 /* The same, to read: any number of bytes, and no limit but the region's. */
 HANDOFF_API int handoff_conn_shared_read(
 	struct handoff_conn *conn, size_t offset, size_t len, const void **at);
+/*
+ * Posts bytes to other connections, or this one: they exist if the transaction
+ * commits, and then each receiver takes them exactly once, in the order in
+ * which they were posted, in a transaction of its own. A connection that begins
+ * later does not get them. The poster never waits: receivers that fall behind
+ * by more than post_size miss posts, see post_gaps.
+ *
+ * -EINVAL no bytes, an unknown `to`, or a `request` that is not to one;
+ * -EMSGSIZE too long, -ENOENT there is certainly no such connection, -ENOBUFS
+ * this transaction posts more than a quarter of post_size, -ENOMEM, -E2BIG a
+ * field is set that this library does not know. The transaction can go on.
+ */
+HANDOFF_API int handoff_conn_post(
+	struct handoff_conn *conn, const struct handoff_post *post);
+
+/* The post that this transaction takes, in the hook `posted`; valid until it
+ * returns. NULL in other handlers. */
+HANDOFF_API const struct handoff_posted *handoff_conn_posted(
+	const struct handoff_conn *conn);
+
+/* The number of the request that the unconsumed input begins with, never 0: the
+ * same when the handler is called again for it, in whichever process. See
+ * HANDOFF_LATER. */
+HANDOFF_API uint64_t handoff_conn_request(const struct handoff_conn *conn);
+
+/* Sets the tag that selects this connection for posts, 0: none. It has the tag
+ * at once, and keeps it when it moves. */
+HANDOFF_API void handoff_conn_set_tag(struct handoff_conn *conn, uint64_t tag);
 
 /* Ends the connection when the handler returns 0, without sending what is
  * unsent: with a reset, if it is TCP. */

@@ -120,6 +120,23 @@ convert_state(struct handoff__pair *pair, const struct handoff__roster_entry *e,
 	return err;
 }
 
+/* What an operator has said through an older library, and the client has not
+ * got. */
+static void
+take_lines(struct handoff__pair *pair, const struct handoff__roster_entry *e,
+	const struct handoff__view *to)
+{
+	struct handoff__commit c;
+
+	if (!handoff__older(e->view.seg) || e->kind != HANDOFF__CONNECTION ||
+		pair->config.streamless)
+		return;
+	handoff__older_commit(
+		&e->view, handoff__record_sequence(e->view.rec) & 1, &c);
+	if (!(c.flags & HANDOFF__CLOSING))
+		handoff__record_take_bulletin(to, e->id, c.line_pos);
+}
+
 /* Allocates and fills a record for the entry; it is not in the roster yet. */
 static int
 make_record(struct handoff__pair *pair, const struct handoff__roster_entry *e,
@@ -140,7 +157,10 @@ make_record(struct handoff__pair *pair, const struct handoff__roster_entry *e,
 		handoff__arena_vacate(&pair->arena, *segment, *slot);
 		return err;
 	}
+	take_lines(pair, e, &to);
 	handoff__record_set_id(to.rec, e->id);
+	if (e->kind == HANDOFF__CONNECTION && !pair->config.streamless)
+		handoff__posts_enter(&pair->arena, e->id, *segment, *slot);
 	return 0;
 }
 

@@ -89,7 +89,7 @@ struct handoff__pair_ops {
 	/* `pulse.hung` or `pulse.lagging` has changed; `text` is a sentence. */
 	void (*hung)(struct handoff__pair *pair, const char *text);
 	void (*lagging)(struct handoff__pair *pair, const char *text);
-	/* There are new lines in the bulletin. */
+	/* There are new posts. */
 	void (*said)(struct handoff__pair *pair);
 	/* A candidate was refused; `text` is a sentence. Called once for
 	 * consecutive refusals with the same cause. */

@@ -59,7 +59,9 @@ handoff__pair_enter_with(struct handoff__pair *pair, int fd,
 	if (name)
 		handoff__record_set_name(&entry->view, name);
 	else
-		handoff__record_skip_lines(&entry->view);
+		handoff__record_skip_posts(&entry->view);
+	if (kind == HANDOFF__CONNECTION && !pair->config.streamless)
+		handoff__posts_enter(&pair->arena, entry->id, segment, slot);
 	handoff__companions_join(pair, entry);
 	*err = pair->ops->entered(pair, entry);
 	if (*err < 0) {

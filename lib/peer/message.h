@@ -46,7 +46,7 @@ enum handoff__msg_type {
 			       * lives */
 	HANDOFF__LIFE = 13,   /* a pipe at its end once no process of the sender
 			       * is left, child or parent */
-	HANDOFF__SAY = 14,    /* there are lines in the bulletin */
+	HANDOFF__SAY = 14,    /* there are new posts */
 	HANDOFF__LEAVE = 15,  /* the sender is stopping: give it nothing more */
 	HANDOFF__LOST = 16,   /* the sender could not keep that SEGMENT: send it
 			       * again later */

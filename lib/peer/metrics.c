@@ -134,6 +134,7 @@ add_ends(const struct handoff__pair *pair, struct handoff__buf *buf)
 		[HANDOFF__END_POISON] = "reason=\"poison\"",
 		[HANDOFF__END_SUSPECT] = "reason=\"suspect\"",
 		[HANDOFF__END_DEADLINE] = "reason=\"deadline\"",
+		[HANDOFF__END_POSTS] = "reason=\"posts\"",
 	};
 	const struct handoff__tally *tally = &pair->tally;
 	uint64_t other = tally->ended;

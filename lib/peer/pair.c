@@ -63,12 +63,16 @@ handoff__pair_open(struct handoff__pair *pair,
 	pair->arena.version = service->state_version;
 	err = handoff__geometry_make(&pair->geo, service->state_size,
 		service->input_size, service->output_size);
+	if (err >= 0)
+		err = handoff__geometry_extend(
+			&pair->geo, 0, service->post_size, 0);
 	pair->geo.state_version = service->state_version;
 	if (err < 0)
 		return handoff__fail(&pair->error, err,
 			"service %s: state_size is at most %u, input_size and "
-			"output_size at most %u bytes",
-			service->name, HANDOFF__STATE_MAX, HANDOFF__BUFFER_MAX);
+			"output_size at most %u bytes, post_size at most %u",
+			service->name, HANDOFF__STATE_MAX, HANDOFF__BUFFER_MAX,
+			HANDOFF__SHARED_MAX);
 	pair->lacks = handoff__kernel_lacks();
 	handoff__status_lacks(pair);
 	return handoff__join(pair);

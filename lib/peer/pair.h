@@ -130,7 +130,7 @@ void handoff__pair_leave(struct handoff__pair *pair);
  * (BYE) or the process ends. */
 void handoff__pair_retire(struct handoff__pair *pair);
 
-/* Notifies the other peer of new lines in the bulletin. */
+/* Notifies the other peer of new posts. */
 void handoff__pair_say(struct handoff__pair *pair);
 
 /* In a child of this process: closes all descriptors of the peer except that of

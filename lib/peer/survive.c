@@ -209,6 +209,8 @@ handoff__survive(struct handoff__pair *pair)
 	survival->id = atomic_load(&board->generation) + !pair->serving;
 	finish_groups(pair);
 	settle_region(pair);
+	handoff__posts_recover(&pair->arena, handoff__pair_other_place(pair),
+		HANDOFF__LOCK_ANY);
 	while ((e = handoff__roster_next(&pair->roster, e))) {
 		if (!e->mine && !(e->marks & HANDOFF__FOLLOWS))
 			inherit(pair, e);
@@ -222,8 +224,6 @@ handoff__survive(struct handoff__pair *pair)
 	free_orphans(pair);
 	handoff__arena_clear_desks(
 		&pair->arena, handoff__pair_other_place(pair));
-	handoff__bulletin_release(pair->arena.segments[0]->bulletin,
-		handoff__pair_other_place(pair));
 	if (!pair->serving) {
 		inherit_service(pair, board);
 		survival->serving = true;

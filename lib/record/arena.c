@@ -14,6 +14,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -173,6 +174,10 @@ handoff__arena_fini(struct handoff__arena *arena)
 	void (*rang)(void *arg) = arena->posts.rang;
 	void *arg = arena->posts.arg;
 
+	/* a thread that posts at this moment is done within its patience */
+	atomic_store(&arena->posts.ring, NULL);
+	while (atomic_load(&arena->posts.users) > 0)
+		sched_yield();
 	for (uint32_t i = 0; i < arena->count; i++)
 		segment_free(arena->segments[i]);
 	handoff__arena_init(arena);

@@ -127,6 +127,7 @@ struct handoff__posts {
 	uint32_t most;                   /* bytes of the longest post */
 	uint32_t self;                   /* this process as a holder */
 	const _Atomic uint64_t *next_id; /* of connections, on the board */
+	_Atomic uint32_t users;  /* threads that post from outside of turns */
 	void (*rang)(void *arg); /* optional: there are new posts; called by
 				  * any thread or child */
 	void *arg;

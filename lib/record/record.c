@@ -141,6 +141,18 @@ handoff__record_flag(const struct handoff__view *view, uint32_t flags)
 	handoff__flip(view);
 }
 
+void
+handoff__record_unflag(const struct handoff__view *view, uint32_t flags)
+{
+	struct handoff__commit *next;
+
+	if (!(handoff__record_commit(view->rec)->flags & flags))
+		return;
+	next = handoff__prepare(view);
+	next->flags &= ~flags;
+	handoff__flip(view);
+}
+
 int
 handoff__record_flip(const struct handoff__view *view, size_t state_len)
 {
@@ -265,8 +277,8 @@ closing_flags(const struct handoff_conn *conn)
 {
 	if (handoff_conn_reason(conn) != HANDOFF_CONN_DEADLINE)
 		return HANDOFF__CLOSING;
-	return HANDOFF__CLOSING |
-	       (uint32_t)HANDOFF_ENDED_DEADLINE << HANDOFF__END_SHIFT;
+	return HANDOFF__CLOSING | (uint32_t)HANDOFF_ENDED_DEADLINE
+					  << HANDOFF__END_SHIFT;
 }
 
 void
@@ -283,55 +295,51 @@ handoff_conn_abort(struct handoff_conn *conn)
 }
 
 /* Another thread may be writing it: any value that it ever had will do. */
-__attribute__((no_sanitize_thread)) uint64_t
-handoff__record_line_pos(const struct handoff__view *view)
+__attribute__((no_sanitize_thread)) bool
+handoff__record_posts_wait(const struct handoff__view *view)
 {
-	uint32_t sequence = atomic_load_explicit(
-		&view->rec->sequence, memory_order_acquire);
-	const struct handoff__commit *c =
-		handoff__older_commit_at(view, sequence & 1);
+	struct handoff__record *rec = view->rec;
+	uint32_t sequence =
+		atomic_load_explicit(&rec->sequence, memory_order_acquire);
+	const struct handoff__commit *c = handoff__commit_of(rec, sequence);
+	struct handoff__post_reader reader = {
+		.id = handoff__record_id(rec),
+		.tag = atomic_load_explicit(
+			&rec->extra.tag, memory_order_relaxed),
+	};
 
-	return c->flags & HANDOFF__CLOSING ? UINT64_MAX : c->line_pos;
+	return view->seg->ring && !handoff__older(view->seg) &&
+	       !(c->flags & HANDOFF__CLOSING) &&
+	       c->line_pos < handoff__posts_head(view->seg->ring) &&
+	       handoff__posts_waiting(view->seg->ring, &reader, c->line_pos);
 }
 
 void
-handoff__record_skip_lines(const struct handoff__view *view)
+handoff__record_skip_posts(const struct handoff__view *view)
 {
-	handoff__commit_of(view->rec, handoff__record_sequence(view->rec))
-		->line_pos = handoff__bulletin_head(view->seg->bulletin);
+	if (view->seg->ring)
+		handoff__commit_of(
+			view->rec, handoff__record_sequence(view->rec))
+			->line_pos = handoff__posts_head(view->seg->ring);
 }
 
-/* Appends one line. False if there is no room for it. */
-static bool
-append_line(const struct handoff__view *view)
+void
+handoff__record_take_bulletin(
+	const struct handoff__view *view, uint64_t id, uint64_t position)
 {
 	struct handoff_conn txn;
 	char text[HANDOFF__LINE_MAX];
-	uint64_t position = handoff__record_commit(view->rec)->line_pos;
-	size_t len = handoff__bulletin_read(view->seg->bulletin, &position,
-		handoff__record_id(view->rec), text);
+	size_t len;
 
 	handoff__txn_begin(&txn, view);
-	if (len > handoff_conn_room(&txn))
-		return false;
-	if (len > 0) {
+	while ((len = handoff__bulletin_read(
+			view->seg->bulletin, &position, id, text)) > 0 &&
+		len <= handoff_conn_room(&txn)) {
 		handoff_conn_write(&txn, text, len);
 		handoff__record_touch(view->rec);
 	}
-	txn.next->line_pos = position;
+	txn.next->line_pos = atomic_load(&view->seg->ring->tail);
 	handoff__txn_commit(&txn);
-	return true;
-}
-
-bool
-handoff__record_append_lines(const struct handoff__view *view)
-{
-	while (handoff__record_commit(view->rec)->line_pos <
-		handoff__bulletin_head(view->seg->bulletin)) {
-		if (!append_line(view))
-			return false;
-	}
-	return true;
 }
 
 void

@@ -32,6 +32,8 @@ enum handoff__commit_flag {
 	HANDOFF__OVER = 128,   /* nothing is sent any more: end it at once */
 	HANDOFF__RESET = 256,  /* with a reset */
 	HANDOFF__END = 0x3e00, /* enum handoff_end_reason; 0: not known yet */
+	HANDOFF__WAITING = 0x4000, /* the handler has returned HANDOFF_LATER to
+				    * the present owner */
 	/* These bits are set within a transaction only, and never committed:
 	 * why the handler was called (enum handoff_conn_reason), and what it
 	 * does beside its record. */
@@ -39,6 +41,7 @@ enum handoff__commit_flag {
 	HANDOFF__TRANSIENT = 0x7ff00000,
 	HANDOFF__SHARED = 0x01000000,      /* it holds the shared region */
 	HANDOFF__SHARED_LATE = 0x02000000, /* it has waited for that in vain */
+	HANDOFF__POSTING = 0x04000000,     /* `staged` is set */
 };
 
 #define HANDOFF__END_SHIFT    9
@@ -152,6 +155,9 @@ struct handoff_conn {
 	void *state;                  /* the spare state, or NULL */
 	uint64_t rx_head, tx_tail;
 	int fd; /* the connection's; only in a handler */
+	struct handoff__staged *staged; /* if POSTING: its posts */
+	const struct handoff_posted
+		*posted; /* the one it takes, if that is the reason */
 };
 
 void handoff__view_make(struct handoff__view *view,
@@ -311,8 +317,10 @@ int handoff__record_flip(const struct handoff__view *view, size_t state_len);
  * record that no other process has seen. */
 void handoff__record_use_state(const struct handoff__view *view, size_t len);
 
-/* Sets flags of the valid commit, as a transaction of its own. */
+/* Sets flags of the valid commit, as a transaction of its own; clears them, if
+ * any is set. */
 void handoff__record_flag(const struct handoff__view *view, uint32_t flags);
+void handoff__record_unflag(const struct handoff__view *view, uint32_t flags);
 
 /* Drops all unconsumed input, as a transaction of its own. */
 void handoff__record_discard(const struct handoff__view *view);
@@ -322,16 +330,19 @@ static inline void handoff__txn_begin(
 	struct handoff_conn *txn, const struct handoff__view *view);
 static inline void handoff__txn_commit(struct handoff_conn *txn);
 
-/* The connection's position in the bulletin; while another thread or process
- * serves it, possibly an older one. UINT64_MAX: it gets no more lines. */
-uint64_t handoff__record_line_pos(const struct handoff__view *view);
+/* Whether posts for the connection wait; while another thread or process
+ * serves it, they may have been taken meanwhile. */
+bool handoff__record_posts_wait(const struct handoff__view *view);
 
-/* Starts a new connection at the end of the bulletin. */
-void handoff__record_skip_lines(const struct handoff__view *view);
+/* Starts a new connection at the end of the ring of posts. */
+void handoff__record_skip_posts(const struct handoff__view *view);
 
-/* Appends the connection's lines to its output, one line per transaction. False
- * if it must wait for room. */
-bool handoff__record_append_lines(const struct handoff__view *view);
+/* Appends to the output, as far as there is room, the lines that an older
+ * library has written for connection `id` from `position` on in its bulletin,
+ * and begins at the oldest post. `view` is of a record that no other process
+ * has seen. */
+void handoff__record_take_bulletin(
+	const struct handoff__view *view, uint64_t id, uint64_t position);
 
 /* Fills a cleared record from a snapshot of another one and its bytes; the
  * caller provides the state. */

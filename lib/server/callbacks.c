@@ -36,7 +36,6 @@ on_entered(struct handoff__pair *pair, struct handoff__roster_entry *e)
 		offsetof(struct handoff__member, worker) -
 			offsetof(struct handoff__member, server));
 	member->server = server;
-	handoff__says_at(server, e->view.seg->bulletin);
 	handoff__shared_at(server, e->view.seg->commons);
 	member->tick = server->tick;
 	member->set = -1;
@@ -122,6 +121,9 @@ on_moved(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	if (!e->mine || e->kind != HANDOFF__CONNECTION)
 		return;
 	member->lingers = false;
+	/* what the previous owner had asked it will not be told */
+	if (handoff__record_activity(e->view.rec) != HANDOFF__AT_REST)
+		handoff__record_unflag(&e->view, HANDOFF__WAITING);
 	if (handoff__suspects_add(member))
 		return;
 	/* most are still quiet; the others get a turn */
@@ -158,7 +160,7 @@ on_settle(struct handoff__pair *pair)
 	if (server->sets.stale)
 		handoff__server_stall(server);
 	handoff__listen_update(server);
-	if (handoff__says_pass(server))
+	if (handoff__posts_pass(server))
 		handoff__server_sweep_later(server);
 }
 
@@ -286,10 +288,7 @@ on_failover(struct handoff__pair *pair)
 static void
 on_said(struct handoff__pair *pair)
 {
-	struct handoff_server *server = handoff__operator_arg(pair);
-
-	if (handoff__says_pass(server))
-		handoff__server_sweep_later(server);
+	handoff__posts_said(handoff__operator_arg(pair));
 }
 
 static void
@@ -299,6 +298,8 @@ on_kept(struct handoff__pair *pair)
 
 	handoff__control_keep(&server->op.control);
 	handoff__notices_keep(server);
+	/* the other peer's ring may have been lost */
+	handoff__posts_said(server);
 }
 
 static void
@@ -306,7 +307,6 @@ on_unmapping(struct handoff__pair *pair)
 {
 	struct handoff_server *server = handoff__operator_arg(pair);
 
-	handoff__says_at(server, NULL);
 	handoff__shared_at(server, NULL);
 }
 

@@ -130,10 +130,18 @@ fork_blocked(struct handoff__member *member, uint32_t events)
 }
 
 void
-handoff__child_reap(pid_t pid)
+handoff__child_died(struct handoff_server *server, pid_t pid)
+{
+	handoff__posts_recover(&server->pair.arena,
+		(uint32_t)server->pair.place, (uint32_t)pid);
+}
+
+void
+handoff__child_reap(struct handoff_server *server, pid_t pid)
 {
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
+	handoff__child_died(server, pid);
 }
 
 /* Makes sure that the child's pidfd will get a descriptor, by reserving one: a
@@ -168,6 +176,6 @@ handoff__child_start(struct handoff__child *child, uint32_t events)
 		return pidfd;
 	pidfd = -errno;
 	kill(child->pid, SIGKILL);
-	handoff__child_reap(child->pid);
+	handoff__child_reap(child->member->server, child->pid);
 	return pidfd;
 }

@@ -29,6 +29,9 @@ struct handoff__child {
 int handoff__child_start(struct handoff__child *child, uint32_t events);
 
 /* Waits for the end of a child that was killed. */
-void handoff__child_reap(pid_t pid);
+void handoff__child_reap(struct handoff_server *server, pid_t pid);
+
+/* A child has died, and with it what it was doing in the commons. */
+void handoff__child_died(struct handoff_server *server, pid_t pid);
 
 #endif

@@ -8,42 +8,39 @@
 
 #include "record/desk.h"
 #include "record/handling.h"
-#include "record/region.h"
-#include "server/conn_state.h"
+#include "server/turn.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
 /* transactions of one connection before others get their turn */
 #define ROUNDS 16
 
-struct turn {
-	struct handoff_conn txn;        /* its view is that of the turn */
-	struct handoff__conn_state now; /* reloaded after each change */
-	int rounds;                     /* transactions left */
-	struct handoff__turn_result *result;
-};
-
-static bool
-end(const struct turn *t, enum handoff__end kind, const char *why, int err)
-{
-	t->result->outcome = HANDOFF__TURN_END;
-	t->result->end = (uint8_t)kind;
-	t->result->why = why;
-	t->result->err = err;
-	return false;
-}
-
 /* A call on the socket failed. Transient errors are retried shortly; all others
  * end the connection. */
 static __attribute__((noinline, cold)) bool
 call_failed(const struct turn *t, const char *what, int err)
 {
-	end(t, HANDOFF__END_ERROR, what, err);
+	handoff__turn_end(t, HANDOFF__END_ERROR, what, err);
 	if (err == ENOMEM || err == ENOBUFS)
 		t->result->outcome = HANDOFF__TURN_RETRY;
 	return false;
+}
+
+/* A client that has ended its sending direction and waits for an answer that
+ * comes later: false if it has gone. Its descriptor would then be reported for
+ * ever. */
+static __attribute__((noinline, cold)) bool
+can_answer(struct turn *t)
+{
+	struct pollfd p = {.fd = t->txn.fd};
+
+	if ((t->now.commit->flags & HANDOFF__WAITING) && poll(&p, 1, 0) == 1 &&
+		(p.revents & (POLLHUP | POLLERR)))
+		return handoff__turn_end(t, HANDOFF__END_CLIENT, NULL, 0);
+	return true;
 }
 
 /* Reads input. False when this turn is over. */
@@ -56,7 +53,7 @@ receive_input(struct turn *t)
 	ssize_t n;
 
 	if (t->now.commit->flags & HANDOFF__EOF)
-		return true;
+		return can_answer(t);
 	room = handoff__record_rx_room(view, &at);
 	if (room == 0)
 		return true;
@@ -106,23 +103,6 @@ transmit(struct turn *t)
 	return true;
 }
 
-/* Commits; 1 if that changed something the handler may act upon. */
-static inline int
-commit_turn(struct turn *t, const struct handoff__commit *before,
-	const struct handoff__commit *next)
-{
-	int changed;
-
-	if (next->tx_head != before->tx_head)
-		handoff__record_touch(t->txn.view.rec);
-	changed = next->rx_tail != before->rx_tail ||
-		  next->tx_head != before->tx_head ||
-		  next->flags != before->flags;
-	handoff__txn_commit(&t->txn);
-	handoff__conn_state_load(&t->now);
-	return changed;
-}
-
 /* Why it ends, as far as that was noted; else `otherwise`. */
 static enum handoff__end
 noted_end(uint32_t flags, enum handoff__end otherwise)
@@ -131,56 +111,6 @@ noted_end(uint32_t flags, enum handoff__end otherwise)
 
 	return noted > 0 && noted < HANDOFF__ENDS ? (enum handoff__end)noted
 						  : otherwise;
-}
-
-/* The handler asks for something else than a commit. An end is noted, so that
- * no other process runs the handler again. */
-static __attribute__((noinline, cold)) int
-not_committed(struct turn *t, int rc)
-{
-	uint32_t flags = t->txn.next->flags;
-
-	rc = rc < 0 ? rc : -EINVAL;
-	if (flags & HANDOFF__SHARED)
-		handoff__region_undo(t->txn.view.seg->commons);
-	end(t, HANDOFF__END_HANDLER, "handler", -rc);
-	if (rc == -ETIMEDOUT && (flags & HANDOFF__SHARED_LATE)) {
-		t->result->outcome = HANDOFF__TURN_RETRY;
-		t->result->why = "waits for the shared region";
-		return rc;
-	}
-	handoff__record_flag(t->now.view,
-		HANDOFF__CLOSING | HANDOFF__OVER |
-			HANDOFF__END_HANDLER << HANDOFF__END_SHIFT);
-	handoff__conn_state_load(&t->now);
-	return rc;
-}
-
-/* What a transaction does beside its record: before the flip, and after it. */
-static uint32_t
-effects_before(const struct turn *t)
-{
-	uint32_t flags = t->txn.next->flags;
-
-	t->txn.next->flags &= ~(uint32_t)HANDOFF__TRANSIENT;
-	return flags;
-}
-
-static void
-effects_after(const struct turn *t, uint32_t flags)
-{
-	if (flags & HANDOFF__SHARED)
-		handoff__region_keep(t->txn.view.seg->commons);
-}
-
-static __attribute__((noinline, cold)) int
-finish_effects(struct turn *t, const struct handoff__commit *before)
-{
-	uint32_t flags = effects_before(t);
-	int changed = commit_turn(t, before, t->txn.next);
-
-	effects_after(t, flags);
-	return changed;
 }
 
 /* Runs one transaction, for a constant reason. 1: something changed, 0: the
@@ -209,10 +139,16 @@ transact(struct turn *t, uint32_t reason)
 	rc = fn ? fn(&t->txn, service->arg) : 0;
 	handoff__handler_leave(t->txn.view.rec);
 	if (__builtin_expect(rc != 0, false))
-		return not_committed(t, rc);
+		return handoff__effects_refused(t, rc);
 	if (__builtin_expect((next->flags & HANDOFF__TRANSIENT) != 0, false))
-		return finish_effects(t, before);
-	return commit_turn(t, before, next);
+		return handoff__effects_commit(t, before);
+	if (next->tx_head != before->tx_head)
+		handoff__record_touch(t->txn.view.rec);
+	rc = next->rx_tail != before->rx_tail ||
+	     next->tx_head != before->tx_head || next->flags != before->flags;
+	handoff__txn_commit(&t->txn);
+	handoff__conn_state_load(&t->now);
+	return rc;
 }
 
 /* The transaction of a request. */
@@ -254,7 +190,7 @@ conclude_turn(struct turn *t)
 		return;
 	if ((flags & HANDOFF__EOF) &&
 		(closing || (flags & HANDOFF__EOF_DONE))) {
-		end(t,
+		handoff__turn_end(t,
 			noted_end(flags, closing ? HANDOFF__END_SERVICE
 						 : HANDOFF__END_CLIENT),
 			NULL, 0);
@@ -265,24 +201,19 @@ conclude_turn(struct turn *t)
 		handoff__record_discard(view);
 		handoff__conn_state_load(&t->now);
 		t->result->outcome = HANDOFF__TURN_LINGER;
-	} else if (t->now.unread == view->seg->geo.rx_size) {
-		end(t, HANDOFF__END_INPUT,
+	} else if (t->now.unread == view->seg->geo.rx_size &&
+		   !(flags & HANDOFF__WAITING)) {
+		handoff__turn_end(t, HANDOFF__END_INPUT,
 			"the handler wants more input than input_size", 0);
 	}
 }
 
-/* Appends lines before the handler runs: a handler that always fills the output
- * would starve them. False if they wait for room. */
-static bool
-append_lines(struct turn *t)
+/* As handoff__take_posts. */
+static inline int
+take_posts(struct turn *t)
 {
-	bool all;
-
-	if (!handoff__conn_state_lines_due(&t->now))
-		return true;
-	all = handoff__record_append_lines(t->now.view);
-	handoff__conn_state_load(&t->now);
-	return all;
+	return handoff__conn_state_posts_due(&t->now) ? handoff__take_posts(t)
+						      : 1;
 }
 
 /* Whether nothing may be sent any more: the connection ends at once. */
@@ -293,7 +224,7 @@ is_over(const struct turn *t)
 
 	if (!(flags & HANDOFF__OVER))
 		return false;
-	end(t, noted_end(flags, HANDOFF__END_SERVICE), NULL, 0);
+	handoff__turn_end(t, noted_end(flags, HANDOFF__END_SERVICE), NULL, 0);
 	return true;
 }
 
@@ -303,24 +234,27 @@ is_over(const struct turn *t)
 static __attribute__((noinline)) void
 steps(struct turn *t, bool asked)
 {
-	bool held_up, lines, room = false;
+	bool held_up, posts, room = false;
+	int rc = 1;
 
 	do {
-		if (!asked && append_lines(t) && !run_handler(t, room))
+		if (!asked)
+			rc = take_posts(t);
+		if (rc < 0 || (!asked && rc > 0 && !run_handler(t, room)))
 			return;
 		if (is_over(t))
 			return;
 		asked = false;
 		room = true;
-		lines = handoff__conn_state_lines_due(&t->now);
-		held_up = lines ||
+		posts = handoff__conn_state_posts_due(&t->now);
+		held_up = posts ||
 			  (t->now.unsent > 0 &&
 				  handoff__conn_state_input_due(&t->now));
 		if (!transmit(t))
 			return;
 	} while (held_up && t->rounds > 0 && t->now.unsent == 0);
 	if ((t->rounds == 0 && handoff__conn_state_due(&t->now)) ||
-		(lines && t->now.unsent == 0))
+		(posts && t->now.unsent == 0))
 		t->result->outcome = HANDOFF__TURN_AGAIN;
 	else
 		conclude_turn(t);
@@ -336,7 +270,7 @@ answer(struct turn *t)
 		return;
 	if (rc > 0 && t->now.unread == 0 &&
 		t->now.commit->flags == HANDOFF__OPENED) {
-		if (!transmit(t) || !handoff__conn_state_lines_due(&t->now))
+		if (!transmit(t) || !handoff__conn_state_posts_due(&t->now))
 			return;
 	}
 	steps(t, rc == 0);
@@ -385,7 +319,6 @@ run_ended(struct turn *t, enum handoff__end why)
 {
 	const struct handoff_service *service = t->now.service;
 	struct handoff__commit *next;
-	uint32_t flags;
 
 	handoff__txn_again(&t->txn);
 	next = t->txn.next;
@@ -397,9 +330,7 @@ run_ended(struct turn *t, enum handoff__end why)
 	handoff__handler_enter(t->txn.view.rec);
 	service->ended(&t->txn, (enum handoff_end_reason)why, service->arg);
 	handoff__handler_leave(t->txn.view.rec);
-	flags = effects_before(t);
-	handoff__flip(&t->txn.view);
-	effects_after(t, flags);
+	handoff__effects_flip(t);
 }
 
 void

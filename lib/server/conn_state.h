@@ -39,23 +39,25 @@ handoff__conn_state_of(
 	return s;
 }
 
-/* Whether there is input, or an end of input, that the handler has not seen. */
+/* Whether there is input, or an end of input, that the handler has not seen,
+ * and that it does not keep waiting until a post comes. */
 static inline bool
 handoff__conn_state_input_due(const struct handoff__conn_state *s)
 {
-	return s->unread > 0 ||
-	       (s->commit->flags & (HANDOFF__EOF | HANDOFF__EOF_DONE)) ==
-		       HANDOFF__EOF;
+	return !(s->commit->flags & HANDOFF__WAITING) &&
+	       (s->unread > 0 || (s->commit->flags &
+					 (HANDOFF__EOF | HANDOFF__EOF_DONE)) ==
+					 HANDOFF__EOF);
 }
 
-/* Whether there is, or may be, a line for the connection. Not before the
+/* Whether there is, or may be, a post for the connection. Not before the
  * service's open has run, and not after it has closed. */
 static inline bool
-handoff__conn_state_lines_due(const struct handoff__conn_state *s)
+handoff__conn_state_posts_due(const struct handoff__conn_state *s)
 {
 	const struct handoff__commit *c = s->commit;
 
-	return c->line_pos < handoff__bulletin_head(s->view->seg->bulletin) &&
+	return c->line_pos < handoff__posts_head(s->view->seg->ring) &&
 	       !(c->flags & HANDOFF__CLOSING) &&
 	       (!s->service->open || (c->flags & HANDOFF__OPENED));
 }
@@ -92,8 +94,8 @@ handoff__conn_state_pending(const struct handoff__conn_state *s)
 	/* No event to wait for: the connection has ended, but the peer that
 	 * should close it may have died first. */
 	return s->unsent > 0 || handoff__conn_state_due(s) ||
-	       handoff__conn_state_lines_due(s) ||
-	       (s->commit->flags & HANDOFF__CLOSING) ||
+	       handoff__conn_state_posts_due(s) ||
+	       (s->commit->flags & (HANDOFF__CLOSING | HANDOFF__WAITING)) ||
 	       handoff__conn_state_want(s) == 0;
 }
 
@@ -103,7 +105,7 @@ static inline bool
 handoff__conn_state_is_plain(const struct handoff__conn_state *s)
 {
 	return s->commit->flags == HANDOFF__OPENED && s->unsent == 0 &&
-	       !handoff__conn_state_lines_due(s);
+	       !handoff__conn_state_posts_due(s);
 }
 
 #endif

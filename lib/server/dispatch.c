@@ -62,7 +62,7 @@ run_server_kicks(struct handoff_server *server)
 static bool
 works(const struct handoff_server *server)
 {
-	return server->nkicks > 0 || server->publishing;
+	return server->nkicks > 0 || server->publishing || server->posts_due;
 }
 
 /* Work noted by the loop's callbacks, and by workers. */
@@ -83,6 +83,8 @@ after_batch(struct handoff_server *server)
 {
 	if (server->pair.noted)
 		after_loop(server);
+	if (server->posts_due)
+		handoff__posts_proceed(server);
 	if (server->nkicks > 0)
 		run_server_kicks(server);
 	if (server->publishing)

@@ -218,7 +218,7 @@ launch_dumper(struct handoff__dump *dump, const struct handoff__dumper *dumper)
 		if (pidfd >= 0)
 			close(pidfd);
 		kill(pid, SIGKILL);
-		handoff__child_reap(pid);
+		handoff__child_reap(dump->server, pid);
 	}
 	close(gate[1]);
 	return err < 0 ? err : 0;

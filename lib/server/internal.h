@@ -21,7 +21,7 @@
  *   dump.c, dumper.c, picture.c
  *                a dump of all entries; the child that writes it; the copies
  *   lines.c      parses an operator's lines
- *   say.c        delivers lines to clients
+ *   post.c       posts from outside of handlers, and who is woken by posts
  *   shared.c     the shared region, outside of handlers
  *   notices.c    notices to clients
  *   addresses.c  opens and closes listeners to match its addresses
@@ -38,8 +38,11 @@
  *   suspects.c   connections that may have killed a process
  *   members.c    entries as members of the sets
  *   deferred.c   timers and flags for work that is due soon
- *   conn.c, conn_state.c
- *                one turn of one connection; what it waits for
+ *   conn.c       one turn of one connection
+ *   taking.c     posts that it takes in a turn
+ *   effects.c, posting.c
+ *                transactions that do more than change a record; what they post
+ *   conn_state.c what a connection waits for
  *   clients.c    the addresses of clients
  *   sets.c, returns.c
  *                the two sets; connections that threads give back
@@ -81,7 +84,6 @@ struct handoff__epoch;
 struct handoff__worker;
 struct handoff__console;
 struct handoff__dump;
-struct handoff__say_shared;
 
 struct handoff__threads {
 	struct handoff__epoch *epoch; /* of threads that start now */
@@ -155,12 +157,12 @@ struct handoff_server {
 	uint32_t nworkers;
 	bool holding; /* workers begin no turn */
 	_Atomic bool sweep_wanted, stall_wanted;
-	bool handling; /* the loop's thread, or this child, is in a turn */
-	bool forked;   /* this process is a child of the server */
-	struct handoff__say_shared *say_shared;
-	struct handoff__bulletin
-		*_Atomic bulletin; /* of the arena; NULL: none */
-	struct handoff__timer ring;
+	bool handling;  /* the loop's thread, or this child, is in a turn */
+	bool forked;    /* this process is a child of the server */
+	bool posts_due; /* handlers in the loop's thread have posted */
+	uint64_t posts_seen; /* the receivers of posts up to here were woken */
+	uint64_t posts_told; /* and the other peer was rung for those up to
+			      * here */
 	struct {
 		pthread_rwlock_t lock; /* for reading: the arena stays mapped */
 		const struct handoff__segment *commons; /* NULL: none yet */
@@ -350,16 +352,16 @@ void handoff__says_list(
 /* Executes a line of the console; errors with a sentence in server->error. */
 int handoff__says_line(struct handoff_server *server, const char *line);
 
-/* say.c */
-/* Gives a turn to each connection that may have new lines. True while any
- * connection of the service has unread lines. */
-bool handoff__says_pass(struct handoff_server *server);
-/* Sets up what handlers need to write lines; shared with children. */
-int handoff__says_open(struct handoff_server *server);
-void handoff__says_close(struct handoff_server *server);
-/* The bulletin is now this one. */
-void handoff__says_at(
-	struct handoff_server *server, struct handoff__bulletin *bulletin);
+/* post.c */
+/* Gives a turn to each connection of this peer for which posts wait. True if
+ * there is any. */
+bool handoff__posts_pass(struct handoff_server *server);
+/* The same for what is new, after this peer has posted; rings the other one. */
+void handoff__posts_proceed(struct handoff_server *server);
+/* The same, after the other peer may have posted. */
+void handoff__posts_said(struct handoff_server *server);
+/* Once the peer below is initialised. */
+void handoff__posts_open(struct handoff_server *server);
 
 /* shared.c */
 void handoff__shared_open(struct handoff_server *server);

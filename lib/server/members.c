@@ -230,10 +230,11 @@ bool
 handoff__member_simple(const struct handoff__member *member, uint32_t events)
 {
 	const struct handoff__view *view = &member->entry.view;
+	const struct handoff_service *service = member->server->opts.service;
 	uint32_t flags = handoff__record_commit(view->rec)->flags;
 
 	if (flags & HANDOFF__CLOSING)
 		return !handoff__flags_ending(flags);
-	return events == 0 &&
-	       !handoff__conn_due(view, member->server->opts.service);
+	return events == 0 && !handoff__conn_due(view, service) &&
+	       !(service->posted && handoff__record_posts_wait(view));
 }

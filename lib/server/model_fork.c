@@ -121,6 +121,7 @@ log_death(struct handoff__member *member, pid_t pid, const siginfo_t *info)
 		.want = (uint16_t)handoff__conn_want(&member->entry.view),
 	};
 	if (!why && !fourth) {
+		handoff__record_unflag(&member->entry.view, HANDOFF__WAITING);
 		replace(member, pid, cause, survival.in_handler > 0);
 		return;
 	}
@@ -170,8 +171,12 @@ on_child(struct handoff__watch *watch, uint32_t events)
 	}
 	child_free(child);
 	settle_shared(member->server, pid);
-	if (!parse_status(member, &info))
+	if (!parse_status(member, &info)) {
+		handoff__child_died(member->server, pid);
 		log_death(member, pid, &info);
+		/* its posts may have become true by that */
+		member->server->posts_due = member->server->due = true;
+	}
 	handoff__member_back(member);
 }
 
@@ -228,7 +233,7 @@ launch_child(struct handoff__member *member, uint32_t events)
 
 		child->watch.fd = pidfd;
 		pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
-		handoff__child_reap(pid);
+		handoff__child_reap(server, child->pid);
 		child_free(child);
 		member->active = false;
 		err = undo(member, pid, err);
@@ -314,7 +319,7 @@ fork_stop(struct handoff_server *server)
 	TAILQ_FOREACH (child, &children->list, node)
 		pidfd_send_signal(child->watch.fd, SIGKILL, NULL, 0);
 	while ((child = TAILQ_FIRST(&children->list))) {
-		handoff__child_reap(child->pid);
+		handoff__child_reap(server, child->pid);
 		settle_shared(server, child->pid);
 		handoff__handler_absolve(child->member->entry.view.rec);
 		child_free(child);

@@ -11,14 +11,15 @@
 static int
 loop_start(struct handoff_server *server)
 {
-	(void)server;
-	return 0;
+	/* used only as a wakeup from other threads, which post */
+	return handoff__returns_open(
+		&server->returns, &server->loop, handoff__member_back);
 }
 
 static uint32_t
 loop_stop(struct handoff_server *server)
 {
-	(void)server;
+	handoff__returns_close(&server->returns);
 	return 0;
 }
 

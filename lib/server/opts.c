@@ -13,6 +13,7 @@
 
 /* defaults of options that are not set */
 #define BUFFER_SIZE     65536u /* bytes, of input and of output */
+#define POST_SIZE_LEAST 65536  /* a line fits into it */
 #define CONNECTIONS     16384u
 #define STOP_TIMEOUT_MS 1000u
 #define SUSPECT_WAIT_MS 30000u
@@ -135,6 +136,8 @@ apply_defaults(
 		handoff__opt_or(service->input_size, BUFFER_SIZE);
 	server->service.output_size =
 		handoff__opt_or(service->output_size, BUFFER_SIZE);
+	if (service->post_size > 0 && service->post_size < POST_SIZE_LEAST)
+		server->service.post_size = POST_SIZE_LEAST;
 	o->service = &server->service;
 	server->model = models[o->model];
 	o->max_connections = handoff__opt_or(o->max_connections, CONNECTIONS);

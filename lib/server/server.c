@@ -31,8 +31,6 @@ open_server_loop(struct handoff_server *server)
 	if (err >= 0)
 		err = server->model->start(server);
 	handoff__shared_open(server);
-	if (err >= 0)
-		err = handoff__says_open(server);
 	if (err < 0 && !server->error.text[0])
 		handoff__fail(&server->error, err,
 			"server: cannot create its event loop: %s",
@@ -91,6 +89,7 @@ open_server_peer(struct handoff_server *server)
 		server->error = server->pair.error;
 		return err;
 	}
+	handoff__posts_open(server);
 	handoff__publisher_open(&server->publisher, &server->pair.dir);
 	err = handoff__operator_open(&server->op, &server->error);
 	server->op.control.door.room = server->pair.door.room = lend_spare;
@@ -234,7 +233,6 @@ handoff_server_free(struct handoff_server *server)
 	}
 	handoff__adopted_close(server);
 	handoff__reserve_fini(&server->reserve);
-	handoff__says_close(server);
 	handoff__addresses_close(server);
 	free(server);
 }

@@ -109,7 +109,7 @@ on_sweep(struct handoff__timer *timer)
 			again |= sweep_one(handoff__member_of(e), &trimmed);
 	}
 	handoff__server_hold(server, false);
-	again |= handoff__says_pass(server);
+	again |= handoff__posts_pass(server);
 	if (again)
 		handoff__timer_arm(&server->loop, &server->sweep,
 			trimmed == SWEEP_MOST ? SWEEP_SOON_US : SWEEP_US);

@@ -112,7 +112,8 @@ counts_are_told(void **state)
 	assert_sample("closed_total", ",reason=\"poison\"", "9");
 	assert_sample("closed_total", ",reason=\"suspect\"", "10");
 	assert_sample("closed_total", ",reason=\"deadline\"", "11");
-	assert_sample("closed_total", ",reason=\"other\"", "22");
+	assert_sample("closed_total", ",reason=\"posts\"", "12");
+	assert_sample("closed_total", ",reason=\"other\"", "10");
 	assert_sample("handler_deaths_total", "", "74");
 	assert_sample("suspects", "", "0");
 	assert_sample("bytes_received_total", "", "11");

@@ -255,7 +255,7 @@ assert_connection(const struct handoff__view *view)
 	assert_int_equal(rec->tx_base, 12);
 	assert_int_equal(rec->activity, HANDOFF__PENDING);
 	assert_int_equal(c->flags, HANDOFF__OPENED);
-	assert_int_equal(c->line_pos, 77);
+	assert_int_equal(c->line_pos, 0);
 	assert_int_equal(c->state_len, STATE);
 	assert_int_equal(handoff__desk_of(rec), 0);
 	assert_int_equal(c->rx_tail, 1000);
@@ -346,8 +346,6 @@ copy_of_an_older_record_is_whole(void **state)
 		assert_int_equal(snap.out, 60);
 		for (unsigned i = 0; i < STATE; i++)
 			assert_int_equal(copy[i], state_byte(i));
-		assert_int_equal(
-			handoff__record_line_pos(&entry(&f, ID)->view), 77);
 		close_fixture(&f);
 	}
 	(void)state;
@@ -400,6 +398,40 @@ what_is_given_is_converted(void **state)
 		assert_int_equal(f.a.pair.roster.held, 0);
 		close_fixture(&f);
 	}
+}
+
+/* What the older library's operator has said, and the client not got, comes
+ * with the connection. */
+static void
+unread_lines_are_taken_along(void **state)
+{
+	struct handoff__bulletin *b;
+	struct fixture f;
+	struct iovec iov[2];
+	const struct handoff__view *view;
+	uint64_t at = 77;
+	int n;
+
+	(void)state;
+	open_fixture(&f, 4);
+	b = (void *)(f.base + PAGE);
+	for (int i = 0; i < 3; i++, at += 32) {
+		put64(b->ring + at, i == 1 ? ID + 1 : 0);
+		put32(b->ring + at + 16, 5);
+		put32(b->ring + at + 20, 32);
+		memcpy(b->ring + at + 24, i == 0 ? "one!\n" : "two!\n", 5);
+	}
+	b->head = at;
+	offer_all(&f);
+	take_all(&f);
+	view = &entry(&f, ID)->view;
+	assert_int_equal(handoff__record_unsent(view->rec), 70);
+	n = handoff__record_tx_pieces(view, iov);
+	assert_true(iov[n - 1].iov_len >= 10);
+	assert_memory_equal(
+		(char *)iov[n - 1].iov_base + iov[n - 1].iov_len - 10,
+		"one!\ntwo!\n", 10);
+	close_fixture(&f);
 }
 
 static int
@@ -592,6 +624,7 @@ main(void)
 		handoff_test(nothing_is_made_in_an_older_segment),
 		handoff_test(copy_of_an_older_record_is_whole),
 		handoff_test(what_is_given_is_converted),
+		handoff_test(unread_lines_are_taken_along),
 		handoff_test(state_changes_with_the_layout),
 		handoff_test(state_is_copied_as_far_as_it_is_used),
 		handoff_test(what_lay_on_the_desk_of_the_dead_goes_along),

@@ -56,6 +56,7 @@ open_conn(struct fixture *f, handoff_handle_fn *handle, handoff_handle_fn *open)
 		.open = open,
 		.arg = &f->seen};
 	handoff__arena_init(&f->arena);
+	handoff__arena_name(&f->arena, handoff__lock_name(1, 0));
 	assert_int_equal(
 		handoff__geometry_make(&geo, f->service.state_size, SIZE, SIZE),
 		0);
@@ -65,7 +66,9 @@ open_conn(struct fixture *f, handoff_handle_fn *handle, handoff_handle_fn *open)
 		0);
 	handoff__view_make(&f->view, f->arena.segments[segment], slot);
 	f->rec = f->view.rec;
-	handoff__record_set_id(f->rec, 1);
+	handoff__record_set_id(f->rec,
+		handoff__board_number(handoff__arena_board(&f->arena), true));
+	handoff__posts_enter(&f->arena, 1, segment, slot);
 	handoff__record_use_state(&f->view, f->service.state_size);
 	assert_int_equal(
 		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);

@@ -429,9 +429,11 @@ what_is_not_finished_is_kept(void **state)
 static void
 say(struct fixture *f, const char *text)
 {
-	assert_int_equal(handoff__bulletin_add(f->arena.segments[0]->bulletin,
-				 1, 0, text, strlen(text), 1, UINT64_MAX),
-		0);
+	struct handoff__post post = {
+		.to = HANDOFF__POST_ALL, .len = (uint32_t)strlen(text)};
+
+	assert_int_equal(
+		handoff__posts_add(f->view.seg->posts, &post, text, 1), 0);
 }
 
 static void

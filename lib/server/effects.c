@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Transactions that do more than to change their record: what they do beside
+ * it takes effect with the commit of the record, or not at all. None of this is
+ * on the path of a plain request.
+ */
+#include "record/region.h"
+#include "server/posting.h"
+#include "server/turn.h"
+
+#include <errno.h>
+
+#define FLIP_TRIES 5
+
+void
+handoff__effects_undo(struct turn *t)
+{
+	uint32_t effects = t->txn.next->flags;
+
+	if (effects & HANDOFF__POSTING)
+		handoff__posting_discard(&t->txn);
+	if (effects & HANDOFF__SHARED)
+		handoff__region_undo(t->txn.view.seg->commons);
+}
+
+/* Undoes the transaction; the turn ends, and another one runs the handler again
+ * shortly. */
+static int
+try_later(struct turn *t, const char *why, int err)
+{
+	handoff__effects_undo(t);
+	handoff__turn_end(t, HANDOFF__END_ERROR, why, -err);
+	t->result->outcome = HANDOFF__TURN_RETRY;
+	return err;
+}
+
+/* What comes before the flip. Returns the effects; negative: they are not
+ * possible now, and nothing has changed. */
+static int
+effects_before(struct turn *t)
+{
+	struct handoff__commit *next = t->txn.next;
+	uint32_t effects = next->flags & (uint32_t)HANDOFF__TRANSIENT;
+	int err = effects & HANDOFF__POSTING ? handoff__posting_prepare(&t->txn)
+					     : 0;
+
+	if (err < 0)
+		return err;
+	next->flags &= ~effects;
+	return (int)effects;
+}
+
+/* And after it. */
+static void
+effects_after(struct turn *t, int effects)
+{
+	if (effects & HANDOFF__SHARED)
+		handoff__region_keep(t->txn.view.seg->commons);
+	if (effects & HANDOFF__POSTING)
+		handoff__posting_publish(&t->txn);
+}
+
+int
+handoff__effects_commit(struct turn *t, const struct handoff__commit *before)
+{
+	struct handoff__commit *next = t->txn.next;
+	int effects = effects_before(t);
+	bool changed;
+
+	if (effects < 0)
+		return try_later(t, "waits for the ring of posts", effects);
+	if (next->tx_head != before->tx_head)
+		handoff__record_touch(t->txn.view.rec);
+	/* it no longer waits for an answer to what it has consumed */
+	if (next->rx_tail != before->rx_tail)
+		next->flags &= ~(uint32_t)HANDOFF__WAITING;
+	changed = next->rx_tail != before->rx_tail ||
+		  next->tx_head != before->tx_head ||
+		  next->flags != before->flags;
+	handoff__txn_commit(&t->txn);
+	effects_after(t, effects);
+	handoff__conn_state_load(&t->now);
+	return changed;
+}
+
+void
+handoff__effects_flip(struct turn *t)
+{
+	int effects = effects_before(t);
+
+	for (int i = 1; effects < 0 && i < FLIP_TRIES; i++)
+		effects = effects_before(t);
+	if (effects < 0) {
+		handoff__posting_discard(&t->txn);
+		t->txn.next->flags &= ~(uint32_t)HANDOFF__POSTING;
+		effects = effects_before(t);
+	}
+	handoff__flip(&t->txn.view);
+	effects_after(t, effects);
+}
+
+/* The answer comes later: of all that the handler did its posts remain, and
+ * that it has taken one. */
+static int
+wait_for_answer(struct turn *t)
+{
+	uint32_t effects =
+		t->txn.next->flags & (HANDOFF__POSTING | HANDOFF__REASON);
+	uint64_t line_pos = t->txn.next->line_pos;
+	int rc;
+
+	if (t->txn.next->flags & HANDOFF__SHARED)
+		handoff__region_undo(t->txn.view.seg->commons);
+	handoff__txn_again(&t->txn);
+	t->txn.next->flags |= HANDOFF__WAITING | effects;
+	t->txn.next->line_pos = line_pos;
+	rc = handoff__effects_commit(t, t->now.commit);
+	return rc < 0 ? rc : 0;
+}
+
+/* The handler has failed, which is noted, so that no other process runs it
+ * again. */
+static int
+fail(struct turn *t, int err)
+{
+	handoff__effects_undo(t);
+	handoff__turn_end(t, HANDOFF__END_HANDLER, "handler", -err);
+	handoff__record_flag(t->now.view,
+		HANDOFF__CLOSING | HANDOFF__OVER |
+			HANDOFF__END_HANDLER << HANDOFF__END_SHIFT);
+	handoff__conn_state_load(&t->now);
+	return err;
+}
+
+int
+handoff__effects_refused(struct turn *t, int rc)
+{
+	if (rc == HANDOFF_LATER && t->now.service->posted &&
+		(t->now.commit->flags & HANDOFF__OPENED))
+		return wait_for_answer(t);
+	if (rc == -ETIMEDOUT && (t->txn.next->flags & HANDOFF__SHARED_LATE))
+		return try_later(t, "waits for the shared region", rc);
+	return fail(t, rc < 0 ? rc : -EINVAL);
+}
