@@ -151,8 +151,8 @@ transact(struct turn *t, uint32_t reason)
 	return rc;
 }
 
-/* The transaction of a request. */
-static inline int
+/* The transaction of a request; inlined in all its callers. */
+static inline __attribute__((always_inline)) int
 handle(struct turn *t)
 {
 	return transact(t, HANDOFF_CONN_INPUT);
