@@ -3,7 +3,8 @@
  * A process that dies between any two instructions of a turn: a child is
  * single-stepped and killed after the n-th instruction, for every n. The
  * survivor repairs what it leaves, and the client receives every byte once.
- * What the service has changed in the shared region is that of the valid state.
+ * What the service has changed in the shared region, and what it has posted, is
+ * that of the valid state; a post for it is taken once.
  * HANDOFF_LONG=1 takes every n, which takes half a minute.
  */
 #include "server/solo.h"
@@ -37,13 +38,14 @@
  * before the death. */
 struct scene {
 	const char *first, *rest, *answer;
-	bool stuffed;
+	bool stuffed, posted; /* posted: there is a post for it too */
 };
 
 static const struct scene scenes[] = {
-	{"hello\n", "", "hello\n", false},
-	{"hello\nwor", "ld\n", "hello\nworld\n", false},
-	{"one\ntwo\nthree", "\n", "one\ntwo\nthree\n", true},
+	{"hello\n", "", "hello\n", false, false},
+	{"hello\nwor", "ld\n", "hello\nworld\n", false, false},
+	{"one\ntwo\nthree", "\n", "one\ntwo\nthree\n", true, false},
+	{"hello\n", "", "post\nhello\n", false, true},
 };
 
 /* Shared with the child: it is in its handler. */
@@ -118,6 +120,75 @@ region_agrees(const struct fixture *f)
 	assert_int_equal(
 		handoff__region_settle(&f->arena, 1, HANDOFF__LOCK_ANY),
 		HANDOFF__SETTLED_FREE);
+}
+
+#define RECEIVER 2u /* of its posts: a connection that takes none */
+
+/* The same, and posts its count. */
+static int
+posted_lines(struct handoff_conn *conn, void *arg)
+{
+	const uint64_t *state = handoff_conn_state(conn);
+	uint64_t before = *state;
+	struct handoff_post post = {.size = sizeof(post),
+		.to = HANDOFF_POST_ONE,
+		.id = RECEIVER,
+		.data = state,
+		.len = sizeof(*state)};
+	int err = counted_lines(conn, arg);
+
+	return err < 0 || *state == before ? err
+					   : handoff_conn_post(conn, &post);
+}
+
+/* Up to where posts were checked, and the last count in them. */
+static uint64_t posts_at, posts_count;
+
+/* Every count was posted, once, up to that of the valid state. */
+static void
+posts_agree(const struct fixture *f)
+{
+	uint32_t sequence = handoff__record_sequence(f->rec);
+	const uint64_t *state = handoff__record_state(&f->view, sequence & 1);
+	struct handoff__post_reader reader = {.id = RECEIVER};
+	struct handoff__post post;
+	uint64_t count;
+
+	assert_int_equal(handoff__lock_holder(&f->view.seg->ring->lock), 0);
+	if (f->service.handle != posted_lines)
+		return;
+	while (handoff__posts_find(&f->arena.posts, &reader, &posts_at, &post) >
+		0) {
+		assert_true(handoff__posts_copy(
+			&f->arena.posts, posts_at, &post, &count));
+		assert_true(count > posts_count);
+		posts_count = count;
+		posts_at += post.size;
+	}
+	assert_int_equal(posts_count, *state);
+}
+
+/* The hook, in few instructions. */
+static int
+take_post(struct handoff_conn *conn, void *arg)
+{
+	const struct handoff_posted *posted = handoff_conn_posted(conn);
+
+	(void)arg;
+	*inside = 1;
+	handoff_conn_write(conn, posted->data, posted->len);
+	*inside = 0;
+	return 0;
+}
+
+static void
+post_to_it(struct fixture *f)
+{
+	struct handoff__post post = {
+		.to = HANDOFF__POST_ONE, .id = 1, .len = 5};
+
+	assert_int_equal(
+		handoff__posts_add(&f->arena.posts, &post, "post\n", 1), 0);
 }
 
 /* The library tells a connection's progress by the counters of TCP. */
@@ -232,6 +303,8 @@ inherit(struct fixture *f)
 	*inside = 0;
 	settled[handoff__region_settle(&f->arena, 1, HANDOFF__LOCK_ANY)]++;
 	region_agrees(f);
+	handoff__posts_recover(&f->arena, 1, HANDOFF__LOCK_ANY);
+	posts_agree(f);
 	if (turn_desk)
 		handoff__desk_buffers(&at, turn_desk);
 	assert_null(handoff__entry_repair(&e, &survival));
@@ -275,6 +348,7 @@ finish(struct fixture *f, const struct scene *scene, size_t stuffed)
 	assert_int_equal(handoff__record_unsent(f->rec), 0);
 	assert_int_equal(recv(f->client, data, 1, MSG_DONTWAIT), -1);
 	region_agrees(f);
+	posts_agree(f);
 }
 
 /* One life and death; returns how many instructions there were. */
@@ -285,6 +359,8 @@ play(struct fixture *f, const struct scene *scene, unsigned most)
 	unsigned n;
 
 	scribble(&f->view);
+	if (scene->posted)
+		post_to_it(f);
 	client_says(f, scene->first);
 	assert_true(support_poll(f->fd, POLLIN) & POLLIN);
 	n = die_after(f, most);
@@ -294,7 +370,8 @@ play(struct fixture *f, const struct scene *scene, unsigned most)
 }
 
 static void
-play_all(const struct scene *scene, handoff_handle_fn *handler)
+play_with(const struct scene *scene, handoff_handle_fn *handler,
+	handoff_handle_fn *posted)
 {
 	const char *asked = getenv("HANDOFF_LONG");
 	struct fixture f;
@@ -306,7 +383,11 @@ play_all(const struct scene *scene, handoff_handle_fn *handler)
 	assert_true(inside != MAP_FAILED);
 	deaths_seen = 0;
 	memset(settled, 0, sizeof(settled));
+	posts_at = posts_count = 0;
 	open_conn(&f, handler, NULL);
+	f.service.posted = posted;
+	handoff__board_number(handoff__arena_board(&f.arena), true);
+	handoff__posts_enter(&f.arena, RECEIVER, 0, RECEIVER);
 	handoff__arena_name(&f.arena, handoff__lock_name(1, 0));
 	handoff__region_claim(&f.arena, handoff__region_stamp_of(2 * FAR, 0));
 	use_tcp(&f);
@@ -321,12 +402,18 @@ play_all(const struct scene *scene, handoff_handle_fn *handler)
 		play(&f, scene, n);
 	/* Long steps, as under a sanitizer, may pass over the handler. */
 	assert_true(deaths_seen > 0 || step > HANDLER_LEAST);
-	for (int how = 1; handler == counted_lines && step == 1 &&
+	for (int how = 1; handler != whole_lines && step == 1 &&
 			  how <= HANDOFF__SETTLED_UNDONE;
 		how++)
 		assert_true(settled[how] > 0);
 	munmap((void *)(uintptr_t)inside, sizeof(*inside));
 	close_conn(&f);
+}
+
+static void
+play_all(const struct scene *scene, handoff_handle_fn *handler)
+{
+	play_with(scene, handler, NULL);
 }
 
 static void
@@ -361,6 +448,30 @@ region_is_changed(void **state)
 	play_all(&scenes[1], counted_lines);
 }
 
+static void
+posts_are_made(void **state)
+{
+	(void)state;
+	support_not_in_valgrind();
+	play_all(&scenes[0], posted_lines);
+}
+
+static void
+posts_are_taken(void **state)
+{
+	(void)state;
+	support_not_in_valgrind();
+	play_all(&scenes[3], whole_lines);
+}
+
+static void
+posts_are_taken_by_the_hook(void **state)
+{
+	(void)state;
+	support_not_in_valgrind();
+	play_with(&scenes[3], whole_lines, take_post);
+}
+
 static int
 on_the_desk(void **state)
 {
@@ -377,6 +488,9 @@ main(void)
 		handoff_test(input_is_left),
 		handoff_test(output_is_left),
 		handoff_test(region_is_changed),
+		handoff_test(posts_are_made),
+		handoff_test(posts_are_taken),
+		handoff_test(posts_are_taken_by_the_hook),
 	};
 
 	return cmocka_run_group_tests_name("instant", tests, on_no_desk, NULL) +
