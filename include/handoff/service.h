@@ -243,6 +243,19 @@ HANDOFF_API size_t handoff_conn_state_len(const struct handoff_conn *conn);
 HANDOFF_API void *handoff_conn_state_resize(
 	struct handoff_conn *conn, size_t len);
 
+/*
+ * Sets the connection's deadline, instead of the one that it has, to `ms`
+ * milliseconds from now: then the handler is called once, with reason
+ * HANDOFF_CONN_DEADLINE, unless another one is set or it is cleared before.
+ * 0 clears it. It is part of the transaction, moves with the connection, and
+ * survives the death of a process; time for which the host sleeps counts. The
+ * handler is never called early; late by what other handlers take, and up to a
+ * minute after the host has slept. After handoff_conn_close it is the time at
+ * which the connection ends even if there is unsent output. -EINVAL if negative
+ * or beyond 2^62.
+ */
+HANDOFF_API int handoff_conn_deadline(struct handoff_conn *conn, int64_t ms);
+
 /* Ends the connection once all its output is sent. No handler runs after. */
 HANDOFF_API void handoff_conn_close(struct handoff_conn *conn);
 

@@ -56,6 +56,10 @@ struct handoff__loop {
 /* CLOCK_MONOTONIC in microseconds; the same in all processes of a host. */
 int64_t handoff__now_us(void);
 
+/* CLOCK_BOOTTIME in milliseconds, rounded down; it goes on while the host
+ * sleeps. */
+uint64_t handoff__boot_ms(void);
+
 int handoff__loop_init(struct handoff__loop *loop);
 void handoff__loop_fini(struct handoff__loop *loop);
 

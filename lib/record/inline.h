@@ -21,6 +21,18 @@ handoff__record_state(const struct handoff__view *view, uint32_t which)
 	return size > 0 ? (char *)(view->rec + 1) + which * size : NULL;
 }
 
+/* A damaged number must not lead outside of the record. */
+static inline uint64_t
+handoff__record_deadline(const struct handoff__record *rec)
+{
+	uint32_t number = handoff__record_commit(rec)->deadline;
+
+	return number == 0 ? 0
+			   : atomic_load_explicit(
+				     &rec->extra.deadline_ms[(number - 1) & 1],
+				     memory_order_relaxed);
+}
+
 /* Call it after a store that allows something (a commit, or bytes) to be
  * overwritten: a concurrent reader (snapshot.c) that sees the overwritten bytes
  * must also see this store. */

@@ -55,18 +55,6 @@ handoff__record_pass(const struct handoff__view *view)
 	       2 * (size_t)seg->geo.rx_size + seg->geo.tx_size;
 }
 
-/* A damaged number must not lead outside of the record. */
-uint64_t
-handoff__record_deadline(const struct handoff__record *rec)
-{
-	uint32_t number = handoff__record_commit(rec)->deadline;
-
-	return number == 0 ? 0
-			   : atomic_load_explicit(
-				     &rec->extra.deadline_ms[(number - 1) & 1],
-				     memory_order_relaxed);
-}
-
 bool
 handoff__commit_ok(const struct handoff__geometry *geo,
 	const struct handoff__commit *c, uint64_t rx_head, uint64_t tx_tail)

@@ -252,7 +252,8 @@ static inline void *handoff__record_state(
 	const struct handoff__view *view, uint32_t which);
 
 /* The connection's deadline, in milliseconds of CLOCK_BOOTTIME; 0: none. */
-uint64_t handoff__record_deadline(const struct handoff__record *rec);
+static inline uint64_t handoff__record_deadline(
+	const struct handoff__record *rec);
 
 /* Whether a commit is possible: positions and state length are in range. */
 bool handoff__commit_ok(const struct handoff__geometry *geo,

@@ -61,10 +61,14 @@ on_closing(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	handoff__suspects_drop(member);
 	if (e->kind == HANDOFF__EXTRA)
 		return;
-	if (handoff__member_has_worker(member))
+	if (handoff__member_has_worker(member)) {
 		server->model->leave(member);
-	else
+	} else {
 		handoff__member_unkick(member);
+		handoff__deadlines_drop(&server->deadlines, member);
+	}
+	if (server->scanned == e)
+		handoff__deadlines_scan(server);
 	if (member->set >= 0)
 		handoff__sets_del(handoff__member_sets(member), member->set,
 			e->fd, e->mine);
@@ -132,6 +136,8 @@ on_moved(struct handoff__pair *pair, struct handoff__roster_entry *e)
 		handoff__member_kick(member);
 	if (e->view.rec->touched & HANDOFF__PAGES)
 		handoff__server_sweep_later(server);
+	if (e->view.rec->touched & HANDOFF__TIMED)
+		handoff__deadlines_scan(server);
 }
 
 /* Moves every member that is in the wrong set; after a whole give there is

@@ -164,6 +164,30 @@ handle_room(struct turn *t)
 	return transact(t, HANDOFF_CONN_ROOM);
 }
 
+static __attribute__((noinline, cold)) int
+handle_deadline(struct turn *t)
+{
+	return transact(t, HANDOFF_CONN_DEADLINE);
+}
+
+/* Runs the handler if the deadline has passed. The service's close waits until
+ * all is sent, but no longer. False when this turn is over. */
+static __attribute__((noinline, cold)) bool
+meet_deadline(struct turn *t)
+{
+	uint32_t flags = t->now.commit->flags;
+
+	if (handoff__conn_left_ms(t->txn.view.rec) != 0)
+		return true;
+	if (!(flags & HANDOFF__CLOSING))
+		return handle_deadline(t) >= 0;
+	if (t->now.unsent == 0)
+		return handoff__turn_end(
+			t, noted_end(flags, HANDOFF__END_SERVICE), NULL, 0);
+	return handoff__turn_end(t, noted_end(flags, HANDOFF__END_DEADLINE),
+		"its output was not sent by its deadline", 0);
+}
+
 /* Runs transactions until the handler waits; `room`: the first one because
  * output was sent. False if it failed. */
 static bool
@@ -237,6 +261,8 @@ steps(struct turn *t, bool asked)
 	bool held_up, posts, room = false;
 	int rc = 1;
 
+	if ((t->txn.view.rec->touched & HANDOFF__TIMED) && !meet_deadline(t))
+		return;
 	do {
 		if (!asked)
 			rc = take_posts(t);

@@ -49,6 +49,14 @@ void handoff__conn_ended(const struct handoff__view *view, int fd,
 /* The events that the connection waits for, from its record alone. */
 uint32_t handoff__conn_want(const struct handoff__view *view);
 
+/* The longest wait for a deadline, so that the time for which the host sleeps,
+ * which counts, is noticed. */
+#define HANDOFF__DEADLINE_WAIT_MS 60000
+
+/* Milliseconds until the connection's deadline, -1 if it has none; a wait may
+ * be shorter than that. 0: a turn without an event runs the handler for it. */
+int handoff__conn_left_ms(const struct handoff__record *rec);
+
 /* Whether the handler has anything to process. */
 bool handoff__conn_due(const struct handoff__view *view,
 	const struct handoff_service *service);

@@ -4,7 +4,25 @@
  */
 #include "server/conn_state.h"
 
+#include "base/loop.h"
 #include "server/conn.h"
+
+int
+handoff__conn_left_ms(const struct handoff__record *rec)
+{
+	uint64_t now, deadline = rec->touched & HANDOFF__TIMED
+					 ? handoff__record_deadline(rec)
+					 : 0;
+
+	if (deadline == 0)
+		return -1;
+	now = handoff__boot_ms();
+	if (deadline <= now)
+		return 0;
+	return deadline - now < HANDOFF__DEADLINE_WAIT_MS
+		       ? (int)(deadline - now)
+		       : HANDOFF__DEADLINE_WAIT_MS;
+}
 
 bool
 handoff__conn_due(
@@ -12,7 +30,8 @@ handoff__conn_due(
 {
 	struct handoff__conn_state s = handoff__conn_state_of(view, service);
 
-	return handoff__conn_state_due(&s);
+	return handoff__conn_state_due(&s) ||
+	       handoff__conn_left_ms(view->rec) == 0;
 }
 
 uint32_t
@@ -29,5 +48,6 @@ handoff__conn_pending(
 {
 	struct handoff__conn_state s = handoff__conn_state_of(view, service);
 
-	return handoff__conn_state_pending(&s);
+	return handoff__conn_state_pending(&s) ||
+	       handoff__conn_left_ms(view->rec) == 0;
 }

@@ -75,6 +75,8 @@ after_loop(struct handoff_server *server)
 		handoff__server_sweep_later(server);
 	if (atomic_load(&server->stall_wanted))
 		handoff__server_stall(server);
+	if (atomic_exchange(&server->scan_wanted, false))
+		handoff__deadlines_missed(server);
 }
 
 /* Work after a batch of events. */

@@ -36,6 +36,7 @@
  *   outcome.c    what follows from the outcome of a turn
  *   closing.c    which connections end with the server
  *   suspects.c   connections that may have killed a process
+ *   deadlines.c  deadlines of connections, watched by a thread
  *   members.c    entries as members of the sets
  *   deferred.c   timers and flags for work that is due soon
  *   conn.c       one turn of one connection
@@ -61,6 +62,7 @@
 #include "peer/status.h"
 #include "server/clients.h"
 #include "server/conn.h"
+#include "server/deadlines.h"
 #include "server/member.h"
 #include "server/model.h"
 #include "server/returns.h"
@@ -156,7 +158,7 @@ struct handoff_server {
 	struct handoff__worker *workers;
 	uint32_t nworkers;
 	bool holding; /* workers begin no turn */
-	_Atomic bool sweep_wanted, stall_wanted;
+	_Atomic bool sweep_wanted, stall_wanted, scan_wanted;
 	bool handling;  /* the loop's thread, or this child, is in a turn */
 	bool forked;    /* this process is a child of the server */
 	bool posts_due; /* handlers in the loop's thread have posted */
@@ -183,7 +185,11 @@ struct handoff_server {
 					  * known */
 	struct handoff__timer spare_lent;
 	struct handoff__timer sweep;
-	struct handoff__timer stalls; /* retries stalled entries */
+	struct handoff__timer stalls;        /* retries stalled entries */
+	struct handoff__deadlines deadlines; /* of connections that this thread
+					      * watches */
+	struct handoff__timer alarm, alarm_scan;
+	struct handoff__roster_entry *scanned; /* how far the scan is */
 	bool stall_logged;
 	uint32_t tick; /* seconds, as of the last sweep */
 

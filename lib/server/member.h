@@ -35,6 +35,8 @@ struct handoff__member {
 	unsigned deaths : 3;   /* of its children, outside the handler */
 	bool wanted : 1;       /* a listener: one of this peer's addresses */
 	bool fresh : 1;        /* a listener: opened here, not reported yet */
+	uint32_t alarm; /* 1 + its place among the watched deadlines; of a
+			 * worker: under its lock */
 	/* In kicks; while active, in returns or among the suspects; a listener,
 	 * in listeners. */
 	TAILQ_ENTRY(handoff__member) node;
@@ -53,7 +55,7 @@ struct handoff__member {
 };
 
 /* there are many of them, in both peers */
-static_assert(sizeof(void *) > 8 || sizeof(struct handoff__member) <= 152,
+static_assert(sizeof(void *) > 8 || sizeof(struct handoff__member) <= 160,
 	"an idle connection takes no more memory than is said");
 
 static inline struct handoff__member *

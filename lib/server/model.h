@@ -15,8 +15,9 @@ struct handoff_server;
  * The operations of a model. All have `name`, `start`, `stop` and `quiesce`.
  * One whose connections are in the server's own sets also has `event`; one
  * whose connections are in the sets of workers has, instead of it, `enter`,
- * `leave`, `moved`, `kick`, `busy`, `hold`, `withhold` and `recalled_turn`, all
- * of them. `enter` tells the two apart. All are called in the loop's thread.
+ * `leave`, `moved`, `kick`, `busy`, `hold`, `withhold`, `timed` and
+ * `recalled_turn`, all of them. `enter` tells the two apart. All are called in
+ * the loop's thread.
  */
 struct handoff__model_ops {
 	const char *name; /* as in --model, and in the status */
@@ -68,6 +69,9 @@ struct handoff__model_ops {
 	/* Whether it is in a turn, or with the server after one; if not, none
 	 * begins while the server holds. */
 	bool (*busy)(struct handoff__member *member);
+	/* Its worker watches its deadline, if it has one and is not in a turn.
+	 * -ENOMEM. */
+	int (*timed)(struct handoff__member *member);
 	/* Workers begin no turn, until the same with false. */
 	void (*hold)(struct handoff_server *server, bool hold);
 };

@@ -23,6 +23,20 @@ loop_stop(struct handoff_server *server)
 	return 0;
 }
 
+/* A deadline alone is cheaper than all that may follow. */
+static __attribute__((noinline)) void
+conclude_turn(struct handoff__member *member,
+	const struct handoff__turn_result *result)
+{
+	if (result->outcome == HANDOFF__TURN_WAIT &&
+		result->want == member->armed &&
+		member->entry.view.rec->touched == HANDOFF__TIMED &&
+		!member->lingers)
+		handoff__deadlines_look(member);
+	else
+		handoff__member_done(member, result);
+}
+
 static void
 loop_event(struct handoff__member *member, uint32_t events)
 {
@@ -38,7 +52,7 @@ loop_event(struct handoff__member *member, uint32_t events)
 	if (result.outcome != HANDOFF__TURN_WAIT ||
 		result.want != member->armed ||
 		member->entry.view.rec->touched || member->lingers)
-		handoff__member_done(member, &result);
+		conclude_turn(member, &result);
 }
 
 static bool

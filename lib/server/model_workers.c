@@ -32,6 +32,7 @@ take_from_worker(struct handoff__member *member)
 			member->result.outcome < HANDOFF__TURN_LINGER;
 	}
 	pthread_mutex_unlock(&w->lock);
+	handoff__deadlines_look(member);
 	/* the worker may have dropped a kick when it was not serving it yet */
 	if (again)
 		handoff__member_kick(member);
@@ -121,6 +122,24 @@ workers_moved(struct handoff__member *member)
 	pthread_mutex_unlock(&w->lock);
 }
 
+static int
+workers_timed(struct handoff__member *member)
+{
+	struct handoff__worker *w = member->worker;
+	int rc = 0;
+
+	if (!w)
+		return 0; /* it has ended */
+	pthread_mutex_lock(&w->lock);
+	if (member->served && w->running != member &&
+		(member->entry.view.rec->touched & HANDOFF__TIMED))
+		rc = handoff__deadlines_note(&w->deadlines, member);
+	pthread_mutex_unlock(&w->lock);
+	if (rc > 0)
+		eventfd_write(w->wake, 1);
+	return rc < 0 ? rc : 0;
+}
+
 static void
 workers_withhold(struct handoff__member *member)
 {
@@ -151,6 +170,7 @@ workers_leave(struct handoff__member *member)
 
 	pthread_mutex_lock(&w->lock);
 	handoff__worker_unkick(w, member);
+	handoff__deadlines_drop(&w->deadlines, member);
 	member->served = false;
 	atomic_store(&member->worker, NULL);
 	pthread_mutex_unlock(&w->lock);
@@ -200,6 +220,7 @@ const struct handoff__model_ops handoff__model_workers = {
 	.leave = workers_leave,
 	.moved = workers_moved,
 	.withhold = workers_withhold,
+	.timed = workers_timed,
 	.recalled_turn = workers_recalled_turn,
 	.kick = workers_kick,
 	.hold = workers_hold,

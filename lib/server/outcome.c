@@ -15,9 +15,13 @@ handoff__member_done(struct handoff__member *member,
 	struct handoff_server *server = member->server;
 
 	/* the only cases that the sweep handles */
-	if (member->entry.view.rec->touched ||
+	if ((member->entry.view.rec->touched & HANDOFF__PAGES) ||
 		result->outcome == HANDOFF__TURN_LINGER)
 		handoff__server_sweep_later(server);
+	/* a worker watches its connections' deadlines itself */
+	if (member->sets == 0 && result->outcome < HANDOFF__TURN_END &&
+		result->outcome != HANDOFF__TURN_RETRY)
+		handoff__deadlines_look(member);
 	/* input after close does not reset the linger timer */
 	if (!member->lingers)
 		member->tick = server->tick;
@@ -52,9 +56,12 @@ go_on(struct handoff__member *member)
 	if (member->result.outcome != HANDOFF__TURN_END &&
 		handoff__suspects_add(member))
 		return;
-	if (member->entry.mine && member->result.outcome == HANDOFF__TURN_WAIT)
+	if (member->entry.mine &&
+		member->result.outcome == HANDOFF__TURN_WAIT) {
+		if (member->sets == 0)
+			handoff__deadlines_look(member);
 		handoff__member_kick(member);
-	else if (member->entry.mine)
+	} else if (member->entry.mine)
 		handoff__member_done(member, &member->result);
 }
 

@@ -20,6 +20,7 @@ open_server_loop(struct handoff_server *server)
 	TAILQ_INIT(&server->listeners);
 	handoff__sweep_init(server);
 	handoff__suspects_init(server);
+	handoff__deadlines_init(server);
 	handoff__addresses_open(server);
 	server->accept_retry.fn = handoff__listen_on_retry;
 	server->stop_deadline.fn = handoff__stop_on_deadline;
@@ -234,6 +235,7 @@ handoff_server_free(struct handoff_server *server)
 	handoff__adopted_close(server);
 	handoff__reserve_fini(&server->reserve);
 	handoff__addresses_close(server);
+	handoff__deadlines_free(&server->deadlines);
 	free(server);
 }
 

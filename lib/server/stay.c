@@ -25,30 +25,44 @@ trim(struct handoff__member *member)
 	rec->touched &= (uint8_t)~HANDOFF__PAGES;
 }
 
-/* Waits for the socket. False if the connection is wanted back; `*events` is 0
- * after a spurious wakeup. */
+/* How long to wait: until the deadline, or until the buffers are trimmed. */
+static int
+wait_ms(bool trimmed, int left)
+{
+	if (trimmed || (left >= 0 && left < IDLE_MS))
+		return left;
+	return IDLE_MS;
+}
+
+/* Waits for the socket, or for the connection's deadline. False if the
+ * connection is wanted back; `*events` is 0 at the deadline, which comes before
+ * any input, and after a spurious wakeup. */
 static bool
 wait_for_input(struct handoff__member *member, uint32_t *events,
 	const struct handoff__recall *recall)
 {
+	const struct handoff__record *rec = member->entry.view.rec;
 	struct pollfd fds[2] = {
 		{.fd = recall->fd, .events = POLLIN},
 		{.fd = member->entry.fd, .events = (short)member->result.want},
 	};
-	bool trimmed = !(member->entry.view.rec->touched & HANDOFF__PAGES);
+	bool trimmed = !(rec->touched & HANDOFF__PAGES);
 
 	for (;;) {
-		int n = poll(fds, 2, trimmed ? -1 : IDLE_MS);
+		int left = handoff__conn_left_ms(rec);
+		int ms = wait_ms(trimmed, left);
+		int n = poll(fds, 2, ms);
 
 		if (n < 0 && errno != EINTR) {
 			member->result.outcome = HANDOFF__TURN_RETRY;
 			return false;
 		}
-		if (n > 0) {
-			*events = (uint32_t)fds[1].revents;
-			return !fds[0].revents || !recall->wanted(recall);
+		if (n > 0 || left == 0) {
+			*events = left == 0 ? 0 : (uint32_t)fds[1].revents;
+			return n <= 0 || !fds[0].revents ||
+			       !recall->wanted(recall);
 		}
-		if (n == 0) {
+		if (n == 0 && ms == IDLE_MS) {
 			trim(member);
 			trimmed = true;
 		}

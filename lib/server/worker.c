@@ -88,15 +88,34 @@ stall(struct handoff__worker *w, struct handoff__member *member)
 	eventfd_write(server->returns.wake, 1);
 }
 
+/* The turn has left something for later: buffers, a linger, a deadline. */
+static void
+note_work(struct handoff__worker *w, struct handoff__member *member,
+	const struct handoff__turn_result *result)
+{
+	bool lingers = result->outcome == HANDOFF__TURN_LINGER;
+	uint8_t touched = member->entry.view.rec->touched;
+
+	if ((touched & HANDOFF__PAGES) || lingers)
+		request_sweep(w, member);
+	member->lingers |= lingers;
+	/* the server cares for what is given back to it */
+	if ((touched & HANDOFF__TIMED) &&
+		result->outcome != HANDOFF__TURN_END &&
+		result->outcome != HANDOFF__TURN_RETRY &&
+		handoff__deadlines_note(&w->deadlines, member) < 0) {
+		atomic_store(&w->server->scan_wanted, true);
+		eventfd_write(w->server->returns.wake, 1);
+	}
+}
+
 static void
 conclude_work(struct handoff__worker *w, struct handoff__member *member,
 	const struct handoff__turn_result *result)
 {
-	bool lingers = result->outcome == HANDOFF__TURN_LINGER;
-
-	if (member->entry.view.rec->touched || lingers)
-		request_sweep(w, member);
-	member->lingers |= lingers;
+	if (member->entry.view.rec->touched ||
+		result->outcome == HANDOFF__TURN_LINGER)
+		note_work(w, member, result);
 	if (member->recalled || result->outcome == HANDOFF__TURN_END) {
 		member->result = *result;
 		give_back(w, member);
@@ -156,6 +175,16 @@ run_worker_kicks(struct handoff__worker *w)
 	}
 }
 
+/* With the lock held. */
+static void
+kick_overdue(struct handoff__worker *w)
+{
+	struct handoff__member *member;
+
+	while ((member = handoff__deadlines_due(&w->deadlines)))
+		handoff__worker_kick(w, member);
+}
+
 static void *
 worker_main(void *arg)
 {
@@ -166,7 +195,10 @@ worker_main(void *arg)
 	pthread_mutex_lock(&w->lock);
 	while (may_work(w)) {
 		int epfd = w->sets.ep[w->sets.mine];
-		int timeout_ms = TAILQ_EMPTY(&w->kicks) ? -1 : 0;
+		int timeout_ms =
+			TAILQ_EMPTY(&w->kicks)
+				? handoff__deadlines_wait_ms(&w->deadlines)
+				: 0;
 		eventfd_t count;
 		int n;
 
@@ -180,6 +212,7 @@ worker_main(void *arg)
 			else
 				eventfd_read(w->wake, &count);
 		}
+		kick_overdue(w);
 		run_worker_kicks(w);
 	}
 	pthread_mutex_unlock(&w->lock);
@@ -245,6 +278,7 @@ handoff__worker_close(struct handoff__worker *w)
 {
 	if (!w->server)
 		return;
+	handoff__deadlines_free(&w->deadlines);
 	handoff__sets_fini(&w->sets);
 	if (w->wake >= 0)
 		close(w->wake);

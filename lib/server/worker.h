@@ -21,6 +21,7 @@ struct handoff__worker {
 	bool held, stopping;
 	struct handoff__member *running; /* in a turn */
 	struct handoff__members kicks;
+	struct handoff__deadlines deadlines;
 };
 
 /* Starts the thread of the server's newest worker. */

@@ -9,6 +9,7 @@
 
 #include <getopt.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,10 +17,9 @@
 
 struct state {
 	uint32_t calls; /* of the handler for a whole line */
+	bool flooded;   /* the deadline aborts */
 };
 
-static const char *const reasons[] = {
-	"input", "open", "end", "room", "deadline", "ended"};
 static const char *const ends[] = {"other", "client", "service", "error",
 	"handler", "input", "stop", "death", "state", "poison", "suspect",
 	"deadline", "lost"};
@@ -34,7 +34,7 @@ say(struct handoff_conn *conn, const char *text)
 	handoff_conn_write(conn, text, strlen(text));
 }
 
-/* Runs a command. */
+/* Runs a command. 1: it is to run again. */
 static int
 command(struct handoff_conn *conn, char *line)
 {
@@ -46,6 +46,14 @@ command(struct handoff_conn *conn, char *line)
 		handoff_conn_local(conn, local, sizeof(local));
 		snprintf(text, sizeof(text), "%s %s", peer, local);
 		say(conn, text);
+	} else if (strncmp(line, "in ", 3) == 0) {
+		if (handoff_conn_deadline(conn, atoll(line + 3)) < 0)
+			say(conn, "refused ");
+		say(conn, line);
+	} else if (strcmp(line, "flood") == 0) {
+		while (handoff_conn_room(conn) > 0)
+			say(conn, "flood");
+		return 1; /* and again when there is room */
 	} else if (strcmp(line, "close") == 0) {
 		handoff_conn_close(conn);
 	} else if (strcmp(line, "abort") == 0) {
@@ -72,6 +80,12 @@ handle(struct handoff_conn *conn, void *arg)
 	int rc;
 
 	(void)arg;
+	if (handoff_conn_reason(conn) == HANDOFF_CONN_DEADLINE) {
+		if (state->flooded)
+			handoff_conn_abort(conn);
+		say(conn, "deadline\n");
+		return 0;
+	}
 	if (!newline)
 		return 0;
 	size = (size_t)(newline - in);
@@ -80,8 +94,11 @@ handle(struct handoff_conn *conn, void *arg)
 	memcpy(line, in, size);
 	line[size] = '\0';
 	state->calls++;
+	state->flooded = strcmp(line, "flood") == 0;
 	rc = command(conn, line);
-	return rc < 0 ? rc : handoff_conn_consume(conn, size + 1);
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	return handoff_conn_consume(conn, size + 1);
 }
 
 static void
@@ -143,7 +160,6 @@ main(int argc, char **argv)
 	struct handoff_server *server;
 	int rc = handoff_server_opts_read(&opts, &argc, argv), c;
 
-	(void)reasons;
 	while (rc >= 0 && (c = getopt_long(argc, argv, "", own, NULL)) != -1) {
 		if (c != 'd')
 			return 2;
