@@ -132,6 +132,12 @@ struct handoff_server_opts {
 				   * kill" in handoff_server(3) */
 	const char *loading;      /* not ready to serve yet, and why; see
 				   * handoff_server_loading */
+	uint32_t max_per_address; /* connections from one address, in the whole
+				   * service; of IPv6 from one /64. More are
+				   * closed at once. 0: any number; Unix sockets
+				   * are not counted */
+	bool refuse_excess; /* connections above max_connections are closed at
+			     * once, instead of waiting in the backlog */
 };
 
 /*

@@ -76,6 +76,13 @@ static const struct handoff__argument table[] = {
 		.kind = HANDOFF__ARGUMENT_NUMBER,
 		.offset = FIELD(max_connections),
 		.max = CLIENTS_MAX},
+	{.name = "max-per-address",
+		.kind = HANDOFF__ARGUMENT_NUMBER,
+		.offset = FIELD(max_per_address),
+		.max = CLIENTS_MAX},
+	{.name = "refuse-excess",
+		.kind = HANDOFF__ARGUMENT_FLAG,
+		.offset = FIELD(refuse_excess)},
 	{.name = "fence",
 		.kind = HANDOFF__ARGUMENT_FLAG,
 		.offset = FIELD(fence)},
@@ -104,6 +111,9 @@ static const char help[] =
 	"  --model MODEL        loop (default), thread, fork, iterative\n"
 	"  --workers N          threads that serve, model loop only (1)\n"
 	"  --max-connections N  served at once; more wait (16384)\n"
+	"  --max-per-address N  from one address, IPv6: from one /64; more\n"
+	"                       are closed at once (any number)\n"
+	"  --refuse-excess      more than --max-connections are closed too\n"
 	"  --fence              kill the other peer if it hangs; take over\n"
 	"  --hang-timeout MS    its silence that counts as hanging (5000)\n"
 	"  --give-timeout MS    how long a handoff waits for handlers (5000)\n"

@@ -23,6 +23,18 @@ note_arrival(struct handoff_server *server, struct handoff__record *rec)
 	rec->extra.client = server->incoming;
 }
 
+/* Also copies: the limit is that of the service. */
+static void
+count_address(struct handoff_server *server, struct handoff__member *member)
+{
+	struct handoff__client client;
+
+	if (server->opts.max_per_address == 0)
+		return;
+	handoff__client_of(&member->entry.view, member->entry.fd, &client);
+	member->counted = handoff__limits_enter(&server->limits, &client);
+}
+
 static int
 on_entered(struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
@@ -44,7 +56,11 @@ on_entered(struct handoff__pair *pair, struct handoff__roster_entry *e)
 		return 0;
 	if (e->kind == HANDOFF__CONNECTION && e->mine)
 		note_arrival(server, e->view.rec);
+	if (e->kind == HANDOFF__CONNECTION)
+		count_address(server, member);
 	err = handoff__member_watch(member);
+	if (err < 0)
+		handoff__limits_leave(&server->limits, member->counted);
 	if (err == 0 && e->kind == HANDOFF__LISTENER) {
 		TAILQ_INSERT_TAIL(&server->listeners, member, node);
 		server->addresses.look = true;
@@ -67,8 +83,8 @@ on_closing(struct handoff__pair *pair, struct handoff__roster_entry *e)
 		handoff__member_unkick(member);
 		handoff__deadlines_drop(&server->deadlines, member);
 	}
-	if (server->scanned == e)
-		handoff__deadlines_scan(server);
+	handoff__limits_leave(&server->limits, member->counted);
+	member->counted = 0;
 	if (member->set >= 0)
 		handoff__sets_del(handoff__member_sets(member), member->set,
 			e->fd, e->mine);

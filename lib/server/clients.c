@@ -6,6 +6,7 @@
 #include "server/clients.h"
 
 #include "base/addr.h"
+#include "record/older.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -34,6 +35,21 @@ handoff__client_note(
 		client->port = in->sin6_port;
 		client->family = 6;
 	}
+}
+
+void
+handoff__client_of(const struct handoff__view *view, int fd,
+	struct handoff__client *client)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+
+	*client = (struct handoff__client){.family = 0};
+	if (!handoff__older(view->seg))
+		*client = view->rec->extra.client;
+	if (client->family == 0 &&
+		getpeername(fd, (struct sockaddr *)&ss, &len) == 0)
+		handoff__client_note(client, &ss);
 }
 
 /* The address kept in the record; its length, 0 if there is none. */

@@ -13,6 +13,11 @@ struct sockaddr_storage;
 void handoff__client_note(
 	struct handoff__client *client, const struct sockaddr_storage *ss);
 
+/* The address of a connection that may have none in its record, because an
+ * older library has accepted it. */
+void handoff__client_of(const struct handoff__view *view, int fd,
+	struct handoff__client *client);
+
 /* Stores the address as text; `fd` may be -1. -ENOBUFS, or -ENOTCONN if it is
  * not known. */
 int handoff__client_text(

@@ -76,6 +76,7 @@ static void
 metrics(void *arg, struct handoff__buf *buf)
 {
 	handoff__notices_metrics(arg, buf);
+	handoff__limits_metrics(arg, buf);
 }
 
 static void

@@ -45,6 +45,7 @@
  *                transactions that do more than change a record; what they post
  *   conn_state.c what a connection waits for
  *   clients.c    the addresses of clients
+ *   limits.c     how many connections an address has
  *   sets.c, returns.c
  *                the two sets; connections that threads give back
  *   watch.c, queries.c, within.c
@@ -63,6 +64,7 @@
 #include "server/clients.h"
 #include "server/conn.h"
 #include "server/deadlines.h"
+#include "server/limits.h"
 #include "server/member.h"
 #include "server/model.h"
 #include "server/returns.h"
@@ -178,6 +180,7 @@ struct handoff_server {
 	bool paused; /* does not accept during a phase of a give */
 	bool full;   /* does not accept: at a limit */
 	struct handoff__client incoming; /* being accepted */
+	struct handoff__limits limits;
 	bool starved; /* does not accept: out of resources; logged */
 	struct handoff__timer accept_retry;
 	struct handoff__reserve reserve; /* see spare.c */

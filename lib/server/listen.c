@@ -129,6 +129,29 @@ at_limit(const struct handoff_server *server)
 	return server->pair.roster.connections >= server->opts.max_connections;
 }
 
+/* Whether clients wait in the backlog because of the limit. */
+static bool
+waits(const struct handoff_server *server)
+{
+	return at_limit(server) && !server->opts.refuse_excess;
+}
+
+/* Whether a client that was accepted is above a limit; if so it is counted. */
+static bool
+is_refused(struct handoff_server *server)
+{
+	uint32_t most = server->opts.max_per_address;
+
+	if (at_limit(server))
+		handoff__limits_refuse(server, HANDOFF__LIMIT_TOTAL);
+	else if (most > 0 && handoff__limits_count(&server->limits,
+				     &server->incoming) >= most)
+		handoff__limits_refuse(server, HANDOFF__LIMIT_ADDRESS);
+	else
+		return false;
+	return true;
+}
+
 /* Out of descriptors or memory: new connections wait in the backlog. Logged
  * once, until none waits any more. */
 static void
@@ -159,16 +182,16 @@ owns_listeners(const struct handoff_server *server)
 static bool
 accepts(struct handoff_server *server)
 {
-	bool waits = server->accept_retry.armed;
+	bool retries = server->accept_retry.armed;
 
-	if (!waits && !server->paused && owns_listeners(server)) {
-		server->full = at_limit(server);
+	if (!retries && !server->paused && owns_listeners(server)) {
+		server->full = waits(server);
 		if (server->full || handoff__spare_keep(server))
 			return !server->full;
 		hold_off(server, EMFILE);
-		waits = true;
+		retries = true;
 	}
-	server->full = waits || at_limit(server);
+	server->full = retries || waits(server);
 	handoff__spare_drop(server);
 	return false;
 }
@@ -227,6 +250,10 @@ accept_one(struct handoff_server *server, int listener)
 	if (fd < 0)
 		return accept_failed(server, errno);
 	handoff__client_note(&server->incoming, &ss);
+	if (is_refused(server)) {
+		close(fd);
+		return true;
+	}
 	e = handoff__pair_enter(
 		&server->pair, fd, HANDOFF__CONNECTION, NULL, &err);
 	if (!e) {
@@ -251,7 +278,7 @@ handoff__listen_event(struct handoff__member *member)
 		return; /* the event may be older than the pause */
 	for (int i = 0; i < ACCEPT_MOST; i++) {
 		/* reclaims lent descriptors first */
-		if (at_limit(server) || !handoff__spare_keep(server)) {
+		if (waits(server) || !handoff__spare_keep(server)) {
 			handoff__listen_update(server);
 			return;
 		}
@@ -303,7 +330,7 @@ drain(struct handoff__member *member)
 	struct pollfd p = {.fd = member->entry.fd, .events = POLLIN};
 
 	while (poll(&p, 1, 0) > 0) {
-		if (at_limit(server) || !handoff__spare_keep(server))
+		if (waits(server) || !handoff__spare_keep(server))
 			return false;
 		if (!accept_one(server, member->entry.fd))
 			return !server->starved;

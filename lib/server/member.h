@@ -35,8 +35,9 @@ struct handoff__member {
 	unsigned deaths : 3;   /* of its children, outside the handler */
 	bool wanted : 1;       /* a listener: one of this peer's addresses */
 	bool fresh : 1;        /* a listener: opened here, not reported yet */
-	uint32_t alarm; /* 1 + its place among the watched deadlines; of a
-			 * worker: under its lock */
+	uint32_t alarm;   /* 1 + its place among the watched deadlines; of a
+			   * worker: under its lock */
+	uint32_t counted; /* of its address in the limits; 0: not */
 	/* In kicks; while active, in returns or among the suspects; a listener,
 	 * in listeners. */
 	TAILQ_ENTRY(handoff__member) node;

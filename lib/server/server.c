@@ -236,6 +236,7 @@ handoff_server_free(struct handoff_server *server)
 	handoff__reserve_fini(&server->reserve);
 	handoff__addresses_close(server);
 	handoff__deadlines_free(&server->deadlines);
+	handoff__limits_free(&server->limits);
 	free(server);
 }
 

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -23,6 +24,7 @@ static atomic_uint ended, ended_why;
 static atomic_ullong ended_id;
 static uint32_t ended_state;
 static char ended_peer[HANDOFF_ADDRESS_MAX];
+static pthread_mutex_t hook_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void
 hook(struct handoff_conn *conn, enum handoff_end_reason why, void *arg)
@@ -34,12 +36,15 @@ hook(struct handoff_conn *conn, enum handoff_end_reason why, void *arg)
 	assert_int_equal(len, 0);
 	assert_int_equal(handoff_conn_write(conn, "late", 4), 0);
 	assert_int_equal(handoff_conn_reason(conn), HANDOFF_CONN_ENDED);
+	/* workers end connections at the same time */
+	pthread_mutex_lock(&hook_lock);
 	memcpy(&ended_state, handoff_conn_state(conn), sizeof(ended_state));
 	ended_peer[0] = '\0';
 	handoff_conn_peer(conn, ended_peer, sizeof(ended_peer));
 	atomic_store(&ended_id, handoff_conn_id(conn));
 	atomic_store(&ended_why, why);
 	atomic_fetch_add(&ended, 1);
+	pthread_mutex_unlock(&hook_lock);
 }
 
 static void

@@ -233,5 +233,51 @@ class SlowHandler(SystemTest):
             self.assert_echo(client)
 
 
+class Clients(SystemTest):
+    """Above a limit clients are refused, by whichever peer serves."""
+
+    def refused_now(self, address):
+        self.assertEqual(self.receive(self.connect(address), 1), b"")
+
+    def total(self, slot, limit):
+        found = re.search(r'refused_connections_total{[^}]*limit="%s"} (\d+)'
+                          % limit, self.ask(slot, "metrics"))
+        return int(found[1])
+
+    def test_of_an_address(self):
+        options = ("--max-per-address", 3)
+        server, alt = self.pair(*options)
+        clients = [self.connect(server.address) for _ in range(3)]
+        for client in clients:
+            self.assert_echo(client)
+        for _ in range(20):
+            self.refused_now(server.address)
+        self.assertEqual(self.total(1, "address"), 20)
+        server.expect_error("refused.*max_per_address")
+        self.assertNotRegex("\n".join(server.errors[1:]), "max_per_address")
+        wait_until(lambda: self.peer("alt")["held"] == 3, "three held")
+        server.kill()
+        alt.expect(": owner: ")
+        self.refused_now(server.address)
+        clients.pop().close()
+        self.wait_peer("alt", connections=2)
+        clients.append(self.connect(server.address))
+        for client in clients:
+            self.assert_echo(client)
+        self.refused_now(server.address)
+        self.assertEqual(self.total(2, "address"), 2)
+
+    def test_of_all(self):
+        server = self.server("--max-connections", 2, "--refuse-excess")
+        clients = [self.connect(server.address) for _ in range(2)]
+        for client in clients:
+            self.assert_echo(client)
+        self.refused_now(server.address)
+        self.assertEqual(self.total(1, "total"), 1)
+        clients.pop().close()
+        self.wait_peer("server", connections=1)
+        self.assert_echo(self.connect(server.address))
+
+
 if __name__ == "__main__":
     main()
