@@ -2,6 +2,7 @@
 """Servers that keep their own loop and buffers hand over to each other: poll(2),
 libuv and libevent, in any order (tests/consumer/loops)."""
 import os
+import re
 import signal
 import shutil
 import socket
@@ -184,14 +185,18 @@ class NothingIsFatal(LoopTest):
         self.assert_clean(load.finish())
 
     def table_of_the_standby(self, first, second):
-        """What does not fit stays, is named and served; a stop ends."""
+        """What does not fit stays, is named and served, and so does its book;
+        a stop ends."""
         one = self.owner(first, "one")
-        two = self.second(second, "two", limit=100)
+        two = self.second(second, "two", limit=160)
         load = self.loaded(one)
         said = self.ok("maintenance")
         moved = int(said.split()[1])
-        self.assertIn(f" {CONNECTIONS - moved} left behind", said)
+        self.assertIn(f" {2 * (CONNECTIONS - moved)} left behind", said)
         self.assertIn("the standby's descriptor table is full", said)
+        left = re.findall(r": (connection|data book) (\d+): ", said)
+        self.assertEqual(left[::2], [("connection", n) for _, n in left[::2]])
+        self.assertEqual(left[1::2], [("data book", n) for _, n in left[::2]])
         self.assertGreater(moved, 20)
         self.assertLess(moved, 80)
         self.flows(load)

@@ -8,6 +8,13 @@
 #include <errno.h>
 #include <string.h>
 
+void
+echo_received(struct echo *c, size_t len)
+{
+	c->unanswered += len;
+	c->read += len;
+}
+
 bool
 echo_answer(struct echo *c)
 {
@@ -34,6 +41,12 @@ void
 echo_note(struct echo *c)
 {
 	struct echo_state *s = handoff_entry_edit(c->entry);
+	struct echo_book book = {c->read, c->written};
+	struct handoff_change changes[] = {
+		{.entry = c->entry,
+			.len = offsetof(struct echo_state, bytes) + c->unsent +
+			       c->unanswered},
+		{.entry = c->book, .state = &book, .len = sizeof(book)}};
 
 	s->read = c->read;
 	s->written = c->written;
@@ -41,8 +54,17 @@ echo_note(struct echo *c)
 	s->unsent = (uint32_t)c->unsent;
 	memcpy(s->bytes, c->out, c->unsent);
 	memcpy(s->bytes + c->unsent, c->in, c->unanswered);
-	handoff_entry_commit(c->entry,
-		offsetof(struct echo_state, bytes) + c->unsent + c->unanswered);
+	handoff_peer_commit(c->peer, changes, 2, sizeof(changes[0]));
+}
+
+static bool
+book_agrees(const struct echo *c)
+{
+	size_t len;
+	const struct echo_book *book = handoff_entry_state(c->book, &len);
+
+	return len == sizeof(*book) && book->read == c->read &&
+	       book->written == c->written;
 }
 
 static int
@@ -69,8 +91,8 @@ echo_resume(struct echo *c)
 	size_t sent;
 	int mended, err = load(c);
 
-	if (err < 0)
-		return err;
+	if (err < 0 || !book_agrees(c))
+		return -EBADMSG;
 	mended = handoff_entry_mend(
 		c->entry, c->read, c->written, c->unsent, &sent);
 	if (mended >= 0)

@@ -70,8 +70,7 @@ on_read(struct bufferevent *bev, void *arg)
 	size_t len = bufferevent_read(
 		bev, c->in + c->unanswered, ECHO_IN - c->unanswered);
 
-	c->unanswered += len;
-	c->read += len;
+	echo_received(c, len);
 	go(c);
 }
 

@@ -108,8 +108,7 @@ receive(struct echo *c)
 	if (got <= 0)
 		return got == 0;
 	c->eof = len == 0;
-	c->unanswered += len;
-	c->read += len;
+	echo_received(c, len);
 	echo_note(c);
 	return handoff_entry_consume(c->entry, len) == 0;
 }

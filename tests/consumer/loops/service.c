@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,16 +132,39 @@ open_listener(void)
 	say(text);
 }
 
+/* A connection and its book, which never go different ways. */
+static bool
+deposit(struct echo *c, int fd)
+{
+	char name[32];
+	struct handoff_entry_opts opts = {.size = sizeof(opts),
+		.kind = HANDOFF_ENTRY_CONNECTION,
+		.fd = fd,
+		.data = c};
+
+	c->peer = me.peer;
+	if (handoff_peer_deposit(me.peer, &c->entry, &opts) < 0)
+		return false;
+	snprintf(name, sizeof(name), "book %" PRIu64,
+		handoff_entry_id(c->entry));
+	opts = (struct handoff_entry_opts){.size = sizeof(opts),
+		.kind = HANDOFF_ENTRY_DATA,
+		.name = name,
+		.state = &(struct echo_book){0},
+		.len = sizeof(struct echo_book),
+		.with = c->entry};
+	if (handoff_peer_deposit(me.peer, &c->book, &opts) == 0)
+		return true;
+	handoff_entry_withdraw(c->entry);
+	return false;
+}
+
 struct echo *
 service_accepted(int fd)
 {
-	struct handoff_entry_opts opts = {.size = sizeof(opts),
-		.kind = HANDOFF_ENTRY_CONNECTION,
-		.fd = fd};
 	struct echo *c = calloc(1, sizeof(*c));
 
-	opts.data = c;
-	if (!c || handoff_peer_deposit(me.peer, &c->entry, &opts) < 0) {
+	if (!c || !deposit(c, fd)) {
 		service_accept_failed(
 			c ? handoff_peer_errmsg(me.peer) : "no memory");
 		free(c);
@@ -155,6 +179,7 @@ void
 service_ended(struct echo *c)
 {
 	TAILQ_REMOVE(&me.echoes, c, node);
+	handoff_entry_withdraw(c->book);
 	handoff_entry_withdraw(c->entry);
 }
 
@@ -164,34 +189,62 @@ service_accept_failed(const char *why)
 	fprintf(stderr, "%s: accept: %s\n", me.name, why);
 }
 
+/* A connection has come; its book is the next. */
+static void
+take_connection(struct handoff_entry *entry, int fd)
+{
+	struct echo *c = calloc(1, sizeof(*c));
+
+	me.taken++;
+	if (!c) {
+		me.closed++;
+		handoff_entry_withdraw(entry);
+		close(fd);
+		return;
+	}
+	c->peer = me.peer;
+	c->entry = entry;
+	c->fd = fd;
+	handoff_entry_set_data(entry, c);
+}
+
+static void
+take_book(struct handoff_entry *entry)
+{
+	struct handoff_entry *leader = handoff_entry_leader(entry);
+	struct echo *c = leader ? handoff_entry_data(leader) : NULL;
+	int mended;
+
+	if (!c) {
+		handoff_entry_withdraw(entry);
+		return;
+	}
+	c->book = entry;
+	mended = echo_resume(c);
+	me.mended += mended > 0;
+	TAILQ_INSERT_TAIL(&me.echoes, c, node);
+	if (mended >= 0 && me.loop->serve(c, c->fd))
+		return;
+	if (mended == -EBADMSG)
+		say("a state and its book differ");
+	/* No byte is doubled and none is missing unseen. */
+	me.closed++;
+	service_ended(c);
+	close(c->fd);
+	free(c);
+}
+
 static void
 take(struct handoff_entry *entry, int fd)
 {
-	struct echo *c;
-	int mended;
-
 	if (handoff_entry_kind(entry) == HANDOFF_ENTRY_LISTENER) {
 		me.listener = entry;
 		me.loop->listen(fd);
-		return;
+	} else if (handoff_entry_kind(entry) == HANDOFF_ENTRY_DATA) {
+		take_book(entry);
+	} else {
+		take_connection(entry, fd);
 	}
-	me.taken++;
-	c = calloc(1, sizeof(*c));
-	if (c) {
-		c->entry = entry;
-		handoff_entry_set_data(entry, c);
-		mended = echo_resume(c);
-		me.mended += mended > 0;
-		TAILQ_INSERT_TAIL(&me.echoes, c, node);
-		if (mended >= 0 && me.loop->serve(c, fd))
-			return;
-		TAILQ_REMOVE(&me.echoes, c, node);
-	}
-	/* No byte is doubled and none is missing unseen. */
-	me.closed++;
-	handoff_entry_withdraw(entry);
-	close(fd);
-	free(c);
 }
 
 static void
@@ -201,22 +254,27 @@ forsake(struct echo *c)
 	me.loop->forsake(c);
 }
 
+/* The book has come true with the state. */
+static void
+release_connection(struct handoff_entry *entry)
+{
+	const struct echo_state *s;
+	size_t len;
+
+	forsake(handoff_entry_data(entry));
+	s = handoff_entry_state(entry, &len);
+	me.unanswered += s->unanswered;
+	me.unsent += s->unsent;
+}
+
 static void
 release(struct handoff_entry *entry)
 {
-	struct echo *c = handoff_entry_data(entry);
-
 	if (entry == me.listener) {
 		me.listener = NULL;
 		me.loop->deafen();
-	} else {
-		size_t len;
-		const struct echo_state *s;
-
-		forsake(c);
-		s = handoff_entry_state(entry, &len);
-		me.unanswered += s->unanswered;
-		me.unsent += s->unsent;
+	} else if (handoff_entry_kind(entry) == HANDOFF_ENTRY_CONNECTION) {
+		release_connection(entry);
 	}
 	handoff_entry_release(entry);
 }

@@ -80,10 +80,8 @@ on_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
 		return;
 	}
 	conn->c->eof = len == UV_EOF;
-	if (len > 0) {
-		conn->c->unanswered += (size_t)len;
-		conn->c->read += (size_t)len;
-	}
+	if (len > 0)
+		echo_received(conn->c, (size_t)len);
 	go(conn);
 }
 
