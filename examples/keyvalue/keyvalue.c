@@ -279,6 +279,28 @@ serve(nfds_t i)
 	}
 }
 
+/* Without the log nothing can be served, and the peer's descriptor is all there
+ * is to wait for. */
+static void
+stand_by(void)
+{
+	bool all = store_follow();
+
+	if (all)
+		handoff_peer_loading(peer, NULL);
+	poll(fds, 1, all ? FOLLOW_MS : 0);
+}
+
+static void
+serve_all(void)
+{
+	for (nfds_t i = n - 1; i > 0; i--) {
+		if (fds[i].revents != 0)
+			serve(i);
+	}
+	poll(fds, n, -1);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -288,6 +310,7 @@ main(int argc, char **argv)
 		.state_version = 1,
 		.state_size = sizeof(struct state),
 		.may_own = true,
+		.loading = "reads the log",
 		.errbuf = why,
 		.errbuf_size = sizeof(why)};
 
@@ -304,14 +327,10 @@ main(int argc, char **argv)
 	}
 	fds[0] = (struct pollfd){handoff_peer_fd(peer), POLLIN, 0};
 	do {
-		for (nfds_t i = n - 1; log_entry && i > 0; i--) {
-			if (fds[i].revents != 0)
-				serve(i);
-		}
-		if (!log_entry)
-			store_follow();
-		/* without the log nothing can be served */
-		poll(fds, log_entry ? n : 1, log_entry ? -1 : FOLLOW_MS);
+		if (log_entry)
+			serve_all();
+		else
+			stand_by();
 	} while (fds[0].revents == 0 || obey(atoi(argv[3])));
 	handoff_peer_free(peer);
 	return 0;

@@ -62,47 +62,45 @@ store_open(const char *path)
 	return log_fd >= 0;
 }
 
-static void
+/* Applies up to 64 KiB of lines. False if there are none. */
+static bool
 read_on(uint64_t end, bool last)
 {
-	char buf[1 << 16];
-	char *line, *stop, *newline;
+	char buf[1 << 16], *line = buf, *newline;
+	size_t most = end - applied < sizeof(buf) ? (size_t)(end - applied)
+						  : sizeof(buf);
+	ssize_t len = pread(log_fd, buf, most, (off_t)applied);
+	const char *stop = buf + (len > 0 ? len : 0);
 
-	do {
-		size_t most = end - applied < sizeof(buf)
-				      ? (size_t)(end - applied)
-				      : sizeof(buf);
-		ssize_t len = pread(log_fd, buf, most, (off_t)applied);
-
-		line = buf;
-		stop = buf + (len > 0 ? len : 0);
-		while ((newline = memchr(line, '\n', (size_t)(stop - line))) &&
-			(last || newline + 1 < stop)) {
-			*newline = '\0';
-			set(line);
-			line = newline + 1;
-		}
-		applied += (uint64_t)(line - buf);
-	} while (line > buf);
+	while ((newline = memchr(line, '\n', (size_t)(stop - line))) &&
+		(last || newline + 1 < stop)) {
+		*newline = '\0';
+		set(line);
+		line = newline + 1;
+	}
+	applied += (uint64_t)(line - buf);
+	return line > buf;
 }
 
-void
+bool
 store_follow(void)
 {
-	read_on(UINT64_MAX, false);
+	return !read_on(UINT64_MAX, false);
 }
 
 bool
 store_own(uint64_t end)
 {
-	read_on(end, true);
+	while (read_on(end, true))
+		;
 	return applied == end && ftruncate(log_fd, (off_t)end) == 0;
 }
 
 uint64_t
 store_end(void)
 {
-	read_on(UINT64_MAX, true);
+	while (read_on(UINT64_MAX, true))
+		;
 	return applied;
 }
 

@@ -14,9 +14,10 @@
 /* Opens or creates the log. */
 bool store_open(const char *path);
 
-/* Brings the table up to date with the log of an owner that writes to it.
- * Nothing follows a line that is not true, so the last one is left alone. */
-void store_follow(void);
+/* Brings the table nearer to the log of an owner that writes to it. Nothing
+ * follows a line that is not true, so the last one is left alone. True: there
+ * is no more. */
+bool store_follow(void);
 
 /* The log is this process's, and true up to `end`: brings the table up to date,
  * and cuts off what is behind it. False: the log is damaged. */

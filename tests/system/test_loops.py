@@ -184,6 +184,26 @@ class NothingIsFatal(LoopTest):
         self.flows(load)
         self.assert_clean(load.finish())
 
+    def ready_when_it_says_so(self, kind):
+        """A give to a standby that still loads is refused, or waits."""
+        one = self.owner("poll", "one")
+        load = self.loaded(one)
+        two = self.second(kind, "two", "--loading", "reads its cache")
+        self.wait_peer("two", held=CONNECTIONS, loading="reads its cache")
+        code, out, err = self.ctl("maintenance", "--wait", "0.1")
+        self.assertEqual((code, out), (3, ""))
+        self.assertIn("reads its cache", err)
+        give = self.start("handoffctl", "--dir", self.dir, "maintenance",
+                          "--wait", 60)
+        self.flows(load)
+        self.wait_peer("one", connections=CONNECTIONS)
+        self.assertIsNone(give.process.poll())
+        two.signal(signal.SIGUSR1)
+        self.assertEqual(give.wait(), 0)
+        self.moved(give.output(), CONNECTIONS)
+        self.flows(load)
+        self.assert_clean(load.finish())
+
     def table_of_the_standby(self, first, second):
         """What does not fit stays, is named and served, and so does its book;
         a stop ends."""
@@ -250,7 +270,9 @@ class NothingIsFatal(LoopTest):
 spread(Planned, "there_and_back", PAIRS)
 spread(Planned, "coming_and_going", PAIRS)
 spread(NothingIsFatal, "table_of_the_standby", PAIRS[3:])
-spread(NothingIsFatal, "table_of_the_owner", (("poll",), ("uv",), ("event",)))
+KINDS = (("poll",), ("uv",), ("event",))
+spread(NothingIsFatal, "table_of_the_owner", KINDS)
+spread(NothingIsFatal, "ready_when_it_says_so", KINDS)
 
 if __name__ == "__main__":
     main()

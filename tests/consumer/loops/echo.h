@@ -17,8 +17,8 @@
 
 struct echo {
 	struct handoff_peer *peer;
-	struct handoff_entry *entry, *book; /* NULL: the book is not here yet */
-	uint64_t read, written;             /* bytes of the connection, ever */
+	struct handoff_entry *entry, *book;
+	uint64_t read, written; /* bytes of the connection, ever */
 	size_t unanswered, unsent;
 	unsigned char in[ECHO_IN], out[ECHO_OUT];
 	bool eof;

@@ -11,6 +11,7 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/listener.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -186,20 +187,32 @@ on_peer(evutil_socket_t fd, short what, void *arg)
 		event_base_loopbreak(base);
 }
 
+static void
+on_loaded(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+	service_loaded();
+}
+
 int
 main(int argc, char **argv)
 {
 	static const struct service_loop loop = {
 		"event", listen_to, deafen, serve, forsake};
 	struct handoff_peer *peer = service_open(argc, argv, &loop);
-	struct event *watch;
+	struct event *watch, *loaded;
 
 	base = event_base_new();
 	again = event_new(base, -1, 0, on_again, NULL);
 	watch = event_new(base, handoff_peer_fd(peer), EV_READ | EV_PERSIST,
 		on_peer, NULL);
+	loaded = evsignal_new(base, SIGUSR1, on_loaded, NULL);
 	event_add(watch, NULL);
+	event_add(loaded, NULL);
 	event_base_dispatch(base);
+	event_free(loaded);
 	event_free(watch);
 	event_free(again);
 	service_close();

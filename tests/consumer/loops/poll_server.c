@@ -8,14 +8,17 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PEER, LISTENER, FIRST };
+enum { PEER, LISTENER, LOADED, FIRST };
 
-static struct pollfd *fds;  /* the peer, the listener, the connections */
+static struct pollfd
+	*fds; /* the peer, the listener, the signal, the connections */
 static struct echo **conns; /* beside them */
 static size_t n = FIRST, room;
 static int timeout_ms = -1;
@@ -171,6 +174,27 @@ welcome(void)
 	}
 }
 
+/* A descriptor for the signal. */
+static int
+watch_signal(void)
+{
+	sigset_t usr1;
+
+	sigemptyset(&usr1);
+	sigaddset(&usr1, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &usr1, NULL);
+	return signalfd(-1, &usr1, SFD_CLOEXEC);
+}
+
+static void
+on_signal(void)
+{
+	struct signalfd_siginfo info;
+
+	if (read(fds[LOADED].fd, &info, sizeof(info)) == sizeof(info))
+		service_loaded();
+}
+
 int
 main(int argc, char **argv)
 {
@@ -182,6 +206,7 @@ main(int argc, char **argv)
 	fds[PEER] =
 		(struct pollfd){.fd = handoff_peer_fd(peer), .events = POLLIN};
 	fds[LISTENER].fd = -1;
+	fds[LOADED] = (struct pollfd){.fd = watch_signal(), .events = POLLIN};
 	while (going) {
 		int got = poll(fds, n, timeout_ms);
 
@@ -195,10 +220,13 @@ main(int argc, char **argv)
 		}
 		if (got > 0 && fds[LISTENER].fd >= 0 && fds[LISTENER].revents)
 			welcome();
+		if (got > 0 && fds[LOADED].revents)
+			on_signal();
 		if (got > 0 && fds[PEER].revents)
 			going = service_dispatch();
 	}
 	service_close();
+	close(fds[LOADED].fd);
 	free(fds);
 	free(conns);
 	return 0;

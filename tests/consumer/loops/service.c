@@ -25,6 +25,7 @@ static struct {
 	uint16_t port;
 	int send_buffer;
 	TAILQ_HEAD(echoes, echo) echoes;
+	struct echo *coming;            /* taken; its book may follow */
 	unsigned taken, mended, closed; /* since the last report */
 	size_t unanswered, unsent;      /* that were carried over */
 } me;
@@ -132,11 +133,26 @@ open_listener(void)
 	say(text);
 }
 
-/* A connection and its book, which never go different ways. */
+/* It never goes another way than its connection. */
+static bool
+deposit_book(struct echo *c)
+{
+	char name[32];
+	struct handoff_entry_opts opts = {.size = sizeof(opts),
+		.kind = HANDOFF_ENTRY_DATA,
+		.name = name,
+		.state = &(struct echo_book){c->read, c->written},
+		.len = sizeof(struct echo_book),
+		.with = c->entry};
+
+	snprintf(name, sizeof(name), "book %" PRIu64,
+		handoff_entry_id(c->entry));
+	return handoff_peer_deposit(me.peer, &c->book, &opts) == 0;
+}
+
 static bool
 deposit(struct echo *c, int fd)
 {
-	char name[32];
 	struct handoff_entry_opts opts = {.size = sizeof(opts),
 		.kind = HANDOFF_ENTRY_CONNECTION,
 		.fd = fd,
@@ -145,15 +161,7 @@ deposit(struct echo *c, int fd)
 	c->peer = me.peer;
 	if (handoff_peer_deposit(me.peer, &c->entry, &opts) < 0)
 		return false;
-	snprintf(name, sizeof(name), "book %" PRIu64,
-		handoff_entry_id(c->entry));
-	opts = (struct handoff_entry_opts){.size = sizeof(opts),
-		.kind = HANDOFF_ENTRY_DATA,
-		.name = name,
-		.state = &(struct echo_book){0},
-		.len = sizeof(struct echo_book),
-		.with = c->entry};
-	if (handoff_peer_deposit(me.peer, &c->book, &opts) == 0)
+	if (deposit_book(c))
 		return true;
 	handoff_entry_withdraw(c->entry);
 	return false;
@@ -189,7 +197,7 @@ service_accept_failed(const char *why)
 	fprintf(stderr, "%s: accept: %s\n", me.name, why);
 }
 
-/* A connection has come; its book is the next. */
+/* A connection has come; its book is the next, if there is one. */
 static void
 take_connection(struct handoff_entry *entry, int fd)
 {
@@ -206,24 +214,21 @@ take_connection(struct handoff_entry *entry, int fd)
 	c->entry = entry;
 	c->fd = fd;
 	handoff_entry_set_data(entry, c);
+	me.coming = c;
 }
 
+/* All that there is of it has come. Its owner may have died before the other
+ * peer had a copy of the book: then it gets another one. */
 static void
-take_book(struct handoff_entry *entry)
+resume(struct echo *c)
 {
-	struct handoff_entry *leader = handoff_entry_leader(entry);
-	struct echo *c = leader ? handoff_entry_data(leader) : NULL;
-	int mended;
+	int mended = echo_resume(c);
 
-	if (!c) {
-		handoff_entry_withdraw(entry);
-		return;
-	}
-	c->book = entry;
-	mended = echo_resume(c);
+	me.coming = NULL;
 	me.mended += mended > 0;
 	TAILQ_INSERT_TAIL(&me.echoes, c, node);
-	if (mended >= 0 && me.loop->serve(c, c->fd))
+	if (mended >= 0 && (c->book || deposit_book(c)) &&
+		me.loop->serve(c, c->fd))
 		return;
 	if (mended == -EBADMSG)
 		say("a state and its book differ");
@@ -232,6 +237,19 @@ take_book(struct handoff_entry *entry)
 	service_ended(c);
 	close(c->fd);
 	free(c);
+}
+
+static void
+take_book(struct handoff_entry *entry)
+{
+	struct echo *c = me.coming;
+
+	if (c && handoff_entry_leader(entry) == c->entry) {
+		c->book = entry;
+		resume(c);
+	} else { /* its connection has ended with its owner */
+		handoff_entry_withdraw(entry);
+	}
 }
 
 static void
@@ -292,6 +310,18 @@ report(void)
 	me.unanswered = me.unsent = 0;
 }
 
+void
+service_loaded(void)
+{
+	handoff_peer_loading(me.peer, NULL);
+}
+
+static bool
+is_data(const struct handoff_entry *entry)
+{
+	return entry && handoff_entry_kind(entry) == HANDOFF_ENTRY_DATA;
+}
+
 bool
 service_dispatch(void)
 {
@@ -299,6 +329,8 @@ service_dispatch(void)
 
 	handoff_peer_dispatch(me.peer);
 	while (handoff_peer_next(me.peer, &event) > 0) {
+		if (me.coming && !is_data(event->entry))
+			resume(me.coming);
 		if (event->type == HANDOFF_PEER_TAKEN) {
 			take(event->entry, event->fd);
 			continue;
@@ -315,6 +347,8 @@ service_dispatch(void)
 		if (event->type == HANDOFF_PEER_STOP)
 			return false;
 	}
+	if (me.coming)
+		resume(me.coming);
 	return true;
 }
 
@@ -333,6 +367,7 @@ static const struct option options[] = {
 	{"name", required_argument, NULL, 'n'},
 	{"port", required_argument, NULL, 'p'},
 	{"send-buffer", required_argument, NULL, 's'},
+	{"loading", required_argument, NULL, 'l'},
 	{NULL, 0, NULL, 0},
 };
 
@@ -362,6 +397,8 @@ service_open(int argc, char **argv, const struct service_loop *loop)
 			me.port = (uint16_t)atoi(optarg);
 		else if (c == 's')
 			me.send_buffer = atoi(optarg);
+		else if (c == 'l')
+			opts.loading = optarg;
 		else
 			exit(2);
 	}

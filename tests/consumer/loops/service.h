@@ -22,10 +22,14 @@ struct service_loop {
 	void (*forsake)(struct echo *c);
 };
 
-/* Reads --dir, --name, --port and --send-buffer, which makes sends short, and
- * opens the peer. Exits if that fails. */
+/* Reads --dir, --name, --port, --send-buffer, which makes sends short, and
+ * --loading, which says why it is not ready to serve; opens the peer. Exits if
+ * that fails. */
 struct handoff_peer *service_open(
 	int argc, char **argv, const struct service_loop *loop);
+
+/* On SIGUSR1: it is ready. */
+void service_loaded(void);
 
 /* Does what the peer has to do, when its descriptor is readable. False: the
  * end of the program has come. */

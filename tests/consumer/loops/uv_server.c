@@ -8,6 +8,7 @@
  */
 #include "service.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <uv.h>
@@ -21,6 +22,7 @@ struct conn {
 };
 
 static uv_poll_t peer_watch;
+static uv_signal_t loaded;
 static uv_tcp_t *listener;
 
 static void
@@ -222,6 +224,14 @@ on_peer(uv_poll_t *watch, int status, int events)
 		uv_stop(watch->loop);
 }
 
+static void
+on_loaded(uv_signal_t *watch, int number)
+{
+	(void)watch;
+	(void)number;
+	service_loaded();
+}
+
 int
 main(int argc, char **argv)
 {
@@ -232,7 +242,10 @@ main(int argc, char **argv)
 
 	uv_poll_init(uv, &peer_watch, handoff_peer_fd(peer));
 	uv_poll_start(&peer_watch, UV_READABLE, on_peer);
+	uv_signal_init(uv, &loaded);
+	uv_signal_start(&loaded, on_loaded, SIGUSR1);
 	uv_run(uv, UV_RUN_DEFAULT);
+	uv_close((uv_handle_t *)&loaded, NULL);
 	uv_close((uv_handle_t *)&peer_watch, NULL);
 	service_close();
 	uv_run(uv, UV_RUN_DEFAULT);
