@@ -62,9 +62,10 @@ class Talker:
 class Talkers:
     """Many of them, in a thread of their own."""
 
-    def __init__(self, test, address):
-        self.talkers = [Talker(test, address, pipeline)
-                        for pipeline in (1, 1, 5, 30, 30, 400, 3000)]
+    def __init__(self, test, address, talker=Talker,
+                 pipelines=(1, 1, 5, 30, 30, 400, 3000)):
+        self.talkers = [talker(test, address, pipeline)
+                        for pipeline in pipelines]
         self.selector = selectors.DefaultSelector()
         self.failure = None
         self.stopping = False
