@@ -291,6 +291,43 @@ data_is_taken_before_connections_and_released_after(void **state)
 	pair_close(&p);
 }
 
+/* Data may belong to one connection, and then moves with it or not at all. */
+static void
+data_moves_with_its_leader(void **state)
+{
+	struct handoff_entry_opts opts = data_opts("of a client", 100);
+	struct handoff_entry *e, *data = NULL;
+	struct pair p;
+	int fd, client;
+
+	(void)state;
+	pair_open(&p);
+	opts.with = e = side_deposit(&p.a, &fd, &client, "client", "");
+	assert_int_equal(handoff_peer_deposit(p.a.peer, &data, &opts), 0);
+	assert_int_equal(handoff_peer_commit(p.a.peer,
+				 (struct handoff_change[]){{e, "state", 5},
+					 {data, "its data", 8}},
+				 2, sizeof(struct handoff_change)),
+		0);
+	pair_settle(&p);
+	assert_int_equal(handoff_peer_give(p.a.peer), 0);
+	assert_ptr_equal(pair_expect(&p, &p.a, HANDOFF_PEER_RELEASE), e);
+	assert_int_equal(handoff_entry_release(e), 0);
+	assert_ptr_equal(pair_expect(&p, &p.a, HANDOFF_PEER_RELEASE), data);
+	pair_settle(&p);
+	assert_false(side_next(&p.b) && p.b.event.type == HANDOFF_PEER_TAKEN);
+	assert_int_equal(handoff_entry_release(data), 0);
+	e = take_next(&p, &p.b);
+	assert_state(e, "state");
+	data = take_next(&p, &p.b);
+	assert_string_equal(handoff_entry_name(data), "of a client");
+	assert_state(data, "its data");
+	assert_ptr_equal(handoff_entry_leader(data), e);
+	close(fd);
+	close(client);
+	pair_close(&p);
+}
+
 static void
 names_of_data_are_unique(void **state)
 {
@@ -549,6 +586,42 @@ convert(uint32_t version, const void *old, size_t old_len, void *state,
 }
 
 static void
+older_data_is_converted_with_its_leader(void **state)
+{
+	struct handoff_entry_opts opts = data_opts("fine", 100);
+	const char *dir = support_dir();
+	struct handoff_entry *e, *data = NULL;
+	unsigned calls = 0;
+	struct pair p;
+
+	(void)state;
+	side_init(&p.a, dir, "one");
+	side_init(&p.b, dir, "two");
+	p.b.opts.state_version = 2;
+	p.b.opts.convert = convert;
+	p.b.opts.convert_arg = &calls;
+	p.b.opts.convert_from = 1;
+	assert_int_equal(handoff_peer_open(&p.a.peer, &p.a.opts), 0);
+	assert_int_equal(side_join(&p.b, &p.a), 0);
+	pair_expect(&p, &p.a, HANDOFF_PEER_JOINED);
+	opts.with = e = deposit(&p.a, "good", 100);
+	opts.state = "fine";
+	opts.len = 4;
+	assert_int_equal(handoff_peer_deposit(p.a.peer, &data, &opts), 0);
+	assert_int_equal(handoff_entry_update(e, "good", 4), 0);
+	pair_settle(&p);
+	assert_int_equal(handoff_peer_give(p.a.peer), 0);
+	release_next(&p, &p.a);
+	release_next(&p, &p.a);
+	e = take_next(&p, &p.b);
+	assert_state(e, "goodgood");
+	data = take_next(&p, &p.b);
+	assert_state(data, "finefine");
+	assert_ptr_equal(handoff_entry_leader(data), e);
+	pair_close(&p);
+}
+
+static void
 older_data_is_converted(void **state)
 {
 	static const char *const names[] = {"good", "bad", "long", "fine"};
@@ -604,6 +677,7 @@ main(void)
 		handoff_test(release_that_nobody_wants_comes_back),
 		handoff_test(
 			data_is_taken_before_connections_and_released_after),
+		handoff_test(data_moves_with_its_leader),
 		handoff_test(names_of_data_are_unique),
 		handoff_test(entries_are_found_by_name),
 		handoff_test(bad_deposits_are_refused),
@@ -614,6 +688,7 @@ main(void)
 		handoff_test(what_was_left_is_named),
 		handoff_test(damaged_length_is_empty),
 		handoff_test(older_data_is_converted),
+		handoff_test(older_data_is_converted_with_its_leader),
 	};
 
 	return cmocka_run_group_tests_name("data", tests, NULL, NULL);
