@@ -2,13 +2,16 @@
 """A service with state across deaths: each answer carries the number of lines
 of its connection and a checksum over all of them, so that a line handled
 twice or not at all, or a state that is not that of the stream, shows in every
-answer from then on. The owner also dies in the midst of its handler."""
+answer from then on. The owner also dies in the midst of its handler.
+
+The same with a shared region, whose sums must be those of all connections:
+also in children, in workers, and while both peers serve in handoffs."""
 import os
 import selectors
 import socket
 import threading
 
-from fault import LONG, TOOLS, Chain, FaultTest, main, wait_until
+from fault import LONG, SCALE, TOOLS, Chain, FaultTest, main, wait_until
 
 SERVICE = os.path.join(TOOLS, "sum_service")
 STATE_SIZE = 16
@@ -100,11 +103,22 @@ class Talkers:
     def progress(self):
         return min(talker.answered for talker in self.talkers)
 
-    def finish(self, test):
+    def drain(self, test):
+        """All that was sent is answered."""
         self.stopping = True
-        self.thread.join(20)
+        self.thread.join(20 * SCALE)
         test.assertFalse(self.thread.is_alive(), "not all was answered")
         test.assertIsNone(self.failure)
+
+    def total(self):
+        """What a region with the sums of all connections has."""
+        hashes = 0
+        for talker in self.talkers:
+            hashes ^= talker.hash
+        return f"{sum(t.count for t in self.talkers)} {hashes:016x}\n"
+
+    def finish(self, test):
+        self.drain(test)
         for talker in self.talkers:
             talker.sock.shutdown(socket.SHUT_WR)
             talker.sock.setblocking(True)
@@ -139,6 +153,57 @@ class Sums(FaultTest):
 
     def test_thread(self):
         self.chain("thread")
+
+
+class Shared(FaultTest):
+    """A region whose sums are those of all connections."""
+
+    def lives(self, talkers):
+        before = talkers.progress()
+        wait_until(lambda: talkers.failure
+                   or talkers.progress() > before, "answers")
+        self.assertIsNone(talkers.failure)
+
+    def total(self, address):
+        with self.connect(address) as sock:
+            sock.settimeout(20 * SCALE)
+            sock.sendall(b"total\n")
+            return sock.makefile().readline()
+
+    def chain(self, model):
+        """Deaths in the transaction and around it, of the owner and in
+        handoffs; in model fork, of children too."""
+        chain = Chain(self, model, SERVICE, SERVICE, state_size=STATE_SIZE,
+                      options=("--shared",))
+        talkers = Talkers(self, chain.address)
+        chain.stable = len(talkers.talkers)
+        cells = [(function, self.chance.randint(1, 300), after)
+                 for function in ("point", "point", "point", "point", "send")
+                 for after in (False, True) for _ in range(REPEAT)]
+        self.chance.shuffle(cells)
+        for number, cell in enumerate(cells):
+            self.lives(talkers)
+            if number % 3 == 2:
+                chain.swap_round(cell, self.chance.choice((1, 2)))
+            else:
+                chain.round(cell)
+        talkers.drain(self)
+        self.assertEqual(self.total(chain.address), talkers.total())
+        talkers.finish(self)
+        chain.stable = 0
+        chain.finish()
+
+    def test_loop(self):
+        self.chain("loop")
+
+    def test_workers(self):
+        self.chain("workers")
+
+    def test_thread(self):
+        self.chain("thread")
+
+    def test_fork(self):
+        self.chain("fork")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,9 @@
  * A service with state: for each line it answers "<count> <checksum>", the
  * number of lines of this connection and FNV-1a over all their bytes, both
  * kept in the connection's state. With --echo it is the echo service instead.
+ * With --shared it also keeps, in the shared region, the number of lines of all
+ * connections, and all their checksums combined by exclusive or; a line "total"
+ * is answered with these and counted nowhere.
  * Like the example servers, and prints the same lines; the library's log goes
  * to standard error. With --listen it is a server, without one a standby.
  */
@@ -12,6 +15,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define MAX_LISTEN 8
@@ -25,6 +29,11 @@ struct sum {
 	uint64_t count;
 	uint64_t hash; /* of all lines, their newlines included */
 };
+
+/* In the shared region, the second one on another page. */
+#define LINES_AT  0
+#define HASHES_AT 9000
+#define REGION    16384
 
 /* A place in the midst of a transaction, for tests that end the process there;
  * NULL unless a preloaded library has it. */
@@ -80,6 +89,47 @@ handle_sum(struct handoff_conn *conn, void *arg)
 		handoff_conn_input(conn, &len);
 		handoff_conn_consume(conn, len);
 	}
+	return 0;
+}
+
+static bool
+answer_total(struct handoff_conn *conn, uint64_t lines, uint64_t hashes)
+{
+	char reply[REPLY_MAX];
+	size_t len;
+	const char *in = handoff_conn_input(conn, &len);
+	int n;
+
+	if (len < 6 || memcmp(in, "total\n", 6) != 0)
+		return false;
+	n = snprintf(reply, sizeof(reply), "%" PRIu64 " %016" PRIx64 "\n",
+		lines, hashes);
+	handoff_conn_write(conn, reply, (size_t)n);
+	handoff_conn_consume(conn, 6);
+	return true;
+}
+
+static int
+handle_shared(struct handoff_conn *conn, void *arg)
+{
+	const struct sum *sum = handoff_conn_state(conn);
+	struct sum before = *sum;
+	void *lines, *hashes;
+	int err = handoff_conn_shared(conn, LINES_AT, sizeof(uint64_t), &lines);
+
+	if (err >= 0)
+		err = handoff_conn_shared(
+			conn, HASHES_AT, sizeof(uint64_t), &hashes);
+	if (err < 0 ||
+		answer_total(conn, *(uint64_t *)lines, *(uint64_t *)hashes))
+		return err;
+	handle_sum(conn, arg);
+	*(uint64_t *)lines += sum->count - before.count;
+	if (point)
+		point();
+	*(uint64_t *)hashes ^= before.hash ^ sum->hash;
+	if (point)
+		point();
 	return 0;
 }
 
@@ -139,6 +189,8 @@ static const struct option options[] = {
 	{"name", required_argument, NULL, 'n'},
 	{"model", required_argument, NULL, 'm'},
 	{"echo", no_argument, NULL, 'e'},
+	{"shared", no_argument, NULL, 's'},
+	{"workers", required_argument, NULL, 'w'},
 	{NULL, 0, NULL, 0},
 };
 
@@ -158,9 +210,14 @@ parse(int argc, char **argv, struct handoff_server_opts *opts,
 		else if (c == 'm')
 			opts->model =
 				(enum handoff_model)handoff_model_parse(optarg);
+		else if (c == 'w')
+			opts->workers = (uint32_t)strtoul(optarg, NULL, 10);
 		else if (c == 'e')
 			service->handle = handle_echo;
-		else
+		else if (c == 's') {
+			service->handle = handle_shared;
+			service->shared_size = REGION;
+		} else
 			return -1;
 	}
 	return 0;
