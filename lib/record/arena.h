@@ -13,7 +13,7 @@
 #include "record/owner.h"
 #include "record/post.h"
 
-#include <handoff/common.h>
+#include <handoff/service.h>
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -29,9 +29,9 @@
 #define HANDOFF__GROUPS      128 /* redo lists, half of them for each peer */
 #define HANDOFF__GROUP_SIZE  4096u
 #define HANDOFF__POSTS_SIZE  (1u << 20) /* of the ring, by default */
-#define HANDOFF__SHARED_HEAD 4096u      /* in front of the shared region */
-#define HANDOFF__UNDO_SIZE   (1u << 20) /* of its undo log */
-#define HANDOFF__SHARED_MAX  (64u << 20)
+#define HANDOFF__SHARED_HEAD 4096u /* in front of the shared region, and of */
+#define HANDOFF__UNDO_SIZE   HANDOFF_SHARED_UNDO /* its undo log */
+#define HANDOFF__SHARED_MAX  HANDOFF_SHARED_MAX
 
 struct handoff__record;
 

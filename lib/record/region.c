@@ -17,9 +17,6 @@
 
 static_assert(sizeof(struct handoff__region) <= HANDOFF__SHARED_HEAD,
 	"it fits in front of the undo log");
-static_assert(HANDOFF_SHARED_MAX == HANDOFF__SHARED_MAX &&
-		      HANDOFF_SHARED_UNDO == HANDOFF__UNDO_SIZE,
-	"the limits that services are told");
 
 static struct handoff__region *
 region_of(const struct handoff__segment *commons)

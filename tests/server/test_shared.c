@@ -99,7 +99,7 @@ read_totals(struct handoff_shared *shared, void *arg)
 
 /* As each of the two servers sees it. */
 static void
-totals_are(struct duo *duo, uint64_t expected)
+totals_are(struct duo *duo, unsigned expected)
 {
 	struct host *hosts[] = {&duo->a, &duo->b};
 
@@ -295,7 +295,7 @@ handlers_wait_in_bounds(void **state)
 	for (int i = 0; i < 100; i++)
 		duo_turn(&duo);
 	/* CLIENTS seconds, if each of them waited */
-	assert_true(now_ms() - start < 2 * HANDOFF_SHARED_WAIT_MS);
+	assert_true(now_ms() - start < 2 * (int64_t)HANDOFF_SHARED_WAIT_MS);
 	atomic_store(&keeper.step, 2);
 	for (int i = 0; i < CLIENTS; i++)
 		client_expect(&duo, fd[i], "2\n");
