@@ -83,6 +83,10 @@ handoff__outcome_of(enum handoff__way way, const struct handoff__report *r,
 		.reason = handoff__public_reason(r->reason),
 		.id = r->id,
 	};
+	outcome->left = r->left;
+	for (int i = 1; i < HANDOFF__REASONS; i++)
+		outcome->left_by[i] = r->left_by[i];
+	outcome->left_by[HANDOFF_REASON_OTHER] = r->left_by[0];
 	/* refused as a whole: nothing has moved */
 	if (r->reason != HANDOFF__OK && r->id == 0)
 		return;
@@ -91,10 +95,6 @@ handoff__outcome_of(enum handoff__way way, const struct handoff__report *r,
 	outcome->unread = r->unread;
 	outcome->unsent = r->unsent;
 	outcome->took_us = r->took_us;
-	outcome->left = r->left;
-	for (int i = 1; i < HANDOFF__REASONS; i++)
-		outcome->left_by[i] = r->left_by[i];
-	outcome->left_by[HANDOFF_REASON_OTHER] = r->left_by[0];
 }
 
 void
@@ -199,7 +199,8 @@ handoff__operator_left(struct handoff__operator *op,
 	if (op->walk_end != op->ends ||
 		(out && op->pair->give.step != HANDOFF__GIVE_NONE))
 		return -ESTALE;
-	if (report->reason != HANDOFF__OK && report->id == 0)
+	if (report->reason != HANDOFF__OK && report->id == 0 &&
+		report->nrefs == 0)
 		return 0;
 	return out ? left_here(op, entry) : left_there(op);
 }

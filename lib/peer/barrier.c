@@ -44,11 +44,21 @@ handoff__barrier_ping_answered(struct handoff__pair *pair, uint32_t batch)
 		pair->give.ping = 0;
 }
 
-void
-handoff__barrier_ended(struct handoff__pair *pair, bool barrier, bool leaving)
+bool
+handoff__barrier_waits(
+	const struct handoff__pair *pair, const struct handoff__roster_entry *e)
 {
-	if (barrier || (leaving && pair->give.step == HANDOFF__GIVE_DRAIN))
-		pair->give.waiting--;
+	if (pair->give.step == HANDOFF__GIVE_QUIET)
+		return e->leaving && e->marks & HANDOFF__ASKED;
+	return e->barrier ||
+	       (e->leaving && pair->give.step == HANDOFF__GIVE_DRAIN);
+}
+
+void
+handoff__barrier_ended(struct handoff__pair *pair, bool waited)
+{
+	pair->give.waiting -= waited;
+	pair->give.recheck |= pair->give.step == HANDOFF__GIVE_QUIET;
 	pair->noted = true;
 }
 

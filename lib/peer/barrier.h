@@ -21,8 +21,11 @@ void handoff__barrier_answered(
 /* The other peer has answered that MIRROR, which may be the ping. */
 void handoff__barrier_ping_answered(struct handoff__pair *pair, uint32_t batch);
 
-/* An entry with these marks has ended. */
-void handoff__barrier_ended(
-	struct handoff__pair *pair, bool barrier, bool leaving);
+/* An entry that the give in progress waited for, or not, has ended. */
+void handoff__barrier_ended(struct handoff__pair *pair, bool waited);
+
+/* Whether it waits for this one. */
+bool handoff__barrier_waits(const struct handoff__pair *pair,
+	const struct handoff__roster_entry *entry);
 
 #endif

@@ -149,6 +149,8 @@ enum handoff__give_step {
 	HANDOFF__GIVE_LOAD,  /* waits until the other peer can serve */
 	HANDOFF__GIVE_COVER, /* waits for the answers to all MIRRORs */
 	HANDOFF__GIVE_CLOSE, /* the same, without new entries */
+	HANDOFF__GIVE_QUIET, /* nothing is offered: waits until something is
+			      * quiet, or with `whole` everything */
 	HANDOFF__GIVE_DRAIN, /* offered; waits for handlers and READY */
 };
 
@@ -157,9 +159,11 @@ struct handoff__give {
 	enum handoff__cause cause;
 	uint32_t ping; /* batch that probes the other peer; 0: answered */
 	bool ready;    /* the other peer has accepted the offer */
+	bool whole;    /* everything moves, or nothing */
+	bool paused;   /* no new entries are created */
 	uint32_t away_before; /* the board's `away` before the offer, for a
 			       * revocation */
-	uint32_t waiting;     /* COVER, CLOSE: unanswered MIRRORs; DRAIN:
+	uint32_t waiting;     /* COVER, CLOSE: unanswered MIRRORs; QUIET, DRAIN:
 			       * handlers */
 	int64_t started_us;
 	unsigned rounds;     /* of waiting for answers */
@@ -253,6 +257,7 @@ struct handoff__pair_config {
 		   * touch our entries; 0: only this process may */
 	uint64_t config_hash; /* of the user's configuration, 0: none */
 	bool config_strict;   /* refuse a different one instead of warning */
+	bool whole;           /* gives move everything or nothing */
 	bool may_own;         /* becomes the owner if there is none */
 	bool streamless;      /* records hold no stream positions */
 	const char *model;    /* model and its number of workers, for the

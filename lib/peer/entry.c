@@ -88,7 +88,7 @@ handoff__pair_end(
 		     (entry->copy == HANDOFF__COPY_SENT ||
 			     entry->copy == HANDOFF__COPY_HELD);
 
-	bool barrier = entry->barrier, leaving = entry->leaving;
+	bool waited = handoff__barrier_waits(pair, entry);
 	struct handoff__roster_entry *others[HANDOFF__TOGETHER_MAX];
 	uint32_t count;
 
@@ -105,7 +105,7 @@ handoff__pair_end(
 	else
 		handoff__roster_vacate(&pair->roster, entry);
 	/* last: a give in progress may look at all live entries */
-	handoff__barrier_ended(pair, barrier, leaving);
+	handoff__barrier_ended(pair, waited);
 	for (uint32_t i = 0; i < count; i++)
 		handoff__quiet_again(pair, others[i]);
 }

@@ -3,9 +3,10 @@
  * The steps of a give. LOAD waits for a standby that is not ready to serve yet;
  * COVER waits until the standby has answered all MIRRORs
  * sent so far, which also shows that it responds; CLOSE stops new entries for
- * one last round trip; then all entries are offered at once and MOVE rings the
- * doorbell; DRAIN waits for running handlers and for READY. An offer that is
- * not accepted in time is revoked.
+ * one last round trip; QUIET waits for a first entry that can move, or, if
+ * everything moves or nothing, for all; then all entries are offered at once
+ * and MOVE rings the doorbell; DRAIN waits for running handlers and for READY.
+ * An offer that is not accepted in time is revoked.
  *
  * Answers are only noted; handoff__give_proceed takes the next step after the
  * iteration. How an entry is offered is offer.c's, how it is copied is
@@ -22,6 +23,15 @@
 
 #define ROUNDS_MAX 8
 
+/* Stops or resumes the creation of new entries. */
+static void
+pause_entries(struct handoff__pair *pair, bool paused)
+{
+	if (paused != pair->give.paused)
+		pair->ops->pause(pair, paused);
+	pair->give.paused = paused;
+}
+
 /* Ends a give, successful or not, and reports it to the other peer, which may
  * have asked for it. */
 static void
@@ -31,8 +41,7 @@ finish_give(struct handoff__pair *pair)
 	struct handoff__report *report = &give->report;
 
 	handoff__timer_disarm(pair->loop, &pair->move.deadline);
-	if (give->step == HANDOFF__GIVE_CLOSE)
-		pair->ops->pause(pair, false);
+	pause_entries(pair, false);
 	give->step = HANDOFF__GIVE_NONE;
 	pair->move.late = false;
 	if (pair->link.fd >= 0) {
@@ -105,6 +114,44 @@ take_offer_back(struct handoff__pair *pair, enum handoff__reason reason)
 		give->report.id = 0;
 }
 
+/* Refuses the give, since there are entries that cannot move: names them. */
+static void
+refuse_with_names(struct handoff__pair *pair, enum handoff__reason reason)
+{
+	handoff__offer_name_all(pair);
+	refuse_give(pair, reason);
+	pair->ops->settle(pair);
+}
+
+/* A give that moves nothing would leave the service with a peer that has none
+ * of it, and one that is to move everything begins when it can. True if it has
+ * to wait, or was refused. */
+static bool
+must_wait(struct handoff__pair *pair)
+{
+	struct handoff__give *give = &pair->give;
+	bool whole = give->whole, first = give->step != HANDOFF__GIVE_QUIET;
+	struct handoff__asked asked;
+
+	if (give->cause == HANDOFF__REST)
+		return false;
+	handoff__offer_ask(pair, whole, &asked);
+	if (whole ? give->waiting == 0 && asked.stay == HANDOFF__OK
+		  : asked.quiet > 0 || pair->roster.owned == 0)
+		return false;
+	if (asked.stay != HANDOFF__OK && asked.stay != HANDOFF__UNANSWERED &&
+		(whole || give->waiting == 0)) {
+		refuse_with_names(pair, asked.stay);
+		return true;
+	}
+	give->step = HANDOFF__GIVE_QUIET;
+	pause_entries(pair, whole);
+	pair->ops->settle(pair);
+	if (first)
+		handoff__core_set_deadline(pair, pair->config.give_timeout_ms);
+	return true;
+}
+
 /* Offers everything that may move and starts waiting for the other peer. */
 static void
 move_now(struct handoff__pair *pair)
@@ -114,12 +161,14 @@ move_now(struct handoff__pair *pair)
 	struct handoff__moved batch = {.connections = 0};
 	enum handoff__reason stay = handoff__offer_objection(pair);
 
+	give->recheck = false;
 	if (stay != HANDOFF__OK) {
 		refuse_give(pair, stay);
 		return;
 	}
-	if (give->step == HANDOFF__GIVE_CLOSE)
-		pair->ops->pause(pair, false);
+	if (must_wait(pair))
+		return;
+	pause_entries(pair, false);
 	give->step = HANDOFF__GIVE_DRAIN;
 	give->waiting = 0;
 	give->report.id =
@@ -150,8 +199,7 @@ covered(struct handoff__pair *pair)
 	if (give->rounds++ < ROUNDS_MAX) {
 		handoff__barrier_await(pair);
 		if (give->waiting > 0) {
-			if (give->step == HANDOFF__GIVE_COVER)
-				pair->ops->pause(pair, true);
+			pause_entries(pair, true);
 			give->step = HANDOFF__GIVE_CLOSE;
 			return;
 		}
@@ -200,6 +248,22 @@ proceed_cover(struct handoff__pair *pair)
 }
 
 static bool
+proceed_quiet(struct handoff__pair *pair)
+{
+	struct handoff__give *give = &pair->give;
+
+	if (pair->other_leaving)
+		refuse_give(pair, HANDOFF__LEAVING);
+	else if (pair->move.late)
+		refuse_with_names(pair, HANDOFF__HANDLER_BUSY);
+	else if (!give->recheck || (give->whole && give->waiting > 0))
+		return false;
+	else
+		move_now(pair);
+	return true;
+}
+
+static bool
 proceed_drain(struct handoff__pair *pair)
 {
 	struct handoff__give *give = &pair->give;
@@ -227,6 +291,8 @@ handoff__give_proceed(struct handoff__pair *pair)
 	case HANDOFF__GIVE_COVER:
 	case HANDOFF__GIVE_CLOSE:
 		return proceed_cover(pair);
+	case HANDOFF__GIVE_QUIET:
+		return proceed_quiet(pair);
 	case HANDOFF__GIVE_DRAIN:
 		return proceed_drain(pair);
 	}
@@ -240,7 +306,7 @@ handoff__give_begin(struct handoff__pair *pair, enum handoff__cause cause)
 
 	memset(&give->report, 0, sizeof(give->report));
 	give->cause = give->report.cause = cause;
-	give->ready = false;
+	give->ready = give->recheck = false;
 	give->rounds = 0;
 	give->step = HANDOFF__GIVE_LOAD;
 	pair->move.began_us = handoff__now_us();

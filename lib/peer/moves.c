@@ -42,6 +42,9 @@ begin_give(struct handoff__pair *pair, enum handoff__cause cause,
 	char who[64];
 
 	handoff__give_begin(pair, cause);
+	/* a peer that stops gives what it can */
+	pair->give.whole =
+		(pair->config.whole && !pair->leaving) || (how && how->whole);
 	if (!is_awaited(pair)) {
 		cover(pair);
 		return;

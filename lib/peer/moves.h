@@ -15,6 +15,7 @@ int handoff__pair_give(struct handoff__pair *pair, enum handoff__cause cause);
 struct handoff__give_how {
 	uint32_t wait_ms; /* for a standby that is not ready to serve yet;
 			   * default give_timeout_ms */
+	bool whole;       /* everything moves, or nothing */
 };
 
 int handoff__pair_give_how(struct handoff__pair *pair,

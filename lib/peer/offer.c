@@ -238,6 +238,20 @@ handoff__offer_is_quiet(
 	return false;
 }
 
+/* Marks the entry and those that move together with it, and counts those that
+ * were asked. */
+static void
+await_quiet(struct handoff__pair *pair, struct handoff__roster_entry *first)
+{
+	struct handoff__roster_entry *e = first;
+
+	do {
+		e->leaving = true;
+		pair->give.waiting += (e->marks & HANDOFF__ASKED) != 0;
+		e = handoff__companions_next(pair, e);
+	} while (e != first);
+}
+
 /* All are asked, so that those that are not quiet become so. */
 static bool
 all_are_quiet(struct handoff__pair *pair, struct handoff__roster_entry *leader)
@@ -250,6 +264,51 @@ all_are_quiet(struct handoff__pair *pair, struct handoff__roster_entry *leader)
 		e = handoff__companions_next(pair, e);
 	} while (e != leader);
 	return quiet;
+}
+
+void
+handoff__offer_ask(
+	struct handoff__pair *pair, bool all, struct handoff__asked *asked)
+{
+	struct handoff__roster_entry *e = NULL;
+
+	*asked = (struct handoff__asked){.stay = HANDOFF__OK};
+	pair->give.waiting = 0;
+	while ((e = handoff__roster_next(&pair->roster, e))) {
+		enum handoff__reason stay;
+
+		if (moves_with_another(e) || !give_takes(&pair->give, e))
+			continue;
+		stay = handoff__offer_entry_objection(pair, e);
+		if (stay == HANDOFF__OK && all_are_quiet(pair, e)) {
+			asked->quiet++;
+			if (!all)
+				return;
+			continue;
+		}
+		await_quiet(pair, e);
+		if (asked->stay == HANDOFF__OK ||
+			asked->stay == HANDOFF__UNANSWERED)
+			asked->stay = stay == HANDOFF__OK ? asked->stay : stay;
+	}
+}
+
+void
+handoff__offer_name_all(struct handoff__pair *pair)
+{
+	struct handoff__roster_entry *e = NULL;
+	enum handoff__reason stay;
+
+	while ((e = handoff__roster_next(&pair->roster, e))) {
+		e->left = HANDOFF__OK;
+		if (!e->leaving)
+			continue;
+		stay = copy_objection(e);
+		if (stay != HANDOFF__OK)
+			leave_behind(pair, e, stay);
+		else if (e->marks & HANDOFF__ASKED)
+			leave_behind(pair, e, HANDOFF__HANDLER_BUSY);
+	}
 }
 
 uint32_t
@@ -321,6 +380,7 @@ offer_one(struct handoff__pair *pair, struct handoff__roster_entry *e,
 
 	if (stay != HANDOFF__OK) {
 		leave_behind(pair, e, stay);
+		handoff__core_stay(pair, e);
 	} else if (!handoff__offer_is_quiet(pair, e)) {
 		e->leaving = true;
 		pair->give.waiting++;

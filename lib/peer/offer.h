@@ -37,6 +37,23 @@ enum handoff__reason handoff__offer_entry_objection(
 uint32_t handoff__offer_leave_together(struct handoff__pair *pair,
 	struct handoff__roster_entry *entry, enum handoff__reason reason);
 
+/* What a give finds before it offers anything. */
+struct handoff__asked {
+	uint32_t quiet; /* entries that can be offered now, each with those that
+			 * move together with it */
+	enum handoff__reason stay; /* why another one has no copy; OK: all
+				    * have */
+};
+
+/* Asks entries to become quiet: with `all` each of them, otherwise until one is
+ * found that can be offered. */
+void handoff__offer_ask(
+	struct handoff__pair *pair, bool all, struct handoff__asked *asked);
+
+/* Names those that keep a give from moving anything in the report: without a
+ * copy, or not quiet. */
+void handoff__offer_name_all(struct handoff__pair *pair);
+
 /* Offers everything that may move; an entry in a handler is marked `leaving`,
  * and one without a copy is named in the report. */
 void handoff__offer_all(

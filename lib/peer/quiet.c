@@ -65,12 +65,33 @@ offer_quiet(struct handoff__pair *pair, struct handoff__roster_entry *e,
 	msg->nrefs += handoff__offer_entry(pair, e, &batch->moved);
 }
 
+/* A give that has offered nothing yet waits for these: give.c looks again. */
+static void
+park_all(struct handoff__pair *pair, struct handoff__roster_entry **list,
+	uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		struct handoff__roster_entry *e = list[i];
+
+		if (!e->leaving)
+			continue;
+		pair->give.waiting -= (e->marks & HANDOFF__ASKED) != 0;
+		handoff__roster_unmark(&pair->roster, e, HANDOFF__ASKED);
+		e->marks |= HANDOFF__PARKED;
+	}
+	pair->give.recheck = pair->noted = true;
+}
+
 void
 handoff__pair_quiet_all(struct handoff__pair *pair,
 	struct handoff__roster_entry **list, uint32_t count)
 {
 	struct quiet_batch batch = {.msg = {.cause = HANDOFF__REST}};
 
+	if (pair->give.step == HANDOFF__GIVE_QUIET) {
+		park_all(pair, list, count);
+		return;
+	}
 	for (uint32_t i = 0; i < count && handoff__link_up(&pair->link); i++) {
 		struct handoff__roster_entry *e = list[i];
 
@@ -97,7 +118,8 @@ handoff__quiet_again(
 	struct quiet_batch batch = {
 		.msg = {.cause = HANDOFF__REST}, .tried = true};
 
-	if (!first->leaving || !handoff__link_up(&pair->link))
+	if (!first->leaving || !handoff__link_up(&pair->link) ||
+		pair->give.step == HANDOFF__GIVE_QUIET)
 		return;
 	if (handoff__offer_is_quiet(pair, first))
 		offer_quiet(pair, first, &batch);
@@ -111,9 +133,11 @@ handoff__quiet_joined(
 	if (!handoff__entry_leads(pair, e)->leaving)
 		return;
 	e->leaving = true;
-	if (pair->give.step == HANDOFF__GIVE_DRAIN)
-		pair->give.waiting++;
 	handoff__offer_is_quiet(pair, e);
+	if (pair->give.step == HANDOFF__GIVE_DRAIN ||
+		(pair->give.step == HANDOFF__GIVE_QUIET &&
+			e->marks & HANDOFF__ASKED))
+		pair->give.waiting++;
 	pair->ops->settle(pair);
 }
 
@@ -125,7 +149,8 @@ handoff__quiet_recheck(struct handoff__pair *pair)
 	enum handoff__reason stay;
 	uint32_t left;
 
-	if (!pair->give.recheck || !handoff__link_up(&pair->link))
+	if (!pair->give.recheck || !handoff__link_up(&pair->link) ||
+		pair->give.step == HANDOFF__GIVE_QUIET)
 		return false;
 	pair->give.recheck = false;
 	while ((e = handoff__roster_next(&pair->roster, e))) {

@@ -172,6 +172,17 @@ handoff__report_refusal(struct handoff__pair *pair,
 			"%s is stopping, or the link to it broke: %s stays "
 			"where it was",
 			who, report->id == 0 ? "everything" : "the rest");
+	else if (report->reason == HANDOFF__HANDLER_BUSY)
+		snprintf(text, size,
+			"%u entr%s not quiet within %lld ms: nothing was moved",
+			report->left, report->left == 1 ? "y was" : "ies were",
+			(long long)waited_us / 1000);
+	else if (report->left > 0)
+		snprintf(text, size,
+			"%s cannot take %u of the entries: %s: nothing was "
+			"moved",
+			who, report->left,
+			handoff__reason_text(report->reason));
 	else
 		snprintf(text, size, "%s refused: %s", who,
 			handoff__reason_text(report->reason));

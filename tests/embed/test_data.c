@@ -513,10 +513,11 @@ hostile_data_is_refused(void **state)
 	assert_int_equal(e->entry.copy, HANDOFF__COPY_REFUSED);
 	assert_int_equal(e->entry.refusal, HANDOFF__BAD_RECORD);
 	assert_int_equal(handoff_peer_give(p.a.peer), 0);
-	pair_expect(&p, &p.a, HANDOFF_PEER_GAVE);
+	pair_expect(&p, &p.a, HANDOFF_PEER_REFUSED);
+	assert_int_equal(p.a.event.reason, HANDOFF_REASON_RECORD);
 	assert_int_equal(p.a.outcome.left, 1);
 	assert_int_equal(p.a.outcome.left_by[HANDOFF_REASON_RECORD], 1);
-	assert_non_null(strstr(p.a.event.text, "1 left behind"));
+	assert_non_null(strstr(p.a.event.text, "cannot take 1 of the entries"));
 	close(fd);
 	pair_close(&p);
 }
@@ -533,7 +534,7 @@ what_was_left_is_named(void **state)
 	pair_settle(&p);
 	p.a.peer->pair.config.give_timeout_ms = 50;
 	assert_int_equal(handoff_peer_give(p.a.peer), 0);
-	pair_expect(&p, &p.a, HANDOFF_PEER_GAVE);
+	pair_expect(&p, &p.a, HANDOFF_PEER_REFUSED);
 	assert_int_equal(p.a.outcome.left, 1);
 	assert_int_equal(handoff_peer_left(p.a.peer, &left), 1);
 	assert_int_equal(left->kind, HANDOFF_ENTRY_DATA);

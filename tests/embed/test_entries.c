@@ -146,12 +146,15 @@ next_of_a(struct pair *p)
 	return 0;
 }
 
-/* `a` gives, and its program does not release the only entry in time. */
+/* `a` gives, and its program does not release the only connection in time. */
 static struct handoff_entry *
 leave_behind(struct pair *p, int *fd, int *client)
 {
+	struct handoff_entry_opts opts = {.size = sizeof(opts),
+		.kind = HANDOFF_ENTRY_LISTENER,
+		.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
 	const char *dir = support_dir();
-	struct handoff_entry *e;
+	struct handoff_entry *e, *listener;
 
 	side_init(&p->a, dir, "one");
 	side_init(&p->b, dir, "two");
@@ -160,9 +163,14 @@ leave_behind(struct pair *p, int *fd, int *client)
 	assert_int_equal(side_join(&p->b, &p->a), 0);
 	pair_expect(p, &p->a, HANDOFF_PEER_JOINED);
 	e = side_deposit(&p->a, fd, client, NULL, "busy");
+	assert_int_equal(handoff_peer_deposit(p->a.peer, &listener, &opts), 0);
+	close(opts.fd);
 	assert_int_equal(handoff_peer_give(p->a.peer), 0);
 	assert_int_equal(next_of_a(p), HANDOFF_PEER_RELEASE);
+	assert_int_equal(handoff_entry_release(listener), 0);
+	assert_int_equal(next_of_a(p), HANDOFF_PEER_RELEASE);
 	assert_int_equal(next_of_a(p), HANDOFF_PEER_GAVE);
+	assert_int_equal(p->a.outcome.listeners, 1);
 	return e;
 }
 
@@ -193,6 +201,9 @@ late_release_follows(void **state)
 	assert_int_equal(handoff_entry_release(e), 0);
 	assert_int_equal(next_of_a(&p), HANDOFF_PEER_STANDBY);
 	e = pair_expect(&p, &p.b, HANDOFF_PEER_TAKEN);
+	assert_int_equal(handoff_entry_kind(e), HANDOFF_ENTRY_LISTENER);
+	close(p.b.event.fd);
+	e = pair_expect(&p, &p.b, HANDOFF_PEER_TAKEN);
 	assert_state(e, "done");
 	close(p.b.event.fd);
 	close(fd);
@@ -216,7 +227,56 @@ standby_comes_when_nothing_is_left(void **state)
 	handoff_entry_withdraw(e);
 	assert_int_equal(next_of_a(&p), HANDOFF_PEER_STANDBY);
 	assert_int_equal(handoff_peer_take(p.a.peer), 0);
+	assert_int_equal(next_of_a(&p), HANDOFF_PEER_TAKEN);
+	close(p.a.event.fd);
 	assert_int_equal(next_of_a(&p), HANDOFF_PEER_OWNER);
+	assert_int_equal(next_of_a(&p), HANDOFF_PEER_GAVE);
+	close(fd);
+	close(client);
+	pair_close(&p);
+}
+
+/* Nothing is released in time: then nothing moves, and what is released later
+ * comes back. */
+static void
+give_that_moves_nothing_is_refused(void **state)
+{
+	const char *dir = support_dir();
+	const struct handoff_left *left;
+	struct handoff_entry *e;
+	struct pair p;
+	int fd, client;
+
+	(void)state;
+	side_init(&p.a, dir, "one");
+	side_init(&p.b, dir, "two");
+	p.a.opts.give_timeout_ms = 50;
+	assert_int_equal(handoff_peer_open(&p.a.peer, &p.a.opts), 0);
+	assert_int_equal(side_join(&p.b, &p.a), 0);
+	pair_expect(&p, &p.a, HANDOFF_PEER_JOINED);
+	e = side_deposit(&p.a, &fd, &client, NULL, "busy");
+	assert_int_equal(handoff_peer_give(p.a.peer), 0);
+	assert_int_equal(next_of_a(&p), HANDOFF_PEER_RELEASE);
+	assert_int_equal(next_of_a(&p), HANDOFF_PEER_REFUSED);
+	assert_int_equal(p.a.event.reason, HANDOFF_REASON_HANDLER);
+	assert_non_null(strstr(p.a.event.text, "1 entry was not quiet within"));
+	assert_int_equal(p.a.outcome.left, 1);
+	assert_int_equal(p.a.outcome.id, 0);
+	assert_int_equal(handoff_peer_left(p.a.peer, &left), 1);
+	assert_ptr_equal(left->entry, e);
+	assert_int_equal(handoff_peer_left(p.a.peer, &left), 0);
+	pair_settle(&p);
+	while (side_next(&p.b))
+		assert_int_not_equal(p.b.event.type, HANDOFF_PEER_OWNER);
+	assert_int_equal(handoff_entry_release(e), 0);
+	assert_int_equal(next_of_a(&p), HANDOFF_PEER_TAKEN);
+	close(p.a.event.fd);
+	assert_state(e, "busy");
+	/* It has the service still, and gives it. */
+	assert_int_equal(handoff_peer_give(p.a.peer), 0);
+	assert_int_equal(next_of_a(&p), HANDOFF_PEER_RELEASE);
+	assert_int_equal(handoff_entry_release(e), 0);
+	assert_int_equal(next_of_a(&p), HANDOFF_PEER_STANDBY);
 	assert_int_equal(next_of_a(&p), HANDOFF_PEER_GAVE);
 	close(fd);
 	close(client);
@@ -397,6 +457,7 @@ main(void)
 		handoff_test(release_that_nobody_wants_comes_back),
 		handoff_test(late_release_follows),
 		handoff_test(standby_comes_when_nothing_is_left),
+		handoff_test(give_that_moves_nothing_is_refused),
 		handoff_test(listeners_come_first),
 		handoff_test(older_states_are_converted),
 		handoff_test(states_without_a_conversion_end_alone),

@@ -91,9 +91,10 @@ counts_are_told(void **state)
 	assert_int_equal(o.unsent, 13);
 }
 
-/* One that broke off keeps its counts; one that was refused has none. */
+/* One that broke off keeps its counts; one that was refused has moved nothing,
+ * and tells what kept it from that. */
 static void
-refused_has_no_counts(void **state)
+refused_counts_what_did_not_move(void **state)
 {
 	struct handoff__report report = some_report();
 	struct handoff_outcome o;
@@ -109,8 +110,8 @@ refused_has_no_counts(void **state)
 	handoff__outcome_of(HANDOFF__WAY_OUT, &report, &o);
 	assert_int_equal(o.reason, HANDOFF_REASON_LEAVING);
 	assert_int_equal(o.connections, 0);
-	assert_int_equal(o.left, 0);
-	assert_int_equal(o.left_by[HANDOFF_REASON_HANDLER], 0);
+	assert_int_equal(o.left, 6);
+	assert_int_equal(o.left_by[HANDOFF_REASON_HANDLER], 2);
 }
 
 static void
@@ -138,7 +139,7 @@ main(void)
 		handoff_test(reasons_are_named),
 		handoff_test(unknown_reason_is_another),
 		handoff_test(counts_are_told),
-		handoff_test(refused_has_no_counts),
+		handoff_test(refused_counts_what_did_not_move),
 		handoff_test(event_without_facts_has_no_outcome),
 	};
 

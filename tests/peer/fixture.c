@@ -47,7 +47,8 @@ static bool
 on_quiesce(struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
 	struct side *side = side_of(pair);
-	bool busy = side->busy || side->busy_one == e;
+	bool busy = (side->busy && e->kind == HANDOFF__CONNECTION) ||
+		    side->busy_one == e;
 
 	side->asked += busy;
 	return !busy;

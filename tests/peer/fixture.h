@@ -20,7 +20,7 @@ struct side {
 	struct handoff__log log; /* none unless the test sets it */
 
 	int refuse_entered; /* a negative errno */
-	bool busy;          /* no entry may move yet */
+	bool busy;          /* no connection may move yet */
 	const struct handoff__roster_entry *busy_one; /* this one may not */
 	unsigned asked;   /* how often one that may not was asked */
 	unsigned resumed; /* and those that are served again */

@@ -201,6 +201,7 @@ busy_entries_follow_when_they_are_quiet(void **state)
 	unsigned n = 0;
 
 	(void)state;
+	pair_enter(&one, HANDOFF__LISTENER);
 	pair_enter_many(&one, 3);
 	pair_run(&one, &two);
 	one.busy = true;
@@ -210,7 +211,8 @@ busy_entries_follow_when_they_are_quiet(void **state)
 	assert_true(two.pair.serving);
 	assert_int_equal(one.pair.roster.connections, 3);
 	while ((e = handoff__roster_next(&one.pair.roster, e)))
-		busy[n++] = e;
+		if (e->mine)
+			busy[n++] = e;
 	assert_int_equal(n, 3);
 	for (n = 0; n < 3; n++) {
 		assert_true(busy[n]->leaving);
@@ -235,6 +237,7 @@ busy_past_the_deadline_is_left_and_follows(void **state)
 	struct handoff__roster_entry *e;
 
 	(void)state;
+	pair_enter(&one, HANDOFF__LISTENER);
 	e = pair_enter(&one, HANDOFF__CONNECTION);
 	pair_run(&one, &two);
 	one.busy = true;
@@ -261,6 +264,7 @@ busy_entry_stays_if_service_has_come_back(void **state)
 	struct handoff__roster_entry *e;
 
 	(void)state;
+	pair_enter(&one, HANDOFF__LISTENER);
 	pair_enter_many(&one, 2);
 	e = pair_enter(&one, HANDOFF__CONNECTION);
 	pair_run(&one, &two);
@@ -285,6 +289,7 @@ busy_entry_that_ends_is_not_waited_for(void **state)
 	struct handoff__roster_entry *e;
 
 	(void)state;
+	pair_enter(&one, HANDOFF__LISTENER);
 	e = pair_enter(&one, HANDOFF__CONNECTION);
 	pair_run(&one, &two);
 	one.busy = true;
@@ -295,6 +300,7 @@ busy_entry_that_ends_is_not_waited_for(void **state)
 	pair_run(&one, &two);
 	assert_int_equal(one.given, 1);
 	assert_int_equal(one.report.moved + one.report.left, 0);
+	assert_int_equal(one.report.listeners, 1);
 	assert_int_equal(two.pair.roster.held, 0);
 }
 

@@ -154,6 +154,8 @@ static void
 more_are_left_than_are_named(void **state)
 {
 	(void)state;
+	pair_enter(&one, HANDOFF__LISTENER);
+	pair_run(&one, &two);
 	two.refuse_entered = -ENOMEM;
 	pair_enter_many(&one, HANDOFF_FDPASS_MAX + 50);
 	pair_give(&one, &two, HANDOFF__MAINTENANCE);

@@ -278,6 +278,7 @@ late_followers_are_counted(void **state)
 	struct handoff__roster_entry *e;
 
 	(void)state;
+	pair_enter(&one, HANDOFF__LISTENER);
 	e = pair_enter(&one, HANDOFF__CONNECTION);
 	pair_run(&one, &two);
 	one.busy = true;
