@@ -165,20 +165,6 @@ handoff__offer_revoke_service(struct handoff__pair *pair)
 	return true;
 }
 
-void
-handoff__offer_leave_waiting(
-	struct handoff__pair *pair, enum handoff__reason reason)
-{
-	struct handoff__roster_entry *e = NULL;
-
-	while ((e = handoff__roster_next(&pair->roster, e))) {
-		if (!e->leaving)
-			continue;
-		leave_behind(pair, e, reason);
-		handoff__core_resume(pair, e);
-	}
-}
-
 static enum handoff__reason
 copy_objection(const struct handoff__roster_entry *e)
 {
@@ -187,6 +173,22 @@ copy_objection(const struct handoff__roster_entry *e)
 	return e->copy == HANDOFF__COPY_REFUSED
 		       ? (enum handoff__reason)e->refusal
 		       : HANDOFF__UNANSWERED;
+}
+
+void
+handoff__offer_leave_waiting(
+	struct handoff__pair *pair, enum handoff__reason reason)
+{
+	struct handoff__roster_entry *e = NULL;
+
+	while ((e = handoff__roster_next(&pair->roster, e))) {
+		enum handoff__reason stay = copy_objection(e);
+
+		if (!e->leaving)
+			continue;
+		leave_behind(pair, e, stay != HANDOFF__OK ? stay : reason);
+		handoff__core_resume(pair, e);
+	}
 }
 
 enum handoff__reason
@@ -357,8 +359,11 @@ offer_ring(struct handoff__pair *pair, struct handoff__roster_entry *leader,
 	enum handoff__reason stay =
 		handoff__offer_entry_objection(pair, leader);
 	struct handoff__roster_entry *e = leader;
+	/* a companion that came since they were asked: its copy is on the way
+	 */
+	bool soon = stay == HANDOFF__UNANSWERED && leader->leaving;
 
-	if (stay != HANDOFF__OK) {
+	if (stay != HANDOFF__OK && !soon) {
 		handoff__offer_leave_together(pair, leader, stay);
 		return;
 	}

@@ -285,6 +285,36 @@ companion_that_comes_in_a_give_moves_along(void **state)
 	assert_together(&one, &two);
 }
 
+/* The same while the give waits for anything to be quiet. */
+static void
+companion_that_comes_before_the_offer_moves_along(void **state)
+{
+	struct handoff__roster_entry *late;
+
+	(void)state;
+	leader = pair_enter(&one, HANDOFF__CONNECTION);
+	first = pair_enter_with(&one, HANDOFF__CONNECTION, leader);
+	second = pair_enter(&one, HANDOFF__CONNECTION);
+	pair_run(&one, &two);
+	one.busy = true;
+	pair_begin(&one);
+	pair_run(&one, &two);
+	assert_int_equal(one.pair.give.step, HANDOFF__GIVE_QUIET);
+	late = pair_enter_with(&one, HANDOFF__EXTRA, leader);
+	handoff__pair_quiet(&one.pair, second);
+	pair_turn(&one);
+	assert_int_equal(one.pair.give.step, HANDOFF__GIVE_DRAIN);
+	assert_int_not_equal(late->copy, HANDOFF__COPY_HELD);
+	handoff__pair_quiet(&one.pair, leader);
+	handoff__pair_quiet(&one.pair, first);
+	assert_true(leader->mine);
+	pair_run(&one, &two);
+	assert_int_equal(one.given, 1);
+	assert_int_equal(one.report.left, 0);
+	assert_false(leader->mine || first->mine || late->mine);
+	pair_assert_one_owner(&one, &two);
+}
+
 /* The same, and the other peer has no room for it. */
 static void
 companion_that_is_refused_in_a_give_keeps_all(void **state)
@@ -421,6 +451,7 @@ main(void)
 		pair_test(end_of_the_busy_one_lets_the_others_go),
 		pair_test(companion_of_one_that_ended_stands_alone),
 		pair_test(companion_that_comes_in_a_give_moves_along),
+		pair_test(companion_that_comes_before_the_offer_moves_along),
 		pair_test(companion_that_is_refused_in_a_give_keeps_all),
 		pair_test(what_belongs_to_a_connection_stays_with_it),
 		pair_test(offer_comes_back_together),
