@@ -24,12 +24,14 @@ static const char help[] =
 	"                    which peer serves and which stands by; --watch:\n"
 	"                    repeated every 2 seconds, or every SECONDS\n"
 	"  metrics           the counters of both peers, for Prometheus\n"
-	"  maintenance [--wait SECONDS] [NAME]\n"
+	"  maintenance [--wait SECONDS] [--whole] [NAME]\n"
 	"                    the owner hands everything to its standby, if "
 	"NAME\n"
 	"                    serves; repeated, it changes nothing; --wait: "
 	"for\n"
-	"                    a standby that is not ready to serve yet\n"
+	"                    a standby that is not ready to serve yet; "
+	"--whole:\n"
+	"                    everything or nothing\n"
 	"  ready [--silent]  the standby takes the service back and notifies\n"
 	"                    the clients, which reconnect to it; --silent:\n"
 	"                    their connections move too, without a notice\n"
@@ -48,7 +50,7 @@ static const char help[] =
 struct args {
 	const char *dir, *command, *name;
 	char text[HANDOFF_SAY_MAX + 2]; /* one more than may be said */
-	bool json, silent;
+	bool json, silent, whole;
 	int watch_ms; /* 0: once */
 	int wait_ms;  /* 0: the default */
 };
@@ -92,6 +94,7 @@ read_options(struct args *args, int argc, char **argv)
 		{"silent", no_argument, NULL, 's'},
 		{"watch", optional_argument, NULL, 'w'},
 		{"wait", required_argument, NULL, 't'},
+		{"whole", no_argument, NULL, 'a'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'v'},
 		{NULL, 0, NULL, 0},
@@ -108,6 +111,8 @@ read_options(struct args *args, int argc, char **argv)
 			args->dir = optarg;
 		else if (c == 'j')
 			args->json = true;
+		else if (c == 'a')
+			args->whole = true;
 		else if (c == 's')
 			args->silent = true;
 		else if (c == 'w')
@@ -181,6 +186,8 @@ read_command(struct args *args, int count, char **words)
 		usage("--watch goes with status", "");
 	if (args->wait_ms && strcmp(args->command, "maintenance") != 0)
 		usage("--wait goes with maintenance", "");
+	if (args->whole && strcmp(args->command, "maintenance") != 0)
+		usage("--whole goes with maintenance", "");
 	if (args->silent && strcmp(args->command, "ready") != 0)
 		usage("--silent goes with ready", "");
 	if (!args->dir)
@@ -202,6 +209,7 @@ run(const struct args *args, char **reply)
 				.size = sizeof(struct handoff_maintain_opts),
 				.name = args->name,
 				.wait_ms = (uint32_t)args->wait_ms,
+				.whole = args->whole,
 			},
 			reply);
 	if (strcmp(args->command, "ready") == 0)

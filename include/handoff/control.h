@@ -50,6 +50,8 @@ struct handoff_maintain_opts {
 	uint32_t wait_ms; /* how long the owner waits for a standby that is not
 			   * ready to serve yet, at most a day; default: its
 			   * give_timeout_ms */
+	bool whole;       /* everything moves, or nothing and the command is
+			   * refused */
 };
 
 /* The same with options. Both return -EAGAIN if the standby was not ready to

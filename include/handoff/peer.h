@@ -75,6 +75,8 @@ struct handoff_peer_opts {
 	uint32_t convert_from;
 	const char *loading; /* not ready to serve yet, and why; see
 			      * handoff_peer_loading */
+	bool whole; /* gives move everything or nothing: they are refused if an
+		     * entry has no copy or is not released in time */
 };
 
 /* Opens the peer and joins the other one, if there is one; may block for up to

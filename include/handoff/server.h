@@ -138,6 +138,9 @@ struct handoff_server_opts {
 				   * are not counted */
 	bool refuse_excess; /* connections above max_connections are closed at
 			     * once, instead of waiting in the backlog */
+	bool whole; /* gives move everything or nothing: they are refused if an
+		     * entry has no copy, or a handler does not return in time;
+		     * meanwhile nothing is accepted */
 };
 
 /*

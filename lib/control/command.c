@@ -213,8 +213,9 @@ call_maintenance(struct handoff__call *call, const void *arg)
 	if (opts->wait_ms > 0)
 		snprintf(wait, sizeof(wait), " wait=%u", opts->wait_ms);
 	call->wait_ms = opts->wait_ms;
-	snprintf(request, sizeof(request), "maintenance%s%s%s\n", wait,
-		name ? " " : "", name ? name : "");
+	snprintf(request, sizeof(request), "maintenance%s%s%s%s\n", wait,
+		opts->whole ? " whole=1" : "", name ? " " : "",
+		name ? name : "");
 	generation = handoff__listeners_generation(owner);
 	err = send_command(call, owner, request);
 	return err < 0 ? err : add_addresses(call, generation);

@@ -91,6 +91,7 @@ open_program_peer(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 		.hang_timeout_ms = handoff__opt_or(
 			o->hang_timeout_ms, HANDOFF__HANG_TIMEOUT_MS),
 		.fence = o->fence,
+		.whole = o->whole,
 		.user = o->user,
 		.entry_size = sizeof(struct handoff_entry),
 		.own_fds = 1,

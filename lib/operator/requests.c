@@ -104,8 +104,8 @@ answer_ready(struct handoff__operator *op, struct handoff__request *request,
 			op, request, line, silent ? take_silently : take_home);
 }
 
-/* Reads " wait=MS", and returns what follows: "" or " NAME". No name has an
- * equals sign. */
+/* Reads " wait=MS" and " whole=1", and returns what follows: "" or " NAME". No
+ * name has an equals sign. */
 static const char *
 read_how(const char *words, struct handoff__give_how *how)
 {
@@ -115,6 +115,10 @@ read_how(const char *words, struct handoff__give_how *how)
 	if (strncmp(words, " wait=", 6) == 0) {
 		how->wait_ms = (uint32_t)strtoul(words + 6, &end, 10);
 		words = end;
+	}
+	if (strncmp(words, " whole=1", 8) == 0) {
+		how->whole = true;
+		words += 8;
 	}
 	return words;
 }

@@ -71,6 +71,7 @@ open_server_peer(struct handoff_server *server)
 		.give_timeout_ms = server->opts.give_timeout_ms,
 		.hang_timeout_ms = server->opts.hang_timeout_ms,
 		.fence = server->opts.fence,
+		.whole = server->opts.whole,
 		.user = server->opts.user,
 		.entry_size = sizeof(struct handoff__member),
 		.own_fds = server->model->spare,

@@ -88,6 +88,50 @@ standby_that_loads_is_waited_for(void **state)
 	duo_close(&duo);
 }
 
+/* Everything or nothing: a handler that does not return in time keeps all of
+ * it, and they are served on; when it returns all move. */
+static void
+whole_give_waits_for_every_handler(void **state)
+{
+	struct duo duo;
+	int busy, idle;
+
+	duo_init(&duo, duo_model(state));
+	duo.a.opts.give_timeout_ms = 300;
+	duo.a.opts.whole = true;
+	assert_int_equal(host_open(&duo.a, NULL), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_OWNER);
+	assert_int_equal(host_open(&duo.b, &duo.a), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_JOINED);
+	busy = client_open(duo.a.address);
+	idle = client_open(duo.a.address);
+	client_line(&duo, busy, 1);
+	client_line(&duo, idle, 1);
+	atomic_store(&duo.a.hold, true);
+	client_send(busy, "hello\n");
+	wait_for_holding(&duo, &duo.a, 1);
+	assert_int_equal(handoff_server_maintenance(duo.a.server), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_REFUSED);
+	assert_int_equal(duo.a.event.reason, HANDOFF_REASON_HANDLER);
+	assert_int_equal(duo.a.outcome.left, 1);
+	assert_false(host_had(&duo.b, HANDOFF_SERVER_OWNER));
+	/* Two that run and end one after the other. */
+	client_send(idle, "hello\n");
+	wait_for_holding(&duo, &duo.a, 2);
+	assert_int_equal(handoff_server_maintenance(duo.a.server), 0);
+	duo_turn(&duo);
+	atomic_store(&duo.a.hold, false);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_GAVE);
+	assert_non_null(strstr(duo.a.text, "moved 2 connections"));
+	client_expect(&duo, busy, "2 hello\n");
+	client_expect(&duo, idle, "2 hello\n");
+	client_line(&duo, busy, 3);
+	client_line(&duo, idle, 3);
+	close(busy);
+	close(idle);
+	duo_close(&duo);
+}
+
 static void
 assert_one_left(const struct host *host, enum handoff_direction direction)
 {
@@ -533,6 +577,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		thread_and_workers(running_handler_is_waited_for),
 		handoff_test(standby_that_loads_is_waited_for),
+		thread_and_workers(whole_give_waits_for_every_handler),
 		thread_and_workers(
 			handler_past_the_deadline_is_left_and_follows),
 		handoff_test(walk_over_what_was_left_is_of_one_handoff),

@@ -85,5 +85,33 @@ class Loading(SystemTest):
         self.wait_peer("two", role="owner", connections=PAIRS)
 
 
+class Whole(SystemTest):
+    def test_everything_or_nothing(self):
+        """One handler returns while the give waits for the other, which does
+        not in time: both are served on; later both move."""
+        server, alt, address = self.sleepers(1000, 400)
+        first, second = self.connect(address), self.connect(address)
+        for sock in (first, second):
+            self.assert_echo(sock)
+        first.sendall(b"sleep\n")
+        server.expect("^handler: sleeping")
+        time.sleep(0.8)  # so that the first returns first
+        second.sendall(b"sleep\n")
+        server.expect("^handler: sleeping")
+        self.assertRegex(self.refused("maintenance", "--whole"),
+                         "entr(y was|ies were) not quiet within .* ms: "
+                         "nothing was moved")
+        self.assertEqual(self.receive(first, 6), b"sleep\n")
+        self.assert_echo(first)
+        self.assertEqual(self.receive(second, 6), b"sleep\n")
+        self.assert_echo(second)
+        self.wait_peer("server", role="owner", connections=2)
+        self.assertIn("moved 2 connections",
+                      self.ok("maintenance", "--whole", "server"))
+        alt.expect(": owner: ")
+        for sock in (first, second):
+            self.assert_echo(sock)
+
+
 if __name__ == "__main__":
     main()
