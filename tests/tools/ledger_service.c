@@ -141,9 +141,10 @@ turn(nfds_t i)
 		struct state *s = handoff_entry_edit(entries[i]);
 
 		skip(s, (size_t)sent);
-		fds[i].events = s->unsent > 0 ? POLLOUT : POLLIN;
 		handoff_entry_commit(entries[i], size_of(s));
 	}
+	now = handoff_entry_state(entries[i], &len);
+	fds[i].events = now->unsent > 0 ? POLLOUT : POLLIN;
 	return true;
 }
 
