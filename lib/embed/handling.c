@@ -9,30 +9,20 @@
 #include <errno.h>
 
 /* Only the owner may set the mark in a record. */
-static int
-handled_here(const struct handoff_entry *e)
-{
-	return e && e->entry.id != 0 && e->entry.fd >= 0 && e->entry.mine
-		       ? 0
-		       : -EINVAL;
-}
-
 int
 handoff_entry_enter(struct handoff_entry *entry)
 {
-	int err = handled_here(entry);
-
-	if (err == 0)
-		handoff__handler_enter(entry->entry.view.rec);
-	return err;
+	if (!handoff__embed_serves(entry))
+		return -EINVAL;
+	handoff__handler_enter(entry->entry.view.rec);
+	return 0;
 }
 
 int
 handoff_entry_leave(struct handoff_entry *entry)
 {
-	int err = handled_here(entry);
-
-	if (err == 0)
-		handoff__handler_leave(entry->entry.view.rec);
-	return err;
+	if (!handoff__embed_serves(entry))
+		return -EINVAL;
+	handoff__handler_leave(entry->entry.view.rec);
+	return 0;
 }

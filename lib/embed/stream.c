@@ -14,19 +14,12 @@
 
 #define CHUNK ((size_t)1 << 30) /* of one call */
 
-/* Whether the entry is this peer's and has not ended. */
-static bool
-is_here(const struct handoff_entry *e)
-{
-	return e && e->entry.id != 0 && e->entry.fd >= 0 && e->entry.mine;
-}
-
 int
 handoff_entry_peek(struct handoff_entry *e, void *buf, size_t size, size_t *len)
 {
 	ssize_t n;
 
-	if (!is_here(e) || !buf || !len)
+	if (!handoff__embed_serves(e) || !buf || !len)
 		return -EINVAL;
 	if (size == 0)
 		return 0; /* would look like the end of the input */
@@ -70,7 +63,7 @@ consume(int fd, uint64_t len)
 int
 handoff_entry_consume(struct handoff_entry *e, size_t len)
 {
-	return is_here(e) ? consume(e->entry.fd, len) : -EINVAL;
+	return handoff__embed_serves(e) ? consume(e->entry.fd, len) : -EINVAL;
 }
 
 /* In the positions that the program counts by. */
@@ -111,7 +104,7 @@ handoff_entry_set_progress(
 	struct handoff__progress progress;
 	int err;
 
-	if (!is_here(e))
+	if (!handoff__embed_serves(e))
 		return -EINVAL;
 	err = handoff__progress(e->entry.fd, &progress);
 	if (err < 0)
@@ -138,7 +131,7 @@ handoff_entry_mend(struct handoff_entry *e, uint64_t read, uint64_t written,
 	struct handoff__progress kernel;
 	int err;
 
-	if (!is_here(e) || !sent)
+	if (!handoff__embed_serves(e) || !sent)
 		return -EINVAL;
 	err = get_progress(e, &kernel);
 	if (err < 0)

@@ -525,6 +525,7 @@ death_at_any_instruction_leaves_all_or_none(void **state)
 
 	(void)state;
 	support_not_in_valgrind();
+	support_not_emulated("it has no ptrace(2)");
 	open_set(&s);
 	open_set(&looks.copy);
 	steps = step_through(&s, run_commit, look_after_death, &looks);
@@ -544,6 +545,7 @@ death_of_the_survivor_leaves_as_much(void **state)
 
 	(void)state;
 	support_not_in_valgrind();
+	support_not_emulated("it has no ptrace(2)");
 	open_set(&s);
 	open_set(&looks.copy);
 	arm(&s);
