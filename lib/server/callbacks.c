@@ -54,8 +54,10 @@ on_entered(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	member->armed = handoff__member_first_events(member);
 	if (e->kind == HANDOFF__EXTRA)
 		return 0;
-	if (e->kind == HANDOFF__CONNECTION && e->mine)
+	if (e->kind == HANDOFF__CONNECTION && e->mine) {
 		note_arrival(server, e->view.rec);
+		handoff__posts_awake(server);
+	}
 	if (e->kind == HANDOFF__CONNECTION)
 		count_address(server, member);
 	err = handoff__member_watch(member);
@@ -140,6 +142,7 @@ on_moved(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	}
 	if (!e->mine || e->kind != HANDOFF__CONNECTION)
 		return;
+	handoff__posts_awake(server);
 	member->lingers = false;
 	/* what the previous owner had asked it will not be told */
 	if (handoff__record_activity(e->view.rec) != HANDOFF__AT_REST)

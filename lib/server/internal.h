@@ -365,6 +365,8 @@ int handoff__says_line(struct handoff_server *server, const char *line);
 /* Gives a turn to each connection of this peer for which posts wait. True if
  * there is any. */
 bool handoff__posts_pass(struct handoff_server *server);
+/* This peer has a connection: the other one is to ring it. */
+void handoff__posts_awake(struct handoff_server *server);
 /* The same for what is new, after this peer has posted; rings the other one. */
 void handoff__posts_proceed(struct handoff_server *server);
 /* The same, after the other peer may have posted. */

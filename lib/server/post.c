@@ -130,12 +130,40 @@ look_at_new(struct handoff_server *server)
 		handoff__server_sweep_later(server);
 }
 
+/* Without a connection this peer does not want to be rung. Those that it gets
+ * later look for themselves. */
+static void
+sleep_if_alone(struct handoff_server *server, struct handoff__post_ring *ring)
+{
+	if (server->pair.roster.connections == 0)
+		atomic_store(&ring->awake[server->pair.place - 1], 0);
+}
+
+void
+handoff__posts_awake(struct handoff_server *server)
+{
+	struct handoff__post_ring *ring = ring_of(server);
+	_Atomic uint64_t *awake;
+
+	if (!ring)
+		return;
+	awake = &ring->awake[server->pair.place - 1];
+	if (atomic_load_explicit(awake, memory_order_relaxed))
+		return;
+	/* before the head is read: a peer that posts reads them the other way
+	 * round */
+	atomic_store(awake, 1);
+	server->posts_due = server->due = true;
+}
+
 bool
 handoff__posts_pass(struct handoff_server *server)
 {
 	struct handoff__post_ring *ring = ring_of(server);
 	struct receivers all = {.all = true};
 
+	if (ring)
+		sleep_if_alone(server, ring);
 	if (!ring || handoff__posts_head(ring) == 0)
 		return false;
 	server->posts_seen = handoff__posts_head(ring);
@@ -148,16 +176,24 @@ handoff__posts_proceed(struct handoff_server *server)
 	struct handoff__post_ring *ring = ring_of(server);
 
 	server->posts_due = false;
-	if (!ring || handoff__posts_head(ring) == server->posts_told)
+	if (!ring)
 		return;
-	server->posts_told = handoff__posts_head(ring);
-	handoff__pair_say(&server->pair);
+	if (handoff__posts_head(ring) != server->posts_told) {
+		server->posts_told = handoff__posts_head(ring);
+		atomic_thread_fence(memory_order_seq_cst);
+		if (atomic_load(&ring->awake[2 - server->pair.place]))
+			handoff__pair_say(&server->pair);
+	}
 	look_at_new(server);
 }
 
 void
 handoff__posts_said(struct handoff_server *server)
 {
+	struct handoff__post_ring *ring = ring_of(server);
+
+	if (ring)
+		sleep_if_alone(server, ring);
 	look_at_new(server);
 }
 
