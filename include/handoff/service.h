@@ -82,12 +82,12 @@ typedef void handoff_ended_fn(
 
 /*
  * What `handle` returns when the answer is not known yet: what it has consumed,
- * written or changed in the state is undone, its posts are sent, and it is not
- * called again for this input until an answer has come: a post to this
- * connection whose `request` is handoff_conn_request. The hook `posted` of the
- * service, without which this is an error, then consumes the input and writes
- * the answer. After a handoff or a death `handle` is called again, and asks
- * again; answers to what is no longer asked are dropped.
+ * written or changed in the state is undone, its posts are sent, its deadline
+ * is set, and it is not called again for this input until an answer has come: a
+ * post to this connection whose `request` is handoff_conn_request. The hook
+ * `posted` of the service, without which this is an error, then consumes the
+ * input and writes the answer. After a handoff or a death `handle` is called
+ * again, and asks again; answers to what is no longer asked are dropped.
  */
 #define HANDOFF_LATER 1
 

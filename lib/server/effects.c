@@ -99,21 +99,22 @@ handoff__effects_flip(struct turn *t)
 	effects_after(t, effects);
 }
 
-/* The answer comes later: of all that the handler did its posts remain, and
- * that it has taken one. */
+/* The answer comes later: of all that the handler did its posts and its
+ * deadline remain, and that it has taken a post. */
 static int
 wait_for_answer(struct turn *t)
 {
 	uint32_t effects =
 		t->txn.next->flags & (HANDOFF__POSTING | HANDOFF__REASON);
-	uint64_t line_pos = t->txn.next->line_pos;
+	const struct handoff__commit done = *t->txn.next;
 	int rc;
 
 	if (t->txn.next->flags & HANDOFF__SHARED)
 		handoff__region_undo(t->txn.view.seg->commons);
 	handoff__txn_again(&t->txn);
 	t->txn.next->flags |= HANDOFF__WAITING | effects;
-	t->txn.next->line_pos = line_pos;
+	t->txn.next->line_pos = done.line_pos;
+	t->txn.next->deadline = done.deadline;
 	rc = handoff__effects_commit(t, t->now.commit);
 	return rc < 0 ? rc : 0;
 }
