@@ -89,8 +89,9 @@ status_of(const struct handoff__turn_result *result)
 static void __attribute__((noreturn)) child_main(struct handoff__member *member,
 	uint32_t events, pid_t parent, const sigset_t *before)
 {
-	struct handoff__recall recall = {
-		.wanted = wanted_by_parent, .server = member->server};
+	struct handoff__recall recall = {.wanted = wanted_by_parent,
+		.server = member->server,
+		.bell = -1};
 	char name[16];
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -11,8 +11,8 @@
 #include <assert.h>
 
 struct handoff__child;
-struct handoff__epoch;
 struct handoff__sets;
+struct handoff__thread;
 struct handoff__worker;
 struct handoff_server;
 
@@ -49,7 +49,7 @@ struct handoff__member {
 	/* NULL while it has none. A worker may read it after the connection's
 	 * end. */
 	union {
-		struct handoff__epoch *epoch; /* of its thread */
+		struct handoff__thread *thread;
 		struct handoff__child *child;
 		struct handoff__worker *_Atomic worker;
 	};

@@ -5,6 +5,9 @@
  * connection's socket and record. While it runs the descriptor is disarmed in
  * the sets (EPOLLONESHOT).
  *
+ * Once there have been posts each thread that starts gets a bell, so that a
+ * post wakes the receiver's alone; without one all are recalled.
+ *
  * Threads started since the last give share an epoch: an eventfd that they poll
  * beside their socket. Writing it recalls them all; threads started later have
  * another one.
@@ -26,6 +29,12 @@ struct handoff__epoch {
 	int fd;
 	bool over;
 	uint32_t threads;
+};
+
+/* A thread that has a connection. */
+struct handoff__thread {
+	struct handoff__epoch *epoch;
+	int bell; /* eventfd, see stay.h; -1: none */
 };
 
 /* Makes sure that new threads have an epoch. */
@@ -90,13 +99,49 @@ static void *
 thread_main(void *arg)
 {
 	struct handoff__member *member = arg;
-	struct handoff__recall recall = {
-		.fd = member->epoch->fd, .wanted = wanted_by_server};
+	struct handoff__recall recall = {.fd = member->thread->epoch->fd,
+		.wanted = wanted_by_server,
+		.bell = member->thread->bell};
 
 	handoff__is_library_thread = true;
 	handoff__stay(member, member->result.want, &recall);
 	handoff__returns_push(&member->server->returns, member);
 	return NULL;
+}
+
+static void
+thread_free(struct handoff__member *member)
+{
+	struct handoff__thread *thread = member->thread;
+
+	member->thread = NULL;
+	if (thread->bell >= 0)
+		close(thread->bell);
+	free(thread);
+}
+
+static int
+prepare_thread(struct handoff__member *member)
+{
+	struct handoff_server *server = member->server;
+	struct handoff__post_ring *ring = member->entry.view.seg->ring;
+	struct handoff__thread *thread;
+	int err = epoch_begin(&server->threads);
+
+	if (err < 0 && handoff__spare_lend(server))
+		err = epoch_begin(&server->threads);
+	if (err < 0)
+		return err;
+	thread = calloc(1, sizeof(*thread));
+	if (!thread)
+		return -ENOMEM;
+	thread->epoch = server->threads.epoch;
+	thread->bell = -1;
+	if (ring && handoff__posts_head(ring) > 0)
+		thread->bell = handoff__high_raise(
+			eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	member->thread = thread;
+	return 0;
 }
 
 /* Starts a detached thread; it gives the connection back when it is done. */
@@ -106,13 +151,10 @@ launch_thread(struct handoff__member *member, uint32_t events)
 	struct handoff__threads *threads = &member->server->threads;
 	pthread_attr_t attr;
 	pthread_t id;
-	int err = epoch_begin(threads);
+	int err = prepare_thread(member);
 
-	if (err < 0 && handoff__spare_lend(member->server))
-		err = epoch_begin(threads);
 	if (err < 0)
 		return err;
-	member->epoch = threads->epoch;
 	member->active = true;
 	member->result.want = (uint16_t)events;
 	pthread_attr_init(&attr);
@@ -122,10 +164,10 @@ launch_thread(struct handoff__member *member, uint32_t events)
 	pthread_attr_destroy(&attr);
 	if (err != 0) {
 		member->active = false;
-		member->epoch = NULL;
+		thread_free(member);
 		return -err;
 	}
-	member->epoch->threads++;
+	threads->epoch->threads++;
 	threads->active++;
 	return 0;
 }
@@ -152,9 +194,9 @@ thread_quiesce(struct handoff__member *member)
 {
 	struct handoff__threads *threads = &member->server->threads;
 
-	if (!member->epoch)
+	if (!member->thread)
 		return true;
-	epoch_end(threads, member->epoch);
+	epoch_end(threads, member->thread->epoch);
 	/* Always keep one, so that a server has as many descriptors after any
 	 * number of handoffs as before. If it cannot be created now the next
 	 * thread creates it. */
@@ -165,7 +207,9 @@ thread_quiesce(struct handoff__member *member)
 static void
 thread_look(struct handoff__member *member)
 {
-	if (thread_quiesce(member))
+	if (member->thread && member->thread->bell >= 0)
+		eventfd_write(member->thread->bell, 1);
+	else if (thread_quiesce(member))
 		handoff__member_kick(member);
 }
 
@@ -173,8 +217,8 @@ static void
 take_thread_back(struct handoff__member *member)
 {
 	member->server->threads.active--;
-	epoch_leave(member->epoch);
-	member->epoch = NULL;
+	epoch_leave(member->thread->epoch);
+	thread_free(member);
 	handoff__member_back(member);
 }
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 
 #define IDLE_MS  3000
 #define RETRY_MS 100
@@ -42,21 +43,25 @@ wait_for_input(struct handoff__member *member, uint32_t *events,
 	const struct handoff__recall *recall)
 {
 	const struct handoff__record *rec = member->entry.view.rec;
-	struct pollfd fds[2] = {
+	struct pollfd fds[3] = {
 		{.fd = recall->fd, .events = POLLIN},
 		{.fd = member->entry.fd, .events = (short)member->result.want},
+		{.fd = recall->bell, .events = POLLIN},
 	};
 	bool trimmed = !(rec->touched & HANDOFF__PAGES);
 
 	for (;;) {
 		int left = handoff__conn_left_ms(rec);
 		int ms = wait_ms(trimmed, left);
-		int n = poll(fds, 2, ms);
+		int n = poll(fds, 3, ms);
+		eventfd_t count;
 
 		if (n < 0 && errno != EINTR) {
 			member->result.outcome = HANDOFF__TURN_RETRY;
 			return false;
 		}
+		if (n > 0 && fds[2].revents)
+			eventfd_read(recall->bell, &count);
 		if (n > 0 || left == 0) {
 			*events = left == 0 ? 0 : (uint32_t)fds[1].revents;
 			return n <= 0 || !fds[0].revents ||

@@ -13,6 +13,7 @@ struct handoff__recall {
 	/* Whether it is. If not, `fd` is no longer readable. */
 	bool (*wanted)(const struct handoff__recall *recall);
 	const struct handoff_server *server;
+	int bell; /* eventfd, readable when there is work to do; -1: none */
 };
 
 /* Runs the connection's turns, the first one for `events`, until it is

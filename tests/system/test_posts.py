@@ -302,6 +302,25 @@ class Posts(SystemTest):
     def test_answers_fork(self):
         self.answers("--model", "fork")
 
+    def test_one_thread_is_woken(self):
+        """A post to one connection ends no thread of another."""
+        server = self.owner("--model", "thread")
+        socks = self.clients(server, 4)
+        # since there were posts each thread can be woken alone
+        for _ in range(2):
+            socks[0].sendall(b"all warm\n")
+            for sock in socks:
+                self.expect(sock, b"warm\n")
+        for number, sock in enumerate(socks, 1):
+            self.talk(sock, b"id\n", b"id %d\n" % number)
+        threads = sorted(os.listdir(f"/proc/{server.pid}/task"))
+        for count in range(20):
+            for number in (2, 3):
+                socks[0].sendall(b"to %d %d\n" % (number, count))
+                self.expect(socks[number - 1], b"%d\n" % count)
+        self.assertEqual(sorted(os.listdir(f"/proc/{server.pid}/task")),
+                         threads)
+
     def outside(self, *options):
         """Any thread posts; repeats are dropped, in either peer."""
         server = self.owner(*options, "--thread", stdin=subprocess.PIPE)
