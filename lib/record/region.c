@@ -83,6 +83,17 @@ is_overdue(const struct handoff__region *r, uint32_t holds)
 	return overdue != 0 && overdue == holds;
 }
 
+uint32_t
+handoff__region_holder(const struct handoff__segment *commons, bool *overdue)
+{
+	const struct handoff__region *r = region_of(commons);
+	uint32_t holds = handoff__lock_holds(&r->lock);
+	uint32_t holder = handoff__lock_holder(&r->lock);
+
+	*overdue = holder != 0 && is_overdue(r, holds);
+	return holder;
+}
+
 static int
 take_lock(struct handoff__region *r, uint32_t self)
 {

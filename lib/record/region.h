@@ -58,6 +58,11 @@ uint64_t handoff__region_stamp(const struct handoff__arena *arena);
  * has another stamp. */
 int handoff__region_claim(const struct handoff__arena *arena, uint64_t stamp);
 
+/* The name of the process that holds the region, see lock.h; 0: none.
+ * `*overdue`: for so long that somebody has waited in vain. */
+uint32_t handoff__region_holder(
+	const struct handoff__segment *commons, bool *overdue);
+
 /* Takes the lock, for a transaction without a record; after
  * HANDOFF_SHARED_WAIT_MS -ETIMEDOUT, at once if somebody has waited that long
  * for the same holder. -EDEADLK if this thread holds it. */

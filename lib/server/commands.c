@@ -83,6 +83,7 @@ static void
 status(void *arg, bool json, struct handoff__buf *buf)
 {
 	handoff__addresses_status(arg, json, buf);
+	handoff__shared_status(arg, json, buf);
 }
 
 static void

@@ -381,6 +381,8 @@ void handoff__shared_close(struct handoff_server *server);
  * unmapped. */
 void handoff__shared_at(
 	struct handoff_server *server, const struct handoff__segment *commons);
+void handoff__shared_status(const struct handoff_server *server, bool json,
+	struct handoff__buf *buf);
 
 /* console.c */
 void handoff__console_close(struct handoff_server *server);

@@ -38,6 +38,55 @@ handoff__shared_at(
 	pthread_rwlock_unlock(&server->shared.lock);
 }
 
+static void
+status_json(const struct handoff_server *server, const char *holder,
+	uint32_t child, bool overdue, struct handoff__buf *buf)
+{
+	const struct handoff_service *service = &server->service;
+
+	handoff__buf_add(buf,
+		",\"shared\":{\"size\":%u,\"version\":%u,\"holder\":%s%s%s,"
+		"\"holder_child\":%u,\"overdue\":%s}",
+		service->shared_size, service->shared_version,
+		holder ? "\"" : "", holder ? holder : "null",
+		holder ? "\"" : "", child, overdue ? "true" : "false");
+}
+
+/* Names are checked where they come from: no quotes are in them. */
+void
+handoff__shared_status(const struct handoff_server *server, bool json,
+	struct handoff__buf *buf)
+{
+	const struct handoff__pair *pair = &server->pair;
+	const char *holder = NULL;
+	bool overdue = false;
+	uint32_t name = 0;
+
+	if (server->service.shared_size == 0) {
+		handoff__buf_add(buf, "%s", json ? ",\"shared\":null" : "");
+		return;
+	}
+	if (server->shared.commons)
+		name = handoff__region_holder(server->shared.commons, &overdue);
+	if (name != 0)
+		holder = handoff__lock_place(name) == (uint32_t)pair->place
+				 ? pair->name
+				 : pair->other.name;
+	if (json)
+		status_json(server, holder, handoff__lock_agent(name), overdue,
+			buf);
+	else if (overdue && handoff__lock_agent(name) != 0)
+		handoff__buf_add(buf,
+			"! %s: handlers wait for the shared region, which "
+			"process %u of %s holds\n",
+			pair->name, handoff__lock_agent(name), holder);
+	else if (overdue)
+		handoff__buf_add(buf,
+			"! %s: handlers wait for the shared region, which %s "
+			"holds\n",
+			pair->name, holder);
+}
+
 static int
 run_shared(struct handoff_shared *shared, handoff_shared_fn *fn, void *arg)
 {

@@ -6,10 +6,13 @@
  */
 #include "server/duo.h"
 
+#include "server/internal.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -260,6 +263,20 @@ now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+static void
+status_is(const struct host *host, const char *json, const char *text)
+{
+	struct handoff__buf buf = {0};
+
+	handoff__shared_status(host->server, true, &buf);
+	assert_string_equal(buf.data, json);
+	buf.len = 0;
+	handoff__shared_status(host->server, false, &buf);
+	assert_int_equal(buf.len, strlen(text));
+	assert_memory_equal(buf.data, text, buf.len);
+	free(buf.data);
+}
+
 /* The other peer does not let go of the region: handlers are run again, and
  * the loop waits once. */
 static void
@@ -289,6 +306,11 @@ handlers_wait_in_bounds(void **state)
 		handoff_server_shared(duo.a.server, read_totals, &totals),
 		-ETIMEDOUT);
 	assert_true(now_ms() - start >= HANDOFF_SHARED_WAIT_MS);
+	status_is(&duo.a,
+		",\"shared\":{\"size\":8192,\"version\":2,\"holder\":\"alt\","
+		"\"holder_child\":0,\"overdue\":true}",
+		"! server: handlers wait for the shared region, which alt "
+		"holds\n");
 	start = now_ms();
 	for (int i = 0; i < CLIENTS; i++)
 		client_send(fd[i], "more\n");
@@ -302,6 +324,10 @@ handlers_wait_in_bounds(void **state)
 	pthread_join(thread, NULL);
 	assert_int_equal(keeper.rc, 0);
 	totals_are(&duo, 2 * CLIENTS);
+	status_is(&duo.b,
+		",\"shared\":{\"size\":8192,\"version\":2,\"holder\":null,"
+		"\"holder_child\":0,\"overdue\":false}",
+		"");
 	for (int i = 0; i < CLIENTS; i++)
 		close(fd[i]);
 	duo_close(&duo);
@@ -400,6 +426,7 @@ programs_agree_or_refuse(void **state)
 	fd = client_open(duo.a.address);
 	client_send(fd, "more\n");
 	client_expect(&duo, fd, "1\n");
+	status_is(&duo.b, ",\"shared\":null", "");
 	close(fd);
 	duo_close(&duo);
 }
