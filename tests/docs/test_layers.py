@@ -16,6 +16,7 @@ MACHINES = "The state machines, which do not know each other:"
 LISTS = {  # the header of each folder that lists its files
     "client": "client.h",
     "embed": "embed.h",
+    "migrate": "migrate.h",
     "operator": "operator.h",
     "peer": "pair.h",
     "server": "internal.h",
