@@ -23,6 +23,8 @@ static const char help[] =
 	"  status [--json] [--watch [SECONDS]]\n"
 	"                    which peer serves and which stands by; --watch:\n"
 	"                    repeated every 2 seconds, or every SECONDS\n"
+	"  status --connections [--json]\n"
+	"                    the connections of both peers\n"
 	"  metrics           the counters of both peers, for Prometheus\n"
 	"  maintenance [--wait SECONDS] [--whole] [NAME]\n"
 	"                    the owner hands everything to its standby, if "
@@ -50,7 +52,7 @@ static const char help[] =
 struct args {
 	const char *dir, *command, *name;
 	char text[HANDOFF_SAY_MAX + 2]; /* one more than may be said */
-	bool json, silent, whole;
+	bool json, silent, whole, connections;
 	int watch_ms; /* 0: once */
 	int wait_ms;  /* 0: the default */
 };
@@ -92,6 +94,7 @@ read_options(struct args *args, int argc, char **argv)
 		{"dir", required_argument, NULL, 'd'},
 		{"json", no_argument, NULL, 'j'},
 		{"silent", no_argument, NULL, 's'},
+		{"connections", no_argument, NULL, 'c'},
 		{"watch", optional_argument, NULL, 'w'},
 		{"wait", required_argument, NULL, 't'},
 		{"whole", no_argument, NULL, 'a'},
@@ -115,6 +118,8 @@ read_options(struct args *args, int argc, char **argv)
 			args->whole = true;
 		else if (c == 's')
 			args->silent = true;
+		else if (c == 'c')
+			args->connections = true;
 		else if (c == 'w')
 			args->watch_ms = milliseconds(period(argc, argv),
 				" is not a time: --watch takes 0.1 to 86400 "
@@ -182,6 +187,10 @@ read_command(struct args *args, int count, char **words)
 		usage(" is one word too many", words[most]);
 	if (args->json && strcmp(args->command, "status") != 0)
 		usage("--json goes with status", "");
+	if (args->connections && strcmp(args->command, "status") != 0)
+		usage("--connections goes with status", "");
+	if (args->connections && args->watch_ms)
+		usage("--connections does not go with --watch", "");
 	if (args->watch_ms && strcmp(args->command, "status") != 0)
 		usage("--watch goes with status", "");
 	if (args->wait_ms && strcmp(args->command, "maintenance") != 0)
@@ -199,6 +208,9 @@ read_command(struct args *args, int count, char **words)
 static int
 run(const struct args *args, char **reply)
 {
+	if (args->connections)
+		return handoff_control_connections(
+			args->dir, args->json, reply);
 	if (strcmp(args->command, "status") == 0)
 		return handoff_control_status(args->dir, args->json, reply);
 	if (strcmp(args->command, "metrics") == 0)

@@ -29,6 +29,11 @@ extern "C" {
 HANDOFF_API int handoff_control_status(
 	const char *dir, bool json, char **reply);
 
+/* Connections of all peers, at most 1000 of each, and how many are left out:
+ * JSON (one object) or text. Otherwise as the status. */
+HANDOFF_API int handoff_control_connections(
+	const char *dir, bool json, char **reply);
+
 /* Metrics of all peers for a monitor: the text format of Prometheus, version
  * 0.0.4. A peer that does not answer has "handoff_up" 0 and makes the call
  * return -ETIMEDOUT; `*reply` is the text all the same. */

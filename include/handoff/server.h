@@ -290,6 +290,23 @@ HANDOFF_API int handoff_server_next(struct handoff_server *server,
 HANDOFF_API int handoff_server_left(
 	struct handoff_server *server, const struct handoff_left **left);
 
+/* A connection of this peer. Belongs to the library; may grow at its end. */
+struct handoff_connection {
+	uint64_t id;
+	const char *address; /* of the client, "?" if it is not known */
+	const char *label;   /* as handoff_conn_label has set it, or "" */
+	int64_t since_ms;    /* CLOCK_REALTIME; 0: not known */
+	uint64_t received;   /* bytes from the client, and to it, by any peer */
+	uint64_t sent;
+};
+
+/* Iterates over the connections that this peer serves, in no particular order:
+ * 1 with the next one, valid until the next call of this function, dispatch or
+ * wait; 0 at the end, after which it begins anew, as it does after a call with
+ * NULL. Connections that come or go meanwhile may be left out. */
+HANDOFF_API int handoff_server_connections(struct handoff_server *server,
+	const struct handoff_connection **connection);
+
 /*
  * Moves everything that this owner serves to its standby and notifies the
  * clients (MAINTENANCE). Returns 0 when begun; GAVE or REFUSED reports the end.

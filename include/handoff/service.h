@@ -208,6 +208,11 @@ HANDOFF_API int handoff_conn_peer(
 HANDOFF_API int handoff_conn_local(
 	const struct handoff_conn *conn, char *text, size_t size);
 
+/* Sets a text about the connection for people: up to 63 bytes of UTF-8, in
+ * handoff_server_connections and `handoffctl status --connections`. It takes
+ * effect at once. -EINVAL without a text or if it is longer. */
+HANDOFF_API int handoff_conn_label(struct handoff_conn *conn, const char *text);
+
 /* The unconsumed input, contiguous; `*len` is its length in bytes. Valid until
  * the handler returns. */
 HANDOFF_API const void *handoff_conn_input(

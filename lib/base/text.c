@@ -266,3 +266,28 @@ handoff__buf_json(struct handoff__buf *buf, const char *text)
 	}
 	handoff__buf_add(buf, "\"");
 }
+
+/* Also those that UTF-8 writes in two bytes: U+0080 to U+009F. */
+static bool
+is_control(const unsigned char *s)
+{
+	return s[0] < 0x20 || s[0] == 0x7f || (s[0] == 0xc2 && s[1] < 0xa0);
+}
+
+void
+handoff__buf_escaped(struct handoff__buf *buf, const char *text)
+{
+	const unsigned char *s = (const unsigned char *)text;
+
+	while (*s) {
+		size_t len = utf8_length(s);
+
+		if (len == 0 || *s == '\\' || is_control(s)) {
+			handoff__buf_add(buf, "\\x%02x", *s);
+			len = 1;
+		} else {
+			handoff__buf_put(buf, s, len);
+		}
+		s += len;
+	}
+}

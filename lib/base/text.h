@@ -91,6 +91,10 @@ void handoff__buf_put(struct handoff__buf *buf, const void *data, size_t len);
 /* Appends two lower-case digits for each byte. */
 void handoff__buf_hex(struct handoff__buf *buf, const void *data, size_t len);
 
+/* Appends text for a terminal: control characters, backslashes and bytes that
+ * are not valid UTF-8 become "\xNN". */
+void handoff__buf_escaped(struct handoff__buf *buf, const char *text);
+
 /* Appends a JSON string with its quotes (RFC 8259, section 7). A byte that is
  * not valid UTF-8 (RFC 3629) becomes U+FFFD. */
 void handoff__buf_json(struct handoff__buf *buf, const char *text);

@@ -8,6 +8,7 @@
 #include "base/loop.h"
 #include "base/text.h"
 #include "control/call.h"
+#include "control/connections.h"
 #include "control/exposition.h"
 #include "control/listeners.h"
 #include "control/output.h"
@@ -90,6 +91,29 @@ call_status(struct handoff__call *call, const void *arg)
 		odd = handoff__table_json(call->peers, call->npeers, &buf);
 	else
 		handoff__table(call->peers, call->npeers, &buf);
+	if (odd) {
+		free(buf.data);
+		return handoff__call_explain(
+			call, odd, -EPROTO, HANDOFF__STATUS_MS);
+	}
+	return finish_all(call, &buf);
+}
+
+static int
+call_connections(struct handoff__call *call, const void *arg)
+{
+	bool json = *(const bool *)arg;
+	const struct handoff__contact *odd = NULL;
+	struct handoff__buf buf = {.data = NULL};
+	int err = handoff__call_ask(
+		call, json ? "connections json\n" : "connections\n");
+
+	if (err < 0)
+		return err;
+	if (json)
+		odd = handoff__table_json(call->peers, call->npeers, &buf);
+	else
+		handoff__connections(call->peers, call->npeers, &buf);
 	if (odd) {
 		free(buf.data);
 		return handoff__call_explain(
@@ -415,6 +439,12 @@ int
 handoff_control_status(const char *dir, bool json, char **reply)
 {
 	return with_peers(dir, reply, call_status, &json);
+}
+
+int
+handoff_control_connections(const char *dir, bool json, char **reply)
+{
+	return with_peers(dir, reply, call_connections, &json);
 }
 
 int

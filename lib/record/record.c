@@ -355,11 +355,45 @@ handoff__record_fill(const struct handoff__view *to,
 }
 
 void
+handoff__record_set_label(struct handoff__record *rec, const char *text)
+{
+	uint64_t words[HANDOFF__LABEL_MAX / 8] = {0};
+
+	memcpy(words, text, strnlen(text, HANDOFF__LABEL_MAX - 1));
+	for (size_t i = 0; i < HANDOFF__LABEL_MAX / 8; i++)
+		atomic_store_explicit(
+			&rec->extra.label[i], words[i], memory_order_relaxed);
+}
+
+void
+handoff__record_label(
+	const struct handoff__record *rec, char label[HANDOFF__LABEL_MAX])
+{
+	for (size_t i = 0; i < HANDOFF__LABEL_MAX / 8; i++) {
+		uint64_t word = atomic_load_explicit(
+			&rec->extra.label[i], memory_order_relaxed);
+
+		memcpy(label + i * 8, &word, sizeof(word));
+	}
+	label[HANDOFF__LABEL_MAX - 1] = '\0';
+}
+
+int
+handoff_conn_label(struct handoff_conn *conn, const char *text)
+{
+	if (!text || strlen(text) >= HANDOFF__LABEL_MAX)
+		return -EINVAL;
+	handoff__record_set_label(conn->view.rec, text);
+	return 0;
+}
+
+void
 handoff__record_carry_extra(
 	struct handoff__record *to, const struct handoff__record *from)
 {
 	struct handoff__extra *x = &to->extra;
 	const struct handoff__extra *y = &from->extra;
+	char label[HANDOFF__LABEL_MAX];
 
 	atomic_store(&x->deadline_ms[0], handoff__record_deadline(from));
 	to->commit[0].deadline = atomic_load(&x->deadline_ms[0]) > 0;
@@ -369,8 +403,8 @@ handoff__record_carry_extra(
 	x->leader_slot = y->leader_slot;
 	atomic_store(&x->leader, atomic_load(&y->leader));
 	atomic_store(&x->since_ms, atomic_load(&y->since_ms));
-	memcpy(x->label, y->label, sizeof(x->label));
-	x->label[sizeof(x->label) - 1] = '\0';
+	handoff__record_label(from, label);
+	handoff__record_set_label(to, label);
 	x->client = y->client;
 }
 

@@ -108,7 +108,9 @@ struct handoff__extra {
 	uint32_t leader_segment, leader_slot;
 	_Atomic int64_t since_ms; /* CLOCK_REALTIME */
 	uint64_t reserved;
-	char label[HANDOFF__LABEL_MAX]; /* a text of the service for people */
+	/* a text of the service for people, as words, which other threads
+	 * may read while it is written */
+	_Atomic uint64_t label[HANDOFF__LABEL_MAX / 8];
 	struct handoff__client client;
 	uint32_t unused2[11];
 };
@@ -351,6 +353,12 @@ struct handoff__snapshot;
 void handoff__record_fill(const struct handoff__view *to,
 	const struct handoff__record *from,
 	const struct handoff__snapshot *snap, const unsigned char *bytes);
+
+/* Sets the label, at most HANDOFF__LABEL_MAX - 1 bytes; and copies it, possibly
+ * one of which only a part is new. */
+void handoff__record_set_label(struct handoff__record *rec, const char *text);
+void handoff__record_label(
+	const struct handoff__record *rec, char label[HANDOFF__LABEL_MAX]);
 
 /* Copies what has no two copies, `from` a record of this layout. */
 void handoff__record_carry_extra(

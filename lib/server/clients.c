@@ -104,7 +104,9 @@ int
 handoff__client_text(
 	const struct handoff__view *view, int fd, char *text, size_t size)
 {
-	const struct handoff__client *client = &view->rec->extra.client;
+	const struct handoff__client none = {.family = 0};
+	const struct handoff__client *client =
+		handoff__older(view->seg) ? &none : &view->rec->extra.client;
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
 

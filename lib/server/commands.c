@@ -121,6 +121,10 @@ other(void *arg, struct handoff__request *request, const char *line)
 		command_say(arg, request, line + 4);
 	else if (strcmp(line, "dump") == 0)
 		handoff__dump_request(arg, request);
+	else if (strcmp(line, "connections") == 0)
+		handoff__walk_request(arg, request, false);
+	else if (strcmp(line, "connections json") == 0)
+		handoff__walk_request(arg, request, true);
 	else
 		return false;
 	return true;
@@ -144,8 +148,10 @@ is_detail(int type)
 const struct handoff__operator_ops handoff__server_operator_ops = {
 	.stop = stop,
 	.other = other,
-	.unknown = "unknown request: want status, status json, metrics, "
-		   "maintenance, ready, ready silent, say, stop or dump",
+	.unknown =
+		"unknown request: want status, status json, metrics, "
+		"maintenance, ready, ready silent, connections, say, stop or "
+		"dump",
 	.status = status,
 	.metrics = metrics,
 	.remarks = remarks,

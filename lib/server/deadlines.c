@@ -221,35 +221,33 @@ static void
 on_scan(struct handoff__timer *timer)
 {
 	struct handoff_server *server = timer->arg;
-	struct handoff__roster_entry *e = server->scanned;
+	struct handoff__roster_entry *e;
 
 	for (int i = 0; i < SCAN_MOST; i++) {
 		struct handoff__member *member;
 
-		e = handoff__roster_next(&server->pair.roster, e);
+		e = handoff__server_next(server, &server->scanned);
 		if (!e)
-			break;
+			return;
 		member = handoff__member_of(e);
 		if (e->mine && e->kind == HANDOFF__CONNECTION &&
 			(server->model->timed || !member->active))
 			handoff__deadlines_look(member);
 	}
-	server->scanned = e;
-	if (e)
-		handoff__timer_arm(&server->loop, &server->alarm_scan, 0);
+	handoff__timer_arm(&server->loop, &server->alarm_scan, 0);
 }
 
 void
 handoff__deadlines_missed(struct handoff_server *server)
 {
-	server->scanned = NULL;
+	server->scanned.begun = false;
 	handoff__timer_arm(&server->loop, &server->alarm_scan, RETRY_US);
 }
 
 void
 handoff__deadlines_scan(struct handoff_server *server)
 {
-	server->scanned = NULL;
+	server->scanned.begun = false;
 	handoff__timer_arm(&server->loop, &server->alarm_scan, 0);
 }
 

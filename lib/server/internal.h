@@ -20,6 +20,7 @@
  *   stop.c       an orderly stop
  *   dump.c, dumper.c, picture.c
  *                a dump of all entries; the child that writes it; the copies
+ *   walk.c       the connections, for the program and an operator
  *   lines.c      parses an operator's lines
  *   post.c       posts from outside of handlers, and who is woken by posts
  *   shared.c     the shared region, outside of handlers
@@ -132,6 +133,19 @@ struct handoff__user_watch {
 	void *arg;
 };
 
+/* How far a pass over all entries is, across iterations of the loop. */
+struct handoff__position {
+	bool begun;
+	uint32_t segment, slot; /* of the last entry */
+};
+
+/* What handoff_server_connections returns. */
+struct handoff__described {
+	struct handoff_connection connection;
+	char address[HANDOFF_ADDRESS_MAX];
+	char label[HANDOFF__LABEL_MAX];
+};
+
 struct handoff_server {
 	struct handoff_server_opts opts;
 	struct handoff_service service; /* opts.service, with defaults
@@ -192,7 +206,9 @@ struct handoff_server {
 	struct handoff__deadlines deadlines; /* of connections that this thread
 					      * watches */
 	struct handoff__timer alarm, alarm_scan;
-	struct handoff__roster_entry *scanned; /* how far the scan is */
+	struct handoff__position scanned; /* how far the scan is */
+	struct handoff__position walked;  /* the one described last */
+	struct handoff__described described;
 	bool stall_logged;
 	uint32_t tick; /* seconds, as of the last sweep */
 
@@ -266,6 +282,13 @@ int handoff__owner_begin(struct handoff_server *server);
 /* The other peer is gone: starts the service, if it has no owner. */
 void handoff__server_alone(struct handoff_server *server);
 
+/* members.c, besides those in member.h */
+/* The next entry, and the position there; NULL at the end, where it begins
+ * anew. */
+struct handoff__roster_entry *handoff__server_next(
+	struct handoff_server *server, struct handoff__position *position);
+void handoff__server_hold(struct handoff_server *server, bool hold);
+
 /* sweep.c */
 void handoff__sweep_init(struct handoff_server *server);
 
@@ -284,9 +307,6 @@ uint32_t handoff__closing_left(struct handoff_server *server);
 /* How many connections the standby has not confirmed. */
 uint32_t handoff__closing_uncovered(struct handoff_server *server);
 void handoff__server_close_all(struct handoff_server *server);
-
-/* members.c, besides those in member.h */
-void handoff__server_hold(struct handoff_server *server, bool hold);
 
 /* deferred.c */
 void handoff__server_sweep_later(struct handoff_server *server);
@@ -383,6 +403,11 @@ void handoff__shared_at(
 	struct handoff_server *server, const struct handoff__segment *commons);
 void handoff__shared_status(const struct handoff_server *server, bool json,
 	struct handoff__buf *buf);
+
+/* walk.c */
+/* Replies with the connections of this peer, as many as are listed at most. */
+void handoff__walk_request(struct handoff_server *server,
+	struct handoff__request *request, bool json);
 
 /* console.c */
 void handoff__console_close(struct handoff_server *server);

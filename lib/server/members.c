@@ -40,6 +40,27 @@ handoff__member_has_worker(const struct handoff__member *member)
 	       member->entry.kind == HANDOFF__CONNECTION;
 }
 
+struct handoff__roster_entry *
+handoff__server_next(
+	struct handoff_server *server, struct handoff__position *position)
+{
+	struct handoff__roster *roster = &server->pair.roster;
+	struct handoff__roster_entry *e = NULL;
+
+	/* the arena may have been forgotten meanwhile */
+	if (position->begun)
+		e = handoff__roster_at(
+			roster, position->segment, position->slot);
+	if (e || !position->begun)
+		e = handoff__roster_next(roster, e);
+	position->begun = e != NULL;
+	if (e) {
+		position->segment = e->segment;
+		position->slot = e->slot;
+	}
+	return e;
+}
+
 void
 handoff__server_hold(struct handoff_server *server, bool hold)
 {

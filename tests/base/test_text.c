@@ -384,6 +384,25 @@ bytes_and_digits_are_appended(void **state)
 	free(buf.data);
 }
 
+/* What a terminal would act upon, in either encoding, and what is no text. */
+static void
+escaped_text_has_no_controls(void **state)
+{
+	struct handoff__buf buf = {.data = NULL};
+
+	(void)state;
+	handoff__buf_escaped(&buf, "plain \"\xc3\xa4\" \xe2\x82\xac");
+	assert_string_equal(buf.data, "plain \"\xc3\xa4\" \xe2\x82\xac");
+	buf.len = 0;
+	handoff__buf_escaped(&buf, "\x1b[1m\n\x7f\\\xc2\x9b|\xff\xc3(\xc3");
+	assert_string_equal(
+		buf.data, "\\x1b[1m\\x0a\\x7f\\x5c\\xc2\\x9b|\\xff\\xc3(\\xc3");
+	buf.len = 0;
+	handoff__buf_escaped(&buf, "\xc2\xa0");
+	assert_string_equal(buf.data, "\xc2\xa0");
+	free(buf.data);
+}
+
 int
 main(void)
 {
@@ -407,6 +426,7 @@ main(void)
 		handoff_test(json_strings_are_escaped),
 		handoff_test(json_strings_are_utf8),
 		handoff_test(bytes_and_digits_are_appended),
+		handoff_test(escaped_text_has_no_controls),
 	};
 
 	return cmocka_run_group_tests_name("text", tests, NULL, NULL);

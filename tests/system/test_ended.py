@@ -35,9 +35,9 @@ class ConnTest(SystemTest):
                    and peer["partner"] == "ready", f"all of {name} covered")
 
     def say(self, sock, line, answer=None):
-        answer = (line if answer is None else answer) + "\n"
+        answer = (line if answer is None else answer).encode() + b"\n"
         sock.sendall(line.encode() + b"\n")
-        self.assertEqual(self.receive(sock, len(answer)), answer.encode())
+        self.assertEqual(self.receive(sock, len(answer)), answer)
 
     def client(self, address):
         """A connection that was answered once, and its number."""
