@@ -8,9 +8,9 @@
  * In a handoff, or when a peer dies, the other peer gets the entries (TAKEN).
  *
  * A handle and its entries belong to one thread at a time; but other threads
- * may call handoff_entry_update, _edit, _commit, _state, _peek, _consume, _mend
- * and _progress, and handoff_peer_commit, each for entries of its own, until it
- * has finished with them for release or withdraw.
+ * may call handoff_entry_update, _edit, _commit, _state, _peek, _consume,
+ * _mend, _read, _recover and _progress, and handoff_peer_commit, each for
+ * entries of its own, until it has finished with them for release or withdraw.
  */
 #ifndef HANDOFF_PEER_H
 #define HANDOFF_PEER_H
@@ -306,6 +306,25 @@ HANDOFF_API int handoff_entry_consume(struct handoff_entry *entry, size_t len);
  */
 HANDOFF_API int handoff_entry_mend(struct handoff_entry *entry, uint64_t read,
 	uint64_t written, size_t unsent, size_t *sent);
+
+/*
+ * The same for less: read takes up to `size` bytes of input out of the kernel
+ * to `buf`, and keeps a copy where the next owner finds it until a commit. So
+ * there is one system call instead of two. `read` is the position of the first
+ * of them in the stream; each commit has all that was read before it. At most
+ * 8064 bytes are kept from one commit to the next (-ENOBUFS: commit first).
+ * Returns as peek does; -EINVAL also if `read` does not follow what was read
+ * since the last commit. For a TCP connection, of which the program reads all
+ * input in this way.
+ * When mend has returned -ENODATA, recover stores where that input is, `len`
+ * bytes from position `read` on, which the state has not got: 1; handle it as
+ * if it had just been read, before the next read or commit. 0 if none is
+ * missing; -ENODATA if it is not there.
+ */
+HANDOFF_API int handoff_entry_read(struct handoff_entry *entry, uint64_t read,
+	void *buf, size_t size, size_t *len);
+HANDOFF_API int handoff_entry_recover(struct handoff_entry *entry,
+	uint64_t read, const void **data, size_t *len);
 
 /*
  * How many bytes all processes together have read from and written to a TCP

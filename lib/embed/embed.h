@@ -10,6 +10,7 @@
  *   entries.c    the entries that the program deposits
  *   states.c     the states of entries
  *   handling.c   the mark around the program's work on an entry
+ *   inbox.c      input that is in the record until a state has it
  *   stream.c     input and output of connections, beside their states
  *   callbacks.c  callbacks from the peer below
  *   stop.c       the stop
@@ -147,5 +148,10 @@ extern const struct handoff__pair_ops handoff__embed_ops;
 void handoff__embed_flush(struct handoff_peer *peer);
 /* Sets peer->event to what is next of the entries; false: nothing. */
 bool handoff__embed_next(struct handoff_peer *peer);
+
+/* stream.c; in the positions that the program counts by */
+struct handoff__progress;
+int handoff__embed_progress(
+	const struct handoff_entry *e, struct handoff__progress *progress);
 
 #endif

@@ -209,6 +209,8 @@ handoff_entry_release(struct handoff_entry *e)
 		e->pending == HANDOFF__PENDING_RELEASED)
 		return -EINVAL;
 	e->data = NULL;
+	/* its state has all input, so what was read is not needed */
+	e->entry.view.rec->extra.inbox = 0;
 	/* even if no give wants it any more: TAKEN follows */
 	handoff__embed_pend(e, HANDOFF__PENDING_RELEASED);
 	return 0;

@@ -66,9 +66,9 @@ handoff_entry_consume(struct handoff_entry *e, size_t len)
 	return handoff__embed_serves(e) ? consume(e->entry.fd, len) : -EINVAL;
 }
 
-/* In the positions that the program counts by. */
-static int
-get_progress(const struct handoff_entry *e, struct handoff__progress *progress)
+int
+handoff__embed_progress(
+	const struct handoff_entry *e, struct handoff__progress *progress)
 {
 	const struct handoff__record *rec = e->entry.view.rec;
 	int err = handoff__progress(e->entry.fd, progress);
@@ -89,7 +89,7 @@ handoff_entry_progress(
 
 	if (!e || !read || !written)
 		return -EINVAL;
-	err = get_progress(e, &progress);
+	err = handoff__embed_progress(e, &progress);
 	if (err < 0)
 		return err;
 	*read = progress.read;
@@ -133,7 +133,7 @@ handoff_entry_mend(struct handoff_entry *e, uint64_t read, uint64_t written,
 
 	if (!handoff__embed_serves(e) || !sent)
 		return -EINVAL;
-	err = get_progress(e, &kernel);
+	err = handoff__embed_progress(e, &kernel);
 	if (err < 0)
 		return err;
 	if (!possible(&kernel, written, unsent))
@@ -145,5 +145,7 @@ handoff_entry_mend(struct handoff_entry *e, uint64_t read, uint64_t written,
 	*sent = (size_t)(kernel.written - written);
 	if (read < kernel.read)
 		return -ENODATA;
+	/* none is missing: what an inbox has is in the state */
+	e->entry.view.rec->extra.inbox = 0;
 	return read > kernel.read || *sent > 0;
 }

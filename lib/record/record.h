@@ -112,7 +112,12 @@ struct handoff__extra {
 	 * may read while it is written */
 	_Atomic uint64_t label[HANDOFF__LABEL_MAX / 8];
 	struct handoff__client client;
-	uint32_t unused2[11];
+	/* Input of a program with a loop of its own that its state may not
+	 * have yet, in the buffer of the record: see lib/embed/inbox.c. */
+	uint32_t inbox_len;
+	_Atomic uint64_t inbox;  /* 1 + its position; 0: none */
+	uint32_t inbox_sequence; /* the record's, when it began */
+	uint32_t unused2[7];
 };
 
 static_assert(sizeof(struct handoff__extra) == 192, "three lines of memory");

@@ -4,77 +4,13 @@
  * and what a dead owner left undone is mended, on TCP and on what has no
  * counters. What a death may leave is made by hand; tests/fault/loops.py kills.
  */
-#include "embed/sides.h"
+#include "embed/stream.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-/* A TCP connection, of which one end is deposited. */
-struct stream {
-	struct pair p;
-	struct handoff_entry *entry;
-	int fd, client;
-};
-
-static void
-connect_tcp(int *accepted, int *connected)
-{
-	struct sockaddr_in sin = {.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof(sin);
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	support_not_emulated("it has no getsockopt(TCP_INFO)");
-	assert_int_equal(bind(listener, (struct sockaddr *)&sin, len), 0);
-	assert_int_equal(listen(listener, 1), 0);
-	assert_int_equal(
-		getsockname(listener, (struct sockaddr *)&sin, &len), 0);
-	*connected = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(connect(*connected, (struct sockaddr *)&sin, len), 0);
-	*accepted = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	assert_true(*accepted >= 0);
-	close(listener);
-}
-
-static void
-deposit(struct stream *s)
-{
-	struct handoff_entry_opts opts = {.size = sizeof(opts),
-		.kind = HANDOFF_ENTRY_CONNECTION,
-		.fd = s->fd};
-
-	pair_open(&s->p);
-	assert_int_equal(
-		handoff_peer_deposit(s->p.a.peer, &s->entry, &opts), 0);
-}
-
-static void
-open_stream(struct stream *s)
-{
-	connect_tcp(&s->fd, &s->client);
-	deposit(s);
-}
-
-static void
-close_stream(struct stream *s)
-{
-	close(s->fd);
-	close(s->client);
-	pair_close(&s->p);
-}
-
-/* From the client, and it has come. */
-static void
-put(const struct stream *s, const char *text)
-{
-	assert_int_equal(send(s->client, text, strlen(text), MSG_NOSIGNAL),
-		(ssize_t)strlen(text));
-	assert_true(support_poll(s->fd, POLLIN));
-}
 
 static void
 assert_peek(const struct stream *s, const char *wanted)
@@ -86,16 +22,6 @@ assert_peek(const struct stream *s, const char *wanted)
 		handoff_entry_peek(s->entry, buf, sizeof(buf), &len), 1);
 	assert_int_equal(len, strlen(wanted));
 	assert_memory_equal(buf, wanted, len);
-}
-
-static void
-assert_progress(const struct stream *s, uint64_t read, uint64_t written)
-{
-	uint64_t in = 99, out = 99;
-
-	assert_int_equal(handoff_entry_progress(s->entry, &in, &out), 0);
-	assert_int_equal(in, read);
-	assert_int_equal(out, written);
 }
 
 static void
@@ -228,7 +154,7 @@ connected_socket_begins_at_zero(void **state)
 
 	(void)state;
 	connect_tcp(&s.client, &s.fd);
-	deposit(&s);
+	deposit_stream(&s);
 	assert_progress(&s, 0, 1);
 	assert_int_equal(handoff_entry_set_progress(s.entry, 0, 0), 0);
 	assert_progress(&s, 0, 0);
@@ -255,7 +181,7 @@ positions_begin_where_the_program_says(void **state)
 	connect_tcp(&s.fd, &s.client);
 	put(&s, "PROXY 1.question");
 	assert_int_equal(recv(s.fd, buf, 8, 0), 8);
-	deposit(&s);
+	deposit_stream(&s);
 	assert_int_equal(handoff_entry_set_progress(s.entry, 0, 1000), 0);
 	assert_progress(&s, 0, 1000);
 	assert_int_equal(handoff_peer_give(s.p.a.peer), 0);

@@ -67,14 +67,21 @@ class Deaths(LoopTest, FaultTest):
 
     def test_poll_at_each_call(self):
         """Between any two calls of a turn: peek, take, send."""
+        self.at_each_call()
+
+    def test_read_at_each_call(self):
+        """The same where the library keeps what is read: read, send."""
+        self.at_each_call("--read")
+
+    def at_each_call(self, *options):
         calls = itertools.cycle(itertools.product(
             ("recv", "send"), (1, 2, 3, 4), (False, True)))
-        owner = self.owner("poll", "peer0", killable=True)
+        owner = self.owner("poll", "peer0", *options, killable=True)
         load = self.loaded(owner)
         mended = 0
         for turn, aim in enumerate(itertools.islice(calls, AIMS), 1):
             name = f"peer{turn}"
-            heir = self.second("poll", name, killable=True)
+            heir = self.second("poll", name, *options, killable=True)
             self.wait_peer(name, held=CONNECTIONS)
             self.flows(load)
             owner.trigger.arm(*aim)

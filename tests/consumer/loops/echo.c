@@ -89,6 +89,21 @@ load(struct echo *c)
 	return 0;
 }
 
+/* What the dead owner had read and not noted, if it was kept. */
+static int
+recover(struct echo *c)
+{
+	const void *data;
+	size_t len;
+	int rc = handoff_entry_recover(c->entry, c->read, &data, &len);
+
+	if (rc <= 0 || len > ECHO_IN - c->unanswered)
+		return -ENODATA;
+	memcpy(c->in + c->unanswered, data, len);
+	echo_received(c, len);
+	return 1;
+}
+
 int
 echo_resume(struct echo *c)
 {
@@ -99,7 +114,7 @@ echo_resume(struct echo *c)
 		return -EBADMSG;
 	mended = handoff_entry_mend(
 		c->entry, c->read, c->written, c->unsent, &sent);
-	if (mended >= 0)
+	if (mended >= 0 || mended == -ENODATA)
 		echo_sent(c, sent);
-	return mended;
+	return mended == -ENODATA ? recover(c) : mended;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * An echo server on plain poll(2) that hands over its connections. It notes
- * input before it takes it from the kernel, and output before it sends it, so a
- * death loses nothing.
+ * input before it takes it from the kernel, or lets the library keep what it
+ * reads (--read), and notes output before it sends it: a death loses nothing.
  */
 #include "service.h"
 
@@ -100,20 +100,23 @@ forsake(struct echo *c)
 	drop(i);
 }
 
-/* Peek, note, consume. False: the connection is over. */
+/* Peek, note, consume; or read and note. False: the connection is over. */
 static bool
 receive(struct echo *c)
 {
-	size_t len;
-	int got = handoff_entry_peek(
-		c->entry, c->in + c->unanswered, ECHO_IN - c->unanswered, &len);
+	size_t len, most = ECHO_IN - c->unanswered;
+	unsigned char *at = c->in + c->unanswered;
+	int got =
+		service_reads()
+			? handoff_entry_read(c->entry, c->read, at, most, &len)
+			: handoff_entry_peek(c->entry, at, most, &len);
 
 	if (got <= 0)
 		return got == 0;
 	c->eof = len == 0;
 	echo_received(c, len);
 	echo_note(c);
-	return handoff_entry_consume(c->entry, len) == 0;
+	return service_reads() || handoff_entry_consume(c->entry, len) == 0;
 }
 
 /* Note, then send. */

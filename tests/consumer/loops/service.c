@@ -24,6 +24,7 @@ static struct {
 	const char *name;
 	uint16_t port;
 	int send_buffer;
+	bool reads;
 	TAILQ_HEAD(echoes, echo) echoes;
 	struct echo *coming;            /* taken; its book may follow */
 	unsigned taken, mended, closed; /* since the last report */
@@ -310,6 +311,12 @@ report(void)
 	me.unanswered = me.unsent = 0;
 }
 
+bool
+service_reads(void)
+{
+	return me.reads;
+}
+
 void
 service_loaded(void)
 {
@@ -367,6 +374,7 @@ static const struct option options[] = {
 	{"name", required_argument, NULL, 'n'},
 	{"port", required_argument, NULL, 'p'},
 	{"send-buffer", required_argument, NULL, 's'},
+	{"read", no_argument, NULL, 'r'},
 	{"loading", required_argument, NULL, 'l'},
 	{NULL, 0, NULL, 0},
 };
@@ -397,6 +405,8 @@ service_open(int argc, char **argv, const struct service_loop *loop)
 			me.port = (uint16_t)atoi(optarg);
 		else if (c == 's')
 			me.send_buffer = atoi(optarg);
+		else if (c == 'r')
+			me.reads = true;
 		else if (c == 'l')
 			opts.loading = optarg;
 		else

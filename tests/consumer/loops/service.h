@@ -22,11 +22,14 @@ struct service_loop {
 	void (*forsake)(struct echo *c);
 };
 
-/* Reads --dir, --name, --port, --send-buffer, which makes sends short, and
- * --loading, which says why it is not ready to serve; opens the peer. Exits if
- * that fails. */
+/* Reads --dir, --name, --port, --send-buffer, which makes sends short, --read,
+ * and --loading, which says why it is not ready to serve; opens the peer. Exits
+ * if that fails. */
 struct handoff_peer *service_open(
 	int argc, char **argv, const struct service_loop *loop);
+
+/* Whether it is to read by handoff_entry_read. */
+bool service_reads(void);
 
 /* On SIGUSR1: it is ready. */
 void service_loaded(void);
