@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/if_addr.h>
 #include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -107,6 +108,30 @@ host_counter(enum host host, const char *name)
 	return value;
 }
 
+static bool
+is_tentative(void)
+{
+	FILE *file = fopen("/proc/thread-self/net/if_inet6", "re");
+	bool found = false;
+	unsigned flags;
+
+	assert_non_null(file);
+	while (fscanf(file, "%*s %*x %*x %*x %x %*s", &flags) == 1)
+		found |= (flags & IFA_F_TENTATIVE) != 0;
+	fclose(file);
+	return found;
+}
+
+void
+host_settle(enum host host)
+{
+	int before = visit(host);
+
+	while (is_tentative())
+		sched_yield();
+	host_leave(before);
+}
+
 static const char *
 make_namespaces(void)
 {
@@ -172,6 +197,8 @@ make_hosts(void)
 	host_ip(HOST_C, "link set to_hole arp off up");
 	host_ip(HOST_C, "addr add 10.77.0.3/32 dev lo");
 	host_ip(HOST_C, "addr add fd77::3/128 dev lo nodad");
+	for (enum host i = 0; i < HOSTS; i++)
+		host_settle(i);
 }
 
 /* The descriptors of the namespaces are opened before any test counts its

@@ -13,6 +13,7 @@
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -337,12 +338,15 @@ link_local(void **state)
 	(void)state;
 	hosts_need();
 	host_ip(HOST_A, "addr replace fe80::77/64 dev lo nodad");
+	host_settle(HOST_A);
 	fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(bind(fd, (struct sockaddr *)&six, len), 0);
 	assert_int_equal(listen(fd, 1), 0);
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&six, &len), 0);
 	client = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(connect(client, (struct sockaddr *)&six, len), 0);
+	/* its route is there a little later still */
+	while (connect(client, (struct sockaddr *)&six, len) < 0)
+		sched_yield();
 	served = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
 	assert_refused(served, HANDOFF__LINK_LOCAL, "link-local");
 	close(served);
