@@ -221,15 +221,17 @@ every_reason_has_a_word(void **state)
 {
 	(void)state;
 	for (int i = 0; i < HANDOFF__UNMOVABLES; i++) {
-		const char *word = handoff__unmovable_word(i);
+		const char *word =
+			handoff__unmovable_word((enum handoff__unmovable)i);
 
 		assert_non_null(word);
 		for (int k = 0; k < i; k++)
 			assert_string_not_equal(
-				word, handoff__unmovable_word(k));
+				word, handoff__unmovable_word(
+					      (enum handoff__unmovable)k));
 	}
 	assert_string_equal(handoff__unmovable_word(HANDOFF__MPTCP), "MPTCP");
-	assert_string_equal(handoff__unmovable_word(-1), "?");
+	assert_string_equal(handoff__unmovable_word(HANDOFF__UNMOVABLES), "?");
 }
 
 static void
