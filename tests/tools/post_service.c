@@ -16,6 +16,7 @@
  */
 #include <handoff.h>
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -26,6 +27,17 @@
 #include <unistd.h>
 
 static const char *once;
+
+/* A place in the midst of a transaction, for tests that end the process there;
+ * NULL unless a preloaded library has it. */
+static void (*point)(void);
+
+static void
+at_point(void)
+{
+	if (point)
+		point();
+}
 
 /* Skips a word of the line; true if the line begins with it. */
 static bool
@@ -52,10 +64,15 @@ number(const char **at)
 static int
 post(struct handoff_conn *conn, struct handoff_post *what, const char *text)
 {
+	int err;
+
 	what->size = sizeof(*what);
 	what->data = text;
 	what->len = strlen(text);
-	return handoff_conn_post(conn, what);
+	at_point();
+	err = handoff_conn_post(conn, what);
+	at_point();
+	return err;
 }
 
 static int
@@ -170,10 +187,12 @@ take(struct handoff_conn *conn, void *arg)
 	const char *end = memchr(input, '\n', len);
 
 	(void)arg;
+	at_point();
 	if (posted->gap)
 		handoff_conn_write(conn, "gap\n", 4);
 	else
 		handoff_conn_write(conn, posted->data, posted->len);
+	at_point();
 	if (posted->request != 0 && end)
 		handoff_conn_consume(conn, (size_t)(end - input) + 1);
 	return 0;
@@ -259,7 +278,9 @@ main(int argc, char **argv)
 		.errbuf_size = sizeof(error),
 	};
 	bool thread = false;
+	void *found = dlsym(RTLD_DEFAULT, "killat_point");
 
+	memcpy(&point, &found, sizeof(point));
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (handoff_server_opts_read(&opts, &argc, argv) < 0) {
 		fprintf(stderr, "post: %s\n", error);
