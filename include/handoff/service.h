@@ -33,7 +33,8 @@ struct handoff_conn;
  * when its deadline has passed (handoff_conn_reason tells them apart); may be
  * called again with the same input. Consuming nothing asks for more
  * input. Returns 0; HANDOFF_LATER; or a negative errno, which discards the
- * transaction and closes the connection with that reason in the log.
+ * transaction and closes the connection with that reason in the log, except for
+ * the -ETIMEDOUT of handoff_conn_shared.
  */
 typedef int handoff_handle_fn(struct handoff_conn *conn, void *arg);
 

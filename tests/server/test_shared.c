@@ -224,6 +224,130 @@ child_that_dies_in_it_changes_nothing(void **state)
 	munmap(fatal, sizeof(*fatal));
 }
 
+/* A table of who is there: one more with `open`, one less with `ended`. */
+static int
+count_in(struct handoff_conn *conn, void *arg)
+{
+	void *at;
+	int err = handoff_conn_shared(conn, 0, sizeof(uint64_t), &at);
+
+	(void)arg;
+	if (err < 0)
+		return err;
+	++*(uint64_t *)at;
+	err = handoff_conn_shared(conn, FAR, sizeof(uint64_t), &at);
+	if (err < 0)
+		return err;
+	++*(uint64_t *)at;
+	handoff_conn_write(conn, "in\n", 3);
+	return 0;
+}
+
+static void
+count_out(struct handoff_conn *conn, enum handoff_end_reason reason, void *arg)
+{
+	void *at;
+
+	(void)reason;
+	(void)arg;
+	if (handoff_conn_shared(conn, 0, sizeof(uint64_t), &at) == 0)
+		--*(uint64_t *)at;
+	if (handoff_conn_shared(conn, FAR, sizeof(uint64_t), &at) == 0)
+		--*(uint64_t *)at;
+}
+
+static void
+ends_are_counted(enum handoff_model model)
+{
+	struct totals totals = {1, 1};
+	struct duo duo;
+	int fd[CLIENTS];
+
+	init_shared(&duo, model);
+	for (int i = 0; i < 2; i++) {
+		struct host *host = i ? &duo.b : &duo.a;
+
+		host->service.open = count_in;
+		host->service.ended = count_out;
+	}
+	open_both(&duo);
+	for (int i = 0; i < CLIENTS; i++) {
+		fd[i] = client_open(duo.a.address);
+		client_expect(&duo, fd[i], "in\n");
+	}
+	totals_are(&duo, CLIENTS);
+	close(fd[0]);
+	client_send(fd[1], "fail\n");
+	client_expect(&duo, fd[1], "");
+	close(fd[1]);
+	assert_int_equal(handoff_server_maintenance(duo.a.server), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_GAVE);
+	for (int i = 2; i < CLIENTS; i++)
+		close(fd[i]);
+	for (int i = 0; i < 1000 && totals.first > 0; i++) {
+		duo_turn(&duo);
+		handoff_server_shared(duo.a.server, read_totals, &totals);
+	}
+	totals_are(&duo, 0);
+	duo_close(&duo);
+}
+
+static void
+table_of_who_is_there_is_true(void **state)
+{
+	ends_are_counted(duo_model(state));
+}
+
+static void
+table_of_who_is_there_is_true_of_children(void **state)
+{
+	(void)state;
+	support_not_in_valgrind();
+	ends_are_counted(HANDOFF_MODEL_FORK);
+}
+
+/* Adds, and then asks itself for the answer. */
+static int
+add_later(struct handoff_conn *conn, void *arg)
+{
+	struct handoff_post post = {
+		.size = sizeof(post),
+		.data = "!",
+		.len = 1,
+		.to = HANDOFF_POST_ONE,
+		.id = handoff_conn_id(conn),
+		.request = handoff_conn_request(conn),
+	};
+	size_t len;
+	int err;
+
+	handoff_conn_input(conn, &len);
+	if (len < 5)
+		return 0;
+	err = add_lines(conn, arg);
+	if (err == 0)
+		err = handoff_conn_post(conn, &post);
+	return err < 0 ? err : HANDOFF_LATER;
+}
+
+static void
+who_answers_later_adds_later(void **state)
+{
+	struct duo duo;
+	int fd;
+
+	init_shared(&duo, duo_model(state));
+	duo.a.service.handle = duo.b.service.handle = add_later;
+	duo.a.service.posted = duo.b.service.posted = add_lines;
+	open_both(&duo);
+	fd = client_open(duo.a.address);
+	client_send(fd, "more\n");
+	client_expect(&duo, fd, "1\n");
+	totals_are(&duo, 1);
+	close(fd);
+	duo_close(&duo);
+}
+
 struct keeper {
 	struct handoff_server *server;
 	atomic_int step; /* 1: it has the region; 2: it may return */
@@ -462,6 +586,9 @@ main(void)
 		each_model(handler_that_fails_changes_nothing),
 		handoff_test(child_that_dies_in_it_changes_nothing),
 		each_model(handlers_wait_in_bounds),
+		each_model(table_of_who_is_there_is_true),
+		handoff_test(table_of_who_is_there_is_true_of_children),
+		each_model(who_answers_later_adds_later),
 		handoff_test(program_is_checked),
 		handoff_test(programs_agree_or_refuse),
 		handoff_test(region_is_added_to_a_service),
