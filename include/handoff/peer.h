@@ -77,6 +77,11 @@ struct handoff_peer_opts {
 			      * handoff_peer_loading */
 	bool whole; /* gives move everything or nothing: they are refused if an
 		     * entry has no copy or is not released in time */
+	uint32_t origin; /* the upper bits of ids that begin in this directory,
+			  * id >> 48, at most 32767: those of directories
+			  * between which entries are to move must differ. It
+			  * is that of the first peer; default 0, which counts
+			  * from 1 */
 };
 
 /* Opens the peer and joins the other one, if there is one; may block for up to

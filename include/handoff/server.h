@@ -141,6 +141,11 @@ struct handoff_server_opts {
 	bool whole; /* gives move everything or nothing: they are refused if an
 		     * entry has no copy, or a handler does not return in time;
 		     * meanwhile nothing is accepted */
+	uint32_t origin; /* the upper bits of ids that begin in this directory,
+			  * id >> 48, at most 32767: those of directories
+			  * between which entries are to move must differ. It
+			  * is that of the first peer; default 0, which counts
+			  * from 1 */
 };
 
 /*

@@ -100,6 +100,7 @@ open_program_peer(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 		.convert_data = o->convert ? handoff__embed_data_convert : NULL,
 		.config_hash = o->config_hash,
 		.config_strict = o->config_strict,
+		.origin = o->origin,
 	};
 	int err = handoff__pair_open(&peer->pair, &config, &peer->loop,
 		&peer->log, &handoff__embed_ops, &peer->op);

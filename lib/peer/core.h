@@ -257,6 +257,7 @@ struct handoff__pair_config {
 		   * touch our entries; 0: only this process may */
 	uint64_t config_hash; /* of the user's configuration, 0: none */
 	bool config_strict;   /* refuse a different one instead of warning */
+	uint32_t origin;      /* of ids, if this peer creates the arena */
 	bool whole;           /* gives move everything or nothing */
 	bool may_own;         /* becomes the owner if there is none */
 	bool streamless;      /* records hold no stream positions */

@@ -17,6 +17,7 @@
 #include "peer/status.h"
 #include "peer/upkeep.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -61,6 +62,10 @@ handoff__pair_open(struct handoff__pair *pair,
 	handoff__rejoin_init(pair);
 	pair->instance = random_number();
 	pair->arena.version = service->state_version;
+	if (config->origin > HANDOFF__ORIGIN_MAX)
+		return handoff__fail(&pair->error, -EINVAL,
+			"service %s: an origin is at most %u", service->name,
+			HANDOFF__ORIGIN_MAX);
 	err = handoff__geometry_make(&pair->geo, service->state_size,
 		service->input_size, service->output_size);
 	if (err >= 0)
@@ -91,6 +96,7 @@ handoff__pair_own(struct handoff__pair *pair, uint64_t generation)
 	handoff__core_share(pair);
 	board = handoff__arena_board(&pair->arena);
 	board->id = random_number();
+	handoff__board_begin(board, pair->config.origin);
 	atomic_store(&board->generation, generation);
 	handoff__owner_set(&board->owner, (uint32_t)pair->place);
 	pair->serving = true;

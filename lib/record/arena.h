@@ -51,6 +51,21 @@ struct handoff__board {
 	uint64_t id; /* of this arena; random, set before it is shared */
 };
 
+#define HANDOFF__ORIGIN_SHIFT 48
+#define HANDOFF__ORIGIN_MAX   0x7fffu
+
+/* Lets the numbers of a new arena begin below `origin`, which no other service
+ * directory has: an id never changes, wherever its entry goes. Bit 63 is that
+ * of entries that are no connections. */
+static inline void
+handoff__board_begin(struct handoff__board *board, uint32_t origin)
+{
+	atomic_store(&board->next_id,
+		((uint64_t)origin << HANDOFF__ORIGIN_SHIFT) + 1);
+	atomic_store(
+		&board->next_other, (uint64_t)origin << HANDOFF__ORIGIN_SHIFT);
+}
+
 /* A number that was never used. Relaxed: only uniqueness matters, nothing else
  * is ordered by it. */
 static inline uint64_t

@@ -83,6 +83,10 @@ static const struct handoff__argument table[] = {
 	{.name = "refuse-excess",
 		.kind = HANDOFF__ARGUMENT_FLAG,
 		.offset = FIELD(refuse_excess)},
+	{.name = "origin",
+		.kind = HANDOFF__ARGUMENT_NUMBER,
+		.offset = FIELD(origin),
+		.max = HANDOFF__ORIGIN_MAX},
 	{.name = "fence",
 		.kind = HANDOFF__ARGUMENT_FLAG,
 		.offset = FIELD(fence)},
@@ -114,6 +118,8 @@ static const char help[] =
 	"  --max-per-address N  from one address, IPv6: from one /64; more\n"
 	"                       are closed at once (any number)\n"
 	"  --refuse-excess      more than --max-connections are closed too\n"
+	"  --origin N           upper bits of ids, for directories between\n"
+	"                       which connections are to move (0)\n"
 	"  --fence              kill the other peer if it hangs; take over\n"
 	"  --hang-timeout MS    its silence that counts as hanging (5000)\n"
 	"  --give-timeout MS    how long a handoff waits for handlers (5000)\n"

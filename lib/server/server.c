@@ -80,6 +80,7 @@ open_server_peer(struct handoff_server *server)
 		.life = server->children.life[0],
 		.config_hash = server->opts.config_hash,
 		.config_strict = server->opts.config_strict,
+		.origin = server->opts.origin,
 		.model = server->model->name,
 		.workers = server->nworkers,
 		.trace = server->opts.trace,

@@ -46,6 +46,32 @@ state_is_old_or_new(void **state)
 	pair_close(&p);
 }
 
+/* Ids begin below the origin of the first peer, of whatever kind. */
+static void
+ids_have_an_origin(void **state)
+{
+	struct side a, b;
+	struct handoff_entry *e;
+	struct handoff_peer *none;
+	const char *dir = support_dir();
+	int fd, client;
+
+	(void)state;
+	side_init(&a, dir, "one");
+	side_init(&b, dir, "two");
+	a.opts.origin = 0x8000;
+	assert_int_equal(handoff_peer_open(&none, &a.opts), -EINVAL);
+	a.opts.origin = 0x7fff;
+	assert_int_equal(handoff_peer_open(&a.peer, &a.opts), 0);
+	assert_int_equal(side_join(&b, &a), 0);
+	e = side_deposit(&a, &fd, &client, NULL, "one");
+	assert_int_equal(handoff_entry_id(e), 0x7fff000000000001);
+	close(fd);
+	close(client);
+	handoff_peer_free(b.peer);
+	handoff_peer_free(a.peer);
+}
+
 static blkcnt_t
 blocks(const struct pair *p)
 {
@@ -452,6 +478,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		handoff_test(state_is_old_or_new),
+		handoff_test(ids_have_an_origin),
 		handoff_test(long_state_has_pages_once_there_is_one),
 		handoff_test(withdrawn_entry_ends_for_its_client),
 		handoff_test(release_that_nobody_wants_comes_back),

@@ -60,10 +60,10 @@ each_reaches_its_field(void **state)
 		WORDS("--dir", "/d", "--listen=:1", "--listen", "unix:/s",
 			"--name=n", "--model=fork", "--workers=64",
 			"--max-connections=1000000", "--max-per-address=5",
-			"--refuse-excess", "--fence", "--hang-timeout=1",
-			"--give-timeout=2", "--stop-timeout=3",
-			"--suspect-wait=4", "--spread=3600000", "--trace",
-			"mine"));
+			"--refuse-excess", "--origin=7", "--fence",
+			"--hang-timeout=1", "--give-timeout=2",
+			"--stop-timeout=3", "--suspect-wait=4",
+			"--spread=3600000", "--trace", "mine"));
 	assert_int_equal(line.rc, 0);
 	assert_int_equal(line.argc, 2);
 	assert_string_equal(line.argv[1], "mine");
@@ -77,6 +77,7 @@ each_reaches_its_field(void **state)
 	assert_int_equal(o->max_connections, 1000000);
 	assert_int_equal(o->max_per_address, 5);
 	assert_true(o->refuse_excess);
+	assert_int_equal(o->origin, 7);
 	assert_true(o->fence);
 	assert_int_equal(o->hang_timeout_ms, 1);
 	assert_int_equal(o->give_timeout_ms, 2);
@@ -213,7 +214,7 @@ the_help_is_true(void **state)
 		assert_int_equal(line.argc, value[0] ? 2 : 1);
 		count++;
 	}
-	assert_int_equal(count, 15);
+	assert_int_equal(count, 16);
 }
 
 int
