@@ -311,6 +311,7 @@ main(int argc, char **argv)
 		.state_size = sizeof(struct state),
 		.may_own = true,
 		.loading = "reads the log",
+		.whole = true, /* no connection is without the log */
 		.errbuf = why,
 		.errbuf_size = sizeof(why)};
 
