@@ -358,7 +358,7 @@ check_mark(int fd, const struct handoff__image *image, int unread,
 static int
 describe(int fd, struct handoff__image *image, struct handoff__error *error)
 {
-	struct position before, later;
+	struct position before = {0}, later = {0};
 	unsigned state = 0;
 	int err = get_position(fd, &before);
 
@@ -406,7 +406,7 @@ handoff__migrate_unchanged(int fd, const struct handoff__image *image,
 	struct handoff__error *error)
 {
 	struct handoff__image now = {0};
-	struct position position;
+	struct position position = {0};
 	unsigned state = 0;
 	int err = handoff__migrate_mode(fd) == 1 ? 0 : -EINVAL;
 
