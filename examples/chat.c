@@ -56,8 +56,8 @@ join(struct handoff_conn *conn, struct member *member, const char *name)
 		tell(conn, "* a name of 1 to 20 bytes, please\n");
 		return 0;
 	}
-	strcpy(member->name, name);
-	snprintf(line, sizeof(line), "* %s has joined\n", name);
+	memcpy(member->name, name, strlen(name) + 1);
+	snprintf(line, sizeof(line), "* %s has joined\n", member->name);
 	return post(conn, line);
 }
 
