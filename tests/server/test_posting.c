@@ -487,6 +487,49 @@ hook_that_consumes_nothing_asks_again(void **state)
 	close_conn(&f);
 }
 
+/* Waits for a minute, and then answers itself. */
+static int
+ask_in_time(struct handoff_conn *conn, void *arg)
+{
+	size_t len;
+
+	if (handoff_conn_reason(conn) != HANDOFF_CONN_DEADLINE) {
+		assert_int_equal(handoff_conn_deadline(conn, 60000), 0);
+		return ask(conn, arg);
+	}
+	handoff_conn_input(conn, &len);
+	handoff_conn_consume(conn, len);
+	handoff_conn_write(conn, "late", 4);
+	return 0;
+}
+
+static void
+deadline_ends_the_wait(void **state)
+{
+	struct fixture f;
+	uint32_t number;
+
+	(void)state;
+	begin(&f, ask_in_time, frame);
+	client_says(&f, "question");
+	turn(&f, EPOLLIN);
+	assert_int_equal(plan.times, 1);
+	number = handoff__record_commit(f.rec)->deadline;
+	assert_in_range(number, 1, 2);
+	assert_int_equal(turn(&f, 0), HANDOFF__TURN_WAIT);
+	client_hears(&f, "", false);
+	f.rec->extra.deadline_ms[number - 1] = 1;
+	assert_int_equal(turn(&f, 0), HANDOFF__TURN_WAIT);
+	client_hears(&f, "late", false);
+	assert_false(handoff__record_commit(f.rec)->flags & HANDOFF__WAITING);
+	/* the answer to it is stale now */
+	post_from_outside(&f, "answer", plan.id);
+	turn(&f, 0);
+	client_hears(&f, "", false);
+	assert_int_equal(plan.times, 1);
+	close_conn(&f);
+}
+
 static void
 later_needs_a_hook(void **state)
 {
@@ -556,6 +599,7 @@ one_that_waits_is_told_that_its_client_is_gone(void **state)
 		handoff_test(one_that_misses_posts_is_ended_or_told),          \
 		handoff_test(answer_comes_later),                              \
 		handoff_test(hook_that_consumes_nothing_asks_again),           \
+		handoff_test(deadline_ends_the_wait),                          \
 		handoff_test(later_needs_a_hook),                              \
 		handoff_test(waiting_is_not_too_much_input),                   \
 		handoff_test(one_that_waits_is_told_that_its_client_is_gone)
