@@ -146,6 +146,8 @@ struct handoff_server_opts {
 			  * between which entries are to move must differ. It
 			  * is that of the first peer; default 0, which counts
 			  * from 1 */
+	/* how long handoff_conn_connect may take, default 10000 */
+	uint32_t connect_timeout_ms;
 };
 
 /*

@@ -48,6 +48,8 @@ enum handoff_conn_reason {
 	HANDOFF_CONN_DEADLINE = 4, /* its deadline has passed */
 	HANDOFF_CONN_ENDED = 5,    /* it has ended: `ended` */
 	HANDOFF_CONN_POST = 6,     /* it takes a post: `posted` */
+	HANDOFF_CONN_PAIR = 7,     /* its pair has ended, or could not be
+				    * connected: handoff_conn_pair_error */
 };
 
 /* Why a connection has ended. May grow. */
@@ -155,6 +157,10 @@ struct handoff_service {
 	bool post_gaps;     /* a connection that has missed posts, because it
 			     * did not take them in time, is told in `posted`;
 			     * otherwise it is closed */
+	uint32_t pass_size; /* bytes between the two connections of a pair, in
+			     * each direction, see handoff_conn_connect; rounded
+			     * up to a power of two of at least 4096; default 0:
+			     * no pairs; at most 1 MiB */
 };
 
 /* Whom a post is for. */
@@ -328,6 +334,54 @@ HANDOFF_API void handoff_conn_set_tag(struct handoff_conn *conn, uint64_t tag);
 /* Ends the connection when the handler returns 0, without sending what is
  * unsent: with a reset, if it is TCP. */
 HANDOFF_API void handoff_conn_abort(struct handoff_conn *conn);
+
+/*
+ * Pairs, in a service with a `pass_size`: a connection of a client, and one
+ * that the service has made for it, to a backend. Both are served by the
+ * handlers of this service, each with a state of its own, and move together.
+ *
+ * handoff_conn_connect asks for the second one; it is made after the commit, in
+ * the background, within connect_timeout_ms of the server's options. If the
+ * process dies before it is used the survivor makes another one. `address` is
+ * "127.0.0.1:7000", "[::1]:7000" or "unix:/path", never a host name, which
+ * would have to be looked up.
+ *
+ * 0, or -EINVAL: not such an address; -EISCONN: it has a pair, or waits for
+ * one; -EOPNOTSUPP: the service has no pass_size.
+ *
+ * When the pair has ended or could not be connected, the handler is called:
+ * then handoff_conn_pair_error says why. It may connect again; what it has
+ * passed to a pair that could not be connected goes to the next one.
+ */
+HANDOFF_API int handoff_conn_connect(
+	struct handoff_conn *conn, const char *address);
+
+/* True for a connection that handoff_conn_connect has made. */
+HANDOFF_API bool handoff_conn_outgoing(const struct handoff_conn *conn);
+
+/* The number of the other connection of the pair; 0: there is none, or not
+ * yet. */
+HANDOFF_API uint64_t handoff_conn_pair(const struct handoff_conn *conn);
+
+/* 0 if the connection has a pair or waits for one; otherwise why it has none:
+ * -EPIPE, it has ended; -ETIMEDOUT, -ECONNREFUSED and other errors of
+ * connect(2); -ENOTCONN, it never had one. */
+HANDOFF_API int handoff_conn_pair_error(const struct handoff_conn *conn);
+
+/* Appends up to `len` bytes to what the pair sends to its other end, and
+ * returns how many were accepted; also before it is connected. When there was
+ * no room the handler is called again once there is: leave the input
+ * unconsumed. */
+HANDOFF_API size_t handoff_conn_pass(
+	struct handoff_conn *conn, const void *data, size_t len);
+
+/* How many bytes handoff_conn_pass would accept now. */
+HANDOFF_API size_t handoff_conn_pass_room(const struct handoff_conn *conn);
+
+/* Nothing more is passed: once the pair has sent everything its sending
+ * direction ends. A connection whose client has ended its own then stays until
+ * the pair does the same. */
+HANDOFF_API void handoff_conn_pass_end(struct handoff_conn *conn);
 
 #ifdef __cplusplus
 }

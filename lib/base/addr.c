@@ -203,6 +203,46 @@ handoff__addr_resolve(const char *text, char out[HANDOFF_ADDRESS_MAX],
 	return 0;
 }
 
+static void
+to_local(const char *path, struct sockaddr_storage *out, socklen_t *len)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+
+	handoff__copy(sun.sun_path, sizeof(sun.sun_path), path);
+	memset(out, 0, sizeof(*out));
+	memcpy(out, &sun, sizeof(sun));
+	*len = sizeof(sun);
+}
+
+int
+handoff__addr_numeric(
+	const char *text, struct sockaddr_storage *out, socklen_t *len)
+{
+	struct addrinfo hints = {
+		.ai_flags = AI_NUMERICSERV | AI_NUMERICHOST,
+		.ai_socktype = SOCK_STREAM,
+	};
+	struct handoff__addr addr;
+	struct addrinfo *list;
+
+	if (handoff__addr_parse(&addr, text, NULL) < 0)
+		return -EINVAL;
+	if (addr.local) {
+		if (addr.path[0] != '/')
+			return -EINVAL;
+		to_local(addr.path, out, len);
+		return 0;
+	}
+	if (addr.host[0] == '\0' || strtoul(addr.port, NULL, 10) == 0 ||
+		getaddrinfo(addr.host, addr.port, &hints, &list) != 0)
+		return -EINVAL;
+	memset(out, 0, sizeof(*out));
+	memcpy(out, list->ai_addr, list->ai_addrlen);
+	*len = list->ai_addrlen;
+	freeaddrinfo(list);
+	return 0;
+}
+
 static bool
 is_all(const struct handoff__addr *addr)
 {

@@ -42,6 +42,12 @@ void handoff__addr_format(
 int handoff__addr_resolve(const char *text, char out[HANDOFF_ADDRESS_MAX],
 	struct handoff__error *error);
 
+/* Converts an address that something can be connected to without asking a name
+ * server: a numeric host with a port, or an absolute path. -EINVAL for any
+ * other. */
+int handoff__addr_numeric(
+	const char *text, struct sockaddr_storage *out, socklen_t *len);
+
 /* Whether a listener on one address makes it impossible to listen on the other:
  * the same path, or the same port but 0, and the same host or all of them.
  * Hosts must be numeric. */

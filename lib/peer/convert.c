@@ -11,6 +11,7 @@
 
 #include "peer/core.h"
 #include "record/older.h"
+#include "record/pass.h"
 #include "record/snapshot.h"
 
 #include <errno.h>
@@ -46,8 +47,10 @@ carry(const struct handoff__view *to, const struct handoff__view *from)
 		err = -EMSGSIZE;
 	else
 		handoff__record_fill(to, from->rec, &snap, bytes);
-	if (err == 0 && !handoff__older(from->seg))
+	if (err == 0 && !handoff__older(from->seg)) {
 		handoff__record_carry_extra(to->rec, from->rec);
+		err = handoff__pass_carry(to, from);
+	}
 	free(bytes);
 	return err;
 }

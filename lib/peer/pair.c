@@ -70,12 +70,13 @@ handoff__pair_open(struct handoff__pair *pair,
 		service->input_size, service->output_size);
 	if (err >= 0)
 		err = handoff__geometry_extend(
-			&pair->geo, 0, service->post_size, 0);
+			&pair->geo, service->pass_size, service->post_size, 0);
 	pair->geo.state_version = service->state_version;
 	if (err < 0)
 		return handoff__fail(&pair->error, err,
-			"service %s: state_size is at most %u, input_size and "
-			"output_size at most %u bytes, post_size at most %u",
+			"service %s: state_size is at most %u, input_size, "
+			"output_size and pass_size at most %u bytes, post_size "
+			"at most %u",
 			service->name, HANDOFF__STATE_MAX, HANDOFF__BUFFER_MAX,
 			HANDOFF__SHARED_MAX);
 	pair->lacks = handoff__kernel_lacks();
@@ -180,8 +181,9 @@ close_if(int fd)
 
 /* Nothing is removed from an epoll set: the sets are shared with the parent. */
 void
-handoff__pair_forked(
-	struct handoff__pair *pair, const struct handoff__roster_entry *keep)
+handoff__pair_forked(struct handoff__pair *pair,
+	const struct handoff__roster_entry *keep,
+	const struct handoff__roster_entry *other)
 {
 	struct handoff__roster_entry *e = NULL;
 
@@ -202,7 +204,7 @@ handoff__pair_forked(
 	for (size_t i = 0; i < pair->nborrowed; i++)
 		close(pair->borrowed[i]);
 	while ((e = handoff__roster_next(&pair->roster, e))) {
-		if (e != keep)
+		if (e != keep && e != other)
 			close(e->fd);
 	}
 }
@@ -210,7 +212,7 @@ handoff__pair_forked(
 void
 handoff__pair_abandon(struct handoff__pair *pair)
 {
-	handoff__pair_forked(pair, NULL);
+	handoff__pair_forked(pair, NULL, NULL);
 	for (size_t i = 0; i < HANDOFF__SEGMENTS_MAX; i++) {
 		free(pair->roster.entries[i]);
 		pair->roster.entries[i] = NULL;

@@ -133,10 +133,12 @@ void handoff__pair_retire(struct handoff__pair *pair);
 /* Notifies the other peer of new posts. */
 void handoff__pair_say(struct handoff__pair *pair);
 
-/* In a child of this process: closes all descriptors of the peer except that of
- * `keep`. The other peer must not mistake the child for this process. */
-void handoff__pair_forked(
-	struct handoff__pair *pair, const struct handoff__roster_entry *keep);
+/* In a child of this process: closes all descriptors of the peer except those
+ * of `keep` and `other`, which may be NULL. The other peer must not mistake the
+ * child for this process. */
+void handoff__pair_forked(struct handoff__pair *pair,
+	const struct handoff__roster_entry *keep,
+	const struct handoff__roster_entry *other);
 
 /* In a child of this process: closes all descriptors of the peer and frees its
  * memory, without effect on the parent or the other peer. */

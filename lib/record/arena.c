@@ -102,8 +102,9 @@ geometry_fill(struct handoff__geometry *geo)
 		head + 2 * round_up(geo->state_size, 16), 64);
 	geo->buffers =
 		HEAD + round_up((uint64_t)geo->slots * geo->stride, PAGE);
-	geo->buffer_stride =
-		2 * (uint64_t)geo->rx_size + geo->tx_size + geo->pass_size;
+	geo->buffer_stride = 2 * (uint64_t)geo->rx_size + geo->tx_size +
+			     geo->pass_size +
+			     (geo->pass_size > 0 ? HANDOFF__PASS_HEAD : 0);
 	geo->desks = geo->buffers + geo->slots * geo->buffer_stride;
 	geo->size = geo->desks + HANDOFF__DESKS * geo->buffer_stride;
 	return commons_fill(geo) ? 0 : -EINVAL;
@@ -248,6 +249,7 @@ segment_map(struct handoff__arena *arena, int fd,
 		return -ENOMEM;
 	}
 	seg->fd = handoff__high_raise(fd);
+	seg->arena = arena;
 	seg->index = arena->count;
 	seg->self = arena->self;
 	seg->geo = *geo;
@@ -549,7 +551,20 @@ void
 handoff__arena_trim(
 	struct handoff__arena *arena, uint32_t segment, uint32_t slot)
 {
-	punch_buffers(arena->segments[segment], slot);
+	const struct handoff__segment *seg = arena->segments[segment];
+
+	punch(seg, seg->geo.buffers + slot * seg->geo.buffer_stride,
+		2 * (uint64_t)seg->geo.rx_size + seg->geo.tx_size);
+}
+
+void
+handoff__arena_trim_pass(const struct handoff__segment *seg, uint32_t slot)
+{
+	if (seg->geo.pass_size > 0)
+		punch(seg,
+			seg->geo.buffers + (slot + 1) * seg->geo.buffer_stride -
+				seg->geo.pass_size,
+			seg->geo.pass_size);
 }
 
 void
@@ -569,7 +584,7 @@ handoff__arena_clear(
 	/* A process that died in a turn may not have recorded that it used its
 	 * buffers. The buffers are cleared before the record, which marks them
 	 * as used until then. */
-	if (((rec->touched & ~HANDOFF__TIMED) ||
+	if (((rec->touched & ~HANDOFF__TIMED) || seg->geo.pass_size > 0 ||
 		    handoff__record_activity(rec) == HANDOFF__IN_TURN) &&
 		punch_buffers(seg, slot) < 0)
 		memset(handoff__segment_buffers(seg, slot), 0,

@@ -32,6 +32,7 @@
 #define HANDOFF__SHARED_HEAD 4096u /* in front of the shared region, and of */
 #define HANDOFF__UNDO_SIZE   HANDOFF_SHARED_UNDO /* its undo log */
 #define HANDOFF__SHARED_MAX  HANDOFF_SHARED_MAX
+#define HANDOFF__PASS_HEAD   4096u /* in front of a ring to a pair */
 
 struct handoff__record;
 
@@ -110,6 +111,7 @@ struct handoff__segment {
 	uint32_t self; /* name of this process in locks, see lock.h */
 	unsigned char *base;
 	struct handoff__geometry geo;
+	const struct handoff__arena *arena;
 	struct handoff__bulletin *bulletin;     /* of the arena, in segment 0 */
 	const struct handoff__segment *commons; /* the one that has them; NULL:
 						 * none yet */
@@ -199,8 +201,11 @@ void handoff__arena_clear_desks(struct handoff__arena *arena, uint32_t owner);
 void handoff__arena_vacate(
 	struct handoff__arena *arena, uint32_t segment, uint32_t slot);
 
-/* Returns the pages of a record's buffers to the system. */
+/* Returns the pages of a record's buffers to the system, except for its ring to
+ * a pair; the pages of that ring. */
 void handoff__arena_trim(
 	struct handoff__arena *arena, uint32_t segment, uint32_t slot);
+void handoff__arena_trim_pass(
+	const struct handoff__segment *seg, uint32_t slot);
 
 #endif

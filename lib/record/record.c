@@ -44,17 +44,6 @@ handoff__view_make(struct handoff__view *view,
 	view->tx = view->rx + 2 * (size_t)seg->geo.rx_size;
 }
 
-unsigned char *
-handoff__record_pass(const struct handoff__view *view)
-{
-	const struct handoff__segment *seg = view->seg;
-	size_t at = (size_t)((unsigned char *)view->rec -
-			     (unsigned char *)handoff__segment_record(seg, 0));
-
-	return handoff__segment_buffers(seg, (uint32_t)(at / seg->geo.stride)) +
-	       2 * (size_t)seg->geo.rx_size + seg->geo.tx_size;
-}
-
 bool
 handoff__commit_ok(const struct handoff__geometry *geo,
 	const struct handoff__commit *c, uint64_t rx_head, uint64_t tx_tail)
@@ -297,7 +286,7 @@ handoff__record_posts_wait(const struct handoff__view *view)
 	};
 
 	return view->seg->ring && !handoff__older(view->seg) &&
-	       !(c->flags & HANDOFF__CLOSING) &&
+	       !(c->flags & HANDOFF__NO_OUTPUT) &&
 	       c->line_pos < handoff__posts_head(view->seg->ring) &&
 	       handoff__posts_waiting(view->seg->ring, &reader, c->line_pos);
 }
@@ -402,6 +391,10 @@ handoff__record_carry_extra(
 	x->leader_segment = y->leader_segment;
 	x->leader_slot = y->leader_slot;
 	atomic_store(&x->leader, atomic_load(&y->leader));
+	x->pair_segment = y->pair_segment;
+	x->pair_slot = y->pair_slot;
+	x->outgoing = y->outgoing;
+	atomic_store(&x->pair, atomic_load(&y->pair));
 	atomic_store(&x->since_ms, atomic_load(&y->since_ms));
 	handoff__record_label(from, label);
 	handoff__record_set_label(to, label);

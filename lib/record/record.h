@@ -34,6 +34,17 @@ enum handoff__commit_flag {
 	HANDOFF__END = 0x3e00, /* enum handoff_end_reason; 0: not known yet */
 	HANDOFF__WAITING = 0x4000, /* the handler has returned HANDOFF_LATER to
 				    * the present owner */
+	/* Pairs, see pass.h. A paired connection has PAIRED, whatever else. */
+	HANDOFF__PAIRED = 0x8000,    /* it has a pair, or is to get one */
+	HANDOFF__CONNECT = 0x10000,  /* one is to be connected: its pass head
+				      * says where */
+	HANDOFF__PASS_END = 0x20000, /* it passes nothing more */
+	HANDOFF__SHUT = 0x40000,     /* it has taken all that its pair passes:
+				      * its output ends */
+	HANDOFF__GONE = 0x80000,     /* its socket has ended; its pair is still
+				      * to take what it has passed */
+	HANDOFF__PAIR_OVER = 16,     /* of a connection: the handler has still
+				      * to learn that there is no pair */
 	/* These bits are set within a transaction only, and never committed:
 	 * why the handler was called (enum handoff_conn_reason), and what it
 	 * does beside its record. */
@@ -54,6 +65,13 @@ handoff__flags_ending(uint32_t flags)
 {
 	return (flags & (HANDOFF__ENDING | HANDOFF__ENDED)) == HANDOFF__ENDING;
 }
+
+#define HANDOFF__WISH 0x80000000u /* a flag: selects one of two addresses */
+
+/* Flags of a connection that gets no more output from its handler, and no
+ * lines. */
+#define HANDOFF__NO_OUTPUT                                                     \
+	((uint32_t)(HANDOFF__CLOSING | HANDOFF__SHUT | HANDOFF__GONE))
 
 /* A line of memory each, and an index into them is a shift. */
 struct handoff__commit {
@@ -107,7 +125,7 @@ struct handoff__extra {
 				  * none */
 	uint32_t leader_segment, leader_slot;
 	_Atomic int64_t since_ms; /* CLOCK_REALTIME */
-	uint64_t reserved;
+	_Atomic uint64_t pair;    /* id of the other one of a pair; 0: none */
 	/* a text of the service for people, as words, which other threads
 	 * may read while it is written */
 	_Atomic uint64_t label[HANDOFF__LABEL_MAX / 8];
@@ -115,9 +133,11 @@ struct handoff__extra {
 	/* Input of a program with a loop of its own that its state may not
 	 * have yet, in the buffer of the record: see lib/embed/inbox.c. */
 	uint32_t inbox_len;
-	_Atomic uint64_t inbox;  /* 1 + its position; 0: none */
-	uint32_t inbox_sequence; /* the record's, when it began */
-	uint32_t unused2[7];
+	_Atomic uint64_t inbox;           /* 1 + its position; 0: none */
+	uint32_t inbox_sequence;          /* the record's, when it began */
+	uint32_t pair_segment, pair_slot; /* where the pair is */
+	uint32_t outgoing; /* 1: the service has made the connection */
+	uint32_t unused2[4];
 };
 
 static_assert(sizeof(struct handoff__extra) == 192, "three lines of memory");
@@ -147,6 +167,9 @@ struct handoff__record {
 /* In a record's `touched`. */
 #define HANDOFF__PAGES 1u /* the buffers have pages, see trim */
 #define HANDOFF__TIMED 2u /* a deadline was set, and may be cleared again */
+#define HANDOFF__TOUCHED_PAIR                                                  \
+	4u /* the turn has done something that the pair                        \
+	    * of its connection waits for */
 
 /* A record and its buffers as mapped in this process. */
 struct handoff__view {
@@ -170,7 +193,7 @@ struct handoff_conn {
 void handoff__view_make(struct handoff__view *view,
 	const struct handoff__segment *seg, uint32_t slot);
 
-/* The record's ring to its pair: geo.pass_size bytes, never on a desk. */
+/* What the record passes to its pair, see pass.h; never on a desk. */
 unsigned char *handoff__record_pass(const struct handoff__view *view);
 
 /* The id of its entry. Acquire pairs with the release of set_id: a peer that

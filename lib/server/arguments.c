@@ -94,6 +94,7 @@ static const struct handoff__argument table[] = {
 	{.name = "give-timeout", MS(give_timeout_ms)},
 	{.name = "stop-timeout", MS(stop_timeout_ms)},
 	{.name = "suspect-wait", MS(suspect_wait_ms)},
+	{.name = "connect-timeout", MS(connect_timeout_ms)},
 	{.name = "spread", MS(spread_ms)},
 	{.name = "trace",
 		.kind = HANDOFF__ARGUMENT_FLAG,
@@ -127,6 +128,7 @@ static const char help[] =
 	"                       connections finish (1000)\n"
 	"  --suspect-wait MS    how long an input that may have killed a\n"
 	"                       process waits for a standby (30000)\n"
+	"  --connect-timeout MS for connections that a service makes (10000)\n"
 	"  --spread MS          clients come home within this time (2000)\n"
 	"  --trace              log each connection: it comes, moves, goes\n";
 

@@ -48,6 +48,8 @@ on_entered(struct handoff__pair *pair, struct handoff__roster_entry *e)
 		offsetof(struct handoff__member, worker) -
 			offsetof(struct handoff__member, server));
 	member->server = server;
+	if (e->view.seg->geo.pass_size > 0 && !server->paired)
+		server->paired = true;
 	handoff__shared_at(server, e->view.seg->commons);
 	member->tick = server->tick;
 	member->set = -1;
@@ -63,6 +65,8 @@ on_entered(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	err = handoff__member_watch(member);
 	if (err < 0)
 		handoff__limits_leave(&server->limits, member->counted);
+	if (err == 0 && server->paired)
+		handoff__pairs_link(member);
 	if (err == 0 && e->kind == HANDOFF__LISTENER) {
 		TAILQ_INSERT_TAIL(&server->listeners, member, node);
 		server->addresses.look = true;
@@ -79,6 +83,9 @@ on_closing(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	handoff__suspects_drop(member);
 	if (e->kind == HANDOFF__EXTRA)
 		return;
+	handoff__outgoing_forget(member);
+	handoff__pairs_unlink(member);
+	server->noutgoing -= e->mine && handoff__pairs_outgoing(member);
 	if (handoff__member_has_worker(member)) {
 		server->model->leave(member);
 	} else {
@@ -136,8 +143,11 @@ on_moved(struct handoff__pair *pair, struct handoff__roster_entry *e)
 			handoff__member_sets(member), member->set, e->mine);
 	if (handoff__member_has_worker(member))
 		server->model->moved(member);
+	if (handoff__pairs_outgoing(member))
+		server->noutgoing += e->mine ? 1 : (uint32_t)-1;
 	if (!e->mine) {
 		handoff__suspects_drop(member);
+		handoff__outgoing_forget(member);
 		member->active = false; /* if it was parked */
 	}
 	if (!e->mine || e->kind != HANDOFF__CONNECTION)
@@ -147,11 +157,14 @@ on_moved(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	/* what the previous owner had asked it will not be told */
 	if (handoff__record_activity(e->view.rec) != HANDOFF__AT_REST)
 		handoff__record_unflag(&e->view, HANDOFF__WAITING);
+	handoff__outgoing_look(member);
 	if (handoff__suspects_add(member))
 		return;
 	/* most are still quiet; the others get a turn */
 	if (member->armed != handoff__member_first_events(member) ||
-		handoff__record_activity(e->view.rec) != HANDOFF__AT_REST)
+		handoff__record_activity(e->view.rec) != HANDOFF__AT_REST ||
+		/* its pair may have left something to do */
+		server->paired)
 		handoff__member_kick(member);
 	if (e->view.rec->touched & HANDOFF__PAGES)
 		handoff__server_sweep_later(server);

@@ -39,11 +39,12 @@ wanted_by_parent(const struct handoff__recall *recall)
 
 static void
 close_inherited(
-	struct handoff_server *server, const struct handoff__roster_entry *e)
+	struct handoff_server *server, const struct handoff__child *child)
 {
 	const struct handoff__sets *sets = &server->sets;
 
-	handoff__pair_forked(&server->pair, e);
+	handoff__pair_forked(&server->pair, &child->member->entry,
+		child->other ? &child->other->entry : NULL);
 	handoff__control_forked(&server->op.control);
 	close(server->loop.epfd);
 	close(server->loop.timerfd);
@@ -86,9 +87,31 @@ status_of(const struct handoff__turn_result *result)
 	       (result->outcome == HANDOFF__TURN_END ? (int)result->end : 0);
 }
 
-static void __attribute__((noreturn)) child_main(struct handoff__member *member,
+static bool
+only_waits(const struct handoff__member *member)
+{
+	return member->result.outcome == HANDOFF__TURN_WAIT ||
+	       member->result.outcome == HANDOFF__TURN_PARK;
+}
+
+static int
+status_of_child(const struct handoff__child *child)
+{
+	const struct handoff__member *member = child->member;
+	bool other = child->other && only_waits(member);
+
+	if (other)
+		member = child->other;
+	if (member->result.outcome == HANDOFF__TURN_END ||
+		member->result.outcome == HANDOFF__TURN_PARK)
+		handoff__member_log_end(member, &member->result);
+	return status_of(&member->result) + (other ? HANDOFF__CHILD_OTHER : 0);
+}
+
+static void __attribute__((noreturn)) child_main(struct handoff__child *child,
 	uint32_t events, pid_t parent, const sigset_t *before)
 {
+	struct handoff__member *member = child->member;
 	struct handoff__recall recall = {.wanted = wanted_by_parent,
 		.server = member->server,
 		.bell = -1};
@@ -101,20 +124,18 @@ static void __attribute__((noreturn)) child_main(struct handoff__member *member,
 		(unsigned long long)member->entry.id);
 	prctl(PR_SET_NAME, name);
 	member->server->forked = member->server->handling = true;
-	close_inherited(member->server, &member->entry);
+	close_inherited(member->server, child);
 	recall.fd = open_parent_signals(member->server, before);
 	if (recall.fd < 0) /* no turn has begun */
 		_exit(HANDOFF__CHILD_STATUS + HANDOFF__TURN_RETRY);
-	handoff__stay(member, events, &recall);
-	if (member->result.outcome == HANDOFF__TURN_END)
-		handoff__member_log_end(member, &member->result);
-	_exit(status_of(&member->result));
+	handoff__stay(member, child->other, events, &recall);
+	_exit(status_of_child(child));
 }
 
 /* All signals are blocked before the fork, so that the parent's cannot kill the
  * child before its signalfd exists. */
 static pid_t
-fork_blocked(struct handoff__member *member, uint32_t events)
+fork_blocked(struct handoff__child *child, uint32_t events)
 {
 	sigset_t all, before;
 	pid_t parent = getpid(), pid;
@@ -125,7 +146,7 @@ fork_blocked(struct handoff__member *member, uint32_t events)
 	pid = fork();
 	err = errno;
 	if (pid == 0)
-		child_main(member, events, parent, &before);
+		child_main(child, events, parent, &before);
 	sigprocmask(SIG_SETMASK, &before, NULL);
 	return pid < 0 ? -err : pid;
 }
@@ -168,7 +189,7 @@ handoff__child_start(struct handoff__child *child, uint32_t events)
 
 	if (spare < 0)
 		return -errno;
-	child->pid = fork_blocked(child->member, events);
+	child->pid = fork_blocked(child, events);
 	close(spare);
 	if (child->pid < 0)
 		return (int)child->pid;

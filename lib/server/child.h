@@ -11,6 +11,8 @@
 
 struct handoff__child {
 	struct handoff__member *member;
+	struct handoff__member *other; /* its pair, served by the same child, or
+					* NULL */
 	pid_t pid;
 	struct handoff__watch watch; /* of its pidfd */
 	TAILQ_ENTRY(handoff__child) node;
@@ -21,9 +23,10 @@ struct handoff__child {
 #define HANDOFF__CHILD_LOOK   SIGUSR1 /* there is work to do */
 #define HANDOFF__CHILD_REOPEN SIGHUP  /* reopen the log: opts.reopen */
 
-/* The exit status: 64 + outcome of the last turn (+ kind of end if it
- * ended). */
+/* The exit status: 64 + outcome of the last turn (+ kind of end if it ended);
+ * 64 more if it is that of the pair. The other one of the two waits. */
 #define HANDOFF__CHILD_STATUS 64
+#define HANDOFF__CHILD_OTHER  64
 
 /* Forks a child for `events` of the connection. Negative errno on failure. */
 int handoff__child_start(struct handoff__child *child, uint32_t events);

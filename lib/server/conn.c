@@ -29,6 +29,21 @@ call_failed(const struct turn *t, const char *what, int err)
 	return false;
 }
 
+/* After the end of input, an event on the socket. False if it is of a
+ * connection that waits for its pair, and was reset. */
+static __attribute__((noinline, cold)) bool
+still_connected(const struct turn *t)
+{
+	uint32_t flags = t->now.commit->flags;
+	char byte;
+
+	if (!(flags & HANDOFF__PAIRED) || (flags & HANDOFF__GONE) ||
+		recv(t->txn.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 ||
+		errno == EAGAIN || errno == EINTR)
+		return true;
+	return call_failed(t, "receive", errno);
+}
+
 /* A client that has ended its sending direction and waits for an answer that
  * comes later: false if it has gone. Its descriptor would then be reported for
  * ever. */
@@ -40,7 +55,7 @@ can_answer(struct turn *t)
 	if ((t->now.commit->flags & HANDOFF__WAITING) && poll(&p, 1, 0) == 1 &&
 		(p.revents & (POLLHUP | POLLERR)))
 		return handoff__turn_end(t, HANDOFF__END_CLIENT, NULL, 0);
-	return true;
+	return still_connected(t);
 }
 
 /* Reads input. False when this turn is over. */
@@ -135,6 +150,8 @@ transact(struct turn *t, uint32_t reason)
 		next->flags |= HANDOFF__EOF_DONE;
 	if (reason == HANDOFF_CONN_DEADLINE)
 		next->deadline = 0; /* unless the handler sets another one */
+	if (reason == HANDOFF_CONN_PAIR)
+		next->flags &= ~(uint32_t)HANDOFF__PAIR_OVER;
 	handoff__handler_enter(t->txn.view.rec);
 	rc = fn ? fn(&t->txn, service->arg) : 0;
 	handoff__handler_leave(t->txn.view.rec);
@@ -188,6 +205,31 @@ meet_deadline(struct turn *t)
 		"its output was not sent by its deadline", 0);
 }
 
+static __attribute__((noinline, cold)) int
+handle_pair(struct turn *t)
+{
+	return transact(t, HANDOFF_CONN_PAIR);
+}
+
+/* Tells the handler that there is no pair (any more). */
+static __attribute__((noinline, cold)) int
+lose_pair(struct turn *t)
+{
+	if (!(t->now.commit->flags & HANDOFF__PAIR_OVER)) {
+		handoff__pass_over(t->now.view);
+		handoff__conn_state_load(&t->now);
+	}
+	return handle_pair(t);
+}
+
+/* Whether it is to be told that, once its `open` has run. */
+static bool
+has_lost_pair(const struct turn *t)
+{
+	return (t->now.commit->flags & HANDOFF__PAIR_OVER) ||
+	       (handoff__conn_state_pass(&t->now) & HANDOFF__PASS_TELL);
+}
+
 /* Runs transactions until the handler waits; `room`: the first one because
  * output was sent. False if it failed. */
 static bool
@@ -196,9 +238,55 @@ run_handler(struct turn *t, bool room)
 	int rc = 1;
 
 	for (; rc > 0 && t->rounds > 0 && handoff__conn_state_due(&t->now);
-		room = false)
-		rc = room ? handle_room(t) : handle(t);
+		room = false) {
+		if (has_lost_pair(t))
+			rc = lose_pair(t);
+		else
+			rc = room ? handle_room(t) : handle(t);
+	}
 	return rc >= 0;
+}
+
+/* Moves what the pair has passed to the output. True: a handler has to wait for
+ * nothing here. */
+static bool
+take_passed(struct turn *t)
+{
+	const struct handoff__view *view = t->now.view;
+
+	if (handoff__conn_state_pass(&t->now) & HANDOFF__PASS_SETTLE) {
+		handoff__pass_settle(view);
+		handoff__conn_state_load(&t->now);
+	}
+	while (t->rounds > 0 && handoff__conn_state_take_due(&t->now)) {
+		t->rounds--;
+		handoff__pass_take(
+			view, (t->now.commit->flags & HANDOFF__CLOSING) != 0);
+		handoff__conn_state_load(&t->now);
+	}
+	return true;
+}
+
+/* Whether a connection that has sent everything waits for its pair, or goes on
+ * in some other way, where any other connection might end. */
+static __attribute__((noinline, cold)) bool
+waits_for_pair(struct turn *t)
+{
+	const struct handoff__commit *c = t->now.commit;
+	uint32_t flags = c->flags, due = handoff__conn_state_pass(&t->now);
+	bool untaken =
+		!(due & HANDOFF__PASS_TAKEN) || (flags & HANDOFF__CONNECT);
+
+	if ((flags & HANDOFF__SHUT) && !(flags & HANDOFF__CLOSING))
+		shutdown(t->txn.fd, SHUT_WR);
+	if (!(flags & HANDOFF__PAIRED) || (flags & HANDOFF__CLOSING))
+		return false;
+	if (!(flags & HANDOFF__EOF))
+		return untaken;
+	if (t->now.unread > 0 && untaken)
+		return true; /* the handler waits for room */
+	return (flags & HANDOFF__PASS_END) && (due & HANDOFF__PASS_HERE) &&
+	       !(flags & HANDOFF__SHUT);
 }
 
 /* Ends the turn when all output is sent; decides whether the connection
@@ -211,6 +299,8 @@ conclude_turn(struct turn *t)
 	bool closing = (flags & HANDOFF__CLOSING) != 0;
 
 	if (t->now.unsent > 0)
+		return;
+	if ((flags & (HANDOFF__PAIRED | HANDOFF__SHUT)) && waits_for_pair(t))
 		return;
 	if ((flags & HANDOFF__EOF) &&
 		(closing || (flags & HANDOFF__EOF_DONE))) {
@@ -255,8 +345,8 @@ is_over(const struct turn *t)
 /* A handler that stops while output is unsent may have stopped for lack of
  * room: it runs again once the output is sent. `asked`: it has just run and
  * waits. */
-static __attribute__((noinline)) void
-steps(struct turn *t, bool asked)
+static void
+run_steps(struct turn *t, bool asked)
 {
 	bool held_up, posts, room = false;
 	int rc = 1;
@@ -266,7 +356,8 @@ steps(struct turn *t, bool asked)
 	do {
 		if (!asked)
 			rc = take_posts(t);
-		if (rc < 0 || (!asked && rc > 0 && !run_handler(t, room)))
+		if (rc < 0 || (!asked && rc > 0 && take_passed(t) &&
+				      !run_handler(t, room)))
 			return;
 		if (is_over(t))
 			return;
@@ -275,15 +366,56 @@ steps(struct turn *t, bool asked)
 		posts = handoff__conn_state_posts_due(&t->now);
 		held_up = posts ||
 			  (t->now.unsent > 0 &&
-				  handoff__conn_state_input_due(&t->now));
+				  (handoff__conn_state_input_due(&t->now) ||
+					  (handoff__conn_state_pass(&t->now) &
+						  HANDOFF__PASS_TAKE)));
 		if (!transmit(t))
 			return;
 	} while (held_up && t->rounds > 0 && t->now.unsent == 0);
-	if ((t->rounds == 0 && handoff__conn_state_due(&t->now)) ||
+	if ((t->rounds == 0 &&
+		    (handoff__conn_state_due(&t->now) ||
+			    handoff__conn_state_take_due(&t->now))) ||
 		(posts && t->now.unsent == 0))
 		t->result->outcome = HANDOFF__TURN_AGAIN;
 	else
 		conclude_turn(t);
+}
+
+/* A connection whose socket has ended waits until its pair has taken what it
+ * has passed; what the pair passes to it is dropped. */
+static __attribute__((noinline, cold)) void
+outlive(struct turn *t)
+{
+	uint32_t due = handoff__conn_state_pass(&t->now);
+
+	if (due & HANDOFF__PASS_SETTLE)
+		handoff__pass_settle(t->now.view);
+	if (due & HANDOFF__PASS_TAKE)
+		handoff__pass_take(t->now.view, true);
+	handoff__conn_state_load(&t->now);
+	due = handoff__conn_state_pass(&t->now);
+	if (due & HANDOFF__PASS_TAKEN)
+		handoff__turn_end(t,
+			(enum handoff__end)atomic_load(
+				&handoff__pass_head(t->now.view)->end),
+			NULL, 0);
+}
+
+/* Everything but the fast path. Records what a pair may wait for. */
+static __attribute__((noinline)) void
+steps(struct turn *t, bool asked)
+{
+	const struct handoff__commit *c = t->now.commit;
+	uint32_t head = c->pass_head, flags = c->flags;
+
+	if (flags & HANDOFF__GONE)
+		outlive(t);
+	else
+		run_steps(t, asked);
+	c = t->now.commit;
+	if (((c->flags | flags) & HANDOFF__PAIRED) &&
+		(c->pass_head != head || c->flags != flags))
+		t->now.view->rec->touched |= HANDOFF__TOUCHED_PAIR;
 }
 
 /* The fast path of a request and its answer; most turns end here. */
@@ -383,13 +515,51 @@ handoff__conn_ended(const struct handoff__view *view, int fd,
 	run_ended(&t, why);
 }
 
+bool
+handoff__conn_may_end(const struct handoff__view *view, enum handoff__end kind)
+{
+	struct handoff__conn_state s = handoff__conn_state_of(view, NULL);
+
+	if (!(s.commit->flags & HANDOFF__PAIRED) ||
+		(handoff__conn_state_pass(&s) & HANDOFF__PASS_TAKEN))
+		return true;
+	if (!(s.commit->flags & HANDOFF__GONE))
+		handoff__pass_outlive(view, kind);
+	return false;
+}
+
+/* The outcome for a paired connection, which may not end yet, or not wait for
+ * its socket. */
+static __attribute__((noinline, cold)) void
+leave_pair(struct turn *t, const struct handoff__view *view)
+{
+	struct handoff__turn_result *result = t->result;
+
+	/* the loop looks at it: it may have to be connected */
+	view->rec->touched |= HANDOFF__PAGES;
+	if (result->outcome == HANDOFF__TURN_END &&
+		!handoff__conn_may_end(view, (enum handoff__end)result->end)) {
+		view->rec->touched |= HANDOFF__TOUCHED_PAIR;
+		if (!(t->now.commit->flags & HANDOFF__RESET))
+			shutdown(t->txn.fd, SHUT_RDWR);
+		result->outcome = HANDOFF__TURN_WAIT;
+	}
+	handoff__conn_state_load(&t->now);
+	if (result->outcome == HANDOFF__TURN_WAIT &&
+		handoff__conn_state_want(&t->now) == 0)
+		result->outcome = HANDOFF__TURN_PARK;
+}
+
 /* Leaves the record in order for the process that continues with it, and
  * nothing of an ended connection on the desk. */
 static __attribute__((noinline)) void
-leave_turn(const struct turn *t, const struct handoff__view *view)
+leave_turn(struct turn *t, const struct handoff__view *view)
 {
-	uint32_t events = handoff__conn_state_want(&t->now);
+	uint32_t events;
 
+	if (t->now.commit->flags & HANDOFF__PAIRED)
+		leave_pair(t, view);
+	events = handoff__conn_state_want(&t->now);
 	handoff__desk_clear(view);
 	if (t->txn.view.rx != view->rx &&
 		(t->result->outcome == HANDOFF__TURN_END ||

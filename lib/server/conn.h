@@ -15,6 +15,7 @@ enum handoff__turn {
 	HANDOFF__TURN_AGAIN,    /* there is more to do at once */
 	HANDOFF__TURN_RETRY,    /* the kernel is short of memory: retry
 				 * shortly */
+	HANDOFF__TURN_PARK,     /* for its pair, and no event of its socket */
 	HANDOFF__TURN_LINGER,   /* all output is sent: wait for the client's
 				 * end */
 	HANDOFF__TURN_END,      /* close it */
@@ -61,8 +62,18 @@ int handoff__conn_left_ms(const struct handoff__record *rec);
 bool handoff__conn_due(const struct handoff__view *view,
 	const struct handoff_service *service);
 
+/* Whether there is nothing to do that the last turn, which waits, could not do:
+ * all that is due is input of which the handler wants more. */
+bool handoff__conn_idle(const struct handoff__view *view,
+	const struct handoff_service *service);
+
 /* Whether there is anything to do without a further event. */
 bool handoff__conn_pending(const struct handoff__view *view,
 	const struct handoff_service *service);
+
+/* The connection is to be ended, by another thread than that of its turns.
+ * False if its pair has still to take what it has passed: then it is parked. */
+bool handoff__conn_may_end(
+	const struct handoff__view *view, enum handoff__end end);
 
 #endif

@@ -51,3 +51,19 @@ handoff__conn_pending(
 	return handoff__conn_state_pending(&s) ||
 	       handoff__conn_left_ms(view->rec) == 0;
 }
+
+bool
+handoff__conn_idle(
+	const struct handoff__view *view, const struct handoff_service *service)
+{
+	struct handoff__conn_state s = handoff__conn_state_of(view, service);
+	uint32_t flags = s.commit->flags;
+
+	return !handoff__conn_state_posts_due(&s) &&
+	       handoff__conn_left_ms(view->rec) != 0 &&
+	       !handoff__conn_state_take_due(&s) &&
+	       !(handoff__conn_state_pass(&s) &
+		       (HANDOFF__PASS_SETTLE | HANDOFF__PASS_TELL)) &&
+	       !(flags &
+		       (HANDOFF__PAIR_OVER | HANDOFF__CLOSING | HANDOFF__GONE));
+}

@@ -6,7 +6,7 @@
 #ifndef HANDOFF_SERVER_CONN_STATE_H
 #define HANDOFF_SERVER_CONN_STATE_H
 
-#include "record/record.h"
+#include "record/pass.h"
 
 #include <sys/epoll.h>
 
@@ -58,8 +58,27 @@ handoff__conn_state_posts_due(const struct handoff__conn_state *s)
 	const struct handoff__commit *c = s->commit;
 
 	return c->line_pos < handoff__posts_head(s->view->seg->ring) &&
-	       !(c->flags & HANDOFF__CLOSING) &&
+	       !(c->flags & HANDOFF__NO_OUTPUT) &&
 	       (!s->service->open || (c->flags & HANDOFF__OPENED));
+}
+
+/* What a paired connection has to do, a set of enum handoff__pass_due. */
+static inline uint32_t
+handoff__conn_state_pass(const struct handoff__conn_state *s)
+{
+	return s->commit->flags & HANDOFF__PAIRED
+		       ? handoff__pass_due(s->view, s->commit)
+		       : 0;
+}
+
+/* Whether there are bytes, or an end, of a pair to take, and room for it. Not
+ * before the service's open has run. */
+static inline bool
+handoff__conn_state_take_due(const struct handoff__conn_state *s)
+{
+	return (handoff__conn_state_pass(s) & HANDOFF__PASS_TAKE) &&
+	       s->unsent < s->view->seg->geo.tx_size &&
+	       (!s->service->open || (s->commit->flags & HANDOFF__OPENED));
 }
 
 static inline bool
@@ -67,14 +86,16 @@ handoff__conn_state_due(const struct handoff__conn_state *s)
 {
 	uint32_t flags = s->commit->flags;
 
-	if (flags & HANDOFF__CLOSING)
+	if (flags & (HANDOFF__CLOSING | HANDOFF__GONE))
 		return false;
 	if (!(flags & HANDOFF__OPENED))
 		return s->service->open || handoff__rx_head(s->view->rec) > 0 ||
 		       (flags & HANDOFF__EOF);
 	if (s->unsent == s->view->seg->geo.tx_size)
 		return false;
-	return handoff__conn_state_input_due(s);
+	return handoff__conn_state_input_due(s) ||
+	       (flags & HANDOFF__PAIR_OVER) ||
+	       (handoff__conn_state_pass(s) & HANDOFF__PASS_TELL);
 }
 
 static inline uint32_t
@@ -82,6 +103,8 @@ handoff__conn_state_want(const struct handoff__conn_state *s)
 {
 	uint32_t events = s->unsent > 0 ? EPOLLOUT : 0;
 
+	if (s->commit->flags & HANDOFF__GONE)
+		return 0;
 	if (!(s->commit->flags & HANDOFF__EOF) &&
 		s->unread < s->view->seg->geo.rx_size)
 		events |= EPOLLIN;
@@ -96,6 +119,8 @@ handoff__conn_state_pending(const struct handoff__conn_state *s)
 	return s->unsent > 0 || handoff__conn_state_due(s) ||
 	       handoff__conn_state_posts_due(s) ||
 	       (s->commit->flags & (HANDOFF__CLOSING | HANDOFF__WAITING)) ||
+	       handoff__conn_state_take_due(s) ||
+	       (handoff__conn_state_pass(s) & HANDOFF__PASS_SETTLE) ||
 	       handoff__conn_state_want(s) == 0;
 }
 

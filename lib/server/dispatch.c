@@ -39,6 +39,7 @@ run_kicked(struct handoff__member *member)
 	/* an event of the same batch may have given it to a thread */
 	if (!member->entry.mine || member->active)
 		return;
+	handoff__outgoing_look(member);
 	if (handoff__conn_pending(view, member->server->opts.service))
 		member->server->model->event(member, 0);
 	else
@@ -70,6 +71,7 @@ static void
 after_loop(struct handoff_server *server)
 {
 	handoff__pair_proceed(&server->pair);
+	handoff__outgoing_release(server);
 	handoff__addresses_proceed(server);
 	if (atomic_load(&server->sweep_wanted))
 		handoff__server_sweep_later(server);

@@ -214,15 +214,27 @@ add_buffer(struct handoff__buf *buf, const char *key, uint64_t begin,
 static void
 add_flags(struct handoff__buf *buf, uint32_t flags)
 {
-	static const char *const names[] = {
-		"opened", "eof", "eof-handled", "closing"};
+	static const struct {
+		uint32_t flag;
+		const char *name;
+	} names[] = {
+		{HANDOFF__OPENED, "opened"},
+		{HANDOFF__EOF, "eof"},
+		{HANDOFF__EOF_DONE, "eof-handled"},
+		{HANDOFF__CLOSING, "closing"},
+		{HANDOFF__PAIRED, "paired"},
+		{HANDOFF__CONNECT, "connecting"},
+		{HANDOFF__PASS_END, "pass-ended"},
+		{HANDOFF__SHUT, "shut"},
+		{HANDOFF__GONE, "gone"},
+	};
 	const char *comma = "";
 
 	handoff__buf_add(buf, ",\"flags\":[");
-	for (uint32_t i = 0; i < 4; i++) {
-		if (!(flags & 1u << i))
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (!(flags & names[i].flag))
 			continue;
-		handoff__buf_add(buf, "%s\"%s\"", comma, names[i]);
+		handoff__buf_add(buf, "%s\"%s\"", comma, names[i].name);
 		comma = ",";
 	}
 	handoff__buf_add(buf, "]");

@@ -35,10 +35,12 @@
  *   spare.c      spare descriptors that clients cannot use up
  *   stay.c       a thread or a child that stays with one connection
  *   outcome.c    what follows from the outcome of a turn
+ *   outgoing.c   connections that the service makes
  *   closing.c    which connections end with the server
  *   suspects.c   connections that may have killed a process
  *   deadlines.c  deadlines of connections, watched by a thread
  *   members.c    entries as members of the sets
+ *   pairs.c      which connections are a pair
  *   deferred.c   timers and flags for work that is due soon
  *   conn.c       one turn of one connection
  *   taking.c     posts that it takes in a turn
@@ -146,6 +148,12 @@ struct handoff__described {
 	char label[HANDOFF__LABEL_MAX];
 };
 
+struct handoff__attempt;
+TAILQ_HEAD(handoff__attempts, handoff__attempt);
+
+/* By slot; see pairs.c. */
+typedef struct handoff__member *_Atomic handoff__pairs_of_segment;
+
 struct handoff_server {
 	struct handoff_server_opts opts;
 	struct handoff_service service; /* opts.service, with defaults
@@ -190,6 +198,15 @@ struct handoff_server {
 	unsigned nkicks;
 	bool due;        /* dispatch.c has work without an event */
 	bool listen_due; /* call listen_update after the iteration */
+
+	bool paired; /* its service, or that of the other peer, has pairs */
+	struct handoff__attempts attempts; /* to connect */
+	handoff__pairs_of_segment *_Atomic pairs[HANDOFF__SEGMENTS_MAX];
+	struct handoff__member *joining; /* waits for the connection that is
+					  * being entered */
+	bool joined;        /* workers begin no turn before it is mirrored */
+	uint32_t noutgoing; /* connections of this peer that the service has
+			     * made */
 
 	bool paused; /* does not accept during a phase of a give */
 	bool full;   /* does not accept: at a limit */
@@ -307,6 +324,30 @@ uint32_t handoff__closing_left(struct handoff_server *server);
 /* How many connections the standby has not confirmed. */
 uint32_t handoff__closing_uncovered(struct handoff_server *server);
 void handoff__server_close_all(struct handoff_server *server);
+
+/* outgoing.c */
+/* Begins to connect what the connection waits for, if that is not under way. */
+void handoff__outgoing_look(struct handoff__member *member);
+/* It is no longer this peer's, or ends. */
+void handoff__outgoing_forget(struct handoff__member *member);
+/* The iteration is over, and new connections are mirrored. */
+void handoff__outgoing_release(struct handoff_server *server);
+void handoff__outgoing_close(struct handoff_server *server);
+
+/* pairs.c */
+/* Whether the service has made the connection. */
+bool handoff__pairs_outgoing(const struct handoff__member *member);
+/* The other one of the pair, if it is known here; from any thread that may
+ * serve the connection. */
+struct handoff__member *handoff__pairs_other(
+	const struct handoff__member *member);
+/* An entry that is the other one, by the records; NULL: it is not here. */
+struct handoff__member *handoff__pairs_find(
+	const struct handoff__member *member);
+/* Enters the two, if the other one is here; after a move of records. */
+void handoff__pairs_link(struct handoff__member *member);
+void handoff__pairs_unlink(struct handoff__member *member);
+void handoff__pairs_close(struct handoff_server *server);
 
 /* deferred.c */
 void handoff__server_sweep_later(struct handoff_server *server);

@@ -126,7 +126,9 @@ handoff__listen_open(struct handoff_server *server)
 static bool
 at_limit(const struct handoff_server *server)
 {
-	return server->pair.roster.connections >= server->opts.max_connections;
+	/* those that the service has made do not count */
+	return server->pair.roster.connections - server->noutgoing >=
+	       server->opts.max_connections;
 }
 
 /* Whether clients wait in the backlog because of the limit. */

@@ -28,7 +28,9 @@ struct handoff__member {
 	bool lingers;
 	bool active; /* not the loop's to serve: with a thread or child, on its
 		      * way back, or a suspect */
-	bool served, recalled; /* by its worker; under the worker's lock */
+	bool served, recalled; /* by its worker; under the worker's lock.
+				* Without workers `recalled`: it was kicked
+				* while it was active */
 	bool stalled : 1;      /* something failed that is retried soon */
 	bool suspect : 1;      /* waits in the queue of suspects */
 	bool on_trial : 1;     /* has the single turn of a suspect */
@@ -79,6 +81,14 @@ int handoff__member_watch(struct handoff__member *member);
 /* Whether it is in the wrong set; moves it to the right one. */
 bool handoff__member_misplaced(const struct handoff__member *member);
 void handoff__member_place(struct handoff__member *member);
+/* It waits for its pair alone: an event is reported at most once. */
+void handoff__member_park(struct handoff__member *member);
+/* After a turn: gives its pair one, if that may wait for what the turn did. */
+void handoff__member_wake_pair(struct handoff__member *member);
+/* Its pair, if a thread or a child that serves `member` is to serve that, too:
+ * it then is not the loop's any more. NULL: it serves `member` alone. */
+struct handoff__member *handoff__member_take_pair(
+	struct handoff__member *member);
 /* Schedules a turn without an event; cancels that. */
 void handoff__member_kick(struct handoff__member *member);
 void handoff__member_unkick(struct handoff__member *member);

@@ -6,6 +6,8 @@
  */
 #include "server/worker.h"
 
+#include "record/pass.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -143,6 +145,8 @@ handoff__member_kick(struct handoff__member *member)
 		member->server->model->kick(member);
 		return;
 	}
+	if (member->active)
+		member->recalled = true; /* when it is back: outcome.c */
 	if (member->kicked || member->active)
 		return;
 	member->kicked = true;
@@ -219,9 +223,65 @@ count_end(struct handoff__member *member, enum handoff__end end)
 }
 
 void
+handoff__member_park(struct handoff__member *member)
+{
+	int err = 0;
+
+	if (member->armed != EPOLLONESHOT && member->set >= 0)
+		err = handoff__member_rearm(member, EPOLLONESHOT);
+	if (err < 0)
+		handoff__member_stall(member, "cannot be watched", err);
+}
+
+void
+handoff__member_wake_pair(struct handoff__member *member)
+{
+	struct handoff__record *rec = member->entry.view.rec;
+	struct handoff__member *other;
+
+	if (!(rec->touched & HANDOFF__TOUCHED_PAIR))
+		return;
+	rec->touched &= (uint8_t)~HANDOFF__TOUCHED_PAIR;
+	other = handoff__pairs_other(member);
+	if (other && other->entry.mine)
+		handoff__member_kick(other);
+}
+
+struct handoff__member *
+handoff__member_take_pair(struct handoff__member *member)
+{
+	struct handoff__member *other = handoff__pairs_other(member);
+
+	if (!other || member->on_trial || !other->entry.mine || other->active ||
+		other->set < 0 || other->stalled || other->on_trial ||
+		(handoff__record_commit(other->entry.view.rec)->flags &
+			(HANDOFF__CLOSING | HANDOFF__GONE)))
+		return NULL;
+	/* the list node is needed to give it back */
+	handoff__member_unkick(other);
+	other->active = true;
+	return other;
+}
+
+/* Its pair is told. */
+static void
+end_for_pair(struct handoff__member *other)
+{
+	const struct handoff__view *view = &other->entry.view;
+	uint32_t flags = handoff__record_commit(view->rec)->flags;
+
+	/* it does not connect again */
+	if (flags & HANDOFF__CONNECT)
+		atomic_store(&handoff__pass_wish(view, flags)->error, EPIPE);
+	if (other->entry.mine)
+		handoff__member_kick(other);
+}
+
+void
 handoff__member_end(struct handoff__member *member, enum handoff__end end)
 {
 	struct handoff_server *server = member->server;
+	struct handoff__member *other = handoff__pairs_other(member);
 
 	/* a stop closes connections on behalf of their services */
 	if (end == HANDOFF__END_SERVICE && server->closing)
@@ -230,6 +290,8 @@ handoff__member_end(struct handoff__member *member, enum handoff__end end)
 		count_end(member, end);
 	cut(member);
 	handoff__pair_end(&server->pair, &member->entry);
+	if (other)
+		end_for_pair(other);
 	server->closed += server->closing;
 	if (server->full)
 		handoff__listen_later(server);
@@ -254,7 +316,7 @@ handoff__member_simple(const struct handoff__member *member, uint32_t events)
 	const struct handoff_service *service = member->server->opts.service;
 	uint32_t flags = handoff__record_commit(view->rec)->flags;
 
-	if (flags & HANDOFF__CLOSING)
+	if (flags & (HANDOFF__CLOSING | HANDOFF__GONE))
 		return !handoff__flags_ending(flags);
 	return events == 0 && !handoff__conn_due(view, service) &&
 	       !(service->posted && handoff__record_posts_wait(view));

@@ -38,6 +38,8 @@ child_free(struct handoff__child *child)
 	TAILQ_REMOVE(&server->children.list, child, node);
 	server->children.count--;
 	child->member->child = NULL;
+	if (child->other)
+		child->other->child = NULL;
 	free(child);
 }
 
@@ -101,6 +103,15 @@ replace(const struct handoff__member *member, pid_t pid, const char *cause,
 			id, (int)pid, cause, member->deaths, REPLACED_MOST);
 }
 
+static void
+set_waiting(struct handoff__member *member)
+{
+	member->result = (struct handoff__turn_result){
+		.outcome = HANDOFF__TURN_WAIT,
+		.want = (uint16_t)handoff__conn_want(&member->entry.view),
+	};
+}
+
 /* Handles the death of a child. */
 static void
 log_death(struct handoff__member *member, pid_t pid, const siginfo_t *info)
@@ -116,10 +127,7 @@ log_death(struct handoff__member *member, pid_t pid, const siginfo_t *info)
 		fourth = member->deaths++ == REPLACED_MOST;
 	member->server->pair.tally.handler_deaths += survival.in_handler;
 	format_cause(info, cause, sizeof(cause));
-	member->result = (struct handoff__turn_result){
-		.outcome = HANDOFF__TURN_WAIT,
-		.want = (uint16_t)handoff__conn_want(&member->entry.view),
-	};
+	set_waiting(member);
 	if (!why && !fourth) {
 		handoff__record_unflag(&member->entry.view, HANDOFF__WAITING);
 		replace(member, pid, cause, survival.in_handler > 0);
@@ -137,19 +145,26 @@ log_death(struct handoff__member *member, pid_t pid, const siginfo_t *info)
 
 /* Decodes the child's exit status; false if it is not one of ours. */
 static bool
-parse_status(struct handoff__member *member, const siginfo_t *info)
+parse_status(struct handoff__member *member, struct handoff__member *other,
+	const siginfo_t *info)
 {
-	int outcome = info->si_status - HANDOFF__CHILD_STATUS;
-	int end = outcome - HANDOFF__TURN_END;
+	int outcome = info->si_status - HANDOFF__CHILD_STATUS, end;
+	struct handoff__member *ended = member;
 
+	if (other && outcome >= HANDOFF__CHILD_OTHER) {
+		outcome -= HANDOFF__CHILD_OTHER;
+		ended = other;
+	}
+	end = outcome - HANDOFF__TURN_END;
 	if (info->si_code != CLD_EXITED || outcome < HANDOFF__TURN_WAIT ||
 		end >= HANDOFF__ENDS)
 		return false;
-	member->result = (struct handoff__turn_result){
-		.outcome = (uint8_t)(end > 0 ? HANDOFF__TURN_END : outcome),
-		.end = (uint8_t)(end > 0 ? end : 0),
-		.want = (uint16_t)handoff__conn_want(&member->entry.view),
-	};
+	set_waiting(member);
+	if (other)
+		set_waiting(other);
+	ended->result.outcome =
+		(uint8_t)(end > 0 ? HANDOFF__TURN_END : outcome);
+	ended->result.end = (uint8_t)(end > 0 ? end : 0);
 	return true;
 }
 
@@ -158,7 +173,7 @@ static void
 on_child(struct handoff__watch *watch, uint32_t events)
 {
 	struct handoff__child *child = watch->arg;
-	struct handoff__member *member = child->member;
+	struct handoff__member *member = child->member, *other = child->other;
 	siginfo_t info = {.si_pid = 0};
 	pid_t pid = child->pid;
 
@@ -171,13 +186,17 @@ on_child(struct handoff__watch *watch, uint32_t events)
 	}
 	child_free(child);
 	settle_shared(member->server, pid);
-	if (!parse_status(member, &info)) {
+	if (!parse_status(member, other, &info)) {
 		handoff__child_died(member->server, pid);
 		log_death(member, pid, &info);
+		if (other)
+			log_death(other, pid, &info);
 		/* its posts may have become true by that */
 		member->server->posts_due = member->server->due = true;
 	}
 	handoff__member_back(member);
+	if (other)
+		handoff__member_back(other);
 }
 
 /* A child that could not be watched was killed, and may have begun a turn:
@@ -202,28 +221,53 @@ undo(struct handoff__member *member, pid_t pid, int err)
 	return 0;
 }
 
+/* The same for the other one of a pair, which waits. */
+static void
+undo_other(struct handoff__member *other, pid_t pid, int err)
+{
+	other->active = false;
+	if (undo(other, pid, err) < 0)
+		handoff__member_kick(other);
+}
+
+static int
+not_started(struct handoff__child *child, int err)
+{
+	struct handoff__member *member = child->member, *other = child->other;
+	pid_t pid = child->pid;
+
+	free(child);
+	if (other && pid > 0) {
+		undo_other(other, pid, err);
+	} else if (other) {
+		other->active = false;
+		handoff__member_kick(other);
+	}
+	return pid > 0 ? undo(member, pid, err) : err;
+}
+
 static int
 launch_child(struct handoff__member *member, uint32_t events)
 {
 	struct handoff_server *server = member->server;
 	struct handoff__child *child = calloc(1, sizeof(*child));
+	struct handoff__member *other;
 	int pidfd, err;
 
 	if (!child)
 		return -ENOMEM;
 	child->member = member;
+	child->other = handoff__member_take_pair(member);
 	child->watch.fd = -1;
 	child->watch.fn = on_child;
 	child->watch.arg = child;
 	pidfd = handoff__child_start(child, events);
-	if (pidfd < 0) {
-		pid_t pid = child->pid;
-
-		free(child);
-		return pid > 0 ? undo(member, pid, pidfd) : pidfd;
-	}
+	if (pidfd < 0)
+		return not_started(child, pidfd);
 	member->child = child;
 	member->active = true;
+	if (child->other)
+		child->other->child = child;
 	TAILQ_INSERT_TAIL(&server->children.list, child, node);
 	server->children.count++;
 	err = handoff__watch_add(&server->loop, &child->watch, pidfd, EPOLLIN);
@@ -234,9 +278,12 @@ launch_child(struct handoff__member *member, uint32_t events)
 		child->watch.fd = pidfd;
 		pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
 		handoff__child_reap(server, child->pid);
+		other = child->other;
 		child_free(child);
 		member->active = false;
 		err = undo(member, pid, err);
+		if (other)
+			undo_other(other, pid, err);
 	}
 	return err;
 }
@@ -246,7 +293,9 @@ fork_event(struct handoff__member *member, uint32_t events)
 {
 	int err;
 
-	member->armed = 0;
+	/* a parked one stays so: its event is not to come again */
+	if (member->armed != EPOLLONESHOT)
+		member->armed = 0;
 	if (handoff__member_simple(member, events)) {
 		handoff__model_loop.event(member, events);
 		return;
@@ -322,6 +371,8 @@ fork_stop(struct handoff_server *server)
 		handoff__child_reap(server, child->pid);
 		settle_shared(server, child->pid);
 		handoff__handler_absolve(child->member->entry.view.rec);
+		if (child->other)
+			handoff__handler_absolve(child->other->entry.view.rec);
 		child_free(child);
 	}
 	for (int i = 0; i < 2; i++) {

@@ -31,8 +31,10 @@ struct handoff__epoch {
 	uint32_t threads;
 };
 
-/* A thread that has a connection. */
+/* A thread that has a connection, or a pair. */
 struct handoff__thread {
+	struct handoff__member *members[2];
+	unsigned count;
 	struct handoff__epoch *epoch;
 	int bell; /* eventfd, see stay.h; -1: none */
 };
@@ -98,33 +100,54 @@ wanted_by_server(const struct handoff__recall *recall)
 static void *
 thread_main(void *arg)
 {
-	struct handoff__member *member = arg;
-	struct handoff__recall recall = {.fd = member->thread->epoch->fd,
+	struct handoff__thread *thread = arg;
+	struct handoff__member *member = thread->members[0];
+	struct handoff__recall recall = {.fd = thread->epoch->fd,
 		.wanted = wanted_by_server,
-		.bell = member->thread->bell};
+		.bell = thread->bell};
 
 	handoff__is_library_thread = true;
-	handoff__stay(member, member->result.want, &recall);
-	handoff__returns_push(&member->server->returns, member);
+	handoff__stay(member, thread->members[1], member->result.want, &recall);
+	handoff__returns_push(
+		&member->server->returns, member, thread->members[1]);
 	return NULL;
 }
 
 static void
-thread_free(struct handoff__member *member)
+thread_enter(struct handoff__thread *thread, struct handoff__member *member)
+{
+	member->thread = thread;
+	member->active = true;
+	thread->members[thread->count++] = member;
+	thread->epoch->threads++;
+	member->server->threads.active++;
+}
+
+/* The last of its connections to leave it frees it. */
+static void
+thread_leave(struct handoff__member *member)
 {
 	struct handoff__thread *thread = member->thread;
 
 	member->thread = NULL;
+	member->active = false;
+	member->server->threads.active--;
+	epoch_leave(thread->epoch);
+	if (--thread->count > 0)
+		return;
 	if (thread->bell >= 0)
 		close(thread->bell);
 	free(thread);
 }
 
+/* A thread that is not started yet, for the connection, and its pair, if it has
+ * one. */
 static int
 prepare_thread(struct handoff__member *member)
 {
 	struct handoff_server *server = member->server;
 	struct handoff__post_ring *ring = member->entry.view.seg->ring;
+	struct handoff__member *other;
 	struct handoff__thread *thread;
 	int err = epoch_begin(&server->threads);
 
@@ -140,36 +163,48 @@ prepare_thread(struct handoff__member *member)
 	if (ring && handoff__posts_head(ring) > 0)
 		thread->bell = handoff__high_raise(
 			eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-	member->thread = thread;
+	thread_enter(thread, member);
+	other = handoff__member_take_pair(member);
+	if (other)
+		thread_enter(thread, other);
 	return 0;
+}
+
+static int
+create_thread(struct handoff__thread *thread)
+{
+	pthread_attr_t attr;
+	pthread_t id;
+	int err;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, STACK_SIZE);
+	err = pthread_create(&id, &attr, thread_main, thread);
+	pthread_attr_destroy(&attr);
+	return -err;
 }
 
 /* Starts a detached thread; it gives the connection back when it is done. */
 static int
 launch_thread(struct handoff__member *member, uint32_t events)
 {
-	struct handoff__threads *threads = &member->server->threads;
-	pthread_attr_t attr;
-	pthread_t id;
+	struct handoff__member *other;
 	int err = prepare_thread(member);
 
 	if (err < 0)
 		return err;
-	member->active = true;
 	member->result.want = (uint16_t)events;
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	err = pthread_create(&id, &attr, thread_main, member);
-	pthread_attr_destroy(&attr);
-	if (err != 0) {
-		member->active = false;
-		thread_free(member);
-		return -err;
+	other = member->thread->members[1];
+	err = create_thread(member->thread);
+	if (err == 0)
+		return 0;
+	thread_leave(member);
+	if (other) {
+		thread_leave(other);
+		handoff__member_kick(other);
 	}
-	threads->epoch->threads++;
-	threads->active++;
-	return 0;
+	return err;
 }
 
 static void
@@ -177,7 +212,9 @@ thread_event(struct handoff__member *member, uint32_t events)
 {
 	int err;
 
-	member->armed = 0;
+	/* a parked one stays so: its event is not to come again */
+	if (member->armed != EPOLLONESHOT)
+		member->armed = 0;
 	if (handoff__member_simple(member, events)) {
 		handoff__model_loop.event(member, events);
 		return;
@@ -216,9 +253,7 @@ thread_look(struct handoff__member *member)
 static void
 take_thread_back(struct handoff__member *member)
 {
-	member->server->threads.active--;
-	epoch_leave(member->thread->epoch);
-	thread_free(member);
+	thread_leave(member);
 	handoff__member_back(member);
 }
 

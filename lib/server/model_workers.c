@@ -92,17 +92,29 @@ workers_hold(struct handoff_server *server, bool hold)
 	}
 }
 
-/* Assigns it to the worker with the fewest members. */
-static void
-workers_enter(struct handoff__member *member)
+/* That of its pair, or the one with the fewest members. */
+static struct handoff__worker *
+choose_worker(const struct handoff__member *member)
 {
 	struct handoff_server *server = member->server;
 	struct handoff__worker *w = &server->workers[0];
+	struct handoff__member *other =
+		server->joining ? server->joining : handoff__pairs_find(member);
 
+	if (other && atomic_load(&other->worker))
+		return atomic_load(&other->worker);
 	for (uint32_t i = 1; i < server->nworkers; i++) {
 		if (server->workers[i].members < w->members)
 			w = &server->workers[i];
 	}
+	return w;
+}
+
+static void
+workers_enter(struct handoff__member *member)
+{
+	struct handoff__worker *w = choose_worker(member);
+
 	w->members++;
 	pthread_mutex_lock(&w->lock);
 	member->sets = (uint8_t)(w->number + 1);

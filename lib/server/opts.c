@@ -12,13 +12,14 @@
 #include <string.h>
 
 /* defaults of options that are not set */
-#define BUFFER_SIZE     65536u /* bytes, of input and of output */
-#define POST_SIZE_LEAST 65536  /* a line fits into it */
-#define CONNECTIONS     16384u
-#define STOP_TIMEOUT_MS 1000u
-#define SUSPECT_WAIT_MS 30000u
-#define GRACE_MS        60000u
-#define SPREAD_MS       2000u
+#define BUFFER_SIZE        65536u /* bytes, of input and of output */
+#define POST_SIZE_LEAST    65536  /* a line fits into it */
+#define CONNECTIONS        16384u
+#define STOP_TIMEOUT_MS    1000u
+#define SUSPECT_WAIT_MS    30000u
+#define GRACE_MS           60000u
+#define CONNECT_TIMEOUT_MS 10000u
+#define SPREAD_MS          2000u
 
 static const struct handoff__model_ops *const models[] = {
 	[HANDOFF_MODEL_LOOP] = &handoff__model_loop,
@@ -153,6 +154,8 @@ apply_defaults(
 		handoff__opt_or(o->stop_timeout_ms, STOP_TIMEOUT_MS);
 	o->suspect_wait_ms =
 		handoff__opt_or(o->suspect_wait_ms, SUSPECT_WAIT_MS);
+	o->connect_timeout_ms =
+		handoff__opt_or(o->connect_timeout_ms, CONNECT_TIMEOUT_MS);
 	o->grace_ms = handoff__opt_or(o->grace_ms, GRACE_MS);
 	o->spread_ms = handoff__opt_or(o->spread_ms, SPREAD_MS);
 	server->log.fn = o->log;

@@ -5,8 +5,18 @@
  */
 #include "server/internal.h"
 
+#include "record/pass.h"
+
 #include <errno.h>
 #include <sys/epoll.h>
+
+/* What a turn may have left to do for its pair. */
+static void
+look_at_pair(struct handoff__member *member)
+{
+	handoff__member_wake_pair(member);
+	handoff__outgoing_look(member);
+}
 
 void
 handoff__member_done(struct handoff__member *member,
@@ -14,6 +24,8 @@ handoff__member_done(struct handoff__member *member,
 {
 	struct handoff_server *server = member->server;
 
+	if (member->entry.view.rec->touched && server->paired)
+		look_at_pair(member);
 	/* the only cases that the sweep handles */
 	if ((member->entry.view.rec->touched & HANDOFF__PAGES) ||
 		result->outcome == HANDOFF__TURN_LINGER)
@@ -35,6 +47,11 @@ handoff__member_done(struct handoff__member *member,
 	case HANDOFF__TURN_WAIT:
 		handoff__member_wait_for(member, result->want);
 		return;
+	case HANDOFF__TURN_PARK:
+		/* why its socket has ended, and it outlives it */
+		handoff__member_log_end(member, result);
+		handoff__member_park(member);
+		return;
 	case HANDOFF__TURN_RETRY:
 		/* disarmed meanwhile; an error is still reported, once */
 		handoff__member_rearm(member, EPOLLONESHOT);
@@ -49,6 +66,25 @@ handoff__member_done(struct handoff__member *member,
 	}
 }
 
+/* Whether it gets a turn at once. A paired connection may be given back after
+ * each turn, so not if nothing has changed since the last one. */
+static bool
+may_go_on(struct handoff__member *member)
+{
+	struct handoff_server *server = member->server;
+	uint8_t outcome = member->result.outcome;
+	bool kicked = member->recalled;
+
+	if (!server->paired || outcome == HANDOFF__TURN_END)
+		return outcome == HANDOFF__TURN_WAIT;
+	member->recalled = false;
+	look_at_pair(member);
+	return (outcome == HANDOFF__TURN_WAIT ||
+		       outcome == HANDOFF__TURN_PARK) &&
+	       (kicked || !handoff__conn_idle(
+				  &member->entry.view, server->opts.service));
+}
+
 /* The loop has the connection, after a turn in a thread or child. */
 static void
 go_on(struct handoff__member *member)
@@ -56,8 +92,7 @@ go_on(struct handoff__member *member)
 	if (member->result.outcome != HANDOFF__TURN_END &&
 		handoff__suspects_add(member))
 		return;
-	if (member->entry.mine &&
-		member->result.outcome == HANDOFF__TURN_WAIT) {
+	if (member->entry.mine && may_go_on(member)) {
 		if (member->sets == 0)
 			handoff__deadlines_look(member);
 		handoff__member_kick(member);

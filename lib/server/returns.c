@@ -68,11 +68,13 @@ handoff__returns_close(struct handoff__returns *returns)
 }
 
 void
-handoff__returns_push(
-	struct handoff__returns *returns, struct handoff__member *member)
+handoff__returns_push(struct handoff__returns *returns,
+	struct handoff__member *member, struct handoff__member *other)
 {
 	pthread_mutex_lock(&returns->lock);
 	TAILQ_INSERT_TAIL(&returns->list, member, node);
+	if (other)
+		TAILQ_INSERT_TAIL(&returns->list, other, node);
 	/* under the lock: once the loop has taken the last one it may close the
 	 * descriptor */
 	eventfd_write(returns->wake, 1);

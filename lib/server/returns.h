@@ -30,8 +30,9 @@ int handoff__returns_open(struct handoff__returns *returns,
 	struct handoff__loop *loop, void (*fn)(struct handoff__member *member));
 void handoff__returns_close(struct handoff__returns *returns);
 
-/* From any thread; the connection then belongs to the loop. */
-void handoff__returns_push(
-	struct handoff__returns *returns, struct handoff__member *member);
+/* From any thread; the connection, and `other` unless it is NULL, then belong
+ * to the loop. */
+void handoff__returns_push(struct handoff__returns *returns,
+	struct handoff__member *member, struct handoff__member *other);
 
 #endif

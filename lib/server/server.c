@@ -142,6 +142,7 @@ handoff_server_open(
 	server->sets.ep[0] = server->sets.ep[1] = server->sets.outer = -1;
 	server->loop.epfd = server->loop.timerfd = -1;
 	TAILQ_INIT(&server->children.list);
+	TAILQ_INIT(&server->attempts);
 	server->signal_fd = -1;
 	handoff__operator_init(&server->op, &handoff__server_operator_ops,
 		server, &server->pair, &server->loop, &server->log);
@@ -221,6 +222,7 @@ handoff_server_free(struct handoff_server *server)
 	handoff__publisher_close(&server->publisher);
 	handoff__console_close(server);
 	handoff__listen_unlink(server);
+	handoff__outgoing_close(server);
 	if (server->pair.loop) {
 		handoff__shared_at(server, NULL);
 		handoff__pair_close(&server->pair, true);
@@ -239,6 +241,7 @@ handoff_server_free(struct handoff_server *server)
 	handoff__addresses_close(server);
 	handoff__deadlines_free(&server->deadlines);
 	handoff__limits_free(&server->limits);
+	handoff__pairs_close(server);
 	free(server);
 }
 

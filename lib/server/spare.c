@@ -41,9 +41,13 @@ static uint32_t
 spare_promised(const struct handoff_server *server)
 {
 	uint32_t have = server->children.count;
-	uint32_t need = server->pair.roster.connections * server->model->spare;
+	uint32_t count = server->pair.roster.connections;
+	uint32_t need = count * server->model->spare, pairs = 0;
 
-	return need > have ? need - have : 0;
+	/* of a service with pairs, each client needs one for its own */
+	if (server->paired && count > 2 * server->noutgoing)
+		pairs = count - 2 * server->noutgoing;
+	return pairs + (need > have ? need - have : 0);
 }
 
 bool

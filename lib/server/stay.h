@@ -16,10 +16,12 @@ struct handoff__recall {
 	int bell; /* eventfd, readable when there is work to do; -1: none */
 };
 
-/* Runs the connection's turns, the first one for `events`, until it is
- * recalled, ends or lingers; only one turn if it is on trial. The outcome is in
- * `member->result`. Blocks. */
-void handoff__stay(struct handoff__member *member, uint32_t events,
+/* Runs the connection's turns, the first one for `events`, and those of
+ * `other`, its pair, unless that is NULL; until one of them is recalled, ends
+ * or lingers. Only one turn if it is on trial. The outcomes are in `result` of
+ * the two, and that of at most one of them is not to wait. Blocks. */
+void handoff__stay(struct handoff__member *member,
+	struct handoff__member *other, uint32_t events,
 	const struct handoff__recall *recall);
 
 #endif

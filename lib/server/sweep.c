@@ -5,6 +5,10 @@
  */
 #include "server/internal.h"
 
+#include "record/pass.h"
+
+#include <sys/socket.h>
+
 #define SWEEP_US       1000000
 #define SWEEP_SOON_US  50000
 #define SWEEP_MOST     32 /* buffers trimmed per pass, to bound its duration */
@@ -73,6 +77,11 @@ sweep_one(struct handoff__member *member, unsigned *trimmed)
 	 * began */
 	idle = (int32_t)(server->tick - member->tick);
 	if (member->lingers && idle > LINGER_SECONDS) {
+		if (!handoff__conn_may_end(view, HANDOFF__END_SERVICE)) {
+			shutdown(member->entry.fd, SHUT_RDWR);
+			handoff__member_kick(member);
+			return true;
+		}
 		handoff__member_end(member, HANDOFF__END_SERVICE);
 		return false;
 	}
@@ -84,6 +93,7 @@ sweep_one(struct handoff__member *member, unsigned *trimmed)
 		return true;
 	handoff__arena_trim(
 		&server->pair.arena, member->entry.segment, member->entry.slot);
+	handoff__pass_trim(view);
 	view->rec->touched &= (uint8_t)~HANDOFF__PAGES;
 	++*trimmed;
 	return member->lingers;

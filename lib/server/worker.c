@@ -8,6 +8,7 @@
 
 #include "base/high.h"
 #include "record/desk.h"
+#include "record/pass.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -60,7 +61,7 @@ give_back(struct handoff__worker *w, struct handoff__member *member)
 	handoff__sets_arm(
 		&w->sets, member->set, member->entry.fd, EPOLLONESHOT, member);
 	member->armed = 0;
-	handoff__returns_push(&member->server->returns, member);
+	handoff__returns_push(&member->server->returns, member, NULL);
 }
 
 /* Requests a sweep: there are buffers to trim, or a lingering client. */
@@ -109,18 +110,41 @@ note_work(struct handoff__worker *w, struct handoff__member *member,
 	}
 }
 
+/* The turn may have left something to do for the connection's pair, which has
+ * the same worker, or for the server, which connects. True if the server must
+ * have it back. */
+static bool
+conclude_pair(struct handoff__worker *w, struct handoff__member *member)
+{
+	const struct handoff__view *view = &member->entry.view;
+	struct handoff__member *other = handoff__pairs_other(member);
+
+	if (view->rec->touched & HANDOFF__TOUCHED_PAIR) {
+		view->rec->touched &= (uint8_t)~HANDOFF__TOUCHED_PAIR;
+		if (other && atomic_load(&other->worker) == w && other->served)
+			handoff__worker_kick(w, other);
+	}
+	return handoff__pass_to_dial(view, (uint32_t)w->server->pair.place);
+}
+
 static void
 conclude_work(struct handoff__worker *w, struct handoff__member *member,
 	const struct handoff__turn_result *result)
 {
+	bool back = w->server->paired && conclude_pair(w, member);
+
 	if (member->entry.view.rec->touched ||
 		result->outcome == HANDOFF__TURN_LINGER)
 		note_work(w, member, result);
-	if (member->recalled || result->outcome == HANDOFF__TURN_END) {
+	if (member->recalled || back || result->outcome == HANDOFF__TURN_END) {
 		member->result = *result;
 		give_back(w, member);
 	} else if (result->outcome == HANDOFF__TURN_AGAIN) {
 		handoff__worker_kick(w, member);
+	} else if (result->outcome == HANDOFF__TURN_PARK) {
+		if (member->armed != EPOLLONESHOT &&
+			handoff__member_rearm(member, EPOLLONESHOT) < 0)
+			stall(w, member);
 	} else if (result->outcome == HANDOFF__TURN_RETRY) {
 		handoff__member_rearm(member, EPOLLONESHOT);
 		stall(w, member);

@@ -169,7 +169,8 @@ ring_to_a_pair_is_its_own(void **state)
 	handoff__view_make(&a, arena.segments[0], 6);
 	handoff__view_make(&b, arena.segments[0], 7);
 	assert_ptr_equal(handoff__record_pass(&a), a.tx + SIZE);
-	assert_ptr_equal(handoff__record_pass(&a) + SIZE, b.rx);
+	assert_ptr_equal(
+		handoff__record_pass(&a) + HANDOFF__PASS_HEAD + SIZE, b.rx);
 	handoff__arena_fini(&arena);
 }
 
