@@ -217,6 +217,9 @@ find_posts(struct handoff__arena *arena, const struct handoff__segment *seg)
 	posts->most = seg->geo.tx_size < fits ? seg->geo.tx_size : fits;
 	posts->next_id = &handoff__arena_board(arena)->next_id;
 	atomic_store(&posts->ring, (void *)(seg->base + seg->geo.posts));
+	/* connections of an older library have no box until they come */
+	if (seg->index > 0)
+		atomic_store(&atomic_load(&posts->ring)->boxless, 1);
 }
 
 /* Tells all segments where the commons are. */

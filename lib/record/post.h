@@ -108,7 +108,8 @@ struct handoff__post_ring {
 	 * another one than that. Odd `dropping`: these change. */
 	_Atomic uint64_t dropped, dropped_but, dropped_before;
 	_Atomic uint64_t dropped_strays;
-	_Atomic uint32_t boxless; /* there are connections without a box */
+	_Atomic uint32_t boxless; /* there may be connections without a
+				   * box */
 	_Atomic uint32_t dropping;
 	_Atomic uint64_t awake[2]; /* 1: that peer has connections */
 	uint64_t pad1[5];

@@ -110,20 +110,21 @@ look_at_new(struct handoff_server *server)
 	struct handoff__post_ring *ring = ring_of(server);
 	struct receivers receivers = {.all = false};
 	struct handoff__post post;
-	bool strays = false;
+	uint64_t before = server->posts_seen;
+	bool missed = false;
 	bool any = false;
 
-	if (!ring || handoff__posts_head(ring) == server->posts_seen)
+	if (!ring || handoff__posts_head(ring) == before)
 		return;
 	while (handoff__posts_walk(&server->pair.arena.posts,
-		&server->posts_seen, &post, &strays)) {
+		&server->posts_seen, &post, &missed)) {
 		if (post.to == HANDOFF__POST_ONE)
 			any |= wake_one(server, post.id);
 		else
 			add_receivers(&receivers, &post);
 	}
 	/* some were missed, or are for connections without a box */
-	receivers.all |= strays || atomic_load(&ring->boxless);
+	receivers.all |= missed || atomic_load(&ring->strays) > before;
 	if (receivers.all || receivers.ntags > 0)
 		any |= wake_many(server, &receivers);
 	if (any)

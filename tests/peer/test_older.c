@@ -370,6 +370,24 @@ take_all(struct fixture *f)
 	assert_int_equal(moved.load.unsent, 60);
 }
 
+/* Posts find the new record; of a connection that is still with the older peer
+ * nobody can say that it does not exist. */
+static void
+assert_known_to_posts(struct fixture *f)
+{
+	const struct handoff__arena *arena = &f->a.pair.arena;
+	uint32_t segment, slot;
+
+	assert_true(handoff__posts_where(
+		atomic_load(&arena->posts.ring), ID, &segment, &slot));
+	assert_ptr_equal(handoff__arena_record(arena, segment, slot),
+		entry(f, ID)->view.rec);
+	atomic_store(&handoff__arena_board(arena)->next_id, ID + 10);
+	assert_int_equal(handoff__posts_exists(&arena->posts, ID + 1), 0);
+	assert_int_equal(
+		handoff__posts_exists(&arena->posts, ID + 10), -ENOENT);
+}
+
 static void
 what_is_given_is_converted(void **state)
 {
@@ -382,6 +400,7 @@ what_is_given_is_converted(void **state)
 		offer_all(&f);
 		take_all(&f);
 		assert_connection(&entry(&f, ID)->view);
+		assert_known_to_posts(&f);
 		assert_true(entry(&f, ID)->mine);
 		assert_true(pair_same_file(entry(&f, ID)->fd, f.fd[0]));
 		assert_int_equal(
