@@ -113,15 +113,6 @@ handoff__pair_leader(
 	return leader ? leader : find_by_id(pair, id);
 }
 
-struct handoff__roster_entry *
-handoff__entry_leads(
-	const struct handoff__pair *pair, struct handoff__roster_entry *e)
-{
-	while (e->marks & HANDOFF__BOUND && !(e->marks & HANDOFF__LEADS))
-		e = handoff__companions_next(pair, e);
-	return e;
-}
-
 bool
 handoff__entry_covered(
 	const struct handoff__pair *pair, struct handoff__roster_entry *first)
@@ -167,12 +158,12 @@ stand_alone(struct handoff__pair *pair, struct handoff__roster_entry *e)
 }
 
 void
-handoff__companions_join(
+handoff__companions_join_leader(
 	struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
 	struct handoff__roster_entry *leader;
 
-	if (!(e->marks & HANDOFF__FOLLOWS) || e->marks & HANDOFF__BOUND)
+	if (e->marks & HANDOFF__BOUND)
 		return;
 	leader = handoff__pair_leader(pair, e);
 	if (leader && !leader->mine)
@@ -255,7 +246,7 @@ handoff__companions_part(struct handoff__pair *pair,
 }
 
 bool
-handoff__companions_may_come(
+handoff__companions_leader_is_here(
 	struct handoff__pair *pair, const struct handoff__roster_entry *e)
 {
 	const struct handoff__roster_entry *leader =

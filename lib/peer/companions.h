@@ -22,8 +22,16 @@ void handoff__companions_name(struct handoff__record *rec,
 
 /* The entry of this peer joins its leader, if it has one that is this peer's
  * too. One whose leader has ended stands alone from now on. */
-void handoff__companions_join(
+void handoff__companions_join_leader(
 	struct handoff__pair *pair, struct handoff__roster_entry *entry);
+
+static inline void
+handoff__companions_join(
+	struct handoff__pair *pair, struct handoff__roster_entry *e)
+{
+	if (e->marks & HANDOFF__FOLLOWS)
+		handoff__companions_join_leader(pair, e);
+}
 
 /* The same for all entries. */
 void handoff__companions_join_all(struct handoff__pair *pair);
@@ -42,8 +50,16 @@ uint32_t handoff__companions_undo(struct handoff__pair *pair,
 
 /* Whether the entry, which is not this peer's, may be accepted or revoked now:
  * its leader, if it has one, is this peer's. */
-bool handoff__companions_may_come(
+bool handoff__companions_leader_is_here(
 	struct handoff__pair *pair, const struct handoff__roster_entry *entry);
+
+static inline bool
+handoff__companions_may_come(
+	struct handoff__pair *pair, const struct handoff__roster_entry *e)
+{
+	return !(e->marks & HANDOFF__FOLLOWS) ||
+	       handoff__companions_leader_is_here(pair, e);
+}
 
 /* The next in the ring; the entry itself if it is alone. */
 static inline struct handoff__roster_entry *
@@ -56,8 +72,14 @@ handoff__companions_next(
 }
 
 /* The one that leads the ring; the entry itself if it is alone. */
-struct handoff__roster_entry *handoff__entry_leads(
-	const struct handoff__pair *pair, struct handoff__roster_entry *entry);
+static inline struct handoff__roster_entry *
+handoff__entry_leads(
+	const struct handoff__pair *pair, struct handoff__roster_entry *e)
+{
+	while (e->marks & HANDOFF__BOUND && !(e->marks & HANDOFF__LEADS))
+		e = handoff__companions_next(pair, e);
+	return e;
+}
 
 /* Whether the standby has copies of the entry and of all that move together
  * with it. */

@@ -359,8 +359,7 @@ offer_ring(struct handoff__pair *pair, struct handoff__roster_entry *leader,
 	enum handoff__reason stay =
 		handoff__offer_entry_objection(pair, leader);
 	struct handoff__roster_entry *e = leader;
-	/* a companion that came since they were asked: its copy is on the way
-	 */
+	/* a companion has come since they were asked: its copy follows */
 	bool soon = stay == HANDOFF__UNANSWERED && leader->leaving;
 
 	if (stay != HANDOFF__OK && !soon) {
@@ -394,22 +393,32 @@ offer_one(struct handoff__pair *pair, struct handoff__roster_entry *e,
 	}
 }
 
+/* One of a ring, which moves when its leader comes up. */
+static void
+offer_bound(struct handoff__pair *pair, struct handoff__roster_entry *e,
+	struct handoff__moved *moved)
+{
+	struct handoff__roster_entry *leader = handoff__entry_leads(pair, e);
+	bool takes = give_takes(&pair->give, leader);
+
+	if (!takes)
+		e->left = HANDOFF__OK;
+	else if (e == leader)
+		offer_ring(pair, leader, moved);
+}
+
 void
 handoff__offer_all(struct handoff__pair *pair, struct handoff__moved *moved)
 {
 	struct handoff__roster_entry *e = NULL;
 
 	while ((e = handoff__roster_next(&pair->roster, e))) {
-		bool takes =
-			give_takes(&pair->give, handoff__entry_leads(pair, e));
-
-		if (!takes || !moves_with_another(e))
-			e->left = HANDOFF__OK;
-		if (!takes || moves_with_another(e))
+		if (e->marks & HANDOFF__BOUND) {
+			offer_bound(pair, e, moved);
 			continue;
-		if (e->marks & HANDOFF__BOUND)
-			offer_ring(pair, e, moved);
-		else
+		}
+		e->left = HANDOFF__OK;
+		if (give_takes(&pair->give, e))
 			offer_one(pair, e, moved);
 	}
 }
