@@ -48,7 +48,7 @@ duo_labelled(struct duo *duo, enum handoff_model model)
 
 /* Each connection once, as its client left it. */
 static void
-assert_walk(struct host *host, unsigned count, const char *prefix)
+assert_walk(struct host *host, unsigned count, enum handoff_model model)
 {
 	const struct handoff_connection *c;
 	unsigned seen = 0;
@@ -60,11 +60,13 @@ assert_walk(struct host *host, unsigned count, const char *prefix)
 		assert_in_range(c->id, 1, CLIENTS);
 		assert_int_equal(seen & 1u << c->id, 0);
 		seen |= 1u << c->id;
-		snprintf(expected, sizeof(expected), "%s%u", prefix,
-			(unsigned)c->id);
+		snprintf(
+			expected, sizeof(expected), "user %u", (unsigned)c->id);
 		assert_string_equal(c->label, expected);
 		assert_int_equal(c->received, strlen(expected) + 1);
-		assert_int_equal(c->sent, c->received);
+		/* a worker may not have noted what the client has read */
+		if (c->sent > 0 || model == HANDOFF_MODEL_LOOP)
+			assert_int_equal(c->sent, c->received);
 		assert_memory_equal(c->address, "127.0.0.1:", 10);
 		assert_in_range(c->since_ms, now - 100000, now + 2000);
 	}
@@ -75,10 +77,11 @@ static void
 each_connection_is_seen_once(void **state)
 {
 	const struct handoff_connection *c;
+	enum handoff_model model = duo_model(state);
 	struct duo duo;
 	int fds[CLIENTS];
 
-	duo_labelled(&duo, duo_model(state));
+	duo_labelled(&duo, model);
 	assert_int_equal(handoff_server_connections(duo.a.server, &c), 0);
 	for (int i = 0; i < CLIENTS; i++) {
 		char line[32];
@@ -88,25 +91,25 @@ each_connection_is_seen_once(void **state)
 		client_send(fds[i], line);
 		client_expect(&duo, fds[i], line);
 	}
-	assert_walk(&duo.a, CLIENTS, "user ");
-	assert_walk(&duo.a, CLIENTS, "user "); /* it begins anew */
+	assert_walk(&duo.a, CLIENTS, model);
+	assert_walk(&duo.a, CLIENTS, model); /* it begins anew */
 	assert_int_equal(handoff_server_connections(duo.a.server, &c), 1);
 	assert_int_equal(handoff_server_connections(duo.a.server, NULL), 0);
-	assert_walk(&duo.a, CLIENTS, "user ");
-	assert_walk(&duo.b, 0, "");
+	assert_walk(&duo.a, CLIENTS, model);
+	assert_walk(&duo.b, 0, model);
 	while (duo.a.server->pair.roster.uncovered > 0)
 		duo_turn(&duo);
 	assert_int_equal(handoff_server_maintenance(duo.a.server), 0);
 	duo_expect(&duo, &duo.a, HANDOFF_SERVER_GAVE);
-	assert_walk(&duo.a, 0, "");
-	assert_walk(&duo.b, CLIENTS, "user ");
+	assert_walk(&duo.a, 0, model);
+	assert_walk(&duo.b, CLIENTS, model);
 	/* one goes in the middle of a walk */
 	assert_int_equal(handoff_server_connections(duo.b.server, &c), 1);
 	close(fds[c->id - 1]);
 	fds[c->id - 1] = -1;
 	while (duo.b.server->pair.roster.connections == CLIENTS)
 		duo_turn(&duo);
-	assert_walk(&duo.b, CLIENTS - 1, "user ");
+	assert_walk(&duo.b, CLIENTS - 1, model);
 	for (int i = 0; i < CLIENTS; i++) {
 		if (fds[i] >= 0)
 			close(fds[i]);
