@@ -479,9 +479,9 @@ deadlines_come_in_order(void **state)
 		fds[i] = client_open(duo.a.address);
 	client_asks(&duo, fds[0], "in 60\n");
 	client_asks(&duo, fds[1], "in 30\n");
-	client_asks(&duo, fds[2], "in 20\n");
+	client_asks(&duo, fds[2], "in 5000\n");
 	client_asks(&duo, fds[2], "off\n");
-	client_asks(&duo, fds[3], "in 20\n");
+	client_asks(&duo, fds[3], "in 5000\n");
 	client_asks(&duo, fds[3], "in 100000\n");
 	client_asks(&duo, fds[4], "in 1\n");
 	client_expect(&duo, fds[4], "a late\n");
@@ -574,18 +574,20 @@ static void
 deadline_passes_in_the_handler(void **state)
 {
 	struct duo duo;
+	uint64_t set;
 	int fd;
 
 	duo_timed(&duo, duo_model(state));
 	atomic_store(&duo.a.hold, true);
 	fd = client_open(duo.a.address);
-	client_asks(&duo, fd, "in 20\n");
+	client_asks(&duo, fd, "in 500\n");
+	set = handoff__boot_ms();
 	client_send(fd, "hold\n");
 	for (int i = 0; atomic_load(&duo.a.holding) == 0; i++) {
 		assert_in_range(i, 0, 1000);
 		duo_turn(&duo);
 	}
-	for (int i = 0; i < 20; i++)
+	while (handoff__boot_ms() < set + 510)
 		duo_turn(&duo);
 	atomic_store(&duo.a.hold, false);
 	client_expect(&duo, fd, "hold\na late\n");
