@@ -137,7 +137,7 @@ must_wait(struct handoff__pair *pair)
 		return false;
 	handoff__offer_ask(pair, whole, &asked);
 	if (whole ? give->waiting == 0 && asked.stay == HANDOFF__OK
-		  : asked.quiet > 0 || pair->roster.owned == 0)
+		  : asked.quiet > 0 || !asked.any)
 		return false;
 	if (asked.stay != HANDOFF__OK && asked.stay != HANDOFF__UNANSWERED &&
 		(whole || give->waiting == 0)) {

@@ -281,6 +281,7 @@ handoff__offer_ask(
 
 		if (moves_with_another(e) || !give_takes(&pair->give, e))
 			continue;
+		asked->any = true;
 		stay = handoff__offer_entry_objection(pair, e);
 		if (stay == HANDOFF__OK && all_are_quiet(pair, e)) {
 			asked->quiet++;

@@ -39,6 +39,7 @@ uint32_t handoff__offer_leave_together(struct handoff__pair *pair,
 
 /* What a give finds before it offers anything. */
 struct handoff__asked {
+	bool any;       /* there are entries that the give takes */
 	uint32_t quiet; /* entries that can be offered now, each with those that
 			 * move together with it */
 	enum handoff__reason stay; /* why another one has no copy; OK: all

@@ -194,6 +194,21 @@ first_quiet_one_begins_the_move(void **state)
 	pair_assert_one_owner(&one, &two);
 }
 
+/* HOME takes no connections, and there is nothing else. */
+static void
+service_alone_comes_home(void **state)
+{
+	(void)state;
+	pair_enter_many(&one, 2);
+	pair_run(&one, &two);
+	pair_give(&one, &two, HANDOFF__MAINTENANCE);
+	assert_int_equal(handoff__pair_take(&one.pair, HANDOFF__HOME), 0);
+	pair_run(&one, &two);
+	assert_true(one.pair.serving);
+	assert_int_equal(two.pair.roster.connections, 2);
+	pair_assert_one_owner(&one, &two);
+}
+
 static void
 give_that_can_move_nothing_is_refused(void **state)
 {
@@ -224,6 +239,7 @@ main(void)
 		pair_test(busy_one_that_ends_is_not_waited_for),
 		pair_test(link_that_breaks_ends_the_waiting),
 		pair_test(first_quiet_one_begins_the_move),
+		pair_test(service_alone_comes_home),
 		pair_test(give_that_can_move_nothing_is_refused),
 	};
 
