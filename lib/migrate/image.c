@@ -57,21 +57,30 @@ is_zero(const unsigned char *bytes, size_t len)
 	return true;
 }
 
-/* An address that a connection can have, and that means the same elsewhere. */
-static bool
-address_ok(int family, const unsigned char addr[16])
-{
-	if (family == AF_INET)
-		return !is_zero(addr, 4) && is_zero(addr + 4, 12) &&
-		       addr[0] < 224;
-	return !is_zero(addr, 16) && addr[0] != 0xff &&
-	       !(addr[0] == 0xfe && (addr[1] & 0xc0) == 0x80);
-}
-
 static bool
 is_mapped(const unsigned char addr[16])
 {
 	return is_zero(addr, 10) && addr[10] == 0xff && addr[11] == 0xff;
+}
+
+/* RFC 1122, 3.2.1.3: not this host, a loopback or a group. */
+static bool
+four_ok(const unsigned char addr[4])
+{
+	return addr[0] != 0 && addr[0] != 127 && addr[0] < 224;
+}
+
+/* An address that a connection can have, and that means the same elsewhere: not
+ * link-local, a group, ::1 or none. */
+static bool
+address_ok(int family, const unsigned char addr[16])
+{
+	if (family == AF_INET)
+		return four_ok(addr) && is_zero(addr + 4, 12);
+	if (is_mapped(addr))
+		return four_ok(addr + 12);
+	return !is_zero(addr, 15) && addr[0] != 0xff &&
+	       !(addr[0] == 0xfe && (addr[1] & 0xc0) == 0x80);
 }
 
 static const char *

@@ -40,6 +40,8 @@
 #define IPV6_FREEBIND 78
 #endif
 
+/* as large as a queue of an image and what its segments take beside it */
+#define BUFFER_MAX (1 << 29)
 /* The default of a new socket differs from host to host. */
 #define NO_DEFAULT  INT64_MAX
 #define SEGMENT     16384
@@ -129,9 +131,9 @@ static const struct row rows[HANDOFF__OPTS] = {
 	[HANDOFF__OPT_NONBLOCK] = {-1, O_NONBLOCK, 0, 1, 0, HANDOFF__BY_HAND,
 		"O_NONBLOCK"},
 	[HANDOFF__OPT_SNDBUF] =
-		ROW(SOL_SOCKET, SO_SNDBUF, 1, INT_MAX, NO_DEFAULT, BY_HAND),
+		ROW(SOL_SOCKET, SO_SNDBUF, 1, BUFFER_MAX, NO_DEFAULT, BY_HAND),
 	[HANDOFF__OPT_RCVBUF] =
-		ROW(SOL_SOCKET, SO_RCVBUF, 1, INT_MAX, NO_DEFAULT, BY_HAND),
+		ROW(SOL_SOCKET, SO_RCVBUF, 1, BUFFER_MAX, NO_DEFAULT, BY_HAND),
 	[HANDOFF__OPT_BUF_LOCK] =
 		ROW(SOL_SOCKET, SO_BUF_LOCK, 0, 3, NO_DEFAULT, BY_HAND),
 	/* Keepalive would send probes from a prepared socket; the end of repair

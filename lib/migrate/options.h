@@ -93,8 +93,9 @@ int handoff__options_set(int fd, enum handoff__option_stage stage,
 	struct handoff__error *error);
 
 /* Sees to it that the buffers hold so many bytes of either direction, and are
- * no smaller than they were; what locks their sizes is as it was. -ENOBUFS if
- * the host's limits do not let them. */
+ * no smaller than they were, as far as the host's limits let them: without
+ * CAP_NET_ADMIN these are net.core.rmem_max and wmem_max. What locks their
+ * sizes is as it was. -ENOBUFS if they would not hold the bytes. */
 int handoff__options_buffers(int fd,
 	const struct handoff__image_options *options, uint32_t in, uint32_t out,
 	struct handoff__error *error);

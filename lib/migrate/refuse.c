@@ -67,6 +67,7 @@ static const struct {
 		"an urgent byte waits out of line: set SO_OOBINLINE"},
 	[HANDOFF__LINK_LOCAL] = {"link-local",
 		"its addresses are link-local, for an interface of this host"},
+	[HANDOFF__LOOPBACK] = {"loopback", "its peer is on this host"},
 };
 
 const char *
@@ -171,16 +172,35 @@ is_urgent(int fd)
 	       errno == EAGAIN;
 }
 
-static bool
-is_link_local(int fd)
+static enum handoff__unmovable
+refuse_six(const struct in6_addr *addr)
 {
-	struct sockaddr_in6 six = {0};
-	socklen_t len = sizeof(six);
+	if (IN6_IS_ADDR_LINKLOCAL(addr))
+		return HANDOFF__LINK_LOCAL;
+	if (IN6_IS_ADDR_LOOPBACK(addr) ||
+		(IN6_IS_ADDR_V4MAPPED(addr) && addr->s6_addr[12] == 127))
+		return HANDOFF__LOOPBACK;
+	return HANDOFF__MOVABLE;
+}
 
-	if (getpeername(fd, (struct sockaddr *)&six, &len) < 0 ||
-		six.sin6_family != AF_INET6)
-		return false;
-	return IN6_IS_ADDR_LINKLOCAL(&six.sin6_addr);
+/* Of the peer's only: the other address is of the same kind. */
+static enum handoff__unmovable
+refuse_address(int fd)
+{
+	struct sockaddr_storage sa = {0};
+	struct sockaddr_in6 six;
+	struct sockaddr_in four;
+	socklen_t len = sizeof(sa);
+
+	if (getpeername(fd, (struct sockaddr *)&sa, &len) < 0)
+		return HANDOFF__CLOSED;
+	if (sa.ss_family == AF_INET6) {
+		memcpy(&six, &sa, sizeof(six));
+		return refuse_six(&six.sin6_addr);
+	}
+	memcpy(&four, &sa, sizeof(four));
+	return ntohl(four.sin_addr.s_addr) >> 24 == 127 ? HANDOFF__LOOPBACK
+							: HANDOFF__MOVABLE;
 }
 
 static enum handoff__unmovable
@@ -204,7 +224,7 @@ find_reason(int fd)
 		return why;
 	if (is_urgent(fd))
 		return HANDOFF__URGENT;
-	return is_link_local(fd) ? HANDOFF__LINK_LOCAL : HANDOFF__MOVABLE;
+	return refuse_address(fd);
 }
 
 enum handoff__unmovable

@@ -278,9 +278,15 @@ ends_out_of_range(void **state)
 	REFUSED(i.family = AF_INET, "local address");
 	REFUSED((i.family = AF_INET, memset(i.local, 0, 16), i.local[0] = 224),
 		"local address");
+	REFUSED((i.family = AF_INET, memset(i.local, 0, 16), i.local[0] = 127),
+		"local address");
+	REFUSED((memset(i.peer, 0, 16), i.peer[15] = 1), "peer's address");
+	REFUSED((memset(i.peer, 0, 16), i.peer[10] = i.peer[11] = 0xff,
+			i.peer[12] = 127),
+		"peer's address");
 	/* one end IPv4-mapped, the other not */
 	REFUSED((memset(i.peer, 0, 16), i.peer[10] = i.peer[11] = 0xff,
-			i.peer[15] = 1),
+			i.peer[12] = 10),
 		"pair of addresses");
 	REFUSED(i.output_end = (enum handoff__image_end)3, "state");
 	REFUSED((i.unsent = 0, i.input_ended = true,

@@ -356,6 +356,45 @@ link_local(void **state)
 	close(fd);
 }
 
+static void
+assert_loopback_refused(const struct sockaddr *sa, socklen_t len)
+{
+	struct sockaddr_storage bound;
+	int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int client, served;
+
+	assert_int_equal(bind(fd, sa, len), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&bound, &len), 0);
+	client = socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&bound, len), 0);
+	served = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+	assert_refused(served, HANDOFF__LOOPBACK, "on this host");
+	close(served);
+	close(client);
+	close(fd);
+}
+
+static void
+loopback(void **state)
+{
+	struct sockaddr_in four = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	struct sockaddr_in6 six = {
+		.sin6_family = AF_INET6,
+		.sin6_addr = IN6ADDR_LOOPBACK_INIT,
+	};
+
+	(void)state;
+	hosts_need();
+	assert_loopback_refused((struct sockaddr *)&four, sizeof(four));
+	assert_loopback_refused((struct sockaddr *)&six, sizeof(six));
+	inet_pton(AF_INET6, "::ffff:127.0.0.1", &six.sin6_addr);
+	assert_loopback_refused((struct sockaddr *)&six, sizeof(six));
+}
+
 /* Packets come in while it is frozen, which is not how it should be, but what
  * it takes is not lost on the way back. */
 static void
@@ -519,6 +558,7 @@ main(void)
 		handoff_test(signed_segments),
 		handoff_test(urgent_byte_out_of_line),
 		handoff_test(link_local),
+		handoff_test(loopback),
 		handoff_test(rollback_four),
 		handoff_test(rollback_six),
 		handoff_test(rollback_often),
