@@ -359,7 +359,8 @@ HANDOFF_API int handoff_server_stop(struct handoff_server *server);
  * own, and counts its posts in `number`: 1, and nothing is done, if that is not
  * above the last one of this source. The last 256 sources are known; -ENOSPC if
  * there is one more and all have posted within a minute. In a handler the post
- * does not depend on its transaction.
+ * does not depend on its transaction. No thread may be in it when the handle is
+ * freed.
  */
 HANDOFF_API int handoff_server_post(
 	struct handoff_server *server, const struct handoff_post *post);

@@ -14,11 +14,11 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MAGIC 0x31474553444e4148u /* "HANDSEG1" */
@@ -168,23 +168,28 @@ segment_free(struct handoff__segment *seg)
 	free(seg);
 }
 
+/* Waits for threads that post at this moment: each is done within its patience.
+ * In a forked child there are none, whatever the count says. */
+static void
+end_posts(struct handoff__posts *posts)
+{
+	const struct timespec ms = {.tv_nsec = 1000000};
+
+	atomic_store(&posts->ring, NULL);
+	for (unsigned i = 0;
+		i < 2 * HANDOFF__POST_WAIT_MS && atomic_load(&posts->users) > 0;
+		i++)
+		nanosleep(&ms, NULL);
+}
+
 void
 handoff__arena_fini(struct handoff__arena *arena)
 {
-	uint32_t self = arena->self;
-	void (*rang)(void *arg) = arena->posts.rang;
-	void *arg = arena->posts.arg;
-
-	/* a thread that posts at this moment is done within its patience */
-	atomic_store(&arena->posts.ring, NULL);
-	while (atomic_load(&arena->posts.users) > 0)
-		sched_yield();
+	end_posts(&arena->posts);
 	for (uint32_t i = 0; i < arena->count; i++)
 		segment_free(arena->segments[i]);
-	handoff__arena_init(arena);
-	arena->self = arena->posts.self = self;
-	arena->posts.rang = rang;
-	arena->posts.arg = arg;
+	memset(arena->segments, 0, sizeof(arena->segments));
+	arena->count = arena->version = 0;
 }
 
 /* Segments with the same buffer sizes share desks, to keep them few and
