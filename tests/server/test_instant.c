@@ -4,7 +4,8 @@
  * single-stepped and killed after the n-th instruction, for every n. The
  * survivor repairs what it leaves, and the client receives every byte once.
  * What the service has changed in the shared region, and what it has posted, is
- * that of the valid state; a post for it is taken once.
+ * that of the valid state; a post for it is taken once, and so its deadline is
+ * met and its end told once.
  * HANDOFF_LONG=1 takes every n, which takes half a minute.
  */
 #include "server/solo.h"
@@ -39,13 +40,15 @@
 struct scene {
 	const char *first, *rest, *answer;
 	bool stuffed, posted; /* posted: there is a post for it too */
+	bool timed;           /* its deadline has passed */
 };
 
 static const struct scene scenes[] = {
-	{"hello\n", "", "hello\n", false, false},
-	{"hello\nwor", "ld\n", "hello\nworld\n", false, false},
-	{"one\ntwo\nthree", "\n", "one\ntwo\nthree\n", true, false},
-	{"hello\n", "", "post\nhello\n", false, true},
+	{"hello\n", "", "hello\n", false, false, false},
+	{"hello\nwor", "ld\n", "hello\nworld\n", false, false, false},
+	{"one\ntwo\nthree", "\n", "one\ntwo\nthree\n", true, false, false},
+	{"hello\n", "", "post\nhello\n", false, true, false},
+	{"", "", "tick\n", false, false, true},
 };
 
 /* Shared with the child: it is in its handler. */
@@ -179,6 +182,31 @@ take_post(struct handoff_conn *conn, void *arg)
 	handoff_conn_write(conn, posted->data, posted->len);
 	*inside = 0;
 	return 0;
+}
+
+/* Meets its deadline, and sets the next one. */
+static int
+tick(struct handoff_conn *conn, void *arg)
+{
+	if (handoff_conn_reason(conn) != HANDOFF_CONN_DEADLINE)
+		return whole_lines(conn, arg);
+	*inside = 1;
+	handoff_conn_write(conn, "tick\n", 5);
+	handoff_conn_deadline(conn, 1000000);
+	*inside = 0;
+	return 0;
+}
+
+static void
+pass_deadline(struct fixture *f)
+{
+	struct handoff__commit *valid =
+		handoff__commit_of(f->rec, handoff__record_sequence(f->rec));
+
+	valid->flags |= HANDOFF__OPENED;
+	valid->deadline = 1;
+	f->rec->extra.deadline_ms[0] = 1;
+	f->rec->touched |= HANDOFF__TIMED;
 }
 
 static void
@@ -361,11 +389,16 @@ play(struct fixture *f, const struct scene *scene, unsigned most)
 	scribble(&f->view);
 	if (scene->posted)
 		post_to_it(f);
+	if (scene->timed)
+		pass_deadline(f);
 	client_says(f, scene->first);
-	assert_true(support_poll(f->fd, POLLIN) & POLLIN);
+	if (!scene->timed)
+		assert_true(support_poll(f->fd, POLLIN) & POLLIN);
 	n = die_after(f, most);
 	inherit(f);
 	finish(f, scene, stuffed);
+	if (scene->timed)
+		assert_true(handoff__conn_left_ms(f->rec) > 0);
 	return n;
 }
 
@@ -472,6 +505,78 @@ posts_are_taken_by_the_hook(void **state)
 	play_with(&scenes[3], whole_lines, take_post);
 }
 
+static void
+deadline_is_met(void **state)
+{
+	(void)state;
+	support_not_in_valgrind();
+	play_all(&scenes[4], tick);
+}
+
+/* The hook for the end counts its calls in the state. */
+static void
+count_end(struct handoff_conn *conn, enum handoff_end_reason reason, void *arg)
+{
+	uint64_t *state = handoff_conn_state(conn);
+
+	(void)arg;
+	assert_int_equal(reason, HANDOFF_ENDED_CLIENT);
+	++*state;
+}
+
+/* A connection that ends in a child that dies; returns how many instructions
+ * there were. */
+static unsigned
+end_once(unsigned most)
+{
+	struct handoff__survival survival = {0};
+	struct handoff__roster_entry e;
+	struct fixture f;
+	unsigned n;
+
+	open_conn(&f, whole_lines, NULL);
+	f.service.ended = count_end;
+	use_tcp(&f);
+	client_ends_sending(&f);
+	assert_true(support_poll(f.fd, POLLIN) & POLLIN);
+	n = die_after(&f, most);
+	e = (struct handoff__roster_entry){.view = f.view, .fd = f.fd};
+	assert_null(handoff__entry_repair(&e, &survival));
+	assert_null(handoff__entry_blame(&e, &survival));
+	for (int i = 0; f.result.outcome != HANDOFF__TURN_END; i++) {
+		assert_in_range(i, 0, 5);
+		turn(&f, EPOLLIN);
+	}
+	assert_int_equal(*(uint64_t *)handoff__record_state(
+				 &f.view, handoff__record_sequence(f.rec) & 1),
+		1);
+	assert_true(handoff__record_commit(f.rec)->flags & HANDOFF__ENDED);
+	close_conn(&f);
+	return n;
+}
+
+static void
+end_is_told_once(void **state)
+{
+	const char *asked = getenv("HANDOFF_LONG");
+	unsigned all, step;
+
+	(void)state;
+	support_not_in_valgrind();
+	alarm(SECONDS);
+	inside = mmap(NULL, sizeof(*inside), PROT_READ | PROT_WRITE,
+		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_true(inside != MAP_FAILED);
+	all = end_once(UINT_MAX);
+	assert_true(all > 300);
+	step = 1 + (unsigned)((uint64_t)all * all / 2 / (STEPS_MOST / 3));
+	if (asked && strcmp(asked, "1") == 0)
+		step = 1;
+	for (unsigned n = 1; n < all; n += step)
+		end_once(n);
+	munmap((void *)(uintptr_t)inside, sizeof(*inside));
+}
+
 static int
 on_the_desk(void **state)
 {
@@ -484,6 +589,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		handoff_test(deadline_is_met),
+		handoff_test(end_is_told_once),
 		handoff_test(all_is_handled),
 		handoff_test(input_is_left),
 		handoff_test(output_is_left),
