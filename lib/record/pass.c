@@ -17,6 +17,7 @@
 /* What is read of a pair's commit. */
 struct other {
 	struct handoff__view view;
+	uint64_t id;
 	uint32_t flags, head, tail;
 };
 
@@ -38,6 +39,15 @@ handoff__record_pass(const struct handoff__view *view)
 	       2 * (size_t)seg->geo.rx_size + seg->geo.tx_size;
 }
 
+/* The server's thread may clear the record meanwhile, its id first: so what was
+ * read of it holds only if the id is the same after that. */
+static __attribute__((noinline, no_sanitize_thread)) bool
+has_id(const struct handoff__record *rec, uint64_t id)
+{
+	atomic_thread_fence(memory_order_acquire);
+	return atomic_load_explicit(&rec->id, memory_order_acquire) == id;
+}
+
 bool
 handoff__pass_pair(const struct handoff__view *view, struct handoff__view *pair)
 {
@@ -50,7 +60,7 @@ handoff__pass_pair(const struct handoff__view *view, struct handoff__view *pair)
 		return false;
 	rec = handoff__arena_record(
 		arena, extra->pair_segment, extra->pair_slot);
-	if (!rec || handoff__record_id(rec) != id)
+	if (!rec || !has_id(rec, id))
 		return false;
 	handoff__view_make(
 		pair, arena->segments[extra->pair_segment], extra->pair_slot);
@@ -87,8 +97,10 @@ load(const struct handoff__view *view, struct other *o)
 {
 	if (!handoff__pass_pair(view, &o->view))
 		return false;
+	o->id = atomic_load_explicit(
+		&view->rec->extra.pair, memory_order_relaxed);
 	read_commit(o);
-	return true;
+	return has_id(o->view.rec, o->id);
 }
 
 void
@@ -198,6 +210,9 @@ handoff__pass_take(const struct handoff__view *view, bool drop)
 	next = txn.next;
 	len = waiting(&o, next);
 	done = drop ? len : move(&txn, &o, len);
+	/* the bytes may have been cleared while they were copied */
+	if (!has_id(o.view.rec, o.id))
+		return;
 	next->pass_tail += done;
 	/* OPENED: the client no longer has to connect it again */
 	next->flags |= HANDOFF__OPENED;
@@ -322,7 +337,7 @@ handoff_conn_pair(const struct handoff_conn *conn)
 
 	return (conn->next->flags & HANDOFF__PAIRED) &&
 			       handoff__pass_pair(&conn->view, &pair)
-		       ? handoff__record_id(pair.rec)
+		       ? atomic_load(&conn->view.rec->extra.pair)
 		       : 0;
 }
 
