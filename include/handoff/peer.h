@@ -323,7 +323,7 @@ HANDOFF_API int handoff_entry_mend(struct handoff_entry *entry, uint64_t read,
  * input in this way.
  * When mend has returned -ENODATA, recover stores where that input is, `len`
  * bytes from position `read` on, which the state has not got: 1; handle it as
- * if it had just been read, before the next read or commit. 0 if none is
+ * if it had just been read, and commit before more is read. 0 if none is
  * missing; -ENODATA if it is not there.
  */
 HANDOFF_API int handoff_entry_read(struct handoff_entry *entry, uint64_t read,

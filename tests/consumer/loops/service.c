@@ -228,9 +228,12 @@ resume(struct echo *c)
 	me.coming = NULL;
 	me.mended += mended > 0;
 	TAILQ_INSERT_TAIL(&me.echoes, c, node);
-	if (mended >= 0 && (c->book || deposit_book(c)) &&
-		me.loop->serve(c, c->fd))
-		return;
+	if (mended >= 0 && (c->book || deposit_book(c))) {
+		/* before more is read */
+		echo_note(c);
+		if (me.loop->serve(c, c->fd))
+			return;
+	}
 	if (mended == -EBADMSG)
 		say("a state and its book differ");
 	/* No byte is doubled and none is missing unseen. */
