@@ -197,6 +197,7 @@ void handoff__posts_recover(
 /* What a connection is, to a post. */
 struct handoff__post_reader {
 	uint64_t id, tag;
+	bool outgoing; /* the service has made it: no post to many is for it */
 };
 
 /* Whether posts for it may lie between `position` and the head. */

@@ -189,7 +189,8 @@ bool
 handoff__posts_waiting(const struct handoff__post_ring *ring,
 	const struct handoff__post_reader *reader, uint64_t position)
 {
-	return handoff__post_mark(&ring->all) > position ||
+	return (!reader->outgoing &&
+		       handoff__post_mark(&ring->all) > position) ||
 	       (reader->tag != 0 &&
 		       handoff__post_mark(&ring->tagged) > position) ||
 	       alone(ring, reader->id, false) > position;
@@ -240,7 +241,8 @@ static bool
 has_missed(struct handoff__post_ring *ring,
 	const struct handoff__post_reader *reader, uint64_t position)
 {
-	return many_dropped(ring, reader->id) > position ||
+	return (!reader->outgoing &&
+		       many_dropped(ring, reader->id) > position) ||
 	       alone(ring, reader->id, true) > position ||
 	       (reader->tag != 0 && tag_dropped(ring, reader->tag) > position);
 }
@@ -255,9 +257,9 @@ is_for(const struct handoff__post *post,
 	case HANDOFF__POST_ONE:
 		return post->id == reader->id;
 	case HANDOFF__POST_ALL:
-		return true;
+		return !reader->outgoing;
 	case HANDOFF__POST_OTHERS:
-		return post->id != reader->id;
+		return !reader->outgoing && post->id != reader->id;
 	case HANDOFF__POST_TAG:
 		return post->id == reader->tag;
 	default:

@@ -283,6 +283,7 @@ handoff__record_posts_wait(const struct handoff__view *view)
 		.id = handoff__record_id(rec),
 		.tag = atomic_load_explicit(
 			&rec->extra.tag, memory_order_relaxed),
+		.outgoing = rec->extra.outgoing != 0,
 	};
 
 	return view->seg->ring && !handoff__older(view->seg) &&

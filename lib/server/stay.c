@@ -193,7 +193,11 @@ wait_for_either(struct both *b)
 		if (n == 0 && !b->due[i])
 			trim(b->members[i]);
 	}
-	return !fds[2].revents || !b->recall->wanted(b->recall);
+	if (!fds[2].revents)
+		return true;
+	/* not wanted back: there is something else, for either of them */
+	b->due[0] = b->due[1] = true;
+	return !b->recall->wanted(b->recall);
 }
 
 static void

@@ -153,6 +153,7 @@ take_one(struct turn *t)
 		.id = handoff__record_id(rec),
 		.tag = atomic_load_explicit(
 			&rec->extra.tag, memory_order_relaxed),
+		.outgoing = rec->extra.outgoing != 0,
 	};
 	uint64_t position = t->now.commit->line_pos;
 	struct handoff__post post;

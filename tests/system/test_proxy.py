@@ -249,6 +249,35 @@ class Ends(Proxied):
             self.assertEqual(self.receive(client, 5), b"world")
 
 
+class Said(Proxied):
+    """An operator's lines are for clients, not for backends."""
+
+    def said(self, model):
+        listener, address = self.listener()
+        self.first(address, *MODELS[model])
+        client, backend = self.through(listener)
+        client.sendall(b"hello")
+        self.assertEqual(self.receive(backend, 5), b"hello")
+        self.ok("say", "soon")
+        self.assertEqual(self.receive(client, 5), b"soon\n")
+        client.sendall(b"again")
+        self.assertEqual(self.receive(backend, 5), b"again")
+        backend.sendall(b"fine")
+        self.assertEqual(self.receive(client, 4), b"fine")
+
+    def test_loop(self):
+        self.said("loop")
+
+    def test_workers(self):
+        self.said("workers")
+
+    def test_thread(self):
+        self.said("thread")
+
+    def test_fork(self):
+        self.said("fork")
+
+
 class Connecting(Proxied):
     """The backend's backlog is full for a while."""
 
