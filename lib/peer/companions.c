@@ -34,7 +34,7 @@ make_room(struct handoff__roster *roster, uint32_t segment)
 	if (!roster->rings[segment])
 		roster->rings[segment] =
 			calloc(roster->arena->segments[segment]->geo.slots,
-				sizeof(roster->rings[segment][0]));
+				sizeof(struct handoff__roster_entry *));
 	return roster->rings[segment] ? 0 : -ENOMEM;
 }
 

@@ -71,7 +71,8 @@ commons_fill(struct handoff__geometry *geo)
 	if (geo->posts_size == 0)
 		return geo->shared_size == 0;
 	geo->groups = geo->size;
-	geo->posts = geo->groups + HANDOFF__GROUPS * HANDOFF__GROUP_SIZE;
+	geo->posts =
+		geo->groups + (uint64_t)HANDOFF__GROUPS * HANDOFF__GROUP_SIZE;
 	geo->shared = geo->posts + HANDOFF__POSTS_HEAD + geo->posts_size;
 	geo->size = geo->shared;
 	if (geo->shared_size > 0)

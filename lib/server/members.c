@@ -203,7 +203,7 @@ cut(const struct handoff__member *member)
 	if (member->entry.kind == HANDOFF__CONNECTION &&
 		!handoff__older(view->seg) &&
 		(handoff__record_commit(view->rec)->flags & HANDOFF__RESET))
-		connect(member->entry.fd, &none, sizeof(none));
+		(void)connect(member->entry.fd, &none, sizeof(none));
 	shutdown(member->entry.fd, SHUT_RDWR);
 }
 

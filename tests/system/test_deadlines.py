@@ -13,8 +13,8 @@ class Deadlines(ConnTest):
             self.assertEqual(self.receive(sock, 9), b"deadline\n")
 
     def across(self, *options):
-        """Half of them pass while the service moves to and fro, the others when
-        their owner is dead; none is early and none comes twice."""
+        """Half of them pass while the service moves there and back, the others
+        when their owner is dead; none is early and none comes twice."""
         one = self.first(*options)
         two = self.next("two", *options)
         socks = [self.client(one.address) for _ in range(40)]
