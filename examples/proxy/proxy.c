@@ -5,6 +5,7 @@
  * while bytes stream through it, and neither end notices.
  *
  *   proxy --dir DIR --listen ADDR --backend ADDR [--backend ADDR]...
+ *         [--idle SECONDS]
  *
  * All that the service does is in forward(): it runs for the connections of
  * clients and for those to backends alike, and passes what arrives on one to
@@ -25,11 +26,13 @@
 struct backends {
 	const char *addresses[BACKENDS_MOST];
 	uint32_t count;
+	uint32_t idle; /* seconds after which a pair ends; 0: never */
 };
 
 /* Of each connection; what a survivor goes on with. */
 struct state {
-	uint32_t tried; /* backends that were tried for this client */
+	uint32_t tried;          /* backends that were tried for this client */
+	uint64_t received, sent; /* at its last deadline */
 };
 
 /* A new client: asks for a connection to a backend, not all for the same one
@@ -42,7 +45,26 @@ begin(struct handoff_conn *conn, void *arg)
 
 	if (handoff_conn_outgoing(conn))
 		return 0;
+	handoff_conn_deadline(conn, backends->idle * INT64_C(1000));
 	return handoff_conn_connect(conn, backends->addresses[first]);
+}
+
+/* The client's deadline is that of the pair: all that passes, in either
+ * direction, has come from the client or been sent to it. */
+static int
+end_idle(struct handoff_conn *conn, const struct backends *backends)
+{
+	struct state *state = handoff_conn_state(conn);
+	uint64_t received, sent;
+
+	handoff_conn_progress(conn, &received, &sent);
+	if (received == state->received && sent == state->sent) {
+		handoff_conn_abort(conn);
+		return 0;
+	}
+	state->received = received;
+	state->sent = sent;
+	return handoff_conn_deadline(conn, backends->idle * INT64_C(1000));
 }
 
 /* There is no pair (any more). A backend that cannot be reached is no reason to
@@ -71,6 +93,8 @@ forward(struct handoff_conn *conn, void *arg)
 	const void *input = handoff_conn_input(conn, &len);
 	size_t passed;
 
+	if (handoff_conn_reason(conn) == HANDOFF_CONN_DEADLINE)
+		return end_idle(conn, arg);
 	if (handoff_conn_pair_error(conn) < 0)
 		return go_on_alone(conn, arg);
 	passed = handoff_conn_pass(conn, input, len);
@@ -87,12 +111,24 @@ bad_usage(const char *what, const char *why)
 	exit(2);
 }
 
+static uint32_t
+read_seconds(const char *text)
+{
+	char *end;
+	long seconds = strtol(text, &end, 10);
+
+	if (*end != '\0' || seconds < 1 || seconds > 1000000)
+		bad_usage(text, ": --idle wants 1 to 1000000 seconds");
+	return (uint32_t)seconds;
+}
+
 static void
 read_options(struct handoff_server_opts *opts, struct backends *backends,
 	int argc, char **argv)
 {
 	static const struct option own[] = {
 		{"backend", required_argument, NULL, 'b'},
+		{"idle", required_argument, NULL, 'i'},
 		{"help", no_argument, NULL, 'h'}, {0}};
 	int c;
 
@@ -105,8 +141,14 @@ read_options(struct handoff_server_opts *opts, struct backends *backends,
 				    "--backend ADDR [OPTION]...\n\n"
 				    "  --backend ADDR       IP:PORT, "
 				    "[IPV6]:PORT or unix:/PATH; may be "
-				    "repeated\n%s",
+				    "repeated\n"
+				    "  --idle SECONDS       after which a pair "
+				    "without bytes ends (never)\n%s",
 				     handoff_server_opts_help()) < 0);
+		if (c == 'i') {
+			backends->idle = read_seconds(optarg);
+			continue;
+		}
 		if (c != 'b')
 			bad_usage(argv[optind - 1], " is not an option");
 		if (backends->count == BACKENDS_MOST)

@@ -268,6 +268,12 @@ HANDOFF_API void *handoff_conn_state_resize(
  */
 HANDOFF_API int handoff_conn_deadline(struct handoff_conn *conn, int64_t ms);
 
+/* How many bytes have come from the client and been taken by the kernel for it
+ * since the connection began, in all processes. What has not changed at a
+ * deadline was idle. */
+HANDOFF_API void handoff_conn_progress(
+	const struct handoff_conn *conn, uint64_t *received, uint64_t *sent);
+
 /* Ends the connection once all its output is sent. No handler runs after. */
 HANDOFF_API void handoff_conn_close(struct handoff_conn *conn);
 

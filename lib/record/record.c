@@ -204,6 +204,16 @@ handoff_conn_room(const struct handoff_conn *conn)
 	return room_of(conn);
 }
 
+/* Not those of the transaction: the hook for an end has no input and no room
+ * there. */
+void
+handoff_conn_progress(
+	const struct handoff_conn *conn, uint64_t *received, uint64_t *sent)
+{
+	*received = handoff__rx_head(conn->view.rec);
+	*sent = handoff__tx_tail(conn->view.rec);
+}
+
 size_t
 handoff_conn_write(struct handoff_conn *conn, const void *data, size_t len)
 {

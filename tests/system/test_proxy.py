@@ -3,13 +3,14 @@
 ways arrive exactly, whatever becomes of the two peers, and whichever end closes
 first. HANDOFF_LONG=1 is the full form."""
 import os
+import select
 import signal
 import socket
 import struct
 import threading
 import time
 
-from harness import BIN, SystemTest, main, wait_until
+from harness import BIN, DEADLINE, SystemTest, main, wait_until
 
 LONG = os.environ.get("HANDOFF_LONG") == "1"
 PAIRS = 200 if LONG else 50
@@ -247,6 +248,40 @@ class Ends(Proxied):
             self.assertEqual(self.receive(backend, 5), b"hello")
             backend.sendall(b"world")
             self.assertEqual(self.receive(client, 5), b"world")
+
+
+class Idle(Proxied):
+    """A pair ends when nothing has passed in either direction for as long."""
+
+    def each(self, *options):
+        listener, address = self.listener()
+        options = ("--idle", "1", *options)
+        one = self.first(address, *options)
+        other = self.second(address, *options)
+        client, backend = self.through(listener)
+        # Bytes in one direction alone keep it, in both processes, while others
+        # come to their end beside it.
+        for owner, survivor in ((one, other), (other, None)):
+            begin = time.monotonic()
+            quiet, _ = self.through(listener)
+            ended = False
+            while not ended and time.monotonic() < begin + DEADLINE:
+                backend.sendall(b"x")
+                self.assertEqual(self.receive(client, 1), b"x")
+                ended = bool(select.select([quiet], [], [], 0.05)[0])
+            self.assertTrue(ended, "the quiet pair did not end")
+            with self.assertRaises(ConnectionResetError):
+                quiet.recv(1)
+            self.assertGreaterEqual(time.monotonic(), begin + 0.99)
+            if survivor:
+                owner.kill()
+                survivor.expect(": owner: ")
+
+    def test_loop(self):
+        self.each(*MODELS["loop"])
+
+    def test_fork(self):
+        self.each(*MODELS["fork"])
 
 
 class Said(Proxied):
