@@ -11,11 +11,16 @@
 #include "record/post_ring.h"
 #include "record/record.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
 #define PROBES 16u
+#define SPAN   UINT64_C(1024)
 #define TRIES  1000
+
+static_assert(SPAN << (PROBES / 4 - 1) * 2 == HANDOFF__POST_BOXES,
+	"the last probes are among all boxes");
 
 static void
 get_bytes(
@@ -39,10 +44,14 @@ handoff__post_get(const struct handoff__posts *posts, uint64_t at,
 	       post->size == handoff__post_size(post->len);
 }
 
+/* First among the first SPAN boxes, then among ever more, so that connections
+ * which come and go use few pages. */
 static struct handoff__post_box *
 box_at(struct handoff__post_ring *ring, uint64_t id, uint32_t probe)
 {
-	return &ring->boxes[(id + probe) % HANDOFF__POST_BOXES];
+	uint64_t span = SPAN << probe / 4 * 2;
+
+	return &ring->boxes[(id % span + probe) % HANDOFF__POST_BOXES];
 }
 
 struct handoff__post_box *

@@ -22,7 +22,8 @@ ROUND = max(4.0, SOAK / 10)
 ABUSERS = 6  # threads, each with up to
 MOST = 12    # connections at once
 SLOTS = 1024  # of a segment; its records are
-RECORDS = SLOTS * 192 // 4096  # pages, once all have been in use
+# pages, once all have been in use, with a box of 32 bytes for each connection
+RECORDS = SLOTS * (384 + 32) // 4096 + 8
 EACH = 48    # pages of a connection whose buffers are full: 128 + 64 KiB
 DESK = 48    # of a desk, of which each peer has one
 
