@@ -201,7 +201,7 @@ cut(const struct handoff__member *member)
 	const struct handoff__view *view = &member->entry.view;
 
 	if (member->entry.kind == HANDOFF__CONNECTION &&
-		!handoff__older(view->seg) &&
+		!handoff__older(view->seg) && handoff__record_ok(view) &&
 		(handoff__record_commit(view->rec)->flags & HANDOFF__RESET))
 		(void)connect(member->entry.fd, &none, sizeof(none));
 	shutdown(member->entry.fd, SHUT_RDWR);
