@@ -11,9 +11,9 @@ PAIRS = 3
 
 
 class Loading(SystemTest):
-    def begin(self, name, pairs=0):
+    def begin(self, name, pairs=0, give_ms=30):
         peer = self.start(os.path.join(TOOLS, "pairs_peer"), self.dir, name,
-                          str(pairs), stdin=subprocess.PIPE)
+                          str(pairs), str(give_ms), stdin=subprocess.PIPE)
         peer.expect("^owner: |^standby: ")
         return peer
 
@@ -21,8 +21,8 @@ class Loading(SystemTest):
         peer.process.stdin.write(line.encode() + b"\n")
         peer.process.stdin.flush()
 
-    def pair(self):
-        one, two = self.begin("one", PAIRS), self.begin("two")
+    def pair(self, **options):
+        one, two = self.begin("one", PAIRS, **options), self.begin("two")
         self.tell(two, "busy loads its data: 40 %")
         self.wait_peer("two", loading="loads its data: 40 %", held=PAIRS)
         self.wait_peer("one", partner="loading", uncovered=0)
@@ -50,7 +50,7 @@ class Loading(SystemTest):
         self.wait_peer("one", role="owner", connections=PAIRS)
 
     def test_waits_until_it_is_ready(self):
-        one, two = self.pair()
+        one, two = self.pair(give_ms=20000)  # to release all, which it does late
         gives = [self.waiting("--wait", "60") for _ in range(2)]
         one.expect("waits")
         self.assertIn("another handoff is under way",
@@ -59,10 +59,15 @@ class Loading(SystemTest):
         self.wait_peer("two", loading="loads its data: 90 %")
         self.wait_peer("one", role="owner", connections=PAIRS)
         self.tell(two, "busy")
+        # The second one may have come when there was nothing to do any more.
+        outs = []
         for give in gives:
             out, err = give.communicate()
             self.assertEqual((give.returncode, err), (0, ""))
-            self.assertIn(f"moved {PAIRS} connections", out)
+            self.assertRegex(out, f"moved {PAIRS} connections|"
+                             "two serves in place of one; nothing was changed")
+            outs.append(out)
+        self.assertIn(f"moved {PAIRS} connections", "".join(outs))
         self.wait_peer("two", role="owner", connections=PAIRS, loading="")
 
     def test_serves_when_the_owner_dies(self):

@@ -199,7 +199,7 @@ main(int argc, char **argv)
 		.state_version = 1,
 		.state_size = 32,
 		.may_own = true,
-		.give_timeout_ms = 30,
+		.give_timeout_ms = argc > 4 ? (uint32_t)atoi(argv[4]) : 30,
 		.log = note,
 		.errbuf = why,
 		.errbuf_size = sizeof(why)};
