@@ -218,8 +218,8 @@ HANDOFF_API struct handoff_entry *handoff_peer_find(
 HANDOFF_API void handoff_entry_withdraw(struct handoff_entry *entry);
 
 /* Answers RELEASE: the program no longer uses the entry or its connection, and
- * closes its own descriptor. -EINVAL if there was no RELEASE. If the handoff
- * ends without the entry, it comes back with TAKEN. */
+ * closes its own descriptor. -EINVAL if there was no RELEASE, or it was
+ * answered. If the handoff ends without the entry, it comes back with TAKEN. */
 HANDOFF_API int handoff_entry_release(struct handoff_entry *entry);
 
 /*

@@ -16,6 +16,7 @@ on_entered(struct handoff__pair *below, struct handoff__roster_entry *entry)
 	e->peer = handoff__operator_arg(below);
 	e->data = NULL;
 	e->pending = HANDOFF__PENDING_NONE;
+	e->told = false;
 	e->memory.base = NULL;
 	if (handoff__record_name(&entry->view, e->name) < 0)
 		e->name[0] = '\0';

@@ -148,6 +148,7 @@ handoff__embed_next(struct handoff_peer *peer)
 		return false;
 	taken = e->pending == HANDOFF__PENDING_TAKEN;
 	handoff__embed_pend(e, HANDOFF__PENDING_NONE);
+	e->told = !taken;
 	snprintf(pulled->text, sizeof(pulled->text), "%s: %llu %s",
 		taken ? "taken" : "release", (unsigned long long)e->entry.id,
 		handoff_entry_name(e));

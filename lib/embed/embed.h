@@ -43,6 +43,7 @@ struct handoff_entry {
 	struct handoff__roster_entry entry; /* must be first */
 	struct handoff_peer *peer;
 	void *data;
+	bool told;       /* RELEASE was pulled, and is not answered yet */
 	uint8_t pending; /* enum handoff__pending; selects the list it is in */
 	TAILQ_ENTRY(handoff_entry) node;
 	struct handoff__data memory; /* of data that the program has */

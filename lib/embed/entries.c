@@ -206,8 +206,9 @@ int
 handoff_entry_release(struct handoff_entry *e)
 {
 	if (!handoff__embed_serves(e) ||
-		e->pending == HANDOFF__PENDING_RELEASED)
+		!(e->told || e->pending == HANDOFF__PENDING_RELEASE))
 		return -EINVAL;
+	e->told = false;
 	e->data = NULL;
 	/* its state has all input, so what was read is not needed */
 	e->entry.view.rec->extra.inbox = 0;

@@ -97,8 +97,10 @@ answer_candidate(struct handoff__candidate *c)
 			own.partner, sizeof(own.partner), pair->other.name);
 		own.partner_pid = pair->other.pid;
 	}
-	if (handoff__hello_send(fd, &own) < 0)
-		reason = HANDOFF__GARBAGE;
+	if (handoff__hello_send(fd, &own) < 0) {
+		handoff__candidate_close(c); /* it has given up */
+		return;
+	}
 	if (reason != HANDOFF__OK) {
 		refuse_candidate(c, &hello, reason);
 		return;

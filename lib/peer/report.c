@@ -149,9 +149,9 @@ handoff__report_refusal(struct handoff__pair *pair,
 	handoff__pair_partner_text(pair, who);
 	if (report->reason == HANDOFF__UNREADY && pair->loading[0])
 		snprintf(text, size,
-			"not ready: this peer is not ready to serve yet: %s: "
-			"nothing was moved",
-			pair->loading);
+			"not ready: %s, which is to give, is not ready to "
+			"serve yet itself: %s: nothing was moved",
+			pair->name, pair->loading);
 	else if (report->reason == HANDOFF__UNREADY)
 		snprintf(text, size,
 			"not ready: %s is not ready to serve after %lld ms: "

@@ -301,8 +301,11 @@ void
 handoff__member_log_end(const struct handoff__member *member,
 	const struct handoff__turn_result *result)
 {
+	/* with posts that were dropped the client did nothing wrong */
 	if (result->why)
-		handoff__log(&member->server->log, HANDOFF_LOG_INFO,
+		handoff__log(&member->server->log,
+			result->end == HANDOFF__END_POSTS ? HANDOFF_LOG_WARNING
+							  : HANDOFF_LOG_INFO,
 			"connection %llu: closed: %s%s%s",
 			(unsigned long long)member->entry.id, result->why,
 			result->err ? ": " : "",

@@ -224,7 +224,7 @@ released_data_is_not_had(void **state)
 }
 
 static void
-release_that_nobody_wants_comes_back(void **state)
+nothing_is_released_unasked(void **state)
 {
 	struct handoff_entry *e;
 	struct pair p;
@@ -233,8 +233,7 @@ release_that_nobody_wants_comes_back(void **state)
 	open_stateless(&p);
 	e = deposit(&p.a, "log", 100);
 	assert_int_equal(handoff_entry_update(e, "mine", 4), 0);
-	assert_int_equal(handoff_entry_release(e), 0);
-	assert_ptr_equal(take_next(&p, &p.a), e);
+	assert_int_equal(handoff_entry_release(e), -EINVAL);
 	assert_state(e, "mine");
 	assert_int_equal(handoff_entry_update(e, "still", 5), 0);
 	pair_close(&p);
@@ -675,7 +674,7 @@ main(void)
 		handoff_test(data_is_old_or_new),
 		handoff_test(data_moves),
 		handoff_test(released_data_is_not_had),
-		handoff_test(release_that_nobody_wants_comes_back),
+		handoff_test(nothing_is_released_unasked),
 		handoff_test(
 			data_is_taken_before_connections_and_released_after),
 		handoff_test(data_moves_with_its_leader),

@@ -140,7 +140,7 @@ withdrawn_entry_ends_for_its_client(void **state)
 }
 
 static void
-release_that_nobody_wants_comes_back(void **state)
+nothing_is_released_unasked(void **state)
 {
 	struct pair p;
 	struct handoff_entry *e;
@@ -149,11 +149,15 @@ release_that_nobody_wants_comes_back(void **state)
 	(void)state;
 	pair_open(&p);
 	e = side_deposit(&p.a, &fd, &client, NULL, "mine");
+	assert_int_equal(handoff_entry_release(e), -EINVAL);
+	assert_int_equal(handoff_entry_update(e, "still", 5), 0);
+	assert_int_equal(handoff_peer_give(p.a.peer), 0);
+	assert_ptr_equal(pair_expect(&p, &p.a, HANDOFF_PEER_RELEASE), e);
 	assert_int_equal(handoff_entry_release(e), 0);
 	assert_int_equal(handoff_entry_release(e), -EINVAL);
-	assert_ptr_equal(pair_expect(&p, &p.a, HANDOFF_PEER_TAKEN), e);
-	assert_state(e, "mine");
-	close(p.a.event.fd);
+	pair_expect(&p, &p.b, HANDOFF_PEER_TAKEN);
+	assert_state(p.b.event.entry, "still");
+	close(p.b.event.fd);
 	close(fd);
 	close(client);
 	pair_close(&p);
@@ -481,7 +485,7 @@ main(void)
 		handoff_test(ids_have_an_origin),
 		handoff_test(long_state_has_pages_once_there_is_one),
 		handoff_test(withdrawn_entry_ends_for_its_client),
-		handoff_test(release_that_nobody_wants_comes_back),
+		handoff_test(nothing_is_released_unasked),
 		handoff_test(late_release_follows),
 		handoff_test(standby_comes_when_nothing_is_left),
 		handoff_test(give_that_moves_nothing_is_refused),

@@ -63,7 +63,8 @@ give_to_one_that_is_never_ready_is_refused(void **state)
 	pair_run(&one, &two);
 	assert_int_equal(two.report.reason, HANDOFF__UNREADY);
 	handoff__report_refusal(&two.pair, &two.report, text, sizeof(text));
-	assert_non_null(strstr(text, "this peer is not ready to serve yet"));
+	assert_non_null(
+		strstr(text, "which is to give, is not ready to serve yet"));
 	pair_assert_one_owner(&one, &two);
 }
 

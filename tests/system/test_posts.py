@@ -362,7 +362,7 @@ class Posts(SystemTest):
 
     def test_slow_is_ended(self):
         server, slow, fast = self.slow()
-        server.expect_error("connection 1: closed: it has not taken its posts")
+        server.expect_error("connection 1: closed: posts for it were dropped")
         self.talk(fast, b"to 1 x\n", b"error 2\n")
 
     def test_slow_is_told(self):
