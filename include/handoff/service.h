@@ -264,7 +264,7 @@ HANDOFF_API void *handoff_conn_state_resize(
  * handler is never called early; late by what other handlers take, and up to a
  * minute after the host has slept. After handoff_conn_close it is the time at
  * which the connection ends even if there is unsent output. -EINVAL if negative
- * or beyond 2^62.
+ * or not below 2^62.
  */
 HANDOFF_API int handoff_conn_deadline(struct handoff_conn *conn, int64_t ms);
 
