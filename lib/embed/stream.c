@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-#define CHUNK ((size_t)1 << 30) /* of one call */
+#define CHUNK 16384u /* of one call */
 
 int
 handoff_entry_peek(struct handoff_entry *e, void *buf, size_t size, size_t *len)
@@ -30,17 +30,15 @@ handoff_entry_peek(struct handoff_entry *e, void *buf, size_t size, size_t *len)
 	return 1;
 }
 
-/* MSG_TRUNC discards without copying, see tcp(7); only TCP has it. Others fail
- * for want of a buffer, before they take anything. */
+/* MSG_TRUNC lets TCP discard without copying, see tcp(7). Others copy, so there
+ * is a buffer for it. */
 static ssize_t
-discard(int fd, size_t len)
+discard(int fd, uint64_t len)
 {
-	unsigned char buf[4096];
-	ssize_t n = recv(fd, NULL, len, MSG_TRUNC | MSG_DONTWAIT);
+	unsigned char buf[CHUNK];
+	ssize_t n = recv(fd, buf, len < CHUNK ? (size_t)len : CHUNK,
+		MSG_TRUNC | MSG_DONTWAIT);
 
-	if (n < 0 && errno == EFAULT)
-		n = recv(fd, buf, len < sizeof(buf) ? len : sizeof(buf),
-			MSG_DONTWAIT);
 	return n < 0 ? -errno : n;
 }
 
@@ -49,7 +47,7 @@ static int
 consume(int fd, uint64_t len)
 {
 	while (len > 0) {
-		ssize_t n = discard(fd, len < CHUNK ? (size_t)len : CHUNK);
+		ssize_t n = discard(fd, len);
 
 		if (n == 0 || n == -EAGAIN)
 			return -ENODATA;
