@@ -226,8 +226,12 @@ lose_pair(struct turn *t)
 static bool
 has_lost_pair(const struct turn *t)
 {
-	return (t->now.commit->flags & HANDOFF__PAIR_OVER) ||
-	       (handoff__conn_state_pass(&t->now) & HANDOFF__PASS_TELL);
+	uint32_t flags = t->now.commit->flags;
+
+	return (flags & HANDOFF__OPENED) &&
+	       ((flags & HANDOFF__PAIR_OVER) ||
+		       (handoff__conn_state_pass(&t->now) &
+			       HANDOFF__PASS_TELL));
 }
 
 /* Runs transactions until the handler waits; `room`: the first one because
@@ -473,7 +477,7 @@ runs_ended(const struct handoff__view *view,
 
 /* The transaction of the hook: there is no input and no room. */
 static void
-run_ended(struct turn *t, enum handoff__end why)
+run_ended(struct turn *t, enum handoff__end why, bool lingers)
 {
 	const struct handoff_service *service = t->now.service;
 	struct handoff__commit *next;
@@ -482,7 +486,9 @@ run_ended(struct turn *t, enum handoff__end why)
 	next = t->txn.next;
 	next->flags |= HANDOFF__ENDED | (uint32_t)HANDOFF_CONN_ENDED
 						<< HANDOFF__REASON_SHIFT;
-	next->deadline = 0;
+	/* one that was set with the close bounds how long it may linger */
+	if (!lingers)
+		next->deadline = 0;
 	t->txn.rx_head = next->rx_tail;
 	t->txn.tx_tail = next->tx_head - t->now.view->seg->geo.tx_size;
 	handoff__handler_enter(t->txn.view.rec);
@@ -512,7 +518,7 @@ handoff__conn_ended(const struct handoff__view *view, int fd,
 	t.now.view = &t.txn.view;
 	t.now.service = service;
 	handoff__conn_state_load(&t.now);
-	run_ended(&t, why);
+	run_ended(&t, why, lingers);
 }
 
 bool

@@ -90,7 +90,8 @@ handoff__conn_state_due(const struct handoff__conn_state *s)
 		return false;
 	if (!(flags & HANDOFF__OPENED))
 		return s->service->open || handoff__rx_head(s->view->rec) > 0 ||
-		       (flags & HANDOFF__EOF);
+		       (flags & (HANDOFF__EOF | HANDOFF__PAIR_OVER)) ||
+		       (handoff__conn_state_pass(s) & HANDOFF__PASS_TELL);
 	if (s->unsent == s->view->seg->geo.tx_size)
 		return false;
 	return handoff__conn_state_input_due(s) ||

@@ -41,8 +41,9 @@ static uint32_t
 spare_promised(const struct handoff_server *server)
 {
 	uint32_t have = server->children.count;
-	uint32_t count = server->pair.roster.connections;
-	uint32_t need = count * server->model->spare, pairs = 0;
+	uint32_t count = server->pair.roster.connections, pairs = 0;
+	/* one thread or child serves both of a pair */
+	uint32_t need = (count - server->noutgoing) * server->model->spare;
 
 	/* of a service with pairs, each client needs one for its own */
 	if (server->paired && count > 2 * server->noutgoing)

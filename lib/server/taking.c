@@ -91,8 +91,7 @@ miss(struct turn *t, uint64_t position)
 
 	if (t->now.service->posted && t->now.service->post_gaps)
 		return hand_over(t, position, &posted);
-	handoff__turn_end(
-		t, HANDOFF__END_POSTS,
+	handoff__turn_end(t, HANDOFF__END_POSTS,
 		"posts for it were dropped before it has taken them", 0);
 	return -ENOBUFS;
 }

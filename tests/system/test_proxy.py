@@ -199,6 +199,22 @@ class Ends(Proxied):
             client.close()
         self.each_model(what)
 
+    def test_clients_reset_at_once(self):
+        """Some while their pair begins: that is told of it, and ends."""
+        backend = self.backend()
+        for model in ("loop", "thread", "fork"):
+            with self.subTest(model):
+                self.dir = os.path.join(self.base, model)
+                proxy = self.first(backend, *MODELS[model])
+                for _ in range(200):
+                    sock = self.connect(self.address)
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                                    struct.pack("ii", 1, 0))
+                    sock.close()
+                wait_until(lambda: self.connections(proxy.name) == 0,
+                           "all connections to end")
+                self.assertEqual(proxy.stop(), 0, proxy.output())
+
     def test_nobody_listens(self):
         """The client is told so by the end of its connection."""
         def what(listener):
