@@ -163,7 +163,7 @@ make_record(struct handoff__pair *pair, const struct handoff__roster_entry *e,
 	take_lines(pair, e, &to);
 	handoff__record_set_id(to.rec, e->id);
 	if (e->kind == HANDOFF__CONNECTION && !pair->config.streamless)
-		handoff__posts_enter(&pair->arena, e->id, *segment, *slot);
+		handoff__posts_move(&pair->arena, e->id, *segment, *slot);
 	return 0;
 }
 

@@ -225,8 +225,11 @@ bool handoff__posts_copy(const struct handoff__posts *posts, uint64_t position,
 bool handoff__posts_walk(const struct handoff__posts *posts, uint64_t *position,
 	struct handoff__post *post, bool *missed);
 
-/* A connection begins in that record, or moves to it; and ends there. */
+/* A new connection begins in that record; one moves to it; and it ends
+ * there. */
 void handoff__posts_enter(const struct handoff__arena *arena, uint64_t id,
+	uint32_t segment, uint32_t slot);
+void handoff__posts_move(const struct handoff__arena *arena, uint64_t id,
 	uint32_t segment, uint32_t slot);
 void handoff__posts_leave(const struct handoff__posts *posts, uint64_t id,
 	uint32_t segment, uint32_t slot);

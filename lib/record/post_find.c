@@ -117,14 +117,8 @@ handoff__posts_enter(const struct handoff__arena *arena, uint64_t id,
 	uint64_t where = place_of(segment, slot);
 	struct handoff__post_box *box;
 
-	if (!ring)
-		return;
-	box = handoff__post_box(ring, id);
-	if (box) {
-		handoff__post_set(&box->where, where);
-		return;
-	}
-	for (uint32_t i = 0; i < PROBES; i++) {
+	/* It has no box yet: to look for one would touch pages. */
+	for (uint32_t i = 0; ring && i < PROBES; i++) {
 		uint64_t old;
 
 		box = box_at(ring, id, i);
@@ -134,7 +128,22 @@ handoff__posts_enter(const struct handoff__arena *arena, uint64_t id,
 		if (box_claim(box, id, where))
 			return;
 	}
-	atomic_store(&ring->boxless, 1);
+	if (ring)
+		atomic_store(&ring->boxless, 1);
+}
+
+void
+handoff__posts_move(const struct handoff__arena *arena, uint64_t id,
+	uint32_t segment, uint32_t slot)
+{
+	struct handoff__post_ring *ring = handoff__posts_ring(&arena->posts);
+	struct handoff__post_box *box =
+		ring ? handoff__post_box(ring, id) : NULL;
+
+	if (box)
+		handoff__post_set(&box->where, place_of(segment, slot));
+	else
+		handoff__posts_enter(arena, id, segment, slot);
 }
 
 void

@@ -399,7 +399,8 @@ clear_record(uint32_t state_size)
 	memset(buffers, 0xcc, 3 * SIZE);
 	handoff__arena_clear(&arena, 0, 1);
 	assert_int_equal(rec->owner, 2);
-	assert_in_range(blocks(&arena), 0, before + 2 * (int)SIZE / 512);
+	/* four pages where a box for it may be are looked at */
+	assert_in_range(blocks(&arena), 0, before + 5 * (int)SIZE / 512);
 	read_file(&arena, rec, bytes, stride);
 	assert_zero(bytes, sizeof(rec->owner), stride);
 	read_file(&arena, buffers, bytes, 3 * SIZE);

@@ -139,7 +139,7 @@ boxes_know_the_connections(void **state)
 	assert_ptr_equal(
 		handoff__arena_record(&f.arena, segment, slot), f.views[3].rec);
 	/* it has moved: the end of its old record is not its end */
-	handoff__posts_enter(&f.arena, 3, 0, 100);
+	handoff__posts_move(&f.arena, 3, 0, 100);
 	handoff__arena_clear(&f.arena, segment, slot);
 	assert_int_equal(handoff__posts_exists(f.posts, 3), 0);
 	handoff__posts_leave(f.posts, 3, 0, 100);
