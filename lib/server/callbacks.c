@@ -292,8 +292,8 @@ on_orphan(struct handoff__pair *pair, const struct handoff__view *view)
 	struct handoff_server *server = handoff__operator_arg(pair);
 
 	server->handling = true;
-	handoff__conn_ended(
-		view, -1, server->opts.service, HANDOFF__END_LOST, false);
+	handoff__conn_ended(view, -1, server->opts.service, HANDOFF__END_LOST,
+		HANDOFF__ENDED_AT_ONCE);
 	server->handling = false;
 }
 

@@ -475,9 +475,10 @@ runs_ended(const struct handoff__view *view,
 	return (flags & HANDOFF__OPENED) || !service->open;
 }
 
-/* The transaction of the hook: there is no input and no room. */
-static void
-run_ended(struct turn *t, enum handoff__end why, bool lingers)
+/* The transaction of the hook: there is no input and no room. False if it has
+ * waited for the shared region in vain: then it has not run. */
+static bool
+run_ended(struct turn *t, enum handoff__end why, uint32_t how)
 {
 	const struct handoff_service *service = t->now.service;
 	struct handoff__commit *next;
@@ -487,38 +488,45 @@ run_ended(struct turn *t, enum handoff__end why, bool lingers)
 	next->flags |= HANDOFF__ENDED | (uint32_t)HANDOFF_CONN_ENDED
 						<< HANDOFF__REASON_SHIFT;
 	/* one that was set with the close bounds how long it may linger */
-	if (!lingers)
+	if (!(how & HANDOFF__ENDED_LINGERS))
 		next->deadline = 0;
 	t->txn.rx_head = next->rx_tail;
 	t->txn.tx_tail = next->tx_head - t->now.view->seg->geo.tx_size;
 	handoff__handler_enter(t->txn.view.rec);
 	service->ended(&t->txn, (enum handoff_end_reason)why, service->arg);
 	handoff__handler_leave(t->txn.view.rec);
+	if ((next->flags & HANDOFF__SHARED_LATE) &&
+		!(how & HANDOFF__ENDED_AT_ONCE)) {
+		handoff__effects_undo(t);
+		return false;
+	}
 	handoff__effects_flip(t);
+	return true;
 }
 
-void
+bool
 handoff__conn_ended(const struct handoff__view *view, int fd,
 	const struct handoff_service *service, enum handoff__end why,
-	bool lingers)
+	uint32_t how)
 {
 	struct handoff__turn_result result;
 	struct turn t = {.result = &result};
 	uint32_t flags = HANDOFF__CLOSING | HANDOFF__ENDING;
 
 	if (!runs_ended(view, service, why))
-		return;
+		return true;
 	why = noted_end(handoff__record_commit(view->rec)->flags, why);
 	flags |= (uint32_t)why << HANDOFF__END_SHIFT;
 	/* a survivor has to look at it */
 	handoff__record_mark(view->rec, HANDOFF__PENDING);
-	handoff__record_flag(view, lingers ? flags : flags | HANDOFF__OVER);
+	handoff__record_flag(view,
+		how & HANDOFF__ENDED_LINGERS ? flags : flags | HANDOFF__OVER);
 	t.txn.view = *view;
 	t.txn.fd = fd;
 	t.now.view = &t.txn.view;
 	t.now.service = service;
 	handoff__conn_state_load(&t.now);
-	run_ended(&t, why, lingers);
+	return run_ended(&t, why, how);
 }
 
 bool
@@ -578,10 +586,10 @@ leave_turn(struct turn *t, const struct handoff__view *view)
 			: HANDOFF__AT_REST);
 	if (t->result->outcome == HANDOFF__TURN_END)
 		handoff__conn_ended(
-			view, t->txn.fd, t->now.service, t->result->end, false);
+			view, t->txn.fd, t->now.service, t->result->end, 0);
 	else if (t->result->outcome == HANDOFF__TURN_LINGER)
 		handoff__conn_ended(view, t->txn.fd, t->now.service,
-			HANDOFF__END_SERVICE, true);
+			HANDOFF__END_SERVICE, HANDOFF__ENDED_LINGERS);
 }
 
 void

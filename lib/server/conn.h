@@ -39,13 +39,17 @@ void handoff__conn_turn_at(uint32_t desk, const struct handoff__view *view,
 	int fd, const struct handoff_service *service, uint32_t events,
 	struct handoff__turn_result *result);
 
+/* How handoff__conn_ended runs. */
+#define HANDOFF__ENDED_LINGERS 1u /* its client has not ended yet */
+#define HANDOFF__ENDED_AT_ONCE 2u /* there is no other time to try it again */
+
 /* The connection has ended, or will once its client has: runs the service's
  * `ended`, unless that has run. A turn with that outcome has done so itself.
  * `why` is the reason unless another one was noted; `fd` is -1 if the socket is
- * lost. */
-void handoff__conn_ended(const struct handoff__view *view, int fd,
+ * lost. False if it has waited for the shared region in vain: call it again. */
+bool handoff__conn_ended(const struct handoff__view *view, int fd,
 	const struct handoff_service *service, enum handoff__end why,
-	bool lingers);
+	uint32_t how);
 
 /* The events that the connection waits for, from its record alone. */
 uint32_t handoff__conn_want(const struct handoff__view *view);

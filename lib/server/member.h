@@ -96,6 +96,9 @@ void handoff__member_unkick(struct handoff__member *member);
 int handoff__member_rearm(struct handoff__member *member, uint32_t want);
 /* The same, and retries on failure. */
 void handoff__member_wait_for(struct handoff__member *member, uint32_t want);
+/* Runs the service's hook for its end; false if that has to be tried again. */
+bool handoff__member_may_end(
+	struct handoff__member *member, enum handoff__end end);
 /* Shuts it down and ends it; counts the kind of end. */
 void handoff__member_end(struct handoff__member *member, enum handoff__end end);
 /* Logs the reason of an end. */

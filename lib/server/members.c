@@ -207,19 +207,24 @@ cut(const struct handoff__member *member)
 	shutdown(member->entry.fd, SHUT_RDWR);
 }
 
-/* Runs the service's hook, if the turn that ended the connection has not, and
- * counts the end. */
-static void
-count_end(struct handoff__member *member, enum handoff__end end)
+/* Runs the service's hook, if the turn that ended the connection has not. */
+static bool
+run_hook(struct handoff__member *member, enum handoff__end end, uint32_t how)
 {
 	struct handoff_server *server = member->server;
-	bool handling = server->handling;
+	bool handling = server->handling, ran;
 
 	server->handling = true;
-	handoff__conn_ended(&member->entry.view, member->entry.fd,
-		server->opts.service, end, false);
+	ran = handoff__conn_ended(&member->entry.view, member->entry.fd,
+		server->opts.service, end, how);
 	server->handling = handling;
-	server->pair.tally.ends[end]++;
+	return ran;
+}
+
+bool
+handoff__member_may_end(struct handoff__member *member, enum handoff__end end)
+{
+	return member->server->closing || run_hook(member, end, 0);
 }
 
 void
@@ -286,8 +291,10 @@ handoff__member_end(struct handoff__member *member, enum handoff__end end)
 	/* a stop closes connections on behalf of their services */
 	if (end == HANDOFF__END_SERVICE && server->closing)
 		end = HANDOFF__END_STOP;
-	if (member->entry.kind == HANDOFF__CONNECTION)
-		count_end(member, end);
+	if (member->entry.kind == HANDOFF__CONNECTION) {
+		run_hook(member, end, HANDOFF__ENDED_AT_ONCE);
+		server->pair.tally.ends[end]++;
+	}
 	cut(member);
 	handoff__pair_end(&server->pair, &member->entry);
 	if (other)

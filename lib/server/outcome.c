@@ -60,6 +60,12 @@ handoff__member_done(struct handoff__member *member,
 			result->err ? -result->err : -ENOMEM);
 		return;
 	case HANDOFF__TURN_END:
+		if (!handoff__member_may_end(member, result->end)) {
+			handoff__member_rearm(member, EPOLLONESHOT);
+			handoff__member_stall(member,
+				"waits for the shared region", -ETIMEDOUT);
+			return;
+		}
 		handoff__member_log_end(member, result);
 		handoff__member_end(member, result->end);
 		return;

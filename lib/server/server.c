@@ -191,7 +191,8 @@ end_what_is_left(struct handoff_server *server)
 	while ((e = handoff__roster_next(&server->pair.roster, e))) {
 		if (e->mine && e->kind == HANDOFF__CONNECTION)
 			handoff__conn_ended(&e->view, e->fd,
-				server->opts.service, HANDOFF__END_STOP, false);
+				server->opts.service, HANDOFF__END_STOP,
+				HANDOFF__ENDED_AT_ONCE);
 	}
 	server->handling = false;
 }

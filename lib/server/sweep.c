@@ -82,6 +82,8 @@ sweep_one(struct handoff__member *member, unsigned *trimmed)
 			handoff__member_kick(member);
 			return true;
 		}
+		if (!handoff__member_may_end(member, HANDOFF__END_SERVICE))
+			return true;
 		handoff__member_end(member, HANDOFF__END_SERVICE);
 		return false;
 	}

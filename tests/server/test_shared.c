@@ -306,6 +306,72 @@ table_of_who_is_there_is_true_of_children(void **state)
 	ends_are_counted(HANDOFF_MODEL_FORK);
 }
 
+static atomic_bool holds, may_release;
+
+static int
+hold(struct handoff_shared *shared, void *arg)
+{
+	(void)shared;
+	(void)arg;
+	atomic_store(&holds, true);
+	while (!atomic_load(&may_release))
+		usleep(1000);
+	return 0;
+}
+
+static void *
+hold_region(void *arg)
+{
+	handoff_server_shared(arg, hold, NULL);
+	return NULL;
+}
+
+/* Refused once, by a holder that keeps the region for longer than anybody
+ * waits. */
+static void
+count_out_late(
+	struct handoff_conn *conn, enum handoff_end_reason reason, void *arg)
+{
+	void *at;
+
+	if (handoff_conn_shared(conn, 0, sizeof(uint64_t), &at) == -ETIMEDOUT)
+		atomic_store(&may_release, true);
+	else
+		count_out(conn, reason, arg);
+}
+
+static void
+end_is_counted_when_the_region_is_free(void **state)
+{
+	struct totals totals = {1, 1};
+	struct duo duo;
+	pthread_t holder;
+	int fd;
+
+	init_shared(&duo, duo_model(state));
+	duo.a.service.open = duo.b.service.open = count_in;
+	duo.a.service.ended = duo.b.service.ended = count_out_late;
+	open_both(&duo);
+	fd = client_open(duo.a.address);
+	client_expect(&duo, fd, "in\n");
+	atomic_store(&holds, false);
+	atomic_store(&may_release, false);
+	assert_int_equal(
+		pthread_create(&holder, NULL, hold_region, duo.b.server), 0);
+	while (!atomic_load(&holds))
+		duo_turn(&duo);
+	close(fd);
+	while (!atomic_load(&may_release))
+		duo_turn(&duo);
+	pthread_join(holder, NULL);
+	for (int i = 0; i < 5000 && totals.first > 0; i++) {
+		duo_turn(&duo);
+		handoff_server_shared(duo.a.server, read_totals, &totals);
+	}
+	totals_are(&duo, 0);
+	duo_close(&duo);
+}
+
 /* Adds, and then asks itself for the answer. */
 static int
 add_later(struct handoff_conn *conn, void *arg)
@@ -587,6 +653,7 @@ main(void)
 		handoff_test(child_that_dies_in_it_changes_nothing),
 		each_model(handlers_wait_in_bounds),
 		each_model(table_of_who_is_there_is_true),
+		each_model(end_is_counted_when_the_region_is_free),
 		handoff_test(table_of_who_is_there_is_true_of_children),
 		each_model(who_answers_later_adds_later),
 		handoff_test(program_is_checked),
