@@ -22,9 +22,8 @@
 #include <unistd.h>
 
 #define MAGIC 0x31474553444e4148u /* "HANDSEG1" */
-#define PAGE  4096u
-#define HEAD                                                                   \
-	(PAGE + (sizeof(struct handoff__bulletin) + PAGE - 1) / PAGE * PAGE)
+#define PAGE  HANDOFF__SEGMENT_PAGE
+#define HEAD  HANDOFF__SEGMENT_HEAD
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 #define BITS  64u
 /* from here on, punching a hole is faster than writing zeros */
@@ -406,22 +405,6 @@ handoff__arena_board(const struct handoff__arena *arena)
 		       ? &((struct header *)(void *)arena->segments[0]->base)
 				  ->board
 		       : NULL;
-}
-
-struct handoff__record *
-handoff__segment_record(const struct handoff__segment *seg, uint32_t slot)
-{
-	return (void *)(seg->base + HEAD + (size_t)slot * seg->geo.stride);
-}
-
-struct handoff__record *
-handoff__arena_record(
-	const struct handoff__arena *arena, uint32_t segment, uint32_t slot)
-{
-	if (segment >= arena->count ||
-		slot >= arena->segments[segment]->geo.slots)
-		return NULL;
-	return handoff__segment_record(arena->segments[segment], slot);
 }
 
 unsigned char *

@@ -166,12 +166,21 @@ handoff__arena_commons(const struct handoff__arena *arena)
 
 struct handoff__board *handoff__arena_board(const struct handoff__arena *arena);
 
+#define HANDOFF__SEGMENT_PAGE 4096u
+/* The first record of a segment is behind a page for its header, and the
+ * bulletin. */
+#define HANDOFF__SEGMENT_HEAD                                                  \
+	(HANDOFF__SEGMENT_PAGE + (sizeof(struct handoff__bulletin) +           \
+					 HANDOFF__SEGMENT_PAGE - 1) /          \
+					 HANDOFF__SEGMENT_PAGE *               \
+					 HANDOFF__SEGMENT_PAGE)
+
+/* segment.c, which posts find records by, too */
+struct handoff__record *handoff__segment_record(
+	const struct handoff__segment *seg, uint32_t slot);
 /* NULL if there is no such record. */
 struct handoff__record *handoff__arena_record(
 	const struct handoff__arena *arena, uint32_t segment, uint32_t slot);
-
-struct handoff__record *handoff__segment_record(
-	const struct handoff__segment *seg, uint32_t slot);
 unsigned char *handoff__segment_buffers(
 	const struct handoff__segment *seg, uint32_t slot);
 

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where the records of a segment are. Below arena.c, which makes and clears
+ * them, and the posts, which find their receivers by it. Changes nothing.
+ */
+#include "record/arena.h"
+
+struct handoff__record *
+handoff__segment_record(const struct handoff__segment *seg, uint32_t slot)
+{
+	return (void *)(seg->base + HANDOFF__SEGMENT_HEAD +
+			(size_t)slot * seg->geo.stride);
+}
+
+struct handoff__record *
+handoff__arena_record(
+	const struct handoff__arena *arena, uint32_t segment, uint32_t slot)
+{
+	if (segment >= arena->count ||
+		slot >= arena->segments[segment]->geo.slots)
+		return NULL;
+	return handoff__segment_record(arena->segments[segment], slot);
+}
