@@ -110,7 +110,7 @@ handle(struct handoff_conn *conn, void *arg)
 	return err;
 }
 
-/* Called for each post: one who has not said a name gets nothing yet. */
+/* Called for each post. A client without a name gets nothing yet. */
 static int
 hear(struct handoff_conn *conn, void *arg)
 {

@@ -3,7 +3,8 @@
  * A lock in shared memory: one word that names its holder, so that a process
  * that outlives the holder can finish or undo what it had begun, and release
  * the lock in its name. No object of a C library is in it: the two peers may
- * have different ones. It does not know what it protects, or who is dead.
+ * have different ones. It does not know what it protects, or which process has
+ * died.
  */
 #ifndef HANDOFF_RECORD_LOCK_H
 #define HANDOFF_RECORD_LOCK_H

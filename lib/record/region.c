@@ -5,7 +5,7 @@
  * service's stores; the flip of the record; `ranges` = 0; the release of the
  * lock. The fences keep the compiler to this order; a survivor looks only after
  * the kernel has reported the death, which orders all stores of the dead
- * process before that. Does not know who is dead.
+ * process before that. Does not know which processes live.
  */
 #include "record/region.h"
 
