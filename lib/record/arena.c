@@ -66,12 +66,13 @@ power_of_two(uint32_t v)
 static bool
 commons_fill(struct handoff__geometry *geo)
 {
-	geo->groups = geo->posts = geo->shared = 0;
+	geo->groups = geo->batches = geo->posts = geo->shared = 0;
 	if (geo->posts_size == 0)
 		return geo->shared_size == 0;
 	geo->groups = geo->size;
-	geo->posts =
+	geo->batches =
 		geo->groups + (uint64_t)HANDOFF__GROUPS * HANDOFF__GROUP_SIZE;
+	geo->posts = geo->batches + HANDOFF__BATCHES_SIZE;
 	geo->shared = geo->posts + HANDOFF__POSTS_HEAD + geo->posts_size;
 	geo->size = geo->shared;
 	if (geo->shared_size > 0)
@@ -453,6 +454,16 @@ record_claim(struct handoff__segment *seg, uint32_t slot, uint32_t owner)
 	return true;
 }
 
+static bool
+fits(const struct handoff__segment *seg, const struct handoff__geometry *geo)
+{
+	return !handoff__older(seg) && seg->geo.state_size == geo->state_size &&
+	       seg->geo.state_version == geo->state_version &&
+	       seg->geo.rx_size >= geo->rx_size &&
+	       seg->geo.tx_size >= geo->tx_size &&
+	       seg->geo.pass_size >= geo->pass_size;
+}
+
 /* Returns the first record of the segment that can be allocated, or -1. */
 static int
 segment_alloc(struct handoff__segment *seg, uint32_t owner,
@@ -491,29 +502,79 @@ retry_all(struct handoff__arena *arena)
 	}
 }
 
+/* Any record of our version, or one that fits the geometry. */
+static int
+alloc_in(struct handoff__arena *arena, const struct handoff__geometry *geo,
+	uint32_t owner, handoff__vacant_fn *vacant, void *arg,
+	uint32_t *segment, uint32_t *slot)
+{
+	for (uint32_t i = 0; i < arena->count; i++) {
+		struct handoff__segment *seg = arena->segments[i];
+		int got = -1;
+
+		if (geo ? fits(seg, geo)
+			: seg->geo.state_version == arena->version &&
+					!handoff__older(seg))
+			got = segment_alloc(seg, owner, vacant, arg);
+		if (got >= 0) {
+			*segment = i;
+			*slot = (uint32_t)got;
+			return 0;
+		}
+	}
+	return -ENOSPC;
+}
+
+static int
+alloc_again(struct handoff__arena *arena, const struct handoff__geometry *geo,
+	uint32_t owner, handoff__vacant_fn *vacant, void *arg,
+	uint32_t *segment, uint32_t *slot)
+{
+	int err = alloc_in(arena, geo, owner, vacant, arg, segment, slot);
+
+	if (err == 0)
+		return 0;
+	retry_all(arena);
+	err = alloc_in(arena, geo, owner, vacant, arg, segment, slot);
+	if (err < 0)
+		retry_all(arena);
+	return err;
+}
+
 int
 handoff__arena_alloc(struct handoff__arena *arena, uint32_t owner,
 	handoff__vacant_fn *vacant, void *arg, uint32_t *segment,
 	uint32_t *slot)
 {
-	for (int round = 0; round < 2; round++) {
-		for (uint32_t i = 0; i < arena->count; i++) {
-			struct handoff__segment *seg = arena->segments[i];
-			int got = -1;
+	return alloc_again(arena, NULL, owner, vacant, arg, segment, slot);
+}
 
-			if (seg->geo.state_version == arena->version &&
-				!handoff__older(seg))
-				got = segment_alloc(seg, owner, vacant, arg);
+int
+handoff__arena_alloc_fit(struct handoff__arena *arena,
+	const struct handoff__geometry *geo, uint32_t owner,
+	handoff__vacant_fn *vacant, void *arg, uint32_t *segment,
+	uint32_t *slot)
+{
+	return alloc_again(arena, geo, owner, vacant, arg, segment, slot);
+}
 
-			if (got >= 0) {
-				*segment = i;
-				*slot = (uint32_t)got;
-				return 0;
-			}
-		}
-		retry_all(arena);
+uint32_t
+handoff__arena_count_fit(const struct handoff__arena *arena,
+	const struct handoff__geometry *geo, uint32_t most)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < arena->count; i++) {
+		const struct handoff__segment *seg = arena->segments[i];
+
+		for (uint32_t s = 0;
+			fits(seg, geo) && s < seg->geo.slots && count < most;
+			s++)
+			count += handoff__owner_word(
+					 &handoff__segment_record(seg, s)
+						  ->owner) == 0;
 	}
-	return -ENOSPC;
+	return count;
 }
 
 void

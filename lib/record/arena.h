@@ -26,13 +26,15 @@
 #define HANDOFF__BUFFER_MAX   (1u << 20)
 #define HANDOFF__STATE_MAX    65536u
 /* the commons: what belongs to the whole service, see handoff__geometry */
-#define HANDOFF__GROUPS      128 /* redo lists, half of them for each peer */
-#define HANDOFF__GROUP_SIZE  4096u
-#define HANDOFF__POSTS_SIZE  (1u << 20) /* of the ring, by default */
-#define HANDOFF__SHARED_HEAD 4096u /* in front of the shared region, and of */
-#define HANDOFF__UNDO_SIZE   HANDOFF_SHARED_UNDO /* its undo log */
-#define HANDOFF__SHARED_MAX  HANDOFF_SHARED_MAX
-#define HANDOFF__PASS_HEAD   4096u /* in front of a ring to a pair */
+#define HANDOFF__GROUPS       128 /* redo lists, half of them for each peer */
+#define HANDOFF__GROUP_SIZE   4096u
+#define HANDOFF__BATCHES      64 /* of moves to and from other hosts; their */
+#define HANDOFF__BATCHES_SIZE 4096u      /* table is a page */
+#define HANDOFF__POSTS_SIZE   (1u << 20) /* of the ring, by default */
+#define HANDOFF__SHARED_HEAD  4096u /* in front of the shared region, and of */
+#define HANDOFF__UNDO_SIZE    HANDOFF_SHARED_UNDO /* its undo log */
+#define HANDOFF__SHARED_MAX   HANDOFF_SHARED_MAX
+#define HANDOFF__PASS_HEAD    4096u /* in front of a ring to a pair */
 
 struct handoff__record;
 
@@ -92,14 +94,15 @@ struct handoff__geometry {
 	uint64_t buffer_stride; /* of a record's two buffers */
 	uint64_t desks;         /* offset of the first desk, see desk.h */
 	/* In the first segment of this layout, the rest of which have no
-	 * commons: the redo lists, the ring of posts with its head, and the
-	 * shared region with its head and undo log. */
+	 * commons: the redo lists, the table of batches, the ring of posts
+	 * with its head, and the shared region with its head and undo log. */
 	uint32_t pass_size;   /* of the ring to the connection's pair, or 0 */
 	uint32_t posts_size;  /* 0: the segment has no commons */
 	uint32_t shared_size; /* room for the shared region, by default the
 			       * most: it is sparse, and a program that uses
 			       * it may join one that does not */
 	uint64_t groups;      /* offsets */
+	uint64_t batches;
 	uint64_t posts;
 	uint64_t shared;
 	uint64_t size; /* of the whole segment */
@@ -191,6 +194,19 @@ typedef bool handoff__vacant_fn(void *arg, uint32_t segment, uint32_t slot);
 int handoff__arena_alloc(struct handoff__arena *arena, uint32_t owner,
 	handoff__vacant_fn *vacant, void *arg, uint32_t *segment,
 	uint32_t *slot);
+
+/* The same in a segment of this layout, of exactly the state size and version
+ * of `geo`, and buffers and a ring to a pair at least as large; `owner` may be
+ * any word. */
+int handoff__arena_alloc_fit(struct handoff__arena *arena,
+	const struct handoff__geometry *geo, uint32_t owner,
+	handoff__vacant_fn *vacant, void *arg, uint32_t *segment,
+	uint32_t *slot);
+
+/* How many records it could allocate at this moment, at most `most`, without a
+ * look at anybody's roster. */
+uint32_t handoff__arena_count_fit(const struct handoff__arena *arena,
+	const struct handoff__geometry *geo, uint32_t most);
 
 /*
  * Clears a record that its owner is about to free, except for the owner word,

@@ -5,6 +5,10 @@
  * other peer to accept. An offered entry is served by neither peer: either the
  * taker accepts it, or the giver revokes the offer, and one compare-and-swap
  * decides which, whatever either of them believes.
+ *
+ * An entry on its way to or from another host belongs to neither peer: its word
+ * is ELSEWHERE with the number of a batch, and the batch says what becomes of
+ * it, see batch.h. None of the swaps of a give or a claim changes such a word.
  */
 #ifndef HANDOFF_RECORD_OWNER_H
 #define HANDOFF_RECORD_OWNER_H
@@ -13,8 +17,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define HANDOFF__PLACE   3u /* the bits that name a peer */
-#define HANDOFF__OFFERED 4u
+#define HANDOFF__PLACE      3u /* the bits that name a peer, or: */
+#define HANDOFF__ELSEWHERE  3u /* a batch says whose it is; its slot follows */
+#define HANDOFF__OFFERED    4u
+#define HANDOFF__SLOT_SHIFT 8
 
 typedef _Atomic uint32_t handoff__owner;
 
@@ -24,7 +30,8 @@ handoff__owner_word(const handoff__owner *owner)
 	return atomic_load_explicit(owner, memory_order_acquire);
 }
 
-/* The place of the peer that owns it or was offered it; 0: free. */
+/* The place of the peer that owns it or was offered it; 0: free;
+ * HANDOFF__ELSEWHERE: neither's. */
 static inline uint32_t
 handoff__owner_place(const handoff__owner *owner)
 {
@@ -69,6 +76,26 @@ handoff__owner_claim(handoff__owner *owner, uint32_t own, uint32_t other)
 	       handoff__owner_revoke(owner, own, other) ||
 	       handoff__owner_accept(owner, own) ||
 	       handoff__owner_word(owner) == own;
+}
+
+/* The word of an entry of the batch in that slot. */
+static inline uint32_t
+handoff__owner_elsewhere(uint32_t slot)
+{
+	return HANDOFF__ELSEWHERE | slot << HANDOFF__SLOT_SHIFT;
+}
+
+static inline bool
+handoff__owner_is_elsewhere(uint32_t word)
+{
+	return (word & HANDOFF__PLACE) == HANDOFF__ELSEWHERE;
+}
+
+/* The batch's slot in such a word; a damaged one may be any number. */
+static inline uint32_t
+handoff__owner_slot(uint32_t word)
+{
+	return word >> HANDOFF__SLOT_SHIFT;
 }
 
 static inline void

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A parcel: all that a connection's record says, as a message that another host
+ * understands: its state, unread input, unsent output, positions, and what it
+ * has passed to its pair. Taken from a record at rest, and filled into a fresh
+ * one, possibly with other buffer sizes. What is read from shared memory or
+ * from a message is bounds-checked and trusted in nothing. Knows no sockets:
+ * what the kernel has of the connection is in its image (migrate/image.h).
+ */
+#ifndef HANDOFF_RECORD_PARCEL_H
+#define HANDOFF_RECORD_PARCEL_H
+
+#include "record/record.h"
+
+#include "base/text.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What cannot go to another host in a parcel, by name. */
+enum handoff__unparcelled {
+	HANDOFF__PARCEL_FINE,
+	HANDOFF__PARCEL_FREE,     /* the record has no entry */
+	HANDOFF__PARCEL_LISTENER, /* the other host opens its own */
+	HANDOFF__PARCEL_EXTRA,    /* an extra descriptor of the program */
+	HANDOFF__PARCEL_DATA,     /* data, whose descriptor is memory */
+	HANDOFF__PARCEL_DAMAGED,  /* its record is inconsistent */
+	HANDOFF__PARCEL_OLDER,    /* of an older layout: its next turn
+				   * converts it */
+	HANDOFF__PARCEL_TURN,     /* it is in a turn, or its pair is; the next
+				   * ones pass too: ask again later */
+	HANDOFF__PARCEL_POSTS,  /* posts for it wait: after a turn it can go */
+	HANDOFF__PARCEL_INBOX,  /* its program has read input that its state
+				 * may not have: after a commit it can go */
+	HANDOFF__PARCEL_ENDING, /* it is about to end, or its socket has */
+	HANDOFF__PARCELS,
+};
+
+/* Whether the record can go in a parcel: HANDOFF__PARCEL_FINE, or the first
+ * reason why not with a sentence. Ask it again just before the commit of the
+ * move: posts are added by others. */
+enum handoff__unparcelled handoff__parcel_refuse(
+	const struct handoff__view *view, struct handoff__error *error);
+
+/* The reason in a few words, for counts: "1 data, 2 posts waiting". */
+const char *handoff__parcel_word(enum handoff__unparcelled why);
+
+/* Positions count bytes of the stream from the connection's first byte. */
+struct handoff__parcel {
+	uint64_t id;
+	uint32_t kind;     /* HANDOFF__CONNECTION */
+	uint32_t activity; /* HANDOFF__AT_REST or HANDOFF__PENDING */
+	uint32_t flags;    /* of the commit: enum handoff__commit_flag */
+	uint32_t deaths;   /* in its handler, see handling.h */
+	/* of the record it was in */
+	uint32_t state_size, state_version, rx_size, tx_size, pass_size;
+	uint64_t consumed, produced; /* by the service */
+	const unsigned char *in;     /* received and not consumed */
+	const unsigned char *out;    /* produced, and not given to the kernel
+				      */
+	const unsigned char *state;  /* the part in use */
+	const unsigned char *pass;   /* passed, and not taken by its pair */
+	uint32_t in_len, out_len, state_len, pass_len;
+	/* Its pair: see pass.h. */
+	uint64_t pair;                  /* id, 0: none */
+	uint64_t leader;                /* id, 0: none */
+	uint32_t pass_head, pass_tail;  /* positions; `pass` ends at the first
+					 */
+	uint32_t outgoing;              /* the service has made it */
+	uint32_t wish_error;            /* why there is no pair */
+	char wish[HANDOFF_ADDRESS_MAX]; /* where it is to be connected to */
+	uint64_t tag;
+	int64_t since_ms; /* CLOCK_REALTIME */
+	bool timed;       /* its deadline is due in remaining_ms, which may be
+			   * 0: at once */
+	uint64_t remaining_ms;
+	struct handoff__client client;
+	char label[HANDOFF__LABEL_MAX];
+	void *owned; /* the memory of the four byte strings, or NULL */
+};
+
+/* Takes a parcel from a record that nobody serves, or that this process serves;
+ * it has memory of its own (handoff__parcel_free). `now_ms` is CLOCK_BOOTTIME.
+ * -EBUSY if handoff__parcel_refuse says so, with its sentence; -EBADMSG if the
+ * record is damaged or changes meanwhile; -ENOMEM. */
+int handoff__parcel_take(struct handoff__parcel *parcel,
+	const struct handoff__view *view, uint64_t now_ms,
+	struct handoff__error *error);
+void handoff__parcel_free(struct handoff__parcel *parcel);
+
+/* Whether every field is within its range and they agree with each other.
+ * -EBADMSG with a sentence that names the field. */
+int handoff__parcel_check(
+	const struct handoff__parcel *parcel, struct handoff__error *error);
+
+/* The length of the parcel as a message; the most that it can be. */
+size_t handoff__parcel_size(const struct handoff__parcel *parcel);
+#define HANDOFF__PARCEL_MOST                                                   \
+	(1024u + 3u * HANDOFF__BUFFER_MAX + HANDOFF__STATE_MAX)
+
+/* Writes the message, which has exactly handoff__parcel_size bytes. -EMSGSIZE
+ * if `size` is another, -EBADMSG as handoff__parcel_check. */
+int handoff__parcel_encode(const struct handoff__parcel *parcel,
+	unsigned char *data, size_t size, struct handoff__error *error);
+
+/* Reads a message of exactly `size` bytes. The byte strings of the parcel point
+ * into `data`, which must stay. -EPROTO for another version, -EBADMSG for what
+ * is no parcel; both with a sentence, `parcel` untouched. */
+int handoff__parcel_decode(struct handoff__parcel *parcel,
+	const unsigned char *data, size_t size, struct handoff__error *error);
+
+/* The geometry of the record that the parcel was taken from: the sizes of its
+ * buffers, and of its state with the version. For a segment to be made for it,
+ * or for handoff__arena_alloc_fit. -EINVAL: impossible sizes. */
+int handoff__parcel_geometry(
+	const struct handoff__parcel *parcel, struct handoff__geometry *geo);
+
+/*
+ * Fills a fresh record (handoff__arena_alloc*), which has the state size and
+ * version of the parcel, and possibly other buffers. Sets all but the owner
+ * word, and the id last. Posts that are there already are not for it; its pair
+ * and its leader are not known yet (see below); the bases of its positions are
+ * as if the socket's counters stood at the record's positions. -EMSGSIZE, with
+ * the sizes in the sentence, if a buffer is too small; -EPROTO: another state.
+ * The record is then as it was.
+ *
+ * The caller then enters it for posts: handoff__posts_enter.
+ */
+int handoff__parcel_fill(const struct handoff__view *view,
+	const struct handoff__parcel *parcel, uint64_t now_ms,
+	struct handoff__error *error);
+
+/* Lets a filled record find the one of its pair or of its leader, which has
+ * come too, by their ids. Which of the two `other` is, if either, is found out;
+ * false if it is neither. To be called in both directions for a pair. */
+bool handoff__parcel_link(
+	const struct handoff__view *view, const struct handoff__view *other);
+
+/*
+ * The bases of the positions, for the new socket: `outq` is the length of the
+ * output in the connection's image, which was given to the kernel and not
+ * acknowledged. A new socket counts from there, at zero. Its unread input does
+ * not matter: that counts as received and is not read.
+ */
+void handoff__parcel_positions(const struct handoff__view *view, uint64_t outq);
+
+/* Puts `len` bytes back in front of the unsent output: what the send buffer of
+ * the new socket did not take of the image's output (from restore.taken on).
+ * Before anybody serves the record. -EMSGSIZE if its buffer cannot hold them
+ * with what is there. */
+int handoff__parcel_put_back(const struct handoff__view *view,
+	const unsigned char *bytes, size_t len, struct handoff__error *error);
+
+/* Receives the image's unread input in the place of the new socket, which is
+ * then to be prepared without (in_seq + in_len, in_len 0), and notes that it
+ * was the last: for an image whose input has ended, since no FIN will come.
+ * -EMSGSIZE if it does not fit. */
+int handoff__parcel_end_input(const struct handoff__view *view,
+	const unsigned char *bytes, size_t len, struct handoff__error *error);
+
+#endif
