@@ -16,9 +16,11 @@
  *   receiving.c  the states of a batch that is received
  *   message.c    the messages between two ferries
  *   channel.c    the connection to the other ferry
+ *   frames.c     one connection to it, with frames
  *   tls.c        certificates and keys
- *   address.c    the service's addresses on this host
+ *   halfopen.c   connections that clients have only begun
  *   announce.c   tells the neighbours where an address is
+ *   address.c    the service's addresses on this host
  *   gate.c       the helper that holds packets and thaws sockets
  *   flow.c       the addresses of one connection
  */
