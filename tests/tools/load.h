@@ -12,9 +12,16 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-struct load_opts {
+#define LOAD_TARGETS 8
+
+struct load_target {
 	struct sockaddr_storage sa;
-	socklen_t salen;
+	socklen_t len;
+};
+
+struct load_opts {
+	struct load_target targets[LOAD_TARGETS]; /* taken in turn */
+	unsigned ntargets;
 	unsigned connections; /* of them `active` stream, the others idle */
 	unsigned active;
 	unsigned churn; /* short connections per second */
@@ -27,6 +34,7 @@ struct load_opts {
 	uint64_t seed;
 	bool half_close; /* end the sending side before the echoes came */
 	bool sequential; /* one connection after the other */
+	bool commands;   /* on standard input */
 };
 
 /* Silences by length: eight buckets for each power of two. */
@@ -68,8 +76,11 @@ enum load_state {
 
 enum load_role { LOAD_STREAM, LOAD_IDLE, LOAD_CHURN };
 
+#define LOAD_NO_MARK UINT64_MAX
+
 struct load_conn {
 	int fd;
+	const struct load_target *target;
 	enum load_state state;
 	enum load_role role;
 	uint64_t key;
@@ -79,6 +90,8 @@ struct load_conn {
 	bool want_out;
 	int64_t start_us;
 	int64_t waiting_us; /* since when an echo is due; 0: none is */
+	int64_t gap_us;     /* the longest silence since the last report */
+	uint64_t mark;      /* a check is over when more is echoed */
 };
 
 struct load_run;
@@ -98,7 +111,8 @@ struct load_run {
 	struct load_stats stats;
 	int epfd;
 	int64_t now_us, start_us, stop_us, progress_us, tick_us;
-	bool stopping;
+	bool stopping, paused, checking;
+	unsigned unchecked;
 	struct load_conn *conns, *shorts;
 	unsigned nshorts, started, connecting, served, open, streams;
 	bool said_connected, said_ready;
@@ -107,6 +121,17 @@ struct load_run {
 };
 
 #define LOAD_BUFFER 65536
+
+/* No new bytes from here on; all ends in order. */
+void load_stop(struct load_run *run);
+
+/* What there is to read on standard input, and does it. Lines are:
+ *   report  one JSON object: the counts so far, the silences since the last
+ *           report, and the longest of the connections that were silent longest
+ *   check   each connection sends something; "checked" once all are answered
+ *   pause, resume   the streams send nothing meanwhile but for a check
+ *   stop    as SIGTERM; so is the end of the input */
+void load_commands_read(struct load_run *run);
 
 int64_t load_now_us(void);
 

@@ -68,17 +68,17 @@ watch(struct load_run *run, struct load_conn *conn, bool out)
 int
 load_conn_start(struct load_run *run, struct load_conn *conn)
 {
-	const struct load_opts *opts = run->opts;
+	const struct load_target *target = conn->target;
 	struct epoll_event ev = {
 		.events = EPOLLIN | EPOLLOUT, .data.ptr = conn};
 	int one = 1, err = 0;
-	int fd = socket(opts->sa.ss_family,
+	int fd = socket(target->sa.ss_family,
 		SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	if (fd >= 0 && opts->sa.ss_family != AF_UNIX)
+	if (fd >= 0 && target->sa.ss_family != AF_UNIX)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	if (fd < 0 || connect(fd, (const struct sockaddr *)&opts->sa,
-			      opts->salen) < 0)
+	if (fd < 0 || connect(fd, (const struct sockaddr *)&target->sa,
+			      target->len) < 0)
 		err = errno;
 	if (err == EAGAIN) {
 		/* The backlog of a Unix socket is full (unix(7)). */
@@ -90,6 +90,7 @@ load_conn_start(struct load_run *run, struct load_conn *conn)
 	conn->sent = conn->echoed = 0;
 	conn->want_out = true;
 	conn->waiting_us = 0;
+	conn->mark = LOAD_NO_MARK;
 	conn->start_us = run->now_us;
 	run->open++;
 	run->connecting++;
@@ -133,6 +134,10 @@ allowance(struct load_run *run, const struct load_conn *conn)
 				 : opts->chunk;
 	uint64_t most = chunk < left ? chunk : left;
 
+	/* A check sends something in any case. */
+	if (run->paused &&
+		(conn->mark == LOAD_NO_MARK || conn->sent > conn->mark))
+		return 0;
 	if (opts->rate > 0 && conn->role == LOAD_STREAM) {
 		uint64_t due = (uint64_t)(run->now_us - conn->start_us) *
 			       opts->rate / 1000000;
@@ -220,6 +225,11 @@ take(struct load_run *run, struct load_conn *conn, size_t len)
 	if (conn->role == LOAD_STREAM && conn->waiting_us > 0) {
 		load_gap_add(&run->stats.gaps, gap);
 		load_gap_add(&run->stats.since, gap);
+		conn->gap_us = gap > conn->gap_us ? gap : conn->gap_us;
+	}
+	if (conn->mark != LOAD_NO_MARK && conn->echoed > conn->mark) {
+		conn->mark = LOAD_NO_MARK;
+		run->unchecked--;
 	}
 	conn->waiting_us = conn->echoed < conn->sent ? run->now_us : 0;
 	run->progress_us = run->now_us;

@@ -26,6 +26,7 @@ prepare(struct load_run *run, struct load_conn *conn, unsigned index)
 	const struct load_opts *opts = run->opts;
 
 	conn->key = load_random(&run->random);
+	conn->target = &opts->targets[index % opts->ntargets];
 	if (index < opts->active) {
 		conn->role = LOAD_STREAM;
 		conn->limit = opts->bytes ? opts->bytes : UINT64_MAX;
@@ -59,6 +60,8 @@ start_short(struct load_run *run, struct load_conn *conn)
 {
 	conn->role = LOAD_CHURN;
 	conn->key = load_random(&run->random);
+	conn->target =
+		&run->opts->targets[run->stats.churn % run->opts->ntargets];
 	conn->limit = 1 + load_random(&run->random) % SHORT_BYTES;
 	conn->last = true;
 	load_conn_start(run, conn);
@@ -104,19 +107,20 @@ tick(struct load_run *run)
 			load_conn_push(run, &run->conns[i]);
 }
 
-/* No new bytes from here on; the idle ones show that they still live. */
-static void
-stop(struct load_run *run)
+/* The idle ones show that they still live. */
+void
+load_stop(struct load_run *run)
 {
 	if (run->stopping)
 		return;
 	run->stopping = true;
+	run->paused = false;
 	run->stop_us = run->now_us;
 	for (unsigned i = 0; i < run->started; i++) {
 		struct load_conn *conn = &run->conns[i];
 
 		if (conn->role == LOAD_IDLE)
-			conn->limit = 2;
+			conn->limit = conn->sent + 1;
 		else if (!run->opts->half_close || !conn->last)
 			conn->limit = conn->sent ? conn->sent : 1;
 		conn->last = true;
@@ -161,7 +165,7 @@ signalled(struct load_run *run, int sigfd)
 	if (info.ssi_signo == SIGUSR1)
 		report_gaps(run);
 	else
-		stop(run);
+		load_stop(run);
 }
 
 static void
@@ -177,6 +181,10 @@ say_progress(struct load_run *run)
 	if (!run->said_ready && (run->opts->sequential || run->served == all)) {
 		run->said_ready = true;
 		puts("ready");
+	}
+	if (run->checking && run->unchecked == 0) {
+		run->checking = false;
+		puts("checked");
 	}
 }
 
@@ -200,7 +208,7 @@ static bool
 finished(struct load_run *run)
 {
 	if (!run->stopping && is_due(run))
-		stop(run);
+		load_stop(run);
 	return run->stopping &&
 	       (run->open == 0 || run->now_us - run->stop_us > GRACE_US);
 }
@@ -238,8 +246,23 @@ set_up(struct load_run *run, const struct load_opts *opts, int sigfd)
 		run->conns[i].fd = -1;
 	if (epoll_ctl(run->epfd, EPOLL_CTL_ADD, sigfd, &ev) < 0)
 		return -errno;
+	ev.data.ptr = run;
+	if (opts->commands &&
+		epoll_ctl(run->epfd, EPOLL_CTL_ADD, STDIN_FILENO, &ev) < 0)
+		return -errno;
 	run->now_us = run->start_us = run->progress_us = load_now_us();
 	return 0;
+}
+
+static void
+event(struct load_run *run, int sigfd, const struct epoll_event *ev)
+{
+	if (!ev->data.ptr)
+		signalled(run, sigfd);
+	else if (ev->data.ptr == run)
+		load_commands_read(run);
+	else
+		load_conn_event(run, ev->data.ptr, ev->events);
 }
 
 int
@@ -257,11 +280,7 @@ load_run(struct load_run *run, const struct load_opts *opts, int sigfd)
 		n = epoll_wait(run->epfd, events, 256, wait_ms);
 		run->now_us = load_now_us();
 		for (int i = 0; i < n; i++)
-			if (events[i].data.ptr)
-				load_conn_event(run, events[i].data.ptr,
-					events[i].events);
-			else
-				signalled(run, sigfd);
+			event(run, sigfd, &events[i]);
 		tick(run);
 		say_progress(run);
 	}

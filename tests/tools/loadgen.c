@@ -26,30 +26,35 @@ static const char usage[] =
 	"[--window BYTES]\n"
 	"               [--rate BYTES] [--churn N] [--half-close] "
 	"[--sequential]\n"
-	"               [--vary] [--seed X]\n"
-	"ADDR is HOST:PORT, [IPV6]:PORT or unix:/PATH.\n"
+	"               [--vary] [--seed X] [--commands]\n"
+	"ADDR is HOST:PORT, [IPV6]:PORT or unix:/PATH; of several, "
+	"connections take\n"
+	"one after the other.\n"
 	"Of --connections the first --active stream, the others and --idle "
 	"more send\n"
 	"one byte at the start and one at the end. --rate is per second and\n"
 	"connection, --churn is short connections per second. With --vary\n"
 	"--chunk is the most that one send has.\n"
-	"SIGUSR1 reports silences, SIGTERM and SIGINT end the run in order.\n";
+	"SIGUSR1 reports silences, SIGTERM and SIGINT end the run in order. "
+	"With\n"
+	"--commands standard input has lines: report, check, pause, resume, "
+	"stop.\n";
 
 static int
-parse_unix(struct load_opts *opts, const char *path)
+parse_unix(struct load_target *target, const char *path)
 {
-	struct sockaddr_un *sun = (struct sockaddr_un *)&opts->sa;
+	struct sockaddr_un *sun = (struct sockaddr_un *)&target->sa;
 
 	if (strlen(path) >= sizeof(sun->sun_path))
 		return -ENAMETOOLONG;
 	sun->sun_family = AF_UNIX;
 	memcpy(sun->sun_path, path, strlen(path) + 1);
-	opts->salen = sizeof(*sun);
+	target->len = sizeof(*sun);
 	return 0;
 }
 
 static int
-parse_target(struct load_opts *opts, const char *text)
+parse_target(struct load_target *target, const char *text)
 {
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list;
 	char host[128];
@@ -57,7 +62,7 @@ parse_target(struct load_opts *opts, const char *text)
 	size_t len;
 
 	if (strncmp(text, "unix:", 5) == 0)
-		return parse_unix(opts, text + 5);
+		return parse_unix(target, text + 5);
 	if (!colon || (size_t)(colon - text) >= sizeof(host))
 		return -EINVAL;
 	len = (size_t)(colon - text);
@@ -69,10 +74,21 @@ parse_target(struct load_opts *opts, const char *text)
 	host[len] = '\0';
 	if (getaddrinfo(host, colon + 1, &hints, &list) != 0)
 		return -EINVAL;
-	memcpy(&opts->sa, list->ai_addr, list->ai_addrlen);
-	opts->salen = list->ai_addrlen;
+	memcpy(&target->sa, list->ai_addr, list->ai_addrlen);
+	target->len = list->ai_addrlen;
 	freeaddrinfo(list);
 	return 0;
+}
+
+static void
+add_target(struct load_opts *opts, const char *text)
+{
+	if (opts->ntargets == LOAD_TARGETS ||
+		parse_target(&opts->targets[opts->ntargets], text) < 0) {
+		fprintf(stderr, "loadgen: bad address '%s'\n", text);
+		exit(2);
+	}
+	opts->ntargets++;
 }
 
 /* Reads a number with an optional K, M or G; absurd ones are refused. */
@@ -121,6 +137,7 @@ static const struct option options[] = {
 	{"vary", no_argument, NULL, 'v'},
 	{"half-close", no_argument, NULL, 'h'},
 	{"sequential", no_argument, NULL, 'q'},
+	{"commands", no_argument, NULL, 'm'},
 	{NULL, 0, NULL, 0},
 };
 
@@ -165,6 +182,18 @@ set_option(struct load_opts *opts, struct counts *counts, int c)
 	case 's':
 		opts->seed = number("seed", optarg, UINT64_MAX);
 		return true;
+	case 'h':
+		opts->half_close = true;
+		return true;
+	case 'v':
+		opts->vary = true;
+		return true;
+	case 'q':
+		opts->sequential = true;
+		return true;
+	case 'm':
+		opts->commands = true;
+		return true;
 	default:
 		return false;
 	}
@@ -174,27 +203,17 @@ static void
 parse(struct load_opts *opts, int argc, char **argv)
 {
 	struct counts counts = {.connections = 1};
-	const char *target = NULL;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c == 'c')
-			target = optarg;
-		else if (c == 'h')
-			opts->half_close = true;
-		else if (c == 'v')
-			opts->vary = true;
-		else if (c == 'q')
-			opts->sequential = true;
+			add_target(opts, optarg);
 		else if (!set_option(opts, &counts, c))
 			goto bad;
 	}
-	if (optind < argc || !target || opts->chunk == 0 || opts->window == 0)
+	if (optind < argc || opts->ntargets == 0 || opts->chunk == 0 ||
+		opts->window == 0)
 		goto bad;
-	if (parse_target(opts, target) < 0) {
-		fprintf(stderr, "loadgen: bad address '%s'\n", target);
-		exit(2);
-	}
 	opts->active = counts.connections;
 	if (counts.active_given && counts.active < counts.connections)
 		opts->active = counts.active;

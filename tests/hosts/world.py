@@ -1,0 +1,464 @@
+# SPDX-License-Identifier: MIT
+"""What the tests of the ferries run in: three hosts A, B and C as network
+namespaces on a switch in a fourth. The service's addresses begin on A; clients
+are on C. The namespaces have no names: open files of the test hold them, so that
+they go with it, however it ends; and what is left in one is ended by the test.
+"""
+import contextlib
+import ctypes
+import glob
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                os.pardir, "system"))
+
+# pylint: disable=wrong-import-position
+from harness import (BIN, DEADLINE, SCALE, TOOLS, Program, SystemTest,  # noqa
+                     command, wait_until)
+from harness import main as harness_main  # noqa
+
+__all__ = ("BIN", "DEADLINE", "LONG", "SCALE", "SEED", "TOOLS", "Hosts",
+           "Load", "Program", "World", "main", "wait_until")
+
+FERRY = os.environ.get("HANDOFF_FERRY",
+                       os.path.join(BIN, os.pardir, "lib", "ferry"))
+LONG = os.environ.get("HANDOFF_LONG") == "1"
+SEED = int(os.environ.get("HANDOFF_SEED", "1"))
+CLONE_NEWNET = 0x40000000
+LIBC = ctypes.CDLL(None, use_errno=True)
+SERVICE4, SERVICE6 = "10.77.0.100", "fd77::100"
+MOVING = f"{SERVICE4}/24,{SERVICE6}/64"
+PORT = 7000
+LINK_PORT = 7001  # where a ferry listens for the other
+# A server's reads are as large as on a machine of its own, and a test may open
+# all its connections at once.
+SETTINGS = {
+    "net/ipv4/tcp_rmem": "4096 131072 6291456",
+    "net/core/somaxconn": "16384",
+    "net/ipv4/tcp_max_syn_backlog": "16384",
+    "net/ipv4/ip_local_port_range": "10000 32000",
+    "net/ipv6/conf/all/accept_dad": "0",
+    "net/ipv6/conf/default/accept_dad": "0",
+}
+
+
+def main():
+    """Left out as a whole where the hosts cannot be made."""
+    why = lacks()
+    if why:
+        print("SKIP:", why)
+        sys.exit(77)
+    harness_main()
+
+
+def check(result, what):
+    if result < 0:
+        raise OSError(ctypes.get_errno(), what)
+
+
+def lacks():
+    """What this machine lacks to run the tests, or None."""
+    if os.geteuid() != 0:
+        return "hosts are network namespaces: needs root"
+    for tool in ("ip", "bridge", "nsenter", "openssl"):
+        if not any(os.access(os.path.join(folder, tool), os.X_OK)
+                   for folder in os.environ["PATH"].split(":")):
+            return f"{tool}(8) is not here"
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if LIBC.unshare(CLONE_NEWNET) != 0:
+            return "no network namespace: " + os.strerror(ctypes.get_errno())
+        try:
+            return lacks_queue()
+        finally:
+            check(LIBC.setns(home, CLONE_NEWNET), "setns")
+    finally:
+        os.close(home)
+
+
+def lacks_queue():
+    """In a namespace that may be spoilt."""
+    if not os.path.exists("/proc/thread-self/net/netfilter/nfnetlink_queue"):
+        subprocess.run(["modprobe", "-q", "nfnetlink_queue"], check=False)
+    if not os.path.exists("/proc/thread-self/net/netfilter/nfnetlink_queue"):
+        return "the kernel has no NFQUEUE (nfnetlink_queue)"
+    return None
+
+
+class Host:
+    """A network namespace with one device, `e0`, at a port of the switch."""
+
+    def __init__(self, name, folder):
+        self.name = name
+        self.dir = os.path.join(folder, name, "svc")
+        os.makedirs(os.path.dirname(self.dir))
+        self.log = os.path.join(folder, name, "ferry.log")
+        self.cert = os.path.join(folder, name + ".pem")
+        self.key = os.path.join(folder, name + ".key")
+        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        check(LIBC.unshare(CLONE_NEWNET), "unshare")
+        self.file = os.open("/proc/thread-self/ns/net",
+                            os.O_RDONLY | os.O_CLOEXEC)
+        check(LIBC.setns(home, CLONE_NEWNET), "setns")
+        os.close(home)
+        self.inode = os.fstat(self.file).st_ino
+        self.path = f"/proc/{os.getpid()}/fd/{self.file}"
+
+    @contextlib.contextmanager
+    def inside(self):
+        """This thread is there meanwhile; sockets it makes stay there."""
+        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        check(LIBC.setns(self.file, CLONE_NEWNET), "setns")
+        try:
+            yield self
+        finally:
+            check(LIBC.setns(home, CLONE_NEWNET), "setns")
+            os.close(home)
+
+    def prefix(self, env=None):
+        """How a command line begins that runs there."""
+        words = ["nsenter", f"--net={self.path}"]
+        if env:
+            words += ["env"] + [f"{name}={value}"
+                                for name, value in env.items()]
+        return words
+
+    def run(self, *argv, stdin=None):
+        """Runs a command there that must succeed; returns its output."""
+        done = subprocess.run(
+            self.prefix() + [str(word) for word in argv], input=stdin,
+            capture_output=True, text=True, check=False, timeout=60 * SCALE)
+        if done.returncode != 0:
+            raise AssertionError(f"on {self.name}: {argv}: {done.stdout}"
+                                 f"{done.stderr}")
+        return done.stdout
+
+    def ip(self, *lines):
+        """ip(8), a command a line."""
+        self.run("ip", "-batch", "-", stdin="\n".join(lines) + "\n")
+
+    def settings(self, values):
+        with self.inside():
+            for name, value in values.items():
+                with open(f"/proc/sys/{name}", "w", encoding="ascii") as file:
+                    file.write(value)
+
+    def counters(self):
+        """Those of TCP, by their names."""
+        with self.inside():
+            text = ""
+            for name in ("snmp", "netstat"):
+                with open(f"/proc/thread-self/net/{name}",
+                          encoding="ascii") as file:
+                    text += file.read()
+        found = {}
+        lines = text.splitlines()
+        for names, values in zip(lines[::2], lines[1::2]):
+            group, *names = names.split()
+            if group in ("Tcp:", "TcpExt:"):
+                found |= dict(zip((group[:-1] + n for n in names),
+                                  map(int, values.split()[1:])))
+        return found
+
+    def has(self, address):
+        """Whether the address is on the device (and not on lo)."""
+        return f" {address}/" in self.run("ip", "addr", "show", "dev", "e0")
+
+    def processes(self):
+        """Those that are there, without this one."""
+        found = []
+        for path in glob.glob("/proc/[0-9]*/ns/net"):
+            try:
+                if os.stat(path).st_ino == self.inode:
+                    found.append(int(path.split("/")[2]))
+            except OSError:
+                pass
+        return [pid for pid in found if pid != os.getpid()]
+
+    def kill_all(self):
+        """Ends everything that is there at once, as a loss of power does."""
+        for _ in range(100):
+            pids = self.processes()
+            if not pids:
+                return
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.01)
+        raise AssertionError(f"on {self.name}: processes {pids} do not end")
+
+    def close(self):
+        self.kill_all()
+        os.close(self.file)
+
+
+class World:
+    """The hosts and the switch."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.hosts = []
+        self.switch = self._host("s")
+        self.a, self.b, self.c = (self._host(name) for name in "abc")
+        try:
+            self._wire()
+            self._certify()
+        except BaseException:
+            self.close()
+            raise
+
+    def _host(self, name):
+        self.hosts.append(Host(name, self.folder))
+        return self.hosts[-1]
+
+    def _wire(self):
+        self.switch.ip("link set lo up",
+                       "link add br0 type bridge mcast_snooping 0",
+                       "link set br0 up")
+        for number, host in enumerate((self.a, self.b, self.c), 1):
+            host.settings(SETTINGS)
+            host.address = f"10.77.0.{number}"
+            port = "p" + host.name
+            self.switch.ip(
+                f"link add {port} type veth peer name e0 netns {host.path}",
+                f"link set {port} master br0 up")
+            host.ip("link set lo up",
+                    f"addr add {host.address}/24 dev e0",
+                    f"addr add fd77::{number}/64 dev e0 nodad",
+                    "link set e0 up")
+        self.give_address(self.a)
+
+    def _certify(self):
+        for host in (self.a, self.b):
+            self.certify(host)
+
+    def certify(self, host):
+        """A new key and its certificate."""
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+             "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
+             f"/CN=host-{host.name}", "-keyout", host.key, "-out", host.cert],
+            check=True, capture_output=True, timeout=60 * SCALE)
+
+    def other(self, host):
+        return self.b if host is self.a else self.a
+
+    @staticmethod
+    def give_address(host):
+        host.ip(f"addr add {SERVICE4}/24 dev e0",
+                f"addr add {SERVICE6}/64 dev e0 nodad")
+
+    @staticmethod
+    def take_address(host):
+        host.ip(f"addr del {SERVICE4}/24 dev e0",
+                f"addr del {SERVICE6}/64 dev e0")
+
+    # The network
+
+    def cut(self, one, two):
+        """Nothing passes between these two hosts; each reaches the third."""
+        self._isolate("on", one, two)
+
+    def heal(self):
+        """Everything passes again."""
+        hosts = (self.a, self.b, self.c)
+        self.switch.ip(*(f"link set p{host.name} master br0"
+                         for host in hosts))
+        self._isolate("off", *hosts)
+
+    def pull(self, host):
+        """The cable of this host, at the switch: its device notices nothing."""
+        self.switch.ip(f"link set p{host.name} nomaster")
+
+    def _isolate(self, state, *hosts):
+        for host in hosts:
+            self.switch.run("bridge", "link", "set", "dev", "p" + host.name,
+                            "isolated", state)
+
+    def close(self):
+        for host in self.hosts:
+            host.close()
+        self.hosts = []
+
+
+class Load(Program):
+    """The load generator on a host, which is told what to do on its standard
+    input."""
+
+    def __init__(self, host, addresses, *options):
+        targets = [text for each in addresses for text in ("--connect", each)]
+        super().__init__(
+            host.prefix() + [os.path.join(TOOLS, "loadgen"), "--commands",
+                             *targets, *map(str, options)],
+            stdin=subprocess.PIPE)
+
+    def ready(self):
+        self.expect("^ready$", 60 * SCALE)
+        return self
+
+    def tell(self, word):
+        self.process.stdin.write(word.encode() + b"\n")
+        self.process.stdin.flush()
+
+    def report(self):
+        """The counts so far, and the silences since the last report."""
+        self.tell("report")
+        return json.loads(self.expect(r"^\{.*\}$")[0])
+
+    def check(self, deadline=None):
+        """Every connection is served: each one is answered something that it
+        has sent after this call."""
+        self.tell("check")
+        self.expect("^checked$", deadline)
+
+    def finish(self):
+        """Ends in order; returns the counts."""
+        self.tell("stop")
+        code = self.wait(60 * SCALE)
+        counts = json.loads(self.lines[-1])
+        counts["clean"] = code == 0
+        return counts
+
+
+class Hosts(SystemTest):
+    """A test with hosts of its own, a service on A and a ferry on each."""
+    batch = None  # how many connections the ferries move at once
+
+    def setUp(self):
+        super().setUp()
+        self.world = World(self.base)
+        self.a, self.b, self.c = self.world.a, self.world.b, self.world.c
+        self.ferries = {}
+        self.before = {host: host.counters() for host in self.world.hosts}
+        # Runs before that of the harness: what a ferry has left alone ends.
+        self.addCleanup(self.world.close)
+
+    # Programs
+
+    def need_ferry(self):
+        path = os.path.join(FERRY, "handoff-ferry")
+        if not os.access(path, os.X_OK):
+            self.skipTest("built without the ferry (HANDOFF_FERRY): there is "
+                          f"no {os.path.normpath(path)}")
+        return path
+
+    def start_on(self, host, program, *options, env=None, **how):
+        started = Program(host.prefix(env) + command(program, *options)
+                          + [str(option) for option in options], **how)
+        self.programs.append(started)
+        return started
+
+    def serve_on(self, host, program="server", addresses=None, options=()):
+        """A server that owns, on the addresses of the service."""
+        self.addresses = addresses or [f"{SERVICE4}:{PORT}",
+                                       f"[{SERVICE6}]:{PORT}"]
+        listen = [text for each in self.addresses
+                  for text in ("--listen", each)]
+        server = self.start_on(host, program, "--dir", host.dir, *listen,
+                               *options)
+        server.expect(": owner: ")
+        return server
+
+    def wait_on(self, host, program="alt_server", options=()):
+        """A server that waits there as the standby."""
+        standby = self.start_on(host, program, "--dir", host.dir, *options)
+        standby.expect(": standby: ")
+        return standby
+
+    def ferry(self, host, *options, env=None):
+        """The ferry of a host: A dials and B listens."""
+        other = self.world.other(host)
+        link = (("--to", f"{self.b.address}:{LINK_PORT}") if host is self.a
+                else ("--listen", f"{self.b.address}:{LINK_PORT}"))
+        batch = ("--batch", str(self.batch)) if self.batch else ()
+        ferry = self.start_on(
+            host, self.need_ferry(), "--dir", host.dir, *link, "--cert",
+            host.cert, "--key", host.key, "--peer-cert", other.cert,
+            "--address", MOVING, "--dev", "e0", "--name",
+            "ferry-" + host.name, *batch, *options, env=env)
+        self.ferries[host] = ferry
+        return ferry
+
+    def load(self, *options, addresses=None):
+        load = Load(self.c, addresses or self.addresses, "--seed", SEED,
+                    *options)
+        self.programs.append(load)
+        return load
+
+    # Control
+
+    def ctl_on(self, host, *words):
+        done = subprocess.run(
+            host.prefix() + [os.path.join(BIN, "handoffctl"), "--dir",
+                             host.dir, *words],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=120 * SCALE, check=False)
+        self.assertNotRegex(done.stderr, "Sanitizer|runtime error")
+        return done.returncode, done.stdout, done.stderr
+
+    def ok_on(self, host, *words):
+        code, out, err = self.ctl_on(host, *words)
+        self.assertEqual((code, err), (0, ""), f"{words}: {out}\n"
+                         + self.told())
+        return out
+
+    def told(self):
+        """What all programs have said, to be read by people."""
+        return "\n".join(f"--- {' '.join(p.argv)}\n{p.output()[-3000:]}"
+                         for p in self.programs)
+
+    def status_on(self, host):
+        return json.loads(self.ok_on(host, "status", "--json"))
+
+    def wait_linked(self):
+        """Both ferries are partners of their servers, and see each other."""
+        def linked():
+            return all(self.linked(host) for host in self.ferries)
+        try:
+            wait_until(linked, "the ferries to be linked")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.told()}") from None
+
+    def linked(self, host):
+        code, out, _ = self.ctl_on(host, "status", "--json")
+        return code == 0 and '"link": "up"' in out
+
+    def move(self, source, *options):
+        """Moves the service from this host to the other one; returns what was
+        said and how many connections went."""
+        said = self.ok_on(source, "maintenance", "--to", "-", *options)
+        moved = re.search(r"moved (\d+)(?: of (\d+))?", said)
+        self.assertTrue(moved, said)
+        return said, int(moved[1])
+
+    # Checks
+
+    def grown(self, host, name):
+        return host.counters()[name] - self.before[host][name]
+
+    def assert_no_resets(self):
+        resets = {host.name: self.grown(host, "TcpOutRsts")
+                  for host in (self.a, self.b, self.c)}
+        self.assertEqual(resets, {"a": 0, "b": 0, "c": 0}, self.told())
+
+    def assert_not_retransmitted(self):
+        """No client has had to send anything twice."""
+        self.assertEqual(self.grown(self.c, "TcpRetransSegs"), 0)
+
+    # Plain clients
+
+    def dial(self, address):
+        """A connection of C."""
+        host, port = address.rsplit(":", 1)
+        with self.c.inside():
+            sock = socket.create_connection((host.strip("[]"), int(port)),
+                                            timeout=DEADLINE)
+        self.sockets.append(sock)
+        return sock
