@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The hosts of these tests themselves: what they isolate, cut and count; and
 that the load generator notices what it is there to notice."""
+import os
+import signal
 import socket
 
-from world import MOVING, Hosts, main, wait_until
+from world import MOVING, TOOLS, Hosts, main, wait_until
 
 
 class Itself(Hosts):
@@ -58,6 +60,33 @@ class Itself(Hosts):
         wait_until(self.b.processes, "the program to be there")
         self.b.kill_all()
         self.assertEqual(self.b.processes(), [])
+
+
+class Stops(Hosts):
+    def echo(self):
+        """A server that has the library in it, and so its functions."""
+        return self.serve_on(self.a, os.path.join(TOOLS, "sum_service"),
+                             options=("--echo",))
+
+    def test_dies_there(self):
+        server = self.echo()
+        stop = self.stop_at(server, "handle_echo", 2)
+        load = self.load("--connections", 2)
+        stop.hit()
+        stop.kill()
+        self.assertEqual(server.wait(), -signal.SIGKILL)
+        wait_until(lambda: load.report()["open"] == 0, "all to be broken")
+
+    def test_goes_on(self):
+        server = self.echo()
+        stop = self.stop_at(server, "handle_echo")
+        load = self.load("--connections", 2)
+        stop.hit()
+        wait_until(lambda: load.report()["stalled_us"] > 50000,
+                   "the server to stand still")
+        stop.go()
+        load.check()
+        self.assertTrue(load.finish()["clean"])
 
 
 class Loads(Hosts):

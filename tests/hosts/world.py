@@ -6,6 +6,7 @@ they go with it, however it ends; and what is left in one is ended by the test.
 """
 import contextlib
 import ctypes
+import functools
 import glob
 import json
 import os
@@ -25,7 +26,7 @@ from harness import (BIN, DEADLINE, SCALE, TOOLS, Program, SystemTest,  # noqa
 from harness import main as harness_main  # noqa
 
 __all__ = ("BIN", "DEADLINE", "LONG", "SCALE", "SEED", "TOOLS", "Hosts",
-           "Load", "Program", "World", "main", "wait_until")
+           "Load", "Program", "Stop", "World", "main", "wait_until")
 
 FERRY = os.environ.get("HANDOFF_FERRY",
                        os.path.join(BIN, os.pardir, "lib", "ferry"))
@@ -288,6 +289,55 @@ class World:
         self.hosts = []
 
 
+class Stop:
+    """Stops a program where it comes to a function for the n-th time from now
+    on: `hit`, then `kill` or `go`."""
+
+    def __init__(self, program, function, times=1):
+        self.what = f"{os.path.basename(program.exe())} at {function}"
+        address = base_of(program) + symbols(program.exe())[function]
+        self.tool = Program([os.path.join(TOOLS, "stopat"), str(program.pid),
+                             f"{address:x}", str(times)],
+                            stdin=subprocess.PIPE)
+        self.tool.expect("^armed$")
+
+    def hit(self, deadline=None):
+        self.tool.expect("^hit$", deadline)
+        return self
+
+    def tell(self, word):
+        self.tool.process.stdin.write(word + b"\n")
+        self.tool.process.stdin.close()
+        self.tool.process.stdin = None
+        self.tool.wait()
+
+    def kill(self):
+        self.tell(b"kill")
+
+    def go(self):
+        self.tell(b"go")
+
+
+@functools.cache
+def symbols(path):
+    """The functions of a program and where they are in it."""
+    told = subprocess.run(["nm", "--defined-only", path], check=True,
+                          capture_output=True, text=True)
+    return {words[2]: int(words[0], 16)
+            for words in map(str.split, told.stdout.splitlines())
+            if words[1] in "tTwW"}
+
+
+def base_of(program):
+    """Where its first byte is mapped; 0 if it cannot be moved."""
+    with open(program.exe(), "rb") as file:
+        if file.read(18)[16] == 2:  # ET_EXEC
+            return 0
+    with open(f"/proc/{program.pid}/maps", encoding="ascii") as maps:
+        return next(int(line.split("-")[0], 16) for line in maps
+                    if line.rstrip().endswith(program.exe()))
+
+
 class Load(Program):
     """The load generator on a host, which is told what to do on its standard
     input."""
@@ -391,6 +441,11 @@ class Hosts(SystemTest):
                     *options)
         self.programs.append(load)
         return load
+
+    def stop_at(self, program, function, times=1):
+        stop = Stop(program, function, times)
+        self.programs.append(stop.tool)
+        return stop
 
     # Control
 

@@ -144,6 +144,9 @@ class Program:
     def output(self):
         return "\n".join(self.lines + self.errors)
 
+    def exe(self):
+        return os.readlink(f"/proc/{self.pid}/exe")
+
     def _await(self, lines, cursor, pattern, deadline):
         end = time.monotonic() + (deadline or DEADLINE)
         with self.news:
