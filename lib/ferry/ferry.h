@@ -6,7 +6,9 @@
  * lib/migrate, and the kernel's network by its own files.
  *
  * The files, from the top down; each calls only those below it:
+ *   main.c       the program
  *   ferry.c      the object: what it does when peers and links come and go
+ *   options.c    the command line
  *   operator.c   requests of operators
  *   report.c     the sentences about a move
  *   mover.c      one move to the other host
@@ -27,6 +29,150 @@
 #ifndef HANDOFF_FERRY_FERRY_H
 #define HANDOFF_FERRY_FERRY_H
 
+#include "base/loop.h"
+#include "base/text.h"
+#include "operator/operator.h"
+#include "peer/pair.h"
+
+#define HANDOFF__FERRY_WHYS 24
+
 struct handoff__ferry;
+
+/* A move between the hosts, in progress or the last one: for reports. */
+
+enum handoff__ferry_way {
+	HANDOFF__FERRY_OUT = 1, /* from this host to the other */
+	HANDOFF__FERRY_IN,
+};
+
+enum handoff__ferry_step {
+	HANDOFF__FERRY_IDLE = 0, /* there was none, or it has ended */
+	HANDOFF__FERRY_ASKING,   /* whether the other host can take them */
+	HANDOFF__FERRY_BATCHES,  /* connections go in batches, and the service
+				  * accepts more */
+	HANDOFF__FERRY_LAST,     /* the service and what is left go together */
+	HANDOFF__FERRY_ADDRESS,  /* the other host gets the addresses */
+	HANDOFF__FERRY_FETCHING, /* the other host was asked to begin */
+};
+
+/* Why connections stay where they are, and how many: "MPTCP", 2. */
+struct handoff__ferry_why {
+	char word[48];
+	uint32_t count;
+};
+
+struct handoff__ferry_report {
+	enum handoff__ferry_way way; /* 0: there was none */
+	enum handoff__ferry_step step;
+	bool whole, dry; /* as requested; dry: nothing was moved */
+	bool ok;         /* it has ended and the service is on the other host */
+	bool partial;    /* it has failed, and some connections have moved */
+	int64_t began_us;
+	int64_t ended_ms;   /* CLOCK_REALTIME; 0: it is in progress */
+	uint32_t took_us;   /* all of it */
+	uint32_t hold_us;   /* the longest time that packets of a batch waited
+			     */
+	uint32_t total;     /* connections when it began, and those that came
+			     * since */
+	uint32_t moved;     /* of them, served by the other host */
+	uint32_t left;      /* stay here; counted by reason in `whys` */
+	uint32_t doubt;     /* in batches of which this host does not know
+			     * whether they are decided */
+	uint32_t listeners; /* moved */
+	uint32_t batches;
+	uint32_t again; /* connections that came back and were tried again */
+	uint32_t nwhys;
+	struct handoff__ferry_why whys[HANDOFF__FERRY_WHYS];
+	char text[HANDOFF_TEXT_MAX]; /* why it failed; a sentence */
+};
+
+enum handoff__ferry_site {
+	HANDOFF__FERRY_NOWHERE = 0, /* on neither device, as far as is known */
+	HANDOFF__FERRY_HERE,
+	HANDOFF__FERRY_THERE,
+};
+
+/* The state of a ferry, for the status and for monitors. */
+struct handoff__ferry_status {
+	bool linked;          /* to the other ferry */
+	char other_host[256]; /* its name as it says; "": was never linked */
+	char other_name[HANDOFF_NAME_MAX]; /* of the other ferry */
+	char other_address[HANDOFF_ADDRESS_MAX];
+	const char *link_text;         /* why there is no link; "" */
+	bool other_has_server;         /* one that can serve is there */
+	enum handoff__ferry_site site; /* of the service's addresses */
+	const char *addresses;         /* as given by --address */
+	const char *device;            /* --dev */
+	bool gate;                     /* the helper is here */
+	const char *gate_text;         /* how packets get to it, or why not */
+	uint32_t batches_doubt;        /* that wait for the other host's word */
+	uint32_t doubt;                /* connections in them */
+	uint32_t holding; /* connections that nobody serves until a server
+			   * joins */
+	uint32_t moves_out, moves_in; /* ended well */
+	uint32_t moves_failed;
+	uint64_t sent, received; /* connections that have changed hosts */
+};
+
+void handoff__ferry_status(
+	struct handoff__ferry *ferry, struct handoff__ferry_status *status);
+
+/* The move in progress or, if there is none, the last. */
+const struct handoff__ferry_report *handoff__ferry_last(
+	const struct handoff__ferry *ferry);
+
+/* Begins to move the service to the other host; `whole`: everything in one
+ * batch or nothing; `dry`: only asks and counts what could not move. 0: its end
+ * is reported by `ended`, which may be before this returns. -EBUSY, -ENOTCONN,
+ * -EPERM with a sentence in `error`. */
+int handoff__ferry_move(struct handoff__ferry *ferry, bool whole, bool dry);
+
+/* Asks the other ferry to move the service to this host. Errors as above; 0:
+ * its end is reported by `ended` here, too. */
+int handoff__ferry_fetch(struct handoff__ferry *ferry);
+
+/* The error of the last call above. */
+const char *handoff__ferry_error(const struct handoff__ferry *ferry);
+
+/* What the ferry reports, for operator.c. */
+struct handoff__ferry_events {
+	/* The move has ended, well or not. */
+	void (*ended)(struct handoff__ferry *ferry,
+		const struct handoff__ferry_report *report);
+	/* A line for people: a link came or went, a server joined. */
+	void (*told)(struct handoff__ferry *ferry, const char *text);
+};
+
+/* How the program was called. */
+struct handoff__ferry_options {
+	const char *dir, *name, *log;
+	const char *listen, *to; /* one of them */
+	const char *cert, *key, *peer_cert;
+	const char *address; /* "10.0.0.7/24,fd00::7/64" */
+	const char *dev;
+	uint32_t batch;      /* connections per batch */
+	uint32_t timeout_ms; /* of a whole move */
+	bool verbose;
+};
+
+struct handoff__ferry {
+	struct handoff__ferry_options options;
+	struct handoff__loop loop;
+	struct handoff__log log;
+	struct handoff__operator op; /* the `arg` of the pair's callbacks; its
+				      * own `arg` is the ferry */
+	struct handoff__pair pair;
+	struct handoff__ferry_events events;
+	struct handoff__ferry_report report; /* of the move in progress, or
+					      * the last */
+	struct handoff__error error;
+	bool stopping;
+};
+
+/* operator.c: ferry.c calls both once, when the pair is open and before it is
+ * closed. */
+extern const struct handoff__operator_ops handoff__ferry_operator_ops;
+int handoff__ferry_operator_open(struct handoff__ferry *ferry);
+void handoff__ferry_operator_close(struct handoff__ferry *ferry);
 
 #endif
