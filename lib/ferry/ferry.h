@@ -24,6 +24,7 @@
  *   announce.c   tells the neighbours where an address is
  *   address.c    the service's addresses on this host
  *   gate.c       the helper that holds packets and thaws sockets
+ *   hook.c       a program that steers packets in place of an address
  *   flow.c       the addresses of one connection
  */
 #ifndef HANDOFF_FERRY_FERRY_H
@@ -167,6 +168,9 @@ struct handoff__ferry {
 					      * the last */
 	struct handoff__error error;
 	bool stopping;
+	/* operator.c: requests that wait for the end of the move */
+	struct handoff__waiting moves;
+	uint32_t usual_ms; /* options.timeout_ms, while a request has its own */
 };
 
 /* operator.c: ferry.c calls both once, when the pair is open and before it is
