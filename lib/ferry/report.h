@@ -19,11 +19,6 @@ struct handoff__pair;
 void handoff__ferry_sentence(const struct handoff__ferry_report *report,
 	const char *host, struct handoff__buf *buf);
 
-/* Connection counts of a reason, as the sentence has them. Adds one to the
- * count of `word`; when no row is free the last one counts as "other". */
-void handoff__ferry_count(
-	struct handoff__ferry_report *report, const char *word, uint32_t count);
-
 /* Adds lines to the status of the peer `name`, as handoff__status_text does. */
 void handoff__ferry_text(const struct handoff__ferry_status *status,
 	const struct handoff__ferry_report *report, const char *name,

@@ -65,6 +65,14 @@ seconds(const struct handoff__pair *pair, struct handoff__buf *buf,
 		(unsigned long long)(value % unit));
 }
 
+void
+handoff__metrics_seconds(const struct handoff__pair *pair,
+	struct handoff__buf *buf, const char *name, const char *labels,
+	uint64_t us)
+{
+	seconds(pair, buf, name, labels, us, 1000000);
+}
+
 static void
 histogram(const struct handoff__pair *pair, struct handoff__buf *buf,
 	const char *name, const char *label, const struct handoff__histogram *h)
@@ -83,7 +91,7 @@ histogram(const struct handoff__pair *pair, struct handoff__buf *buf,
 		label[0] ? "," : "");
 	handoff__metrics_sample(pair, buf, full, labels, h->count);
 	snprintf(full, sizeof(full), "%s_sum", name);
-	seconds(pair, buf, full, label, h->sum_us, 1000000);
+	handoff__metrics_seconds(pair, buf, full, label, h->sum_us);
 	snprintf(full, sizeof(full), "%s_count", name);
 	handoff__metrics_sample(pair, buf, full, label, h->count);
 }

@@ -20,6 +20,11 @@ void handoff__metrics_sample(const struct handoff__pair *pair,
 	struct handoff__buf *buf, const char *name, const char *labels,
 	uint64_t value);
 
+/* The same for a time, which is printed in seconds. */
+void handoff__metrics_seconds(const struct handoff__pair *pair,
+	struct handoff__buf *buf, const char *name, const char *labels,
+	uint64_t us);
+
 /* Adds all metrics of the peer. */
 void handoff__metrics(struct handoff__pair *pair, struct handoff__buf *buf);
 
