@@ -34,6 +34,7 @@ enum handoff__receiving_state {
 					* copies yet, or the gate */
 	HANDOFF__RECEIVING_PREPARED,   /* the sender decides */
 	HANDOFF__RECEIVING_DOUBT,      /* and cannot be heard */
+	HANDOFF__RECEIVING_DECIDING,   /* the word is about to be swapped */
 	HANDOFF__RECEIVING_COMMITTED,  /* they are this host's; the server takes
 					* them */
 	HANDOFF__RECEIVING_SERVING,    /* it has; until FORGET */
@@ -112,9 +113,11 @@ uint32_t handoff__receiving_entry(struct handoff__receiving *r);
 /* END. Gives the batch up if entries are missing. */
 uint32_t handoff__receiving_end(struct handoff__receiving *r);
 
-/* The server has said of each copy of the batch whether it is held, after
- * END. Those that it refused are dropped and named in PREPARED. */
-uint32_t handoff__receiving_held(struct handoff__receiving *r);
+/* After END, the server has said of each copy of the batch that it holds it, or
+ * has refused it: `refused` of them, which are dropped and named in PREPARED.
+ */
+uint32_t handoff__receiving_held(
+	struct handoff__receiving *r, uint32_t refused);
 
 /* The gate has everything of the batch. */
 uint32_t handoff__receiving_guarded(struct handoff__receiving *r);
