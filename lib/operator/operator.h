@@ -28,6 +28,10 @@ struct handoff__operator_ops {
 	/* A stop was requested: begins it, unless it has begun. Calls
 	 * handoff__operator_stopped when it has ended. */
 	void (*stop)(void *arg);
+	/* Optional. Handles a request in place of what is done with it here;
+	 * false: as usual. */
+	bool (*instead)(
+		void *arg, struct handoff__request *request, const char *line);
 	/* Optional. Handles a request that is unknown here; false if it is
 	 * unknown there too. */
 	bool (*other)(

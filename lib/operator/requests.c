@@ -160,6 +160,8 @@ run_request(void *arg, struct handoff__request *request, const char *line)
 {
 	struct handoff__operator *op = arg;
 
+	if (op->ops->instead && op->ops->instead(op->arg, request, line))
+		return;
 	if (strcmp(line, "status") == 0)
 		answer_status(op, request, false);
 	else if (strcmp(line, "status json") == 0)
