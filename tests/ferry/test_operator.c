@@ -23,7 +23,7 @@ static const struct handoff_service echo = {.name = "echo"};
 static struct handoff__ferry *ferry;
 static struct handoff__ferry_status status;
 static int clients[CLIENTS], nclients;
-static char answer[8192];
+static char answer[1 << 17];
 
 /* What was asked of the ferry. */
 static unsigned moves, fetches;
