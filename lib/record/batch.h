@@ -98,7 +98,8 @@ void handoff__batches_unmap(struct handoff__batches_map *map);
 /* Opens a batch: takes a free slot, writes its fields, and then lets it be OPEN
  * in that direction, so that nobody ever sees half of it. `what` has all but
  * the slot and the word, which are stored in it. -ENOSPC if all slots are in
- * use, -EEXIST if that batch has one. One process opens batches at a time. */
+ * use, -EEXIST if that batch has one, -EINVAL without an id. One process opens
+ * batches at a time. */
 int handoff__batch_open(struct handoff__batches *batches, uint32_t way,
 	struct handoff__batch *what);
 
@@ -112,10 +113,10 @@ bool handoff__batch_read(const struct handoff__batches *batches, uint32_t slot,
 bool handoff__batch_next(
 	const struct handoff__batches *batches, struct handoff__batch *batch);
 
-/* The batch of that id, sent to or by that arena (0: by any). False if there is
- * none. */
-bool handoff__batch_find(const struct handoff__batches *batches, uint64_t id,
-	uint64_t peer, struct handoff__batch *batch);
+/* The batch of that id in that direction (0: either), sent to or by that arena
+ * (0: any). False if there is none. */
+bool handoff__batch_find(const struct handoff__batches *batches, uint32_t way,
+	uint64_t id, uint64_t peer, struct handoff__batch *batch);
 
 /*
  * Decides batch `id` in that slot, if it is OPEN. Returns what it is then,
