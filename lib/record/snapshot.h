@@ -10,7 +10,8 @@
 
 struct handoff__snapshot {
 	uint64_t id;
-	uint32_t owner, kind, activity, flags;
+	uint32_t owner; /* the place, or HANDOFF__ELSEWHERE */
+	uint32_t kind, activity, flags;
 	uint64_t received, consumed, produced, sent;
 	uint64_t line_pos;
 	uint32_t deaths;    /* in the handler, see handling.h */

@@ -158,6 +158,7 @@ prepare_dump(struct handoff__dump *dump, struct handoff__dumper *dumper, int fd)
 		.parent = (int)getpid(),
 		.end = dump->end,
 	};
+	dumper->owners[HANDOFF__ELSEWHERE] = "elsewhere";
 	dumper->owners[pair->place] = pair->name;
 	if (pair->other.name[0])
 		dumper->owners[handoff__pair_other_place(pair)] =

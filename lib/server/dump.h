@@ -37,10 +37,11 @@ struct handoff__dumper {
 	struct handoff__picture picture;
 	struct timespec time; /* of the picture */
 	uint64_t generation;
-	const char *name;      /* of this peer */
-	const char *owners[3]; /* by place; NULL: unknown */
-	int fd;                /* where to write */
-	int parent;            /* the parent's process ID */
+	const char *name; /* of this peer */
+	/* by place, or HANDOFF__ELSEWHERE; NULL: unknown */
+	const char *owners[HANDOFF__PLACE + 1];
+	int fd;     /* where to write */
+	int parent; /* the parent's process ID */
 	struct handoff__dump_end *end;
 };
 

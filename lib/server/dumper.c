@@ -322,8 +322,7 @@ dump_entry(struct writer *w, const struct handoff__shot *shot,
 	handoff__buf_add(buf, "{\"id\":%" PRIu64 ",\"kind\":\"%s\"",
 		s->id & ~(UINT64_C(1) << 63),
 		kinds[s->kind <= HANDOFF__EXTRA ? s->kind : 0]);
-	add_string(buf, "owner",
-		s->owner < 3 ? w->dumper->owners[s->owner] : NULL);
+	add_string(buf, "owner", w->dumper->owners[s->owner & HANDOFF__PLACE]);
 	if (s->kind == HANDOFF__CONNECTION)
 		add_connection(w, shot, addresses);
 	else

@@ -292,6 +292,14 @@ record_that_is_offered(struct set *s, struct handoff__group_list *list)
 }
 
 static void
+record_that_moves_to_another_host(
+	struct set *s, struct handoff__group_list *list)
+{
+	(void)list;
+	s->views[1].rec->owner = handoff__owner_elsewhere(0);
+}
+
+static void
 far_sequence(struct set *s, struct handoff__group_list *list)
 {
 	(void)s;
@@ -328,6 +336,7 @@ static damage_fn *const damages[] = {
 	free_record,
 	record_of_the_survivor,
 	record_that_is_offered,
+	record_that_moves_to_another_host,
 	far_sequence,
 	past_sequence,
 	commit_that_was_not_written,

@@ -284,6 +284,22 @@ free_record_is_none(void **state)
 	record_close(&f);
 }
 
+static void
+record_of_a_batch_is_elsewhere(void **state)
+{
+	(void)state;
+	open_record(0);
+	f.rec->id = 8;
+	atomic_store(&f.rec->owner, handoff__owner_elsewhere(0));
+	assert_true(take(SIZE));
+	assert_int_equal(snap.owner, HANDOFF__ELSEWHERE);
+	atomic_store(&f.rec->owner, handoff__owner_elsewhere(41));
+	assert_true(take(SIZE));
+	assert_int_equal(snap.owner, HANDOFF__ELSEWHERE);
+	assert_false(snap.unstable);
+	record_close(&f);
+}
+
 /* As long as it is in use; and no longer than its room, whatever is said. */
 static void
 state_is_copied_as_far_as_it_is_in_use(void **state)
@@ -559,6 +575,7 @@ main(void)
 		handoff_test(transaction_that_runs_is_not_seen),
 		handoff_test(name_is_the_input),
 		handoff_test(free_record_is_none),
+		handoff_test(record_of_a_batch_is_elsewhere),
 		handoff_test(state_is_copied_as_far_as_it_is_in_use),
 		handoff_test(damaged_record_is_told_and_harms_nothing),
 		handoff_test(bytes_are_found_on_a_desk),

@@ -277,6 +277,36 @@ everything_is_in_a_dump(void **state)
 	close_server();
 }
 
+/* A batch of a move has it, and neither peer. */
+static void
+entry_that_leaves_the_host_is_elsewhere(void **state)
+{
+	struct handoff__roster_entry *e = NULL;
+	uint32_t own;
+	char *text;
+	int client;
+
+	(void)state;
+	open_server(HANDOFF_MODEL_LOOP, NULL);
+	client = client_open(duo.a.address);
+	client_line(&duo, client, 1);
+	do {
+		e = handoff__roster_next(&duo.a.server->pair.roster, e);
+		assert_non_null(e);
+	} while (e->kind != HANDOFF__CONNECTION);
+	own = handoff__owner_word(&e->view.rec->owner);
+	handoff__owner_set(&e->view.rec->owner, handoff__owner_elsewhere(63));
+	text = dump();
+	assert_in(text, "{\"id\":1,\"kind\":\"connection\","
+			"\"owner\":\"elsewhere\",\"client\":\"127.0.0.1:");
+	assert_in(text, "{\"id\":0,\"kind\":\"listener\","
+			"\"owner\":\"server\"");
+	free(text);
+	handoff__owner_set(&e->view.rec->owner, own);
+	close(client);
+	close_server();
+}
+
 static int
 print_count(const void *state, char *text, size_t size, void *arg)
 {
@@ -638,6 +668,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		handoff_test(everything_is_in_a_dump),
+		handoff_test(entry_that_leaves_the_host_is_elsewhere),
 		handoff_test(service_describes_its_state),
 		handoff_test(buffers_are_cut),
 		handoff_test(child_lets_go_of_everything),
