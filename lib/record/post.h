@@ -45,7 +45,8 @@ struct handoff__post {
 	uint16_t to, flags;
 	uint32_t unused;
 	uint64_t id;
-	uint64_t before; /* connections from this number on came later */
+	uint64_t before; /* connections from this number on, of this service
+			  * directory, came later */
 	uint64_t from;   /* the connection that posted it; 0: none */
 	uint64_t request, source, number;
 };

@@ -176,13 +176,23 @@ handoff__posts_where(const struct handoff__post_ring *ring, uint64_t id,
 	return true;
 }
 
+/* Whether the connection got its number after `next`, in the same service
+ * directory. The numbers of another one, from which it has come, say nothing:
+ * its position was set when it came. */
+static bool
+came_later(uint64_t id, uint64_t next)
+{
+	return id >= next &&
+	       id >> HANDOFF__ORIGIN_SHIFT == next >> HANDOFF__ORIGIN_SHIFT;
+}
+
 int
 handoff__posts_exists(const struct handoff__posts *posts, uint64_t id)
 {
 	struct handoff__post_ring *ring = handoff__posts_ring(posts);
 
-	if (id == 0 || id >= atomic_load_explicit(
-				     posts->next_id, memory_order_relaxed))
+	if (id == 0 || came_later(id, atomic_load_explicit(posts->next_id,
+					      memory_order_relaxed)))
 		return -ENOENT;
 	return handoff__post_box(ring, id) || atomic_load(&ring->boxless)
 		       ? 0
@@ -269,7 +279,7 @@ static bool
 is_for(const struct handoff__post *post,
 	const struct handoff__post_reader *reader)
 {
-	if (reader->id >= post->before)
+	if (came_later(reader->id, post->before))
 		return false;
 	switch (post->to) {
 	case HANDOFF__POST_ONE:

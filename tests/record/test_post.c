@@ -93,6 +93,40 @@ gets(struct post_fixture *f, uint64_t *at, uint64_t id, uint64_t tag,
 	*at += post.size;
 }
 
+/* Its number is of another service directory, and any: higher than all here,
+ * or lower. */
+static void
+one_from_another_host_gets_what_is_posted_since(void **state)
+{
+	static const uint64_t ids[] = {
+		UINT64_C(7) << HANDOFF__ORIGIN_SHIFT | 5, 3};
+	struct post_fixture f;
+	uint64_t at;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		open_posts(&f);
+		if (i == 1)
+			handoff__board_begin(handoff__arena_board(&f.arena), 9);
+		assert_int_equal(post_to(&f, HANDOFF__POST_ALL, 0, "old"), 0);
+		at = handoff__posts_head(f.ring);
+		if (i == 0)
+			assert_int_equal(handoff__posts_exists(f.posts, ids[i]),
+				-ENOENT);
+		handoff__posts_enter(&f.arena, ids[i], 0, 20);
+		assert_int_equal(handoff__posts_exists(f.posts, ids[i]), 0);
+		assert_int_equal(post_to(&f, HANDOFF__POST_ALL, 0, "all"), 0);
+		assert_int_equal(
+			post_to(&f, HANDOFF__POST_ONE, ids[i], "one"), 0);
+		assert_int_equal(
+			post_to(&f, HANDOFF__POST_OTHERS, ids[i], "no"), 0);
+		gets(&f, &at, ids[i], 0, "all");
+		gets(&f, &at, ids[i], 0, "one");
+		gets(&f, &at, ids[i], 0, "");
+		close_posts(&f);
+	}
+}
+
 static void
 each_gets_what_is_for_it(void **state)
 {
@@ -605,6 +639,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		handoff_test(each_gets_what_is_for_it),
+		handoff_test(one_from_another_host_gets_what_is_posted_since),
 		handoff_test(boxes_know_the_connections),
 		handoff_test(boxes_run_out),
 		handoff_test(only_what_was_for_it_is_missed),
