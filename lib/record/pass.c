@@ -169,9 +169,9 @@ handoff__pass_due(
 	return due;
 }
 
-static void
-put(const struct handoff__view *view, uint32_t at, const unsigned char *data,
-	uint32_t len)
+void
+handoff__pass_put(const struct handoff__view *view, uint32_t at,
+	const unsigned char *data, uint32_t len)
 {
 	unsigned char *ring = handoff__pass_ring(view);
 	uint32_t size = view->seg->geo.pass_size, to = at & (size - 1);
@@ -291,23 +291,48 @@ handoff__pass_trim(const struct handoff__view *view)
 }
 
 int
+handoff__pass_untaken(
+	const struct handoff__view *view, uint32_t *from, uint32_t *len)
+{
+	const struct handoff__commit *c = handoff__record_commit(view->rec);
+	struct other o;
+
+	*from = c->pass_head;
+	*len = 0;
+	if (view->seg->geo.pass_size == 0)
+		return 0;
+	if (load(view, &o))
+		*from = o.tail;
+	else if (!(c->flags & HANDOFF__PAIRED) || (c->flags & HANDOFF__CONNECT))
+		*from = 0; /* it waits for a pair that is still to come */
+	*len = c->pass_head - *from;
+	return *len <= view->seg->geo.pass_size ? 0 : -EBADMSG;
+}
+
+void
+handoff__pass_get(const struct handoff__view *view, uint32_t from,
+	unsigned char *data, uint32_t len)
+{
+	const unsigned char *ring = handoff__pass_ring(view);
+	uint32_t size = view->seg->geo.pass_size, at = from & (size - 1);
+	uint32_t first = size - at < len ? size - at : len;
+
+	memcpy(data, ring + at, first);
+	memcpy(data + first, ring, len - first);
+}
+
+int
 handoff__pass_carry(
 	const struct handoff__view *to, const struct handoff__view *from)
 {
 	const struct handoff__commit *c = handoff__record_commit(from->rec);
 	struct handoff__commit *next =
 		handoff__commit_of(to->rec, handoff__record_sequence(to->rec));
-	uint32_t size = from->seg->geo.pass_size, len, first, at;
-	struct other o = {.tail = 0};
+	uint32_t size = from->seg->geo.pass_size, len, first, start, at;
+	int err = handoff__pass_untaken(from, &start, &len);
 
-	if (size == 0)
-		return 0;
-	if (load(from, &o) || (c->flags & HANDOFF__PAIRED))
-		len = c->pass_head - o.tail;
-	else
-		len = 0;
-	if (len > size)
-		return -EBADMSG;
+	if (err < 0 || size == 0)
+		return err;
 	if (len > to->seg->geo.pass_size ||
 		((c->flags & HANDOFF__PAIRED) && to->seg->geo.pass_size == 0))
 		return -EMSGSIZE;
@@ -315,10 +340,11 @@ handoff__pass_carry(
 		return 0;
 	memcpy(handoff__pass_head(to), handoff__pass_head(from),
 		sizeof(struct handoff__pass_head));
-	at = o.tail & (size - 1);
+	at = start & (size - 1);
 	first = size - at < len ? size - at : len;
-	put(to, o.tail, handoff__pass_ring(from) + at, first);
-	put(to, o.tail + first, handoff__pass_ring(from), len - first);
+	handoff__pass_put(to, start, handoff__pass_ring(from) + at, first);
+	handoff__pass_put(
+		to, start + first, handoff__pass_ring(from), len - first);
 	next->pass_head = c->pass_head;
 	next->pass_tail = c->pass_tail;
 	return 0;
@@ -415,7 +441,8 @@ handoff_conn_pass(struct handoff_conn *conn, const void *data, size_t len)
 		len = room;
 	if (len == 0)
 		return 0;
-	put(&conn->view, conn->next->pass_head, data, (uint32_t)len);
+	handoff__pass_put(
+		&conn->view, conn->next->pass_head, data, (uint32_t)len);
 	conn->next->pass_head += (uint32_t)len;
 	return len;
 }

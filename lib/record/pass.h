@@ -97,6 +97,18 @@ void handoff__pass_outlive(const struct handoff__view *view, uint32_t end);
 /* Returns the pages of a ring in which nothing is left. */
 void handoff__pass_trim(const struct handoff__view *view);
 
+/* Where in its ring begins what its pair has not taken, and how much that is.
+ * Nothing, if the pair has ended; all of it, if it is still to come. -EBADMSG:
+ * the positions are damaged. */
+int handoff__pass_untaken(
+	const struct handoff__view *view, uint32_t *from, uint32_t *len);
+
+/* Copies bytes of the ring from a position on, and to it; at most its size. */
+void handoff__pass_get(const struct handoff__view *view, uint32_t from,
+	unsigned char *data, uint32_t len);
+void handoff__pass_put(const struct handoff__view *view, uint32_t at,
+	const unsigned char *data, uint32_t len);
+
 /* Copies what `from` has passed and its pair has not taken, and where it is to
  * be connected. -EMSGSIZE if that does not fit. */
 int handoff__pass_carry(

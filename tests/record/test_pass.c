@@ -447,6 +447,62 @@ a_conversion_carries(void **state)
 	handoff__arena_fini(&run.arena);
 }
 
+static int
+carry_to(struct run *run, struct handoff__view *to, uint32_t slot)
+{
+	handoff__view_make(to, run->arena.segments[0], slot);
+	return handoff__pass_carry(to, &run->sides[0].view);
+}
+
+/* However much it has passed before: what the pair did not take is lost. */
+static void
+a_conversion_finds_that_the_pair_has_ended(void **state)
+{
+	struct run run;
+	struct side *client = &run.sides[0], *backend = &run.sides[1];
+	struct handoff__view to;
+	uint32_t from, len;
+
+	(void)state;
+	begin_pair(&run);
+	while (client->passed < 3 * SIZE) {
+		step_pass(&run, client);
+		step_take(&run, client, backend);
+		step_send(&run, client, backend);
+	}
+	handoff__pass_settle(&client->view);
+	handoff__record_set_id(backend->view.rec, 0);
+	assert_int_equal(handoff__pass_untaken(&client->view, &from, &len), 0);
+	assert_int_equal(len, 0);
+	assert_int_equal(carry_to(&run, &to, 9), 0);
+	assert_int_equal(commit_of(&to)->pass_head, (uint32_t)client->passed);
+	handoff__arena_fini(&run.arena);
+}
+
+/* It could not be connected; the handler may ask for another one. */
+static void
+a_conversion_keeps_what_waits_for_another_pair(void **state)
+{
+	struct run run;
+	const struct handoff__view *client = &run.sides[0].view;
+	struct handoff__view to;
+
+	(void)state;
+	begin(&run, SIZE);
+	assert_int_equal(ask(client, "127.0.0.1:1"), 0);
+	pass(client, "hello", false);
+	assert_int_equal(carry_to(&run, &to, 9), 0);
+	assert_memory_equal(handoff__pass_ring(&to), "hello", 5);
+	atomic_store(
+		&handoff__pass_wish(client, commit_of(client)->flags)->error,
+		ECONNREFUSED);
+	handoff__pass_over(client);
+	assert_int_equal(carry_to(&run, &to, 10), 0);
+	assert_int_equal(commit_of(&to)->pass_head, 5);
+	assert_memory_equal(handoff__pass_ring(&to), "hello", 5);
+	handoff__arena_fini(&run.arena);
+}
+
 /* A record that another process has damaged. */
 static void
 damage_is_contained(void **state)
@@ -484,6 +540,8 @@ main(void)
 		handoff_test(what_was_passed_waits),
 		handoff_test(the_end_comes_last),
 		handoff_test(a_conversion_carries),
+		handoff_test(a_conversion_finds_that_the_pair_has_ended),
+		handoff_test(a_conversion_keeps_what_waits_for_another_pair),
 		handoff_test(damage_is_contained),
 	};
 
