@@ -71,6 +71,15 @@ handoff__put_text(struct handoff__wire *w, const char *text, size_t width)
 	memcpy(p, text, len);
 }
 
+void
+handoff__put_bytes(struct handoff__wire *w, const void *bytes, size_t len)
+{
+	unsigned char *p = take_bytes(w, len);
+
+	if (p && len > 0)
+		memcpy(p, bytes, len);
+}
+
 uint16_t
 handoff__get_u16(struct handoff__wire *w)
 {
@@ -101,4 +110,13 @@ handoff__get_text(struct handoff__wire *w, char *text, size_t width)
 		w->bad = true;
 	else
 		memcpy(text, p, strnlen((const char *)p, width));
+}
+
+void
+handoff__get_bytes(struct handoff__wire *w, void *bytes, size_t len)
+{
+	const unsigned char *p = take_bytes(w, len);
+
+	if (p && len > 0)
+		memcpy(bytes, p, len);
 }

@@ -24,6 +24,8 @@ void handoff__put_u32(struct handoff__wire *w, uint32_t v);
 void handoff__put_u64(struct handoff__wire *w, uint64_t v);
 /* A text field of fixed width, padded with zeros; `width` bytes. */
 void handoff__put_text(struct handoff__wire *w, const char *text, size_t width);
+/* As they are, without a length. */
+void handoff__put_bytes(struct handoff__wire *w, const void *bytes, size_t len);
 
 uint16_t handoff__get_u16(struct handoff__wire *w);
 uint32_t handoff__get_u32(struct handoff__wire *w);
@@ -31,5 +33,6 @@ uint64_t handoff__get_u64(struct handoff__wire *w);
 /* `text` has room for `width` bytes. A field without a terminating zero sets
  * `bad`. */
 void handoff__get_text(struct handoff__wire *w, char *text, size_t width);
+void handoff__get_bytes(struct handoff__wire *w, void *bytes, size_t len);
 
 #endif

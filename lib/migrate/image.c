@@ -176,35 +176,13 @@ handoff__image_size(const struct handoff__image *image)
 	return FIXED_SIZE + (size_t)image->in_len + image->out_len;
 }
 
-static void
-put_bytes(struct handoff__wire *w, const void *bytes, size_t len)
-{
-	if (w->bad || w->size - w->pos < len)
-		w->bad = true;
-	else if (len > 0) {
-		memcpy(w->data + w->pos, bytes, len);
-		w->pos += len;
-	}
-}
-
-static void
-get_bytes(struct handoff__wire *w, void *bytes, size_t len)
-{
-	if (w->bad || w->size - w->pos < len)
-		w->bad = true;
-	else {
-		memcpy(bytes, w->data + w->pos, len);
-		w->pos += len;
-	}
-}
-
 /* Each of these pairs is one part of the format; the two must agree. */
 static void
 put_ends(struct handoff__wire *w, const struct handoff__image *i)
 {
 	handoff__put_u16(w, i->family == AF_INET6 ? 6 : 4);
-	put_bytes(w, i->local, sizeof(i->local));
-	put_bytes(w, i->peer, sizeof(i->peer));
+	handoff__put_bytes(w, i->local, sizeof(i->local));
+	handoff__put_bytes(w, i->peer, sizeof(i->peer));
 	handoff__put_u16(w, i->local_port);
 	handoff__put_u16(w, i->peer_port);
 	handoff__put_u16(w, (uint16_t)i->output_end);
@@ -217,8 +195,8 @@ get_ends(struct handoff__wire *w, struct handoff__image *i)
 	uint16_t family = handoff__get_u16(w), ended;
 
 	i->family = family == 6 ? AF_INET6 : family == 4 ? AF_INET : AF_UNSPEC;
-	get_bytes(w, i->local, sizeof(i->local));
-	get_bytes(w, i->peer, sizeof(i->peer));
+	handoff__get_bytes(w, i->local, sizeof(i->local));
+	handoff__get_bytes(w, i->peer, sizeof(i->peer));
 	i->local_port = handoff__get_u16(w);
 	i->peer_port = handoff__get_u16(w);
 	i->output_end = (enum handoff__image_end)handoff__get_u16(w);
@@ -311,8 +289,8 @@ handoff__image_encode(const struct handoff__image *image, unsigned char *data,
 	handoff__put_u32(&w, image->in_len);
 	handoff__put_u32(&w, image->out_len);
 	handoff__put_u32(&w, image->unsent);
-	put_bytes(&w, image->in, image->in_len);
-	put_bytes(&w, image->out, image->out_len);
+	handoff__put_bytes(&w, image->in, image->in_len);
+	handoff__put_bytes(&w, image->out, image->out_len);
 	return w.bad ? handoff__fail(error, -EBADMSG,
 			       "image of a connection: it cannot be written")
 		     : 0;

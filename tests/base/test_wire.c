@@ -173,6 +173,29 @@ text_past_the_end_is_empty(void **state)
 	assert_int_equal(data[0], 'a');
 }
 
+static void
+bytes_are_as_they_are_or_not_at_all(void **state)
+{
+	unsigned char data[5] = "....";
+	struct handoff__wire w = {.data = data, .size = 4};
+	struct handoff__wire r = {.data = data, .size = 4};
+	char bytes[5] = "xxxx";
+
+	(void)state;
+	handoff__put_bytes(&w, "a\0", 2);
+	handoff__put_bytes(&w, NULL, 0);
+	assert_false(w.bad);
+	handoff__put_bytes(&w, "bcd", 3);
+	assert_true(w.bad);
+	assert_memory_equal(data, "a\0..", 4);
+	handoff__get_bytes(&r, bytes, 3);
+	assert_false(r.bad);
+	assert_memory_equal(bytes, "a\0.x", 4);
+	handoff__get_bytes(&r, bytes, 2);
+	assert_true(r.bad);
+	assert_memory_equal(bytes, "a\0.x", 4);
+}
+
 int
 main(void)
 {
@@ -187,6 +210,7 @@ main(void)
 		handoff_test(text_without_a_zero_is_bad),
 		handoff_test(text_behind_its_zero_is_dropped),
 		handoff_test(text_past_the_end_is_empty),
+		handoff_test(bytes_are_as_they_are_or_not_at_all),
 	};
 
 	return cmocka_run_group_tests_name("wire", tests, NULL, NULL);
