@@ -26,20 +26,26 @@ enum handoff__unparcelled {
 	HANDOFF__PARCEL_EXTRA,    /* an extra descriptor of the program */
 	HANDOFF__PARCEL_DATA,     /* data, whose descriptor is memory */
 	HANDOFF__PARCEL_DAMAGED,  /* its record is inconsistent */
-	HANDOFF__PARCEL_OLDER,    /* of an older layout: its next turn
-				   * converts it */
-	HANDOFF__PARCEL_TURN,     /* it is in a turn, or its pair is; the next
-				   * ones pass too: ask again later */
-	HANDOFF__PARCEL_POSTS,  /* posts for it wait: after a turn it can go */
-	HANDOFF__PARCEL_INBOX,  /* its program has read input that its state
-				 * may not have: after a commit it can go */
-	HANDOFF__PARCEL_ENDING, /* it is about to end, or its socket has */
+	HANDOFF__PARCEL_OLDER,    /* of an older layout */
+	HANDOFF__PARCEL_ENDING,   /* it ends at once, or its socket has ended */
+	/* It can go later: after a turn, or a commit of its program. */
+	HANDOFF__PARCEL_TURN,  /* it is in a turn, or its pair is */
+	HANDOFF__PARCEL_POSTS, /* posts for it wait */
+	HANDOFF__PARCEL_INBOX, /* its program has read input that its state
+				* may not have */
 	HANDOFF__PARCELS,
 };
 
+/* Whether it is one of those that pass. */
+static inline bool
+handoff__parcel_passes(enum handoff__unparcelled why)
+{
+	return why >= HANDOFF__PARCEL_TURN && why < HANDOFF__PARCELS;
+}
+
 /* Whether the record can go in a parcel: HANDOFF__PARCEL_FINE, or the first
- * reason why not with a sentence. Ask it again just before the commit of the
- * move: posts are added by others. */
+ * reason why not with a sentence. It is asked again just before the commit of
+ * the move, since others add posts. */
 enum handoff__unparcelled handoff__parcel_refuse(
 	const struct handoff__view *view, struct handoff__error *error);
 
@@ -55,26 +61,26 @@ struct handoff__parcel {
 	uint32_t deaths;   /* in its handler, see handling.h */
 	/* of the record it was in */
 	uint32_t state_size, state_version, rx_size, tx_size, pass_size;
+	uint64_t rx_base, tx_base;   /* likewise; they are not sent */
 	uint64_t consumed, produced; /* by the service */
-	const unsigned char *in;     /* received and not consumed */
-	const unsigned char *out;    /* produced, and not given to the kernel
-				      */
+	uint64_t read, written;      /* from and to the old socket, see
+				      * handoff__parcel_counted */
 	const unsigned char *state;  /* the part in use */
+	const unsigned char *in;     /* received, and not consumed */
+	const unsigned char *out;    /* produced, and not sent */
 	const unsigned char *pass;   /* passed, and not taken by its pair */
-	uint32_t in_len, out_len, state_len, pass_len;
-	/* Its pair: see pass.h. */
-	uint64_t pair;                  /* id, 0: none */
+	uint32_t state_len, in_len, out_len, pass_len;
+	uint64_t pair;                  /* id, 0: none; see pass.h */
 	uint64_t leader;                /* id, 0: none */
-	uint32_t pass_head, pass_tail;  /* positions; `pass` ends at the first
-					 */
+	uint32_t pass_head, pass_tail;  /* positions; `pass` ends at the
+					 * first */
 	uint32_t outgoing;              /* the service has made it */
 	uint32_t wish_error;            /* why there is no pair */
 	char wish[HANDOFF_ADDRESS_MAX]; /* where it is to be connected to */
 	uint64_t tag;
-	int64_t since_ms; /* CLOCK_REALTIME */
-	bool timed;       /* its deadline is due in remaining_ms, which may be
-			   * 0: at once */
-	uint64_t remaining_ms;
+	int64_t since_ms;      /* CLOCK_REALTIME */
+	bool timed;            /* it has a deadline, */
+	uint64_t remaining_ms; /* which is due then; 0: at once */
 	struct handoff__client client;
 	char label[HANDOFF__LABEL_MAX];
 	void *owned; /* the memory of the four byte strings, or NULL */
@@ -88,6 +94,15 @@ int handoff__parcel_take(struct handoff__parcel *parcel,
 	const struct handoff__view *view, uint64_t now_ms,
 	struct handoff__error *error);
 void handoff__parcel_free(struct handoff__parcel *parcel);
+
+/* What the kernel says of the frozen socket (base/progress.h): how much was
+ * read from it, and written to it. Before the parcel is encoded. The server's
+ * own records have that as their positions, and a connection of
+ * handoff_peer(3), whose program does its own input and output, nowhere else.
+ * -EBADMSG, with a sentence, if the record has positions which say something
+ * else. */
+int handoff__parcel_counted(struct handoff__parcel *parcel, uint64_t read,
+	uint64_t written, struct handoff__error *error);
 
 /* Whether every field is within its range and they agree with each other.
  * -EBADMSG with a sentence that names the field. */
@@ -117,13 +132,13 @@ int handoff__parcel_geometry(
 	const struct handoff__parcel *parcel, struct handoff__geometry *geo);
 
 /*
- * Fills a fresh record (handoff__arena_alloc*), which has the state size and
+ * Fills a fresh record (handoff__arena_alloc_fit), which has the state size and
  * version of the parcel, and possibly other buffers. Sets all but the owner
  * word, and the id last. Posts that are there already are not for it; its pair
- * and its leader are not known yet (see below); the bases of its positions are
- * as if the socket's counters stood at the record's positions. -EMSGSIZE, with
- * the sizes in the sentence, if a buffer is too small; -EPROTO: another state.
- * The record is then as it was.
+ * and its leader are not known yet (handoff__parcel_link); the bases of its
+ * positions are for a new socket with no output (handoff__parcel_positions).
+ * -EMSGSIZE, with the sizes in the sentence, if a buffer is too small; -EPROTO:
+ * another state. The record is then as it was.
  *
  * The caller then enters it for posts: handoff__posts_enter.
  */
@@ -138,25 +153,19 @@ bool handoff__parcel_link(
 	const struct handoff__view *view, const struct handoff__view *other);
 
 /*
- * The bases of the positions, for the new socket: `outq` is the length of the
- * output in the connection's image, which was given to the kernel and not
- * acknowledged. A new socket counts from there, at zero. Its unread input does
- * not matter: that counts as received and is not read.
+ * The bases of the positions, for the new socket, which counts from zero:
+ * `outq` is the length of the output in the connection's image, which was given
+ * to the kernel and not acknowledged. Unread input of the image does not
+ * matter: it counts as received, and is not read.
  */
-void handoff__parcel_positions(const struct handoff__view *view, uint64_t outq);
+void handoff__parcel_positions(const struct handoff__view *view,
+	const struct handoff__parcel *parcel, uint64_t outq);
 
 /* Puts `len` bytes back in front of the unsent output: what the send buffer of
  * the new socket did not take of the image's output (from restore.taken on).
- * Before anybody serves the record. -EMSGSIZE if its buffer cannot hold them
- * with what is there. */
+ * Before anybody serves the record; takes effect by one store. -EMSGSIZE if its
+ * buffer cannot hold them with what is there. */
 int handoff__parcel_put_back(const struct handoff__view *view,
-	const unsigned char *bytes, size_t len, struct handoff__error *error);
-
-/* Receives the image's unread input in the place of the new socket, which is
- * then to be prepared without (in_seq + in_len, in_len 0), and notes that it
- * was the last: for an image whose input has ended, since no FIN will come.
- * -EMSGSIZE if it does not fit. */
-int handoff__parcel_end_input(const struct handoff__view *view,
 	const unsigned char *bytes, size_t len, struct handoff__error *error);
 
 #endif
