@@ -19,17 +19,17 @@
 #define HANDOFF__LETTER_VERSION 1u
 
 /* Limits of what one message may hold. */
-#define HANDOFF__LETTER_ENTRIES    65535u      /* of a batch */
-#define HANDOFF__LETTER_NAMED      256u        /* entries named in one */
-#define HANDOFF__LETTER_WHY        96          /* of a reason, with its end */
-#define HANDOFF__LETTER_TEXT       512         /* of a sentence */
-#define HANDOFF__LETTER_HOST       256         /* of a host's name */
-#define HANDOFF__LETTER_ADDRESSES  16u         /* of a service */
-#define HANDOFF__LETTER_LISTENERS  64u         /* in one BEGIN */
-#define HANDOFF__LETTER_WHYS       24u         /* rows of a REPORT */
-#define HANDOFF__LETTER_ENTRY_MAX  (16u << 20) /* of both */
-#define HANDOFF__LETTER_REGION_MAX (1u << 20)  /* of the region in one */
-#define HANDOFF__LETTER_BODY_MAX   (17u << 20) /* of any body */
+#define HANDOFF__LETTER_ENTRIES    65535u /* of a batch */
+#define HANDOFF__LETTER_NAMED      256u   /* entries named in one */
+#define HANDOFF__LETTER_WHY        96     /* of a reason, with its end */
+#define HANDOFF__LETTER_TEXT       HANDOFF_TEXT_MAX /* of a sentence */
+#define HANDOFF__LETTER_HOST       256              /* of a host's name */
+#define HANDOFF__LETTER_ADDRESSES  16u              /* of a service */
+#define HANDOFF__LETTER_LISTENERS  64u              /* in one BEGIN */
+#define HANDOFF__LETTER_WHYS       24u              /* rows of a REPORT */
+#define HANDOFF__LETTER_ENTRY_MAX  (16u << 20)      /* of both */
+#define HANDOFF__LETTER_REGION_MAX (1u << 20)       /* of the region in one */
+#define HANDOFF__LETTER_BODY_MAX   (17u << 20)      /* of any body */
 
 /* Append only: numbers are never used again. An unknown type is a protocol of
  * another version: check the versions in the other ferry's HELLO before sending
@@ -171,9 +171,10 @@ struct handoff__letter_body {
 	size_t len; /* of all pieces */
 };
 
-/* Writes the body; its pieces point into `body` and to the letter's bytes.
- * -EBADMSG with a sentence if a field is out of its bounds: then the caller is
- * wrong, or what it carries is too large. */
+/* Writes the body, text with "?" for what cannot be printed; its pieces point
+ * into `body` and to the letter's bytes. -EBADMSG with a sentence if a field is
+ * out of its bounds: then the caller is wrong, or what it carries is too large.
+ */
 int handoff__letter_encode(const struct handoff__letter *letter,
 	struct handoff__letter_body *body, struct handoff__error *error);
 
