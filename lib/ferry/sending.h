@@ -61,11 +61,11 @@ enum handoff__sending_state {
 /* In this order. Those of the last three states leave nothing to do: after
  * them the machine can be used for another batch. */
 enum handoff__sending_action {
-	/* The gate holds the packets of these flows; then _held. */
-	HANDOFF__SENDING_HOLD = 0x1,
 	/* handoff__batch_open(OUT) with the machine's id. If there is no slot,
 	 * do none of the other actions and _init the machine. */
-	HANDOFF__SENDING_OPEN = 0x2,
+	HANDOFF__SENDING_OPEN = 0x1,
+	/* The gate holds the packets of these flows; then _held. */
+	HANDOFF__SENDING_HOLD = 0x2,
 	/* The server gives the entries; then _taken. */
 	HANDOFF__SENDING_TAKE = 0x4,
 	/* Each entry's owner word becomes ELSEWHERE with the slot, then its
@@ -172,8 +172,8 @@ uint32_t handoff__sending_give_up(struct handoff__sending *s);
 /* Whether nothing is left to do: IDLE, DONE, ABORTED or LOST. */
 bool handoff__sending_over(const struct handoff__sending *s);
 
-/* For a batch that has no machine, since it is not in the table: what
- * the caller sends. QUERY: VERDICT aborted. SERVING: FORGET. */
+/* For a batch that has no machine, since it is not in the table: what the
+ * caller sends. QUERY: VERDICT aborted. SERVING: FORGET. PREPARED: ABORT. */
 static inline uint32_t
 handoff__sending_unknown_query(void)
 {
@@ -184,6 +184,12 @@ static inline uint32_t
 handoff__sending_unknown_serving(void)
 {
 	return HANDOFF__SENDING_SEND_FORGET;
+}
+
+static inline uint32_t
+handoff__sending_unknown_prepared(void)
+{
+	return HANDOFF__SENDING_SEND_ABORT;
 }
 
 /* For logs and the status. */
