@@ -2,8 +2,9 @@
 /*
  * The connection to the other ferry: listens or dials, dials again, makes sure
  * by TLS who is there, sends beats, and carries frames both ways in order. It
- * never blocks (but for a host name, which is resolved once in _open) and
- * raises no SIGPIPE. It does not know what is in a frame.
+ * never blocks (a host name to dial is resolved by a thread, anew each time;
+ * one to listen on once, in _open) and raises no SIGPIPE. It does not know what
+ * is in a frame.
  *
  * On the wire, inside TLS: u32 length of the body, u32 type, body; little
  * endian. The types from HANDOFF__CHANNEL_OWN up are the channel's: GREETING is
@@ -74,10 +75,7 @@ struct handoff__channel_opts {
 	struct handoff__loop *loop;     /* outlives the channel */
 	const struct handoff__tls *tls; /* outlives the channel */
 	const char *listen, *to;        /* one of them (base/addr.h) */
-	/* A numeric host, without a port, that the dialler's own end gets;
-	 * NULL: as the kernel has it. */
-	const char *source;
-	uint64_t instance; /* 0: a random one */
+	uint64_t instance;              /* 0: a random one */
 	/* 0 means the default */
 	uint32_t beat_ms;         /* 1000 */
 	uint32_t silent_ms;       /* 3000, at least twice beat_ms */
@@ -124,9 +122,9 @@ int handoff__channel_send(struct handoff__channel *channel, uint32_t type,
  * the other side waits for while this one computes on. */
 void handoff__channel_flush(struct handoff__channel *channel);
 
-/* Whether the queue has queue_limit bytes or more: stop, `drained` will come.
- */
-bool handoff__channel_full(const struct handoff__channel *channel);
+/* Whether the queue has queue_limit bytes or more: stop; `drained` is called
+ * only after an answer of true. */
+bool handoff__channel_full(struct handoff__channel *channel);
 
 /* Bytes that are queued and not yet in the kernel's hands. */
 size_t handoff__channel_queued(const struct handoff__channel *channel);

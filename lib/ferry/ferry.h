@@ -20,6 +20,7 @@
  *   channel.c    the connection to the other ferry
  *   frames.c     one connection to it, with frames
  *   tls.c        certificates and keys
+ *   connector.c  sockets to the other ferry: listens, or dials again
  *   halfopen.c   connections that clients have only begun
  *   announce.c   tells the neighbours where an address is
  *   address.c    the service's addresses on this host
