@@ -2,8 +2,8 @@
 /*
  * The operator's tool: asks the peers of a service directory for their status
  * or has them hand over, take back, stop or dump their entries.
- * Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 the standby is not
- * ready to serve yet.
+ * Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 the standby, or
+ * the other host, is not ready to serve yet.
  */
 #include "watch.h"
 
@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char help[] =
 	"usage: handoffctl --dir DIR COMMAND\n"
@@ -34,9 +35,17 @@ static const char help[] =
 	"                    a standby that is not ready to serve yet; "
 	"--whole:\n"
 	"                    everything or nothing\n"
+	"  maintenance --to HOST [--dry-run] [--whole] [--timeout SECONDS]\n"
+	"                    everything moves to another host, by the ferry "
+	"of\n"
+	"                    the directory; HOST is a name or an address, or\n"
+	"                    -: whichever it is; --dry-run: only says what\n"
+	"                    would move, and what not\n"
 	"  ready [--silent]  the standby takes the service back and notifies\n"
 	"                    the clients, which reconnect to it; --silent:\n"
-	"                    their connections move too, without a notice\n"
+	"                    their connections move too, without a notice; "
+	"from\n"
+	"                    another host everything comes in silence\n"
 	"  say [@N] TEXT     sends a line to all clients, or to connection N;\n"
 	"                    say @list lists the connections\n"
 	"  stop NAME         stops the peer with that name or process ID\n"
@@ -50,11 +59,12 @@ static const char help[] =
 	"  --version         the version of the library\n";
 
 struct args {
-	const char *dir, *command, *name;
+	const char *dir, *command, *name, *to;
 	char text[HANDOFF_SAY_MAX + 2]; /* one more than may be said */
-	bool json, silent, whole, connections;
-	int watch_ms; /* 0: once */
-	int wait_ms;  /* 0: the default */
+	bool json, silent, whole, connections, dry;
+	int watch_ms;   /* 0: once */
+	int wait_ms;    /* 0: the default */
+	int timeout_ms; /* the same */
 };
 
 static void __attribute__((noreturn)) usage(const char *why, const char *word)
@@ -98,6 +108,9 @@ read_options(struct args *args, int argc, char **argv)
 		{"watch", optional_argument, NULL, 'w'},
 		{"wait", required_argument, NULL, 't'},
 		{"whole", no_argument, NULL, 'a'},
+		{"to", required_argument, NULL, 'o'},
+		{"dry-run", no_argument, NULL, 'n'},
+		{"timeout", required_argument, NULL, 'm'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'v'},
 		{NULL, 0, NULL, 0},
@@ -128,6 +141,14 @@ read_options(struct args *args, int argc, char **argv)
 			args->wait_ms = milliseconds(optarg,
 				" is not a time: --wait takes 0.1 to 86400 "
 				"seconds");
+		else if (c == 'm')
+			args->timeout_ms = milliseconds(optarg,
+				" is not a time: --timeout takes 0.1 to 86400 "
+				"seconds");
+		else if (c == 'o')
+			args->to = optarg;
+		else if (c == 'n')
+			args->dry = true;
 		else if (c == 'h')
 			exit(fputs(help, stdout) < 0);
 		else if (c == 'v')
@@ -148,6 +169,26 @@ join(struct args *args, int count, char **words)
 		len += (size_t)snprintf(args->text + len,
 			sizeof(args->text) - len, "%s%s", i ? " " : "",
 			words[i]);
+}
+
+/* What goes with a move to another host, and what only with that. */
+static void
+check_move(const struct args *args, int count)
+{
+	if (args->to && strcmp(args->command, "maintenance") != 0)
+		usage("--to goes with maintenance", "");
+	if (args->to && !args->to[0])
+		usage("--to: its value is empty", "");
+	if (args->to && count > 1)
+		usage(" is one word too many: --to moves everything, whoever "
+		      "serves",
+			args->name);
+	if (args->to && args->wait_ms)
+		usage("--wait does not go with --to: --timeout does", "");
+	if (args->dry && !args->to)
+		usage("--dry-run goes with maintenance --to", "");
+	if (args->timeout_ms && !args->to)
+		usage("--timeout goes with maintenance --to", "");
 }
 
 /* Each command with exactly the words and options that it takes. */
@@ -199,10 +240,44 @@ read_command(struct args *args, int count, char **words)
 		usage("--whole goes with maintenance", "");
 	if (args->silent && strcmp(args->command, "ready") != 0)
 		usage("--silent goes with ready", "");
+	check_move(args, count);
 	if (!args->dir)
 		args->dir = getenv("HANDOFF_DIR");
 	if (!args->dir || !args->dir[0])
 		usage("--dir DIR is missing", "");
+}
+
+/* One line of a terminal, which the next one overwrites. */
+static void
+show_progress(void *arg, const char *text)
+{
+	bool *shown = arg;
+
+	*shown = true;
+	fprintf(stderr, "\r\033[K%.*s", 200, text);
+}
+
+static int
+run_maintenance(const struct args *args, char **reply)
+{
+	bool shown = false;
+	const struct handoff_maintain_opts opts = {
+		.size = sizeof(opts),
+		.name = args->name,
+		.wait_ms = (uint32_t)args->wait_ms,
+		.whole = args->whole,
+		.to = args->to,
+		.dry_run = args->dry,
+		.timeout_ms = (uint32_t)args->timeout_ms,
+		.progress = args->to && isatty(STDERR_FILENO) ? show_progress
+							      : NULL,
+		.progress_arg = &shown,
+	};
+	int err = handoff_control_maintain(args->dir, &opts, reply);
+
+	if (shown)
+		fputs("\r\033[K", stderr);
+	return err;
 }
 
 static int
@@ -216,14 +291,7 @@ run(const struct args *args, char **reply)
 	if (strcmp(args->command, "metrics") == 0)
 		return handoff_control_metrics(args->dir, reply);
 	if (strcmp(args->command, "maintenance") == 0)
-		return handoff_control_maintain(args->dir,
-			&(struct handoff_maintain_opts){
-				.size = sizeof(struct handoff_maintain_opts),
-				.name = args->name,
-				.wait_ms = (uint32_t)args->wait_ms,
-				.whole = args->whole,
-			},
-			reply);
+		return run_maintenance(args, reply);
 	if (strcmp(args->command, "ready") == 0)
 		return handoff_control_ready(args->dir, args->silent, reply);
 	if (strcmp(args->command, "say") == 0)

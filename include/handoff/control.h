@@ -48,6 +48,9 @@ HANDOFF_API int handoff_control_metrics(const char *dir, char **reply);
 HANDOFF_API int handoff_control_maintenance(
 	const char *dir, const char *name, char **reply);
 
+/* What a move has come to, as a line of text without a newline. */
+typedef void handoff_progress_fn(void *arg, const char *text);
+
 /* `size` is sizeof(struct handoff_maintain_opts); zero means the default. */
 struct handoff_maintain_opts {
 	size_t size;
@@ -57,17 +60,29 @@ struct handoff_maintain_opts {
 			   * give_timeout_ms */
 	bool whole;       /* everything moves, or nothing and the command is
 			   * refused */
+	/* To another host, by the ferry of the directory: its name or that of
+	 * its ferry, the address of that, or "-" for whichever it is; without
+	 * `name` and `wait_ms`. */
+	const char *to;
+	bool dry_run;        /* with `to`: only says what would move */
+	uint32_t timeout_ms; /* with `to`: of the whole move, at most a day;
+			      * default: that of the ferry */
+	handoff_progress_fn *progress; /* with `to`: called about ten times a
+					* second while it is under way */
+	void *progress_arg;
 };
 
-/* The same with options. Both return -EAGAIN if the standby was not ready to
- * serve in time; the reply has the reason that it gives. */
+/* The same with options. Both return -EAGAIN if the standby, or the server on
+ * the other host, was not ready to serve in time; the reply has the reason that
+ * it gives. */
 HANDOFF_API int handoff_control_maintain(const char *dir,
 	const struct handoff_maintain_opts *opts, char **reply);
 
 /* Brings the service home to the standby; `silent` moves everything without
- * notifying clients. Both calls return -EADDRNOTAVAIL if everything has moved
- * but the new owner cannot listen on some of its addresses; the reply is the
- * answer all the same. */
+ * notifying clients. If it is on another host it comes from there, by the ferry
+ * of the directory, and no client is notified. Both calls return -EADDRNOTAVAIL
+ * if everything has moved but the new owner cannot listen on some of its
+ * addresses; the reply is the answer all the same. */
 HANDOFF_API int handoff_control_ready(
 	const char *dir, bool silent, char **reply);
 

@@ -15,6 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define COMMAND_MS 60000
+
+/* how a refusal begins that may not be one in a while */
+#define UNREADY     "not ready: "
+#define UNREADY_LEN (sizeof(UNREADY) - 1)
+
 int __attribute__((format(printf, 3, 4))) handoff__call_fail(
 	const struct handoff__call *call, int err, const char *fmt, ...)
 {
@@ -226,4 +232,29 @@ handoff__call_find_role(struct handoff__call *call, const char *role,
 			return err;
 		poll(NULL, 0, HANDOFF__RETRY_MS);
 	}
+}
+
+int
+handoff__call_send(const struct handoff__call *call,
+	struct handoff__contact *peer, const char *request, int fd)
+{
+	struct handoff__buf buf = {.data = NULL};
+	int64_t ms = (int64_t)COMMAND_MS + call->wait_ms;
+	int err = handoff__contact_ask(
+		peer, &call->dir, request, fd, handoff__now_us() + ms * 1000);
+	size_t len;
+
+	if (err == -ECANCELED && strncmp(peer->body, UNREADY, UNREADY_LEN) == 0)
+		return handoff__call_fail(
+			call, -EAGAIN, "%s", peer->body + UNREADY_LEN);
+	if (err < 0)
+		return handoff__call_explain(call, peer, err, (int)ms);
+	len = strlen(peer->body);
+	if (len == 0)
+		handoff__buf_add(&buf, "%s: done", peer->name);
+	else
+		handoff__buf_add(&buf, "%s", peer->body);
+	if (len == 0 || peer->body[len - 1] != '\n')
+		handoff__buf_add(&buf, "\n");
+	return handoff__call_finish(call, 0, &buf);
 }

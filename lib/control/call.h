@@ -50,6 +50,12 @@ void handoff__call_names(
  * not answer has no role, and the owner is moved to the front. */
 int handoff__call_ask(struct handoff__call *call, const char *request);
 
+/* Sends a command to the peer, with the descriptor `fd` (-1: none), waits for
+ * the end of it, and composes the reply. -EAGAIN for a refusal that begins with
+ * "not ready: ". */
+int handoff__call_send(const struct handoff__call *call,
+	struct handoff__contact *peer, const char *request, int fd);
+
 /* Finds the peer of that role. As long as there is none and `may_come` says
  * that one may come (NULL: no), asks again, up to HANDOFF__STATUS_MS. If there
  * is none, but a peer has not answered, returns an error about that peer,

@@ -10,6 +10,7 @@
 #include "control/call.h"
 #include "control/connections.h"
 #include "control/exposition.h"
+#include "control/hosts.h"
 #include "control/listeners.h"
 #include "control/output.h"
 #include "control/table.h"
@@ -22,45 +23,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#define COMMAND_MS 60000
-#define END_MS     2000
-#define WAIT_MAX   86400000u
-
-/* how a refusal begins that may not be one in a while */
-#define UNREADY     "not ready: "
-#define UNREADY_LEN (sizeof(UNREADY) - 1)
-
-/* `fd` is sent with the request; -1: none. */
-static int
-send_command_with(const struct handoff__call *call,
-	struct handoff__contact *peer, const char *request, int fd)
-{
-	struct handoff__buf buf = {.data = NULL};
-	int64_t ms = (int64_t)COMMAND_MS + call->wait_ms;
-	int err = handoff__contact_ask(
-		peer, &call->dir, request, fd, handoff__now_us() + ms * 1000);
-	size_t len;
-
-	if (err == -ECANCELED && strncmp(peer->body, UNREADY, UNREADY_LEN) == 0)
-		return handoff__call_fail(
-			call, -EAGAIN, "%s", peer->body + UNREADY_LEN);
-	if (err < 0)
-		return handoff__call_explain(call, peer, err, (int)ms);
-	len = strlen(peer->body);
-	if (len == 0)
-		handoff__buf_add(&buf, "%s: done", peer->name);
-	else
-		handoff__buf_add(&buf, "%s", peer->body);
-	if (len == 0 || peer->body[len - 1] != '\n')
-		handoff__buf_add(&buf, "\n");
-	return handoff__call_finish(call, 0, &buf);
-}
+#define END_MS   2000
+#define WAIT_MAX 86400000u
 
 static int
 send_command(const struct handoff__call *call, struct handoff__contact *peer,
 	const char *request)
 {
-	return send_command_with(call, peer, request, -1);
+	return handoff__call_send(call, peer, request, -1);
 }
 
 /* Returns what is known of all peers; the return value says whether one has not
@@ -220,6 +190,12 @@ call_maintenance(struct handoff__call *call, const void *arg)
 	char request[96], wait[32] = "";
 	int err;
 
+	if (opts->to)
+		return handoff__hosts_move(call, opts);
+	if (opts->dry_run || opts->timeout_ms > 0)
+		return handoff__call_fail(call, -EINVAL,
+			"maintenance: a dry run and a timeout need another "
+			"host to move to");
 	if (opts->wait_ms > WAIT_MAX)
 		return handoff__call_fail(
 			call, -EINVAL, "maintenance: waits for a day at most");
@@ -263,7 +239,7 @@ call_dump(struct handoff__call *call, const void *arg)
 	err = handoff__output_open(&output, path, &error);
 	if (err < 0)
 		return handoff__call_fail(call, err, "%s", error.text);
-	err = send_command_with(call, owner, "dump\n", output.fd);
+	err = handoff__call_send(call, owner, "dump\n", output.fd);
 	if (err < 0) {
 		handoff__output_drop(&output);
 		return err;
@@ -289,12 +265,17 @@ call_ready(struct handoff__call *call, const void *arg)
 	bool silent = *(const bool *)arg;
 	struct handoff__buf buf = {.data = NULL};
 	unsigned long long generation;
-	struct handoff__contact *standby;
+	struct handoff__contact *standby, *ferry;
 	int err = handoff__call_find_role(
 		call, "standby", both_are_there, &standby);
 
 	if (err < 0)
 		return err;
+	/* whichever of the two the owner is: the ferry knows where the service
+	 * is */
+	ferry = handoff__hosts_ferry(call);
+	if (ferry)
+		return handoff__hosts_fetch(call, ferry, silent);
 	if (standby) {
 		generation = handoff__listeners_generation(standby);
 		err = send_command(

@@ -88,6 +88,34 @@ handoff__contacts_service(const struct handoff__contact *contacts, size_t count)
 	return NULL;
 }
 
+const char *
+handoff__contact_value(const struct handoff__contact *contact, const char *key,
+	const char *from, size_t *len)
+{
+	size_t key_len = strlen(key);
+	const char *line = from ? strchr(from, '\n') : contact->body;
+
+	for (line = from && line ? line + 1 : line; line && *line;) {
+		const char *end = strchrnul(line, '\n');
+
+		if (strncmp(line, key, key_len) == 0 && line[key_len] == ' ') {
+			*len = (size_t)(end - line) - key_len - 1;
+			return line + key_len + 1;
+		}
+		line = *end ? end + 1 : NULL;
+	}
+	return NULL;
+}
+
+bool
+handoff__contact_is_ferry(const struct handoff__contact *contact)
+{
+	size_t len;
+
+	return contact->role[0] &&
+	       handoff__contact_value(contact, "ferry", NULL, &len);
+}
+
 void
 handoff__contact_free(struct handoff__contact *contact)
 {
@@ -163,26 +191,32 @@ connect_peer(const struct handoff__contact *contact,
 }
 
 static int
-wait_for_socket(int fd, short events, int64_t deadline_us)
+wait_for_socket(const struct handoff__contact *contact, int fd, short events,
+	int64_t deadline_us)
 {
 	struct pollfd p = {.fd = fd, .events = events};
 
 	for (;;) {
 		int64_t left_us = deadline_us - handoff__now_us();
-		int n;
+		int n, ms = (int)(left_us / 1000) + 1;
 
 		if (left_us <= 0)
 			return -ETIMEDOUT;
-		n = poll(&p, 1, (int)(left_us / 1000) + 1);
+		if (contact->idle && ms > HANDOFF__IDLE_MS)
+			ms = HANDOFF__IDLE_MS;
+		n = poll(&p, 1, ms);
 		if (n > 0)
 			return 0;
 		if (n < 0 && errno != EINTR)
 			return -errno;
+		if (n == 0 && contact->idle)
+			contact->idle(contact->idle_arg);
 	}
 }
 
 static int
-send_request(int sock, const char *request, int fd, int64_t deadline_us)
+send_request(const struct handoff__contact *contact, int sock,
+	const char *request, int fd, int64_t deadline_us)
 {
 	size_t len = strlen(request);
 	ssize_t n;
@@ -201,7 +235,7 @@ send_request(int sock, const char *request, int fd, int64_t deadline_us)
 			return 0;
 		if (n != -EAGAIN)
 			return (int)n;
-		err = wait_for_socket(sock, POLLOUT, deadline_us);
+		err = wait_for_socket(contact, sock, POLLOUT, deadline_us);
 		if (err < 0)
 			return err;
 	}
@@ -227,13 +261,14 @@ add_chunk(struct handoff__buf *buf, const char *chunk, ssize_t n)
 }
 
 static int
-read_answer(int fd, struct handoff__buf *buf, int64_t deadline_us)
+read_answer(const struct handoff__contact *contact, int fd,
+	struct handoff__buf *buf, int64_t deadline_us)
 {
 	char chunk[4096];
 	int err;
 
 	do {
-		err = wait_for_socket(fd, POLLIN, deadline_us);
+		err = wait_for_socket(contact, fd, POLLIN, deadline_us);
 		if (err < 0)
 			return err;
 		err = add_chunk(buf, chunk, recv(fd, chunk, sizeof(chunk), 0));
@@ -284,9 +319,9 @@ handoff__contact_ask(struct handoff__contact *contact,
 
 	if (sock < 0)
 		return sock;
-	err = send_request(sock, request, fd, deadline_us);
+	err = send_request(contact, sock, request, fd, deadline_us);
 	if (err == 0)
-		err = read_answer(sock, &buf, deadline_us);
+		err = read_answer(contact, sock, &buf, deadline_us);
 	close(sock);
 	if (err < 0) {
 		free(buf.data);

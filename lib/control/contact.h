@@ -10,6 +10,8 @@
 
 #include <stdint.h>
 
+#define HANDOFF__IDLE_MS 100
+
 struct handoff__contact {
 	int place;                   /* N of peer.N and control.N */
 	char name[HANDOFF_NAME_MAX]; /* "?" if the lock file has none yet */
@@ -19,8 +21,12 @@ struct handoff__contact {
 	char *answer;  /* the whole answer; `body` points into it */
 	char *body;    /* the rest after the first line; for "error", its
 			* sentence */
-	int *pidfd;    /* where to store a pidfd of the process queried last,
-			* owned by the caller; NULL: nowhere */
+	/* Called while an answer is waited for, about every HANDOFF__IDLE_MS;
+	 * NULL: nothing is. It may query other contacts. */
+	void (*idle)(void *arg);
+	void *idle_arg;
+	int *pidfd; /* where to store a pidfd of the process queried last,
+		     * owned by the caller; NULL: nowhere */
 };
 
 /* Returns 1 if a live peer holds this place, with its name; 0 if not; or a
@@ -31,6 +37,14 @@ int handoff__contact_find(struct handoff__contact *contact,
 /* The service name that the peers report; NULL if none has answered. */
 const char *handoff__contacts_service(
 	const struct handoff__contact *contacts, size_t count);
+
+/* Returns the value of the next line "KEY VALUE" of a status after `from`
+ * (NULL: from the first line), and its length; NULL if there is none. */
+const char *handoff__contact_value(const struct handoff__contact *contact,
+	const char *key, const char *from, size_t *len);
+
+/* Whether it is a ferry, by a status that it has given. */
+bool handoff__contact_is_ferry(const struct handoff__contact *contact);
 
 /* Frees the contact's memory. */
 void handoff__contact_free(struct handoff__contact *contact);

@@ -33,27 +33,6 @@ struct row {
 	char cells[COLUMNS][CELL_MAX];
 };
 
-/* Returns the value of the next line "KEY VALUE" after `from` (NULL: from the
- * first line), and its length. */
-static const char *
-find_value(const struct handoff__contact *peer, const char *key,
-	const char *from, size_t *len)
-{
-	size_t key_len = strlen(key);
-	const char *line = from ? strchr(from, '\n') : peer->body;
-
-	for (line = from && line ? line + 1 : line; line && *line;) {
-		const char *end = strchrnul(line, '\n');
-
-		if (strncmp(line, key, key_len) == 0 && line[key_len] == ' ') {
-			*len = (size_t)(end - line) - key_len - 1;
-			return line + key_len + 1;
-		}
-		line = *end ? end + 1 : NULL;
-	}
-	return NULL;
-}
-
 /* The value of a key, or a dash. */
 static void
 column_value(const struct handoff__contact *peer, const char *key,
@@ -61,7 +40,8 @@ column_value(const struct handoff__contact *peer, const char *key,
 {
 	size_t len = 0;
 	const char *text =
-		peer->role[0] ? find_value(peer, key, NULL, &len) : NULL;
+		peer->role[0] ? handoff__contact_value(peer, key, NULL, &len)
+			      : NULL;
 
 	if (text && len > 0)
 		snprintf(cell, CELL_MAX, "%.*s", (int)len, text);
@@ -131,11 +111,11 @@ add_service(const struct handoff__contact *peer, struct handoff__buf *buf)
 
 	column_value(peer, "generation", generation);
 	handoff__buf_add(buf, "%s: generation %s", peer->service, generation);
-	while ((at = find_value(peer, "listener", at, &len))) {
+	while ((at = handoff__contact_value(peer, "listener", at, &len))) {
 		handoff__buf_add(buf, "%s%.*s", comma, (int)len, at);
 		comma = ", ";
 	}
-	at = find_value(peer, "away", NULL, &len);
+	at = handoff__contact_value(peer, "away", NULL, &len);
 	if (at)
 		handoff__buf_add(buf, "\n%.*s", (int)len, at);
 	handoff__buf_add(buf, "\n\n");
@@ -149,7 +129,7 @@ add_survival(const struct handoff__contact *peer, struct handoff__buf *buf)
 	size_t len;
 
 	while (peer->role[0] &&
-		(line = find_value(peer, "survival", line, &len)))
+		(line = handoff__contact_value(peer, "survival", line, &len)))
 		handoff__buf_add(buf, "\n%s: survival: %.*s\n", peer->name,
 			(int)len, line);
 }
@@ -171,7 +151,7 @@ add_last(const struct handoff__contact *peer, struct handoff__buf *buf)
 	size_t len;
 
 	handoff__buf_add(buf, "\n");
-	while ((line = find_value(peer, "|", line, &len)))
+	while ((line = handoff__contact_value(peer, "|", line, &len)))
 		handoff__buf_add(buf, "%.*s\n", (int)len, line);
 }
 
@@ -186,7 +166,8 @@ add_table_remarks(const struct handoff__contact *peers, size_t npeers,
 	for (size_t i = 0; i < npeers; i++) {
 		line = NULL;
 		while (peers[i].role[0] &&
-			(line = find_value(&peers[i], "!", line, &len))) {
+			(line = handoff__contact_value(
+				 &peers[i], "!", line, &len))) {
 			handoff__buf_add(
 				buf, "%s%.*s\n", before, (int)len, line);
 			before = "";

@@ -61,18 +61,36 @@ refuse(struct handoff__request *request, const char *fmt, ...)
 
 /* The end of a move */
 
-/* The answer to those that wait: "ok" and the sentence, or "error" and it. */
+/* The answer to those that wait: "ok" and the sentence, or "error" and it.
+ * `unready`: it may be tried again later as it is. */
 static char *
 answer_of(struct handoff__ferry *ferry,
-	const struct handoff__ferry_report *report, const char *sentence)
+	const struct handoff__ferry_report *report, const char *sentence,
+	bool unready)
 {
 	struct handoff__buf buf = {0};
+	char *text;
 
-	if (!report->ok)
-		return handoff__reply_failure(sentence);
+	if (!report->ok) {
+		handoff__buf_add(
+			&buf, "%s%s", unready ? "not ready: " : "", sentence);
+		text = handoff__reply_failure(buf.failed ? sentence : buf.data);
+		free(buf.data);
+		return text;
+	}
 	handoff__status_header(&ferry->pair, &buf);
 	handoff__buf_add(&buf, "%s\n", sentence);
 	return handoff__reply_text(&buf);
+}
+
+/* Nothing has moved since no server is there that could take over. */
+static bool
+lacks_server(const struct handoff__ferry_status *status,
+	const struct handoff__ferry_report *report)
+{
+	return report->way == HANDOFF__FERRY_OUT && status->linked &&
+	       !status->other_has_server && !report->partial &&
+	       report->doubt == 0;
 }
 
 static void
@@ -90,7 +108,8 @@ on_ended(struct handoff__ferry *ferry,
 		report->ok ? HANDOFF_LOG_INFO : HANDOFF_LOG_WARNING, "move: %s",
 		sentence);
 	handoff__waiting_reply(
-		&ferry->moves, answer_of(ferry, report, sentence));
+		&ferry->moves, answer_of(ferry, report, sentence,
+				       lacks_server(&status, report)));
 	free(text.data);
 	if (ferry->usual_ms > 0)
 		ferry->options.timeout_ms = ferry->usual_ms;
@@ -282,6 +301,42 @@ answer_maintenance(
 		"; nothing was changed (ready brings it back)");
 }
 
+/* No connection is served here. */
+static void
+answer_connections(struct handoff__ferry *ferry,
+	struct handoff__request *request, bool json)
+{
+	struct handoff__buf buf = {0};
+
+	handoff__status_header(&ferry->pair, &buf);
+	if (json)
+		handoff__buf_add(&buf,
+			"{\"name\":\"%s\",\"connections\":[],\"omitted\":0}\n",
+			ferry->pair.name);
+	else
+		handoff__buf_add(&buf, "omitted 0\n");
+	handoff__reply(request, &buf);
+}
+
+/* What goes to the owner, which is elsewhere. */
+static void
+refuse_to_serve(struct handoff__ferry *ferry, struct handoff__request *request)
+{
+	struct handoff__ferry_status status = {.linked = false};
+
+	handoff__ferry_status(ferry, &status);
+	if (status.site == HANDOFF__FERRY_THERE)
+		refuse(request,
+			"%s is a ferry: the service is on %.200s, where that "
+			"can be asked",
+			ferry->pair.name,
+			status.other_host[0] ? status.other_host
+					     : "the other host");
+	else
+		refuse(request, "%s is a ferry and serves nothing",
+			ferry->pair.name);
+}
+
 static bool
 is_word(const char *line, const char *word)
 {
@@ -305,6 +360,11 @@ op_instead(void *arg, struct handoff__request *request, const char *line)
 		answer_fetch(ferry, request, "fetch");
 	else if (is_word(line, "maintenance"))
 		answer_maintenance(ferry, request);
+	else if (is_word(line, "connections"))
+		answer_connections(
+			ferry, request, strcmp(line, "connections") != 0);
+	else if (is_word(line, "say") || is_word(line, "dump"))
+		refuse_to_serve(ferry, request);
 	else
 		return false;
 	return true;

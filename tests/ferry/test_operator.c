@@ -114,6 +114,7 @@ setup(void **state)
 		.other_host = "B",
 		.other_name = "ferry-b",
 		.other_address = "192.0.2.2:7100",
+		.other_has_server = true,
 		.site = HANDOFF__FERRY_HERE};
 	ferry = calloc(1, sizeof(*ferry));
 	assert_non_null(ferry);
@@ -256,6 +257,10 @@ a_failure_is_an_error(void **state)
 	(void)state;
 	end(false);
 	assert_answer(client, "error no room on B");
+	status.other_has_server = false;
+	client = ask("move\n");
+	end(false);
+	assert_answer(client, "error not ready: no room on B");
 	result = -ENOTCONN;
 	assert_answer(ask("move\n"),
 		"error no link to B: the certificate is not the pinned one");
@@ -357,10 +362,24 @@ other_requests_are_those_of_a_peer(void **state)
 	assert_true(answered(ask("metrics\n")));
 	assert_non_null(
 		strstr(answer, "handoff_ferry_linked{service=\"echo\""));
-	assert_true(answered(ask("say hello\n")));
-	assert_string_equal(answer,
+	assert_answer(ask("dance\n"),
 		"error unknown request: want status, status json, metrics, "
-		"move, fetch, or stop\n");
+		"move, fetch, or stop");
+}
+
+static void
+what_a_server_answers_is_not_here(void **state)
+{
+	(void)state;
+	assert_answer(ask("connections\n"), "omitted 0");
+	assert_answer(ask("connections json\n"),
+		"{\"name\":\"ferry-a\",\"connections\":[],\"omitted\":0}");
+	assert_answer(ask("say hello\n"),
+		"error ferry-a is a ferry and serves nothing");
+	status.site = HANDOFF__FERRY_THERE;
+	assert_answer(ask("dump\n"),
+		"error ferry-a is a ferry: the service is on B, where that can "
+		"be asked");
 }
 
 static void
@@ -389,6 +408,7 @@ main(void)
 		operator_test(ready_is_a_fetch),
 		operator_test(maintenance_needs_a_host),
 		operator_test(other_requests_are_those_of_a_peer),
+		operator_test(what_a_server_answers_is_not_here),
 		operator_test(a_stop_answers_all),
 	};
 

@@ -137,7 +137,18 @@ class Arguments(SystemTest):
         for options, said in (
                 ((*here, "--dir", "two", "status"), "two is a second --dir"),
                 (("--dir", "", "status"), "--dir: its value is empty"),
-                ((*here, "status", "--watch", "nan"), "nan is not a number")):
+                ((*here, "status", "--watch", "nan"), "nan is not a number"),
+                ((*here, "ready", "--to", "B"), "--to goes with maintenance"),
+                ((*here, "maintenance", "--to", ""), "--to: its value is"),
+                ((*here, "maintenance", "--to", "B", "server"),
+                 "server is one word too many: --to moves everything"),
+                ((*here, "maintenance", "--to", "B", "--wait", "1"),
+                 "--wait does not go with --to"),
+                ((*here, "maintenance", "--dry-run"), "--dry-run goes with"),
+                ((*here, "maintenance", "--timeout", "1"),
+                 "--timeout goes with"),
+                ((*here, "maintenance", "--to", "B", "--timeout", "0"),
+                 "0 is not a time")):
             self.assertIn(said, self.assert_fails("handoffctl", options, (2,)))
         for options in (
                 (), here, ("status",), ("--dir",), (*here, "dance"),

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Finds the ferry of a directory and sends it what it alone understands. Knows
+ * nothing of the other host: that is the ferry's.
+ */
+#include "control/hosts.h"
+
+#include "base/loop.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HOST_MAX 255
+#define DAY_MS   86400000u
+#define LOOK_MS  500 /* for a status while the ferry moves */
+
+struct handoff__contact *
+handoff__hosts_ferry(struct handoff__call *call)
+{
+	for (size_t i = 0; i < call->npeers; i++) {
+		if (handoff__contact_is_ferry(&call->peers[i]))
+			return &call->peers[i];
+	}
+	return NULL;
+}
+
+/* One that does not answer may be the ferry. */
+static int
+fail_without_ferry(const struct handoff__call *call)
+{
+	struct handoff__buf buf = {.data = NULL};
+
+	for (size_t i = 0; i < call->npeers; i++) {
+		if (!call->peers[i].role[0])
+			return handoff__call_explain(call, &call->peers[i],
+				-ETIMEDOUT, HANDOFF__STATUS_MS);
+	}
+	handoff__buf_add(&buf, "no ferry is in %s: ", call->dir.path);
+	handoff__call_names(call, &buf);
+	if (call->npeers == HANDOFF__CALL_PEERS)
+		handoff__buf_add(&buf,
+			" hold both places; stop the standby, and the ferry "
+			"can join");
+	else
+		handoff__buf_add(&buf, "; start handoff-ferry --dir %s there",
+			call->dir.path);
+	return handoff__call_finish(call, -ECANCELED, &buf);
+}
+
+static bool
+is_host(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len <= HOST_MAX && strcspn(name, " \t\r\n") == len;
+}
+
+static int
+check(const struct handoff__call *call,
+	const struct handoff_maintain_opts *opts)
+{
+	const char *why = NULL;
+
+	if (!opts->to[0])
+		why = "the host is empty";
+	else if (!is_host(opts->to))
+		why = "the host is no name of a host: want up to 255 bytes "
+		      "without spaces";
+	else if (opts->name)
+		why = "a move to another host takes no name of a peer";
+	else if (opts->wait_ms > 0)
+		why = "a move to another host takes a timeout, and waits for "
+		      "no standby";
+	else if (opts->timeout_ms > DAY_MS)
+		why = "may take a day at most";
+	return why ? handoff__call_fail(call, -EINVAL, "maintenance: %s", why)
+		   : 0;
+}
+
+/* Progress: the ferry is asked again while it works on the request. */
+struct look {
+	const struct handoff__call *call;
+	const struct handoff_maintain_opts *opts;
+	struct handoff__contact ferry; /* with an answer of its own */
+};
+
+static void
+look(void *arg)
+{
+	struct look *l = arg;
+	const char *text;
+	char line[256];
+	size_t len;
+
+	if (handoff__contact_ask(&l->ferry, &l->call->dir, "status\n", -1,
+		    handoff__now_us() + LOOK_MS * INT64_C(1000)) < 0)
+		return;
+	text = handoff__contact_value(&l->ferry, "moving", NULL, &len);
+	if (!text)
+		return;
+	snprintf(line, sizeof(line), "%.*s", (int)len, text);
+	l->opts->progress(l->opts->progress_arg, line);
+}
+
+static int
+ask_to_move(struct handoff__call *call,
+	const struct handoff_maintain_opts *opts,
+	struct handoff__contact *ferry)
+{
+	struct look l = {.call = call, .opts = opts, .ferry = *ferry};
+	char request[HOST_MAX + 80], timeout[32] = "";
+	int err;
+
+	l.ferry.answer = l.ferry.body = NULL;
+	if (opts->timeout_ms > 0)
+		snprintf(timeout, sizeof(timeout), " timeout=%u",
+			opts->timeout_ms);
+	snprintf(request, sizeof(request), "move%s%s%s host=%s\n", timeout,
+		opts->whole ? " whole=1" : "", opts->dry_run ? " dry=1" : "",
+		opts->to);
+	if (opts->progress) {
+		ferry->idle = look;
+		ferry->idle_arg = &l;
+	}
+	call->wait_ms = opts->timeout_ms;
+	err = handoff__call_send(call, ferry, request, -1);
+	ferry->idle = NULL;
+	handoff__contact_free(&l.ferry);
+	return err;
+}
+
+int
+handoff__hosts_move(
+	struct handoff__call *call, const struct handoff_maintain_opts *opts)
+{
+	struct handoff__contact *ferry;
+	int err = check(call, opts);
+
+	if (err == 0)
+		err = handoff__call_ask(call, "status\n");
+	if (err < 0)
+		return err;
+	ferry = handoff__hosts_ferry(call);
+	return ferry ? ask_to_move(call, opts, ferry)
+		     : fail_without_ferry(call);
+}
+
+int
+handoff__hosts_fetch(const struct handoff__call *call,
+	struct handoff__contact *ferry, bool silent)
+{
+	return handoff__call_send(
+		call, ferry, silent ? "fetch silent=1\n" : "fetch\n", -1);
+}
