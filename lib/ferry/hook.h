@@ -4,7 +4,8 @@
  * says which host gets a packet. It is run with one verb at a time:
  *
  *   hold    packets of these flows wait, or are dropped
- *   flip    packets of these flows go to the other host from now on
+ *   pass    they come to this host again: the move was taken back
+ *   flip    they go to the other host from now on
  *   final   all of the service's packets do, those of unknown flows too
  *
  * Flows are on its standard input, one per line: "4 LOCAL PORT CLIENT PORT" or
@@ -29,6 +30,7 @@
 
 enum handoff__hook_verb {
 	HANDOFF__HOOK_HOLD,
+	HANDOFF__HOOK_PASS,
 	HANDOFF__HOOK_FLIP,
 	HANDOFF__HOOK_FINAL,
 };
@@ -40,8 +42,8 @@ typedef void handoff__hook_fn(void *arg, int err, const char *why);
 
 struct handoff__hook_run {
 	enum handoff__hook_verb verb;
-	char *input; /* owned */
-	size_t len, pos;
+	struct handoff__buf input;
+	size_t pos; /* of the input, written so far */
 	handoff__hook_fn *fn;
 	void *arg;
 };
@@ -54,8 +56,8 @@ struct handoff__hook {
 	unsigned first, count;
 	/* of the first, while it runs */
 	pid_t pid;
-	struct handoff__watch child, in, out;
-	struct handoff__timer limit;
+	struct handoff__watch child, in, out; /* pidfd, its input, its words */
+	struct handoff__timer begin, limit;
 	bool late;
 	char words[HANDOFF__HOOK_WORDS];
 	size_t nwords;
