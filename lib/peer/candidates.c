@@ -7,6 +7,7 @@
 #include "peer/candidates.h"
 
 #include "peer/adopt.h"
+#include "peer/carrier.h"
 #include "peer/core.h"
 #include "peer/hello.h"
 #include "peer/partner.h"
@@ -85,6 +86,8 @@ answer_candidate(struct handoff__candidate *c)
 	int fd = c->fd, passed = c->passed;
 	char text[HANDOFF_TEXT_MAX];
 
+	if (reason == HANDOFF__OK)
+		handoff__carrier_learn(pair, &hello);
 	handoff__hello_make(pair, &own);
 	own.generation = handoff__pair_generation(pair);
 	own.again = handoff__partner_again(pair, &hello);

@@ -78,8 +78,8 @@ handoff__companions_name(
 
 /* Searches onwards from the last one that was found: records that a conversion
  * has moved follow each other. */
-static struct handoff__roster_entry *
-find_by_id(struct handoff__pair *pair, uint64_t id)
+struct handoff__roster_entry *
+handoff__companions_find(struct handoff__pair *pair, uint64_t id)
 {
 	struct handoff__roster *roster = &pair->roster;
 	struct handoff__roster_entry hint = {
@@ -110,7 +110,7 @@ handoff__pair_leader(
 		return NULL;
 	leader = handoff__roster_find(
 		&pair->roster, extra->leader_segment, extra->leader_slot, id);
-	return leader ? leader : find_by_id(pair, id);
+	return leader ? leader : handoff__companions_find(pair, id);
 }
 
 bool

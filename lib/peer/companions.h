@@ -91,4 +91,8 @@ bool handoff__entry_covered(
 struct handoff__roster_entry *handoff__pair_leader(
 	struct handoff__pair *pair, const struct handoff__roster_entry *entry);
 
+/* The live entry with that id, whoever owns it, or NULL; a search. */
+struct handoff__roster_entry *handoff__companions_find(
+	struct handoff__pair *pair, uint64_t id);
+
 #endif

@@ -207,7 +207,7 @@ handoff__convert_entry(
 	bool same = version_of(pair, e) == pair->config.service->state_version;
 	int err, fd, other = -1;
 
-	if (same && !handoff__older(e->view.seg))
+	if (pair->config.carrier || (same && !handoff__older(e->view.seg)))
 		return e;
 	err = same || pair->config.service->convert
 		      ? make_record(pair, e, &segment, &slot, &other)

@@ -60,6 +60,18 @@ is_kept(struct handoff__pair *pair, const struct handoff__ref *ref)
 	return false;
 }
 
+/* An entry of a batch that another carrier has left: it is this one's to decide
+ * now. The other peer keeps its copy. */
+static bool
+is_in_doubt(const struct handoff__pair *pair, const struct handoff__ref *ref)
+{
+	const struct handoff__record *rec =
+		handoff__arena_record(&pair->arena, ref->segment, ref->slot);
+
+	return pair->config.carrier &&
+	       handoff__owner_is_elsewhere(handoff__owner_word(&rec->owner));
+}
+
 /* Takes the descriptor over. */
 static enum handoff__reason
 keep_copy(struct handoff__pair *pair, const struct handoff__ref *ref, int fd,
@@ -79,8 +91,10 @@ keep_copy(struct handoff__pair *pair, const struct handoff__ref *ref, int fd,
 		return reason;
 	}
 	at = handoff__roster_at(&pair->roster, ref->segment, ref->slot);
-	handoff__roster_enter(
-		&pair->roster, at, ref->segment, ref->slot, fd, false);
+	handoff__roster_enter(&pair->roster, at, ref->segment, ref->slot, fd,
+		is_in_doubt(pair, ref));
+	if (at->mine)
+		handoff__roster_set_copy(&pair->roster, at, HANDOFF__COPY_HELD);
 	/* the owner may have ended and cleared it since the check */
 	if (at->id != ref->id || at->kind != ref->arg)
 		reason = HANDOFF__BAD_RECORD;

@@ -79,7 +79,9 @@ handoff__core_alloc(
 	int err = handoff__arena_alloc(&pair->arena, (uint32_t)pair->place,
 		is_vacant, &pair->roster, segment, slot);
 
-	if (err != -ENOSPC)
+	/* of a carrier only the board's owner adds segments, so that no two
+	 * get the same number */
+	if (err != -ENOSPC || (pair->config.carrier && !pair->serving))
 		return err;
 	err = handoff__arena_grow(&pair->arena, &pair->geo);
 	if (err < 0)

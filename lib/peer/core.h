@@ -105,6 +105,35 @@ struct handoff__pair_ops {
 	 * again: check those of the layers above. About once a second.
 	 * Optional. */
 	void (*kept)(struct handoff__pair *pair);
+
+	/* The rest is for carriers (carrier.h), and optional. */
+
+	/* The service is known, from a peer that joins, which has no answer
+	 * yet: with handoff__pair_own now, it is the standby of this peer;
+	 * otherwise it owns the service. */
+	void (*known)(struct handoff__pair *pair);
+	/* The other peer has accepted what it will of the last
+	 * handoff__pair_offer_list. */
+	void (*accepted)(struct handoff__pair *pair);
+	/* The answer to handoff__pair_room: 0, or a negative errno. */
+	void (*room)(struct handoff__pair *pair, int err);
+	/* The other peer asks for the service. OK: give it; or the reason not
+	 * to. Without the callback it is given. */
+	enum handoff__reason (*asked)(
+		struct handoff__pair *pair, enum handoff__cause cause);
+	/* A server wants this peer's place. True: it will be left soon, by
+	 * handoff__pair_close after this iteration. False, or no callback: the
+	 * server is refused. */
+	bool (*yield)(struct handoff__pair *pair);
+};
+
+/* What a carrier knows of the service. */
+struct handoff__identity {
+	char service[HANDOFF_NAME_MAX];
+	uint32_t state_size, state_version;
+	uint32_t input_size, output_size, pass_size, post_size; /* 0: default */
+	uint32_t shared_size, shared_version;
+	uint64_t config_hash;
 };
 
 /* The last handoff or failover. */
@@ -130,6 +159,8 @@ struct handoff__survival {
 	uint32_t closed;             /* of them, could not continue */
 	uint32_t in_handler; /* of them, with a running handler: suspects */
 	uint32_t orphans;    /* records whose descriptor was never mirrored */
+	uint32_t away;       /* entries that are another host's */
+	uint32_t in_doubt;   /* that wait for the next carrier */
 	uint32_t finished;   /* commits of several records, of which some were
 			      * not flipped yet */
 	bool serving;        /* the service's owner has changed */
@@ -274,11 +305,17 @@ struct handoff__pair_config {
 		int from_fd, const struct handoff__view *to, int *to_fd,
 		void *arg);
 	bool trace; /* logs each connection that comes, moves or goes */
+	/* This peer has no service of its own: `service` may be NULL, and is
+	 * learned from the other peer or told (carrier.h). It runs no handler,
+	 * and never converts. */
+	bool carrier;
 };
 
 /* The pair of peers of a directory, as seen by this one. */
 struct handoff__pair {
 	struct handoff__pair_config config;
+	struct handoff__identity identity; /* of a carrier */
+	struct handoff_service known;      /* the same, as `config.service` */
 	char name[HANDOFF_NAME_MAX];
 	struct handoff__dir dir;
 	struct handoff__loop *loop;

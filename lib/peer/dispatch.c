@@ -22,6 +22,7 @@
 #include "peer/quiet.h"
 #include "peer/reconcile.h"
 #include "peer/rejoin.h"
+#include "peer/room.h"
 #include "peer/survive.h"
 #include "peer/take.h"
 
@@ -38,6 +39,10 @@ on_ready(struct handoff__pair *pair, const struct handoff__msg *msg)
 	if (pair->partner == HANDOFF__PARTNER_GREETED) {
 		pair->partner = HANDOFF__PARTNER_READY;
 		pair->ops->partner(pair, true);
+	} else if (pair->give.step == HANDOFF__GIVE_NONE) {
+		/* of a list */
+		if (pair->ops->accepted)
+			pair->ops->accepted(pair);
 	} else {
 		handoff__give_on_ready(pair, msg);
 	}
@@ -121,6 +126,9 @@ on_message(struct handoff__link *link, const struct handoff__msg *msg,
 		return;
 	case HANDOFF__LOADING:
 		handoff__loading_on_message(pair, msg);
+		return;
+	case HANDOFF__ROOM:
+		handoff__room_on_message(pair, msg);
 		return;
 	}
 }

@@ -157,7 +157,8 @@ static void
 move_now(struct handoff__pair *pair)
 {
 	struct handoff__give *give = &pair->give;
-	struct handoff__msg msg = {.cause = give->cause, .all = 1};
+	struct handoff__msg msg = {
+		.cause = give->cause, .all = HANDOFF__MOVE_ALL};
 	struct handoff__moved batch = {.connections = 0};
 	enum handoff__reason stay = handoff__offer_objection(pair);
 

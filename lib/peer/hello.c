@@ -22,7 +22,9 @@ handoff__hello_make(
 	uint64_t shared = handoff__core_shared(pair);
 
 	memset(hello, 0, sizeof(*hello));
-	hello->version_min = HANDOFF__PROTOCOL_MIN;
+	hello->carrier = pair->config.carrier;
+	hello->version_min = hello->carrier ? HANDOFF__PROTOCOL_CARRIER
+					    : HANDOFF__PROTOCOL_MIN;
 	hello->version_max = HANDOFF__PROTOCOL_MAX;
 	hello->layout = HANDOFF__LAYOUT_OLDEST;
 	hello->makes = HANDOFF__LAYOUT;
@@ -40,6 +42,10 @@ handoff__hello_make(
 	hello->hang_ms = pair->config.hang_timeout_ms;
 	hello->shared_size = (uint32_t)shared;
 	hello->shared_version = (uint32_t)(shared >> 32);
+	hello->input_size = service->input_size;
+	hello->output_size = service->output_size;
+	hello->pass_size = service->pass_size;
+	hello->post_size = service->post_size;
 	handoff__copy(hello->service, sizeof(hello->service), service->name);
 	handoff__copy(hello->name, sizeof(hello->name), pair->name);
 }
@@ -93,28 +99,54 @@ judge_shared(const struct handoff__hello *a, const struct handoff__hello *b)
 		       : HANDOFF__BAD_SHARED;
 }
 
+/* A carrier may not know the service yet, and takes any states; two of them
+ * have nothing to carry. */
+static enum handoff__reason
+judge_carrier(const struct handoff__hello *a, const struct handoff__hello *b)
+{
+	if ((a->carrier && b->carrier) ||
+		(a->service[0] && b->service[0] &&
+			strcmp(a->service, b->service) != 0))
+		return HANDOFF__BAD_SERVICE;
+	return handoff__partner_layout(a) == handoff__partner_layout(b)
+		       ? HANDOFF__OK
+		       : HANDOFF__BAD_LAYOUT;
+}
+
+static enum handoff__reason
+judge_program(const struct handoff__pair *pair, const struct handoff__hello *h,
+	struct handoff__hello *own)
+{
+	if (strcmp(h->service, own->service) != 0)
+		return HANDOFF__BAD_SERVICE;
+	own->again = h->again;
+	if (judge_states(h, own) != HANDOFF__OK)
+		return judge_states(h, own);
+	if (judge_layouts(h, own) != HANDOFF__OK)
+		return HANDOFF__BAD_LAYOUT;
+	if (judge_shared(h, own) != HANDOFF__OK)
+		return HANDOFF__BAD_SHARED;
+	if (handoff__partner_drifted(pair, h) &&
+		(h->config_strict || own->config_strict))
+		return HANDOFF__BAD_CONFIG;
+	return HANDOFF__OK;
+}
+
 enum handoff__reason
 handoff__hello_judge(
 	const struct handoff__pair *pair, const struct handoff__hello *h)
 {
 	struct handoff__hello own;
+	enum handoff__reason reason;
 
 	handoff__hello_make(pair, &own);
 	if (h->version_min > own.version_max ||
 		h->version_max < own.version_min)
 		return HANDOFF__BAD_VERSION;
-	if (strcmp(h->service, own.service) != 0)
-		return HANDOFF__BAD_SERVICE;
-	own.again = h->again;
-	if (judge_states(h, &own) != HANDOFF__OK)
-		return judge_states(h, &own);
-	if (judge_layouts(h, &own) != HANDOFF__OK)
-		return HANDOFF__BAD_LAYOUT;
-	if (judge_shared(h, &own) != HANDOFF__OK)
-		return HANDOFF__BAD_SHARED;
-	if (handoff__partner_drifted(pair, h) &&
-		(h->config_strict || own.config_strict))
-		return HANDOFF__BAD_CONFIG;
+	reason = h->carrier || own.carrier ? judge_carrier(h, &own)
+					   : judge_program(pair, h, &own);
+	if (reason != HANDOFF__OK)
+		return reason;
 	if (h->place != handoff__pair_other_place(pair) ||
 		!handoff__name_ok(h->name))
 		return HANDOFF__GARBAGE;
@@ -161,6 +193,11 @@ handoff__hello_explain(const struct handoff__pair *pair,
 			own.version_max);
 		return;
 	case HANDOFF__BAD_SERVICE:
+		if (h->carrier && own.carrier) {
+			snprintf(text, size,
+				"it is a ferry, and so is this peer");
+			return;
+		}
 		snprintf(text, size, "service %s there, %s here", h->service,
 			own.service);
 		return;

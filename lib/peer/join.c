@@ -8,6 +8,7 @@
 
 #include "peer/adopt.h"
 #include "peer/candidates.h"
+#include "peer/carrier.h"
 #include "peer/core.h"
 #include "peer/hello.h"
 #include "peer/places.h"
@@ -103,6 +104,7 @@ try_other(struct handoff__pair *pair)
 		close(fd);
 		return err;
 	}
+	handoff__carrier_learn(pair, &reply.hello);
 	err = handoff__adopt_link(pair, fd, passed, &reply.hello);
 	if (err == 0 && pair->unfenced)
 		err = handoff__fail(&pair->error, -EPERM,

@@ -95,6 +95,11 @@ put_hello(struct handoff__wire *w, const struct handoff__hello *h)
 	handoff__put_u32(w, h->makes);
 	handoff__put_u32(w, h->shared_size);
 	handoff__put_u32(w, h->shared_version);
+	handoff__put_u32(w, h->carrier);
+	handoff__put_u32(w, h->input_size);
+	handoff__put_u32(w, h->output_size);
+	handoff__put_u32(w, h->pass_size);
+	handoff__put_u32(w, h->post_size);
 }
 
 static void
@@ -131,6 +136,37 @@ get_hello(struct handoff__wire *w, struct handoff__hello *h)
 	h->makes = handoff__get_u32(w);
 	h->shared_size = handoff__get_u32(w);
 	h->shared_version = handoff__get_u32(w);
+	if (w->pos == w->size)
+		return;
+	h->carrier = handoff__get_u32(w);
+	h->input_size = handoff__get_u32(w);
+	h->output_size = handoff__get_u32(w);
+	h->pass_size = handoff__get_u32(w);
+	h->post_size = handoff__get_u32(w);
+}
+
+static void
+put_room(struct handoff__wire *w, const struct handoff__msg *msg)
+{
+	handoff__put_u32(w, msg->reason);
+	handoff__put_u32(w, msg->room.count);
+	handoff__put_u32(w, msg->room.state_size);
+	handoff__put_u32(w, msg->room.state_version);
+	handoff__put_u32(w, msg->room.input_size);
+	handoff__put_u32(w, msg->room.output_size);
+	handoff__put_u32(w, msg->room.pass_size);
+}
+
+static void
+get_room(struct handoff__wire *w, struct handoff__msg *msg)
+{
+	msg->reason = handoff__get_u32(w);
+	msg->room.count = handoff__get_u32(w);
+	msg->room.state_size = handoff__get_u32(w);
+	msg->room.state_version = handoff__get_u32(w);
+	msg->room.input_size = handoff__get_u32(w);
+	msg->room.output_size = handoff__get_u32(w);
+	msg->room.pass_size = handoff__get_u32(w);
 }
 
 static void
@@ -197,6 +233,8 @@ handoff__msg_encode(
 		break;
 	case HANDOFF__TAKE:
 		handoff__put_u32(&w, msg->cause);
+		if (msg->cause == HANDOFF__REST)
+			put_refs(&w, msg);
 		break;
 	case HANDOFF__GAVE:
 		handoff__put_u32(&w, msg->reason);
@@ -219,6 +257,9 @@ handoff__msg_encode(
 		break;
 	case HANDOFF__LOADING:
 		handoff__put_text(&w, msg->loading, sizeof(msg->loading));
+		break;
+	case HANDOFF__ROOM:
+		put_room(&w, msg);
 		break;
 	case HANDOFF__LEND:
 	case HANDOFF__LIFE:
@@ -262,6 +303,9 @@ get_body(struct handoff__wire *w, struct handoff__msg *msg)
 		return;
 	case HANDOFF__TAKE:
 		msg->cause = handoff__get_u32(w);
+		/* older libraries send no such request */
+		if (msg->cause == HANDOFF__REST)
+			get_refs(w, msg);
 		return;
 	case HANDOFF__GAVE:
 		msg->reason = handoff__get_u32(w);
@@ -284,6 +328,9 @@ get_body(struct handoff__wire *w, struct handoff__msg *msg)
 		return;
 	case HANDOFF__LOADING:
 		handoff__get_text(w, msg->loading, sizeof(msg->loading));
+		return;
+	case HANDOFF__ROOM:
+		get_room(w, msg);
 		return;
 	case HANDOFF__LEND:
 	case HANDOFF__LIFE:

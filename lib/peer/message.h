@@ -18,6 +18,8 @@
 
 /* The first version with the message LOADING. */
 #define HANDOFF__PROTOCOL_LOADING 3u
+/* The first one with carriers. */
+#define HANDOFF__PROTOCOL_CARRIER 3u
 
 #define HANDOFF__LOADING_MAX 128 /* bytes of the sentence, with its end */
 
@@ -52,6 +54,8 @@ enum handoff__msg_type {
 			       * again later */
 	HANDOFF__LOADING = 17, /* the sender is not ready to serve yet, and why;
 				* or is now */
+	HANDOFF__ROOM = 18,    /* from a carrier: free records are needed; the
+				* answer: they are there, or why not */
 };
 
 enum handoff__reason {
@@ -128,6 +132,10 @@ struct handoff__hello {
 	/* of the arena's shared region, or of the sender's service; size 0:
 	 * none */
 	uint32_t shared_size, shared_version;
+	uint32_t carrier; /* 1: the sender has no service (carrier.h); its
+			   * `service` may be "", and its states of size 0 */
+	/* of the sender's service, for a carrier */
+	uint32_t input_size, output_size, pass_size, post_size;
 };
 
 /* Refers to an entry: its record, and the id that the record must have. */
@@ -137,14 +145,30 @@ struct handoff__ref {
 	uint32_t arg; /* MIRROR: the kind; HELD, GAVE: a reason */
 };
 
+/* What the receiver of MOVE does beside accepting the entries that are named.
+ */
+enum handoff__move_all {
+	HANDOFF__MOVE_NAMED = 0,
+	HANDOFF__MOVE_ALL = 1,    /* checks every owner word, and answers */
+	HANDOFF__MOVE_ANSWER = 2, /* answers; to a peer of version 3 only */
+};
+
+/* ROOM: the records that are needed, or are there. */
+struct handoff__room {
+	uint32_t count;
+	uint32_t state_size, state_version;
+	uint32_t input_size, output_size, pass_size;
+};
+
 struct handoff__msg {
 	uint32_t type;
 	uint32_t batch;      /* MIRROR: counted from 1; HELD: the batch it
 			      * answers */
-	uint32_t reason;     /* HELD: for the whole batch; GAVE, BYE */
+	uint32_t reason;     /* HELD: for the whole batch; GAVE, BYE; ROOM: the
+			      * answer to one */
 	uint32_t cause;      /* MOVE, TAKE */
 	uint32_t index;      /* SEGMENT, LOST */
-	uint32_t all;        /* MOVE: check every owner word */
+	uint32_t all;        /* MOVE: enum handoff__move_all */
 	uint64_t generation; /* MOVE */
 	int64_t at_us;       /* CLOCK_MONOTONIC. MOVE: at the first owner word;
 			      * READY: when the sender could serve */
@@ -156,6 +180,7 @@ struct handoff__msg {
 					  * receiver has copies of, as far as it
 					  * knows */
 	char loading[HANDOFF__LOADING_MAX]; /* LOADING: "": it is ready */
+	struct handoff__room room;
 	struct handoff__hello hello;
 	uint32_t nrefs;
 	struct handoff__ref refs[HANDOFF_FDPASS_MAX];

@@ -38,13 +38,25 @@ handoff__mirror_lost(struct handoff__pair *pair, const struct handoff__msg *msg)
 		pair->segments_sent = msg->index;
 }
 
+/* Left by a carrier that has died: a new one decides what becomes of it, and
+ * needs its descriptor for that. */
+static bool
+is_in_doubt(
+	const struct handoff__pair *pair, const struct handoff__roster_entry *e)
+{
+	return pair->other.carrier && !pair->rejoin.again &&
+	       handoff__owner_is_elsewhere(
+		       handoff__owner_word(&e->view.rec->owner));
+}
+
 static void
 queue_kind(struct handoff__pair *pair, bool listeners)
 {
 	struct handoff__roster_entry *e = NULL;
 
 	while ((e = handoff__roster_next(&pair->roster, e))) {
-		if (e->mine && (e->kind == HANDOFF__LISTENER) == listeners)
+		if ((e->mine || is_in_doubt(pair, e)) &&
+			(e->kind == HANDOFF__LISTENER) == listeners)
 			handoff__roster_queue(e, &pair->roster.to_mirror);
 	}
 }
@@ -138,6 +150,11 @@ static void
 refuse_copy(struct handoff__pair *pair, struct handoff__roster_entry *e,
 	uint32_t reason)
 {
+	if (!e->mine) { /* in doubt: this peer's copy is all there is */
+		handoff__roster_set_copy(&pair->roster, e, HANDOFF__COPY_HELD);
+		handoff__roster_unqueue(e);
+		return;
+	}
 	handoff__roster_set_copy(&pair->roster, e, HANDOFF__COPY_REFUSED);
 	e->refusal = (uint8_t)reason;
 	handoff__roster_unqueue(e);
@@ -191,8 +208,8 @@ handoff__mirror_forget(struct handoff__pair *pair)
 		handoff__roster_vacate(roster, e);
 	for (e = NULL; (e = handoff__roster_next(roster, e));) {
 		handoff__roster_unqueue(e);
-		if (e->mine)
-			handoff__roster_set_copy(roster, e, HANDOFF__COPY_NONE);
+		handoff__roster_set_copy(roster, e,
+			e->mine ? HANDOFF__COPY_NONE : HANDOFF__COPY_HELD);
 		handoff__core_stay(pair, e);
 	}
 }
@@ -266,12 +283,13 @@ handoff__mirror_answered(
 		struct handoff__roster_entry *e = handoff__roster_find(
 			&pair->roster, ref->segment, ref->slot, ref->id);
 
-		if (!e || !e->mine || e->copy != HANDOFF__COPY_SENT)
+		if (!e || e->copy != HANDOFF__COPY_SENT)
 			continue;
 		handoff__roster_unqueue(e);
 		handoff__roster_set_copy(&pair->roster, e,
-			ref->arg == HANDOFF__OK ? HANDOFF__COPY_HELD
-						: HANDOFF__COPY_REFUSED);
+			ref->arg == HANDOFF__OK || !e->mine
+				? HANDOFF__COPY_HELD
+				: HANDOFF__COPY_REFUSED);
 		e->refusal = (uint8_t)ref->arg;
 		handoff__barrier_answered(pair, e);
 	}

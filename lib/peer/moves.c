@@ -9,6 +9,7 @@
 #include "peer/give.h"
 #include "peer/mirror.h"
 #include "peer/partner.h"
+#include "peer/quiet.h"
 #include "peer/take.h"
 
 #include <errno.h>
@@ -84,6 +85,13 @@ handoff__pair_give_how(struct handoff__pair *pair, enum handoff__cause cause,
 		err = handoff__fail(&pair->error, -EPERM,
 			"this peer does not serve: %s does",
 			handoff__pair_partner_text(pair, who));
+	/* it holds what a peer that stops gives it, until another one comes */
+	if (err == 0 && pair->other.carrier && !pair->leaving)
+		err = handoff__fail(&pair->error, -EPERM,
+			"%s (pid %u) is a ferry and serves nothing: "
+			"maintenance --to HOST moves the service to another "
+			"host",
+			pair->other.name, pair->other.pid);
 	if (err < 0) {
 		handoff__tally_refused(&pair->tally, HANDOFF__WAY_OUT);
 		return err;
@@ -109,21 +117,31 @@ void
 handoff__moves_on_take(
 	struct handoff__pair *pair, const struct handoff__msg *msg)
 {
+	enum handoff__cause cause = (enum handoff__cause)msg->cause;
 	struct handoff__msg no = {.type = HANDOFF__GAVE};
 
-	if (msg->cause != HANDOFF__HOME && msg->cause != HANDOFF__HOME_SILENT)
+	if (cause == HANDOFF__REST && pair->other.carrier) {
+		/* in a give all of it moves anyway */
+		if (!handoff__pair_moving(pair))
+			handoff__quiet_on_take(pair, msg);
+		return;
+	}
+	if (cause != HANDOFF__HOME && cause != HANDOFF__HOME_SILENT &&
+		(cause != HANDOFF__MAINTENANCE || !pair->other.carrier))
 		no.reason = HANDOFF__GARBAGE;
 	else if (handoff__pair_moving(pair))
 		no.reason = HANDOFF__BUSY;
 	else if (!pair->serving)
 		no.reason = HANDOFF__NOT_OWNER;
-	else
+	else if (handoff__partner_older(pair) != HANDOFF__OK)
 		no.reason = handoff__partner_older(pair);
+	else if (pair->ops->asked)
+		no.reason = pair->ops->asked(pair, cause);
 	if (no.reason != HANDOFF__OK) {
 		handoff__link_send(&pair->link, &no, -1);
 		return;
 	}
-	begin_give(pair, (enum handoff__cause)msg->cause, NULL);
+	begin_give(pair, cause, NULL);
 }
 
 void

@@ -47,6 +47,9 @@ handoff__pair_open(struct handoff__pair *pair,
 
 	memset(pair, 0, sizeof(*pair));
 	pair->config = *config;
+	pair->known.name = pair->identity.service;
+	if (config->carrier)
+		pair->config.service = service = &pair->known;
 	handoff__copy(pair->name, sizeof(pair->name), config->name);
 	pair->loop = loop;
 	pair->log = log;
@@ -87,7 +90,9 @@ handoff__pair_open(struct handoff__pair *pair,
 int
 handoff__pair_own(struct handoff__pair *pair, uint64_t generation)
 {
-	int err = handoff__arena_grow(&pair->arena, &pair->geo);
+	int err = pair->config.carrier && !pair->identity.service[0]
+			  ? -EINVAL
+			  : handoff__arena_grow(&pair->arena, &pair->geo);
 	struct handoff__board *board;
 
 	if (err < 0)

@@ -36,6 +36,9 @@
  *   home       maintenance as an operator sees it
  *   moves      begins a give or a take
  *   beat       the work at each beat
+ *   elsewhere  entries of a carrier that leave the host, or come to it
+ *   receive    new ones, from the parcels of another host
+ *   room       records for those that come
  *   reconcile  recovers from lost messages
  *   entry      entries that begin and end here
  *
@@ -70,6 +73,7 @@
  *   away       the maintenance state on the board
  *   companions entries that move together
  *   partner    what is known of the other peer
+ *   carrier    what a carrier knows of its service
  *   barrier    counts what a give waits for
  *   core       the structure, a free record, notes
  *
@@ -90,16 +94,20 @@
 
 #include "peer/away.h"
 #include "peer/blame.h"
+#include "peer/carrier.h"
 #include "peer/companions.h"
 #include "peer/core.h"
 #include "peer/dispatch.h"
+#include "peer/elsewhere.h"
 #include "peer/entry.h"
 #include "peer/home.h"
 #include "peer/loading.h"
 #include "peer/moves.h"
 #include "peer/partner.h"
 #include "peer/quiet.h"
+#include "peer/receive.h"
 #include "peer/repair.h"
+#include "peer/room.h"
 
 /* Opens the peer: directory, place, link, handshake. `loop`, `log` and `ops`
  * must outlive it. Blocks up to 10 s. The directory stays locked against other

@@ -5,6 +5,7 @@
  */
 #include "peer/partner.h"
 
+#include "peer/carrier.h"
 #include "peer/core.h"
 
 #include <errno.h>
@@ -13,8 +14,17 @@
 const char *
 handoff__pair_partner_text(const struct handoff__pair *pair, char text[64])
 {
-	snprintf(text, 64, "%s (pid %u)", pair->other.name, pair->other.pid);
+	snprintf(text, 64, "%s%s (pid %u)", pair->other.carrier ? "ferry " : "",
+		pair->other.name, pair->other.pid);
 	return text;
+}
+
+/* A carrier has what others have made. */
+static uint32_t
+own_version(const struct handoff__pair *pair)
+{
+	return pair->config.carrier ? handoff__carrier_newest(pair)
+				    : pair->config.service->state_version;
 }
 
 enum handoff__reason
@@ -22,7 +32,8 @@ handoff__partner_older(const struct handoff__pair *pair)
 {
 	if (handoff__partner_layout(&pair->other) < HANDOFF__LAYOUT)
 		return HANDOFF__BAD_LAYOUT;
-	return pair->other.state_version < pair->config.service->state_version
+	return !pair->other.carrier &&
+			       pair->other.state_version < own_version(pair)
 		       ? HANDOFF__BAD_STATE_VERSION
 		       : HANDOFF__OK;
 }
@@ -31,8 +42,12 @@ bool
 handoff__partner_reads(
 	const struct handoff__pair *pair, const struct handoff__segment *seg)
 {
-	uint32_t own = pair->config.service->state_version;
+	uint32_t own = pair->config.carrier
+			       ? seg->geo.state_version
+			       : pair->config.service->state_version;
 
+	if (pair->other.carrier)
+		return true;
 	return seg->geo.layout <= handoff__partner_layout(&pair->other) &&
 	       (seg->geo.state_version != own ||
 		       pair->other.state_version >= own);
@@ -44,7 +59,8 @@ handoff__partner_drifted(
 {
 	uint64_t own = pair->config.config_hash;
 
-	return h->config_hash != own && h->config_hash != 0 && own != 0;
+	return h->config_hash != own && h->config_hash != 0 && own != 0 &&
+	       !h->carrier && !pair->config.carrier;
 }
 
 bool
@@ -96,7 +112,7 @@ check_absent(struct handoff__pair *pair)
 static int
 refuse_older(struct handoff__pair *pair)
 {
-	uint32_t own = pair->config.service->state_version;
+	uint32_t own = own_version(pair);
 	char who[64];
 
 	handoff__pair_partner_text(pair, who);

@@ -17,6 +17,7 @@ struct quiet_batch {
 	struct handoff__msg msg;
 	struct handoff__moved moved;
 	bool tried; /* entries were asked, which begins a batch of changes */
+	uint32_t offered; /* in all messages */
 };
 
 /* Rings for what was offered, and counts it. */
@@ -32,6 +33,7 @@ ring_batch(struct handoff__pair *pair, struct quiet_batch *batch)
 		pair, HANDOFF__WAY_OUT, &batch->moved, &pair->give.report);
 	handoff__offer_ring(pair, &batch->msg);
 	pair->ops->settle(pair);
+	batch->offered += batch->msg.nrefs;
 	pair->give.followed_us = handoff__now_us();
 	if (pair->give.step == HANDOFF__GIVE_DRAIN) {
 		if (pair->give.none_at_once)
@@ -123,6 +125,79 @@ handoff__quiet_again(
 		return;
 	if (handoff__offer_is_quiet(pair, first))
 		offer_quiet(pair, first, &batch);
+	ring_batch(pair, &batch);
+}
+
+/* Marks the entry and those that move together with it. */
+static void
+mark_leaving(struct handoff__pair *pair, struct handoff__roster_entry *first)
+{
+	struct handoff__roster_entry *e = first;
+
+	do {
+		e->leaving = true;
+		e = handoff__companions_next(pair, e);
+	} while (e != first);
+}
+
+/* Offers it if it is quiet; otherwise it follows when it is. */
+static void
+offer_or_ask(struct handoff__pair *pair, struct handoff__roster_entry *e,
+	struct quiet_batch *batch)
+{
+	if (!e || !e->mine || e->leaving ||
+		handoff__offer_entry_objection(pair, e) != HANDOFF__OK)
+		return;
+	batch->tried = true;
+	mark_leaving(pair, e);
+	if (handoff__offer_is_quiet(pair, e))
+		offer_quiet(pair, e, batch);
+}
+
+uint32_t
+handoff__quiet_offer(struct handoff__pair *pair,
+	struct handoff__roster_entry **list, uint32_t count)
+{
+	struct quiet_batch batch = {
+		.msg = {.cause = HANDOFF__REST, .all = HANDOFF__MOVE_ANSWER}};
+
+	if (!handoff__link_up(&pair->link))
+		return 0;
+	for (uint32_t i = 0; i < count; i++)
+		offer_or_ask(pair, list[i], &batch);
+	ring_batch(pair, &batch);
+	return batch.offered;
+}
+
+/* What was asked for stays, as far as it has not moved. */
+static void
+stay_all(struct handoff__pair *pair)
+{
+	struct handoff__roster_entry *e = NULL;
+
+	while ((e = handoff__roster_next(&pair->roster, e))) {
+		if (e->leaving)
+			handoff__core_stay(pair, e);
+	}
+	pair->ops->settle(pair);
+}
+
+void
+handoff__quiet_on_take(
+	struct handoff__pair *pair, const struct handoff__msg *msg)
+{
+	struct quiet_batch batch = {.msg = {.cause = HANDOFF__REST}};
+
+	if (msg->nrefs == 0) {
+		stay_all(pair);
+		return;
+	}
+	for (uint32_t i = 0; i < msg->nrefs; i++)
+		offer_or_ask(pair,
+			handoff__roster_find(&pair->roster,
+				msg->refs[i].segment, msg->refs[i].slot,
+				msg->refs[i].id),
+			&batch);
 	ring_batch(pair, &batch);
 }
 

@@ -37,6 +37,17 @@ void handoff__quiet_joined(
  * waited for that. False if there were none. */
 bool handoff__quiet_recheck(struct handoff__pair *pair);
 
+/* Offers these entries of this peer, at once or when they are quiet, each with
+ * those that move together with it; MOVE asks for an answer. Returns how many
+ * were offered at once. What has no copy is left out. */
+uint32_t handoff__quiet_offer(struct handoff__pair *pair,
+	struct handoff__roster_entry **list, uint32_t count);
+
+/* TAKE of a carrier that names entries, or none: then those that were named
+ * before and are not quiet yet stay. */
+void handoff__quiet_on_take(
+	struct handoff__pair *pair, const struct handoff__msg *msg);
+
 /* Revokes late offers that were not accepted in time. */
 void handoff__quiet_revoke_late(struct handoff__pair *pair, int64_t now);
 

@@ -13,6 +13,7 @@
 #include "peer/convert.h"
 #include "peer/core.h"
 #include "peer/repair.h"
+#include "record/batch.h"
 #include "record/group.h"
 #include "record/region.h"
 
@@ -40,13 +41,74 @@ claim_entry(struct handoff__pair *pair, const struct handoff__roster_entry *e)
 		       handoff__pair_other_place(pair));
 }
 
+/* Whose an entry is that the dead carrier had in a batch. What it has not
+ * decided is aborted. */
+static enum handoff__elsewhere
+settle_batch(struct handoff__pair *pair, uint32_t word)
+{
+	struct handoff__batches *batches = handoff__batches_of(&pair->arena);
+	enum handoff__elsewhere whose =
+		batches ? handoff__batch_whose(batches, word)
+			: HANDOFF__ELSEWHERE_NONE;
+	struct handoff__batch batch;
+
+	if (whose != HANDOFF__ELSEWHERE_OPEN)
+		return whose;
+	if (handoff__batch_read(batches, handoff__owner_slot(word), &batch))
+		handoff__batch_abort(batches, batch.slot, batch.id);
+	whose = handoff__batch_whose(batches, word);
+	return whose == HANDOFF__ELSEWHERE_OPEN ? HANDOFF__ELSEWHERE_NONE
+						: whose;
+}
+
+/* Closes the copy of an entry that is not this host's, without a shutdown, and
+ * frees its record. The owner word comes last, as always, and until then the
+ * batch says the same to another survivor. */
+static void
+end_quietly(struct handoff__pair *pair, struct handoff__roster_entry *e,
+	enum handoff__elsewhere whose)
+{
+	if (whose == HANDOFF__ELSEWHERE_NONE)
+		handoff__log(pair->log, HANDOFF_LOG_ERROR,
+			"connection %llu: closed after the ferry died: its "
+			"record names a batch that does not exist",
+			(unsigned long long)e->id);
+	pair->survival.away++;
+	pair->ops->closing(pair, e);
+	handoff__arena_clear(&pair->arena, e->segment, e->slot);
+	handoff__owner_set(&e->view.rec->owner, 0);
+	handoff__roster_vacate(&pair->roster, e);
+}
+
+/* Whether an entry of a batch of the dead carrier is this peer's now. */
+static bool
+claim_elsewhere(struct handoff__pair *pair, struct handoff__roster_entry *e,
+	uint32_t word)
+{
+	enum handoff__elsewhere whose = settle_batch(pair, word);
+
+	if (whose == HANDOFF__ELSEWHERE_HERE)
+		return handoff__owner_swap(
+			&e->view.rec->owner, word, (uint32_t)pair->place);
+	if (whose == HANDOFF__ELSEWHERE_DOUBT)
+		pair->survival.in_doubt++;
+	else
+		end_quietly(pair, e, whose);
+	return false;
+}
+
 static void
 inherit(struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
+	uint32_t word = handoff__owner_word(&e->view.rec->owner);
 	struct handoff__load load;
 	const char *why = NULL;
 
-	if (!claim_entry(pair, e)) {
+	if (handoff__record_id(e->view.rec) == e->id &&
+		handoff__owner_is_elsewhere(word)) {
+		if (!claim_elsewhere(pair, e, word))
+			return;
+	} else if (!claim_entry(pair, e)) {
 		/* it was closed, and its DROP was never sent */
 		pair->ops->closing(pair, e);
 		handoff__roster_vacate(&pair->roster, e);
@@ -55,7 +117,8 @@ inherit(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	pair->survival.entries++;
 	if (e->kind == HANDOFF__CONNECTION)
 		why = handoff__entry_repair(e, &pair->survival);
-	if (!why)
+	/* a carrier runs no handler: the next server decides about a suspect */
+	if (!why && !pair->config.carrier)
 		why = handoff__entry_blame(e, &pair->survival);
 	handoff__load_of(e, &load);
 	if (why)
@@ -99,6 +162,31 @@ report_orphan(struct handoff__pair *pair, const struct handoff__segment *seg,
 	pair->ops->orphan(pair, &e.view);
 }
 
+/* Whether a record without a descriptor here is to be freed: the dead peer's,
+ * claimed first, or one of a batch, which is claimed if the batch says that it
+ * is this host's, and kept if that is not known. */
+static bool
+claim_orphan(struct handoff__pair *pair, struct handoff__record *rec,
+	uint32_t segment, uint32_t slot)
+{
+	uint32_t own = (uint32_t)pair->place;
+	uint32_t word = handoff__owner_word(&rec->owner);
+	enum handoff__elsewhere whose;
+
+	if (!handoff__owner_is_elsewhere(word))
+		return handoff__owner_swap(
+			&rec->owner, handoff__pair_other_place(pair), own);
+	/* this peer's own, or in doubt */
+	if (handoff__roster_find(
+		    &pair->roster, segment, slot, handoff__record_id(rec)))
+		return false;
+	whose = settle_batch(pair, word);
+	if (whose == HANDOFF__ELSEWHERE_DOUBT)
+		return false;
+	return whose != HANDOFF__ELSEWHERE_HERE ||
+	       handoff__owner_swap(&rec->owner, word, own);
+}
+
 /* Frees records of the dead peer for which there is no descriptor here, and
  * those that it was about to free. They are claimed first: if this process dies
  * meanwhile too, its survivor finds them. */
@@ -106,17 +194,17 @@ static void
 free_orphans(struct handoff__pair *pair)
 {
 	struct handoff__arena *arena = &pair->arena;
-	uint32_t other = handoff__pair_other_place(pair);
+	uint32_t own = (uint32_t)pair->place;
 
 	for (uint32_t i = 0; i < arena->count; i++) {
 		for (uint32_t s = 0; s < arena->segments[i]->geo.slots; s++) {
 			struct handoff__record *rec =
 				handoff__arena_record(arena, i, s);
 
-			if (!handoff__owner_swap(
-				    &rec->owner, other, (uint32_t)pair->place))
+			if (!claim_orphan(pair, rec, i, s))
 				continue;
-			report_orphan(pair, arena->segments[i], s);
+			if (handoff__owner_word(&rec->owner) == own)
+				report_orphan(pair, arena->segments[i], s);
 			handoff__arena_clear(arena, i, s);
 			handoff__owner_set(&rec->owner, 0);
 			handoff__arena_vacate(arena, i, s);
@@ -208,6 +296,8 @@ handoff__survive(struct handoff__pair *pair)
 	survival->started_us = handoff__now_us();
 	survival->id = atomic_load(&board->generation) + !pair->serving;
 	finish_groups(pair);
+	if (pair->other.carrier && handoff__batches_of(&pair->arena))
+		handoff__batches_recover(handoff__batches_of(&pair->arena));
 	settle_region(pair);
 	handoff__posts_recover(&pair->arena, handoff__pair_other_place(pair),
 		HANDOFF__LOCK_ANY);

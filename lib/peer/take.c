@@ -92,7 +92,7 @@ handoff__take_on_move(
 	/* revoked: this peer was too late */
 	if (cause != HANDOFF__REST && !accept_service(pair))
 		return;
-	if (msg->all) {
+	if (msg->all == HANDOFF__MOVE_ALL) {
 		pair->receiving = true;
 		pair->incoming = (struct handoff__report){
 			.id = msg->generation, .cause = cause};
@@ -109,12 +109,13 @@ handoff__take_on_move(
 		pair->serving = true;
 	pair->ops->settle(pair);
 	ready.at_us = handoff__now_us();
-	if (msg->all) {
+	if (msg->all == HANDOFF__MOVE_ALL) {
 		pair->incoming.took_us = (uint32_t)(ready.at_us - msg->at_us);
 		HANDOFF__PROBE4(serve, pair->incoming.id, msg->cause,
 			pair->incoming.moved, pair->incoming.took_us);
-		handoff__link_send(&pair->link, &ready, -1);
 	}
+	if (msg->all != HANDOFF__MOVE_NAMED)
+		handoff__link_send(&pair->link, &ready, -1);
 	if (cause != HANDOFF__REST)
 		pair->ops->role(pair, cause);
 }

@@ -160,6 +160,43 @@ on_expelled(struct handoff__pair *pair, const char *text)
 	side_of(pair)->expulsions++;
 }
 
+static void
+on_known(struct handoff__pair *pair)
+{
+	struct side *side = side_of(pair);
+
+	side->known++;
+	if (side->owns)
+		assert_int_equal(handoff__pair_own(pair, 1), 0);
+}
+
+static void
+on_accepted(struct handoff__pair *pair)
+{
+	side_of(pair)->accepted++;
+}
+
+static void
+on_room(struct handoff__pair *pair, int err)
+{
+	side_of(pair)->rooms++;
+	side_of(pair)->room = err;
+}
+
+static enum handoff__reason
+on_asked(struct handoff__pair *pair, enum handoff__cause cause)
+{
+	(void)cause;
+	return side_of(pair)->holds;
+}
+
+static bool
+on_yield(struct handoff__pair *pair)
+{
+	side_of(pair)->yielded++;
+	return side_of(pair)->yields;
+}
+
 static const struct handoff__pair_ops ops = {
 	.entered = on_entered,
 	.closing = on_closing,
@@ -179,6 +216,11 @@ static const struct handoff__pair_ops ops = {
 	.refused = on_refused,
 	.apart = on_apart,
 	.expelled = on_expelled,
+	.known = on_known,
+	.accepted = on_accepted,
+	.room = on_room,
+	.asked = on_asked,
+	.yield = on_yield,
 };
 
 void
@@ -198,6 +240,13 @@ side_init(struct side *side, const char *dir, const char *name)
 		.hang_timeout_ms = NEVER_HUNG,
 		.entry_size = sizeof(struct handoff__roster_entry)};
 	side->loop.epfd = side->loop.timerfd = -1;
+}
+
+void
+side_carries(struct side *side)
+{
+	side->config.carrier = true;
+	side->config.service = NULL;
 }
 
 struct helper {

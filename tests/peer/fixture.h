@@ -39,6 +39,13 @@ struct side {
 	unsigned refusals;
 	char refused[HANDOFF_TEXT_MAX]; /* the last */
 	enum handoff__reason why;       /* of it */
+
+	/* of a carrier */
+	bool owns;                  /* once it knows the service */
+	bool yields;                /* when it is asked to */
+	enum handoff__reason holds; /* refuses to give the service */
+	unsigned known, accepted, rooms, yielded;
+	int room; /* the last answer */
 };
 
 /* The two peers of most tests, called "one" and "two". */
@@ -55,6 +62,9 @@ int pair_finish(void **state);
 
 /* Fills in what a peer of that name is opened with. */
 void side_init(struct side *side, const char *dir, const char *name);
+
+/* It has no service, and learns it. */
+void side_carries(struct side *side);
 
 /* Opens; `other`, if there is one, does its part in a thread meanwhile. */
 int side_open(struct side *side, struct side *other);

@@ -13,13 +13,14 @@
 #include <string.h>
 
 #define FIRST HANDOFF__HELLO
-#define LAST  HANDOFF__LOADING
+#define LAST  HANDOFF__ROOM
 
 /* A HELLO of the first version, with its type, and what was added since. */
 #define HELLO_FIRST  (4 + 9 * 4 + 8 + 3 * HANDOFF_NAME_MAX + 4)
 #define HELLO_SECOND (HELLO_FIRST + 8 + 4 + 4)
 #define HELLO_THIRD  (HELLO_SECOND + 8 + 8 + 4 + 4 + 4)
-#define HELLO_SIZE   (HELLO_THIRD + 4 + 4 + 4)
+#define HELLO_FOURTH (HELLO_THIRD + 4 + 4 + 4)
+#define HELLO_SIZE   (HELLO_FOURTH + 5 * 4)
 
 struct bytes {
 	unsigned char data[HANDOFF_FDPASS_PAYLOAD_MAX];
@@ -74,7 +75,18 @@ fill(struct handoff__msg *msg, uint32_t type, uint32_t nrefs)
 		.hang_ms = 0xd1d2d3d4,
 		.makes = 0xf1f2f3f4,
 		.shared_size = 0x12345678,
-		.shared_version = 0x23456789};
+		.shared_version = 0x23456789,
+		.carrier = 1,
+		.input_size = 0x3456789a,
+		.output_size = 0x456789ab,
+		.pass_size = 0x56789abc,
+		.post_size = 0x6789abcd};
+	msg->room = (struct handoff__room){.count = 1,
+		.state_size = 2,
+		.state_version = 3,
+		.input_size = 4,
+		.output_size = 5,
+		.pass_size = 6};
 	msg->at_us = INT64_C(0x3132333435363738);
 	msg->offer_us = INT64_C(0x4142434445464748);
 	msg->serving = 1;
@@ -143,6 +155,11 @@ assert_same_hello(
 	assert_int_equal(a->makes, b->makes);
 	assert_int_equal(a->shared_size, b->shared_size);
 	assert_int_equal(a->shared_version, b->shared_version);
+	assert_int_equal(a->carrier, b->carrier);
+	assert_int_equal(a->input_size, b->input_size);
+	assert_int_equal(a->output_size, b->output_size);
+	assert_int_equal(a->pass_size, b->pass_size);
+	assert_int_equal(a->post_size, b->post_size);
 }
 
 static void
@@ -192,6 +209,10 @@ there_and_back(uint32_t type, uint32_t nrefs)
 		assert_int_equal(came.serving, sent.serving);
 		assert_int_equal(came.covered, sent.covered);
 	}
+	if (type == HANDOFF__ROOM) {
+		assert_int_equal(came.reason, sent.reason);
+		assert_memory_equal(&came.room, &sent.room, sizeof(sent.room));
+	}
 	if (type == HANDOFF__LOADING)
 		assert_string_equal(came.loading, sent.loading);
 	if (type == HANDOFF__GAVE) {
@@ -232,6 +253,26 @@ nothing_of_a_former_message_remains(void **state)
 	assert_string_equal(msg.hello.name, "");
 }
 
+/* Only a carrier names what it takes. */
+static void
+take_of_the_rest_names_entries(void **state)
+{
+	struct handoff__msg sent, came;
+	unsigned char data[HANDOFF_FDPASS_PAYLOAD_MAX];
+	size_t len;
+
+	(void)state;
+	fill(&sent, HANDOFF__DROP, HANDOFF_FDPASS_MAX);
+	sent.type = HANDOFF__TAKE;
+	sent.cause = HANDOFF__REST;
+	len = handoff__msg_encode(&sent, data, sizeof(data));
+	assert_int_equal(decode(&came, data, len), 0);
+	assert_int_equal(came.cause, HANDOFF__REST);
+	assert_same_refs(&sent, &came);
+	sent.cause = HANDOFF__HOME;
+	assert_int_equal(handoff__msg_encode(&sent, data, sizeof(data)), 8);
+}
+
 /* The bytes themselves: a peer of another build must read them. */
 static void
 bytes_are_what_they_are(void **state)
@@ -265,7 +306,8 @@ cut_short_it_is_refused(void **state)
 		for (size_t len = 0; len < bytes.len; len++) {
 			if (type == HANDOFF__HELLO &&
 				(len == HELLO_FIRST || len == HELLO_SECOND ||
-					len == HELLO_THIRD))
+					len == HELLO_THIRD ||
+					len == HELLO_FOURTH))
 				continue;
 			assert_int_equal(
 				decode(&msg, bytes.data, len), -EBADMSG);
@@ -285,6 +327,12 @@ first_hello_is_understood(void **state)
 	(void)state;
 	fill(&sent, HANDOFF__HELLO, 0);
 	encode(&bytes, HANDOFF__HELLO, 0);
+	memset(&came, 0xee, sizeof(came));
+	assert_int_equal(decode(&came, bytes.data, HELLO_FOURTH), 0);
+	sent.hello.carrier = sent.hello.post_size = 0;
+	sent.hello.input_size = sent.hello.output_size = 0;
+	sent.hello.pass_size = 0;
+	assert_same_hello(&sent.hello, &came.hello);
 	memset(&came, 0xee, sizeof(came));
 	assert_int_equal(decode(&came, bytes.data, HELLO_THIRD), 0);
 	sent.hello.makes = 0;
@@ -406,6 +454,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		handoff_test(each_type_comes_as_it_went),
 		handoff_test(nothing_of_a_former_message_remains),
+		handoff_test(take_of_the_rest_names_entries),
 		handoff_test(bytes_are_what_they_are),
 		handoff_test(cut_short_it_is_refused),
 		handoff_test(first_hello_is_understood),
