@@ -26,13 +26,14 @@ from harness import (BIN, DEADLINE, SCALE, TOOLS, Program, SystemTest,  # noqa
 from harness import main as harness_main  # noqa
 
 __all__ = ("BIN", "DEADLINE", "LONG", "SCALE", "SEED", "TOOLS", "Hosts",
-           "Load", "Program", "Stop", "World", "main", "wait_until")
+           "Load", "Program", "Stop", "World", "SERVICE4",
+           "SERVICE6", "PORT", "main", "wait_until")
 
 FERRY = os.environ.get("HANDOFF_FERRY",
                        os.path.join(BIN, os.pardir, "lib", "ferry"))
 LONG = os.environ.get("HANDOFF_LONG") == "1"
 SEED = int(os.environ.get("HANDOFF_SEED", "1"))
-CLONE_NEWNET = 0x40000000
+CLONE_NEWNET, CLONE_NEWUTS = 0x40000000, 0x4000000
 LIBC = ctypes.CDLL(None, use_errno=True)
 SERVICE4, SERVICE6 = "10.77.0.100", "fd77::100"
 MOVING = f"{SERVICE4}/24,{SERVICE6}/64"
@@ -93,6 +94,19 @@ def lacks_queue():
     return None
 
 
+def new_namespace(kind, flag, fill=lambda: None):
+    """A file of it, which holds it."""
+    path = f"/proc/thread-self/ns/{kind}"
+    home = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    check(LIBC.unshare(flag), "unshare")
+    try:
+        fill()
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        check(LIBC.setns(home, flag), "setns")
+        os.close(home)
+
+
 class Host:
     """A network namespace with one device, `e0`, at a port of the switch."""
 
@@ -103,12 +117,10 @@ class Host:
         self.log = os.path.join(folder, name, "ferry.log")
         self.cert = os.path.join(folder, name + ".pem")
         self.key = os.path.join(folder, name + ".key")
-        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        check(LIBC.unshare(CLONE_NEWNET), "unshare")
-        self.file = os.open("/proc/thread-self/ns/net",
-                            os.O_RDONLY | os.O_CLOEXEC)
-        check(LIBC.setns(home, CLONE_NEWNET), "setns")
-        os.close(home)
+        self.file = new_namespace("net", CLONE_NEWNET)
+        # A name of its own, by which its ferry calls it.
+        self.uts = new_namespace(
+            "uts", CLONE_NEWUTS, lambda: socket.sethostname(name))
         self.inode = os.fstat(self.file).st_ino
         self.path = f"/proc/{os.getpid()}/fd/{self.file}"
 
@@ -125,7 +137,8 @@ class Host:
 
     def prefix(self, env=None):
         """How a command line begins that runs there."""
-        words = ["nsenter", f"--net={self.path}"]
+        words = ["nsenter", f"--net={self.path}",
+                 f"--uts=/proc/{os.getpid()}/fd/{self.uts}"]
         if env:
             words += ["env"] + [f"{name}={value}"
                                 for name, value in env.items()]
@@ -198,6 +211,7 @@ class Host:
     def close(self):
         self.kill_all()
         os.close(self.file)
+        os.close(self.uts)
 
 
 class World:
@@ -460,7 +474,7 @@ class Hosts(SystemTest):
 
     def ok_on(self, host, *words):
         code, out, err = self.ctl_on(host, *words)
-        self.assertEqual((code, err), (0, ""), f"{words}: {out}\n"
+        self.assertEqual((code, err), (0, ""), f"{words}: {out}\n{err}\n"
                          + self.told())
         return out
 
@@ -472,31 +486,89 @@ class Hosts(SystemTest):
     def status_on(self, host):
         return json.loads(self.ok_on(host, "status", "--json"))
 
-    def wait_linked(self):
-        """Both ferries are partners of their servers, and see each other."""
-        def linked():
-            return all(self.linked(host) for host in self.ferries)
-        try:
-            wait_until(linked, "the ferries to be linked")
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.told()}") from None
-
-    def linked(self, host):
+    def peers(self, host):
+        """The peers of a host: those that serve, and its ferry."""
         code, out, _ = self.ctl_on(host, "status", "--json")
-        return code == 0 and '"link": "up"' in out
+        return json.loads(out)["peers"] if code == 0 else []
+
+    def ferry_state(self, host):
+        """What the ferry of the host says of itself, or None."""
+        for peer in self.peers(host):
+            if "ferry" in peer:
+                return peer["ferry"]
+        return None
+
+    def served(self, host):
+        """How many connections each process there serves, by its name."""
+        return {peer["name"]: peer["connections"]
+                for peer in self.peers(host) if peer["connections"] > 0}
+
+    def await_(self, condition, what, deadline=None):
+        """As wait_until, and tells what all said if it does not come."""
+        try:
+            return wait_until(condition, what, deadline)
+        except AssertionError as error:
+            states = {host.name: self.peers(host) for host in self.ferries}
+            raise AssertionError(f"{error}\n{states}\n{self.told()}") from None
+
+    def wait_ready(self, target):
+        """The ferries see each other, and the service can go to that host."""
+        source = self.world.other(target)
+
+        def ready():
+            state = self.ferry_state(source)
+            return state and state["linked"] and state["other_has_server"]
+        self.await_(ready, f"host {target.name} to be ready")
+
+    def both(self, program="server", alt="alt_server", addresses=None,
+             options=(), env=None):
+        """The usual: a service on A that can move to B and back."""
+        server = self.serve_on(self.a, program, addresses, options)
+        self.ferry(self.a, env=env)
+        self.ferry(self.b, env=env)
+        standby = self.wait_on(self.b, alt, options)
+        self.wait_ready(self.b)
+        return server, standby
 
     def move(self, source, *options):
         """Moves the service from this host to the other one; returns what was
         said and how many connections went."""
-        said = self.ok_on(source, "maintenance", "--to", "-", *options)
-        moved = re.search(r"moved (\d+)(?: of (\d+))?", said)
+        target = self.world.other(source)
+        self.wait_ready(target)
+        said = self.ok_on(source, "maintenance", "--to", target.name, *options)
+        moved = re.search(r"moved (?:(\d+) of (\d+)|the service)", said)
         self.assertTrue(moved, said)
-        return said, int(moved[1])
+        for address in (SERVICE4, SERVICE6):
+            self.assertTrue(target.has(address), said)
+            self.assertFalse(source.has(address), said)
+        return said, int(moved[1] or 0)
+
+    def move_all(self, source, count):
+        """The same, and all connections go; nobody serves them twice."""
+        said, moved = self.move(source)
+        self.assertEqual(moved, count, said)
+        self.assert_served(self.world.other(source), count)
+        return said
+
+    def assert_served(self, host, count):
+        """By that host, and none by the other."""
+        other = self.world.other(host)
+        self.await_(lambda: sum(self.served(host).values()) == count
+                    and not self.served(other),
+                    f"{count} connections on {host.name} and none on "
+                    f"{other.name}, there are {self.served(host)} and "
+                    f"{self.served(other)}")
 
     # Checks
 
     def grown(self, host, name):
         return host.counters()[name] - self.before[host][name]
+
+    def assert_all_well(self, counts):
+        """Of a load that has ended."""
+        self.assertTrue(counts["clean"], f"{counts}\n{self.told()}")
+        self.assertGreater(counts["echoed"], 0)
+        self.assert_no_resets()
 
     def assert_no_resets(self):
         resets = {host.name: self.grown(host, "TcpOutRsts")
