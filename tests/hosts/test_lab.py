@@ -5,7 +5,7 @@ import os
 import subprocess
 import unittest
 
-from world import BIN, FERRY, SCALE, harness_main
+from world import BIN, FERRY, SCALE, main
 
 SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir,
                       os.pardir, "examples", "lab", "hosts.sh")
@@ -38,4 +38,4 @@ class Lab(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    harness_main()
+    main()

@@ -150,4 +150,4 @@ class Loads(Hosts):
 
 
 if __name__ == "__main__":
-    main()
+    main(ferry=False)

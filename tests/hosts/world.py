@@ -51,9 +51,9 @@ SETTINGS = {
 }
 
 
-def main():
-    """Left out as a whole where the hosts cannot be made."""
-    why = lacks()
+def main(ferry=True):
+    """Left out as a whole where the hosts cannot be made, or what they run."""
+    why = lacks(ferry)
     if why:
         print("SKIP:", why)
         sys.exit(77)
@@ -65,8 +65,11 @@ def check(result, what):
         raise OSError(ctypes.get_errno(), what)
 
 
-def lacks():
-    """What this machine lacks to run the tests, or None."""
+def lacks(ferry):
+    """What this machine lacks to run the tests, or this build, or None."""
+    path = os.path.normpath(os.path.join(FERRY, "handoff-ferry"))
+    if ferry and not os.access(path, os.X_OK):
+        return f"built without the ferry (HANDOFF_FERRY): there is no {path}"
     if os.geteuid() != 0:
         return "hosts are network namespaces: needs root"
     for tool in ("ip", "bridge", "nsenter", "openssl"):
@@ -406,13 +409,6 @@ class Hosts(SystemTest):
 
     # Programs
 
-    def need_ferry(self):
-        path = os.path.join(FERRY, "handoff-ferry")
-        if not os.access(path, os.X_OK):
-            self.skipTest("built without the ferry (HANDOFF_FERRY): there is "
-                          f"no {os.path.normpath(path)}")
-        return path
-
     def start_on(self, host, program, *options, env=None, **how):
         started = Program(host.prefix(env) + command(program, *options)
                           + [str(option) for option in options], **how)
@@ -443,7 +439,7 @@ class Hosts(SystemTest):
                 else ("--listen", f"{self.b.address}:{LINK_PORT}"))
         batch = ("--batch", str(self.batch)) if self.batch else ()
         ferry = self.start_on(
-            host, self.need_ferry(), "--dir", host.dir, *link, "--cert",
+            host, os.path.join(FERRY, "handoff-ferry"), "--dir", host.dir, *link, "--cert",
             host.cert, "--key", host.key, "--peer-cert", other.cert,
             "--address", MOVING, "--dev", "e0", "--name",
             "ferry-" + host.name, *batch, *options, env=env)

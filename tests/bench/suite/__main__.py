@@ -18,8 +18,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 #   measure(options) -> results, which become JSON
 #   tables(results) -> Markdown
 #   pictures(results, path) -> {suffix: caption}; path(suffix) is the file
+# and may have lacks(options) -> why it cannot be measured here, or None
 ALL = ("steady", "workers", "instructions", "memory", "moves",
-       "reload", "notices")
+       "reload", "notices", "hosts")
 
 HEAD = """# Results
 
@@ -127,6 +128,10 @@ def main():
     os.sched_setaffinity(0, [core.LOAD_CORE])
     options = core.Options(args.build, args.rounds, args.quick)
     for name in [] if args.page else args.names or ALL:
+        why = getattr(load(name), "lacks", lambda _: None)(options)
+        if why:
+            print(f"{name} is left out: {why}", flush=True)
+            continue
         print(f"{name} ...", flush=True)
         record = run(name, options, folder)
         print(load(name).tables(record["results"]), flush=True)
