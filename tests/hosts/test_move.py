@@ -27,13 +27,17 @@ class Streams(Hosts):
                 self.move_all(source, connections)
                 load.check()
                 self.assert_no_resets()
-        counts = load.finish()
-        self.assert_all_well(counts)
-        self.assertEqual(counts["connected"], connections)
+        self.assertEqual(self.end(load)["connected"], connections)
 
     def test_some_busy(self):
         self.both()
         self.round_trips("--active", CONNECTIONS // 5)
+
+    def test_nothing_is_sent_twice(self):
+        """By no client, as long as the network itself loses nothing."""
+        self.both()
+        self.round_trips("--active", CONNECTIONS // 5, "--chunk", 256,
+                         "--rate", 25600)
         self.assert_not_retransmitted()
 
     def test_all_busy(self):
@@ -65,7 +69,8 @@ class Streams(Hosts):
                          "--half-close").ready()
         self.move(self.a)
         self.move(self.b)
-        self.assert_all_well(load.result())
+        counts = load.result()
+        self.assertTrue(counts["clean"], f"{counts}\n{self.told()}")
 
     def test_new_ones_meanwhile(self):
         """Short connections come all the time; none is refused or reset."""
@@ -79,7 +84,8 @@ class Streams(Hosts):
                 wait_until(lambda before=before:
                            load.report()["churn"] > before + 50,
                            "more short connections")
-        self.assert_all_well(load.finish())
+        counts = load.finish()
+        self.assertTrue(counts["clean"], f"{counts}\n{self.told()}")
 
     def test_none(self):
         """A service without connections moves, and gets some there."""
@@ -89,7 +95,7 @@ class Streams(Hosts):
         load = self.load("--connections", 10).ready()
         self.assert_served(self.b, 10)
         self.move_all(self.b, 10)
-        self.assert_all_well(load.finish())
+        self.end(load)
 
 
 class Between(Hosts):
@@ -101,7 +107,7 @@ class Between(Hosts):
         load = self.load("--connections", 100, "--active", 20).ready()
         self.move_all(self.a, 100)
         # Packets that come to A still are sent on for about a second more.
-        self.await_(lambda: not any("unfreeze" in p for p in self.names(self.a)),
+        self.await_(lambda: not self.a.named("handoff-unfreeze"),
                     "the helper of A to have nothing to do any more")
         self.a.kill_all()
         load.check()
@@ -110,18 +116,7 @@ class Between(Hosts):
         self.move_all(self.b, 100)
         load.check()
         self.assertIsNone(standby.process.poll())
-        self.assert_all_well(load.finish())
-
-    @staticmethod
-    def names(host):
-        found = []
-        for pid in host.processes():
-            try:
-                with open(f"/proc/{pid}/comm", encoding="ascii") as file:
-                    found.append(file.read().strip())
-            except OSError:
-                pass
-        return found
+        self.end(load)
 
     def test_stops_the_server(self):
         """Of the host that the service has left: it ends at once."""
@@ -132,7 +127,7 @@ class Between(Hosts):
         load.check()
         self.wait_on(self.a)
         self.move_all(self.b, 20)
-        self.assert_all_well(load.finish())
+        self.end(load)
 
     def test_fetch(self):
         """`ready` on the host that is to serve."""
@@ -143,7 +138,7 @@ class Between(Hosts):
         self.ok_on(self.a, "ready", "--silent")
         self.assert_served(self.a, 50)
         load.check()
-        self.assert_all_well(load.finish())
+        self.end(load)
 
     def test_serves_there_already(self):
         """B has a service of its own, with its own listener and clients."""
@@ -160,8 +155,8 @@ class Between(Hosts):
         load.check()
         own.check()
         self.assert_served(self.b, 60)
-        self.assert_all_well(own.finish())
-        self.assert_all_well(load.finish())
+        self.end(own)
+        self.end(load)
 
     def test_dry_run(self):
         """Says what would move, and moves nothing."""
@@ -171,7 +166,7 @@ class Between(Hosts):
         self.assertIn("would move 30 of 30 connections", said)
         self.assert_served(self.a, 30)
         self.assertTrue(self.a.has(SERVICE4))
-        self.assert_all_well(load.finish())
+        self.end(load)
 
     def test_failover_there(self):
         """On B a peer of the usual kind can follow: the ferry makes room."""
@@ -185,7 +180,28 @@ class Between(Hosts):
         self.programs[3].kill()
         second.expect(": owner: .* died")
         load.check()
-        self.assert_all_well(load.finish())
+        self.end(load)
+
+
+class Lines:
+    """A connection of C that sends lines and gets some."""
+
+    def __init__(self, test, address):
+        self.test = test
+        self.sock = test.dial(address)
+        self.lines = self.sock.makefile("rb")
+
+    def say(self, *lines):
+        self.sock.sendall("".join(line + "\n" for line in lines).encode())
+
+    def next(self):
+        return self.lines.readline().decode().rstrip("\n")
+
+    def until(self, wanted):
+        for line in self.lines:
+            if line.decode().rstrip("\n") == wanted:
+                return
+        self.test.fail(f"the end came before '{wanted}'")
 
 
 class States(Hosts):
@@ -227,56 +243,43 @@ class States(Hosts):
         """Posts between connections, some of which have moved."""
         self.both("chat", "chat")
         names = ("anna", "bert", "carl")
-        socks = [self.enter(self.addresses[i % 2], name)
-                 for i, name in enumerate(names)]
-        for name, sock in zip(names, socks):
-            self.until(sock, f"* {names[-1]} has joined" if name != names[-1]
-                       else "* you are carl")
+        people = {name: Lines(self, self.addresses[i % 2])
+                  for i, name in enumerate(names)}
+        for name, person in people.items():
+            person.until("* welcome: what is your name?")
+            person.say(name, "/who")
+            person.until("* you are " + name)
+        for name in names[:-1]:
+            people[name].until("* carl has joined")
         for number in range(2 * ROUNDS):
-            self.say(socks, names, f"before {number}")
+            self.talk(people, f"before {number}")
             self.move_all((self.a, self.b)[number % 2], 3)
-            self.say(socks, names, f"after {number}")
+            self.talk(people, f"after {number}")
         self.assert_no_resets()
 
-    def enter(self, address, name):
-        sock = self.dial(address)
-        sock.lines = sock.makefile("rb")
-        self.until(sock, "* welcome: what is your name?")
-        sock.sendall(name.encode() + b"\n/who\n")
-        return sock
-
-    def until(self, sock, wanted):
-        for line in sock.lines:
-            if line.decode().rstrip("\n") == wanted:
-                return
-        self.fail(f"the end came before '{wanted}'")
-
-    def say(self, socks, names, text):
+    def talk(self, people, text):
         """Each says it, and each other one gets exactly that."""
-        for name, sock in zip(names, socks):
-            sock.sendall(text.encode() + b"\n")
-            for other in socks:
-                if other is not sock:
-                    self.assertEqual(other.lines.readline().decode(),
-                                     f"{name}: {text}\n")
+        for name, person in people.items():
+            person.say(text)
+            for other in people.values():
+                if other is not person:
+                    self.assertEqual(other.next(), f"{name}: {text}")
 
     def test_post_storm(self):
         """Posts to all while the connections move."""
         self.both(POST_SERVICE, POST_SERVICE)
-        socks = [self.dial(self.addresses[i % 2]) for i in range(12)]
-        for sock in socks:
-            sock.lines = sock.makefile("rb")
-            sock.sendall(b"id\n")
-            self.assertRegex(sock.lines.readline(), rb"^id \d+\n")
+        people = [Lines(self, self.addresses[i % 2]) for i in range(12)]
+        for person in people:
+            person.say("id")
+            self.assertRegex(person.next(), r"^id \d+$")
         for number in range(2 * ROUNDS):
             # Moved while the posts of the first half are under way.
-            for sock in socks[:6]:
-                sock.sendall(b"".join(b"all %d.%d\n" % (number, i)
-                                      for i in range(20)))
-            self.move_all((self.a, self.b)[number % 2], len(socks))
-            for sock in socks:
-                got = [sock.lines.readline() for _ in range(6 * 20)]
-                wanted = [b"post %d.%d\n" % (number, i) for i in range(20)]
+            for person in people[:6]:
+                person.say(*(f"all {number}.{i}" for i in range(20)))
+            self.move_all((self.a, self.b)[number % 2], len(people))
+            wanted = [f"{number}.{i}" for i in range(20)]
+            for person in people:
+                got = [person.next() for _ in range(6 * 20)]
                 self.assertEqual(sorted(got), sorted(6 * wanted))
         self.assert_no_resets()
 
@@ -302,7 +305,7 @@ class Pairs(Hosts):
         load.check()
         self.move_all(self.b, 100)
         load.check()
-        self.assert_all_well(load.finish())
+        self.end(load)
 
     def test_others_stay(self):
         """Refused by name, and served where they are."""
@@ -312,7 +315,7 @@ class Pairs(Hosts):
         said = self.ok_on(self.a, "maintenance", "--to", "b", "--dry-run")
         self.assertRegex(said, r"would move 0 of 20 connections.*20 left: ")
         load.check()
-        self.assert_all_well(load.finish())
+        self.end(load)
 
 
 if __name__ == "__main__":

@@ -104,9 +104,7 @@ class Loads(Hosts):
         report = load.report()
         self.assertEqual(report["open"], 100)
         self.assertGreater(report["echoed"], 100)
-        counts = load.finish()
-        self.assertTrue(counts["clean"], counts)
-        self.assert_no_resets()
+        self.end(load)
 
     def test_notices_a_death(self):
         """Nobody has a copy: the clients are reset or see the end."""

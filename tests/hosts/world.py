@@ -10,6 +10,7 @@ import functools
 import glob
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -198,6 +199,16 @@ class Host:
             except OSError:
                 pass
         return [pid for pid in found if pid != os.getpid()]
+
+    def named(self, name):
+        """Those of that name, of which the kernel keeps 15 bytes."""
+        found = []
+        for pid in self.processes():
+            with contextlib.suppress(OSError):
+                with open(f"/proc/{pid}/comm", encoding="ascii") as file:
+                    if file.read().strip() == name[:15]:
+                        found.append(pid)
+        return found
 
     def kill_all(self):
         """Ends everything that is there at once, as a loss of power does."""
@@ -388,6 +399,10 @@ class Load(Program):
     def finish(self):
         """Ends in order; returns the counts."""
         self.tell("stop")
+        return self.result()
+
+    def result(self):
+        """The same of one that ends by itself."""
         code = self.wait(60 * SCALE)
         counts = json.loads(self.lines[-1])
         counts["clean"] = code == 0
@@ -400,6 +415,7 @@ class Hosts(SystemTest):
 
     def setUp(self):
         super().setUp()
+        self.chance = random.Random(f"{SEED} {self.id()}")
         self.world = World(self.base)
         self.a, self.b, self.c = self.world.a, self.world.b, self.world.c
         self.ferries = {}
@@ -539,6 +555,19 @@ class Hosts(SystemTest):
             self.assertFalse(source.has(address), said)
         return said, int(moved[1] or 0)
 
+    def move_later(self, source):
+        """Begins to move the service; see `finished`."""
+        mover = Program(source.prefix() + command("handoffctl", "--dir")
+                        + ["--dir", source.dir, "maintenance", "--to",
+                           self.world.other(source).name])
+        self.programs.append(mover)
+        return mover
+
+    def finished(self, mover):
+        """The move has ended, and well; returns what was said."""
+        self.assertEqual(mover.wait(), 0, self.told())
+        return mover.output()
+
     def move_all(self, source, count):
         """The same, and all connections go; nobody serves them twice."""
         said, moved = self.move(source)
@@ -560,11 +589,17 @@ class Hosts(SystemTest):
     def grown(self, host, name):
         return host.counters()[name] - self.before[host][name]
 
-    def assert_all_well(self, counts):
-        """Of a load that has ended."""
+    def end(self, load):
+        """Ends a load of which nothing may have been lost. When a connection
+        ends, an acknowledgement that another one has overtaken may find no
+        socket any more, which the kernel answers by a reset to nobody; so
+        resets are counted before that."""
+        load.check()
+        self.assert_no_resets()
+        counts = load.finish()
         self.assertTrue(counts["clean"], f"{counts}\n{self.told()}")
         self.assertGreater(counts["echoed"], 0)
-        self.assert_no_resets()
+        return counts
 
     def assert_no_resets(self):
         resets = {host.name: self.grown(host, "TcpOutRsts")

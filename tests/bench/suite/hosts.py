@@ -94,7 +94,7 @@ def moves(hosts, samples, connections, rounds):
             samples.add(connections, QUIET, number, wait_us=quiet)
             samples.add(connections, MOVE, number, **figures)
             number += 1
-    hosts.assert_all_well(load.finish())
+    hosts.end(load)
 
 
 def measure(options):

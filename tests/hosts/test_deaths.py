@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: MIT
+"""Deaths by SIGKILL, and cuts of the network, at every state of a batch: a ferry
+is stopped where it comes to a function, somebody dies, and it goes on or is
+itself the one. Nothing is lost, and who is left serves within a second, unless
+only the other host could know; then a new ferry asks it. HANDOFF_LONG=1 is the
+full form, HANDOFF_SEED another choice of the short one."""
+import os
+import signal
+
+from world import LONG, SCALE, SEED, Hosts, main
+
+CONNECTIONS, ACTIVE, BATCH = 48, 16, 16
+SECOND = SCALE
+
+# Where the ferries of A and B stop. "told" is where only the other host knows
+# whether a batch is decided, or has still to say that it serves, until the
+# ferry that died there is back.
+SENDING = [
+    ("handoff__sending_begin", 2), ("handoff__sending_held", 2),
+    ("handoff__sending_taken", 2), ("handoff__migrate_freeze", 5),
+    ("handoff__sending_frozen", 2), ("handoff__sending_prepared", 2),
+    ("handoff__migrate_unchanged", 5), ("handoff__sending_checked", 2),
+    ("handoff__sending_word", 2), ("handoff__sending_serving", 2),
+    ("handoff__migrate_end", 5),
+]
+RECEIVING = [
+    ("handoff__receiving_begin", 2), ("handoff__receiving_entry", 20),
+    ("handoff__migrate_prepare", 20), ("handoff__receiving_end", 2),
+    ("handoff__receiving_held", 2), ("handoff__receiving_guarded", 2),
+    ("handoff__receiving_commit", 2), ("handoff__receiving_word", 2),
+    ("handoff__migrate_commit", 20), ("handoff__receiving_served", 2),
+    ("handoff__receiving_forget", 2),
+]
+# After the word of A and before all of B's part is done.
+DECIDED = {"handoff__sending_word", "handoff__receiving_commit",
+           "handoff__receiving_word", "handoff__migrate_commit",
+           "handoff__receiving_served"}
+VICTIMS = ("ferry a", "ferry b", "gate a", "gate b", "server", "standby")
+
+
+class Moving(Hosts):
+    batch = BATCH
+
+    def prepare(self, host, function, times):
+        """A move that stands still at that function."""
+        self.both()
+        load = self.load(
+            "--connections", CONNECTIONS, "--active", ACTIVE, "--chunk", 4096,
+            "--window", 16384).ready()
+        stop = self.stop_at(self.ferries[host], function, times)
+        self.mover = self.move_later(self.a)
+        stop.hit()
+        return load, stop
+
+    def victim(self, name):
+        """Its process, or None if there is none now."""
+        kind, _, host = name.partition(" ")
+        host = {"a": self.a, "b": self.b}.get(host)
+        if kind == "ferry":
+            return self.ferries[host].pid
+        if kind == "gate":
+            return next(iter(host.named("handoff-unfreeze")), None)
+        return self.programs[{"server": 0, "standby": 3}[kind]].pid
+
+    def bring_back(self, name):
+        """As a supervisor would."""
+        if name == "ferry a":
+            self.ferry(self.a)
+        elif name == "ferry b":
+            self.ferry(self.b)
+        elif name == "server":
+            self.start_on(self.a, "server", "--dir", self.a.dir, "--name",
+                          "again")
+        elif name == "standby":
+            self.start_on(self.b, "alt_server", "--dir", self.b.dir,
+                          "--name", "again")
+
+    def cell(self, host, function, times, name):
+        """One death."""
+        load, stop = self.prepare(host, function, times)
+        pid = self.victim(name)
+        self.assertIsNotNone(pid, f"{name} is not there\n{self.told()}")
+        if pid == self.ferries[host].pid:
+            stop.kill()
+        else:
+            os.kill(pid, signal.SIGKILL)
+            stop.go()
+        # Without the server of A nobody there serves until it is back.
+        alone = (name not in ("server", "standby")
+                 and function not in DECIDED)
+        if alone:
+            self.serves(load)
+        self.mover.wait()
+        self.bring_back(name)
+        self.serves(load, 5)
+        self.all_go(load)
+
+    def serves(self, load, times=1):
+        """All are served, soon."""
+        try:
+            load.check(times * SECOND)
+        except AssertionError as error:
+            raise AssertionError(
+                f"{error}\n{self.peers(self.a)}\n{self.peers(self.b)}\n"
+                f"{load.report()}\n{self.told()}") from None
+        self.assert_no_resets()
+
+    def all_go(self, load):
+        """Nothing is in doubt, and what is left can follow."""
+        if self.ferry_state(self.a)["site"] == "here":
+            self.move(self.a)
+        self.assert_served(self.b, CONNECTIONS)
+        for host in (self.a, self.b):
+            self.await_(lambda host=host: self.ferry_state(host) and not
+                        self.ferry_state(host)["batches_in_doubt"],
+                        "nothing to be in doubt")
+        self.end(load)
+
+    def cut(self, host, function, times, ends):
+        """The network is cut while the ferry stands there, and heals after
+        both have noticed."""
+        load, stop = self.prepare(host, function, times)
+        self.world.cut(*ends)
+        stop.go()
+        if self.c in ends:
+            self.finished(self.mover)
+            self.world.heal()
+        else:
+            self.await_(lambda: not any(
+                self.ferry_state(h)["linked"] for h in (self.a, self.b)),
+                        "both ferries to notice", 30 * SCALE)
+            if function not in DECIDED | {"handoff__sending_serving",
+                                          "handoff__migrate_end",
+                                          "handoff__receiving_forget"}:
+                self.serves(load)
+            self.world.heal()
+            self.mover.wait()
+        self.serves(load, 5)
+        self.all_go(load)
+
+
+class Deaths(Moving):
+    """One for each cell."""
+
+
+def cells():
+    """Every ferry at each of its own states; the others all, or a part."""
+    for host, functions in (("a", SENDING), ("b", RECEIVING)):
+        for number, (function, times) in enumerate(functions):
+            for place, name in enumerate(VICTIMS):
+                own = name == "ferry " + host
+                if own or LONG or (number + place + SEED) % 7 == 0:
+                    yield host, function, times, name
+
+
+def cuts():
+    for host, functions in (("a", SENDING), ("b", RECEIVING)):
+        for number, (function, times) in enumerate(functions):
+            for place, ends in enumerate(("ab", "ac")):
+                if LONG or (number + place + SEED) % 4 == 0:
+                    yield host, function, times, ends
+
+
+def add(name, function):
+    function.__name__ = name
+    setattr(Deaths, name, function)
+
+
+for HOST, FUNCTION, TIMES, WHO in cells():
+    add(f"test_{WHO}_at_{HOST}_{FUNCTION[9:]}".replace(" ", "_"),
+        lambda self, host=HOST, function=FUNCTION, times=TIMES, who=WHO:
+        self.cell(getattr(self, host), function, times, who))
+for HOST, FUNCTION, TIMES, ENDS in cuts():
+    add(f"test_cut_{ENDS}_at_{HOST}_{FUNCTION[9:]}",
+        lambda self, host=HOST, function=FUNCTION, times=TIMES, ends=ENDS:
+        self.cut(getattr(self, host), function, times,
+                 [getattr(self, end) for end in ends]))
+
+
+class Hangs(Moving):
+    """Parties that do not answer are no party; and can come back."""
+
+    def hang(self, name):
+        self.both()
+        load = self.load("--connections", CONNECTIONS, "--active",
+                         ACTIVE).ready()
+        pid = self.victim(name)
+        os.kill(pid, signal.SIGSTOP)
+        mover = self.move_later(self.a)
+        code = mover.wait(60 * SCALE)
+        self.assertNotEqual(code, 0, mover.output())
+        self.serves(load)
+        os.kill(pid, signal.SIGCONT)
+        self.wait_ready(self.b)
+        self.serves(load, 5)
+        self.all_go(load)
+
+    def test_ferry_there(self):
+        self.hang("ferry b")
+
+    def test_standby_there(self):
+        self.hang("standby")
+
+
+
+class Both(Moving):
+    """Two at once."""
+
+    def test_all_of_the_other_host(self):
+        """B is lost before anything is decided: A goes on alone."""
+        load, stop = self.prepare(self.a, "handoff__sending_prepared", 1)
+        self.world.pull(self.b)
+        self.b.kill_all()
+        stop.go()
+        self.mover.wait()
+        self.serves(load)
+        self.world.heal()
+        self.ferry(self.b)
+        self.wait_on(self.b)
+        self.all_go(load)
+
+    def test_both_ferries(self):
+        """In the midst: each side goes on with what is its own."""
+        load, stop = self.prepare(self.a, "handoff__sending_prepared", 2)
+        os.kill(self.ferries[self.b].pid, signal.SIGKILL)
+        stop.kill()
+        self.mover.wait()
+        self.serves(load)
+        self.ferry(self.a)
+        self.ferry(self.b)
+        self.wait_ready(self.b)
+        self.all_go(load)
+
+
+
+if __name__ == "__main__":
+    main()

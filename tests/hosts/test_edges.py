@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: MIT
+"""Connections that move in the midst of something: half-closed, with full
+queues on either side, with output that is not acknowledged, with an urgent byte,
+before they were accepted, while the client sends again what was lost. Each in
+IPv4 and IPv6, there and home, and every byte is compared."""
+import contextlib
+import random
+import select
+import signal
+import socket
+
+from world import DEADLINE, SEED, Hosts, main, wait_until
+
+LARGE = {"net/ipv4/tcp_rmem": "4096 524288 524288"}
+
+
+class Stream:
+    """A connection of C to the echo service, and what it has sent."""
+
+    def __init__(self, test, address):
+        self.test = test
+        self.chance = random.Random(f"{SEED} {test.id()} {address}")
+        self.sock = test.dial(address)
+        self.six = address.startswith("[")
+        self.port = self.sock.getsockname()[1]
+        self.due = bytearray()
+
+    def bytes(self, size):
+        return self.chance.randbytes(size)
+
+    def send(self, data, flags=0):
+        self.sock.settimeout(DEADLINE)
+        while data:
+            done = self.sock.send(data, flags)
+            self.due += data[:done]
+            data = data[done:]
+
+    def fill(self):
+        """Until neither the service nor any queue takes more."""
+        self.sock.setblocking(False)
+        while select.select([], [self.sock], [], 0.3)[1]:
+            data = self.bytes(65536)
+            with contextlib.suppress(BlockingIOError):
+                self.due += data[:self.sock.send(data)]
+            self.test.assertLess(len(self.due), 64 << 20)
+
+    def take_all(self):
+        """All that is due comes, and nothing else."""
+        self.sock.settimeout(DEADLINE)
+        while self.due:
+            data = self.sock.recv(min(len(self.due), 1 << 18))
+            self.test.assertTrue(data, f"the end, with {len(self.due)} due")
+            self.test.assertEqual(data, bytes(self.due[:len(data)]))
+            del self.due[:len(data)]
+
+    def check(self):
+        self.take_all()
+        self.send(self.bytes(1000))
+        self.take_all()
+
+    def take_end(self):
+        self.take_all()
+        self.test.assertEqual(self.sock.recv(1), b"")
+
+    def queues(self, host):
+        """Unread and unacknowledged bytes of the served socket there."""
+        told = host.run("ss", "-6tnH" if self.six else "-4tnH", "state",
+                        "all", f"{'s' if host is self.test.c else 'd'}port"
+                        f" = :{self.port}")
+        for line in told.splitlines():
+            words = line.split()
+            return int(words[1]), int(words[2])
+        return None
+
+
+class Edges(Hosts):
+    def there_and_home(self, prepare, check=Stream.check, rounds=2):
+        """For each address: `prepare` before each move, `check` after it."""
+        self.both()
+        streams = [Stream(self, address) for address in self.addresses]
+        for stream in streams:
+            stream.check()
+        for number in range(rounds):
+            source = (self.a, self.b)[number % 2]
+            for stream in streams:
+                prepare(stream, source)
+            self.move_all(source, len(streams))
+            for stream in streams:
+                check(stream)
+            self.assert_no_resets()
+        return streams
+
+    def unread(self, stream, host, least):
+        wait_until(lambda: (stream.queues(host) or (0,))[0] >= least,
+                   f"{least} bytes to be unread")
+
+    def steady(self, stream, host):
+        """How much is unread when everything has arrived."""
+        seen = []
+
+        def same():
+            seen.append((stream.queues(self.c)[1], stream.queues(host)[0]))
+            return len(seen) > 4 and set(seen[-4:]) == {(0, seen[-1][1])}
+        wait_until(same, "all to arrive")
+        return seen[-1][1]
+
+    def unacked(self, stream, host, least):
+        wait_until(lambda: (stream.queues(host) or (0, 0))[1] >= least,
+                   f"{least} bytes not to be acknowledged")
+
+    # Queues
+
+    def test_full(self):
+        """The client reads nothing: zero windows both ways, 128 KiB unread."""
+        for host in (self.a, self.b):
+            host.settings(LARGE)
+
+        def prepare(stream, host):
+            stream.fill()
+            self.unread(stream, host, 128 << 10)
+            self.unacked(stream, host, 1)
+        self.there_and_home(prepare)
+
+    def test_full_for_long(self):
+        """It stays so through several moves."""
+        self.both()
+        streams = [Stream(self, address) for address in self.addresses]
+        for stream in streams:
+            stream.fill()
+        for source in (self.a, self.b, self.a, self.b):
+            self.move_all(source, 2)
+        for stream in streams:
+            stream.check()
+        self.assert_no_resets()
+
+    def test_half_closed_client(self):
+        """Its end has come, and most of the answer is due."""
+        self.both()
+        streams = [Stream(self, address) for address in self.addresses]
+        for stream in streams:
+            stream.fill()
+            stream.sock.shutdown(socket.SHUT_WR)
+        self.move_all(self.a, 2)
+        self.move_all(self.b, 2)
+        for stream in streams:
+            stream.take_end()
+        self.assert_served(self.a, 0)
+        self.assert_no_resets()
+
+    def test_half_closed_by_the_service(self):
+        """It has ended its side, and waits for the client's end."""
+        self.both("chat", "chat")
+        socks = [self.dial(address) for address in self.addresses]
+        for sock in socks:
+            lines = sock.makefile("rb")
+            sock.sendall(b"name%d\n/quit\n" % sock.fileno())
+            self.assertIn(b"welcome", lines.read())  # to the end
+        self.move(self.a)
+        for sock in socks:
+            sock.shutdown(socket.SHUT_WR)
+        self.await_(lambda: not self.served(self.a) and not
+                    self.served(self.b), "all to have ended")
+        self.assert_no_resets()
+
+    # Losses
+
+    @contextlib.contextmanager
+    def deaf(self):
+        """C drops what comes from the service."""
+        self.c.run("nft", "add", "table", "inet", "deaf")
+        self.c.run("nft", "add", "chain inet deaf input "
+                   "{ type filter hook input priority 0; }")
+        for address in ("ip saddr 10.77.0.100", "ip6 saddr fd77::100"):
+            self.c.run("nft", "add", "rule", "inet", "deaf", "input",
+                       f"{address} tcp sport 7000 drop")
+        yield
+        self.c.run("nft", "delete", "table", "inet", "deaf")
+
+    @contextlib.contextmanager
+    def mute(self):
+        """Nothing leaves C."""
+        self.world.pull(self.c)
+        yield
+        self.world.heal()
+
+    def lossy(self, loss, arrived):
+        """Something is under way in vain while the connections move."""
+        self.both()
+        streams = [Stream(self, address) for address in self.addresses]
+        for source in (self.a, self.b):
+            for stream in streams:  # the window grows
+                for _ in range(50):
+                    stream.send(stream.bytes(4000))
+                    stream.take_all()
+            with loss():
+                for stream in streams:
+                    stream.send(stream.bytes(20000))
+                for stream in streams:
+                    arrived(stream, source)
+                self.move_all(source, 2)
+            for stream in streams:
+                stream.check()
+            self.assert_no_resets()
+        self.assertGreater(self.grown(self.c, "TcpRetransSegs")
+                           + self.grown(self.a, "TcpRetransSegs")
+                           + self.grown(self.b, "TcpRetransSegs"), 0)
+
+    def test_unacknowledged_output(self):
+        """The answers are lost: the service sends them again, from wherever
+        it is; and the client what it thinks is lost."""
+        self.lossy(self.deaf, lambda stream, host:
+                   self.unacked(stream, host, 10000))
+
+    def test_the_client_sends_again(self):
+        """Nothing of it has arrived."""
+        retransmitted = []
+
+        def arrived(stream, host):
+            del stream, host
+            before = self.c.counters()["TcpRetransSegs"]
+            wait_until(lambda: self.c.counters()["TcpRetransSegs"] > before,
+                       "the client to send again")
+            retransmitted.append(before)
+        self.lossy(self.mute, arrived)
+        self.assertEqual(len(retransmitted), 4)
+
+    def test_urgent_byte(self):
+        """Unread, among other bytes: it comes back in its place."""
+        for host in (self.a, self.b):
+            host.settings(LARGE)
+
+        def prepare(stream, host):
+            # The answers are not taken, so the service stops to read.
+            before = 0
+            while not before:
+                stream.send(stream.bytes(128 << 10))
+                before = self.steady(stream, host)
+            self.urgent(stream)
+            self.unread(stream, host, before + 1001)
+
+        def check(stream):
+            stream.take_all()
+            self.urgent(stream)
+            stream.take_all()
+        self.there_and_home(prepare, check)
+
+    @staticmethod
+    def urgent(stream):
+        stream.send(stream.bytes(500))
+        stream.send(b"!", socket.MSG_OOB)
+        stream.send(stream.bytes(500))
+
+    # Connections that begin or end
+
+    def test_accept_queue(self):
+        """The server does not accept for a while; then it is to leave."""
+        server, _ = self.both()
+        server.signal(signal.SIGSTOP)
+        streams = [Stream(self, address)
+                   for address in self.addresses for _ in range(20)]
+        for stream in streams:
+            stream.send(stream.bytes(5000))
+        mover = self.move_later(self.a)
+        server.signal(signal.SIGCONT)
+        self.finished(mover)
+        for stream in streams:
+            stream.check()
+        self.assert_served(self.b, 40)
+        self.assert_no_resets()
+
+    def test_resets_of_a_client(self):
+        """A client that resets while its connection moves ends it, wherever
+        that is by then."""
+        self.both()
+        streams = [Stream(self, self.addresses[i % 2]) for i in range(40)]
+        for stream in streams:
+            stream.check()
+        linger = b"\1\0\0\0\0\0\0\0"
+        for stream in streams[::2]:
+            stream.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        stop = self.stop_at(self.ferries[self.a], "handoff__sending_frozen")
+        mover = self.move_later(self.a)
+        stop.hit()
+        for stream in streams[::2]:
+            stream.sock.close()
+        stop.go()
+        self.finished(mover)
+        for stream in streams[1::2]:
+            stream.check()
+        self.assert_served(self.b, 20)
+
+    def test_ends_of_a_client(self):
+        """The same with an orderly end, whose packets wait."""
+        self.both()
+        streams = [Stream(self, self.addresses[i % 2]) for i in range(40)]
+        for stream in streams:
+            stream.check()
+        stop = self.stop_at(self.ferries[self.a], "handoff__sending_frozen")
+        mover = self.move_later(self.a)
+        stop.hit()
+        for stream in streams[::2]:
+            stream.send(stream.bytes(3000))
+            stream.sock.shutdown(socket.SHUT_WR)
+        stop.go()
+        self.finished(mover)
+        for stream in streams[::2]:
+            stream.take_end()
+        for stream in streams[1::2]:
+            stream.check()
+        self.assert_served(self.b, 20)
+        self.assert_no_resets()
+
+    def test_syns_in_the_gap(self):
+        """Packets of connections that begin are held in the last step: they
+        are there at once when it is over, without a second SYN."""
+        self.both()
+        load = self.load("--connections", 10).ready()
+        stop = self.stop_at(self.ferries[self.a], "handoff__address_remove")
+        mover = self.move_later(self.a)
+        stop.hit()
+        socks = []
+        with self.c.inside():
+            for address in self.addresses:
+                host, port = address.rsplit(":", 1)
+                sock = socket.socket(socket.AF_INET6 if "[" in address
+                                     else socket.AF_INET)
+                self.sockets.append(sock)
+                sock.setblocking(False)
+                sock.connect_ex((host.strip("[]"), int(port)))
+                socks.append(sock)
+        stop.go()
+        self.finished(mover)
+        for sock in socks:
+            sock.settimeout(DEADLINE)
+            self.assertTrue(select.select([], [sock], [], 0.9)[1],
+                            "a SYN was lost")
+            self.assert_echo(sock)
+        load.check()
+        self.assert_served(self.b, 12)
+        self.end(load)
+
+
+if __name__ == "__main__":
+    main()
