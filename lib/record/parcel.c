@@ -194,8 +194,8 @@ take_stream(struct handoff__parcel *p, const struct handoff__view *view,
 	p->deaths = snap.deaths;
 	p->consumed = snap.consumed;
 	p->produced = snap.produced;
-	p->read = snap.received;
-	p->written = snap.sent;
+	p->rx_base = snap.received;
+	p->tx_base = snap.sent;
 	p->state = bytes;
 	p->in = at;
 	p->out = at + snap.in;
@@ -235,8 +235,8 @@ take_extra(struct handoff__parcel *p, const struct handoff__record *rec,
 	const struct handoff__extra *x = &rec->extra;
 	uint64_t deadline = handoff__record_deadline(rec);
 
-	p->rx_base = rec->rx_base;
-	p->tx_base = rec->tx_base;
+	p->old_rx_base = rec->rx_base;
+	p->old_tx_base = rec->tx_base;
 	p->pair = atomic_load(&x->pair);
 	p->leader = atomic_load(&x->leader);
 	p->outgoing = x->outgoing != 0;
@@ -304,15 +304,16 @@ disagrees(uint64_t position, uint64_t in_buffer, uint64_t counted)
 	return position != counted && position != in_buffer && position != 0;
 }
 
+/* Modulo 2^64: a base may be negative. */
 int
 handoff__parcel_counted(struct handoff__parcel *parcel, uint64_t read,
-	uint64_t written, struct handoff__error *error)
+	uint64_t written, uint64_t outq, struct handoff__error *error)
 {
 	uint64_t received = parcel->consumed + parcel->in_len;
 	uint64_t sent = parcel->produced - parcel->out_len;
 
-	read += parcel->rx_base;
-	written += parcel->tx_base;
+	read += parcel->old_rx_base;
+	written += parcel->old_tx_base;
 	if (disagrees(received, parcel->in_len, read) ||
 		disagrees(sent, 0, written))
 		return handoff__fail(error, -EBADMSG,
@@ -321,8 +322,8 @@ handoff__parcel_counted(struct handoff__parcel *parcel, uint64_t read,
 			(unsigned long long)parcel->id,
 			(unsigned long long)read, (unsigned long long)written,
 			(unsigned long long)received, (unsigned long long)sent);
-	parcel->read = read;
-	parcel->written = written;
+	parcel->rx_base = read;
+	parcel->tx_base = written - outq;
 	return 0;
 }
 
@@ -391,6 +392,8 @@ fill_stream(const struct handoff__view *view, const struct handoff__parcel *p)
 	handoff__record_mark(rec, (enum handoff__activity)p->activity);
 	handoff__handling_set(rec, p->deaths);
 	handoff__record_set_positions(rec, p->consumed + p->in_len, sent);
+	rec->rx_base = p->rx_base;
+	rec->tx_base = p->tx_base;
 	handoff__record_use_state(view, p->state_len);
 	if (p->state_len > 0)
 		memcpy(handoff__record_state(view, 0), p->state, p->state_len);
@@ -462,7 +465,6 @@ handoff__parcel_fill(const struct handoff__view *view,
 	fill_stream(view, parcel);
 	fill_passed(view, parcel);
 	fill_extra(view->rec, parcel, now_ms);
-	handoff__parcel_positions(view, parcel, 0);
 	handoff__record_skip_posts(view);
 	handoff__record_set_id(view->rec, parcel->id);
 	return 0;
@@ -498,15 +500,6 @@ handoff__parcel_link(
 		found = true;
 	}
 	return found;
-}
-
-/* Modulo 2^64: a base may be negative. */
-void
-handoff__parcel_positions(const struct handoff__view *view,
-	const struct handoff__parcel *parcel, uint64_t outq)
-{
-	view->rec->rx_base = parcel->read;
-	view->rec->tx_base = parcel->written - outq;
 }
 
 int

@@ -61,14 +61,14 @@ struct handoff__parcel {
 	uint32_t deaths;   /* in its handler, see handling.h */
 	/* of the record it was in */
 	uint32_t state_size, state_version, rx_size, tx_size, pass_size;
-	uint64_t rx_base, tx_base;   /* likewise; they are not sent */
-	uint64_t consumed, produced; /* by the service */
-	uint64_t read, written;      /* from and to the old socket, see
-				      * handoff__parcel_counted */
-	const unsigned char *state;  /* the part in use */
-	const unsigned char *in;     /* received, and not consumed */
-	const unsigned char *out;    /* produced, and not sent */
-	const unsigned char *pass;   /* passed, and not taken by its pair */
+	uint64_t consumed, produced;       /* by the service */
+	uint64_t rx_base, tx_base;         /* of the new record, see
+					    * handoff__parcel_counted */
+	uint64_t old_rx_base, old_tx_base; /* not sent */
+	const unsigned char *state;        /* the part in use */
+	const unsigned char *in;           /* received, and not consumed */
+	const unsigned char *out;          /* produced, and not sent */
+	const unsigned char *pass; /* passed, and not taken by its pair */
 	uint32_t state_len, in_len, out_len, pass_len;
 	uint64_t pair;                  /* id, 0: none; see pass.h */
 	uint64_t leader;                /* id, 0: none */
@@ -95,14 +95,22 @@ int handoff__parcel_take(struct handoff__parcel *parcel,
 	struct handoff__error *error);
 void handoff__parcel_free(struct handoff__parcel *parcel);
 
-/* What the kernel says of the frozen socket (base/progress.h): how much was
- * read from it, and written to it. Before the parcel is encoded. The server's
- * own records have that as their positions, and a connection of
- * handoff_peer(3), whose program does its own input and output, nowhere else.
- * -EBADMSG, with a sentence, if the record has positions which say something
- * else. */
+/*
+ * What the kernel says of the frozen socket: how much was read from it and
+ * written to it (base/progress.h), and the length of the output in its image,
+ * which is not acknowledged. Before the parcel is encoded. From that follow the
+ * bases of the new record's positions, since the new socket's counters begin
+ * with what the image has: its output counts as written, and its unread input
+ * as not read; so on the other host nothing is to be done, whatever the new
+ * socket takes of the output.
+ *
+ * The server's own records have the positions themselves, and without this call
+ * they are as if there were no such output. A connection of handoff_peer(3),
+ * whose program does its own input and output, has them nowhere else. -EBADMSG,
+ * with a sentence, if the record has positions which say something else.
+ */
 int handoff__parcel_counted(struct handoff__parcel *parcel, uint64_t read,
-	uint64_t written, struct handoff__error *error);
+	uint64_t written, uint64_t outq, struct handoff__error *error);
 
 /* Whether every field is within its range and they agree with each other.
  * -EBADMSG with a sentence that names the field. */
@@ -135,10 +143,9 @@ int handoff__parcel_geometry(
  * Fills a fresh record (handoff__arena_alloc_fit), which has the state size and
  * version of the parcel, and possibly other buffers. Sets all but the owner
  * word, and the id last. Posts that are there already are not for it; its pair
- * and its leader are not known yet (handoff__parcel_link); the bases of its
- * positions are for a new socket with no output (handoff__parcel_positions).
- * -EMSGSIZE, with the sizes in the sentence, if a buffer is too small; -EPROTO:
- * another state. The record is then as it was.
+ * and its leader are not known yet (handoff__parcel_link). -EMSGSIZE, with the
+ * sizes in the sentence, if a buffer is too small; -EPROTO: another state. The
+ * record is then as it was.
  *
  * The caller then enters it for posts: handoff__posts_enter.
  */
@@ -151,15 +158,6 @@ int handoff__parcel_fill(const struct handoff__view *view,
  * false if it is neither. To be called in both directions for a pair. */
 bool handoff__parcel_link(
 	const struct handoff__view *view, const struct handoff__view *other);
-
-/*
- * The bases of the positions, for the new socket, which counts from zero:
- * `outq` is the length of the output in the connection's image, which was given
- * to the kernel and not acknowledged. Unread input of the image does not
- * matter: it counts as received, and is not read.
- */
-void handoff__parcel_positions(const struct handoff__view *view,
-	const struct handoff__parcel *parcel, uint64_t outq);
 
 /* Puts `len` bytes back in front of the unsent output: what the send buffer of
  * the new socket did not take of the image's output (from restore.taken on).

@@ -200,8 +200,8 @@ put_stream(struct handoff__wire *w, const struct handoff__parcel *p)
 	handoff__put_u32(w, p->pass_size);
 	handoff__put_u64(w, p->consumed);
 	handoff__put_u64(w, p->produced);
-	handoff__put_u64(w, p->read);
-	handoff__put_u64(w, p->written);
+	handoff__put_u64(w, p->rx_base);
+	handoff__put_u64(w, p->tx_base);
 	handoff__put_u32(w, p->state_len);
 	handoff__put_u32(w, p->in_len);
 	handoff__put_u32(w, p->out_len);
@@ -218,8 +218,8 @@ get_stream(struct handoff__wire *w, struct handoff__parcel *p)
 	p->pass_size = handoff__get_u32(w);
 	p->consumed = handoff__get_u64(w);
 	p->produced = handoff__get_u64(w);
-	p->read = handoff__get_u64(w);
-	p->written = handoff__get_u64(w);
+	p->rx_base = handoff__get_u64(w);
+	p->tx_base = handoff__get_u64(w);
 	p->state_len = handoff__get_u32(w);
 	p->in_len = handoff__get_u32(w);
 	p->out_len = handoff__get_u32(w);
