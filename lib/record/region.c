@@ -14,6 +14,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static_assert(sizeof(struct handoff__region) <= HANDOFF__SHARED_HEAD,
 	"it fits in front of the undo log");
@@ -266,6 +267,81 @@ has_committed(
 	       (int32_t)(handoff__record_sequence(rec) - r->sequence) >= 0;
 }
 
+size_t
+handoff__region_size(const struct handoff__segment *commons)
+{
+	return commons && commons->geo.shared_size > 0 ? size_of(commons) : 0;
+}
+
+int
+handoff__region_export(const struct handoff__segment *commons, size_t offset,
+	void *bytes, size_t len)
+{
+	void *at;
+	int err = handoff__region_at(commons, offset, len, &at);
+
+	if (err == 0)
+		memcpy(bytes, at, len);
+	return err;
+}
+
+/* Returns the pages of the whole region, whatever its stamp says; with the lock
+ * held. */
+static void
+clear_all(const struct handoff__segment *commons)
+{
+	size_t size = commons->geo.shared_size;
+
+	if (madvise(bytes_of(commons), size, MADV_REMOVE) < 0)
+		memset(bytes_of(commons), 0, size);
+}
+
+int
+handoff__region_import_begin(const struct handoff__segment *commons)
+{
+	int err = handoff__region_size(commons) > 0
+			  ? handoff__region_enter(commons)
+			  : -EINVAL;
+
+	if (err < 0)
+		return err;
+	atomic_store(&region_of(commons)->importing, 1);
+	clear_all(commons);
+	return 0;
+}
+
+int
+handoff__region_import(const struct handoff__segment *commons, size_t offset,
+	const void *bytes, size_t len)
+{
+	void *at;
+	int err = handoff__region_at(commons, offset, len, &at);
+
+	if (err == 0)
+		memcpy(at, bytes, len);
+	return err;
+}
+
+void
+handoff__region_import_end(const struct handoff__segment *commons, bool keep)
+{
+	if (!keep)
+		clear_all(commons);
+	/* after the bytes: a survivor finds it whole, or clears it */
+	atomic_store(&region_of(commons)->importing, 0);
+	handoff__region_keep(commons);
+}
+
+int
+handoff__region_clear(const struct handoff__segment *commons)
+{
+	int err = handoff__region_import_begin(commons);
+
+	if (err == 0)
+		handoff__region_import_end(commons, true);
+	return err;
+}
+
 enum handoff__settled
 handoff__region_settle(
 	const struct handoff__arena *arena, uint32_t place, uint32_t agent)
@@ -279,6 +355,13 @@ handoff__region_settle(
 	r = region_of(commons);
 	if (!handoff__lock_held_by(&r->lock, place, agent))
 		return HANDOFF__SETTLED_FREE;
+	if (atomic_load(&r->importing)) {
+		clear_all(commons);
+		atomic_store(&r->importing, 0);
+		forget_log(r);
+		handoff__lock_release_for(&r->lock, place, agent);
+		return HANDOFF__SETTLED_CLEARED;
+	}
 	if (ranges_of(r) > 0)
 		how = has_committed(arena, r) ? HANDOFF__SETTLED_KEPT
 					      : HANDOFF__SETTLED_UNDONE;

@@ -26,14 +26,15 @@ struct handoff__region {
 	_Atomic uint64_t stamp; /* size of the region, and its version in the
 				 * upper 32 bits; 0: not used yet */
 	struct handoff__lock lock;
-	_Atomic uint32_t overdue; /* this one of the lock's `holds` has
-				   * outlasted a full wait */
-	_Atomic uint32_t ranges;  /* in the log; the store of 0 commits what
-				   * has no record */
-	uint32_t segment, slot;   /* the record whose commit decides, */
-	uint64_t id;              /* its id, 0: none, */
-	uint32_t sequence;        /* and its sequence after the commit */
-	uint32_t unused;
+	_Atomic uint32_t overdue;   /* this one of the lock's `holds` has
+				     * outlasted a full wait */
+	_Atomic uint32_t ranges;    /* in the log; the store of 0 commits what
+				     * has no record */
+	uint32_t segment, slot;     /* the record whose commit decides, */
+	uint64_t id;                /* its id, 0: none, */
+	uint32_t sequence;          /* and its sequence after the commit */
+	_Atomic uint32_t importing; /* 1: it is being filled from another host,
+				     * and makes no sense yet */
 	struct handoff__range range[HANDOFF_SHARED_RANGES];
 };
 
@@ -43,6 +44,8 @@ enum handoff__settled {
 	HANDOFF__SETTLED_CLEAN,    /* held, nothing was changed */
 	HANDOFF__SETTLED_KEPT,     /* its transaction had committed */
 	HANDOFF__SETTLED_UNDONE,   /* it had not */
+	HANDOFF__SETTLED_CLEARED,  /* it was filling it from another host: all
+				    * bytes are 0 */
 };
 
 static inline uint64_t
@@ -86,5 +89,33 @@ void handoff__region_undo(const struct handoff__segment *commons);
  * repaired, freed, converted or served. */
 enum handoff__settled handoff__region_settle(
 	const struct handoff__arena *arena, uint32_t place, uint32_t agent);
+
+/* The bytes of the region that can be copied to another host; 0: nobody uses
+ * it. */
+size_t handoff__region_size(const struct handoff__segment *commons);
+
+/* Copies a part of the region, for another host. With the lock held: what comes
+ * between `enter` and `keep` is of one moment. -EINVAL: it is not all within
+ * the region. */
+int handoff__region_export(const struct handoff__segment *commons,
+	size_t offset, void *bytes, size_t len);
+
+/*
+ * Fills the region with that of another host, of the same stamp, while this one
+ * serves no connection that could use it: that is for the caller to know. Takes
+ * the lock, as region_enter, and clears all bytes; then come parts, in any
+ * order, and what does not come stays 0; the end releases the lock, and with
+ * `keep` false clears them again. Should the process die meanwhile, its
+ * survivor finds and clears that, too (region_settle).
+ */
+int handoff__region_import_begin(const struct handoff__segment *commons);
+int handoff__region_import(const struct handoff__segment *commons,
+	size_t offset, const void *bytes, size_t len);
+void handoff__region_import_end(
+	const struct handoff__segment *commons, bool keep);
+
+/* Clears a region that was filled for nothing: the move was given up. As
+ * region_enter. */
+int handoff__region_clear(const struct handoff__segment *commons);
 
 #endif
