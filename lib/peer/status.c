@@ -8,6 +8,7 @@
 #include "peer/blame.h"
 #include "peer/core.h"
 #include "peer/last.h"
+#include "peer/partner.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -171,12 +172,14 @@ handoff__status_json(struct handoff__pair *pair, struct handoff__buf *buf)
 	handoff__buf_add(buf,
 		"],\"generation\":%llu,\"uncovered\":%u,\"lagging\":%s,"
 		"\"partner\":\"%s\",\"model\":\"%s\",\"workers\":%u,"
+		"\"carrier\":%s,\"in_doubt\":%u,"
 		"\"suspects\":%u,\"ended_as_poison\":%llu,"
 		"\"ended_as_suspect\":%llu,\"survival_lacks\":[",
 		(unsigned long long)handoff__pair_generation(pair),
 		uncovered(pair), pair->pulse.lagging ? "true" : "false",
 		partner_state(pair), model_of(pair), workers_of(pair),
-		handoff__pair_suspects(pair),
+		pair->other.carrier ? "true" : "false",
+		handoff__pair_in_doubt(pair), handoff__pair_suspects(pair),
 		(unsigned long long)pair->tally.ends[HANDOFF__END_POISON],
 		(unsigned long long)pair->tally.ends[HANDOFF__END_SUSPECT]);
 	add_lacks_json(pair, buf);
@@ -186,6 +189,21 @@ handoff__status_json(struct handoff__pair *pair, struct handoff__buf *buf)
 	add_away_json(pair, buf);
 	handoff__buf_add(buf, ",\"last_handoff\":");
 	handoff__last_json(pair, buf);
+}
+
+/* Printed only if there are any. */
+static void
+add_doubt(struct handoff__pair *pair, struct handoff__buf *buf)
+{
+	uint32_t count = handoff__pair_in_doubt(pair);
+
+	if (count > 0)
+		handoff__buf_add(buf,
+			"! %s: %u connection%s in doubt: a ferry died before "
+			"it knew whether the other host still serves %s: start "
+			"a ferry again\n",
+			pair->name, count, count == 1 ? " is" : "s are",
+			count == 1 ? "it" : "them");
 }
 
 /* Printed only if there are any. */
@@ -228,6 +246,7 @@ handoff__status_text(struct handoff__pair *pair, struct handoff__buf *buf)
 		handoff__buf_add(buf, "! %s: not ready to serve yet: %s\n",
 			pair->name, pair->loading);
 	add_suspects(pair, buf);
+	add_doubt(pair, buf);
 	each_listener(pair, buf, add_text);
 	handoff__pair_away_text(pair, away, sizeof(away));
 	if (away[0])

@@ -514,7 +514,7 @@ pair_assert_one_owner(struct side *a, struct side *b)
 
 /* Is a peer until it is killed. */
 static void
-be_a_peer(const char *dir, int tell)
+be_a_peer(const char *dir, int tell, bool carries)
 {
 	struct side side;
 
@@ -524,6 +524,8 @@ be_a_peer(const char *dir, int tell)
 		tell = dup2(tell, 3);
 	close_range(4, ~0u, 0);
 	side_init(&side, dir, "child");
+	if (carries)
+		side_carries(&side);
 	if (handoff__loop_init(&side.loop) < 0 ||
 		handoff__pair_open(&side.pair, &side.config, &side.loop, NULL,
 			&ops, &side) < 0)
@@ -536,8 +538,8 @@ be_a_peer(const char *dir, int tell)
 	_exit(3);
 }
 
-pid_t
-pair_child(const char *dir, int *told)
+static pid_t
+start_child(const char *dir, int *told, bool carries)
 {
 	int fds[2];
 	pid_t pid;
@@ -546,10 +548,22 @@ pair_child(const char *dir, int *told)
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0)
-		be_a_peer(dir, fds[1]);
+		be_a_peer(dir, fds[1], carries);
 	close(fds[1]);
 	*told = fds[0];
 	return pid;
+}
+
+pid_t
+pair_child(const char *dir, int *told)
+{
+	return start_child(dir, told, false);
+}
+
+pid_t
+pair_child_carrier(const char *dir, int *told)
+{
+	return start_child(dir, told, true);
 }
 
 void

@@ -128,6 +128,8 @@ void pair_assert_one_owner(struct side *a, struct side *b);
 /* A peer in a child process, which serves nothing and lives until it is
  * killed. `*told` becomes readable when it is open. */
 pid_t pair_child(const char *dir, int *told);
+/* The same, a carrier. */
+pid_t pair_child_carrier(const char *dir, int *told);
 void pair_kill(pid_t pid, int told);
 
 /* Are these two descriptors of the same file? */

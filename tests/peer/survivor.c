@@ -47,6 +47,13 @@ survivor_fork(void)
 }
 
 void
+survivor_fork_carrier(void)
+{
+	child = pair_child_carrier(one.config.dir, &told);
+	pair_wait(&one, &one.partners, 1);
+}
+
+void
 survivor_kill(void)
 {
 	pair_kill(child, told);

@@ -22,6 +22,7 @@ struct handoff__roster_entry *survivor_connection(unsigned n);
 
 /* The child is there, in a process of its own; and is killed. */
 void survivor_fork(void);
+void survivor_fork_carrier(void);
 void survivor_kill(void);
 
 /* Forks: `one` holds copies of what it had, the child owns all of it and
