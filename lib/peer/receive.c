@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * New entries of a carrier from the parcels of another host: record, roster,
+ * posts and companions. Restores no socket, and decides about no batch.
+ */
+#include "peer/receive.h"
+
+#include "peer/companions.h"
+#include "peer/core.h"
+#include "record/parcel.h"
+#include "record/post_ring.h"
+
+#include <errno.h>
+#include <time.h>
+#include <unistd.h>
+
+/* A number of our own origin that comes from another host is used up here
+ * too. */
+static void
+use_number(struct handoff__board *board, uint64_t id)
+{
+	uint64_t next = atomic_load(&board->next_id);
+
+	while (next <= id && (next ^ id) >> HANDOFF__ORIGIN_SHIFT == 0 &&
+		!atomic_compare_exchange_weak(&board->next_id, &next, id + 1))
+		;
+}
+
+/* By the box that it has for posts, or else by a search: entries of a program
+ * with a loop of its own have no box. */
+static struct handoff__roster_entry *
+find(struct handoff__pair *pair, uint64_t id)
+{
+	const struct handoff__post_ring *ring =
+		handoff__posts_ring(&pair->arena.posts);
+	uint32_t segment, slot;
+	struct handoff__roster_entry *e =
+		ring && handoff__posts_where(ring, id, &segment, &slot)
+			? handoff__roster_find(&pair->roster, segment, slot, id)
+			: NULL;
+
+	return e ? e : handoff__companions_find(pair, id);
+}
+
+/* Whether an entry with that id is here. A number that was not used yet needs
+ * no search. */
+static bool
+is_here(struct handoff__pair *pair, uint64_t id)
+{
+	const struct handoff__board *board = handoff__arena_board(&pair->arena);
+	uint64_t next = atomic_load(&board->next_id);
+
+	return ((id ^ next) >> HANDOFF__ORIGIN_SHIFT != 0 || id < next) &&
+	       find(pair, id);
+}
+
+/* Its leader must be here and stay; the pair of a connection is one of the
+ * two. */
+static int
+find_others(struct handoff__pair *pair, const struct handoff__parcel *parcel,
+	struct handoff__roster_entry **leader,
+	struct handoff__roster_entry **other)
+{
+	*leader = *other = NULL;
+	if (parcel->leader != 0) {
+		*leader = find(pair, parcel->leader);
+		if (!*leader || handoff__companions_check(pair, *leader) < 0)
+			return -ENOENT;
+	}
+	if (parcel->pair != 0 && parcel->pair == parcel->leader)
+		*other = *leader;
+	else if (parcel->pair != 0)
+		*other = find(pair, parcel->pair);
+	return 0;
+}
+
+static bool
+is_vacant(void *arg, uint32_t segment, uint32_t slot)
+{
+	struct handoff__roster_entry *e =
+		handoff__roster_at(arg, segment, slot);
+
+	return e && e->id == 0;
+}
+
+/* A record of that batch, with all that the parcel has. */
+static int
+make_record(struct handoff__pair *pair, const struct handoff__parcel *parcel,
+	uint32_t batch, struct handoff__view *view, uint32_t *segment,
+	uint32_t *slot)
+{
+	struct handoff__geometry geo;
+	struct timespec now;
+	int err = handoff__parcel_geometry(parcel, &geo);
+
+	if (err >= 0)
+		err = handoff__arena_alloc_fit(&pair->arena, &geo,
+			handoff__owner_elsewhere(batch), is_vacant,
+			&pair->roster, segment, slot);
+	if (err < 0)
+		return err;
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	handoff__view_make(view, pair->arena.segments[*segment], *slot);
+	err = handoff__parcel_fill(view, parcel,
+		(uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000,
+		&pair->error);
+	if (err >= 0)
+		return 0;
+	handoff__arena_clear(&pair->arena, *segment, *slot);
+	handoff__owner_set(&view->rec->owner, 0);
+	handoff__arena_vacate(&pair->arena, *segment, *slot);
+	return err;
+}
+
+/* Undoes handoff__pair_receive. */
+static void
+withdraw(struct handoff__pair *pair, struct handoff__roster_entry *e)
+{
+	struct handoff__roster_entry *others[HANDOFF__TOGETHER_MAX];
+
+	handoff__companions_part(pair, e, others);
+	handoff__arena_clear(&pair->arena, e->segment, e->slot);
+	handoff__owner_set(&e->view.rec->owner, 0);
+	handoff__roster_vacate(&pair->roster, e);
+}
+
+struct handoff__roster_entry *
+handoff__pair_receive(struct handoff__pair *pair, int fd,
+	const struct handoff__parcel *parcel, uint32_t batch, int *err)
+{
+	struct handoff__roster_entry *leader, *other, *e;
+	struct handoff__view view;
+	uint32_t segment, slot;
+
+	*err = is_here(pair, parcel->id) ? -EEXIST : 0;
+	if (*err == 0)
+		*err = find_others(pair, parcel, &leader, &other);
+	if (*err == 0)
+		*err = make_record(pair, parcel, batch, &view, &segment, &slot);
+	if (*err < 0) {
+		close(fd);
+		return NULL;
+	}
+	use_number(handoff__arena_board(&pair->arena), parcel->id);
+	if (leader)
+		handoff__parcel_link(&view, &leader->view);
+	if (other) {
+		handoff__parcel_link(&view, &other->view);
+		handoff__parcel_link(&other->view, &view);
+	}
+	e = handoff__roster_at(&pair->roster, segment, slot);
+	handoff__roster_enter(&pair->roster, e, segment, slot, fd, true);
+	if (!pair->config.streamless)
+		handoff__posts_enter(&pair->arena, e->id, segment, slot);
+	handoff__companions_join(pair, e);
+	*err = pair->ops->entered(pair, e);
+	if (*err < 0) {
+		withdraw(pair, e);
+		return NULL;
+	}
+	handoff__tally_begun(pair, e);
+	if (pair->link.fd >= 0)
+		handoff__roster_queue(e, &pair->roster.to_mirror);
+	pair->noted = true;
+	return e;
+}
