@@ -182,31 +182,25 @@ handoff__receiving_word(
 	return word == HANDOFF__BATCH_COMMITTED ? commit(r) : abandon(r);
 }
 
-static uint32_t
-done(struct handoff__receiving *r)
-{
-	r->state = HANDOFF__RECEIVING_DONE;
-	return HANDOFF__RECEIVING_FREE;
-}
-
 uint32_t
 handoff__receiving_served(struct handoff__receiving *r)
 {
 	if (r->state != HANDOFF__RECEIVING_COMMITTED)
 		return 0;
-	if (r->forget)
-		return done(r);
 	r->state = HANDOFF__RECEIVING_SERVING;
 	return send_if_up(r, HANDOFF__RECEIVING_SEND_SERVING);
 }
 
-/* It can be early: after a ferry that had said SERVING already. */
+/* Before _served it answers a ferry before this one; SERVING will bring
+ * another.
+ */
 uint32_t
 handoff__receiving_forget(struct handoff__receiving *r)
 {
-	if (r->state == HANDOFF__RECEIVING_COMMITTED)
-		r->forget = true;
-	return r->state == HANDOFF__RECEIVING_SERVING ? done(r) : 0;
+	if (r->state != HANDOFF__RECEIVING_SERVING)
+		return 0;
+	r->state = HANDOFF__RECEIVING_DONE;
+	return HANDOFF__RECEIVING_FREE;
 }
 
 static uint32_t

@@ -88,9 +88,8 @@ struct handoff__receiving {
 	uint32_t came;  /* of those */
 	uint32_t round; /* how often some were withdrawn */
 	bool held, guarded;
-	bool up;     /* the link */
-	bool forget; /* FORGET came early */
-	bool tell;   /* given up here: the sender does not know */
+	bool up;   /* the link */
+	bool tell; /* given up here: the sender does not know */
 };
 
 /* A machine without a batch. `up`: the link to the other ferry is. */

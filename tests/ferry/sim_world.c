@@ -51,8 +51,8 @@ sim_begin(struct world *w, uint64_t seed, enum bug bug)
 	w->bug = bug;
 	w->network = true;
 	w->next_id = 1;
-	w->faults = 8 + sim_draw(w, 60);
-	w->deaths = 10 + sim_draw(w, 150);
+	w->faults = 10 + sim_draw(w, 150);
+	w->deaths = 20 + sim_draw(w, 400);
 	w->stale = sim_draw(w, 4) == 0;
 	for (int i = 0; i < PARTIES; i++)
 		w->alive[i] = true;

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-#define SCHEDULES      20000
+#define SCHEDULES      50000
 #define SCHEDULES_LONG 1000000
 #define STEPS          400
 #define QUIET_STEPS    4000
