@@ -24,6 +24,9 @@
  *   halfopen.c   connections that clients have only begun
  *   announce.c   tells the neighbours where an address is
  *   address.c    the service's addresses on this host
+ *   prefix.c     addresses as text
+ *   device.c     the network device, and what this process may do to it
+ *   netlink.c    one question to the kernel
  *   gate.c       the helper that holds packets and thaws sockets
  *   hook.c       a program that steers packets in place of an address
  *   flow.c       the addresses of one connection
