@@ -28,6 +28,10 @@
  *   device.c     the network device, and what this process may do to it
  *   netlink.c    one question to the kernel
  *   gate.c       the helper that holds packets and thaws sockets
+ *   told.c       what it was told
+ *   launch.c     starts it
+ *   note.c       one message between the two
+ *   images.c     the images of a batch, for it
  *   hook.c       a program that steers packets in place of an address
  *   flow.c       the addresses of one connection
  */

@@ -59,18 +59,19 @@ struct handoff__gate_address {
 };
 
 /* What a helper of a ferry before this one still has of one batch. The arrays
- * are the gate's, valid during the callback; a descriptor that is to be kept is
- * taken by replacing it with -1, all others are closed. They are told apart by
- * their flows (handoff__flow_of); an index is that of handoff__gate_hold. */
+ * are the gate's and valid during the callback; the descriptors are the gate's
+ * too, open until the batch is passed, flipped or forgotten: duplicate what is
+ * to be kept. They are told apart by their flows (handoff__flow_of); an index
+ * is that of handoff__gate_hold. */
 struct handoff__gate_found {
 	uint32_t slot;
 	uint64_t id; /* of the batch */
 	enum handoff__gate_direction direction;
 	enum handoff__gate_verdict verdict; /* of an OUT batch */
 	const struct handoff__flow *flows;
-	int *fds; /* none of a batch that was flipped: -1 */
+	const int *fds; /* -1: released, or of a batch that was flipped */
 	uint32_t count;
-	int images; /* memfd, see handoff__gate_image; -1 if none came */
+	int images; /* memfd, see ferry/images.h; -1: none */
 };
 
 /* Counted since the helper was started. */
@@ -138,6 +139,12 @@ void handoff__gate_free(struct handoff__gate *gate);
 /* The helper is there and knows everything. */
 bool handoff__gate_is_ready(const struct handoff__gate *gate);
 
+/* What was said about the rule and about flows without a batch last, by this
+ * ferry or, once it is ready, by one before. */
+bool handoff__gate_is_ruled(const struct handoff__gate *gate);
+enum handoff__gate_verdict handoff__gate_unknown(
+	const struct handoff__gate *gate);
+
 /* Where the words of the batches are: the segment's descriptor (borrowed, a
  * memfd that is sealed against shrinking) and the offset of the batch table in
  * it. Call it before the first hold, and again for another arena. -EINVAL if
@@ -185,12 +192,13 @@ int handoff__gate_images(struct handoff__gate *gate, uint32_t slot,
 	struct handoff__error *error);
 
 /* Some of the batch stay (or do not come) after all: their packets pass, in
- * order. They have to be unfrozen before; their descriptors are not needed any
+ * order, whatever the default is, until the slot is free or another batch holds
+ * them. They have to be unfrozen before; their descriptors are not needed any
  * more. -ENOENT, -EINVAL. */
 int handoff__gate_release(struct handoff__gate *gate, uint32_t slot,
 	const uint32_t *indices, uint32_t count);
 
-/* All of the batch stay: as handoff__gate_release, and the slot is free. */
+/* All of the batch stay: what was held passes, and the slot is free. */
 int handoff__gate_pass(struct handoff__gate *gate, uint32_t slot);
 
 /* The batch belongs to the other host: what was held and all that comes later
@@ -208,11 +216,5 @@ int handoff__gate_count(struct handoff__gate *gate);
 /* Nothing is to be guarded any more: the helper forgets everything, removes its
  * rules and ends, and no other is started. */
 void handoff__gate_end(struct handoff__gate *gate);
-
-/* Reads image `index` of a memfd that a helper has kept (`found`), mapped by
- * the caller at `data`; the image points into it. -ENOENT if there is none at
- * that index, -EBADMSG. */
-int handoff__gate_image(const void *data, size_t size, uint32_t index,
-	struct handoff__image *image, struct handoff__error *error);
 
 #endif
