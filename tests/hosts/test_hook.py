@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: MIT
+"""The example of a steering hook, on a router between a client and two hosts
+that both have the service's addresses."""
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import unittest
+
+from world import Host, main
+
+EXAMPLE = os.path.normpath(os.path.join(
+    os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir,
+    "examples", "hosts", "hook-nft"))
+SERVICE = {4: "192.0.2.7", 6: "2001:db8::7"}
+PORT = 7000
+NETS = {"A": 1, "B": 2, "C": 3}
+
+
+class Hook(unittest.TestCase):
+    def setUp(self):
+        if not shutil.which("nft", path="/usr/sbin:/usr/bin:/sbin:/bin"):
+            self.skipTest("nft(8) is not here")
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.router = self.host("R")
+        self.hosts = {name: self.host(name) for name in NETS}
+        for name, host in self.hosts.items():
+            self.attach(name, host)
+        self.listeners = {(name, family): self.listen(name, family)
+                          for name in "AB" for family in (4, 6)}
+        self.hooks = {"A": self.hook("A", 1, 2), "B": self.hook("B", 2, 1)}
+        self.call("A", "setup")
+
+    def host(self, name):
+        host = Host(name, self.folder)
+        self.addCleanup(host.close)
+        host.settings({"net/ipv6/conf/all/accept_dad": "0",
+                       "net/ipv6/conf/default/accept_dad": "0",
+                       "net/ipv4/ip_forward": "1",
+                       "net/ipv6/conf/all/forwarding": "1"})
+        host.ip("link set lo up")
+        return host
+
+    def attach(self, name, host):
+        net = NETS[name]
+        self.router.ip(
+            f"link add r{net} type veth peer name e0 netns {host.path}",
+            f"link set r{net} up", f"addr add 10.0.{net}.1/24 dev r{net}",
+            f"addr add fd0{net}::1/64 dev r{net} nodad")
+        host.ip("link set e0 up", f"addr add 10.0.{net}.2/24 dev e0",
+                f"addr add fd0{net}::2/64 dev e0 nodad",
+                f"route add default via 10.0.{net}.1",
+                f"route add ::/0 via fd0{net}::1")
+        if name != "C":
+            host.ip(*(f"addr add {address} dev lo"
+                      for address in SERVICE.values()))
+
+    def listen(self, name, family):
+        with self.hosts[name].inside():
+            sock = socket.create_server(
+                (SERVICE[family], PORT),
+                family=socket.AF_INET if family == 4 else socket.AF_INET6)
+        sock.setblocking(False)
+        self.addCleanup(sock.close)
+        return sock
+
+    def hook(self, name, here, there):
+        folder = os.path.join(self.folder, "hook-" + name)
+        os.mkdir(folder)
+        shutil.copy(EXAMPLE, folder)
+        with open(os.path.join(folder, "hook-nft.conf"), "w",
+                  encoding="ascii") as file:
+            file.write(f"router=(nsenter --net={self.router.path})\n"
+                       f"service=({SERVICE[4]} {SERVICE[6]})\n"
+                       f"here={here} there={there}\n"
+                       "hosts=(1 10.0.1.2 fd01::2 2 10.0.2.2 fd02::2)\n")
+        return os.path.join(folder, "hook-nft")
+
+    def call(self, name, verb, *ports):
+        """As a ferry of that host does, with the flows of these ports."""
+        flows = "".join(f"{family} {SERVICE[family]} {PORT} {client} {port}\n"
+                        for family, client in ((4, "10.0.3.2"), (6, "fd03::2"))
+                        for port in ports)
+        done = subprocess.run([self.hooks[name], verb], input=flows, env={},
+                              cwd="/", capture_output=True, text=True,
+                              check=False, timeout=60)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    def reached(self, family, port):
+        """Which host a connection from that port gets to."""
+        kind = socket.AF_INET if family == 4 else socket.AF_INET6
+        with self.hosts["C"].inside(), socket.socket(kind) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                            b"\1\0\0\0\0\0\0\0")  # nothing stays of it
+            sock.bind(("", port))
+            sock.settimeout(10)
+            sock.connect((SERVICE[family], PORT))
+            for name in "AB":
+                try:
+                    self.listeners[name, family].accept()[0].close()
+                    return name
+                except BlockingIOError:
+                    pass
+        raise AssertionError("nobody has accepted it")
+
+    def assert_reached(self, names):
+        for family in (4, 6):
+            self.assertEqual("".join(self.reached(family, 10001 + i)
+                                     for i in range(len(names))), names)
+
+    def test_verbs(self):
+        self.assert_reached("AAA")
+        self.call("A", "hold", 10001, 10002)
+        self.assert_reached("AAA")
+        self.call("A", "flip", 10001, 10002)
+        self.assert_reached("BBA")
+        self.call("A", "flip", 10001)
+        self.call("A", "pass", 10002)
+        self.assert_reached("BAA")
+        self.call("A", "final")
+        self.assert_reached("BBB")
+        self.call("A", "final")
+        self.call("B", "flip", 10003)
+        self.assert_reached("BBA")
+        self.call("B", "final")
+        self.assert_reached("AAA")
+
+    def test_wrong_use(self):
+        for words in ((), ("dance",), ("flip", "flop")):
+            done = subprocess.run([self.hooks["A"], *words], text=True,
+                                  capture_output=True, check=False)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("usage: hook-nft", done.stderr)
+
+
+if __name__ == "__main__":
+    main()
