@@ -2,8 +2,8 @@
 # What is installed, and where: all of it is listed here. Three components,
 # which become three packages: runtime (the shared library), development
 # (what others build with) and tools (what an operator needs); two more for
-# libhandoff-systemd, where that is built; documents beside them. The other
-# programs of examples/ are there to be read.
+# libhandoff-systemd, where that is built, and one for the ferry; documents
+# beside them. The other programs of examples/ are there to be read.
 include(CMakePackageConfigHelpers)
 
 set(cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/handoff)
@@ -124,4 +124,19 @@ if(TARGET handoffctl)
   install(TARGETS handoffctl RUNTIME COMPONENT tools)
   install(FILES docs/man/handoffctl.1
     DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT tools)
+endif()
+
+# The ferry and its helper, which it finds beside itself. They link the static
+# library.
+
+if(TARGET handoff-ferry AND TARGET handoff-unfreeze)
+  install(TARGETS handoff-ferry handoff-unfreeze
+    RUNTIME DESTINATION ${CMAKE_INSTALL_SBINDIR} COMPONENT ferry)
+  install(FILES docs/man/handoff-ferry.8 docs/man/handoff-unfreeze.8
+    DESTINATION ${CMAKE_INSTALL_MANDIR}/man8 COMPONENT ferry)
+  set(hosts ${CMAKE_INSTALL_DOCDIR}/examples/hosts)
+  install(FILES examples/hosts/handoff-ferry.service
+    DESTINATION ${hosts} COMPONENT ferry)
+  install(PROGRAMS examples/hosts/hook-nft
+    DESTINATION ${hosts} COMPONENT ferry)
 endif()

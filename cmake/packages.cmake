@@ -2,7 +2,8 @@
 # cpack makes Debian packages of the components: libhandoff0 (runtime),
 # libhandoff-dev (development), handoff-tools (tools), and of the library for
 # systemd, where it is built, libhandoff-systemd0 and libhandoff-systemd-dev:
-# who does without it is not to get libsystemd-dev. Whoever distributes them
+# who does without it is not to get libsystemd-dev. The ferry is handoff-ferry,
+# where that is built: it needs libraries that nothing else does. Whoever distributes them
 # says who answers for them: -DCPACK_PACKAGE_CONTACT="Name <address>".
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME libhandoff)
@@ -17,6 +18,9 @@ if(TARGET handoffctl)
 endif()
 if(TARGET handoff_systemd)
   list(APPEND CPACK_COMPONENTS_ALL systemd_runtime systemd_development)
+endif()
+if(TARGET handoff-ferry AND TARGET handoff-unfreeze)
+  list(APPEND CPACK_COMPONENTS_ALL ferry)
 endif()
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 
@@ -37,6 +41,8 @@ set(CPACK_DEBIAN_SYSTEMD_RUNTIME_PACKAGE_NAME
 set(CPACK_DEBIAN_SYSTEMD_RUNTIME_PACKAGE_SECTION libs)
 set(CPACK_DEBIAN_SYSTEMD_DEVELOPMENT_PACKAGE_NAME libhandoff-systemd-dev)
 set(CPACK_DEBIAN_SYSTEMD_DEVELOPMENT_PACKAGE_SECTION libdevel)
+set(CPACK_DEBIAN_FERRY_PACKAGE_NAME handoff-ferry)
+set(CPACK_DEBIAN_FERRY_PACKAGE_SECTION net)
 
 # The first line of each text is the synopsis.
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "")
@@ -66,6 +72,11 @@ set(CPACK_DEBIAN_SYSTEMD_DEVELOPMENT_DESCRIPTION
   "hands live connections from process to process - systemd development${about}\
 This package contains what is needed to build servers that systemd starts and
 watches, and unit files to begin with.")
+set(CPACK_DEBIAN_FERRY_DESCRIPTION
+  "hands live connections from process to process - other hosts${about}\
+This package contains handoff-ferry and its helper, which move all connections
+of a service to another host of the same link, with its addresses, and bring
+them home.")
 
 # debian.cmake runs between installing and packing.
 set(CPACK_PRE_BUILD_SCRIPTS ${CMAKE_CURRENT_LIST_DIR}/debian.cmake)

@@ -83,6 +83,16 @@ has_systemd() {
   [[ $libsystemd == yes && $(cached HANDOFF_SYSTEMD) != OFF ]]
 }
 
+# Is the ferry to be there? The same libraries as in lib/ferry.
+ferry_libraries=no
+if pkg-config --exists 'openssl >= 3' libmnl libnftnl libnetfilter_queue \
+  2>/dev/null; then
+  ferry_libraries=yes
+fi
+has_ferry() {
+  [[ $ferry_libraries == yes && $(cached HANDOFF_FERRY) != OFF ]]
+}
+
 # install_to PREFIX [OPTION...]: what was built, below that prefix.
 install_to() {
   [[ $(cached CMAKE_INSTALL_LIBDIR) != /* ]] ||

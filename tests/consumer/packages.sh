@@ -21,6 +21,12 @@ quiet "$CMAKE" --build "$tmp/build" -j "$jobs"
 if has_systemd; then
   names+=(libhandoff-systemd0 libhandoff-systemd-dev)
 fi
+# Debian 13 calls it after the size of time_t.
+ssl=libssl3
+! dpkg-query -W libssl3t64 >/dev/null 2>&1 || ssl=libssl3t64
+if has_ferry; then
+  names+=(handoff-ferry)
+fi
 # What is packed has its own permissions, whoever packs it.
 (
   umask 077
@@ -38,7 +44,7 @@ quiet lintian --allow-root --fail-on error,warning "${debs[@]}"
 depends() {
   same "$1 depends on" "$2" \
     "$(dpkg-deb -f "$1_${revision}_$arch.deb" Depends |
-      sed -E 's/((libc6|libsystemd[^ ]*) \(>= )[0-9.]+\)/\1N)/g')"
+      sed -E 's/((libc6|libsystemd[^ ]*|libmnl0|libn[^ ]*|libssl[^ ]*) \(>= )[^)]+\)/\1N)/g')"
 }
 # library PACKAGE SHLIBS: how others depend on it, and that it is found.
 library() {
@@ -58,6 +64,10 @@ if has_systemd; then
   depends libhandoff-systemd-dev "libhandoff-dev (= $revision), \
 libhandoff-systemd0 (= $revision), libsystemd-dev (>= N)"
   library libhandoff-systemd0 'libhandoff-systemd 0'
+fi
+if has_ferry; then
+  depends handoff-ferry "libc6 (>= N), libmnl0 (>= N), \
+libnetfilter-queue1 (>= N), libnftnl11 (>= N), $ssl (>= N)"
 fi
 
 contents() {
@@ -102,6 +112,7 @@ in_temporary_root() {
   local dpkg=(dpkg --root="$tmp/dpkg" --log="$tmp/dpkg.log")
   mkdir -p "$admin/info" "$admin/updates"
   ! has_systemd || debian+=(libsystemd0 libsystemd-dev)
+  ! has_ferry || debian+=(libmnl0 libnetfilter-queue1 libnftnl11 "$ssl")
   for name in "${debian[@]}"; do
     { dpkg-query -s "$name" && echo; } >>"$admin/status"
     : >"$admin/info/$name:$arch.list"

@@ -75,6 +75,18 @@ END
   components+=(systemd_runtime systemd_development)
 fi
 
+if has_ferry; then
+  component ferry <<END
+sbin/handoff-ferry
+sbin/handoff-unfreeze
+share/man/man8/handoff-ferry.8
+share/man/man8/handoff-unfreeze.8
+$(files "$source_dir/examples/hosts" |
+    sed 's|^|share/doc/handoff/examples/hosts/|')
+END
+  components+=(ferry)
+fi
+
 install_to "$prefix"
 same 'all components' \
   "$(for name in "${components[@]}"; do
