@@ -4,13 +4,15 @@ queues on either side, with output that is not acknowledged, with an urgent byte
 before they were accepted, while the client sends again what was lost. Each in
 IPv4 and IPv6, there and home, and every byte is compared."""
 import contextlib
+import os
 import random
 import select
 import signal
 import socket
 
-from world import DEADLINE, SEED, Hosts, main, wait_until
+from world import DEADLINE, SEED, TOOLS, Hosts, main, wait_until
 
+IPPROTO_MPTCP = 262
 LARGE = {"net/ipv4/tcp_rmem": "4096 524288 524288"}
 
 
@@ -309,6 +311,25 @@ class Edges(Hosts):
             stream.check()
         self.assert_served(self.b, 20)
         self.assert_no_resets()
+
+    def test_multipath(self):
+        """A connection of Multipath TCP cannot move, and says so; plain ones
+        to the same listener can."""
+        if not os.path.exists("/proc/sys/net/mptcp/enabled"):
+            self.skipTest("the kernel has no MPTCP")
+        self.both(env={"LD_PRELOAD": os.path.join(TOOLS, "libmptcp.so"),
+                       "ASAN_OPTIONS": "verify_asan_link_order=0"})
+        load = self.load("--connections", 6).ready()
+        with self.c.inside():
+            sock = socket.socket(proto=IPPROTO_MPTCP)
+        self.sockets.append(sock)
+        sock.settimeout(DEADLINE)
+        sock.connect(("10.77.0.100", 7000))
+        self.assert_echo(sock)
+        said = self.ok_on(self.a, "maintenance", "--to", "b", "--dry-run")
+        self.assertRegex(said, "would move 6 of 7 .*, 1 left: 1 MPTCP")
+        self.assert_echo(sock)
+        self.end(load)
 
     def test_syns_in_the_gap(self):
         """Packets of connections that begin are held in the last step: they

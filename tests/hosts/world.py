@@ -419,32 +419,41 @@ class Hosts(SystemTest):
         self.world = World(self.base)
         self.a, self.b, self.c = self.world.a, self.world.b, self.world.c
         self.ferries = {}
+        # What runs them: nothing, or setpriv(1) with its options.
+        self.server_prefix, self.ferry_prefix = [], {}
         self.before = {host: host.counters() for host in self.world.hosts}
         # Runs before that of the harness: what a ferry has left alone ends.
         self.addCleanup(self.world.close)
 
     # Programs
 
-    def start_on(self, host, program, *options, env=None, **how):
-        started = Program(host.prefix(env) + command(program, *options)
-                          + [str(option) for option in options], **how)
+    def start_on(self, host, program, *options, env=None):
+        return self.start_as([], host, program, *options, env=env)
+
+    def start_as(self, prefix, host, program, *options, env=None):
+        """Starts a program there, run by what the prefix is."""
+        started = Program(host.prefix(env) + prefix
+                          + command(program, *options)
+                          + [str(option) for option in options])
         self.programs.append(started)
         return started
 
-    def serve_on(self, host, program="server", addresses=None, options=()):
+    def serve_on(self, host, program="server", addresses=None, options=(),
+                 env=None):
         """A server that owns, on the addresses of the service."""
         self.addresses = addresses or [f"{SERVICE4}:{PORT}",
                                        f"[{SERVICE6}]:{PORT}"]
         listen = [text for each in self.addresses
                   for text in ("--listen", each)]
-        server = self.start_on(host, program, "--dir", host.dir, *listen,
-                               *options)
+        server = self.start_as(self.server_prefix, host, program, "--dir",
+                               host.dir, *listen, *options, env=env)
         server.expect(": owner: ")
         return server
 
     def wait_on(self, host, program="alt_server", options=()):
         """A server that waits there as the standby."""
-        standby = self.start_on(host, program, "--dir", host.dir, *options)
+        standby = self.start_as(self.server_prefix, host, program, "--dir",
+                                host.dir, *options)
         standby.expect(": standby: ")
         return standby
 
@@ -454,8 +463,8 @@ class Hosts(SystemTest):
         link = (("--to", f"{self.b.address}:{LINK_PORT}") if host is self.a
                 else ("--listen", f"{self.b.address}:{LINK_PORT}"))
         batch = ("--batch", str(self.batch)) if self.batch else ()
-        ferry = self.start_on(
-            host, os.path.join(FERRY, "handoff-ferry"), "--dir", host.dir, *link, "--cert",
+        ferry = self.start_as(
+            self.ferry_prefix.get(host, []), host, os.path.join(FERRY, "handoff-ferry"), "--dir", host.dir, *link, "--cert",
             host.cert, "--key", host.key, "--peer-cert", other.cert,
             "--address", MOVING, "--dev", "e0", "--name",
             "ferry-" + host.name, *batch, *options, env=env)
@@ -535,9 +544,9 @@ class Hosts(SystemTest):
     def both(self, program="server", alt="alt_server", addresses=None,
              options=(), env=None):
         """The usual: a service on A that can move to B and back."""
-        server = self.serve_on(self.a, program, addresses, options)
-        self.ferry(self.a, env=env)
-        self.ferry(self.b, env=env)
+        server = self.serve_on(self.a, program, addresses, options, env)
+        self.ferry(self.a)
+        self.ferry(self.b)
         standby = self.wait_on(self.b, alt, options)
         self.wait_ready(self.b)
         return server, standby
