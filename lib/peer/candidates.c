@@ -56,8 +56,10 @@ verdict(const struct handoff__pair *pair, const struct handoff__hello *hello)
 		return HANDOFF__OK;
 	if (pair->leaving)
 		return HANDOFF__LEAVING;
+	/* a carrier that has yielded its place is about to end */
 	if (pair->partner != HANDOFF__PARTNER_NONE)
-		return HANDOFF__TAKEN;
+		return pair->other.carrier && !hello->carrier ? HANDOFF__LEAVING
+							      : HANDOFF__TAKEN;
 	/* its copies belong to another arena */
 	return hello->again && hello->arena != 0 ? HANDOFF__STRANGER
 						 : HANDOFF__OK;
@@ -74,6 +76,37 @@ refuse_candidate(struct handoff__candidate *c,
 		handoff__name_ok(hello->name) ? hello->name : "a peer",
 		hello->pid, why);
 	turn_candidate_away(c, reason, text);
+}
+
+/* One without a place, 0, asks for that of this peer, since both are taken. */
+static enum handoff__reason
+verdict_on_place(struct handoff__pair *pair, const struct handoff__hello *hello)
+{
+	struct handoff__hello as_other = *hello;
+	enum handoff__reason reason;
+
+	as_other.place = handoff__pair_other_place(pair);
+	reason = handoff__hello_judge(pair, &as_other);
+	if (reason != HANDOFF__OK)
+		return reason;
+	if (pair->leaving)
+		return HANDOFF__LEAVING;
+	return pair->config.carrier && !hello->carrier && pair->ops->yield &&
+			       pair->ops->yield(pair)
+		       ? HANDOFF__LEAVING
+		       : HANDOFF__TAKEN;
+}
+
+/* Whatever it hears, it reports to its own user. */
+static void
+answer_about_place(struct handoff__candidate *c)
+{
+	struct handoff__hello own;
+
+	handoff__hello_make(c->pair, &own);
+	own.refusal = verdict_on_place(c->pair, &c->hello);
+	handoff__hello_send(c->fd, &own);
+	handoff__candidate_close(c);
 }
 
 /* Answers a HELLO with a welcome or a refusal. */
@@ -132,7 +165,8 @@ static bool
 is_due(const struct handoff__candidate *c)
 {
 	return c->fd >= 0 && c->greeted &&
-	       (c->pair->partner != HANDOFF__PARTNER_APART ||
+	       (c->hello.place == 0 ||
+		       c->pair->partner != HANDOFF__PARTNER_APART ||
 		       (handoff__partner_again(c->pair, &c->hello) &&
 			       !crosses(c->pair)));
 }
@@ -159,7 +193,10 @@ handoff__candidates_answer(struct handoff__pair *pair)
 			return true;
 		}
 		if (is_due(&pair->pending[i])) {
-			answer_candidate(&pair->pending[i]);
+			if (pair->pending[i].hello.place == 0)
+				answer_about_place(&pair->pending[i]);
+			else
+				answer_candidate(&pair->pending[i]);
 			return true;
 		}
 	}

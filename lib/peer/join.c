@@ -19,30 +19,30 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Exchanges HELLO with the holder of the other place: `reply` has its answer,
- * `*passed` its pidfd or -1. -ECONNREFUSED if it has no socket yet or no
- * longer. */
+#define ASK_US          1000000 /* for an answer about a place */
+#define CARRIER_WAIT_US 200000  /* for a peer that stops or starts */
+
+/* Exchanges HELLO with the holder of a place: `reply` has its answer, `*passed`
+ * its pidfd or -1. -ECONNREFUSED if it has no socket yet or no longer. */
 static int
-greet(struct handoff__pair *pair, struct handoff__msg *reply, int *passed,
-	int *link_fd)
+greet(struct handoff__pair *pair, uint32_t place,
+	const struct handoff__hello *hello, int64_t us,
+	struct handoff__msg *reply, int *passed, int *link_fd)
 {
-	struct handoff__hello hello;
-	int fd = handoff__dir_connect(&pair->dir,
-		handoff__places_link_name(handoff__pair_other_place(pair)),
-		SOCK_SEQPACKET);
+	int fd = handoff__dir_connect(
+		&pair->dir, handoff__places_link_name(place), SOCK_SEQPACKET);
 	int err;
 
 	if (fd == -ENOENT)
 		return -ECONNREFUSED;
 	if (fd < 0)
 		return fd;
-	handoff__hello_make(pair, &hello);
 	err = handoff__dir_allows(fd, pair->config.user);
 	if (err >= 0)
-		err = handoff__hello_send(fd, &hello);
+		err = handoff__hello_send(fd, hello);
 	if (err >= 0)
-		err = handoff__link_recv_sync(fd, reply, passed,
-			handoff__now_us() + HANDOFF__HELLO_TIMEOUT_US);
+		err = handoff__link_recv_sync(
+			fd, reply, passed, handoff__now_us() + us);
 	if (err >= 0 && reply->type != HANDOFF__HELLO) {
 		if (*passed >= 0)
 			close(*passed);
@@ -92,9 +92,13 @@ weigh(struct handoff__pair *pair, const struct handoff__hello *h)
 static int
 try_other(struct handoff__pair *pair)
 {
+	struct handoff__hello hello;
 	struct handoff__msg reply;
-	int passed = -1, fd = -1, err = greet(pair, &reply, &passed, &fd);
+	int passed = -1, fd = -1, err;
 
+	handoff__hello_make(pair, &hello);
+	err = greet(pair, handoff__pair_other_place(pair), &hello,
+		HANDOFF__HELLO_TIMEOUT_US, &reply, &passed, &fd);
 	if (err < 0)
 		return err;
 	err = weigh(pair, &reply.hello);
@@ -134,7 +138,9 @@ static int
 join_other(struct handoff__pair *pair)
 {
 	uint32_t other = handoff__pair_other_place(pair);
-	int64_t deadline = handoff__now_us() + HANDOFF__START_TIMEOUT_US;
+	int64_t deadline = handoff__now_us() +
+			   (pair->config.carrier ? CARRIER_WAIT_US
+						 : HANDOFF__START_TIMEOUT_US);
 	int locked, err;
 
 	while ((locked = handoff__dir_locked(
@@ -163,6 +169,39 @@ join_other(struct handoff__pair *pair)
 	return 0;
 }
 
+/* Whether the holder of that place is about to leave it: it stops, or it is a
+ * carrier, which has nothing to do with it now. */
+static bool
+leaves_place(struct handoff__pair *pair, uint32_t place)
+{
+	struct handoff__hello hello;
+	struct handoff__msg reply;
+	int passed = -1, fd = -1;
+
+	handoff__hello_make(pair, &hello);
+	hello.place = 0;
+	if (greet(pair, place, &hello, ASK_US, &reply, &passed, &fd) < 0)
+		return false;
+	close(fd);
+	if (passed >= 0)
+		close(passed);
+	return reply.hello.refusal == HANDOFF__LEAVING;
+}
+
+/* Both places are taken: asks for one of them. */
+static int
+ask_for_place(struct handoff__pair *pair, int busy)
+{
+	int64_t deadline = handoff__now_us() + HANDOFF__START_TIMEOUT_US;
+
+	if (!leaves_place(pair, 1) && !leaves_place(pair, 2))
+		return busy;
+	while ((busy = handoff__places_again(pair)) == -EBUSY &&
+		handoff__now_us() < deadline)
+		handoff__places_pause();
+	return busy;
+}
+
 int
 handoff__join(struct handoff__pair *pair)
 {
@@ -175,6 +214,8 @@ handoff__join(struct handoff__pair *pair)
 		handoff__upkeep_init(pair);
 	if (err >= 0)
 		err = handoff__places_enter(pair);
+	if (err == -EBUSY && !pair->config.carrier)
+		err = ask_for_place(pair, err);
 	if (err >= 0)
 		err = join_other(pair);
 	return err < 0 ? err : handoff__candidates_listen(pair);

@@ -74,11 +74,19 @@ handoff__places_sign(struct handoff__pair *pair, int lock_fd)
 		lock_names[pair->place], strerror(-err));
 }
 
+/* A carrier tries again later: it has other things to do, and nothing to
+ * serve. */
+static int64_t
+until(const struct handoff__pair *pair, int64_t us)
+{
+	return pair->config.carrier ? 0 : handoff__now_us() + us;
+}
+
 /* Serialises starting peers. */
 static int
 lock_start(struct handoff__pair *pair)
 {
-	int64_t deadline = handoff__now_us() + HANDOFF__START_TIMEOUT_US;
+	int64_t deadline = until(pair, HANDOFF__START_TIMEOUT_US);
 
 	for (;;) {
 		pair->start_fd = handoff__dir_lock(&pair->dir, "lock");
@@ -88,6 +96,11 @@ lock_start(struct handoff__pair *pair)
 			return handoff__fail(&pair->error, pair->start_fd,
 				"service directory %s: cannot lock it: %s",
 				pair->dir.path, strerror(-pair->start_fd));
+		if (pair->config.carrier)
+			return handoff__fail(&pair->error, -EBUSY,
+				"service directory %s: another peer is "
+				"starting: try again",
+				pair->dir.path);
 		if (handoff__now_us() > deadline)
 			return handoff__fail(&pair->error, -ETIMEDOUT,
 				"service directory %s: another peer has been "
@@ -111,9 +124,8 @@ try_places(struct handoff__pair *pair)
 }
 
 static int
-lock_place(struct handoff__pair *pair)
+lock_place(struct handoff__pair *pair, int64_t deadline)
 {
-	int64_t deadline = handoff__now_us() + DYING_TIMEOUT_US;
 	char one[64], two[64];
 	int err;
 
@@ -143,7 +155,13 @@ handoff__places_enter(struct handoff__pair *pair)
 {
 	int err = lock_start(pair);
 
-	return err < 0 ? err : lock_place(pair);
+	return err < 0 ? err : lock_place(pair, until(pair, DYING_TIMEOUT_US));
+}
+
+int
+handoff__places_again(struct handoff__pair *pair)
+{
+	return lock_place(pair, 0);
 }
 
 void

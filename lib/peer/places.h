@@ -10,8 +10,10 @@
 #define HANDOFF__START_TIMEOUT_US 10000000
 
 /* Locks the directory against other starting peers, then takes the first free
- * place. Blocks up to 10 s. */
+ * place. Blocks up to 10 s, a carrier not at all. -EBUSY if there is none: then
+ * handoff__places_again tries once more. */
 int handoff__places_enter(struct handoff__pair *pair);
+int handoff__places_again(struct handoff__pair *pair);
 void handoff__places_leave(struct handoff__pair *pair);
 
 /* File names in the directory. */

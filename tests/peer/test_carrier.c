@@ -6,6 +6,8 @@
 #include "peer/fixture.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 static int
@@ -508,6 +510,108 @@ nothing_is_offered_during_a_give(void **state)
 	assert_true(e->mine);
 }
 
+/* A carrier leaves, and tries to come back. */
+struct host {
+	atomic_bool stop;
+};
+
+static void *
+yield_when_asked(void *arg)
+{
+	struct host *host = arg;
+
+	while (!atomic_load(&host->stop)) {
+		handoff__loop_dispatch(&one.loop, 5);
+		handoff__pair_proceed(&one.pair);
+		if (two.loop.epfd < 0)
+			continue;
+		handoff__loop_dispatch(&two.loop, 5);
+		handoff__pair_proceed(&two.pair);
+		if (two.yields && two.yielded > 0) {
+			side_close(&two);
+			two.loop.epfd = -1;
+		}
+	}
+	return NULL;
+}
+
+static int
+open_third(struct side *third)
+{
+	struct host host = {.stop = false};
+	pthread_t thread;
+	int err;
+
+	assert_int_equal(
+		pthread_create(&thread, NULL, yield_when_asked, &host), 0);
+	err = side_open(third, NULL);
+	atomic_store(&host.stop, true);
+	pthread_join(thread, NULL);
+	return err;
+}
+
+static void
+it_yields_its_place(void **state)
+{
+	struct side third, again;
+
+	(void)state;
+	open_both();
+	pair_fill(&one, &two, 2);
+	side_init(&third, one.config.dir, "third");
+	two.yields = true;
+	assert_int_equal(open_third(&third), 0);
+	assert_int_equal(two.yielded, 1);
+	handoff__pair_started(&third.pair);
+	pair_run(&one, &third);
+	assert_int_equal(third.pair.place, 2);
+	assert_int_equal(third.pair.roster.held, 4);
+	assert_int_equal(one.refusals, 0);
+	/* it waits for nothing while there is no place */
+	side_init(&again, one.config.dir, "again");
+	side_carries(&again);
+	assert_int_equal(side_open(&again, NULL), -EBUSY);
+	side_close(&again);
+	/* and has one when the server has gone */
+	side_close(&one);
+	pair_run(NULL, &third);
+	side_init(&again, third.config.dir, "again");
+	side_carries(&again);
+	pair_join(&third, &again);
+	assert_int_equal(again.pair.place, 1);
+	assert_int_equal(again.pair.roster.held, 4);
+	side_close(&again);
+	side_close(&third);
+}
+
+static void
+it_keeps_its_place_during_a_move(void **state)
+{
+	struct side third;
+
+	(void)state;
+	open_both();
+	side_init(&third, one.config.dir, "third");
+	assert_int_equal(open_third(&third), -EBUSY);
+	assert_non_null(strstr(third.pair.error.text, "two peers already"));
+	assert_int_equal(two.yielded, 1);
+	side_close(&third);
+	/* nor is another carrier given one, or another service */
+	two.yields = true;
+	two.yielded = 0;
+	side_init(&third, one.config.dir, "third");
+	side_carries(&third);
+	assert_int_equal(open_third(&third), -EBUSY);
+	side_close(&third);
+	side_init(&third, one.config.dir, "third");
+	third.service.name = "another";
+	assert_int_equal(open_third(&third), -EBUSY);
+	side_close(&third);
+	assert_int_equal(two.yielded, 0);
+	assert_int_equal(one.refusals + two.refusals, 0);
+	assert_int_equal(two.pair.partner, HANDOFF__PARTNER_READY);
+}
+
 int
 main(void)
 {
@@ -531,6 +635,8 @@ main(void)
 		carrier_test(names_of_nothing_are_ignored),
 		carrier_test(offers_that_nobody_accepts_come_back),
 		carrier_test(nothing_is_offered_during_a_give),
+		carrier_test(it_yields_its_place),
+		carrier_test(it_keeps_its_place_during_a_move),
 	};
 
 	return cmocka_run_group_tests_name("carrier", tests, NULL, NULL);
