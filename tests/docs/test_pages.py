@@ -195,8 +195,11 @@ class Protocol(unittest.TestCase):
                    + self.offsets("The posts", "post_ring")
                    + self.offsets("These 64 are:", "post")
                    + self.offsets("The intent is:", "post_intent")
-                   + self.offsets("The bulletin", "bulletin"))
-        text = "\n".join(['#include "record/record.h"', *asserts,
+                   + self.offsets("The bulletin", "bulletin")
+                   + self.offsets("slots of 64 bytes:", "batch_slot"))
+        text = "\n".join(['#include "record/record.h"',
+                          '#include "record/batch.h"', *asserts,
+                          '_Static_assert(HANDOFF__BATCHES == 64, "batches");',
                           '_Static_assert(HANDOFF__LAYOUT == 6, "layout");',
                           '_Static_assert(HANDOFF__POSTS_HEAD == 2121728, "");'])
         complaints = compile_c(text, extra=("-I", os.path.join(ROOT, "lib"),
