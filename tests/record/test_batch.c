@@ -342,7 +342,7 @@ table_is_mapped_only_where_it_can_be(void **state)
 	handoff__batches_unmap(&map);
 	fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	assert_true(fd >= 0);
-	assert_int_equal(ftruncate(fd, 2 * HANDOFF__BATCHES_SIZE), 0);
+	assert_int_equal(ftruncate(fd, 2 * (off_t)HANDOFF__BATCHES_SIZE), 0);
 	assert_int_equal(handoff__batches_map(&map, fd, 0), -EBADMSG);
 	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
 	assert_int_equal(handoff__batches_map(&map, fd, 0), 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A pair of connections that moves to and fro between two hosts with other
+ * A pair of connections that moves back and forth between two hosts with other
  * buffer sizes, driven at random beside a model of its streams: no byte is
  * lost, repeated or changed, in no buffer and not on the way to the pair.
  */
@@ -294,7 +294,7 @@ close_side(struct side *s)
 }
 
 static void
-pair_moves_to_and_fro(void **state)
+pair_moves_back_and_forth(void **state)
 {
 	struct handoff_conn txn;
 
@@ -326,7 +326,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		handoff_test(pair_moves_to_and_fro),
+		handoff_test(pair_moves_back_and_forth),
 	};
 
 	return cmocka_run_group_tests_name("parcel model", tests, NULL, NULL);

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define BYTES 100000u
-#define PART  30000u
+#define PART  ((size_t)30000)
 #define SELF  handoff__lock_name(1, 0)
 #define PLACE 1u
 
