@@ -170,6 +170,9 @@ struct handoff__record {
 #define HANDOFF__TOUCHED_PAIR                                                  \
 	4u /* the turn has done something that the pair                        \
 	    * of its connection waits for */
+#define HANDOFF__FROZEN                                                        \
+	8u /* a ferry died with it: its socket may be in                       \
+	    * repair mode for a moment longer */
 
 /* A record and its buffers as mapped in this process. */
 struct handoff__view {

@@ -11,6 +11,8 @@
 #include "server/turn.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -18,15 +20,40 @@
 /* transactions of one connection before others get their turn */
 #define ROUNDS 16
 
+/* A socket in repair mode, which is on its way from or to another host and not
+ * finished yet, answers EPERM, or EINVAL where it has no queue selected. No
+ * stream socket does otherwise. */
+static bool
+is_transient(int err)
+{
+	return err == ENOMEM || err == ENOBUFS || err == EPERM || err == EINVAL;
+}
+
 /* A call on the socket failed. Transient errors are retried shortly; all others
  * end the connection. */
 static __attribute__((noinline, cold)) bool
 call_failed(const struct turn *t, const char *what, int err)
 {
 	handoff__turn_end(t, HANDOFF__END_ERROR, what, err);
-	if (err == ENOMEM || err == ENOBUFS)
+	if (is_transient(err))
 		t->result->outcome = HANDOFF__TURN_RETRY;
 	return false;
+}
+
+/* Whether the socket is still in repair mode: a shutdown would send a segment
+ * with a number that may be wrong. Asked only of a connection that a ferry has
+ * left. */
+static __attribute__((noinline, cold)) bool
+is_frozen(const struct turn *t)
+{
+	int on = 0;
+	socklen_t len = sizeof(on);
+
+	if (getsockopt(t->txn.fd, IPPROTO_TCP, TCP_REPAIR, &on, &len) < 0 ||
+		on == 0)
+		return false;
+	call_failed(t, "close", EPERM);
+	return true;
 }
 
 /* After the end of input, an event on the socket. False if it is of a
@@ -303,6 +330,8 @@ conclude_turn(struct turn *t)
 	bool closing = (flags & HANDOFF__CLOSING) != 0;
 
 	if (t->now.unsent > 0)
+		return;
+	if ((view->rec->touched & HANDOFF__FROZEN) && is_frozen(t))
 		return;
 	if ((flags & (HANDOFF__PAIRED | HANDOFF__SHUT)) && waits_for_pair(t))
 		return;
