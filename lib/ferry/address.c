@@ -5,17 +5,20 @@
  */
 #include "ferry/address.h"
 
+#include "base/loop.h"
 #include "ferry/netlink.h"
 
 #include <errno.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
-#define FOREVER 0xffffffffu
-#define TRIES   8 /* of a dump under which the table changes */
+#define FOREVER     0xffffffffu
+#define PATIENCE_US 500000 /* for the kernel to finish what it has accepted */
+#define TRIES       8      /* of a dump under which the table changes */
 
 /* Where an address is, and who shares its subnet on the device. */
 struct search {
@@ -159,7 +162,7 @@ about(void *room, uint16_t type, uint16_t flags, int ifindex,
 }
 
 static int
-add(int ifindex, const struct handoff__prefix *prefix, uint8_t length,
+add_once(int ifindex, const struct handoff__prefix *prefix, uint8_t length,
 	bool on_lo, struct handoff__error *error)
 {
 	_Alignas(struct nlmsghdr) char room[HANDOFF__NETLINK_ROOM];
@@ -183,6 +186,91 @@ add(int ifindex, const struct handoff__prefix *prefix, uint8_t length,
 		return 0;
 	return fail(
 		prefix, err, on_lo ? "add to lo" : "add to the device", error);
+}
+
+/* The route by which the kernel takes packets to an address for its own. */
+struct route {
+	const struct handoff__prefix *prefix;
+	uint32_t ifindex;
+	bool found;
+};
+
+static int
+on_route_attribute(const struct nlattr *attr, void *arg)
+{
+	const struct nlattr **kept = arg;
+	uint16_t type = mnl_attr_get_type(attr);
+
+	if (type == RTA_DST)
+		kept[0] = attr;
+	if (type == RTA_OIF)
+		kept[1] = attr;
+	return MNL_CB_OK;
+}
+
+static int
+on_route(const struct nlmsghdr *head, void *arg)
+{
+	const struct rtmsg *m = mnl_nlmsg_get_payload(head);
+	const struct nlattr *kept[2] = {NULL, NULL};
+	struct route *r = arg;
+
+	if (mnl_nlmsg_get_payload_len(head) < sizeof(*m) ||
+		m->rtm_family != AF_INET6 || m->rtm_type != RTN_LOCAL)
+		return MNL_CB_OK;
+	mnl_attr_parse(head, sizeof(*m), on_route_attribute, kept);
+	if (kept[0] && kept[1] && mnl_attr_get_payload_len(kept[0]) == 16 &&
+		mnl_attr_get_payload_len(kept[1]) == 4 &&
+		mnl_attr_get_u32(kept[1]) == r->ifindex &&
+		memcmp(mnl_attr_get_payload(kept[0]), r->prefix->ip, 16) == 0)
+		r->found = true;
+	return MNL_CB_OK;
+}
+
+static int
+find_route(struct route *r)
+{
+	_Alignas(struct nlmsghdr) char room[HANDOFF__NETLINK_ROOM];
+	struct nlmsghdr *head =
+		handoff__netlink_request(room, RTM_GETROUTE, NLM_F_DUMP);
+	struct rtmsg *m = mnl_nlmsg_put_extra_header(head, sizeof(*m));
+
+	m->rtm_family = AF_INET6;
+	m->rtm_table = RT_TABLE_LOCAL;
+	return handoff__netlink_ask(NETLINK_ROUTE, head, on_route, r);
+}
+
+/* The kernel accepts an IPv6 address at once, but packets to it are its own
+ * only after a worker of it has added the route. */
+static int
+settle(int ifindex, const struct handoff__prefix *prefix,
+	struct handoff__error *error)
+{
+	struct route r = {.prefix = prefix, .ifindex = (uint32_t)ifindex};
+	int64_t end = handoff__now_us() + PATIENCE_US;
+	int err;
+
+	for (;;) {
+		err = find_route(&r);
+		if (r.found)
+			return 0;
+		if (err < 0 && err != -EINTR)
+			return fail(prefix, err, "find the route to", error);
+		if (handoff__now_us() > end)
+			return fail(prefix, -ETIMEDOUT, "use", error);
+		(void)poll(NULL, 0, 1);
+	}
+}
+
+static int
+add(int ifindex, const struct handoff__prefix *prefix, uint8_t length,
+	bool on_lo, struct handoff__error *error)
+{
+	int err = add_once(ifindex, prefix, length, on_lo, error);
+
+	if (err < 0 || prefix->family == 4)
+		return err;
+	return settle(ifindex, prefix, error);
 }
 
 static int

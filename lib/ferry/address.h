@@ -8,7 +8,8 @@
  * shorter prefix local to lo), and an IPv6 address is deprecated there, so that
  * no connection of this host chooses it by itself; so is an IPv6 address of
  * /128 on the device. IPv6 addresses come without duplicate address detection:
- * the other host has just removed them.
+ * the other host has just removed them. The kernel makes them usable a moment
+ * later (under a millisecond), which is waited for.
  */
 #ifndef HANDOFF_FERRY_ADDRESS_H
 #define HANDOFF_FERRY_ADDRESS_H

@@ -48,10 +48,14 @@ handoff__netlink_ask(
 	int bus, struct nlmsghdr *request, mnl_cb_t answer, void *arg)
 {
 	struct mnl_socket *nl = mnl_socket_open2(bus, SOCK_CLOEXEC);
-	int err;
+	int err, one = 1;
 
 	if (!nl)
 		return -errno;
+	/* a dump leaves out what is not asked for (Linux 4.20); callers look at
+	 * each answer all the same */
+	(void)mnl_socket_setsockopt(
+		nl, NETLINK_GET_STRICT_CHK, &one, sizeof(one));
 	err = mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) < 0 ? -errno : 0;
 	if (err == 0)
 		err = converse(nl, request, answer, arg);

@@ -104,7 +104,7 @@ join(enum lan host)
 		"02:00:00:00:00:%02x "
 		"netns /proc/%d/fd/%d",
 		number, 9 + number, pid, namespaces[host]);
-	lan_ip(LAN_BRIDGE, "link set p%d master br up", number);
+	lan_ip(LAN_BRIDGE, "link set p%d master hub up", number);
 	lan_ip(host, "addr add 10.77.0.%d/24 dev e0", number);
 	lan_ip(host, "link set e0 up");
 	lan_ip(host, "addr add fd77::%d/64 dev e0 nodad", number);
@@ -118,8 +118,8 @@ before_tests(void)
 	lacking = make_namespaces();
 	if (lacking)
 		return;
-	lan_ip(LAN_BRIDGE, "link add br type bridge mcast_snooping 0");
-	lan_ip(LAN_BRIDGE, "link set br up");
+	lan_ip(LAN_BRIDGE, "link add name hub type bridge mcast_snooping 0");
+	lan_ip(LAN_BRIDGE, "link set hub up");
 	for (enum lan host = LAN_A; host < LAN_BRIDGE; host++)
 		join(host);
 }
