@@ -185,6 +185,24 @@ make_link(enum host host, const char *name, const char *mac)
 	host_ip(host, "route add fd77::3/128 dev e0 src fd77::100");
 }
 
+const unsigned char *
+hosts_link(void)
+{
+	static const unsigned char mac[] = {2, 0, 0, 0, 0, 0xba};
+	static bool linked;
+
+	if (linked)
+		return mac;
+	host_ip(HOST_A,
+		"link add ab address 02:00:00:00:00:ab type veth peer name ba "
+		"address 02:00:00:00:00:ba netns /proc/%d/fd/%d",
+		getpid(), namespaces[HOST_B]);
+	host_ip(HOST_A, "link set ab arp off up");
+	host_ip(HOST_B, "link set ba arp off up");
+	linked = true;
+	return mac;
+}
+
 static void
 make_hosts(void)
 {
@@ -228,7 +246,9 @@ void
 hosts_assert_no_resets(void)
 {
 	for (enum host i = 0; i < HOSTS; i++)
-		assert_int_equal(host_counter(i, "OutRsts"), resets[i]);
+		if (host_counter(i, "OutRsts") != resets[i])
+			fail_msg("host %c has sent %ld resets", "ABC"[i],
+				host_counter(i, "OutRsts") - resets[i]);
 }
 
 void

@@ -31,6 +31,10 @@ void host_route(enum route route);
 void host_ip(enum host host, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* Links A and B, once: A's device `ab`, and B's, whose address of the link
+ * layer this returns. */
+const unsigned char *hosts_link(void);
+
 /* Waits until all its addresses can be used: the kernel adds IPv6 addresses a
  * little later than ip(8) says. */
 void host_settle(enum host host);

@@ -7,6 +7,7 @@
 #include "ferry/unfreeze/confine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
@@ -134,7 +135,20 @@ static const struct sock_filter program[] = {
 #ifdef __NR__llseek
 	ALLOW(_llseek),
 #endif
+/* fstat(3) may be any of these */
+#ifdef __NR_fstat
 	ALLOW(fstat),
+#endif
+#ifdef __NR_fstat64
+	ALLOW(fstat64),
+#endif
+#ifdef __NR_newfstatat
+	ALLOW_IF(newfstatat, 3, AT_EMPTY_PATH, AT_EMPTY_PATH),
+#endif
+#ifdef __NR_fstatat64
+	ALLOW_IF(fstatat64, 3, AT_EMPTY_PATH, AT_EMPTY_PATH),
+#endif
+	ALLOW_IF(statx, 2, AT_EMPTY_PATH, AT_EMPTY_PATH | AT_NO_AUTOMOUNT),
 	ALLOW_IF(ioctl, 1, SIOCINQ, SIOCOUTQ),
 	/* memory */
 	ALLOW(brk),

@@ -288,13 +288,16 @@ take(struct request *r, uint32_t slot, uint64_t id,
 
 	if (!get_flows(r, flows, fds, n))
 		return -EBADMSG;
-	err = handoff__flows_take(
-		&r->guard->flows, slot, id, direction, flows, fds, n);
+	err = r->guard->thaw.map.batches
+		      ? handoff__flows_take(&r->guard->flows, slot, id,
+				direction, flows, fds, n)
+		      : -ENXIO;
 	if (err == 0)
 		r->note.nfds = 0;
 	else
 		handoff__fail(&r->error, err, "gate: holding slot %u: %s", slot,
-			strerror(-err));
+			err == -ENXIO ? "the arena with its word is not known"
+				      : strerror(-err));
 	if (err == 0 && more)
 		return 0;
 	begin_answer(r, &reply, HANDOFF__GATE_HELD);

@@ -343,6 +343,26 @@ complete(struct batch *batch, bool for_good)
 	return err < 0 ? err : receive_answers(batch);
 }
 
+/* Removes what a chain has, in place. A chain that took the place of another
+ * would be another hook, and a packet between the two could be missed by
+ * both. */
+static void
+add_flush(struct batch *batch, int family)
+{
+	struct nftnl_rule *rule = nftnl_rule_alloc();
+
+	if (!rule) {
+		batch->bad = true;
+		return;
+	}
+	nftnl_rule_set_str(rule, NFTNL_RULE_TABLE, batch->rules->table);
+	nftnl_rule_set_str(rule, NFTNL_RULE_CHAIN, CHAIN);
+	nftnl_rule_nlmsg_build_payload(
+		add(batch, NFT_MSG_DELRULE, family, 0), rule);
+	nftnl_rule_free(rule);
+	advance(batch);
+}
+
 /* Adds it first, since what is not there cannot be deleted. */
 static void
 add_removal(struct batch *batch, int family)
@@ -351,25 +371,35 @@ add_removal(struct batch *batch, int family)
 	add_table(batch, family, NFT_MSG_DELTABLE, 0);
 }
 
+static bool
+has_family(const struct handoff__rules *rules, int family)
+{
+	for (uint32_t i = 0; i < rules->naddresses; i++) {
+		if ((rules->addresses[i].family == 4) ==
+			(family == NFPROTO_IPV4))
+			return true;
+	}
+	return false;
+}
+
 static void
 add_family(struct batch *batch, int family, uint16_t number,
 	enum handoff__rules_way way)
 {
 	const struct handoff__rules *rules = batch->rules;
-	bool any = false;
 
+	if (way == HANDOFF__RULES_NONE || !has_family(rules, family)) {
+		add_removal(batch, family);
+		return;
+	}
+	add_table(batch, family, NFT_MSG_NEWTABLE, NLM_F_CREATE);
+	add_chain(batch, family);
+	add_flush(batch, family);
 	for (uint32_t i = 0; i < rules->naddresses; i++) {
 		const struct handoff__gate_address *a = &rules->addresses[i];
 
-		if ((a->family == 4) != (family == NFPROTO_IPV4))
-			continue;
-		if (!any) {
-			add_table(
-				batch, family, NFT_MSG_NEWTABLE, NLM_F_CREATE);
-			add_chain(batch, family);
-		}
-		any = true;
-		add_rule(batch, a, number, way);
+		if ((a->family == 4) == (family == NFPROTO_IPV4))
+			add_rule(batch, a, number, way);
 	}
 }
 
@@ -382,12 +412,8 @@ transact(struct handoff__rules *rules, uint16_t number,
 
 	if (err < 0)
 		return err;
-	add_removal(&batch, NFPROTO_IPV4);
-	add_removal(&batch, NFPROTO_IPV6);
-	if (way != HANDOFF__RULES_NONE) {
-		add_family(&batch, NFPROTO_IPV4, number, way);
-		add_family(&batch, NFPROTO_IPV6, number, way);
-	}
+	add_family(&batch, NFPROTO_IPV4, number, way);
+	add_family(&batch, NFPROTO_IPV6, number, way);
 	return complete(&batch, for_good);
 }
 
