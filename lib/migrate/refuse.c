@@ -53,7 +53,7 @@ static const struct {
 		"it is closed, was reset, or was never connected"},
 	[HANDOFF__LAST_ACK] = {"LAST_ACK",
 		"both sides have ended it; it ends on this host"},
-	[HANDOFF__CLOSING] = {"CLOSING",
+	[HANDOFF__BOTH_CLOSE] = {"CLOSING",
 		"both sides have ended it; it ends on this host"},
 	[HANDOFF__UNKNOWN_STATE] = {"unknown state",
 		"it is in a state that this version does not know"},
@@ -98,7 +98,7 @@ handoff__migrate_refuse_state(unsigned state)
 	case LISTEN:
 		return HANDOFF__LISTENS;
 	case CLOSING:
-		return HANDOFF__CLOSING;
+		return HANDOFF__BOTH_CLOSE;
 	default:
 		return HANDOFF__UNKNOWN_STATE;
 	}

@@ -184,7 +184,7 @@ both_have_ended(void **state)
 	shutdown(p.client, SHUT_WR);
 	while (socket_state(p.served) != CLOSING)
 		sched_yield();
-	assert_refused(p.served, HANDOFF__CLOSING, "both sides");
+	assert_refused(p.served, HANDOFF__BOTH_CLOSE, "both sides");
 	pair_close(&p);
 	/* all is said */
 	pair_open(&p, FOUR);
@@ -209,7 +209,7 @@ every_state(void **state)
 		HANDOFF__MOVABLE,                         /* FIN_WAIT2 */
 		HANDOFF__TIME_WAIT, HANDOFF__CLOSED,
 		HANDOFF__MOVABLE, /* CLOSE_WAIT */
-		HANDOFF__LAST_ACK, HANDOFF__LISTENS, HANDOFF__CLOSING,
+		HANDOFF__LAST_ACK, HANDOFF__LISTENS, HANDOFF__BOTH_CLOSE,
 		HANDOFF__HANDSHAKE,     /* NEW_SYN_RECV */
 		HANDOFF__UNKNOWN_STATE, /* a newer kernel's */
 	};
