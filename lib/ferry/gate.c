@@ -172,7 +172,7 @@ on_slot(struct handoff__gate *gate, struct handoff__note *m)
 	struct handoff__told_slot *s;
 	int err;
 
-	if (m->w.bad || number >= HANDOFF__GATE_SLOTS ||
+	if (m->w.bad || number >= HANDOFF__GATE_ROWS ||
 		n > HANDOFF__GATE_PART || verdict > HANDOFF__GATE_FLIP ||
 		direction > HANDOFF__GATE_IN)
 		return -EBADMSG;
@@ -595,6 +595,20 @@ int
 handoff__gate_flip(struct handoff__gate *gate, uint32_t slot)
 {
 	return sent(gate, handoff__told_flip(&gate->told, slot));
+}
+
+int
+handoff__gate_settle(struct handoff__gate *gate, uint32_t slot)
+{
+	return sent(gate, handoff__told_settle(&gate->told, slot));
+}
+
+void
+handoff__gate_unsettle(struct handoff__gate *gate)
+{
+	for (uint32_t i = HANDOFF__GATE_SLOTS; i < HANDOFF__GATE_ROWS; i++)
+		handoff__told_end(&gate->told, i, HANDOFF__GATE_FORGET);
+	sent(gate, 0);
 }
 
 int

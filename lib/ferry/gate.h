@@ -37,7 +37,9 @@ struct handoff__gate;
  * of one batch. */
 #define HANDOFF__GATE_ADDRESSES 16
 #define HANDOFF__GATE_SLOTS     64
-#define HANDOFF__GATE_FLOWS     65536
+/* Those and batches that are over, whose flows go on to be flipped. */
+#define HANDOFF__GATE_ROWS  1024
+#define HANDOFF__GATE_FLOWS 65536
 
 /* What a batch is; as in its word. */
 enum handoff__gate_direction {
@@ -205,6 +207,14 @@ int handoff__gate_pass(struct handoff__gate *gate, uint32_t slot);
  * is sent there, in order. Needs a target. The slot stays in use until it is
  * forgotten. */
 int handoff__gate_flip(struct handoff__gate *gate, uint32_t slot);
+
+/* A flipped batch is over: its flows go on to be flipped, and another batch can
+ * have the slot. -ENOENT, -EINVAL if it is not flipped, -ENOSPC after more than
+ * HANDOFF__GATE_ROWS of them. */
+int handoff__gate_settle(struct handoff__gate *gate, uint32_t slot);
+
+/* Forgets all that was settled. */
+void handoff__gate_unsettle(struct handoff__gate *gate);
 
 /* Forgets the batch: its flows are as those that no batch has. What is held
  * still is treated so too. Nothing is unfrozen. -ENOENT if there is none. */

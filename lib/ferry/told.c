@@ -170,7 +170,7 @@ handoff__told_all(struct handoff__told *told)
 {
 	transmit_arena(told);
 	transmit_target(told);
-	for (uint32_t i = 0; i < HANDOFF__GATE_SLOTS; i++) {
+	for (uint32_t i = 0; i < HANDOFF__GATE_ROWS; i++) {
 		if (told->slots[i].used && !told->slots[i].known)
 			tell_slot(told, i);
 	}
@@ -226,7 +226,7 @@ handoff__told_grow(struct handoff__told_slot *s, uint32_t n)
 struct handoff__told_slot *
 handoff__told_slot(struct handoff__told *told, uint32_t slot)
 {
-	if (slot >= HANDOFF__GATE_SLOTS || !told->slots[slot].used)
+	if (slot >= HANDOFF__GATE_ROWS || !told->slots[slot].used)
 		return NULL;
 	return &told->slots[slot];
 }
@@ -235,14 +235,14 @@ void
 handoff__told_init(struct handoff__told *told)
 {
 	*told = (struct handoff__told){.fd = -1, .arena_fd = -1};
-	for (int i = 0; i < HANDOFF__GATE_SLOTS; i++)
+	for (int i = 0; i < HANDOFF__GATE_ROWS; i++)
 		told->slots[i].images = -1;
 }
 
 void
 handoff__told_fini(struct handoff__told *told)
 {
-	for (int i = 0; i < HANDOFF__GATE_SLOTS; i++)
+	for (int i = 0; i < HANDOFF__GATE_ROWS; i++)
 		handoff__told_clear(&told->slots[i]);
 	if (told->arena_fd >= 0)
 		close(told->arena_fd);
@@ -254,7 +254,7 @@ handoff__told_lost(struct handoff__told *told)
 {
 	told->fd = -1;
 	told->broken = false;
-	for (uint32_t i = 0; i < HANDOFF__GATE_SLOTS; i++) {
+	for (uint32_t i = 0; i < HANDOFF__GATE_ROWS; i++) {
 		told->slots[i].held = false;
 		told->slots[i].known = false;
 	}
@@ -373,6 +373,30 @@ handoff__told_flip(struct handoff__told *told, uint32_t slot)
 	s->verdict = HANDOFF__GATE_FLIP;
 	drop_fds(s);
 	handoff__told_number(told, HANDOFF__GATE_AWAY, slot);
+	return 0;
+}
+
+int
+handoff__told_settle(struct handoff__told *told, uint32_t slot)
+{
+	struct handoff__told_slot *s = handoff__told_slot(told, slot);
+	uint32_t row = HANDOFF__GATE_SLOTS;
+	struct handoff__note m;
+
+	if (!s || slot >= HANDOFF__GATE_SLOTS)
+		return -ENOENT;
+	if (s->verdict != HANDOFF__GATE_FLIP)
+		return -EINVAL;
+	while (row < HANDOFF__GATE_ROWS && told->slots[row].used)
+		row++;
+	if (row == HANDOFF__GATE_ROWS)
+		return -ENOSPC;
+	told->slots[row] = *s;
+	*s = (struct handoff__told_slot){.images = -1};
+	handoff__note_begin(&m, HANDOFF__GATE_SETTLE);
+	handoff__put_u32(&m.w, slot);
+	handoff__put_u32(&m.w, row);
+	handoff__told_send(told, &m);
 	return 0;
 }
 

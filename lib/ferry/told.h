@@ -24,7 +24,7 @@ struct handoff__told_slot {
 struct handoff__told {
 	int fd;      /* -1: no helper, or it is not ready to be told */
 	bool broken; /* sending has failed */
-	struct handoff__told_slot slots[HANDOFF__GATE_SLOTS];
+	struct handoff__told_slot slots[HANDOFF__GATE_ROWS];
 	int arena_fd;
 	uint64_t arena_offset;
 	int ifindex;
@@ -73,6 +73,7 @@ void handoff__told_images(struct handoff__told *told, uint32_t slot, int fd);
 int handoff__told_release(struct handoff__told *told, uint32_t slot,
 	const uint32_t *indices, uint32_t count);
 int handoff__told_flip(struct handoff__told *told, uint32_t slot);
+int handoff__told_settle(struct handoff__told *told, uint32_t slot);
 /* LEAVE or FORGET: the slot is free. */
 int handoff__told_end(struct handoff__told *told, uint32_t slot,
 	enum handoff__gate_message type);

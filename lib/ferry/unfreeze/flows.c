@@ -125,7 +125,7 @@ handoff__flows_init(
 		.most_bytes = MOST_BYTES,
 	};
 	TAILQ_INIT(&flows->parked);
-	for (int i = 0; i < HANDOFF__GATE_SLOTS; i++) {
+	for (int i = 0; i < HANDOFF__GATE_ROWS; i++) {
 		TAILQ_INIT(&flows->slots[i].parked);
 		flows->slots[i].images = -1;
 	}
@@ -295,7 +295,7 @@ handoff__flows_packet(struct handoff__flows *flows, uint32_t id,
 struct handoff__flow_slot *
 handoff__flows_slot(struct handoff__flows *flows, uint32_t slot)
 {
-	if (slot >= HANDOFF__GATE_SLOTS || !flows->slots[slot].used)
+	if (slot >= HANDOFF__GATE_ROWS || !flows->slots[slot].used)
 		return NULL;
 	return &flows->slots[slot];
 }
@@ -329,7 +329,8 @@ add(struct handoff__flows *flows, struct handoff__flow_slot *s,
 		return -EINVAL;
 	if (s->direction == HANDOFF__GATE_OUT)
 		e = find(flows, flow);
-	if (e && !e->released)
+	/* a connection that is over, there, can begin again */
+	if (e && !e->released && e->slot < HANDOFF__GATE_SLOTS)
 		return -EEXIST;
 	if (e)
 		take_out(flows, e);
@@ -406,7 +407,7 @@ handoff__flows_take(struct handoff__flows *flows, uint32_t slot, uint64_t id,
 	struct handoff__flow_slot *s;
 	int err;
 
-	if (slot >= HANDOFF__GATE_SLOTS)
+	if (slot >= HANDOFF__GATE_ROWS)
 		return -EINVAL;
 	s = &flows->slots[slot];
 	err = begin(s, id, direction, n);
@@ -506,6 +507,26 @@ handoff__flows_flip(struct handoff__flows *flows, uint32_t slot)
 }
 
 int
+handoff__flows_settle(struct handoff__flows *flows, uint32_t slot, uint32_t row)
+{
+	struct handoff__flow_slot *s = handoff__flows_slot(flows, slot), *to;
+
+	if (!s || slot >= HANDOFF__GATE_SLOTS)
+		return -ENOENT;
+	if (s->verdict != HANDOFF__GATE_FLIP || row < HANDOFF__GATE_SLOTS ||
+		row >= HANDOFF__GATE_ROWS || flows->slots[row].used)
+		return -EINVAL;
+	to = &flows->slots[row];
+	*to = *s;
+	TAILQ_INIT(&to->parked); /* a flipped batch has none */
+	for (uint32_t i = 0; i < to->count; i++)
+		to->entries[i]->slot = row;
+	*s = (struct handoff__flow_slot){.images = -1};
+	TAILQ_INIT(&s->parked);
+	return 0;
+}
+
+int
 handoff__flows_forget(struct handoff__flows *flows, uint32_t slot)
 {
 	struct handoff__flow_slot *s = handoff__flows_slot(flows, slot);
@@ -532,7 +553,7 @@ handoff__flows_default(
 bool
 handoff__flows_guard(const struct handoff__flows *flows)
 {
-	for (int i = 0; i < HANDOFF__GATE_SLOTS; i++) {
+	for (int i = 0; i < HANDOFF__GATE_ROWS; i++) {
 		if (flows->slots[i].used)
 			return true;
 	}
@@ -543,7 +564,7 @@ void
 handoff__flows_let_pass(struct handoff__flows *flows)
 {
 	let_go(flows, &flows->parked, HANDOFF__GATE_PASS);
-	for (int i = 0; i < HANDOFF__GATE_SLOTS; i++)
+	for (int i = 0; i < HANDOFF__GATE_ROWS; i++)
 		let_go(flows, &flows->slots[i].parked, HANDOFF__GATE_PASS);
 }
 
@@ -551,14 +572,14 @@ void
 handoff__flows_clear(struct handoff__flows *flows)
 {
 	handoff__flows_default(flows, HANDOFF__GATE_PASS);
-	for (uint32_t i = 0; i < HANDOFF__GATE_SLOTS; i++)
+	for (uint32_t i = 0; i < HANDOFF__GATE_ROWS; i++)
 		handoff__flows_pass(flows, i);
 }
 
 void
 handoff__flows_fini(struct handoff__flows *flows)
 {
-	for (int i = 0; i < HANDOFF__GATE_SLOTS; i++) {
+	for (int i = 0; i < HANDOFF__GATE_ROWS; i++) {
 		unpark_all(flows, &flows->slots[i].parked);
 		if (flows->slots[i].used)
 			remove_all(flows, &flows->slots[i]);

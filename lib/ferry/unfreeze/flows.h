@@ -47,7 +47,7 @@ struct handoff__flow_slot {
 
 struct handoff__flows {
 	struct handoff__sink sink;
-	struct handoff__flow_slot slots[HANDOFF__GATE_SLOTS];
+	struct handoff__flow_slot slots[HANDOFF__GATE_ROWS];
 	struct handoff__flow_entry **buckets;
 	uint32_t nbuckets, nflows; /* a power of two; those in buckets */
 	uint64_t seed;
@@ -91,6 +91,10 @@ int handoff__flows_pass(struct handoff__flows *flows, uint32_t slot);
 /* All of the batch goes to the other host; descriptors and images are
  * closed. */
 int handoff__flows_flip(struct handoff__flows *flows, uint32_t slot);
+
+/* A flipped batch leaves its slot to others, and its flows stay flipped. */
+int handoff__flows_settle(
+	struct handoff__flows *flows, uint32_t slot, uint32_t row);
 
 /* The slot is free, and its flows are as those that no batch has. */
 int handoff__flows_forget(struct handoff__flows *flows, uint32_t slot);

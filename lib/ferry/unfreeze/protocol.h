@@ -45,6 +45,8 @@ enum handoff__gate_message {
 	HANDOFF__GATE_LEAVE,   /* u32 slot, u32 verdict PASS */
 	HANDOFF__GATE_AWAY,    /* u32 slot: flip */
 	HANDOFF__GATE_FORGET,  /* u32 slot */
+	HANDOFF__GATE_SETTLE,  /* u32 slot, u32 row: of a flipped batch that is
+				* over; from HANDOFF__GATE_SLOTS on */
 	HANDOFF__GATE_COUNT,   /* answered by COUNTS */
 	HANDOFF__GATE_END,
 	/* of the helper */

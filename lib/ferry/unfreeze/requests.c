@@ -125,7 +125,7 @@ send_opened(struct request *r, bool leftover)
 	struct handoff__note reply;
 	int err = 0;
 
-	for (uint32_t i = 0; i < HANDOFF__GATE_SLOTS && err == 0; i++) {
+	for (uint32_t i = 0; i < HANDOFF__GATE_ROWS && err == 0; i++) {
 		struct handoff__flow_slot *s =
 			handoff__flows_slot(&guard->flows, i);
 
@@ -368,6 +368,18 @@ on_slot(struct request *r, const char *what,
 	return outcome(r, what, slot, fn(&r->guard->flows, slot));
 }
 
+static int
+on_settle(struct request *r)
+{
+	uint32_t slot = handoff__get_u32(&r->note.w);
+	uint32_t row = handoff__get_u32(&r->note.w);
+
+	if (r->note.w.bad)
+		return -EBADMSG;
+	return outcome(r, "settling slot", slot,
+		handoff__flows_settle(&r->guard->flows, slot, row));
+}
+
 /* What was refused, or thawed, is forgotten already. */
 static int
 forget(struct handoff__flows *flows, uint32_t slot)
@@ -428,6 +440,8 @@ dispatch(struct request *r)
 		return on_slot(r, "passing slot", handoff__flows_pass);
 	case HANDOFF__GATE_AWAY:
 		return on_slot(r, "flipping slot", handoff__flows_flip);
+	case HANDOFF__GATE_SETTLE:
+		return on_settle(r);
 	case HANDOFF__GATE_FORGET:
 		return on_slot(r, "forgetting slot", forget);
 	case HANDOFF__GATE_COUNT:

@@ -345,7 +345,7 @@ handoff__thaw_all(struct handoff__thaw *thaw, bool repeated)
 	bool again = false;
 
 	thaw->repeated = repeated;
-	for (uint32_t i = 0; i < HANDOFF__GATE_SLOTS; i++) {
+	for (uint32_t i = 0; i < HANDOFF__GATE_ROWS; i++) {
 		struct handoff__flow_slot *s =
 			handoff__flows_slot(thaw->flows, i);
 
