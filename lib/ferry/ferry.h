@@ -7,12 +7,18 @@
  *
  * The files, from the top down; each calls only those below it:
  *   main.c       the program
- *   ferry.c      the object: what it does when peers and links come and go
  *   options.c    the command line
+ *   ferry.c      the object: what it does when peers and links come and go
  *   operator.c   requests of operators
  *   report.c     the sentences about a move
  *   mover.c      one move to the other host
  *   taker.c      one move to this host
+ *   choice.c     which connections go next
+ *   outbound.c   one batch on its way to the other host
+ *   inbound.c    one batch on its way to this host
+ *   listeners.c  what the other host has to listen on
+ *   course.c     the report of the move in progress
+ *   letters.c    sends messages, and says what this ferry is
  *   carrier.c    the ferry as a peer: callbacks
  *   sending.c    the states of a batch that is sent
  *   receiving.c  the states of a batch that is received
@@ -40,8 +46,17 @@
 
 #include "base/loop.h"
 #include "base/text.h"
+#include "ferry/address.h"
+#include "ferry/announce.h"
+#include "ferry/channel.h"
+#include "ferry/gate.h"
+#include "ferry/message.h"
+#include "ferry/receiving.h"
+#include "ferry/sending.h"
+#include "ferry/tls.h"
 #include "operator/operator.h"
 #include "peer/pair.h"
+#include "record/batch.h"
 
 #define HANDOFF__FERRY_WHYS 24
 
@@ -164,6 +179,55 @@ struct handoff__ferry_options {
 	bool verbose;
 };
 
+/* What the callbacks of the peer tell the files above carrier.c. */
+struct handoff__ferry_hooks {
+	void (*moved)(struct handoff__ferry *ferry,
+		struct handoff__roster_entry *entry);
+	void (*closing)(struct handoff__ferry *ferry,
+		struct handoff__roster_entry *entry);
+	void (*given)(struct handoff__ferry *ferry, enum handoff__way way,
+		const struct handoff__report *report);
+	void (*room)(struct handoff__ferry *ferry, int err);
+};
+
+/* The parts of the end of a move. */
+enum handoff__mover_part {
+	HANDOFF__MOVER_HALFOPEN, /* connections that have begun are finished */
+	HANDOFF__MOVER_HOLD,     /* packets of unknown flows wait */
+	HANDOFF__MOVER_SERVICE,  /* the server gives the service */
+	HANDOFF__MOVER_REST,     /* what is left goes */
+};
+
+/* A move to the other host: mover.c. */
+struct handoff__mover {
+	struct handoff__timer deadline, again;
+	enum handoff__mover_part part;
+	bool begun;       /* BEGUN came */
+	bool ruled;       /* packets pass the gate */
+	bool late;        /* the deadline has passed */
+	bool fetched;     /* the other ferry has asked for it */
+	bool asked;       /* the service was asked for */
+	bool holding;     /* packets of unknown flows wait */
+	bool addressed;   /* the addresses have left this host */
+	bool draining;    /* the move has ended, and packets still come */
+	uint32_t rounds;  /* of HALFOPEN */
+	int64_t since_us; /* of the part */
+	uint32_t choices;
+	struct handoff__roster_entry *cursor;
+};
+
+/* A move to this host: taker.c. */
+struct handoff__taker {
+	bool active;    /* BEGIN was answered */
+	bool answer;    /* BEGUN is due */
+	bool room;      /* free records were asked for */
+	bool addressed; /* the addresses are on the device */
+	bool late;      /* the deadline has passed */
+	struct handoff__timer deadline;
+};
+
+struct handoff__freight;
+
 struct handoff__ferry {
 	struct handoff__ferry_options options;
 	struct handoff__loop loop;
@@ -172,14 +236,61 @@ struct handoff__ferry {
 				      * own `arg` is the ferry */
 	struct handoff__pair pair;
 	struct handoff__ferry_events events;
+	struct handoff__ferry_hooks hooks;
 	struct handoff__ferry_report report; /* of the move in progress, or
 					      * the last */
 	struct handoff__error error;
 	bool stopping;
+	bool opened, operated; /* the pair is open; and the control socket */
+	bool joined;           /* a place of the service directory is held */
+	bool due;              /* ferry.c has to look what there is to do */
+	bool returns;          /* there are entries to give back */
+	bool yielded;          /* its place was left to a server */
+	struct handoff__timer tick;
+	int64_t stop_us;
 	/* operator.c: requests that wait for the end of the move */
 	struct handoff__waiting moves;
 	uint32_t usual_ms; /* options.timeout_ms, while a request has its own */
+
+	struct handoff__dir dir; /* for the gate */
+	struct handoff__prefix prefixes[HANDOFF__PREFIXES];
+	uint32_t nprefixes;
+	struct handoff__device device;
+	struct handoff__announce announce;
+	enum handoff__ferry_site site;
+	struct handoff__tls *tls;
+	struct handoff__channel *channel;
+	struct handoff__letter_hello other; /* valid while `greeted` */
+	bool greeted;
+	struct handoff__letter letter; /* the one that is read */
+	struct handoff__letter entry;  /* the last of its type that was sent */
+	char other_host[HANDOFF__LETTER_HOST];
+	char other_name[HANDOFF_NAME_MAX], other_address[HANDOFF_ADDRESS_MAX];
+	uint32_t told_flags; /* of our last HELLO */
+	struct handoff__gate *gate;
+	char gate_text[HANDOFF_TEXT_MAX];
+	uint64_t gate_arena; /* the arena that the gate knows */
+	struct handoff__gate_counts gate_counts;
+	uint32_t gate_asked, gate_answered; /* counters */
+
+	struct handoff__mover mover;
+	struct handoff__taker taker;
+	struct handoff__freight *loads[HANDOFF__BATCHES]; /* by slot */
+	uint32_t nloads;
+	uint32_t moves_out, moves_in, moves_failed;
+	uint64_t sent, received;
 };
+
+/* ferry.c */
+int handoff__ferry_open(struct handoff__ferry **out,
+	const struct handoff__ferry_options *options,
+	const struct handoff__log *log, struct handoff__error *error);
+/* Until it has stopped. */
+int handoff__ferry_run(
+	struct handoff__ferry *ferry, struct handoff__error *error);
+/* Begins to stop: gives what it holds to a server. */
+void handoff__ferry_stop(struct handoff__ferry *ferry);
+void handoff__ferry_free(struct handoff__ferry *ferry);
 
 /* operator.c: ferry.c calls both once, when the pair is open and before it is
  * closed. */

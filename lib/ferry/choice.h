@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* Which connections go next. */
+#ifndef HANDOFF_FERRY_CHOICE_H
+#define HANDOFF_FERRY_CHOICE_H
+
+#include "ferry/carrier.h"
+
+struct handoff__choice {
+	struct handoff__roster_entry **list; /* room for `most` */
+	uint32_t most, count;
+	uint32_t later; /* such as have to wait a little */
+	uint32_t stay;  /* such as never go */
+};
+
+/* Chooses up to `most` connections that can go now, those that move together
+ * all or none, from where the last choice has ended. Says of the others, if
+ * there are none, whether they may go later. */
+void handoff__choose(
+	struct handoff__ferry *ferry, struct handoff__choice *choice);
+
+/* Why a connection cannot go, by its socket and its address, in a few words;
+ * NULL if it can. */
+const char *handoff__choice_objection(const struct handoff__ferry *ferry,
+	const struct handoff__roster_entry *entry);
+
+/* The connections here that are in no batch. */
+uint32_t handoff__choice_count(struct handoff__ferry *ferry);
+
+/* Counts those that stay in the report, by reason; with `dry` also by what
+ * their sockets say. */
+void handoff__choice_report(struct handoff__ferry *ferry, bool dry);
+
+#endif

@@ -1,0 +1,799 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ferry: opened, run, stopped; what it does when peers, links and the gate
+ * come and go. A batch, and a move, are the business of the files below.
+ */
+#include "ferry/ferry.h"
+
+#include "ferry/carrier.h"
+#include "ferry/course.h"
+#include "ferry/device.h"
+#include "ferry/inbound.h"
+#include "ferry/letters.h"
+#include "ferry/mover.h"
+#include "ferry/outbound.h"
+#include "ferry/taker.h"
+#include "peer/carrier.h"
+#include "peer/elsewhere.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TICK_US   1000000
+#define STEPS_MAX 32
+#define STOP_US   3000000 /* a server may take to get what is held */
+#define FINAL_MS  200     /* what is still to be sent at the end */
+
+static void
+tell(struct handoff__ferry *ferry, const char *text)
+{
+	if (ferry->events.told)
+		ferry->events.told(ferry, text);
+	else
+		handoff__log(&ferry->log, HANDOFF_LOG_INFO, "%s", text);
+}
+
+/* The peer's callbacks */
+
+static struct handoff__freight *
+load_of(struct handoff__ferry *ferry, struct handoff__roster_entry *e)
+{
+	int32_t slot = handoff__cargo(e)->load;
+
+	return slot >= 0 && slot < HANDOFF__BATCHES ? ferry->loads[slot] : NULL;
+}
+
+static void
+on_moved(struct handoff__ferry *ferry, struct handoff__roster_entry *e)
+{
+	struct handoff__freight *load = load_of(ferry, e);
+
+	if (load && load->out)
+		handoff__outbound_on_moved(load, e);
+	else if (!load && e->mine)
+		ferry->returns = true;
+}
+
+static void
+on_closing(struct handoff__ferry *ferry, struct handoff__roster_entry *e)
+{
+	struct handoff__freight *load = load_of(ferry, e);
+
+	if (ferry->mover.cursor == e)
+		ferry->mover.cursor = NULL;
+	if (load && load->out)
+		handoff__outbound_on_closing(load, e);
+	else if (load)
+		handoff__inbound_on_closing(load, e);
+}
+
+static void
+on_given(struct handoff__ferry *ferry, enum handoff__way way,
+	const struct handoff__report *report)
+{
+	if (way == HANDOFF__WAY_IN)
+		handoff__mover_on_given(ferry, report);
+}
+
+/* The link */
+
+static void
+on_up(const struct handoff__channel_peer *peer, void *arg)
+{
+	struct handoff__ferry *ferry = arg;
+
+	if (handoff__prefix_holds(ferry->prefixes, ferry->nprefixes,
+		    (const struct sockaddr *)&peer->local)) {
+		handoff__channel_drop(ferry->channel,
+			"link: this end has an address of the service, which "
+			"would move away under it: use addresses that stay");
+		return;
+	}
+	handoff__copy(ferry->other_address, sizeof(ferry->other_address),
+		peer->address);
+	handoff__letters_hello(ferry, true);
+	ferry->due = true;
+}
+
+static void
+tell_link(struct handoff__ferry *ferry, bool up)
+{
+	ferry->greeted = up;
+	for (uint32_t i = 0; i < HANDOFF__BATCHES; i++) {
+		struct handoff__freight *load = ferry->loads[i];
+
+		if (load && load->out)
+			handoff__outbound_on_link(load, up);
+		else if (load)
+			handoff__inbound_on_link(load, up);
+	}
+	handoff__mover_on_link(ferry, up);
+	handoff__taker_on_link(ferry, up);
+	ferry->due = true;
+}
+
+static void
+on_down(const char *sentence, void *arg)
+{
+	struct handoff__ferry *ferry = arg;
+	bool greeted = ferry->greeted;
+
+	tell(ferry, sentence);
+	if (greeted)
+		tell_link(ferry, false);
+}
+
+static void
+on_hello(struct handoff__ferry *ferry, const struct handoff__letter_hello *h)
+{
+	struct handoff__identity identity = {
+		.state_size = h->state_size,
+		.state_version = h->state_version,
+		.input_size = h->rx_size,
+		.output_size = h->tx_size,
+		.pass_size = h->pass_size,
+		.shared_size = h->shared_size,
+		.shared_version = h->shared_version,
+		.config_hash = h->config_hash,
+	};
+	struct handoff__identity own;
+	char text[HANDOFF_TEXT_MAX];
+	int err = handoff__letters_judge(ferry, h);
+
+	handoff__copy(identity.service, sizeof(identity.service), h->service);
+	if (err == 0 && h->flags & HANDOFF__LETTER_KNOWS &&
+		!handoff__pair_identity(&ferry->pair, &own) &&
+		handoff__pair_identify(&ferry->pair, &identity) < 0)
+		ferry->error = ferry->pair.error, err = -EPROTO;
+	if (err < 0) {
+		handoff__channel_drop(ferry->channel, ferry->error.text);
+		return;
+	}
+	ferry->other = *h;
+	handoff__copy(ferry->other_host, sizeof(ferry->other_host), h->host);
+	handoff__copy(ferry->other_name, sizeof(ferry->other_name), h->name);
+	if (ferry->site != HANDOFF__FERRY_HERE)
+		ferry->site = h->flags & HANDOFF__LETTER_AT_HOME
+				      ? HANDOFF__FERRY_THERE
+				      : HANDOFF__FERRY_NOWHERE;
+	ferry->due = true;
+	if (ferry->greeted)
+		return;
+	snprintf(text, sizeof(text), "linked to %.200s", ferry->other_host);
+	tell(ferry, text);
+	tell_link(ferry, true);
+}
+
+static void
+on_letter(struct handoff__ferry *ferry, const struct handoff__letter *letter)
+{
+	switch ((enum handoff__letter_type)letter->type) {
+	case HANDOFF__LETTER_HELLO:
+		on_hello(ferry, &letter->hello);
+		return;
+	case HANDOFF__LETTER_BEGUN:
+	case HANDOFF__LETTER_FETCH:
+	case HANDOFF__LETTER_ADDRESSED:
+		handoff__mover_on_letter(ferry, letter);
+		return;
+	case HANDOFF__LETTER_REFUSED:
+		handoff__mover_on_letter(ferry, letter);
+		handoff__taker_on_letter(ferry, letter);
+		return;
+	case HANDOFF__LETTER_BEGIN:
+	case HANDOFF__LETTER_REPORT:
+	case HANDOFF__LETTER_ADDRESS:
+		handoff__taker_on_letter(ferry, letter);
+		return;
+	case HANDOFF__LETTER_PREPARED:
+	case HANDOFF__LETTER_SERVING:
+	case HANDOFF__LETTER_QUERY:
+	case HANDOFF__LETTER_LOST:
+		handoff__outbound_on_letter(ferry, letter);
+		return;
+	case HANDOFF__LETTER_BATCH:
+	case HANDOFF__LETTER_ENTRY:
+	case HANDOFF__LETTER_END:
+	case HANDOFF__LETTER_WITHDRAW:
+	case HANDOFF__LETTER_COMMIT:
+	case HANDOFF__LETTER_FORGET:
+	case HANDOFF__LETTER_VERDICT:
+		handoff__inbound_on_letter(ferry, letter);
+		return;
+	case HANDOFF__LETTER_ABORT: /* from either side */
+		handoff__outbound_on_letter(ferry, letter);
+		handoff__inbound_on_letter(ferry, letter);
+		return;
+	case HANDOFF__LETTER_REGION:
+	case HANDOFF__LETTER_BYE:
+		return;
+	}
+}
+
+static void
+on_frame(uint32_t type, const void *body, uint32_t len, void *arg)
+{
+	struct handoff__ferry *ferry = arg;
+	struct handoff__letter *letter = &ferry->letter;
+	struct handoff__error error;
+
+	if (handoff__letter_decode(letter, type, body, len, &error) < 0) {
+		handoff__channel_drop(ferry->channel, error.text);
+		return;
+	}
+	if (!ferry->greeted && type != HANDOFF__LETTER_HELLO) {
+		handoff__channel_drop(ferry->channel,
+			"link: the other ferry sent something before HELLO");
+		return;
+	}
+	on_letter(ferry, letter);
+}
+
+static void
+on_drained(void *arg)
+{
+	struct handoff__ferry *ferry = arg;
+
+	for (uint32_t i = 0; i < HANDOFF__BATCHES; i++) {
+		if (ferry->loads[i] && ferry->loads[i]->out)
+			handoff__outbound_drained(ferry->loads[i]);
+	}
+}
+
+static const struct handoff__channel_ops channel_ops = {
+	.up = on_up,
+	.down = on_down,
+	.frame = on_frame,
+	.drained = on_drained,
+};
+
+/* The gate */
+
+static void
+on_gate_ready(void *arg, const char *how, bool leftover)
+{
+	struct handoff__ferry *ferry = arg;
+
+	snprintf(ferry->gate_text, sizeof(ferry->gate_text), "%s", how);
+	if (leftover)
+		handoff__gate_rule(ferry->gate, ferry->mover.ruled);
+	ferry->due = true;
+}
+
+static void
+on_gate_found(void *arg, struct handoff__gate_found *found)
+{
+	struct handoff__ferry *ferry = arg;
+	struct handoff__freight *load = found->slot < HANDOFF__BATCHES
+						? ferry->loads[found->slot]
+						: NULL;
+
+	if (load && (load->out ? load->s.id : load->r.id) == found->id)
+		load->guarded = true;
+	if (found->verdict == HANDOFF__GATE_FLIP)
+		ferry->mover.ruled = true;
+}
+
+static void
+on_gate_held(void *arg, uint32_t slot, int err, const char *text)
+{
+	struct handoff__ferry *ferry = arg;
+	struct handoff__freight *load =
+		slot < HANDOFF__BATCHES ? ferry->loads[slot] : NULL;
+
+	if (err < 0)
+		handoff__log(&ferry->log, HANDOFF_LOG_ERROR,
+			"gate: cannot hold: %s", text ? text : strerror(-err));
+	if (load && load->out)
+		handoff__outbound_on_held(load, err);
+	else if (load)
+		handoff__inbound_on_held(load, err);
+	ferry->due = true;
+}
+
+static void
+on_gate_ruled(void *arg, bool on, int err, const char *text)
+{
+	handoff__mover_on_ruled(arg, on, err, text);
+}
+
+static void
+on_gate_counted(void *arg, const struct handoff__gate_counts *counts)
+{
+	struct handoff__ferry *ferry = arg;
+
+	ferry->gate_counts = *counts;
+	ferry->gate_answered++;
+	ferry->due = true;
+}
+
+/* Packets that were held may have passed: nothing that was frozen is sure. */
+static void
+on_gate_lost(void *arg, const char *text)
+{
+	struct handoff__ferry *ferry = arg;
+
+	snprintf(ferry->gate_text, sizeof(ferry->gate_text), "%s", text);
+	handoff__log(&ferry->log, HANDOFF_LOG_ERROR, "gate: %s", text);
+	for (uint32_t i = 0; i < HANDOFF__BATCHES; i++) {
+		if (ferry->loads[i] && ferry->loads[i]->out)
+			handoff__outbound_give_up(ferry->loads[i]);
+	}
+	ferry->gate_answered = ferry->gate_asked;
+	ferry->due = true;
+}
+
+static void
+on_gate_failed(void *arg, int err, const char *text)
+{
+	struct handoff__ferry *ferry = arg;
+
+	(void)err;
+	if (strcmp(ferry->gate_text, text) != 0)
+		handoff__log(&ferry->log, HANDOFF_LOG_ERROR, "gate: %s", text);
+	snprintf(ferry->gate_text, sizeof(ferry->gate_text), "%s", text);
+}
+
+static const struct handoff__gate_ops gate_ops = {
+	.ready = on_gate_ready,
+	.found = on_gate_found,
+	.held = on_gate_held,
+	.ruled = on_gate_ruled,
+	.counted = on_gate_counted,
+	.lost = on_gate_lost,
+	.failed = on_gate_failed,
+};
+
+/* Batches that a ferry before this one has opened, before the gate says what
+ * it still has of them. */
+static void
+resume_batches(struct handoff__ferry *ferry)
+{
+	struct handoff__batches *table =
+		handoff__batches_of(&ferry->pair.arena);
+	struct handoff__batch batch = {.slot = 0};
+
+	if (!table)
+		return;
+	handoff__batches_recover(table);
+	for (; handoff__batch_next(table, &batch); batch.slot++) {
+		if (ferry->loads[batch.slot])
+			continue;
+		if (handoff__batch_way(batch.word) == HANDOFF__BATCH_OUT)
+			handoff__outbound_resume(ferry, &batch);
+		else
+			handoff__inbound_resume(ferry, &batch);
+	}
+}
+
+static void
+open_gate(struct handoff__ferry *ferry)
+{
+	struct handoff__gate_address addresses[HANDOFF__PREFIXES];
+	struct handoff__gate_opts opts = {.loop = &ferry->loop,
+		.dir = &ferry->dir,
+		.addresses = addresses,
+		.naddresses = ferry->nprefixes,
+		.log_fd = STDERR_FILENO,
+		.ops = &gate_ops,
+		.arg = ferry};
+	struct stat st = {.st_ino = 0};
+	char name[HANDOFF_NAME_MAX];
+
+	for (uint32_t i = 0; i < ferry->nprefixes; i++) {
+		addresses[i].family = ferry->prefixes[i].family;
+		memcpy(addresses[i].ip, ferry->prefixes[i].ip, 16);
+	}
+	/* a host may have ferries of several services */
+	fstat(ferry->dir.fd, &st);
+	snprintf(name, sizeof(name), "%.16s-%08x", ferry->options.name,
+		(unsigned)(st.st_ino ^ st.st_dev << 20));
+	opts.name = name;
+	if (handoff__gate_open(&ferry->gate, &opts, &ferry->error) < 0)
+		on_gate_failed(ferry, -EINVAL, ferry->error.text);
+}
+
+/* The helper decides by the batches' words, so it has to know where they
+ * are. */
+static void
+keep_gate(struct handoff__ferry *ferry)
+{
+	const struct handoff__segment *commons =
+		handoff__arena_commons(&ferry->pair.arena);
+	uint64_t id = handoff__core_arena_id(&ferry->pair);
+
+	if (!commons || id == 0 || id == ferry->gate_arena)
+		return;
+	resume_batches(ferry);
+	if (!ferry->gate)
+		open_gate(ferry);
+	if (!ferry->gate)
+		return;
+	ferry->gate_arena = id;
+	handoff__gate_arena(ferry->gate, commons->fd, commons->geo.batches);
+}
+
+/* What is to be done */
+
+/* Offers the server what it has lent, and nothing else wants. */
+static void
+give_back(struct handoff__ferry *ferry)
+{
+	struct handoff__roster_entry *list[HANDOFF_FDPASS_MAX], *e = NULL;
+	struct handoff__pair *pair = &ferry->pair;
+	uint32_t n = 0, slot;
+
+	if (!ferry->returns || handoff__pair_moving(pair) ||
+		!handoff__carrier_has_server(ferry) ||
+		(pair->serving && ferry->site == HANDOFF__FERRY_HERE))
+		return;
+	ferry->returns = false;
+	while ((e = handoff__roster_next(&pair->roster, e))) {
+		if (!e->mine || handoff__cargo(e)->load >= 0 ||
+			(pair->serving && e->kind != HANDOFF__CONNECTION) ||
+			handoff__entry_elsewhere(e, &slot))
+			continue;
+		/* its copy may still be on its way */
+		if (e->copy != HANDOFF__COPY_HELD)
+			ferry->returns = true;
+		else
+			list[n++] = e;
+		if (n < HANDOFF_FDPASS_MAX)
+			continue;
+		handoff__pair_offer_list(pair, list, n);
+		n = 0;
+	}
+	if (n > 0)
+		handoff__pair_offer_list(pair, list, n);
+}
+
+static bool
+has_listener(struct handoff__ferry *ferry)
+{
+	struct handoff__roster_entry *e = NULL;
+
+	while ((e = handoff__roster_next(&ferry->pair.roster, e))) {
+		if (e->mine && e->kind == HANDOFF__LISTENER)
+			return true;
+	}
+	return false;
+}
+
+/* The service is this ferry's, and it should not be: a server gets it. */
+static void
+give_service(struct handoff__ferry *ferry)
+{
+	bool moves = handoff__course_runs(ferry) &&
+		     ferry->report.way == HANDOFF__FERRY_OUT &&
+		     ferry->report.step != HANDOFF__FERRY_ASKING;
+
+	if (!ferry->pair.serving || moves || ferry->taker.answer ||
+		!handoff__carrier_has_server(ferry) ||
+		handoff__pair_moving(&ferry->pair))
+		return;
+	if (ferry->stopping || ferry->site == HANDOFF__FERRY_HERE ||
+		has_listener(ferry))
+		handoff__carrier_give(ferry);
+}
+
+static void
+free_loads(struct handoff__ferry *ferry)
+{
+	for (uint32_t i = 0; i < HANDOFF__BATCHES; i++) {
+		struct handoff__freight *load = ferry->loads[i];
+
+		if (!load)
+			continue;
+		if (load->out && handoff__outbound_over(load))
+			handoff__outbound_free(load);
+		else if (!load->out && handoff__inbound_over(load))
+			handoff__inbound_free(load);
+	}
+}
+
+static void
+step(struct handoff__ferry *ferry)
+{
+	for (int i = 0; i < STEPS_MAX; i++) {
+		ferry->due = false;
+		handoff__pair_proceed(&ferry->pair);
+		handoff__carrier_own(ferry);
+		keep_gate(ferry);
+		for (uint32_t j = 0; ferry->nloads > 0 && j < HANDOFF__BATCHES;
+			j++) {
+			if (ferry->loads[j] && !ferry->loads[j]->out)
+				handoff__inbound_proceed(ferry->loads[j]);
+		}
+		handoff__mover_proceed(ferry);
+		handoff__taker_proceed(ferry);
+		free_loads(ferry);
+		give_service(ferry);
+		give_back(ferry);
+		if (!ferry->due && !ferry->pair.noted)
+			break;
+	}
+	if (ferry->greeted)
+		handoff__letters_hello(ferry, false);
+}
+
+/* Opened and closed */
+
+static void
+on_tick(struct handoff__timer *timer)
+{
+	struct handoff__ferry *ferry = timer->arg;
+
+	ferry->due = true;
+	handoff__timer_arm(&ferry->loop, timer, TICK_US);
+}
+
+/* Where the addresses are: on the device this host is at home. */
+static int
+find_site(struct handoff__ferry *ferry)
+{
+	char other[IFNAMSIZ];
+	uint32_t here = 0;
+
+	for (uint32_t i = 0; i < ferry->nprefixes; i++) {
+		int spot = handoff__address_spot(&ferry->device,
+			&ferry->prefixes[i], other, &ferry->error);
+
+		if (spot < 0)
+			return spot;
+		here += spot == HANDOFF__ON_DEVICE;
+	}
+	ferry->site = here > 0 ? HANDOFF__FERRY_HERE : HANDOFF__FERRY_NOWHERE;
+	return 0;
+}
+
+static int
+open_network(struct handoff__ferry *ferry)
+{
+	const struct handoff__ferry_options *o = &ferry->options;
+	struct handoff__tls_files files = {
+		.cert = o->cert, .key = o->key, .peer = o->peer_cert};
+	int err = handoff__prefixes_parse(
+		o->address, ferry->prefixes, HANDOFF__PREFIXES, &ferry->error);
+
+	if (err < 0)
+		return err;
+	ferry->nprefixes = (uint32_t)err;
+	err = handoff__device_allowed(&ferry->error);
+	if (err >= 0)
+		err = handoff__device_find(
+			&ferry->device, o->dev, &ferry->error);
+	if (err >= 0)
+		err = find_site(ferry);
+	if (err >= 0)
+		err = handoff__tls_open(&ferry->tls, &files, &ferry->error);
+	return err;
+}
+
+static int
+open_channel(struct handoff__ferry *ferry)
+{
+	struct handoff__channel_opts opts = {.loop = &ferry->loop,
+		.tls = ferry->tls,
+		.listen = ferry->options.listen,
+		.to = ferry->options.to,
+		.instance = ferry->pair.instance,
+		.log = ferry->log,
+		.ops = &channel_ops,
+		.arg = ferry};
+
+	return handoff__channel_open(&ferry->channel, &opts, &ferry->error);
+}
+
+static int
+join(struct handoff__ferry *ferry)
+{
+	int err = handoff__carrier_open(ferry);
+
+	if (err >= 0)
+		err = handoff__ferry_operator_open(ferry);
+	if (err < 0)
+		return err;
+	handoff__pair_started(&ferry->pair);
+	return 0;
+}
+
+static int
+open_all(struct handoff__ferry *ferry)
+{
+	int err = handoff__loop_init(&ferry->loop);
+
+	if (err < 0)
+		return handoff__fail(&ferry->error, err,
+			"cannot create an event loop: %s", strerror(-err));
+	handoff__announce_init(&ferry->announce, &ferry->loop);
+	err = open_network(ferry);
+	if (err >= 0)
+		err = handoff__dir_open(&ferry->dir, ferry->options.dir, true,
+			0, &ferry->error);
+	if (err >= 0)
+		err = join(ferry);
+	if (err >= 0)
+		err = open_channel(ferry);
+	if (err < 0)
+		return err;
+	ferry->tick.fn = on_tick;
+	ferry->tick.arg = ferry;
+	handoff__timer_arm(&ferry->loop, &ferry->tick, TICK_US);
+	return 0;
+}
+
+int
+handoff__ferry_open(struct handoff__ferry **out,
+	const struct handoff__ferry_options *options,
+	const struct handoff__log *log, struct handoff__error *error)
+{
+	struct handoff__ferry *ferry = calloc(1, sizeof(*ferry));
+	int err;
+
+	if (!ferry)
+		return handoff__fail(error, -ENOMEM, "no memory");
+	ferry->options = *options;
+	ferry->log = *log;
+	ferry->loop.epfd = ferry->loop.timerfd = -1;
+	ferry->dir.fd = -1;
+	ferry->hooks = (struct handoff__ferry_hooks){.moved = on_moved,
+		.closing = on_closing,
+		.given = on_given,
+		.room = handoff__inbound_on_room};
+	handoff__operator_init(&ferry->op, &handoff__ferry_operator_ops, ferry,
+		&ferry->pair, &ferry->loop, &ferry->log);
+	err = open_all(ferry);
+	if (err < 0) {
+		*error = ferry->error;
+		handoff__ferry_free(ferry);
+		return err;
+	}
+	*out = ferry;
+	return 0;
+}
+
+/* Events of the peer, for people. */
+static void
+print_events(struct handoff__ferry *ferry)
+{
+	const struct handoff__operator_event *event;
+	char at[HANDOFF_STAMP_MAX];
+
+	while ((event = handoff__operator_pull(&ferry->op)))
+		printf("%s%s: %s\n",
+			handoff_log_stamp(STDOUT_FILENO, at, sizeof(at)),
+			ferry->options.name, event->text);
+}
+
+/* Whether everything is given that a server takes. */
+static bool
+has_stopped(struct handoff__ferry *ferry)
+{
+	if (!ferry->stopping)
+		return false;
+	return handoff__now_us() > ferry->stop_us ||
+	       (!handoff__pair_moving(&ferry->pair) &&
+		       !handoff__course_runs(ferry) &&
+		       (!handoff__carrier_has_server(ferry) ||
+			       handoff__carrier_holding(ferry) == 0));
+}
+
+int
+handoff__ferry_run(struct handoff__ferry *ferry, struct handoff__error *error)
+{
+	while (!has_stopped(ferry)) {
+		int rc = handoff__loop_dispatch(
+			&ferry->loop, ferry->stopping ? FINAL_MS : -1);
+
+		if (rc < 0 && rc != -EINTR)
+			return handoff__fail(
+				error, rc, "epoll_wait: %s", strerror(-rc));
+		step(ferry);
+		print_events(ferry);
+	}
+	return 0;
+}
+
+void
+handoff__ferry_stop(struct handoff__ferry *ferry)
+{
+	if (ferry->stopping)
+		return;
+	ferry->stopping = ferry->due = ferry->returns = true;
+	ferry->stop_us = handoff__now_us() + STOP_US;
+	handoff__mover_break(ferry, "the ferry is stopping");
+}
+
+void
+handoff__ferry_free(struct handoff__ferry *ferry)
+{
+	if (!ferry)
+		return;
+	handoff__channel_free(ferry->channel);
+	/* the helper acts by the words from here on */
+	handoff__gate_free(ferry->gate);
+	for (uint32_t i = 0; i < HANDOFF__BATCHES; i++) {
+		if (ferry->loads[i] && ferry->loads[i]->out)
+			handoff__outbound_free(ferry->loads[i]);
+		else if (ferry->loads[i])
+			handoff__inbound_free(ferry->loads[i]);
+	}
+	if (ferry->opened)
+		handoff__ferry_operator_close(ferry);
+	handoff__carrier_close(ferry);
+	handoff__dir_close(&ferry->dir);
+	handoff__tls_free(ferry->tls);
+	handoff__loop_fini(&ferry->loop);
+	free(ferry);
+}
+
+/* For operators */
+
+static uint32_t
+count_doubt(const struct handoff__ferry *ferry, uint32_t *batches)
+{
+	uint32_t count = 0;
+
+	*batches = 0;
+	for (uint32_t i = 0; i < HANDOFF__BATCHES; i++) {
+		const struct handoff__freight *load = ferry->loads[i];
+
+		if (!load)
+			continue;
+		if (load->out ? load->s.state == HANDOFF__SENDING_COMMITTED &&
+					!ferry->greeted
+			      : handoff__receiving_in_doubt(&load->r)) {
+			++*batches;
+			count += load->out ? load->s.count : load->r.count;
+		}
+	}
+	return count;
+}
+
+void
+handoff__ferry_status(
+	struct handoff__ferry *ferry, struct handoff__ferry_status *status)
+{
+	memset(status, 0, sizeof(*status));
+	status->linked = ferry->greeted;
+	handoff__copy(status->other_host, sizeof(status->other_host),
+		ferry->other_host);
+	handoff__copy(status->other_name, sizeof(status->other_name),
+		ferry->other_name);
+	handoff__copy(status->other_address, sizeof(status->other_address),
+		ferry->other_address);
+	status->link_text = ferry->greeted || !ferry->channel
+				    ? ""
+				    : handoff__channel_errmsg(ferry->channel);
+	status->other_has_server =
+		ferry->greeted &&
+		ferry->other.flags & HANDOFF__LETTER_HAS_SERVER;
+	status->site = ferry->site;
+	status->addresses = ferry->options.address;
+	status->device = ferry->options.dev;
+	status->gate = ferry->gate && handoff__gate_is_ready(ferry->gate);
+	status->gate_text = ferry->gate_text;
+	status->doubt = count_doubt(ferry, &status->batches_doubt);
+	status->holding = handoff__carrier_holding(ferry);
+	status->moves_out = ferry->moves_out;
+	status->moves_in = ferry->moves_in;
+	status->moves_failed = ferry->moves_failed;
+	status->sent = ferry->sent;
+	status->received = ferry->received;
+}
+
+const struct handoff__ferry_report *
+handoff__ferry_last(const struct handoff__ferry *ferry)
+{
+	return &ferry->report;
+}
+
+const char *
+handoff__ferry_error(const struct handoff__ferry *ferry)
+{
+	return ferry->error.text;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/* A batch under way, in either direction: what this process knows of it beside
+ * its word in the arena. */
+#ifndef HANDOFF_FERRY_FREIGHT_H
+#define HANDOFF_FERRY_FREIGHT_H
+
+#include "ferry/ferry.h"
+#include "ferry/flow.h"
+#include "migrate/migrate.h"
+#include "record/parcel.h"
+
+/* One connection of a batch. */
+struct handoff__item {
+	struct handoff__roster_entry *entry; /* NULL: it is not in it (any
+					      * more) */
+	uint64_t id;
+	struct handoff__flow flow;
+	struct handoff__image image;
+	bool frozen;  /* OUT: `image` has memory of its own */
+	bool named;   /* an input has named it: it goes back, or is dropped */
+	bool refused; /* by the other host */
+	const char *word; /* OUT: why it stays for ever, if it does */
+	uint32_t index;   /* IN: the sender's */
+	struct handoff__restore restore; /* IN */
+	struct handoff__parcel parcel;   /* IN */
+	unsigned char *body;             /* IN: what these two point into */
+	uint32_t parcel_len, image_len;
+	uint32_t guard; /* IN: its index at the gate; UINT32_MAX: none */
+	char why[HANDOFF__LETTER_WHY]; /* IN: refused */
+};
+
+struct handoff__freight {
+	struct handoff__ferry *ferry;
+	uint32_t slot;
+	bool out;
+	bool last;                      /* OUT: of the last part of a move */
+	bool resumed;                   /* opened by a ferry before this one */
+	bool guarded;                   /* the gate has the slot */
+	bool opened;                    /* its word is in the table */
+	bool roomed;                    /* IN: free records were asked for */
+	bool guard_failed, guard_empty; /* IN */
+	char why[HANDOFF__LETTER_WHY];  /* IN: it is given up */
+	struct handoff__sending s;
+	struct handoff__receiving r;
+	struct handoff__timer timer;
+	int64_t held_us;
+	uint32_t count; /* of `items` */
+	uint32_t next;  /* the item to ship, or to prepare, next */
+	bool end_sent, end_came;
+	uint32_t wanted; /* entries that are still to come from the server */
+	struct handoff__item items[];
+};
+
+#endif

@@ -1,0 +1,786 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One batch on its way to this host: carries out what receiving.c says. What
+ * comes from the other ferry is the power to forge a connection, and this
+ * process has privileges that the service lacks: so only the service's
+ * addresses are restored, and no option that takes a privilege.
+ */
+#include "ferry/inbound.h"
+
+#include "base/high.h"
+#include "ferry/carrier.h"
+#include "ferry/letters.h"
+#include "peer/carrier.h"
+#include "peer/elsewhere.h"
+#include "peer/receive.h"
+#include "peer/room.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define PREPARE_US 8000000 /* the server may take to confirm its copies */
+
+static void act(struct handoff__freight *load, uint32_t actions);
+
+static struct handoff__batches *
+table_of(const struct handoff__ferry *ferry)
+{
+	return handoff__batches_of(&ferry->pair.arena);
+}
+
+static void
+refuse_item(struct handoff__item *item, const char *fmt, const char *word)
+{
+	char why[HANDOFF__LETTER_WHY];
+
+	snprintf(why, sizeof(why), fmt, word);
+	handoff__copy(item->why, sizeof(item->why), why);
+}
+
+/* The item's entry is in no batch any more. */
+static void
+part(struct handoff__item *item)
+{
+	if (!item->entry)
+		return;
+	handoff__cargo(item->entry)->load = -1;
+	handoff__cargo(item->entry)->index = -1;
+	item->entry = NULL;
+}
+
+/* Nothing of it stays: silent, for all that have a copy. */
+static void
+drop_item(struct handoff__freight *load, struct handoff__item *item)
+{
+	struct handoff__roster_entry *e = item->entry;
+	struct handoff__error error;
+
+	if (!e)
+		return;
+	handoff__migrate_end(e->fd, &error);
+	item->restore.stage = HANDOFF__RESTORE_NONE;
+	part(item);
+	handoff__pair_end(&load->ferry->pair, e);
+}
+
+static bool
+is_set(const struct handoff__image_options *o, int option)
+{
+	return handoff__image_has(o, option) && o->value[option] != 0;
+}
+
+/* This process may set these, and the service may not. */
+static bool
+takes_privilege(const struct handoff__image_options *o)
+{
+	return is_set(o, HANDOFF__OPT_MARK) ||
+	       is_set(o, HANDOFF__OPT_IP_TRANSPARENT) ||
+	       is_set(o, HANDOFF__OPT_V6_TRANSPARENT) || o->device[0] ||
+	       (handoff__image_has(o, HANDOFF__OPT_PRIORITY) &&
+		       (o->value[HANDOFF__OPT_PRIORITY] < 0 ||
+			       o->value[HANDOFF__OPT_PRIORITY] > 6));
+}
+
+/* Why this image may not become a connection of this service, or NULL. */
+static const char *
+objection(
+	const struct handoff__ferry *ferry, const struct handoff__image *image)
+{
+	const struct handoff__image_options *o = &image->options;
+	struct sockaddr_storage sa;
+
+	handoff__image_local(image, &sa);
+	if (!handoff__prefix_holds(ferry->prefixes, ferry->nprefixes,
+		    (const struct sockaddr *)&sa))
+		return "not an address of the service";
+	if (takes_privilege(o))
+		return "an option that takes a privilege";
+	return NULL;
+}
+
+/* Reads the message once: both point into the item's own copy of it. */
+static bool
+decode(const struct handoff__ferry *ferry, struct handoff__item *item)
+{
+	struct handoff__error error;
+	const char *why;
+
+	if (handoff__parcel_decode(
+		    &item->parcel, item->body, item->parcel_len, &error) < 0 ||
+		handoff__image_decode(&item->image,
+			item->body + item->parcel_len, item->image_len,
+			&error) < 0) {
+		refuse_item(item, "%.80s", error.text);
+		return false;
+	}
+	why = objection(ferry, &item->image);
+	if (why)
+		refuse_item(item, "%s", why);
+	return why == NULL;
+}
+
+static const char *
+receive_text(int err)
+{
+	switch (err) {
+	case -ENOSPC:
+		return "no free record";
+	case -EEXIST:
+		return "its id is here already";
+	case -EMSGSIZE:
+		return "its buffers do not fit";
+	case -ENOENT:
+		return "its leader is not here";
+	default:
+		return strerror(-err);
+	}
+}
+
+/* A socket, silent, and an entry of this peer. */
+static void
+prepare(struct handoff__freight *load, struct handoff__item *item)
+{
+	struct handoff__error error;
+	struct handoff__roster_entry *e;
+	int err = handoff__migrate_prepare(
+		&item->restore, &item->image, 0, &error);
+
+	if (err < 0) {
+		refuse_item(item, "%.80s", error.text);
+		return;
+	}
+	item->restore.fd = handoff__high_raise(item->restore.fd);
+	e = handoff__pair_receive(&load->ferry->pair, item->restore.fd,
+		&item->parcel, load->slot, &err);
+	if (!e) {
+		refuse_item(item, "%s", receive_text(err));
+		item->restore.stage = HANDOFF__RESTORE_NONE;
+		return;
+	}
+	item->entry = e;
+	item->restore.fd = e->fd;
+	handoff__cargo(e)->load = (int32_t)load->slot;
+	handoff__cargo(e)->index = (int32_t)(item - load->items);
+	if (handoff__flow_of(e->fd, &item->flow) < 0) {
+		refuse_item(item, "%s", "it has no addresses");
+		drop_item(load, item);
+	}
+}
+
+/* Asks for free records, once for a batch: all are like the first. True if
+ * they have to be waited for. */
+static bool
+waits_for_room(struct handoff__freight *load, struct handoff__item *item)
+{
+	struct handoff__ferry *ferry = load->ferry;
+	struct handoff__parcel parcel;
+	struct handoff__geometry geo;
+	struct handoff__error error;
+	int rc;
+
+	if (load->roomed)
+		return ferry->taker.room;
+	load->roomed = true;
+	if (handoff__parcel_decode(
+		    &parcel, item->body, item->parcel_len, &error) < 0 ||
+		handoff__parcel_geometry(&parcel, &geo) < 0)
+		return false;
+	rc = handoff__pair_room(&ferry->pair, &geo, load->r.count);
+	ferry->taker.room |= rc == 1;
+	if (rc < 0)
+		handoff__log(&ferry->log, HANDOFF_LOG_WARNING,
+			"no room for %u connections: %s", load->r.count,
+			strerror(-rc));
+	return ferry->taker.room;
+}
+
+static void
+prepare_ready(struct handoff__freight *load)
+{
+	while (load->next < load->count) {
+		struct handoff__item *item = &load->items[load->next];
+
+		if (waits_for_room(load, item))
+			return;
+		load->next++;
+		if (!decode(load->ferry, item))
+			continue;
+		item->id = item->parcel.id;
+		prepare(load, item);
+	}
+	if (!load->end_came)
+		return;
+	load->end_came = false;
+	act(load, handoff__receiving_end(&load->r));
+}
+
+static int
+open_batch(struct handoff__freight *load, uint32_t count)
+{
+	struct handoff__ferry *ferry = load->ferry;
+	struct handoff__batches *table = table_of(ferry);
+	struct handoff__batch batch = {
+		.id = load->r.id, .count = count, .peer = ferry->other.arena};
+	int err = table ? handoff__batch_open(table, HANDOFF__BATCH_IN, &batch)
+			: -ENOTSUP;
+
+	if (err < 0)
+		return err;
+	if (ferry->loads[batch.slot]) {
+		handoff__batch_abort(table, batch.slot, batch.id);
+		handoff__batch_free(table, batch.slot, batch.id);
+		return -ENOSPC;
+	}
+	load->slot = batch.slot;
+	load->opened = true;
+	ferry->loads[batch.slot] = load;
+	ferry->nloads++;
+	return 0;
+}
+
+static void
+do_guard(struct handoff__freight *load)
+{
+	struct handoff__ferry *ferry = load->ferry;
+	const struct handoff__image **images =
+		calloc(load->count + 1, sizeof(images[0]));
+	struct handoff__flow *flows = calloc(load->count + 1, sizeof(*flows));
+	int *fds = calloc(load->count + 1, sizeof(*fds)), err = -ENOMEM;
+	struct handoff__error error = {.text = "no memory"};
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; images && flows && fds && i < load->count; i++) {
+		struct handoff__item *item = &load->items[i];
+
+		item->guard = UINT32_MAX;
+		if (!item->entry)
+			continue;
+		item->guard = n;
+		images[n] = &item->image;
+		flows[n] = item->flow;
+		fds[n++] = item->entry->fd;
+	}
+	if (n > 0)
+		err = handoff__gate_hold(ferry->gate, load->slot, load->r.id,
+			HANDOFF__GATE_IN, flows, fds, n);
+	if (n > 0 && err == 0) {
+		load->guarded = true;
+		err = handoff__gate_images(
+			ferry->gate, load->slot, images, n, &error);
+	}
+	free(images);
+	free(flows);
+	free(fds);
+	load->guard_failed = n > 0 && err < 0;
+	load->guard_empty = n == 0;
+	if (load->guard_failed)
+		handoff__log(&ferry->log, HANDOFF_LOG_ERROR,
+			"gate: cannot guard a batch: %s", error.text);
+}
+
+/* Drops those that were named, and tells the gate. */
+static void
+do_drop(struct handoff__freight *load)
+{
+	uint32_t *back = calloc(load->count + 1, sizeof(*back)), n = 0;
+
+	for (uint32_t i = 0; i < load->count; i++) {
+		struct handoff__item *item = &load->items[i];
+
+		if (!item->named)
+			continue;
+		item->named = false;
+		if (item->entry && back && item->guard != UINT32_MAX)
+			back[n++] = item->guard;
+		drop_item(load, item);
+	}
+	if (load->guarded && n > 0)
+		handoff__gate_release(load->ferry->gate, load->slot, back, n);
+	free(back);
+}
+
+static void
+send_prepared(struct handoff__freight *load)
+{
+	struct handoff__letter *letter = calloc(1, sizeof(*letter));
+	uint32_t n = 0;
+
+	if (!letter)
+		return;
+	letter->type = HANDOFF__LETTER_PREPARED;
+	letter->batch = load->r.id;
+	letter->round = load->r.round;
+	for (uint32_t i = 0; i < load->count && load->r.round == 0; i++) {
+		const struct handoff__item *item = &load->items[i];
+
+		if (!item->why[0] || n == HANDOFF__LETTER_NAMED)
+			continue;
+		letter->named[n].index = item->index;
+		handoff__copy(letter->named[n].why,
+			sizeof(letter->named[n].why), item->why);
+		n++;
+	}
+	letter->nnamed = n;
+	handoff__letters_send(load->ferry, letter);
+	handoff__channel_flush(load->ferry->channel);
+	free(letter);
+}
+
+static uint32_t
+do_decide(struct handoff__freight *load, bool commit)
+{
+	struct handoff__batches *table = table_of(load->ferry);
+	enum handoff__batch_state word = HANDOFF__BATCH_ABORTED;
+
+	if (table && load->opened)
+		word = commit ? handoff__batch_commit(
+					table, load->slot, load->r.id)
+			      : handoff__batch_abort(
+					table, load->slot, load->r.id);
+	return handoff__receiving_word(&load->r, word);
+}
+
+static void
+do_abandon(struct handoff__freight *load)
+{
+	for (uint32_t i = 0; i < load->count; i++)
+		drop_item(load, &load->items[i]);
+	if (load->guarded)
+		handoff__gate_forget(load->ferry->gate, load->slot);
+	load->guarded = false;
+}
+
+/* The connection serves from here on. */
+static void
+finish_item(struct handoff__freight *load, struct handoff__item *item)
+{
+	struct handoff__ferry *ferry = load->ferry;
+	const struct handoff__view *view = &item->entry->view;
+	const struct handoff__image *image = &item->image;
+	struct handoff__error error;
+
+	if (handoff__migrate_commit(&item->restore, image, &error) < 0) {
+		handoff__log(&ferry->log, HANDOFF_LOG_ERROR,
+			"connection %llu: %s", (unsigned long long)item->id,
+			error.text);
+		return;
+	}
+	if (item->restore.taken < image->out_len &&
+		handoff__parcel_put_back(view, image->out + item->restore.taken,
+			image->out_len - item->restore.taken, &error) < 0) {
+		/* the stream would have a gap */
+		handoff__log(&ferry->log, HANDOFF_LOG_ERROR,
+			"connection %llu: closed: %s",
+			(unsigned long long)item->id, error.text);
+		shutdown(item->entry->fd, SHUT_RDWR);
+	}
+	/* the FIN that came before cannot come again: this is the same to a
+	 * reader */
+	if (image->input_ended)
+		shutdown(item->entry->fd, SHUT_RD);
+}
+
+static void
+do_finish(struct handoff__freight *load)
+{
+	for (uint32_t i = 0; i < load->count; i++) {
+		if (load->items[i].entry)
+			finish_item(load, &load->items[i]);
+	}
+}
+
+static void
+do_offer(struct handoff__freight *load)
+{
+	struct handoff__ferry *ferry = load->ferry;
+	struct handoff__roster_entry **list =
+		calloc(load->count + 1, sizeof(struct handoff__roster_entry *));
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < load->count; i++) {
+		struct handoff__roster_entry *e = load->items[i].entry;
+
+		if (!e)
+			continue;
+		handoff__pair_return(&ferry->pair, e);
+		handoff__cargo(e)->load = -1;
+		if (list)
+			list[n++] = e;
+		ferry->received++;
+		ferry->report.moved++;
+	}
+	if (n > 0 && handoff__carrier_has_server(ferry) && !ferry->pair.serving)
+		handoff__pair_offer_list(&ferry->pair, list, n);
+	free(list);
+}
+
+static void
+do_free(struct handoff__freight *load)
+{
+	struct handoff__batches *table = table_of(load->ferry);
+
+	if (table && load->opened)
+		handoff__batch_free(table, load->slot, load->r.id);
+	load->opened = false;
+	if (load->guarded)
+		handoff__gate_forget(load->ferry->gate, load->slot);
+	load->guarded = false;
+}
+
+static void
+send_plain(struct handoff__freight *load, enum handoff__letter_type type)
+{
+	handoff__letters_plain(load->ferry, type, load->r.id);
+	handoff__channel_flush(load->ferry->channel);
+}
+
+static void
+send_early(struct handoff__freight *load, uint32_t actions)
+{
+	if (actions & HANDOFF__RECEIVING_SEND_PREPARED)
+		send_prepared(load);
+	if (actions & HANDOFF__RECEIVING_SEND_QUERY)
+		send_plain(load, HANDOFF__LETTER_QUERY);
+}
+
+static void
+act(struct handoff__freight *load, uint32_t actions)
+{
+	load->ferry->due = true;
+	while (actions != 0) {
+		uint32_t next = 0;
+
+		if (actions & HANDOFF__RECEIVING_GUARD)
+			do_guard(load);
+		if (actions & HANDOFF__RECEIVING_DROP)
+			do_drop(load);
+		send_early(load, actions);
+		if (actions &
+			(HANDOFF__RECEIVING_COMMIT | HANDOFF__RECEIVING_ABORT))
+			next = do_decide(
+				load, actions & HANDOFF__RECEIVING_COMMIT);
+		if (actions & HANDOFF__RECEIVING_ABANDON)
+			do_abandon(load);
+		if (actions & HANDOFF__RECEIVING_FINISH)
+			do_finish(load);
+		if (actions & HANDOFF__RECEIVING_OFFER)
+			do_offer(load);
+		if (actions & HANDOFF__RECEIVING_SEND_SERVING)
+			send_plain(load, HANDOFF__LETTER_SERVING);
+		if (actions & HANDOFF__RECEIVING_FREE)
+			do_free(load);
+		if (actions & HANDOFF__RECEIVING_SEND_ABORT)
+			handoff__letters_text(load->ferry,
+				HANDOFF__LETTER_ABORT, load->r.id, load->why);
+		if (actions & HANDOFF__RECEIVING_SEND_LOST)
+			send_plain(load, HANDOFF__LETTER_LOST);
+		if (actions & HANDOFF__RECEIVING_GUARD && load->guard_empty)
+			next |= handoff__receiving_guarded(&load->r);
+		else if (actions & HANDOFF__RECEIVING_GUARD &&
+			 load->guard_failed)
+			next |= handoff__receiving_give_up(&load->r);
+		actions = next;
+	}
+}
+
+static void
+give_up(struct handoff__freight *load, const char *why)
+{
+	handoff__copy(load->why, sizeof(load->why), why);
+	act(load, handoff__receiving_give_up(&load->r));
+}
+
+static void
+on_timer(struct handoff__timer *timer)
+{
+	give_up(timer->arg, "the server has not confirmed its copies in time");
+}
+
+static struct handoff__freight *
+make_load(struct handoff__ferry *ferry, uint32_t count)
+{
+	struct handoff__freight *load =
+		calloc(1, sizeof(*load) + count * sizeof(load->items[0]));
+
+	if (!load)
+		return NULL;
+	load->ferry = ferry;
+	load->timer.fn = on_timer;
+	load->timer.arg = load;
+	return load;
+}
+
+static void
+on_batch(struct handoff__ferry *ferry, const struct handoff__letter *letter)
+{
+	struct handoff__freight *load = make_load(ferry, letter->count);
+	int err = -ENOMEM;
+
+	if (load) {
+		handoff__receiving_init(&load->r, true);
+		handoff__receiving_begin(
+			&load->r, letter->batch, letter->count);
+		err = handoff__carrier_has_server(ferry)
+			      ? open_batch(load, letter->count)
+			      : -ENOTCONN;
+	}
+	if (err < 0) {
+		handoff__letters_text(ferry, HANDOFF__LETTER_ABORT,
+			letter->batch,
+			err == -ENOTCONN ? "no server is there to serve it"
+					 : strerror(-err));
+		free(load);
+		return;
+	}
+	ferry->report.batches++;
+	handoff__timer_arm(&ferry->loop, &load->timer, PREPARE_US);
+}
+
+static struct handoff__freight *
+find_load(const struct handoff__ferry *ferry, uint64_t id)
+{
+	for (uint32_t i = 0; i < HANDOFF__BATCHES; i++) {
+		struct handoff__freight *load = ferry->loads[i];
+
+		if (load && !load->out && load->r.id == id)
+			return load;
+	}
+	return NULL;
+}
+
+static void
+take_entry(struct handoff__freight *load, const struct handoff__letter *letter)
+{
+	uint32_t actions = handoff__receiving_entry(&load->r);
+	struct handoff__item *item = &load->items[load->count];
+	size_t len = (size_t)letter->parcel_len + letter->image_len;
+
+	if (!(actions & HANDOFF__RECEIVING_PREPARE)) {
+		act(load, actions);
+		return;
+	}
+	item->index = letter->index;
+	item->restore.fd = -1;
+	item->parcel_len = letter->parcel_len;
+	item->image_len = letter->image_len;
+	item->body = malloc(len + 1);
+	if (!item->body) {
+		give_up(load, "no memory");
+		return;
+	}
+	memcpy(item->body, letter->parcel, letter->parcel_len);
+	memcpy(item->body + letter->parcel_len, letter->image,
+		letter->image_len);
+	load->count++;
+	prepare_ready(load);
+}
+
+void
+handoff__inbound_on_room(struct handoff__ferry *ferry, int err)
+{
+	ferry->taker.room = false;
+	if (err < 0)
+		handoff__log(&ferry->log, HANDOFF_LOG_WARNING,
+			"no room for connections: %s", strerror(-err));
+	for (uint32_t i = 0; i < HANDOFF__BATCHES; i++) {
+		struct handoff__freight *load = ferry->loads[i];
+
+		if (!load || load->out)
+			continue;
+		if (load->r.state == HANDOFF__RECEIVING_COLLECTING)
+			prepare_ready(load);
+	}
+}
+
+/* The entries that WITHDRAW names. */
+static void
+mark_withdrawn(
+	struct handoff__freight *load, const struct handoff__letter *letter)
+{
+	for (uint32_t i = 0; i < load->count; i++) {
+		for (uint32_t j = 0; j < letter->nnamed; j++)
+			load->items[i].named |=
+				load->items[i].index == letter->named[j].index;
+	}
+}
+
+static void
+answer_unknown(
+	struct handoff__ferry *ferry, const struct handoff__letter *letter)
+{
+	if (letter->type == HANDOFF__LETTER_BATCH)
+		on_batch(ferry, letter);
+	else if (letter->type == HANDOFF__LETTER_COMMIT)
+		handoff__letters_plain(
+			ferry, HANDOFF__LETTER_LOST, letter->batch);
+}
+
+void
+handoff__inbound_on_letter(
+	struct handoff__ferry *ferry, const struct handoff__letter *letter)
+{
+	struct handoff__freight *load = find_load(ferry, letter->batch);
+	struct handoff__receiving *r = load ? &load->r : NULL;
+
+	if (!load) {
+		answer_unknown(ferry, letter);
+		return;
+	}
+	switch ((enum handoff__letter_type)letter->type) {
+	case HANDOFF__LETTER_ENTRY:
+		take_entry(load, letter);
+		return;
+	case HANDOFF__LETTER_END:
+		load->end_came = true;
+		prepare_ready(load);
+		return;
+	case HANDOFF__LETTER_WITHDRAW:
+		mark_withdrawn(load, letter);
+		act(load, handoff__receiving_withdrawn(r, letter->round));
+		return;
+	case HANDOFF__LETTER_COMMIT:
+		act(load, handoff__receiving_commit(r));
+		return;
+	case HANDOFF__LETTER_ABORT:
+		act(load, handoff__receiving_abort(r));
+		return;
+	case HANDOFF__LETTER_VERDICT:
+		act(load, letter->committed ? handoff__receiving_commit(r)
+					    : handoff__receiving_abort(r));
+		return;
+	case HANDOFF__LETTER_FORGET:
+		act(load, handoff__receiving_forget(r));
+		return;
+	default:
+		return;
+	}
+}
+
+/* Whether the server has answered for each copy. */
+static bool
+all_answered(struct handoff__freight *load, uint32_t *refused)
+{
+	*refused = 0;
+	for (uint32_t i = 0; i < load->count; i++) {
+		struct handoff__item *item = &load->items[i];
+
+		if (!item->entry || item->entry->copy == HANDOFF__COPY_HELD)
+			continue;
+		if (item->entry->copy != HANDOFF__COPY_REFUSED)
+			return false;
+		++*refused;
+		item->named = true;
+		refuse_item(item, "the server there: %s",
+			handoff__reason_text(
+				(enum handoff__reason)item->entry->refusal));
+	}
+	return true;
+}
+
+/* Whether the server serves all of it that has not ended. */
+static bool
+all_served(const struct handoff__freight *load)
+{
+	for (uint32_t i = 0; i < load->count; i++) {
+		const struct handoff__item *item = &load->items[i];
+		const struct handoff__roster_entry *e = item->entry;
+
+		if (e && e->id == item->id && e->fd >= 0 &&
+			(e->mine || !handoff__entry_accepted(
+					    &load->ferry->pair, e)))
+			return false;
+	}
+	return true;
+}
+
+void
+handoff__inbound_proceed(struct handoff__freight *load)
+{
+	uint32_t refused;
+
+	if (load->r.state == HANDOFF__RECEIVING_PREPARING) {
+		if (!handoff__carrier_has_server(load->ferry))
+			give_up(load, "its server has gone");
+		else if (!load->r.held && all_answered(load, &refused))
+			act(load, handoff__receiving_held(&load->r, refused));
+	}
+	if (load->r.state == HANDOFF__RECEIVING_COMMITTED && all_served(load))
+		act(load, handoff__receiving_served(&load->r));
+	if (load->r.state != HANDOFF__RECEIVING_COLLECTING &&
+		load->r.state != HANDOFF__RECEIVING_PREPARING)
+		handoff__timer_disarm(&load->ferry->loop, &load->timer);
+}
+
+void
+handoff__inbound_on_held(struct handoff__freight *load, int err)
+{
+	if (err < 0)
+		give_up(load, "its gate has refused it");
+	else
+		act(load, handoff__receiving_guarded(&load->r));
+}
+
+void
+handoff__inbound_on_link(struct handoff__freight *load, bool up)
+{
+	act(load, handoff__receiving_link(&load->r, up));
+}
+
+void
+handoff__inbound_on_closing(
+	struct handoff__freight *load, struct handoff__roster_entry *e)
+{
+	struct handoff__item *item = &load->items[handoff__cargo(e)->index];
+
+	if (item->entry == e)
+		part(item);
+}
+
+void
+handoff__inbound_give_up(struct handoff__freight *load)
+{
+	give_up(load, "it was broken off");
+}
+
+bool
+handoff__inbound_over(const struct handoff__freight *load)
+{
+	return handoff__receiving_over(&load->r);
+}
+
+void
+handoff__inbound_free(struct handoff__freight *load)
+{
+	struct handoff__ferry *ferry = load->ferry;
+
+	handoff__timer_disarm(&ferry->loop, &load->timer);
+	for (uint32_t i = 0; i < load->count; i++) {
+		if (load->items[i].entry &&
+			load->items[i].entry->id == load->items[i].id)
+			part(&load->items[i]);
+		free(load->items[i].body);
+	}
+	ferry->loads[load->slot] = NULL;
+	ferry->nloads--;
+	free(load);
+}
+
+int
+handoff__inbound_resume(
+	struct handoff__ferry *ferry, const struct handoff__batch *batch)
+{
+	struct handoff__freight *load = make_load(ferry, 0);
+
+	if (!load)
+		return -ENOMEM;
+	load->slot = batch->slot;
+	load->opened = load->resumed = true;
+	ferry->loads[batch->slot] = load;
+	ferry->nloads++;
+	act(load, handoff__receiving_resume(&load->r, batch->id, batch->count,
+			  handoff__batch_state(batch->word)));
+	return 0;
+}

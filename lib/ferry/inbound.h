@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* One batch on its way to this host. */
+#ifndef HANDOFF_FERRY_INBOUND_H
+#define HANDOFF_FERRY_INBOUND_H
+
+#include "ferry/freight.h"
+
+/* A message of the other ferry about a batch of its own. */
+void handoff__inbound_on_letter(
+	struct handoff__ferry *ferry, const struct handoff__letter *letter);
+
+/* Free records are there, or not. */
+void handoff__inbound_on_room(struct handoff__ferry *ferry, int err);
+
+void handoff__inbound_on_held(struct handoff__freight *load, int err);
+void handoff__inbound_on_link(struct handoff__freight *load, bool up);
+void handoff__inbound_on_closing(
+	struct handoff__freight *load, struct handoff__roster_entry *entry);
+
+/* Looks whether the server has copies of what is prepared, and serves what is
+ * committed. */
+void handoff__inbound_proceed(struct handoff__freight *load);
+
+/* Gives it up, unless PREPARED was sent. */
+void handoff__inbound_give_up(struct handoff__freight *load);
+
+/* For the word of a batch that an earlier ferry has opened. */
+int handoff__inbound_resume(
+	struct handoff__ferry *ferry, const struct handoff__batch *batch);
+
+bool handoff__inbound_over(const struct handoff__freight *load);
+void handoff__inbound_free(struct handoff__freight *load);
+
+#endif

@@ -1,0 +1,526 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One move to the other host, but for its batches (outbound.c): asks the other
+ * ferry, sends batches until little is left, then holds what is new, takes the
+ * service from the server and sends the rest, and gives the addresses away.
+ * Until then it can be broken off: what is not committed stays.
+ */
+#include "ferry/mover.h"
+
+#include "ferry/carrier.h"
+#include "ferry/choice.h"
+#include "ferry/course.h"
+#include "ferry/halfopen.h"
+#include "ferry/letters.h"
+#include "ferry/listeners.h"
+#include "ferry/outbound.h"
+#include "ferry/report.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FEW             64     /* so many may be left for the last part */
+#define AGAIN_US        20000  /* for those that have to wait */
+#define HALFOPEN_US     300000 /* how long these are waited for */
+#define HALFOPEN_ROUNDS 5
+#define PORTS           64
+#define DRAIN_US        250000
+#define QUIET_MS        1000 /* without a packet: nobody sends here any more */
+
+static void
+wake(struct handoff__timer *timer)
+{
+	struct handoff__ferry *ferry = timer->arg;
+
+	ferry->due = true;
+}
+
+static void
+on_deadline(struct handoff__timer *timer)
+{
+	struct handoff__ferry *ferry = timer->arg;
+
+	ferry->mover.late = ferry->due = true;
+}
+
+static void
+look_again(struct handoff__ferry *ferry, int64_t us)
+{
+	struct handoff__mover *mover = &ferry->mover;
+
+	mover->again.fn = wake;
+	mover->again.arg = ferry;
+	if (!mover->again.armed)
+		handoff__timer_arm(&ferry->loop, &mover->again, us);
+}
+
+static bool
+is_active(const struct handoff__ferry *ferry)
+{
+	return handoff__course_runs(ferry) &&
+	       ferry->report.way == HANDOFF__FERRY_OUT;
+}
+
+static void
+give_up_batches(struct handoff__ferry *ferry)
+{
+	for (uint32_t i = 0; i < HANDOFF__BATCHES; i++) {
+		if (ferry->loads[i] && ferry->loads[i]->out)
+			handoff__outbound_give_up(ferry->loads[i]);
+	}
+}
+
+/* Connections of which only the other host knows whether they are its own. */
+static uint32_t
+count_doubt(const struct handoff__ferry *ferry)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < HANDOFF__BATCHES; i++) {
+		const struct handoff__freight *load = ferry->loads[i];
+
+		if (load && load->out &&
+			load->s.state == HANDOFF__SENDING_COMMITTED)
+			count += load->s.count;
+	}
+	return count;
+}
+
+static void
+pass_new(struct handoff__ferry *ferry)
+{
+	if (ferry->mover.holding && ferry->gate)
+		handoff__gate_default(ferry->gate, HANDOFF__GATE_PASS);
+	ferry->mover.holding = false;
+}
+
+static void
+finish(struct handoff__ferry *ferry, const char *text)
+{
+	struct handoff__mover *mover = &ferry->mover;
+	bool flipped = ferry->sent > 0 || count_doubt(ferry) > 0;
+
+	handoff__timer_disarm(&ferry->loop, &mover->deadline);
+	handoff__timer_disarm(&ferry->loop, &mover->again);
+	if (text) {
+		give_up_batches(ferry);
+		pass_new(ferry);
+		ferry->report.doubt = count_doubt(ferry);
+		if (!flipped && ferry->gate)
+			handoff__gate_rule(ferry->gate, false);
+	}
+	if (!ferry->report.dry)
+		handoff__choice_report(ferry, false);
+	mover->draining = text == NULL && !ferry->report.dry;
+	mover->since_us = handoff__now_us();
+	mover->begun = mover->asked = mover->late = false;
+	handoff__course_end(ferry, text);
+	if (ferry->greeted)
+		handoff__course_send(ferry);
+	look_again(ferry, DRAIN_US);
+	ferry->due = true;
+}
+
+void
+handoff__mover_break(struct handoff__ferry *ferry, const char *why)
+{
+	if (is_active(ferry) && !ferry->mover.addressed)
+		finish(ferry, why);
+}
+
+/* Why nothing can move now; NULL if it can. */
+static const char *
+objection(const struct handoff__ferry *ferry)
+{
+	if (ferry->stopping)
+		return "the ferry is stopping";
+	if (!ferry->gate || !handoff__gate_is_ready(ferry->gate))
+		return "the gate (handoff-unfreeze) is not there";
+	if (!handoff__batches_of(&ferry->pair.arena))
+		return "no server of this service is here";
+	if (ferry->site != HANDOFF__FERRY_HERE)
+		return "the service's addresses are not on this host";
+	if (!(ferry->other.flags & HANDOFF__LETTER_HAS_SERVER))
+		return "no server that can serve has joined the other ferry: "
+		       "start one there first";
+	return NULL;
+}
+
+int
+handoff__ferry_move(struct handoff__ferry *ferry, bool whole, bool dry)
+{
+	struct handoff__letter *letter;
+	const char *why = objection(ferry);
+
+	if (handoff__course_runs(ferry))
+		return handoff__fail(&ferry->error, -EBUSY,
+			"another move is under way: wait for its end");
+	if (!ferry->greeted)
+		return handoff__fail(&ferry->error, -ENOTCONN,
+			"there is no link to the other ferry: %s",
+			handoff__channel_errmsg(ferry->channel));
+	if (why)
+		return handoff__fail(&ferry->error, -EPERM, "%s", why);
+	letter = calloc(1, sizeof(*letter));
+	if (!letter)
+		return handoff__fail(&ferry->error, -ENOMEM, "no memory");
+	handoff__course_begin(ferry, HANDOFF__FERRY_OUT, HANDOFF__FERRY_ASKING);
+	ferry->report.whole = whole;
+	ferry->report.dry = dry;
+	ferry->report.total = handoff__choice_count(ferry);
+	letter->type = HANDOFF__LETTER_BEGIN;
+	letter->flags = (whole ? HANDOFF__LETTER_WHOLE : 0u) |
+			(dry ? HANDOFF__LETTER_DRY : 0u);
+	letter->begin.connections = ferry->report.total;
+	handoff__listeners_describe(ferry, &letter->begin);
+	ferry->report.listeners = letter->begin.nlisteners;
+	handoff__letters_send(ferry, letter);
+	free(letter);
+	ferry->mover = (struct handoff__mover){.fetched = ferry->mover.fetched,
+		.again = ferry->mover.again,
+		.deadline = {.fn = on_deadline, .arg = ferry}};
+	handoff__timer_arm(&ferry->loop, &ferry->mover.deadline,
+		(int64_t)ferry->options.timeout_ms * 1000);
+	return 0;
+}
+
+static void
+on_begun(struct handoff__ferry *ferry)
+{
+	if (!is_active(ferry) || ferry->report.step != HANDOFF__FERRY_ASKING ||
+		ferry->mover.begun)
+		return;
+	ferry->mover.begun = true;
+	if (ferry->report.dry) {
+		handoff__choice_report(ferry, true);
+		finish(ferry, NULL);
+		return;
+	}
+	handoff__gate_default(ferry->gate, HANDOFF__GATE_PASS);
+	handoff__gate_target(
+		ferry->gate, ferry->device.ifindex, ferry->other.mac);
+	handoff__gate_rule(ferry->gate, true);
+}
+
+void
+handoff__mover_on_ruled(
+	struct handoff__ferry *ferry, bool on, int err, const char *text)
+{
+	char why[HANDOFF_TEXT_MAX];
+
+	if (!is_active(ferry) || !ferry->mover.begun || !on)
+		return;
+	if (err < 0) {
+		snprintf(why, sizeof(why), "packets cannot be held: %.180s",
+			text ? text : strerror(-err));
+		finish(ferry, why);
+		return;
+	}
+	ferry->mover.ruled = true;
+	if (ferry->report.step == HANDOFF__FERRY_ASKING)
+		ferry->report.step = HANDOFF__FERRY_BATCHES;
+	ferry->due = true;
+}
+
+static void
+on_fetch(struct handoff__ferry *ferry)
+{
+	ferry->mover.fetched = true;
+	if (handoff__ferry_move(ferry, false, false) < 0)
+		handoff__letters_text(
+			ferry, HANDOFF__LETTER_REFUSED, 0, ferry->error.text);
+}
+
+void
+handoff__mover_on_letter(
+	struct handoff__ferry *ferry, const struct handoff__letter *letter)
+{
+	char why[HANDOFF_TEXT_MAX];
+
+	switch ((enum handoff__letter_type)letter->type) {
+	case HANDOFF__LETTER_BEGUN:
+		on_begun(ferry);
+		return;
+	case HANDOFF__LETTER_FETCH:
+		on_fetch(ferry);
+		return;
+	case HANDOFF__LETTER_ADDRESSED:
+		if (is_active(ferry) && ferry->mover.addressed)
+			finish(ferry, NULL);
+		return;
+	case HANDOFF__LETTER_REFUSED:
+		if (!is_active(ferry) || ferry->mover.addressed)
+			return;
+		snprintf(why, sizeof(why), "%.60s: %.180s", ferry->other_host,
+			letter->text);
+		finish(ferry, why);
+		return;
+	default:
+		return;
+	}
+}
+
+/* Begins a batch, if there is what can go. */
+static bool
+send_batch(
+	struct handoff__ferry *ferry, struct handoff__choice *choice, bool last)
+{
+	struct handoff__roster_entry *list[HANDOFF_FDPASS_MAX];
+	uint32_t most = ferry->options.batch;
+
+	*choice = (struct handoff__choice){.list = list,
+		.most = most < HANDOFF_FDPASS_MAX ? most : HANDOFF_FDPASS_MAX};
+	handoff__choose(ferry, choice);
+	if (choice->count == 0)
+		return false;
+	return handoff__outbound_begin(ferry, list, choice->count, last) == 0;
+}
+
+static bool
+is_late(struct handoff__ferry *ferry)
+{
+	if (ferry->mover.late)
+		finish(ferry, "not everything could move in time");
+	return ferry->mover.late;
+}
+
+static void
+begin_last(struct handoff__ferry *ferry)
+{
+	ferry->report.step = HANDOFF__FERRY_LAST;
+	ferry->mover.part = HANDOFF__MOVER_HALFOPEN;
+	ferry->mover.since_us = handoff__now_us();
+	ferry->due = true;
+}
+
+/* Batches, until only few are left, and none of those has to be waited for. */
+static void
+proceed_batches(struct handoff__ferry *ferry)
+{
+	struct handoff__choice choice;
+
+	if (is_late(ferry) || handoff__outbound_open(ferry) > 0)
+		return;
+	if (handoff__choice_count(ferry) > FEW || ferry->mover.choices == 0) {
+		if (send_batch(ferry, &choice, false))
+			return;
+		if (choice.later > 0) {
+			look_again(ferry, AGAIN_US);
+			return;
+		}
+	} else if (send_batch(ferry, &choice, false) && choice.count > 0) {
+		return;
+	} else if (choice.later > 0) {
+		look_again(ferry, AGAIN_US);
+		return;
+	}
+	begin_last(ferry);
+}
+
+static int
+count_halfopen(struct handoff__ferry *ferry)
+{
+	struct handoff__error error;
+	uint16_t ports[PORTS];
+	uint32_t n = handoff__listeners_ports(ferry, ports, PORTS);
+
+	return handoff__halfopen_count(
+		ferry->prefixes, ferry->nprefixes, ports, n, &error);
+}
+
+/* A client that has our SYN-ACK has to get to us once more. */
+static void
+proceed_halfopen(struct handoff__ferry *ferry)
+{
+	struct handoff__mover *mover = &ferry->mover;
+
+	if (count_halfopen(ferry) > 0 &&
+		handoff__now_us() - mover->since_us < HALFOPEN_US) {
+		look_again(ferry, 5000);
+		return;
+	}
+	handoff__gate_default(ferry->gate, HANDOFF__GATE_HOLD);
+	mover->holding = true;
+	handoff__gate_count(ferry->gate);
+	ferry->gate_asked++;
+	mover->part = HANDOFF__MOVER_HOLD;
+}
+
+/* The answer of the gate says that the hold is in force. */
+static void
+proceed_hold(struct handoff__ferry *ferry)
+{
+	struct handoff__mover *mover = &ferry->mover;
+
+	if (ferry->gate_answered != ferry->gate_asked)
+		return;
+	if (count_halfopen(ferry) > 0 && mover->rounds++ < HALFOPEN_ROUNDS) {
+		pass_new(ferry);
+		mover->part = HANDOFF__MOVER_HALFOPEN;
+		mover->since_us = handoff__now_us();
+		look_again(ferry, 2000);
+		return;
+	}
+	mover->part = HANDOFF__MOVER_SERVICE;
+	ferry->due = true;
+}
+
+static void
+proceed_service(struct handoff__ferry *ferry)
+{
+	struct handoff__pair *pair = &ferry->pair;
+	char why[HANDOFF_TEXT_MAX];
+
+	if (pair->serving && !handoff__pair_moving(pair)) {
+		handoff__listeners_accept(ferry);
+		ferry->mover.part = HANDOFF__MOVER_REST;
+		ferry->due = true;
+		return;
+	}
+	if (pair->serving || ferry->mover.asked)
+		return;
+	if (handoff__pair_take(pair, HANDOFF__HOME_SILENT) < 0) {
+		snprintf(why, sizeof(why), "the server gives nothing: %.200s",
+			pair->error.text);
+		finish(ferry, why);
+		return;
+	}
+	ferry->mover.asked = true;
+}
+
+void
+handoff__mover_on_given(
+	struct handoff__ferry *ferry, const struct handoff__report *report)
+{
+	char why[HANDOFF_TEXT_MAX];
+
+	if (!is_active(ferry) || !ferry->mover.asked || ferry->pair.serving)
+		return;
+	snprintf(why, sizeof(why), "the server has not given the service: %s",
+		handoff__reason_text(report->reason));
+	finish(ferry, why);
+}
+
+/* The point of no return: everything is the other host's. */
+static void
+give_addresses(struct handoff__ferry *ferry)
+{
+	int err = 0;
+
+	handoff__listeners_close(ferry);
+	handoff__gate_default(ferry->gate, HANDOFF__GATE_FLIP);
+	ferry->mover.holding = false;
+	handoff__announce_stop(&ferry->announce);
+	for (uint32_t i = 0; i < ferry->nprefixes; i++) {
+		err = handoff__address_off_device(
+			&ferry->device, &ferry->prefixes[i], &ferry->error);
+		if (err < 0)
+			handoff__log(&ferry->log, HANDOFF_LOG_ERROR,
+				"address: %s", ferry->error.text);
+	}
+	ferry->site = HANDOFF__FERRY_THERE;
+	ferry->mover.addressed = true;
+	ferry->report.step = HANDOFF__FERRY_ADDRESS;
+	handoff__letters_plain(ferry, HANDOFF__LETTER_ADDRESS, 0);
+	handoff__channel_flush(ferry->channel);
+}
+
+static void
+proceed_rest(struct handoff__ferry *ferry)
+{
+	struct handoff__choice choice;
+
+	if (is_late(ferry) || handoff__outbound_open(ferry) > 0)
+		return;
+	if (send_batch(ferry, &choice, true))
+		return;
+	if (choice.later > 0 || choice.count > 0)
+		look_again(ferry, AGAIN_US);
+	else
+		give_addresses(ferry);
+}
+
+static void
+proceed_last(struct handoff__ferry *ferry)
+{
+	switch (ferry->mover.part) {
+	case HANDOFF__MOVER_HALFOPEN:
+		if (!is_late(ferry))
+			proceed_halfopen(ferry);
+		return;
+	case HANDOFF__MOVER_HOLD:
+		if (!is_late(ferry))
+			proceed_hold(ferry);
+		return;
+	case HANDOFF__MOVER_SERVICE:
+		if (!is_late(ferry))
+			proceed_service(ferry);
+		return;
+	case HANDOFF__MOVER_REST:
+		proceed_rest(ferry);
+		return;
+	}
+}
+
+/* Packets still come here, until all neighbours know better. */
+static void
+proceed_drain(struct handoff__ferry *ferry)
+{
+	struct handoff__mover *mover = &ferry->mover;
+	int64_t now = handoff__now_us();
+
+	if (!mover->draining || now - mover->since_us < DRAIN_US)
+		return;
+	mover->since_us = now;
+	if (ferry->gate_answered == ferry->gate_asked &&
+		ferry->gate_counts.since_flip_ms >= QUIET_MS &&
+		mover->rounds++ > QUIET_MS * 1000 / DRAIN_US) {
+		mover->draining = false;
+		handoff__gate_rule(ferry->gate, false);
+		handoff__gate_unsettle(ferry->gate);
+		handoff__gate_default(ferry->gate, HANDOFF__GATE_PASS);
+		return;
+	}
+	handoff__gate_count(ferry->gate);
+	ferry->gate_asked++;
+	look_again(ferry, DRAIN_US);
+}
+
+void
+handoff__mover_proceed(struct handoff__ferry *ferry)
+{
+	if (!is_active(ferry)) {
+		proceed_drain(ferry);
+		return;
+	}
+	switch (ferry->report.step) {
+	case HANDOFF__FERRY_ASKING:
+		if (ferry->mover.late)
+			finish(ferry, "the other ferry has not answered in "
+				      "time");
+		return;
+	case HANDOFF__FERRY_BATCHES:
+		proceed_batches(ferry);
+		return;
+	case HANDOFF__FERRY_LAST:
+		proceed_last(ferry);
+		return;
+	case HANDOFF__FERRY_IDLE:
+	case HANDOFF__FERRY_ADDRESS:
+	case HANDOFF__FERRY_FETCHING:
+		return;
+	}
+}
+
+void
+handoff__mover_on_link(struct handoff__ferry *ferry, bool up)
+{
+	if (!is_active(ferry))
+		return;
+	if (up && ferry->mover.addressed)
+		handoff__letters_plain(ferry, HANDOFF__LETTER_ADDRESS, 0);
+	else if (!up && !ferry->mover.addressed)
+		finish(ferry, "the link to the other ferry broke");
+}

@@ -1,0 +1,870 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One batch on its way to the other host: carries out what sending.c says.
+ * Entries that go back are left as this ferry's own; ferry.c offers them to the
+ * server. Chooses nothing, and knows nothing of the rest of the move.
+ */
+#include "ferry/outbound.h"
+
+#include "base/progress.h"
+#include "ferry/carrier.h"
+#include "ferry/letters.h"
+#include "peer/elsewhere.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define TAKE_US   200000   /* handlers that run longer are not waited for */
+#define ANSWER_US 10000000 /* how long the other host may prepare */
+#define AGAIN_US  100000   /* then an entry that came back is tried again */
+
+static void act(struct handoff__freight *load, uint32_t actions);
+
+static struct handoff__batches *
+table_of(const struct handoff__ferry *ferry)
+{
+	return handoff__batches_of(&ferry->pair.arena);
+}
+
+static uint64_t
+new_id(void)
+{
+	uint64_t id = 0;
+
+	while (id == 0)
+		if (getrandom(&id, sizeof(id), 0) != (ssize_t)sizeof(id))
+			id = (uint64_t)handoff__now_us();
+	return id;
+}
+
+/* The item's entry is in no batch any more. */
+static void
+part(struct handoff__item *item)
+{
+	struct handoff__cargo *cargo;
+
+	if (!item->entry)
+		return;
+	cargo = handoff__cargo(item->entry);
+	cargo->load = cargo->index = -1;
+	item->entry = NULL;
+	if (item->frozen)
+		handoff__image_free(&item->image);
+	item->frozen = false;
+}
+
+/* It stays: for ever if `word` says why, otherwise it is tried again. */
+static void
+put_back(struct handoff__freight *load, struct handoff__item *item,
+	const char *word)
+{
+	struct handoff__ferry *ferry = load->ferry;
+	struct handoff__roster_entry *e = item->entry;
+	struct handoff__cargo *cargo = handoff__cargo(e);
+	struct handoff__error error;
+	uint32_t slot;
+
+	if (item->frozen &&
+		handoff__migrate_unfreeze(e->fd, &item->image, &error) < 0)
+		handoff__log(&ferry->log, HANDOFF_LOG_ERROR,
+			"connection %llu: cannot be unfrozen: %s",
+			(unsigned long long)e->id, error.text);
+	if (handoff__entry_elsewhere(e, &slot))
+		handoff__pair_return(&ferry->pair, e);
+	cargo->tries++;
+	cargo->again_us = handoff__now_us() + AGAIN_US;
+	cargo->why = word;
+	ferry->due = ferry->returns = true;
+	part(item);
+}
+
+/* Tells the gate that these stay. */
+static void
+release(struct handoff__freight *load, const uint32_t *indices, uint32_t count)
+{
+	if (load->guarded && count > 0)
+		handoff__gate_release(
+			load->ferry->gate, load->slot, indices, count);
+}
+
+static void
+do_take(struct handoff__freight *load)
+{
+	struct handoff__roster_entry *list[HANDOFF_FDPASS_MAX];
+	struct handoff__pair *pair = &load->ferry->pair;
+	uint32_t n = 0;
+
+	load->wanted = 0;
+	for (uint32_t i = 0; i < load->count; i++) {
+		if (load->items[i].entry->mine)
+			continue;
+		load->wanted++;
+		list[n++] = load->items[i].entry;
+		if (n < HANDOFF_FDPASS_MAX && i + 1 < load->count)
+			continue;
+		handoff__pair_take_list(pair, list, n);
+		n = 0;
+	}
+	if (n > 0)
+		handoff__pair_take_list(pair, list, n);
+	handoff__timer_arm(&load->ferry->loop, &load->timer, TAKE_US);
+}
+
+/* What has not come is not in the batch; the indices of the rest are those that
+ * the gate gets. */
+static void
+drop_missing(struct handoff__freight *load)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < load->count; i++) {
+		struct handoff__item *item = &load->items[i];
+
+		if (item->entry && !item->entry->mine) {
+			handoff__cargo(item->entry)->again_us =
+				handoff__now_us() + AGAIN_US;
+			handoff__cargo(item->entry)->tries++;
+			part(item);
+		}
+		if (!item->entry)
+			continue;
+		load->items[n] = *item;
+		handoff__cargo(item->entry)->index = (int32_t)n;
+		n++;
+	}
+	load->count = n;
+}
+
+static int
+hold_all(struct handoff__freight *load)
+{
+	struct handoff__flow *flows = calloc(load->count, sizeof(*flows));
+	int *fds = calloc(load->count, sizeof(*fds));
+	int err = -ENOMEM;
+
+	for (uint32_t i = 0; flows && fds && i < load->count; i++) {
+		flows[i] = load->items[i].flow;
+		fds[i] = load->items[i].entry->fd;
+	}
+	if (flows && fds)
+		err = handoff__gate_hold(load->ferry->gate, load->slot,
+			load->s.id, HANDOFF__GATE_OUT, flows, fds, load->count);
+	free(flows);
+	free(fds);
+	load->guarded = err == 0;
+	load->held_us = handoff__now_us();
+	return err;
+}
+
+/* All came that will: their packets are held from now on. */
+static void
+end_take(struct handoff__freight *load)
+{
+	uint32_t actions;
+	int err = 0;
+
+	handoff__timer_disarm(&load->ferry->loop, &load->timer);
+	if (load->wanted > 0)
+		handoff__pair_take_no_more(&load->ferry->pair);
+	load->wanted = 0;
+	drop_missing(load);
+	actions = handoff__sending_taken(&load->s, load->count);
+	if (load->count > 0)
+		err = hold_all(load);
+	if (err < 0) {
+		handoff__log(&load->ferry->log, HANDOFF_LOG_ERROR,
+			"gate: cannot hold %u connection%s: %s", load->count,
+			handoff__plural(load->count), strerror(-err));
+		actions = handoff__sending_give_up(&load->s);
+	}
+	act(load, actions);
+}
+
+static void
+on_timer(struct handoff__timer *timer)
+{
+	struct handoff__freight *load = timer->arg;
+
+	load->ferry->due = true;
+	if (load->s.state == HANDOFF__SENDING_TAKING && !load->s.taken)
+		end_take(load);
+	else
+		act(load, handoff__sending_give_up(&load->s));
+}
+
+/* Why a connection does not go now, in a few words, or NULL; `*forever`: nor
+ * later. */
+static const char *
+objection(struct handoff__item *item, bool *forever)
+{
+	enum handoff__unparcelled why =
+		handoff__parcel_refuse(&item->entry->view, NULL);
+
+	*forever = why != HANDOFF__PARCEL_FINE && why != HANDOFF__PARCEL_TURN &&
+		   why != HANDOFF__PARCEL_POSTS &&
+		   why != HANDOFF__PARCEL_INBOX && why != HANDOFF__PARCEL_OLDER;
+	return why == HANDOFF__PARCEL_FINE ? NULL : handoff__parcel_word(why);
+}
+
+/* Bytes that go with it in one message. */
+static size_t
+weight(const struct handoff__item *item)
+{
+	const struct handoff__geometry *geo = &item->entry->view.seg->geo;
+
+	return handoff__image_size(&item->image) + 4096u + geo->state_size +
+	       2u * geo->rx_size + geo->tx_size + geo->pass_size;
+}
+
+/* True if it is frozen and in the batch. */
+static bool
+freeze_one(struct handoff__freight *load, struct handoff__item *item)
+{
+	struct handoff__ferry *ferry = load->ferry;
+	struct handoff__roster_entry *e = item->entry;
+	struct handoff__error error;
+	bool forever = false;
+	const char *why = objection(item, &forever);
+	int err;
+
+	if (why || !handoff__pair_send_away(&ferry->pair, e, load->slot)) {
+		put_back(load, item, forever ? why : NULL);
+		return false;
+	}
+	err = handoff__migrate_freeze(e->fd, &item->image, &error);
+	item->frozen = err == 0;
+	if (err == 0 && weight(item) <= HANDOFF__LETTER_ENTRY_MAX)
+		return true;
+	if (err == 0)
+		why = "buffers too large";
+	else if (err == -EOPNOTSUPP)
+		why = handoff__unmovable_word(
+			handoff__migrate_refuse(e->fd, &error));
+	else if (err != -EAGAIN)
+		handoff__log(&ferry->log, HANDOFF_LOG_WARNING,
+			"connection %llu: %s", (unsigned long long)e->id,
+			error.text);
+	put_back(load, item, why);
+	return false;
+}
+
+static uint32_t
+do_freeze(struct handoff__freight *load)
+{
+	uint32_t *back = calloc(load->count, sizeof(*back));
+	uint32_t frozen = 0, n = 0;
+
+	for (uint32_t i = 0; i < load->count; i++) {
+		struct handoff__item *item = &load->items[i];
+
+		if (item->entry && freeze_one(load, item))
+			frozen++;
+		else if (back)
+			back[n++] = i;
+	}
+	release(load, back, n);
+	free(back);
+	return handoff__sending_frozen(&load->s, frozen);
+}
+
+/* The record, with the positions that the kernel has counted. */
+static int
+describe(struct handoff__item *item, struct handoff__parcel *parcel,
+	struct handoff__error *error)
+{
+	struct handoff__roster_entry *e = item->entry;
+	struct handoff__progress progress;
+	int err = handoff__parcel_take(
+		parcel, &e->view, handoff__boot_ms(), error);
+
+	if (err < 0)
+		return err;
+	/* without counters the record is taken as it is */
+	if (handoff__progress(e->fd, &progress) == 0)
+		err = handoff__parcel_counted(parcel, progress.read,
+			progress.written, item->image.out_len, error);
+	if (err < 0)
+		handoff__parcel_free(parcel);
+	return err;
+}
+
+static int
+send_entry(struct handoff__freight *load, uint32_t index)
+{
+	struct handoff__item *item = &load->items[index];
+	struct handoff__letter *letter = &load->ferry->entry;
+	struct handoff__parcel parcel;
+	struct handoff__error error = {.text = "no memory"};
+	size_t image = handoff__image_size(&item->image), size;
+	unsigned char *bytes;
+	int err = describe(item, &parcel, &error);
+
+	if (err < 0)
+		goto failed;
+	size = handoff__parcel_size(&parcel);
+	bytes = malloc(size + image);
+	err = bytes ? handoff__parcel_encode(&parcel, bytes, size, &error)
+		    : -ENOMEM;
+	if (err == 0)
+		err = handoff__image_encode(
+			&item->image, bytes + size, image, &error);
+	letter->type = HANDOFF__LETTER_ENTRY;
+	letter->batch = load->s.id;
+	letter->index = index;
+	letter->parcel = bytes;
+	letter->parcel_len = (uint32_t)size;
+	letter->image = bytes ? bytes + size : NULL;
+	letter->image_len = (uint32_t)image;
+	if (err == 0 && !handoff__letters_send(load->ferry, letter))
+		err = -ENOTCONN;
+	handoff__parcel_free(&parcel);
+	free(bytes);
+failed:
+	if (err < 0 && err != -ENOTCONN)
+		handoff__log(&load->ferry->log, HANDOFF_LOG_ERROR,
+			"connection %llu: cannot be described: %s",
+			(unsigned long long)item->id, error.text);
+	return err;
+}
+
+/* As many entries as the link takes; END after the last. */
+static void
+ship(struct handoff__freight *load)
+{
+	struct handoff__channel *channel = load->ferry->channel;
+
+	while (load->next < load->count && !handoff__channel_full(channel)) {
+		uint32_t i = load->next++;
+
+		if (load->items[i].entry && send_entry(load, i) < 0) {
+			/* without END nothing of it is prepared there */
+			handoff__timer_arm(&load->ferry->loop, &load->timer, 0);
+			return;
+		}
+	}
+	if (load->next < load->count || load->end_sent)
+		return;
+	load->end_sent = true;
+	handoff__letters_plain(load->ferry, HANDOFF__LETTER_END, load->s.id);
+	handoff__channel_flush(channel);
+}
+
+static void
+do_ship(struct handoff__freight *load)
+{
+	struct handoff__letter letter = {.type = HANDOFF__LETTER_BATCH,
+		.batch = load->s.id,
+		.count = load->s.count};
+
+	load->next = 0;
+	handoff__letters_send(load->ferry, &letter);
+	handoff__timer_arm(&load->ferry->loop, &load->timer, ANSWER_US);
+	ship(load);
+}
+
+void
+handoff__outbound_drained(struct handoff__freight *load)
+{
+	if (load->s.state == HANDOFF__SENDING_SHIPPED)
+		ship(load);
+}
+
+/* Those that an input has named go back. */
+static void
+do_return(struct handoff__freight *load)
+{
+	uint32_t *back = calloc(load->count, sizeof(*back));
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < load->count; i++) {
+		struct handoff__item *item = &load->items[i];
+
+		if (!item->entry || !item->named)
+			continue;
+		put_back(load, item, item->word);
+		load->ferry->report.again++;
+		if (back)
+			back[n++] = i;
+	}
+	release(load, back, n);
+	free(back);
+}
+
+/* The entries that went back since the other ferry was told. */
+static void
+send_withdraw(struct handoff__freight *load)
+{
+	struct handoff__letter *letter = calloc(1, sizeof(*letter));
+	uint32_t n = 0;
+
+	if (!letter)
+		return;
+	letter->type = HANDOFF__LETTER_WITHDRAW;
+	letter->batch = load->s.id;
+	letter->round = load->s.round;
+	for (uint32_t i = 0; i < load->count; i++) {
+		if (!load->items[i].named || load->items[i].refused)
+			continue;
+		load->items[i].named = false;
+		letter->named[n++].index = i;
+	}
+	letter->nnamed = n;
+	handoff__letters_send(load->ferry, letter);
+	free(letter);
+}
+
+static uint32_t
+do_check(struct handoff__freight *load)
+{
+	struct handoff__error error;
+	uint32_t stale = 0;
+
+	for (uint32_t i = 0; i < load->count; i++) {
+		struct handoff__item *item = &load->items[i];
+
+		if (!item->entry)
+			continue;
+		item->named = stale < HANDOFF__LETTER_NAMED &&
+			      (handoff__migrate_unchanged(item->entry->fd,
+				       &item->image, &error) < 0 ||
+				      handoff__parcel_refuse(&item->entry->view,
+					      NULL) != HANDOFF__PARCEL_FINE);
+		item->word = NULL;
+		stale += item->named;
+	}
+	return handoff__sending_checked(&load->s, stale);
+}
+
+static uint32_t
+do_decide(struct handoff__freight *load, bool commit)
+{
+	struct handoff__batches *table = table_of(load->ferry);
+	enum handoff__batch_state word = HANDOFF__BATCH_ABORTED;
+
+	if (table && load->opened)
+		word = commit ? handoff__batch_commit(
+					table, load->slot, load->s.id)
+			      : handoff__batch_abort(
+					table, load->slot, load->s.id);
+	return handoff__sending_word(&load->s, word);
+}
+
+static void
+do_thaw(struct handoff__freight *load)
+{
+	if (load->wanted > 0)
+		handoff__pair_take_no_more(&load->ferry->pair);
+	load->wanted = 0;
+	for (uint32_t i = 0; i < load->count; i++) {
+		struct handoff__item *item = &load->items[i];
+
+		if (!item->entry)
+			continue;
+		if (item->entry->mine)
+			put_back(load, item, NULL);
+		else
+			part(item);
+	}
+	if (load->guarded)
+		handoff__gate_pass(load->ferry->gate, load->slot);
+	load->guarded = false;
+}
+
+static void
+note_hold(struct handoff__freight *load)
+{
+	int64_t us = handoff__now_us() - load->held_us;
+
+	if (load->held_us > 0 && us > load->ferry->report.hold_us)
+		load->ferry->report.hold_us = (uint32_t)us;
+}
+
+static void
+do_flip(struct handoff__freight *load)
+{
+	if (load->guarded) {
+		handoff__gate_flip(load->ferry->gate, load->slot);
+		handoff__gate_settle(load->ferry->gate, load->slot);
+	}
+	load->guarded = false;
+	note_hold(load);
+}
+
+/* The other host's now. */
+static void
+do_end(struct handoff__freight *load)
+{
+	struct handoff__ferry *ferry = load->ferry;
+	struct handoff__error error;
+
+	for (uint32_t i = 0; i < load->count; i++) {
+		struct handoff__roster_entry *e = load->items[i].entry;
+
+		if (!e)
+			continue;
+		if (handoff__migrate_end(e->fd, &error) < 0)
+			handoff__log(&ferry->log, HANDOFF_LOG_WARNING,
+				"connection %llu: %s",
+				(unsigned long long)e->id, error.text);
+		part(&load->items[i]);
+		handoff__pair_end(&ferry->pair, e);
+		ferry->report.moved++;
+		ferry->sent++;
+	}
+}
+
+static void
+do_free(struct handoff__freight *load)
+{
+	struct handoff__batches *table = table_of(load->ferry);
+
+	if (table && load->opened)
+		handoff__batch_free(table, load->slot, load->s.id);
+	load->opened = false;
+}
+
+static void
+send_verdict(struct handoff__freight *load)
+{
+	struct handoff__letter letter = {.type = HANDOFF__LETTER_VERDICT,
+		.batch = load->s.id,
+		.committed = load->s.state == HANDOFF__SENDING_COMMITTED};
+
+	handoff__letters_send(load->ferry, &letter);
+}
+
+static void
+send_plain(struct handoff__freight *load, enum handoff__letter_type type)
+{
+	handoff__letters_plain(load->ferry, type, load->s.id);
+	handoff__channel_flush(load->ferry->channel);
+}
+
+/* Answers are taken when all actions of one input are done. */
+static uint32_t
+answers(struct handoff__freight *load, uint32_t actions)
+{
+	if (actions & HANDOFF__SENDING_FREEZE)
+		return do_freeze(load);
+	if (actions & HANDOFF__SENDING_CHECK)
+		return do_check(load);
+	if (actions & (HANDOFF__SENDING_COMMIT | HANDOFF__SENDING_ABORT))
+		return do_decide(load, actions & HANDOFF__SENDING_COMMIT);
+	return 0;
+}
+
+static void
+endings(struct handoff__freight *load, uint32_t actions)
+{
+	if (actions & HANDOFF__SENDING_THAW)
+		do_thaw(load);
+	if (actions & HANDOFF__SENDING_FLIP)
+		do_flip(load);
+	if (actions & HANDOFF__SENDING_PASS && load->guarded)
+		handoff__gate_pass(load->ferry->gate, load->slot);
+	if (actions & HANDOFF__SENDING_END)
+		do_end(load);
+	if (actions & HANDOFF__SENDING_FREE)
+		do_free(load);
+}
+
+static void
+act(struct handoff__freight *load, uint32_t actions)
+{
+	load->ferry->due = true;
+	while (actions != 0) {
+		if (actions & HANDOFF__SENDING_TAKE)
+			do_take(load);
+		if (actions & HANDOFF__SENDING_RETURN)
+			do_return(load);
+		if (actions & HANDOFF__SENDING_SHIP)
+			do_ship(load);
+		if (actions & HANDOFF__SENDING_SEND_WITHDRAW)
+			send_withdraw(load);
+		endings(load, actions);
+		if (actions & HANDOFF__SENDING_SEND_COMMIT)
+			send_plain(load, HANDOFF__LETTER_COMMIT);
+		if (actions & HANDOFF__SENDING_SEND_ABORT)
+			send_plain(load, HANDOFF__LETTER_ABORT);
+		if (actions & HANDOFF__SENDING_SEND_VERDICT)
+			send_verdict(load);
+		if (actions & HANDOFF__SENDING_SEND_FORGET)
+			send_plain(load, HANDOFF__LETTER_FORGET);
+		actions = answers(load, actions);
+	}
+	if (load->s.state == HANDOFF__SENDING_COMMITTED ||
+		handoff__sending_over(&load->s))
+		handoff__timer_disarm(&load->ferry->loop, &load->timer);
+}
+
+static struct handoff__freight *
+make_load(struct handoff__ferry *ferry, uint32_t count)
+{
+	struct handoff__freight *load =
+		calloc(1, sizeof(*load) + count * sizeof(load->items[0]));
+
+	if (!load)
+		return NULL;
+	load->ferry = ferry;
+	load->out = true;
+	load->timer.fn = on_timer;
+	load->timer.arg = load;
+	return load;
+}
+
+static int
+open_batch(struct handoff__freight *load, uint64_t id)
+{
+	struct handoff__ferry *ferry = load->ferry;
+	struct handoff__batches *table = table_of(ferry);
+	struct handoff__batch batch = {
+		.id = id, .count = load->count, .peer = ferry->other.arena};
+	int err = table ? handoff__batch_open(table, HANDOFF__BATCH_OUT, &batch)
+			: -ENOTSUP;
+
+	if (err < 0)
+		return err;
+	if (ferry->loads[batch.slot]) {
+		handoff__batch_abort(table, batch.slot, id);
+		handoff__batch_free(table, batch.slot, id);
+		return -ENOSPC;
+	}
+	load->slot = batch.slot;
+	load->opened = true;
+	ferry->loads[batch.slot] = load;
+	ferry->nloads++;
+	return 0;
+}
+
+int
+handoff__outbound_begin(struct handoff__ferry *ferry,
+	struct handoff__roster_entry **list, uint32_t count, bool last)
+{
+	struct handoff__freight *load = make_load(ferry, count);
+	uint64_t id = new_id();
+	int err;
+
+	if (!load)
+		return -ENOMEM;
+	load->last = last;
+	for (uint32_t i = 0; i < count; i++) {
+		struct handoff__item *item = &load->items[load->count];
+
+		if (handoff__flow_of(list[i]->fd, &item->flow) < 0) {
+			/* it has ended: the server finds out */
+			handoff__cargo(list[i])->again_us =
+				handoff__now_us() + AGAIN_US;
+			continue;
+		}
+		item->entry = list[i];
+		item->id = list[i]->id;
+		load->count++;
+	}
+	err = load->count > 0 ? open_batch(load, id) : -ENOENT;
+	if (err < 0) {
+		free(load);
+		return err;
+	}
+	for (uint32_t i = 0; i < load->count; i++) {
+		handoff__cargo(load->items[i].entry)->load = (int)load->slot;
+		handoff__cargo(load->items[i].entry)->index = (int32_t)i;
+	}
+	ferry->report.batches++;
+	handoff__sending_init(&load->s, ferry->greeted);
+	act(load, handoff__sending_begin(&load->s, id, load->count));
+	if (load->s.state == HANDOFF__SENDING_TAKING && load->wanted == 0)
+		end_take(load);
+	return 0;
+}
+
+void
+handoff__outbound_on_moved(
+	struct handoff__freight *load, struct handoff__roster_entry *e)
+{
+	if (!e->mine || load->wanted == 0 ||
+		load->s.state != HANDOFF__SENDING_TAKING)
+		return;
+	load->wanted--;
+	if (load->wanted == 0)
+		handoff__timer_arm(&load->ferry->loop, &load->timer, 0);
+}
+
+void
+handoff__outbound_on_closing(
+	struct handoff__freight *load, struct handoff__roster_entry *e)
+{
+	struct handoff__item *item = &load->items[handoff__cargo(e)->index];
+
+	if (item->entry != e)
+		return;
+	if (!e->mine && load->wanted > 0 && --load->wanted == 0)
+		handoff__timer_arm(&load->ferry->loop, &load->timer, 0);
+	part(item);
+}
+
+void
+handoff__outbound_on_held(struct handoff__freight *load, int err)
+{
+	if (err < 0)
+		act(load, handoff__sending_give_up(&load->s));
+	else
+		act(load, handoff__sending_held(&load->s));
+}
+
+void
+handoff__outbound_on_link(struct handoff__freight *load, bool up)
+{
+	act(load, handoff__sending_link(&load->s, up));
+}
+
+void
+handoff__outbound_give_up(struct handoff__freight *load)
+{
+	act(load, handoff__sending_give_up(&load->s));
+}
+
+/* Marks what the other host has refused; returns how many are still in it. */
+static uint32_t
+mark_refused(
+	struct handoff__freight *load, const struct handoff__letter *letter)
+{
+	uint32_t refused = 0;
+
+	for (uint32_t i = 0; i < letter->nnamed; i++) {
+		const struct handoff__letter_named *named = &letter->named[i];
+		struct handoff__item *item;
+
+		if (named->index >= load->count)
+			continue;
+		item = &load->items[named->index];
+		if (!item->entry)
+			continue;
+		handoff__log(&load->ferry->log, HANDOFF_LOG_INFO,
+			"connection %llu: refused by the other host: %s",
+			(unsigned long long)item->id, named->why);
+		item->named = item->refused = true;
+		item->word = handoff__cargo(item->entry)->tries >= 3
+				     ? "refused by the other host"
+				     : NULL;
+		refused++;
+	}
+	return refused;
+}
+
+static struct handoff__freight *
+find_load(const struct handoff__ferry *ferry, uint64_t id)
+{
+	for (uint32_t i = 0; i < HANDOFF__BATCHES; i++) {
+		struct handoff__freight *load = ferry->loads[i];
+
+		if (load && load->out && load->s.id == id)
+			return load;
+	}
+	return NULL;
+}
+
+/* About a batch that is not in the table any more. */
+static void
+answer_unknown(
+	struct handoff__ferry *ferry, const struct handoff__letter *letter)
+{
+	struct handoff__letter verdict = {
+		.type = HANDOFF__LETTER_VERDICT, .batch = letter->batch};
+
+	if (letter->type == HANDOFF__LETTER_QUERY)
+		handoff__letters_send(ferry, &verdict);
+	else if (letter->type == HANDOFF__LETTER_SERVING)
+		handoff__letters_plain(
+			ferry, HANDOFF__LETTER_FORGET, letter->batch);
+}
+
+void
+handoff__outbound_on_letter(
+	struct handoff__ferry *ferry, const struct handoff__letter *letter)
+{
+	struct handoff__freight *load = find_load(ferry, letter->batch);
+	struct handoff__sending *s = load ? &load->s : NULL;
+
+	if (!load) {
+		answer_unknown(ferry, letter);
+		return;
+	}
+	switch ((enum handoff__letter_type)letter->type) {
+	case HANDOFF__LETTER_PREPARED:
+		act(load, handoff__sending_prepared(s, letter->round,
+				  mark_refused(load, letter)));
+		return;
+	case HANDOFF__LETTER_SERVING:
+		act(load, handoff__sending_serving(s));
+		return;
+	case HANDOFF__LETTER_ABORT:
+		handoff__log(&ferry->log, HANDOFF_LOG_WARNING,
+			"batch: the other host has given it up: %s",
+			letter->text);
+		act(load, handoff__sending_give_up(s));
+		return;
+	case HANDOFF__LETTER_QUERY:
+		act(load, handoff__sending_query(s));
+		return;
+	case HANDOFF__LETTER_LOST:
+		handoff__log(&ferry->log, HANDOFF_LOG_ERROR,
+			"batch: the other host has lost %u connection%s",
+			load->s.count, handoff__plural(load->s.count));
+		act(load, handoff__sending_lost(s));
+		return;
+	default:
+		return;
+	}
+}
+
+int
+handoff__outbound_resume(
+	struct handoff__ferry *ferry, const struct handoff__batch *batch)
+{
+	struct handoff__freight *load = make_load(ferry, 0);
+
+	if (!load)
+		return -ENOMEM;
+	load->slot = batch->slot;
+	load->opened = load->resumed = true;
+	ferry->loads[batch->slot] = load;
+	ferry->nloads++;
+	act(load, handoff__sending_resume(&load->s, batch->id, batch->count,
+			  handoff__batch_state(batch->word)));
+	return 0;
+}
+
+bool
+handoff__outbound_over(const struct handoff__freight *load)
+{
+	return handoff__sending_over(&load->s);
+}
+
+void
+handoff__outbound_free(struct handoff__freight *load)
+{
+	struct handoff__ferry *ferry = load->ferry;
+
+	handoff__timer_disarm(&ferry->loop, &load->timer);
+	for (uint32_t i = 0; i < load->count; i++)
+		part(&load->items[i]);
+	ferry->loads[load->slot] = NULL;
+	ferry->nloads--;
+	free(load);
+}
+
+uint32_t
+handoff__outbound_open(const struct handoff__ferry *ferry)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < HANDOFF__BATCHES; i++) {
+		const struct handoff__freight *load = ferry->loads[i];
+
+		count += load && load->out && !load->resumed &&
+			 !handoff__sending_over(&load->s);
+	}
+	return count;
+}

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One move to this host, but for its batches (inbound.c): whether a server is
+ * here for it, the listeners that it needs, and the addresses, which are on lo
+ * until the other host has given them up. The other ferry decides when.
+ */
+#include "ferry/taker.h"
+
+#include "ferry/carrier.h"
+#include "ferry/course.h"
+#include "ferry/letters.h"
+#include "ferry/listeners.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SERVER_US  8000000 /* the server may take to get the service */
+#define FETCH_MORE 5000    /* ms that a fetch has beyond the move itself */
+
+static void
+on_deadline(struct handoff__timer *timer)
+{
+	struct handoff__ferry *ferry = timer->arg;
+
+	ferry->taker.late = ferry->due = true;
+}
+
+static void
+arm(struct handoff__ferry *ferry, int64_t us)
+{
+	struct handoff__taker *taker = &ferry->taker;
+
+	taker->deadline.fn = on_deadline;
+	taker->deadline.arg = ferry;
+	taker->late = false;
+	handoff__timer_arm(&ferry->loop, &taker->deadline, us);
+}
+
+static void
+end_taker(struct handoff__ferry *ferry, const char *text)
+{
+	struct handoff__taker *taker = &ferry->taker;
+
+	handoff__timer_disarm(&ferry->loop, &taker->deadline);
+	memset(taker, 0, offsetof(struct handoff__taker, deadline));
+	handoff__course_end(ferry, text);
+}
+
+static void
+refuse(struct handoff__ferry *ferry, const char *text)
+{
+	handoff__letters_text(ferry, HANDOFF__LETTER_REFUSED, 0, text);
+	end_taker(ferry, text);
+}
+
+/* Why a move cannot come here now, or NULL. */
+static const char *
+objection(struct handoff__ferry *ferry)
+{
+	const struct handoff__pair *pair = &ferry->pair;
+
+	if (ferry->stopping)
+		return "its ferry is stopping";
+	if (pair->partner != HANDOFF__PARTNER_READY)
+		return "no server has joined its ferry there: start one first";
+	if (pair->other_loading[0])
+		return "the server there is not ready to serve yet";
+	if (!handoff__carrier_has_server(ferry))
+		return "the server there is stopping";
+	if (!ferry->gate || !handoff__gate_is_ready(ferry->gate))
+		return "its gate (handoff-unfreeze) is not there";
+	return NULL;
+}
+
+/* The addresses on lo: sockets may have them, and no neighbour hears of it. */
+static int
+prepare_addresses(struct handoff__ferry *ferry)
+{
+	struct handoff__arp_modes before;
+	int err = handoff__device_quiet(&ferry->device, &before, &ferry->error);
+
+	for (uint32_t i = 0; i < ferry->nprefixes && err >= 0; i++)
+		err = handoff__address_to_lo(
+			&ferry->device, &ferry->prefixes[i], &ferry->error);
+	return err;
+}
+
+static void
+on_begin(struct handoff__ferry *ferry, const struct handoff__letter *letter)
+{
+	struct handoff__taker *taker = &ferry->taker;
+	bool fetched = ferry->report.step == HANDOFF__FERRY_FETCHING &&
+		       handoff__course_runs(ferry);
+	const char *why = objection(ferry);
+	int opened;
+
+	if (handoff__course_runs(ferry) && !fetched) {
+		handoff__letters_text(ferry, HANDOFF__LETTER_REFUSED, 0,
+			"another move is under way there");
+		return;
+	}
+	if (!fetched)
+		handoff__course_begin(
+			ferry, HANDOFF__FERRY_IN, HANDOFF__FERRY_BATCHES);
+	ferry->report.step = HANDOFF__FERRY_BATCHES;
+	ferry->report.dry = letter->flags & HANDOFF__LETTER_DRY;
+	ferry->report.whole = letter->flags & HANDOFF__LETTER_WHOLE;
+	ferry->report.total = letter->begin.connections;
+	taker->active = true;
+	if (why) {
+		refuse(ferry, why);
+		return;
+	}
+	if (ferry->report.dry) {
+		handoff__letters_plain(ferry, HANDOFF__LETTER_BEGUN, 0);
+		end_taker(ferry, NULL);
+		return;
+	}
+	/* what an earlier move had forwarded comes back */
+	handoff__gate_default(ferry->gate, HANDOFF__GATE_PASS);
+	handoff__gate_unsettle(ferry->gate);
+	handoff__gate_rule(ferry->gate, false);
+	opened = prepare_addresses(ferry);
+	if (opened >= 0)
+		opened = handoff__listeners_open(ferry, &letter->begin);
+	if (opened < 0) {
+		refuse(ferry, ferry->error.text);
+		return;
+	}
+	ferry->report.listeners = (uint32_t)opened;
+	taker->answer = true;
+	arm(ferry, SERVER_US);
+}
+
+static bool
+owns_listener(struct handoff__ferry *ferry)
+{
+	struct handoff__roster_entry *e = NULL;
+
+	while ((e = handoff__roster_next(&ferry->pair.roster, e))) {
+		if (e->mine && e->kind == HANDOFF__LISTENER)
+			return true;
+	}
+	return false;
+}
+
+/* The server gets the service, or only the listeners that it lacked, before a
+ * connection comes. */
+static void
+proceed_answer(struct handoff__ferry *ferry)
+{
+	struct handoff__taker *taker = &ferry->taker;
+	const char *why = objection(ferry);
+
+	if (why || taker->late) {
+		refuse(ferry, why ? why
+				  : "the server there has not taken the "
+				    "listeners in time");
+		return;
+	}
+	if (ferry->pair.serving || owns_listener(ferry)) {
+		handoff__carrier_give(ferry);
+		return;
+	}
+	if (handoff__pair_moving(&ferry->pair))
+		return;
+	handoff__timer_disarm(&ferry->loop, &taker->deadline);
+	taker->answer = false;
+	handoff__letters_plain(ferry, HANDOFF__LETTER_BEGUN, 0);
+	handoff__channel_flush(ferry->channel);
+}
+
+static void
+on_address(struct handoff__ferry *ferry)
+{
+	struct handoff__error error;
+	int err = 0;
+
+	for (uint32_t i = 0; i < ferry->nprefixes && err >= 0; i++)
+		err = handoff__address_to_device(
+			&ferry->device, &ferry->prefixes[i], &ferry->error);
+	if (err < 0) {
+		handoff__log(&ferry->log, HANDOFF_LOG_ERROR, "address: %s",
+			ferry->error.text);
+		handoff__letters_text(
+			ferry, HANDOFF__LETTER_REFUSED, 0, ferry->error.text);
+		return;
+	}
+	if (handoff__announce_start(&ferry->announce, &ferry->device,
+		    ferry->prefixes, ferry->nprefixes, &error) < 0)
+		handoff__log(&ferry->log, HANDOFF_LOG_WARNING, "announce: %s",
+			error.text);
+	ferry->site = HANDOFF__FERRY_HERE;
+	ferry->taker.addressed = true;
+	handoff__letters_plain(ferry, HANDOFF__LETTER_ADDRESSED, 0);
+	handoff__channel_flush(ferry->channel);
+}
+
+static void
+on_report(struct handoff__ferry *ferry, const struct handoff__letter *letter)
+{
+	if (!handoff__course_runs(ferry) ||
+		ferry->report.way != HANDOFF__FERRY_IN)
+		return;
+	handoff__course_receive(ferry, &letter->report);
+	if (letter->report.step == HANDOFF__FERRY_IDLE)
+		end_taker(ferry, letter->report.ok
+					 ? NULL
+					 : (letter->text[0] ? letter->text
+							    : "it has failed"));
+}
+
+void
+handoff__taker_on_letter(
+	struct handoff__ferry *ferry, const struct handoff__letter *letter)
+{
+	switch ((enum handoff__letter_type)letter->type) {
+	case HANDOFF__LETTER_BEGIN:
+		on_begin(ferry, letter);
+		return;
+	case HANDOFF__LETTER_ADDRESS:
+		on_address(ferry);
+		return;
+	case HANDOFF__LETTER_REPORT:
+		on_report(ferry, letter);
+		return;
+	case HANDOFF__LETTER_REFUSED:
+		if (handoff__course_runs(ferry) &&
+			ferry->report.step == HANDOFF__FERRY_FETCHING)
+			end_taker(ferry, letter->text);
+		return;
+	default:
+		return;
+	}
+}
+
+void
+handoff__taker_proceed(struct handoff__ferry *ferry)
+{
+	struct handoff__taker *taker = &ferry->taker;
+
+	if (taker->answer)
+		proceed_answer(ferry);
+	else if (taker->late && handoff__course_runs(ferry) &&
+		 ferry->report.step == HANDOFF__FERRY_FETCHING)
+		end_taker(ferry, "the other ferry has not answered in time");
+}
+
+void
+handoff__taker_on_link(struct handoff__ferry *ferry, bool up)
+{
+	if (up || !handoff__course_runs(ferry) ||
+		ferry->report.way != HANDOFF__FERRY_IN)
+		return;
+	end_taker(ferry, ferry->taker.addressed
+				 ? NULL
+				 : "the link to the other ferry broke");
+}
+
+int
+handoff__ferry_fetch(struct handoff__ferry *ferry)
+{
+	struct handoff__letter letter = {.type = HANDOFF__LETTER_FETCH};
+	const char *why = objection(ferry);
+
+	if (handoff__course_runs(ferry))
+		return handoff__fail(&ferry->error, -EBUSY,
+			"another move is under way: wait for its end");
+	if (!ferry->greeted)
+		return handoff__fail(&ferry->error, -ENOTCONN,
+			"there is no link to the other ferry: %s",
+			handoff__channel_errmsg(ferry->channel));
+	if (why)
+		return handoff__fail(
+			&ferry->error, -EPERM, "on this host: %s", why);
+	handoff__course_begin(
+		ferry, HANDOFF__FERRY_IN, HANDOFF__FERRY_FETCHING);
+	arm(ferry, (int64_t)(ferry->options.timeout_ms + FETCH_MORE) * 1000);
+	handoff__letters_send(ferry, &letter);
+	return 0;
+}
