@@ -2,8 +2,8 @@
 /*
  * The operator's tool: asks the peers of a service directory for their status
  * or has them hand over, take back, stop or dump their entries.
- * Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 the standby, or
- * the other host, is not ready to serve yet.
+ * Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 the standby is not
+ * ready to serve yet.
  */
 #include "watch.h"
 

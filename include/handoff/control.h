@@ -72,9 +72,8 @@ struct handoff_maintain_opts {
 	void *progress_arg;
 };
 
-/* The same with options. Both return -EAGAIN if the standby, or the server on
- * the other host, was not ready to serve in time; the reply has the reason that
- * it gives. */
+/* The same with options. Both return -EAGAIN if the standby was not ready to
+ * serve in time; the reply has the reason that it gives. */
 HANDOFF_API int handoff_control_maintain(const char *dir,
 	const struct handoff_maintain_opts *opts, char **reply);
 

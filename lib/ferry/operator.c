@@ -61,36 +61,18 @@ refuse(struct handoff__request *request, const char *fmt, ...)
 
 /* The end of a move */
 
-/* The answer to those that wait: "ok" and the sentence, or "error" and it.
- * `unready`: it may be tried again later as it is. */
+/* The answer to those that wait: "ok" and the sentence, or "error" and it. */
 static char *
 answer_of(struct handoff__ferry *ferry,
-	const struct handoff__ferry_report *report, const char *sentence,
-	bool unready)
+	const struct handoff__ferry_report *report, const char *sentence)
 {
 	struct handoff__buf buf = {0};
-	char *text;
 
-	if (!report->ok) {
-		handoff__buf_add(
-			&buf, "%s%s", unready ? "not ready: " : "", sentence);
-		text = handoff__reply_failure(buf.failed ? sentence : buf.data);
-		free(buf.data);
-		return text;
-	}
+	if (!report->ok)
+		return handoff__reply_failure(sentence);
 	handoff__status_header(&ferry->pair, &buf);
 	handoff__buf_add(&buf, "%s\n", sentence);
 	return handoff__reply_text(&buf);
-}
-
-/* Nothing has moved since no server is there that could take over. */
-static bool
-lacks_server(const struct handoff__ferry_status *status,
-	const struct handoff__ferry_report *report)
-{
-	return report->way == HANDOFF__FERRY_OUT && status->linked &&
-	       !status->other_has_server && !report->partial &&
-	       report->doubt == 0;
 }
 
 static void
@@ -108,8 +90,7 @@ on_ended(struct handoff__ferry *ferry,
 		report->ok ? HANDOFF_LOG_INFO : HANDOFF_LOG_WARNING, "move: %s",
 		sentence);
 	handoff__waiting_reply(
-		&ferry->moves, answer_of(ferry, report, sentence,
-				       lacks_server(&status, report)));
+		&ferry->moves, answer_of(ferry, report, sentence));
 	free(text.data);
 	if (ferry->usual_ms > 0)
 		ferry->options.timeout_ms = ferry->usual_ms;

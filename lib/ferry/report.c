@@ -252,6 +252,19 @@ add_site_text(const struct handoff__ferry_status *s, const char *name,
 		name, addresses);
 }
 
+/* The helper begins what it says with its own name. */
+static void
+add_gate_text(const struct handoff__ferry_status *s, const char *name,
+	struct handoff__buf *buf)
+{
+	const char *text = text_or(s->gate_text, "no packet was held yet");
+
+	if (strncmp(text, "gate: ", 6) == 0)
+		text += 6;
+	handoff__buf_add(buf, "! %s: %s: %s\n", name,
+		s->gate ? "gate" : "no gate", text);
+}
+
 static void
 add_doubt_text(const struct handoff__ferry_status *s, const char *name,
 	struct handoff__buf *buf)
@@ -314,9 +327,7 @@ handoff__ferry_text(const struct handoff__ferry_status *status,
 	}
 	add_link_text(status, name, buf);
 	add_site_text(status, name, buf);
-	handoff__buf_add(buf, "! %s: %s: %s\n", name,
-		status->gate ? "gate" : "no gate",
-		text_or(status->gate_text, "no packet was held yet"));
+	add_gate_text(status, name, buf);
 	add_doubt_text(status, name, buf);
 	add_move_text(status, report, name, buf);
 }

@@ -7,6 +7,7 @@
 
 #include "peer/blame.h"
 #include "peer/core.h"
+#include "peer/status.h"
 
 #include <stdio.h>
 
@@ -307,8 +308,7 @@ handoff__metrics(struct handoff__pair *pair, struct handoff__buf *buf)
 	char labels[2 * LABELS];
 
 	snprintf(labels, sizeof(labels), "version=\"%s\",model=\"%s\"",
-		handoff_version(),
-		pair->config.model ? pair->config.model : "own");
+		handoff_version(), handoff__status_model(pair));
 	handoff__metrics_family(
 		buf, "info", "gauge", "The peer; its value is always 1.");
 	handoff__metrics_sample(pair, buf, "info", labels, 1);

@@ -44,8 +44,8 @@
  *
  * Reports on a peer:
  *
+ *   metrics    its counters, for a monitor
  *   status     its current state
- *   metrics    the same for a monitor
  *   last       the last handoff or failover
  *
  * The state machines, which do not know each other:

@@ -90,9 +90,11 @@ add_text(struct handoff__buf *buf, const char *name, bool first)
 	handoff__buf_add(buf, "listener %s\n", text);
 }
 
-static const char *
-model_of(const struct handoff__pair *pair)
+const char *
+handoff__status_model(const struct handoff__pair *pair)
 {
+	if (pair->config.carrier)
+		return "ferry";
 	return pair->config.model ? pair->config.model : "own";
 }
 
@@ -177,8 +179,8 @@ handoff__status_json(struct handoff__pair *pair, struct handoff__buf *buf)
 		"\"ended_as_suspect\":%llu,\"survival_lacks\":[",
 		(unsigned long long)handoff__pair_generation(pair),
 		uncovered(pair), pair->pulse.lagging ? "true" : "false",
-		partner_state(pair), model_of(pair), workers_of(pair),
-		pair->other.carrier ? "true" : "false",
+		partner_state(pair), handoff__status_model(pair),
+		workers_of(pair), pair->other.carrier ? "true" : "false",
 		handoff__pair_in_doubt(pair), handoff__pair_suspects(pair),
 		(unsigned long long)pair->tally.ends[HANDOFF__END_POISON],
 		(unsigned long long)pair->tally.ends[HANDOFF__END_SUSPECT]);
@@ -237,8 +239,8 @@ handoff__status_text(struct handoff__pair *pair, struct handoff__buf *buf)
 	handoff__buf_add(buf,
 		"model %s\nworkers %u\nconnections %u\nheld %u\n"
 		"generation %llu\nuncovered %u\nlagging %s\npartner %s\n",
-		model_of(pair), workers_of(pair), pair->roster.connections,
-		pair->roster.copies,
+		handoff__status_model(pair), workers_of(pair),
+		pair->roster.connections, pair->roster.copies,
 		(unsigned long long)handoff__pair_generation(pair),
 		uncovered(pair), pair->pulse.lagging ? "yes" : "no",
 		partner_state(pair));

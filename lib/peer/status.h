@@ -23,6 +23,9 @@ void handoff__status_text(struct handoff__pair *pair, struct handoff__buf *buf);
 /* The same as a JSON object, which the caller closes. */
 void handoff__status_json(struct handoff__pair *pair, struct handoff__buf *buf);
 
+/* The service model, "own" for a program with a loop of its own, "ferry". */
+const char *handoff__status_model(const struct handoff__pair *pair);
+
 /* Logs what is not promised because of missing kernel features. */
 void handoff__status_lacks(const struct handoff__pair *pair);
 

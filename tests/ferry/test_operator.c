@@ -257,10 +257,6 @@ a_failure_is_an_error(void **state)
 	(void)state;
 	end(false);
 	assert_answer(client, "error no room on B");
-	status.other_has_server = false;
-	client = ask("move\n");
-	end(false);
-	assert_answer(client, "error not ready: no room on B");
 	result = -ENOTCONN;
 	assert_answer(ask("move\n"),
 		"error no link to B: the certificate is not the pinned one");

@@ -196,14 +196,14 @@ status_says_where_everything_is(void **state)
 	s.other_has_server = false;
 	s.other_name[0] = s.other_address[0] = '\0';
 	s.gate = false;
-	s.gate_text = NULL;
+	s.gate_text = "gate: died";
 	s.batches_doubt = s.doubt = 1;
 	s.holding = 2;
 	assert_text("ferry linked\nsite there\n"
 		    "! ferry-a: linked with the ferry on B, where no server is "
 		    "ready to take over\n"
 		    "! ferry-a: on B: 192.0.2.7/24\n"
-		    "! ferry-a: no gate: no packet was held yet\n"
+		    "! ferry-a: no gate: died\n"
 		    "! ferry-a: in doubt: 1 batch, 1 connection, silent until "
 		    "B answers\n"
 		    "! ferry-a: holds 2 connections that nobody serves until "
