@@ -7,6 +7,7 @@
 
 #include "peer/blame.h"
 #include "peer/core.h"
+#include "peer/partner.h"
 #include "peer/status.h"
 
 #include <stdio.h>
@@ -117,7 +118,10 @@ add_state_metrics(struct handoff__pair *pair, struct handoff__buf *buf)
 	single(pair, buf, "suspects", "gauge", handoff__pair_suspects(pair),
 		"Connections here whose handler has not returned since its "
 		"process died.");
-	single(pair, buf, "standby_attached", "gauge", pair->serving && ready,
+	single(pair, buf, "in_doubt", "gauge", handoff__pair_in_doubt(pair),
+		"Connections that a ferry which died has left undecided.");
+	single(pair, buf, "standby_attached", "gauge",
+		pair->serving && ready && !pair->other.carrier,
 		"Whether this peer owns the service and has a standby that can "
 		"serve.");
 	single(pair, buf, "lagging", "gauge", pulse->lagging,

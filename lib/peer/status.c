@@ -244,6 +244,8 @@ handoff__status_text(struct handoff__pair *pair, struct handoff__buf *buf)
 		(unsigned long long)handoff__pair_generation(pair),
 		uncovered(pair), pair->pulse.lagging ? "yes" : "no",
 		partner_state(pair));
+	if (pair->other.carrier)
+		handoff__buf_add(buf, "ferry %s\n", pair->other.name);
 	if (pair->loading[0])
 		handoff__buf_add(buf, "! %s: not ready to serve yet: %s\n",
 			pair->name, pair->loading);

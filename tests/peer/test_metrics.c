@@ -116,6 +116,7 @@ counts_are_told(void **state)
 	assert_sample("closed_total", ",reason=\"other\"", "10");
 	assert_sample("handler_deaths_total", "", "74");
 	assert_sample("suspects", "", "0");
+	assert_sample("in_doubt", "", "0");
 	assert_sample("bytes_received_total", "", "11");
 	assert_sample("bytes_sent_total", "", "12");
 	assert_sample(
