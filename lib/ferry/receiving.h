@@ -73,7 +73,8 @@ enum handoff__receiving_action {
 	 * _served, at once if none is left. */
 	HANDOFF__RECEIVING_OFFER = 0x400,
 	HANDOFF__RECEIVING_SEND_SERVING = 0x800,
-	/* handoff__batch_free; the gate forgets the slot. */
+	/* handoff__batch_free; the gate forgets the slot. No owner word names
+	 * it any more, see sending.h. */
 	HANDOFF__RECEIVING_FREE = 0x1000,
 	/* ABORT: this ferry has given it up. */
 	HANDOFF__RECEIVING_SEND_ABORT = 0x2000,
@@ -102,7 +103,9 @@ uint32_t handoff__receiving_begin(
 
 /* The same for the word of a batch that a ferry before this one has opened, as
  * handoff__batch_read has found it, after what survived that ferry has done its
- * part. The link is down. */
+ * part. The link counts as down: if it is up already, _link is the next input.
+ * What ABANDON and FINISH are about are all entries whose owner word names the
+ * slot, and those that a survivor has claimed and nobody has finished. */
 uint32_t handoff__receiving_resume(struct handoff__receiving *r, uint64_t id,
 	uint32_t count, enum handoff__batch_state word);
 

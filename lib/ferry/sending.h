@@ -31,7 +31,8 @@
  *  4. All this is about the table, so a ferry that has just started answers
  *     neither QUERY nor SERVING, and opens no batch, before it has read every
  *     word that may exist: those of the arena, and those of an arena that only
- *     the gate still has. Of each it makes a machine, by _resume.
+ *     the gate still has. Of each it makes a machine, by _resume. It may end a
+ *     link on which it is asked before that: it will be asked again.
  * Messages that a link loses are made up for when the next one is up: each side
  * then repeats what it waits on (COMMIT here; QUERY or SERVING there). Messages
  * of a link that has ended are of no consequence even if they come later.
@@ -94,7 +95,9 @@ enum handoff__sending_action {
 	/* handoff__migrate_end of each that is here, then the entries end and
 	 * their records are freed. None is here after a death of the ferry. */
 	HANDOFF__SENDING_END = 0x2000,
-	/* handoff__batch_free. */
+	/* handoff__batch_free. No owner word names the slot any more, also none
+	 * of an entry that a ferry before this one had: or the next batch in
+	 * that slot would decide about it. */
 	HANDOFF__SENDING_FREE = 0x4000,
 	/* Messages of these names. VERDICT: committed if the state is
 	 * COMMITTED, otherwise aborted. */
@@ -124,7 +127,8 @@ uint32_t handoff__sending_begin(
 
 /* The same for the word of a batch that a ferry before this one has opened, as
  * handoff__batch_read has found it, after what survived that ferry has done its
- * part. The link is down. */
+ * part. The link counts as down: if it is up already, _link is the next input.
+ */
 uint32_t handoff__sending_resume(struct handoff__sending *s, uint64_t id,
 	uint32_t count, enum handoff__batch_state word);
 

@@ -77,6 +77,20 @@ check_alive(struct world *w, int conn)
 	sim_bad(w, "a connection is lost");
 }
 
+/* The slot that an owner word names has that entry's batch, not another. */
+static void
+check_slot(struct world *w, int host, int conn)
+{
+	uint32_t owner = sim_owner(w, host, conn);
+	struct handoff__batch b;
+
+	if (handoff__owner_is_elsewhere(owner) &&
+		(!handoff__batch_read(&w->host[host].table,
+			 handoff__owner_slot(owner), &b) ||
+			b.id != w->host[host].batch[conn]))
+		sim_bad(w, "an entry is elsewhere, in no batch of its own");
+}
+
 void
 sim_check(struct world *w)
 {
@@ -84,6 +98,8 @@ sim_check(struct world *w)
 		const struct sock *a = &w->host[A].sock[c];
 		const struct sock *b = &w->host[B].sock[c];
 
+		check_slot(w, A, c);
+		check_slot(w, B, c);
 		if (w->ended >> c & 1 || sim_is_excused(w, c))
 			continue;
 		if (may_a(w, c) && may_b(w, c))

@@ -95,6 +95,8 @@ decide(struct world *w, struct in *r, bool commit)
 static void
 abandon_all(struct world *w, struct in *r)
 {
+	if (w->bug == BUG_LEAVES_RECORDS && r->resumed)
+		return;
 	for (int c = 0; c < CONNS; c++) {
 		abandon_one(w, r, c);
 		if (sim_dies(w, FB))
@@ -500,7 +502,7 @@ resume(struct world *w)
 			sim_bad(w, "B has too many batches");
 			return;
 		}
-		r->used = true;
+		r->used = r->resumed = true;
 		r->slot = b.slot;
 		actions = handoff__receiving_resume(
 			&r->m, b.id, b.count, handoff__batch_state(b.word));
@@ -557,6 +559,8 @@ sim_b_join(struct world *w)
 		guard_again(w);
 	}
 	h->joined = true;
+	if (w->link.up[B])
+		sim_b_link(w, true);
 }
 
 /* The ferry is dead: what lib/peer/survive.c does. */

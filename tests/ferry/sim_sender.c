@@ -102,6 +102,7 @@ freeze(struct world *w, struct out *o)
 			!handoff__owner_swap(&h->owner[c], PLACE_FERRY,
 				handoff__owner_elsewhere(o->slot)))
 			continue;
+		h->batch[c] = (uint32_t)o->m.id;
 		o->in |= bit(c);
 		if (sim_dies(w, FA))
 			return;
@@ -594,6 +595,8 @@ sim_a_join(struct world *w)
 	w->alive[GA] = true;
 	tell_flows(w);
 	h->joined = true;
+	if (w->link.up[A])
+		sim_a_link(w, true);
 }
 
 /* The ferry is dead: what lib/peer/survive.c does. */

@@ -52,6 +52,7 @@ enum bug {
 	BUG_GATE_FINISHES,   /* B's gate finishes what is in doubt */
 	BUG_NO_FORGET,       /* the receiver frees its word with SERVING */
 	BUG_GATE_THAWS,      /* A's gate thaws whatever the word says */
+	BUG_LEAVES_RECORDS,  /* a ferry that resumes frees the word alone */
 	BUG_GIVES_UP,        /* the receiver gives up what it has promised */
 	BUGS,
 };
@@ -98,7 +99,7 @@ struct sock {
 struct host {
 	struct handoff__batches table;
 	handoff__owner owner[CONNS]; /* of the records; 0: free */
-	uint32_t batch[CONNS];       /* B: it came with */
+	uint32_t batch[CONNS];       /* that it left or came with */
 	struct sock sock[CONNS];
 	struct queue to[ROLES][ROLES]; /* [to][from] */
 	/* Deaths that were not noticed yet, by whom of whom. */
@@ -122,6 +123,7 @@ struct in {
 	 * server, withdrawn */
 	uint8_t in, waiting, refused, unheld, back;
 	bool ended; /* END came */
+	bool resumed;
 };
 
 enum flow { DROPPED, PASSED, HELD_BACK, FLIPPED };
@@ -163,6 +165,7 @@ enum sight {
 	SAW_STANDBY_CLAIM,
 	SAW_STANDBY_KEEPS,
 	SAW_EXCUSED,
+	SAW_TOO_EARLY,
 	SAW_LATE_LETTER,
 	SIGHTS,
 };

@@ -50,6 +50,22 @@ test_sent(void **state)
 }
 
 static void
+test_nothing_is_frozen_before_all_came(void **state)
+{
+	struct handoff__sending s;
+
+	(void)state;
+	handoff__sending_init(&s, true);
+	handoff__sending_begin(&s, ID, COUNT);
+	assert_int_equal(handoff__sending_held(&s), 0);
+	assert_int_equal(handoff__sending_taken(&s, 1), OUT(FREEZE));
+	assert_int_equal(handoff__sending_frozen(&s, 0), OUT(ABORT));
+	handoff__sending_init(&s, true);
+	handoff__sending_begin(&s, ID, COUNT);
+	assert_int_equal(handoff__sending_taken(&s, 0), OUT(ABORT));
+}
+
+static void
 test_nothing_begins_without_a_link(void **state)
 {
 	struct handoff__sending s;
@@ -305,6 +321,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sent),
+		cmocka_unit_test(test_nothing_is_frozen_before_all_came),
 		cmocka_unit_test(test_nothing_begins_without_a_link),
 		cmocka_unit_test(test_refused_and_stale_entries_stay),
 		cmocka_unit_test(test_a_question_decides),

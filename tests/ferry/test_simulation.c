@@ -70,21 +70,13 @@ add(struct choices *choices, enum event event, int host, int to, int from)
 			(struct choice){event, host, to, from};
 }
 
-static bool
-is_ready(const struct world *w, int host)
-{
-	return w->alive[host * ROLES + FERRY] &&
-	       (w->host[host].joined ||
-		       (host == A && w->bug == BUG_ANSWERS_EARLY));
-}
-
 static void
 add_link(const struct world *w, struct choices *choices)
 {
 	const struct link *link = &w->link;
 
-	if (w->network && !link->open[A] && !link->open[B] && is_ready(w, A) &&
-		is_ready(w, B))
+	if (w->network && !link->open[A] && !link->open[B] && w->alive[FA] &&
+		w->alive[FB])
 		add(choices, CONNECT, 0, 0, 0);
 	for (int side = 0; side < HOSTS; side++) {
 		if (!link->open[side])
@@ -172,6 +164,13 @@ read_letter(struct world *w, int side)
 
 	if (!sim_pop(&w->link.to[side], &note))
 		return;
+	/* it does not know its batches yet, and will be asked again */
+	if (!w->host[side].joined &&
+		!(side == A && w->bug == BUG_ANSWERS_EARLY)) {
+		sim_see(w, SAW_TOO_EARLY);
+		sim_cut(w);
+		return;
+	}
 	if (side == A)
 		sim_a_letter(w, &note);
 	else
@@ -416,6 +415,7 @@ static const char *const sights[SIGHTS] = {
 	[SAW_STANDBY_CLAIM] = "claimed by the standby",
 	[SAW_STANDBY_KEEPS] = "kept by the standby in doubt",
 	[SAW_EXCUSED] = "lost with all that had them",
+	[SAW_TOO_EARLY] = "links ended by a ferry that had not joined",
 	[SAW_LATE_LETTER] = "letters of an old link",
 };
 
@@ -484,6 +484,7 @@ static const char *const bugs[BUGS] = {
 	[BUG_GATE_FINISHES] = "a gate finishes what is in doubt",
 	[BUG_NO_FORGET] = "the receiver frees its word with SERVING",
 	[BUG_GATE_THAWS] = "a gate thaws what is committed",
+	[BUG_LEAVES_RECORDS] = "a ferry that resumes leaves records behind",
 	[BUG_GIVES_UP] = "the receiver gives up after PREPARED",
 };
 
