@@ -243,8 +243,6 @@ void sim_run_out(struct world *w, struct out *o, uint32_t actions);
 void sim_a_letter(struct world *w, const struct note *note);
 void sim_a_note(struct world *w, int to, int from);
 void sim_a_join(struct world *w);
-void sim_a_server_survives(struct world *w);
-void sim_a_gate_survives(struct world *w);
 void sim_a_ferry_lost(struct world *w, int role);
 void sim_a_link(struct world *w, bool up);
 void sim_a_poll(struct world *w);
@@ -255,12 +253,16 @@ void sim_run_in(struct world *w, struct in *r, uint32_t actions);
 void sim_b_letter(struct world *w, const struct note *note);
 void sim_b_note(struct world *w, int to, int from);
 void sim_b_join(struct world *w);
-void sim_b_server_survives(struct world *w);
-void sim_b_gate_survives(struct world *w);
 void sim_b_ferry_lost(struct world *w, int role);
 void sim_b_link(struct world *w, bool up);
 void sim_b_poll(struct world *w);
 void sim_b_late(struct world *w);
+
+/* sim_survive.c: the server and the gate after the death of their ferry */
+void sim_a_server_survives(struct world *w);
+void sim_a_gate_survives(struct world *w);
+void sim_b_server_survives(struct world *w);
+void sim_b_gate_survives(struct world *w);
 
 /* sim_check.c: the invariants */
 void sim_check(struct world *w);
