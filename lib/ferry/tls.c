@@ -357,8 +357,11 @@ handoff__tls_session_open(struct handoff__tls_session **out,
 		return handoff__fail(error, -ENOMEM, "TLS: out of memory");
 	}
 	session->tls = tls;
-	SSL_set_app_data(session->ssl, session);
 	SSL_set_bio(session->ssl, inner, inner);
+	if (SSL_set_app_data(session->ssl, session) != 1) {
+		handoff__tls_session_free(session);
+		return handoff__fail(error, -ENOMEM, "TLS: out of memory");
+	}
 	if (dialled)
 		SSL_set_connect_state(session->ssl);
 	else
