@@ -356,11 +356,14 @@ on_greeting(struct connection *c, const void *body, uint32_t len)
 static void
 copy_sentence(char text[HANDOFF_TEXT_MAX], const void *body, uint32_t len)
 {
-	const unsigned char *from = body;
+	const char *from = body;
 	uint32_t i;
 
-	for (i = 0; i < len && i < HANDOFF_TEXT_MAX - 64; i++)
-		text[i] = from[i] < ' ' || from[i] > '~' ? '?' : (char)from[i];
+	for (i = 0; i < len && i < HANDOFF_TEXT_MAX - 64; i++) {
+		text[i] = from[i];
+		if (from[i] < ' ' || from[i] > '~')
+			text[i] = '?';
+	}
 	text[i] = '\0';
 }
 
