@@ -1,0 +1,532 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of flows: which packets pass, wait, or go to the other host, and in
+ * which order. Packets are made here; the sink writes down what was decided. */
+#include "support/support.h"
+
+#include "ferry/unfreeze/flows.h"
+#include "ferry/unfreeze/packet.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MANY 8192
+
+struct sink {
+	/* of each packet, in the order of the verdicts */
+	uint32_t ids[MANY];
+	bool accepted[MANY];
+	uint32_t n;
+	uint32_t sent[MANY]; /* the number in its data */
+	uint32_t nsent;
+	bool refuses;
+};
+
+static void
+on_verdict(void *arg, uint32_t id, bool accept)
+{
+	struct sink *sink = arg;
+
+	assert_true(sink->n < MANY);
+	sink->ids[sink->n] = id;
+	sink->accepted[sink->n++] = accept;
+}
+
+static bool
+on_send(void *arg, int family, const unsigned char *data, size_t len)
+{
+	struct sink *sink = arg;
+
+	assert_true(family == 4 || family == 6);
+	assert_true(sink->nsent < MANY);
+	if (sink->refuses)
+		return false;
+	memcpy(&sink->sent[sink->nsent++], data + len - 4, 4);
+	return true;
+}
+
+struct fixture {
+	struct handoff__flows flows;
+	struct sink sink;
+	uint32_t last; /* number of a packet */
+};
+
+static void
+open_flows(struct fixture *f)
+{
+	const struct handoff__sink sink = {
+		.verdict = on_verdict,
+		.send = on_send,
+		.arg = &f->sink,
+	};
+
+	memset(&f->sink, 0, sizeof(f->sink));
+	f->last = 0;
+	assert_int_equal(handoff__flows_init(&f->flows, &sink), 0);
+}
+
+/* Connection number i, of IPv4 if it is even. */
+static struct handoff__flow
+flow_of(uint32_t i)
+{
+	struct handoff__flow flow = {
+		.family = i % 2 ? 6 : 4,
+		.local = {10, 77, 0, 100},
+		.peer = {10, (uint8_t)(i >> 16), (uint8_t)(i >> 8), (uint8_t)i},
+		.local_port = 80,
+		.peer_port = (uint16_t)(1000 + i),
+	};
+
+	return flow;
+}
+
+/* `data` has room for 64 bytes; returns the length. */
+static size_t
+make_packet(unsigned char *data, const struct handoff__flow *flow, uint32_t n)
+{
+	size_t ip = flow->family == 4 ? 20 : 40, a = flow->family == 4 ? 4 : 16;
+
+	memset(data, 0, 64);
+	data[0] = flow->family == 4 ? 0x45 : 0x60;
+	data[flow->family == 4 ? 9 : 6] = IPPROTO_TCP;
+	memcpy(data + (flow->family == 4 ? 12 : 8), flow->peer, a);
+	memcpy(data + (flow->family == 4 ? 16 : 24), flow->local, a);
+	data[ip] = (unsigned char)(flow->peer_port >> 8);
+	data[ip + 1] = (unsigned char)flow->peer_port;
+	data[ip + 3] = (unsigned char)flow->local_port;
+	memcpy(data + ip + 20, &n, 4);
+	return ip + 24;
+}
+
+/* The next packet of that connection. */
+static uint32_t
+packet(struct fixture *f, uint32_t i)
+{
+	struct handoff__flow flow = flow_of(i);
+	unsigned char data[64];
+	size_t len = make_packet(data, &flow, ++f->last);
+
+	handoff__flows_packet(&f->flows, f->last, data, len, true);
+	return f->last;
+}
+
+static void
+take(struct fixture *f, uint32_t slot, uint32_t first, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		struct handoff__flow flow = flow_of(first + i);
+		int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+		assert_true(fd >= 0);
+		assert_int_equal(handoff__flows_take(&f->flows, slot, slot + 1,
+					 HANDOFF__GATE_OUT, &flow, &fd, 1),
+			0);
+	}
+}
+
+static void
+assert_verdicts(struct fixture *f, const uint32_t *ids, uint32_t n, bool accept)
+{
+	assert_int_equal(f->sink.n, n);
+	for (uint32_t i = 0; i < n; i++) {
+		assert_int_equal(f->sink.ids[i], ids[i]);
+		assert_int_equal(f->sink.accepted[i], accept);
+	}
+	f->sink.n = 0;
+}
+
+static void
+test_unknown_pass(void **state)
+{
+	struct fixture f;
+	uint32_t ids[2];
+
+	(void)state;
+	open_flows(&f);
+	take(&f, 0, 10, 5);
+	ids[0] = packet(&f, 1);
+	ids[1] = packet(&f, 2);
+	assert_verdicts(&f, ids, 2, true);
+	assert_int_equal(f.flows.counts.passed, 2);
+	handoff__flows_fini(&f.flows);
+}
+
+static void
+test_hold_then_pass(void **state)
+{
+	struct fixture f;
+	uint32_t ids[4];
+
+	(void)state;
+	open_flows(&f);
+	take(&f, 3, 0, 2);
+	for (uint32_t i = 0; i < 4; i++)
+		ids[i] = packet(&f, i % 2);
+	assert_int_equal(f.sink.n, 0);
+	assert_int_equal(f.flows.counts.held_now, 4);
+	assert_int_equal(handoff__flows_pass(&f.flows, 3), 0);
+	assert_verdicts(&f, ids, 4, true);
+	assert_int_equal(f.flows.counts.held_now, 0);
+	assert_int_equal(f.flows.counts.held_bytes, 0);
+	assert_int_equal(f.sink.nsent, 0);
+	assert_false(handoff__flows_guard(&f.flows));
+	assert_int_equal(handoff__flows_pass(&f.flows, 3), -ENOENT);
+	handoff__flows_fini(&f.flows);
+}
+
+static void
+test_hold_then_flip(void **state)
+{
+	struct fixture f;
+	uint32_t ids[6];
+
+	(void)state;
+	open_flows(&f);
+	take(&f, 3, 0, 2);
+	for (uint32_t i = 0; i < 4; i++)
+		ids[i] = packet(&f, i % 2);
+	assert_int_equal(handoff__flows_flip(&f.flows, 3), 0);
+	ids[4] = packet(&f, 0);
+	ids[5] = packet(&f, 1);
+	assert_verdicts(&f, ids, 6, false);
+	assert_int_equal(f.sink.nsent, 6);
+	assert_memory_equal(f.sink.sent, ids, sizeof(ids));
+	assert_int_equal(f.flows.counts.flipped, 6);
+	assert_true(handoff__flows_guard(&f.flows));
+	assert_int_equal(handoff__flows_forget(&f.flows, 3), 0);
+	ids[0] = packet(&f, 0);
+	assert_verdicts(&f, ids, 1, true);
+	handoff__flows_fini(&f.flows);
+}
+
+/* What the device does not take is dropped, as a network does. */
+static void
+test_unsent(void **state)
+{
+	struct handoff__flow flow = flow_of(0);
+	unsigned char data[64];
+	struct fixture f;
+	uint32_t id;
+
+	(void)state;
+	open_flows(&f);
+	take(&f, 0, 0, 1);
+	handoff__flows_flip(&f.flows, 0);
+	f.sink.refuses = true;
+	id = packet(&f, 0);
+	assert_verdicts(&f, &id, 1, false);
+	/* cut short by the kernel: it cannot be sent on */
+	f.sink.refuses = false;
+	handoff__flows_packet(
+		&f.flows, 99, data, make_packet(data, &flow, 1), false);
+	assert_int_equal(f.sink.nsent, 0);
+	assert_int_equal(f.flows.counts.unsent, 2);
+	assert_int_equal(f.flows.counts.flipped, 0);
+	handoff__flows_fini(&f.flows);
+}
+
+/* Packets that wait because unknown flows do wait with their batch then, and
+ * before later ones. */
+static void
+test_default(void **state)
+{
+	struct fixture f;
+	uint32_t ids[4], other;
+
+	(void)state;
+	open_flows(&f);
+	handoff__flows_default(&f.flows, HANDOFF__GATE_HOLD);
+	ids[0] = packet(&f, 0);
+	other = packet(&f, 5);
+	ids[1] = packet(&f, 1);
+	take(&f, 0, 0, 2);
+	ids[2] = packet(&f, 0);
+	ids[3] = packet(&f, 1);
+	assert_int_equal(f.sink.n, 0);
+	handoff__flows_pass(&f.flows, 0);
+	assert_verdicts(&f, ids, 4, true);
+	handoff__flows_default(&f.flows, HANDOFF__GATE_FLIP);
+	assert_verdicts(&f, &other, 1, false);
+	assert_int_equal(f.sink.nsent, 1);
+	assert_int_equal(f.sink.sent[0], other);
+	other = packet(&f, 6);
+	assert_int_equal(f.sink.sent[1], other);
+	handoff__flows_fini(&f.flows);
+}
+
+/* A batch that is forgotten while unknown flows wait waits with them. */
+static void
+test_forget_held(void **state)
+{
+	struct fixture f;
+	uint32_t ids[3];
+
+	(void)state;
+	open_flows(&f);
+	take(&f, 0, 0, 1);
+	ids[0] = packet(&f, 0);
+	ids[1] = packet(&f, 0);
+	handoff__flows_default(&f.flows, HANDOFF__GATE_HOLD);
+	handoff__flows_forget(&f.flows, 0);
+	ids[2] = packet(&f, 0);
+	assert_int_equal(f.sink.n, 0);
+	handoff__flows_default(&f.flows, HANDOFF__GATE_PASS);
+	assert_verdicts(&f, ids, 3, true);
+	handoff__flows_fini(&f.flows);
+}
+
+/* A released flow passes whatever others do, and another batch can have it. */
+static void
+test_release(void **state)
+{
+	const uint32_t which = 1, beyond = 2;
+	struct fixture f;
+	uint32_t ids[3];
+
+	(void)state;
+	open_flows(&f);
+	take(&f, 0, 0, 2);
+	ids[0] = packet(&f, 1);
+	packet(&f, 0);
+	handoff__flows_default(&f.flows, HANDOFF__GATE_FLIP);
+	assert_int_equal(
+		handoff__flows_release(&f.flows, 0, &beyond, 1), -EINVAL);
+	assert_int_equal(
+		handoff__flows_release(&f.flows, 1, &which, 1), -ENOENT);
+	assert_int_equal(handoff__flows_release(&f.flows, 0, &which, 1), 0);
+	ids[1] = packet(&f, 1);
+	assert_verdicts(&f, ids, 2, true);
+	take(&f, 1, 1, 1);
+	packet(&f, 1);
+	assert_int_equal(f.sink.n, 0);
+	handoff__flows_forget(&f.flows, 0); /* does not take it away */
+	assert_int_equal(f.sink.n, 1);      /* the one of flow 0 */
+	f.sink.n = 0;
+	packet(&f, 1);
+	assert_int_equal(f.sink.n, 0);
+	handoff__flows_fini(&f.flows);
+}
+
+static void
+test_refused(void **state)
+{
+	struct handoff__flow flow = flow_of(0), bad = flow_of(1);
+	struct fixture f;
+	int none = -1;
+
+	(void)state;
+	open_flows(&f);
+	take(&f, 0, 0, 2);
+	assert_int_equal(handoff__flows_take(&f.flows, HANDOFF__GATE_SLOTS, 1,
+				 HANDOFF__GATE_OUT, &flow, &none, 1),
+		-EINVAL);
+	/* another batch in the slot; a flow of another batch */
+	assert_int_equal(handoff__flows_take(&f.flows, 0, 99, HANDOFF__GATE_OUT,
+				 &flow, &none, 1),
+		-EEXIST);
+	assert_int_equal(handoff__flows_take(&f.flows, 1, 99, HANDOFF__GATE_OUT,
+				 &flow, &none, 1),
+		-EEXIST);
+	assert_null(handoff__flows_slot(&f.flows, 1));
+	bad.family = 5;
+	assert_int_equal(handoff__flows_take(&f.flows, 1, 99, HANDOFF__GATE_OUT,
+				 &bad, &none, 1),
+		-EINVAL);
+	/* no more can be added to what was flipped */
+	handoff__flows_flip(&f.flows, 0);
+	flow = flow_of(7);
+	assert_int_equal(handoff__flows_take(&f.flows, 0, 1, HANDOFF__GATE_OUT,
+				 &flow, &none, 1),
+		-EEXIST);
+	/* what comes to this host has no packets */
+	assert_int_equal(handoff__flows_take(&f.flows, 5, 2, HANDOFF__GATE_IN,
+				 &flow, &none, 1),
+		0);
+	assert_int_equal(handoff__flows_flip(&f.flows, 5), -EINVAL);
+	packet(&f, 7);
+	assert_int_equal(f.flows.counts.passed, 1);
+	handoff__flows_fini(&f.flows);
+}
+
+static void
+test_bounded(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_flows(&f);
+	f.flows.most_packets = 10;
+	take(&f, 0, 0, 1);
+	for (int i = 0; i < 15; i++)
+		packet(&f, 0);
+	assert_int_equal(f.flows.counts.held_now, 10);
+	assert_int_equal(f.flows.counts.overflowed, 5);
+	assert_int_equal(f.sink.n, 5);
+	assert_false(f.sink.accepted[4]);
+	f.flows.most_packets = 1000;
+	f.flows.most_bytes = f.flows.counts.held_bytes + 50;
+	packet(&f, 0);
+	packet(&f, 0);
+	assert_int_equal(f.flows.counts.held_now, 11);
+	assert_int_equal(f.flows.counts.overflowed, 6);
+	handoff__flows_fini(&f.flows);
+}
+
+static void
+test_many(void **state)
+{
+	const uint32_t n = 5000;
+	struct fixture f;
+
+	(void)state;
+	support_need_descriptors(n + 100);
+	open_flows(&f);
+	take(&f, 0, 0, n);
+	for (uint32_t i = 0; i < n + 100; i++)
+		packet(&f, i);
+	assert_int_equal(f.flows.counts.held_now, n);
+	assert_int_equal(f.flows.counts.passed, 100);
+	handoff__flows_clear(&f.flows);
+	assert_int_equal(f.sink.n, n + 100);
+	assert_false(handoff__flows_guard(&f.flows));
+	handoff__flows_fini(&f.flows);
+}
+
+static enum handoff__packet_kind
+kind_of(const unsigned char *data, size_t len)
+{
+	struct handoff__flow flow;
+
+	return handoff__packet_read(data, len, &flow);
+}
+
+static void
+test_packets(void **state)
+{
+	struct handoff__flow four = flow_of(0), six = flow_of(1), got;
+	unsigned char data[80], longer[80];
+	size_t len;
+
+	(void)state;
+	len = make_packet(data, &four, 0);
+	assert_int_equal(
+		handoff__packet_read(data, len, &got), HANDOFF__PACKET_TCP);
+	assert_true(handoff__flow_equal(&got, &four));
+	for (size_t i = 0; i < 40; i++)
+		assert_int_equal(kind_of(data, i), HANDOFF__PACKET_BAD);
+	data[6] = 0x40; /* don't fragment */
+	assert_int_equal(kind_of(data, len), HANDOFF__PACKET_TCP);
+	data[6] = 0x20;
+	assert_int_equal(kind_of(data, len), HANDOFF__PACKET_FRAGMENT);
+	data[6] = 0;
+	data[7] = 1;
+	assert_int_equal(kind_of(data, len), HANDOFF__PACKET_FRAGMENT);
+	data[7] = 0;
+	data[9] = IPPROTO_UDP;
+	assert_int_equal(kind_of(data, len), HANDOFF__PACKET_BAD);
+	data[9] = IPPROTO_TCP;
+	data[0] = 0x4f; /* options up to beyond the end */
+	assert_int_equal(kind_of(data, len), HANDOFF__PACKET_BAD);
+	data[0] = 0x44;
+	assert_int_equal(kind_of(data, len), HANDOFF__PACKET_BAD);
+
+	len = make_packet(data, &six, 0);
+	assert_int_equal(
+		handoff__packet_read(data, len, &got), HANDOFF__PACKET_TCP);
+	assert_true(handoff__flow_equal(&got, &six));
+	for (size_t i = 0; i < 60; i++)
+		assert_int_equal(kind_of(data, i), HANDOFF__PACKET_BAD);
+	/* one header more */
+	memcpy(longer, data, 40);
+	longer[6] = IPPROTO_HOPOPTS;
+	memset(longer + 40, 0, 8);
+	longer[40] = IPPROTO_TCP;
+	memcpy(longer + 48, data + 40, 24);
+	assert_int_equal(handoff__packet_read(longer, len + 8, &got),
+		HANDOFF__PACKET_TCP);
+	assert_true(handoff__flow_equal(&got, &six));
+	longer[41] = 200;
+	assert_int_equal(kind_of(longer, len + 8), HANDOFF__PACKET_BAD);
+	longer[41] = 0;
+	longer[40] = IPPROTO_FRAGMENT;
+	assert_int_equal(kind_of(longer, len + 8), HANDOFF__PACKET_FRAGMENT);
+	longer[40] = IPPROTO_ESP;
+	assert_int_equal(kind_of(longer, len + 8), HANDOFF__PACKET_BAD);
+}
+
+/* Whatever comes, nothing outside of it is read (this runs under sanitizers and
+ * valgrind), and every packet has a verdict or waits. */
+static void
+test_random_packets(void **state)
+{
+	struct fixture f;
+	unsigned seed = 1;
+
+	(void)state;
+	open_flows(&f);
+	take(&f, 0, 0, 4);
+	for (uint32_t i = 0; i < MANY; i++) {
+		struct handoff__flow flow = flow_of(i % 6);
+		size_t len = (size_t)rand_r(&seed) % 65;
+		unsigned char *data = malloc(64), *copy = malloc(len + 1);
+
+		make_packet(data, &flow, i);
+		for (int n = rand_r(&seed) % 4; n > 0; n--)
+			data[rand_r(&seed) % 64] = (unsigned char)rand_r(&seed);
+		memcpy(copy, data, len);
+		copy = realloc(copy, len > 0 ? len : 1);
+		handoff__flows_packet(&f.flows, i, copy, len, true);
+		free(copy);
+		free(data);
+	}
+	assert_int_equal(f.sink.n + f.flows.counts.held_now, MANY);
+	assert_true(f.flows.counts.malformed > 100);
+	assert_true(f.flows.counts.held_now > 100);
+	handoff__flows_fini(&f.flows);
+}
+
+/* They have no ports: as long as nothing is guarded they pass. */
+static void
+test_fragments(void **state)
+{
+	struct handoff__flow flow = flow_of(0);
+	unsigned char data[64];
+	struct fixture f;
+	size_t len = make_packet(data, &flow, 0);
+
+	(void)state;
+	open_flows(&f);
+	data[6] = 0x20;
+	handoff__flows_packet(&f.flows, 1, data, len, true);
+	assert_true(f.sink.accepted[0]);
+	take(&f, 0, 9, 1);
+	handoff__flows_packet(&f.flows, 2, data, len, true);
+	assert_false(f.sink.accepted[1]);
+	assert_int_equal(f.flows.counts.fragments, 1);
+	handoff__flows_fini(&f.flows);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		handoff_test(test_unknown_pass),
+		handoff_test(test_hold_then_pass),
+		handoff_test(test_hold_then_flip),
+		handoff_test(test_unsent),
+		handoff_test(test_default),
+		handoff_test(test_forget_held),
+		handoff_test(test_release),
+		handoff_test(test_refused),
+		handoff_test(test_bounded),
+		handoff_test(test_many),
+		handoff_test(test_packets),
+		handoff_test(test_random_packets),
+		handoff_test(test_fragments),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
