@@ -141,13 +141,13 @@ log_of_tests(void)
 }
 
 static void
-open_gate(struct gates *g)
+start_gate(struct gates *g, const char *program)
 {
 	struct handoff__gate_address addresses[2];
 	const struct handoff__gate_opts opts = {
 		.loop = &g->loop,
 		.dir = &g->dir,
-		.program = HANDOFF_UNFREEZE,
+		.program = program,
 		.name = SERVICE,
 		.addresses = addresses,
 		.naddresses = 2,
@@ -156,13 +156,19 @@ open_gate(struct gates *g)
 		.arg = g,
 	};
 	struct handoff__error error = {""};
-	int ready = g->ready + 1;
 
 	fill_addresses(addresses);
 	host_enter(g->host);
 	g->found_fd = g->found_images = -1;
 	if (handoff__gate_open(&g->gate, &opts, &error) < 0)
 		fail_msg("%s", error.text);
+}
+
+static void
+await_gate(struct gates *g)
+{
+	int ready = g->ready + 1;
+
 	while (g->ready < ready && g->failed == 0)
 		assert_true(handoff__loop_dispatch(&g->loop, 10000) >= 0);
 	if (g->ready < ready && g->err != -EOPNOTSUPP)
@@ -180,7 +186,8 @@ open_gate(struct gates *g)
 }
 
 void
-gates_open(struct gates *g, enum host host, const char *path)
+gates_open_program(
+	struct gates *g, enum host host, const char *path, const char *program)
 {
 	struct handoff__error error = {""};
 
@@ -191,13 +198,21 @@ gates_open(struct gates *g, enum host host, const char *path)
 	record_arena(&g->arena, 0);
 	g->batches = handoff__batches_of(&g->arena);
 	assert_non_null(g->batches);
-	open_gate(g);
+	start_gate(g, program);
+}
+
+void
+gates_open(struct gates *g, enum host host, const char *path)
+{
+	gates_open_program(g, host, path, HANDOFF_UNFREEZE);
+	await_gate(g);
 }
 
 void
 gates_reopen(struct gates *g)
 {
-	open_gate(g);
+	start_gate(g, HANDOFF_UNFREEZE);
+	await_gate(g);
 }
 
 void

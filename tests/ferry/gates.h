@@ -36,6 +36,10 @@ struct gates {
  * host cannot queue packets. */
 void gates_open(struct gates *g, enum host host, const char *path);
 
+/* With another program; does not wait. */
+void gates_open_program(
+	struct gates *g, enum host host, const char *path, const char *program);
+
 /* A ferry comes back: as gates_open, with the same arena. */
 void gates_reopen(struct gates *g);
 

@@ -13,7 +13,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define LEAVE_US (10 * INT64_C(1000000))
 #define AGAIN_US (100 * INT64_C(1000))
 #define REST_US  (5 * INT64_C(1000))
 #define ROOM     (16 << 20) /* to tell a ferry of all that there is */
@@ -99,7 +98,8 @@ settle(struct handoff__guard *guard)
 	if (is_needed(guard))
 		handoff__timer_disarm(&guard->loop, &guard->leave_timer);
 	else if (!guard->leave_timer.armed)
-		handoff__timer_arm(&guard->loop, &guard->leave_timer, LEAVE_US);
+		handoff__timer_arm(&guard->loop, &guard->leave_timer,
+			guard->linger_ms * INT64_C(1000));
 }
 
 static void

@@ -33,6 +33,7 @@ struct handoff__guard {
 	struct handoff__loop loop;
 	struct handoff__dir dir;
 	int lock_fd, listen_fd, log_fd;
+	uint32_t linger_ms; /* without a ferry and anything to guard */
 	struct handoff__door door;
 	struct handoff__rules rules;
 	struct handoff__queue queue;

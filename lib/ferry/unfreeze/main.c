@@ -18,16 +18,21 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+/* How long it waits for the next ferry while there is nothing to guard. */
+#define LINGER_MS 10000
+
 struct options {
 	const char *dir;
 	int ferry; /* a connection to the ferry that has started it, or -1 */
 	int log;   /* -1: no log */
 	uint32_t user;
+	uint32_t linger_ms;
 };
 
 static const char usage[] =
-	"usage: handoff-unfreeze --dir DIR [--ferry FD] [--log FD] [--user "
-	"UID]\n"
+	"usage: handoff-unfreeze --dir DIR [--ferry FD] [--log FD] "
+	"[--user UID]\n"
+	"                        [--linger MS]\n"
 	"The helper of handoff-ferry, which starts it; see "
 	"handoff-unfreeze(8).\n";
 
@@ -39,12 +44,17 @@ parse(struct options *options, int argc, char **argv)
 		{"ferry", required_argument, NULL, 'f'},
 		{"log", required_argument, NULL, 'l'},
 		{"user", required_argument, NULL, 'u'},
+		{"linger", required_argument, NULL, 'm'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0},
 	};
 	int c;
 
-	*options = (struct options){.ferry = -1, .log = -1};
+	*options = (struct options){
+		.ferry = -1,
+		.log = -1,
+		.linger_ms = LINGER_MS,
+	};
 	while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
 		if (c == 'd')
 			options->dir = optarg;
@@ -54,6 +64,9 @@ parse(struct options *options, int argc, char **argv)
 			options->log = atoi(optarg);
 		else if (c == 'u')
 			options->user = (uint32_t)strtoul(optarg, NULL, 10);
+		else if (c == 'm')
+			options->linger_ms =
+				(uint32_t)strtoul(optarg, NULL, 10);
 		else
 			return c == 'h' ? 1 : -EINVAL;
 	}
@@ -183,6 +196,7 @@ main(int argc, char **argv)
 	}
 	signal(SIGPIPE, SIG_IGN);
 	guard.log_fd = options.log;
+	guard.linger_ms = options.linger_ms;
 	err = set_up(&guard, &options, &signals, &error);
 	if (err < 0) {
 		handoff__guard_log(&guard, "%s", error.text);

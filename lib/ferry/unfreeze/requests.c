@@ -164,7 +164,7 @@ set_service(struct request *r, const char *name, uint32_t queue,
 			"gate: it guards the service '%s', not '%s'",
 			guard->name, name);
 	err = handoff__rules_name(&guard->rules, name, addresses, n, &r->error);
-	if (err == 0)
+	if (err == 0 && guard->rules.way == HANDOFF__RULES_NONE)
 		err = handoff__rules_probe(&guard->rules, &r->error);
 	if (err < 0)
 		return err;
