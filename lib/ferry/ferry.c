@@ -25,7 +25,6 @@
 
 #define TICK_US   1000000
 #define STEPS_MAX 32
-#define STOP_US   3000000 /* a server may take to get what is held */
 #define FINAL_MS  200     /* what is still to be sent at the end */
 
 static void
@@ -699,16 +698,6 @@ handoff__ferry_run(struct handoff__ferry *ferry, struct handoff__error *error)
 }
 
 void
-handoff__ferry_stop(struct handoff__ferry *ferry)
-{
-	if (ferry->stopping)
-		return;
-	ferry->stopping = ferry->due = ferry->returns = true;
-	ferry->stop_us = handoff__now_us() + STOP_US;
-	handoff__mover_break(ferry, "the ferry is stopping");
-}
-
-void
 handoff__ferry_free(struct handoff__ferry *ferry)
 {
 	if (!ferry)
@@ -729,71 +718,4 @@ handoff__ferry_free(struct handoff__ferry *ferry)
 	handoff__tls_free(ferry->tls);
 	handoff__loop_fini(&ferry->loop);
 	free(ferry);
-}
-
-/* For operators */
-
-static uint32_t
-count_doubt(const struct handoff__ferry *ferry, uint32_t *batches)
-{
-	uint32_t count = 0;
-
-	*batches = 0;
-	for (uint32_t i = 0; i < HANDOFF__BATCHES; i++) {
-		const struct handoff__freight *load = ferry->loads[i];
-
-		if (!load)
-			continue;
-		if (load->out ? load->s.state == HANDOFF__SENDING_COMMITTED &&
-					!ferry->greeted
-			      : handoff__receiving_in_doubt(&load->r)) {
-			++*batches;
-			count += load->out ? load->s.count : load->r.count;
-		}
-	}
-	return count;
-}
-
-void
-handoff__ferry_status(
-	struct handoff__ferry *ferry, struct handoff__ferry_status *status)
-{
-	memset(status, 0, sizeof(*status));
-	status->linked = ferry->greeted;
-	handoff__copy(status->other_host, sizeof(status->other_host),
-		ferry->other_host);
-	handoff__copy(status->other_name, sizeof(status->other_name),
-		ferry->other_name);
-	handoff__copy(status->other_address, sizeof(status->other_address),
-		ferry->other_address);
-	status->link_text = ferry->greeted || !ferry->channel
-				    ? ""
-				    : handoff__channel_errmsg(ferry->channel);
-	status->other_has_server =
-		ferry->greeted &&
-		ferry->other.flags & HANDOFF__LETTER_HAS_SERVER;
-	status->site = ferry->site;
-	status->addresses = ferry->options.address;
-	status->device = ferry->options.dev;
-	status->gate = ferry->gate && handoff__gate_is_ready(ferry->gate);
-	status->gate_text = ferry->gate_text;
-	status->doubt = count_doubt(ferry, &status->batches_doubt);
-	status->holding = handoff__carrier_holding(ferry);
-	status->moves_out = ferry->moves_out;
-	status->moves_in = ferry->moves_in;
-	status->moves_failed = ferry->moves_failed;
-	status->sent = ferry->sent;
-	status->received = ferry->received;
-}
-
-const struct handoff__ferry_report *
-handoff__ferry_last(const struct handoff__ferry *ferry)
-{
-	return &ferry->report;
-}
-
-const char *
-handoff__ferry_error(const struct handoff__ferry *ferry)
-{
-	return ferry->error.text;
 }

@@ -11,6 +11,7 @@
  *   ferry.c      the object: what it does when peers and links come and go
  *   operator.c   requests of operators
  *   report.c     the sentences about a move
+ *   view.c       its state for operators, and the order to stop
  *   mover.c      one move to the other host
  *   taker.c      one move to this host
  *   choice.c     which connections go next
@@ -141,9 +142,8 @@ struct handoff__ferry_status {
 void handoff__ferry_status(
 	struct handoff__ferry *ferry, struct handoff__ferry_status *status);
 
-/* The move in progress or, if there is none, the last. */
-const struct handoff__ferry_report *handoff__ferry_last(
-	const struct handoff__ferry *ferry);
+/* Begins to stop: gives what it holds to a server. */
+void handoff__ferry_stop(struct handoff__ferry *ferry);
 
 /* Begins to move the service to the other host; `whole`: everything in one
  * batch or nothing; `dry`: only asks and counts what could not move. 0: its end
@@ -154,9 +154,6 @@ int handoff__ferry_move(struct handoff__ferry *ferry, bool whole, bool dry);
 /* Asks the other ferry to move the service to this host. Errors as above; 0:
  * its end is reported by `ended` here, too. */
 int handoff__ferry_fetch(struct handoff__ferry *ferry);
-
-/* The error of the last call above. */
-const char *handoff__ferry_error(const struct handoff__ferry *ferry);
 
 /* What the ferry reports, for operator.c. */
 struct handoff__ferry_events {
@@ -288,8 +285,6 @@ int handoff__ferry_open(struct handoff__ferry **out,
 /* Until it has stopped. */
 int handoff__ferry_run(
 	struct handoff__ferry *ferry, struct handoff__error *error);
-/* Begins to stop: gives what it holds to a server. */
-void handoff__ferry_stop(struct handoff__ferry *ferry);
 void handoff__ferry_free(struct handoff__ferry *ferry);
 
 /* operator.c: ferry.c calls both once, when the pair is open and before it is

@@ -14,7 +14,6 @@
 #include "ferry/letters.h"
 #include "ferry/listeners.h"
 #include "ferry/outbound.h"
-#include "ferry/report.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -108,7 +108,7 @@ on_told(struct handoff__ferry *ferry, const char *text)
 static bool
 under_way(const struct handoff__ferry *ferry)
 {
-	const struct handoff__ferry_report *last = handoff__ferry_last(ferry);
+	const struct handoff__ferry_report *last = &ferry->report;
 
 	return last->way != 0 && last->ended_ms == 0;
 }
@@ -157,8 +157,8 @@ begin(struct handoff__ferry *ferry, struct handoff__request *request,
 	if (ferry->usual_ms > 0)
 		ferry->options.timeout_ms = ferry->usual_ms;
 	ferry->usual_ms = 0;
-	handoff__waiting_reply(&ferry->moves,
-		handoff__reply_failure(handoff__ferry_error(ferry)));
+	handoff__waiting_reply(
+		&ferry->moves, handoff__reply_failure(ferry->error.text));
 }
 
 /* Requests */
@@ -361,10 +361,10 @@ op_status(void *arg, bool json, struct handoff__buf *buf)
 
 	handoff__ferry_status(ferry, &status);
 	if (json)
-		handoff__ferry_json(&status, handoff__ferry_last(ferry), buf);
+		handoff__ferry_json(&status, &ferry->report, buf);
 	else
-		handoff__ferry_text(&status, handoff__ferry_last(ferry),
-			ferry->pair.name, buf);
+		handoff__ferry_text(
+			&status, &ferry->report, ferry->pair.name, buf);
 }
 
 static void
@@ -374,17 +374,16 @@ op_metrics(void *arg, struct handoff__buf *buf)
 	struct handoff__ferry_status status = {.linked = false};
 
 	handoff__ferry_status(ferry, &status);
-	handoff__ferry_metrics(
-		&status, handoff__ferry_last(ferry), &ferry->pair, buf);
+	handoff__ferry_metrics(&status, &ferry->report, &ferry->pair, buf);
 }
 
-/* The ferry sees the flag after this iteration. */
+/* It is answered when the ferry has ended. */
 static void
 op_stop(void *arg)
 {
 	struct handoff__ferry *ferry = arg;
 
-	ferry->stopping = true;
+	handoff__ferry_stop(ferry);
 	handoff__operator_wake(&ferry->op);
 }
 

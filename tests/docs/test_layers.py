@@ -15,6 +15,7 @@ PAIR = re.compile(r"""handoff__(pair|entry|status|metrics|report|roster)
 MACHINES = "The state machines, which do not know each other:"
 LISTS = {  # the header of each folder that lists its files
     "client": "client.h",
+    "ferry": "ferry.h",
     "embed": "embed.h",
     "migrate": "migrate.h",
     "operator": "operator.h",
@@ -25,6 +26,7 @@ LISTS = {  # the header of each folder that lists its files
 # A header of a file above that is included for its structures: calls still
 # point down.
 STRUCTURES = {
+    ("ferry", "told", "gate"),
     ("peer", "core", "tally"),
     ("server", "conn_state", "conn"),
     ("server", "dumper", "dump"),

@@ -33,12 +33,10 @@ static int result;
 
 void __wrap_handoff__ferry_status(
 	struct handoff__ferry *asked, struct handoff__ferry_status *to);
-const struct handoff__ferry_report *__wrap_handoff__ferry_last(
-	const struct handoff__ferry *asked);
 int __wrap_handoff__ferry_move(
 	struct handoff__ferry *asked, bool all, bool only);
 int __wrap_handoff__ferry_fetch(struct handoff__ferry *asked);
-const char *__wrap_handoff__ferry_error(const struct handoff__ferry *asked);
+void __wrap_handoff__ferry_stop(struct handoff__ferry *asked);
 
 void
 __wrap_handoff__ferry_status(
@@ -48,20 +46,16 @@ __wrap_handoff__ferry_status(
 	*to = status;
 }
 
-const struct handoff__ferry_report *
-__wrap_handoff__ferry_last(const struct handoff__ferry *asked)
-{
-	return &asked->report;
-}
-
 static int
 began(enum handoff__ferry_way way)
 {
 	timeout_ms = ferry->options.timeout_ms;
-	if (result == 0)
-		ferry->report = (struct handoff__ferry_report){
-			.way = way, .step = HANDOFF__FERRY_BATCHES, .total = 8};
-	return result;
+	if (result < 0)
+		return handoff__fail(&ferry->error, result,
+			"no link to B: the certificate is not the pinned one");
+	ferry->report = (struct handoff__ferry_report){
+		.way = way, .step = HANDOFF__FERRY_BATCHES, .total = 8};
+	return 0;
 }
 
 int
@@ -82,11 +76,10 @@ __wrap_handoff__ferry_fetch(struct handoff__ferry *asked)
 	return began(HANDOFF__FERRY_IN);
 }
 
-const char *
-__wrap_handoff__ferry_error(const struct handoff__ferry *asked)
+void
+__wrap_handoff__ferry_stop(struct handoff__ferry *asked)
 {
-	(void)asked;
-	return "no link to B: the certificate is not the pinned one";
+	asked->stopping = true;
 }
 
 static void

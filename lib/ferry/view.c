@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A ferry as its operator sees it: its state, and the order to stop. Asks the
+ * parts below, and changes only what the main loop looks at.
+ */
+#include "ferry/ferry.h"
+
+#include "ferry/carrier.h"
+#include "ferry/mover.h"
+#include "ferry/outbound.h"
+
+#include <string.h>
+
+#define STOP_US 3000000 /* a server may take to get what is held */
+
+static uint32_t
+count_doubt(const struct handoff__ferry *ferry, uint32_t *batches)
+{
+	uint32_t count = 0;
+
+	*batches = 0;
+	for (uint32_t i = 0; i < HANDOFF__BATCHES; i++) {
+		const struct handoff__freight *load = ferry->loads[i];
+
+		if (!load)
+			continue;
+		if (load->out ? load->s.state == HANDOFF__SENDING_COMMITTED &&
+					!ferry->greeted
+			      : handoff__receiving_in_doubt(&load->r)) {
+			++*batches;
+			count += load->out ? load->s.count : load->r.count;
+		}
+	}
+	return count;
+}
+
+void
+handoff__ferry_status(
+	struct handoff__ferry *ferry, struct handoff__ferry_status *status)
+{
+	memset(status, 0, sizeof(*status));
+	status->linked = ferry->greeted;
+	handoff__copy(status->other_host, sizeof(status->other_host),
+		ferry->other_host);
+	handoff__copy(status->other_name, sizeof(status->other_name),
+		ferry->other_name);
+	handoff__copy(status->other_address, sizeof(status->other_address),
+		ferry->other_address);
+	status->link_text = ferry->greeted || !ferry->channel
+				    ? ""
+				    : handoff__channel_errmsg(ferry->channel);
+	status->other_has_server =
+		ferry->greeted &&
+		ferry->other.flags & HANDOFF__LETTER_HAS_SERVER;
+	status->site = ferry->site;
+	status->addresses = ferry->options.address;
+	status->device = ferry->options.dev;
+	status->gate = ferry->gate && handoff__gate_is_ready(ferry->gate);
+	status->gate_text = ferry->gate_text;
+	status->doubt = count_doubt(ferry, &status->batches_doubt);
+	status->holding = handoff__carrier_holding(ferry);
+	status->moves_out = ferry->moves_out;
+	status->moves_in = ferry->moves_in;
+	status->moves_failed = ferry->moves_failed;
+	status->sent = ferry->sent;
+	status->received = ferry->received;
+}
+
+void
+handoff__ferry_stop(struct handoff__ferry *ferry)
+{
+	if (ferry->stopping)
+		return;
+	ferry->stopping = ferry->due = ferry->returns = true;
+	ferry->stop_us = handoff__now_us() + STOP_US;
+	handoff__mover_break(ferry, "the ferry is stopping");
+}
