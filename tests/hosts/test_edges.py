@@ -336,7 +336,7 @@ class Edges(Hosts):
         are there at once when it is over, without a second SYN."""
         self.both()
         load = self.load("--connections", 10).ready()
-        stop = self.stop_at(self.ferries[self.a], "handoff__address_remove")
+        stop = self.stop_at(self.ferries[self.a], "handoff__address_off_device")
         mover = self.move_later(self.a)
         stop.hit()
         socks = []
