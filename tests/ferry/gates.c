@@ -6,7 +6,7 @@
 #include "ferry/gates.h"
 
 #include "ferry/unfreeze/rules.h"
-#include "record/arena.h"
+#include "record/fixture.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -20,9 +20,6 @@
 #include <unistd.h>
 
 #define SERVICE "gates"
-
-/* of record/fixture.h, whose names clash with those of migrate/refuse.h */
-void record_arena(struct handoff__arena *arena, uint32_t state_size);
 
 static void
 on_ready(void *arg, const char *how, bool leftover)

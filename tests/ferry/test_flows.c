@@ -310,6 +310,37 @@ test_release(void **state)
 	handoff__flows_fini(&f.flows);
 }
 
+/* Its flows go on to be flipped, and the slot is for others. */
+static void
+test_settle(void **state)
+{
+	const uint32_t row = HANDOFF__GATE_SLOTS;
+	struct fixture f;
+	uint32_t id;
+
+	(void)state;
+	open_flows(&f);
+	take(&f, 0, 0, 2);
+	assert_int_equal(handoff__flows_settle(&f.flows, 0, row), -EINVAL);
+	handoff__flows_flip(&f.flows, 0);
+	assert_int_equal(handoff__flows_settle(&f.flows, 0, 5), -EINVAL);
+	assert_int_equal(handoff__flows_settle(&f.flows, 0, HANDOFF__GATE_ROWS),
+		-EINVAL);
+	assert_int_equal(handoff__flows_settle(&f.flows, 0, row), 0);
+	assert_int_equal(handoff__flows_settle(&f.flows, 0, row), -ENOENT);
+	id = packet(&f, 1);
+	assert_verdicts(&f, &id, 1, false);
+	assert_int_equal(f.sink.nsent, 1);
+	/* a connection that is over there, and begins again here */
+	take(&f, 0, 0, 1);
+	packet(&f, 0);
+	assert_int_equal(f.flows.counts.held_now, 1);
+	assert_int_equal(handoff__flows_forget(&f.flows, row), 0);
+	packet(&f, 0);
+	assert_int_equal(f.flows.counts.held_now, 2);
+	handoff__flows_fini(&f.flows);
+}
+
 static void
 test_refused(void **state)
 {
@@ -320,7 +351,7 @@ test_refused(void **state)
 	(void)state;
 	open_flows(&f);
 	take(&f, 0, 0, 2);
-	assert_int_equal(handoff__flows_take(&f.flows, HANDOFF__GATE_SLOTS, 1,
+	assert_int_equal(handoff__flows_take(&f.flows, HANDOFF__GATE_ROWS, 1,
 				 HANDOFF__GATE_OUT, &flow, &none, 1),
 		-EINVAL);
 	/* another batch in the slot; a flow of another batch */
@@ -520,6 +551,7 @@ main(void)
 		handoff_test(test_default),
 		handoff_test(test_forget_held),
 		handoff_test(test_release),
+		handoff_test(test_settle),
 		handoff_test(test_refused),
 		handoff_test(test_bounded),
 		handoff_test(test_many),

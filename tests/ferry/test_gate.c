@@ -22,7 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define KIB 1024
+#define KIB ((size_t)1024)
 
 static void
 await_parked(struct gates *g, uint64_t packets)

@@ -42,9 +42,10 @@
 
 /* The lower half of an argument. */
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define LOW(n) (offsetof(struct seccomp_data, args) + 8 * (n))
+#define LOW(n) (offsetof(struct seccomp_data, args) + sizeof(uint64_t) * (n))
 #else
-#define LOW(n) (offsetof(struct seccomp_data, args) + 8 * (n) + 4)
+#define LOW(n)                                                                 \
+	(offsetof(struct seccomp_data, args) + sizeof(uint64_t) * (n) + 4)
 #endif
 
 #define LOAD(at)      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (at))

@@ -379,7 +379,9 @@ begin(struct handoff__flow_slot *s, uint64_t id,
 		return -EEXIST;
 	if (n > HANDOFF__GATE_FLOWS - s->count)
 		return -ENOSPC;
-	more = realloc(s->entries, (s->count + (size_t)n + 1) * sizeof(*more));
+	more = realloc(
+		s->entries, (s->count + (size_t)n + 1) *
+				    sizeof(struct handoff__flow_entry *));
 	if (!more)
 		return -ENOMEM;
 	s->entries = more;
