@@ -81,7 +81,9 @@ handoff__core_alloc(
 
 	/* of a carrier only the board's owner adds segments, so that no two
 	 * get the same number */
-	if (err != -ENOSPC || (pair->config.carrier && !pair->serving))
+	if (err != -ENOSPC ||
+		(pair->config.carrier &&
+			(!pair->serving || !pair->identity.service[0])))
 		return err;
 	err = handoff__arena_grow(&pair->arena, &pair->geo);
 	if (err < 0)

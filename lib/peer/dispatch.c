@@ -48,6 +48,14 @@ on_ready(struct handoff__pair *pair, const struct handoff__msg *msg)
 	}
 }
 
+static void
+on_bye(struct handoff__pair *pair, const struct handoff__msg *msg)
+{
+	pair->other_leaving = pair->other_left = true;
+	handoff__core_break(
+		pair, handoff__reason_text((enum handoff__reason)msg->reason));
+}
+
 /* The number of descriptors that belong to the message. */
 static size_t
 fds_of(const struct handoff__msg *msg)
@@ -97,10 +105,7 @@ on_message(struct handoff__link *link, const struct handoff__msg *msg,
 		handoff__take_on_gave(pair, msg);
 		return;
 	case HANDOFF__BYE:
-		pair->other_leaving = pair->other_left = true;
-		handoff__core_break(
-			pair, handoff__reason_text(
-				      (enum handoff__reason)msg->reason));
+		on_bye(pair, msg);
 		return;
 	case HANDOFF__HELLO:
 		handoff__core_break(pair, "it sent HELLO twice");

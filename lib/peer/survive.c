@@ -102,7 +102,7 @@ inherit(struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
 	uint32_t word = handoff__owner_word(&e->view.rec->owner);
 	struct handoff__load load;
-	const char *why = NULL;
+	const char *why = NULL, *blame;
 
 	if (handoff__record_id(e->view.rec) == e->id &&
 		handoff__owner_is_elsewhere(word)) {
@@ -117,9 +117,10 @@ inherit(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	pair->survival.entries++;
 	if (e->kind == HANDOFF__CONNECTION)
 		why = handoff__entry_repair(e, &pair->survival);
-	/* a carrier runs no handler: the next server decides about a suspect */
-	if (!why && !pair->config.carrier)
-		why = handoff__entry_blame(e, &pair->survival);
+	blame = why ? NULL : handoff__entry_blame(e, &pair->survival);
+	/* a carrier counts it, and the next server ends it */
+	if (!pair->config.carrier && !why)
+		why = blame;
 	handoff__load_of(e, &load);
 	if (why)
 		load.unread = load.unsent = 0; /* discarded with it */

@@ -212,6 +212,26 @@ wait_for_standby(struct handoff_server *server)
 		look_in(server, LOOK_US);
 }
 
+/* Ends those in whose handler two processes have died: a survivor does that,
+ * unless it is a ferry, which only counts. */
+static void
+end_poisoned(struct handoff_server *server)
+{
+	struct handoff__member *member = TAILQ_FIRST(&server->suspects.list);
+	struct handoff__member *next;
+
+	for (; member; member = next) {
+		next = TAILQ_NEXT(member, node);
+		if (!handoff__entry_poisoned(&member->entry))
+			continue;
+		handoff__log(&server->log, HANDOFF_LOG_ERROR,
+			"connection %llu: closed: two processes died in its "
+			"handler, on the same input",
+			(unsigned long long)member->entry.id);
+		handoff__member_end(member, HANDOFF__END_POISON);
+	}
+}
+
 static void
 on_look(struct handoff__timer *timer)
 {
@@ -219,6 +239,7 @@ on_look(struct handoff__timer *timer)
 	struct handoff__suspects *suspects = &server->suspects;
 
 	suspects->trying = NULL;
+	end_poisoned(server);
 	if (TAILQ_EMPTY(&suspects->list)) {
 		suspects->exposed_us = 0;
 	} else if (!is_covered(server)) {

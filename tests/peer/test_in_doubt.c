@@ -9,6 +9,7 @@
 #include "peer/quiet.h"
 #include "peer/status.h"
 #include "record/batch.h"
+#include "record/handling.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -379,8 +380,18 @@ carrier_survives_its_server(void **state)
 	assert_int_equal(
 		handoff__batch_open(batches(), HANDOFF__BATCH_OUT, &batch), 0);
 	assert_true(handoff__pair_send_away(&one.pair, away, batch.slot));
+	/* the handler of one runs, and two have died in that of another */
+	handoff__handler_enter(survivor_connection(1)->view.rec);
+	for (int i = 0; i < 2; i++) {
+		handoff__handler_enter(survivor_connection(2)->view.rec);
+		handoff__handler_died(survivor_connection(2)->view.rec);
+	}
 	pair_kill(pid, told);
 	pair_wait(&one, &one.partings, 1);
+	assert_int_equal(one.discarded, 0);
+	assert_int_equal(
+		handoff__handler_deaths(survivor_connection(1)->view.rec), 1);
+	assert_true(handoff__entry_poisoned(survivor_connection(2)));
 	assert_true(one.pair.serving);
 	assert_int_equal(one.pair.roster.owned, 4);
 	assert_int_equal(

@@ -8,6 +8,7 @@
 
 #include "peer/fixture.h"
 #include "peer/status.h"
+#include "record/handling.h"
 #include "server/internal.h"
 
 #include <errno.h>
@@ -243,6 +244,45 @@ connections_outlive_a_restart(void **state)
 	stop(&duo.b);
 }
 
+/* The next server ends what has killed two: a ferry ends nothing. */
+static void
+poison_ends_with_the_next_server(void **state)
+{
+	struct handoff__roster_entry *e = NULL;
+	int client, good;
+
+	(void)state;
+	carrier_opens();
+	server_opens(&duo.a);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_LISTENING);
+	client = client_open(duo.a.address);
+	send_line(client, "one\n", "1 one\n");
+	stop(&duo.a);
+	while ((e = handoff__roster_next(&two.pair.roster, e)) &&
+		e->kind != HANDOFF__CONNECTION)
+		;
+	for (int i = 0; i < 2; i++) {
+		handoff__handler_enter(e->view.rec);
+		handoff__handler_died(e->view.rec);
+	}
+	server_opens(&duo.b);
+	expect(&duo.b, HANDOFF_SERVER_STANDBY);
+	assert_int_equal(
+		handoff__pair_give(&two.pair, HANDOFF__HOME_SILENT), 0);
+	expect_moved(0);
+	good = client_open(duo.a.address);
+	send_line(good, "two\n", "1 two\n");
+	for (int i = 0; i < 100 && duo.b.server->pair.roster.connections > 1;
+		i++)
+		run_both();
+	assert_int_equal(duo.b.server->pair.tally.ends[HANDOFF__END_POISON], 1);
+	client_expect(&duo, client, "");
+	close(client);
+	close(good);
+	run_both();
+	stop(&duo.b);
+}
+
 /* The ferry asks for some of the connections, and the server goes on. */
 static void
 server_gives_by_name(void **state)
@@ -310,6 +350,7 @@ main(void)
 		ferry_test(server_owns_beside_a_ferry),
 		ferry_test(server_waits_beside_a_ferry_that_owns),
 		ferry_test(connections_outlive_a_restart),
+		ferry_test(poison_ends_with_the_next_server),
 		ferry_test(server_gives_by_name),
 		ferry_test(ferry_that_leaves_gives_back),
 	};
