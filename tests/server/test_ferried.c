@@ -22,14 +22,38 @@
 static struct duo duo;
 
 static int
-ferry_setup(void **state)
+setup_with(void **state, enum handoff_model model)
 {
 	if (support_setup(state) < 0)
 		return -1;
 	side_init(&two, support_dir(), "north");
 	side_carries(&two);
-	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	duo_init(&duo, model);
 	return 0;
+}
+
+static int
+ferry_setup(void **state)
+{
+	return setup_with(state, HANDOFF_MODEL_LOOP);
+}
+
+static int
+ferry_setup_thread(void **state)
+{
+	return setup_with(state, HANDOFF_MODEL_THREAD);
+}
+
+static int
+ferry_setup_workers(void **state)
+{
+	return setup_with(state, DUO_WORKERS);
+}
+
+static int
+ferry_setup_fork(void **state)
+{
+	return setup_with(state, HANDOFF_MODEL_FORK);
 }
 
 static int
@@ -41,6 +65,14 @@ ferry_teardown(void **state)
 
 #define ferry_test(f)                                                          \
 	cmocka_unit_test_setup_teardown(f, ferry_setup, ferry_teardown)
+#define each_ferry_test(f)                                                     \
+	ferry_test(f),                                                         \
+		{#f " (thread)", f, ferry_setup_thread, ferry_teardown, NULL}, \
+		{#f " (workers)", f, ferry_setup_workers, ferry_teardown,      \
+			NULL},                                                 \
+	{                                                                      \
+#f " (fork)", f, ferry_setup_fork, ferry_teardown, NULL        \
+	}
 
 static void
 carry(void)
@@ -349,10 +381,10 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		ferry_test(server_owns_beside_a_ferry),
 		ferry_test(server_waits_beside_a_ferry_that_owns),
-		ferry_test(connections_outlive_a_restart),
+		each_ferry_test(connections_outlive_a_restart),
 		ferry_test(poison_ends_with_the_next_server),
-		ferry_test(server_gives_by_name),
-		ferry_test(ferry_that_leaves_gives_back),
+		each_ferry_test(server_gives_by_name),
+		each_ferry_test(ferry_that_leaves_gives_back),
 	};
 
 	return cmocka_run_group_tests_name("ferried", tests, NULL, NULL);
