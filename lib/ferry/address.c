@@ -176,11 +176,11 @@ add_once(int ifindex, const struct handoff__prefix *prefix, uint8_t length,
 	 * host does not choose it by itself */
 	if (prefix->family == 4 && on_lo)
 		m->ifa_scope = RT_SCOPE_HOST;
-	if (prefix->family == 6)
+	if (prefix->family == 6) {
 		mnl_attr_put_u32(head, IFA_FLAGS, IFA_F_NODAD);
-	if (prefix->family == 6 && length == 128)
 		mnl_attr_put(
 			head, IFA_CACHEINFO, sizeof(unpreferred), &unpreferred);
+	}
 	err = handoff__netlink_ask(NETLINK_ROUTE, head, NULL, NULL);
 	if (err == 0 || err == -EEXIST)
 		return 0;

@@ -5,11 +5,12 @@
  * of it) or not here. Remembers nothing: the kernel is asked each time.
  *
  * On lo an address has the length of a host (the kernel would make all of a
- * shorter prefix local to lo), and an IPv6 address is deprecated there, so that
- * no connection of this host chooses it by itself; so is an IPv6 address of
- * /128 on the device. IPv6 addresses come without duplicate address detection:
- * the other host has just removed them. The kernel makes them usable a moment
- * later (under a millisecond), which is waited for.
+ * shorter prefix local to lo). Wherever it is put, no connection of this host
+ * chooses it by itself, the ferry's own least of all: an IPv6 address is
+ * deprecated (the kernel would prefer the one that came last), and an IPv4
+ * address on lo has the scope of the host. IPv6 addresses come without
+ * duplicate address detection: the other host has just removed them. The kernel
+ * makes them usable a moment later (under a millisecond), which is waited for.
  */
 #ifndef HANDOFF_FERRY_ADDRESS_H
 #define HANDOFF_FERRY_ADDRESS_H

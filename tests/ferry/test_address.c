@@ -108,9 +108,12 @@ test_an_address_on_lo_takes_no_other_with_it(void **state)
 	assert_true(lan_shows(LAN_A, "src 10.77.0.1 ", "route get 10.77.0.3"));
 	assert_true(lan_shows(LAN_A, "src fd77::1 ", "route get fd77::3"));
 	assert_ok(handoff__address_to_device(&device, &four, &error));
+	assert_true(lan_shows(LAN_A, "src 10.77.0.1 ", "route get 10.77.0.3"));
+	assert_ok(handoff__address_to_device(&device, &six, &error));
+	assert_true(lan_shows(LAN_A, "src fd77::1 ", "route get fd77::3"));
+	assert_ok(handoff__address_off_device(&device, &six, &error));
 	six.length = 128;
 	assert_ok(handoff__address_to_device(&device, &six, &error));
-	assert_true(lan_shows(LAN_A, "src 10.77.0.1 ", "route get 10.77.0.3"));
 	assert_true(lan_shows(LAN_A, "src fd77::1 ", "route get fd77::3"));
 	assert_false(
 		lan_shows(LAN_A, "tentative", "addr show dev e0 to fd77::100"));

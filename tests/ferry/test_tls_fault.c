@@ -152,6 +152,7 @@ test_every_allocation_of_openssl_may_fail(void **state)
 	int rc, last, failed = 0;
 
 	(void)state;
+	support_not_in_valgrind(); /* four minutes */
 	/* The first life is whole. Reading the files takes thousands of calls
 	 * that are much alike. */
 	for (fail_at = 0;; fail_at += next_step()) {
