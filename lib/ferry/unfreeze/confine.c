@@ -172,6 +172,7 @@ static const struct sock_filter program[] = {
 	/* signals of its own, and its end */
 	ALLOW(rt_sigreturn),
 	ALLOW(rt_sigprocmask),
+	ALLOW(sigaltstack),
 	ALLOW(getpid),
 	ALLOW(gettid),
 	ALLOW(restart_syscall),

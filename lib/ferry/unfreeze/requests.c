@@ -457,7 +457,10 @@ dispatch(struct request *r)
 static void
 end(struct handoff__guard *guard, int err, const char *text)
 {
-	const char *why = text[0] != '\0' ? text : strerror(-err);
+	const char *why = text[0] != '\0' ? text
+			  : err == -EBADMSG
+				  ? "gate: this is no message of the protocol"
+				  : strerror(-err);
 
 	handoff__note_refuse(guard->ferry, err, why);
 	handoff__guard_detach(guard, why);
