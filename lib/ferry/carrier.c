@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define GIVE_AGAIN_US 200000
+
 static struct handoff__ferry *
 ferry_of(const struct handoff__pair *pair)
 {
@@ -92,6 +94,9 @@ on_given(struct handoff__pair *pair, enum handoff__way way,
 	struct handoff__ferry *ferry = ferry_of(pair);
 
 	ferry->due = true;
+	/* one that is refused is tried again a little later */
+	if (way == HANDOFF__WAY_OUT && report->reason != HANDOFF__OK)
+		ferry->give_us = handoff__now_us() + GIVE_AGAIN_US;
 	if (ferry->hooks.given)
 		ferry->hooks.given(ferry, way, report);
 	handoff__operator_given(&ferry->op, way, report);
@@ -235,6 +240,7 @@ handoff__carrier_open(struct handoff__ferry *ferry)
 	int err = handoff__pair_open(&ferry->pair, &config, &ferry->loop,
 		&ferry->log, &ops, &ferry->op);
 	ferry->opened = true;
+	ferry->joined = err >= 0;
 	if (err < 0)
 		ferry->error = ferry->pair.error;
 	return err;
@@ -248,7 +254,7 @@ handoff__carrier_close(struct handoff__ferry *ferry)
 	if (!ferry->opened)
 		return;
 	handoff__pair_close(pair, pair->roster.owned == 0);
-	ferry->opened = false;
+	ferry->opened = ferry->joined = false;
 }
 
 bool
@@ -267,8 +273,10 @@ handoff__carrier_own(struct handoff__ferry *ferry)
 	struct handoff__pair *pair = &ferry->pair;
 	struct handoff__identity identity;
 
-	if (ferry->site == HANDOFF__FERRY_HERE || pair->arena.count > 0 ||
-		pair->serving || !handoff__pair_identity(pair, &identity) ||
+	/* while it joins it does not know yet whether the other one serves */
+	if (!ferry->joined || ferry->site == HANDOFF__FERRY_HERE ||
+		pair->arena.count > 0 || pair->serving ||
+		!handoff__pair_identity(pair, &identity) ||
 		(pair->partner != HANDOFF__PARTNER_NONE && pair->other.serving))
 		return;
 	if (handoff__pair_own(pair, 1) < 0) {
@@ -304,11 +312,12 @@ handoff__carrier_give(struct handoff__ferry *ferry)
 	struct handoff__pair *pair = &ferry->pair;
 
 	if (!handoff__carrier_has_server(ferry) || handoff__pair_moving(pair) ||
-		pair->roster.owned == 0)
+		pair->roster.owned == 0 || handoff__now_us() < ferry->give_us)
 		return false;
 	if (handoff__pair_give(pair,
 		    pair->serving ? HANDOFF__HOME_SILENT : HANDOFF__REST) == 0)
 		return true;
+	ferry->give_us = handoff__now_us() + GIVE_AGAIN_US;
 	handoff__log(&ferry->log, HANDOFF_LOG_WARNING, "%s", pair->error.text);
 	return false;
 }

@@ -196,15 +196,27 @@ handoff__choose(struct handoff__ferry *ferry, struct handoff__choice *choice)
 }
 
 uint32_t
-handoff__choice_count(struct handoff__ferry *ferry)
+handoff__choice_count(const struct handoff__ferry *ferry)
 {
-	struct handoff__roster_entry *e = NULL;
-	uint32_t count = 0;
+	const struct handoff__roster *roster = &ferry->pair.roster;
 
-	while ((e = handoff__roster_next(&ferry->pair.roster, e)))
-		count += e->kind == HANDOFF__CONNECTION &&
-			 handoff__cargo(e)->load < 0;
-	return count;
+	return roster->connections + roster->copies;
+}
+
+/* The same for all that move together with it. */
+static const char *
+group_objection(struct handoff__ferry *ferry, struct handoff__roster_entry *e)
+{
+	struct group group;
+	struct handoff__roster_entry *leader =
+		e->marks & HANDOFF__FOLLOWS
+			? handoff__pair_leader(&ferry->pair, e)
+			: NULL;
+
+	gather(ferry, leader ? leader : e, &group);
+	for (uint32_t i = 0; i < group.count && !group.why; i++)
+		group.why = handoff__choice_objection(ferry, group.list[i]);
+	return group.why;
 }
 
 void
@@ -212,6 +224,7 @@ handoff__choice_report(struct handoff__ferry *ferry, bool dry)
 {
 	struct handoff__roster_entry *e = NULL;
 
+	mark_leaders(ferry);
 	while ((e = handoff__roster_next(&ferry->pair.roster, e))) {
 		struct handoff__cargo *cargo = handoff__cargo(e);
 		const char *why = cargo->why;
@@ -220,7 +233,7 @@ handoff__choice_report(struct handoff__ferry *ferry, bool dry)
 			e->fd < 0)
 			continue;
 		if (dry)
-			why = handoff__choice_objection(ferry, e);
+			why = group_objection(ferry, e);
 		else if (!why)
 			why = cargo->tries > 0 ? "handler busy" : "new";
 		if (why)

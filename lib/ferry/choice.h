@@ -23,8 +23,8 @@ void handoff__choose(
 const char *handoff__choice_objection(const struct handoff__ferry *ferry,
 	const struct handoff__roster_entry *entry);
 
-/* The connections here that are in no batch. */
-uint32_t handoff__choice_count(struct handoff__ferry *ferry);
+/* The connections here, of the server and of this ferry. */
+uint32_t handoff__choice_count(const struct handoff__ferry *ferry);
 
 /* Counts those that stay in the report, by reason; with `dry` also by what
  * their sockets say. */

@@ -23,6 +23,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* The kernel may keep this process waiting for its network configuration; a
+ * batch has a deadline of its own. */
+#define SILENT_MS 10000
 #define TICK_US   1000000
 #define STEPS_MAX 32
 #define FINAL_MS  200     /* what is still to be sent at the end */
@@ -396,6 +399,14 @@ open_gate(struct handoff__ferry *ferry)
 		on_gate_failed(ferry, -EINVAL, ferry->error.text);
 }
 
+/* Away from the service nothing passes here, and the helper may end. */
+static bool
+needs_gate(const struct handoff__ferry *ferry)
+{
+	return ferry->site == HANDOFF__FERRY_HERE || ferry->nloads > 0 ||
+	       ferry->mover.draining || handoff__course_runs(ferry);
+}
+
 /* The helper decides by the batches' words, so it has to know where they
  * are. */
 static void
@@ -405,12 +416,15 @@ keep_gate(struct handoff__ferry *ferry)
 		handoff__arena_commons(&ferry->pair.arena);
 	uint64_t id = handoff__core_arena_id(&ferry->pair);
 
-	if (!commons || id == 0 || id == ferry->gate_arena)
+	if (!commons || id == 0)
 		return;
-	resume_batches(ferry);
-	if (!ferry->gate)
+	if (id != ferry->table_arena) {
+		ferry->table_arena = id;
+		resume_batches(ferry);
+	}
+	if (!ferry->gate && needs_gate(ferry))
 		open_gate(ferry);
-	if (!ferry->gate)
+	if (!ferry->gate || id == ferry->gate_arena)
 		return;
 	ferry->gate_arena = id;
 	handoff__gate_arena(ferry->gate, commons->fd, commons->geo.batches);
@@ -507,9 +521,9 @@ step(struct handoff__ferry *ferry)
 			if (ferry->loads[j] && !ferry->loads[j]->out)
 				handoff__inbound_proceed(ferry->loads[j]);
 		}
+		free_loads(ferry);
 		handoff__mover_proceed(ferry);
 		handoff__taker_proceed(ferry);
-		free_loads(ferry);
 		give_service(ferry);
 		give_back(ferry);
 		if (!ferry->due && !ferry->pair.noted)
@@ -580,6 +594,7 @@ open_channel(struct handoff__ferry *ferry)
 		.listen = ferry->options.listen,
 		.to = ferry->options.to,
 		.instance = ferry->pair.instance,
+		.silent_ms = SILENT_MS,
 		.log = ferry->log,
 		.ops = &channel_ops,
 		.arg = ferry};

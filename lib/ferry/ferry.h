@@ -200,7 +200,8 @@ struct handoff__mover {
 	struct handoff__timer deadline, again;
 	enum handoff__mover_part part;
 	bool begun;       /* BEGUN came */
-	bool ruled;       /* packets pass the gate */
+	bool ruling;      /* the gate was told to see packets */
+	bool ruled;       /* and does */
 	bool late;        /* the deadline has passed */
 	bool fetched;     /* the other ferry has asked for it */
 	bool asked;       /* the service was asked for */
@@ -208,6 +209,7 @@ struct handoff__mover {
 	bool addressed;   /* the addresses have left this host */
 	bool draining;    /* the move has ended, and packets still come */
 	uint32_t rounds;  /* of HALFOPEN */
+	uint32_t small;   /* batches of few */
 	int64_t since_us; /* of the part */
 	uint32_t choices;
 	struct handoff__roster_entry *cursor;
@@ -238,6 +240,7 @@ struct handoff__ferry {
 					      * the last */
 	struct handoff__error error;
 	bool stopping;
+	int64_t give_us;       /* a give that was refused is tried again then */
 	bool opened, operated; /* the pair is open; and the control socket */
 	bool joined;           /* a place of the service directory is held */
 	bool due;              /* ferry.c has to look what there is to do */
@@ -266,7 +269,8 @@ struct handoff__ferry {
 	uint32_t told_flags; /* of our last HELLO */
 	struct handoff__gate *gate;
 	char gate_text[HANDOFF_TEXT_MAX];
-	uint64_t gate_arena; /* the arena that the gate knows */
+	uint64_t gate_arena;  /* the arena that the gate knows */
+	uint64_t table_arena; /* whose batches were resumed */
 	struct handoff__gate_counts gate_counts;
 	uint32_t gate_asked, gate_answered; /* counters */
 

@@ -21,6 +21,7 @@
 #include <string.h>
 
 #define FEW             64     /* so many may be left for the last part */
+#define SMALL           2      /* batches of so few, in a row */
 #define AGAIN_US        20000  /* for those that have to wait */
 #define HALFOPEN_US     300000 /* how long these are waited for */
 #define HALFOPEN_ROUNDS 5
@@ -135,8 +136,6 @@ objection(const struct handoff__ferry *ferry)
 {
 	if (ferry->stopping)
 		return "the ferry is stopping";
-	if (!ferry->gate || !handoff__gate_is_ready(ferry->gate))
-		return "the gate (handoff-unfreeze) is not there";
 	if (!handoff__batches_of(&ferry->pair.arena))
 		return "no server of this service is here";
 	if (ferry->site != HANDOFF__FERRY_HERE)
@@ -197,6 +196,30 @@ on_begun(struct handoff__ferry *ferry)
 		finish(ferry, NULL);
 		return;
 	}
+	ferry->due = true;
+}
+
+/* The gate may be only starting. */
+static void
+proceed_asking(struct handoff__ferry *ferry)
+{
+	struct handoff__mover *mover = &ferry->mover;
+	char why[HANDOFF_TEXT_MAX];
+
+	if (mover->late && mover->begun)
+		snprintf(why, sizeof(why), "the gate is not ready: %.180s",
+			ferry->gate_text[0] ? ferry->gate_text
+					    : "it is still starting");
+	if (mover->late) {
+		finish(ferry, mover->begun ? why
+					   : "the other ferry has not answered "
+					     "in time");
+		return;
+	}
+	if (!mover->begun || mover->ruling || !ferry->gate ||
+		!handoff__gate_is_ready(ferry->gate))
+		return;
+	mover->ruling = true;
 	handoff__gate_default(ferry->gate, HANDOFF__GATE_PASS);
 	handoff__gate_target(
 		ferry->gate, ferry->device.ifindex, ferry->other.mac);
@@ -261,20 +284,16 @@ handoff__mover_on_letter(
 	}
 }
 
-/* Begins a batch, if there is what can go. */
-static bool
-send_batch(
-	struct handoff__ferry *ferry, struct handoff__choice *choice, bool last)
+/* What can go next, into `list`. */
+static void
+choose(struct handoff__ferry *ferry, struct handoff__choice *choice,
+	struct handoff__roster_entry **list)
 {
-	struct handoff__roster_entry *list[HANDOFF_FDPASS_MAX];
 	uint32_t most = ferry->options.batch;
 
 	*choice = (struct handoff__choice){.list = list,
 		.most = most < HANDOFF_FDPASS_MAX ? most : HANDOFF_FDPASS_MAX};
 	handoff__choose(ferry, choice);
-	if (choice->count == 0)
-		return false;
-	return handoff__outbound_begin(ferry, list, choice->count, last) == 0;
 }
 
 static bool
@@ -294,28 +313,27 @@ begin_last(struct handoff__ferry *ferry)
 	ferry->due = true;
 }
 
-/* Batches, until only few are left, and none of those has to be waited for. */
+/* Batches, until only few are left, and none of those has to be waited for.
+ * While clients come and go there is always one. */
 static void
 proceed_batches(struct handoff__ferry *ferry)
 {
+	struct handoff__roster_entry *list[HANDOFF_FDPASS_MAX];
+	struct handoff__mover *mover = &ferry->mover;
 	struct handoff__choice choice;
 
 	if (is_late(ferry) || handoff__outbound_open(ferry) > 0)
 		return;
-	if (handoff__choice_count(ferry) > FEW || ferry->mover.choices == 0) {
-		if (send_batch(ferry, &choice, false))
-			return;
-		if (choice.later > 0) {
-			look_again(ferry, AGAIN_US);
-			return;
-		}
-	} else if (send_batch(ferry, &choice, false) && choice.count > 0) {
-		return;
-	} else if (choice.later > 0) {
-		look_again(ferry, AGAIN_US);
+	choose(ferry, &choice, list);
+	if (choice.later == 0 &&
+		(choice.count == 0 ||
+			(choice.count <= FEW && mover->small++ == SMALL))) {
+		begin_last(ferry);
 		return;
 	}
-	begin_last(ferry);
+	if (choice.count == 0 ||
+		handoff__outbound_begin(ferry, list, choice.count, false) < 0)
+		look_again(ferry, AGAIN_US);
 }
 
 static int
@@ -429,16 +447,17 @@ give_addresses(struct handoff__ferry *ferry)
 static void
 proceed_rest(struct handoff__ferry *ferry)
 {
+	struct handoff__roster_entry *list[HANDOFF_FDPASS_MAX];
 	struct handoff__choice choice;
 
 	if (is_late(ferry) || handoff__outbound_open(ferry) > 0)
 		return;
-	if (send_batch(ferry, &choice, true))
-		return;
-	if (choice.later > 0 || choice.count > 0)
-		look_again(ferry, AGAIN_US);
-	else
+	choose(ferry, &choice, list);
+	if (choice.count == 0 && choice.later == 0)
 		give_addresses(ferry);
+	else if (choice.count == 0 ||
+		 handoff__outbound_begin(ferry, list, choice.count, true) < 0)
+		look_again(ferry, AGAIN_US);
 }
 
 static void
@@ -477,9 +496,12 @@ proceed_drain(struct handoff__ferry *ferry)
 		ferry->gate_counts.since_flip_ms >= QUIET_MS &&
 		mover->rounds++ > QUIET_MS * 1000 / DRAIN_US) {
 		mover->draining = false;
-		handoff__gate_rule(ferry->gate, false);
-		handoff__gate_unsettle(ferry->gate);
-		handoff__gate_default(ferry->gate, HANDOFF__GATE_PASS);
+		handoff__gate_end(ferry->gate);
+		handoff__gate_free(ferry->gate);
+		ferry->gate = NULL;
+		ferry->gate_arena = 0;
+		handoff__copy(ferry->gate_text, sizeof(ferry->gate_text),
+			"not needed while the service is away");
 		return;
 	}
 	handoff__gate_count(ferry->gate);
@@ -496,9 +518,7 @@ handoff__mover_proceed(struct handoff__ferry *ferry)
 	}
 	switch (ferry->report.step) {
 	case HANDOFF__FERRY_ASKING:
-		if (ferry->mover.late)
-			finish(ferry, "the other ferry has not answered in "
-				      "time");
+		proceed_asking(ferry);
 		return;
 	case HANDOFF__FERRY_BATCHES:
 		proceed_batches(ferry);

@@ -15,10 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 
-#define TAKE_US   200000   /* handlers that run longer are not waited for */
-#define ANSWER_US 10000000 /* how long the other host may prepare */
-#define AGAIN_US  100000   /* then an entry that came back is tried again */
+#define TAKE_US   200000  /* handlers that run longer are not waited for */
+#define ANSWER_US 2000000 /* how long the other host may prepare */
+#define SHIP_MOST 32      /* entries that leave together */
+#define AGAIN_US  100000  /* then an entry that came back is tried again */
 
 static void act(struct handoff__freight *load, uint32_t actions);
 
@@ -338,6 +340,9 @@ ship(struct handoff__freight *load)
 	while (load->next < load->count && !handoff__channel_full(channel)) {
 		uint32_t i = load->next++;
 
+		/* the other host prepares while this one goes on */
+		if (i % SHIP_MOST == SHIP_MOST - 1)
+			handoff__channel_flush(channel);
 		if (load->items[i].entry && send_entry(load, i) < 0) {
 			/* without END nothing of it is prepared there */
 			handoff__timer_arm(&load->ferry->loop, &load->timer, 0);
@@ -498,6 +503,7 @@ do_end(struct handoff__freight *load)
 {
 	struct handoff__ferry *ferry = load->ferry;
 	struct handoff__error error;
+	const int on = 1;
 
 	for (uint32_t i = 0; i < load->count; i++) {
 		struct handoff__roster_entry *e = load->items[i].entry;
@@ -508,6 +514,9 @@ do_end(struct handoff__freight *load)
 			handoff__log(&ferry->log, HANDOFF_LOG_WARNING,
 				"connection %llu: %s",
 				(unsigned long long)e->id, error.text);
+		/* until all copies are closed its port is bound: a listener
+		 * can have it all the same */
+		setsockopt(e->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 		part(&load->items[i]);
 		handoff__pair_end(&ferry->pair, e);
 		ferry->report.moved++;

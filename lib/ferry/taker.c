@@ -69,8 +69,6 @@ objection(struct handoff__ferry *ferry)
 		return "the server there is not ready to serve yet";
 	if (!handoff__carrier_has_server(ferry))
 		return "the server there is stopping";
-	if (!ferry->gate || !handoff__gate_is_ready(ferry->gate))
-		return "its gate (handoff-unfreeze) is not there";
 	return NULL;
 }
 
@@ -119,9 +117,12 @@ on_begin(struct handoff__ferry *ferry, const struct handoff__letter *letter)
 		return;
 	}
 	/* what an earlier move had forwarded comes back */
-	handoff__gate_default(ferry->gate, HANDOFF__GATE_PASS);
-	handoff__gate_unsettle(ferry->gate);
-	handoff__gate_rule(ferry->gate, false);
+	ferry->mover.draining = false;
+	if (ferry->gate) {
+		handoff__gate_default(ferry->gate, HANDOFF__GATE_PASS);
+		handoff__gate_unsettle(ferry->gate);
+		handoff__gate_rule(ferry->gate, false);
+	}
 	opened = prepare_addresses(ferry);
 	if (opened >= 0)
 		opened = handoff__listeners_open(ferry, &letter->begin);
@@ -152,19 +153,22 @@ static void
 proceed_answer(struct handoff__ferry *ferry)
 {
 	struct handoff__taker *taker = &ferry->taker;
+	bool gate = ferry->gate && handoff__gate_is_ready(ferry->gate);
 	const char *why = objection(ferry);
 
-	if (why || taker->late) {
-		refuse(ferry, why ? why
-				  : "the server there has not taken the "
-				    "listeners in time");
+	if (!why && taker->late)
+		why = gate ? "the server there has not taken the listeners in "
+			     "time"
+			   : "its gate (handoff-unfreeze) cannot be started";
+	if (why) {
+		refuse(ferry, why);
 		return;
 	}
 	if (ferry->pair.serving || owns_listener(ferry)) {
 		handoff__carrier_give(ferry);
 		return;
 	}
-	if (handoff__pair_moving(&ferry->pair))
+	if (handoff__pair_moving(&ferry->pair) || !gate)
 		return;
 	handoff__timer_disarm(&ferry->loop, &taker->deadline);
 	taker->answer = false;
