@@ -110,10 +110,13 @@ handoff__contact_value(const struct handoff__contact *contact, const char *key,
 bool
 handoff__contact_is_ferry(const struct handoff__contact *contact)
 {
-	size_t len;
+	const char *model = NULL;
+	size_t len = 0;
 
-	return contact->role[0] &&
-	       handoff__contact_value(contact, "ferry", NULL, &len);
+	if (contact->role[0])
+		model = handoff__contact_value(contact, "model", NULL, &len);
+	return model && len == strlen("ferry") &&
+	       strncmp(model, "ferry", len) == 0;
 }
 
 void

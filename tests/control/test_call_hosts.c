@@ -18,7 +18,7 @@ put(int conn, const char *text)
 	(void)!send(conn, text, strlen(text), MSG_NOSIGNAL);
 }
 
-/* A ferry, which has a line of its own in the status. */
+/* A ferry, which says so in the status. */
 static void
 answer_ferry(const struct fake *fake, int conn, const char *line)
 {
@@ -31,7 +31,7 @@ answer_ferry(const struct fake *fake, int conn, const char *line)
 	snprintf(text, sizeof(text), "ok echo %s %s %d\n", fake->name,
 		fake->role, (int)getpid());
 	put(conn, text);
-	put(conn, "generation 3\nferry linked\nsite here\n");
+	put(conn, "model ferry\ngeneration 3\nsite here\n");
 }
 
 /* The same, but repeats the request, as a healthy peer does. */
@@ -54,13 +54,22 @@ start_ferry(const char *role, answer_fn *answer, const char *text)
 		.text = text});
 }
 
+/* A server beside a ferry, whose status names that. */
+static void
+answer_beside(const struct fake *fake, int conn, const char *line)
+{
+	answer_all(fake, conn, line);
+	if (strcmp(line, "status\n") == 0)
+		put(conn, "model loop\nferry ferry\n");
+}
+
 static void
 start_both(const char *server_role, const char *ferry_role)
 {
 	fake_start(&(struct fake){.place = 1,
 		.name = "server",
 		.role = server_role,
-		.answer = answer_all});
+		.answer = answer_beside});
 	start_ferry(ferry_role, answer_ferry_all, NULL);
 }
 
