@@ -86,7 +86,8 @@ handoff__pair_give_how(struct handoff__pair *pair, enum handoff__cause cause,
 			"this peer does not serve: %s does",
 			handoff__pair_partner_text(pair, who));
 	/* it holds what a peer that stops gives it, until another one comes */
-	if (err == 0 && pair->other.carrier && !pair->leaving)
+	if (err == 0 && cause != HANDOFF__REST && pair->other.carrier &&
+		!pair->leaving)
 		err = handoff__fail(&pair->error, -EPERM,
 			"%s (pid %u) is a ferry and serves nothing: "
 			"maintenance --to HOST moves the service to another "

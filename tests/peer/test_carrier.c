@@ -23,6 +23,20 @@ carrier_setup(void **state)
 #define carrier_test(f)                                                        \
 	cmocka_unit_test_setup_teardown(f, carrier_setup, pair_finish)
 
+/* The n-th connection that a side has, as it has them. */
+static struct handoff__roster_entry *
+connection(struct side *side, unsigned n)
+{
+	struct handoff__roster_entry *e = NULL;
+
+	while ((e = handoff__roster_next(&side->pair.roster, e))) {
+		if (e->kind == HANDOFF__CONNECTION && n-- == 0)
+			return e;
+	}
+	fail_msg("there is no such connection");
+	return NULL;
+}
+
 /* `one` serves, the carrier is its standby. */
 static void
 open_both(void)
@@ -281,6 +295,25 @@ it_takes_everything(void **state)
 	assert_false(handoff__pair_away(&one.pair));
 }
 
+/* What has stayed behind follows, as with any other taker. */
+static void
+rest_follows_the_service(void **state)
+{
+	(void)state;
+	open_both();
+	pair_fill(&one, &two, 3);
+	assert_int_equal(
+		handoff__pair_take(&two.pair, HANDOFF__MAINTENANCE), 0);
+	pair_run(&one, &two);
+	assert_true(two.pair.serving);
+	pair_enter(&one, HANDOFF__CONNECTION);
+	pair_run(&one, &two);
+	pair_give(&one, &two, HANDOFF__REST);
+	assert_int_equal(one.pair.roster.owned, 0);
+	assert_int_equal(two.pair.roster.connections, 4);
+	pair_assert_one_owner(&one, &two);
+}
+
 /* A peer with a service may not ask for that. */
 static void
 only_a_carrier_takes_by_name(void **state)
@@ -299,20 +332,6 @@ only_a_carrier_takes_by_name(void **state)
 	pair_run(&one, &two);
 	assert_int_equal(two.report.reason, HANDOFF__GARBAGE);
 	assert_int_equal(two.pair.roster.owned, 0);
-}
-
-/* The n-th connection that a side has, as it has them. */
-static struct handoff__roster_entry *
-connection(struct side *side, unsigned n)
-{
-	struct handoff__roster_entry *e = NULL;
-
-	while ((e = handoff__roster_next(&side->pair.roster, e))) {
-		if (e->kind == HANDOFF__CONNECTION && n-- == 0)
-			return e;
-	}
-	fail_msg("there is no such connection");
-	return NULL;
 }
 
 static void
@@ -627,6 +646,7 @@ main(void)
 		carrier_test(it_holds_what_a_newer_program_converts),
 		carrier_test(maintenance_is_refused_but_to_a_stop),
 		carrier_test(it_takes_everything),
+		carrier_test(rest_follows_the_service),
 		carrier_test(only_a_carrier_takes_by_name),
 		carrier_test(named_entries_move_and_return),
 		carrier_test(a_whole_message_of_them),
