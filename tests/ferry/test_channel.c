@@ -222,16 +222,17 @@ test_a_busy_ferry_does_not_take_the_other_for_dead(void **state)
 	struct timespec away = {.tv_nsec = 250000000};
 
 	(void)state;
-	a.opts.beat_ms = b.opts.beat_ms = 50;
-	a.opts.silent_ms = b.opts.silent_ms = 200;
+	a.opts.beat_ms = 50;
+	a.opts.silent_ms = 200;
 	links_open();
 	links_wait_up();
-	assert_int_equal(links_send(&b, 10), 0);
-	handoff__channel_flush(b.channel);
+	/* so that epoll reports the timer before what came later */
+	while (handoff__loop_dispatch(&loop, 0) > 0)
+		;
 	nanosleep(&away, NULL); /* the time that it is away */
 	assert_int_equal(links_send(&b, 10), 0);
 	handoff__channel_flush(b.channel);
-	links_until(a.frames == 2);
+	links_until(a.frames == 1 || a.downs > 0);
 	assert_int_equal(a.downs, 0);
 }
 
