@@ -12,6 +12,7 @@
 #include "ferry/letters.h"
 #include "ferry/mover.h"
 #include "ferry/outbound.h"
+#include "ferry/steer.h"
 #include "ferry/taker.h"
 #include "peer/carrier.h"
 #include "peer/elsewhere.h"
@@ -28,7 +29,7 @@
 #define SILENT_MS 10000
 #define TICK_US   1000000
 #define STEPS_MAX 32
-#define FINAL_MS  200     /* what is still to be sent at the end */
+#define FINAL_MS  200 /* what is still to be sent at the end */
 
 static void
 tell(struct handoff__ferry *ferry, const char *text)
@@ -626,6 +627,8 @@ open_all(struct handoff__ferry *ferry)
 	handoff__announce_init(&ferry->announce, &ferry->loop);
 	err = open_network(ferry);
 	if (err >= 0)
+		err = handoff__steer_open(ferry);
+	if (err >= 0)
 		err = handoff__dir_open(&ferry->dir, ferry->options.dir, true,
 			0, &ferry->error);
 	if (err >= 0)
@@ -717,6 +720,7 @@ handoff__ferry_free(struct handoff__ferry *ferry)
 {
 	if (!ferry)
 		return;
+	handoff__steer_close(ferry);
 	handoff__channel_free(ferry->channel);
 	/* the helper acts by the words from here on */
 	handoff__gate_free(ferry->gate);

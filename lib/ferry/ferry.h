@@ -18,6 +18,7 @@
  *   outbound.c   one batch on its way to the other host
  *   inbound.c    one batch on its way to this host
  *   listeners.c  what the other host has to listen on
+ *   steer.c      what the hook is told
  *   course.c     the report of the move in progress
  *   letters.c    sends messages, and says what this ferry is
  *   carrier.c    the ferry as a peer: callbacks
@@ -51,6 +52,7 @@
 #include "ferry/announce.h"
 #include "ferry/channel.h"
 #include "ferry/gate.h"
+#include "ferry/hook.h"
 #include "ferry/message.h"
 #include "ferry/receiving.h"
 #include "ferry/sending.h"
@@ -130,6 +132,8 @@ struct handoff__ferry_status {
 	const char *device;            /* --dev */
 	bool gate;                     /* the helper is here */
 	const char *gate_text;         /* how packets get to it, or why not */
+	const char *hook;              /* --hook */
+	const char *hook_text;         /* why its last run failed; "" */
 	uint32_t batches_doubt;        /* that wait for the other host's word */
 	uint32_t doubt;                /* connections in them */
 	uint32_t holding; /* connections that nobody serves until a server
@@ -171,6 +175,7 @@ struct handoff__ferry_options {
 	const char *cert, *key, *peer_cert;
 	const char *address; /* "10.0.0.7/24,fd00::7/64" */
 	const char *dev;
+	const char *hook;    /* a program that steers packets */
 	uint32_t batch;      /* connections per batch */
 	uint32_t timeout_ms; /* of a whole move */
 	bool verbose;
@@ -271,6 +276,8 @@ struct handoff__ferry {
 	char gate_text[HANDOFF_TEXT_MAX];
 	uint64_t gate_arena;  /* the arena that the gate knows */
 	uint64_t table_arena; /* whose batches were resumed */
+	struct handoff__hook hook;
+	char hook_text[HANDOFF_TEXT_MAX]; /* why its last run failed */
 	struct handoff__gate_counts gate_counts;
 	uint32_t gate_asked, gate_answered; /* counters */
 

@@ -14,6 +14,7 @@
 #include "ferry/letters.h"
 #include "ferry/listeners.h"
 #include "ferry/outbound.h"
+#include "ferry/steer.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -437,6 +438,7 @@ give_addresses(struct handoff__ferry *ferry)
 			handoff__log(&ferry->log, HANDOFF_LOG_ERROR,
 				"address: %s", ferry->error.text);
 	}
+	handoff__steer_final(ferry);
 	ferry->site = HANDOFF__FERRY_THERE;
 	ferry->mover.addressed = true;
 	ferry->report.step = HANDOFF__FERRY_ADDRESS;

@@ -52,6 +52,7 @@ static const struct handoff__argument table[] = {
 	TEXT("peer-cert", peer_cert),
 	TEXT("address", address),
 	TEXT("dev", dev),
+	TEXT("hook", hook),
 	{.name = "name",
 		.kind = HANDOFF__ARGUMENT_TEXT,
 		.offset = FIELD(name),
@@ -89,6 +90,8 @@ static const char help[] =
 	"                       accepted\n"
 	"  --address LIST       the service's addresses, which move with it\n"
 	"  --dev IF             the network device that they are on\n"
+	"  --hook PROGRAM       is told which flows go to the other host, for\n"
+	"                       a router that steers them\n"
 	"  --name NAME          of this ferry (ferry)\n"
 	"  --batch N            connections that move at a time (253)\n"
 	"  --timeout MS         how long a move may take (30000)\n"

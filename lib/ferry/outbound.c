@@ -9,6 +9,7 @@
 #include "base/progress.h"
 #include "ferry/carrier.h"
 #include "ferry/letters.h"
+#include "ferry/steer.h"
 #include "peer/elsewhere.h"
 
 #include <errno.h>
@@ -86,9 +87,10 @@ put_back(struct handoff__freight *load, struct handoff__item *item,
 static void
 release(struct handoff__freight *load, const uint32_t *indices, uint32_t count)
 {
-	if (load->guarded && count > 0)
-		handoff__gate_release(
-			load->ferry->gate, load->slot, indices, count);
+	if (!load->guarded || count == 0)
+		return;
+	handoff__gate_release(load->ferry->gate, load->slot, indices, count);
+	handoff__steer_some(load, HANDOFF__HOOK_PASS, indices, count);
 }
 
 static void
@@ -157,6 +159,8 @@ hold_all(struct handoff__freight *load)
 	free(fds);
 	load->guarded = err == 0;
 	load->held_us = handoff__now_us();
+	if (err == 0)
+		handoff__steer_batch(load, HANDOFF__HOOK_HOLD);
 	return err;
 }
 
@@ -462,6 +466,8 @@ do_thaw(struct handoff__freight *load)
 	if (load->wanted > 0)
 		handoff__pair_take_no_more(&load->ferry->pair);
 	load->wanted = 0;
+	if (load->guarded)
+		handoff__steer_batch(load, HANDOFF__HOOK_PASS);
 	for (uint32_t i = 0; i < load->count; i++) {
 		struct handoff__item *item = &load->items[i];
 
@@ -491,6 +497,7 @@ do_flip(struct handoff__freight *load)
 {
 	if (load->guarded) {
 		handoff__gate_flip(load->ferry->gate, load->slot);
+		handoff__steer_batch(load, HANDOFF__HOOK_FLIP);
 		handoff__gate_settle(load->ferry->gate, load->slot);
 	}
 	load->guarded = false;

@@ -318,8 +318,8 @@ handoff__ferry_text(const struct handoff__ferry_status *status,
 	const struct handoff__ferry_report *report, const char *name,
 	struct handoff__buf *buf)
 {
-	handoff__buf_add(buf, "ferry %s\nsite %s\n",
-		status->linked ? "linked" : "alone", site_word(status->site));
+	handoff__buf_add(buf, "link %s\nsite %s\n",
+		status->linked ? "up" : "down", site_word(status->site));
 	if (under_way(report)) {
 		handoff__buf_add(buf, "moving ");
 		handoff__ferry_sentence(report, status->other_host, buf);
@@ -328,6 +328,12 @@ handoff__ferry_text(const struct handoff__ferry_status *status,
 	add_link_text(status, name, buf);
 	add_site_text(status, name, buf);
 	add_gate_text(status, name, buf);
+	if (status->hook && status->hook[0])
+		handoff__buf_add(buf, "! %s: steers by %s%s%s\n", name,
+			status->hook,
+			text_or(status->hook_text, "")[0] ? ", which failed: "
+							  : "",
+			text_or(status->hook_text, ""));
 	add_doubt_text(status, name, buf);
 	add_move_text(status, report, name, buf);
 }
@@ -407,6 +413,8 @@ handoff__ferry_json(const struct handoff__ferry_status *status,
 	add_string(buf, "device", status->device);
 	handoff__buf_add(buf, ",\"gate\":%s", json_bool(status->gate));
 	add_string(buf, "gate_text", status->gate_text);
+	add_string(buf, "hook", status->hook);
+	add_string(buf, "hook_text", status->hook_text);
 	handoff__buf_add(buf,
 		",\"batches_in_doubt\":%u,\"in_doubt\":%u,\"holding\":%u,"
 		"\"moves_out\":%u,\"moves_in\":%u,\"moves_failed\":%u,"

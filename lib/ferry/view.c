@@ -57,6 +57,8 @@ handoff__ferry_status(
 	status->device = ferry->options.dev;
 	status->gate = ferry->gate && handoff__gate_is_ready(ferry->gate);
 	status->gate_text = ferry->gate_text;
+	status->hook = ferry->options.hook;
+	status->hook_text = ferry->hook_text;
 	status->doubt = count_doubt(ferry, &status->batches_doubt);
 	status->holding = handoff__carrier_holding(ferry);
 	status->moves_out = ferry->moves_out;

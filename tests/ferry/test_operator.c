@@ -344,7 +344,7 @@ other_requests_are_those_of_a_peer(void **state)
 	(void)state;
 	assert_true(answered(ask("status\n")));
 	assert_non_null(strstr(answer, "\npartner none\n"));
-	assert_non_null(strstr(answer, "\nferry linked\nsite here\n"));
+	assert_non_null(strstr(answer, "\nlink up\nsite here\n"));
 	assert_true(answered(ask("status json\n")));
 	assert_non_null(strstr(answer, ",\"ferry\":{\"linked\":true,"));
 	assert_string_equal(answer + strlen(answer) - 3, "}}\n");

@@ -187,11 +187,25 @@ status_says_where_everything_is(void **state)
 {
 	(void)state;
 	r.way = 0;
-	assert_text("ferry linked\nsite here\n"
+	assert_text("link up\nsite here\n"
 		    "! ferry-a: linked with ferry-b on B (192.0.2.2:7100), "
 		    "where a server is ready\n"
 		    "! ferry-a: here: 192.0.2.7/24 on eth0\n"
 		    "! ferry-a: gate: nft\n");
+	s.hook = "/etc/hook";
+	s.hook_text = "";
+	handoff__ferry_text(&s, &r, "ferry-a", &buf);
+	assert_non_null(strstr(buf.data, "! ferry-a: steers by /etc/hook\n"));
+	free(buf.data);
+	memset(&buf, 0, sizeof(buf));
+	s.hook_text = "it ended with status 1";
+	handoff__ferry_text(&s, &r, "ferry-a", &buf);
+	assert_non_null(strstr(buf.data, "! ferry-a: steers by /etc/hook, "
+					 "which failed: it ended with status "
+					 "1\n"));
+	free(buf.data);
+	memset(&buf, 0, sizeof(buf));
+	s.hook = s.hook_text = NULL;
 	s.site = HANDOFF__FERRY_THERE;
 	s.other_has_server = false;
 	s.other_name[0] = s.other_address[0] = '\0';
@@ -199,7 +213,7 @@ status_says_where_everything_is(void **state)
 	s.gate_text = "gate: died";
 	s.batches_doubt = s.doubt = 1;
 	s.holding = 2;
-	assert_text("ferry linked\nsite there\n"
+	assert_text("link up\nsite there\n"
 		    "! ferry-a: linked with the ferry on B, where no server is "
 		    "ready to take over\n"
 		    "! ferry-a: on B: 192.0.2.7/24\n"
@@ -217,7 +231,7 @@ status_says_why_there_is_no_link(void **state)
 	r.way = 0;
 	s = (struct handoff__ferry_status){
 		.batches_doubt = 2, .doubt = 300, .holding = 1};
-	assert_text("ferry alone\nsite nowhere\n"
+	assert_text("link down\nsite nowhere\n"
 		    "! ferry-a: no link to the other host: none was made yet\n"
 		    "! ferry-a: on neither host, as far as is known: the "
 		    "service\n"
@@ -267,7 +281,8 @@ status_for_programs(void **state)
 		"\"other\":\"ferry-b\",\"other_address\":\"192.0.2.2:7100\","
 		"\"other_has_server\":true,\"site\":\"here\","
 		"\"addresses\":\"192.0.2.7/24\",\"device\":\"eth0\","
-		"\"gate\":true,\"gate_text\":\"nft\",\"batches_in_doubt\":0,"
+		"\"gate\":true,\"gate_text\":\"nft\",\"hook\":\"\",\"hook_"
+		"text\":\"\",\"batches_in_doubt\":0,"
 		"\"in_doubt\":0,\"holding\":0,\"moves_out\":1,\"moves_in\":0,"
 		"\"moves_failed\":0,\"sent\":7998,\"received\":0,\"move\":{"
 		"\"direction\":\"out\",\"under_way\":false,\"complete\":true,"

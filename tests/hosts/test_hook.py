@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The example of a steering hook, on a router between a client and two hosts
-that both have the service's addresses."""
+"""Steering by a program: what ferries tell it; and the example of one, on a
+router between a client and two hosts that both have the service's addresses."""
+import collections
 import os
 import shutil
 import socket
@@ -8,7 +9,7 @@ import subprocess
 import tempfile
 import unittest
 
-from world import Host, main
+from world import Host, Hosts, main
 
 EXAMPLE = os.path.normpath(os.path.join(
     os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir,
@@ -16,6 +17,88 @@ EXAMPLE = os.path.normpath(os.path.join(
 SERVICE = {4: "192.0.2.7", 6: "2001:db8::7"}
 PORT = 7000
 NETS = {"A": 1, "B": 2, "C": 3}
+
+
+class Told(Hosts):
+    """A hook that writes down what it is told."""
+    batch = 10
+
+    def hook(self, host, last="true"):
+        path = os.path.join(self.base, f"hook-{host.name}")
+        with open(path, "w", encoding="ascii") as file:
+            file.write(f"#!/bin/sh\nsed \"s/^/$1 /\" >>{path}.told\n"
+                       f"echo $1 >>{path}.verbs\n{last}\n")
+        os.chmod(path, 0o700)
+        return path
+
+    def both_with_hooks(self, last="true"):
+        hooks = {host: self.hook(host, last) for host in (self.a, self.b)}
+        self.serve_on(self.a)
+        for host, path in hooks.items():
+            self.ferry(host, "--hook", path)
+        self.wait_on(self.b)
+        self.wait_ready(self.b)
+        self.before = {host: host.counters() for host in self.before}
+        return hooks
+
+    def verbs(self, path):
+        """How often it has run, by its verb."""
+        if not os.path.exists(path + ".verbs"):
+            return collections.Counter()
+        with open(path + ".verbs", encoding="ascii") as file:
+            return collections.Counter(file.read().split())
+
+    def flows(self, path):
+        """How many flows each verb was told of, and which."""
+        told = collections.defaultdict(set)
+        with open(path + ".told", encoding="ascii") as file:
+            for line in file:
+                verb, *flow = line.split()
+                told[verb].add(tuple(flow))
+        return told
+
+    def test_there_and_home(self):
+        hooks = self.both_with_hooks()
+        load = self.load("--connections", 25, "--active", 5).ready()
+        for source in (self.a, self.b):
+            path = hooks[source]
+            self.move_all(source, 25)
+            self.await_(lambda: self.verbs(path)["final"] == 1,
+                        "the hook to be told of the end")
+            told = self.flows(path)
+            self.assertEqual(len(told["flip"]), 25)
+            self.assertEqual(told["hold"] & told["flip"], told["flip"])
+            self.assertEqual({flow[0] for flow in told["flip"]}, {"4", "6"})
+            self.assertEqual({flow[1:3] for flow in told["flip"]},
+                             {("10.77.0.100", "7000"), ("fd77::100", "7000")})
+        self.end(load)
+
+    def test_a_move_that_is_taken_back(self):
+        """What was held comes to this host again."""
+        hooks = self.both_with_hooks()
+        load = self.load("--connections", 10).ready()
+        stop = self.stop_at(self.ferries[self.b], "handoff__receiving_begin")
+        mover = self.move_later(self.a)
+        stop.hit()
+        stop.kill()
+        self.assertEqual(mover.wait(), 1, self.told())
+        path = hooks[self.a]
+        self.await_(lambda: self.verbs(path)["pass"] >= 1,
+                    "the hook to be told that it was taken back")
+        told = self.flows(path)
+        self.assertEqual(told["pass"], told["hold"])
+        self.assertEqual(len(told["flip"]), 0)
+        load.check()
+        self.assertTrue(load.finish()["clean"])
+
+    def test_a_hook_that_fails_is_shown(self):
+        self.both_with_hooks("echo no such table >&2; exit 3")
+        load = self.load("--connections", 5).ready()
+        self.move_all(self.a, 5)
+        self.await_(lambda: "status 3: no such table" in
+                    self.ferry_state(self.a)["hook_text"],
+                    "the failure to be shown")
+        self.end(load)
 
 
 class Hook(unittest.TestCase):
