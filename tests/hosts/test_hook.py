@@ -8,8 +8,10 @@ import socket
 import subprocess
 import tempfile
 import unittest
+from unittest import mock
 
-from world import Host, Hosts, main
+import world
+from world import Host, Hosts, World, main
 
 EXAMPLE = os.path.normpath(os.path.join(
     os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir,
@@ -99,6 +101,79 @@ class Told(Hosts):
                     self.ferry_state(self.a)["hook_text"],
                     "the failure to be shown")
         self.end(load)
+
+
+class Networks(World):
+    """Each host is on a network of its own; between them is a router."""
+
+    def _wire(self):
+        self.switch.settings({"net/ipv4/ip_forward": "1",
+                              "net/ipv6/conf/all/forwarding": "1"})
+        self.switch.ip("link set lo up")
+        for number, host in enumerate((self.a, self.b, self.c), 1):
+            host.settings(world.SETTINGS)
+            host.address = f"10.0.{number}.2"
+            self.switch.ip(
+                f"link add r{number} type veth peer name e0 netns {host.path}",
+                f"link set r{number} up",
+                f"addr add 10.0.{number}.1/24 dev r{number}",
+                f"addr add fd0{number}::1/64 dev r{number} nodad")
+            host.ip("link set lo up", "link set e0 up",
+                    f"addr add {host.address}/24 dev e0",
+                    f"addr add fd0{number}::2/64 dev e0 nodad",
+                    f"route add default via 10.0.{number}.1",
+                    f"route add ::/0 via fd0{number}::1")
+        self.give_address(self.a)
+
+    @staticmethod
+    def give_address(host):
+        host.ip(f"addr add {world.SERVICE4}/32 dev e0",
+                f"addr add {world.SERVICE6}/128 dev e0 nodad")
+
+
+class Routed(Hosts):
+    """Hosts on two networks: the example steers what the ferries tell it."""
+
+    def setUp(self):
+        for name, value in (
+                ("World", Networks),
+                ("MOVING", f"{world.SERVICE4}/32,{world.SERVICE6}/128")):
+            patch = mock.patch.object(world, name, value)
+            patch.start()
+            self.addCleanup(patch.stop)
+        super().setUp()
+
+    def hook(self, host, here, there):
+        folder = os.path.join(self.base, "hook-" + host.name)
+        os.mkdir(folder)
+        shutil.copy(EXAMPLE, folder)
+        with open(os.path.join(folder, "hook-nft.conf"), "w",
+                  encoding="ascii") as file:
+            file.write(
+                f"router=(nsenter --net={self.world.switch.path})\n"
+                f"service=({world.SERVICE4} {world.SERVICE6})\n"
+                f"here={here} there={there}\n"
+                "hosts=(1 10.0.1.2 fd01::2 2 10.0.2.2 fd02::2)\n")
+        return os.path.join(folder, "hook-nft")
+
+    def test_there_and_home(self):
+        hooks = {self.a: self.hook(self.a, 1, 2),
+                 self.b: self.hook(self.b, 2, 1)}
+        subprocess.run([hooks[self.a], "setup"], check=True, timeout=60)
+        self.serve_on(self.a)
+        for host, path in hooks.items():
+            self.ferry(host, "--hook", path)
+        self.wait_on(self.b)
+        self.wait_ready(self.b)
+        load = self.load("--connections", 100, "--active", 20).ready()
+        for source in (self.a, self.b):
+            self.move_all(source, 100)
+            load.check()
+            new = self.load("--connections", 4).ready()
+            new.check()
+            self.assertTrue(new.finish()["clean"])
+            self.assertEqual(self.ferry_state(source)["hook_text"], "")
+        self.assertTrue(load.finish()["clean"])
 
 
 class Hook(unittest.TestCase):
