@@ -454,7 +454,10 @@ class Hosts(SystemTest):
         """A server that waits there as the standby."""
         standby = self.start_as(self.server_prefix, host, program, "--dir",
                                 host.dir, *options)
-        standby.expect(": standby: ")
+        try:
+            standby.expect(": standby: ")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.told()}") from None
         return standby
 
     def ferry(self, host, *options, env=None):
@@ -537,8 +540,9 @@ class Hosts(SystemTest):
         source = self.world.other(target)
 
         def ready():
-            state = self.ferry_state(source)
-            return state and state["linked"] and state["other_has_server"]
+            state, other = map(self.ferry_state, (source, target))
+            return (state and state["linked"] and state["other_has_server"]
+                    and state["gate"] and other and other["gate"])
         self.await_(ready, f"host {target.name} to be ready")
 
     def both(self, program="server", alt="alt_server", addresses=None,

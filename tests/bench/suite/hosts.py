@@ -11,7 +11,7 @@ from core import Samples, awake, markdown, spread
 
 TITLE = "Another host"
 ABOUT = """Of N connections to an echo service, IPv4 and IPv6 in turn, 200 are
-active: each sends 256 bytes every 10 ms, and every byte that comes back is
+active: each sends 256 bytes every 10 ms, once it has the last answer, and every byte that comes back is
 compared. Server, standby, both ferries, their helpers and the clients share the
 cores; the hosts are network namespaces on a bridge. *Move* is `handoffctl
 maintenance --to HOST`, there and home in turn: the time is what the ferry says
@@ -81,7 +81,7 @@ def one_move(hosts, load, source, connections):
 def moves(hosts, samples, connections, rounds):
     hosts.both()
     load = hosts.load("--connections", connections, "--active", ACTIVE,
-                      "--chunk", CHUNK, "--rate",
+                      "--chunk", CHUNK, "--window", CHUNK, "--rate",
                       CHUNK * 1000 // BEAT_MS).ready()
     number = 0
     for turn in range(-1, rounds):
