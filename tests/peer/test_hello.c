@@ -378,11 +378,33 @@ bad_segment_ends_the_link(void **state)
 	assert_int_equal(one.pair.arena.count, 1);
 }
 
+/* A process that found both places taken asks each holder for its own. */
+static void
+place_is_asked_for(void **state)
+{
+	struct handoff__msg hello;
+
+	(void)state;
+	pair_own(&one);
+	hello = good_hello(&one);
+	hello.hello.place = 0;
+	assert_int_equal(greet(&one, &hello).hello.refusal, HANDOFF__TAKEN);
+	strcpy(hello.hello.service, "another");
+	assert_int_equal(
+		greet(&one, &hello).hello.refusal, HANDOFF__BAD_SERVICE);
+	strcpy(hello.hello.service, "test");
+	handoff__pair_leave(&one.pair);
+	assert_int_equal(greet(&one, &hello).hello.refusal, HANDOFF__LEAVING);
+	/* it tells its own user what it has heard */
+	assert_int_equal(one.refusals, 0);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		side_test(hello_is_judged),
+		side_test(place_is_asked_for),
 		side_test(layouts_are_judged),
 		side_test(regions_are_judged),
 		side_test(older_library_is_told_what_it_understands),
