@@ -110,8 +110,9 @@
 #include "peer/room.h"
 
 /* Opens the peer: directory, place, link, handshake. `loop`, `log` and `ops`
- * must outlive it. Blocks up to 10 s. The directory stays locked against other
- * starting peers until handoff__pair_started. */
+ * must outlive it. Blocks up to 10 s; a carrier hardly waits: -EBUSY if there
+ * is no place or another peer starts, -EAGAIN if one stops. The directory stays
+ * locked against other starting peers until handoff__pair_started. */
 int handoff__pair_open(struct handoff__pair *pair,
 	const struct handoff__pair_config *config, struct handoff__loop *loop,
 	const struct handoff__log *log, const struct handoff__pair_ops *ops,
