@@ -220,7 +220,7 @@ set_up(struct handoff__queue *queue, struct handoff__error *error)
 			strerror(errno));
 	/* What the socket has no room for is dropped, as it should be. */
 	setsockopt(fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof(on));
-	queue->verdicts = malloc(VERDICTS);
+	queue->verdicts = calloc(1, VERDICTS);
 	queue->buffers = malloc((size_t)AT_ONCE * BUFFER);
 	if (!queue->verdicts || !queue->buffers)
 		return handoff__fail(error, -ENOMEM, "queue: no memory");

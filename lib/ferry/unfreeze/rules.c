@@ -460,7 +460,7 @@ handoff__rules_text(enum handoff__rules_way way)
 static int
 has_table(struct handoff__rules *rules, int family)
 {
-	char data[512];
+	char data[512] = {0};
 	struct nftnl_table *t = nftnl_table_alloc();
 	struct nlmsghdr *nlh;
 	uint32_t seq = 0;
