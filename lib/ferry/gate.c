@@ -208,6 +208,19 @@ on_kept(struct handoff__gate *gate, struct handoff__note *m)
 	return 0;
 }
 
+/* Another helper of this ferry has it of this ferry. */
+static int
+on_table(struct handoff__gate *gate, struct handoff__note *m)
+{
+	uint64_t offset = handoff__get_u64(&m->w);
+
+	if (m->w.bad || m->nfds != 1)
+		return -EBADMSG;
+	if (!gate->replaced && gate->opts.ops->table)
+		gate->opts.ops->table(gate->opts.arg, m->fds[0], offset);
+	return 0;
+}
+
 static int
 on_opened(struct handoff__gate *gate, struct handoff__note *m)
 {
@@ -317,6 +330,8 @@ dispatch(struct handoff__gate *gate, struct handoff__note *m)
 		return on_slot(gate, m);
 	case HANDOFF__GATE_KEPT:
 		return on_kept(gate, m);
+	case HANDOFF__GATE_TABLE:
+		return on_table(gate, m);
 	case HANDOFF__GATE_OPENED:
 		return on_opened(gate, m);
 	case HANDOFF__GATE_HELD:

@@ -99,6 +99,11 @@ struct handoff__gate_ops {
 	 * were found, which drop all packets until handoff__gate_rule; only
 	 * with the first helper of this ferry. */
 	void (*ready)(void *arg, const char *how, bool leftover);
+	/* Before `ready`: where the words of the batches were for the ferry
+	 * before this one, as in handoff__gate_arena, if the helper has had
+	 * one. The descriptor is the gate's, for the callback only. If the
+	 * server has died too, nobody else has these words any more. */
+	void (*table)(void *arg, int segment_fd, uint64_t offset);
 	/* Before `ready`, for each batch. It is this ferry's from now on, as if
 	 * it had been held by it; handoff__gate_forget ends it. */
 	void (*found)(void *arg, struct handoff__gate_found *found);

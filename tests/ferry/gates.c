@@ -50,6 +50,20 @@ on_found(void *arg, struct handoff__gate_found *found)
 }
 
 static void
+on_table(void *arg, int segment_fd, uint64_t offset)
+{
+	struct handoff__batches_map map;
+	struct handoff__batch batch = {.word = 0};
+	struct gates *g = arg;
+
+	g->tables++;
+	assert_int_equal(handoff__batches_map(&map, segment_fd, offset), 0);
+	handoff__batch_read(map.batches, 0, &batch);
+	g->table_word = batch.word;
+	handoff__batches_unmap(&map);
+}
+
+static void
 on_held(void *arg, uint32_t slot, int err, const char *text)
 {
 	struct gates *g = arg;
@@ -101,6 +115,7 @@ on_failed(void *arg, int err, const char *text)
 
 static const struct handoff__gate_ops ops = {
 	.ready = on_ready,
+	.table = on_table,
 	.found = on_found,
 	.held = on_held,
 	.ruled = on_ruled,

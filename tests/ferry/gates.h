@@ -30,6 +30,8 @@ struct gates {
 	enum handoff__gate_direction found_direction;
 	enum handoff__gate_verdict found_verdict;
 	int found_fd, found_images; /* duplicates */
+	int tables;
+	uint64_t table_word; /* of slot 0, read in the callback */
 };
 
 /* Opens a gate on that host and waits until it is ready. Skips the test if the

@@ -310,7 +310,12 @@ test_ferry_dies_committed(void **state)
 	end_here(&m);
 	pair_take_asked(&m.p, 60 * KIB);
 	pair_assert_works(&m.p, 500 * KIB);
+	assert_int_equal(m.g.tables, 0);
 	gates_reopen(&m.g);
+	/* the word is still there, should the server be dead too */
+	assert_int_equal(m.g.tables, 1);
+	assert_int_equal(handoff__batch_state((uint32_t)m.g.table_word),
+		HANDOFF__BATCH_COMMITTED);
 	assert_int_equal(m.g.found, 1);
 	assert_int_equal(m.g.found_slot, m.slot);
 	assert_int_equal(m.g.found_count, 1);

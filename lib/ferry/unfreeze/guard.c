@@ -178,7 +178,7 @@ handoff__guard_init(struct handoff__guard *guard, struct handoff__error *error)
 {
 	int err;
 
-	guard->ferry = -1;
+	guard->ferry = guard->arena_fd = -1;
 	guard->raw.fd = -1;
 	handoff__thaw_init(&guard->thaw, &guard->flows, on_say, guard);
 	err = open_all(guard, error);
@@ -201,6 +201,8 @@ void
 handoff__guard_fini(struct handoff__guard *guard)
 {
 	handoff__thaw_fini(&guard->thaw);
+	if (guard->arena_fd >= 0)
+		close(guard->arena_fd);
 	if (guard->flows.buckets)
 		handoff__flows_fini(&guard->flows);
 	handoff__queue_close(&guard->queue);

@@ -43,6 +43,8 @@ struct handoff__guard {
 	struct handoff__thaw thaw;
 	int ferry; /* its connection, -1: none */
 	struct handoff__watch ferry_watch;
+	int arena_fd; /* where the table of batches is, -1: none */
+	uint64_t arena_offset;
 	bool opened; /* by the ferry that is connected */
 	char name[HANDOFF__GATE_NAME];
 	uint16_t first_queue;

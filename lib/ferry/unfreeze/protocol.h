@@ -53,6 +53,8 @@ enum handoff__gate_message {
 	HANDOFF__GATE_REFUSED, /* u32 -errno, text: it closes the connection */
 	HANDOFF__GATE_SLOT,    /* as TAKE, with u32 verdict before n */
 	HANDOFF__GATE_KEPT,    /* u32 slot; its memfd of images. Before SLOT */
+	HANDOFF__GATE_TABLE,   /* u64 offset; the segment's descriptor, of ARENA
+				* of a   ferry before this one. Before OPENED */
 	HANDOFF__GATE_OPENED,  /* u32 leftover, u32 rule on, u32 verdict of
 				* unknown  flows, text: how packets are queued */
 	HANDOFF__GATE_HELD,    /* u32 slot, u64 id, u32 -errno, text */

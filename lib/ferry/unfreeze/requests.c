@@ -119,11 +119,24 @@ send_slot(struct handoff__guard *guard, uint32_t slot,
 }
 
 static int
+send_table(struct handoff__guard *guard)
+{
+	struct handoff__note reply;
+
+	if (guard->arena_fd < 0)
+		return 0;
+	handoff__note_begin(&reply, HANDOFF__GATE_TABLE);
+	handoff__put_u64(&reply.w, guard->arena_offset);
+	reply.fds[reply.nfds++] = guard->arena_fd;
+	return send_note(guard, &reply);
+}
+
+static int
 send_opened(struct request *r, bool leftover)
 {
 	struct handoff__guard *guard = r->guard;
 	struct handoff__note reply;
-	int err = 0;
+	int err = send_table(guard);
 
 	for (uint32_t i = 0; i < HANDOFF__GATE_ROWS && err == 0; i++) {
 		struct handoff__flow_slot *s =
@@ -209,12 +222,21 @@ on_open(struct request *r)
 static int
 on_arena(struct request *r)
 {
+	struct handoff__guard *guard = r->guard;
 	uint64_t offset = handoff__get_u64(&r->note.w);
+	int err;
 
 	if (r->note.w.bad || r->note.nfds != 1)
 		return -EBADMSG;
-	return outcome(r, "the arena's table of batches in descriptor", 0,
-		handoff__thaw_arena(&r->guard->thaw, r->note.fds[0], offset));
+	err = handoff__thaw_arena(&guard->thaw, r->note.fds[0], offset);
+	if (err == 0) {
+		if (guard->arena_fd >= 0)
+			close(guard->arena_fd);
+		guard->arena_fd = r->note.fds[0];
+		guard->arena_offset = offset;
+		r->note.nfds = 0;
+	}
+	return outcome(r, "the arena's table of batches in descriptor", 0, err);
 }
 
 static int
