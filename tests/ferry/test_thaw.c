@@ -267,6 +267,79 @@ test_wrong_image(void **state)
 	close_thaw(&f);
 }
 
+static bool small_buffers;
+
+int __real_handoff__options_buffers(int fd,
+	const struct handoff__image_options *options, uint32_t in, uint32_t out,
+	struct handoff__error *error);
+int __wrap_handoff__options_buffers(int fd,
+	const struct handoff__image_options *options, uint32_t in, uint32_t out,
+	struct handoff__error *error);
+
+int
+__wrap_handoff__options_buffers(int fd,
+	const struct handoff__image_options *options, uint32_t in, uint32_t out,
+	struct handoff__error *error)
+{
+	return small_buffers ? 0
+			     : __real_handoff__options_buffers(
+				       fd, options, in, out, error);
+}
+
+/* Output that the socket has no room for is sent when there is some, and then
+ * its end. */
+static void
+test_rest(void **state)
+{
+	struct handoff__restore restore;
+	struct handoff__error error = {""};
+	struct handoff__image image;
+	const struct handoff__image *images[1] = {&image};
+	struct thawing f;
+	struct pair p;
+	uint32_t slot;
+	size_t all, most = 0;
+	int room;
+
+	(void)state;
+	hosts_need();
+	open_thaw(&f);
+	pair_open(&p, FOUR);
+	all = pair_answer_full(&p);
+	assert_int_equal(shutdown(p.served, SHUT_WR), 0);
+	pair_freeze(&p, &image);
+	assert_true(image.unsent > 0);
+	pair_carry(&p, &image, HOST_B, &restore);
+	p.served = restore.fd;
+	/* room for what was sent, and for little more */
+	room = (int)(image.out_len - image.unsent);
+	assert_int_equal(setsockopt(p.served, SOL_SOCKET, SO_SNDBUF, &room,
+				 sizeof(room)),
+		0);
+	slot = take(&f, HANDOFF__BATCH_IN, 1, &p.served, 1);
+	handoff__flows_slot(&f.flows, slot)->images =
+		handoff__images_make(images, 1, &error);
+	handoff__batch_commit(f.batches, slot, 1);
+	host_route(TO_B);
+	small_buffers = true;
+	assert_false(handoff__thaw_all(&f.thaw, false));
+	small_buffers = false;
+	assert_int_equal(f.flows.counts.finished, 1);
+	assert_true(handoff__thaw_rests(&f.thaw));
+	while (most < all) {
+		size_t part = all - most < 4096 ? all - most : 4096;
+
+		pair_take_answer(&p, part);
+		most += part;
+		handoff__thaw_rests(&f.thaw);
+	}
+	assert_false(handoff__thaw_rests(&f.thaw));
+	await_end(p.client);
+	handoff__image_free(&image);
+	pair_close(&p);
+	close_thaw(&f);
+}
+
 /* A whole batch is served again within a second of the ferry's death. */
 static void
 test_many(void **state)
@@ -348,6 +421,7 @@ main(void)
 		handoff_test(test_unknown),
 		handoff_test(test_cannot_finish),
 		handoff_test(test_wrong_image),
+		handoff_test(test_rest),
 		handoff_test(test_many),
 		handoff_test(test_images),
 	};
