@@ -31,6 +31,7 @@ on_entered(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	cargo->why = NULL;
 	cargo->again_us = 0;
 	cargo->checked = cargo->leads = false;
+	cargo->chosen = 0;
 	return 0;
 }
 
@@ -185,6 +186,19 @@ on_asked(struct handoff__pair *pair, enum handoff__cause cause)
 							   : HANDOFF__NOT_OWNER;
 }
 
+/* A server wants the place of a ferry that has nothing to do. */
+static bool
+on_yield(struct handoff__pair *pair)
+{
+	struct handoff__ferry *ferry = ferry_of(pair);
+
+	if (pair->serving || pair->roster.owned > 0 || ferry->nloads > 0 ||
+		(ferry->report.way != 0 && ferry->report.ended_ms == 0))
+		return false;
+	ferry->yielded = ferry->due = true;
+	return true;
+}
+
 static const struct handoff__pair_ops ops = {
 	.entered = on_entered,
 	.closing = on_closing,
@@ -208,6 +222,7 @@ static const struct handoff__pair_ops ops = {
 	.accepted = on_accepted,
 	.room = on_room,
 	.asked = on_asked,
+	.yield = on_yield,
 };
 
 /* Numbers of connections that begin here must not be those that come from
@@ -262,7 +277,7 @@ handoff__carrier_has_server(const struct handoff__ferry *ferry)
 {
 	const struct handoff__pair *pair = &ferry->pair;
 
-	return pair->partner == HANDOFF__PARTNER_READY &&
+	return ferry->joined && pair->partner == HANDOFF__PARTNER_READY &&
 	       handoff__link_up(&pair->link) && !pair->other_leaving &&
 	       !pair->other_loading[0];
 }
@@ -298,7 +313,7 @@ handoff__carrier_holding(struct handoff__ferry *ferry)
 	struct handoff__roster_entry *e = NULL;
 	uint32_t count = 0;
 
-	if (pair->roster.owned == 0)
+	if (!ferry->joined || pair->roster.owned == 0)
 		return 0;
 	while ((e = handoff__roster_next(&pair->roster, e)))
 		count += e->mine && e->kind == HANDOFF__CONNECTION &&

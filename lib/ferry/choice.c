@@ -196,6 +196,18 @@ handoff__choose(struct handoff__ferry *ferry, struct handoff__choice *choice)
 }
 
 uint32_t
+handoff__choice_stuck(struct handoff__ferry *ferry, const char *why)
+{
+	struct handoff__roster_entry *e = NULL;
+	uint32_t count = 0;
+
+	while ((e = handoff__roster_next(&ferry->pair.roster, e)))
+		count += e->kind == HANDOFF__CONNECTION &&
+			 handoff__cargo(e)->why == why;
+	return count;
+}
+
+uint32_t
 handoff__choice_count(const struct handoff__ferry *ferry)
 {
 	const struct handoff__roster *roster = &ferry->pair.roster;

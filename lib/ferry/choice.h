@@ -23,6 +23,9 @@ void handoff__choose(
 const char *handoff__choice_objection(const struct handoff__ferry *ferry,
 	const struct handoff__roster_entry *entry);
 
+/* How many stay for that reason; compared by address. */
+uint32_t handoff__choice_stuck(struct handoff__ferry *ferry, const char *why);
+
 /* The connections here, of the server and of this ferry. */
 uint32_t handoff__choice_count(const struct handoff__ferry *ferry);
 

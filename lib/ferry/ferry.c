@@ -27,6 +27,7 @@
 /* The kernel may keep this process waiting for its network configuration; a
  * batch has a deadline of its own. */
 #define SILENT_MS 10000
+#define JOIN_US   100000 /* from one try to the next */
 #define TICK_US   1000000
 #define STEPS_MAX 32
 #define FINAL_MS  200 /* what is still to be sent at the end */
@@ -189,6 +190,7 @@ on_letter(struct handoff__ferry *ferry, const struct handoff__letter *letter)
 		return;
 	case HANDOFF__LETTER_BEGIN:
 	case HANDOFF__LETTER_REPORT:
+	case HANDOFF__LETTER_REGION:
 	case HANDOFF__LETTER_ADDRESS:
 		handoff__taker_on_letter(ferry, letter);
 		return;
@@ -211,7 +213,6 @@ on_letter(struct handoff__ferry *ferry, const struct handoff__letter *letter)
 		handoff__outbound_on_letter(ferry, letter);
 		handoff__inbound_on_letter(ferry, letter);
 		return;
-	case HANDOFF__LETTER_REGION:
 	case HANDOFF__LETTER_BYE:
 		return;
 	}
@@ -509,9 +510,72 @@ free_loads(struct handoff__ferry *ferry)
 	}
 }
 
+static int
+join(struct handoff__ferry *ferry)
+{
+	int err = handoff__carrier_open(ferry);
+
+	if (err >= 0)
+		err = handoff__ferry_operator_open(ferry);
+	if (err < 0)
+		return err;
+	handoff__pair_started(&ferry->pair);
+	return 0;
+}
+
+static void
+on_back(struct handoff__timer *timer)
+{
+	struct handoff__ferry *ferry = timer->arg;
+
+	ferry->due = true;
+}
+
+/* Joins when there is a place, and no other peer is just starting. */
+static void
+join_later(struct handoff__ferry *ferry)
+{
+	ferry->yielded = true;
+	ferry->back.fn = on_back;
+	ferry->back.arg = ferry;
+	handoff__timer_arm(&ferry->loop, &ferry->back, JOIN_US);
+}
+
+/* A server wants this ferry's place: it comes back when one is free. */
+static void
+leave_place(struct handoff__ferry *ferry)
+{
+	tell(ferry, "leaves its place to a server, and joins again when one "
+		    "is free");
+	handoff__ferry_operator_close(ferry);
+	handoff__carrier_close(ferry);
+	ferry->mover.cursor = NULL;
+	join_later(ferry);
+}
+
+static void
+try_to_join(struct handoff__ferry *ferry)
+{
+	if (ferry->back.armed)
+		return;
+	if (join(ferry) == 0) {
+		ferry->yielded = false;
+		tell(ferry, "has a place in the service directory");
+		return;
+	}
+	handoff__carrier_close(ferry);
+	join_later(ferry);
+}
+
 static void
 step(struct handoff__ferry *ferry)
 {
+	if (ferry->yielded) {
+		if (ferry->joined)
+			leave_place(ferry);
+		try_to_join(ferry);
+		return;
+	}
 	for (int i = 0; i < STEPS_MAX; i++) {
 		ferry->due = false;
 		handoff__pair_proceed(&ferry->pair);
@@ -604,19 +668,6 @@ open_channel(struct handoff__ferry *ferry)
 }
 
 static int
-join(struct handoff__ferry *ferry)
-{
-	int err = handoff__carrier_open(ferry);
-
-	if (err >= 0)
-		err = handoff__ferry_operator_open(ferry);
-	if (err < 0)
-		return err;
-	handoff__pair_started(&ferry->pair);
-	return 0;
-}
-
-static int
 open_all(struct handoff__ferry *ferry)
 {
 	int err = handoff__loop_init(&ferry->loop);
@@ -633,6 +684,13 @@ open_all(struct handoff__ferry *ferry)
 			0, &ferry->error);
 	if (err >= 0)
 		err = join(ferry);
+	if (err == -EBUSY) {
+		handoff__log(&ferry->log, HANDOFF_LOG_INFO,
+			"waits for its place: %s", ferry->error.text);
+		handoff__carrier_close(ferry);
+		join_later(ferry);
+		err = 0;
+	}
 	if (err >= 0)
 		err = open_channel(ferry);
 	if (err < 0)
@@ -730,7 +788,7 @@ handoff__ferry_free(struct handoff__ferry *ferry)
 		else if (ferry->loads[i])
 			handoff__inbound_free(ferry->loads[i]);
 	}
-	if (ferry->opened)
+	if (ferry->joined)
 		handoff__ferry_operator_close(ferry);
 	handoff__carrier_close(ferry);
 	handoff__dir_close(&ferry->dir);

@@ -208,6 +208,7 @@ struct handoff__mover {
 	bool ruling;      /* the gate was told to see packets */
 	bool ruled;       /* and does */
 	bool late;        /* the deadline has passed */
+	bool whole;       /* everything goes in one batch */
 	bool fetched;     /* the other ferry has asked for it */
 	bool asked;       /* the service was asked for */
 	bool holding;     /* packets of unknown flows wait */
@@ -222,11 +223,13 @@ struct handoff__mover {
 
 /* A move to this host: taker.c. */
 struct handoff__taker {
-	bool active;    /* BEGIN was answered */
-	bool answer;    /* BEGUN is due */
-	bool room;      /* free records were asked for */
-	bool addressed; /* the addresses are on the device */
-	bool late;      /* the deadline has passed */
+	bool active;     /* BEGIN was answered */
+	uint32_t region; /* bytes of the shared region that are to come */
+	bool regioned;   /* they have */
+	bool answer;     /* BEGUN is due */
+	bool room;       /* free records were asked for */
+	bool addressed;  /* the addresses are on the device */
+	bool late;       /* the deadline has passed */
 	struct handoff__timer deadline;
 };
 
@@ -251,7 +254,7 @@ struct handoff__ferry {
 	bool due;              /* ferry.c has to look what there is to do */
 	bool returns;          /* there are entries to give back */
 	bool yielded;          /* its place was left to a server */
-	struct handoff__timer tick;
+	struct handoff__timer tick, back;
 	int64_t stop_us;
 	/* operator.c: requests that wait for the end of the move */
 	struct handoff__waiting moves;
@@ -287,6 +290,7 @@ struct handoff__ferry {
 	uint32_t nloads;
 	uint32_t moves_out, moves_in, moves_failed;
 	uint64_t sent, received;
+	char refusal[HANDOFF__LETTER_WHY]; /* of the other host, the last */
 };
 
 /* ferry.c */

@@ -33,7 +33,7 @@ struct handoff__freight {
 	struct handoff__ferry *ferry;
 	uint32_t slot;
 	bool out;
-	bool last;                      /* OUT: of the last part of a move */
+	bool whole;                     /* OUT: all of it, or nothing */
 	bool resumed;                   /* opened by a ferry before this one */
 	bool guarded;                   /* the gate has the slot */
 	bool opened;                    /* its word is in the table */

@@ -192,5 +192,13 @@ handoff__letters_judge(
 			"%u and %u here: run the same program on both hosts",
 			own.service, h->state_version, h->state_size,
 			own.state_version, own.state_size);
+	if (own.shared_size != h->shared_size ||
+		own.shared_version != h->shared_version)
+		return handoff__fail(error, -EPROTO,
+			"service %s: a shared region of %u bytes and version "
+			"%u there, of %u and %u here: run the same program on "
+			"both hosts",
+			own.service, h->shared_size, h->shared_version,
+			own.shared_size, own.shared_version);
 	return 0;
 }

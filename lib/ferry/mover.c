@@ -16,6 +16,8 @@
 #include "ferry/outbound.h"
 #include "ferry/steer.h"
 
+#include "record/region.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -137,6 +139,9 @@ objection(const struct handoff__ferry *ferry)
 {
 	if (ferry->stopping)
 		return "the ferry is stopping";
+	if (!ferry->joined)
+		return "two servers have the places of the service directory: "
+		       "stop one of them first";
 	if (!handoff__batches_of(&ferry->pair.arena))
 		return "no server of this service is here";
 	if (ferry->site != HANDOFF__FERRY_HERE)
@@ -145,6 +150,16 @@ objection(const struct handoff__ferry *ferry)
 		return "no server that can serve has joined the other ferry: "
 		       "start one there first";
 	return NULL;
+}
+
+/* Bytes of memory that all connections of the service share. */
+static uint32_t
+region_size(const struct handoff__ferry *ferry)
+{
+	const struct handoff__segment *commons =
+		handoff__arena_commons(&ferry->pair.arena);
+
+	return commons ? (uint32_t)handoff__region_size(commons) : 0;
 }
 
 int
@@ -173,11 +188,15 @@ handoff__ferry_move(struct handoff__ferry *ferry, bool whole, bool dry)
 	letter->flags = (whole ? HANDOFF__LETTER_WHOLE : 0u) |
 			(dry ? HANDOFF__LETTER_DRY : 0u);
 	letter->begin.connections = ferry->report.total;
+	letter->begin.region = region_size(ferry);
 	handoff__listeners_describe(ferry, &letter->begin);
 	ferry->report.listeners = letter->begin.nlisteners;
 	handoff__letters_send(ferry, letter);
 	free(letter);
-	ferry->mover = (struct handoff__mover){.fetched = ferry->mover.fetched,
+	ferry->mover = (struct handoff__mover){
+		.whole = whole || region_size(ferry) > 0,
+		.fetched = ferry->mover.fetched,
+		.choices = ferry->mover.choices,
 		.again = ferry->mover.again,
 		.deadline = {.fn = on_deadline, .arg = ferry}};
 	handoff__timer_arm(&ferry->loop, &ferry->mover.deadline,
@@ -227,6 +246,15 @@ proceed_asking(struct handoff__ferry *ferry)
 	handoff__gate_rule(ferry->gate, true);
 }
 
+static void
+begin_last(struct handoff__ferry *ferry)
+{
+	ferry->report.step = HANDOFF__FERRY_LAST;
+	ferry->mover.part = HANDOFF__MOVER_HALFOPEN;
+	ferry->mover.since_us = handoff__now_us();
+	ferry->due = true;
+}
+
 void
 handoff__mover_on_ruled(
 	struct handoff__ferry *ferry, bool on, int err, const char *text)
@@ -242,8 +270,11 @@ handoff__mover_on_ruled(
 		return;
 	}
 	ferry->mover.ruled = true;
-	if (ferry->report.step == HANDOFF__FERRY_ASKING)
-		ferry->report.step = HANDOFF__FERRY_BATCHES;
+	if (ferry->report.step != HANDOFF__FERRY_ASKING)
+		return;
+	ferry->report.step = HANDOFF__FERRY_BATCHES;
+	if (ferry->mover.whole)
+		begin_last(ferry);
 	ferry->due = true;
 }
 
@@ -305,13 +336,21 @@ is_late(struct handoff__ferry *ferry)
 	return ferry->mover.late;
 }
 
-static void
-begin_last(struct handoff__ferry *ferry)
+/* What the other host has refused would be lost with the addresses. */
+static bool
+is_blocked(struct handoff__ferry *ferry)
 {
-	ferry->report.step = HANDOFF__FERRY_LAST;
-	ferry->mover.part = HANDOFF__MOVER_HALFOPEN;
-	ferry->mover.since_us = handoff__now_us();
-	ferry->due = true;
+	char why[HANDOFF_TEXT_MAX];
+	uint32_t count = handoff__choice_stuck(ferry, handoff__refused_there);
+
+	if (count == 0)
+		return false;
+	snprintf(why, sizeof(why),
+		"%.60s has refused %u connection%s, which would be lost: %s",
+		ferry->other_host, count, handoff__plural(count),
+		ferry->refusal);
+	finish(ferry, why);
+	return true;
 }
 
 /* Batches, until only few are left, and none of those has to be waited for.
@@ -326,6 +365,8 @@ proceed_batches(struct handoff__ferry *ferry)
 	if (is_late(ferry) || handoff__outbound_open(ferry) > 0)
 		return;
 	choose(ferry, &choice, list);
+	if (choice.later == 0 && is_blocked(ferry))
+		return;
 	if (choice.later == 0 &&
 		(choice.count == 0 ||
 			(choice.count <= FEW && mover->small++ == SMALL))) {
@@ -446,6 +487,88 @@ give_addresses(struct handoff__ferry *ferry)
 	handoff__channel_flush(ferry->channel);
 }
 
+/* Nothing can go any more: all that is here stays for a reason. */
+static void
+give_if_empty(
+	struct handoff__ferry *ferry, const struct handoff__choice *choice)
+{
+	if (choice->stay >= handoff__choice_count(ferry))
+		give_addresses(ferry);
+	else
+		finish(ferry, "some connections could not be chosen");
+}
+
+/* The shared region, as it is now that no handler runs. */
+static int
+send_region(struct handoff__ferry *ferry)
+{
+	const struct handoff__segment *commons =
+		handoff__arena_commons(&ferry->pair.arena);
+	uint32_t size = region_size(ferry);
+	unsigned char *bytes = size > 0 ? malloc(size) : NULL;
+	struct handoff__letter letter = {.type = HANDOFF__LETTER_REGION};
+	int err = size == 0 ? 0 : bytes ? 0 : -ENOMEM;
+
+	if (size == 0 || err < 0)
+		return err;
+	err = handoff__region_enter(commons);
+	if (err == 0) {
+		err = handoff__region_export(commons, 0, bytes, size);
+		handoff__region_keep(commons);
+	}
+	for (uint32_t at = 0; err == 0 && at < size; at += letter.len) {
+		letter.offset = at;
+		letter.bytes = bytes + at;
+		letter.len = size - at < HANDOFF__LETTER_REGION_MAX
+				     ? size - at
+				     : HANDOFF__LETTER_REGION_MAX;
+		if (!handoff__letters_send(ferry, &letter))
+			err = -ENOTCONN;
+	}
+	free(bytes);
+	return err;
+}
+
+/* Everything in one batch: the first of it to serve there does so with the
+ * shared region, which no other may then change here. */
+static void
+send_whole(struct handoff__ferry *ferry)
+{
+	struct handoff__choice choice = {
+		.most = handoff__choice_count(ferry) + 1};
+	char why[HANDOFF_TEXT_MAX];
+	int err = 0;
+
+	choice.list =
+		calloc(choice.most, sizeof(struct handoff__roster_entry *));
+	if (!choice.list) {
+		finish(ferry, "no memory");
+		return;
+	}
+	handoff__choose(ferry, &choice);
+	if (choice.stay > 0) {
+		snprintf(why, sizeof(why),
+			"%u connection%s cannot move, and all are to move or "
+			"none",
+			choice.stay, handoff__plural(choice.stay));
+		finish(ferry, why);
+	} else if (choice.later > 0) {
+		look_again(ferry, AGAIN_US);
+	} else {
+		err = send_region(ferry);
+		if (err == 0 && choice.count == 0)
+			give_if_empty(ferry, &choice);
+		else if (err == 0)
+			err = handoff__outbound_begin(
+				ferry, choice.list, choice.count, true);
+		if (err == -ENOSPC || err == -ENOENT)
+			look_again(ferry, AGAIN_US);
+		else if (err < 0)
+			finish(ferry, "the shared region cannot be sent");
+	}
+	free(choice.list);
+}
+
 static void
 proceed_rest(struct handoff__ferry *ferry)
 {
@@ -454,11 +577,16 @@ proceed_rest(struct handoff__ferry *ferry)
 
 	if (is_late(ferry) || handoff__outbound_open(ferry) > 0)
 		return;
+	if (ferry->mover.whole) {
+		send_whole(ferry);
+		return;
+	}
 	choose(ferry, &choice, list);
-	if (choice.count == 0 && choice.later == 0)
-		give_addresses(ferry);
-	else if (choice.count == 0 ||
-		 handoff__outbound_begin(ferry, list, choice.count, true) < 0)
+	if (choice.count == 0 && choice.later == 0) {
+		if (!is_blocked(ferry))
+			give_if_empty(ferry, &choice);
+	} else if (choice.count == 0 || handoff__outbound_begin(ferry, list,
+						choice.count, false) < 0)
 		look_again(ferry, AGAIN_US);
 }
 

@@ -18,10 +18,13 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
-#define TAKE_US   200000  /* handlers that run longer are not waited for */
-#define ANSWER_US 2000000 /* how long the other host may prepare */
-#define SHIP_MOST 32      /* entries that leave together */
-#define AGAIN_US  100000  /* then an entry that came back is tried again */
+#define TAKE_US      200000  /* handlers that run longer are not waited for */
+#define ANSWER_US    2000000 /* how long the other host may prepare */
+#define SHIP_MOST    32      /* entries that leave together */
+#define REFUSED_MOST 2       /* times, then it is not tried any more */
+#define AGAIN_US     100000  /* then an entry that came back is tried again */
+
+const char handoff__refused_there[] = "refused by the other host";
 
 static void act(struct handoff__freight *load, uint32_t actions);
 
@@ -168,20 +171,23 @@ hold_all(struct handoff__freight *load)
 static void
 end_take(struct handoff__freight *load)
 {
-	uint32_t actions;
+	uint32_t actions, all;
 	int err = 0;
 
 	handoff__timer_disarm(&load->ferry->loop, &load->timer);
 	if (load->wanted > 0)
 		handoff__pair_take_no_more(&load->ferry->pair);
 	load->wanted = 0;
+	all = load->count;
 	drop_missing(load);
 	actions = handoff__sending_taken(&load->s, load->count);
-	if (load->count > 0)
+	if (load->whole && load->count < all)
+		err = -EBUSY;
+	else if (load->count > 0)
 		err = hold_all(load);
 	if (err < 0) {
-		handoff__log(&load->ferry->log, HANDOFF_LOG_ERROR,
-			"gate: cannot hold %u connection%s: %s", load->count,
+		handoff__log(&load->ferry->log, HANDOFF_LOG_WARNING,
+			"batch: cannot hold %u connection%s: %s", load->count,
 			handoff__plural(load->count), strerror(-err));
 		actions = handoff__sending_give_up(&load->s);
 	}
@@ -272,6 +278,8 @@ do_freeze(struct handoff__freight *load)
 	}
 	release(load, back, n);
 	free(back);
+	if (load->whole && frozen < load->count)
+		frozen = 0;
 	return handoff__sending_frozen(&load->s, frozen);
 }
 
@@ -443,7 +451,9 @@ do_check(struct handoff__freight *load)
 		item->word = NULL;
 		stale += item->named;
 	}
-	return handoff__sending_checked(&load->s, stale);
+	return load->whole && stale > 0
+		       ? handoff__sending_give_up(&load->s)
+		       : handoff__sending_checked(&load->s, stale);
 }
 
 static uint32_t
@@ -656,7 +666,7 @@ open_batch(struct handoff__freight *load, uint64_t id)
 
 int
 handoff__outbound_begin(struct handoff__ferry *ferry,
-	struct handoff__roster_entry **list, uint32_t count, bool last)
+	struct handoff__roster_entry **list, uint32_t count, bool whole)
 {
 	struct handoff__freight *load = make_load(ferry, count);
 	uint64_t id = new_id();
@@ -664,7 +674,7 @@ handoff__outbound_begin(struct handoff__ferry *ferry,
 
 	if (!load)
 		return -ENOMEM;
-	load->last = last;
+	load->whole = whole;
 	for (uint32_t i = 0; i < count; i++) {
 		struct handoff__item *item = &load->items[load->count];
 
@@ -761,12 +771,26 @@ mark_refused(
 			"connection %llu: refused by the other host: %s",
 			(unsigned long long)item->id, named->why);
 		item->named = item->refused = true;
-		item->word = handoff__cargo(item->entry)->tries >= 3
-				     ? "refused by the other host"
+		item->word = handoff__cargo(item->entry)->tries >= REFUSED_MOST
+				     ? handoff__refused_there
 				     : NULL;
+		handoff__copy(load->ferry->refusal,
+			sizeof(load->ferry->refusal), named->why);
 		refused++;
 	}
 	return refused;
+}
+
+static void
+on_prepared(struct handoff__freight *load, const struct handoff__letter *letter)
+{
+	uint32_t refused = mark_refused(load, letter);
+
+	if (load->whole && refused > 0)
+		act(load, handoff__sending_give_up(&load->s));
+	else
+		act(load, handoff__sending_prepared(
+				  &load->s, letter->round, refused));
 }
 
 static struct handoff__freight *
@@ -809,8 +833,7 @@ handoff__outbound_on_letter(
 	}
 	switch ((enum handoff__letter_type)letter->type) {
 	case HANDOFF__LETTER_PREPARED:
-		act(load, handoff__sending_prepared(s, letter->round,
-				  mark_refused(load, letter)));
+		on_prepared(load, letter);
 		return;
 	case HANDOFF__LETTER_SERVING:
 		act(load, handoff__sending_serving(s));

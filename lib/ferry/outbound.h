@@ -5,10 +5,14 @@
 
 #include "ferry/freight.h"
 
-/* Begins a batch of these entries, which are the server's or this ferry's.
+/* Begins a batch of these entries, which are the server's or this ferry's;
+ * `whole`: all of them go, or none.
  * -ENOSPC if no slot is free, -ENOTCONN, -ENOMEM. */
 int handoff__outbound_begin(struct handoff__ferry *ferry,
-	struct handoff__roster_entry **list, uint32_t count, bool last);
+	struct handoff__roster_entry **list, uint32_t count, bool whole);
+
+/* `why` of entries that the other host has refused more than once. */
+extern const char handoff__refused_there[];
 
 /* A message of the other ferry about a batch of this one. */
 void handoff__outbound_on_letter(

@@ -11,6 +11,8 @@
 #include "ferry/letters.h"
 #include "ferry/listeners.h"
 
+#include "record/region.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,12 +40,25 @@ arm(struct handoff__ferry *ferry, int64_t us)
 	handoff__timer_arm(&ferry->loop, &taker->deadline, us);
 }
 
+/* The move has failed: what was filled makes no sense. */
+static void
+drop_region(struct handoff__ferry *ferry)
+{
+	const struct handoff__segment *commons =
+		handoff__arena_commons(&ferry->pair.arena);
+
+	if (ferry->taker.regioned && commons && ferry->report.moved == 0)
+		handoff__region_clear(commons);
+}
+
 static void
 end_taker(struct handoff__ferry *ferry, const char *text)
 {
 	struct handoff__taker *taker = &ferry->taker;
 
 	handoff__timer_disarm(&ferry->loop, &taker->deadline);
+	if (text)
+		drop_region(ferry);
 	memset(taker, 0, offsetof(struct handoff__taker, deadline));
 	handoff__course_end(ferry, text);
 }
@@ -63,6 +78,9 @@ objection(struct handoff__ferry *ferry)
 
 	if (ferry->stopping)
 		return "its ferry is stopping";
+	if (!ferry->joined)
+		return "two servers have the places of the service directory "
+		       "there: stop one of them first";
 	if (pair->partner != HANDOFF__PARTNER_READY)
 		return "no server has joined its ferry there: start one first";
 	if (pair->other_loading[0])
@@ -131,6 +149,7 @@ on_begin(struct handoff__ferry *ferry, const struct handoff__letter *letter)
 		return;
 	}
 	ferry->report.listeners = (uint32_t)opened;
+	taker->region = letter->begin.region;
 	taker->answer = true;
 	arm(ferry, SERVER_US);
 }
@@ -202,6 +221,31 @@ on_address(struct handoff__ferry *ferry)
 	handoff__channel_flush(ferry->channel);
 }
 
+/* A part of the shared region: it is complete before the batch that goes with
+ * it is decided. */
+static void
+on_region(struct handoff__ferry *ferry, const struct handoff__letter *letter)
+{
+	struct handoff__taker *taker = &ferry->taker;
+	const struct handoff__segment *commons =
+		handoff__arena_commons(&ferry->pair.arena);
+	int err = commons && taker->active ? 0 : -EPROTO;
+
+	if (err == 0 && letter->offset == 0)
+		err = handoff__region_import_begin(commons);
+	if (err == 0)
+		err = handoff__region_import(
+			commons, letter->offset, letter->bytes, letter->len);
+	if (err < 0) {
+		handoff__letters_text(ferry, HANDOFF__LETTER_REFUSED, 0,
+			"the shared region cannot be filled");
+		return;
+	}
+	taker->regioned = letter->offset + letter->len >= taker->region;
+	if (taker->regioned)
+		handoff__region_import_end(commons, true);
+}
+
 static void
 on_report(struct handoff__ferry *ferry, const struct handoff__letter *letter)
 {
@@ -229,6 +273,9 @@ handoff__taker_on_letter(
 		return;
 	case HANDOFF__LETTER_REPORT:
 		on_report(ferry, letter);
+		return;
+	case HANDOFF__LETTER_REGION:
+		on_region(ferry, letter);
 		return;
 	case HANDOFF__LETTER_REFUSED:
 		if (handoff__course_runs(ferry) &&

@@ -147,7 +147,7 @@ class Between(Hosts):
         """B has a service of its own, with its own listener and clients."""
         self.serve_on(self.a)
         there = self.start_on(self.b, "server", "--dir", self.b.dir,
-                              "--listen", "10.77.0.2:7010")
+                              "--listen", "10.77.0.2:7010", "--origin", "2")
         there.expect(": owner: ")
         self.ferry(self.a)
         self.ferry(self.b)
