@@ -554,11 +554,11 @@ send_whole(struct handoff__ferry *ferry)
 		finish(ferry, why);
 	} else if (choice.later > 0) {
 		look_again(ferry, AGAIN_US);
+	} else if (choice.count == 0) {
+		give_if_empty(ferry, &choice);
 	} else {
 		err = send_region(ferry);
-		if (err == 0 && choice.count == 0)
-			give_if_empty(ferry, &choice);
-		else if (err == 0)
+		if (err == 0)
 			err = handoff__outbound_begin(
 				ferry, choice.list, choice.count, true);
 		if (err == -ENOSPC || err == -ENOENT)

@@ -229,7 +229,9 @@ on_region(struct handoff__ferry *ferry, const struct handoff__letter *letter)
 	struct handoff__taker *taker = &ferry->taker;
 	const struct handoff__segment *commons =
 		handoff__arena_commons(&ferry->pair.arena);
-	int err = commons && taker->active ? 0 : -EPROTO;
+	int err = commons && taker->active && ferry->report.moved == 0
+			  ? 0
+			  : -EPROTO;
 
 	if (err == 0 && letter->offset == 0)
 		err = handoff__region_import_begin(commons);
