@@ -82,7 +82,8 @@ const char *
 handoff__contacts_service(const struct handoff__contact *contacts, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (contacts[i].role[0])
+		if (contacts[i].role[0] &&
+			strcmp(contacts[i].service, "-") != 0)
 			return contacts[i].service;
 	}
 	return NULL;

@@ -34,7 +34,8 @@ struct handoff__contact {
 int handoff__contact_find(struct handoff__contact *contact,
 	const struct handoff__dir *dir, int place);
 
-/* The service name that the peers report; NULL if none has answered. */
+/* The service name that the peers report; NULL if none has answered, or a ferry
+ * that does not know it yet ("-"). */
 const char *handoff__contacts_service(
 	const struct handoff__contact *contacts, size_t count);
 

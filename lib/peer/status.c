@@ -19,10 +19,13 @@ role_of(const struct handoff__pair *pair)
 	return pair->serving ? "owner" : "standby";
 }
 
+/* A carrier may not know yet which service it is for. */
 void
 handoff__status_header(struct handoff__pair *pair, struct handoff__buf *buf)
 {
-	handoff__buf_add(buf, "ok %s %s %s %d\n", pair->config.service->name,
+	const char *service = pair->config.service->name;
+
+	handoff__buf_add(buf, "ok %s %s %s %d\n", service[0] ? service : "-",
 		pair->name, role_of(pair), (int)getpid());
 }
 

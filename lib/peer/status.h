@@ -12,7 +12,7 @@
 
 struct handoff__pair;
 
-/* "ok SERVICE NAME ROLE PID" */
+/* "ok SERVICE NAME ROLE PID"; the service is "-" if it is not known yet */
 void handoff__status_header(
 	struct handoff__pair *pair, struct handoff__buf *buf);
 

@@ -131,6 +131,28 @@ ready_goes_to_the_ferry(void **state)
 }
 
 static void
+answer_nameless(const struct fake *fake, int conn, const char *line)
+{
+	char text[64];
+
+	(void)fake;
+	(void)line;
+	snprintf(
+		text, sizeof(text), "ok - ferry standby %d\n{}", (int)getpid());
+	put(conn, text);
+}
+
+/* A ferry alone does not know yet which service it is for. */
+static void
+the_service_may_be_unknown(void **state)
+{
+	(void)state;
+	start_ferry("standby", answer_nameless, NULL);
+	assert_int_equal(fake_status(true), 0);
+	assert_reply("{\"service\":null,\"peers\":[{}]}\n");
+}
+
+static void
 there_may_be_no_ferry(void **state)
 {
 	(void)state;
@@ -266,6 +288,7 @@ main(void)
 		fake_test(a_move_goes_to_the_ferry),
 		fake_test(a_move_goes_to_the_ferry_that_owns_as_well),
 		fake_test(ready_goes_to_the_ferry),
+		fake_test(the_service_may_be_unknown),
 		fake_test(there_may_be_no_ferry),
 		fake_test(a_silent_peer_may_be_the_ferry),
 		fake_test(a_refusal_has_its_reason),

@@ -357,6 +357,19 @@ other_requests_are_those_of_a_peer(void **state)
 }
 
 static void
+a_service_may_be_unknown_yet(void **state)
+{
+	static const struct handoff_service nameless = {.name = ""};
+
+	(void)state;
+	ferry->pair.config.service = &nameless;
+	assert_true(answered(ask("status\n")));
+	assert_int_equal(strncmp(answer, "ok - ferry-a standby ", 21), 0);
+	assert_true(answered(ask("metrics\n")));
+	assert_non_null(strstr(answer, "handoff_ferry_linked{service=\"\","));
+}
+
+static void
 what_a_server_answers_is_not_here(void **state)
 {
 	(void)state;
@@ -397,6 +410,7 @@ main(void)
 		operator_test(ready_is_a_fetch),
 		operator_test(maintenance_needs_a_host),
 		operator_test(other_requests_are_those_of_a_peer),
+		operator_test(a_service_may_be_unknown_yet),
 		operator_test(what_a_server_answers_is_not_here),
 		operator_test(a_stop_answers_all),
 	};
