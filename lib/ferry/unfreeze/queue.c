@@ -214,10 +214,12 @@ set_up(struct handoff__queue *queue, struct handoff__error *error)
 		return handoff__fail(error, -errno,
 			"queue: opening a netlink socket: %s", strerror(errno));
 	fd = handoff__queue_fd(queue);
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)) < 0)
-		return handoff__fail(error, -errno,
-			"queue: SO_RCVBUFFORCE: %s: it needs CAP_NET_ADMIN",
-			strerror(errno));
+	/* in a user namespace nothing is forced: what everybody may have */
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)) <
+			0 &&
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room)) < 0)
+		return handoff__fail(
+			error, -errno, "queue: SO_RCVBUF: %s", strerror(errno));
 	/* What the socket has no room for is dropped, as it should be. */
 	setsockopt(fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &on, sizeof(on));
 	queue->verdicts = calloc(1, VERDICTS);
