@@ -465,6 +465,17 @@ handoff__options_buffers(int fd, const struct handoff__image_options *options,
 	return err < 0 ? failed(error, err, "setting", "SO_BUF_LOCK") : 0;
 }
 
+void
+handoff__options_shrink(int fd, const struct handoff__image_options *options)
+{
+	const int32_t *was = options->value;
+
+	if (grow(fd, SO_SNDBUF, SO_SNDBUFFORCE,
+		    (uint64_t)was[HANDOFF__OPT_SNDBUF]) == 0)
+		handoff__migrate_set(fd, SOL_SOCKET, SO_BUF_LOCK,
+			was[HANDOFF__OPT_BUF_LOCK]);
+}
+
 static bool
 is_text(const char text[16])
 {

@@ -100,6 +100,11 @@ int handoff__options_buffers(int fd,
 	const struct handoff__image_options *options, uint32_t in, uint32_t out,
 	struct handoff__error *error);
 
+/* Makes the send buffer as large as it was again, after it has been filled
+ * beyond that: what is in it stays. */
+void handoff__options_shrink(
+	int fd, const struct handoff__image_options *options);
+
 /* The name of the first option whose value is out of its range, or NULL. */
 const char *handoff__options_bad(const struct handoff__image_options *options);
 

@@ -265,14 +265,19 @@ handoff__migrate_prepare(struct handoff__restore *restore,
 	return 0;
 }
 
-/* More than the image's buffer may be needed where segments are small. */
+/* More than the image's buffer may be needed: how much of it a byte takes
+ * depends on how the output was written. Its size is that of the image
+ * afterwards, or it would grow with each move of a client that does not read.
+ */
 static int
-fill_sent(struct handoff__restore *restore, const struct handoff__image *image,
-	uint32_t end)
+fill_output_to(struct handoff__restore *restore,
+	const struct handoff__image *image, uint32_t end)
 {
 	uint32_t room = end;
 	int err = fill(restore->fd, image->out, end, &restore->taken);
 
+	if (err != -EAGAIN)
+		return err;
 	while (err == -EAGAIN && room < HANDOFF__IMAGE_QUEUE_MAX) {
 		room *= 2;
 		err = handoff__options_buffers(
@@ -281,6 +286,7 @@ fill_sent(struct handoff__restore *restore, const struct handoff__image *image,
 			err = fill(
 				restore->fd, image->out, end, &restore->taken);
 	}
+	handoff__options_shrink(restore->fd, &image->options);
 	return err;
 }
 
@@ -318,10 +324,10 @@ fill_output(struct handoff__restore *restore,
 	int err = handoff__migrate_queue(restore->fd, TCP_SEND_QUEUE);
 
 	if (err == 0)
-		err = fill_sent(
+		err = fill_output_to(
 			restore, image, sent > 0 && !end ? sent - 1 : sent);
 	if (err == 0 && !lets_pass(restore->fd, image)) {
-		err = fill_sent(restore, image, sent);
+		err = fill_output_to(restore, image, sent);
 		if (err == 0 && end && shutdown(restore->fd, SHUT_WR) < 0)
 			err = -errno;
 	}
@@ -397,7 +403,7 @@ handoff__migrate_commit(struct handoff__restore *restore,
 	send_last(restore, image);
 	handoff__options_set(
 		restore->fd, HANDOFF__SERVING, &image->options, NULL);
-	fill(restore->fd, image->out, image->out_len, &restore->taken);
+	fill_output_to(restore, image, image->out_len);
 	restore->end_due = due && restore->taken < image->out_len;
 	if (due && !restore->end_due)
 		shutdown(restore->fd, SHUT_WR);
