@@ -12,9 +12,7 @@ from world import LONG, SCALE, SEED, Hosts, main
 CONNECTIONS, ACTIVE, BATCH = 48, 16, 16
 SECOND = SCALE
 
-# Where the ferries of A and B stop. "told" is where only the other host knows
-# whether a batch is decided, or has still to say that it serves, until the
-# ferry that died there is back.
+# Where the ferries of A and B stop: which call of which function.
 SENDING = [
     ("handoff__sending_begin", 2), ("handoff__sending_held", 2),
     ("handoff__sending_taken", 2), ("handoff__migrate_freeze", 5),
@@ -31,15 +29,32 @@ RECEIVING = [
     ("handoff__migrate_commit", 20), ("handoff__receiving_served", 2),
     ("handoff__receiving_forget", 2),
 ]
-# After the word of A and before all of B's part is done.
-DECIDED = {"handoff__sending_word", "handoff__receiving_commit",
-           "handoff__receiving_word", "handoff__migrate_commit",
-           "handoff__receiving_served"}
+# Where A is about to decide, or has, and B's part is not done: if the ferry of B
+# dies then, the packets wait at A until a new one has said that B serves.
+PROMISED = {"handoff__sending_prepared", "handoff__migrate_unchanged",
+            "handoff__sending_checked", "handoff__sending_word",
+            "handoff__receiving_commit", "handoff__receiving_word",
+            "handoff__migrate_commit", "handoff__receiving_served"}
+# Where a cut finds nothing decided, and A goes on alone.
+OPEN = {"handoff__sending_begin", "handoff__sending_held",
+        "handoff__sending_taken", "handoff__migrate_freeze",
+        "handoff__sending_frozen", "handoff__receiving_begin",
+        "handoff__receiving_entry", "handoff__migrate_prepare",
+        "handoff__receiving_end", "handoff__receiving_held",
+        "handoff__receiving_guarded"}
 VICTIMS = ("ferry a", "ferry b", "gate a", "gate b", "server", "standby")
+
+
+def needs_another(function, name):
+    """Whether the connections have to wait for what follows the dead."""
+    return (name in ("server", "standby")
+            or (name == "ferry a" and function == "handoff__sending_word")
+            or (name == "ferry b" and function in PROMISED))
 
 
 class Moving(Hosts):
     batch = BATCH
+    ferries_die = True
 
     def prepare(self, host, function, times):
         """A move that stands still at that function."""
@@ -85,14 +100,11 @@ class Moving(Hosts):
         else:
             os.kill(pid, signal.SIGKILL)
             stop.go()
-        # Without the server of A nobody there serves until it is back.
-        alone = (name not in ("server", "standby")
-                 and function not in DECIDED)
-        if alone:
+        if not needs_another(function, name):
             self.serves(load)
-        self.mover.wait()
         self.bring_back(name)
         self.serves(load, 5)
+        self.mover.wait(60 * SCALE)
         self.all_go(load)
 
     def serves(self, load, times=1):
@@ -107,7 +119,9 @@ class Moving(Hosts):
 
     def all_go(self, load):
         """Nothing is in doubt, and what is left can follow."""
-        if self.ferry_state(self.a)["site"] == "here":
+        state = self.await_(lambda: self.ferry_state(self.a),
+                            "the ferry of A to join")
+        if state["site"] == "here":
             self.move(self.a)
         self.assert_served(self.b, CONNECTIONS)
         for host in (self.a, self.b):
@@ -117,8 +131,9 @@ class Moving(Hosts):
         self.end(load)
 
     def cut(self, host, function, times, ends):
-        """The network is cut while the ferry stands there, and heals after
-        both have noticed."""
+        """The network is cut in the first batch, while the ferry stands there,
+        and heals after both have noticed."""
+        times = 1 if times == 2 else 5
         load, stop = self.prepare(host, function, times)
         self.world.cut(*ends)
         stop.go()
@@ -126,15 +141,14 @@ class Moving(Hosts):
             self.finished(self.mover)
             self.world.heal()
         else:
+            # How long the other host may take to prepare, and a second.
+            if function in OPEN:
+                self.serves(load, 4)
             self.await_(lambda: not any(
                 self.ferry_state(h)["linked"] for h in (self.a, self.b)),
                         "both ferries to notice", 30 * SCALE)
-            if function not in DECIDED | {"handoff__sending_serving",
-                                          "handoff__migrate_end",
-                                          "handoff__receiving_forget"}:
-                self.serves(load)
             self.world.heal()
-            self.mover.wait()
+            self.mover.wait(60 * SCALE)
         self.serves(load, 5)
         self.all_go(load)
 
@@ -202,18 +216,17 @@ class Hangs(Moving):
         self.hang("standby")
 
 
-
 class Both(Moving):
     """Two at once."""
 
     def test_all_of_the_other_host(self):
         """B is lost before anything is decided: A goes on alone."""
-        load, stop = self.prepare(self.a, "handoff__sending_prepared", 1)
+        load, stop = self.prepare(self.b, "handoff__receiving_held", 1)
         self.world.pull(self.b)
+        stop.kill()
         self.b.kill_all()
-        stop.go()
-        self.mover.wait()
-        self.serves(load)
+        self.serves(load, 4)
+        self.mover.wait(60 * SCALE)
         self.world.heal()
         self.ferry(self.b)
         self.wait_on(self.b)
@@ -224,13 +237,12 @@ class Both(Moving):
         load, stop = self.prepare(self.a, "handoff__sending_prepared", 2)
         os.kill(self.ferries[self.b].pid, signal.SIGKILL)
         stop.kill()
-        self.mover.wait()
+        self.mover.wait(60 * SCALE)
         self.serves(load)
         self.ferry(self.a)
         self.ferry(self.b)
         self.wait_ready(self.b)
         self.all_go(load)
-
 
 
 if __name__ == "__main__":

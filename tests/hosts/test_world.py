@@ -52,6 +52,11 @@ class Itself(Hosts):
             self.dial("10.77.0.2:9")
         self.assertEqual(self.grown(self.b, "TcpOutRsts"), 1)
         self.assertEqual(self.grown(self.a, "TcpOutRsts"), 0)
+        self.assertEqual(self.world.resets(), 0)
+        for address in ("10.77.0.100:9", "[fd77::100]:9"):
+            with self.assertRaises(ConnectionRefusedError):
+                self.dial(address)
+        self.assertEqual(self.world.resets(), 2)
         with self.assertRaises(AssertionError):
             self.assert_no_resets()
 
