@@ -114,9 +114,11 @@ try_what_is_needed(void)
 	int udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), queued;
 	int memfd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	struct stat st;
+	uid_t user = geteuid();
 	void *data;
 
 	confine_calls();
+	CHECK(geteuid() == user);
 	CHECK(ioctl(udp, SIOCINQ, &queued) == 0);
 	CHECK(fstat(memfd, &st) == 0);
 	CHECK(fcntl(memfd, F_GET_SEALS) == 0);

@@ -107,6 +107,12 @@ static const struct sock_filter program[] = {
 	ALLOW(getpeername),
 	ALLOW(shutdown),
 	ALLOW(accept4),
+/* whether a ferry may connect: handoff__dir_allows */
+#ifdef __NR_geteuid32
+	ALLOW(geteuid32),
+#else
+	ALLOW(geteuid),
+#endif
 	ALLOW(epoll_ctl),
 #ifdef __NR_timerfd_settime
 	ALLOW(timerfd_settime),
