@@ -401,14 +401,6 @@ open_gate(struct handoff__ferry *ferry)
 		on_gate_failed(ferry, -EINVAL, ferry->error.text);
 }
 
-/* Away from the service nothing passes here, and the helper may end. */
-static bool
-needs_gate(const struct handoff__ferry *ferry)
-{
-	return ferry->site == HANDOFF__FERRY_HERE || ferry->nloads > 0 ||
-	       ferry->mover.draining || handoff__course_runs(ferry);
-}
-
 /* The helper decides by the batches' words, so it has to know where they
  * are. */
 static void
@@ -424,7 +416,7 @@ keep_gate(struct handoff__ferry *ferry)
 		ferry->table_arena = id;
 		resume_batches(ferry);
 	}
-	if (!ferry->gate && needs_gate(ferry))
+	if (!ferry->gate)
 		open_gate(ferry);
 	if (!ferry->gate || id == ferry->gate_arena)
 		return;

@@ -626,12 +626,9 @@ proceed_drain(struct handoff__ferry *ferry)
 		ferry->gate_counts.since_flip_ms >= QUIET_MS &&
 		mover->rounds++ > QUIET_MS * 1000 / DRAIN_US) {
 		mover->draining = false;
-		handoff__gate_end(ferry->gate);
-		handoff__gate_free(ferry->gate);
-		ferry->gate = NULL;
-		ferry->gate_arena = 0;
-		handoff__copy(ferry->gate_text, sizeof(ferry->gate_text),
-			"not needed while the service is away");
+		handoff__gate_rule(ferry->gate, false);
+		handoff__gate_unsettle(ferry->gate);
+		handoff__gate_default(ferry->gate, HANDOFF__GATE_PASS);
 		return;
 	}
 	handoff__gate_count(ferry->gate);
