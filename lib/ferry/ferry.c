@@ -8,6 +8,7 @@
 #include "ferry/carrier.h"
 #include "ferry/course.h"
 #include "ferry/device.h"
+#include "ferry/guarding.h"
 #include "ferry/inbound.h"
 #include "ferry/letters.h"
 #include "ferry/mover.h"
@@ -21,7 +22,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* The kernel may keep this process waiting for its network configuration; a
@@ -255,175 +255,6 @@ static const struct handoff__channel_ops channel_ops = {
 	.drained = on_drained,
 };
 
-/* The gate */
-
-static void
-on_gate_ready(void *arg, const char *how, bool leftover)
-{
-	struct handoff__ferry *ferry = arg;
-
-	snprintf(ferry->gate_text, sizeof(ferry->gate_text), "%s", how);
-	if (leftover)
-		handoff__gate_rule(ferry->gate, ferry->mover.ruled);
-	ferry->due = true;
-}
-
-static void
-on_gate_found(void *arg, struct handoff__gate_found *found)
-{
-	struct handoff__ferry *ferry = arg;
-	struct handoff__freight *load = found->slot < HANDOFF__BATCHES
-						? ferry->loads[found->slot]
-						: NULL;
-
-	if (load && (load->out ? load->s.id : load->r.id) == found->id)
-		load->guarded = true;
-	if (found->verdict == HANDOFF__GATE_FLIP)
-		ferry->mover.ruled = true;
-}
-
-static void
-on_gate_held(void *arg, uint32_t slot, int err, const char *text)
-{
-	struct handoff__ferry *ferry = arg;
-	struct handoff__freight *load =
-		slot < HANDOFF__BATCHES ? ferry->loads[slot] : NULL;
-
-	if (err < 0)
-		handoff__log(&ferry->log, HANDOFF_LOG_ERROR,
-			"gate: cannot hold: %s", text ? text : strerror(-err));
-	if (load && load->out)
-		handoff__outbound_on_held(load, err);
-	else if (load)
-		handoff__inbound_on_held(load, err);
-	ferry->due = true;
-}
-
-static void
-on_gate_ruled(void *arg, bool on, int err, const char *text)
-{
-	handoff__mover_on_ruled(arg, on, err, text);
-}
-
-static void
-on_gate_counted(void *arg, const struct handoff__gate_counts *counts)
-{
-	struct handoff__ferry *ferry = arg;
-
-	ferry->gate_counts = *counts;
-	ferry->gate_answered++;
-	ferry->due = true;
-}
-
-/* Packets that were held may have passed: nothing that was frozen is sure. */
-static void
-on_gate_lost(void *arg, const char *text)
-{
-	struct handoff__ferry *ferry = arg;
-
-	snprintf(ferry->gate_text, sizeof(ferry->gate_text), "%s", text);
-	handoff__log(&ferry->log, HANDOFF_LOG_ERROR, "gate: %s", text);
-	for (uint32_t i = 0; i < HANDOFF__BATCHES; i++) {
-		if (ferry->loads[i] && ferry->loads[i]->out)
-			handoff__outbound_give_up(ferry->loads[i]);
-	}
-	ferry->gate_answered = ferry->gate_asked;
-	ferry->due = true;
-}
-
-static void
-on_gate_failed(void *arg, int err, const char *text)
-{
-	struct handoff__ferry *ferry = arg;
-
-	(void)err;
-	if (strcmp(ferry->gate_text, text) != 0)
-		handoff__log(&ferry->log, HANDOFF_LOG_ERROR, "gate: %s", text);
-	snprintf(ferry->gate_text, sizeof(ferry->gate_text), "%s", text);
-}
-
-static const struct handoff__gate_ops gate_ops = {
-	.ready = on_gate_ready,
-	.found = on_gate_found,
-	.held = on_gate_held,
-	.ruled = on_gate_ruled,
-	.counted = on_gate_counted,
-	.lost = on_gate_lost,
-	.failed = on_gate_failed,
-};
-
-/* Batches that a ferry before this one has opened, before the gate says what
- * it still has of them. */
-static void
-resume_batches(struct handoff__ferry *ferry)
-{
-	struct handoff__batches *table =
-		handoff__batches_of(&ferry->pair.arena);
-	struct handoff__batch batch = {.slot = 0};
-
-	if (!table)
-		return;
-	handoff__batches_recover(table);
-	for (; handoff__batch_next(table, &batch); batch.slot++) {
-		if (ferry->loads[batch.slot])
-			continue;
-		if (handoff__batch_way(batch.word) == HANDOFF__BATCH_OUT)
-			handoff__outbound_resume(ferry, &batch);
-		else
-			handoff__inbound_resume(ferry, &batch);
-	}
-}
-
-static void
-open_gate(struct handoff__ferry *ferry)
-{
-	struct handoff__gate_address addresses[HANDOFF__PREFIXES];
-	struct handoff__gate_opts opts = {.loop = &ferry->loop,
-		.dir = &ferry->dir,
-		.addresses = addresses,
-		.naddresses = ferry->nprefixes,
-		.log_fd = STDERR_FILENO,
-		.ops = &gate_ops,
-		.arg = ferry};
-	struct stat st = {.st_ino = 0};
-	char name[HANDOFF_NAME_MAX];
-
-	for (uint32_t i = 0; i < ferry->nprefixes; i++) {
-		addresses[i].family = ferry->prefixes[i].family;
-		memcpy(addresses[i].ip, ferry->prefixes[i].ip, 16);
-	}
-	/* a host may have ferries of several services */
-	fstat(ferry->dir.fd, &st);
-	snprintf(name, sizeof(name), "%.16s-%08x", ferry->options.name,
-		(unsigned)(st.st_ino ^ st.st_dev << 20));
-	opts.name = name;
-	if (handoff__gate_open(&ferry->gate, &opts, &ferry->error) < 0)
-		on_gate_failed(ferry, -EINVAL, ferry->error.text);
-}
-
-/* The helper decides by the batches' words, so it has to know where they
- * are. */
-static void
-keep_gate(struct handoff__ferry *ferry)
-{
-	const struct handoff__segment *commons =
-		handoff__arena_commons(&ferry->pair.arena);
-	uint64_t id = handoff__core_arena_id(&ferry->pair);
-
-	if (!commons || id == 0)
-		return;
-	if (id != ferry->table_arena) {
-		ferry->table_arena = id;
-		resume_batches(ferry);
-	}
-	if (!ferry->gate)
-		open_gate(ferry);
-	if (!ferry->gate || id == ferry->gate_arena)
-		return;
-	ferry->gate_arena = id;
-	handoff__gate_arena(ferry->gate, commons->fd, commons->geo.batches);
-}
-
 /* What is to be done */
 
 /* Offers the server what it has lent, and nothing else wants. */
@@ -572,7 +403,7 @@ step(struct handoff__ferry *ferry)
 		ferry->due = false;
 		handoff__pair_proceed(&ferry->pair);
 		handoff__carrier_own(ferry);
-		keep_gate(ferry);
+		handoff__guarding_keep(ferry);
 		for (uint32_t j = 0; ferry->nloads > 0 && j < HANDOFF__BATCHES;
 			j++) {
 			if (ferry->loads[j] && !ferry->loads[j]->out)

@@ -12,11 +12,14 @@
  *   operator.c   requests of operators
  *   report.c     the sentences about a move
  *   view.c       its state for operators, and the order to stop
+ *   guarding.c   the gate of this ferry
  *   mover.c      one move to the other host
  *   taker.c      one move to this host
  *   choice.c     which connections go next
  *   outbound.c   one batch on its way to the other host
+ *   shipping.c   its connections
  *   inbound.c    one batch on its way to this host
+ *   landing.c    one of its connections
  *   listeners.c  what the other host has to listen on
  *   steer.c      what the hook is told
  *   course.c     the report of the move in progress

@@ -1,25 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One batch on its way to this host: carries out what receiving.c says. What
- * comes from the other ferry is the power to forge a connection, and this
- * process has privileges that the service lacks: so only the service's
- * addresses are restored, and no option that takes a privilege.
+ * One batch on its way to this host: carries out what receiving.c says, with
+ * free records, the gate and the server. A single connection is landing.c's.
  */
 #include "ferry/inbound.h"
 
-#include "base/high.h"
 #include "ferry/carrier.h"
+#include "ferry/landing.h"
 #include "ferry/letters.h"
 #include "peer/carrier.h"
 #include "peer/elsewhere.h"
-#include "peer/receive.h"
 #include "peer/room.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #define PREPARE_US 8000000 /* the server may take to confirm its copies */
 
@@ -29,145 +24,6 @@ static struct handoff__batches *
 table_of(const struct handoff__ferry *ferry)
 {
 	return handoff__batches_of(&ferry->pair.arena);
-}
-
-static void
-refuse_item(struct handoff__item *item, const char *fmt, const char *word)
-{
-	char why[HANDOFF__LETTER_WHY];
-
-	snprintf(why, sizeof(why), fmt, word);
-	handoff__copy(item->why, sizeof(item->why), why);
-}
-
-/* The item's entry is in no batch any more. */
-static void
-part(struct handoff__item *item)
-{
-	if (!item->entry)
-		return;
-	handoff__cargo(item->entry)->load = -1;
-	handoff__cargo(item->entry)->index = -1;
-	item->entry = NULL;
-}
-
-/* Nothing of it stays: silent, for all that have a copy. */
-static void
-drop_item(struct handoff__freight *load, struct handoff__item *item)
-{
-	struct handoff__roster_entry *e = item->entry;
-	struct handoff__error error;
-
-	if (!e)
-		return;
-	handoff__migrate_end(e->fd, &error);
-	item->restore.stage = HANDOFF__RESTORE_NONE;
-	part(item);
-	handoff__pair_end(&load->ferry->pair, e);
-}
-
-static bool
-is_set(const struct handoff__image_options *o, int option)
-{
-	return handoff__image_has(o, option) && o->value[option] != 0;
-}
-
-/* This process may set these, and the service may not. */
-static bool
-takes_privilege(const struct handoff__image_options *o)
-{
-	return is_set(o, HANDOFF__OPT_MARK) ||
-	       is_set(o, HANDOFF__OPT_IP_TRANSPARENT) ||
-	       is_set(o, HANDOFF__OPT_V6_TRANSPARENT) || o->device[0] ||
-	       (handoff__image_has(o, HANDOFF__OPT_PRIORITY) &&
-		       (o->value[HANDOFF__OPT_PRIORITY] < 0 ||
-			       o->value[HANDOFF__OPT_PRIORITY] > 6));
-}
-
-/* Why this image may not become a connection of this service, or NULL. */
-static const char *
-objection(
-	const struct handoff__ferry *ferry, const struct handoff__image *image)
-{
-	const struct handoff__image_options *o = &image->options;
-	struct sockaddr_storage sa;
-
-	handoff__image_local(image, &sa);
-	if (!handoff__prefix_holds(ferry->prefixes, ferry->nprefixes,
-		    (const struct sockaddr *)&sa))
-		return "not an address of the service";
-	if (takes_privilege(o))
-		return "an option that takes a privilege";
-	return NULL;
-}
-
-/* Reads the message once: both point into the item's own copy of it. */
-static bool
-decode(const struct handoff__ferry *ferry, struct handoff__item *item)
-{
-	struct handoff__error error;
-	const char *why;
-
-	if (handoff__parcel_decode(
-		    &item->parcel, item->body, item->parcel_len, &error) < 0 ||
-		handoff__image_decode(&item->image,
-			item->body + item->parcel_len, item->image_len,
-			&error) < 0) {
-		refuse_item(item, "%.80s", error.text);
-		return false;
-	}
-	why = objection(ferry, &item->image);
-	if (why)
-		refuse_item(item, "%s", why);
-	return why == NULL;
-}
-
-static const char *
-receive_text(int err)
-{
-	switch (err) {
-	case -ENOSPC:
-		return "no free record";
-	case -EEXIST:
-		return "its id is here already";
-	case -EMSGSIZE:
-		return "its buffers do not fit";
-	case -ENOENT:
-		return "its leader is not here";
-	default:
-		return strerror(-err);
-	}
-}
-
-/* A socket, silent, and an entry of this peer. */
-static void
-prepare(struct handoff__freight *load, struct handoff__item *item)
-{
-	struct handoff__error error;
-	struct handoff__roster_entry *e;
-	int err = handoff__migrate_prepare(
-		&item->restore, &item->image, 0, &error);
-
-	if (err < 0) {
-		refuse_item(item, "%.80s", error.text);
-		return;
-	}
-	item->restore.fd = handoff__high_raise(item->restore.fd);
-	e = handoff__pair_receive(&load->ferry->pair, item->restore.fd,
-		&item->parcel, load->slot, &err);
-	if (!e) {
-		refuse_item(item, "%s", receive_text(err));
-		item->restore.stage = HANDOFF__RESTORE_NONE;
-		return;
-	}
-	item->entry = e;
-	item->restore.fd = e->fd;
-	handoff__cargo(e)->load = (int32_t)load->slot;
-	handoff__cargo(e)->index = (int32_t)(item - load->items);
-	if (handoff__flow_of(e->fd, &item->flow) < 0) {
-		refuse_item(item, "%s", "it has no addresses");
-		drop_item(load, item);
-	}
 }
 
 /* Asks for free records, once for a batch: all are like the first. True if
@@ -206,10 +62,7 @@ prepare_ready(struct handoff__freight *load)
 		if (waits_for_room(load, item))
 			return;
 		load->next++;
-		if (!decode(load->ferry, item))
-			continue;
-		item->id = item->parcel.id;
-		prepare(load, item);
+		handoff__landing_prepare(load, item);
 	}
 	if (!load->end_came)
 		return;
@@ -295,7 +148,7 @@ do_drop(struct handoff__freight *load)
 		item->named = false;
 		if (item->entry && back && item->guard != UINT32_MAX)
 			back[n++] = item->guard;
-		drop_item(load, item);
+		handoff__landing_drop(load, item);
 	}
 	if (load->guarded && n > 0)
 		handoff__gate_release(load->ferry->gate, load->slot, back, n);
@@ -347,40 +200,10 @@ static void
 do_abandon(struct handoff__freight *load)
 {
 	for (uint32_t i = 0; i < load->count; i++)
-		drop_item(load, &load->items[i]);
+		handoff__landing_drop(load, &load->items[i]);
 	if (load->guarded)
 		handoff__gate_forget(load->ferry->gate, load->slot);
 	load->guarded = false;
-}
-
-/* The connection serves from here on. */
-static void
-finish_item(struct handoff__freight *load, struct handoff__item *item)
-{
-	struct handoff__ferry *ferry = load->ferry;
-	const struct handoff__view *view = &item->entry->view;
-	const struct handoff__image *image = &item->image;
-	struct handoff__error error;
-
-	if (handoff__migrate_commit(&item->restore, image, &error) < 0) {
-		handoff__log(&ferry->log, HANDOFF_LOG_ERROR,
-			"connection %llu: %s", (unsigned long long)item->id,
-			error.text);
-		return;
-	}
-	if (item->restore.taken < image->out_len &&
-		handoff__parcel_put_back(view, image->out + item->restore.taken,
-			image->out_len - item->restore.taken, &error) < 0) {
-		/* the stream would have a gap */
-		handoff__log(&ferry->log, HANDOFF_LOG_ERROR,
-			"connection %llu: closed: %s",
-			(unsigned long long)item->id, error.text);
-		shutdown(item->entry->fd, SHUT_RDWR);
-	}
-	/* the FIN that came before cannot come again: this is the same to a
-	 * reader */
-	if (image->input_ended)
-		shutdown(item->entry->fd, SHUT_RD);
 }
 
 static void
@@ -388,7 +211,7 @@ do_finish(struct handoff__freight *load)
 {
 	for (uint32_t i = 0; i < load->count; i++) {
 		if (load->items[i].entry)
-			finish_item(load, &load->items[i]);
+			handoff__landing_finish(load, &load->items[i]);
 	}
 }
 
@@ -673,7 +496,7 @@ all_answered(struct handoff__freight *load, uint32_t *refused)
 			return false;
 		++*refused;
 		item->named = true;
-		refuse_item(item, "the server there: %s",
+		handoff__landing_refuse(item, "the server there: %s",
 			handoff__reason_text(
 				(enum handoff__reason)item->entry->refusal));
 	}
@@ -736,7 +559,7 @@ handoff__inbound_on_closing(
 	struct handoff__item *item = &load->items[handoff__cargo(e)->index];
 
 	if (item->entry == e)
-		part(item);
+		handoff__landing_part(item);
 }
 
 void
@@ -760,7 +583,7 @@ handoff__inbound_free(struct handoff__freight *load)
 	for (uint32_t i = 0; i < load->count; i++) {
 		if (load->items[i].entry &&
 			load->items[i].entry->id == load->items[i].id)
-			part(&load->items[i]);
+			handoff__landing_part(&load->items[i]);
 		free(load->items[i].body);
 	}
 	ferry->loads[load->slot] = NULL;

@@ -6,9 +6,9 @@
  */
 #include "ferry/outbound.h"
 
-#include "base/progress.h"
 #include "ferry/carrier.h"
 #include "ferry/letters.h"
+#include "ferry/shipping.h"
 #include "ferry/steer.h"
 #include "peer/elsewhere.h"
 
@@ -16,13 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/socket.h>
 
-#define TAKE_US      200000  /* handlers that run longer are not waited for */
-#define ANSWER_US    2000000 /* how long the other host may prepare */
-#define SHIP_MOST    32      /* entries that leave together */
-#define REFUSED_MOST 2       /* times, then it is not tried any more */
-#define AGAIN_US     100000  /* then an entry that came back is tried again */
+#define TAKE_US      200000 /* handlers that run longer are not waited for */
+#define REFUSED_MOST 2      /* times, then it is not tried any more */
+#define AGAIN_US     100000 /* then an entry that came back is tried again */
 
 const char handoff__refused_there[] = "refused by the other host";
 
@@ -43,57 +40,6 @@ new_id(void)
 		if (getrandom(&id, sizeof(id), 0) != (ssize_t)sizeof(id))
 			id = (uint64_t)handoff__now_us();
 	return id;
-}
-
-/* The item's entry is in no batch any more. */
-static void
-part(struct handoff__item *item)
-{
-	struct handoff__cargo *cargo;
-
-	if (!item->entry)
-		return;
-	cargo = handoff__cargo(item->entry);
-	cargo->load = cargo->index = -1;
-	item->entry = NULL;
-	if (item->frozen)
-		handoff__image_free(&item->image);
-	item->frozen = false;
-}
-
-/* It stays: for ever if `word` says why, otherwise it is tried again. */
-static void
-put_back(struct handoff__freight *load, struct handoff__item *item,
-	const char *word)
-{
-	struct handoff__ferry *ferry = load->ferry;
-	struct handoff__roster_entry *e = item->entry;
-	struct handoff__cargo *cargo = handoff__cargo(e);
-	struct handoff__error error;
-	uint32_t slot;
-
-	if (item->frozen &&
-		handoff__migrate_unfreeze(e->fd, &item->image, &error) < 0)
-		handoff__log(&ferry->log, HANDOFF_LOG_ERROR,
-			"connection %llu: cannot be unfrozen: %s",
-			(unsigned long long)e->id, error.text);
-	if (handoff__entry_elsewhere(e, &slot))
-		handoff__pair_return(&ferry->pair, e);
-	cargo->tries++;
-	cargo->again_us = handoff__now_us() + AGAIN_US;
-	cargo->why = word;
-	ferry->due = ferry->returns = true;
-	part(item);
-}
-
-/* Tells the gate that these stay. */
-static void
-release(struct handoff__freight *load, const uint32_t *indices, uint32_t count)
-{
-	if (!load->guarded || count == 0)
-		return;
-	handoff__gate_release(load->ferry->gate, load->slot, indices, count);
-	handoff__steer_some(load, HANDOFF__HOOK_PASS, indices, count);
 }
 
 static void
@@ -133,7 +79,7 @@ drop_missing(struct handoff__freight *load)
 			handoff__cargo(item->entry)->again_us =
 				handoff__now_us() + AGAIN_US;
 			handoff__cargo(item->entry)->tries++;
-			part(item);
+			handoff__shipping_part(item);
 		}
 		if (!item->entry)
 			continue;
@@ -206,254 +152,11 @@ on_timer(struct handoff__timer *timer)
 		act(load, handoff__sending_give_up(&load->s));
 }
 
-/* Why a connection does not go now, in a few words, or NULL; `*forever`: nor
- * later. */
-static const char *
-objection(struct handoff__item *item, bool *forever)
-{
-	enum handoff__unparcelled why =
-		handoff__parcel_refuse(&item->entry->view, NULL);
-
-	*forever = why != HANDOFF__PARCEL_FINE && why != HANDOFF__PARCEL_TURN &&
-		   why != HANDOFF__PARCEL_POSTS &&
-		   why != HANDOFF__PARCEL_INBOX && why != HANDOFF__PARCEL_OLDER;
-	return why == HANDOFF__PARCEL_FINE ? NULL : handoff__parcel_word(why);
-}
-
-/* Bytes that go with it in one message. */
-static size_t
-weight(const struct handoff__item *item)
-{
-	const struct handoff__geometry *geo = &item->entry->view.seg->geo;
-
-	return handoff__image_size(&item->image) + 4096u + geo->state_size +
-	       2u * geo->rx_size + geo->tx_size + geo->pass_size;
-}
-
-/* True if it is frozen and in the batch. */
-static bool
-freeze_one(struct handoff__freight *load, struct handoff__item *item)
-{
-	struct handoff__ferry *ferry = load->ferry;
-	struct handoff__roster_entry *e = item->entry;
-	struct handoff__error error;
-	bool forever = false;
-	const char *why = objection(item, &forever);
-	int err;
-
-	if (why || !handoff__pair_send_away(&ferry->pair, e, load->slot)) {
-		put_back(load, item, forever ? why : NULL);
-		return false;
-	}
-	err = handoff__migrate_freeze(e->fd, &item->image, &error);
-	item->frozen = err == 0;
-	if (err == 0 && weight(item) <= HANDOFF__LETTER_ENTRY_MAX)
-		return true;
-	if (err == 0)
-		why = "buffers too large";
-	else if (err == -EOPNOTSUPP)
-		why = handoff__unmovable_word(
-			handoff__migrate_refuse(e->fd, &error));
-	else if (err != -EAGAIN)
-		handoff__log(&ferry->log, HANDOFF_LOG_WARNING,
-			"connection %llu: %s", (unsigned long long)e->id,
-			error.text);
-	put_back(load, item, why);
-	return false;
-}
-
-static uint32_t
-do_freeze(struct handoff__freight *load)
-{
-	uint32_t *back = calloc(load->count, sizeof(*back));
-	uint32_t frozen = 0, n = 0;
-
-	for (uint32_t i = 0; i < load->count; i++) {
-		struct handoff__item *item = &load->items[i];
-
-		if (item->entry && freeze_one(load, item))
-			frozen++;
-		else if (back)
-			back[n++] = i;
-	}
-	release(load, back, n);
-	free(back);
-	if (load->whole && frozen < load->count)
-		frozen = 0;
-	return handoff__sending_frozen(&load->s, frozen);
-}
-
-/* The record, with the positions that the kernel has counted. */
-static int
-describe(struct handoff__item *item, struct handoff__parcel *parcel,
-	struct handoff__error *error)
-{
-	struct handoff__roster_entry *e = item->entry;
-	struct handoff__progress progress;
-	int err = handoff__parcel_take(
-		parcel, &e->view, handoff__boot_ms(), error);
-
-	if (err < 0)
-		return err;
-	/* without counters the record is taken as it is */
-	if (handoff__progress(e->fd, &progress) == 0)
-		err = handoff__parcel_counted(parcel, progress.read,
-			progress.written, item->image.out_len, error);
-	if (err < 0)
-		handoff__parcel_free(parcel);
-	return err;
-}
-
-static int
-send_entry(struct handoff__freight *load, uint32_t index)
-{
-	struct handoff__item *item = &load->items[index];
-	struct handoff__letter *letter = &load->ferry->entry;
-	struct handoff__parcel parcel;
-	struct handoff__error error = {.text = "no memory"};
-	size_t image = handoff__image_size(&item->image), size;
-	unsigned char *bytes;
-	int err = describe(item, &parcel, &error);
-
-	if (err < 0)
-		goto failed;
-	size = handoff__parcel_size(&parcel);
-	bytes = malloc(size + image);
-	err = bytes ? handoff__parcel_encode(&parcel, bytes, size, &error)
-		    : -ENOMEM;
-	if (err == 0)
-		err = handoff__image_encode(
-			&item->image, bytes + size, image, &error);
-	letter->type = HANDOFF__LETTER_ENTRY;
-	letter->batch = load->s.id;
-	letter->index = index;
-	letter->parcel = bytes;
-	letter->parcel_len = (uint32_t)size;
-	letter->image = bytes ? bytes + size : NULL;
-	letter->image_len = (uint32_t)image;
-	if (err == 0 && !handoff__letters_send(load->ferry, letter))
-		err = -ENOTCONN;
-	handoff__parcel_free(&parcel);
-	free(bytes);
-failed:
-	if (err < 0 && err != -ENOTCONN)
-		handoff__log(&load->ferry->log, HANDOFF_LOG_ERROR,
-			"connection %llu: cannot be described: %s",
-			(unsigned long long)item->id, error.text);
-	return err;
-}
-
-/* As many entries as the link takes; END after the last. */
-static void
-ship(struct handoff__freight *load)
-{
-	struct handoff__channel *channel = load->ferry->channel;
-
-	while (load->next < load->count && !handoff__channel_full(channel)) {
-		uint32_t i = load->next++;
-
-		/* the other host prepares while this one goes on */
-		if (i % SHIP_MOST == SHIP_MOST - 1)
-			handoff__channel_flush(channel);
-		if (load->items[i].entry && send_entry(load, i) < 0) {
-			/* without END nothing of it is prepared there */
-			handoff__timer_arm(&load->ferry->loop, &load->timer, 0);
-			return;
-		}
-	}
-	if (load->next < load->count || load->end_sent)
-		return;
-	load->end_sent = true;
-	handoff__letters_plain(load->ferry, HANDOFF__LETTER_END, load->s.id);
-	handoff__channel_flush(channel);
-}
-
-static void
-do_ship(struct handoff__freight *load)
-{
-	struct handoff__letter letter = {.type = HANDOFF__LETTER_BATCH,
-		.batch = load->s.id,
-		.count = load->s.count};
-
-	load->next = 0;
-	handoff__letters_send(load->ferry, &letter);
-	handoff__timer_arm(&load->ferry->loop, &load->timer, ANSWER_US);
-	ship(load);
-}
-
 void
 handoff__outbound_drained(struct handoff__freight *load)
 {
 	if (load->s.state == HANDOFF__SENDING_SHIPPED)
-		ship(load);
-}
-
-/* Those that an input has named go back. */
-static void
-do_return(struct handoff__freight *load)
-{
-	uint32_t *back = calloc(load->count, sizeof(*back));
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < load->count; i++) {
-		struct handoff__item *item = &load->items[i];
-
-		if (!item->entry || !item->named)
-			continue;
-		put_back(load, item, item->word);
-		load->ferry->report.again++;
-		if (back)
-			back[n++] = i;
-	}
-	release(load, back, n);
-	free(back);
-}
-
-/* The entries that went back since the other ferry was told. */
-static void
-send_withdraw(struct handoff__freight *load)
-{
-	struct handoff__letter *letter = calloc(1, sizeof(*letter));
-	uint32_t n = 0;
-
-	if (!letter)
-		return;
-	letter->type = HANDOFF__LETTER_WITHDRAW;
-	letter->batch = load->s.id;
-	letter->round = load->s.round;
-	for (uint32_t i = 0; i < load->count; i++) {
-		if (!load->items[i].named || load->items[i].refused)
-			continue;
-		load->items[i].named = false;
-		letter->named[n++].index = i;
-	}
-	letter->nnamed = n;
-	handoff__letters_send(load->ferry, letter);
-	free(letter);
-}
-
-static uint32_t
-do_check(struct handoff__freight *load)
-{
-	struct handoff__error error;
-	uint32_t stale = 0;
-
-	for (uint32_t i = 0; i < load->count; i++) {
-		struct handoff__item *item = &load->items[i];
-
-		if (!item->entry)
-			continue;
-		item->named = stale < HANDOFF__LETTER_NAMED &&
-			      (handoff__migrate_unchanged(item->entry->fd,
-				       &item->image, &error) < 0 ||
-				      handoff__parcel_refuse(&item->entry->view,
-					      NULL) != HANDOFF__PARCEL_FINE);
-		item->word = NULL;
-		stale += item->named;
-	}
-	return load->whole && stale > 0
-		       ? handoff__sending_give_up(&load->s)
-		       : handoff__sending_checked(&load->s, stale);
+		handoff__shipping_more(load);
 }
 
 static uint32_t
@@ -468,29 +171,6 @@ do_decide(struct handoff__freight *load, bool commit)
 			      : handoff__batch_abort(
 					table, load->slot, load->s.id);
 	return handoff__sending_word(&load->s, word);
-}
-
-static void
-do_thaw(struct handoff__freight *load)
-{
-	if (load->wanted > 0)
-		handoff__pair_take_no_more(&load->ferry->pair);
-	load->wanted = 0;
-	if (load->guarded)
-		handoff__steer_batch(load, HANDOFF__HOOK_PASS);
-	for (uint32_t i = 0; i < load->count; i++) {
-		struct handoff__item *item = &load->items[i];
-
-		if (!item->entry)
-			continue;
-		if (item->entry->mine)
-			put_back(load, item, NULL);
-		else
-			part(item);
-	}
-	if (load->guarded)
-		handoff__gate_pass(load->ferry->gate, load->slot);
-	load->guarded = false;
 }
 
 static void
@@ -512,33 +192,6 @@ do_flip(struct handoff__freight *load)
 	}
 	load->guarded = false;
 	note_hold(load);
-}
-
-/* The other host's now. */
-static void
-do_end(struct handoff__freight *load)
-{
-	struct handoff__ferry *ferry = load->ferry;
-	struct handoff__error error;
-	const int on = 1;
-
-	for (uint32_t i = 0; i < load->count; i++) {
-		struct handoff__roster_entry *e = load->items[i].entry;
-
-		if (!e)
-			continue;
-		if (handoff__migrate_end(e->fd, &error) < 0)
-			handoff__log(&ferry->log, HANDOFF_LOG_WARNING,
-				"connection %llu: %s",
-				(unsigned long long)e->id, error.text);
-		/* until all copies are closed its port is bound: a listener
-		 * can have it all the same */
-		setsockopt(e->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-		part(&load->items[i]);
-		handoff__pair_end(&ferry->pair, e);
-		ferry->report.moved++;
-		ferry->sent++;
-	}
 }
 
 static void
@@ -573,9 +226,9 @@ static uint32_t
 answers(struct handoff__freight *load, uint32_t actions)
 {
 	if (actions & HANDOFF__SENDING_FREEZE)
-		return do_freeze(load);
+		return handoff__shipping_freeze(load);
 	if (actions & HANDOFF__SENDING_CHECK)
-		return do_check(load);
+		return handoff__shipping_check(load);
 	if (actions & (HANDOFF__SENDING_COMMIT | HANDOFF__SENDING_ABORT))
 		return do_decide(load, actions & HANDOFF__SENDING_COMMIT);
 	return 0;
@@ -585,13 +238,13 @@ static void
 endings(struct handoff__freight *load, uint32_t actions)
 {
 	if (actions & HANDOFF__SENDING_THAW)
-		do_thaw(load);
+		handoff__shipping_thaw(load);
 	if (actions & HANDOFF__SENDING_FLIP)
 		do_flip(load);
 	if (actions & HANDOFF__SENDING_PASS && load->guarded)
 		handoff__gate_pass(load->ferry->gate, load->slot);
 	if (actions & HANDOFF__SENDING_END)
-		do_end(load);
+		handoff__shipping_end(load);
 	if (actions & HANDOFF__SENDING_FREE)
 		do_free(load);
 }
@@ -604,11 +257,11 @@ act(struct handoff__freight *load, uint32_t actions)
 		if (actions & HANDOFF__SENDING_TAKE)
 			do_take(load);
 		if (actions & HANDOFF__SENDING_RETURN)
-			do_return(load);
+			handoff__shipping_return(load);
 		if (actions & HANDOFF__SENDING_SHIP)
-			do_ship(load);
+			handoff__shipping_ship(load);
 		if (actions & HANDOFF__SENDING_SEND_WITHDRAW)
-			send_withdraw(load);
+			handoff__shipping_withdraw(load);
 		endings(load, actions);
 		if (actions & HANDOFF__SENDING_SEND_COMMIT)
 			send_plain(load, HANDOFF__LETTER_COMMIT);
@@ -727,7 +380,7 @@ handoff__outbound_on_closing(
 		return;
 	if (!e->mine && load->wanted > 0 && --load->wanted == 0)
 		handoff__timer_arm(&load->ferry->loop, &load->timer, 0);
-	part(item);
+	handoff__shipping_part(item);
 }
 
 void
@@ -888,7 +541,7 @@ handoff__outbound_free(struct handoff__freight *load)
 
 	handoff__timer_disarm(&ferry->loop, &load->timer);
 	for (uint32_t i = 0; i < load->count; i++)
-		part(&load->items[i]);
+		handoff__shipping_part(&load->items[i]);
 	ferry->loads[load->slot] = NULL;
 	ferry->nloads--;
 	free(load);
