@@ -9,6 +9,8 @@ SUM_SERVICE = os.path.join(TOOLS, "sum_service")
 
 
 class Refusals(Hosts):
+    ferries_die = True  # or dial where nobody listens yet
+
     def refused_on(self, host, *words):
         code, out, err = self.ctl_on(host, *words)
         self.assertEqual((code, out), (1, ""), f"{words}: {err}\n"
@@ -59,9 +61,9 @@ class Refusals(Hosts):
                       "10.77.0.2:7010").expect(": owner: ")
         self.ferry(self.a)
         self.ferry(self.b)
-        self.await_(lambda: self.ferry_state(self.a) and
-                    self.ferry_state(self.b), "both ferries to join")
-        self.assert_stays("sum", "--to", "-")
+        self.await_(lambda: "sum" in (self.ferry_state(self.a) or {})
+                    .get("link_text", ""), "the service to be refused")
+        self.assert_stays("service sum there, echo here", "--to", "-")
 
     def test_another_certificate(self):
         """B shows one that A does not know."""
@@ -93,13 +95,14 @@ class Refusals(Hosts):
 class Users(Hosts):
     def test_as_the_user_of_the_service(self):
         """With two ambient capabilities and nothing else of root."""
+        user = 54321  # 65534 would be a user that is not known here
         caps = "+net_admin,+net_raw"
-        wrap = ["/usr/bin/setpriv", "--reuid", "65534", "--regid", "65534",
-                "--clear-groups"]
+        wrap = ["/usr/bin/setpriv", "--reuid", str(user), "--regid",
+                str(user), "--clear-groups"]
         os.chmod(self.base, 0o755)
         for host in (self.a, self.b):
-            os.chown(os.path.dirname(host.dir), 65534, 65534)
-            os.chown(host.key, 65534, 65534)
+            os.chown(os.path.dirname(host.dir), user, user)
+            os.chown(host.key, user, user)
             self.ferry_prefix[host] = wrap + [
                 "--inh-caps", caps, "--ambient-caps", caps]
         self.server_prefix = wrap
