@@ -69,6 +69,7 @@ class Refusals(Hosts):
         """B shows one that A does not know."""
         self.serve_on(self.a)
         self.ferry(self.a)
+        self.await_(lambda: self.ferry_state(self.a), "the ferry to join")
         self.world.certify(self.b)
         self.ferry(self.b)
         self.await_(lambda: "certificate" in (self.ferry_state(self.a) or {})
