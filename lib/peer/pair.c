@@ -61,6 +61,9 @@ handoff__pair_open(struct handoff__pair *pair,
 	handoff__link_init(&pair->link, loop, &handoff__dispatch_ops, pair);
 	handoff__arena_init(&pair->arena);
 	handoff__roster_init(&pair->roster, &pair->arena, config->entry_size);
+	/* without memory it searches */
+	if (config->carrier)
+		handoff__roster_know_ids(&pair->roster);
 	handoff__core_init(pair);
 	handoff__rejoin_init(pair);
 	pair->instance = random_number();
@@ -165,6 +168,7 @@ handoff__pair_close(struct handoff__pair *pair, bool quiet)
 	handoff__upkeep_fini(pair);
 	handoff__loan_fini(pair);
 	handoff__roster_fini(&pair->roster);
+	handoff__roster_forget_ids(&pair->roster);
 	handoff__arena_fini(&pair->arena);
 	handoff__join_leave(pair);
 }
@@ -224,6 +228,7 @@ handoff__pair_abandon(struct handoff__pair *pair)
 		free(pair->roster.rings[i]);
 		pair->roster.rings[i] = NULL;
 	}
+	handoff__roster_forget_ids(&pair->roster);
 	handoff__arena_fini(&pair->arena);
 	free(pair->upkeep.path);
 	pair->upkeep.path = NULL;

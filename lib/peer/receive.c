@@ -51,7 +51,7 @@ is_here(struct handoff__pair *pair, uint64_t id)
 	uint64_t next = atomic_load(&board->next_id);
 
 	return ((id ^ next) >> HANDOFF__ORIGIN_SHIFT != 0 || id < next) &&
-	       find(pair, id);
+	       handoff__roster_may_have(&pair->roster, id) && find(pair, id);
 }
 
 /* Its leader must be here and stay; the pair of a connection is one of the

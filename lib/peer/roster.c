@@ -8,11 +8,13 @@
 #include "record/older.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define AHEAD 8 /* prefetch distance of a pass, in entries */
+#define PRESENT (1u << 18) /* hashes of ids */
+#define AHEAD   8          /* prefetch distance of a pass, in entries */
 
 void
 handoff__roster_init(struct handoff__roster *roster,
@@ -25,6 +27,43 @@ handoff__roster_init(struct handoff__roster *roster,
 	TAILQ_INIT(&roster->to_mirror);
 	TAILQ_INIT(&roster->sent);
 	TAILQ_INIT(&roster->to_drop);
+}
+
+int
+handoff__roster_know_ids(struct handoff__roster *roster)
+{
+	roster->present = calloc(PRESENT, 1);
+	return roster->present ? 0 : -ENOMEM;
+}
+
+void
+handoff__roster_forget_ids(struct handoff__roster *roster)
+{
+	free(roster->present);
+	roster->present = NULL;
+}
+
+/* By its upper bits: consecutive ids are far apart. */
+static uint32_t
+hash_of(uint64_t id)
+{
+	return (uint32_t)((id * UINT64_C(0x9e3779b97f4a7c15)) >> 46);
+}
+
+bool
+handoff__roster_may_have(const struct handoff__roster *roster, uint64_t id)
+{
+	return !roster->present || roster->present[hash_of(id)] != 0;
+}
+
+/* A count that was too large once stays so. */
+static void
+note_id(struct handoff__roster *roster, uint64_t id, int sign)
+{
+	uint8_t *at = roster->present ? &roster->present[hash_of(id)] : NULL;
+
+	if (at && *at != UINT8_MAX)
+		*at = (uint8_t)(*at + sign);
 }
 
 void
@@ -155,6 +194,7 @@ handoff__roster_enter(struct handoff__roster *roster,
 		roster->followers++;
 	}
 	count(roster, entry, 1);
+	note_id(roster, entry->id, 1);
 }
 
 void
@@ -175,6 +215,8 @@ handoff__roster_take(
 	handoff__roster_unqueue(entry);
 	handoff__roster_unmark(roster, entry, HANDOFF__FOLLOWS);
 	count(roster, entry, -1);
+	if (fd >= 0)
+		note_id(roster, entry->id, -1);
 	entry->fd = -1;
 	return fd;
 }

@@ -58,6 +58,7 @@ struct handoff__roster {
 	size_t entry_size;
 	unsigned char *entries[HANDOFF__SEGMENTS_MAX];
 	struct handoff__entries to_mirror, sent, to_drop;
+	uint8_t *present; /* of a carrier: how many ids have each hash */
 	/* companions.c: for each entry that is bound the next in its ring, and
 	 * the place of the last leader that was searched for */
 	struct handoff__roster_entry **rings[HANDOFF__SEGMENTS_MAX];
@@ -72,6 +73,15 @@ struct handoff__roster {
 
 void handoff__roster_init(struct handoff__roster *roster,
 	struct handoff__arena *arena, size_t entry_size);
+
+/* Lets handoff__roster_may_have tell most ids that are not here without a
+ * search; -ENOMEM. */
+int handoff__roster_know_ids(struct handoff__roster *roster);
+void handoff__roster_forget_ids(struct handoff__roster *roster);
+
+/* False if no live entry has that id for certain. */
+bool handoff__roster_may_have(
+	const struct handoff__roster *roster, uint64_t id);
 
 /* Closes every descriptor. */
 void handoff__roster_fini(struct handoff__roster *roster);
