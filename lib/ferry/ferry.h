@@ -197,8 +197,8 @@ struct handoff__ferry_hooks {
 
 /* The parts of the end of a move. */
 enum handoff__mover_part {
-	HANDOFF__MOVER_HALFOPEN, /* connections that have begun are finished */
-	HANDOFF__MOVER_HOLD,     /* packets of unknown flows wait */
+	HANDOFF__MOVER_HOLD,     /* connections that begin wait */
+	HANDOFF__MOVER_HALFOPEN, /* those that have begun are finished */
 	HANDOFF__MOVER_SERVICE,  /* the server gives the service */
 	HANDOFF__MOVER_REST,     /* what is left goes */
 };
@@ -214,10 +214,10 @@ struct handoff__mover {
 	bool whole;       /* everything goes in one batch */
 	bool fetched;     /* the other ferry has asked for it */
 	bool asked;       /* the service was asked for */
-	bool holding;     /* packets of unknown flows wait */
+	bool holding;     /* connections that begin wait */
 	bool addressed;   /* the addresses have left this host */
 	bool draining;    /* the move has ended, and packets still come */
-	uint32_t rounds;  /* of HALFOPEN */
+	uint32_t rounds;  /* without a packet, while draining */
 	uint32_t small;   /* batches of few */
 	int64_t since_us; /* of the part */
 	uint32_t choices;

@@ -169,9 +169,10 @@ int handoff__gate_target(
 int handoff__gate_rule(struct handoff__gate *gate, bool on);
 
 /* What becomes of packets of flows that no batch has, those of connections
- * that begin included. At first they pass. What was held of them passes or is
- * flipped when that is the new verdict. If the ferry dies, a hold becomes a
- * pass, and a flip stays. */
+ * that begin included. At first they pass. With a hold only what begins a
+ * connection waits, a SYN: what has begun here finishes here. What was held
+ * passes or is flipped when that is the new verdict. If the ferry dies, a hold
+ * becomes a pass, and a flip stays. */
 int handoff__gate_default(
 	struct handoff__gate *gate, enum handoff__gate_verdict verdict);
 

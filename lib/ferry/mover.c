@@ -23,14 +23,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FEW             64     /* so many may be left for the last part */
-#define SMALL           2      /* batches of so few, in a row */
-#define AGAIN_US        20000  /* for those that have to wait */
-#define HALFOPEN_US     300000 /* how long these are waited for */
-#define HALFOPEN_ROUNDS 5
-#define PORTS           64
-#define DRAIN_US        250000
-#define QUIET_MS        1000 /* without a packet: nobody sends here any more */
+#define FEW         64     /* so many may be left for the last part */
+#define SMALL       2      /* batches of so few, in a row */
+#define AGAIN_US    20000  /* for those that have to wait */
+#define HALFOPEN_US 300000 /* how long these are waited for */
+#define PORTS       64
+#define DRAIN_US    250000
+#define QUIET_MS    1000 /* without a packet: nobody sends here any more */
 
 static void
 wake(struct handoff__timer *timer)
@@ -250,8 +249,11 @@ static void
 begin_last(struct handoff__ferry *ferry)
 {
 	ferry->report.step = HANDOFF__FERRY_LAST;
-	ferry->mover.part = HANDOFF__MOVER_HALFOPEN;
-	ferry->mover.since_us = handoff__now_us();
+	handoff__gate_default(ferry->gate, HANDOFF__GATE_HOLD);
+	ferry->mover.holding = true;
+	handoff__gate_count(ferry->gate);
+	ferry->gate_asked++;
+	ferry->mover.part = HANDOFF__MOVER_HOLD;
 	ferry->due = true;
 }
 
@@ -389,40 +391,29 @@ count_halfopen(struct handoff__ferry *ferry)
 		ferry->prefixes, ferry->nprefixes, ports, n, &error);
 }
 
-/* A client that has our SYN-ACK has to get to us once more. */
-static void
-proceed_halfopen(struct handoff__ferry *ferry)
-{
-	struct handoff__mover *mover = &ferry->mover;
-
-	if (count_halfopen(ferry) > 0 &&
-		handoff__now_us() - mover->since_us < HALFOPEN_US) {
-		look_again(ferry, 5000);
-		return;
-	}
-	handoff__gate_default(ferry->gate, HANDOFF__GATE_HOLD);
-	mover->holding = true;
-	handoff__gate_count(ferry->gate);
-	ferry->gate_asked++;
-	mover->part = HANDOFF__MOVER_HOLD;
-}
-
-/* The answer of the gate says that the hold is in force. */
+/* The answer of the gate says that the hold is in force: no connection begins
+ * here any more. */
 static void
 proceed_hold(struct handoff__ferry *ferry)
 {
-	struct handoff__mover *mover = &ferry->mover;
-
 	if (ferry->gate_answered != ferry->gate_asked)
 		return;
-	if (count_halfopen(ferry) > 0 && mover->rounds++ < HALFOPEN_ROUNDS) {
-		pass_new(ferry);
-		mover->part = HANDOFF__MOVER_HALFOPEN;
-		mover->since_us = handoff__now_us();
-		look_again(ferry, 2000);
+	ferry->mover.part = HANDOFF__MOVER_HALFOPEN;
+	ferry->mover.since_us = handoff__now_us();
+	ferry->due = true;
+}
+
+/* A client that has our SYN-ACK gets to us once more, and then the listeners
+ * have its connection. */
+static void
+proceed_halfopen(struct handoff__ferry *ferry)
+{
+	if (count_halfopen(ferry) > 0 &&
+		handoff__now_us() - ferry->mover.since_us < HALFOPEN_US) {
+		look_again(ferry, 1000);
 		return;
 	}
-	mover->part = HANDOFF__MOVER_SERVICE;
+	ferry->mover.part = HANDOFF__MOVER_SERVICE;
 	ferry->due = true;
 }
 

@@ -101,16 +101,30 @@ make_packet(unsigned char *data, const struct handoff__flow *flow, uint32_t n)
 	return ip + 24;
 }
 
-/* The next packet of that connection. */
 static uint32_t
-packet(struct fixture *f, uint32_t i)
+packet_with(struct fixture *f, uint32_t i, unsigned char flags)
 {
 	struct handoff__flow flow = flow_of(i);
 	unsigned char data[64];
 	size_t len = make_packet(data, &flow, ++f->last);
 
+	data[len - 24 + 13] = flags;
 	handoff__flows_packet(&f->flows, f->last, data, len, true);
 	return f->last;
+}
+
+/* The next packet of that connection. */
+static uint32_t
+packet(struct fixture *f, uint32_t i)
+{
+	return packet_with(f, i, 0x10);
+}
+
+/* A SYN. */
+static uint32_t
+beginning(struct fixture *f, uint32_t i)
+{
+	return packet_with(f, i, 0x02);
 }
 
 static void
@@ -228,8 +242,8 @@ test_unsent(void **state)
 	handoff__flows_fini(&f.flows);
 }
 
-/* Packets that wait because unknown flows do wait with their batch then, and
- * before later ones. */
+/* Of unknown flows only the beginnings wait; with their batch, if one takes
+ * them, and before later ones. */
 static void
 test_default(void **state)
 {
@@ -239,9 +253,13 @@ test_default(void **state)
 	(void)state;
 	open_flows(&f);
 	handoff__flows_default(&f.flows, HANDOFF__GATE_HOLD);
-	ids[0] = packet(&f, 0);
-	other = packet(&f, 5);
-	ids[1] = packet(&f, 1);
+	ids[0] = beginning(&f, 0);
+	other = beginning(&f, 5);
+	ids[1] = beginning(&f, 1);
+	assert_int_equal(f.sink.n, 0);
+	ids[2] = packet(&f, 6);
+	ids[3] = packet_with(&f, 7, 0x12); /* an answer to a SYN of this host */
+	assert_verdicts(&f, &ids[2], 2, true);
 	take(&f, 0, 0, 2);
 	ids[2] = packet(&f, 0);
 	ids[3] = packet(&f, 1);
@@ -257,7 +275,7 @@ test_default(void **state)
 	handoff__flows_fini(&f.flows);
 }
 
-/* A batch that is forgotten while unknown flows wait waits with them. */
+/* A batch that is forgotten while what begins waits passes. */
 static void
 test_forget_held(void **state)
 {
@@ -272,8 +290,6 @@ test_forget_held(void **state)
 	handoff__flows_default(&f.flows, HANDOFF__GATE_HOLD);
 	handoff__flows_forget(&f.flows, 0);
 	ids[2] = packet(&f, 0);
-	assert_int_equal(f.sink.n, 0);
-	handoff__flows_default(&f.flows, HANDOFF__GATE_PASS);
 	assert_verdicts(&f, ids, 3, true);
 	handoff__flows_fini(&f.flows);
 }
@@ -430,8 +446,9 @@ static enum handoff__packet_kind
 kind_of(const unsigned char *data, size_t len)
 {
 	struct handoff__flow flow;
+	bool begins;
 
-	return handoff__packet_read(data, len, &flow);
+	return handoff__packet_read(data, len, &flow, &begins);
 }
 
 static void
@@ -439,12 +456,14 @@ test_packets(void **state)
 {
 	struct handoff__flow four = flow_of(0), six = flow_of(1), got;
 	unsigned char data[80], longer[80];
+	bool begins;
 	size_t len;
 
 	(void)state;
 	len = make_packet(data, &four, 0);
-	assert_int_equal(
-		handoff__packet_read(data, len, &got), HANDOFF__PACKET_TCP);
+	assert_int_equal(handoff__packet_read(data, len, &got, &begins),
+		HANDOFF__PACKET_TCP);
+	assert_false(begins);
 	assert_true(handoff__flow_equal(&got, &four));
 	for (size_t i = 0; i < 40; i++)
 		assert_int_equal(kind_of(data, i), HANDOFF__PACKET_BAD);
@@ -465,8 +484,9 @@ test_packets(void **state)
 	assert_int_equal(kind_of(data, len), HANDOFF__PACKET_BAD);
 
 	len = make_packet(data, &six, 0);
-	assert_int_equal(
-		handoff__packet_read(data, len, &got), HANDOFF__PACKET_TCP);
+	assert_int_equal(handoff__packet_read(data, len, &got, &begins),
+		HANDOFF__PACKET_TCP);
+	assert_false(begins);
 	assert_true(handoff__flow_equal(&got, &six));
 	for (size_t i = 0; i < 60; i++)
 		assert_int_equal(kind_of(data, i), HANDOFF__PACKET_BAD);
@@ -476,8 +496,10 @@ test_packets(void **state)
 	memset(longer + 40, 0, 8);
 	longer[40] = IPPROTO_TCP;
 	memcpy(longer + 48, data + 40, 24);
-	assert_int_equal(handoff__packet_read(longer, len + 8, &got),
+	longer[48 + 13] = 0x02;
+	assert_int_equal(handoff__packet_read(longer, len + 8, &got, &begins),
 		HANDOFF__PACKET_TCP);
+	assert_true(begins);
 	assert_true(handoff__flow_equal(&got, &six));
 	longer[41] = 200;
 	assert_int_equal(kind_of(longer, len + 8), HANDOFF__PACKET_BAD);

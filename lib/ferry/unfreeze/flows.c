@@ -244,19 +244,30 @@ all_pass(const struct handoff__flows *flows)
 	return flows->nflows == 0 && flows->unknown == HANDOFF__GATE_PASS;
 }
 
+/* Of flows that no batch has only the beginning waits: a connection that has
+ * begun here has to finish its handshake here, and one that ends its end. */
+static enum handoff__gate_verdict
+verdict_of(const struct handoff__flows *flows,
+	const struct handoff__flow_entry *e, bool begins)
+{
+	if (e && e->released)
+		return HANDOFF__GATE_PASS;
+	if (e)
+		return flows->slots[e->slot].verdict;
+	return flows->unknown == HANDOFF__GATE_HOLD && !begins
+		       ? HANDOFF__GATE_PASS
+		       : flows->unknown;
+}
+
 static void
 by_flow(struct handoff__flows *flows, uint32_t id,
-	const struct handoff__flow *flow, const unsigned char *data, size_t len,
-	bool whole)
+	const struct handoff__flow *flow, bool begins,
+	const unsigned char *data, size_t len, bool whole)
 {
 	struct handoff__flow_entry *e = find(flows, flow);
 	struct handoff__flow_slot *s = e ? &flows->slots[e->slot] : NULL;
 
-	if (e && e->released) {
-		pass(flows, id);
-		return;
-	}
-	switch (s ? s->verdict : flows->unknown) {
+	switch (verdict_of(flows, e, begins)) {
 	case HANDOFF__GATE_PASS:
 		pass(flows, id);
 		return;
@@ -275,10 +286,11 @@ handoff__flows_packet(struct handoff__flows *flows, uint32_t id,
 	const unsigned char *data, size_t len, bool whole)
 {
 	struct handoff__flow flow;
+	bool begins;
 
-	switch (handoff__packet_read(data, len, &flow)) {
+	switch (handoff__packet_read(data, len, &flow, &begins)) {
 	case HANDOFF__PACKET_TCP:
-		by_flow(flows, id, &flow, data, len, whole);
+		by_flow(flows, id, &flow, begins, data, len, whole);
 		return;
 	case HANDOFF__PACKET_FRAGMENT:
 		if (all_pass(flows))
@@ -535,10 +547,10 @@ handoff__flows_forget(struct handoff__flows *flows, uint32_t slot)
 
 	if (!s)
 		return -ENOENT;
-	if (flows->unknown == HANDOFF__GATE_HOLD)
-		TAILQ_CONCAT(&flows->parked, &s->parked, node);
-	else
-		let_go(flows, &s->parked, flows->unknown);
+	/* as verdict_of: these connections have begun */
+	let_go(flows, &s->parked,
+		flows->unknown == HANDOFF__GATE_HOLD ? HANDOFF__GATE_PASS
+						     : flows->unknown);
 	remove_all(flows, s);
 	return 0;
 }

@@ -9,6 +9,8 @@
 #include <string.h>
 
 #define TCP_LEAST 20
+#define SYN       0x02
+#define ACK       0x10
 
 static uint16_t
 u16_at(const unsigned char *p)
@@ -16,19 +18,23 @@ u16_at(const unsigned char *p)
 	return (uint16_t)(p[0] << 8 | p[1]);
 }
 
+/* RFC 9293, 3.1 */
 static enum handoff__packet_kind
-read_ports(const unsigned char *data, size_t len, struct handoff__flow *flow)
+read_tcp(const unsigned char *data, size_t len, struct handoff__flow *flow,
+	bool *begins)
 {
 	if (len < TCP_LEAST)
 		return HANDOFF__PACKET_BAD;
 	flow->peer_port = u16_at(data);
 	flow->local_port = u16_at(data + 2);
+	*begins = (data[13] & (SYN | ACK)) == SYN;
 	return HANDOFF__PACKET_TCP;
 }
 
 /* RFC 791, 3.1 */
 static enum handoff__packet_kind
-read_four(const unsigned char *data, size_t len, struct handoff__flow *flow)
+read_four(const unsigned char *data, size_t len, struct handoff__flow *flow,
+	bool *begins)
 {
 	size_t header;
 
@@ -42,12 +48,13 @@ read_four(const unsigned char *data, size_t len, struct handoff__flow *flow)
 	memcpy(flow->local, data + 16, 4);
 	if (u16_at(data + 6) & 0x3fff) /* more fragments, or an offset */
 		return HANDOFF__PACKET_FRAGMENT;
-	return read_ports(data + header, len - header, flow);
+	return read_tcp(data + header, len - header, flow, begins);
 }
 
 /* RFC 8200, 4: the headers that may be between IPv6 and TCP. */
 static enum handoff__packet_kind
-read_six(const unsigned char *data, size_t len, struct handoff__flow *flow)
+read_six(const unsigned char *data, size_t len, struct handoff__flow *flow,
+	bool *begins)
 {
 	size_t at = 40;
 	int next;
@@ -71,17 +78,18 @@ read_six(const unsigned char *data, size_t len, struct handoff__flow *flow)
 		if (at > len)
 			return HANDOFF__PACKET_BAD;
 	}
-	return read_ports(data + at, len - at, flow);
+	return read_tcp(data + at, len - at, flow, begins);
 }
 
 enum handoff__packet_kind
-handoff__packet_read(
-	const unsigned char *data, size_t len, struct handoff__flow *flow)
+handoff__packet_read(const unsigned char *data, size_t len,
+	struct handoff__flow *flow, bool *begins)
 {
 	memset(flow, 0, sizeof(*flow));
+	*begins = false;
 	if (len > 0 && data[0] >> 4 == 4)
-		return read_four(data, len, flow);
+		return read_four(data, len, flow, begins);
 	if (len > 0 && data[0] >> 4 == 6)
-		return read_six(data, len, flow);
+		return read_six(data, len, flow, begins);
 	return HANDOFF__PACKET_BAD;
 }

@@ -5,6 +5,7 @@
 
 #include "ferry/flow.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum handoff__packet_kind {
@@ -14,8 +15,9 @@ enum handoff__packet_kind {
 };
 
 /* Reads an IPv4 or IPv6 packet that has come to this host: the destination is
- * the flow's local end. All lengths are checked. */
-enum handoff__packet_kind handoff__packet_read(
-	const unsigned char *data, size_t len, struct handoff__flow *flow);
+ * the flow's local end. `begins`: it is the first of a connection, a SYN. All
+ * lengths are checked. */
+enum handoff__packet_kind handoff__packet_read(const unsigned char *data,
+	size_t len, struct handoff__flow *flow, bool *begins);
 
 #endif
