@@ -286,6 +286,19 @@ __wrap_handoff__options_buffers(int fd,
 				       fd, options, in, out, error);
 }
 
+void __real_handoff__options_shrink(
+	int fd, const struct handoff__image_options *options);
+void __wrap_handoff__options_shrink(
+	int fd, const struct handoff__image_options *options);
+
+void
+__wrap_handoff__options_shrink(
+	int fd, const struct handoff__image_options *options)
+{
+	if (!small_buffers)
+		__real_handoff__options_shrink(fd, options);
+}
+
 /* Output that the socket has no room for is sent when there is some, and then
  * its end. */
 static void
