@@ -429,6 +429,10 @@ on_tick(struct handoff__timer *timer)
 	struct handoff__ferry *ferry = timer->arg;
 
 	ferry->due = true;
+	for (uint32_t i = 0; ferry->greeted && i < HANDOFF__BATCHES; i++) {
+		if (ferry->loads[i] && !ferry->loads[i]->out)
+			handoff__inbound_ask(ferry->loads[i]);
+	}
 	handoff__timer_arm(&ferry->loop, timer, TICK_US);
 }
 

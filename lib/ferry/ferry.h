@@ -281,6 +281,7 @@ struct handoff__ferry {
 	struct handoff__gate *gate;
 	char gate_text[HANDOFF_TEXT_MAX];
 	uint64_t gate_arena;  /* the arena that the gate knows */
+	uint64_t strays;      /* slots that the gate has and no batch */
 	uint64_t table_arena; /* whose batches were resumed */
 	struct handoff__hook hook;
 	char hook_text[HANDOFF_TEXT_MAX]; /* why its last run failed */

@@ -6,6 +6,7 @@
 
 #include "ferry/ferry.h"
 #include "ferry/flow.h"
+#include "ferry/images.h"
 #include "migrate/migrate.h"
 #include "record/parcel.h"
 
@@ -48,6 +49,10 @@ struct handoff__freight {
 	uint32_t next;  /* the item to ship, or to prepare, next */
 	bool end_sent, end_came;
 	uint32_t wanted; /* entries that are still to come from the server */
+	/* IN, of an earlier ferry: what the gate has of it */
+	struct handoff__flow *flows;
+	uint32_t nflows, room; /* of `flows`; of `items` */
+	struct handoff__images images;
 	struct handoff__item items[];
 };
 

@@ -15,12 +15,44 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Batches that the gate still has, and whose words are free: what was flipped
+ * stays so. */
+static void
+forget_strays(struct handoff__ferry *ferry)
+{
+	for (uint32_t i = 0; i < HANDOFF__GATE_SLOTS; i++) {
+		if (!(ferry->strays >> i & 1))
+			continue;
+		if (handoff__gate_settle(ferry->gate, i) < 0)
+			handoff__gate_pass(ferry->gate, i);
+	}
+	ferry->strays = 0;
+}
+
+/* Now these can be decided. */
+static void
+link_resumed(struct handoff__ferry *ferry)
+{
+	for (uint32_t i = 0; ferry->greeted && i < HANDOFF__BATCHES; i++) {
+		struct handoff__freight *load = ferry->loads[i];
+
+		if (!load || !load->resumed)
+			continue;
+		if (load->out)
+			handoff__outbound_on_link(load, true);
+		else
+			handoff__inbound_on_link(load, true);
+	}
+}
+
 static void
 on_gate_ready(void *arg, const char *how, bool leftover)
 {
 	struct handoff__ferry *ferry = arg;
 
 	snprintf(ferry->gate_text, sizeof(ferry->gate_text), "%s", how);
+	forget_strays(ferry);
+	link_resumed(ferry);
 	if (leftover)
 		handoff__gate_rule(ferry->gate, ferry->mover.ruled);
 	ferry->due = true;
@@ -34,10 +66,17 @@ on_gate_found(void *arg, struct handoff__gate_found *found)
 						? ferry->loads[found->slot]
 						: NULL;
 
-	if (load && (load->out ? load->s.id : load->r.id) == found->id)
-		load->guarded = true;
 	if (found->verdict == HANDOFF__GATE_FLIP)
 		ferry->mover.ruled = true;
+	if (found->slot >= HANDOFF__GATE_SLOTS)
+		return;
+	if (!load || (load->out ? load->s.id : load->r.id) != found->id) {
+		ferry->strays |= UINT64_C(1) << found->slot;
+		return;
+	}
+	load->guarded = true;
+	if (!load->out)
+		handoff__inbound_found(load, found);
 }
 
 static void

@@ -269,10 +269,60 @@ send_early(struct handoff__freight *load, uint32_t actions)
 		send_plain(load, HANDOFF__LETTER_QUERY);
 }
 
+/* The image of that connection, which the gate has kept. */
+static bool
+find_image(struct handoff__freight *load, struct handoff__item *item)
+{
+	struct handoff__error error;
+
+	for (uint32_t i = 0; load->images.data && i < load->nflows; i++) {
+		if (handoff__flow_equal(&load->flows[i], &item->flow))
+			return handoff__images_read(&load->images, i,
+				       &item->image, &error) == 0 &&
+			       handoff__migrate_resume(&item->restore,
+				       item->entry->fd, &item->image,
+				       &error) == 0;
+	}
+	return false;
+}
+
+/* The entries of a batch of an earlier ferry, which the server has given to
+ * this one to decide. */
+static void
+collect(struct handoff__freight *load)
+{
+	struct handoff__roster *roster = &load->ferry->pair.roster;
+	struct handoff__roster_entry *e = NULL;
+	uint32_t slot;
+
+	while (load->count < load->room &&
+		(e = handoff__roster_next(roster, e))) {
+		struct handoff__item *item = &load->items[load->count];
+
+		if (!e->mine || handoff__cargo(e)->load >= 0 ||
+			!handoff__entry_elsewhere(e, &slot) ||
+			slot != load->slot)
+			continue;
+		item->entry = e;
+		item->id = e->id;
+		item->guard = UINT32_MAX;
+		handoff__cargo(e)->load = (int32_t)load->slot;
+		handoff__cargo(e)->index = (int32_t)load->count++;
+		if (handoff__flow_of(e->fd, &item->flow) < 0 ||
+			!find_image(load, item))
+			handoff__log(&load->ferry->log, HANDOFF_LOG_WARNING,
+				"connection %llu: of an earlier ferry, and "
+				"without an image",
+				(unsigned long long)e->id);
+	}
+}
+
 static void
 act(struct handoff__freight *load, uint32_t actions)
 {
 	load->ferry->due = true;
+	if (load->resumed && actions != 0)
+		collect(load);
 	while (actions != 0) {
 		uint32_t next = 0;
 
@@ -331,6 +381,7 @@ make_load(struct handoff__ferry *ferry, uint32_t count)
 	if (!load)
 		return NULL;
 	load->ferry = ferry;
+	load->room = count;
 	load->timer.fn = on_timer;
 	load->timer.arg = load;
 	return load;
@@ -471,6 +522,9 @@ handoff__inbound_on_letter(
 		act(load, handoff__receiving_abort(r));
 		return;
 	case HANDOFF__LETTER_VERDICT:
+		/* without its server it lacks the entries, and asks again */
+		if (load->resumed && !handoff__carrier_has_server(ferry))
+			return;
 		act(load, letter->committed ? handoff__receiving_commit(r)
 					    : handoff__receiving_abort(r));
 		return;
@@ -546,9 +600,14 @@ handoff__inbound_on_held(struct handoff__freight *load, int err)
 		act(load, handoff__receiving_guarded(&load->r));
 }
 
+/* What an earlier ferry has left needs what the gate has of it. */
 void
 handoff__inbound_on_link(struct handoff__freight *load, bool up)
 {
+	if (up && load->resumed &&
+		!(load->ferry->gate &&
+			handoff__gate_is_ready(load->ferry->gate)))
+		return;
 	act(load, handoff__receiving_link(&load->r, up));
 }
 
@@ -575,6 +634,26 @@ handoff__inbound_over(const struct handoff__freight *load)
 }
 
 void
+handoff__inbound_ask(struct handoff__freight *load)
+{
+	if (handoff__receiving_in_doubt(&load->r) && load->r.up)
+		send_plain(load, HANDOFF__LETTER_QUERY);
+}
+
+void
+handoff__inbound_found(
+	struct handoff__freight *load, const struct handoff__gate_found *found)
+{
+	load->flows = calloc(found->count + 1, sizeof(*load->flows));
+	if (!load->flows)
+		return;
+	memcpy(load->flows, found->flows, found->count * sizeof(*load->flows));
+	load->nflows = found->count;
+	if (found->images >= 0)
+		handoff__images_map(&load->images, found->images);
+}
+
+void
 handoff__inbound_free(struct handoff__freight *load)
 {
 	struct handoff__ferry *ferry = load->ferry;
@@ -586,6 +665,9 @@ handoff__inbound_free(struct handoff__freight *load)
 			handoff__landing_part(&load->items[i]);
 		free(load->items[i].body);
 	}
+	if (load->images.data)
+		handoff__images_unmap(&load->images);
+	free(load->flows);
 	ferry->loads[load->slot] = NULL;
 	ferry->nloads--;
 	free(load);
@@ -595,7 +677,7 @@ int
 handoff__inbound_resume(
 	struct handoff__ferry *ferry, const struct handoff__batch *batch)
 {
-	struct handoff__freight *load = make_load(ferry, 0);
+	struct handoff__freight *load = make_load(ferry, batch->count);
 
 	if (!load)
 		return -ENOMEM;

@@ -24,6 +24,13 @@ void handoff__inbound_proceed(struct handoff__freight *load);
 /* Gives it up, unless PREPARED was sent. */
 void handoff__inbound_give_up(struct handoff__freight *load);
 
+/* What the gate still has of a batch of an earlier ferry. */
+void handoff__inbound_found(
+	struct handoff__freight *load, const struct handoff__gate_found *found);
+
+/* Asks again what has become of a batch in doubt. */
+void handoff__inbound_ask(struct handoff__freight *load);
+
 /* For the word of a batch that an earlier ferry has opened. */
 int handoff__inbound_resume(
 	struct handoff__ferry *ferry, const struct handoff__batch *batch);

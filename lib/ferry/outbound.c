@@ -392,9 +392,15 @@ handoff__outbound_on_held(struct handoff__freight *load, int err)
 		act(load, handoff__sending_held(&load->s));
 }
 
+/* What an earlier ferry has left is not freed before the gate has read its
+ * word. */
 void
 handoff__outbound_on_link(struct handoff__freight *load, bool up)
 {
+	if (up && load->resumed &&
+		!(load->ferry->gate &&
+			handoff__gate_is_ready(load->ferry->gate)))
+		return;
 	act(load, handoff__sending_link(&load->s, up));
 }
 
