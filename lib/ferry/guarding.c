@@ -51,6 +51,7 @@ on_gate_ready(void *arg, const char *how, bool leftover)
 	struct handoff__ferry *ferry = arg;
 
 	snprintf(ferry->gate_text, sizeof(ferry->gate_text), "%s", how);
+	handoff__log(&ferry->log, HANDOFF_LOG_DEBUG, "gate: ready, %s", how);
 	forget_strays(ferry);
 	link_resumed(ferry);
 	if (leftover)

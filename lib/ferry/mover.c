@@ -58,6 +58,15 @@ look_again(struct handoff__ferry *ferry, int64_t us)
 		handoff__timer_arm(&ferry->loop, &mover->again, us);
 }
 
+/* Its answer shows that what was said before is in force. While there is no
+ * helper all packets are dropped, and the next one is told everything first. */
+static void
+ask_gate(struct handoff__ferry *ferry)
+{
+	if (handoff__gate_count(ferry->gate) == 0)
+		ferry->gate_asked++;
+}
+
 static bool
 is_active(const struct handoff__ferry *ferry)
 {
@@ -251,8 +260,7 @@ begin_last(struct handoff__ferry *ferry)
 	ferry->report.step = HANDOFF__FERRY_LAST;
 	handoff__gate_default(ferry->gate, HANDOFF__GATE_HOLD);
 	ferry->mover.holding = true;
-	handoff__gate_count(ferry->gate);
-	ferry->gate_asked++;
+	ask_gate(ferry);
 	ferry->mover.part = HANDOFF__MOVER_HOLD;
 	ferry->due = true;
 }
@@ -371,7 +379,8 @@ proceed_batches(struct handoff__ferry *ferry)
 		return;
 	if (choice.later == 0 &&
 		(choice.count == 0 ||
-			(choice.count <= FEW && mover->small++ == SMALL))) {
+			(handoff__choice_count(ferry) - choice.stay <= FEW &&
+				mover->small++ == SMALL))) {
 		begin_last(ferry);
 		return;
 	}
@@ -622,8 +631,7 @@ proceed_drain(struct handoff__ferry *ferry)
 		handoff__gate_default(ferry->gate, HANDOFF__GATE_PASS);
 		return;
 	}
-	handoff__gate_count(ferry->gate);
-	ferry->gate_asked++;
+	ask_gate(ferry);
 	look_again(ferry, DRAIN_US);
 }
 
