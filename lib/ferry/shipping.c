@@ -156,13 +156,24 @@ describe(struct handoff__item *item, struct handoff__parcel *parcel,
 {
 	struct handoff__roster_entry *e = item->entry;
 	struct handoff__progress progress;
+	bool counted;
 	int err = handoff__parcel_take(
 		parcel, &e->view, handoff__boot_ms(), error);
 
 	if (err < 0)
 		return err;
-	/* without counters the record is taken as it is */
-	if (handoff__progress(e->fd, &progress) == 0)
+	/* A record with positions says what the kernel would; without either it
+	 * is taken as it is. */
+	if (parcel->consumed > 0 || parcel->produced > 0) {
+		progress.read =
+			parcel->consumed + parcel->in_len - parcel->old_rx_base;
+		progress.written = parcel->produced - parcel->out_len -
+				   parcel->old_tx_base;
+		counted = true;
+	} else {
+		counted = handoff__progress(e->fd, &progress) == 0;
+	}
+	if (counted)
 		err = handoff__parcel_counted(parcel, progress.read,
 			progress.written, item->image.out_len, error);
 	if (err < 0)
