@@ -27,7 +27,9 @@ class Streams(Hosts):
                 self.move_all(source, connections)
                 load.check()
                 self.assert_no_resets()
-        self.assertEqual(self.end(load)["connected"], connections)
+        counts = self.end(load)
+        self.assertEqual(counts["connected"], connections)
+        return counts
 
     def test_some_busy(self):
         self.both()
@@ -38,8 +40,13 @@ class Streams(Hosts):
         self.both()
         # One message at a time: with two under way the kernel sends the
         # last one again after a few milliseconds (a tail loss probe).
-        self.round_trips("--active", CONNECTIONS // 5, "--chunk", 256,
-                         "--window", 256, "--rate", 25600)
+        counts = self.round_trips(
+            "--active", CONNECTIONS // 5, "--chunk", 256, "--window", 256,
+            "--rate", 25600)
+        if counts["max_gap_us"] > 150000:
+            self.skipTest("the machine is too busy: an answer has taken "
+                          f"{counts['max_gap_us'] // 1000} ms, in which any "
+                          "client sends again")
         self.assert_not_retransmitted()
 
     def test_all_busy(self):
