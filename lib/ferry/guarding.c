@@ -56,6 +56,9 @@ on_gate_ready(void *arg, const char *how, bool leftover)
 	link_resumed(ferry);
 	if (leftover)
 		handoff__gate_rule(ferry->gate, ferry->mover.ruled);
+	/* asked while there was none */
+	if (ferry->gate_answered != ferry->gate_asked)
+		handoff__gate_count(ferry->gate);
 	ferry->due = true;
 }
 
