@@ -149,16 +149,14 @@ consider(struct handoff__ferry *ferry, struct handoff__roster_entry *e,
 		for (uint32_t i = 0; i < group.count; i++)
 			handoff__cargo(group.list[i])->why = group.why;
 		choice->stay += group.count;
-	} else if (group.later) {
+	} else if (group.later || choice->count + group.count > choice->most) {
 		choice->later += group.count;
-	} else if (choice->count + group.count <= choice->most) {
+	} else {
 		for (uint32_t i = 0; i < group.count; i++) {
 			choice->list[choice->count++] = group.list[i];
 			handoff__cargo(group.list[i])->chosen =
 				ferry->mover.choices;
 		}
-	} else {
-		choice->later += group.count;
 	}
 }
 

@@ -99,7 +99,7 @@ do_guard(struct handoff__freight *load)
 {
 	struct handoff__ferry *ferry = load->ferry;
 	const struct handoff__image **images =
-		calloc(load->count + 1, sizeof(images[0]));
+		calloc(load->count + 1, sizeof(struct handoff__image *));
 	struct handoff__flow *flows = calloc(load->count + 1, sizeof(*flows));
 	int *fds = calloc(load->count + 1, sizeof(*fds)), err = -ENOMEM;
 	struct handoff__error error = {.text = "no memory"};

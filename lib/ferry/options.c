@@ -31,13 +31,13 @@ check_name(const char *value, struct handoff__error *error)
 
 #define TEXT(word, field)                                                      \
 	{                                                                      \
-		.name = word, .kind = HANDOFF__ARGUMENT_TEXT,                  \
+		.name = (word), .kind = HANDOFF__ARGUMENT_TEXT,                \
 		.offset = FIELD(field)                                         \
 	}
 #define NUMBER(word, field, most)                                              \
 	{                                                                      \
-		.name = word, .kind = HANDOFF__ARGUMENT_NUMBER,                \
-		.offset = FIELD(field), .max = most                            \
+		.name = (word), .kind = HANDOFF__ARGUMENT_NUMBER,              \
+		.offset = FIELD(field), .max = (most)                          \
 	}
 
 static const struct handoff__argument table[] = {

@@ -93,7 +93,7 @@ weight(const struct handoff__item *item)
 	const struct handoff__geometry *geo = &item->entry->view.seg->geo;
 
 	return handoff__image_size(&item->image) + 4096u + geo->state_size +
-	       2u * geo->rx_size + geo->tx_size + geo->pass_size;
+	       (size_t)geo->rx_size * 2 + geo->tx_size + geo->pass_size;
 }
 
 /* True if it is frozen and in the batch. */

@@ -13,8 +13,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 
 static_assert(sizeof(struct handoff__region) <= HANDOFF__SHARED_HEAD,
 	"it fits in front of the undo log");
@@ -291,9 +291,11 @@ static void
 clear_all(const struct handoff__segment *commons)
 {
 	size_t size = commons->geo.shared_size;
+	unsigned char *bytes = bytes_of(commons);
 
-	if (madvise(bytes_of(commons), size, MADV_REMOVE) < 0)
-		memset(bytes_of(commons), 0, size);
+	if (fallocate(commons->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		    bytes - commons->base, (off_t)size) < 0)
+		memset(bytes, 0, size);
 }
 
 int
