@@ -164,6 +164,7 @@ on_hello(struct handoff__ferry *ferry, const struct handoff__letter_hello *h)
 		ferry->site = h->flags & HANDOFF__LETTER_AT_HOME
 				      ? HANDOFF__FERRY_THERE
 				      : HANDOFF__FERRY_NOWHERE;
+	handoff__taker_on_hello(ferry, h);
 	ferry->due = true;
 	if (ferry->greeted)
 		return;

@@ -51,14 +51,30 @@ drop_region(struct handoff__ferry *ferry)
 		handoff__region_clear(commons);
 }
 
+/* The same for the addresses, unless connections have come with them. */
+static void
+drop_addresses(struct handoff__ferry *ferry)
+{
+	struct handoff__error error;
+
+	if (ferry->report.moved > 0 || ferry->site == HANDOFF__FERRY_HERE ||
+		ferry->nloads > 0 ||
+		ferry->pair.roster.connections + ferry->pair.roster.copies > 0)
+		return;
+	for (uint32_t i = 0; i < ferry->nprefixes; i++)
+		handoff__address_off_lo(&ferry->prefixes[i], &error);
+}
+
 static void
 end_taker(struct handoff__ferry *ferry, const char *text)
 {
 	struct handoff__taker *taker = &ferry->taker;
 
 	handoff__timer_disarm(&ferry->loop, &taker->deadline);
-	if (text)
+	if (text) {
 		drop_region(ferry);
+		drop_addresses(ferry);
+	}
 	memset(taker, 0, offsetof(struct handoff__taker, deadline));
 	handoff__course_end(ferry, text);
 }
@@ -195,8 +211,8 @@ proceed_answer(struct handoff__ferry *ferry)
 	handoff__channel_flush(ferry->channel);
 }
 
-static void
-on_address(struct handoff__ferry *ferry)
+static int
+take_addresses(struct handoff__ferry *ferry)
 {
 	struct handoff__error error;
 	int err = 0;
@@ -207,18 +223,90 @@ on_address(struct handoff__ferry *ferry)
 	if (err < 0) {
 		handoff__log(&ferry->log, HANDOFF_LOG_ERROR, "address: %s",
 			ferry->error.text);
-		handoff__letters_text(
-			ferry, HANDOFF__LETTER_REFUSED, 0, ferry->error.text);
-		return;
+		return err;
 	}
 	if (handoff__announce_start(&ferry->announce, &ferry->device,
 		    ferry->prefixes, ferry->nprefixes, &error) < 0)
 		handoff__log(&ferry->log, HANDOFF_LOG_WARNING, "announce: %s",
 			error.text);
 	ferry->site = HANDOFF__FERRY_HERE;
+	return 0;
+}
+
+static void
+on_address(struct handoff__ferry *ferry)
+{
+	if (take_addresses(ferry) < 0) {
+		handoff__letters_text(
+			ferry, HANDOFF__LETTER_REFUSED, 0, ferry->error.text);
+		return;
+	}
 	ferry->taker.addressed = true;
 	handoff__letters_plain(ferry, HANDOFF__LETTER_ADDRESSED, 0);
 	handoff__channel_flush(ferry->channel);
+}
+
+/* All of them are on lo, and the server here listens. */
+static bool
+is_where_it_was_to_go(struct handoff__ferry *ferry)
+{
+	struct handoff__roster_entry *e = NULL;
+	struct handoff__error error;
+	char other[IFNAMSIZ];
+
+	for (uint32_t i = 0; i < ferry->nprefixes; i++) {
+		if (handoff__address_spot(&ferry->device, &ferry->prefixes[i],
+			    other, &error) != HANDOFF__ON_LO)
+			return false;
+	}
+	while ((e = handoff__roster_next(&ferry->pair.roster, e))) {
+		if (e->kind == HANDOFF__LISTENER && !e->mine)
+			return true;
+	}
+	return false;
+}
+
+/* A ferry before this one has died between two of them: here is where the
+ * others are, so all are. */
+static void
+complete_addresses(struct handoff__ferry *ferry)
+{
+	struct handoff__error error;
+	char other[IFNAMSIZ];
+	bool lacks = false;
+
+	for (uint32_t i = 0; i < ferry->nprefixes; i++)
+		lacks |= handoff__address_spot(&ferry->device,
+				 &ferry->prefixes[i], other,
+				 &error) == HANDOFF__ABSENT;
+	if (!lacks)
+		return;
+	handoff__log(&ferry->log, HANDOFF_LOG_WARNING,
+		"some of the addresses are here, and the others on neither "
+		"host: takes them");
+	take_addresses(ferry);
+}
+
+void
+handoff__taker_on_hello(
+	struct handoff__ferry *ferry, const struct handoff__letter_hello *hello)
+{
+	if (ferry->site == HANDOFF__FERRY_HERE &&
+		!(hello->flags & HANDOFF__LETTER_AT_HOME) &&
+		!handoff__course_runs(ferry))
+		complete_addresses(ferry);
+	if (ferry->site != HANDOFF__FERRY_NOWHERE ||
+		hello->flags & HANDOFF__LETTER_AT_HOME ||
+		/* a host that is only starting gets its addresses yet */
+		!(hello->flags & HANDOFF__LETTER_HAS_SERVER) ||
+		handoff__course_runs(ferry) ||
+		!handoff__carrier_has_server(ferry) || ferry->pair.serving ||
+		!is_where_it_was_to_go(ferry))
+		return;
+	handoff__log(&ferry->log, HANDOFF_LOG_WARNING,
+		"the addresses are on neither host, and were to come here: "
+		"takes them");
+	take_addresses(ferry);
 }
 
 /* A part of the shared region: it is complete before the batch that goes with

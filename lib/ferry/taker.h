@@ -9,6 +9,10 @@
 void handoff__taker_on_letter(
 	struct handoff__ferry *ferry, const struct handoff__letter *letter);
 
+/* After a HELLO: a move whose last step was lost with a ferry is finished. */
+void handoff__taker_on_hello(struct handoff__ferry *ferry,
+	const struct handoff__letter_hello *hello);
+
 /* Takes the next step, if there is one. */
 void handoff__taker_proceed(struct handoff__ferry *ferry);
 

@@ -216,6 +216,38 @@ class Hangs(Moving):
         self.hang("standby")
 
 
+class Addresses(Moving):
+    """The ferry of A dies while it gives the addresses away: the next one
+    finds out where they belong."""
+
+    def die(self, *lost):
+        load, stop = self.prepare(
+            self.a, "handoff__address_off_device", 2)
+        stop.kill()
+        if lost:
+            self.a.ip(*lost)
+        self.mover.wait()
+        self.ferry(self.a)
+        return load
+
+    def all_on(self, host):
+        self.await_(lambda: all(host.has(address) for address in
+                                ("10.77.0.100", "fd77::100")),
+                    f"the addresses to be on {host.name}")
+
+    def test_one_is_gone(self):
+        """They are where the other one is, and what comes is sent on."""
+        load = self.die()
+        self.all_on(self.a)
+        self.assertFalse(self.b.has("10.77.0.100"))
+        load.check()
+
+    def test_all_are_gone(self):
+        load = self.die("addr del fd77::100/64 dev e0")
+        self.all_on(self.b)
+        load.check()
+
+
 class Both(Moving):
     """Two at once."""
 
