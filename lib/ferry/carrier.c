@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #define GIVE_AGAIN_US 200000
 
@@ -226,16 +225,14 @@ static const struct handoff__pair_ops ops = {
 };
 
 /* Numbers of connections that begin here must not be those that come from
- * another host with theirs. */
+ * another host with theirs: the hosts are told apart by their devices. */
 static uint32_t
-origin_of_host(void)
+origin_of(const struct handoff__device *device)
 {
-	char name[256] = "";
 	uint32_t hash = 2166136261u; /* FNV-1a */
 
-	gethostname(name, sizeof(name) - 1);
-	for (const char *at = name; *at; at++)
-		hash = (hash ^ (unsigned char)*at) * 16777619u;
+	for (size_t i = 0; i < sizeof(device->mac); i++)
+		hash = (hash ^ device->mac[i]) * 16777619u;
 	return 1 + hash % HANDOFF__ORIGIN_MAX;
 }
 
@@ -250,7 +247,7 @@ handoff__carrier_open(struct handoff__ferry *ferry)
 		.entry_size = sizeof(struct handoff__cargo),
 		.own_fds = 1,
 		.carrier = true,
-		.origin = origin_of_host(),
+		.origin = origin_of(&ferry->device),
 	};
 	int err = handoff__pair_open(&ferry->pair, &config, &ferry->loop,
 		&ferry->log, &ops, &ferry->op);
