@@ -41,8 +41,10 @@ MOVING = f"{SERVICE4}/24,{SERVICE6}/64"
 PORT = 7000
 LINK_PORT = 7001  # where a ferry listens for the other
 # A server's reads are as large as on a machine of its own, and a test may open
-# all its connections at once.
+# all its connections at once. One that has measured seconds of silence does not
+# send slowly because of that, as it would with BBR.
 SETTINGS = {
+    "net/ipv4/tcp_congestion_control": "reno",
     "net/ipv4/tcp_rmem": "4096 131072 6291456",
     "net/core/somaxconn": "16384",
     "net/ipv4/tcp_max_syn_backlog": "16384",
