@@ -11,17 +11,18 @@ from core import Samples, awake, markdown, spread
 
 TITLE = "Another host"
 ABOUT = """Of N connections to an echo service, IPv4 and IPv6 in turn, 200 are
-active: each sends 256 bytes every 10 ms, once it has the last answer, and every byte that comes back is
-compared. Server, standby, both ferries, their helpers and the clients share the
-cores; the hosts are network namespaces on a bridge. *Move* is `handoffctl
-maintenance --to HOST`, there and home in turn: the time is what the ferry says
-of all of it, from the command until the other host has the address; *hold* is
-the longest time that packets of a batch waited. *Sum of the calls* is
-`rawmove`: the system calls of `lib/migrate` on as many quiet connections
-between the same hosts, and nothing else. *Longest wait* is that of any request
-of an active client around the move; in the row *without a move* in as much time
-in which nothing happens. *Sent twice* are segments that the clients' host has
-retransmitted. Medians, quartiles in brackets."""
+active: each sends 256 bytes every 10 ms, once it has the last answer, and
+every byte that comes back is compared. Server, standby, both ferries, their
+helpers and the clients share the cores; the hosts are network namespaces on a
+bridge. *Move* is `handoffctl maintenance --to HOST`, there and home in turn:
+the time is what the ferry says of all of it, from the command until the other
+host has the address; *hold* is the longest time that packets of a batch
+waited. *Sum of the calls* is `rawmove`: the system calls of `lib/migrate` on
+as many quiet connections between the same hosts, and nothing else. *Longest
+wait* is that of any request of an active client around the move; in the row
+*without a move* in as much time in which nothing happens. *Sent twice* are
+segments that the clients' host has retransmitted. Medians, quartiles in
+brackets."""
 
 ACTIVE = 200
 CHUNK, BEAT_MS = 256, 10
