@@ -26,7 +26,7 @@
 
 /* The kernel may keep this process waiting for its network configuration; a
  * batch has a deadline of its own. */
-#define SILENT_MS 10000
+#define SILENT_MS 5000
 #define JOIN_US   100000 /* from one try to the next */
 #define TICK_US   1000000
 #define STEPS_MAX 32
