@@ -132,3 +132,16 @@ record_assert_output(const struct fixture *f, const char *text)
 		assert_memory_equal(
 			iov[1].iov_base, text + first, iov[1].iov_len);
 }
+
+uint32_t
+record_alloc(struct handoff__arena *arena, uint32_t owner)
+{
+	uint32_t segment, slot;
+
+	assert_int_equal(handoff__arena_alloc(arena, owner, record_always, NULL,
+				 &segment, &slot),
+		0);
+	assert_int_equal(
+		handoff__arena_record(arena, segment, slot)->owner, owner);
+	return segment * HANDOFF__SLOTS + slot;
+}

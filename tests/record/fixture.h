@@ -22,6 +22,9 @@ struct fixture {
 /* For handoff__arena_alloc: takes whatever is free. */
 bool record_always(void *arg, uint32_t segment, uint32_t slot);
 
+/* Allocates a record of the arena; its number, counted over all segments. */
+uint32_t record_alloc(struct handoff__arena *arena, uint32_t owner);
+
 /* An arena of one segment. */
 void record_arena(struct handoff__arena *arena, uint32_t state_size);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The arena: sizes, allocation by one and by two peers, clearing and trimming.
+ * The arena: sizes, and allocation by one and by two peers.
  */
 #include "record/fixture.h"
 
@@ -36,19 +36,6 @@ open_other(struct handoff__arena *other, const struct handoff__arena *arena)
 					 seg->geo.state_size, NULL),
 			0);
 	}
-}
-
-static uint32_t
-alloc(struct handoff__arena *arena, uint32_t owner)
-{
-	uint32_t segment, slot;
-
-	assert_int_equal(handoff__arena_alloc(arena, owner, record_always, NULL,
-				 &segment, &slot),
-		0);
-	assert_int_equal(
-		handoff__arena_record(arena, segment, slot)->owner, owner);
-	return segment * HANDOFF__SLOTS + slot;
 }
 
 static int
@@ -210,7 +197,7 @@ every_record_is_had_once(void **state)
 	(void)state;
 	record_arena(&arena, 0);
 	for (int i = 0; i < HANDOFF__SLOTS; i++) {
-		uint32_t n = alloc(&arena, 1);
+		uint32_t n = record_alloc(&arena, 1);
 
 		assert_in_range(n, 0, HANDOFF__SLOTS - 1);
 		assert_int_equal(seen[n]++, 0);
@@ -228,11 +215,11 @@ growing_gives_new_records(void **state)
 	(void)state;
 	record_arena(&arena, 0);
 	for (int i = 0; i < HANDOFF__SLOTS; i++)
-		alloc(&arena, 1);
+		record_alloc(&arena, 1);
 	assert_int_equal(
 		handoff__arena_grow(&arena, &arena.segments[0]->geo), 0);
 	assert_int_equal(arena.count, 2);
-	assert_int_equal(alloc(&arena, 1), HANDOFF__SLOTS);
+	assert_int_equal(record_alloc(&arena, 1), HANDOFF__SLOTS);
 	handoff__arena_fini(&arena);
 }
 
@@ -266,10 +253,10 @@ vacated_record_is_had_again(void **state)
 	(void)state;
 	record_arena(&arena, 0);
 	for (int i = 0; i < HANDOFF__SLOTS; i++)
-		alloc(&arena, 1);
+		record_alloc(&arena, 1);
 	atomic_store(&handoff__arena_record(&arena, 0, slot)->owner, 0);
 	handoff__arena_vacate(&arena, 0, slot);
-	assert_int_equal(alloc(&arena, 2), slot);
+	assert_int_equal(record_alloc(&arena, 2), slot);
 	assert_int_equal(alloc_any(&arena, 1), -ENOSPC);
 	handoff__arena_fini(&arena);
 }
@@ -283,9 +270,9 @@ freed_record_is_found_before_all_is_full(void **state)
 	(void)state;
 	record_arena(&arena, 0);
 	for (int i = 0; i < HANDOFF__SLOTS; i++)
-		alloc(&arena, 1);
+		record_alloc(&arena, 1);
 	atomic_store(&handoff__arena_record(&arena, 0, 1000)->owner, 0);
-	assert_int_equal(alloc(&arena, 1), 1000);
+	assert_int_equal(record_alloc(&arena, 1), 1000);
 	handoff__arena_fini(&arena);
 }
 
@@ -309,7 +296,7 @@ records_the_caller_still_uses_are_left_alone(void **state)
 		-ENOSPC);
 	/* And are had as soon as they are no longer in use. */
 	for (int i = 0; i < HANDOFF__SLOTS / 2; i++)
-		assert_int_equal(alloc(&arena, 1) % 2, 1);
+		assert_int_equal(record_alloc(&arena, 1) % 2, 1);
 	handoff__arena_fini(&arena);
 }
 
@@ -325,13 +312,13 @@ record_is_cleared_when_it_is_had(void **state)
 	(void)state;
 	record_arena(&arena, 100);
 	stride = arena.segments[0]->geo.stride;
-	slot = alloc(&arena, 2);
+	slot = record_alloc(&arena, 2);
 	rec = handoff__arena_record(&arena, 0, slot);
 	bytes = (unsigned char *)rec;
 	memset(bytes, 0xee, stride);
 	atomic_store(&rec->owner, 0);
 	handoff__arena_vacate(&arena, 0, slot);
-	assert_int_equal(alloc(&arena, 2), slot);
+	assert_int_equal(record_alloc(&arena, 2), slot);
 	for (uint32_t i = sizeof(rec->owner); i < sizeof(*rec); i++)
 		assert_int_equal(bytes[i], 0);
 	/* Of its states only what is taken into use. */
@@ -339,147 +326,6 @@ record_is_cleared_when_it_is_had(void **state)
 	handoff__record_use_state(&view, 60);
 	for (uint32_t i = 0; i < 112; i++)
 		assert_int_equal(bytes[sizeof(*rec) + i], i < 60 ? 0 : 0xee);
-	handoff__arena_fini(&arena);
-}
-
-/* Both as they are in the file, without a page made by looking. */
-static void
-read_file(const struct handoff__arena *arena, const void *at, unsigned char *to,
-	size_t len)
-{
-	const struct handoff__segment *seg = arena->segments[0];
-
-	assert_int_equal(
-		pread(seg->fd, to, len, (const unsigned char *)at - seg->base),
-		len);
-}
-
-static blkcnt_t
-blocks(const struct handoff__arena *arena)
-{
-	struct stat st;
-
-	assert_int_equal(fstat(arena->segments[0]->fd, &st), 0);
-	return st.st_blocks;
-}
-
-static void
-assert_zero(const unsigned char *bytes, size_t from, size_t to)
-{
-	for (size_t i = from; i < to; i++)
-		assert_int_equal(bytes[i], 0);
-}
-
-/* The record, both states and both buffers; its neighbours are as they were,
- * and there is no more memory in use than before. */
-static void
-clear_record(uint32_t state_size)
-{
-	struct handoff__arena arena;
-	struct handoff__record *rec;
-	unsigned char *bytes, *buffers;
-	uint32_t stride;
-	blkcnt_t before;
-
-	record_arena(&arena, state_size);
-	stride = arena.segments[0]->geo.stride;
-	for (uint32_t i = 0; i < 3; i++)
-		assert_int_equal(alloc(&arena, 2), i);
-	bytes = malloc(stride + 3 * SIZE);
-	assert_non_null(bytes);
-	memset(handoff__arena_record(&arena, 0, 0), 0xaa, stride);
-	memset(handoff__arena_record(&arena, 0, 2), 0xbb, stride);
-	handoff__segment_buffers(arena.segments[0], 0)[3 * SIZE - 1] = 0xaa;
-	handoff__segment_buffers(arena.segments[0], 2)[0] = 0xbb;
-	rec = handoff__arena_record(&arena, 0, 1);
-	memset((char *)rec + sizeof(rec->owner), 0xcc,
-		stride - sizeof(rec->owner));
-	before = blocks(&arena);
-	buffers = handoff__segment_buffers(arena.segments[0], 1);
-	memset(buffers, 0xcc, 3 * SIZE);
-	handoff__arena_clear(&arena, 0, 1);
-	assert_int_equal(rec->owner, 2);
-	/* four pages where a box for it may be are looked at */
-	assert_in_range(blocks(&arena), 0, before + 5 * (int)SIZE / 512);
-	read_file(&arena, rec, bytes, stride);
-	assert_zero(bytes, sizeof(rec->owner), stride);
-	read_file(&arena, buffers, bytes, 3 * SIZE);
-	assert_zero(bytes, 0, 3 * SIZE);
-	memset(bytes, 0xaa, stride);
-	assert_memory_equal(handoff__arena_record(&arena, 0, 0), bytes, stride);
-	memset(bytes, 0xbb, stride);
-	assert_memory_equal(handoff__arena_record(&arena, 0, 2), bytes, stride);
-	assert_int_equal(
-		handoff__segment_buffers(arena.segments[0], 0)[3 * SIZE - 1],
-		0xaa);
-	assert_int_equal(
-		handoff__segment_buffers(arena.segments[0], 2)[0], 0xbb);
-	free(bytes);
-	handoff__arena_fini(&arena);
-}
-
-static void
-nothing_is_left_in_a_record_that_is_cleared(void **state)
-{
-	(void)state;
-	support_not_emulated("it ignores madvise(MADV_REMOVE)");
-	clear_record(0);
-	clear_record(100);
-	clear_record(3 * SIZE + 16);
-	clear_record(HANDOFF__STATE_MAX);
-}
-
-/* Buffers that were never used cost nothing, also when they are cleared. */
-static void
-clearing_what_is_untouched_makes_no_page(void **state)
-{
-	struct handoff__arena arena;
-	blkcnt_t before;
-
-	(void)state;
-	record_arena(&arena, 0);
-	alloc(&arena, 1);
-	before = blocks(&arena);
-	handoff__arena_clear(&arena, 0, 0);
-	assert_int_equal(blocks(&arena), before);
-	/* One that died in a turn may have used them. */
-	handoff__record_mark(
-		handoff__arena_record(&arena, 0, 0), HANDOFF__IN_TURN);
-	handoff__segment_buffers(arena.segments[0], 0)[0] = 1;
-	assert_true(blocks(&arena) > before);
-	handoff__arena_clear(&arena, 0, 0);
-	assert_int_equal(blocks(&arena), before);
-	handoff__arena_fini(&arena);
-}
-
-static void
-desks_of_a_peer_are_cleared(void **state)
-{
-	struct handoff__arena arena;
-	struct handoff__view view;
-	blkcnt_t before;
-
-	(void)state;
-	record_arena(&arena, 0);
-	before = blocks(&arena);
-	handoff__view_make(&view, arena.segments[0], 0);
-	for (int slot = 1; slot <= 2; slot++) {
-		for (uint32_t w = 0; w < HANDOFF__DESKS / 2; w++) {
-			handoff__desk_buffers(
-				&view, handoff__desk_number(slot, w));
-			view.rx[0] = view.tx[SIZE - 1] = (unsigned char)slot;
-		}
-	}
-	handoff__arena_clear_desks(&arena, 1);
-	for (uint32_t w = 0; w < HANDOFF__DESKS / 2; w++) {
-		handoff__desk_buffers(&view, handoff__desk_number(2, w));
-		assert_int_equal(view.rx[0], 2);
-		assert_int_equal(view.tx[SIZE - 1], 2);
-	}
-	assert_int_equal(
-		blocks(&arena) - before, HANDOFF__DESKS / 2 * 2 * (SIZE / 512));
-	handoff__arena_clear_desks(&arena, 2);
-	assert_int_equal(blocks(&arena), before);
 	handoff__arena_fini(&arena);
 }
 
@@ -569,7 +415,8 @@ two_peers_allocate_without_clash(void **state)
 	record_arena(&arenas[0], 64);
 	open_other(&arenas[1], &arenas[0]);
 	for (unsigned i = 0; i < HANDOFF__SLOTS; i++) {
-		uint32_t n = alloc(&arenas[i % 3 != 0], 1 + (i % 3 != 0));
+		uint32_t n =
+			record_alloc(&arenas[i % 3 != 0], 1 + (i % 3 != 0));
 
 		assert_int_equal(seen[n]++, 0);
 	}
@@ -631,73 +478,6 @@ two_peers_allocate_at_once_without_clash(void **state)
 	free(racers);
 }
 
-/* st_blocks counts 512 bytes each (stat(3type)). */
-static void
-trim_gives_pages_back(void **state)
-{
-	struct handoff__arena arena;
-	struct handoff__view view, next;
-	uint32_t slot;
-	long idle, full, stride;
-
-	(void)state;
-	record_arena(&arena, 0);
-	slot = alloc(&arena, 1);
-	handoff__view_make(&view, arena.segments[0], slot);
-	handoff__view_make(&next, arena.segments[0], slot + 1);
-	stride = (long)arena.segments[0]->geo.buffer_stride;
-	next.rx[0] = 1;
-	idle = (long)blocks(&arena);
-	memset(view.rx, 0xaa, (size_t)stride);
-	full = (long)blocks(&arena);
-	assert_int_equal(full - idle, stride / 512);
-	handoff__arena_trim(&arena, 0, slot);
-	assert_int_equal((long)blocks(&arena), idle);
-	assert_int_equal(next.rx[0], 1);
-	handoff__arena_fini(&arena);
-}
-
-static void
-record_works_after_trim(void **state)
-{
-	struct handoff__arena arena;
-	struct handoff__view view;
-	struct handoff_conn txn;
-	uint32_t slot;
-	size_t len;
-	void *at = NULL;
-
-	(void)state;
-	record_arena(&arena, 8);
-	slot = alloc(&arena, 1);
-	handoff__view_make(&view, arena.segments[0], slot);
-	handoff__record_use_state(&view, 8);
-	for (int round = 0; round < 3; round++) {
-		struct iovec iov[2] = {{.iov_len = 0}};
-		const void *input;
-
-		assert_int_equal(handoff__record_rx_room(&view, &at), SIZE);
-		memcpy(at, "abcdef", 6);
-		handoff__record_received(&view, 6);
-		handoff__txn_begin(&txn, &view);
-		input = handoff_conn_input(&txn, &len);
-		assert_int_equal(len, 6);
-		assert_int_equal(handoff_conn_write(&txn, input, len), 6);
-		assert_int_equal(handoff_conn_consume(&txn, len), 0);
-		assert_int_equal(*(char *)handoff_conn_state(&txn), round);
-		++*(char *)handoff_conn_state(&txn);
-		handoff__txn_commit(&txn);
-		assert_int_equal(handoff__record_tx_pieces(&view, iov), 1);
-		assert_int_equal(iov[0].iov_len, 6);
-		assert_memory_equal(iov[0].iov_base, "abcdef", 6);
-		handoff__record_sent(&view, 6);
-		/* Nothing is unread or unsent: the pages may go. */
-		handoff__arena_trim(&arena, 0, slot);
-		assert_true(handoff__record_ok(&view));
-	}
-	handoff__arena_fini(&arena);
-}
-
 static void
 empty_arena_has_nothing(void **state)
 {
@@ -728,16 +508,11 @@ main(void)
 		handoff_test(freed_record_is_found_before_all_is_full),
 		handoff_test(records_the_caller_still_uses_are_left_alone),
 		handoff_test(record_is_cleared_when_it_is_had),
-		handoff_test(nothing_is_left_in_a_record_that_is_cleared),
-		handoff_test(clearing_what_is_untouched_makes_no_page),
-		handoff_test(desks_of_a_peer_are_cleared),
 		handoff_test(arena_is_in_no_core_dump),
 		handoff_test(no_record_out_of_range),
 		handoff_test(board_is_shared_and_lives_in_the_first_segment),
 		handoff_test(two_peers_allocate_without_clash),
 		handoff_test(two_peers_allocate_at_once_without_clash),
-		handoff_test(trim_gives_pages_back),
-		handoff_test(record_works_after_trim),
 		handoff_test(empty_arena_has_nothing),
 	};
 
