@@ -84,8 +84,8 @@ class Moving(Hosts):
         elif name == "ferry b":
             self.ferry(self.b)
         elif name == "server":
-            self.start_on(self.a, "server", "--dir", self.a.dir, "--name",
-                          "again")
+            self.start_on(self.a, "alt_server", "--dir", self.a.dir,
+                          "--name", "again")
         elif name == "standby":
             self.start_on(self.b, "alt_server", "--dir", self.b.dir,
                           "--name", "again")
