@@ -310,6 +310,17 @@ dumps_to_stdout(const struct args *args)
 	       strcmp(args->name, "-") == 0;
 }
 
+/* Of an answer that is not all that was asked for. */
+static const char *
+partly(const char *reply, int err)
+{
+	if (err != -EADDRNOTAVAIL)
+		return "not every peer has answered";
+	return strstr(reply, "\nerror ") && strstr(reply, " address has left")
+		       ? "not every connection could move"
+		       : "not every address could be opened";
+}
+
 int
 main(int argc, char **argv)
 {
@@ -331,12 +342,7 @@ main(int argc, char **argv)
 	if (reply[strcspn(reply, "\n")] == '\n') {
 		fputs(reply, dumps_to_stdout(&args) ? stderr : stdout);
 		if (err < 0)
-			fputs(err == -EADDRNOTAVAIL
-					? "handoffctl: not every address could "
-					  "be opened\n"
-					: "handoffctl: not every peer has "
-					  "answered\n",
-				stderr);
+			fprintf(stderr, "handoffctl: %s\n", partly(reply, err));
 	} else {
 		fprintf(stderr, "handoffctl: %s\n", reply);
 	}

@@ -81,7 +81,8 @@ HANDOFF_API int handoff_control_maintain(const char *dir,
  * notifying clients. If it is on another host it comes from there, by the ferry
  * of the directory, and no client is notified. Both calls return -EADDRNOTAVAIL
  * if everything has moved but the new owner cannot listen on some of its
- * addresses; the reply is the answer all the same. */
+ * addresses, or connections were left on the other host that their address has
+ * left; the reply is the answer all the same. */
 HANDOFF_API int handoff_control_ready(
 	const char *dir, bool silent, char **reply);
 

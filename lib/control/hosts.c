@@ -104,6 +104,14 @@ look(void *arg)
 	l->opts->progress(l->opts->progress_arg, line);
 }
 
+/* It has moved; but a line "error ..." tells of connections that are lost. */
+static int
+judge(const struct handoff__call *call, int err)
+{
+	return err == 0 && strstr(*call->reply, "\nerror ") ? -EADDRNOTAVAIL
+							    : err;
+}
+
 static int
 ask_to_move(struct handoff__call *call,
 	const struct handoff_maintain_opts *opts,
@@ -128,7 +136,7 @@ ask_to_move(struct handoff__call *call,
 	err = handoff__call_send(call, ferry, request, -1);
 	ferry->idle = NULL;
 	handoff__contact_free(&l.ferry);
-	return err;
+	return judge(call, err);
 }
 
 int
@@ -151,6 +159,7 @@ int
 handoff__hosts_fetch(const struct handoff__call *call,
 	struct handoff__contact *ferry, bool silent)
 {
-	return handoff__call_send(
-		call, ferry, silent ? "fetch silent=1\n" : "fetch\n", -1);
+	return judge(
+		call, handoff__call_send(call, ferry,
+			      silent ? "fetch silent=1\n" : "fetch\n", -1));
 }

@@ -46,7 +46,7 @@ handoff__choice_objection(const struct handoff__ferry *ferry,
 		return handoff__unmovable_word(why);
 	return is_on_address(ferry, e->fd, &known) || !known
 		       ? NULL
-		       : "another address";
+		       : HANDOFF__FERRY_NOT_MOVING;
 }
 
 static void
@@ -70,7 +70,7 @@ add(struct handoff__ferry *ferry, struct group *group,
 		group->why = cargo->why;
 	else if (!cargo->checked && !is_on_address(ferry, e->fd, &known) &&
 		 known)
-		group->why = "another address";
+		group->why = HANDOFF__FERRY_NOT_MOVING;
 	cargo->checked = group->why == NULL;
 	group->later |= cargo->load >= 0 || e->fd < 0 ||
 			cargo->again_us > handoff__now_us();
@@ -211,6 +211,24 @@ handoff__choice_count(const struct handoff__ferry *ferry)
 	const struct handoff__roster *roster = &ferry->pair.roster;
 
 	return roster->connections + roster->copies;
+}
+
+uint32_t
+handoff__choice_stays(struct handoff__ferry *ferry, uint32_t *cut)
+{
+	struct handoff__roster_entry *e = NULL;
+	uint32_t count = 0;
+	bool known;
+
+	*cut = 0;
+	while ((e = handoff__roster_next(&ferry->pair.roster, e))) {
+		if (e->kind != HANDOFF__CONNECTION || e->fd < 0 ||
+			handoff__cargo(e)->load >= 0)
+			continue;
+		count++;
+		*cut += is_on_address(ferry, e->fd, &known);
+	}
+	return count;
 }
 
 /* The same for all that move together with it. */

@@ -29,6 +29,10 @@ uint32_t handoff__choice_stuck(struct handoff__ferry *ferry, const char *why);
 /* The connections here, of the server and of this ferry. */
 uint32_t handoff__choice_count(const struct handoff__ferry *ferry);
 
+/* How many connections are on this host and in no batch, and `cut`: how many
+ * of them have an address that moves. */
+uint32_t handoff__choice_stays(struct handoff__ferry *ferry, uint32_t *cut);
+
 /* Counts those that stay in the report, by reason; with `dry` also by what
  * their sockets say. */
 void handoff__choice_report(struct handoff__ferry *ferry, bool dry);

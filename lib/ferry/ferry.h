@@ -91,6 +91,9 @@ struct handoff__ferry_why {
 	uint32_t count;
 };
 
+/* The reason of those whose clients lose nothing by the move. */
+#define HANDOFF__FERRY_NOT_MOVING "to an address that does not move"
+
 struct handoff__ferry_report {
 	enum handoff__ferry_way way; /* 0: there was none */
 	enum handoff__ferry_step step;
@@ -141,6 +144,9 @@ struct handoff__ferry_status {
 	uint32_t doubt;                /* connections in them */
 	uint32_t holding; /* connections that nobody serves until a server
 			   * joins */
+	uint32_t stays;   /* while the service is there: those that have not
+			   * moved with it */
+	uint32_t cut;     /* of them, those to an address that has */
 	uint32_t moves_out, moves_in; /* ended well */
 	uint32_t moves_failed;
 	uint64_t sent, received; /* connections that have changed hosts */

@@ -31,6 +31,12 @@ struct wish {
 
 /* Replies */
 
+static const char *
+host_text(const struct handoff__ferry_status *status)
+{
+	return status->other_host[0] ? status->other_host : "the other host";
+}
+
 /* Nothing was to be done; the other host's name goes in between. */
 static void
 succeed(struct handoff__ferry *ferry, struct handoff__request *request,
@@ -41,9 +47,12 @@ succeed(struct handoff__ferry *ferry, struct handoff__request *request,
 
 	handoff__ferry_status(ferry, &status);
 	handoff__status_header(&ferry->pair, &buf);
-	handoff__buf_add(&buf, "%s%s%s\n", before,
-		status.other_host[0] ? status.other_host : "the other host",
-		after);
+	handoff__buf_add(&buf, "%s%s%s", before, host_text(&status), after);
+	if (status.stays > status.cut)
+		handoff__buf_add(&buf, "; %u left here %s",
+			status.stays - status.cut, HANDOFF__FERRY_NOT_MOVING);
+	handoff__buf_add(&buf, "\n");
+	handoff__ferry_cut_text(status.cut, "this host", &buf);
 	handoff__reply(request, &buf);
 }
 
@@ -64,7 +73,8 @@ refuse(struct handoff__request *request, const char *fmt, ...)
 /* The answer to those that wait: "ok" and the sentence, or "error" and it. */
 static char *
 answer_of(struct handoff__ferry *ferry,
-	const struct handoff__ferry_report *report, const char *sentence)
+	const struct handoff__ferry_report *report, const char *host,
+	const char *sentence)
 {
 	struct handoff__buf buf = {0};
 
@@ -72,6 +82,8 @@ answer_of(struct handoff__ferry *ferry,
 		return handoff__reply_failure(sentence);
 	handoff__status_header(&ferry->pair, &buf);
 	handoff__buf_add(&buf, "%s\n", sentence);
+	handoff__ferry_cut_text(handoff__ferry_cut(report),
+		report->way == HANDOFF__FERRY_OUT ? "this host" : host, &buf);
 	return handoff__reply_text(&buf);
 }
 
@@ -89,8 +101,8 @@ on_ended(struct handoff__ferry *ferry,
 	handoff__log(&ferry->log,
 		report->ok ? HANDOFF_LOG_INFO : HANDOFF_LOG_WARNING, "move: %s",
 		sentence);
-	handoff__waiting_reply(
-		&ferry->moves, answer_of(ferry, report, sentence));
+	handoff__waiting_reply(&ferry->moves,
+		answer_of(ferry, report, host_text(&status), sentence));
 	free(text.data);
 	if (ferry->usual_ms > 0)
 		ferry->options.timeout_ms = ferry->usual_ms;
@@ -310,9 +322,7 @@ refuse_to_serve(struct handoff__ferry *ferry, struct handoff__request *request)
 		refuse(request,
 			"%s is a ferry: the service is on %.200s, where that "
 			"can be asked",
-			ferry->pair.name,
-			status.other_host[0] ? status.other_host
-					     : "the other host");
+			ferry->pair.name, host_text(&status));
 	else
 		refuse(request, "%s is a ferry and serves nothing",
 			ferry->pair.name);

@@ -180,6 +180,34 @@ handoff__ferry_sentence(const struct handoff__ferry_report *report,
 	}
 }
 
+uint32_t
+handoff__ferry_cut(const struct handoff__ferry_report *report)
+{
+	uint32_t count = 0;
+
+	if (!report->ok || report->dry)
+		return 0;
+	for (uint32_t i = 0; i < report->nwhys && i < HANDOFF__FERRY_WHYS; i++)
+		if (strcmp(report->whys[i].word, HANDOFF__FERRY_NOT_MOVING) !=
+			0)
+			count += report->whys[i].count;
+	return count;
+}
+
+void
+handoff__ferry_cut_text(
+	uint32_t count, const char *host, struct handoff__buf *buf)
+{
+	if (count > 0)
+		handoff__buf_add(buf,
+			"error %u connection%s stay%s on %s, which %s address "
+			"has left: %s client%s lose%s %s\n",
+			count, handoff__plural(count), count == 1 ? "s" : "",
+			host, count == 1 ? "its" : "their",
+			count == 1 ? "its" : "their", handoff__plural(count),
+			count == 1 ? "s" : "", count == 1 ? "it" : "them");
+}
+
 /* The status for people */
 
 static const char *

@@ -19,6 +19,14 @@ struct handoff__pair;
 void handoff__ferry_sentence(const struct handoff__ferry_report *report,
 	const char *host, struct handoff__buf *buf);
 
+/* How many connections a move has left behind without their address: clients
+ * lose these. */
+uint32_t handoff__ferry_cut(const struct handoff__ferry_report *report);
+
+/* Adds the line "error ..." about so many, on `host`; nothing for none. */
+void handoff__ferry_cut_text(
+	uint32_t count, const char *host, struct handoff__buf *buf);
+
 /* Adds lines to the status of the peer `name`, as handoff__status_text does. */
 void handoff__ferry_text(const struct handoff__ferry_status *status,
 	const struct handoff__ferry_report *report, const char *name,

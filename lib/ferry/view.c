@@ -6,6 +6,8 @@
 #include "ferry/ferry.h"
 
 #include "ferry/carrier.h"
+#include "ferry/choice.h"
+#include "ferry/course.h"
 #include "ferry/mover.h"
 #include "ferry/outbound.h"
 
@@ -61,6 +63,9 @@ handoff__ferry_status(
 	status->hook_text = ferry->hook_text;
 	status->doubt = count_doubt(ferry, &status->batches_doubt);
 	status->holding = handoff__carrier_holding(ferry);
+	if (ferry->joined && ferry->site == HANDOFF__FERRY_THERE &&
+		!handoff__course_runs(ferry))
+		status->stays = handoff__choice_stays(ferry, &status->cut);
 	status->moves_out = ferry->moves_out;
 	status->moves_in = ferry->moves_in;
 	status->moves_failed = ferry->moves_failed;

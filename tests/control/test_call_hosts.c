@@ -130,6 +130,21 @@ ready_goes_to_the_ferry(void **state)
 	assert_reply("ferry got fetch silent=1\n");
 }
 
+/* All has moved that can, and some connections are lost by it. */
+static void
+a_move_may_cut_some_off(void **state)
+{
+	(void)state;
+	fake_start_owner(answer_all, NULL);
+	start_ferry("standby", answer_ferry,
+		"ok echo ferry standby 1\nmoved 7 of 8 connections\nerror 1 "
+		"connection stays\n");
+	assert_int_equal(move_to(.to = "B"), -EADDRNOTAVAIL);
+	assert_reply("moved 7 of 8 connections\nerror 1 connection stays\n");
+	assert_int_equal(handoff_control_ready(fake_dir.path, true, &reply),
+		-EADDRNOTAVAIL);
+}
+
 static void
 answer_nameless(const struct fake *fake, int conn, const char *line)
 {
@@ -288,6 +303,7 @@ main(void)
 		fake_test(a_move_goes_to_the_ferry),
 		fake_test(a_move_goes_to_the_ferry_that_owns_as_well),
 		fake_test(ready_goes_to_the_ferry),
+		fake_test(a_move_may_cut_some_off),
 		fake_test(the_service_may_be_unknown),
 		fake_test(there_may_be_no_ferry),
 		fake_test(a_silent_peer_may_be_the_ferry),

@@ -313,6 +313,49 @@ a_repetition_changes_nothing(void **state)
 }
 
 static void
+leave(const char *word, uint32_t count)
+{
+	struct handoff__ferry_why *why =
+		&ferry->report.whys[ferry->report.nwhys++];
+
+	snprintf(why->word, sizeof(why->word), "%s", word);
+	why->count = count;
+	ferry->report.left += count;
+}
+
+/* Those without their address are errors; others are only named. */
+static void
+what_is_cut_off_is_an_error(void **state)
+{
+	int client = ask("move host=B\n");
+
+	(void)state;
+	leave(HANDOFF__FERRY_NOT_MOVING, 10);
+	end(true);
+	assert_answer(client,
+		"moved 8 of 8 connections to B in 0.02 s, 10 left: 10 to an "
+		"address that does not move");
+	client = ask("fetch\n");
+	assert_true(answered(client)); /* it is here */
+	status.site = HANDOFF__FERRY_THERE;
+	client = ask("fetch\n");
+	leave(HANDOFF__FERRY_NOT_MOVING, 10);
+	leave("MPTCP", 1);
+	end(true);
+	assert_answer(client,
+		"moved 8 of 8 connections from B in 0.02 s, 11 left: 10 to an "
+		"address that does not move, 1 MPTCP\nerror 1 connection stays "
+		"on B, which its address has left: its client loses it");
+	status.stays = 12;
+	status.cut = 2;
+	assert_answer(ask("move host=B\n"),
+		"the service is on B already; nothing was changed (ready "
+		"brings it back); 10 left here to an address that does not "
+		"move\nerror 2 connections stay on this host, which their "
+		"address has left: their clients lose them");
+}
+
+static void
 ready_is_a_fetch(void **state)
 {
 	int first, second;
@@ -407,6 +450,7 @@ main(void)
 		operator_test(one_move_at_a_time),
 		operator_test(another_host_is_refused),
 		operator_test(a_repetition_changes_nothing),
+		operator_test(what_is_cut_off_is_an_error),
 		operator_test(ready_is_a_fetch),
 		operator_test(maintenance_needs_a_host),
 		operator_test(other_requests_are_those_of_a_peer),

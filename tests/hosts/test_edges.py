@@ -330,6 +330,12 @@ class Edges(Hosts):
         self.assertRegex(said, "would move 6 of 7 .*, 1 left: 1 MPTCP")
         self.assert_echo(sock)
         self.end(load)
+        for again in ("moved 0 of 1 .*, 1 left: 1 MPTCP", "already"):
+            code, out, err = self.ctl_on(self.a, "maintenance", "--to", "b")
+            self.assertEqual(code, 1)
+            self.assertRegex(out, f"{again}.*\nerror 1 connection stays on "
+                             "this host, which its address has left")
+            self.assertIn("not every connection could move", err)
 
     def test_syns_in_the_gap(self):
         """Packets of connections that begin are held in the last step: they
