@@ -26,7 +26,8 @@ struct handoff_client_opts {
 	const char *const *endpoints; /* "host:port", "[::1]:port",
 					 "unix:/path"; home first; 1 to 16 */
 	size_t nendpoints;
-	const char *notices;         /* "mq:DIR", or NULL for none */
+	const char *notices;         /* an address of notices, "mq:DIR", see
+				      * handoff/notice.h; or NULL */
 	size_t max_unsent;           /* bytes, default 1 MiB */
 	uint32_t connect_timeout_ms; /* per attempt, default 3000 */
 	uint32_t first_delay_ms;     /* the first retry comes at a random time
@@ -41,12 +42,19 @@ struct handoff_client_opts {
 	size_t errbuf_size;
 	const char *dir; /* the service directory: its notices, like "mq:DIR",
 			  * instead of `notices` */
+	const char *const *subscriptions; /* up to 16 more addresses of notices:
+					   * each notice is taken once. A
+					   * client connects to none but
+					   * `endpoints`, whatever a notice
+					   * says */
+	size_t nsubscriptions;
 };
 
 /*
- * Takes --connect and --dir out of a command line, with errors that name option
- * and value, like handoff_server_opts_read for servers. --dir sets `dir`, and
- * may come from the environment, HANDOFF_DIR.
+ * Takes --connect, --dir and --notices out of a command line, with errors that
+ * name option and value, like handoff_server_opts_read for servers. --dir sets
+ * `dir`, and may come from the environment, HANDOFF_DIR; --notices sets
+ * `subscriptions`.
  */
 HANDOFF_API int handoff_client_opts_read(
 	struct handoff_client_opts *opts, int *argc, char **argv);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Maintenance notices: how a service tells its clients which peer serves. An
- * address names the carrier; today "mq:DIR", POSIX message queues registered
- * in the service directory (mq_overview(7)).
+ * address names the transport: "mq:DIR", POSIX message queues registered in the
+ * service directory (mq_overview(7)). A server publishes on any number of them,
+ * and a subscriber takes each notice once, however many bring it.
  */
 #ifndef HANDOFF_NOTICE_H
 #define HANDOFF_NOTICE_H
@@ -47,6 +48,8 @@ struct handoff_subscriber_opts {
 			      * user */
 	char *errbuf;        /* where open() writes its error */
 	size_t errbuf_size;
+	const char *const *addresses; /* up to 16 more, or instead */
+	size_t naddresses;
 };
 
 /*

@@ -148,6 +148,11 @@ struct handoff_server_opts {
 			  * from 1 */
 	/* how long handoff_conn_connect may take, default 10000 */
 	uint32_t connect_timeout_ms;
+	const char *const *notices; /* addresses that notices to clients are
+				     * published on, up to 16, see
+				     * handoff/notice.h; without any it is
+				     * "mq:DIR" of `dir` */
+	size_t nnotices;
 };
 
 /*

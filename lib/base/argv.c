@@ -22,8 +22,11 @@ struct reading {
 	char **argv;
 	const char *given[HANDOFF__ARGUMENTS_MAX]; /* the value of each
 						    * option */
-	const char *list[HANDOFF__ARGUMENT_LIST_MAX];
-	uint32_t nlist;
+	struct list {
+		const struct handoff__argument *argument; /* NULL: free */
+		const char *values[HANDOFF__ARGUMENT_LIST_MAX];
+		uint32_t count;
+	} lists[HANDOFF__ARGUMENT_LISTS];
 	struct handoff__error *error;
 };
 
@@ -134,11 +137,25 @@ check_value(
 	return 0;
 }
 
+static struct list *
+list_of(struct reading *r, const struct handoff__argument *a)
+{
+	size_t i = 0;
+
+	while (r->lists[i].argument && r->lists[i].argument != a)
+		i++;
+	assert(i < HANDOFF__ARGUMENT_LISTS);
+	r->lists[i].argument = a;
+	return &r->lists[i];
+}
+
 static int
 check_option(struct reading *r, const struct found *found)
 {
 	const struct handoff__argument *a = found->argument;
 	const char **given = &r->given[a - r->known->table];
+	struct list *list =
+		a->kind == HANDOFF__ARGUMENT_LIST ? list_of(r, a) : NULL;
 
 	if (a->kind == HANDOFF__ARGUMENT_FLAG && found->value)
 		return handoff__fail(r->error, -EINVAL,
@@ -147,7 +164,7 @@ check_option(struct reading *r, const struct found *found)
 	if (a->kind != HANDOFF__ARGUMENT_FLAG && !found->value)
 		return handoff__fail(r->error, -EINVAL,
 			"--%s: its value is missing", a->name);
-	if (a->kind == HANDOFF__ARGUMENT_LIST && r->nlist == a->max)
+	if (list && list->count == a->max)
 		return handoff__fail(r->error, -EINVAL,
 			"--%s '%.40s': it was given %u times already, the most "
 			"that there may be",
@@ -155,12 +172,12 @@ check_option(struct reading *r, const struct found *found)
 	if (a->kind == HANDOFF__ARGUMENT_FLAG && *given)
 		return handoff__fail(
 			r->error, -EINVAL, "--%s is given twice", a->name);
-	if (a->kind != HANDOFF__ARGUMENT_LIST && *given)
+	if (!list && *given)
 		return handoff__fail(r->error, -EINVAL,
 			"--%s is given twice: '%.40s' and '%.40s'", a->name,
 			*given, found->value);
-	if (a->kind == HANDOFF__ARGUMENT_LIST)
-		r->list[r->nlist++] = found->value;
+	if (list)
+		list->values[list->count++] = found->value;
 	*given = found->value ? found->value : "";
 	return a->kind == HANDOFF__ARGUMENT_FLAG
 		       ? 0
@@ -213,16 +230,17 @@ store_value(
 	}
 }
 
-static void
-store_list(
-	struct reading *r, const struct handoff__argument *a, char **free_part)
+/* Returns where the next one may be stored. */
+static char **
+store_list(struct reading *r, const struct list *list, char **free_part)
 {
-	size_t count = r->nlist;
+	char *field = r->fields + list->argument->offset;
+	size_t count = list->count;
 
-	memcpy(free_part, r->list, count * sizeof(r->list[0]));
-	memcpy(r->fields + a->offset, &free_part, sizeof(free_part));
-	memcpy(r->fields + a->offset + sizeof(free_part), &count,
-		sizeof(count));
+	memcpy(free_part, list->values, count * sizeof(list->values[0]));
+	memcpy(field, &free_part, sizeof(free_part));
+	memcpy(field + sizeof(free_part), &count, sizeof(count));
+	return free_part + count;
 }
 
 /* Compacts the words that stay with the program. Returns their number. */
@@ -272,6 +290,7 @@ handoff__argv_read(const struct handoff__arguments *known, void *fields,
 		.argc = *argc,
 		.argv = argv,
 		.error = error};
+	char **free_part;
 	int kept, err = check_all(&r);
 
 	assert(known->count <= HANDOFF__ARGUMENTS_MAX);
@@ -280,10 +299,10 @@ handoff__argv_read(const struct handoff__arguments *known, void *fields,
 	kept = take_options(&r);
 	if (kept < r.argc)
 		argv[kept] = NULL;
-	for (size_t i = 0; i < known->count; i++) {
-		if (known->table[i].kind == HANDOFF__ARGUMENT_LIST &&
-			r.nlist > 0)
-			store_list(&r, &known->table[i], argv + kept + 1);
+	free_part = argv + kept + 1;
+	for (size_t i = 0; i < HANDOFF__ARGUMENT_LISTS; i++) {
+		if (r.lists[i].argument)
+			free_part = store_list(&r, &r.lists[i], free_part);
 	}
 	take_environment(&r);
 	*argc = kept;

@@ -10,6 +10,7 @@
 
 #define HANDOFF__ARGUMENTS_MAX     32 /* entries of a table */
 #define HANDOFF__ARGUMENT_LIST_MAX 64
+#define HANDOFF__ARGUMENT_LISTS    2 /* of a table */
 
 enum handoff__argument_kind {
 	HANDOFF__ARGUMENT_FLAG,   /* bool; takes no value */
@@ -18,7 +19,7 @@ enum handoff__argument_kind {
 	HANDOFF__ARGUMENT_CHOICE, /* an enum: the return value of `check` */
 	HANDOFF__ARGUMENT_LIST,   /* const char *const *, into argv, followed by
 				   * a size_t; may be repeated up to `max`
-				   * times. One per table */
+				   * times */
 };
 
 struct handoff__argument {
@@ -42,7 +43,7 @@ struct handoff__arguments {
  * Parses `--name=VALUE` and `--name VALUE` up to `--`. `size` is the size of
  * the structure `fields`: an option whose field is beyond it stays with the
  * program, like every option that is not in the table. Words that stay keep
- * their order, with NULL at argv[*argc]; a list is stored in argv behind that.
+ * their order, with NULL at argv[*argc]; lists are stored in argv behind that.
  * On an error, -EINVAL with a sentence that names the option, nothing is
  * changed.
  */

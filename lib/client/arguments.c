@@ -3,6 +3,7 @@
 #include "client/client.h"
 
 #include "base/argv.h"
+#include "notice/transport.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -12,6 +13,8 @@
 #define LEAST_SIZE  FIELD(dir) /* up to errbuf, which every version has */
 
 static_assert(FIELD(nendpoints) == FIELD(endpoints) + sizeof(char **),
+	"a list is followed by its length");
+static_assert(FIELD(nsubscriptions) == FIELD(subscriptions) + sizeof(char **),
 	"a list is followed by its length");
 
 static const struct handoff__argument table[] = {
@@ -24,6 +27,11 @@ static const struct handoff__argument table[] = {
 		.kind = HANDOFF__ARGUMENT_TEXT,
 		.offset = FIELD(dir),
 		.env = "HANDOFF_DIR"},
+	{.name = "notices",
+		.kind = HANDOFF__ARGUMENT_LIST,
+		.offset = FIELD(subscriptions),
+		.max = HANDOFF__NOTICES_MAX,
+		.check = handoff__transport_check},
 };
 
 static const struct handoff__arguments known = {
@@ -34,7 +42,10 @@ static const char help[] =
 	"                       is home, others are tried in turn\n"
 	"  --dir DIR            the service directory, for notices of "
 	"handoffs;\n"
-	"                       without it the environment's HANDOFF_DIR\n";
+	"                       without it the environment's HANDOFF_DIR\n"
+	"  --notices ADDR       further notices, see handoff_notice(3): "
+	"mq:DIR;\n"
+	"                       may be repeated\n";
 
 int
 handoff_client_opts_read(

@@ -179,17 +179,20 @@ choose_notices(struct handoff_client *client,
 /* Reads the retained notice before the first connection is made, so that the
  * connection cannot be older than the notice. */
 static int
-open_notices(struct handoff_client *client, const char *address)
+open_notices(struct handoff_client *client, const struct handoff_client_opts *o,
+	const char *address)
 {
 	struct handoff_subscriber_opts opts = {
 		.size = sizeof(opts),
 		.address = address,
+		.addresses = o->subscriptions,
+		.naddresses = o->nsubscriptions,
 		.errbuf = client->error.text,
 		.errbuf_size = sizeof(client->error.text),
 	};
 	int err;
 
-	if (!address)
+	if (!address && o->nsubscriptions == 0)
 		return 0;
 	err = handoff_subscriber_open(&client->sub, &opts);
 	if (err < 0)
@@ -220,7 +223,7 @@ open_all(struct handoff_client *client, const struct handoff_client_opts *o)
 	if (err == 0)
 		err = open_client_loop(client);
 	if (err == 0)
-		err = open_notices(client, address);
+		err = open_notices(client, o, address);
 	if (err < 0)
 		return err;
 	handoff__client_attempt(client);

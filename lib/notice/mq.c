@@ -1,101 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The carrier "mq:": queues, the files that register them, and the removal of
- * those of dead processes. Does not interpret notices.
- *
- * The order of steps makes a death at any point harmless. The file is created
- * before the queue and removed after it, so that a publisher can find every
- * queue by its file. The file is locked before it gets its final name, so that
- * an unlocked file is one of a dead process.
+ * The transport "mq:": a POSIX message queue per subscriber, which has the name
+ * of its locked file with a leading slash. Does not interpret messages.
  */
-#include "notice/mq.h"
+#include "notice/local.h"
 
-#include "notice/notice.h"
-
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <mqueue.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/random.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* RLIMIT_MSGQUEUE defaults to 800 KiB per user: keep queues small */
 #define QUEUE_MESSAGES 4
-#define PREFIX         "handoff-"
-#define TRIES          8
+
+#define QUEUE_MAX (HANDOFF__SUBSCRIBER_MAX + 1)
+
+struct mq {
+	struct handoff__mailbox box;
+	struct handoff__registration reg;
+	mqd_t queue;
+};
 
 static void
-queue_name(char *out, size_t size, const char *name)
+queue_name(char out[QUEUE_MAX], const char *name)
 {
-	snprintf(out, size, "/%s", name);
-}
-
-static bool
-is_name(const char *name)
-{
-	const char *p = name + strlen(PREFIX);
-	size_t digits;
-
-	if (strncmp(name, PREFIX, strlen(PREFIX)) != 0 ||
-		strlen(name) >= HANDOFF__MQ_NAME_MAX)
-		return false;
-	digits = strspn(p, "0123456789");
-	return digits > 0 && p[digits] == '-' &&
-	       strspn(p + digits + 1, "0123456789abcdef") == 16 &&
-	       p[digits + 17] == '\0';
-}
-
-static void
-make_name(char name[HANDOFF__MQ_NAME_MAX])
-{
-	uint64_t number;
-
-	if (getrandom(&number, sizeof(number), GRND_NONBLOCK) !=
-		(ssize_t)sizeof(number))
-		number = (uint64_t)handoff__realtime_ms();
-	snprintf(name, HANDOFF__MQ_NAME_MAX, PREFIX "%d-%016llx", (int)getpid(),
-		(unsigned long long)number);
-}
-
-int
-handoff__mq_subscribers(const struct handoff__dir *dir, bool create)
-{
-	int fd;
-
-	if (create && mkdirat(dir->fd, HANDOFF__NOTICE_SUBSCRIBERS, 0700) < 0 &&
-		errno != EEXIST)
-		return -errno;
-	fd = openat(dir->fd, HANDOFF__NOTICE_SUBSCRIBERS,
-		O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
-
-/* Creates and locks ".NAME". A publisher that finds the file before it is
- * locked takes its process for dead and removes it: -EAGAIN. */
-static int
-make_file(int subs, const char *hidden)
-{
-	struct stat st;
-	int fd = openat(subs, hidden,
-		O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	int err;
-
-	if (fd < 0)
-		return errno == EEXIST ? -EAGAIN : -errno;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &st) < 0)
-		err = -errno;
-	else if (st.st_nlink == 0)
-		err = -EAGAIN;
-	else
-		return fd;
-	/* On -EAGAIN the publisher has removed it or is about to. */
-	if (err != -EAGAIN)
-		unlinkat(subs, hidden, 0);
-	close(fd);
-	return err;
+	snprintf(out, QUEUE_MAX, "/%s", name);
 }
 
 static int
@@ -140,15 +71,15 @@ queue_error(int err, int any_fd, struct handoff__error *error)
 }
 
 static int
-make_queue(struct handoff__mq *mq)
+create_queue(struct mq *mq)
 {
 	struct mq_attr attr = {
 		.mq_maxmsg = QUEUE_MESSAGES,
 		.mq_msgsize = HANDOFF__NOTICE_SIZE,
 	};
-	char queue[HANDOFF__MQ_NAME_MAX + 1];
+	char queue[QUEUE_MAX];
 
-	queue_name(queue, sizeof(queue), mq->name);
+	queue_name(queue, mq->reg.name);
 	/* Linux makes every queue descriptor close-on-exec. O_RDWR, so that the
 	 * subscriber can put the retained notice into its own queue. */
 	mq->queue = mq_open(queue, O_RDWR | O_NONBLOCK | O_CREAT | O_EXCL,
@@ -156,162 +87,77 @@ make_queue(struct handoff__mq *mq)
 	return mq->queue == (mqd_t)-1 ? -errno : 0;
 }
 
-/* Removes the queues of dead processes, which count towards the limits. */
-static void
-prune_all(int subs)
-{
-	int fd = openat(subs, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *list = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *entry;
-
-	if (!list) {
-		if (fd >= 0)
-			close(fd);
-		return;
-	}
-	while ((entry = readdir(list)))
-		handoff__mq_send(subs, entry->d_name, NULL, 0);
-	closedir(list);
-}
-
-/* One attempt with one name: the file, the queue, the final name. */
 static int
-try_open(struct handoff__mq *mq, struct handoff__error *error)
+make(void *arg, struct handoff__error *error)
 {
-	char hidden[HANDOFF__MQ_NAME_MAX + 1];
-	int err;
+	struct mq *mq = arg;
+	int err = create_queue(mq);
 
-	make_name(mq->name);
-	snprintf(hidden, sizeof(hidden), ".%s", mq->name);
-	mq->lock = make_file(mq->subs, hidden);
-	if (mq->lock < 0)
-		return handoff__fail(error, mq->lock,
-			"subscriber: cannot register: %s", strerror(-mq->lock));
-	err = make_queue(mq);
 	if (err == -EMFILE || err == -ENOSPC) {
-		prune_all(mq->subs);
-		err = make_queue(mq);
+		handoff__local_prune(&mq->box);
+		err = create_queue(mq);
 	}
-	if (err < 0) {
-		err = queue_error(err, mq->subs, error);
-	} else if (renameat(mq->subs, hidden, mq->subs, mq->name) < 0) {
-		err = handoff__fail(error, -errno,
-			"subscriber: cannot register: %s", strerror(errno));
-	} else {
-		return 0;
-	}
-	if (mq->queue != (mqd_t)-1) {
-		char queue[HANDOFF__MQ_NAME_MAX + 1];
-
-		queue_name(queue, sizeof(queue), mq->name);
-		mq_unlink(queue);
-		mq_close(mq->queue);
-		mq->queue = (mqd_t)-1;
-	}
-	unlinkat(mq->subs, hidden, 0);
-	close(mq->lock);
-	mq->lock = -1;
-	return err == -EEXIST ? -EAGAIN : err;
+	return err < 0 ? queue_error(err, mq->box.folder.fd, error) : 0;
 }
 
-int
-handoff__mq_open(struct handoff__mq *mq, const struct handoff__dir *dir,
-	struct handoff__error *error)
+static void
+remove_queue(const char *name)
 {
-	int err = -EAGAIN;
+	char queue[QUEUE_MAX];
 
-	mq->lock = -1;
-	mq->queue = (mqd_t)-1;
-	mq->subs = handoff__mq_subscribers(dir, true);
-	if (mq->subs < 0)
-		return handoff__fail(error, mq->subs,
-			"subscriber: cannot open %s/%s: %s", dir->path,
-			HANDOFF__NOTICE_SUBSCRIBERS, strerror(-mq->subs));
-	/* keeps systemd-tmpfiles away, see lib/peer/upkeep.c */
-	handoff__dir_share(&(struct handoff__dir){.fd = mq->subs});
-	for (int i = 0; i < TRIES && err == -EAGAIN; i++)
-		err = try_open(mq, error);
-	if (err < 0) {
-		close(mq->subs);
-		mq->subs = -1;
-	}
-	return err;
-}
-
-/* Creates and locks the file under a name that publishers ignore, then renames
- * it: its queue exists already, and a publisher that found the file unlocked
- * under its final name would remove both. Returns the lock. */
-static int
-register_again(int subs, const char *name)
-{
-	char before[HANDOFF__MQ_NAME_MAX + 8];
-	int fd, err = 0;
-
-	snprintf(before, sizeof(before), ".again-%s", name);
-	fd = openat(subs, before,
-		O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return -errno;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0 ||
-		renameat(subs, before, subs, name) < 0)
-		err = -errno;
-	if (err == 0)
-		return fd;
-	unlinkat(subs, before, 0);
-	close(fd);
-	return err;
-}
-
-int
-handoff__mq_renew(struct handoff__mq *mq, const struct handoff__dir *dir)
-{
-	int subs = handoff__mq_subscribers(dir, true);
-	struct handoff__dir there = {.fd = subs};
-	int held, fd;
-
-	if (subs < 0)
-		return subs;
-	held = handoff__dir_holds(&there, mq->name, mq->lock);
-	fd = held == 0 ? register_again(subs, mq->name) : held;
-	if (held != 0 || fd < 0) {
-		close(subs);
-		return fd < 0 ? fd : 0;
-	}
-	close(mq->lock);
-	close(mq->subs);
-	mq->lock = fd;
-	mq->subs = subs;
-	handoff__dir_share(&there);
-	return 1;
-}
-
-void
-handoff__mq_close(struct handoff__mq *mq)
-{
-	char queue[HANDOFF__MQ_NAME_MAX + 1];
-
-	queue_name(queue, sizeof(queue), mq->name);
+	queue_name(queue, name);
 	mq_unlink(queue);
-	mq_close(mq->queue);
-	unlinkat(mq->subs, mq->name, 0);
-	close(mq->lock);
-	close(mq->subs);
 }
 
-void
-handoff__mq_put(struct handoff__mq *mq, const void *data, size_t len)
+static void
+unmake(void *arg)
 {
-	/* if the queue is full, all its messages are newer than this one */
-	mq_send(mq->queue, data, len, 0);
+	struct mq *mq = arg;
+
+	remove_queue(mq->reg.name);
+	mq_close(mq->queue);
 }
 
-int
-handoff__mq_receive(struct handoff__mq *mq, void *data, size_t *len)
+static int
+open_queue(struct handoff__mailbox *box, struct handoff__error *error)
+{
+	struct mq *mq = (struct mq *)box;
+
+	return handoff__registry_enter(
+		&mq->reg, &box->folder, make, unmake, mq, error);
+}
+
+static int
+renew(struct handoff__mailbox *box, const struct handoff__dir *folder)
+{
+	return handoff__registry_renew(&((struct mq *)box)->reg, folder, "");
+}
+
+static void
+close_queue(struct handoff__mailbox *box, bool mine)
+{
+	struct mq *mq = (struct mq *)box;
+
+	if (mine)
+		remove_queue(mq->reg.name);
+	mq_close(mq->queue);
+	handoff__registry_leave(&mq->reg, &box->folder, mine);
+}
+
+static int
+queue_fd(const struct handoff__mailbox *box)
+{
+	/* on Linux a queue descriptor is pollable (mq_overview(7)) */
+	return (int)((const struct mq *)box)->queue;
+}
+
+static int
+receive(struct handoff__mailbox *box, void *data, size_t *len)
 {
 	ssize_t n;
 
 	do {
-		n = mq_receive(mq->queue, data, *len, NULL);
+		n = mq_receive(((struct mq *)box)->queue, data, *len, NULL);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == EAGAIN ? 0 : -errno;
@@ -319,20 +165,28 @@ handoff__mq_receive(struct handoff__mq *mq, void *data, size_t *len)
 	return 1;
 }
 
-static enum handoff__mq_outcome
+static void
+put(struct handoff__mailbox *box, const void *data, size_t len)
+{
+	/* if the queue is full, all its messages are newer than this one */
+	mq_send(((struct mq *)box)->queue, data, len, 0);
+}
+
+/* A full queue drops its oldest message. */
+static enum handoff__sent
 post(const char *name, const void *data, size_t len)
 {
-	char queue[HANDOFF__MQ_NAME_MAX + 1], oldest[HANDOFF__NOTICE_SIZE];
-	enum handoff__mq_outcome outcome = HANDOFF__MQ_FAILED;
+	char queue[QUEUE_MAX], oldest[HANDOFF__NOTICE_SIZE];
+	enum handoff__sent sent = HANDOFF__SENT_FAILED;
 	mqd_t q;
 
-	queue_name(queue, sizeof(queue), name);
+	queue_name(queue, name);
 	q = mq_open(queue, O_RDWR | O_NONBLOCK);
 	if (q == (mqd_t)-1)
-		return HANDOFF__MQ_FAILED;
-	for (int i = 0; i < TRIES; i++) {
+		return HANDOFF__SENT_FAILED;
+	for (int i = 0; i < HANDOFF__SUBSCRIBER_TRIES; i++) {
 		if (mq_send(q, data, len, 0) == 0) {
-			outcome = HANDOFF__MQ_REACHED;
+			sent = HANDOFF__SENT_REACHED;
 			break;
 		}
 		if (errno != EAGAIN && errno != EINTR)
@@ -341,39 +195,58 @@ post(const char *name, const void *data, size_t len)
 			(void)!mq_receive(q, oldest, sizeof(oldest), NULL);
 	}
 	mq_close(q);
-	return outcome;
+	return sent;
 }
 
-static void
-prune(int subs, const char *file, const char *name)
+static enum handoff__sent
+send_to(struct handoff__round *round, const char *file, const void *data,
+	size_t len)
 {
-	char queue[HANDOFF__MQ_NAME_MAX + 1];
-
-	queue_name(queue, sizeof(queue), name);
-	mq_unlink(queue);
-	unlinkat(subs, file, 0);
-}
-
-enum handoff__mq_outcome
-handoff__mq_send(int subs, const char *file, const void *data, size_t len)
-{
-	bool hidden = file[0] == '.';
-	const char *name = file + hidden;
-	enum handoff__mq_outcome outcome = HANDOFF__MQ_SKIPPED;
+	enum handoff__sent sent = HANDOFF__SENT_SKIPPED;
+	const char *name;
 	int fd;
 
-	if (!is_name(name))
-		return HANDOFF__MQ_SKIPPED;
-	fd = openat(subs, file, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (fd < 0)
-		return errno == ENOENT ? HANDOFF__MQ_SKIPPED
-				       : HANDOFF__MQ_FAILED;
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
-		prune(subs, file, name);
-		outcome = HANDOFF__MQ_PRUNED;
-	} else if (data && !hidden) {
-		outcome = post(name, data, len);
+	switch (handoff__registry_find(&round->folder, file, &fd, &name)) {
+	case HANDOFF__FOUND_NONE:
+		return HANDOFF__SENT_SKIPPED;
+	case HANDOFF__FOUND_FAILED:
+		return HANDOFF__SENT_FAILED;
+	case HANDOFF__FOUND_DEAD:
+		remove_queue(name);
+		unlinkat(round->folder.fd, file, 0);
+		sent = HANDOFF__SENT_PRUNED;
+		break;
+	case HANDOFF__FOUND_ALIVE:
+		if (data)
+			sent = post(name, data, len);
+		break;
 	}
 	close(fd);
-	return outcome;
+	return sent;
 }
+
+static const struct handoff__mailbox_ops ops = {
+	.folder = HANDOFF__NOTICE_SUBSCRIBERS,
+	.size = sizeof(struct mq),
+	.open = open_queue,
+	.renew = renew,
+	.close = close_queue,
+	.fd = queue_fd,
+	.receive = receive,
+	.put = put,
+	.send = send_to,
+};
+
+static int
+open_mq(void **end, const char *path, const struct handoff__side *side,
+	struct handoff__error *error)
+{
+	return handoff__local_open(end, path, side, &ops, error);
+}
+
+const struct handoff__transport handoff__mq_transport = {
+	.prefix = "mq:",
+	.form = "mq:DIR",
+	.open = open_mq,
+	HANDOFF__LOCAL_CALLS,
+};

@@ -1,52 +1,75 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The publisher: keeps the retained notice and sends to each subscriber. It
- * does not decide what to publish and never blocks on a subscriber.
- *
- * It iterates over the directory itself: an entry that is added meanwhile may
- * be missed (readdir(3)), but that subscriber reads the retained notice.
+ * The publisher: keeps the retained notice and sends by each transport. It does
+ * not decide what to publish and never blocks on a subscriber.
  */
 #include "notice/publisher.h"
 
-#include "notice/mq.h"
-
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-void
-handoff__publisher_open(
-	struct handoff__publisher *pub, const struct handoff__dir *dir)
+static int
+open_outlet(struct handoff__publisher *pub, const char *address, uint32_t user,
+	struct handoff__error *error)
 {
+	struct handoff__outlet *outlet = &pub->outlets[pub->noutlets];
+	const struct handoff__side side = {.publishes = true, .user = user};
+	const char *rest;
+	int err;
+
+	memset(outlet, 0, sizeof(*outlet));
+	outlet->transport =
+		handoff__transport_find("notices", address, &rest, error);
+	if (!outlet->transport)
+		return -EINVAL;
+	outlet->address = strdup(address);
+	if (!outlet->address)
+		return handoff__fail(error, -ENOMEM, "notices: out of memory");
+	err = outlet->transport->open(&outlet->end, rest, &side, error);
+	if (err < 0) {
+		free(outlet->address);
+		return err;
+	}
+	outlet->complete = true; /* there is no notice yet */
+	pub->noutlets++;
+	return 0;
+}
+
+int
+handoff__publisher_open(struct handoff__publisher *pub,
+	const struct handoff__dir *dir, const char *const *addresses,
+	size_t naddresses, uint32_t user, struct handoff__error *error)
+{
+	char usual[sizeof("mq:") + sizeof(dir->path)];
+	int err = 0;
+
 	memset(pub, 0, sizeof(*pub));
 	pub->dir = dir;
+	snprintf(usual, sizeof(usual), "mq:%s", dir->path);
+	if (naddresses == 0)
+		err = open_outlet(pub, usual, user, error);
+	else if (naddresses > HANDOFF__NOTICES_MAX || !addresses)
+		err = handoff__fail(error, -EINVAL,
+			"notices: %zu addresses: at most %d", naddresses,
+			HANDOFF__NOTICES_MAX);
+	for (size_t i = 0; i < naddresses && err >= 0; i++)
+		err = open_outlet(pub, addresses[i], user, error);
+	if (err < 0)
+		handoff__publisher_close(pub);
+	return err;
 }
 
 void
 handoff__publisher_close(struct handoff__publisher *pub)
 {
-	if (pub->list)
-		closedir(pub->list);
-	pub->list = NULL;
-}
-
-/* -ENOENT is no error: there has never been a subscriber. */
-static int
-open_list(struct handoff__publisher *pub)
-{
-	int fd = handoff__mq_subscribers(pub->dir, false);
-	int err = fd;
-
-	pub->complete = fd >= 0 || fd == -ENOENT;
-	if (fd < 0)
-		return pub->complete ? 0 : err;
-	pub->list = fdopendir(fd);
-	if (pub->list)
-		return 0;
-	err = -errno;
-	pub->complete = false;
-	close(fd);
-	return err;
+	for (size_t i = 0; i < pub->noutlets; i++) {
+		pub->outlets[i].transport->close(pub->outlets[i].end);
+		free(pub->outlets[i].address);
+	}
+	pub->noutlets = 0;
 }
 
 static int
@@ -59,16 +82,55 @@ retain(struct handoff__publisher *pub)
 	return err;
 }
 
-/* Retains the notice, unless that is done, and starts over with the list of
- * subscribers. */
+static void
+add_up(struct handoff__publisher *pub)
+{
+	struct handoff__told sum = {0};
+
+	for (size_t i = 0; i < pub->noutlets; i++) {
+		const struct handoff__told *told = &pub->outlets[i].told;
+
+		sum.reached += told->reached;
+		sum.full += told->full;
+		sum.pruned += told->pruned;
+		sum.failed += told->failed;
+		sum.refused += told->refused;
+	}
+	pub->told = sum;
+}
+
+static int
+publish_by(struct handoff__publisher *pub, struct handoff__outlet *outlet)
+{
+	const struct handoff__transport *by = outlet->transport;
+	int err = by->publish(outlet->end, pub->message, pub->len);
+
+	memset(&outlet->told, 0, sizeof(outlet->told));
+	outlet->err = err < 0 ? err : 0;
+	outlet->complete = err >= 0;
+	/* what could not be retained is sent all the same */
+	outlet->stepping = by->step != NULL;
+	if (!by->step && err >= 0)
+		outlet->told.reached = 1;
+	return err;
+}
+
+/* Retains the notice, unless that is done, and starts over with the
+ * subscribers of the transports that are not done. */
 static int
 publish(struct handoff__publisher *pub)
 {
-	int retained = pub->kept ? 0 : retain(pub);
-	int listed = open_list(pub);
+	int err = pub->kept ? 0 : retain(pub);
 
-	pub->reached = pub->pruned = pub->failed = 0;
-	return retained < 0 ? retained : listed;
+	for (size_t i = 0; i < pub->noutlets; i++) {
+		struct handoff__outlet *outlet = &pub->outlets[i];
+		int rc = outlet->complete ? 0 : publish_by(pub, outlet);
+
+		if (rc < 0 && err >= 0)
+			err = rc;
+	}
+	add_up(pub);
+	return err < 0 ? err : 0;
 }
 
 int
@@ -80,23 +142,42 @@ handoff__publisher_begin(
 
 	if (len < 0)
 		return len;
-	handoff__publisher_close(pub);
 	memcpy(pub->message, message, (size_t)len);
 	pub->len = (size_t)len;
 	pub->kept = false;
+	for (size_t i = 0; i < pub->noutlets; i++) {
+		pub->outlets[i].complete = false;
+		pub->outlets[i].generation = notice->generation;
+		pub->outlets[i].seq = notice->seq;
+	}
 	return publish(pub);
+}
+
+void
+handoff__publisher_skip(struct handoff__publisher *pub)
+{
+	for (size_t i = 0; i < pub->noutlets; i++) {
+		struct handoff__outlet *outlet = &pub->outlets[i];
+
+		if (outlet->stepping)
+			outlet->transport->step(outlet->end, 0, &outlet->told);
+		outlet->stepping = false;
+	}
 }
 
 bool
 handoff__publisher_done(const struct handoff__publisher *pub)
 {
-	return pub->kept && pub->complete;
+	for (size_t i = 0; i < pub->noutlets; i++) {
+		if (!pub->outlets[i].complete || pub->outlets[i].stepping)
+			return false;
+	}
+	return pub->kept;
 }
 
 int
 handoff__publisher_retry(struct handoff__publisher *pub)
 {
-	handoff__publisher_close(pub);
 	return publish(pub);
 }
 
@@ -105,11 +186,25 @@ handoff__publisher_keep(struct handoff__publisher *pub)
 {
 	struct handoff__inode inode;
 	int err = handoff__dir_note(pub->dir, HANDOFF__NOTICE_FILE, &inode);
+	int written = 0;
 
-	if (pub->len == 0 || (err == 0 && pub->kept))
+	if (pub->len == 0)
 		return 0;
-	err = retain(pub);
-	return err < 0 ? err : 1;
+	if (err < 0 || !pub->kept) {
+		err = retain(pub);
+		written = err >= 0;
+	}
+	for (size_t i = 0; i < pub->noutlets; i++) {
+		struct handoff__outlet *outlet = &pub->outlets[i];
+		int rc = outlet->transport->keep
+				 ? outlet->transport->keep(outlet->end)
+				 : 0;
+
+		if (rc < 0 && err >= 0)
+			err = rc;
+		written = written || rc > 0;
+	}
+	return err < 0 ? err : written;
 }
 
 int
@@ -124,37 +219,46 @@ handoff__publisher_probe(const struct handoff__publisher *pub)
 }
 
 static void
-send_to(struct handoff__publisher *pub, const char *file)
+step_by(struct handoff__outlet *outlet, unsigned max)
 {
-	switch (handoff__mq_send(
-		dirfd(pub->list), file, pub->message, pub->len)) {
-	case HANDOFF__MQ_REACHED:
-		pub->reached++;
-		break;
-	case HANDOFF__MQ_PRUNED:
-		pub->pruned++;
-		break;
-	case HANDOFF__MQ_FAILED:
-		pub->failed++;
-		pub->complete = false;
-		break;
-	case HANDOFF__MQ_SKIPPED:
-		break;
-	}
+	int rc = outlet->transport->step(outlet->end, max, &outlet->told);
+
+	outlet->stepping = rc > 0;
+	if (rc < 0)
+		outlet->err = rc;
+	if (rc < 0 || outlet->told.failed > 0)
+		outlet->complete = false;
 }
 
 int
 handoff__publisher_step(struct handoff__publisher *pub, unsigned max)
 {
-	for (unsigned i = 0; pub->list && i < max; i++) {
-		struct dirent *entry = readdir(pub->list);
+	size_t i = 0;
 
-		if (entry)
-			send_to(pub, entry->d_name);
-		else
-			handoff__publisher_close(pub);
-	}
-	return pub->list != NULL;
+	while (i < pub->noutlets && !pub->outlets[i].stepping)
+		i++;
+	if (i == pub->noutlets)
+		return 0;
+	step_by(&pub->outlets[i], max);
+	add_up(pub);
+	while (i < pub->noutlets && !pub->outlets[i].stepping)
+		i++;
+	return i < pub->noutlets;
+}
+
+static int
+decode_retained(
+	const void *data, ssize_t len, struct handoff_notice *notice, bool *any)
+{
+	struct handoff_notice found;
+	int err = handoff__notice_decode(&found, data, (size_t)len);
+
+	if (err < 0)
+		return err;
+	if (!*any || handoff__notice_newer(&found, notice))
+		*notice = found;
+	*any = true;
+	return 0;
 }
 
 int
@@ -164,10 +268,30 @@ handoff__publisher_retained(
 	unsigned char data[HANDOFF__NOTICE_SIZE];
 	ssize_t n = handoff__dir_read(
 		pub->dir, HANDOFF__NOTICE_FILE, data, sizeof(data));
-	int err;
+	bool any = false;
+	int err = n < 0 && n != -ENOENT ? (int)n : 0;
 
-	if (n < 0)
-		return n == -ENOENT ? 0 : (int)n;
-	err = handoff__notice_decode(notice, data, (size_t)n);
-	return err < 0 ? err : 1;
+	if (n >= 0)
+		err = decode_retained(data, n, notice, &any);
+	for (size_t i = 0; i < pub->noutlets && err >= 0; i++) {
+		const struct handoff__outlet *outlet = &pub->outlets[i];
+		size_t len = sizeof(data);
+
+		if (!outlet->transport->retained)
+			continue;
+		err = outlet->transport->retained(outlet->end, data, &len);
+		/* anything else that is there counts as none */
+		if (err > 0)
+			decode_retained(data, (ssize_t)len, notice, &any);
+	}
+	return err < 0 ? err : any;
+}
+
+void
+handoff__publisher_tend(struct handoff__publisher *pub)
+{
+	for (size_t i = 0; i < pub->noutlets; i++) {
+		if (pub->outlets[i].transport->tend)
+			pub->outlets[i].transport->tend(pub->outlets[i].end);
+	}
 }

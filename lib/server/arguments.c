@@ -7,6 +7,7 @@
 #include "server/internal.h"
 
 #include "base/argv.h"
+#include "notice/transport.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -21,6 +22,8 @@ static_assert(HANDOFF__LISTEN_MAX <= HANDOFF__ARGUMENT_LIST_MAX,
 static_assert(sizeof(enum handoff_model) == sizeof(uint32_t),
 	"a model is stored as a choice");
 static_assert(FIELD(nlisten) == FIELD(listen) + sizeof(char **),
+	"a list is followed by its length");
+static_assert(FIELD(nnotices) == FIELD(notices) + sizeof(char **),
 	"a list is followed by its length");
 
 static int
@@ -96,6 +99,11 @@ static const struct handoff__argument table[] = {
 	{.name = "suspect-wait", MS(suspect_wait_ms)},
 	{.name = "connect-timeout", MS(connect_timeout_ms)},
 	{.name = "spread", MS(spread_ms)},
+	{.name = "notices",
+		.kind = HANDOFF__ARGUMENT_LIST,
+		.offset = FIELD(notices),
+		.max = HANDOFF__NOTICES_MAX,
+		.check = handoff__transport_check},
 	{.name = "trace",
 		.kind = HANDOFF__ARGUMENT_FLAG,
 		.offset = FIELD(trace)},
@@ -130,6 +138,9 @@ static const char help[] =
 	"                       process waits for a standby (30000)\n"
 	"  --connect-timeout MS for connections that a service makes (10000)\n"
 	"  --spread MS          clients come home within this time (2000)\n"
+	"  --notices ADDR       where clients are notified, see\n"
+	"                       handoff_notice(3): mq:DIR; may be repeated\n"
+	"                       (mq: and the service directory)\n"
 	"  --trace              log each connection: it comes, moves, goes\n";
 
 int

@@ -230,6 +230,7 @@ struct handoff_server {
 	uint32_t tick; /* seconds, as of the last sweep */
 
 	bool publishing;
+	struct handoff__watch notice_watches[HANDOFF__NOTICES_MAX];
 	struct handoff__timer notice_retry;
 	unsigned notice_tries;
 	uint64_t notice_generation, notice_seq;
@@ -462,6 +463,8 @@ void handoff__dump_close(struct handoff_server *server);
 void handoff__signals_restore(struct handoff_server *server);
 
 /* notices.c */
+int handoff__notices_open(struct handoff_server *server);
+void handoff__notices_close(struct handoff_server *server);
 void handoff__notices_publish(
 	struct handoff_server *server, enum handoff_notice_kind kind);
 void handoff__notices_supersede(struct handoff_server *server);

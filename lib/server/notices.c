@@ -6,6 +6,7 @@
 #include "server/internal.h"
 
 #include <string.h>
+#include <sys/epoll.h>
 
 #define STEP_MOST  16
 #define RETRY_US   100000 /* doubled each time */
@@ -13,6 +14,59 @@
 #define LAST_TRIES 3 /* immediate retries at the end of a stop */
 /* a client that comes this long after the spread still gets READY */
 #define LATE_MS 5000
+
+static void
+on_transport(struct handoff__watch *watch, uint32_t events)
+{
+	struct handoff_server *server = watch->arg;
+
+	(void)events;
+	handoff__publisher_tend(&server->publisher);
+}
+
+static int
+watch_transports(struct handoff_server *server)
+{
+	struct handoff__publisher *pub = &server->publisher;
+	int err = 0;
+
+	for (size_t i = 0; i < pub->noutlets && err >= 0; i++) {
+		int fd = pub->outlets[i].transport->fd(pub->outlets[i].end);
+
+		server->notice_watches[i].fn = on_transport;
+		server->notice_watches[i].arg = server;
+		if (fd >= 0)
+			err = handoff__watch_add(&server->loop,
+				&server->notice_watches[i], fd, EPOLLIN);
+	}
+	return err < 0 ? handoff__fail(&server->error, err,
+				 "notices: epoll_ctl: %s", strerror(-err))
+		       : 0;
+}
+
+int
+handoff__notices_open(struct handoff_server *server)
+{
+	const struct handoff_server_opts *o = &server->opts;
+	int err;
+
+	for (size_t i = 0; i < HANDOFF__NOTICES_MAX; i++)
+		server->notice_watches[i].fd = -1;
+	err = handoff__publisher_open(&server->publisher, &server->pair.dir,
+		o->notices, o->nnotices, o->user, &server->error);
+	return err < 0 ? err : watch_transports(server);
+}
+
+void
+handoff__notices_close(struct handoff_server *server)
+{
+	for (size_t i = 0; i < server->publisher.noutlets; i++) {
+		if (server->notice_watches[i].fd >= 0)
+			handoff__watch_del(
+				&server->loop, &server->notice_watches[i]);
+	}
+	handoff__publisher_close(&server->publisher);
+}
 
 static void
 collect_endpoints(struct handoff_server *server, struct handoff_notice *notice)
@@ -84,8 +138,8 @@ conclude_publishing(struct handoff_server *server)
 	server->publishing = false;
 	handoff__log(&server->log, HANDOFF_LOG_INFO,
 		"notice: %u subscriber%s reached, %u dead removed, %u failed",
-		pub->reached, handoff__plural(pub->reached), pub->pruned,
-		pub->failed);
+		pub->told.reached, handoff__plural(pub->told.reached),
+		pub->told.pruned, pub->told.failed);
 	if (handoff__publisher_done(pub))
 		return;
 	if (server->notice_tries < TRIES)
@@ -155,9 +209,9 @@ handoff__notices_supersede(struct handoff_server *server)
 	compose(server, HANDOFF_NOTICE_READY, &notice);
 	notice.expires_ms = 1;
 	begin_publishing(server, &notice);
-	handoff__publisher_close(&server->publisher);
+	handoff__publisher_skip(&server->publisher);
 	server->publishing = false;
-	if (!server->publisher.kept)
+	if (!handoff__publisher_done(&server->publisher))
 		retry_later(server);
 }
 
@@ -168,6 +222,7 @@ handoff__notices_keep(struct handoff_server *server)
 {
 	int err;
 
+	handoff__publisher_tend(&server->publisher);
 	if (!server->pair.serving)
 		return;
 	err = handoff__publisher_keep(&server->publisher);
@@ -184,16 +239,15 @@ bool
 handoff__notices_step(struct handoff_server *server)
 {
 	struct handoff__publisher *pub = &server->publisher;
-	uint32_t reached = pub->reached, pruned = pub->pruned;
-	uint32_t failed = pub->failed;
+	const struct handoff__told before = pub->told;
 	bool more;
 
 	if (!server->publishing)
 		return false;
 	more = handoff__publisher_step(pub, STEP_MOST) > 0;
-	server->reached += pub->reached - reached;
-	server->pruned += pub->pruned - pruned;
-	server->failed += pub->failed - failed;
+	server->reached += pub->told.reached - before.reached;
+	server->pruned += pub->told.pruned - before.pruned;
+	server->failed += pub->told.failed - before.failed;
 	if (more)
 		return true;
 	conclude_publishing(server);

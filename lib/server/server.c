@@ -93,8 +93,9 @@ open_server_peer(struct handoff_server *server)
 		return err;
 	}
 	handoff__posts_open(server);
-	handoff__publisher_open(&server->publisher, &server->pair.dir);
-	err = handoff__operator_open(&server->op, &server->error);
+	err = handoff__notices_open(server);
+	if (err >= 0)
+		err = handoff__operator_open(&server->op, &server->error);
 	server->op.control.door.room = server->pair.door.room = lend_spare;
 	server->op.control.door.room_arg = server->pair.door.room_arg = server;
 	if (err >= 0)
@@ -173,6 +174,7 @@ handoff_server_open(
 	/* only valid during this call */
 	server->opts.extras = NULL;
 	server->opts.listen_fds = NULL;
+	server->opts.notices = NULL;
 	server->opts.dir = server->opts.name = NULL;
 	server->opts.errbuf = NULL;
 	*out = server;
@@ -220,7 +222,7 @@ handoff_server_free(struct handoff_server *server)
 	}
 	end_what_is_left(server);
 	handoff__operator_close(&server->op);
-	handoff__publisher_close(&server->publisher);
+	handoff__notices_close(server);
 	handoff__console_close(server);
 	handoff__listen_unlink(server);
 	handoff__outgoing_close(server);

@@ -27,6 +27,8 @@ struct fields {
 	enum colour colour;
 	bool flag;
 	const char *young; /* of a later version */
+	const char *const *more;
+	size_t nmore;
 };
 
 static int
@@ -57,6 +59,7 @@ static const struct handoff__argument table[] = {
 		.check = check_colour},
 	{.name = "flag", .kind = HANDOFF__ARGUMENT_FLAG, AT(flag)},
 	{.name = "young", .kind = HANDOFF__ARGUMENT_TEXT, AT(young)},
+	{.name = "more", .kind = HANDOFF__ARGUMENT_LIST, AT(more), .max = 2},
 };
 
 static const struct handoff__arguments known = {
@@ -231,6 +234,27 @@ assert_refused(const char *sentence, const char *const *words)
 	assert_memory_equal(&line.fields, &before.fields, sizeof(line.fields));
 }
 
+/* One behind the other, each in the order in which it was given. */
+static void
+lists_of_two_options(void **state)
+{
+	struct line line;
+
+	(void)state;
+	read_line(&line,
+		WORDS("--more=m", "--list=a", "x", "--more", "n", "--list=b"));
+	assert_left(&line, WORDS("x"));
+	assert_int_equal(line.fields.nlist, 2);
+	assert_int_equal(line.fields.nmore, 2);
+	for (size_t i = 0; i < 2; i++) {
+		assert_string_equal(line.fields.list[i], &"a\0b"[2 * i]);
+		assert_string_equal(line.fields.more[i], &"m\0n"[2 * i]);
+	}
+	read_line(&line, WORDS("--more=m", "--more=n", "--more=o"));
+	assert_int_equal(line.rc, -EINVAL);
+	assert_non_null(strstr(line.error.text, "--more 'o'"));
+}
+
 static void
 errors_name_option_and_value(void **state)
 {
@@ -342,6 +366,7 @@ main(void)
 		handoff_test(nothing_at_all_is_fine),
 		handoff_test(what_is_not_given_stays),
 		handoff_test(a_list_lies_behind_the_rest),
+		handoff_test(lists_of_two_options),
 		handoff_test(errors_name_option_and_value),
 		handoff_test(numbers_out_of_range),
 		handoff_test(a_long_value_is_cut),

@@ -247,7 +247,8 @@ through_the_library(const char *path, unsigned rounds)
 	if (handoff__dir_open(&dir, path, true, false, &error) < 0)
 		die(path, error.text);
 	snprintf(where, sizeof(where), "mq:%s", path);
-	handoff__publisher_open(&pub, &dir);
+	if (handoff__publisher_open(&pub, &dir, NULL, 0, 0, &error) < 0)
+		die(path, error.text);
 	start(where);
 	for (unsigned i = 0; i < rounds; i++)
 		publish(&pub, HANDOFF_NOTICE_MAINTENANCE, i + 1, true);

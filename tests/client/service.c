@@ -19,7 +19,9 @@ service_begin(void)
 	snprintf(service.notices, sizeof(service.notices), "mq:%s", path);
 	assert_int_equal(
 		handoff__dir_open(&service.dir, path, false, 0, NULL), 0);
-	handoff__publisher_open(&service.pub, &service.dir);
+	assert_int_equal(handoff__publisher_open(
+				 &service.pub, &service.dir, NULL, 0, 0, NULL),
+		0);
 	service.generation = 0;
 	service.home = site_open();
 	service.other = site_open();
@@ -85,6 +87,8 @@ service_publish(
 	};
 
 	strcpy(n.serving, serving);
+	if (service.trap)
+		strcpy(n.endpoints[n.nendpoints++], service.trap);
 	assert_int_equal(handoff__publisher_begin(&service.pub, &n), 0);
 	while (handoff__publisher_step(&service.pub, 100) > 0)
 		;

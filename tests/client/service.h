@@ -20,6 +20,7 @@ struct service {
 	struct handoff__dir dir;
 	struct handoff__publisher pub;
 	uint64_t generation;
+	const char *trap; /* what notices name as endpoint, or NULL */
 	struct site home, other;
 	struct handoff_client_opts opts;
 };

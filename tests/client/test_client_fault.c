@@ -260,7 +260,8 @@ test_each_call_fails_once(void **state)
 	opts.errbuf = sentence;
 	opts.errbuf_size = sizeof(sentence);
 	assert_int_equal(handoff__dir_open(&dir, path, false, 0, NULL), 0);
-	handoff__publisher_open(&pub, &dir);
+	assert_int_equal(
+		handoff__publisher_open(&pub, &dir, NULL, 0, 0, NULL), 0);
 	for (fail_at = 1;; fail_at++) {
 		struct handoff_client *client = NULL;
 

@@ -6,7 +6,9 @@
 #include "client/service.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -271,6 +273,59 @@ test_goodbye(void **state)
 	service_end(client);
 }
 
+/* What a notice says of endpoints is for people: whoever can write one could
+ * otherwise send clients to a server of their own. */
+static void
+test_endpoints_of_a_notice(void **state)
+{
+	static const struct {
+		enum handoff_notice_kind kind;
+		enum handoff_client_event_type event;
+	} cases[] = {
+		{HANDOFF_NOTICE_MAINTENANCE, HANDOFF_CLIENT_HANDOFF},
+		{HANDOFF_NOTICE_FAILOVER, HANDOFF_CLIENT_HANDOFF},
+		{HANDOFF_NOTICE_READY, HANDOFF_CLIENT_HOMING},
+		{HANDOFF_NOTICE_GOODBYE, HANDOFF_CLIENT_GOODBYE},
+	};
+	struct site trap = site_open();
+	struct handoff_client_event event;
+	struct handoff_client *client;
+	int conn;
+
+	(void)state;
+	service_begin();
+	service.trap = trap.address;
+	client = service_connected(&conn);
+	for (size_t i = 0; i < 4; i++) {
+		service_publish(cases[i].kind, "alt", 0);
+		event = fixture_expect(client, cases[i].event);
+		assert_int_equal(event.notice->nendpoints, 1);
+		assert_string_equal(event.notice->endpoints[0], trap.address);
+		if (cases[i].kind == HANDOFF_NOTICE_READY) {
+			int home = fixture_accept(client, &service.home);
+
+			close(conn);
+			conn = home;
+			event = fixture_expect(client, HANDOFF_CLIENT_MOVED);
+			assert_string_equal(
+				event.endpoint, service.home.address);
+		}
+	}
+	/* Nor when all of its own are gone. */
+	site_close(&service.home);
+	close(conn);
+	fixture_expect(client, HANDOFF_CLIENT_LOST);
+	fixture_expect(client, HANDOFF_CLIENT_RETRY);
+	event = fixture_expect(client, HANDOFF_CLIENT_CONNECTED);
+	assert_string_equal(event.endpoint, service.other.address);
+	assert_int_equal(fcntl(trap.fd, F_SETFL, O_RDWR | O_NONBLOCK), 0);
+	assert_int_equal(accept(trap.fd, NULL, NULL), -1);
+	assert_int_equal(errno, EAGAIN);
+	service.trap = NULL;
+	site_close(&trap);
+	service_end(client);
+}
+
 static void
 test_cannot_subscribe(void **state)
 {
@@ -305,6 +360,7 @@ main(void)
 		handoff_test(test_ready_while_waiting),
 		handoff_test(test_retained),
 		handoff_test(test_goodbye),
+		handoff_test(test_endpoints_of_a_notice),
 		handoff_test(test_cannot_subscribe),
 	};
 

@@ -18,6 +18,7 @@ LISTS = {  # the header of each folder that lists its files
     "ferry": "ferry.h",
     "embed": "embed.h",
     "migrate": "migrate.h",
+    "notice": "transport.h",
     "operator": "operator.h",
     "peer": "pair.h",
     "server": "internal.h",

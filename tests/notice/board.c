@@ -18,7 +18,9 @@ board_begin(void)
 	assert_int_equal(
 		handoff__dir_open(&board.dir, board.path, false, false, NULL),
 		0);
-	handoff__publisher_open(&board.pub, &board.dir);
+	assert_int_equal(handoff__publisher_open(
+				 &board.pub, &board.dir, NULL, 0, 0, NULL),
+		0);
 	board.sentence[0] = '\0';
 }
 
@@ -63,6 +65,17 @@ board_publish(const struct handoff_notice *n)
 }
 
 int
+board_folder(void)
+{
+	struct handoff__dir folder;
+
+	assert_int_equal(handoff__registry_folder(
+				 &folder, &board.dir, "subscribers", true),
+		0);
+	return folder.fd;
+}
+
+int
 board_files(char *name)
 {
 	char subs[160];
@@ -77,8 +90,8 @@ board_files(char *name)
 			continue;
 		count++;
 		if (name)
-			handoff__copy(
-				name, HANDOFF__MQ_NAME_MAX + 1, entry->d_name);
+			handoff__copy(name, HANDOFF__SUBSCRIBER_MAX + 1,
+				entry->d_name);
 	}
 	if (d)
 		closedir(d);

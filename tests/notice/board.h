@@ -8,7 +8,7 @@
 
 #include "support/support.h"
 
-#include "notice/mq.h"
+#include "notice/local.h"
 #include "notice/publisher.h"
 
 struct board {
@@ -32,6 +32,9 @@ struct handoff_notice board_notice(
 
 /* Publishes to all, one at a time. */
 void board_publish(const struct handoff_notice *n);
+
+/* A descriptor of the folder of subscribers, which is created. */
+int board_folder(void);
 
 /* How many files are registered, and the name of the last one seen. */
 int board_files(char *name);

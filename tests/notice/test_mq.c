@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <mqueue.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -66,9 +67,9 @@ test_two_and_a_latecomer(void **state)
 		assert_int_equal(pull(sub[i], &got), 0);
 	}
 	board_publish(&n);
-	assert_int_equal(board.pub.reached, 2);
-	assert_int_equal(board.pub.pruned, 0);
-	assert_int_equal(board.pub.failed, 0);
+	assert_int_equal(board.pub.told.reached, 2);
+	assert_int_equal(board.pub.told.pruned, 0);
+	assert_int_equal(board.pub.told.failed, 0);
 	assert_int_equal(board_subscribe(&sub[2]), 0);
 	for (int i = 0; i < 3; i++) {
 		assert_true(readable(sub[i]));
@@ -80,7 +81,7 @@ test_two_and_a_latecomer(void **state)
 	}
 	/* The same again: it is delivered to queues, but nobody is told. */
 	board_publish(&n);
-	assert_int_equal(board.pub.reached, 3);
+	assert_int_equal(board.pub.told.reached, 3);
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(pull(sub[i], &got), 0);
 		handoff_subscriber_free(sub[i]);
@@ -152,7 +153,7 @@ test_full_queue(void **state)
 	for (uint64_t seq = 1; seq <= 11; seq++) {
 		n = board_notice(HANDOFF_NOTICE_MAINTENANCE, 1, seq);
 		board_publish(&n);
-		assert_int_equal(board.pub.reached, 1);
+		assert_int_equal(board.pub.told.reached, 1);
 	}
 	while (pull(sub, &got) == 1) {
 		count++;
@@ -168,7 +169,8 @@ static void
 test_garbage(void **state)
 {
 	struct handoff_notice n = board_notice(HANDOFF_NOTICE_READY, 2, 1), got;
-	char name[HANDOFF__MQ_NAME_MAX + 1], queue[HANDOFF__MQ_NAME_MAX + 2];
+	char name[HANDOFF__SUBSCRIBER_MAX + 1],
+		queue[HANDOFF__SUBSCRIBER_MAX + 2];
 	struct handoff_subscriber *sub;
 	mqd_t q;
 
@@ -199,7 +201,8 @@ static void
 test_unreachable(void **state)
 {
 	struct handoff_notice n = board_notice(HANDOFF_NOTICE_READY, 1, 1);
-	char name[HANDOFF__MQ_NAME_MAX + 1], queue[HANDOFF__MQ_NAME_MAX + 2];
+	char name[HANDOFF__SUBSCRIBER_MAX + 1],
+		queue[HANDOFF__SUBSCRIBER_MAX + 2];
 	struct handoff_subscriber *sub;
 
 	(void)state;
@@ -209,8 +212,8 @@ test_unreachable(void **state)
 	snprintf(queue, sizeof(queue), "/%s", name);
 	assert_int_equal(mq_unlink(queue), 0);
 	board_publish(&n);
-	assert_int_equal(board.pub.reached, 0);
-	assert_int_equal(board.pub.failed, 1);
+	assert_int_equal(board.pub.told.reached, 0);
+	assert_int_equal(board.pub.told.failed, 1);
 	handoff_subscriber_free(sub);
 	board_end();
 }
@@ -237,7 +240,7 @@ test_begin_again(void **state)
 		steps++;
 	assert_in_range(steps, 3, 8);
 	assert_int_equal(handoff__publisher_step(&board.pub, 1), 0);
-	assert_int_equal(board.pub.reached, 3);
+	assert_int_equal(board.pub.told.reached, 3);
 	for (int i = 0; i < 3; i++) {
 		struct handoff_notice last = {0};
 
@@ -280,7 +283,7 @@ test_not_retained(void **state)
 	assert_int_equal(handoff__publisher_begin(&board.pub, &n), -EISDIR);
 	while (handoff__publisher_step(&board.pub, 8) > 0)
 		;
-	assert_int_equal(board.pub.reached, 1);
+	assert_int_equal(board.pub.told.reached, 1);
 	assert_false(handoff__publisher_done(&board.pub));
 	assert_int_equal(pull(sub, &got), 1);
 
@@ -299,8 +302,8 @@ test_not_retained(void **state)
 static void
 remove_subscribers(void)
 {
-	char name[HANDOFF__MQ_NAME_MAX + 1];
-	int subs = handoff__mq_subscribers(&board.dir, false);
+	char name[HANDOFF__SUBSCRIBER_MAX + 1];
+	int subs = board_folder();
 
 	while (board_files(name) > 0)
 		assert_int_equal(unlinkat(subs, name, 0), 0);
@@ -354,7 +357,7 @@ test_waiting_stays_registered(void **state)
 	remove_subscribers();
 	n.seq++;
 	board_publish(&n);
-	assert_int_equal(board.pub.reached, 0);
+	assert_int_equal(board.pub.told.reached, 0);
 	assert_int_equal(handoff_subscriber_wait(sub, -1), 0);
 	assert_int_equal(pull(sub, &got), 1);
 	assert_int_equal(got.seq, 2);
@@ -379,13 +382,13 @@ test_registration_that_vanishes(void **state)
 	for (int i = 0; i < 2; i++) {
 		remove_subscribers();
 		board_publish(&n);
-		assert_int_equal(board.pub.reached, 0);
+		assert_int_equal(board.pub.told.reached, 0);
 		until_told(sub, &got);
 		assert_int_equal(board_files(NULL), 1);
 		assert_int_equal(got.generation, n.generation);
 		n.generation++;
 		board_publish(&n);
-		assert_int_equal(board.pub.reached, 1);
+		assert_int_equal(board.pub.told.reached, 1);
 		assert_int_equal(pull(sub, &got), 1);
 		assert_int_equal(got.generation, n.generation);
 		n.generation++;
@@ -417,7 +420,7 @@ test_directory_that_vanishes(void **state)
 		0);
 	until_registered(sub, 1);
 	board_publish(&n);
-	assert_int_equal(board.pub.reached, 1);
+	assert_int_equal(board.pub.told.reached, 1);
 	assert_int_equal(pull(sub, &got), 1);
 	handoff_subscriber_free(sub);
 	assert_int_equal(board_files(NULL), 0);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <mqueue.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -17,7 +18,7 @@
 static bool
 queue_exists(const char *name)
 {
-	char queue[HANDOFF__MQ_NAME_MAX + 2];
+	char queue[HANDOFF__SUBSCRIBER_MAX + 2];
 	mqd_t q;
 
 	snprintf(queue, sizeof(queue), "/%s", name);
@@ -45,7 +46,7 @@ static void
 test_dead_is_pruned(void **state)
 {
 	struct handoff_notice n = board_notice(HANDOFF_NOTICE_READY, 1, 1);
-	char name[HANDOFF__MQ_NAME_MAX + 1];
+	char name[HANDOFF__SUBSCRIBER_MAX + 1];
 	struct handoff_subscriber *sub;
 
 	(void)state;
@@ -55,8 +56,8 @@ test_dead_is_pruned(void **state)
 	assert_true(queue_exists(name));
 	assert_int_equal(board_subscribe(&sub), 0);
 	board_publish(&n);
-	assert_int_equal(board.pub.reached, 1);
-	assert_int_equal(board.pub.pruned, 1);
+	assert_int_equal(board.pub.told.reached, 1);
+	assert_int_equal(board.pub.told.pruned, 1);
 	assert_int_equal(board_files(NULL), 1);
 	assert_false(queue_exists(name));
 	handoff_subscriber_free(sub);
@@ -76,7 +77,7 @@ test_half_registered(void **state)
 
 	(void)state;
 	board_begin();
-	subs = handoff__mq_subscribers(&board.dir, true);
+	subs = board_folder();
 	assert_true(subs >= 0);
 	fd = openat(
 		subs, ".handoff-1-0123456789abcdef", O_RDWR | O_CREAT, 0600);
@@ -94,9 +95,9 @@ test_half_registered(void **state)
 	assert_true(q != (mqd_t)-1);
 	mq_close(q);
 	board_publish(&n);
-	assert_int_equal(board.pub.pruned, 2);
-	assert_int_equal(board.pub.reached, 0);
-	assert_int_equal(board.pub.failed, 0);
+	assert_int_equal(board.pub.told.pruned, 2);
+	assert_int_equal(board.pub.told.reached, 0);
+	assert_int_equal(board.pub.told.failed, 0);
 	assert_int_equal(board_files(NULL), 2);
 	assert_false(queue_exists(dead));
 	close(coming);
@@ -211,7 +212,7 @@ static void
 test_limit_prunes_the_dead(void **state)
 {
 	struct handoff_subscriber *sub;
-	char name[HANDOFF__MQ_NAME_MAX + 1];
+	char name[HANDOFF__SUBSCRIBER_MAX + 1];
 
 	(void)state;
 	board_begin();

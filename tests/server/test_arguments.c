@@ -215,7 +215,7 @@ the_help_is_true(void **state)
 		assert_int_equal(line.argc, value[0] ? 2 : 1);
 		count++;
 	}
-	assert_int_equal(count, 17);
+	assert_int_equal(count, 18);
 }
 
 int

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Several transports behind one handle, with one that this file adds: it is
+ * written from transport.h alone, and the list of all has it in one line.
+ */
+#include "notice/board.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* A file that is appended to: each message is HANDOFF__NOTICE_SIZE long. */
+static int broken; /* its calls fail with this */
+
+static int
+file_open(void **end, const char *path, const struct handoff__side *side,
+	struct handoff__error *error)
+{
+	int how = side->publishes ? O_WRONLY | O_APPEND | O_CREAT : O_RDONLY;
+	int *fd = malloc(sizeof(*fd));
+
+	if (fd && (*fd = open(path, how | O_CLOEXEC, 0600)) < 0) {
+		free(fd);
+		fd = NULL;
+	}
+	*end = fd;
+	return fd ? 0
+		  : handoff__fail(error, -errno, "file:%s: cannot open it: %s",
+			    path, strerror(errno));
+}
+
+static int
+file_fd(void *end)
+{
+	(void)end;
+	return -1; /* a file is always readable: it has to be asked */
+}
+
+static int
+file_receive(void *end, void *data, size_t *len)
+{
+	return broken ? -broken : read(*(int *)end, data, *len) > 0;
+}
+
+static int
+file_publish(void *end, const void *data, size_t len)
+{
+	char line[HANDOFF__NOTICE_SIZE] = "";
+
+	memcpy(line, data, len);
+	if (broken)
+		return -broken;
+	return write(*(int *)end, line, sizeof(line)) < 0 ? -errno : 0;
+}
+
+static void
+file_close(void *end)
+{
+	close(*(int *)end);
+	free(end);
+}
+
+static const struct handoff__transport file_transport = {.prefix = "file:",
+	.form = "file:PATH",
+	.open = file_open,
+	.fd = file_fd,
+	.receive = file_receive,
+	.publish = file_publish,
+	.close = file_close};
+
+extern const struct handoff__transport handoff__mq_transport;
+
+const struct handoff__transport *const handoff__transports[] = {
+	&handoff__mq_transport, &file_transport, NULL};
+
+static char file[160];
+static const char *both[] = {board.address, file};
+
+/* The board, which publishes to its queues and to a file. */
+static void
+begin(void)
+{
+	board_begin();
+	broken = 0;
+	snprintf(file, sizeof(file), "file:%s/log", board.path);
+	handoff__publisher_close(&board.pub);
+	assert_int_equal(handoff__publisher_open(
+				 &board.pub, &board.dir, both, 2, 0, NULL),
+		0);
+}
+
+static void
+subscribe(struct handoff_subscriber **sub, const char *const *addresses,
+	size_t count)
+{
+	struct handoff_subscriber_opts opts = {
+		.size = sizeof(opts),
+		.addresses = addresses,
+		.naddresses = count,
+		.errbuf = board.sentence,
+		.errbuf_size = sizeof(board.sentence),
+	};
+
+	assert_int_equal(handoff_subscriber_open(sub, &opts), 0);
+}
+
+static void
+publish(uint64_t generation, uint64_t seq)
+{
+	struct handoff_notice n =
+		board_notice(HANDOFF_NOTICE_MAINTENANCE, generation, seq);
+
+	board_publish(&n);
+}
+
+static void
+expect(struct handoff_subscriber *sub, uint64_t generation, uint64_t seq)
+{
+	const struct handoff_notice *n;
+
+	assert_int_equal(handoff_subscriber_next(sub, &n), 1);
+	assert_int_equal(n->generation, generation);
+	assert_int_equal(n->seq, seq);
+}
+
+static void
+expect_none(struct handoff_subscriber *sub)
+{
+	const struct handoff_notice *n;
+
+	assert_int_equal(handoff_subscriber_next(sub, &n), 0);
+}
+
+static bool
+readable(struct handoff_subscriber *sub, int ms)
+{
+	struct pollfd p = {.fd = handoff_subscriber_fd(sub), .events = POLLIN};
+
+	return poll(&p, 1, ms) == 1;
+}
+
+static void
+test_each_once_and_in_order(void **state)
+{
+	struct handoff_subscriber *sub;
+
+	(void)state;
+	begin();
+	subscribe(&sub, both, 2);
+	for (uint64_t seq = 1; seq <= 3; seq++)
+		publish(1, seq);
+	publish(2, 1);
+	assert_true(handoff__publisher_done(&board.pub));
+	assert_int_equal(board.pub.told.reached, 2);
+	for (uint64_t seq = 1; seq <= 3; seq++) {
+		assert_true(readable(sub, 0));
+		expect(sub, 1, seq);
+	}
+	expect(sub, 2, 1);
+	expect_none(sub);
+	handoff_subscriber_free(sub);
+	board_end();
+}
+
+/* The queue keeps four, the file all: the older ones are not passed over. */
+static void
+test_one_has_lost_some(void **state)
+{
+	struct handoff_subscriber *sub;
+
+	(void)state;
+	begin();
+	subscribe(&sub, both, 2);
+	for (uint64_t seq = 1; seq <= 9; seq++)
+		publish(1, seq);
+	for (uint64_t seq = 1; seq <= 9; seq++)
+		expect(sub, 1, seq);
+	expect_none(sub);
+	handoff_subscriber_free(sub);
+	board_end();
+}
+
+static void
+publish_on(const char *const *address, uint64_t seq)
+{
+	handoff__publisher_close(&board.pub);
+	assert_int_equal(handoff__publisher_open(
+				 &board.pub, &board.dir, address, 1, 0, NULL),
+		0);
+	publish(1, seq);
+}
+
+/* One that pulls a single notice each time the descriptor is readable: the
+ * newer one was taken from the queue while the older was looked for. */
+static void
+test_readable_while_one_waits(void **state)
+{
+	struct handoff_subscriber *sub;
+
+	(void)state;
+	begin();
+	subscribe(&sub, both, 2);
+	publish_on(&both[1], 1);
+	publish_on(&both[0], 2);
+	assert_true(readable(sub, 0));
+	expect(sub, 1, 1);
+	assert_true(readable(sub, 0));
+	expect(sub, 1, 2);
+	handoff_subscriber_free(sub);
+	board_end();
+}
+
+static void
+test_without_a_descriptor(void **state)
+{
+	struct handoff_subscriber *sub;
+
+	(void)state;
+	begin();
+	subscribe(&sub, &both[1], 1);
+	expect_none(sub);
+	publish(4, 1);
+	assert_true(readable(sub, 10000));
+	expect(sub, 4, 1);
+	expect_none(sub);
+	publish(4, 2);
+	assert_int_equal(handoff_subscriber_wait(sub, 10000), 0);
+	expect(sub, 4, 2);
+	handoff_subscriber_free(sub);
+	board_end();
+}
+
+/* One that fails does not keep the other from its notices. */
+static void
+test_one_fails(void **state)
+{
+	struct handoff_subscriber *sub, *alone;
+	const struct handoff_notice *n;
+	struct handoff_notice published;
+
+	(void)state;
+	begin();
+	subscribe(&sub, both, 2);
+	subscribe(&alone, &both[1], 1);
+	broken = EIO;
+	published = board_notice(HANDOFF_NOTICE_READY, 1, 1);
+	assert_int_equal(
+		handoff__publisher_begin(&board.pub, &published), -EIO);
+	while (handoff__publisher_step(&board.pub, 16) > 0)
+		;
+	expect(sub, 1, 1);
+	expect_none(sub);
+	assert_non_null(strstr(handoff_subscriber_errmsg(sub), "file"));
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(handoff_subscriber_next(alone, &n), -EIO);
+
+	/* It was not published there: only that is done again. */
+	assert_false(handoff__publisher_done(&board.pub));
+	assert_int_equal(board.pub.outlets[1].err, -EIO);
+	assert_int_equal(handoff__publisher_retry(&board.pub), -EIO);
+	broken = 0;
+	assert_int_equal(handoff__publisher_retry(&board.pub), 0);
+	assert_int_equal(handoff__publisher_step(&board.pub, 16), 0);
+	assert_true(handoff__publisher_done(&board.pub));
+	assert_int_equal(board.pub.outlets[0].told.reached, 1);
+	assert_int_equal(board.pub.outlets[1].told.reached, 1);
+	/* It is asked again after a second. */
+	while (handoff_subscriber_next(alone, &n) < 0)
+		poll(NULL, 0, 10);
+	assert_int_equal(n->seq, 1);
+	expect_none(sub);
+	handoff_subscriber_free(alone);
+	handoff_subscriber_free(sub);
+	board_end();
+}
+
+static void
+test_addresses(void **state)
+{
+	const char *many[18], *unknown[] = {file, "pigeon:home"};
+	struct handoff_subscriber_opts opts = {
+		.size = sizeof(opts),
+		.addresses = unknown,
+		.naddresses = 2,
+		.errbuf = board.sentence,
+		.errbuf_size = sizeof(board.sentence),
+	};
+	struct handoff_subscriber *sub = NULL;
+	struct handoff__publisher pub;
+	struct handoff__error error = {0};
+
+	(void)state;
+	begin();
+	assert_int_equal(handoff_subscriber_open(&sub, &opts), -EINVAL);
+	assert_non_null(strstr(board.sentence,
+		"address 'pigeon:home': want mq:DIR or file:PATH"));
+	assert_int_equal(handoff__publisher_open(
+				 &pub, &board.dir, unknown, 2, 0, &error),
+		-EINVAL);
+	assert_non_null(strstr(error.text, "pigeon:home"));
+	assert_int_equal(pub.noutlets, 0);
+	for (size_t i = 0; i < 18; i++)
+		many[i] = file;
+	opts.addresses = many;
+	opts.naddresses = 17;
+	assert_int_equal(handoff_subscriber_open(&sub, &opts), -EINVAL);
+	assert_int_equal(
+		handoff__publisher_open(&pub, &board.dir, many, 17, 0, &error),
+		-EINVAL);
+	assert_non_null(strstr(error.text, "at most 16"));
+	opts.naddresses = 16;
+	opts.address = board.address;
+	assert_int_equal(handoff_subscriber_open(&sub, &opts), 0);
+	handoff_subscriber_free(sub);
+	unknown[0] = "file:/nowhere/at/all";
+	opts.addresses = unknown;
+	opts.naddresses = 1;
+	opts.address = NULL;
+	assert_int_equal(handoff_subscriber_open(&sub, &opts), -ENOENT);
+	assert_non_null(strstr(board.sentence, "cannot open it"));
+	board_end();
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		handoff_test(test_each_once_and_in_order),
+		handoff_test(test_one_has_lost_some),
+		handoff_test(test_readable_while_one_waits),
+		handoff_test(test_without_a_descriptor),
+		handoff_test(test_one_fails),
+		handoff_test(test_addresses),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
