@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Maintenance notices: how a service tells its clients which peer serves. An
- * address names the transport: "mq:DIR", POSIX message queues registered in the
- * service directory (mq_overview(7)). A server publishes on any number of them,
- * and a subscriber takes each notice once, however many bring it.
+ * address names the transport: "mq:DIR" for POSIX message queues
+ * (mq_overview(7)), "sysv:DIR" for System V message queues (sysvipc(7)),
+ * "unix:DIR" for datagram sockets (unix(7)). A server publishes on any number
+ * of them, and a subscriber takes each notice once, however many bring it.
  */
 #ifndef HANDOFF_NOTICE_H
 #define HANDOFF_NOTICE_H
@@ -44,8 +45,8 @@ struct handoff_subscriber;
 
 struct handoff_subscriber_opts {
 	size_t size;
-	const char *address; /* "mq:DIR"; DIR must exist and be private to this
-			      * user */
+	const char *address; /* such as "mq:DIR"; DIR must exist and be private
+			      * to this user */
 	char *errbuf;        /* where open() writes its error */
 	size_t errbuf_size;
 	const char *const *addresses; /* up to 16 more, or instead */
@@ -55,7 +56,8 @@ struct handoff_subscriber_opts {
 /*
  * Subscribes. The latest notice, if it is retained and has not expired, is
  * delivered at once. Errors: -EINVAL, -EACCES, -ENOENT, and -EMFILE, -ENOSPC
- * when a limit on message queues is reached; `errbuf` names the limit.
+ * and others when a limit is reached; `errbuf` names the limit. A handle
+ * belongs to the process that has opened it: a child may only free it.
  */
 HANDOFF_API int handoff_subscriber_open(struct handoff_subscriber **out,
 	const struct handoff_subscriber_opts *opts);

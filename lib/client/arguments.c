@@ -43,9 +43,9 @@ static const char help[] =
 	"  --dir DIR            the service directory, for notices of "
 	"handoffs;\n"
 	"                       without it the environment's HANDOFF_DIR\n"
-	"  --notices ADDR       further notices, see handoff_notice(3): "
-	"mq:DIR;\n"
-	"                       may be repeated\n";
+	"  --notices ADDR       further notices: mq:DIR, sysv:DIR, unix:DIR, "
+	"see\n"
+	"                       handoff_notice(3); may be repeated\n";
 
 int
 handoff_client_opts_read(

@@ -192,21 +192,19 @@ handoff__local_fd(void *arg)
 	return end->box ? end->ops->fd(end->box) : -1;
 }
 
-/* Messages that did not fit are older than the retained one, which was
- * replaced before they were sent. */
-static int
-fetch_missed(struct end *end, void *data, size_t *len)
+/* What did not fit is not newer than the retained notice, which was replaced
+ * before anything was sent. Through the mailbox, so that it is readable. */
+static void
+fetch_missed(struct end *end)
 {
 	struct handoff__error ignored;
 	struct handoff__dir dir;
-	int rc = handoff__dir_open(&dir, end->path, false, 0, &ignored);
 
-	if (rc < 0)
-		return 0; /* without a directory nothing is retained */
-	end->box->missed = false;
-	rc = read_retained(&dir, data, len);
+	if (handoff__dir_open(&dir, end->path, false, 0, &ignored) < 0)
+		return; /* without a directory nothing is retained */
+	if (fetch_retained(end->box, &dir) == 0)
+		end->box->missed = false;
 	handoff__dir_close(&dir);
-	return rc;
 }
 
 int
@@ -215,7 +213,9 @@ handoff__local_receive(void *arg, void *data, size_t *len)
 	struct end *end = arg;
 	int rc = end->ops->receive(end->box, data, len);
 
-	return rc == 0 && end->box->missed ? fetch_missed(end, data, len) : rc;
+	if (end->box->missed)
+		fetch_missed(end);
+	return rc;
 }
 
 /* If the directory was cleaned, no publisher would find this subscriber.
@@ -229,7 +229,8 @@ handoff__local_tend(void *arg)
 	struct handoff__error ignored;
 	int rc;
 
-	if (!box || handoff__dir_open(&dir, end->path, false, 0, &ignored) < 0)
+	if (!box || box->pid != getpid() ||
+		handoff__dir_open(&dir, end->path, false, 0, &ignored) < 0)
 		return 0;
 	rc = handoff__registry_folder(&folder, &dir, end->ops->folder, true);
 	if (rc == 0)
@@ -238,10 +239,12 @@ handoff__local_tend(void *arg)
 		handoff__dir_close(&box->folder);
 		box->folder = folder;
 		handoff__dir_share(&folder);
-		rc = fetch_retained(box, &dir);
+		box->missed = true;
 	} else {
 		handoff__dir_close(&folder);
 	}
+	if (box->missed && fetch_retained(box, &dir) == 0)
+		box->missed = false;
 	handoff__dir_close(&dir);
 	return rc;
 }

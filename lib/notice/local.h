@@ -61,8 +61,8 @@ struct handoff__mailbox {
 	char *path; /* the service directory, absolute */
 	pid_t pid;  /* of the process that has opened it */
 	struct handoff__dir folder;
-	bool missed; /* messages may not have fitted: fetch the retained one
-		      * when there are no others */
+	bool missed; /* it is empty, and messages may not have fitted: they are
+		      * in the retained notice */
 };
 
 /* The calls of a transport. */

@@ -7,16 +7,19 @@
  * messages as long as the latest one arrives in the end.
  *
  * To add a transport, write a file with such a table, and name it in the
- * list of all. Of the calls, those after `close` may be NULL. The files of this folder, from
- * the top down:
+ * list of all. Of the calls, those after `close` may be NULL. The files of this
+ * folder, from the top down:
  *
  *   subscriber.c, publisher.c
  *                the two sides: any number of transports, each notice once
  *   transport.c  finds a transport by an address
  *   table.c      names the transports
  *   mq.c         POSIX message queues
+ *   sysv.c       System V message queues
+ *   datagram.c   Unix datagram sockets
  *   local.c      what the transports of one host have in common: a service
  *                directory, a folder of subscribers, the retained notice
+ *   helper.c     the thread that makes a System V queue pollable
  *   registry.c   the locked files of subscribers
  *   notice.c     the encoding of notices, their order and expiry
  */

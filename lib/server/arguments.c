@@ -139,8 +139,9 @@ static const char help[] =
 	"  --connect-timeout MS for connections that a service makes (10000)\n"
 	"  --spread MS          clients come home within this time (2000)\n"
 	"  --notices ADDR       where clients are notified, see\n"
-	"                       handoff_notice(3): mq:DIR; may be repeated\n"
-	"                       (mq: and the service directory)\n"
+	"                       handoff_notice(3): mq:DIR, sysv:DIR, "
+	"unix:DIR;\n"
+	"                       may be repeated (mq: and the directory)\n"
 	"  --trace              log each connection: it comes, moves, goes\n";
 
 int

@@ -11,17 +11,27 @@
 struct board board;
 
 void
-board_begin(void)
+board_begin_on(const char *prefix, const char *folder)
 {
+	const char *address = board.address;
+
 	snprintf(board.path, sizeof(board.path), "%s", support_dir());
-	snprintf(board.address, sizeof(board.address), "mq:%s", board.path);
+	snprintf(board.address, sizeof(board.address), "%s%s", prefix,
+		board.path);
+	board.folder = folder;
 	assert_int_equal(
 		handoff__dir_open(&board.dir, board.path, false, false, NULL),
 		0);
 	assert_int_equal(handoff__publisher_open(
-				 &board.pub, &board.dir, NULL, 0, 0, NULL),
+				 &board.pub, &board.dir, &address, 1, 0, NULL),
 		0);
 	board.sentence[0] = '\0';
+}
+
+void
+board_begin(void)
+{
+	board_begin_on("mq:", "subscribers");
 }
 
 void
@@ -70,7 +80,7 @@ board_folder(void)
 	struct handoff__dir folder;
 
 	assert_int_equal(handoff__registry_folder(
-				 &folder, &board.dir, "subscribers", true),
+				 &folder, &board.dir, board.folder, true),
 		0);
 	return folder.fd;
 }
@@ -83,7 +93,7 @@ board_files(char *name)
 	int count = 0;
 	DIR *d;
 
-	snprintf(subs, sizeof(subs), "%s/subscribers", board.path);
+	snprintf(subs, sizeof(subs), "%s/%s", board.path, board.folder);
 	d = opendir(subs);
 	while (d && (entry = readdir(d))) {
 		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))

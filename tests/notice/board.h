@@ -13,7 +13,8 @@
 
 struct board {
 	char path[128];
-	char address[140]; /* that board_subscribe uses */
+	char address[140];  /* that board_subscribe uses */
+	const char *folder; /* of its subscribers */
 	char sentence[HANDOFF_TEXT_MAX];
 	struct handoff__dir dir;
 	struct handoff__publisher pub;
@@ -21,7 +22,9 @@ struct board {
 
 extern struct board board;
 
+/* With message queues, or the transport of that prefix. */
 void board_begin(void);
+void board_begin_on(const char *prefix, const char *folder);
 void board_end(void);
 
 /* Subscribes; what is said on failure is in board.sentence. */

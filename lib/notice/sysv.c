@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The transport "sysv:": a System V message queue per subscriber. Its key is
+ * made of the locked file (ftok(3)), in which its number is kept, since keys of
+ * different files may be the same. Does not interpret messages.
+ *
+ * A queue for all subscribers would not do: messages that one of them does not
+ * read fill it, and then nobody gets any.
+ */
+#include "notice/helper.h"
+#include "notice/local.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ipc.h>
+#include <sys/msg.h>
+#include <unistd.h>
+
+#define PROJECTS 255 /* keys of one file */
+#define TEXT_MAX 32  /* "MSQID KEY", padded with blanks, and a newline */
+
+struct sysv {
+	struct handoff__mailbox box;
+	struct handoff__registration reg;
+	struct handoff__helper *helper;
+	int msqid;
+	key_t key;
+};
+
+static int
+queue_error(int err, struct handoff__error *error)
+{
+	const char *why = strerror(-err);
+
+	switch (err) {
+	case -ENOSPC:
+		why = "the limit on System V queues of this host is reached "
+		      "(/proc/sys/kernel/msgmni)";
+		break;
+	case -EMSGSIZE:
+		why = "/proc/sys/kernel/msgmax or msgmnb is below 768";
+		break;
+	case -EEXIST:
+		why = "all keys of its file are those of other queues "
+		      "(ipcs -q lists them)";
+		break;
+	case -ENOSYS:
+		why = "this kernel has no System V queues";
+		break;
+	case -EAGAIN:
+		why = "there may be no more threads (ulimit -u)";
+		break;
+	case -EMFILE:
+		why = "the descriptor table is full (ulimit -n)";
+		break;
+	}
+	return handoff__fail(
+		error, err, "subscriber: cannot create its queue: %s", why);
+}
+
+/* Whether the limits let a message through. */
+static int
+check_limits(int msqid)
+{
+	struct msqid_ds queue;
+	struct msginfo info;
+
+	if (msgctl(msqid, IPC_STAT, &queue) < 0 ||
+		msgctl(0, IPC_INFO, (struct msqid_ds *)&info) < 0)
+		return -errno;
+	return info.msgmax < HANDOFF__NOTICE_SIZE ||
+			       queue.msg_qbytes < HANDOFF__NOTICE_SIZE
+		       ? -EMSGSIZE
+		       : 0;
+}
+
+static int
+create_queue(struct sysv *sysv, const char *path)
+{
+	int err = -EEXIST;
+
+	for (int project = 1; project <= PROJECTS && err == -EEXIST;
+		project++) {
+		sysv->key = ftok(path, project);
+		if (sysv->key == -1)
+			return -errno;
+		sysv->msqid = msgget(sysv->key, IPC_CREAT | IPC_EXCL | 0600);
+		err = sysv->msqid < 0 ? -errno : 0;
+	}
+	if (err == 0)
+		err = check_limits(sysv->msqid);
+	if (err < 0 && sysv->msqid >= 0)
+		msgctl(sysv->msqid, IPC_RMID, NULL);
+	return err;
+}
+
+static void
+describe(const struct sysv *sysv, char text[TEXT_MAX + 1])
+{
+	snprintf(text, TEXT_MAX + 1, "%-15d %-15d\n", sysv->msqid,
+		(int)sysv->key);
+}
+
+/* The file is registered as `name` in the folder. */
+static int
+make_queue(struct sysv *sysv, const char *name)
+{
+	const struct handoff__dir *folder = &sysv->box.folder;
+	char path[sizeof(folder->path) + HANDOFF__SUBSCRIBER_MAX + 2];
+	char text[TEXT_MAX + 1];
+	int err;
+
+	snprintf(path, sizeof(path), "%s/%s", folder->path, name);
+	err = create_queue(sysv, path);
+	if (err == -ENOSPC) {
+		handoff__local_prune(&sysv->box);
+		err = create_queue(sysv, path);
+	}
+	if (err < 0)
+		return err;
+	describe(sysv, text);
+	if (pwrite(sysv->reg.lock, text, TEXT_MAX, 0) != TEXT_MAX)
+		err = -EIO;
+	if (err == 0)
+		err = handoff__helper_start(sysv->helper, sysv->msqid);
+	if (err < 0)
+		msgctl(sysv->msqid, IPC_RMID, NULL);
+	return err;
+}
+
+static int
+make(void *arg, struct handoff__error *error)
+{
+	struct sysv *sysv = arg;
+	char hidden[HANDOFF__SUBSCRIBER_MAX + 1];
+	int err;
+
+	snprintf(hidden, sizeof(hidden), ".%s", sysv->reg.name);
+	err = make_queue(sysv, hidden);
+	return err < 0 ? queue_error(err, error) : 0;
+}
+
+static bool
+remove_queue(struct sysv *sysv)
+{
+	return msgctl(sysv->msqid, IPC_RMID, NULL) == 0 || errno == EIDRM ||
+	       errno == EINVAL;
+}
+
+static void
+unmake(void *arg)
+{
+	struct sysv *sysv = arg;
+
+	if (remove_queue(sysv))
+		handoff__helper_join(sysv->helper);
+}
+
+static int
+open_queue(struct handoff__mailbox *box, struct handoff__error *error)
+{
+	struct sysv *sysv = (struct sysv *)box;
+	int err = handoff__helper_open(&sysv->helper);
+
+	if (err < 0)
+		return queue_error(err, error);
+	err = handoff__registry_enter(
+		&sysv->reg, &box->folder, make, unmake, sysv, error);
+	if (err < 0)
+		handoff__helper_close(sysv->helper, false, true);
+	return err;
+}
+
+static int
+renew(struct handoff__mailbox *box, const struct handoff__dir *folder)
+{
+	struct sysv *sysv = (struct sysv *)box;
+	char text[TEXT_MAX + 1];
+	int rc;
+
+	describe(sysv, text);
+	rc = handoff__registry_renew(&sysv->reg, folder, text);
+	if (rc < 0 || !handoff__helper_ended(sysv->helper))
+		return rc;
+	/* somebody has removed the queue (ipcrm(1)) */
+	if (sysv->msqid >= 0)
+		handoff__helper_join(sysv->helper);
+	sysv->msqid = -1;
+	rc = make_queue(sysv, sysv->reg.name);
+	if (rc < 0)
+		sysv->msqid = -1;
+	return rc < 0 ? rc : 1;
+}
+
+static void
+close_queue(struct handoff__mailbox *box, bool mine)
+{
+	struct sysv *sysv = (struct sysv *)box;
+	bool runs = mine && sysv->msqid >= 0;
+	bool removed = runs && remove_queue(sysv);
+
+	handoff__helper_close(sysv->helper, runs, removed);
+	handoff__registry_leave(&sysv->reg, &box->folder, mine);
+}
+
+static int
+helper_fd(const struct handoff__mailbox *box)
+{
+	return handoff__helper_fd(((const struct sysv *)box)->helper);
+}
+
+static int
+receive(struct handoff__mailbox *box, void *data, size_t *len)
+{
+	struct sysv *sysv = (struct sysv *)box;
+
+	return box->pid == getpid()
+		       ? handoff__helper_take(sysv->helper, data, len)
+		       : -ECHILD;
+}
+
+static void
+put(struct handoff__mailbox *box, const void *data, size_t len)
+{
+	handoff__helper_put(((struct sysv *)box)->helper, data, len);
+}
+
+/* A full queue drops its oldest message. */
+static enum handoff__sent
+post(int msqid, const void *data, size_t len)
+{
+	struct handoff__typed m = {.type = HANDOFF__MESSAGE_TYPE}, oldest;
+
+	memcpy(m.data, data, len);
+	for (int i = 0; i < HANDOFF__SUBSCRIBER_TRIES; i++) {
+		if (msgsnd(msqid, &m, len, IPC_NOWAIT) == 0)
+			return HANDOFF__SENT_REACHED;
+		if (errno != EAGAIN && errno != EINTR)
+			break;
+		if (errno == EAGAIN)
+			(void)!msgrcv(msqid, &oldest, sizeof(oldest.data), 0,
+				IPC_NOWAIT | MSG_NOERROR);
+	}
+	return HANDOFF__SENT_FAILED;
+}
+
+/* After a restart of the host the number may be that of a queue of anybody. */
+static void
+remove_dead(int msqid, int key)
+{
+	struct msqid_ds queue;
+
+	if (msgctl(msqid, IPC_STAT, &queue) == 0 && queue.msg_perm.__key == key)
+		msgctl(msqid, IPC_RMID, NULL);
+}
+
+static bool
+read_file(int fd, int *msqid, int *key)
+{
+	char text[TEXT_MAX + 1] = "";
+
+	return pread(fd, text, TEXT_MAX, 0) == TEXT_MAX &&
+	       sscanf(text, "%d %d", msqid, key) == 2;
+}
+
+static enum handoff__sent
+send_to(struct handoff__round *round, const char *file, const void *data,
+	size_t len)
+{
+	enum handoff__sent sent = HANDOFF__SENT_SKIPPED;
+	int fd, msqid = -1, key = -1;
+	const char *name;
+	bool known;
+
+	switch (handoff__registry_find(&round->folder, file, &fd, &name)) {
+	case HANDOFF__FOUND_NONE:
+		return HANDOFF__SENT_SKIPPED;
+	case HANDOFF__FOUND_FAILED:
+		return HANDOFF__SENT_FAILED;
+	case HANDOFF__FOUND_DEAD:
+		if (read_file(fd, &msqid, &key))
+			remove_dead(msqid, key);
+		unlinkat(round->folder.fd, file, 0);
+		sent = HANDOFF__SENT_PRUNED;
+		break;
+	case HANDOFF__FOUND_ALIVE:
+		known = data && read_file(fd, &msqid, &key);
+		if (data)
+			sent = known ? post(msqid, data, len)
+				     : HANDOFF__SENT_FAILED;
+		break;
+	}
+	close(fd);
+	return sent;
+}
+
+static const struct handoff__mailbox_ops ops = {
+	.folder = HANDOFF__NOTICE_SUBSCRIBERS ".sysv",
+	.size = sizeof(struct sysv),
+	.open = open_queue,
+	.renew = renew,
+	.close = close_queue,
+	.fd = helper_fd,
+	.receive = receive,
+	.put = put,
+	.send = send_to,
+};
+
+static int
+open_sysv(void **end, const char *path, const struct handoff__side *side,
+	struct handoff__error *error)
+{
+	return handoff__local_open(end, path, side, &ops, error);
+}
+
+const struct handoff__transport handoff__sysv_transport = {
+	.prefix = "sysv:",
+	.form = "sysv:DIR",
+	.open = open_sysv,
+	HANDOFF__LOCAL_CALLS,
+};
