@@ -5,6 +5,7 @@
  * Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 the standby is not
  * ready to serve yet.
  */
+#include "notices.h"
 #include "watch.h"
 
 #include <handoff.h>
@@ -49,6 +50,11 @@ static const char help[] =
 	"  say [@N] TEXT     sends a line to all clients, or to connection N;\n"
 	"                    say @list lists the connections\n"
 	"  stop NAME         stops the peer with that name or process ID\n"
+	"  notices [--json] [ADDR...]\n"
+	"                    prints notices to clients as they come, the one "
+	"that\n"
+	"                    is retained first; ADDR: see handoff_notice(3);\n"
+	"                    without it mq: and DIR\n"
 	"  dump FILE         writes every entry to FILE as a JSON object per\n"
 	"                    line; -: to standard output\n"
 	"\n"
@@ -60,6 +66,8 @@ static const char help[] =
 
 struct args {
 	const char *dir, *command, *name, *to;
+	const char *const *words; /* notices: addresses */
+	size_t nwords;
 	char text[HANDOFF_SAY_MAX + 2]; /* one more than may be said */
 	bool json, silent, whole, connections, dry;
 	int watch_ms;   /* 0: once */
@@ -199,6 +207,7 @@ read_command(struct args *args, int count, char **words)
 	bool say = count > 0 && strcmp(words[0], "say") == 0;
 	bool dump = count > 0 && strcmp(words[0], "dump") == 0;
 	bool named = count > 0 && strcmp(words[0], "maintenance") == 0;
+	bool notices = count > 0 && strcmp(words[0], "notices") == 0;
 	int most = stop || dump || named ? 2 : 1;
 
 	if (count == 0)
@@ -214,6 +223,10 @@ read_command(struct args *args, int count, char **words)
 		strlen(words[1]) >= HANDOFF_NAME_MAX)
 		usage(" is longer than a name, which has up to 31 bytes",
 			words[1]);
+	if (notices) {
+		args->words = (const char *const *)words + 1;
+		args->nwords = (size_t)count - 1;
+	}
 	if (say && count < 2)
 		usage(" needs a TEXT", "say");
 	if (dump && (count < 2 || !words[1][0]))
@@ -224,10 +237,10 @@ read_command(struct args *args, int count, char **words)
 		usage(" is not a number of SECONDS, and no other word may "
 		      "follow status --watch",
 			words[most]);
-	else if (count > most)
+	else if (count > most && !notices)
 		usage(" is one word too many", words[most]);
-	if (args->json && strcmp(args->command, "status") != 0)
-		usage("--json goes with status", "");
+	if (args->json && strcmp(args->command, "status") != 0 && !notices)
+		usage("--json goes with status and notices", "");
 	if (args->connections && strcmp(args->command, "status") != 0)
 		usage("--connections goes with status", "");
 	if (args->connections && args->watch_ms)
@@ -243,7 +256,7 @@ read_command(struct args *args, int count, char **words)
 	check_move(args, count);
 	if (!args->dir)
 		args->dir = getenv("HANDOFF_DIR");
-	if (!args->dir || !args->dir[0])
+	if ((!args->dir || !args->dir[0]) && args->nwords == 0)
 		usage("--dir DIR is missing", "");
 }
 
@@ -303,6 +316,19 @@ run(const struct args *args, char **reply)
 	usage(" is not a command", args->command);
 }
 
+/* Of the addresses, or of the directory. */
+static int
+run_notices(const struct args *args)
+{
+	char usual[4100];
+	const char *only = usual;
+
+	if (args->nwords > 0)
+		return follow_notices(args->words, args->nwords, args->json);
+	snprintf(usual, sizeof(usual), "mq:%s", args->dir);
+	return follow_notices(&only, 1, args->json);
+}
+
 static bool
 dumps_to_stdout(const struct args *args)
 {
@@ -332,6 +358,8 @@ main(int argc, char **argv)
 	read_command(&args, argc - optind, argv + optind);
 	if (args.watch_ms)
 		return watch_status(args.dir, args.json, args.watch_ms);
+	if (strcmp(args.command, "notices") == 0)
+		return run_notices(&args);
 	err = run(&args, &reply);
 	if (!reply) {
 		fprintf(stderr, "handoffctl: %s\n", strerror(-err));

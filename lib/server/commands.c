@@ -84,6 +84,7 @@ status(void *arg, bool json, struct handoff__buf *buf)
 {
 	handoff__addresses_status(arg, json, buf);
 	handoff__shared_status(arg, json, buf);
+	handoff__notices_status(arg, json, buf);
 }
 
 static void

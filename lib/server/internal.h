@@ -235,7 +235,8 @@ struct handoff_server {
 	unsigned notice_tries;
 	uint64_t notice_generation, notice_seq;
 	uint64_t published[HANDOFF_NOTICE_GOODBYE + 1]; /* by kind */
-	uint64_t reached, pruned, failed; /* subscribers, counted per notice */
+	/* subscribers, counted per notice */
+	uint64_t reached, unread, pruned, failed;
 	uint64_t unkept; /* notices that could not be retained at once */
 	int notice_err;  /* of the last one; 0: it is retained */
 
@@ -475,6 +476,8 @@ void handoff__notices_warn(
 bool handoff__notices_step(struct handoff_server *server);
 /* Sends what is left, now. */
 void handoff__notices_finish(struct handoff_server *server);
+void handoff__notices_status(const struct handoff_server *server, bool json,
+	struct handoff__buf *buf);
 void handoff__notices_metrics(
 	const struct handoff_server *server, struct handoff__buf *buf);
 

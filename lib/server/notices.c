@@ -138,7 +138,8 @@ conclude_publishing(struct handoff_server *server)
 	server->publishing = false;
 	handoff__log(&server->log, HANDOFF_LOG_INFO,
 		"notice: %u subscriber%s reached, %u dead removed, %u failed",
-		pub->told.reached, handoff__plural(pub->told.reached),
+		pub->told.reached + pub->told.full,
+		handoff__plural(pub->told.reached + pub->told.full),
 		pub->told.pruned, pub->told.failed);
 	if (handoff__publisher_done(pub))
 		return;
@@ -246,6 +247,7 @@ handoff__notices_step(struct handoff_server *server)
 		return false;
 	more = handoff__publisher_step(pub, STEP_MOST) > 0;
 	server->reached += pub->told.reached - before.reached;
+	server->unread += pub->told.full - before.full;
 	server->pruned += pub->told.pruned - before.pruned;
 	server->failed += pub->told.failed - before.failed;
 	if (more)
@@ -269,6 +271,89 @@ handoff__notices_finish(struct handoff_server *server)
 		on_notice_retry(retry);
 	}
 	handoff__timer_disarm(&server->loop, retry);
+}
+
+/* "" if there is nothing to say. */
+static const char *
+state_of(const struct handoff__outlet *outlet)
+{
+	const char *text = outlet->transport->state
+				   ? outlet->transport->state(outlet->end)
+				   : "";
+
+	if (text[0] || outlet->complete)
+		return text;
+	return outlet->err < 0 ? strerror(-outlet->err)
+			       : "not all subscribers could be reached";
+}
+
+static void
+outlet_json(const struct handoff__outlet *outlet, struct handoff__buf *buf)
+{
+	const struct handoff__told *told = &outlet->told;
+
+	handoff__buf_add(buf, "{\"address\":");
+	handoff__buf_json(buf, outlet->address);
+	handoff__buf_add(buf,
+		",\"generation\":%llu,\"seq\":%llu,\"complete\":%s,"
+		"\"reached\":%u,\"full\":%u,\"removed\":%u,\"failed\":%u,"
+		"\"refused\":%u,\"text\":",
+		(unsigned long long)outlet->generation,
+		(unsigned long long)outlet->seq,
+		outlet->complete && !outlet->stepping ? "true" : "false",
+		told->reached, told->full, told->pruned, told->failed,
+		told->refused);
+	handoff__buf_json(buf, state_of(outlet));
+	handoff__buf_add(buf, "}");
+}
+
+/* "! server: notices: mq:/run/echo: 4.1: 200 reached", and what else there is
+ * to say. */
+static void
+outlet_text(const struct handoff__pair *pair,
+	const struct handoff__outlet *outlet, struct handoff__buf *buf)
+{
+	const struct handoff__told *told = &outlet->told;
+	const char *state = state_of(outlet);
+
+	handoff__buf_add(buf, "! %s: notices: ", pair->name);
+	handoff__buf_escaped(buf, outlet->address);
+	if (outlet->generation == 0)
+		handoff__buf_add(buf, ": none yet");
+	else
+		handoff__buf_add(buf, ": %llu.%llu: %u reached",
+			(unsigned long long)outlet->generation,
+			(unsigned long long)outlet->seq, told->reached);
+	if (told->full > 0)
+		handoff__buf_add(buf, ", %u full", told->full);
+	if (told->pruned > 0)
+		handoff__buf_add(buf, ", %u dead removed", told->pruned);
+	if (told->failed > 0)
+		handoff__buf_add(buf, ", %u failed", told->failed);
+	if (told->refused > 0)
+		handoff__buf_add(buf, ", %u refused", told->refused);
+	handoff__buf_add(buf, "%s%s\n", state[0] ? ": " : "", state);
+}
+
+/* In the table only the owner's: the standby publishes nothing. */
+void
+handoff__notices_status(const struct handoff_server *server, bool json,
+	struct handoff__buf *buf)
+{
+	const struct handoff__publisher *pub = &server->publisher;
+
+	if (json)
+		handoff__buf_add(buf, ",\"notices\":[");
+	for (size_t i = 0; i < pub->noutlets; i++) {
+		if (json && i > 0)
+			handoff__buf_add(buf, ",");
+		if (json)
+			outlet_json(&pub->outlets[i], buf);
+		else if (server->pair.serving)
+			outlet_text(&server->pair, &pub->outlets[i], buf);
+	}
+	if (json)
+		handoff__buf_add(buf, "]");
 }
 
 void
@@ -299,6 +384,8 @@ handoff__notices_metrics(
 		"it.");
 	handoff__metrics_sample(pair, buf, "notices_told_total",
 		"outcome=\"reached\"", server->reached);
+	handoff__metrics_sample(pair, buf, "notices_told_total",
+		"outcome=\"full\"", server->unread);
 	handoff__metrics_sample(pair, buf, "notices_told_total",
 		"outcome=\"gone\"", server->pruned);
 	handoff__metrics_sample(pair, buf, "notices_told_total",
