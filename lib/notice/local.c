@@ -26,7 +26,8 @@ struct end {
 	char *path; /* the service directory, absolute */
 	uint32_t user;
 	struct handoff__round round;
-	DIR *list; /* of subscribers still to send to; NULL when done */
+	DIR *list;     /* of subscribers still to send to; NULL when done */
+	bool checking; /* in the second pass */
 	unsigned char message[HANDOFF__NOTICE_SIZE];
 	size_t len;
 };
@@ -164,6 +165,8 @@ end_round(struct end *end)
 		closedir(end->list);
 	end->list = NULL;
 	end->round.folder.fd = -1; /* the list's */
+	end->round.at = 0;
+	end->checking = false;
 	if (end->round.sock >= 0)
 		close(end->round.sock);
 	end->round.sock = -1;
@@ -179,6 +182,7 @@ handoff__local_close(void *arg)
 		handoff__dir_close(&end->box->folder);
 	}
 	end_round(end);
+	free(end->round.known);
 	free(end->box);
 	free(end->path);
 	free(end);
@@ -310,6 +314,17 @@ handoff__local_publish(void *arg, const void *data, size_t len)
 	return retained < 0 ? retained : listed;
 }
 
+/* It was counted as reached in the first pass. */
+static void
+check(struct end *end, const char *file, struct handoff__told *told)
+{
+	if (end->ops->check(&end->round, file) != HANDOFF__SENT_PRUNED)
+		return;
+	told->pruned++;
+	if (file[0] != '.' && told->reached > 0)
+		told->reached--;
+}
+
 static void
 send_to(struct end *end, const char *file, struct handoff__told *told)
 {
@@ -341,10 +356,16 @@ handoff__local_step(void *arg, unsigned max, struct handoff__told *told)
 	for (unsigned i = 0; end->list && i < max; i++) {
 		struct dirent *entry = readdir(end->list);
 
-		if (entry)
+		if (entry && end->checking) {
+			check(end, entry->d_name, told);
+		} else if (entry) {
 			send_to(end, entry->d_name, told);
-		else
+		} else if (end->ops->check && !end->checking) {
+			rewinddir(end->list);
+			end->checking = true;
+		} else {
 			end_round(end);
+		}
 	}
 	return end->list != NULL;
 }
@@ -395,8 +416,6 @@ handoff__local_prune(const struct handoff__mailbox *box)
 		return;
 	}
 	while ((entry = readdir(list)))
-		box->ops->send(&round, entry->d_name, NULL, 0);
+		box->ops->check(&round, entry->d_name);
 	closedir(list);
-	if (round.sock >= 0)
-		close(round.sock);
 }

@@ -22,10 +22,19 @@ enum handoff__sent {
 	HANDOFF__SENT_FAILED,
 };
 
+/* The number of a subscriber's queue. */
+struct handoff__known {
+	char name[HANDOFF__SUBSCRIBER_MAX];
+	int number;
+};
+
 /* A folder that a publisher goes through. */
 struct handoff__round {
 	struct handoff__dir folder;
 	int sock; /* of a transport that needs one; -1: none */
+	/* of the last round, in its order, which is mostly that of this one */
+	struct handoff__known *known;
+	size_t nknown, at;
 };
 
 struct handoff__mailbox;
@@ -50,10 +59,15 @@ struct handoff__mailbox_ops {
 	/* Puts a message into its own mailbox, unless that is full. */
 	void (*put)(struct handoff__mailbox *box, const void *data, size_t len);
 
-	/* Publisher: sends to the subscriber registered as `file`. Without data
-	 * it only removes dead subscribers. */
+	/* Publisher: sends to the subscriber registered as `file`. Need not
+	 * find out whether its process is alive if `check` does. */
 	enum handoff__sent (*send)(struct handoff__round *round,
 		const char *file, const void *data, size_t len);
+	/* Removes a dead subscriber: PRUNED, or SKIPPED. Called in a second
+	 * pass over the folder, so that the living need not wait for it. NULL:
+	 * send does it. */
+	enum handoff__sent (*check)(
+		struct handoff__round *round, const char *file);
 };
 
 struct handoff__mailbox {

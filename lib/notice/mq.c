@@ -198,11 +198,10 @@ post(const char *name, const void *data, size_t len)
 	return sent;
 }
 
+/* Whether its process is alive: SKIPPED. */
 static enum handoff__sent
-send_to(struct handoff__round *round, const char *file, const void *data,
-	size_t len)
+check(struct handoff__round *round, const char *file)
 {
-	enum handoff__sent sent = HANDOFF__SENT_SKIPPED;
 	const char *name;
 	int fd;
 
@@ -211,17 +210,31 @@ send_to(struct handoff__round *round, const char *file, const void *data,
 		return HANDOFF__SENT_SKIPPED;
 	case HANDOFF__FOUND_FAILED:
 		return HANDOFF__SENT_FAILED;
-	case HANDOFF__FOUND_DEAD:
-		remove_queue(name);
-		unlinkat(round->folder.fd, file, 0);
-		sent = HANDOFF__SENT_PRUNED;
-		break;
 	case HANDOFF__FOUND_ALIVE:
-		if (data)
-			sent = post(name, data, len);
+		close(fd);
+		return HANDOFF__SENT_SKIPPED;
+	case HANDOFF__FOUND_DEAD:
 		break;
 	}
+	remove_queue(name);
+	unlinkat(round->folder.fd, file, 0);
 	close(fd);
+	return HANDOFF__SENT_PRUNED;
+}
+
+static enum handoff__sent
+send_to(struct handoff__round *round, const char *file, const void *data,
+	size_t len)
+{
+	enum handoff__sent sent;
+
+	if (!handoff__registry_is_name(file))
+		return HANDOFF__SENT_SKIPPED;
+	sent = post(file, data, len);
+	/* a dead one may have lost its queue before its file */
+	if (sent == HANDOFF__SENT_FAILED &&
+		check(round, file) == HANDOFF__SENT_PRUNED)
+		return HANDOFF__SENT_PRUNED;
 	return sent;
 }
 
@@ -235,6 +248,7 @@ static const struct handoff__mailbox_ops ops = {
 	.receive = receive,
 	.put = put,
 	.send = send_to,
+	.check = check,
 };
 
 static int

@@ -266,35 +266,120 @@ read_file(int fd, int *msqid, int *key)
 	       sscanf(text, "%d %d", msqid, key) == 2;
 }
 
+/* For the next round; without memory that looks again. */
+static void
+remember(struct handoff__round *round, const char *name, int msqid)
+{
+	size_t size = (round->at + 1) * 2;
+	struct handoff__known *known = round->known;
+
+	if (round->at >= round->nknown) {
+		known = realloc(known, size * sizeof(*known));
+		if (!known)
+			return;
+		memset(&known[round->nknown], 0,
+			(size - round->nknown) * sizeof(*known));
+		round->known = known;
+		round->nknown = size;
+	}
+	known = &known[round->at++];
+	handoff__copy(known->name, sizeof(known->name), name);
+	known->number = msqid;
+}
+
+enum state {
+	GONE, /* or not a subscriber */
+	ALIVE,
+	DEAD, /* removed */
+	UNKNOWN,
+};
+
+/* Whether its process is alive, and the number of its queue, -1 if the file
+ * does not say it. */
+static enum state
+look(struct handoff__round *round, const char *file, int *msqid)
+{
+	const char *name;
+	int fd, key;
+
+	*msqid = -1;
+	switch (handoff__registry_find(&round->folder, file, &fd, &name)) {
+	case HANDOFF__FOUND_NONE:
+		return GONE;
+	case HANDOFF__FOUND_FAILED:
+		return UNKNOWN;
+	case HANDOFF__FOUND_ALIVE:
+		if (!read_file(fd, msqid, &key))
+			*msqid = -1;
+		close(fd);
+		return ALIVE;
+	case HANDOFF__FOUND_DEAD:
+		break;
+	}
+	if (read_file(fd, msqid, &key))
+		remove_dead(*msqid, key);
+	unlinkat(round->folder.fd, file, 0);
+	close(fd);
+	return DEAD;
+}
+
+static enum handoff__sent
+check(struct handoff__round *round, const char *file)
+{
+	int msqid;
+
+	return look(round, file, &msqid) == DEAD ? HANDOFF__SENT_PRUNED
+						 : HANDOFF__SENT_SKIPPED;
+}
+
+/* By what its file said in the last round, if there is still such a queue. */
+static bool
+send_as_before(struct handoff__round *round, const char *file, const void *data,
+	size_t len)
+{
+	const struct handoff__known *known;
+
+	if (round->at >= round->nknown)
+		return false;
+	known = &round->known[round->at];
+	if (strcmp(known->name, file) != 0 ||
+		post(known->number, data, len) != HANDOFF__SENT_REACHED)
+		return false;
+	round->at++;
+	return true;
+}
+
+static enum handoff__sent
+look_and_send(struct handoff__round *round, const char *file, const void *data,
+	size_t len)
+{
+	int msqid;
+
+	switch (look(round, file, &msqid)) {
+	case GONE:
+		return HANDOFF__SENT_SKIPPED;
+	case DEAD:
+		return HANDOFF__SENT_PRUNED;
+	case UNKNOWN:
+		return HANDOFF__SENT_FAILED;
+	case ALIVE:
+		break;
+	}
+	if (msqid < 0 || post(msqid, data, len) != HANDOFF__SENT_REACHED)
+		return HANDOFF__SENT_FAILED;
+	remember(round, file, msqid);
+	return HANDOFF__SENT_REACHED;
+}
+
 static enum handoff__sent
 send_to(struct handoff__round *round, const char *file, const void *data,
 	size_t len)
 {
-	enum handoff__sent sent = HANDOFF__SENT_SKIPPED;
-	int fd, msqid = -1, key = -1;
-	const char *name;
-	bool known;
-
-	switch (handoff__registry_find(&round->folder, file, &fd, &name)) {
-	case HANDOFF__FOUND_NONE:
+	if (!handoff__registry_is_name(file))
 		return HANDOFF__SENT_SKIPPED;
-	case HANDOFF__FOUND_FAILED:
-		return HANDOFF__SENT_FAILED;
-	case HANDOFF__FOUND_DEAD:
-		if (read_file(fd, &msqid, &key))
-			remove_dead(msqid, key);
-		unlinkat(round->folder.fd, file, 0);
-		sent = HANDOFF__SENT_PRUNED;
-		break;
-	case HANDOFF__FOUND_ALIVE:
-		known = data && read_file(fd, &msqid, &key);
-		if (data)
-			sent = known ? post(msqid, data, len)
-				     : HANDOFF__SENT_FAILED;
-		break;
-	}
-	close(fd);
-	return sent;
+	return send_as_before(round, file, data, len)
+		       ? HANDOFF__SENT_REACHED
+		       : look_and_send(round, file, data, len);
 }
 
 static const struct handoff__mailbox_ops ops = {
@@ -307,6 +392,7 @@ static const struct handoff__mailbox_ops ops = {
 	.receive = receive,
 	.put = put,
 	.send = send_to,
+	.check = check,
 };
 
 static int
