@@ -58,6 +58,7 @@ void
 handoff__helper_put(struct handoff__helper *h, const void *data, size_t len)
 {
 	struct message *message;
+	bool first;
 
 	pthread_mutex_lock(&h->lock);
 	if (h->count == RING) {
@@ -67,9 +68,12 @@ handoff__helper_put(struct handoff__helper *h, const void *data, size_t len)
 	message = &h->ring[(h->first + h->count) % RING];
 	memcpy(message->data, data, len);
 	message->len = len;
-	if (h->count++ == 0)
-		eventfd_write(h->event, 1);
+	first = h->count++ == 0;
 	pthread_mutex_unlock(&h->lock);
+	/* After the lock, which the reader takes as soon as it wakes up. If it
+	 * has taken the message already, it wakes up for nothing. */
+	if (first)
+		eventfd_write(h->event, 1);
 }
 
 static void *
@@ -154,9 +158,10 @@ handoff__helper_take(struct handoff__helper *h, void *data, size_t *len)
 		*len = message->len;
 		memcpy(data, message->data, message->len);
 		h->first = (h->first + 1) % RING;
-		if (--h->count == 0)
-			eventfd_read(h->event, &value);
+		h->count--;
 	}
+	if (h->count == 0)
+		eventfd_read(h->event, &value);
 	pthread_mutex_unlock(&h->lock);
 	return any;
 }

@@ -362,6 +362,7 @@ handoff__local_step(void *arg, unsigned max, struct handoff__told *told)
 			send_to(end, entry->d_name, told);
 		} else if (end->ops->check && !end->checking) {
 			rewinddir(end->list);
+			end->round.at = 0;
 			end->checking = true;
 		} else {
 			end_round(end);

@@ -26,6 +26,7 @@ enum handoff__sent {
 struct handoff__known {
 	char name[HANDOFF__SUBSCRIBER_MAX];
 	int number;
+	bool alive; /* it has taken the message of this round */
 };
 
 /* A folder that a publisher goes through. */

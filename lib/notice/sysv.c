@@ -266,6 +266,16 @@ read_file(int fd, int *msqid, int *key)
 	       sscanf(text, "%d %d", msqid, key) == 2;
 }
 
+/* A thread that waits for the queue gets a message before that is in the queue
+ * (ipc/msg.c, pipelined_send): so an empty queue is one of a living process. */
+static bool
+was_taken(int msqid)
+{
+	struct msqid_ds queue;
+
+	return msgctl(msqid, IPC_STAT, &queue) == 0 && queue.msg_qnum == 0;
+}
+
 /* For the next round; without memory that looks again. */
 static void
 remember(struct handoff__round *round, const char *name, int msqid)
@@ -285,6 +295,7 @@ remember(struct handoff__round *round, const char *name, int msqid)
 	known = &known[round->at++];
 	handoff__copy(known->name, sizeof(known->name), name);
 	known->number = msqid;
+	known->alive = was_taken(msqid);
 }
 
 enum state {
@@ -328,6 +339,10 @@ check(struct handoff__round *round, const char *file)
 {
 	int msqid;
 
+	if (round->at < round->nknown &&
+		strcmp(round->known[round->at].name, file) == 0 &&
+		round->known[round->at++].alive)
+		return HANDOFF__SENT_SKIPPED;
 	return look(round, file, &msqid) == DEAD ? HANDOFF__SENT_PRUNED
 						 : HANDOFF__SENT_SKIPPED;
 }
@@ -337,7 +352,7 @@ static bool
 send_as_before(struct handoff__round *round, const char *file, const void *data,
 	size_t len)
 {
-	const struct handoff__known *known;
+	struct handoff__known *known;
 
 	if (round->at >= round->nknown)
 		return false;
@@ -345,6 +360,7 @@ send_as_before(struct handoff__round *round, const char *file, const void *data,
 	if (strcmp(known->name, file) != 0 ||
 		post(known->number, data, len) != HANDOFF__SENT_REACHED)
 		return false;
+	known->alive = was_taken(known->number);
 	round->at++;
 	return true;
 }
