@@ -128,7 +128,7 @@ struct handoff__roster_entry *
 handoff__pair_receive(struct handoff__pair *pair, int fd,
 	const struct handoff__parcel *parcel, uint32_t batch, int *err)
 {
-	struct handoff__roster_entry *leader, *other, *e;
+	struct handoff__roster_entry *leader = NULL, *other = NULL, *e;
 	struct handoff__view view;
 	uint32_t segment, slot;
 
