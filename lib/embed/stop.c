@@ -13,6 +13,7 @@ reply(struct handoff_peer *peer)
 	struct handoff__buf body = {0};
 
 	handoff__buf_add(&body, "stopped\n");
+	handoff__operator_held(&peer->op, &peer->log, &body);
 	handoff__operator_stopped(&peer->op, &body);
 }
 

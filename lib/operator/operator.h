@@ -77,6 +77,7 @@ struct handoff__operator {
 	struct handoff_left left;         /* returned to the program */
 	char left_name[HANDOFF_ADDRESS_MAX];
 	uint32_t stop_moved; /* connections handed over during the stop */
+	bool stop_gave;      /* and the service */
 	struct handoff__timer
 		wakeup; /* runs the loop while events are queued */
 	struct handoff__control control;
@@ -140,6 +141,10 @@ void handoff__operator_partner(
 void handoff__operator_standby(
 	struct handoff__operator *op, const char *remark);
 void handoff__operator_waits(struct handoff__operator *op);
+/* At the end of a stop: adds a line, if all goes to a ferry, which serves
+ * nothing. */
+void handoff__operator_held(struct handoff__operator *op,
+	const struct handoff__log *log, struct handoff__buf *body);
 /* A give or take that involves this peer has ended. */
 void handoff__operator_given(struct handoff__operator *op,
 	enum handoff__way way, const struct handoff__report *report);

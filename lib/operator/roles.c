@@ -8,6 +8,7 @@
 #include "operator/reply.h"
 #include "peer/status.h"
 
+#include <stdio.h>
 #include <string.h>
 
 void
@@ -119,6 +120,29 @@ remember_end(struct handoff__operator *op, enum handoff__way way,
 	op->ended_report = *report;
 	if (op->stopping && way == HANDOFF__WAY_OUT)
 		op->stop_moved += report->moved;
+	if (op->stopping && way == HANDOFF__WAY_OUT &&
+		report->reason == HANDOFF__OK)
+		op->stop_gave |= report->cause == HANDOFF__MAINTENANCE;
+}
+
+void
+handoff__operator_held(struct handoff__operator *op,
+	const struct handoff__log *log, struct handoff__buf *body)
+{
+	const struct handoff__pair *pair = op->pair;
+	uint32_t count = pair->roster.connections + pair->roster.copies;
+	char who[64], text[HANDOFF_TEXT_MAX];
+
+	if (!pair->other.carrier || pair->partner == HANDOFF__PARTNER_NONE ||
+		(count == 0 && !op->stop_gave && !pair->serving))
+		return;
+	snprintf(text, sizeof(text),
+		"%s holds the service and %u connection%s, and serves nothing: "
+		"clients wait until a server is started here",
+		handoff__pair_partner_text(pair, who), count,
+		handoff__plural(count));
+	handoff__log(log, HANDOFF_LOG_WARNING, "stop: %s", text);
+	handoff__buf_add(body, "%s\n", text);
 }
 
 void

@@ -74,6 +74,7 @@ finish_stop(struct handoff_server *server)
 	server->op.ended = true;
 	handoff__buf_add(&body, "%s\n", text);
 	warn_of_passing(server, facts.passing, &body);
+	handoff__operator_held(&server->op, &server->log, &body);
 	handoff__pair_retire(&server->pair);
 	if (server->alone && server->pair.serving)
 		handoff__notices_warn(server, &body);

@@ -50,6 +50,18 @@ class Refusals(Hosts):
         self.both()
         self.assert_stays("maintenance --to")
 
+    def test_stop_beside_a_ferry(self):
+        """Nobody serves then, and the answer says so."""
+        self.both()
+        load = self.load("--connections", 10).ready()
+        said = self.ok_on(self.a, "stop", "server")
+        self.assertRegex(said, r"stopped\nferry ferry-a \(pid \d+\) holds the "
+                         "service and 10 connections, and serves nothing: "
+                         "clients wait until a server is started here\n")
+        self.serve_on(self.a)
+        self.assert_served(self.a, 10)
+        self.end(load)
+
     def test_no_ferry(self):
         self.serve_on(self.a)
         self.assert_stays("ferry", "--to", "b")
