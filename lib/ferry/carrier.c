@@ -83,7 +83,8 @@ on_role(struct handoff__pair *pair, enum handoff__cause cause)
 	(void)cause;
 	ferry->due = true;
 	handoff__log(&ferry->log, HANDOFF_LOG_INFO,
-		pair->serving ? "the ferry has the service of %s" : "%s serves",
+		pair->serving ? "this ferry has the service of %s"
+			      : "%s serves",
 		handoff__pair_partner_text(pair, who));
 }
 

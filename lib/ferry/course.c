@@ -20,6 +20,8 @@ void
 handoff__course_begin(struct handoff__ferry *ferry, enum handoff__ferry_way way,
 	enum handoff__ferry_step step)
 {
+	if (ferry->report.ended_ms > 0 && !ferry->report.dry)
+		ferry->before = ferry->report;
 	memset(&ferry->report, 0, sizeof(ferry->report));
 	ferry->report.way = way;
 	ferry->report.step = step;

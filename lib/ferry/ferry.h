@@ -147,6 +147,9 @@ struct handoff__ferry_status {
 	uint32_t stays;   /* while the service is there: those that have not
 			   * moved with it */
 	uint32_t cut;     /* of them, those to an address that has */
+	/* of the last move before the report, where that is of a dry run; NULL
+	 */
+	const struct handoff__ferry_report *before;
 	uint32_t moves_out, moves_in; /* ended well */
 	uint32_t moves_failed;
 	uint64_t sent, received; /* connections that have changed hosts */
@@ -255,6 +258,8 @@ struct handoff__ferry {
 	struct handoff__ferry_hooks hooks;
 	struct handoff__ferry_report report; /* of the move in progress, or
 					      * the last */
+	struct handoff__ferry_report before; /* of the one before, if the last
+					      * was a dry run */
 	struct handoff__error error;
 	bool stopping;
 	int64_t give_us;       /* a give that was refused is tried again then */

@@ -132,12 +132,13 @@ add_dry(struct handoff__buf *buf, const struct handoff__ferry_report *r,
 
 	if (r->total == 0) {
 		handoff__buf_add(buf,
-			"would move the service to %s: it has no connections",
-			host_text(host));
+			"would move the service %s %s: it has no connections",
+			towards(r), host_text(host));
 		return;
 	}
-	handoff__buf_add(buf, "would move %u of %u connection%s to %s", movable,
-		r->total, handoff__plural(r->total), host_text(host));
+	handoff__buf_add(buf, "would move %u of %u connection%s %s %s", movable,
+		r->total, handoff__plural(r->total), towards(r),
+		host_text(host));
 	add_whys(buf, r);
 }
 
@@ -154,8 +155,11 @@ add_failure(struct handoff__buf *buf, const struct handoff__ferry_report *r,
 	}
 	handoff__buf_add(buf, "%s",
 		r->text[0] ? r->text : "the move failed, and left no reason");
-	if (r->partial)
-		handoff__buf_add(buf, "; %u %s where %s", here,
+	if (r->partial || (r->total > 0 && !r->dry))
+		handoff__buf_add(buf, "; %u%s %s where %s", here,
+			r->partial      ? ""
+			: r->total == 1 ? " connection"
+					: " connections",
 			here == 1 ? "stays" : "stay",
 			here == 1 ? "it was" : "they were");
 	add_doubt(buf, r, host);
@@ -224,6 +228,18 @@ site_word(enum handoff__ferry_site site)
 	return "nowhere";
 }
 
+/* A dry run that is over was no move. */
+static const struct handoff__ferry_report *
+last_move(const struct handoff__ferry_report *report,
+	const struct handoff__ferry_report *before)
+{
+	static const struct handoff__ferry_report none;
+
+	if (!report->dry || report->ended_ms == 0)
+		return report;
+	return before ? before : &none;
+}
+
 static bool
 under_way(const struct handoff__ferry_report *r)
 {
@@ -280,6 +296,34 @@ add_site_text(const struct handoff__ferry_status *s, const char *name,
 		name, addresses);
 }
 
+/* "2026-11-29 10:00:00" */
+static void
+add_time(struct handoff__buf *buf, int64_t at_ms)
+{
+	time_t at = (time_t)(at_ms / 1000);
+	char text[32];
+	struct tm tm;
+
+	localtime_r(&at, &tm);
+	strftime(text, sizeof(text), "%F %T", &tm);
+	handoff__buf_add(buf, "%s", text);
+}
+
+/* Since when is known to the ferry that has sent it. */
+static void
+add_away_text(const struct handoff__ferry_status *s,
+	const struct handoff__ferry_report *r, const char *name,
+	struct handoff__buf *buf)
+{
+	if (s->site != HANDOFF__FERRY_THERE || r->way != HANDOFF__FERRY_OUT ||
+		!r->ok)
+		return;
+	handoff__buf_add(buf, "! %s: maintenance under way since ", name);
+	add_time(buf, r->ended_ms);
+	handoff__buf_add(buf, ": %s serves in place of this host\n",
+		host_text(s->other_host));
+}
+
 /* The helper begins what it says with its own name. */
 static void
 add_gate_text(const struct handoff__ferry_status *s, const char *name,
@@ -311,19 +355,6 @@ add_doubt_text(const struct handoff__ferry_status *s, const char *name,
 			name, s->holding, handoff__plural(s->holding));
 }
 
-/* "2026-11-29 10:00:00" */
-static void
-add_time(struct handoff__buf *buf, int64_t at_ms)
-{
-	time_t at = (time_t)(at_ms / 1000);
-	char text[32];
-	struct tm tm;
-
-	localtime_r(&at, &tm);
-	strftime(text, sizeof(text), "%F %T", &tm);
-	handoff__buf_add(buf, "%s", text);
-}
-
 static void
 add_move_text(const struct handoff__ferry_status *s,
 	const struct handoff__ferry_report *r, const char *name,
@@ -346,6 +377,7 @@ handoff__ferry_text(const struct handoff__ferry_status *status,
 	const struct handoff__ferry_report *report, const char *name,
 	struct handoff__buf *buf)
 {
+	report = last_move(report, status->before);
 	handoff__buf_add(buf, "link %s\nsite %s\n",
 		status->linked ? "up" : "down", site_word(status->site));
 	if (under_way(report)) {
@@ -355,6 +387,7 @@ handoff__ferry_text(const struct handoff__ferry_status *status,
 	}
 	add_link_text(status, name, buf);
 	add_site_text(status, name, buf);
+	add_away_text(status, report, name, buf);
 	add_gate_text(status, name, buf);
 	if (status->hook && status->hook[0])
 		handoff__buf_add(buf, "! %s: steers by %s%s%s\n", name,
@@ -443,6 +476,7 @@ handoff__ferry_json(const struct handoff__ferry_status *status,
 	add_string(buf, "gate_text", status->gate_text);
 	add_string(buf, "hook", status->hook);
 	add_string(buf, "hook_text", status->hook_text);
+	report = last_move(report, status->before);
 	handoff__buf_add(buf,
 		",\"batches_in_doubt\":%u,\"in_doubt\":%u,\"holding\":%u,"
 		"\"moves_out\":%u,\"moves_in\":%u,\"moves_failed\":%u,"
@@ -536,6 +570,7 @@ handoff__ferry_metrics(const struct handoff__ferry_status *status,
 {
 	const struct metrics m = {pair, buf};
 
+	report = last_move(report, status->before);
 	add_gauges(&m, status, report);
 	add_counters(&m, status);
 	add_last(&m, report);

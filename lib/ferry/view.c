@@ -66,6 +66,8 @@ handoff__ferry_status(
 	if (ferry->joined && ferry->site == HANDOFF__FERRY_THERE &&
 		!handoff__course_runs(ferry))
 		status->stays = handoff__choice_stays(ferry, &status->cut);
+	if (ferry->before.way != 0)
+		status->before = &ferry->before;
 	status->moves_out = ferry->moves_out;
 	status->moves_in = ferry->moves_in;
 	status->moves_failed = ferry->moves_failed;

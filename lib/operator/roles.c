@@ -64,8 +64,10 @@ handoff__operator_standby(struct handoff__operator *op, const char *remark)
 	char who[64];
 
 	handoff__operator_emit(op, op->ops->types.standby,
-		"standby: %s serves (generation %llu)%s",
+		"standby: %s %s (generation %llu)%s",
 		handoff__pair_partner_text(op->pair, who),
+		op->pair->other.carrier ? "has the service, and serves nothing"
+					: "serves",
 		(unsigned long long)handoff__pair_generation(op->pair), remark);
 }
 

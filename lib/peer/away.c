@@ -57,17 +57,21 @@ handoff__pair_away_text(struct handoff__pair *pair, char *text, size_t size)
 {
 	struct handoff__board *board = handoff__arena_board(&pair->arena);
 	char home[HANDOFF_NAME_MAX], since[32];
+	bool carrier;
 
 	text[0] = '\0';
 	if (!handoff__pair_away(pair))
 		return;
 	home_name(board, home);
 	since_text(board, since, sizeof(since));
-	snprintf(text, size, "%s since %s: %s serves in place of %s",
+	carrier = pair->serving ? pair->config.carrier : pair->other.carrier;
+	snprintf(text, size, "%s since %s: %s %s in place of %s",
 		atomic_load(&board->away) == HANDOFF__AWAY_FAILOVER
 			? "failed over"
 			: "maintenance under way",
-		since, pair->serving ? pair->name : pair->other.name, home);
+		since, pair->serving ? pair->name : pair->other.name,
+		carrier ? "has the service, and serves nothing," : "serves",
+		home);
 }
 
 bool

@@ -64,6 +64,15 @@ add_when(struct handoff__buf *buf, int64_t at_ms)
 	handoff__buf_add(buf, " ago)");
 }
 
+/* With a carrier: the service itself, whose connections go one by one. */
+static bool
+with_carrier(const struct handoff__pair *pair)
+{
+	return pair->config.carrier ||
+	       (pair->other.carrier &&
+		       strcmp(pair->last.other, pair->other.name) == 0);
+}
+
 static void
 add_who(const struct handoff__pair *pair, struct handoff__buf *buf)
 {
@@ -122,10 +131,14 @@ handoff__last_text(const struct handoff__pair *pair, struct handoff__buf *buf)
 		return;
 	handoff__buf_add(buf, "last %lld\n| last handoff: %llu, %s, ",
 		(long long)last->at_ms, (unsigned long long)r->id,
-		cause_of(last, false));
+		with_carrier(pair) && !last->death
+			? "between the server and its ferry"
+			: cause_of(last, false));
 	add_when(buf, last->at_ms);
 	handoff__buf_add(buf, "\n|   ");
 	add_who(pair, buf);
+	if (with_carrier(pair) && !last->death)
+		handoff__buf_add(buf, "the service with ");
 	handoff__buf_add(buf, "%u connection%s, %u listener%s in %u.%03u ms\n",
 		r->moved, handoff__plural(r->moved), r->listeners,
 		handoff__plural(r->listeners), r->took_us / 1000,

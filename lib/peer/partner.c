@@ -10,11 +10,15 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 const char *
 handoff__pair_partner_text(const struct handoff__pair *pair, char text[64])
 {
-	snprintf(text, 64, "%s%s (pid %u)", pair->other.carrier ? "ferry " : "",
+	snprintf(text, 64, "%s%s (pid %u)",
+		pair->other.carrier && strcmp(pair->other.name, "ferry") != 0
+			? "ferry "
+			: "",
 		pair->other.name, pair->other.pid);
 	return text;
 }

@@ -249,7 +249,8 @@ a_failure_is_an_error(void **state)
 
 	(void)state;
 	end(false);
-	assert_answer(client, "error no room on B");
+	assert_answer(client,
+		"error no room on B; 8 connections stay where they were");
 	result = -ENOTCONN;
 	assert_answer(ask("move\n"),
 		"error no link to B: the certificate is not the pinned one");

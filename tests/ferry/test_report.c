@@ -125,6 +125,11 @@ a_dry_run_counts_what_would_move(void **state)
 	assert_sentence("would move 0 of 2 connections to B, 2 left: 2 MPTCP");
 	r.total = 0;
 	assert_sentence("would move the service to B: it has no connections");
+	r.way = IN;
+	assert_sentence("would move the service from B: it has no connections");
+	r.total = 2;
+	assert_sentence(
+		"would move 0 of 2 connections from B, 2 left: 2 MPTCP");
 }
 
 static void
@@ -134,7 +139,7 @@ a_failure_says_what_became_of_them(void **state)
 	r.ok = false;
 	r.moved = 0;
 	snprintf(r.text, sizeof(r.text), "no room on B");
-	assert_sentence("no room on B");
+	assert_sentence("no room on B; 8000 connections stay where they were");
 	r.partial = true;
 	r.moved = 4096;
 	assert_sentence("moved 4096 of 8000 connections to B in 0.15 s, "
@@ -149,8 +154,9 @@ a_failure_says_what_became_of_them(void **state)
 	r.partial = false;
 	r.doubt = 1;
 	r.text[0] = '\0';
-	assert_sentence("the move failed, and left no reason; 1 is in doubt: "
-			"silent until B answers");
+	assert_sentence("the move failed, and left no reason; 253 connections "
+			"stay where they were; 1 is in doubt: silent until B "
+			"answers");
 }
 
 static void
@@ -267,6 +273,28 @@ status_has_the_move(void **state)
 	assert_non_null(strstr(buf.data, "\n! ferry-a: moving to B: "));
 }
 
+/* A dry run that is over is no move, and hides none. */
+static void
+status_has_no_dry_run(void **state)
+{
+	struct handoff__ferry_report before = r;
+
+	(void)state;
+	setenv("TZ", "UTC", 1);
+	r.dry = true;
+	handoff__ferry_text(&s, &r, "ferry-a", &buf);
+	assert_null(strstr(buf.data, "last move"));
+	s.before = &before;
+	s.site = HANDOFF__FERRY_THERE;
+	before.ended_ms = 1000;
+	handoff__ferry_text(&s, &r, "ferry-a", &buf);
+	assert_non_null(strstr(buf.data, "last move, 1970-01-01 00:00:01: "
+					 "moved 7998 of "));
+	assert_non_null(strstr(buf.data,
+		"\n! ferry-a: maintenance under way since 1970-01-01 00:00:01: "
+		"B serves in place of this host\n"));
+}
+
 static void
 status_for_programs(void **state)
 {
@@ -375,6 +403,7 @@ main(void)
 		report_test(status_says_where_everything_is),
 		report_test(status_says_why_there_is_no_link),
 		report_test(status_has_the_move),
+		report_test(status_has_no_dry_run),
 		report_test(status_for_programs),
 		report_test(metrics_have_the_names_of_the_peer),
 		report_test(a_host_has_several_names),
