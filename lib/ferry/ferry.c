@@ -13,6 +13,7 @@
 #include "ferry/letters.h"
 #include "ferry/mover.h"
 #include "ferry/outbound.h"
+#include "ferry/site.h"
 #include "ferry/steer.h"
 #include "ferry/taker.h"
 #include "peer/carrier.h"
@@ -166,11 +167,14 @@ on_hello(struct handoff__ferry *ferry, const struct handoff__letter_hello *h)
 				      : HANDOFF__FERRY_NOWHERE;
 	handoff__taker_on_hello(ferry, h);
 	ferry->due = true;
-	if (ferry->greeted)
+	if (ferry->greeted) {
+		handoff__site_compare(ferry);
 		return;
+	}
 	snprintf(text, sizeof(text), "linked to %.200s", ferry->other_host);
 	tell(ferry, text);
 	tell_link(ferry, true);
+	handoff__site_compare(ferry);
 }
 
 static void
@@ -365,12 +369,28 @@ join_later(struct handoff__ferry *ferry)
 	handoff__timer_arm(&ferry->loop, &ferry->back, JOIN_US);
 }
 
-/* A server wants this ferry's place: it comes back when one is free. */
+/* The addresses came to a host that had waited for them: the server here finds
+ * its service without an owner, as if it were started now. */
+static bool
+has_only_the_board(struct handoff__ferry *ferry)
+{
+	return ferry->joined && ferry->pair.serving &&
+	       ferry->site == HANDOFF__FERRY_HERE &&
+	       ferry->pair.roster.owned == 0 && ferry->nloads == 0 &&
+	       !ferry->stopping && !ferry->taker.answer &&
+	       !handoff__course_runs(ferry) &&
+	       !handoff__pair_moving(&ferry->pair);
+}
+
+/* For a server: the ferry comes back when a place is free. */
 static void
 leave_place(struct handoff__ferry *ferry)
 {
-	tell(ferry, "leaves its place to a server, and joins again when one "
-		    "is free");
+	tell(ferry, ferry->pair.serving
+			    ? "leaves the service to the server here, and "
+			      "joins again"
+			    : "leaves its place to a server, and joins again "
+			      "when one is free");
 	handoff__ferry_operator_close(ferry);
 	handoff__carrier_close(ferry);
 	ferry->mover.cursor = NULL;
@@ -394,7 +414,7 @@ try_to_join(struct handoff__ferry *ferry)
 static void
 step(struct handoff__ferry *ferry)
 {
-	if (ferry->yielded) {
+	if (ferry->yielded || has_only_the_board(ferry)) {
 		if (ferry->joined)
 			leave_place(ferry);
 		try_to_join(ferry);
@@ -430,30 +450,12 @@ on_tick(struct handoff__timer *timer)
 	struct handoff__ferry *ferry = timer->arg;
 
 	ferry->due = true;
+	handoff__site_watch(ferry);
 	for (uint32_t i = 0; ferry->greeted && i < HANDOFF__BATCHES; i++) {
 		if (ferry->loads[i] && !ferry->loads[i]->out)
 			handoff__inbound_ask(ferry->loads[i]);
 	}
 	handoff__timer_arm(&ferry->loop, timer, TICK_US);
-}
-
-/* Where the addresses are: on the device this host is at home. */
-static int
-find_site(struct handoff__ferry *ferry)
-{
-	char other[IFNAMSIZ];
-	uint32_t here = 0;
-
-	for (uint32_t i = 0; i < ferry->nprefixes; i++) {
-		int spot = handoff__address_spot(&ferry->device,
-			&ferry->prefixes[i], other, &ferry->error);
-
-		if (spot < 0)
-			return spot;
-		here += spot == HANDOFF__ON_DEVICE;
-	}
-	ferry->site = here > 0 ? HANDOFF__FERRY_HERE : HANDOFF__FERRY_NOWHERE;
-	return 0;
 }
 
 static int
@@ -473,7 +475,7 @@ open_network(struct handoff__ferry *ferry)
 		err = handoff__device_find(
 			&ferry->device, o->dev, &ferry->error);
 	if (err >= 0)
-		err = find_site(ferry);
+		err = handoff__site_find(ferry);
 	if (err >= 0)
 		err = handoff__tls_open(&ferry->tls, &files, &ferry->error);
 	return err;

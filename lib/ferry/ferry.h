@@ -22,6 +22,7 @@
  *   landing.c    one of its connections
  *   listeners.c  what the other host has to listen on
  *   steer.c      what the hook is told
+ *   site.c       on which host the addresses are
  *   course.c     the report of the move in progress
  *   letters.c    sends messages, and says what this ferry is
  *   carrier.c    the ferry as a peer: callbacks
@@ -134,19 +135,21 @@ struct handoff__ferry_status {
 	const char *link_text;         /* why there is no link; "" */
 	bool other_has_server;         /* one that can serve is there */
 	enum handoff__ferry_site site; /* of the service's addresses */
-	const char *addresses;         /* as given by --address */
-	const char *device;            /* --dev */
-	bool gate;                     /* the helper is here */
-	const char *gate_text;         /* how packets get to it, or why not */
-	const char *hook;              /* --hook */
-	const char *hook_text;         /* why its last run failed; "" */
-	uint32_t batches_doubt;        /* that wait for the other host's word */
-	uint32_t doubt;                /* connections in them */
-	uint32_t holding; /* connections that nobody serves until a server
-			   * joins */
-	uint32_t stays;   /* while the service is there: those that have not
-			   * moved with it */
-	uint32_t cut;     /* of them, those to an address that has */
+	/* what is wrong with that; "" */
+	char site_text[HANDOFF_TEXT_MAX];
+	const char *addresses;  /* as given by --address */
+	const char *device;     /* --dev */
+	bool gate;              /* the helper is here */
+	const char *gate_text;  /* how packets get to it, or why not */
+	const char *hook;       /* --hook */
+	const char *hook_text;  /* why its last run failed; "" */
+	uint32_t batches_doubt; /* that wait for the other host's word */
+	uint32_t doubt;         /* connections in them */
+	uint32_t holding;       /* connections that nobody serves until a server
+				 * joins */
+	uint32_t stays; /* while the service is there: those that have not
+			 * moved with it */
+	uint32_t cut;   /* of them, those to an address that has */
 	/* of the last move before the report, where that is of a dry run; NULL
 	 */
 	const struct handoff__ferry_report *before;
@@ -280,6 +283,8 @@ struct handoff__ferry {
 	struct handoff__device device;
 	struct handoff__announce announce;
 	enum handoff__ferry_site site;
+	uint32_t present; /* prefixes on the device, by bits */
+	bool on_both;     /* the other host has them as well */
 	struct handoff__tls *tls;
 	struct handoff__channel *channel;
 	struct handoff__letter_hello other; /* valid while `greeted` */

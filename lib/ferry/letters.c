@@ -89,7 +89,7 @@ flags_of(struct handoff__ferry *ferry)
 
 	if (handoff__carrier_has_server(ferry))
 		flags |= HANDOFF__LETTER_HAS_SERVER;
-	if (ferry->site == HANDOFF__FERRY_HERE)
+	if (ferry->site == HANDOFF__FERRY_HERE || ferry->present != 0)
 		flags |= HANDOFF__LETTER_AT_HOME;
 	if (handoff__pair_identity(&ferry->pair, &identity))
 		flags |= HANDOFF__LETTER_KNOWS;

@@ -14,6 +14,7 @@
 #include "ferry/letters.h"
 #include "ferry/listeners.h"
 #include "ferry/outbound.h"
+#include "ferry/site.h"
 #include "ferry/steer.h"
 
 #include "record/region.h"
@@ -152,7 +153,7 @@ objection(const struct handoff__ferry *ferry)
 		       "stop one of them first";
 	if (!handoff__batches_of(&ferry->pair.arena))
 		return "no server of this service is here";
-	if (ferry->site != HANDOFF__FERRY_HERE)
+	if (ferry->site == HANDOFF__FERRY_THERE)
 		return "the service's addresses are not on this host";
 	if (!(ferry->other.flags & HANDOFF__LETTER_HAS_SERVER))
 		return "no server that can serve has joined the other ferry: "
@@ -175,6 +176,7 @@ handoff__ferry_move(struct handoff__ferry *ferry, bool whole, bool dry)
 {
 	struct handoff__letter *letter;
 	const char *why = objection(ferry);
+	char text[HANDOFF_TEXT_MAX];
 
 	if (handoff__course_runs(ferry))
 		return handoff__fail(&ferry->error, -EBUSY,
@@ -183,6 +185,8 @@ handoff__ferry_move(struct handoff__ferry *ferry, bool whole, bool dry)
 		return handoff__fail(&ferry->error, -ENOTCONN,
 			"there is no link to the other ferry: %s",
 			handoff__channel_errmsg(ferry->channel));
+	if (handoff__site_objection(ferry, text))
+		return handoff__fail(&ferry->error, -EPERM, "%s", text);
 	if (why)
 		return handoff__fail(&ferry->error, -EPERM, "%s", why);
 	letter = calloc(1, sizeof(*letter));
@@ -481,6 +485,7 @@ give_addresses(struct handoff__ferry *ferry)
 	}
 	handoff__steer_final(ferry);
 	ferry->site = HANDOFF__FERRY_THERE;
+	ferry->present = 0;
 	ferry->mover.addressed = true;
 	ferry->report.step = HANDOFF__FERRY_ADDRESS;
 	handoff__letters_plain(ferry, HANDOFF__LETTER_ADDRESS, 0);

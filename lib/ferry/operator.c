@@ -248,7 +248,8 @@ answer_move(struct handoff__ferry *ferry, struct handoff__request *request,
 	handoff__ferry_status(ferry, &status);
 	if (!handoff__ferry_is_host(&status, wish.host)) {
 		refuse_host(ferry, &status, request, wish.host);
-	} else if (status.site == HANDOFF__FERRY_THERE && !under_way(ferry)) {
+	} else if (status.site == HANDOFF__FERRY_THERE &&
+		   !status.site_text[0] && !under_way(ferry)) {
 		succeed(ferry, request, "the service is on ",
 			" already; nothing was changed (ready brings it back)");
 	} else {
@@ -268,7 +269,8 @@ answer_fetch(struct handoff__ferry *ferry, struct handoff__request *request,
 		return;
 	}
 	handoff__ferry_status(ferry, &status);
-	if (status.site == HANDOFF__FERRY_HERE && !under_way(ferry))
+	if (status.site == HANDOFF__FERRY_HERE && !status.site_text[0] &&
+		!under_way(ferry))
 		succeed(ferry, request, "the service is here, not on ",
 			", already; nothing was changed");
 	else

@@ -278,6 +278,8 @@ add_site_text(const struct handoff__ferry_status *s, const char *name,
 {
 	const char *addresses = text_or(s->addresses, "the service");
 
+	if (s->site_text[0])
+		handoff__buf_add(buf, "! %s: %s\n", name, s->site_text);
 	switch (s->site) {
 	case HANDOFF__FERRY_HERE:
 		handoff__buf_add(buf, "! %s: here: %s", name, addresses);
@@ -292,6 +294,8 @@ add_site_text(const struct handoff__ferry_status *s, const char *name,
 	case HANDOFF__FERRY_NOWHERE:
 		break;
 	}
+	if (s->site_text[0])
+		return;
 	handoff__buf_add(buf, "! %s: on neither host, as far as is known: %s\n",
 		name, addresses);
 }
@@ -470,6 +474,7 @@ handoff__ferry_json(const struct handoff__ferry_status *status,
 	add_string(buf, "other_address", status->other_address);
 	handoff__buf_add(buf, ",\"other_has_server\":%s,\"site\":\"%s\"",
 		json_bool(status->other_has_server), site_word(status->site));
+	add_string(buf, "site_text", status->site_text);
 	add_string(buf, "addresses", status->addresses);
 	add_string(buf, "device", status->device);
 	handoff__buf_add(buf, ",\"gate\":%s", json_bool(status->gate));

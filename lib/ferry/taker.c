@@ -10,6 +10,7 @@
 #include "ferry/course.h"
 #include "ferry/letters.h"
 #include "ferry/listeners.h"
+#include "ferry/site.h"
 
 #include "record/region.h"
 
@@ -230,6 +231,7 @@ take_addresses(struct handoff__ferry *ferry)
 		handoff__log(&ferry->log, HANDOFF_LOG_WARNING, "announce: %s",
 			error.text);
 	ferry->site = HANDOFF__FERRY_HERE;
+	ferry->present = (1u << ferry->nprefixes) - 1;
 	return 0;
 }
 
@@ -405,14 +407,19 @@ handoff__ferry_fetch(struct handoff__ferry *ferry)
 {
 	struct handoff__letter letter = {.type = HANDOFF__LETTER_FETCH};
 	const char *why = objection(ferry);
+	char text[HANDOFF_TEXT_MAX];
 
 	if (handoff__course_runs(ferry))
 		return handoff__fail(&ferry->error, -EBUSY,
 			"another move is under way: wait for its end");
+	handoff__site_command(ferry, "add", text, sizeof(text));
 	if (!ferry->greeted)
 		return handoff__fail(&ferry->error, -ENOTCONN,
-			"there is no link to the other ferry: %s",
-			handoff__channel_errmsg(ferry->channel));
+			"there is no link to the other ferry: %.120s; if that "
+			"host is down, the service can begin here: %.90s",
+			handoff__channel_errmsg(ferry->channel), text);
+	if (handoff__site_objection(ferry, text))
+		return handoff__fail(&ferry->error, -EPERM, "%s", text);
 	if (why)
 		return handoff__fail(
 			&ferry->error, -EPERM, "on this host: %s", why);

@@ -10,6 +10,7 @@
 #include "ferry/course.h"
 #include "ferry/mover.h"
 #include "ferry/outbound.h"
+#include "ferry/site.h"
 
 #include <string.h>
 
@@ -55,6 +56,7 @@ handoff__ferry_status(
 		ferry->greeted &&
 		ferry->other.flags & HANDOFF__LETTER_HAS_SERVER;
 	status->site = ferry->site;
+	handoff__site_objection(ferry, status->site_text);
 	status->addresses = ferry->options.address;
 	status->device = ferry->options.dev;
 	status->gate = ferry->gate && handoff__gate_is_ready(ferry->gate);

@@ -231,6 +231,19 @@ status_says_where_everything_is(void **state)
 }
 
 static void
+status_says_what_is_wrong_with_the_addresses(void **state)
+{
+	(void)state;
+	r.way = 0;
+	s = (struct handoff__ferry_status){
+		.site_text = "not on A: put them there"};
+	assert_text("link down\nsite nowhere\n"
+		    "! ferry-a: no link to the other host: none was made yet\n"
+		    "! ferry-a: not on A: put them there\n"
+		    "! ferry-a: no gate: no packet was held yet\n");
+}
+
+static void
 status_says_why_there_is_no_link(void **state)
 {
 	(void)state;
@@ -308,6 +321,7 @@ status_for_programs(void **state)
 		",\"ferry\":{\"linked\":true,\"link_text\":\"\",\"host\":\"B\","
 		"\"other\":\"ferry-b\",\"other_address\":\"192.0.2.2:7100\","
 		"\"other_has_server\":true,\"site\":\"here\","
+		"\"site_text\":\"\","
 		"\"addresses\":\"192.0.2.7/24\",\"device\":\"eth0\","
 		"\"gate\":true,\"gate_text\":\"nft\",\"hook\":\"\",\"hook_"
 		"text\":\"\",\"batches_in_doubt\":0,"
@@ -402,6 +416,7 @@ main(void)
 		report_test(progress_is_said_by_steps),
 		report_test(status_says_where_everything_is),
 		report_test(status_says_why_there_is_no_link),
+		report_test(status_says_what_is_wrong_with_the_addresses),
 		report_test(status_has_the_move),
 		report_test(status_has_no_dry_run),
 		report_test(status_for_programs),

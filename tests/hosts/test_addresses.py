@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: MIT
+"""The addresses of the service are on no host, or on both: an operator says
+where they belong, while everything runs."""
+from world import PORT, SERVICE4, SERVICE6, Hosts, World, main
+
+ADDRESSES = (SERVICE4, SERVICE6)
+
+
+class Nowhere(Hosts):
+    ferries_die = True
+
+    def test_after_a_boot(self):
+        """Of A: its ferry and its server wait, until it gets them."""
+        self.addresses = [f"{SERVICE4}:{PORT}", f"[{SERVICE6}]:{PORT}"]
+        World.take_address(self.a)
+        self.ferry(self.a)
+        self.await_(lambda: self.ferry_state(self.a), "the ferry to join")
+        server = self.wait_on(self.a, "server", [
+            word for each in self.addresses for word in ("--listen", each)])
+        self.assertRegex(self.ferry_state(self.a)["site_text"],
+                         "not on a: .*ip addr add 10.77.0.100/24 dev e0")
+        World.give_address(self.a)
+        server.expect(": owner: ")
+        self.await_(lambda: (self.ferry_state(self.a) or {}).get("site")
+                    == "here", "the ferry to join again")
+        load = self.load("--connections", 10, "--active", 5).ready()
+        self.ferry(self.b)
+        self.wait_on(self.b)
+        self.wait_ready(self.b)
+        self.move_all(self.a, 10)
+        load.check()
+        self.end(load)
+
+    def test_removed_and_back(self):
+        """What has connections keeps them."""
+        self.both()
+        load = self.load("--connections", 10).ready()
+        World.take_address(self.a)
+        self.await_(lambda: self.ferry_state(self.a)["site"] == "nowhere"
+                    and self.ferry_state(self.b)["site"] == "nowhere",
+                    "both ferries to notice")
+        code, _, err = self.ctl_on(self.a, "maintenance", "--to", "b")
+        self.assertEqual(code, 1)
+        self.assertRegex(err, "not on a, nor on b: .*ip addr add")
+        World.give_address(self.a)
+        self.await_(lambda: self.ferry_state(self.a)["site"] == "here"
+                    and self.ferry_state(self.b)["site"] == "there",
+                    "both ferries to notice")
+        self.move_all(self.a, 10)
+        load.check()
+        self.end(load)
+
+
+class Died(Hosts):
+    """A is lost in the middle of a move, and B has a part."""
+    batch = 16
+    ferries_die = True
+
+    def lose(self):
+        """How many B serves, that nobody reaches."""
+        self.both()
+        load = self.load("--connections", 48).ready()
+        stop = self.stop_at(self.ferries[self.a], "handoff__sending_begin", 3)
+        self.move_later(self.a)
+        stop.hit()
+        self.await_(lambda: sum(self.served(self.b).values()) >= 16,
+                    "B to serve a part")
+        stop.kill()
+        self.world.pull(self.a)
+        self.a.kill_all()
+        World.take_address(self.a)
+        self.a.run("nft", "flush", "ruleset")
+        self.await_(lambda: not self.ferry_state(self.b)["linked"],
+                    "B to notice", 30)
+        return load, sum(self.served(self.b).values())
+
+    def reached(self, load, count):
+        """Those of B are answered."""
+        before = load.report()["echoed"]
+        self.await_(lambda: load.report()["echoed"] > before, "answers")
+        self.assertEqual(sum(self.served(self.b).values()), count)
+        load.kill()
+
+    def test_stays_away(self):
+        load, count = self.lose()
+        code, _, err = self.ctl_on(self.b, "ready")
+        self.assertEqual(code, 1)
+        self.assertRegex(err, "no link.*ip addr add 10.77.0.100/24 dev e0")
+        self.b.ip(f"addr add {SERVICE4}/24 dev e0")
+        self.await_(lambda: all(map(self.b.has, ADDRESSES)),
+                    "B to take all addresses")
+        self.reached(load, count)
+
+    def test_is_back(self):
+        """Without anything but its ferry."""
+        load, count = self.lose()
+        self.world.heal()
+        self.ferry(self.a)
+        self.await_(lambda: (self.ferry_state(self.a) or {}).get("linked"),
+                    "the ferries to be linked", 30)
+        for host, command in ((self.a, ("maintenance", "--to", "b")),
+                              (self.b, ("ready",))):
+            code, _, err = self.ctl_on(host, *command)
+            self.assertEqual(code, 1, err)
+            self.assertRegex(err, "not on (a, nor on b|b, nor on a): .*"
+                             "ip addr add")
+        self.b.ip(f"addr add {SERVICE4}/24 dev e0")
+        self.await_(lambda: all(map(self.b.has, ADDRESSES)),
+                    "B to take all addresses")
+        self.reached(load, count)
+
+
+class Twice(Hosts):
+    def test_on_both(self):
+        """A was booted with them, and B serves."""
+        self.both()
+        load = self.load("--connections", 20).ready()
+        self.move_all(self.a, 20)
+        self.wait_ready(self.a)
+        # on the device, and no neighbour hears of it
+        self.a.settings({"net/ipv4/conf/e0/arp_ignore": "8"})
+        self.a.ip(f"addr add {SERVICE4}/24 dev e0")
+        for host in (self.a, self.b):
+            self.await_(lambda host=host: "on both hosts" in
+                        self.ferry_state(host)["site_text"],
+                        f"the ferry of {host.name} to notice")
+        for host, words in ((self.a, ("maintenance", "--to", "b")),
+                            (self.a, ("ready",)), (self.b, ("ready",)),
+                            (self.b, ("maintenance", "--to", "a"))):
+            code, out, err = self.ctl_on(host, *words)
+            self.assertEqual((code, out), (1, ""), err)
+            self.assertRegex(err, "on both hosts, (a and b|b and a): .*"
+                             "ip addr del 10.77.0.100/24 dev e0")
+        self.a.ip(f"addr del {SERVICE4}/24 dev e0")
+        self.a.settings({"net/ipv4/conf/e0/arp_ignore": "1"})
+        for host in (self.a, self.b):
+            self.await_(lambda host=host: not
+                        self.ferry_state(host)["site_text"],
+                        f"the ferry of {host.name} to notice")
+        self.move_all(self.b, 20)
+        load.check()
+        self.end(load)
+
+
+if __name__ == "__main__":
+    main()
