@@ -159,6 +159,9 @@ on_hello(struct handoff__ferry *ferry, const struct handoff__letter_hello *h)
 		return;
 	}
 	ferry->other = *h;
+	if (ferry->gate)
+		handoff__gate_target(
+			ferry->gate, ferry->device.ifindex, h->mac);
 	handoff__copy(ferry->other_host, sizeof(ferry->other_host), h->host);
 	handoff__copy(ferry->other_name, sizeof(ferry->other_name), h->name);
 	if (ferry->site != HANDOFF__FERRY_HERE)

@@ -228,6 +228,7 @@ on_opened(struct handoff__gate *gate, struct handoff__note *m)
 	bool leftover = handoff__get_u32(&m->w) != 0;
 	bool rule_on = handoff__get_u32(&m->w) != 0;
 	uint32_t unknown = handoff__get_u32(&m->w);
+	bool seeking = handoff__get_u32(&m->w) != 0;
 	char how[HANDOFF__GATE_TEXT];
 
 	handoff__get_text(&m->w, how, sizeof(how));
@@ -241,6 +242,8 @@ on_opened(struct handoff__gate *gate, struct handoff__note *m)
 		told->rule_on = rule_on;
 	if (!told->defaulted)
 		told->unknown = (enum handoff__gate_verdict)unknown;
+	if (!told->sought)
+		told->seeking = seeking;
 	told->fd = gate->fd;
 	handoff__told_all(told);
 	sent(gate, 0);
@@ -553,6 +556,31 @@ handoff__gate_default(
 		return -EINVAL;
 	handoff__told_default(&gate->told, verdict);
 	return sent(gate, 0);
+}
+
+int
+handoff__gate_seek(struct handoff__gate *gate, bool on)
+{
+	handoff__told_seek(&gate->told, on);
+	return sent(gate, 0);
+}
+
+bool
+handoff__gate_is_seeking(const struct handoff__gate *gate)
+{
+	return gate->told.seeking;
+}
+
+bool
+handoff__gate_flips(const struct handoff__gate *gate)
+{
+	for (int i = 0; i < HANDOFF__GATE_ROWS; i++) {
+		const struct handoff__told_slot *s = &gate->told.slots[i];
+
+		if (s->used && s->verdict == HANDOFF__GATE_FLIP)
+			return true;
+	}
+	return gate->told.seeking;
 }
 
 int

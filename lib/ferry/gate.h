@@ -176,6 +176,18 @@ int handoff__gate_rule(struct handoff__gate *gate, bool on);
 int handoff__gate_default(
 	struct handoff__gate *gate, enum handoff__gate_verdict verdict);
 
+/* While nobody knows which connections are on the other host: of the flows that
+ * no batch has, and that would pass, those that do not begin and that this host
+ * has no socket of are flipped; dropped as long as there is no target. What
+ * comes with a batch is here when that is committed. If the ferry dies it stays
+ * so. */
+int handoff__gate_seek(struct handoff__gate *gate, bool on);
+bool handoff__gate_is_seeking(const struct handoff__gate *gate);
+
+/* Whether packets of any batch are flipped, or may be: without the rule they
+ * would be answered by a reset. */
+bool handoff__gate_flips(const struct handoff__gate *gate);
+
 /* Holds the packets of these flows (OUT), and gives the helper copies of their
  * descriptors; `id` is the batch's, as in the table. `held` says when it is in
  * force. Without the rule (`HANDOFF__GATE_IN`) there is nothing to hold: it is

@@ -5,6 +5,7 @@
  */
 #include "ferry/guarding.h"
 
+#include "ferry/course.h"
 #include "ferry/inbound.h"
 #include "ferry/mover.h"
 #include "ferry/outbound.h"
@@ -45,6 +46,53 @@ link_resumed(struct handoff__ferry *ferry)
 	}
 }
 
+/* A batch of an earlier ferry that is the other host's, and of which the helper
+ * knows nothing. */
+static bool
+has_unguarded(const struct handoff__ferry *ferry)
+{
+	for (uint32_t i = 0; i < HANDOFF__BATCHES; i++) {
+		const struct handoff__freight *load = ferry->loads[i];
+
+		if (load && load->out && load->resumed && !load->guarded &&
+			load->s.state == HANDOFF__SENDING_COMMITTED)
+			return true;
+	}
+	return false;
+}
+
+/* The helper of an earlier ferry has died too, and with it what it knew of the
+ * connections that have moved. */
+static void
+begin_to_seek(struct handoff__ferry *ferry)
+{
+	handoff__log(&ferry->log, HANDOFF_LOG_WARNING,
+		"gate: nobody knows any more which connections have moved: "
+		"packets of those that this host does not have are for the "
+		"other one");
+	handoff__gate_seek(ferry->gate, true);
+	handoff__gate_rule(ferry->gate, true);
+}
+
+/* Where the addresses are not here, nor does a connection begin here. */
+static void
+keep_seeking(struct handoff__ferry *ferry)
+{
+	struct handoff__gate *gate = ferry->gate;
+	bool here = ferry->site == HANDOFF__FERRY_HERE;
+	enum handoff__gate_verdict unknown =
+		here ? HANDOFF__GATE_PASS : HANDOFF__GATE_FLIP;
+
+	if (!gate || !handoff__gate_is_ready(gate) ||
+		!handoff__gate_is_seeking(gate) || handoff__course_runs(ferry))
+		return;
+	ferry->mover.ruled = true;
+	if (handoff__gate_unknown(gate) != unknown)
+		handoff__gate_default(gate, unknown);
+	if (ferry->site == HANDOFF__FERRY_THERE)
+		handoff__mover_drain(ferry);
+}
+
 static void
 on_gate_ready(void *arg, const char *how, bool leftover)
 {
@@ -52,10 +100,14 @@ on_gate_ready(void *arg, const char *how, bool leftover)
 
 	snprintf(ferry->gate_text, sizeof(ferry->gate_text), "%s", how);
 	handoff__log(&ferry->log, HANDOFF_LOG_DEBUG, "gate: ready, %s", how);
+	if (ferry->greeted)
+		handoff__gate_target(
+			ferry->gate, ferry->device.ifindex, ferry->other.mac);
+	if (leftover || has_unguarded(ferry))
+		begin_to_seek(ferry);
+	keep_seeking(ferry);
 	forget_strays(ferry);
 	link_resumed(ferry);
-	if (leftover)
-		handoff__gate_rule(ferry->gate, ferry->mover.ruled);
 	/* asked while there was none */
 	if (ferry->gate_answered != ferry->gate_asked)
 		handoff__gate_count(ferry->gate);
@@ -219,6 +271,7 @@ handoff__guarding_keep(struct handoff__ferry *ferry)
 	}
 	if (!ferry->gate)
 		open_gate(ferry);
+	keep_seeking(ferry);
 	if (!ferry->gate || id == ferry->gate_arena)
 		return;
 	ferry->gate_arena = id;

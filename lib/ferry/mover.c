@@ -112,7 +112,8 @@ static void
 finish(struct handoff__ferry *ferry, const char *text)
 {
 	struct handoff__mover *mover = &ferry->mover;
-	bool flipped = ferry->sent > 0 || count_doubt(ferry) > 0;
+	bool flipped = count_doubt(ferry) > 0 ||
+		       (ferry->gate && handoff__gate_flips(ferry->gate));
 
 	handoff__timer_disarm(&ferry->loop, &mover->deadline);
 	handoff__timer_disarm(&ferry->loop, &mover->again);
@@ -633,10 +634,24 @@ proceed_drain(struct handoff__ferry *ferry)
 		mover->draining = false;
 		handoff__gate_rule(ferry->gate, false);
 		handoff__gate_unsettle(ferry->gate);
+		handoff__gate_seek(ferry->gate, false);
 		handoff__gate_default(ferry->gate, HANDOFF__GATE_PASS);
 		return;
 	}
 	ask_gate(ferry);
+	look_again(ferry, DRAIN_US);
+}
+
+void
+handoff__mover_drain(struct handoff__ferry *ferry)
+{
+	struct handoff__mover *mover = &ferry->mover;
+
+	if (mover->draining || handoff__course_runs(ferry))
+		return;
+	mover->draining = true;
+	mover->rounds = 0;
+	mover->since_us = handoff__now_us();
 	look_again(ferry, DRAIN_US);
 }
 

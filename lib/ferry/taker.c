@@ -76,6 +76,11 @@ end_taker(struct handoff__ferry *ferry, const char *text)
 		drop_region(ferry);
 		drop_addresses(ferry);
 	}
+	if (!text && !ferry->report.dry && ferry->gate &&
+		handoff__gate_is_seeking(ferry->gate)) {
+		handoff__gate_rule(ferry->gate, false);
+		handoff__gate_seek(ferry->gate, false);
+	}
 	memset(taker, 0, offsetof(struct handoff__taker, deadline));
 	handoff__course_end(ferry, text);
 }
@@ -120,6 +125,24 @@ prepare_addresses(struct handoff__ferry *ferry)
 	return err;
 }
 
+/* What an earlier move had forwarded comes back. If the addresses are here, its
+ * packets are forwarded until it has come. */
+static void
+begin_return(struct handoff__ferry *ferry)
+{
+	struct handoff__gate *gate = ferry->gate;
+	bool partial = gate && ferry->site == HANDOFF__FERRY_HERE &&
+		       handoff__gate_flips(gate);
+
+	ferry->mover.draining = false;
+	if (!gate)
+		return;
+	handoff__gate_default(gate, HANDOFF__GATE_PASS);
+	handoff__gate_seek(gate, partial);
+	handoff__gate_unsettle(gate);
+	handoff__gate_rule(gate, partial);
+}
+
 static void
 on_begin(struct handoff__ferry *ferry, const struct handoff__letter *letter)
 {
@@ -151,13 +174,7 @@ on_begin(struct handoff__ferry *ferry, const struct handoff__letter *letter)
 		end_taker(ferry, NULL);
 		return;
 	}
-	/* what an earlier move had forwarded comes back */
-	ferry->mover.draining = false;
-	if (ferry->gate) {
-		handoff__gate_default(ferry->gate, HANDOFF__GATE_PASS);
-		handoff__gate_unsettle(ferry->gate);
-		handoff__gate_rule(ferry->gate, false);
-	}
+	begin_return(ferry);
 	opened = prepare_addresses(ferry);
 	if (opened >= 0)
 		opened = handoff__listeners_open(ferry, &letter->begin);

@@ -177,6 +177,8 @@ handoff__told_all(struct handoff__told *told)
 	if (told->defaulted)
 		handoff__told_number(
 			told, HANDOFF__GATE_DEFAULT, told->unknown);
+	if (told->sought)
+		handoff__told_number(told, HANDOFF__GATE_SEEK, told->seeking);
 	if (told->ruled)
 		handoff__told_number(told, HANDOFF__GATE_RULE, told->rule_on);
 }
@@ -299,6 +301,14 @@ handoff__told_default(
 	told->defaulted = true;
 	told->unknown = verdict;
 	handoff__told_number(told, HANDOFF__GATE_DEFAULT, verdict);
+}
+
+void
+handoff__told_seek(struct handoff__told *told, bool on)
+{
+	told->sought = true;
+	told->seeking = on;
+	handoff__told_number(told, HANDOFF__GATE_SEEK, on);
 }
 
 int

@@ -32,6 +32,7 @@ struct handoff__told {
 	bool ruled, rule_on; /* something was said about it */
 	bool defaulted;
 	enum handoff__gate_verdict unknown;
+	bool sought, seeking;
 };
 
 void handoff__told_init(struct handoff__told *told);
@@ -65,6 +66,7 @@ void handoff__told_target(
 void handoff__told_rule(struct handoff__told *told, bool on);
 void handoff__told_default(
 	struct handoff__told *told, enum handoff__gate_verdict verdict);
+void handoff__told_seek(struct handoff__told *told, bool on);
 int handoff__told_take(struct handoff__told *told, uint32_t slot, uint64_t id,
 	enum handoff__gate_direction direction,
 	const struct handoff__flow *flows, const int *fds, uint32_t count);

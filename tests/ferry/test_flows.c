@@ -23,6 +23,7 @@ struct sink {
 	uint32_t sent[MANY]; /* the number in its data */
 	uint32_t nsent;
 	bool refuses;
+	uint16_t here; /* the peer's port of the one that is here */
 };
 
 static void
@@ -48,6 +49,14 @@ on_send(void *arg, int family, const unsigned char *data, size_t len)
 	return true;
 }
 
+static bool
+on_here(void *arg, const struct handoff__flow *flow)
+{
+	struct sink *sink = arg;
+
+	return flow->peer_port == sink->here;
+}
+
 struct fixture {
 	struct handoff__flows flows;
 	struct sink sink;
@@ -60,6 +69,7 @@ open_flows(struct fixture *f)
 	const struct handoff__sink sink = {
 		.verdict = on_verdict,
 		.send = on_send,
+		.here = on_here,
 		.arg = &f->sink,
 	};
 
@@ -272,6 +282,44 @@ test_default(void **state)
 	assert_int_equal(f.sink.sent[0], other);
 	other = packet(&f, 6);
 	assert_int_equal(f.sink.sent[1], other);
+	handoff__flows_fini(&f.flows);
+}
+
+/* What this host does not have is the other one's, unless it only begins; and
+ * a batch that has it says itself what becomes of it. */
+static void
+test_seek(void **state)
+{
+	struct fixture f;
+	uint32_t ids[2], lacking;
+	struct handoff__flow flow = flow_of(2);
+
+	(void)state;
+	open_flows(&f);
+	f.sink.here = flow_of(1).peer_port;
+	assert_false(handoff__flows_guard(&f.flows));
+	handoff__flows_seek(&f.flows, true);
+	assert_true(handoff__flows_guard(&f.flows));
+	ids[0] = packet(&f, 1);
+	ids[1] = beginning(&f, 2);
+	assert_verdicts(&f, ids, 2, true);
+	lacking = packet(&f, 2);
+	assert_verdicts(&f, &lacking, 1, false);
+	assert_int_equal(f.sink.nsent, 1);
+	assert_int_equal(f.sink.sent[0], lacking);
+	handoff__flows_default(&f.flows, HANDOFF__GATE_HOLD);
+	lacking = packet(&f, 2);
+	assert_int_equal(f.sink.sent[1], lacking);
+	assert_verdicts(&f, &lacking, 1, false);
+	take(&f, 0, 2, 1);
+	assert_null(handoff__flows_coming(&f.flows, &flow));
+	ids[0] = packet(&f, 2);
+	assert_int_equal(f.sink.nsent, 2);
+	handoff__flows_pass(&f.flows, 0);
+	assert_verdicts(&f, ids, 1, true);
+	handoff__flows_seek(&f.flows, false);
+	ids[0] = packet(&f, 2);
+	assert_verdicts(&f, ids, 1, true);
 	handoff__flows_fini(&f.flows);
 }
 
@@ -571,6 +619,7 @@ main(void)
 		handoff_test(test_hold_then_flip),
 		handoff_test(test_unsent),
 		handoff_test(test_default),
+		handoff_test(test_seek),
 		handoff_test(test_forget_held),
 		handoff_test(test_release),
 		handoff_test(test_settle),

@@ -7,7 +7,7 @@ full form, HANDOFF_SEED another choice of the short one."""
 import os
 import signal
 
-from world import LONG, SCALE, SEED, Hosts, main
+from world import LONG, PORT, SCALE, SEED, SERVICE4, Hosts, main
 
 CONNECTIONS, ACTIVE, BATCH = 48, 16, 16
 SECOND = SCALE
@@ -263,6 +263,35 @@ class Both(Moving):
         self.ferry(self.b)
         self.wait_on(self.b)
         self.all_go(load)
+
+    def gate_and_ferry(self, function, times):
+        """Nobody on A knows any more what has moved: its packets get to where
+        they belong all the same, and none is answered by a reset."""
+        load, stop = self.prepare(self.a, function, times)
+        os.kill(self.victim("gate a"), signal.SIGKILL)
+        stop.kill()
+        self.mover.wait(60 * SCALE)
+        self.assertIn("server", self.served(self.a), self.told())
+        self.assertTrue(self.served(self.b), self.told())
+        self.ferry(self.a)
+        self.serves(load, 10)
+        late = self.dial(f"{SERVICE4}:{PORT}")
+        for word in (b"one\n", b"two\n"):
+            late.sendall(word)
+            self.assertTrue(late.recv(100))
+        late.close()
+        self.all_go(load)
+        self.await_(lambda: not self.victim("gate a") or not
+                    self.has_rules(self.a), "the rules of A to be removed")
+
+    def has_rules(self, host):
+        return "handoff-" in host.run("nft", "list", "tables")
+
+    def test_gate_and_ferry(self):
+        self.gate_and_ferry("handoff__sending_serving", 2)
+
+    def test_gate_and_ferry_committed(self):
+        self.gate_and_ferry("handoff__sending_word", 2)
 
     def test_both_ferries(self):
         """In the midst: each side goes on with what is its own."""

@@ -241,7 +241,8 @@ let_go(struct handoff__flows *flows, struct handoff__parking *list,
 static bool
 all_pass(const struct handoff__flows *flows)
 {
-	return flows->nflows == 0 && flows->unknown == HANDOFF__GATE_PASS;
+	return flows->nflows == 0 && !flows->seeking &&
+	       flows->unknown == HANDOFF__GATE_PASS;
 }
 
 /* Of flows that no batch has only the beginning waits: a connection that has
@@ -259,6 +260,16 @@ verdict_of(const struct handoff__flows *flows,
 		       : flows->unknown;
 }
 
+/* One that no batch has, and whose packet would get to a socket here: if there
+ * is none the kernel would answer by a reset. */
+static bool
+is_lacking(const struct handoff__flows *flows, const struct handoff__flow *flow,
+	bool begins)
+{
+	return flows->seeking && !begins &&
+	       !flows->sink.here(flows->sink.arg, flow);
+}
+
 static void
 by_flow(struct handoff__flows *flows, uint32_t id,
 	const struct handoff__flow *flow, bool begins,
@@ -269,7 +280,10 @@ by_flow(struct handoff__flows *flows, uint32_t id,
 
 	switch (verdict_of(flows, e, begins)) {
 	case HANDOFF__GATE_PASS:
-		pass(flows, id);
+		if (!e && is_lacking(flows, flow, begins))
+			flip(flows, id, flow->family, data, len, whole);
+		else
+			pass(flows, id);
 		return;
 	case HANDOFF__GATE_HOLD:
 		park(flows, s ? &s->parked : &flows->parked, id, flow, data,
@@ -564,6 +578,37 @@ handoff__flows_default(
 		let_go(flows, &flows->parked, verdict);
 }
 
+void
+handoff__flows_seek(struct handoff__flows *flows, bool on)
+{
+	flows->seeking = on;
+}
+
+static bool
+has_flow(const struct handoff__flow_slot *s, const struct handoff__flow *flow)
+{
+	for (uint32_t i = 0; i < s->count; i++) {
+		if (!s->entries[i]->released &&
+			handoff__flow_equal(&s->entries[i]->flow, flow))
+			return true;
+	}
+	return false;
+}
+
+const struct handoff__flow_slot *
+handoff__flows_coming(
+	const struct handoff__flows *flows, const struct handoff__flow *flow)
+{
+	for (int i = 0; i < HANDOFF__GATE_SLOTS; i++) {
+		const struct handoff__flow_slot *s = &flows->slots[i];
+
+		if (s->used && s->direction == HANDOFF__GATE_IN &&
+			has_flow(s, flow))
+			return s;
+	}
+	return NULL;
+}
+
 bool
 handoff__flows_guard(const struct handoff__flows *flows)
 {
@@ -571,7 +616,7 @@ handoff__flows_guard(const struct handoff__flows *flows)
 		if (flows->slots[i].used)
 			return true;
 	}
-	return flows->unknown != HANDOFF__GATE_PASS;
+	return flows->seeking || flows->unknown != HANDOFF__GATE_PASS;
 }
 
 void
@@ -585,6 +630,7 @@ handoff__flows_let_pass(struct handoff__flows *flows)
 void
 handoff__flows_clear(struct handoff__flows *flows)
 {
+	flows->seeking = false;
 	handoff__flows_default(flows, HANDOFF__GATE_PASS);
 	for (uint32_t i = 0; i < HANDOFF__GATE_ROWS; i++)
 		handoff__flows_pass(flows, i);

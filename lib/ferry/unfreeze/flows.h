@@ -18,6 +18,8 @@ struct handoff__sink {
 	/* Sends the packet to the other host; false if that failed. */
 	bool (*send)(
 		void *arg, int family, const unsigned char *data, size_t len);
+	/* Whether this host has the connection; only asked while seeking. */
+	bool (*here)(void *arg, const struct handoff__flow *flow);
 	void *arg;
 };
 
@@ -52,9 +54,10 @@ struct handoff__flows {
 	uint32_t nbuckets, nflows; /* a power of two; those in buckets */
 	uint64_t seed;
 	enum handoff__gate_verdict unknown; /* flows that no batch has */
-	struct handoff__parking parked;     /* their packets */
-	uint64_t most_packets, most_bytes;  /* that may be held */
-	int64_t flipped_us;                 /* the last time */
+	bool seeking; /* of these, those that this host lacks are flipped */
+	struct handoff__parking parked;    /* their packets */
+	uint64_t most_packets, most_bytes; /* that may be held */
+	int64_t flipped_us;                /* the last time */
 	struct handoff__gate_counts counts;
 };
 
@@ -102,6 +105,14 @@ int handoff__flows_forget(struct handoff__flows *flows, uint32_t slot);
 /* What becomes of packets of flows that no batch has. */
 void handoff__flows_default(
 	struct handoff__flows *flows, enum handoff__gate_verdict verdict);
+
+/* Whether flows that no batch has, and that would pass, are looked for first:
+ * one that does not begin and that this host does not have is flipped. */
+void handoff__flows_seek(struct handoff__flows *flows, bool on);
+
+/* The batch that comes to this host with that connection, or NULL. */
+const struct handoff__flow_slot *handoff__flows_coming(
+	const struct handoff__flows *flows, const struct handoff__flow *flow);
 
 /* Whether a batch is held, kept or flipped, or other flows are. */
 bool handoff__flows_guard(const struct handoff__flows *flows);

@@ -60,6 +60,20 @@ on_send(void *arg, int family, const unsigned char *data, size_t len)
 	return handoff__raw_send(&guard->raw, family, data, len);
 }
 
+/* A connection that is only coming is here as soon as that is decided. */
+static bool
+on_here(void *arg, const struct handoff__flow *flow)
+{
+	struct handoff__guard *guard = arg;
+	const struct handoff__flow_slot *s =
+		handoff__flows_coming(&guard->flows, flow);
+
+	if (s && handoff__thaw_open(
+			 &guard->thaw, (uint32_t)(s - guard->flows.slots)))
+		return false;
+	return handoff__sockets_have(&guard->sockets, flow);
+}
+
 static void
 on_queued(void *arg, uint32_t id, const unsigned char *data, size_t len,
 	bool whole)
@@ -158,6 +172,7 @@ open_all(struct handoff__guard *guard, struct handoff__error *error)
 	const struct handoff__sink sink = {
 		.verdict = on_verdict,
 		.send = on_send,
+		.here = on_here,
 		.arg = guard,
 	};
 	int err = handoff__rules_open(&guard->rules, error);
@@ -167,6 +182,8 @@ open_all(struct handoff__guard *guard, struct handoff__error *error)
 			&guard->queue, on_queued, guard, error);
 	if (err == 0)
 		err = handoff__raw_open(&guard->raw, error);
+	if (err == 0)
+		err = handoff__sockets_open(&guard->sockets, error);
 	if (err < 0)
 		return err;
 	err = handoff__flows_init(&guard->flows, &sink);
@@ -208,6 +225,7 @@ handoff__guard_fini(struct handoff__guard *guard)
 	handoff__queue_close(&guard->queue);
 	handoff__rules_close(&guard->rules);
 	handoff__raw_close(&guard->raw);
+	handoff__sockets_close(&guard->sockets);
 }
 
 /* No packet comes for the queue any more; those that did are decided about. */

@@ -13,6 +13,7 @@
  *   packet.c   reads their headers
  *   queue.c    the kernel's queue of packets
  *   raw.c      sends packets to the other host
+ *   sockets.c  finds out which connections this host has
  *   rules.c    the rules by which packets are queued
  *   confine.c  seccomp and capabilities
  */
@@ -27,6 +28,7 @@
 #include "ferry/unfreeze/queue.h"
 #include "ferry/unfreeze/raw.h"
 #include "ferry/unfreeze/rules.h"
+#include "ferry/unfreeze/sockets.h"
 #include "ferry/unfreeze/thaw.h"
 
 struct handoff__guard {
@@ -39,6 +41,7 @@ struct handoff__guard {
 	struct handoff__queue queue;
 	struct handoff__watch queue_watch;
 	struct handoff__raw raw;
+	struct handoff__sockets sockets;
 	struct handoff__flows flows;
 	struct handoff__thaw thaw;
 	int ferry; /* its connection, -1: none */

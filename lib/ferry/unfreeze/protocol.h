@@ -49,6 +49,7 @@ enum handoff__gate_message {
 				* over; from HANDOFF__GATE_SLOTS on */
 	HANDOFF__GATE_COUNT,   /* answered by COUNTS */
 	HANDOFF__GATE_END,
+	HANDOFF__GATE_SEEK, /* u32 on */
 	/* of the helper */
 	HANDOFF__GATE_REFUSED, /* u32 -errno, text: it closes the connection */
 	HANDOFF__GATE_SLOT,    /* as TAKE, with u32 verdict before n */
@@ -56,7 +57,8 @@ enum handoff__gate_message {
 	HANDOFF__GATE_TABLE,   /* u64 offset; the segment's descriptor, of ARENA
 				* of a   ferry before this one. Before OPENED */
 	HANDOFF__GATE_OPENED,  /* u32 leftover, u32 rule on, u32 verdict of
-				* unknown  flows, text: how packets are queued */
+				* unknown  flows, u32 seeking, text: how packets
+				* are queued */
 	HANDOFF__GATE_HELD,    /* u32 slot, u64 id, u32 -errno, text */
 	HANDOFF__GATE_RULED,   /* u32 on, u32 -errno, text */
 	HANDOFF__GATE_COUNTS,  /* u64 for each of handoff__gate_counts */

@@ -149,6 +149,7 @@ send_opened(struct request *r, bool leftover)
 	handoff__put_u32(&reply.w, leftover);
 	handoff__put_u32(&reply.w, guard->rule_on);
 	handoff__put_u32(&reply.w, guard->flows.unknown);
+	handoff__put_u32(&reply.w, guard->flows.seeking);
 	handoff__note_put_text(&reply, handoff__rules_text(guard->rules.way));
 	return err < 0 ? err : send_note(guard, &reply);
 }
@@ -277,6 +278,17 @@ on_default(struct request *r)
 		return -EBADMSG;
 	handoff__flows_default(
 		&r->guard->flows, (enum handoff__gate_verdict)verdict);
+	return outcome(r, "", 0, 0);
+}
+
+static int
+on_seek(struct request *r)
+{
+	uint32_t on = handoff__get_u32(&r->note.w);
+
+	if (r->note.w.bad || on > 1)
+		return -EBADMSG;
+	handoff__flows_seek(&r->guard->flows, on != 0);
 	return outcome(r, "", 0, 0);
 }
 
@@ -452,6 +464,8 @@ dispatch(struct request *r)
 		return on_rule(r);
 	case HANDOFF__GATE_DEFAULT:
 		return on_default(r);
+	case HANDOFF__GATE_SEEK:
+		return on_seek(r);
 	case HANDOFF__GATE_TAKE:
 		return on_take(r);
 	case HANDOFF__GATE_IMAGES:

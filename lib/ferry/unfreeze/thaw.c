@@ -289,6 +289,13 @@ state_in(const struct handoff__thaw *thaw, uint32_t slot, uint64_t id)
 	return handoff__batch_state(batch.word);
 }
 
+bool
+handoff__thaw_open(const struct handoff__thaw *thaw, uint32_t slot)
+{
+	return state_in(thaw, slot, thaw->flows->slots[slot].id) ==
+	       HANDOFF__BATCH_OPEN;
+}
+
 static bool
 thaw_in(struct handoff__thaw *thaw, struct handoff__flow_slot *s, uint32_t slot)
 {

@@ -44,6 +44,9 @@ int handoff__thaw_arena(struct handoff__thaw *thaw, int fd, uint64_t offset);
  * failed that shall be tried again. */
 bool handoff__thaw_all(struct handoff__thaw *thaw, bool repeated);
 
+/* Whether the batch that comes in that slot is undecided. */
+bool handoff__thaw_open(const struct handoff__thaw *thaw, uint32_t slot);
+
 /* Sends output of finished sockets that has waited for room. Returns whether
  * some still does. */
 bool handoff__thaw_rests(struct handoff__thaw *thaw);
