@@ -115,7 +115,8 @@ receive_text(int err)
 	case -ENOSPC:
 		return "no free record";
 	case -EEXIST:
-		return "its id is here already";
+		return "its id is here already (each host needs its own "
+		       "--origin)";
 	case -EMSGSIZE:
 		return "its buffers do not fit";
 	case -ENOENT:
