@@ -6,6 +6,7 @@
 #include "ferry/ferry.h"
 
 #include "ferry/carrier.h"
+#include "ferry/choice.h"
 #include "ferry/course.h"
 #include "ferry/device.h"
 #include "ferry/guarding.h"
@@ -414,6 +415,21 @@ try_to_join(struct handoff__ferry *ferry)
 	join_later(ferry);
 }
 
+/* Connections that have come here without the addresses, or have stayed: once a
+ * second, and when a move has ended. */
+static void
+count_astray(struct handoff__ferry *ferry)
+{
+	if (handoff__course_runs(ferry))
+		ferry->recount = true;
+	if (!ferry->recount || handoff__course_runs(ferry))
+		return;
+	ferry->recount = false;
+	ferry->astray = 0;
+	if (ferry->joined && ferry->site != HANDOFF__FERRY_HERE)
+		handoff__choice_stays(ferry, &ferry->astray);
+}
+
 static void
 step(struct handoff__ferry *ferry)
 {
@@ -441,6 +457,7 @@ step(struct handoff__ferry *ferry)
 		if (!ferry->due && !ferry->pair.noted)
 			break;
 	}
+	count_astray(ferry);
 	if (ferry->greeted)
 		handoff__letters_hello(ferry, false);
 }
@@ -452,7 +469,7 @@ on_tick(struct handoff__timer *timer)
 {
 	struct handoff__ferry *ferry = timer->arg;
 
-	ferry->due = true;
+	ferry->due = ferry->recount = true;
 	handoff__site_watch(ferry);
 	for (uint32_t i = 0; ferry->greeted && i < HANDOFF__BATCHES; i++) {
 		if (ferry->loads[i] && !ferry->loads[i]->out)

@@ -147,9 +147,11 @@ struct handoff__ferry_status {
 	uint32_t doubt;         /* connections in them */
 	uint32_t holding;       /* connections that nobody serves until a server
 				 * joins */
-	uint32_t stays; /* while the service is there: those that have not
-			 * moved with it */
-	uint32_t cut;   /* of them, those to an address that has */
+	uint32_t stays;  /* while the service is there: those that have not
+			  * moved with it */
+	uint32_t cut;    /* of them, those to an address that has */
+	uint32_t astray; /* while the addresses are here: connections to them
+			  * that the other host serves */
 	/* of the last move before the report, where that is of a dry run; NULL
 	 */
 	const struct handoff__ferry_report *before;
@@ -285,6 +287,8 @@ struct handoff__ferry {
 	enum handoff__ferry_site site;
 	uint32_t present; /* prefixes on the device, by bits */
 	bool on_both;     /* the other host has them as well */
+	bool recount;     /* of the following */
+	uint32_t astray;  /* connections here to addresses that are not */
 	struct handoff__tls *tls;
 	struct handoff__channel *channel;
 	struct handoff__letter_hello other; /* valid while `greeted` */
@@ -293,7 +297,7 @@ struct handoff__ferry {
 	struct handoff__letter entry;  /* the last of its type that was sent */
 	char other_host[HANDOFF__LETTER_HOST];
 	char other_name[HANDOFF_NAME_MAX], other_address[HANDOFF_ADDRESS_MAX];
-	uint32_t told_flags; /* of our last HELLO */
+	uint32_t told_flags, told_astray; /* of our last HELLO */
 	struct handoff__gate *gate;
 	char gate_text[HANDOFF_TEXT_MAX];
 	uint64_t gate_arena;  /* the arena that the gate knows */

@@ -124,9 +124,11 @@ handoff__letters_hello(struct handoff__ferry *ferry, bool always)
 
 	h->version_min = h->version_max = HANDOFF__LETTER_VERSION;
 	h->flags = flags_of(ferry);
-	if (!always && h->flags == ferry->told_flags)
+	if (!always && h->flags == ferry->told_flags &&
+		ferry->astray == ferry->told_astray)
 		return;
 	ferry->told_flags = h->flags;
+	h->astray = ferry->told_astray = ferry->astray;
 	handoff__copy(h->name, sizeof(h->name), ferry->options.name);
 	if (gethostname(h->host, sizeof(h->host)) < 0 || h->host[0] == '\0')
 		handoff__copy(h->host, sizeof(h->host), ferry->options.name);

@@ -305,6 +305,7 @@ put_hello(struct handoff__wire *w, const struct handoff__letter_hello *h)
 		handoff__put_u16(w, h->addresses[i].prefix);
 		put_bytes(w, h->addresses[i].ip, 16);
 	}
+	handoff__put_u32(w, h->astray);
 }
 
 /* May only grow at its end: a ferry of another version must be able to read
@@ -339,6 +340,7 @@ get_hello(struct handoff__wire *w, struct handoff__letter_hello *h)
 		h->addresses[i].prefix = get_u8(w);
 		get_bytes(w, h->addresses[i].ip, 16);
 	}
+	h->astray = handoff__get_u32(w);
 }
 
 static void

@@ -91,6 +91,9 @@ struct handoff__letter_hello {
 	unsigned char mac[6];                 /* of its device */
 	uint32_t naddresses;
 	struct handoff__letter_address addresses[HANDOFF__LETTER_ADDRESSES];
+	/* Connections to these addresses that are served on this host, while
+	 * the addresses are not on it. */
+	uint32_t astray;
 };
 
 #define HANDOFF__LETTER_V6ONLY    0x1u

@@ -269,8 +269,15 @@ answer_fetch(struct handoff__ferry *ferry, struct handoff__request *request,
 		return;
 	}
 	handoff__ferry_status(ferry, &status);
-	if (status.site == HANDOFF__FERRY_HERE && !status.site_text[0] &&
-		!under_way(ferry))
+	if (status.astray > 0 && !under_way(ferry))
+		refuse(request,
+			"the service is here, but %.60s serves %u of its "
+			"connections, since a move has ended half-way: "
+			"maintenance --to %.60s takes the others there as "
+			"well, and ready then brings all of them home",
+			status.other_host, status.astray, status.other_host);
+	else if (status.site == HANDOFF__FERRY_HERE && !status.site_text[0] &&
+		 !under_way(ferry))
 		succeed(ferry, request, "the service is here, not on ",
 			", already; nothing was changed");
 	else

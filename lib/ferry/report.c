@@ -345,6 +345,13 @@ static void
 add_doubt_text(const struct handoff__ferry_status *s, const char *name,
 	struct handoff__buf *buf)
 {
+	if (s->astray > 0)
+		handoff__buf_add(buf,
+			"! %s: %s serves %u connection%s that %s not "
+			"come home\n",
+			name, host_text(s->other_host), s->astray,
+			handoff__plural(s->astray),
+			s->astray == 1 ? "has" : "have");
 	if (s->batches_doubt > 0)
 		handoff__buf_add(buf,
 			"! %s: in doubt: %u batch%s, %u connection%s, silent "
@@ -484,11 +491,11 @@ handoff__ferry_json(const struct handoff__ferry_status *status,
 	report = last_move(report, status->before);
 	handoff__buf_add(buf,
 		",\"batches_in_doubt\":%u,\"in_doubt\":%u,\"holding\":%u,"
-		"\"moves_out\":%u,\"moves_in\":%u,\"moves_failed\":%u,"
-		"\"sent\":%llu,\"received\":%llu",
+		"\"astray\":%u,\"moves_out\":%u,\"moves_in\":%u,"
+		"\"moves_failed\":%u,\"sent\":%llu,\"received\":%llu",
 		status->batches_doubt, status->doubt, status->holding,
-		status->moves_out, status->moves_in, status->moves_failed,
-		(unsigned long long)status->sent,
+		status->astray, status->moves_out, status->moves_in,
+		status->moves_failed, (unsigned long long)status->sent,
 		(unsigned long long)status->received);
 	add_move_json(buf, status, report);
 	handoff__buf_add(buf, "}");
@@ -525,6 +532,9 @@ add_gauges(const struct metrics *m, const struct handoff__ferry_status *s,
 		"Connections in these batches, which nobody serves.");
 	gauge(m, "ferry_connections_holding", s->holding,
 		"Connections that nobody serves until a server joins.");
+	gauge(m, "ferry_connections_astray", s->astray,
+		"Connections that the other host serves, while the addresses "
+		"are here.");
 	gauge(m, "ferry_moving", under_way(r),
 		"Whether the service is moving to another host or from it.");
 }

@@ -167,18 +167,30 @@ say_both(const struct handoff__ferry *ferry, const char *host, char *text,
 		host, ferry->other_host, command);
 }
 
+/* " (serves 5 connections)", or nothing. */
+static const char *
+count(uint32_t astray, char text[64])
+{
+	snprintf(text, 64, astray > 0 ? " (serves %u connection%s)" : "",
+		astray, handoff__plural(astray));
+	return text;
+}
+
 static void
 say_nowhere(const struct handoff__ferry *ferry, const char *host, char *text,
 	size_t size)
 {
-	char command[HANDOFF_TEXT_MAX];
+	char command[HANDOFF_TEXT_MAX], here[64], there[64];
 
 	handoff__site_command(ferry, "add", command, sizeof(command));
 	snprintf(text, size,
-		"the service's addresses are not on %.40s%s%.40s: put them on "
-		"the host that is to serve: %s",
-		host, ferry->greeted ? ", nor on " : "",
-		ferry->greeted ? ferry->other_host : "", command);
+		"the service's addresses are not on %.40s%s%s%.40s%s: put them "
+		"on the host that is to serve: %.180s",
+		host, count(ferry->astray, here),
+		ferry->greeted ? ", nor on " : "",
+		ferry->greeted ? ferry->other_host : "",
+		count(ferry->greeted ? ferry->other.astray : 0, there),
+		command);
 }
 
 bool

@@ -68,6 +68,9 @@ handoff__ferry_status(
 	if (ferry->joined && ferry->site == HANDOFF__FERRY_THERE &&
 		!handoff__course_runs(ferry))
 		status->stays = handoff__choice_stays(ferry, &status->cut);
+	if (ferry->greeted && ferry->site == HANDOFF__FERRY_HERE &&
+		!handoff__course_runs(ferry))
+		status->astray = ferry->other.astray;
 	if (ferry->before.way != 0)
 		status->before = &ferry->before;
 	status->moves_out = ferry->moves_out;

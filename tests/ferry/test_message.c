@@ -45,6 +45,7 @@ fill_hello(struct handoff__letter_hello *h)
 	h->shared_version = 5;
 	memset(h->mac, 0x42, sizeof(h->mac));
 	h->naddresses = 2;
+	h->astray = 506;
 	h->addresses[0] = (struct handoff__letter_address){
 		.family = 4, .prefix = 24, .ip = {10, 77, 0, 100}};
 	h->addresses[1] = (struct handoff__letter_address){
@@ -184,10 +185,12 @@ compare(const struct handoff__letter *a, const struct handoff__letter *b)
 	if (type == HANDOFF__LETTER_REFUSED || type == HANDOFF__LETTER_REPORT ||
 		type == HANDOFF__LETTER_ABORT || type == HANDOFF__LETTER_BYE)
 		assert_string_equal(a->text, b->text);
-	if (type == HANDOFF__LETTER_HELLO)
+	if (type == HANDOFF__LETTER_HELLO) {
 		assert_memory_equal(&a->hello, &b->hello,
 			offsetof(struct handoff__letter_hello, addresses) +
 				2 * sizeof(a->hello.addresses[0]));
+		assert_int_equal(a->hello.astray, b->hello.astray);
+	}
 	if (type == HANDOFF__LETTER_BEGIN)
 		assert_memory_equal(&a->begin, &b->begin, sizeof(a->begin));
 	if (type == HANDOFF__LETTER_REPORT)

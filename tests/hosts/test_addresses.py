@@ -41,7 +41,8 @@ class Nowhere(Hosts):
                     "both ferries to notice")
         code, _, err = self.ctl_on(self.a, "maintenance", "--to", "b")
         self.assertEqual(code, 1)
-        self.assertRegex(err, "not on a, nor on b: .*ip addr add")
+        self.assertRegex(err, r"not on a \(serves 10 connections\), nor on b: "
+                         ".*ip addr add")
         World.give_address(self.a)
         self.await_(lambda: self.ferry_state(self.a)["site"] == "here"
                     and self.ferry_state(self.b)["site"] == "there",
@@ -102,12 +103,49 @@ class Died(Hosts):
                               (self.b, ("ready",))):
             code, _, err = self.ctl_on(host, *command)
             self.assertEqual(code, 1, err)
-            self.assertRegex(err, "not on (a, nor on b|b, nor on a): .*"
-                             "ip addr add")
+            self.assertRegex(err, rf"not on (a, nor on )?b \(serves {count} "
+                             r"connections\)(, nor on a)?: .*ip addr add")
         self.b.ip(f"addr add {SERVICE4}/24 dev e0")
         self.await_(lambda: all(map(self.b.has, ADDRESSES)),
                     "B to take all addresses")
         self.reached(load, count)
+
+
+class Halfway(Hosts):
+    """A's ferry dies in the middle of a move, and a new one finds a part of the
+    connections on B."""
+    batch = 16
+    ferries_die = True
+
+    def test_ready(self):
+        """Does not say that all is well, but how it becomes so."""
+        self.both()
+        load = self.load("--connections", 48, "--active", 16).ready()
+        stop = self.stop_at(self.ferries[self.a], "handoff__sending_begin", 2)
+        mover = self.move_later(self.a)
+        stop.hit()
+        stop.kill()
+        mover.wait()
+        self.ferry(self.a)
+        self.wait_ready(self.b)
+        self.await_(lambda: (self.ferry_state(self.a) or {}).get("astray")
+                    == 16, "A to be told what B serves")
+        code, out, err = self.ctl_on(self.a, "ready")
+        self.assertEqual((code, out), (1, ""), err)
+        self.assertIn("b serves 16 of its connections", err)
+        self.assertIn("maintenance --to b", err)
+        self.assertIn("b serves 16 connections that have not come home",
+                      self.ok_on(self.a, "status"))
+        self.move(self.a)
+        self.assert_served(self.b, 48)
+        self.wait_ready(self.a)
+        self.ok_on(self.a, "ready")
+        self.assert_served(self.a, 48)
+        self.await_(lambda: self.ferry_state(self.a)["astray"] == 0,
+                    "nothing to be left there")
+        self.assertIn("already", self.ok_on(self.a, "ready"))
+        load.check()
+        self.end(load)
 
 
 class Twice(Hosts):
