@@ -307,6 +307,16 @@ handoff__address_spot(const struct handoff__device *device,
 			     : HANDOFF__ABSENT;
 }
 
+int
+handoff__address_length(const struct handoff__device *device,
+	const struct handoff__prefix *prefix, struct handoff__error *error)
+{
+	struct search s;
+	int err = find(&s, device, prefix, 0, error);
+
+	return err < 0 ? err : s.on_device;
+}
+
 static int
 fail_elsewhere(const struct handoff__prefix *prefix, int ifindex,
 	struct handoff__error *error)

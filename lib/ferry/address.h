@@ -32,6 +32,10 @@ int handoff__address_spot(const struct handoff__device *device,
 	const struct handoff__prefix *prefix, char other[IFNAMSIZ],
 	struct handoff__error *error);
 
+/* The length of its prefix on the device; 0 if it is not there. */
+int handoff__address_length(const struct handoff__device *device,
+	const struct handoff__prefix *prefix, struct handoff__error *error);
+
 /* Puts it there. 0 as well if it is there already. -EEXIST with a sentence if
  * it is on a third device. To the device: takes it from lo as well, after it is
  * on the device, so that it is never absent between. To lo: -EEXIST as well if

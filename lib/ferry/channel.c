@@ -607,7 +607,12 @@ handoff__channel_peer(const struct handoff__channel *ch)
 const char *
 handoff__channel_errmsg(const struct handoff__channel *ch)
 {
-	return ch->errmsg;
+	if (ch->errmsg[0] || ch->link)
+		return ch->errmsg;
+	return ch->opts.listen ? "none was made yet: start the ferry of the "
+				 "other host, which dials this one"
+			       : "none was made yet: the ferry of the other "
+				 "host is dialled";
 }
 
 const char *

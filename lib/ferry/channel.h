@@ -103,7 +103,8 @@ void handoff__channel_free(struct handoff__channel *channel);
 const struct handoff__channel_peer *handoff__channel_peer(
 	const struct handoff__channel *channel);
 
-/* The last sentence of down or trouble; "" if there was none. */
+/* The last sentence of down or trouble; if there was none, what is waited for;
+ * "" while the link is up. */
 const char *handoff__channel_errmsg(const struct handoff__channel *channel);
 
 /* Where it listens, with the port that the kernel chose; "" for a dialler. */

@@ -17,6 +17,7 @@
 #include "ferry/site.h"
 #include "ferry/steer.h"
 #include "ferry/taker.h"
+#include "ferry/vet.h"
 #include "peer/carrier.h"
 #include "peer/elsewhere.h"
 
@@ -346,12 +347,17 @@ static int
 join(struct handoff__ferry *ferry)
 {
 	int err = handoff__carrier_open(ferry);
+	char text[HANDOFF_TEXT_MAX];
 
 	if (err >= 0)
 		err = handoff__ferry_operator_open(ferry);
 	if (err < 0)
 		return err;
 	handoff__pair_started(&ferry->pair);
+	snprintf(text, sizeof(text), "waiting: no server is in %.200s",
+		ferry->options.dir);
+	if (ferry->pair.partner == HANDOFF__PARTNER_NONE)
+		tell(ferry, text);
 	return 0;
 }
 
@@ -490,10 +496,19 @@ open_network(struct handoff__ferry *ferry)
 	if (err < 0)
 		return err;
 	ferry->nprefixes = (uint32_t)err;
-	err = handoff__device_allowed(&ferry->error);
+	err = handoff__vet_link(ferry->prefixes, ferry->nprefixes, "--listen",
+		o->listen, &ferry->error);
+	if (err >= 0)
+		err = handoff__vet_link(ferry->prefixes, ferry->nprefixes,
+			"--to", o->to, &ferry->error);
+	if (err >= 0)
+		err = handoff__device_allowed(&ferry->error);
 	if (err >= 0)
 		err = handoff__device_find(
 			&ferry->device, o->dev, &ferry->error);
+	for (uint32_t i = 0; i < ferry->nprefixes && err >= 0; i++)
+		err = handoff__vet_prefix(
+			&ferry->device, &ferry->prefixes[i], &ferry->error);
 	if (err >= 0)
 		err = handoff__site_find(ferry);
 	if (err >= 0)

@@ -35,6 +35,7 @@
  *   connector.c  sockets to the other ferry: listens, or dials again
  *   halfopen.c   connections that clients have only begun
  *   announce.c   tells the neighbours where an address is
+ *   vet.c        what of the command line does not fit this host
  *   address.c    the service's addresses on this host
  *   prefix.c     addresses as text
  *   device.c     the network device, and what this process may do to it

@@ -3,6 +3,7 @@
 #include "ferry/packets.h"
 
 #include "ferry/announce.h"
+#include "ferry/vet.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -81,6 +82,27 @@ test_an_address_goes_to_lo_to_the_device_and_away(void **state)
 			assert_ok(handoff__address_off_lo(&p, &error));
 		assert_int_equal(spot(all[i]), HANDOFF__ABSENT);
 	}
+}
+
+/* A move would bring it back with another one. */
+static void
+test_the_device_has_the_prefix_that_was_given(void **state)
+{
+	struct handoff__device device;
+	struct handoff__prefix p = lan_prefix("10.77.0.100/32");
+
+	(void)state;
+	lan_need();
+	device = lan_device();
+	assert_ok(handoff__vet_prefix(&device, &p, &error));
+	p.length = 24;
+	assert_ok(handoff__address_to_device(&device, &p, &error));
+	assert_ok(handoff__vet_prefix(&device, &p, &error));
+	p.length = 32;
+	assert_int_equal(handoff__vet_prefix(&device, &p, &error), -EINVAL);
+	assert_contains(error.text, "10.77.0.100/32: the device has it with "
+				    "/24");
+	assert_ok(handoff__address_off_device(&device, &p, &error));
 }
 
 /* On lo it has the length of a host, so that its neighbours can be reached, and
@@ -594,6 +616,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		handoff_test(test_an_address_goes_to_lo_to_the_device_and_away),
+		handoff_test(test_the_device_has_the_prefix_that_was_given),
 		handoff_test(test_an_address_on_lo_takes_no_other_with_it),
 		handoff_test(test_an_address_of_a_third_device_is_left_alone),
 		handoff_test(test_the_prefix_of_the_table_counts),

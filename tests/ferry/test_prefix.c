@@ -3,6 +3,7 @@
 #include "support/support.h"
 
 #include "ferry/prefix.h"
+#include "ferry/vet.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -98,6 +99,34 @@ test_an_address_is_found_whatever_its_socket_is(void **state)
 	assert_false(handoff__prefix_holds(list, 2, &other));
 }
 
+/* The link would break with the move that it carries. */
+static void
+test_a_link_needs_an_address_that_stays(void **state)
+{
+	static const char *const bad[] = {
+		"10.77.0.100:7001", "[fd77::100]:7001"};
+	static const char *const good[] = {"10.77.0.10:7001", "0.0.0.0:7001",
+		"[fd77::10]:7001", "hostb:7001", ":7001", "", "10.77.0.100",
+		"[]:1", NULL};
+	struct handoff__prefix list[2];
+	struct handoff__error error = {""};
+	int n = handoff__prefixes_parse(
+		"10.77.0.100/24,fd77::100/64", list, 2, NULL);
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(handoff__vet_link(list, (uint32_t)n,
+					 "--listen", bad[i], &error),
+			-EINVAL);
+		assert_non_null(strstr(error.text, bad[i]));
+		assert_non_null(strstr(error.text, "--listen"));
+	}
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
+		assert_int_equal(handoff__vet_link(list, (uint32_t)n, "--to",
+					 good[i], &error),
+			0);
+}
+
 int
 main(void)
 {
@@ -105,6 +134,7 @@ main(void)
 		handoff_test(test_lists_are_parsed_and_printed),
 		handoff_test(test_what_no_host_can_have_to_itself_is_refused),
 		handoff_test(test_an_address_is_found_whatever_its_socket_is),
+		cmocka_unit_test(test_a_link_needs_an_address_that_stays),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

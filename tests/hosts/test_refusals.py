@@ -33,6 +33,16 @@ class Refusals(Hosts):
         self.await_(lambda: self.ferry_state(self.a), "the ferry to join")
         self.assert_stays("10.77.0.2:7001", "--to", "-")
 
+    def test_no_link_yet(self):
+        """The one that listens knows nothing of the other, and says so."""
+        self.ferry(self.b)
+        self.await_(lambda: "waiting: no server is in" in self.told(),
+                    "the ferry to say what it waits for")
+        self.await_(lambda: self.ferry_state(self.b), "the ferry to join")
+        err = self.refused_on(self.b, "maintenance", "--to", "-")
+        self.assertRegex(err, "none was made yet: start the ferry of the "
+                         "other host, which dials this one")
+
     def test_no_server_there(self):
         self.serve_on(self.a)
         self.ferry(self.a)
