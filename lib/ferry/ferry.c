@@ -548,6 +548,8 @@ open_all(struct handoff__ferry *ferry)
 		err = handoff__dir_open(&ferry->dir, ferry->options.dir, true,
 			0, &ferry->error);
 	if (err >= 0)
+		handoff__site_remember(ferry);
+	if (err >= 0)
 		err = join(ferry);
 	if (err == -EBUSY) {
 		handoff__log(&ferry->log, HANDOFF_LOG_INFO,

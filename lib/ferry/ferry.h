@@ -15,6 +15,7 @@
  *   guarding.c   the gate of this ferry
  *   mover.c      one move to the other host
  *   taker.c      one move to this host
+ *   site.c       on which host the addresses are
  *   choice.c     which connections go next
  *   outbound.c   one batch on its way to the other host
  *   shipping.c   its connections
@@ -22,7 +23,6 @@
  *   landing.c    one of its connections
  *   listeners.c  what the other host has to listen on
  *   steer.c      what the hook is told
- *   site.c       on which host the addresses are
  *   course.c     the report of the move in progress
  *   letters.c    sends messages, and says what this ferry is
  *   carrier.c    the ferry as a peer: callbacks
@@ -288,6 +288,7 @@ struct handoff__ferry {
 	enum handoff__ferry_site site;
 	uint32_t present; /* prefixes on the device, by bits */
 	bool on_both;     /* the other host has them as well */
+	bool guest;       /* the service's home is the other host */
 	bool recount;     /* of the following */
 	uint32_t astray;  /* connections here to addresses that are not */
 	struct handoff__tls *tls;

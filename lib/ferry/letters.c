@@ -91,6 +91,8 @@ flags_of(struct handoff__ferry *ferry)
 		flags |= HANDOFF__LETTER_HAS_SERVER;
 	if (ferry->site == HANDOFF__FERRY_HERE || ferry->present != 0)
 		flags |= HANDOFF__LETTER_AT_HOME;
+	if (ferry->guest)
+		flags |= HANDOFF__LETTER_GUEST;
 	if (handoff__pair_identity(&ferry->pair, &identity))
 		flags |= HANDOFF__LETTER_KNOWS;
 	return flags;

@@ -96,7 +96,7 @@ bad_hello(const struct handoff__letter_hello *h)
 		return "versions";
 	if (h->flags & ~(HANDOFF__LETTER_HAS_SERVER | HANDOFF__LETTER_AT_HOME |
 			       HANDOFF__LETTER_KNOWS | HANDOFF__LETTER_STRICT |
-			       HANDOFF__LETTER_HOOKED))
+			       HANDOFF__LETTER_HOOKED | HANDOFF__LETTER_GUEST))
 		return "flags";
 	if ((h->service[0] && !handoff__name_ok(h->service)) ||
 		!handoff__name_ok(h->name))

@@ -68,6 +68,7 @@ enum handoff__letter_type {
 #define HANDOFF__LETTER_KNOWS      0x4u /* the fields of the service count */
 #define HANDOFF__LETTER_STRICT     0x8u /* its configuration must be the same */
 #define HANDOFF__LETTER_HOOKED     0x10u /* it steers by a hook */
+#define HANDOFF__LETTER_GUEST      0x20u /* the receiver's host is the home */
 
 struct handoff__letter_address {
 	uint8_t family; /* 4 or 6 */

@@ -7,11 +7,16 @@
  */
 #include "ferry/site.h"
 
+#include "ferry/choice.h"
 #include "ferry/course.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#define GUEST_FILE "guest"
 
 /* Those that are on the device, a bit for each; and those on lo. */
 static int
@@ -45,6 +50,44 @@ handoff__site_find(struct handoff__ferry *ferry)
 	ferry->site =
 		ferry->present ? HANDOFF__FERRY_HERE : HANDOFF__FERRY_NOWHERE;
 	return 0;
+}
+
+void
+handoff__site_remember(struct handoff__ferry *ferry)
+{
+	ferry->guest = faccessat(ferry->dir.fd, GUEST_FILE, F_OK,
+			       AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static void
+set_guest(struct handoff__ferry *ferry, bool guest)
+{
+	int fd;
+
+	if (ferry->guest == guest)
+		return;
+	ferry->guest = guest;
+	if (!guest) {
+		unlinkat(ferry->dir.fd, GUEST_FILE, 0);
+		return;
+	}
+	fd = openat(ferry->dir.fd, GUEST_FILE,
+		O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd >= 0)
+		close(fd);
+	else
+		handoff__log(&ferry->log, HANDOFF_LOG_WARNING,
+			"cannot create %s/" GUEST_FILE
+			": %s; another ferry here will not know that the "
+			"service has its home on the other host",
+			ferry->dir.path, strerror(errno));
+}
+
+void
+handoff__site_came(struct handoff__ferry *ferry)
+{
+	if (!(ferry->other.flags & HANDOFF__LETTER_GUEST))
+		set_guest(ferry, true);
 }
 
 static bool
@@ -114,9 +157,14 @@ handoff__site_watch(struct handoff__ferry *ferry)
 	if (now == 0 && ferry->site == HANDOFF__FERRY_HERE)
 		vanish(ferry);
 	else if (now != 0 && !is_there(ferry) &&
-		 ferry->site != HANDOFF__FERRY_HERE)
+		 ferry->site != HANDOFF__FERRY_HERE) {
+		/* those on lo had waited for the end of a move to this host */
+		if (on_lo)
+			handoff__site_came(ferry);
+		else if (handoff__choice_count(ferry) == 0)
+			set_guest(ferry, false);
 		appear(ferry, now | on_lo);
-	else if (now & ~before && !is_there(ferry))
+	} else if (now & ~before && !is_there(ferry))
 		appear(ferry, now & ~before);
 	if (now != before)
 		ferry->due = true;

@@ -9,6 +9,12 @@
  * `error`. */
 int handoff__site_find(struct handoff__ferry *ferry);
 
+/* The addresses came here from the other host: that is their home, unless they
+ * have come home. Outlives this ferry, as long as the service directory. */
+void handoff__site_came(struct handoff__ferry *ferry);
+/* What an earlier ferry knew of that; the directory is open. */
+void handoff__site_remember(struct handoff__ferry *ferry);
+
 /* Once a second: an operator may have put them on the device, or removed them.
  * Does nothing while a move is under way. */
 void handoff__site_watch(struct handoff__ferry *ferry);

@@ -261,6 +261,8 @@ on_address(struct handoff__ferry *ferry)
 		return;
 	}
 	ferry->taker.addressed = true;
+	handoff__site_came(ferry);
+	handoff__letters_hello(ferry, false);
 	handoff__letters_plain(ferry, HANDOFF__LETTER_ADDRESSED, 0);
 	handoff__channel_flush(ferry->channel);
 }
@@ -325,7 +327,8 @@ handoff__taker_on_hello(
 	handoff__log(&ferry->log, HANDOFF_LOG_WARNING,
 		"the addresses are on neither host, and were to come here: "
 		"takes them");
-	take_addresses(ferry);
+	if (take_addresses(ferry) >= 0)
+		handoff__site_came(ferry);
 }
 
 /* A part of the shared region: it is complete before the batch that goes with
@@ -440,6 +443,12 @@ handoff__ferry_fetch(struct handoff__ferry *ferry)
 	if (why)
 		return handoff__fail(
 			&ferry->error, -EPERM, "on this host: %s", why);
+	if (!(ferry->other.flags & HANDOFF__LETTER_GUEST))
+		return handoff__fail(&ferry->error, -EPERM,
+			"the service is at home on %.60s and was not moved "
+			"there from this host: maintenance --to there moves it "
+			"here",
+			ferry->other_host);
 	handoff__course_begin(
 		ferry, HANDOFF__FERRY_IN, HANDOFF__FERRY_FETCHING);
 	arm(ferry, (int64_t)(ferry->options.timeout_ms + FETCH_MORE) * 1000);

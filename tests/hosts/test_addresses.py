@@ -148,6 +148,34 @@ class Halfway(Hosts):
         self.end(load)
 
 
+class Home(Hosts):
+    """The host that the service has left first."""
+    ferries_die = True
+
+    def refused(self, host, home):
+        code, out, err = self.ctl_on(host, "ready")
+        self.assertEqual((code, out), (1, ""), err)
+        self.assertRegex(err, f"at home on {home} .*maintenance --to")
+
+    def test_ready_elsewhere(self):
+        """Takes nothing away from home; both ferries may be new ones."""
+        self.both()
+        load = self.load("--connections", 10).ready()
+        self.refused(self.b, "a")
+        self.move_all(self.a, 10)
+        for host in (self.a, self.b):
+            self.assertEqual(self.ferries[host].stop(), 0)
+            self.ferry(host)
+        self.wait_ready(self.a)
+        self.ok_on(self.a, "ready")
+        self.assert_served(self.a, 10)
+        self.wait_ready(self.b)
+        self.refused(self.b, "a")
+        self.assert_served(self.a, 10)
+        load.check()
+        self.end(load)
+
+
 class Twice(Hosts):
     def test_on_both(self):
         """A was booted with them, and B serves."""
