@@ -181,7 +181,8 @@ handoff__device_allowed(struct handoff__error *error)
 	if (!lacks)
 		return 0;
 	return handoff__fail(error, -EPERM,
-		"no %s: run it as root, or with AmbientCapabilities="
-		"CAP_NET_ADMIN CAP_NET_RAW in its unit",
+		"no %s: run it as the user of the directory with "
+		"AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW in its unit, or "
+		"by setpriv, see handoff-ferry(8)",
 		lacks);
 }
