@@ -2,6 +2,7 @@
 """Steering by a program: what ferries tell it; and the example of one, on a
 router between a client and two hosts that both have the service's addresses."""
 import collections
+import errno
 import os
 import shutil
 import socket
@@ -11,7 +12,7 @@ import unittest
 from unittest import mock
 
 import world
-from world import Host, Hosts, World, main
+from world import Host, Hosts, World, main, wait_until
 
 EXAMPLE = os.path.normpath(os.path.join(
     os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir,
@@ -217,10 +218,19 @@ class Hook(unittest.TestCase):
                       for address in SERVICE.values()))
 
     def listen(self, name, family):
+        """The kernel lets an IPv6 address be bound a little after it has said
+        that it is there."""
+        def bound():
+            try:
+                return socket.create_server(
+                    (SERVICE[family], PORT),
+                    family=socket.AF_INET if family == 4 else socket.AF_INET6)
+            except OSError as error:
+                if error.errno != errno.EADDRNOTAVAIL:
+                    raise
+                return None
         with self.hosts[name].inside():
-            sock = socket.create_server(
-                (SERVICE[family], PORT),
-                family=socket.AF_INET if family == 4 else socket.AF_INET6)
+            sock = wait_until(bound, f"{SERVICE[family]} to be usable")
         sock.setblocking(False)
         self.addCleanup(sock.close)
         return sock
