@@ -219,8 +219,10 @@ say_both(const struct handoff__ferry *ferry, const char *host, char *text,
 static const char *
 count(uint32_t astray, char text[64])
 {
-	snprintf(text, 64, astray > 0 ? " (serves %u connection%s)" : "",
-		astray, handoff__plural(astray));
+	text[0] = '\0';
+	if (astray > 0)
+		snprintf(text, 64, " (serves %u connection%s)", astray,
+			handoff__plural(astray));
 	return text;
 }
 
