@@ -54,6 +54,8 @@ struct handoff__channel {
 	int64_t trouble_us;
 	bool was_full;
 	char errmsg[HANDOFF_TEXT_MAX];
+	/* why the last link broke as soon as it was up; "" if it lasted */
+	char soon[HANDOFF_TEXT_MAX];
 };
 
 /* Tells a sentence unless it is the same again. Clients that are not a ferry
@@ -140,9 +142,12 @@ put_sentence(struct connection *c, const char *sentence)
 		&c->frames, REFUSED, &piece, 1, piece.iov_len);
 }
 
-/* The link is no more; its connection is closed by the caller. */
+/* The link is no more; its connection is closed by the caller. `why` is the
+ * sentence without the address, which has another port each time. One that
+ * breaks at once, and again for the same reason, is not news. */
 static void
-go_down(struct handoff__channel *ch, const char *sentence, uint32_t redial_ms)
+go_down(struct handoff__channel *ch, const char *sentence, const char *why,
+	uint32_t redial_ms)
 {
 	bool lasted = handoff__now_us() - ch->up_us >=
 		      (int64_t)ch->opts.redial_max_ms * 1000;
@@ -150,7 +155,11 @@ go_down(struct handoff__channel *ch, const char *sentence, uint32_t redial_ms)
 	ch->link = NULL;
 	ch->was_full = false;
 	handoff__copy(ch->errmsg, sizeof(ch->errmsg), sentence);
-	handoff__log(&ch->opts.log, HANDOFF_LOG_WARNING, "link: %s", sentence);
+	handoff__log(&ch->opts.log,
+		!lasted && strcmp(why, ch->soon) == 0 ? HANDOFF_LOG_DEBUG
+						      : HANDOFF_LOG_WARNING,
+		"link: %s", sentence);
+	handoff__copy(ch->soon, sizeof(ch->soon), lasted ? "" : why);
 	if (lasted)
 		handoff__connector_reset(&ch->connector);
 	if (ch->opts.to)
@@ -169,7 +178,7 @@ lose(struct connection *c, const char *why, uint32_t redial_ms)
 	snprintf(text, sizeof(text), "%.47s: %.200s", c->peer.address, why);
 	handoff__timer_disarm(ch->opts.loop, &c->timer);
 	handoff__frames_close(&c->frames);
-	go_down(ch, text, redial_ms);
+	go_down(ch, text, why, redial_ms);
 }
 
 static void
@@ -311,8 +320,9 @@ go_up(struct connection *c)
 	ch->up_us = handoff__now_us();
 	ch->errmsg[0] = '\0';
 	plan_beat(c);
-	handoff__log(&ch->opts.log, HANDOFF_LOG_INFO, "link: up, %s",
-		c->peer.address);
+	handoff__log(&ch->opts.log,
+		ch->soon[0] ? HANDOFF_LOG_DEBUG : HANDOFF_LOG_INFO,
+		"link: up, %s", c->peer.address);
 	if (ch->ops.up)
 		ch->ops.up(&c->peer, ch->opts.arg);
 }
@@ -675,5 +685,5 @@ handoff__channel_drop(struct handoff__channel *ch, const char *sentence)
 	put_sentence(c, sentence);
 	handoff__frames_end(&c->frames);
 	set_aside(c, (int64_t)ch->opts.handshake_ms * 1000);
-	go_down(ch, text, ch->opts.redial_max_ms);
+	go_down(ch, text, sentence, ch->opts.redial_max_ms);
 }

@@ -127,10 +127,9 @@ static void
 on_down(const char *sentence, void *arg)
 {
 	struct handoff__ferry *ferry = arg;
-	bool greeted = ferry->greeted;
 
-	tell(ferry, sentence);
-	if (greeted)
+	(void)sentence; /* logged */
+	if (ferry->greeted)
 		tell_link(ferry, false);
 }
 
