@@ -110,9 +110,16 @@ add_service(const struct handoff__contact *peer, struct handoff__buf *buf)
 	size_t len;
 
 	column_value(peer, "generation", generation);
-	handoff__buf_add(buf, "%s: generation %s", peer->service, generation);
+	handoff__buf_add(buf, "%s: ",
+		strcmp(peer->service, "-") == 0 ? "service unknown"
+						: peer->service);
+	if (strcmp(generation, "0") == 0)
+		handoff__buf_add(buf, "no owner yet");
+	else
+		handoff__buf_add(buf, "generation %s", generation);
 	while ((at = handoff__contact_value(peer, "listener", at, &len))) {
-		handoff__buf_add(buf, "%s%.*s", comma, (int)len, at);
+		handoff__buf_add(buf, "%s%.*s", comma, len > 0 ? (int)len : 9,
+			len > 0 ? at : "(unnamed)");
 		comma = ", ";
 	}
 	at = handoff__contact_value(peer, "away", NULL, &len);

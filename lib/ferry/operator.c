@@ -329,8 +329,8 @@ refuse_to_serve(struct handoff__ferry *ferry, struct handoff__request *request)
 	handoff__ferry_status(ferry, &status);
 	if (status.site == HANDOFF__FERRY_THERE)
 		refuse(request,
-			"%s is a ferry: the service is on %.200s, where that "
-			"can be asked",
+			"%s, a ferry, serves nothing: the service is on "
+			"%.200s, where that can be asked",
 			ferry->pair.name, host_text(&status));
 	else
 		refuse(request, "%s is a ferry and serves nothing",

@@ -99,16 +99,16 @@ objection(struct handoff__ferry *ferry)
 	const struct handoff__pair *pair = &ferry->pair;
 
 	if (ferry->stopping)
-		return "its ferry is stopping";
+		return "the ferry is stopping";
 	if (!ferry->joined)
-		return "two servers have the places of the service directory "
-		       "there: stop one of them first";
+		return "two servers have the places of the service directory: "
+		       "stop one of them first";
 	if (pair->partner != HANDOFF__PARTNER_READY)
-		return "no server has joined its ferry there: start one first";
+		return "no server has joined the ferry: start one first";
 	if (pair->other_loading[0])
-		return "the server there is not ready to serve yet";
+		return "the server is not ready to serve yet";
 	if (!handoff__carrier_has_server(ferry))
-		return "the server there is stopping";
+		return "the server is stopping";
 	return NULL;
 }
 

@@ -120,6 +120,30 @@ what_is_not_told_has_a_dash(void **state)
 		"no handoff yet\n");
 }
 
+/* Of a ferry alone; and a program may have a listener without a name. */
+static void
+what_is_not_known_yet_is_said(void **state)
+{
+	struct handoff__contact peer = contact("ferry", "standby", 7,
+		"\nmodel ferry\ngeneration 0\nlistener \n");
+	struct handoff__buf buf = {0};
+
+	(void)state;
+	handoff__table(&peer, 1, &buf);
+	assert_non_null(buf.data);
+	assert_int_equal(
+		strncmp(buf.data,
+			"echo: no owner yet, listening on (unnamed)\n", 43),
+		0);
+	free(buf.data);
+	memset(&buf, 0, sizeof(buf));
+	snprintf(peer.service, sizeof(peer.service), "-");
+	handoff__table(&peer, 1, &buf);
+	assert_int_equal(
+		strncmp(buf.data, "service unknown: no owner yet, ", 31), 0);
+	free(buf.data);
+}
+
 static void
 nobody_has_answered(void **state)
 {
@@ -160,6 +184,7 @@ main(void)
 		handoff_test(newest_handoff_is_shown),
 		handoff_test(remarks_are_shown_below_the_table),
 		handoff_test(what_is_not_told_has_a_dash),
+		handoff_test(what_is_not_known_yet_is_said),
 		handoff_test(nobody_has_answered),
 		handoff_test(long_values_are_cut),
 	};

@@ -424,8 +424,8 @@ what_a_server_answers_is_not_here(void **state)
 		"error ferry-a is a ferry and serves nothing");
 	status.site = HANDOFF__FERRY_THERE;
 	assert_answer(ask("dump\n"),
-		"error ferry-a is a ferry: the service is on B, where that can "
-		"be asked");
+		"error ferry-a, a ferry, serves nothing: the service is on B, "
+		"where that can be asked");
 }
 
 static void
