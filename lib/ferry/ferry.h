@@ -299,7 +299,9 @@ struct handoff__ferry {
 	struct handoff__letter entry;  /* the last of its type that was sent */
 	char other_host[HANDOFF__LETTER_HOST];
 	char other_name[HANDOFF_NAME_MAX], other_address[HANDOFF_ADDRESS_MAX];
-	uint32_t told_flags, told_astray; /* of our last HELLO */
+	/* of our last HELLO */
+	uint32_t told_flags, told_astray;
+	uint32_t told_version, told_size, told_converts;
 	struct handoff__gate *gate;
 	char gate_text[HANDOFF_TEXT_MAX];
 	uint64_t gate_arena;  /* the arena that the gate knows */

@@ -98,13 +98,35 @@ flags_of(struct handoff__ferry *ferry)
 	return flags;
 }
 
+/* What the server here is now, which may be newer than what the records were
+ * made for; what is known of the service while there is none. False if that is
+ * nothing. */
+static bool
+identify(const struct handoff__ferry *ferry, struct handoff__identity *identity,
+	uint32_t *converts)
+{
+	const struct handoff__pair *pair = &ferry->pair;
+	bool known = handoff__pair_identity(pair, identity);
+
+	*converts = 0;
+	if (!known || !handoff__carrier_has_server(ferry))
+		return known;
+	identity->state_size = pair->other.state_size;
+	identity->state_version = pair->other.state_version;
+	identity->shared_size = pair->other.shared_size;
+	identity->shared_version = pair->other.shared_version;
+	identity->config_hash = pair->other.config_hash;
+	*converts = pair->other.converts;
+	return true;
+}
+
 static void
 add_service(struct handoff__ferry *ferry, struct handoff__letter_hello *h)
 {
 	const struct handoff__pair *pair = &ferry->pair;
 	struct handoff__identity identity = {.service = ""};
 
-	handoff__pair_identity(&ferry->pair, &identity);
+	identify(ferry, &identity, &h->converts);
 	handoff__copy(h->service, sizeof(h->service), identity.service);
 	h->arena = handoff__core_arena_id(pair);
 	h->config_hash = identity.config_hash;
@@ -126,17 +148,24 @@ handoff__letters_hello(struct handoff__ferry *ferry, bool always)
 
 	h->version_min = h->version_max = HANDOFF__LETTER_VERSION;
 	h->flags = flags_of(ferry);
-	if (!always && h->flags == ferry->told_flags &&
-		ferry->astray == ferry->told_astray)
-		return;
-	ferry->told_flags = h->flags;
-	h->astray = ferry->told_astray = ferry->astray;
+	h->astray = ferry->astray;
 	handoff__copy(h->name, sizeof(h->name), ferry->options.name);
 	if (gethostname(h->host, sizeof(h->host)) < 0 || h->host[0] == '\0')
 		handoff__copy(h->host, sizeof(h->host), ferry->options.name);
 	h->host[sizeof(h->host) - 1] = '\0';
-	read_boot(h->boot);
 	add_service(ferry, h);
+	if (!always && h->flags == ferry->told_flags &&
+		h->astray == ferry->told_astray &&
+		h->state_version == ferry->told_version &&
+		h->state_size == ferry->told_size &&
+		h->converts == ferry->told_converts)
+		return;
+	ferry->told_flags = h->flags;
+	ferry->told_astray = h->astray;
+	ferry->told_version = h->state_version;
+	ferry->told_size = h->state_size;
+	ferry->told_converts = h->converts;
+	read_boot(h->boot);
 	memcpy(h->mac, ferry->device.mac, sizeof(h->mac));
 	for (uint32_t i = 0; i < ferry->nprefixes; i++) {
 		h->addresses[i].family = ferry->prefixes[i].family;
@@ -170,6 +199,7 @@ handoff__letters_judge(
 {
 	struct handoff__error *error = &ferry->error;
 	struct handoff__identity own;
+	uint32_t converts;
 
 	if (h->version_min > HANDOFF__LETTER_VERSION ||
 		h->version_max < HANDOFF__LETTER_VERSION)
@@ -184,18 +214,11 @@ handoff__letters_judge(
 			"give both the same",
 			h->name);
 	if (!(h->flags & HANDOFF__LETTER_KNOWS) ||
-		!handoff__pair_identity(&ferry->pair, &own))
+		!identify(ferry, &own, &converts))
 		return 0;
 	if (strcmp(own.service, h->service) != 0)
 		return handoff__fail(error, -EPROTO,
 			"service %s there, %s here", h->service, own.service);
-	if (own.state_version != h->state_version ||
-		own.state_size != h->state_size)
-		return handoff__fail(error, -EPROTO,
-			"service %s: state of version %u and %u bytes there, "
-			"%u and %u here: run the same program on both hosts",
-			own.service, h->state_version, h->state_size,
-			own.state_version, own.state_size);
 	if (own.shared_size != h->shared_size ||
 		own.shared_version != h->shared_version)
 		return handoff__fail(error, -EPROTO,
@@ -205,4 +228,28 @@ handoff__letters_judge(
 			own.service, h->shared_size, h->shared_version,
 			own.shared_size, own.shared_version);
 	return 0;
+}
+
+int
+handoff__letters_fits(struct handoff__ferry *ferry)
+{
+	const struct handoff__letter_hello *h = &ferry->other;
+	struct handoff__identity own;
+	uint32_t converts;
+
+	if (!(h->flags & HANDOFF__LETTER_KNOWS) ||
+		!identify(ferry, &own, &converts))
+		return 0;
+	if (own.state_version == h->state_version
+			? own.state_size == h->state_size
+			: own.state_version < h->state_version &&
+				  h->converts > 0 &&
+				  h->converts - 1 <= own.state_version)
+		return 0;
+	return handoff__fail(&ferry->error, -EPERM,
+		"service %s: state of version %u and %u bytes here, and the "
+		"program of %.60s has %u and %u and does not convert this one: "
+		"run the same program there, or a newer one that does",
+		own.service, own.state_version, own.state_size,
+		ferry->other_host, h->state_version, h->state_size);
 }

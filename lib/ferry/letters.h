@@ -26,4 +26,8 @@ void handoff__letters_hello(struct handoff__ferry *ferry, bool always);
 int handoff__letters_judge(struct handoff__ferry *ferry,
 	const struct handoff__letter_hello *hello);
 
+/* 0 if the server of the other host understands the states of this one's;
+ * -EPERM with a sentence in the ferry's error. */
+int handoff__letters_fits(struct handoff__ferry *ferry);
+
 #endif

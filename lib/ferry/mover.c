@@ -190,6 +190,8 @@ handoff__ferry_move(struct handoff__ferry *ferry, bool whole, bool dry)
 		return handoff__fail(&ferry->error, -EPERM, "%s", text);
 	if (why)
 		return handoff__fail(&ferry->error, -EPERM, "%s", why);
+	if (handoff__letters_fits(ferry) < 0)
+		return -EPERM;
 	letter = calloc(1, sizeof(*letter));
 	if (!letter)
 		return handoff__fail(&ferry->error, -ENOMEM, "no memory");

@@ -3,9 +3,10 @@
 clients notice nothing."""
 import os
 
-from world import FERRY, Hosts, TOOLS, main
+from world import FERRY, PORT, SERVICE4, Hosts, TOOLS, main
 
 SUM_SERVICE = os.path.join(TOOLS, "sum_service")
+VERSIONS = os.path.join(TOOLS, "versions")
 
 
 class Refusals(Hosts):
@@ -86,6 +87,39 @@ class Refusals(Hosts):
         self.await_(lambda: "sum" in (self.ferry_state(self.a) or {})
                     .get("link_text", ""), "the service to be refused")
         self.assert_stays("service sum there, echo here", "--to", "-")
+
+    def ask(self, sock):
+        """The number of this line, and the version that has answered it."""
+        sock.sendall(b"line\n")
+        return sock.recv(100).decode().split()
+
+    def test_older_program_there(self):
+        """A newer one converts the states and takes them, an older one gets
+        nothing; the ferries are linked all the same, and follow an upgrade."""
+        old = self.serve_on(self.a, VERSIONS, [f"{SERVICE4}:{PORT}"],
+                            ("--state", 1))
+        self.ferry(self.a)
+        self.ferry(self.b)
+        new = self.wait_on(self.b, VERSIONS, ("--state", 2))
+        self.wait_ready(self.b)
+        sock = self.dial(f"{SERVICE4}:{PORT}")
+        self.assertEqual(self.ask(sock), ["1", "1"])
+        self.move(self.a)
+        self.assertEqual(self.ask(sock), ["2", "2"])
+        for words in ((), ("--dry-run",)):
+            err = self.refused_on(self.b, "maintenance", "--to", "a", *words)
+            self.assertRegex(err, "state of version 2 and 3008 bytes here, "
+                             "and the program of a has 1 and 4 ")
+        self.assertEqual(self.ask(sock), ["3", "2"])
+        old.stop()
+        self.wait_on(self.a, VERSIONS, ("--state", 2))
+        self.wait_ready(self.a)
+        self.await_(lambda: self.ctl_on(self.b, "maintenance", "--to", "a",
+                                        "--dry-run")[0] == 0,
+                    "the ferry of A to tell of the newer program")
+        self.move(self.b)
+        self.assertEqual(self.ask(sock), ["4", "2"])
+        self.assertIsNone(new.process.poll())
 
     def test_another_certificate(self):
         """B shows one that A does not know."""
