@@ -259,6 +259,9 @@ both_are_there(const struct handoff__call *call)
 	return call->npeers > 1;
 }
 
+/* How the state begins of a service that has gone with its ferry. */
+#define HOSTED "the service is on another host"
+
 static int
 call_ready(struct handoff__call *call, const void *arg)
 {
@@ -266,6 +269,8 @@ call_ready(struct handoff__call *call, const void *arg)
 	struct handoff__buf buf = {.data = NULL};
 	unsigned long long generation;
 	struct handoff__contact *standby, *ferry;
+	const char *away;
+	size_t len;
 	int err = handoff__call_find_role(
 		call, "standby", both_are_there, &standby);
 
@@ -282,6 +287,11 @@ call_ready(struct handoff__call *call, const void *arg)
 			call, standby, silent ? "ready silent\n" : "ready\n");
 		return err < 0 ? err : add_addresses(call, generation);
 	}
+	/* the owner says what to do */
+	away = handoff__contact_value(&call->peers[0], "away", NULL, &len);
+	if (call->npeers == 1 && away &&
+		strncmp(away, HOSTED, strlen(HOSTED)) == 0)
+		return send_command(call, &call->peers[0], "ready\n");
 	if (call->npeers == 1) {
 		handoff__buf_add(&buf, "no standby to bring home: only ");
 		handoff__call_names(call, &buf);

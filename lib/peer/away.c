@@ -16,7 +16,26 @@ handoff__pair_away(struct handoff__pair *pair)
 {
 	struct handoff__board *board = handoff__arena_board(&pair->arena);
 
-	return board && atomic_load(&board->away) != 0;
+	if (!board || atomic_load(&board->away) == HANDOFF__AWAY_NOT)
+		return false;
+	return atomic_load(&board->away) != HANDOFF__AWAY_HOST ||
+	       handoff__pair_hosted(pair);
+}
+
+bool
+handoff__pair_hosted(struct handoff__pair *pair)
+{
+	struct handoff__board *board = handoff__arena_board(&pair->arena);
+	struct handoff__roster_entry *e = NULL;
+
+	if (!board || atomic_load(&board->away) != HANDOFF__AWAY_HOST)
+		return false;
+	while ((e = handoff__roster_next(&pair->roster, e))) {
+		if (e->kind == HANDOFF__LISTENER ||
+			e->kind == HANDOFF__CONNECTION)
+			return false;
+	}
+	return true;
 }
 
 void
@@ -64,6 +83,13 @@ handoff__pair_away_text(struct handoff__pair *pair, char *text, size_t size)
 		return;
 	home_name(board, home);
 	since_text(board, since, sizeof(since));
+	if (handoff__pair_hosted(pair)) {
+		snprintf(text, size,
+			"the service is on another host: the ferry here ended "
+			"at %s",
+			since);
+		return;
+	}
 	carrier = pair->serving ? pair->config.carrier : pair->other.carrier;
 	snprintf(text, size, "%s since %s: %s %s in place of %s",
 		atomic_load(&board->away) == HANDOFF__AWAY_FAILOVER

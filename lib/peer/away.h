@@ -12,10 +12,15 @@ enum handoff__away {
 	HANDOFF__AWAY_NOT = 0,
 	HANDOFF__AWAY_MAINTENANCE = 1,
 	HANDOFF__AWAY_FAILOVER = 2,
+	HANDOFF__AWAY_HOST = 3, /* on another host, and its ferry has died */
 };
 
 /* True during a maintenance: the service is away from home. */
 bool handoff__pair_away(struct handoff__pair *pair);
+
+/* The ferry that had the board has died, and nothing of the service was here:
+ * it is on another host. Over as soon as this one listens or serves. */
+bool handoff__pair_hosted(struct handoff__pair *pair);
 
 /* "maintenance under way since 2026-01-31 12:00:00: alt serves in place of
  * server", or "failed over since ..."; "" if the service is at home. */

@@ -378,6 +378,7 @@ struct handoff__pair {
 	pthread_t closer; /* the thread that closes them */
 	bool closing;
 	char refusal[HANDOFF_TEXT_MAX]; /* of the last candidate */
+	bool hosted; /* the service of the next board is on another host */
 	unsigned refusals;              /* consecutive ones with that text */
 	struct handoff__error error;
 };

@@ -130,9 +130,26 @@ explain_refusal(struct handoff__pair *pair)
 		handoff__pair_partner_text(pair, who));
 }
 
+/* Only a ferry can bring it. */
+static int
+explain_hosted(struct handoff__pair *pair)
+{
+	bool full = pair->partner == HANDOFF__PARTNER_READY;
+
+	handoff__tally_refused(&pair->tally, HANDOFF__WAY_IN);
+	return handoff__fail(&pair->error, -ENOTCONN,
+		"the service is on another host, and no ferry is in %s: %s"
+		"start handoff-ferry there again, then repeat this",
+		pair->dir.path,
+		full ? "stop one of the two servers, which has its place, and "
+		     : "");
+}
+
 int
 handoff__pair_home(struct handoff__pair *pair, bool silent)
 {
+	if (handoff__pair_hosted(pair))
+		return explain_hosted(pair);
 	if (!pair->serving && handoff__pair_away(pair))
 		return handoff__pair_take(
 			pair, silent ? HANDOFF__HOME_SILENT : HANDOFF__HOME);

@@ -5,6 +5,7 @@
  */
 #include "peer/pair.h"
 
+#include "peer/away.h"
 #include "peer/candidates.h"
 #include "peer/core.h"
 #include "peer/death.h"
@@ -108,6 +109,11 @@ handoff__pair_own(struct handoff__pair *pair, uint64_t generation)
 	handoff__board_begin(board, pair->config.origin);
 	atomic_store(&board->generation, generation);
 	handoff__owner_set(&board->owner, (uint32_t)pair->place);
+	if (pair->hosted) {
+		handoff__away_set_home(board, pair->name, pair->instance);
+		atomic_store(&board->away, HANDOFF__AWAY_HOST);
+	}
+	pair->hosted = false;
 	pair->serving = true;
 	handoff__mirror_segments(pair);
 	return 0;

@@ -222,6 +222,14 @@ forget_service(struct handoff__pair *pair)
 {
 	if (pair->serving || pair->roster.owned + pair->roster.held > 0)
 		return false;
+	/* a ferry has a board with nothing on it while the service is on the
+	 * other host */
+	pair->hosted = pair->other.carrier || handoff__pair_hosted(pair);
+	if (pair->hosted)
+		handoff__log(pair->log, HANDOFF_LOG_WARNING,
+			"the ferry here has ended and had nothing of the "
+			"service: the service is on another host, or was not "
+			"here yet");
 	if (pair->ops->unmapping)
 		pair->ops->unmapping(pair);
 	handoff__roster_fini(&pair->roster);

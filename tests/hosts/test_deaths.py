@@ -248,6 +248,36 @@ class Addresses(Moving):
         load.check()
 
 
+class Away(Moving):
+    """The ferry of A dies while the service is on B."""
+
+    def test_nobody_takes_a_for_home(self):
+        self.both()
+        load = self.load("--connections", 10).ready()
+        self.move(self.a)
+        os.kill(self.ferries[self.a].pid, signal.SIGKILL)
+        words = r"the service is on another host, and no ferry is in .*: "
+
+        def ready():
+            code, out, err = self.ctl_on(self.a, "ready")
+            self.assertNotEqual(code, 0, out + self.told())
+            return err
+        self.await_(lambda: self.ok_on(self.a, "status").count(
+            "the service is on another host: the ferry"), "A to know it")
+        self.assertRegex(ready(), words + "start handoff-ferry")
+        spare = self.wait_on(self.a, options=("--name", "spare"))
+        self.assertRegex(ready(), words + "stop one of the two servers")
+        self.assert_served(self.b, 10)
+        spare.stop()
+        self.ferry(self.a)
+        self.wait_ready(self.a)
+        self.await_(lambda: self.ferry_state(self.a)["linked"], "the link")
+        self.assertRegex(self.ok_on(self.a, "ready"), "moved 10 of 10")
+        self.assertNotIn("another host", self.ok_on(self.a, "status"))
+        self.assert_served(self.a, 10)
+        self.end(load)
+
+
 class Both(Moving):
     """Two at once."""
 
