@@ -16,10 +16,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define FOREVER     0xffffffffu
-#define PATIENCE_US 2000000 /* for the kernel to finish what it has accepted   \
-			     */
-#define TRIES 8             /* of a dump under which the table changes */
+#define FOREVER 0xffffffffu
+#define PATIENCE_US                                                            \
+	2000000 /* for the kernel to finish what it has accepted               \
+		 */
+#define TRIES 8 /* of a dump under which the table changes */
 
 /* Where an address is, and who shares its subnet on the device. */
 struct search {
