@@ -138,21 +138,23 @@ struct handoff__ferry_status {
 	enum handoff__ferry_site site; /* of the service's addresses */
 	/* what is wrong with that; "" */
 	char site_text[HANDOFF_TEXT_MAX];
-	const char *addresses;  /* as given by --address */
-	const char *device;     /* --dev */
-	bool gate;              /* the helper is here */
-	const char *gate_text;  /* how packets get to it, or why not */
-	const char *hook;       /* --hook */
-	const char *hook_text;  /* why its last run failed; "" */
-	uint32_t batches_doubt; /* that wait for the other host's word */
-	uint32_t doubt;         /* connections in them */
-	uint32_t holding;       /* connections that nobody serves until a server
-				 * joins */
-	uint32_t stays;  /* while the service is there: those that have not
-			  * moved with it */
-	uint32_t cut;    /* of them, those to an address that has */
-	uint32_t astray; /* while the addresses are here: connections to them
-			  * that the other host serves */
+	const char *addresses;         /* as given by --address */
+	char absent[HANDOFF_TEXT_MAX]; /* of them, those that the device lacks
+					* while it has others; "" */
+	const char *device;            /* --dev */
+	bool gate;                     /* the helper is here */
+	const char *gate_text;         /* how packets get to it, or why not */
+	const char *hook;              /* --hook */
+	const char *hook_text;         /* why its last run failed; "" */
+	uint32_t batches_doubt;        /* that wait for the other host's word */
+	uint32_t doubt;                /* connections in them */
+	uint32_t holding; /* connections that nobody serves until a server
+			   * joins */
+	uint32_t stays;   /* while the service is there: those that have not
+			   * moved with it */
+	uint32_t cut;     /* of them, those to an address that has */
+	uint32_t astray;  /* while the addresses are here: connections to them
+			   * that the other host serves */
 	/* of the last move before the report, where that is of a dry run; NULL
 	 */
 	const struct handoff__ferry_report *before;

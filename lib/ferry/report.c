@@ -285,6 +285,8 @@ add_site_text(const struct handoff__ferry_status *s, const char *name,
 		handoff__buf_add(buf, "! %s: here: %s", name, addresses);
 		if (s->device && s->device[0])
 			handoff__buf_add(buf, " on %s", s->device);
+		if (s->absent[0])
+			handoff__buf_add(buf, ", but not %s", s->absent);
 		handoff__buf_add(buf, "\n");
 		return;
 	case HANDOFF__FERRY_THERE:

@@ -12,6 +12,7 @@
 #include "ferry/outbound.h"
 #include "ferry/site.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define STOP_US 3000000 /* a server may take to get what is held */
@@ -37,6 +38,27 @@ count_doubt(const struct handoff__ferry *ferry, uint32_t *batches)
 	return count;
 }
 
+/* Addresses of the service that the device has not, where it has others. */
+static void
+list_absent(const struct handoff__ferry *ferry, char *text, size_t size)
+{
+	struct handoff__buf buf = {0};
+	char prefix[HANDOFF__PREFIX_TEXT];
+
+	if (ferry->site != HANDOFF__FERRY_HERE || ferry->present == 0)
+		return;
+	for (uint32_t i = 0; i < ferry->nprefixes; i++) {
+		if (ferry->present & 1u << i)
+			continue;
+		handoff__prefix_format(
+			&ferry->prefixes[i], prefix, sizeof(prefix));
+		handoff__buf_add(&buf, "%s%s", buf.len > 0 ? "," : "", prefix);
+	}
+	if (buf.data && !buf.failed)
+		handoff__copy(text, size, buf.data);
+	free(buf.data);
+}
+
 void
 handoff__ferry_status(
 	struct handoff__ferry *ferry, struct handoff__ferry_status *status)
@@ -58,6 +80,7 @@ handoff__ferry_status(
 	status->site = ferry->site;
 	handoff__site_objection(ferry, status->site_text);
 	status->addresses = ferry->options.address;
+	list_absent(ferry, status->absent, sizeof(status->absent));
 	status->device = ferry->options.dev;
 	status->gate = ferry->gate && handoff__gate_is_ready(ferry->gate);
 	status->gate_text = ferry->gate_text;

@@ -198,6 +198,12 @@ status_says_where_everything_is(void **state)
 		    "where a server is ready\n"
 		    "! ferry-a: here: 192.0.2.7/24 on eth0\n"
 		    "! ferry-a: gate: nft\n");
+	snprintf(s.absent, sizeof(s.absent), "fd00::7/64");
+	handoff__ferry_text(&s, &r, "ferry-a", &buf);
+	assert_non_null(strstr(buf.data, "! ferry-a: here: 192.0.2.7/24 on "
+					 "eth0, but not fd00::7/64\n"));
+	free(buf.data);
+	memset(&buf, 0, sizeof(buf));
 	s.hook = "/etc/hook";
 	s.hook_text = "";
 	handoff__ferry_text(&s, &r, "ferry-a", &buf);
