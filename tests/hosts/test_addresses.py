@@ -38,16 +38,16 @@ class Nowhere(Hosts):
         self.both()
         load = self.load("--connections", 10).ready()
         World.take_address(self.a)
-        self.await_(lambda: self.ferry_state(self.a)["site"] == "nowhere"
-                    and self.ferry_state(self.b)["site"] == "nowhere",
+        self.await_(lambda: self.state(self.a, "site") == "nowhere"
+                    and self.state(self.b, "site") == "nowhere",
                     "both ferries to notice")
         code, _, err = self.ctl_on(self.a, "maintenance", "--to", "b")
         self.assertEqual(code, 1)
         self.assertRegex(err, r"not on a \(serves 10 connections\), nor on b: "
                          ".*ip addr add")
         World.give_address(self.a)
-        self.await_(lambda: self.ferry_state(self.a)["site"] == "here"
-                    and self.ferry_state(self.b)["site"] == "there",
+        self.await_(lambda: self.state(self.a, "site") == "here"
+                    and self.state(self.b, "site") == "there",
                     "both ferries to notice")
         self.move_all(self.a, 10)
         load.check()
@@ -73,7 +73,7 @@ class Died(Hosts):
         self.a.kill_all()
         World.take_address(self.a)
         self.a.run("nft", "flush", "ruleset")
-        self.await_(lambda: not self.ferry_state(self.b)["linked"],
+        self.await_(lambda: self.state(self.b, "linked") is False,
                     "B to notice", 30)
         return load, sum(self.served(self.b).values())
 
@@ -143,7 +143,7 @@ class Halfway(Hosts):
         self.wait_ready(self.a)
         self.ok_on(self.a, "ready")
         self.assert_served(self.a, 48)
-        self.await_(lambda: self.ferry_state(self.a)["astray"] == 0,
+        self.await_(lambda: self.state(self.a, "astray") == 0,
                     "nothing to be left there")
         self.assertIn("already", self.ok_on(self.a, "ready"))
         load.check()
@@ -192,7 +192,7 @@ class Twice(Hosts):
         self.a.ip(f"addr add {SERVICE4}/24 dev e0")
         for host in (self.a, self.b):
             self.await_(lambda host=host: "on both hosts" in
-                        self.ferry_state(host)["site_text"],
+                        (self.state(host, "site_text") or ""),
                         f"the ferry of {host.name} to notice")
         for host, words in ((self.a, ("maintenance", "--to", "b")),
                             (self.a, ("ready",)), (self.b, ("ready",)),
@@ -204,8 +204,8 @@ class Twice(Hosts):
         self.a.ip(f"addr del {SERVICE4}/24 dev e0")
         self.a.settings({"net/ipv4/conf/e0/arp_ignore": "1"})
         for host in (self.a, self.b):
-            self.await_(lambda host=host: not
-                        self.ferry_state(host)["site_text"],
+            self.await_(lambda host=host:
+                        self.state(host, "site_text") == "",
                         f"the ferry of {host.name} to notice")
         self.move_all(self.b, 20)
         load.check()

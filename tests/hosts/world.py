@@ -213,8 +213,9 @@ class Host:
         return found
 
     def kill_all(self):
-        """Ends everything that is there at once, as a loss of power does."""
-        for _ in range(100):
+        """Ends everything that is there at once, as a loss of power does. One
+        that waits for the kernel's lock of the network ends after that."""
+        for _ in range(1000):
             pids = self.processes()
             if not pids:
                 return
@@ -554,6 +555,10 @@ class Hosts(SystemTest):
         except AssertionError as error:
             states = {host.name: self.peers(host) for host in self.ferries}
             raise AssertionError(f"{error}\n{states}\n{self.told()}") from None
+
+    def state(self, host, name):
+        """One value of its ferry's state; None while that joins again."""
+        return (self.ferry_state(host) or {}).get(name)
 
     def wait_ready(self, target):
         """The ferries see each other, and the service can go to that host."""
