@@ -37,10 +37,13 @@ def world(options):
     os.environ["HANDOFF_BIN"] = os.path.join(options.build, "examples")
     os.environ["HANDOFF_TOOLS"] = os.path.join(options.build, "tests/tools")
     os.environ["HANDOFF_FERRY"] = os.path.join(options.build, "lib/ferry")
-    folder = os.path.join(core.ROOT, "tests/hosts")
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    import world as module  # pylint: disable=import-outside-toplevel
+    # Other folders have files of the names of this one: only for the import.
+    before = sys.path[:]
+    sys.path.insert(0, os.path.join(core.ROOT, "tests/hosts"))
+    try:
+        import world as module  # pylint: disable=import-outside-toplevel
+    finally:
+        sys.path[:] = before
     return module
 
 
