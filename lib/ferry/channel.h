@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The connection to the other ferry: listens or dials, dials again, makes sure
- * by TLS who is there, sends beats, and carries frames both ways in order. It
- * never blocks (a host name to dial is resolved by a thread, anew each time;
- * one to listen on once, in _open) and raises no SIGPIPE. It does not know what
- * is in a frame.
+ * by TLS which ferry that is, sends beats, and carries frames both ways in
+ * order. It never blocks (a host name to dial is resolved by a thread, anew
+ * each time; one to listen on once, in _open) and raises no SIGPIPE. It does
+ * not know what is in a frame.
  *
  * On the wire, inside TLS: u32 length of the body, u32 type, body; little
  * endian. The types from HANDOFF__CHANNEL_OWN up are the channel's: GREETING is
@@ -43,7 +43,7 @@
 
 struct handoff__channel;
 
-/* Who is there; valid while the link is up. */
+/* The other ferry; valid while the link is up. */
 struct handoff__channel_peer {
 	uint64_t instance; /* its process */
 	char fingerprint[HANDOFF__FINGERPRINT];
@@ -114,8 +114,8 @@ const char *handoff__channel_bound(const struct handoff__channel *channel);
  * one turn of the loop leave together in full records. 0; -ENOTCONN if the link
  * is down; -EMSGSIZE beyond frame_max; -ENOMEM; -ENOBUFS if the queue would
  * have more than queue_limit + 2 * frame_max. It takes frames beyond
- * queue_limit, so that short ones need no second way: whoever sends much asks
- * _full first. */
+ * queue_limit, so that short ones need no second way: an owner that sends much
+ * asks _full first. */
 int handoff__channel_send(struct handoff__channel *channel, uint32_t type,
 	const struct iovec *pieces, unsigned count);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A file of images. Whoever reads it trusts neither the offsets nor the images,
+ * A file of images. Its reader trusts neither the offsets nor the images,
  * only the seals, which the kernel keeps.
  */
 #include "ferry/images.h"

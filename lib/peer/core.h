@@ -379,7 +379,7 @@ struct handoff__pair {
 	bool closing;
 	char refusal[HANDOFF_TEXT_MAX]; /* of the last candidate */
 	bool hosted; /* the service of the next board is on another host */
-	unsigned refusals;              /* consecutive ones with that text */
+	unsigned refusals; /* consecutive ones with that text */
 	struct handoff__error error;
 };
 
