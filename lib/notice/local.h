@@ -35,7 +35,7 @@ struct handoff__round {
 	int sock; /* of a transport that needs one; -1: none */
 	/* of the last round, in its order, which is mostly that of this one */
 	struct handoff__known *known;
-	size_t nknown, at;
+	size_t known_count, at;
 };
 
 struct handoff__mailbox;

@@ -283,14 +283,14 @@ remember(struct handoff__round *round, const char *name, int msqid)
 	size_t size = (round->at + 1) * 2;
 	struct handoff__known *known = round->known;
 
-	if (round->at >= round->nknown) {
+	if (round->at >= round->known_count) {
 		known = realloc(known, size * sizeof(*known));
 		if (!known)
 			return;
-		memset(&known[round->nknown], 0,
-			(size - round->nknown) * sizeof(*known));
+		memset(&known[round->known_count], 0,
+			(size - round->known_count) * sizeof(*known));
 		round->known = known;
-		round->nknown = size;
+		round->known_count = size;
 	}
 	known = &known[round->at++];
 	handoff__copy(known->name, sizeof(known->name), name);
@@ -339,7 +339,7 @@ check(struct handoff__round *round, const char *file)
 {
 	int msqid;
 
-	if (round->at < round->nknown &&
+	if (round->at < round->known_count &&
 		strcmp(round->known[round->at].name, file) == 0 &&
 		round->known[round->at++].alive)
 		return HANDOFF__SENT_SKIPPED;
@@ -354,7 +354,7 @@ send_as_before(struct handoff__round *round, const char *file, const void *data,
 {
 	struct handoff__known *known;
 
-	if (round->at >= round->nknown)
+	if (round->at >= round->known_count)
 		return false;
 	known = &round->known[round->at];
 	if (strcmp(known->name, file) != 0 ||
