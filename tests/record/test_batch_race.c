@@ -90,6 +90,16 @@ one_of_all_decides_and_no_reader_sees_half(void **state)
 	close_table(&t);
 }
 
+/* A child of a sanitizer has too many instructions to be stopped at each. */
+static void
+not_in_a_sanitizer(void)
+{
+#ifdef __SANITIZE_ADDRESS__
+	print_message("SKIP: AddressSanitizer adds too many instructions\n");
+	skip();
+#endif
+}
+
 /* A child that is stopped after `steps` instructions of `run`, or has ended:
  * then its status is in `*status`, and the answer false. */
 static bool
@@ -144,6 +154,7 @@ abort_at_any_instruction_of_a_commit(void **state)
 	(void)state;
 	support_not_in_valgrind();
 	support_not_emulated("it has no ptrace(2)");
+	not_in_a_sanitizer();
 	for (; more; steps++) {
 		enum handoff__batch_state is;
 		struct table t;
@@ -213,6 +224,7 @@ death_at_any_instruction_of_opening(void **state)
 	(void)state;
 	support_not_in_valgrind();
 	support_not_emulated("it has no ptrace(2)");
+	not_in_a_sanitizer();
 	open_table(&t);
 	/* another batch was there before */
 	open_batch(t.batches, OUT, 8);
