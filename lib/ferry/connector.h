@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Gets sockets that are connected to the other ferry: accepts them, or dials
- * again and again. Does not know who is there.
+ * again and again. Does not know
+ * which ferry answers.
  */
 #ifndef HANDOFF_FERRY_CONNECTOR_H
 #define HANDOFF_FERRY_CONNECTOR_H

@@ -23,6 +23,7 @@
  *   landing.c    one of its connections
  *   listeners.c  what the other host has to listen on
  *   steer.c      what the hook is told
+ *   freight.c    a batch under way, in either direction
  *   course.c     the report of the move in progress
  *   letters.c    sends messages, and says what this ferry is
  *   carrier.c    the ferry as a peer: callbacks

@@ -56,4 +56,12 @@ struct handoff__freight {
 	struct handoff__item items[];
 };
 
+/* A batch without entries, with room for `count`; NULL: no memory. */
+struct handoff__freight *handoff__freight_make(struct handoff__ferry *ferry,
+	uint32_t count, bool out, handoff__timer_fn *on_timer);
+
+/* The batch of that id in that direction; NULL: none is under way. */
+struct handoff__freight *handoff__freight_find(
+	const struct handoff__ferry *ferry, bool out, uint64_t id);
+
 #endif

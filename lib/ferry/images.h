@@ -29,7 +29,7 @@ struct handoff__images {
 };
 
 /* Maps it to read it; the descriptor stays the caller's. -EBADMSG if it is not
- * sealed against every change, since the one who has it could then take the
+ * sealed against every change, since a process that has it could then take the
  * memory away or write on; or if its table is wrong. */
 int handoff__images_map(struct handoff__images *images, int fd);
 void handoff__images_unmap(struct handoff__images *images);

@@ -372,25 +372,11 @@ on_timer(struct handoff__timer *timer)
 	give_up(timer->arg, "the server has not confirmed its copies in time");
 }
 
-static struct handoff__freight *
-make_load(struct handoff__ferry *ferry, uint32_t count)
-{
-	struct handoff__freight *load =
-		calloc(1, sizeof(*load) + count * sizeof(load->items[0]));
-
-	if (!load)
-		return NULL;
-	load->ferry = ferry;
-	load->room = count;
-	load->timer.fn = on_timer;
-	load->timer.arg = load;
-	return load;
-}
-
 static void
 on_batch(struct handoff__ferry *ferry, const struct handoff__letter *letter)
 {
-	struct handoff__freight *load = make_load(ferry, letter->count);
+	struct handoff__freight *load =
+		handoff__freight_make(ferry, letter->count, false, on_timer);
 	int err = -ENOMEM;
 
 	if (load) {
@@ -411,18 +397,6 @@ on_batch(struct handoff__ferry *ferry, const struct handoff__letter *letter)
 	}
 	ferry->report.batches++;
 	handoff__timer_arm(&ferry->loop, &load->timer, PREPARE_US);
-}
-
-static struct handoff__freight *
-find_load(const struct handoff__ferry *ferry, uint64_t id)
-{
-	for (uint32_t i = 0; i < HANDOFF__BATCHES; i++) {
-		struct handoff__freight *load = ferry->loads[i];
-
-		if (load && !load->out && load->r.id == id)
-			return load;
-	}
-	return NULL;
 }
 
 static void
@@ -496,7 +470,8 @@ void
 handoff__inbound_on_letter(
 	struct handoff__ferry *ferry, const struct handoff__letter *letter)
 {
-	struct handoff__freight *load = find_load(ferry, letter->batch);
+	struct handoff__freight *load =
+		handoff__freight_find(ferry, false, letter->batch);
 	struct handoff__receiving *r = load ? &load->r : NULL;
 
 	if (!load) {
@@ -677,7 +652,8 @@ int
 handoff__inbound_resume(
 	struct handoff__ferry *ferry, const struct handoff__batch *batch)
 {
-	struct handoff__freight *load = make_load(ferry, batch->count);
+	struct handoff__freight *load =
+		handoff__freight_make(ferry, batch->count, false, on_timer);
 
 	if (!load)
 		return -ENOMEM;

@@ -278,21 +278,6 @@ act(struct handoff__freight *load, uint32_t actions)
 		handoff__timer_disarm(&load->ferry->loop, &load->timer);
 }
 
-static struct handoff__freight *
-make_load(struct handoff__ferry *ferry, uint32_t count)
-{
-	struct handoff__freight *load =
-		calloc(1, sizeof(*load) + count * sizeof(load->items[0]));
-
-	if (!load)
-		return NULL;
-	load->ferry = ferry;
-	load->out = true;
-	load->timer.fn = on_timer;
-	load->timer.arg = load;
-	return load;
-}
-
 static int
 open_batch(struct handoff__freight *load, uint64_t id)
 {
@@ -321,7 +306,8 @@ int
 handoff__outbound_begin(struct handoff__ferry *ferry,
 	struct handoff__roster_entry **list, uint32_t count, bool whole)
 {
-	struct handoff__freight *load = make_load(ferry, count);
+	struct handoff__freight *load =
+		handoff__freight_make(ferry, count, true, on_timer);
 	uint64_t id = new_id();
 	int err;
 
@@ -452,18 +438,6 @@ on_prepared(struct handoff__freight *load, const struct handoff__letter *letter)
 				  &load->s, letter->round, refused));
 }
 
-static struct handoff__freight *
-find_load(const struct handoff__ferry *ferry, uint64_t id)
-{
-	for (uint32_t i = 0; i < HANDOFF__BATCHES; i++) {
-		struct handoff__freight *load = ferry->loads[i];
-
-		if (load && load->out && load->s.id == id)
-			return load;
-	}
-	return NULL;
-}
-
 /* About a batch that is not in the table any more. */
 static void
 answer_unknown(
@@ -483,7 +457,8 @@ void
 handoff__outbound_on_letter(
 	struct handoff__ferry *ferry, const struct handoff__letter *letter)
 {
-	struct handoff__freight *load = find_load(ferry, letter->batch);
+	struct handoff__freight *load =
+		handoff__freight_find(ferry, true, letter->batch);
 	struct handoff__sending *s = load ? &load->s : NULL;
 
 	if (!load) {
@@ -521,7 +496,8 @@ int
 handoff__outbound_resume(
 	struct handoff__ferry *ferry, const struct handoff__batch *batch)
 {
-	struct handoff__freight *load = make_load(ferry, 0);
+	struct handoff__freight *load =
+		handoff__freight_make(ferry, 0, true, on_timer);
 
 	if (!load)
 		return -ENOMEM;

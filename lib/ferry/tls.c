@@ -136,8 +136,8 @@ load_key(const char *path, EVP_PKEY **key, struct handoff__error *error)
 	if (st.st_mode & S_IROTH) {
 		fclose(file);
 		return handoff__fail(error, -EPERM,
-			"key file '%.100s': all users may read it, and who has "
-			"the key can forge connections: chmod o-rwx",
+			"key file '%.100s': all users may read it, and with "
+			"the key they can forge connections: chmod o-rwx",
 			path);
 	}
 	*key = PEM_read_PrivateKey(file, NULL, no_passphrase, &locked);

@@ -6,9 +6,9 @@
  * certificates of a file are accepted, compared as a whole (DER). There is no
  * CA, no chain and no name, and dates are not looked at: the pin is the trust,
  * and a move must not fail because a certificate ran out at night or because a
- * host that has just booted has no time yet. Who wants a certificate out takes
- * it out of the file; two certificates in the file make a change of keys
- * possible without a gap.
+ * host that has just booted has no time yet. A certificate that is no longer
+ * valid is taken out of the file; two certificates in the file make a change of
+ * keys possible without a gap.
  *
  * TLS 1.3 only. No tickets, no resumption, no early data, no renegotiation.
  */

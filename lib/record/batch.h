@@ -82,7 +82,7 @@ struct handoff__batches *handoff__batches_of(
 
 /* The table alone, for a process that maps nothing else: `fd` is the segment
  * that has the commons, `offset` its geo.batches. The segment must be sealed
- * against shrinking, or who has it could kill this process with SIGBUS:
+ * against shrinking, or a process that has it could kill this one with SIGBUS:
  * -EBADMSG, also for an offset that is not within the file or no multiple of
  * 4096. The descriptor stays the caller's. */
 struct handoff__batches_map {
@@ -120,7 +120,7 @@ bool handoff__batch_find(const struct handoff__batches *batches, uint32_t way,
 
 /*
  * Decides batch `id` in that slot, if it is OPEN. Returns what it is then,
- * whoever has decided that: HANDOFF__BATCH_COMMITTED or _ABORTED, and
+ * by this call or before: HANDOFF__BATCH_COMMITTED or _ABORTED, and
  * HANDOFF__BATCH_FREE if the batch is no longer there. Exactly one of all
  * commits and aborts of a batch changes its word.
  */

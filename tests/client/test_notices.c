@@ -273,8 +273,8 @@ test_goodbye(void **state)
 	service_end(client);
 }
 
-/* What a notice says of endpoints is for people: whoever can write one could
- * otherwise send clients to a server of their own. */
+/* What a notice says of endpoints is for people: a process that can write one
+ * could otherwise send clients to a server of their own. */
 static void
 test_endpoints_of_a_notice(void **state)
 {

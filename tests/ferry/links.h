@@ -75,4 +75,10 @@ void links_run(int ms);
 /* A blocking connection to b of nobody. */
 int links_stranger(void);
 
+#define assert_contains(text, words)                                           \
+	do {                                                                   \
+		if (!strstr(text, words))                                      \
+			fail_msg("'%s' is not in '%s'", words, text);          \
+	} while (0)
+
 #endif

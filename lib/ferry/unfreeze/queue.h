@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The kernel's queue of packets that wait for a verdict (nfnetlink_queue).
- * Whoever sends to the service writes what it delivers.
+ * What it delivers is written by any sender to the service.
  */
 #ifndef HANDOFF_FERRY_UNFREEZE_QUEUE_H
 #define HANDOFF_FERRY_UNFREEZE_QUEUE_H

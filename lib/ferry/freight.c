@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A batch under way, in either direction: made, and found by its id. What is
+ * done with it is outbound.c's and inbound.c's.
+ */
+#include "ferry/freight.h"
+
+#include <stdlib.h>
+
+struct handoff__freight *
+handoff__freight_make(struct handoff__ferry *ferry, uint32_t count, bool out,
+	handoff__timer_fn *on_timer)
+{
+	struct handoff__freight *load =
+		calloc(1, sizeof(*load) + count * sizeof(load->items[0]));
+
+	if (!load)
+		return NULL;
+	load->ferry = ferry;
+	load->out = out;
+	load->room = count;
+	load->timer.fn = on_timer;
+	load->timer.arg = load;
+	return load;
+}
+
+struct handoff__freight *
+handoff__freight_find(const struct handoff__ferry *ferry, bool out, uint64_t id)
+{
+	for (uint32_t i = 0; i < HANDOFF__BATCHES; i++) {
+		struct handoff__freight *load = ferry->loads[i];
+
+		if (load && load->out == out &&
+			(out ? load->s.id : load->r.id) == id)
+			return load;
+	}
+	return NULL;
+}
