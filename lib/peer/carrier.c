@@ -40,6 +40,7 @@ become(struct handoff__pair *pair, const struct handoff__identity *id,
 		.post_size = id->post_size,
 		.shared_size = id->shared_size,
 		.shared_version = id->shared_version,
+		.state_grows = id->grows,
 	};
 	pair->config.config_hash = id->config_hash;
 	pair->arena.version = id->state_version;
@@ -97,12 +98,18 @@ handoff__carrier_learn(
 		.shared_size = hello->shared_size,
 		.shared_version = hello->shared_version,
 		.config_hash = hello->config_hash,
+		.grows = hello->grows,
 	};
 
 	if (!pair->config.carrier)
 		return;
 	handoff__copy(id.service, sizeof(id.service), hello->service);
-	if (handoff__pair_identify(pair, &id) == 0 && pair->ops->known)
+	if (handoff__pair_identify(pair, &id) < 0)
+		return;
+	/* no record depends on it: the other host does not say it, and the
+	 * next program may do otherwise */
+	pair->identity.grows = pair->known.state_grows = id.grows;
+	if (pair->ops->known)
 		pair->ops->known(pair);
 }
 

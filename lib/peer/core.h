@@ -134,6 +134,7 @@ struct handoff__identity {
 	uint32_t input_size, output_size, pass_size, post_size; /* 0: default */
 	uint32_t shared_size, shared_version;
 	uint64_t config_hash;
+	bool grows; /* a new connection uses none of its state */
 };
 
 /* The last handoff or failover. */

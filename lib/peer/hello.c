@@ -46,6 +46,7 @@ handoff__hello_make(
 	hello->output_size = service->output_size;
 	hello->pass_size = service->pass_size;
 	hello->post_size = service->post_size;
+	hello->grows = service->state_grows || pair->config.streamless;
 	handoff__copy(hello->service, sizeof(hello->service), service->name);
 	handoff__copy(hello->name, sizeof(hello->name), pair->name);
 }

@@ -100,6 +100,7 @@ put_hello(struct handoff__wire *w, const struct handoff__hello *h)
 	handoff__put_u32(w, h->output_size);
 	handoff__put_u32(w, h->pass_size);
 	handoff__put_u32(w, h->post_size);
+	handoff__put_u32(w, h->grows);
 }
 
 static void
@@ -143,6 +144,7 @@ get_hello(struct handoff__wire *w, struct handoff__hello *h)
 	h->output_size = handoff__get_u32(w);
 	h->pass_size = handoff__get_u32(w);
 	h->post_size = handoff__get_u32(w);
+	h->grows = handoff__get_u32(w);
 }
 
 static void

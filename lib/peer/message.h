@@ -136,6 +136,7 @@ struct handoff__hello {
 			   * `service` may be "", and its states of size 0 */
 	/* of the sender's service, for a carrier */
 	uint32_t input_size, output_size, pass_size, post_size;
+	uint32_t grows; /* 1: a new connection uses none of its state */
 };
 
 /* Refers to an entry: its record, and the id that the record must have. */

@@ -249,6 +249,22 @@ class States(Hosts):
         talkers.finish(self)
         self.assert_no_resets()
 
+    def test_last_part(self):
+        """A connection that the ferry itself has accepted, from the backlog,
+        begins with the state with which the service lets one begin."""
+        self.both(SUM_SERVICE, SUM_SERVICE,
+                  options=("--grows", "--model", "iterative"))
+        served = self.dial(self.addresses[0])
+        served.sendall(b"one\n")
+        self.assertEqual(served.recv(100), b"0\n")
+        waits = self.dial(self.addresses[0])
+        said, moved = self.move(self.a, "--whole")
+        self.assertEqual(moved, 2, said)
+        for sock, used in ((served, 8), (waits, 0), (waits, 8)):
+            sock.sendall(b"two\n")
+            self.assertEqual(sock.recv(100), b"%d\n" % used)
+        self.assert_no_resets()
+
     def test_chat(self):
         """Posts between connections, some of which have moved."""
         self.both("chat", "chat")

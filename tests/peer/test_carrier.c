@@ -72,6 +72,55 @@ it_learns_the_service(void **state)
 	pair_assert_one_owner(&one, &two);
 }
 
+/* What the carrier accepts begins as the service's own would. */
+static void
+state_of_a_new_one_grows(void **state)
+{
+	struct handoff__roster_entry *e;
+
+	(void)state;
+	open_both();
+	e = pair_enter(&two, HANDOFF__CONNECTION);
+	assert_int_equal(handoff__record_commit(e->view.rec)->state_len, 32);
+	pair_close(&one, &two);
+	one.service.state_grows = true;
+	open_both();
+	e = pair_enter(&two, HANDOFF__CONNECTION);
+	assert_int_equal(handoff__record_commit(e->view.rec)->state_len, 0);
+}
+
+/* A program with a loop of its own replaces its states as a whole. */
+static void
+state_of_a_program_grows(void **state)
+{
+	struct handoff__roster_entry *e;
+
+	(void)state;
+	one.config.streamless = true;
+	open_both();
+	e = pair_enter(&two, HANDOFF__CONNECTION);
+	assert_int_equal(handoff__record_commit(e->view.rec)->state_len, 0);
+}
+
+/* Whether they do is the program's to say, also where there is an arena. */
+static void
+next_program_may_grow(void **state)
+{
+	struct handoff__identity id;
+
+	(void)state;
+	two.owns = true;
+	open_both();
+	assert_true(handoff__pair_identity(&two.pair, &id));
+	assert_false(id.grows);
+	side_close(&one);
+	pair_run(NULL, &two);
+	one.service.state_grows = true;
+	pair_join(&two, &one);
+	assert_true(handoff__pair_identity(&two.pair, &id));
+	assert_true(id.grows);
+}
+
 /* As if it were alone: it may own what it finds without an owner. */
 static void
 server_that_joins_it_owns(void **state)
@@ -636,6 +685,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		carrier_test(it_learns_the_service),
+		carrier_test(state_of_a_new_one_grows),
+		carrier_test(state_of_a_program_grows),
+		carrier_test(next_program_may_grow),
 		carrier_test(server_that_joins_it_owns),
 		carrier_test(it_owns_as_soon_as_it_knows),
 		carrier_test(it_is_told),

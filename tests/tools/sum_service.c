@@ -5,13 +5,15 @@
  * kept in the connection's state. With --echo it is the echo service instead.
  * With --shared it also keeps, in the shared region, the number of lines of all
  * connections, and all their checksums combined by exclusive or; a line "total"
- * is answered with these and counted nowhere.
+ * is answered with these and counted nowhere. With --grows each input is
+ * answered by how many bytes of the state were in use, and uses eight more.
  * Like the example servers, and prints the same lines; the library's log goes
  * to standard error. With --listen it is a server, without one a standby.
  */
 #include <handoff.h>
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -144,6 +146,25 @@ handle_echo(struct handoff_conn *conn, void *arg)
 	return handoff_conn_consume(conn, len);
 }
 
+static int
+handle_grows(struct handoff_conn *conn, void *arg)
+{
+	size_t len, had = handoff_conn_state_len(conn);
+	char reply[REPLY_MAX];
+	int n;
+
+	(void)arg;
+	handoff_conn_input(conn, &len);
+	if (len == 0)
+		return 0;
+	n = snprintf(reply, sizeof(reply), "%zu\n", had);
+	if (handoff_conn_room(conn) < REPLY_MAX ||
+		!handoff_conn_state_resize(conn, had + 8))
+		return -ENOSPC;
+	handoff_conn_write(conn, reply, (size_t)n);
+	return handoff_conn_consume(conn, len);
+}
+
 static void
 log_line(enum handoff_log_level level, const char *text, void *arg)
 {
@@ -190,6 +211,7 @@ static const struct option options[] = {
 	{"model", required_argument, NULL, 'm'},
 	{"echo", no_argument, NULL, 'e'},
 	{"shared", no_argument, NULL, 's'},
+	{"grows", no_argument, NULL, 'g'},
 	{"workers", required_argument, NULL, 'w'},
 	{NULL, 0, NULL, 0},
 };
@@ -217,6 +239,10 @@ parse(int argc, char **argv, struct handoff_server_opts *opts,
 		else if (c == 's') {
 			service->handle = handle_shared;
 			service->shared_size = REGION;
+		} else if (c == 'g') {
+			service->handle = handle_grows;
+			service->state_grows = true;
+			service->state_size = 4096;
 		} else
 			return -1;
 	}
