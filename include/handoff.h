@@ -20,5 +20,6 @@
 #include <handoff/peer.h>
 #include <handoff/server.h>
 #include <handoff/service.h>
+#include <handoff/transport.h>
 
 #endif

@@ -128,10 +128,12 @@ open_publisher(struct end *end, const char *path, struct handoff__error *error)
 
 int
 handoff__local_open(void **out, const char *path,
-	const struct handoff__side *side,
-	const struct handoff__mailbox_ops *ops, struct handoff__error *error)
+	const struct handoff_transport_side *side,
+	const struct handoff__mailbox_ops *ops, char *errbuf,
+	size_t errbuf_size)
 {
 	struct end *end = calloc(1, sizeof(*end));
+	struct handoff__error error;
 	int err = end ? 0 : -ENOMEM;
 
 	if (end) {
@@ -142,13 +144,14 @@ handoff__local_open(void **out, const char *path,
 	if (err == 0 && path[0])
 		err = handoff__path_absolute(&end->path, path);
 	if (err < 0)
-		handoff__fail(error, err,
+		handoff__fail(&error, err,
 			"notices: cannot make '%.120s' absolute: %s", path,
 			strerror(-err));
 	else
-		err = side->publishes ? open_publisher(end, path, error)
-				      : open_subscriber(end, path, error);
+		err = side->publishes ? open_publisher(end, path, &error)
+				      : open_subscriber(end, path, &error);
 	if (err < 0) {
+		handoff__error_copy(&error, errbuf, errbuf_size);
 		if (end)
 			free(end->path);
 		free(end);
@@ -316,7 +319,7 @@ handoff__local_publish(void *arg, const void *data, size_t len)
 
 /* It was counted as reached in the first pass. */
 static void
-check(struct end *end, const char *file, struct handoff__told *told)
+check(struct end *end, const char *file, struct handoff_transport_told *told)
 {
 	if (end->ops->check(&end->round, file) != HANDOFF__SENT_PRUNED)
 		return;
@@ -326,7 +329,7 @@ check(struct end *end, const char *file, struct handoff__told *told)
 }
 
 static void
-send_to(struct end *end, const char *file, struct handoff__told *told)
+send_to(struct end *end, const char *file, struct handoff_transport_told *told)
 {
 	switch (end->ops->send(&end->round, file, end->message, end->len)) {
 	case HANDOFF__SENT_REACHED:
@@ -347,7 +350,8 @@ send_to(struct end *end, const char *file, struct handoff__told *told)
 }
 
 int
-handoff__local_step(void *arg, unsigned max, struct handoff__told *told)
+handoff__local_step(
+	void *arg, unsigned max, struct handoff_transport_told *told)
 {
 	struct end *end = arg;
 

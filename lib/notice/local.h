@@ -82,12 +82,14 @@ struct handoff__mailbox {
 
 /* The calls of a transport. */
 int handoff__local_open(void **end, const char *path,
-	const struct handoff__side *side,
-	const struct handoff__mailbox_ops *ops, struct handoff__error *error);
+	const struct handoff_transport_side *side,
+	const struct handoff__mailbox_ops *ops, char *errbuf,
+	size_t errbuf_size);
 int handoff__local_fd(void *end);
 int handoff__local_receive(void *end, void *data, size_t *len);
 int handoff__local_publish(void *end, const void *data, size_t len);
-int handoff__local_step(void *end, unsigned max, struct handoff__told *told);
+int handoff__local_step(
+	void *end, unsigned max, struct handoff_transport_told *told);
 int handoff__local_retained(void *end, void *data, size_t *len);
 int handoff__local_keep(void *end);
 int handoff__local_tend(void *end);

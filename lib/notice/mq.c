@@ -252,13 +252,14 @@ static const struct handoff__mailbox_ops ops = {
 };
 
 static int
-open_mq(void **end, const char *path, const struct handoff__side *side,
-	struct handoff__error *error)
+open_mq(void **end, const char *path, const struct handoff_transport_side *side,
+	char *errbuf, size_t errbuf_size)
 {
-	return handoff__local_open(end, path, side, &ops, error);
+	return handoff__local_open(end, path, side, &ops, errbuf, errbuf_size);
 }
 
-const struct handoff__transport handoff__mq_transport = {
+const struct handoff_transport handoff__mq_transport = {
+	.size = sizeof(struct handoff_transport),
 	.prefix = "mq:",
 	.form = "mq:DIR",
 	.open = open_mq,

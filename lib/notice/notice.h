@@ -4,11 +4,12 @@
 #define HANDOFF_NOTICE_NOTICE_H
 
 #include <handoff/notice.h>
+#include <handoff/transport.h>
 
 #include <stdbool.h>
 
 /* maximum length of an encoded notice, and the message size of the queues */
-#define HANDOFF__NOTICE_SIZE 768
+#define HANDOFF__NOTICE_SIZE HANDOFF_TRANSPORT_MESSAGE_MAX
 
 /* Names in the service directory: the retained notice, and the directory of the
  * subscribers. */

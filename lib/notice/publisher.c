@@ -16,7 +16,8 @@ open_outlet(struct handoff__publisher *pub, const char *address, uint32_t user,
 	struct handoff__error *error)
 {
 	struct handoff__outlet *outlet = &pub->outlets[pub->noutlets];
-	const struct handoff__side side = {.publishes = true, .user = user};
+	const struct handoff_transport_side side = {
+		.size = sizeof(side), .publishes = true, .user = user};
 	const char *rest;
 	int err;
 
@@ -28,7 +29,8 @@ open_outlet(struct handoff__publisher *pub, const char *address, uint32_t user,
 	outlet->address = strdup(address);
 	if (!outlet->address)
 		return handoff__fail(error, -ENOMEM, "notices: out of memory");
-	err = outlet->transport->open(&outlet->end, rest, &side, error);
+	err = outlet->transport->open(&outlet->end, rest, &side,
+		error ? error->text : NULL, error ? sizeof(error->text) : 0);
 	if (err < 0) {
 		free(outlet->address);
 		return err;
@@ -85,10 +87,11 @@ retain(struct handoff__publisher *pub)
 static void
 add_up(struct handoff__publisher *pub)
 {
-	struct handoff__told sum = {0};
+	struct handoff_transport_told sum = {0};
 
 	for (size_t i = 0; i < pub->noutlets; i++) {
-		const struct handoff__told *told = &pub->outlets[i].told;
+		const struct handoff_transport_told *told =
+			&pub->outlets[i].told;
 
 		sum.reached += told->reached;
 		sum.full += told->full;
@@ -102,7 +105,7 @@ add_up(struct handoff__publisher *pub)
 static int
 publish_by(struct handoff__publisher *pub, struct handoff__outlet *outlet)
 {
-	const struct handoff__transport *by = outlet->transport;
+	const struct handoff_transport *by = outlet->transport;
 	int err = by->publish(outlet->end, pub->message, pub->len);
 
 	memset(&outlet->told, 0, sizeof(outlet->told));

@@ -14,14 +14,14 @@
 
 /* One address that notices are published on. */
 struct handoff__outlet {
-	const struct handoff__transport *transport;
+	const struct handoff_transport *transport;
 	void *end;
 	char *address;
 	bool stepping; /* subscribers are left to send to */
 	bool complete; /* no subscriber was missed, and it is retained */
 	int err;       /* of the last attempt; 0: none */
 	/* the last attempt at the current notice */
-	struct handoff__told told;
+	struct handoff_transport_told told;
 	uint64_t generation, seq; /* of the current notice; 0: none yet */
 };
 
@@ -32,12 +32,13 @@ struct handoff__publisher {
 	bool kept; /* the notice is retained in the service directory */
 	unsigned char message[HANDOFF__NOTICE_SIZE];
 	size_t len;
-	struct handoff__told told; /* the same as the outlets', added up */
+	struct handoff_transport_told
+		told; /* the same as the outlets', added up */
 };
 
 /* Opens the addresses; without any it is "mq:DIR" of the service directory,
- * which must outlive the publisher. `user` as in struct handoff__side. On
- * failure nothing is open. */
+ * which must outlive the publisher. `user` as in struct handoff_transport_side.
+ * On failure nothing is open. */
 int handoff__publisher_open(struct handoff__publisher *pub,
 	const struct handoff__dir *dir, const char *const *addresses,
 	size_t naddresses, uint32_t user, struct handoff__error *error);

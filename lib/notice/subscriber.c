@@ -26,7 +26,7 @@
 
 /* One address that is subscribed to. */
 struct inlet {
-	const struct handoff__transport *transport;
+	const struct handoff_transport *transport;
 	void *end;
 	int fd;
 	int broken;   /* a negative errno: asked again at the next check */
@@ -49,7 +49,8 @@ struct handoff_subscriber {
 static int
 open_inlet(struct handoff_subscriber *sub, const char *address)
 {
-	static const struct handoff__side side = {.publishes = false};
+	static const struct handoff_transport_side side = {
+		.size = sizeof(side), .publishes = false};
 	struct inlet *inlet = &sub->inlets[sub->ninlets];
 	const char *rest;
 	int err;
@@ -58,7 +59,8 @@ open_inlet(struct handoff_subscriber *sub, const char *address)
 		"subscriber", address, &rest, &sub->error);
 	if (!inlet->transport)
 		return -EINVAL;
-	err = inlet->transport->open(&inlet->end, rest, &side, &sub->error);
+	err = inlet->transport->open(&inlet->end, rest, &side, sub->error.text,
+		sizeof(sub->error.text));
 	if (err < 0)
 		return err;
 	sub->ninlets++;

@@ -412,13 +412,15 @@ static const struct handoff__mailbox_ops ops = {
 };
 
 static int
-open_sysv(void **end, const char *path, const struct handoff__side *side,
-	struct handoff__error *error)
+open_sysv(void **end, const char *path,
+	const struct handoff_transport_side *side, char *errbuf,
+	size_t errbuf_size)
 {
-	return handoff__local_open(end, path, side, &ops, error);
+	return handoff__local_open(end, path, side, &ops, errbuf, errbuf_size);
 }
 
-const struct handoff__transport handoff__sysv_transport = {
+const struct handoff_transport handoff__sysv_transport = {
+	.size = sizeof(struct handoff_transport),
 	.prefix = "sysv:",
 	.form = "sysv:DIR",
 	.open = open_sysv,

@@ -4,11 +4,11 @@
 
 #include <stddef.h>
 
-extern const struct handoff__transport handoff__mq_transport;
-extern const struct handoff__transport handoff__sysv_transport;
-extern const struct handoff__transport handoff__unix_transport;
+extern const struct handoff_transport handoff__mq_transport;
+extern const struct handoff_transport handoff__sysv_transport;
+extern const struct handoff_transport handoff__unix_transport;
 
-const struct handoff__transport *const handoff__transports[] = {
+const struct handoff_transport *const handoff__transports[] = {
 	&handoff__mq_transport,
 	&handoff__sysv_transport,
 	&handoff__unix_transport,

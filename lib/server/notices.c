@@ -240,7 +240,7 @@ bool
 handoff__notices_step(struct handoff_server *server)
 {
 	struct handoff__publisher *pub = &server->publisher;
-	const struct handoff__told before = pub->told;
+	const struct handoff_transport_told before = pub->told;
 	bool more;
 
 	if (!server->publishing)
@@ -290,7 +290,7 @@ state_of(const struct handoff__outlet *outlet)
 static void
 outlet_json(const struct handoff__outlet *outlet, struct handoff__buf *buf)
 {
-	const struct handoff__told *told = &outlet->told;
+	const struct handoff_transport_told *told = &outlet->told;
 
 	handoff__buf_add(buf, "{\"address\":");
 	handoff__buf_json(buf, outlet->address);
@@ -313,7 +313,7 @@ static void
 outlet_text(const struct handoff__pair *pair,
 	const struct handoff__outlet *outlet, struct handoff__buf *buf)
 {
-	const struct handoff__told *told = &outlet->told;
+	const struct handoff_transport_told *told = &outlet->told;
 	const char *state = state_of(outlet);
 
 	handoff__buf_add(buf, "! %s: notices: ", pair->name);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Several transports behind one handle, with one that this file adds: it is
- * written from transport.h alone, and the list of all has it in one line.
+ * Several transports behind one handle, with some that this file adds: they are
+ * written from the public header alone.
  */
 #include "notice/board.h"
 
@@ -17,8 +17,9 @@
 static int broken; /* its calls fail with this */
 
 static int
-file_open(void **end, const char *path, const struct handoff__side *side,
-	struct handoff__error *error)
+file_open(void **end, const char *path,
+	const struct handoff_transport_side *side, char *errbuf,
+	size_t errbuf_size)
 {
 	int how = side->publishes ? O_WRONLY | O_APPEND | O_CREAT : O_RDONLY;
 	int *fd = malloc(sizeof(*fd));
@@ -28,9 +29,11 @@ file_open(void **end, const char *path, const struct handoff__side *side,
 		fd = NULL;
 	}
 	*end = fd;
-	return fd ? 0
-		  : handoff__fail(error, -errno, "file:%s: cannot open it: %s",
-			    path, strerror(errno));
+	if (fd)
+		return 0;
+	snprintf(errbuf, errbuf_size, "file:%s: cannot open it: %s", path,
+		strerror(errno));
+	return -errno;
 }
 
 static int
@@ -64,7 +67,9 @@ file_close(void *end)
 	free(end);
 }
 
-static const struct handoff__transport file_transport = {.prefix = "file:",
+static const struct handoff_transport file_transport = {
+	.size = sizeof(file_transport),
+	.prefix = "file:",
 	.form = "file:PATH",
 	.open = file_open,
 	.fd = file_fd,
@@ -72,10 +77,10 @@ static const struct handoff__transport file_transport = {.prefix = "file:",
 	.publish = file_publish,
 	.close = file_close};
 
-extern const struct handoff__transport handoff__mq_transport;
+extern const struct handoff_transport handoff__mq_transport;
 
-const struct handoff__transport *const handoff__transports[] = {
-	&handoff__mq_transport, &file_transport, NULL};
+const struct handoff_transport *const handoff__transports[] = {
+	&handoff__mq_transport, NULL};
 
 static char file[160];
 static const char *both[] = {board.address, file};
@@ -325,16 +330,116 @@ test_addresses(void **state)
 	board_end();
 }
 
+static int
+add(const struct handoff_transport *transport)
+{
+	board.sentence[0] = '\0';
+	return handoff_transport_add(
+		transport, board.sentence, sizeof(board.sentence));
+}
+
+static void
+expect_refused(int err, const char *sentence, struct handoff_transport bad)
+{
+	assert_int_equal(add(&bad), err);
+	if (!strstr(board.sentence, sentence))
+		fail_msg("'%s' is not in '%s'", sentence, board.sentence);
+	assert_int_equal(handoff_transport_add(&bad, NULL, 0), err);
+}
+
+/* Before all others: what is added stays. */
+static void
+test_added(void **state)
+{
+	struct handoff_transport t = file_transport;
+	const char *rest;
+
+	(void)state;
+	assert_null(handoff__transport_find("x", "file:a", &rest, NULL));
+	assert_int_equal(add(&t), 0);
+	memset(&t, 0, sizeof(t)); /* the library has a copy */
+	assert_non_null(handoff__transport_find("x", "file:a", &rest, NULL));
+	assert_string_equal(rest, "a");
+	assert_int_equal(handoff__transport_check("file:a", NULL), 0);
+	assert_int_equal(handoff__transport_check("file:", NULL), -EINVAL);
+}
+
+static void
+test_refused(void **state)
+{
+	static const char *const prefixes[] = {"", ":", "mq",
+		"a b:", "Mq:", "mq:x", "mq::", "a-name-that-is-to:", NULL};
+	struct handoff_transport t = file_transport;
+	struct {
+		struct handoff_transport known;
+		void *more;
+	} later = {file_transport, &later};
+
+	(void)state;
+	expect_refused(-EEXIST, "file: there is one", t);
+	t.prefix = "mq:";
+	expect_refused(-EEXIST, "mq: there is one", t);
+	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
+		t.prefix = prefixes[i];
+		expect_refused(-EINVAL, "want 1 to 15 characters", t);
+	}
+	t.prefix = "tape:";
+	t.close = NULL;
+	expect_refused(-EINVAL, "tape: it must have", t);
+	t = file_transport;
+	t.size = 8;
+	expect_refused(-EINVAL, "size", t);
+	assert_int_equal(handoff_transport_add(NULL, NULL, 0), -EINVAL);
+	later.known.size = sizeof(later);
+	later.known.prefix = "later:";
+	assert_int_equal(add(&later.known), -E2BIG);
+	assert_non_null(strstr(board.sentence, "later version"));
+	later.more = NULL;
+	assert_int_equal(add(&later.known), 0);
+	/* the first version of the table ends before what may be NULL */
+	t.size = offsetof(struct handoff_transport, step);
+	t.prefix = "first:";
+	assert_int_equal(add(&t), 0);
+}
+
+static void
+test_too_many(void **state)
+{
+	static char names[HANDOFF_TRANSPORT_ADDED_MAX + 1][8];
+	struct handoff_transport t = file_transport;
+	const char *rest;
+	int added = 0;
+
+	(void)state;
+	for (int i = 0; i <= HANDOFF_TRANSPORT_ADDED_MAX; i++) {
+		snprintf(names[i], sizeof(names[i]), "n%d:", i);
+		t.prefix = names[i];
+		if (add(&t) == 0)
+			added++;
+		else
+			assert_non_null(strstr(board.sentence, "at most 16"));
+	}
+	/* with those of the tests before */
+	assert_int_equal(added, HANDOFF_TRANSPORT_ADDED_MAX - 3);
+	assert_ptr_equal(
+		handoff__transport_find("x", "n12:b", &rest, NULL)->open,
+		file_open);
+	assert_null(handoff__transport_find("x", "n13:b", &rest, NULL));
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		handoff_test(test_added),
 		handoff_test(test_each_once_and_in_order),
 		handoff_test(test_one_has_lost_some),
 		handoff_test(test_readable_while_one_waits),
 		handoff_test(test_without_a_descriptor),
 		handoff_test(test_one_fails),
 		handoff_test(test_addresses),
+		handoff_test(test_refused),
+		handoff_test(test_too_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
