@@ -33,6 +33,8 @@ __all__ = ("BIN", "DEADLINE", "LONG", "SCALE", "SEED", "TOOLS", "Hosts",
 FERRY = os.environ.get("HANDOFF_FERRY",
                        os.path.join(BIN, os.pardir, "lib", "ferry"))
 LONG = os.environ.get("HANDOFF_LONG") == "1"
+# A build that counts what is executed: a program writes it when it ends well.
+COUNTS = os.environ.get("HANDOFF_COVERAGE") == "1"
 SEED = int(os.environ.get("HANDOFF_SEED", "1"))
 CLONE_NEWNET, CLONE_NEWUTS = 0x40000000, 0x4000000
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -331,9 +333,30 @@ class World:
         return int(re.search(r"packets (\d+)", told)[1])
 
     def close(self):
+        if COUNTS:
+            self._end_well()
         for host in self.hosts:
             host.close()
         self.hosts = []
+
+    def _end_well(self):
+        """SIGTERM to all, and then to the helpers, which outlive their ferries
+        and may guard something still. What does not end by it in time is
+        killed like everything else."""
+        def helpers():
+            return {pid for host in self.hosts
+                    for pid in host.named("handoff-unfreeze")}
+
+        def others():
+            return {pid for host in self.hosts
+                    for pid in host.processes()} - helpers()
+        with contextlib.suppress(AssertionError):
+            for left, seconds in ((others, 5), (helpers, 0.3)):
+                for pid in left():
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGTERM)
+                wait_until(lambda wanted=left: not wanted(),
+                           "the programs to end", seconds)
 
 
 class Stop:
@@ -488,8 +511,9 @@ class Hosts(SystemTest):
                 else ("--listen", f"{self.b.address}:{LINK_PORT}"))
         batch = ("--batch", str(self.batch)) if self.batch else ()
         ferry = self.start_as(
-            self.ferry_prefix.get(host, []), host, os.path.join(FERRY, "handoff-ferry"), "--dir", host.dir, *link, "--cert",
-            host.cert, "--key", host.key, "--peer-cert", other.cert,
+            self.ferry_prefix.get(host, []), host,
+            os.path.join(FERRY, "handoff-ferry"), "--dir", host.dir, *link,
+            "--cert", host.cert, "--key", host.key, "--peer-cert", other.cert,
             "--address", MOVING, "--dev", "e0", "--name",
             "ferry-" + host.name, *batch, *options, env=env)
         self.ferries[host] = ferry
