@@ -14,6 +14,7 @@
 #include "ferry/letters.h"
 #include "ferry/mover.h"
 #include "ferry/outbound.h"
+#include "ferry/retreat.h"
 #include "ferry/site.h"
 #include "ferry/steer.h"
 #include "ferry/taker.h"
@@ -433,6 +434,7 @@ count_astray(struct handoff__ferry *ferry)
 	ferry->astray = 0;
 	if (ferry->joined && ferry->site != HANDOFF__FERRY_HERE)
 		handoff__choice_stays(ferry, &ferry->astray);
+	handoff__retreat_look(ferry);
 }
 
 static void
@@ -457,6 +459,7 @@ step(struct handoff__ferry *ferry)
 		free_loads(ferry);
 		handoff__mover_proceed(ferry);
 		handoff__taker_proceed(ferry);
+		handoff__retreat_proceed(ferry);
 		give_service(ferry);
 		give_back(ferry);
 		if (!ferry->due && !ferry->pair.noted)

@@ -15,6 +15,7 @@
  *   guarding.c   the gate of this ferry
  *   mover.c      one move to the other host
  *   taker.c      one move to this host
+ *   retreat.c    what a server has got for one that has failed
  *   site.c       on which host the addresses are
  *   choice.c     which connections go next
  *   outbound.c   one batch on its way to the other host
@@ -101,8 +102,10 @@ struct handoff__ferry_report {
 	enum handoff__ferry_way way; /* 0: there was none */
 	enum handoff__ferry_step step;
 	bool whole, dry; /* as requested; dry: nothing was moved */
-	bool ok;         /* it has ended and the service is on the other host */
-	bool partial;    /* it has failed, and some connections have moved */
+	bool rest;    /* of what an interrupted move had brought to the sender,
+		       * whose host has not the addresses */
+	bool ok;      /* it has ended and the service is on the other host */
+	bool partial; /* it has failed, and some connections have moved */
 	int64_t began_us;
 	int64_t ended_ms;   /* CLOCK_REALTIME; 0: it is in progress */
 	uint32_t took_us;   /* all of it */
@@ -149,13 +152,17 @@ struct handoff__ferry_status {
 	const char *hook_text;         /* why its last run failed; "" */
 	uint32_t batches_doubt;        /* that wait for the other host's word */
 	uint32_t doubt;                /* connections in them */
-	uint32_t holding; /* connections that nobody serves until a server
-			   * joins */
-	uint32_t stays;   /* while the service is there: those that have not
-			   * moved with it */
-	uint32_t cut;     /* of them, those to an address that has */
-	uint32_t astray;  /* while the addresses are here: connections to them
-			   * that the other host serves */
+	uint32_t holding;  /* connections that nobody serves until a server
+			    * joins */
+	uint32_t stays;    /* while the service is there: those that have not
+			    * moved with it */
+	uint32_t cut;      /* of them, those to an address that has */
+	uint32_t astray;   /* while the addresses are here: connections to them
+			    * that the other host serves */
+	uint32_t visiting; /* while they are there: connections to them that an
+			    * interrupted move has brought here */
+	bool forwards;     /* the addresses are here, and packets of connections
+			    * that have moved are sent to the other host */
 	/* of the last move before the report, where that is of a dry run; NULL
 	 */
 	const struct handoff__ferry_report *before;
@@ -230,6 +237,7 @@ struct handoff__mover {
 	bool ruled;       /* and does */
 	bool late;        /* the deadline has passed */
 	bool whole;       /* everything goes in one batch */
+	bool rest;        /* only connections: the addresses are there */
 	bool fetched;     /* the other ferry has asked for it */
 	bool asked;       /* the service was asked for */
 	bool holding;     /* connections that begin wait */
@@ -252,6 +260,9 @@ struct handoff__taker {
 	bool addressed;  /* the addresses are on the device */
 	bool late;       /* the deadline has passed */
 	struct handoff__timer deadline;
+	/* The listeners that were opened for moves to this host, by id. */
+	uint64_t lent[HANDOFF__LETTER_LISTENERS];
+	uint32_t nlent;
 };
 
 struct handoff__freight;
@@ -317,6 +328,7 @@ struct handoff__ferry {
 
 	struct handoff__mover mover;
 	struct handoff__taker taker;
+	bool retreating; /* the server was asked for what it had got */
 	struct handoff__freight *loads[HANDOFF__BATCHES]; /* by slot */
 	uint32_t nloads;
 	uint32_t moves_out, moves_in, moves_failed;

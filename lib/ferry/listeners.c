@@ -202,6 +202,18 @@ make_socket(const struct handoff__letter_listener *l)
 	return -on;
 }
 
+/* The oldest make room: those were closed with an earlier move. */
+static void
+note_lent(struct handoff__ferry *ferry, uint64_t id)
+{
+	struct handoff__taker *taker = &ferry->taker;
+
+	if (taker->nlent == HANDOFF__LETTER_LISTENERS)
+		memmove(taker->lent, taker->lent + 1,
+			--taker->nlent * sizeof(taker->lent[0]));
+	taker->lent[taker->nlent++] = id;
+}
+
 int
 handoff__listeners_open(
 	struct handoff__ferry *ferry, const struct handoff__letter_begin *begin)
@@ -229,9 +241,24 @@ handoff__listeners_open(
 			return handoff__fail(&ferry->error, err,
 				"cannot listen on %s there: %s", l->label,
 				strerror(-err));
+		note_lent(ferry, e->id);
 		opened++;
 	}
 	return opened;
+}
+
+bool
+handoff__listener_is_lent(const struct handoff__ferry *ferry,
+	const struct handoff__roster_entry *e)
+{
+	struct handoff__letter_listener l;
+
+	for (uint32_t i = 0; i < ferry->taker.nlent; i++) {
+		if (ferry->taker.lent[i] == e->id)
+			return true;
+	}
+	return e->fd >= 0 && handoff__listener_describe(e->fd, &l) == 0 &&
+	       !is_any(&l) && is_reached(ferry, &l);
 }
 
 static bool

@@ -25,6 +25,11 @@ bool handoff__listener_covers(const struct handoff__letter_listener *there,
 int handoff__listeners_open(struct handoff__ferry *ferry,
 	const struct handoff__letter_begin *begin);
 
+/* Whether it was opened for a move to this host, as far as can be told: by this
+ * ferry, or for one of the addresses that move alone. */
+bool handoff__listener_is_lent(const struct handoff__ferry *ferry,
+	const struct handoff__roster_entry *entry);
+
 /* Accepts all that waits on this ferry's listeners; returns how many. */
 uint32_t handoff__listeners_accept(struct handoff__ferry *ferry);
 

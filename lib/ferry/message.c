@@ -180,7 +180,8 @@ bad_number(const struct handoff__letter *l, uint32_t parts)
 	if (parts & INDEX && l->index >= HANDOFF__LETTER_ENTRIES)
 		return "index";
 	if (parts & FLAGS &&
-		l->flags & ~(HANDOFF__LETTER_WHOLE | HANDOFF__LETTER_DRY))
+		l->flags & ~(HANDOFF__LETTER_WHOLE | HANDOFF__LETTER_DRY |
+				   HANDOFF__LETTER_REST))
 		return "flags";
 	return parts & SENTENCE && l->text[0] == '\0' ? "sentence" : NULL;
 }

@@ -112,6 +112,9 @@ struct handoff__letter_listener {
 
 #define HANDOFF__LETTER_WHOLE 0x1u /* one batch, or nothing */
 #define HANDOFF__LETTER_DRY   0x2u /* only says whether it could be */
+#define HANDOFF__LETTER_REST                                                   \
+	0x4u /* connections only: the receiver has the                         \
+	      * addresses */
 
 struct handoff__letter_begin {
 	uint32_t connections; /* about so many */

@@ -145,7 +145,7 @@ handoff__mover_break(struct handoff__ferry *ferry, const char *why)
 
 /* Why nothing can move now; NULL if it can. */
 static const char *
-objection(const struct handoff__ferry *ferry)
+objection(const struct handoff__ferry *ferry, bool rest)
 {
 	if (ferry->stopping)
 		return "the ferry is stopping";
@@ -154,8 +154,10 @@ objection(const struct handoff__ferry *ferry)
 		       "stop one of them first";
 	if (!handoff__batches_of(&ferry->pair.arena))
 		return "no server of this service is here";
-	if (ferry->site == HANDOFF__FERRY_THERE)
+	if (!rest && ferry->site == HANDOFF__FERRY_THERE)
 		return "the service's addresses are not on this host";
+	if (rest && ferry->site == HANDOFF__FERRY_HERE)
+		return "the service's addresses are on this host";
 	if (!(ferry->other.flags & HANDOFF__LETTER_HAS_SERVER))
 		return "no server that can serve has joined the other ferry: "
 		       "start one there first";
@@ -172,11 +174,13 @@ region_size(const struct handoff__ferry *ferry)
 	return commons ? (uint32_t)handoff__region_size(commons) : 0;
 }
 
-int
-handoff__ferry_move(struct handoff__ferry *ferry, bool whole, bool dry)
+static int
+begin(struct handoff__ferry *ferry, uint32_t flags)
 {
 	struct handoff__letter *letter;
-	const char *why = objection(ferry);
+	bool whole = flags & HANDOFF__LETTER_WHOLE;
+	bool rest = flags & HANDOFF__LETTER_REST;
+	const char *why = objection(ferry, rest);
 	char text[HANDOFF_TEXT_MAX];
 
 	if (handoff__course_runs(ferry))
@@ -197,19 +201,21 @@ handoff__ferry_move(struct handoff__ferry *ferry, bool whole, bool dry)
 		return handoff__fail(&ferry->error, -ENOMEM, "no memory");
 	handoff__course_begin(ferry, HANDOFF__FERRY_OUT, HANDOFF__FERRY_ASKING);
 	ferry->report.whole = whole;
-	ferry->report.dry = dry;
+	ferry->report.dry = flags & HANDOFF__LETTER_DRY;
+	ferry->report.rest = rest;
 	ferry->report.total = handoff__choice_count(ferry);
 	letter->type = HANDOFF__LETTER_BEGIN;
-	letter->flags = (whole ? HANDOFF__LETTER_WHOLE : 0u) |
-			(dry ? HANDOFF__LETTER_DRY : 0u);
+	letter->flags = flags;
 	letter->begin.connections = ferry->report.total;
-	letter->begin.region = region_size(ferry);
-	handoff__listeners_describe(ferry, &letter->begin);
+	letter->begin.region = rest ? 0 : region_size(ferry);
+	if (!rest)
+		handoff__listeners_describe(ferry, &letter->begin);
 	ferry->report.listeners = letter->begin.nlisteners;
 	handoff__letters_send(ferry, letter);
 	free(letter);
 	ferry->mover = (struct handoff__mover){
-		.whole = whole || region_size(ferry) > 0,
+		.whole = !rest && (whole || region_size(ferry) > 0),
+		.rest = rest,
 		.fetched = ferry->mover.fetched,
 		.choices = ferry->mover.choices,
 		.again = ferry->mover.again,
@@ -217,6 +223,13 @@ handoff__ferry_move(struct handoff__ferry *ferry, bool whole, bool dry)
 	handoff__timer_arm(&ferry->loop, &ferry->mover.deadline,
 		(int64_t)ferry->options.timeout_ms * 1000);
 	return 0;
+}
+
+int
+handoff__ferry_move(struct handoff__ferry *ferry, bool whole, bool dry)
+{
+	return begin(ferry, (whole ? HANDOFF__LETTER_WHOLE : 0u) |
+				    (dry ? HANDOFF__LETTER_DRY : 0u));
 }
 
 static void
@@ -296,10 +309,10 @@ handoff__mover_on_ruled(
 }
 
 static void
-on_fetch(struct handoff__ferry *ferry)
+on_fetch(struct handoff__ferry *ferry, const struct handoff__letter *letter)
 {
 	ferry->mover.fetched = true;
-	if (handoff__ferry_move(ferry, false, false) < 0)
+	if (begin(ferry, letter->flags & HANDOFF__LETTER_REST) < 0)
 		handoff__letters_text(
 			ferry, HANDOFF__LETTER_REFUSED, 0, ferry->error.text);
 }
@@ -315,7 +328,7 @@ handoff__mover_on_letter(
 		on_begun(ferry);
 		return;
 	case HANDOFF__LETTER_FETCH:
-		on_fetch(ferry);
+		on_fetch(ferry, letter);
 		return;
 	case HANDOFF__LETTER_ADDRESSED:
 		if (is_active(ferry) && ferry->mover.addressed)
@@ -370,6 +383,31 @@ is_blocked(struct handoff__ferry *ferry)
 	return true;
 }
 
+/* Of what comes back to a host that has the addresses all goes like this: no
+ * connection begins here. What has come only just may not be forgotten there
+ * yet. */
+static bool
+waits_for_rest(struct handoff__ferry *ferry, const struct handoff__choice *c)
+{
+	if (!ferry->mover.rest || c->count > 0)
+		return false;
+	if (c->later > 0)
+		look_again(ferry, AGAIN_US);
+	else
+		finish(ferry, NULL);
+	return true;
+}
+
+static bool
+has_inbound(const struct handoff__ferry *ferry)
+{
+	for (uint32_t i = 0; i < HANDOFF__BATCHES; i++) {
+		if (ferry->loads[i] && !ferry->loads[i]->out)
+			return true;
+	}
+	return false;
+}
+
 /* Batches, until only few are left, and none of those has to be waited for.
  * While clients come and go there is always one. */
 static void
@@ -381,10 +419,15 @@ proceed_batches(struct handoff__ferry *ferry)
 
 	if (is_late(ferry) || handoff__outbound_open(ferry) > 0)
 		return;
-	choose(ferry, &choice, list);
-	if (choice.later == 0 && is_blocked(ferry))
+	if (mover->rest && has_inbound(ferry)) {
+		look_again(ferry, AGAIN_US);
 		return;
-	if (choice.later == 0 &&
+	}
+	choose(ferry, &choice, list);
+	if ((choice.later == 0 && is_blocked(ferry)) ||
+		waits_for_rest(ferry, &choice))
+		return;
+	if (!mover->rest && choice.later == 0 &&
 		(choice.count == 0 ||
 			(handoff__choice_count(ferry) - choice.stay <= FEW &&
 				mover->small++ == SMALL))) {

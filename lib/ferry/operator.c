@@ -269,15 +269,15 @@ answer_fetch(struct handoff__ferry *ferry, struct handoff__request *request,
 		return;
 	}
 	handoff__ferry_status(ferry, &status);
-	if (status.astray > 0 && !under_way(ferry))
+	if (status.site == HANDOFF__FERRY_HERE && status.forwards &&
+		!status.linked && !under_way(ferry))
 		refuse(request,
-			"the service is here, but %.60s serves %u of its "
-			"connections, since a move has ended half-way: "
-			"maintenance --to %.60s takes the others there as "
-			"well, and ready then brings all of them home",
-			status.other_host, status.astray, status.other_host);
+			"the service is here, but a move has ended half-way, "
+			"and connections are on %.60s, to which there is no "
+			"link: %.160s",
+			host_text(&status), status.link_text);
 	else if (status.site == HANDOFF__FERRY_HERE && !status.site_text[0] &&
-		 !under_way(ferry))
+		 status.astray == 0 && !status.forwards && !under_way(ferry))
 		succeed(ferry, request, "the service is here, not on ",
 			", already; nothing was changed");
 	else

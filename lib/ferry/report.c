@@ -177,6 +177,10 @@ handoff__ferry_sentence(const struct handoff__ferry_report *report,
 		add_failure(buf, report, host);
 	} else if (report->dry) {
 		add_dry(buf, report, host);
+	} else if (report->rest && report->total == 0) {
+		handoff__buf_add(buf,
+			"nothing of the service was on %s any more",
+			host_text(host));
 	} else {
 		add_moved(buf, report, host);
 		add_whys(buf, report);
@@ -347,12 +351,20 @@ static void
 add_doubt_text(const struct handoff__ferry_status *s, const char *name,
 	struct handoff__buf *buf)
 {
+	const char *host = host_text(s->other_host);
+
+	if (s->visiting > 0)
+		handoff__buf_add(buf,
+			"! %s: serves %u connection%s that an interrupted move "
+			"has brought here: the addresses are on %s, and ready "
+			"there takes %s back\n",
+			name, s->visiting, handoff__plural(s->visiting), host,
+			s->visiting == 1 ? "it" : "them");
 	if (s->astray > 0)
 		handoff__buf_add(buf,
 			"! %s: %s serves %u connection%s that %s not "
 			"come home\n",
-			name, host_text(s->other_host), s->astray,
-			handoff__plural(s->astray),
+			name, host, s->astray, handoff__plural(s->astray),
 			s->astray == 1 ? "has" : "have");
 	if (s->batches_doubt > 0)
 		handoff__buf_add(buf,
@@ -360,7 +372,7 @@ add_doubt_text(const struct handoff__ferry_status *s, const char *name,
 			"until %s answers\n",
 			name, s->batches_doubt,
 			s->batches_doubt == 1 ? "" : "es", s->doubt,
-			handoff__plural(s->doubt), host_text(s->other_host));
+			handoff__plural(s->doubt), host);
 	if (s->holding > 0)
 		handoff__buf_add(buf,
 			"! %s: holds %u connection%s that nobody serves until "
@@ -493,11 +505,13 @@ handoff__ferry_json(const struct handoff__ferry_status *status,
 	report = last_move(report, status->before);
 	handoff__buf_add(buf,
 		",\"batches_in_doubt\":%u,\"in_doubt\":%u,\"holding\":%u,"
-		"\"astray\":%u,\"moves_out\":%u,\"moves_in\":%u,"
+		"\"astray\":%u,\"visiting\":%u,\"moves_out\":%u,\"moves_in\":%"
+		"u,"
 		"\"moves_failed\":%u,\"sent\":%llu,\"received\":%llu",
 		status->batches_doubt, status->doubt, status->holding,
-		status->astray, status->moves_out, status->moves_in,
-		status->moves_failed, (unsigned long long)status->sent,
+		status->astray, status->visiting, status->moves_out,
+		status->moves_in, status->moves_failed,
+		(unsigned long long)status->sent,
 		(unsigned long long)status->received);
 	add_move_json(buf, status, report);
 	handoff__buf_add(buf, "}");
@@ -537,6 +551,9 @@ add_gauges(const struct metrics *m, const struct handoff__ferry_status *s,
 	gauge(m, "ferry_connections_astray", s->astray,
 		"Connections that the other host serves, while the addresses "
 		"are here.");
+	gauge(m, "ferry_connections_visiting", s->visiting,
+		"Connections that an interrupted move has brought here, while "
+		"the addresses are on the other host.");
 	gauge(m, "ferry_moving", under_way(r),
 		"Whether the service is moving to another host or from it.");
 }

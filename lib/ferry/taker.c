@@ -76,7 +76,9 @@ end_taker(struct handoff__ferry *ferry, const char *text)
 		drop_region(ferry);
 		drop_addresses(ferry);
 	}
+	/* what has stayed there is served there, as before */
 	if (!text && !ferry->report.dry && ferry->gate &&
+		!(ferry->report.rest && ferry->report.left > 0) &&
 		handoff__gate_is_seeking(ferry->gate)) {
 		handoff__gate_rule(ferry->gate, false);
 		handoff__gate_seek(ferry->gate, false);
@@ -132,7 +134,7 @@ begin_return(struct handoff__ferry *ferry)
 {
 	struct handoff__gate *gate = ferry->gate;
 	bool partial = gate && ferry->site == HANDOFF__FERRY_HERE &&
-		       handoff__gate_flips(gate);
+		       (ferry->report.rest || handoff__gate_flips(gate));
 
 	ferry->mover.draining = false;
 	if (!gate)
@@ -163,6 +165,7 @@ on_begin(struct handoff__ferry *ferry, const struct handoff__letter *letter)
 	ferry->report.step = HANDOFF__FERRY_BATCHES;
 	ferry->report.dry = letter->flags & HANDOFF__LETTER_DRY;
 	ferry->report.whole = letter->flags & HANDOFF__LETTER_WHOLE;
+	ferry->report.rest = letter->flags & HANDOFF__LETTER_REST;
 	ferry->report.total = letter->begin.connections;
 	taker->active = true;
 	if (why) {
@@ -175,7 +178,7 @@ on_begin(struct handoff__ferry *ferry, const struct handoff__letter *letter)
 		return;
 	}
 	begin_return(ferry);
-	opened = prepare_addresses(ferry);
+	opened = ferry->report.rest ? 0 : prepare_addresses(ferry);
 	if (opened >= 0)
 		opened = handoff__listeners_open(ferry, &letter->begin);
 	if (opened < 0) {
@@ -443,7 +446,9 @@ handoff__ferry_fetch(struct handoff__ferry *ferry)
 	if (why)
 		return handoff__fail(
 			&ferry->error, -EPERM, "on this host: %s", why);
-	if (!(ferry->other.flags & HANDOFF__LETTER_GUEST))
+	if (ferry->site == HANDOFF__FERRY_HERE)
+		letter.flags = HANDOFF__LETTER_REST;
+	else if (!(ferry->other.flags & HANDOFF__LETTER_GUEST))
 		return handoff__fail(&ferry->error, -EPERM,
 			"the service is at home on %.60s and was not moved "
 			"there from this host: maintenance --to there moves it "

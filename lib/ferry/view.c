@@ -94,6 +94,12 @@ handoff__ferry_status(
 	if (ferry->greeted && ferry->site == HANDOFF__FERRY_HERE &&
 		!handoff__course_runs(ferry))
 		status->astray = ferry->other.astray;
+	/* after a whole move the service is this ferry's, and what is left is
+	 * what has stayed */
+	if (status->cut > 0 && !ferry->pair.serving)
+		status->visiting = status->cut;
+	status->forwards = ferry->site == HANDOFF__FERRY_HERE && ferry->gate &&
+			   handoff__gate_flips(ferry->gate);
 	if (ferry->before.way != 0)
 		status->before = &ferry->before;
 	status->moves_out = ferry->moves_out;

@@ -112,7 +112,7 @@ make(uint32_t type)
 	l->index = 252;
 	l->round = 1;
 	l->committed = true;
-	l->flags = HANDOFF__LETTER_WHOLE;
+	l->flags = HANDOFF__LETTER_WHOLE | HANDOFF__LETTER_REST;
 	strcpy(l->text, "no room for 3 connections here");
 	l->offset = 4096;
 	l->parcel = parcel;
@@ -340,7 +340,7 @@ test_numbers_out_of_bounds_are_refused(void **state)
 	refuse_number(HANDOFF__LETTER_HELLO, 16, '.');  /* service */
 	refuse_number(HANDOFF__LETTER_HELLO, 48, 0);    /* name */
 	refuse_number(HANDOFF__LETTER_HELLO, 80, 0x1b); /* host */
-	refuse_number(HANDOFF__LETTER_BEGIN, 0, 4);
+	refuse_number(HANDOFF__LETTER_BEGIN, 0, 8);
 	refuse_number(HANDOFF__LETTER_BEGIN, 12, HANDOFF__LETTER_LISTENERS + 1);
 	refuse_number(HANDOFF__LETTER_BEGIN, 16, 5); /* family */
 	refuse_number(HANDOFF__LETTER_BEGIN, 20, 0); /* port */

@@ -313,6 +313,37 @@ a_repetition_changes_nothing(void **state)
 	assert_int_equal(moves + fetches, 0);
 }
 
+/* A move has ended half-way: what is there comes, if the two are linked. */
+static void
+ready_brings_back_a_part(void **state)
+{
+	int client;
+
+	(void)state;
+	status.astray = 5;
+	client = ask("ready\n");
+	assert_int_equal(fetches, 1);
+	end(true);
+	assert_answer(
+		client, "moved 8 of 8 connections from B in 0.02 s, 0 left");
+	/* before B has counted */
+	status.astray = 0;
+	status.forwards = true;
+	client = ask("fetch\n");
+	assert_int_equal(fetches, 2);
+	ferry->report.rest = true;
+	ferry->report.total = 0;
+	end(true);
+	assert_answer(client, "nothing of the service was on B any more");
+	status.linked = false;
+	status.link_text = "nothing came for 5000 ms";
+	assert_answer(ask("ready\n"),
+		"error the service is here, but a move has ended half-way, and "
+		"connections are on B, to which there is no link: nothing came "
+		"for 5000 ms");
+	assert_int_equal(fetches, 2);
+}
+
 static void
 leave(const char *word, uint32_t count)
 {
@@ -451,6 +482,7 @@ main(void)
 		operator_test(one_move_at_a_time),
 		operator_test(another_host_is_refused),
 		operator_test(a_repetition_changes_nothing),
+		operator_test(ready_brings_back_a_part),
 		operator_test(what_is_cut_off_is_an_error),
 		operator_test(ready_is_a_fetch),
 		operator_test(maintenance_needs_a_host),

@@ -225,11 +225,15 @@ status_says_where_everything_is(void **state)
 	s.gate_text = "gate: died";
 	s.batches_doubt = s.doubt = 1;
 	s.holding = 2;
+	s.visiting = 3;
 	assert_text("link up\nsite there\n"
 		    "! ferry-a: linked with the ferry on B, where no server is "
 		    "ready to take over\n"
 		    "! ferry-a: on B: 192.0.2.7/24\n"
 		    "! ferry-a: no gate: died\n"
+		    "! ferry-a: serves 3 connections that an interrupted move "
+		    "has brought here: the addresses are on B, and ready there "
+		    "takes them back\n"
 		    "! ferry-a: in doubt: 1 batch, 1 connection, silent until "
 		    "B answers\n"
 		    "! ferry-a: holds 2 connections that nobody serves until "
@@ -331,8 +335,8 @@ status_for_programs(void **state)
 		"\"addresses\":\"192.0.2.7/24\",\"device\":\"eth0\","
 		"\"gate\":true,\"gate_text\":\"nft\",\"hook\":\"\",\"hook_"
 		"text\":\"\",\"batches_in_doubt\":0,"
-		"\"in_doubt\":0,\"holding\":0,\"astray\":0,\"moves_out\":1,"
-		"\"moves_in\":0,"
+		"\"in_doubt\":0,\"holding\":0,\"astray\":0,\"visiting\":0,"
+		"\"moves_out\":1,\"moves_in\":0,"
 		"\"moves_failed\":0,\"sent\":7998,\"received\":0,\"move\":{"
 		"\"direction\":\"out\",\"under_way\":false,\"complete\":true,"
 		"\"dry_run\":false,\"ended_ms\":1,\"took_us\":150000,"
@@ -374,6 +378,7 @@ metrics_have_the_names_of_the_peer(void **state)
 	pair->place = 2;
 	s.moves_failed = 3;
 	s.received = 9;
+	s.visiting = 4;
 	handoff__ferry_metrics(&s, &r, pair, &buf);
 	assert_sample("linked", "", "1");
 	assert_sample("address_here", "", "1");
@@ -382,6 +387,7 @@ metrics_have_the_names_of_the_peer(void **state)
 	assert_sample("last_move_seconds", "", "0.150000");
 	assert_sample("last_hold_seconds", "", "0.009200");
 	assert_sample("moving", "", "0");
+	assert_sample("connections_visiting", "", "4");
 	free(buf.data);
 	memset(&buf, 0, sizeof(buf));
 	r.way = 0;

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: MIT
+"""Moves that were broken off: what of them is on the other host comes back, a
+server that nobody can reach gives up what it got for the move, and a batch in
+doubt outlives a stop, or is settled by the operator."""
+from test_deaths import BATCH, CONNECTIONS, Moving
+from world import SCALE, SERVICE4, main
+
+
+class Broken(Moving):
+    def break_off(self, function, times, load=None):
+        """The link of the ferries is cut while A's stands at that function."""
+        if load is None:
+            load, stop = self.prepare(self.a, function, times)
+        else:
+            stop = self.stop_at(self.ferries[self.a], function, times)
+            self.mover = self.move_later(self.a)
+            stop.hit()
+        self.world.cut(self.a, self.b)
+        stop.go()
+        self.await_(lambda: not any(self.state(host, "linked")
+                                    for host in (self.a, self.b)),
+                    "both ferries to notice", 30 * SCALE)
+        self.assertNotEqual(self.mover.wait(60 * SCALE), 0)
+        return load
+
+    def heal(self):
+        self.world.heal()
+        self.wait_ready(self.b)
+
+    def role(self, host, name):
+        return next((peer["role"] for peer in self.peers(host)
+                     if peer["name"] == name), None)
+
+    def stands_by(self):
+        """The server of B has given back what it got, and nothing of the
+        service is there."""
+        self.await_(lambda: self.role(self.b, "alt") == "standby",
+                    "the server of B to be a standby again")
+        self.assertNotIn(SERVICE4, self.b.run("ip", "addr", "show"))
+        self.assertEqual(self.b.run("ss", "-4tlnH", "src", SERVICE4), "")
+
+    def half_way(self):
+        """One batch is on B."""
+        load = self.break_off("handoff__sending_begin", 2)
+        self.heal()
+        self.assertEqual(self.served(self.b), {"alt": BATCH})
+        return load
+
+    # What nobody can reach
+
+    def test_nothing_moved(self):
+        load = self.break_off("handoff__sending_frozen", 1)
+        self.serves(load)
+        self.heal()
+        self.stands_by()
+        self.assert_served(self.a, CONNECTIONS)
+        self.move_all(self.a, CONNECTIONS)
+        self.move_all(self.b, CONNECTIONS)
+        self.end(load)
+
+    def test_own_listeners_stay(self):
+        """B has a service of its own: only what came with the move goes."""
+        self.serve_on(self.a)
+        self.start_on(self.b, "server", "--dir", self.b.dir, "--listen",
+                      "10.77.0.2:7010", "--origin", "2").expect(": owner: ")
+        self.ferry(self.a)
+        self.ferry(self.b)
+        self.wait_ready(self.b)
+        own = self.load("--connections", 5,
+                        addresses=["10.77.0.2:7010"]).ready()
+        load = self.load("--connections", 20).ready()
+        self.break_off("handoff__sending_frozen", 1, load)
+        self.heal()
+        self.await_(lambda: SERVICE4 not in self.b.run("ss", "-4tlnH"),
+                    "B to listen for itself alone")
+        own.check()
+        self.serves(load)
+        self.move(self.a)
+        own.check()
+        self.serves(load)
+
+    # What has moved
+
+    def test_status_says_what_is_there(self):
+        load = self.half_way()
+        self.await_(lambda: f"serves {BATCH} connections that an interrupted "
+                    "move has brought here: the addresses are on a, and ready "
+                    "there takes them back" in self.ok_on(self.b, "status"),
+                    "B to say what it serves")
+        self.assertEqual(self.state(self.b, "visiting"), BATCH)
+        self.end(load)
+
+    def test_ready_brings_it_back(self):
+        load = self.half_way()
+        said = self.ok_on(self.a, "ready")
+        self.assertIn(f"moved {BATCH} of {BATCH} connections from b", said)
+        self.assert_served(self.a, CONNECTIONS)
+        self.serves(load, 10)  # what a client waits before it sends again
+        self.stands_by()
+        self.assertIn("the service is here", self.ok_on(self.a, "ready"))
+        self.move_all(self.a, CONNECTIONS)
+        self.move_all(self.b, CONNECTIONS)
+        self.end(load)
+
+    def test_ready_needs_the_link(self):
+        """It does not say that all is here, as long as it cannot know."""
+        load = self.break_off("handoff__sending_begin", 2)
+        code, _, err = self.ctl_on(self.a, "ready")
+        self.assertEqual(code, 1, self.told())
+        self.assertRegex(err, "connections .* on b, .* no link")
+        self.heal()
+        self.ok_on(self.a, "ready")
+        self.assert_served(self.a, CONNECTIONS)
+        self.end(load)
+
+    def test_ready_again(self):
+        """The way back is broken off too, and is gone again."""
+        load = self.half_way()
+        stop = self.stop_at(self.ferries[self.b], "handoff__sending_prepared")
+        self.mover = self.start_on(self.a, "handoffctl", "--dir", self.a.dir,
+                                   "ready")
+        stop.hit()
+        self.world.cut(self.a, self.b)
+        stop.go()
+        self.assertNotEqual(self.mover.wait(60 * SCALE), 0)
+        self.heal()
+        self.serves(load, 5)
+        self.ok_on(self.a, "ready")
+        self.assert_served(self.a, CONNECTIONS)
+        self.end(load)
+
+
+if __name__ == "__main__":
+    main()
