@@ -349,7 +349,9 @@ HANDOFF_API int handoff_server_ready(
  * An orderly stop: an owner with a standby hands over first; one without lets
  * connections send their output and closes them, and notifies the clients
  * (GOODBYE). STOPPED reports the end, and how many connections were closed.
- * Called again it hurries: it stops waiting.
+ * Called again it hurries: it stops waiting. Connections that a ferry has left
+ * in doubt (handoff-ferry(8)) would be lost: until another ferry has joined, or
+ * they are settled, the stop does not begin, however often it is requested.
  */
 HANDOFF_API int handoff_server_stop(struct handoff_server *server);
 

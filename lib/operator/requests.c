@@ -6,6 +6,7 @@
 #include "operator/operator.h"
 
 #include "operator/reply.h"
+#include "peer/doubt.h"
 #include "peer/metrics.h"
 #include "peer/status.h"
 
@@ -149,7 +150,11 @@ answer_maintenance(struct handoff__operator *op,
 static void
 answer_stop(struct handoff__operator *op, struct handoff__request *request)
 {
-	if (handoff__waiting_add(&op->stops, request, "stop"))
+	char why[HANDOFF_TEXT_MAX];
+
+	if (handoff__pair_doubt(op->pair, why) > 0)
+		handoff__reply_error(request, why);
+	else if (handoff__waiting_add(&op->stops, request, "stop"))
 		op->ops->stop(op->arg);
 	else
 		handoff__reply_error(request, "too many wait for its end");

@@ -7,6 +7,7 @@
 
 #include "peer/blame.h"
 #include "peer/core.h"
+#include "peer/doubt.h"
 #include "peer/partner.h"
 #include "peer/status.h"
 

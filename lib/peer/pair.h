@@ -6,12 +6,12 @@
  * This layer moves ownership and maintains the standby's copies; it serves no
  * connections.
  *
- * The layers above include this header; status.h, metrics.h and report.h for
- * texts about a peer; roster.h and tally.h where they need only those. They
- * call functions named handoff__pair_*, handoff__entry_*, handoff__status_*,
- * handoff__metrics*, handoff__report_* and handoff__roster_*, and
- * handoff__reason_text. Any other function of this folder, such as
- * handoff__mirror_pump, is for its own files only.
+ * The layers above include this header; status.h, metrics.h, report.h and
+ * doubt.h for texts about a peer; roster.h and tally.h where they need only
+ * those. They call functions named handoff__pair_*, handoff__entry_*,
+ * handoff__status_*, handoff__metrics*, handoff__report_* and
+ * handoff__roster_*, and handoff__reason_text. Any other function of this
+ * folder, such as handoff__mirror_pump, is for its own files only.
  *
  * This folder has no public header: the public peer of handoff/peer.h,
  * handoff_peer_*, is implemented in lib/embed on top of it.
@@ -47,6 +47,7 @@
  *   metrics    its counters, for a monitor
  *   status     its current state
  *   last       the last handoff or failover
+ *   doubt      what a dead carrier has left undecided
  *
  * The state machines, which do not know each other:
  *

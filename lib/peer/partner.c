@@ -87,21 +87,6 @@ handoff__pair_rejoining(const struct handoff__pair *pair)
 			       pair->rejoin.again));
 }
 
-uint32_t
-handoff__pair_in_doubt(const struct handoff__pair *pair)
-{
-	const struct handoff__roster_entry *e = NULL;
-	uint32_t count = 0;
-
-	/* those of a carrier that lives are on their way */
-	while (!pair->other.carrier &&
-		(e = handoff__roster_next(&pair->roster, e)))
-		count += !e->mine &&
-			 handoff__owner_is_elsewhere(
-				 handoff__owner_word(&e->view.rec->owner));
-	return count;
-}
-
 /* Explains why the partner, if any, can take or give nothing now. */
 static int
 check_absent(struct handoff__pair *pair)

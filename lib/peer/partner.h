@@ -39,10 +39,6 @@ bool handoff__partner_again(
  * closed or has only just been renewed. */
 bool handoff__pair_rejoining(const struct handoff__pair *pair);
 
-/* How many entries a carrier that died has left undecided: they wait for the
- * next one. */
-uint32_t handoff__pair_in_doubt(const struct handoff__pair *pair);
-
 /* Whether it can give, or take (`give`: this peer gives), anything now.
  * -ENOTCONN, -EBUSY, -EPERM with a sentence in `error`. */
 int handoff__partner_check(struct handoff__pair *pair, bool give);

@@ -7,6 +7,7 @@
 #include "peer/away.h"
 #include "peer/blame.h"
 #include "peer/core.h"
+#include "peer/doubt.h"
 #include "peer/last.h"
 #include "peer/partner.h"
 

@@ -93,6 +93,8 @@ after_batch(struct handoff_server *server)
 		run_server_kicks(server);
 	if (server->publishing)
 		handoff__notices_step(server);
+	if (server->stop_waits)
+		handoff__stop_awaited(server);
 	if (server->op.stopping) {
 		handoff__stop_proceed(server);
 		server->end_reported = server->op.ended;
@@ -101,7 +103,8 @@ after_batch(struct handoff_server *server)
 		server->listen_due = false;
 		handoff__listen_update(server);
 	}
-	server->due = works(server) || server->op.stopping;
+	server->due =
+		works(server) || server->op.stopping || server->stop_waits;
 }
 
 /* The first iteration after the end succeeds, so that its event is pulled. */

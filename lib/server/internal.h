@@ -240,6 +240,7 @@ struct handoff_server {
 	uint64_t unkept; /* notices that could not be retained at once */
 	int notice_err;  /* of the last one; 0: it is retained */
 
+	bool stop_waits;   /* for a ferry, before it begins */
 	bool gave;         /* the stop has tried to hand over */
 	bool closing;      /* the stop is closing what is left */
 	bool alone;        /* there is no peer to continue: clients were
@@ -415,6 +416,8 @@ extern const struct handoff__operator_ops handoff__server_operator_ops;
 /* The next step of an orderly stop, after an iteration. */
 void handoff__stop_proceed(struct handoff_server *server);
 void handoff__stop_on_deadline(struct handoff__timer *timer);
+/* Begins it, if nothing is in doubt any more. */
+void handoff__stop_awaited(struct handoff_server *server);
 /* Ends at once, for the reason `why`. */
 void handoff__stop_now(struct handoff_server *server, const char *why);
 

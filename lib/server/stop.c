@@ -2,9 +2,12 @@
 /*
  * An orderly stop. Entries that can be handed over are; the rest send their
  * output and are closed. STOPPED is the last event: after it this process
- * reports, takes and serves nothing.
+ * reports, takes and serves nothing. It does not begin while entries are in
+ * doubt that end with this process.
  */
 #include "server/internal.h"
+
+#include "peer/doubt.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -165,6 +168,31 @@ hurry(struct handoff_server *server)
 			&server->loop, &server->stop_deadline, HURRY_US);
 }
 
+/* What a ferry that died has left undecided would be lost, and one that joins
+ * finds no place beside a peer that is stopping. */
+static bool
+waits_for_ferry(struct handoff_server *server)
+{
+	char why[HANDOFF_TEXT_MAX];
+
+	if (handoff__pair_doubt(&server->pair, why) == 0)
+		return false;
+	if (!server->stop_waits)
+		handoff__log(&server->log, HANDOFF_LOG_WARNING,
+			"stop: waits: %s", why);
+	server->stop_waits = server->due = true;
+	return true;
+}
+
+void
+handoff__stop_awaited(struct handoff_server *server)
+{
+	if (waits_for_ferry(server))
+		return;
+	server->stop_waits = false;
+	handoff_server_stop(server);
+}
+
 int
 handoff_server_stop(struct handoff_server *server)
 {
@@ -177,6 +205,8 @@ handoff_server_stop(struct handoff_server *server)
 			hurry(server);
 		return 0;
 	}
+	if (waits_for_ferry(server))
+		return 0;
 	server->op.stopping = server->due = true;
 	handoff__operator_emit(
 		&server->op, HANDOFF_SERVER_STOPPING, "stopping");

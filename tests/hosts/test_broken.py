@@ -2,6 +2,8 @@
 """Moves that were broken off: what of them is on the other host comes back, a
 server that nobody can reach gives up what it got for the move, and a batch in
 doubt outlives a stop, or is settled by the operator."""
+import signal
+
 from test_deaths import BATCH, CONNECTIONS, Moving
 from world import SCALE, SERVICE4, main
 
@@ -128,6 +130,38 @@ class Broken(Moving):
         self.ok_on(self.a, "ready")
         self.assert_served(self.a, CONNECTIONS)
         self.end(load)
+
+    # In doubt
+
+    def in_doubt(self):
+        """The ferry of B dies when it is about to hear that A has decided: its
+        server knows of a batch, and not whose that is."""
+        load, stop = self.prepare(self.b, "handoff__receiving_commit", 1)
+        stop.kill()
+        self.mover.wait(60 * SCALE)
+        self.await_(lambda: sum(peer["in_doubt"] for peer in
+                                self.peers(self.b)) == BATCH,
+                    "the server of B to have them in doubt")
+        return load
+
+    def test_stop_waits_for_a_ferry(self):
+        """An operator is told why not; a signal has its effect once the
+        connections are in the hands of a ferry."""
+        load = self.in_doubt()
+        standby = self.programs[3]
+        code, out, err = self.ctl_on(self.b, "stop", "alt")
+        self.assertEqual((code, out), (1, ""), self.told())
+        self.assertRegex(err, f"{BATCH} connections of batch [0-9a-f]{{16}} "
+                         "are in doubt and would be lost: start handoff-ferry")
+        standby.signal(signal.SIGTERM)
+        standby.expect_error("stop: waits: .* in doubt")
+        self.assertIsNone(standby.process.poll())
+        self.ferry(self.b)
+        self.assertEqual(standby.wait(), 0, self.told())
+        self.wait_on(self.b, options=("--name", "again"))
+        self.wait_ready(self.b)
+        self.serves(load, 10)
+        self.all_go(load)
 
 
 if __name__ == "__main__":

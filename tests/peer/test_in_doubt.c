@@ -6,6 +6,7 @@
  */
 #include "peer/survivor.h"
 
+#include "peer/doubt.h"
 #include "peer/quiet.h"
 #include "peer/status.h"
 #include "record/batch.h"
@@ -202,6 +203,49 @@ undecided_ones_that_come_are_in_doubt(void **state)
 	one.pair.pulse.due = one.pair.noted = true;
 	pair_run(&one, NULL);
 	assert_in_doubt(&batch);
+}
+
+/* With this process they would end, until another carrier has copies. */
+static void
+stop_would_lose_them(void **state)
+{
+	char text[HANDOFF_TEXT_MAX] = "";
+
+	(void)state;
+	open_both();
+	open_batch(HANDOFF__BATCH_IN);
+	assert_int_equal(handoff__pair_doubt(&one.pair, text), 0);
+	survivor_inherit();
+	assert_int_equal(handoff__pair_doubt(&one.pair, text), HELD);
+	assert_string_equal(text,
+		"4 connections of batch 000000000000004d are in doubt and "
+		"would be lost: start handoff-ferry here again, which asks the "
+		"other host");
+	side_carries(&two);
+	pair_join(&one, &two);
+	assert_int_equal(handoff__pair_doubt(&one.pair, text), 0);
+}
+
+/* One that is no carrier, or has no room for them, does not have them. */
+static void
+stop_would_lose_what_nobody_has(void **state)
+{
+	char text[HANDOFF_TEXT_MAX] = "";
+
+	(void)state;
+	open_both();
+	open_batch(HANDOFF__BATCH_IN);
+	survivor_inherit();
+	pair_join(&one, &two);
+	assert_int_equal(handoff__pair_doubt(&one.pair, text), HELD);
+	side_close(&two);
+	pair_run(&one, NULL);
+	side_carries(&two);
+	pair_join(&one, &two);
+	handoff__roster_set_copy(
+		&one.pair.roster, held[0], HANDOFF__COPY_REFUSED);
+	assert_int_equal(handoff__pair_doubt(&one.pair, text), 1);
+	assert_non_null(strstr(text, "1 connection of batch"));
 }
 
 /* The next one is in this process: it finds them in its own hands. */
@@ -419,6 +463,8 @@ main(void)
 		side_test(committed_ones_have_come),
 		side_test(aborted_ones_have_not_come),
 		side_test(undecided_ones_that_come_are_in_doubt),
+		side_test(stop_would_lose_them),
+		side_test(stop_would_lose_what_nobody_has),
 		side_test(next_carrier_has_them),
 		side_test(next_carrier_ends_them),
 		side_test(another_server_does_not_have_them),
