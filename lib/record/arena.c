@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -78,6 +79,7 @@ commons_fill(struct handoff__geometry *geo)
 	if (geo->shared_size > 0)
 		geo->size += HANDOFF__SHARED_HEAD + HANDOFF__UNDO_SIZE +
 			     round_up(geo->shared_size, PAGE);
+	geo->file = geo->size + HANDOFF__BATCHES * HANDOFF__KEEP_SIZE;
 	return geo->posts_size == power_of_two(geo->posts_size) &&
 	       geo->posts_size <= HANDOFF__SHARED_MAX &&
 	       geo->shared_size <= HANDOFF__SHARED_MAX;
@@ -108,6 +110,7 @@ geometry_fill(struct handoff__geometry *geo)
 			     (geo->pass_size > 0 ? HANDOFF__PASS_HEAD : 0);
 	geo->desks = geo->buffers + geo->slots * geo->buffer_stride;
 	geo->size = geo->desks + HANDOFF__DESKS * geo->buffer_stride;
+	geo->file = geo->size;
 	return commons_fill(geo) ? 0 : -EINVAL;
 }
 
@@ -302,6 +305,18 @@ header_of(const struct handoff__geometry *geo)
 	return head;
 }
 
+/* A process may be limited to files that are shorter: batches then have nowhere
+ * to keep anything, which only moves to this host need. */
+static uint64_t
+file_size(const struct handoff__geometry *geo)
+{
+	struct rlimit most;
+
+	return getrlimit(RLIMIT_FSIZE, &most) == 0 && most.rlim_cur < geo->file
+		       ? geo->size
+		       : geo->file;
+}
+
 int
 handoff__arena_grow(
 	struct handoff__arena *arena, const struct handoff__geometry *wanted)
@@ -320,7 +335,7 @@ handoff__arena_grow(
 	fd = memfd_create("handoff-arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return -errno;
-	if (ftruncate(fd, (off_t)geo->size) < 0 ||
+	if (ftruncate(fd, (off_t)file_size(geo)) < 0 ||
 		fcntl(fd, F_ADD_SEALS, SEALS) < 0 ||
 		pwrite(fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head)) {
 		err = errno ? -errno : -EIO;
@@ -367,10 +382,11 @@ segment_check(int fd, struct handoff__geometry *geo, uint32_t version,
 			"segment: sizes are invalid or not this service's "
 			"(state of %u bytes, here %u)",
 			head.state_size, state_size);
-	if (fstat(fd, &st) < 0 || (uint64_t)st.st_size != geo->size)
+	if (fstat(fd, &st) < 0 || ((uint64_t)st.st_size != geo->size &&
+					  (uint64_t)st.st_size != geo->file))
 		return handoff__fail(error, -EBADMSG,
 			"segment: %lld bytes where its header says %llu",
-			(long long)st.st_size, (unsigned long long)geo->size);
+			(long long)st.st_size, (unsigned long long)geo->file);
 	return 0;
 }
 

@@ -29,8 +29,9 @@
 #define HANDOFF__GROUPS       128 /* redo lists, half of them for each peer */
 #define HANDOFF__GROUP_SIZE   4096u
 #define HANDOFF__BATCHES      64 /* of moves to and from other hosts; their */
-#define HANDOFF__BATCHES_SIZE 4096u      /* table is a page */
-#define HANDOFF__POSTS_SIZE   (1u << 20) /* of the ring, by default */
+#define HANDOFF__BATCHES_SIZE 4096u               /* table is a page */
+#define HANDOFF__KEEP_SIZE    (UINT64_C(1) << 30) /* for each, see keep.h */
+#define HANDOFF__POSTS_SIZE   (1u << 20)          /* of the ring, by default */
 #define HANDOFF__SHARED_HEAD  4096u /* in front of the shared region, and of */
 #define HANDOFF__UNDO_SIZE    HANDOFF_SHARED_UNDO /* its undo log */
 #define HANDOFF__SHARED_MAX   HANDOFF_SHARED_MAX
@@ -105,7 +106,8 @@ struct handoff__geometry {
 	uint64_t batches;
 	uint64_t posts;
 	uint64_t shared;
-	uint64_t size; /* of the whole segment */
+	uint64_t size; /* of the whole segment, as far as it is mapped */
+	uint64_t file; /* of its file: with what the batches keep behind it */
 };
 
 struct handoff__segment {
