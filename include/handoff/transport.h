@@ -65,10 +65,10 @@ struct handoff_transport {
 		const struct handoff_transport_side *side, char *errbuf,
 		size_t errbuf_size);
 
-	/* A descriptor that is readable while `receive` has a message, or when
-	 * `tend` or `step` has work; always the same. -1: there is none; then
-	 * the end is asked ten times a second (subscriber) or once (publisher).
-	 * Asked for once, after open. */
+	/* A descriptor, always the same: of a subscriber readable while
+	 * `receive` has a message or other work, of a publisher when `tend` or
+	 * `step` has. -1: there is none; then the end is asked ten times a
+	 * second (subscriber) or once (publisher). */
 	int (*fd)(void *end);
 
 	/* Subscriber: takes the oldest message: 1 with its length, possibly 0,
@@ -105,8 +105,9 @@ struct handoff_transport {
 	 * gone: 1 if it was, 0 if it is there. About once a second. */
 	int (*keep)(void *end);
 
-	/* Either side: work that is due when its descriptor is readable, and
-	 * about once a second: to connect again, to register again. */
+	/* Either side: work that is due about once a second, and for a
+	 * publisher when its descriptor is readable: to connect again, to
+	 * register again. */
 	int (*tend)(void *end);
 
 	/* A sentence about the state of the end, for an operator; "" if there

@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The publisher: keeps the retained notice and sends by each transport. It does
- * not decide what to publish and never blocks on a subscriber.
+ * not decide what to publish and never blocks on a subscriber; it waits only
+ * where it is given a time for that.
  */
 #include "notice/publisher.h"
 
+#include "base/loop.h"
+
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,6 +118,7 @@ publish_by(struct handoff__publisher *pub, struct handoff__outlet *outlet)
 	outlet->complete = err >= 0;
 	/* what could not be retained is sent all the same */
 	outlet->stepping = by->step != NULL;
+	outlet->blocked = false;
 	if (!by->step && err >= 0)
 		outlet->told.reached = 1;
 	return err;
@@ -178,6 +184,16 @@ handoff__publisher_done(const struct handoff__publisher *pub)
 	return pub->kept;
 }
 
+bool
+handoff__publisher_missed(const struct handoff__publisher *pub)
+{
+	for (size_t i = 0; i < pub->noutlets; i++) {
+		if (!pub->outlets[i].complete && !pub->outlets[i].stepping)
+			return true;
+	}
+	return !pub->kept;
+}
+
 int
 handoff__publisher_retry(struct handoff__publisher *pub)
 {
@@ -226,35 +242,105 @@ step_by(struct handoff__outlet *outlet, unsigned max)
 {
 	int rc = outlet->transport->step(outlet->end, max, &outlet->told);
 
-	outlet->stepping = rc > 0;
+	outlet->blocked = rc == -EAGAIN;
+	outlet->stepping = rc > 0 || outlet->blocked;
+	if (outlet->blocked)
+		return;
 	if (rc < 0)
 		outlet->err = rc;
 	if (rc < 0 || outlet->told.failed > 0)
 		outlet->complete = false;
 }
 
+/* The next that can go on. */
+static struct handoff__outlet *
+next_stepping(struct handoff__publisher *pub, bool *blocked)
+{
+	for (size_t i = 0; i < pub->noutlets; i++) {
+		struct handoff__outlet *outlet = &pub->outlets[i];
+
+		if (outlet->stepping && !outlet->blocked)
+			return outlet;
+		*blocked = *blocked || outlet->stepping;
+	}
+	return NULL;
+}
+
 int
 handoff__publisher_step(struct handoff__publisher *pub, unsigned max)
 {
-	size_t i = 0;
+	bool blocked = false;
+	struct handoff__outlet *outlet = next_stepping(pub, &blocked);
 
-	while (i < pub->noutlets && !pub->outlets[i].stepping)
-		i++;
-	if (i == pub->noutlets)
-		return 0;
-	step_by(&pub->outlets[i], max);
-	add_up(pub);
-	while (i < pub->noutlets && !pub->outlets[i].stepping)
-		i++;
-	return i < pub->noutlets;
+	if (outlet) {
+		step_by(outlet, max);
+		add_up(pub);
+		blocked = false;
+		if (next_stepping(pub, &blocked))
+			return 1;
+	}
+	return blocked ? -EAGAIN : 0;
+}
+
+void
+handoff__publisher_tend(struct handoff__publisher *pub)
+{
+	for (size_t i = 0; i < pub->noutlets; i++) {
+		struct handoff__outlet *outlet = &pub->outlets[i];
+
+		if (outlet->transport->tend)
+			outlet->transport->tend(outlet->end);
+		outlet->blocked = false;
+	}
+}
+
+/* Until a descriptor is readable; those without one are asked every 10 ms. */
+static void
+await(const struct handoff__publisher *pub, int64_t left_us)
+{
+	struct pollfd fds[HANDOFF__NOTICES_MAX];
+	int ms = (int)((left_us + 999) / 1000);
+
+	for (size_t i = 0; i < pub->noutlets; i++) {
+		const struct handoff__outlet *outlet = &pub->outlets[i];
+
+		fds[i].fd = outlet->transport->fd(outlet->end);
+		fds[i].events = POLLIN;
+		if (fds[i].fd < 0 && ms > 10)
+			ms = 10;
+	}
+	poll(fds, (nfds_t)pub->noutlets, ms);
+}
+
+void
+handoff__publisher_finish(struct handoff__publisher *pub, int timeout_ms)
+{
+	int64_t left_us,
+		until_us = handoff__now_us() + timeout_ms * INT64_C(1000);
+	int rc;
+
+	while ((rc = handoff__publisher_step(pub, UINT_MAX)) != 0) {
+		left_us = until_us - handoff__now_us();
+		if (left_us <= 0)
+			break;
+		if (rc < 0) {
+			await(pub, left_us);
+			handoff__publisher_tend(pub);
+		}
+	}
+	for (size_t i = 0; i < pub->noutlets; i++) {
+		if (pub->outlets[i].stepping)
+			pub->outlets[i].complete = false;
+	}
+	handoff__publisher_skip(pub);
 }
 
 static int
 decode_retained(
-	const void *data, ssize_t len, struct handoff_notice *notice, bool *any)
+	const void *data, size_t len, struct handoff_notice *notice, bool *any)
 {
 	struct handoff_notice found;
-	int err = handoff__notice_decode(&found, data, (size_t)len);
+	int err = handoff__notice_decode(&found, data, len);
 
 	if (err < 0)
 		return err;
@@ -264,37 +350,53 @@ decode_retained(
 	return 0;
 }
 
+/* -EAGAIN: one of them does not know yet. */
+static int
+retained_elsewhere(const struct handoff__publisher *pub,
+	struct handoff_notice *notice, bool *any)
+{
+	unsigned char data[HANDOFF__NOTICE_SIZE];
+	bool unknown = false;
+
+	for (size_t i = 0; i < pub->noutlets; i++) {
+		const struct handoff__outlet *outlet = &pub->outlets[i];
+		size_t len = sizeof(data);
+		int rc;
+
+		if (!outlet->transport->retained)
+			continue;
+		rc = outlet->transport->retained(outlet->end, data, &len);
+		/* anything else that is there counts as none */
+		if (rc > 0)
+			decode_retained(data, len, notice, any);
+		else if (rc == -EAGAIN)
+			unknown = true;
+		else if (rc < 0)
+			return rc;
+	}
+	return unknown ? -EAGAIN : 0;
+}
+
 int
-handoff__publisher_retained(
-	const struct handoff__publisher *pub, struct handoff_notice *notice)
+handoff__publisher_retained(struct handoff__publisher *pub, int timeout_ms,
+	struct handoff_notice *notice)
 {
 	unsigned char data[HANDOFF__NOTICE_SIZE];
 	ssize_t n = handoff__dir_read(
 		pub->dir, HANDOFF__NOTICE_FILE, data, sizeof(data));
+	int64_t left_us,
+		until_us = handoff__now_us() + timeout_ms * INT64_C(1000);
 	bool any = false;
 	int err = n < 0 && n != -ENOENT ? (int)n : 0;
 
 	if (n >= 0)
-		err = decode_retained(data, n, notice, &any);
-	for (size_t i = 0; i < pub->noutlets && err >= 0; i++) {
-		const struct handoff__outlet *outlet = &pub->outlets[i];
-		size_t len = sizeof(data);
-
-		if (!outlet->transport->retained)
-			continue;
-		err = outlet->transport->retained(outlet->end, data, &len);
-		/* anything else that is there counts as none */
-		if (err > 0)
-			decode_retained(data, (ssize_t)len, notice, &any);
+		err = decode_retained(data, (size_t)n, notice, &any);
+	if (err < 0)
+		return err;
+	while ((err = retained_elsewhere(pub, notice, &any)) == -EAGAIN &&
+		(left_us = until_us - handoff__now_us()) > 0) {
+		await(pub, left_us);
+		handoff__publisher_tend(pub);
 	}
-	return err < 0 ? err : any;
-}
-
-void
-handoff__publisher_tend(struct handoff__publisher *pub)
-{
-	for (size_t i = 0; i < pub->noutlets; i++) {
-		if (pub->outlets[i].transport->tend)
-			pub->outlets[i].transport->tend(pub->outlets[i].end);
-	}
+	return err < 0 && err != -EAGAIN ? err : any;
 }

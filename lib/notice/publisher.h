@@ -18,6 +18,7 @@ struct handoff__outlet {
 	void *end;
 	char *address;
 	bool stepping; /* subscribers are left to send to */
+	bool blocked;  /* stepping, but only once its descriptor is readable */
 	bool complete; /* no subscriber was missed, and it is retained */
 	int err;       /* of the last attempt; 0: none */
 	/* the last attempt at the current notice */
@@ -75,14 +76,23 @@ bool handoff__publisher_done(const struct handoff__publisher *pub);
  * as handoff__publisher_begin. */
 int handoff__publisher_retry(struct handoff__publisher *pub);
 
-/* Handles up to `max` further entries. 1 while more are left, 0 when done. */
+/* Handles up to `max` further entries. 1 while more are left, 0 when done;
+ * -EAGAIN: nothing can be done before handoff__publisher_tend. */
 int handoff__publisher_step(struct handoff__publisher *pub, unsigned max);
+
+/* Steps to the end, for at most this time; what is left then is missed. */
+void handoff__publisher_finish(struct handoff__publisher *pub, int timeout_ms);
+
+/* True if the notice is not retained, or a transport that has done its steps
+ * has missed a subscriber. */
+bool handoff__publisher_missed(const struct handoff__publisher *pub);
 
 /* Reads the newest notice that is retained anywhere, expired or not: 1, 0 if
  * there is none, or a negative errno; -EBADMSG if the file in the service
- * directory holds anything else. */
-int handoff__publisher_retained(
-	const struct handoff__publisher *pub, struct handoff_notice *notice);
+ * directory holds anything else. Waits up to `timeout_ms` for transports that
+ * do not know it yet; from those that still do not it counts as none. */
+int handoff__publisher_retained(struct handoff__publisher *pub, int timeout_ms,
+	struct handoff_notice *notice);
 
 /* Work of the transports that is due; about once a second, and when the
  * descriptor of one is readable. */

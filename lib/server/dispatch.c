@@ -63,7 +63,8 @@ run_server_kicks(struct handoff_server *server)
 static bool
 works(const struct handoff_server *server)
 {
-	return server->nkicks > 0 || server->publishing || server->posts_due;
+	return server->nkicks > 0 || server->posts_due ||
+	       (server->publishing && !server->publishing_blocked);
 }
 
 /* Work noted by the loop's callbacks, and by workers. */

@@ -230,9 +230,11 @@ struct handoff_server {
 	uint32_t tick; /* seconds, as of the last sweep */
 
 	bool publishing;
+	bool publishing_blocked; /* until a transport's descriptor is readable
+				  */
 	struct handoff__watch notice_watches[HANDOFF__NOTICES_MAX];
 	struct handoff__timer notice_retry;
-	unsigned notice_tries;
+	unsigned notice_tries, notice_waited;
 	uint64_t notice_generation, notice_seq;
 	uint64_t published[HANDOFF_NOTICE_GOODBYE + 1]; /* by kind */
 	/* subscribers, counted per notice */

@@ -11,9 +11,19 @@
 #define STEP_MOST  16
 #define RETRY_US   100000 /* doubled each time */
 #define TRIES      6
-#define LAST_TRIES 3 /* immediate retries at the end of a stop */
+#define LAST_TRIES 3 /* immediate retries at the end of a stop, which waits */
+#define LAST_US    1000000 /* this long for what is sent elsewhere */
+#define WAITED     3       /* seconds until a log line says so */
 /* a client that comes this long after the spread still gets READY */
 #define LATE_MS 5000
+
+static void
+tend(struct handoff_server *server)
+{
+	handoff__publisher_tend(&server->publisher);
+	server->publishing_blocked = false;
+	server->due = server->due || server->publishing;
+}
 
 static void
 on_transport(struct handoff__watch *watch, uint32_t events)
@@ -21,7 +31,7 @@ on_transport(struct handoff__watch *watch, uint32_t events)
 	struct handoff_server *server = watch->arg;
 
 	(void)events;
-	handoff__publisher_tend(&server->publisher);
+	tend(server);
 }
 
 static int
@@ -106,6 +116,14 @@ compose(struct handoff_server *server, enum handoff_notice_kind kind,
 	collect_endpoints(server, notice);
 }
 
+static void
+publish_now(struct handoff_server *server)
+{
+	server->publishing = server->due = true;
+	server->publishing_blocked = false;
+	server->notice_waited = 0;
+}
+
 /* Failures may be transient: a full table, no memory, a full disk. A peer that
  * no longer serves must not publish: its notice would replace the owner's. */
 static void
@@ -116,7 +134,7 @@ on_notice_retry(struct handoff__timer *timer)
 	if (!server->pair.serving)
 		return;
 	handoff__publisher_retry(&server->publisher);
-	server->publishing = server->due = true;
+	publish_now(server);
 }
 
 static void
@@ -196,7 +214,7 @@ handoff__notices_publish(
 
 	compose(server, kind, &notice);
 	begin_publishing(server, &notice);
-	server->publishing = server->due = true;
+	publish_now(server);
 	server->published[kind]++;
 }
 
@@ -216,63 +234,6 @@ handoff__notices_supersede(struct handoff_server *server)
 		retry_later(server);
 }
 
-/* The retained notice may have been removed with the directory, or could not be
- * written when it was new. Only the owner writes it. */
-void
-handoff__notices_keep(struct handoff_server *server)
-{
-	int err;
-
-	handoff__publisher_tend(&server->publisher);
-	if (!server->pair.serving)
-		return;
-	err = handoff__publisher_keep(&server->publisher);
-	if (err > 0)
-		server->notice_err = 0;
-	if (err > 0)
-		handoff__log(&server->log, HANDOFF_LOG_WARNING,
-			"notice: was missing in %s: written again",
-			server->pair.dir.path);
-}
-
-/* Sends to the next few subscribers. True if there are more. */
-bool
-handoff__notices_step(struct handoff_server *server)
-{
-	struct handoff__publisher *pub = &server->publisher;
-	const struct handoff_transport_told before = pub->told;
-	bool more;
-
-	if (!server->publishing)
-		return false;
-	more = handoff__publisher_step(pub, STEP_MOST) > 0;
-	server->reached += pub->told.reached - before.reached;
-	server->unread += pub->told.full - before.full;
-	server->pruned += pub->told.pruned - before.pruned;
-	server->failed += pub->told.failed - before.failed;
-	if (more)
-		return true;
-	conclude_publishing(server);
-	return false;
-}
-
-/* Nothing is sent or retried afterwards. */
-void
-handoff__notices_finish(struct handoff_server *server)
-{
-	struct handoff__timer *retry = &server->notice_retry;
-
-	for (int i = 0; i <= LAST_TRIES; i++) {
-		while (handoff__notices_step(server))
-			;
-		if (!retry->armed)
-			return;
-		handoff__timer_disarm(&server->loop, retry);
-		on_notice_retry(retry);
-	}
-	handoff__timer_disarm(&server->loop, retry);
-}
-
 /* "" if there is nothing to say. */
 static const char *
 state_of(const struct handoff__outlet *outlet)
@@ -285,6 +246,107 @@ state_of(const struct handoff__outlet *outlet)
 		return text;
 	return outlet->err < 0 ? strerror(-outlet->err)
 			       : "not all subscribers could be reached";
+}
+
+static void
+log_waiting(struct handoff_server *server)
+{
+	const struct handoff__publisher *pub = &server->publisher;
+
+	for (size_t i = 0; i < pub->noutlets; i++) {
+		if (pub->outlets[i].stepping)
+			handoff__log(&server->log, HANDOFF_LOG_WARNING,
+				"notice: not yet sent by %s: %s",
+				pub->outlets[i].address,
+				state_of(&pub->outlets[i]));
+	}
+}
+
+/* The retained notice may have been removed with the directory, or could not be
+ * written when it was new. Only the owner writes it. */
+void
+handoff__notices_keep(struct handoff_server *server)
+{
+	int err;
+
+	tend(server);
+	if (!server->pair.serving)
+		return;
+	if (server->publishing && ++server->notice_waited == WAITED)
+		log_waiting(server);
+	err = handoff__publisher_keep(&server->publisher);
+	if (err > 0)
+		server->notice_err = 0;
+	if (err > 0)
+		handoff__log(&server->log, HANDOFF_LOG_WARNING,
+			"notice: was missing in %s: written again",
+			server->pair.dir.path);
+}
+
+static void
+count_told(
+	struct handoff_server *server, const struct handoff_transport_told *old)
+{
+	const struct handoff_transport_told *told = &server->publisher.told;
+
+	server->reached += told->reached - old->reached;
+	server->unread += told->full - old->full;
+	server->pruned += told->pruned - old->pruned;
+	server->failed += told->failed - old->failed;
+}
+
+/* Sends to the next few subscribers. True if there are more now. */
+bool
+handoff__notices_step(struct handoff_server *server)
+{
+	struct handoff__publisher *pub = &server->publisher;
+	const struct handoff_transport_told before = pub->told;
+	int rc;
+
+	if (!server->publishing || server->publishing_blocked)
+		return false;
+	rc = handoff__publisher_step(pub, STEP_MOST);
+	count_told(server, &before);
+	server->publishing_blocked = rc == -EAGAIN;
+	if (rc == 0)
+		conclude_publishing(server);
+	/* one that is not reachable does not keep others from a retry */
+	else if (rc == -EAGAIN && handoff__publisher_missed(pub) &&
+		 !server->notice_retry.armed && server->notice_tries < TRIES)
+		retry_later(server);
+	return rc > 0;
+}
+
+/* Also of what waits for a descriptor, until then. */
+static void
+finish_publishing(struct handoff_server *server, int64_t until_us)
+{
+	const struct handoff_transport_told before = server->publisher.told;
+	int64_t left_us = until_us - handoff__now_us();
+
+	if (!server->publishing)
+		return;
+	handoff__publisher_finish(
+		&server->publisher, left_us > 0 ? (int)(left_us / 1000) : 0);
+	count_told(server, &before);
+	conclude_publishing(server);
+}
+
+/* Nothing is sent or retried afterwards. */
+void
+handoff__notices_finish(struct handoff_server *server)
+{
+	struct handoff__timer *retry = &server->notice_retry;
+	int64_t until_us = handoff__now_us() + LAST_US;
+
+	for (int i = 0; i <= LAST_TRIES; i++) {
+		finish_publishing(server, until_us);
+		if (!retry->armed)
+			return;
+		handoff__timer_disarm(&server->loop, retry);
+		on_notice_retry(retry);
+	}
+	handoff__timer_disarm(&server->loop, retry);
 }
 
 static void

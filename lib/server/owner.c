@@ -31,6 +31,9 @@ enter_extras(struct handoff_server *server)
 	return 0;
 }
 
+/* how long to wait at the start for notices that are retained elsewhere */
+#define RETAINED_MS 3000
+
 /* Makes this peer the owner of a service that has none. */
 static int
 become_owner(struct handoff_server *server)
@@ -41,7 +44,8 @@ become_owner(struct handoff_server *server)
 
 	/* Notices are ordered by generation, so continue from the retained one.
 	 * Starting at 1, clients would take all new notices for old ones. */
-	err = handoff__publisher_retained(&server->publisher, &last);
+	err = handoff__publisher_retained(
+		&server->publisher, RETAINED_MS, &last);
 	if (err < 0 && err != -EBADMSG)
 		return handoff__fail(&server->error, err,
 			"service directory %s: cannot read the retained "

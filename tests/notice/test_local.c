@@ -357,7 +357,7 @@ test_another_directory(void **state)
 					 &only, 1, 0, NULL),
 			0);
 		assert_int_equal(
-			handoff__publisher_retained(&board.pub, &n), 0);
+			handoff__publisher_retained(&board.pub, 0, &n), 0);
 		assert_int_equal(handoff_subscriber_open(&sub, &opts), 0);
 		publish(9, 3);
 		assert_int_equal(pull(sub), 3);
@@ -366,7 +366,7 @@ test_another_directory(void **state)
 		/* The service directory is made anew. */
 		assert_int_equal(unlinkat(board.dir.fd, "notice", 0), 0);
 		assert_int_equal(
-			handoff__publisher_retained(&board.pub, &n), 1);
+			handoff__publisher_retained(&board.pub, 0, &n), 1);
 		assert_int_equal(n.generation, 9);
 		assert_int_equal(handoff__publisher_keep(&board.pub), 1);
 		assert_int_equal(handoff__publisher_keep(&board.pub), 0);

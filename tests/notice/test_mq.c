@@ -126,11 +126,11 @@ test_expired_retained(void **state)
 
 	(void)state;
 	board_begin();
-	assert_int_equal(handoff__publisher_retained(&board.pub, &got), 0);
+	assert_int_equal(handoff__publisher_retained(&board.pub, 0, &got), 0);
 	n.expires_ms = handoff__realtime_ms() - 1;
 	board_publish(&n);
 	/* The server wants to know its generation all the same. */
-	assert_int_equal(handoff__publisher_retained(&board.pub, &got), 1);
+	assert_int_equal(handoff__publisher_retained(&board.pub, 0, &got), 1);
 	assert_int_equal(got.generation, 3);
 	assert_int_equal(board_subscribe(&sub), 0);
 	assert_int_equal(pull(sub, &got), 0);
@@ -179,7 +179,7 @@ test_garbage(void **state)
 	assert_int_equal(
 		handoff__dir_write(&board.dir, "notice", "rubbish", 7), 0);
 	assert_int_equal(
-		handoff__publisher_retained(&board.pub, &got), -EBADMSG);
+		handoff__publisher_retained(&board.pub, 0, &got), -EBADMSG);
 	assert_int_equal(board_subscribe(&sub), 0);
 	assert_int_equal(pull(sub, &got), 0);
 	assert_int_equal(board_files(name), 1);
@@ -263,7 +263,7 @@ test_bad_notice_changes_nothing(void **state)
 	n.generation = 6;
 	strcpy(n.serving, "not a name");
 	assert_int_equal(handoff__publisher_begin(&board.pub, &n), -EINVAL);
-	assert_int_equal(handoff__publisher_retained(&board.pub, &got), 1);
+	assert_int_equal(handoff__publisher_retained(&board.pub, 0, &got), 1);
 	assert_int_equal(got.generation, 5);
 	board_end();
 }
@@ -292,7 +292,7 @@ test_not_retained(void **state)
 	while (handoff__publisher_step(&board.pub, 8) > 0)
 		;
 	assert_true(handoff__publisher_done(&board.pub));
-	assert_int_equal(handoff__publisher_retained(&board.pub, &got), 1);
+	assert_int_equal(handoff__publisher_retained(&board.pub, 0, &got), 1);
 	assert_int_equal(pull(sub, &got), 0);
 	handoff_subscriber_free(sub);
 	board_end();

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 /* A file that is appended to: each message is HANDOFF__NOTICE_SIZE long. */
@@ -330,6 +331,174 @@ test_addresses(void **state)
 	board_end();
 }
 
+/* An engine elsewhere, which confirms a message and tells what it retains when
+ * the test says so. */
+static struct {
+	int fd;
+	bool connected;
+	size_t len;
+	char message[HANDOFF_TRANSPORT_MESSAGE_MAX];
+} engine;
+
+static int
+slow_open(void **end, const char *rest,
+	const struct handoff_transport_side *side, char *errbuf,
+	size_t errbuf_size)
+{
+	(void)errbuf;
+	(void)errbuf_size;
+	assert_string_equal(rest, "x");
+	assert_true(side->publishes);
+	engine.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	*end = &engine;
+	return 0;
+}
+
+static int
+slow_fd(void *end)
+{
+	(void)end;
+	return engine.fd;
+}
+
+static int
+slow_publish(void *end, const void *data, size_t len)
+{
+	(void)end;
+	memcpy(engine.message, data, len);
+	engine.len = len;
+	return 0;
+}
+
+static void
+slow_close(void *end)
+{
+	(void)end;
+	close(engine.fd);
+}
+
+static int
+slow_step(void *end, unsigned max, struct handoff_transport_told *told)
+{
+	(void)end;
+	if (max == 0)
+		return 0;
+	if (!engine.connected)
+		return -EAGAIN;
+	told->reached++;
+	return 0;
+}
+
+static int
+slow_retained(void *end, void *data, size_t *len)
+{
+	(void)end;
+	if (!engine.connected)
+		return -EAGAIN;
+	memcpy(data, engine.message, engine.len);
+	*len = engine.len;
+	return engine.len > 0;
+}
+
+static int
+slow_tend(void *end)
+{
+	eventfd_t count;
+
+	(void)end;
+	engine.connected =
+		eventfd_read(engine.fd, &count) == 0 || engine.connected;
+	return 0;
+}
+
+static const struct handoff_transport slow_transport = {
+	.size = sizeof(slow_transport),
+	.prefix = "slow:",
+	.form = "slow:x",
+	.open = slow_open,
+	.fd = slow_fd,
+	.receive = file_receive,
+	.publish = slow_publish,
+	.close = slow_close,
+	.step = slow_step,
+	.retained = slow_retained,
+	.tend = slow_tend,
+};
+
+/* One that is not reachable, and is later; the queue does not wait for it. */
+static void
+test_one_waits(void **state)
+{
+	const char *addresses[] = {"slow:x", board.address};
+	struct handoff_notice n = board_notice(HANDOFF_NOTICE_READY, 3, 1);
+	struct handoff_subscriber *sub;
+
+	(void)state;
+	board_begin();
+	handoff__publisher_close(&board.pub);
+	memset(&engine, 0, sizeof(engine));
+	assert_int_equal(handoff_transport_add(&slow_transport, NULL, 0), 0);
+	assert_int_equal(handoff__publisher_open(
+				 &board.pub, &board.dir, addresses, 2, 0, NULL),
+		0);
+	subscribe(&sub, &addresses[1], 1);
+	assert_int_equal(handoff__publisher_begin(&board.pub, &n), 0);
+	while (handoff__publisher_step(&board.pub, 16) > 0)
+		;
+	expect(sub, 3, 1);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(
+			handoff__publisher_step(&board.pub, 16), -EAGAIN);
+	handoff__publisher_tend(&board.pub);
+	assert_int_equal(handoff__publisher_step(&board.pub, 16), -EAGAIN);
+	assert_false(handoff__publisher_done(&board.pub));
+	assert_false(handoff__publisher_missed(&board.pub));
+	eventfd_write(engine.fd, 1);
+	assert_int_equal(handoff__publisher_step(&board.pub, 16), -EAGAIN);
+	handoff__publisher_tend(&board.pub);
+	assert_int_equal(handoff__publisher_step(&board.pub, 16), 0);
+	assert_true(handoff__publisher_done(&board.pub));
+	assert_int_equal(board.pub.told.reached, 2);
+
+	/* at the end of a server: it waits, but not for long */
+	engine.connected = false;
+	assert_int_equal(handoff__publisher_begin(&board.pub, &n), 0);
+	handoff__publisher_finish(&board.pub, 20);
+	assert_false(handoff__publisher_done(&board.pub));
+	assert_true(handoff__publisher_missed(&board.pub));
+	assert_int_equal(handoff__publisher_step(&board.pub, 16), 0);
+	assert_int_equal(handoff__publisher_retry(&board.pub), 0);
+	eventfd_write(engine.fd, 1);
+	handoff__publisher_finish(&board.pub, 10000);
+	assert_true(handoff__publisher_done(&board.pub));
+	handoff_subscriber_free(sub);
+	board_end();
+}
+
+/* What is retained elsewhere is waited for. */
+static void
+test_retained_elsewhere(void **state)
+{
+	static const char *addresses[] = {"slow:x"};
+	struct handoff_notice n = board_notice(HANDOFF_NOTICE_READY, 7, 2), got;
+
+	(void)state;
+	board_begin();
+	handoff__publisher_close(&board.pub);
+	memset(&engine, 0, sizeof(engine));
+	assert_int_equal(handoff__publisher_open(
+				 &board.pub, &board.dir, addresses, 1, 0, NULL),
+		0);
+	assert_int_equal(handoff__publisher_retained(&board.pub, 20, &got), 0);
+	engine.len = (size_t)handoff__notice_encode(
+		&n, engine.message, sizeof(engine.message));
+	eventfd_write(engine.fd, 1);
+	assert_int_equal(
+		handoff__publisher_retained(&board.pub, 10000, &got), 1);
+	assert_int_equal(got.generation, 7);
+	board_end();
+}
+
 static int
 add(const struct handoff_transport *transport)
 {
@@ -420,11 +589,11 @@ test_too_many(void **state)
 			assert_non_null(strstr(board.sentence, "at most 16"));
 	}
 	/* with those of the tests before */
-	assert_int_equal(added, HANDOFF_TRANSPORT_ADDED_MAX - 3);
+	assert_int_equal(added, HANDOFF_TRANSPORT_ADDED_MAX - 4);
 	assert_ptr_equal(
-		handoff__transport_find("x", "n12:b", &rest, NULL)->open,
+		handoff__transport_find("x", "n11:b", &rest, NULL)->open,
 		file_open);
-	assert_null(handoff__transport_find("x", "n13:b", &rest, NULL));
+	assert_null(handoff__transport_find("x", "n12:b", &rest, NULL));
 }
 
 int
@@ -438,6 +607,8 @@ main(void)
 		handoff_test(test_without_a_descriptor),
 		handoff_test(test_one_fails),
 		handoff_test(test_addresses),
+		handoff_test(test_one_waits),
+		handoff_test(test_retained_elsewhere),
 		handoff_test(test_refused),
 		handoff_test(test_too_many),
 	};
