@@ -22,8 +22,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 os.pardir, "system"))
 
 # pylint: disable=wrong-import-position
-from harness import (BIN, DEADLINE, SCALE, TOOLS, Program, SystemTest,  # noqa
-                     command, wait_until)
+from harness import (BIN, COUNTS, DEADLINE, SCALE, TOOLS, Program,  # noqa
+                     SystemTest, command, end_well, wait_until)
 from harness import main as harness_main  # noqa
 
 __all__ = ("BIN", "DEADLINE", "LONG", "SCALE", "SEED", "TOOLS", "Hosts",
@@ -33,8 +33,6 @@ __all__ = ("BIN", "DEADLINE", "LONG", "SCALE", "SEED", "TOOLS", "Hosts",
 FERRY = os.environ.get("HANDOFF_FERRY",
                        os.path.join(BIN, os.pardir, "lib", "ferry"))
 LONG = os.environ.get("HANDOFF_LONG") == "1"
-# A build that counts what is executed: a program writes it when it ends well.
-COUNTS = os.environ.get("HANDOFF_COVERAGE") == "1"
 SEED = int(os.environ.get("HANDOFF_SEED", "1"))
 CLONE_NEWNET, CLONE_NEWUTS = 0x40000000, 0x4000000
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -340,23 +338,14 @@ class World:
         self.hosts = []
 
     def _end_well(self):
-        """SIGTERM to all, and then to the helpers, which outlive their ferries
-        and may guard something still. What does not end by it in time is
-        killed like everything else."""
+        """The helpers last, which outlive their ferries, and may guard
+        something still."""
         def helpers():
             return {pid for host in self.hosts
                     for pid in host.named("handoff-unfreeze")}
-
-        def others():
-            return {pid for host in self.hosts
-                    for pid in host.processes()} - helpers()
-        with contextlib.suppress(AssertionError):
-            for left, seconds in ((others, 5), (helpers, 0.3)):
-                for pid in left():
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGTERM)
-                wait_until(lambda wanted=left: not wanted(),
-                           "the programs to end", seconds)
+        end_well(lambda: {pid for host in self.hosts
+                          for pid in host.processes()} - helpers(), 5)
+        end_well(helpers, 0.3)
 
 
 class Stop:

@@ -4,8 +4,10 @@ own, every wait with a deadline, everything cleaned up and checked after.
 
 HANDOFF_BIN is the folder of the example programs, HANDOFF_TOOLS of the test
 tools, HANDOFF_SCALE a factor for deadlines (sanitizers are slow).
+HANDOFF_COVERAGE=1 says that the programs count what is executed.
 """
 import atexit
+import contextlib
 import ctypes
 import json
 import os
@@ -24,6 +26,7 @@ import unittest
 BIN = os.environ.get("HANDOFF_BIN", ".")
 TOOLS = os.environ.get("HANDOFF_TOOLS", BIN)
 SCALE = float(os.environ.get("HANDOFF_SCALE", "1"))
+COUNTS = os.environ.get("HANDOFF_COVERAGE") == "1"
 DEADLINE = 20 * SCALE
 CLONE_NEWNS, CLONE_NEWIPC = 0x20000, 0x8000000
 MS_REC, MS_PRIVATE, MNT_DETACH = 0x4000, 1 << 18, 2
@@ -67,6 +70,16 @@ def wait_until(condition, what, deadline=None):
             raise AssertionError("not within the deadline: " + what)
         time.sleep(pause)
         pause = min(pause * 2, 0.05)
+
+
+def end_well(left, seconds):
+    """A program that is killed leaves no counts: what is left, by its process
+    IDs, gets a SIGTERM and this time to end."""
+    for pid in left():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+    with contextlib.suppress(AssertionError):
+        wait_until(lambda: not left(), "the programs to end", seconds)
 
 
 def group_root():
@@ -244,6 +257,9 @@ class SystemTest(unittest.TestCase):
     def _clean_up(self):
         for sock in self.sockets:
             sock.close()
+        if COUNTS:
+            end_well(lambda: [program.pid for program in self.programs
+                              if program.process.poll() is None], 1)
         for program in self.programs:
             program.kill()
         shutil.rmtree(self.base, ignore_errors=True)
