@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Namespaces by unshare(2), links and addresses by ip(8).
+ * A bridge in a namespace of its own, and what links the hosts to it.
  */
 #include "ferry/lan.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sched.h>
+#include "support/netns.h"
+
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,79 +16,29 @@ static const char *lacking;
 void
 lan_enter(enum lan host)
 {
-	assert_int_equal(setns(namespaces[host], CLONE_NEWNET), 0);
-}
-
-static int
-visit(enum lan host)
-{
-	int before = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-
-	assert_true(before >= 0);
-	lan_enter(host);
-	return before;
-}
-
-static void
-leave(int before)
-{
-	assert_int_equal(setns(before, CLONE_NEWNET), 0);
-	close(before);
+	netns_enter(namespaces[host]);
 }
 
 void
 lan_ip(enum lan host, const char *fmt, ...)
 {
-	int before = visit(host);
-	char command[512] = "ip ";
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(command + 3, sizeof(command) - 3, fmt, ap);
+	netns_ip(namespaces[host], fmt, ap);
 	va_end(ap);
-	if (system(command) != 0)
-		fail_msg("failed: %s", command);
-	leave(before);
 }
 
 bool
 lan_shows(enum lan host, const char *words, const char *fmt, ...)
 {
-	int before = visit(host);
-	char command[512] = "ip ", output[4096];
+	char output[4096];
 	va_list ap;
-	FILE *pipe;
 
 	va_start(ap, fmt);
-	vsnprintf(command + 3, sizeof(command) - 3, fmt, ap);
+	netns_ip_output(namespaces[host], output, sizeof(output), fmt, ap);
 	va_end(ap);
-	pipe = popen(command, "re");
-	assert_non_null(pipe);
-	output[fread(output, 1, sizeof(output) - 1, pipe)] = '\0';
-	assert_int_equal(pclose(pipe), 0);
-	leave(before);
 	return strstr(output, words) != NULL;
-}
-
-static const char *
-make_namespaces(void)
-{
-	static char why[128];
-
-	if (system("ip -V >/dev/null 2>&1") != 0)
-		return "needs ip(8) of iproute2";
-	for (int i = 0; i < LANS; i++) {
-		if (unshare(CLONE_NEWNET) < 0) {
-			snprintf(why, sizeof(why),
-				"needs root, to make network namespaces: %s",
-				strerror(errno));
-			return why;
-		}
-		namespaces[i] =
-			open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-		assert_true(namespaces[i] >= 0);
-	}
-	return NULL;
 }
 
 static void
@@ -115,7 +63,7 @@ join(enum lan host)
 __attribute__((constructor)) static void
 before_tests(void)
 {
-	lacking = make_namespaces();
+	lacking = netns_make(namespaces, LANS);
 	if (lacking)
 		return;
 	lan_ip(LAN_BRIDGE, "link add name hub type bridge mcast_snooping 0");

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Namespaces, links and routes by unshare(2) and ip(8). Both ends of a link
- * have one address of the link layer and ask nobody for it, so that nothing
- * waits for ARP or neighbour discovery.
+ * Links and routes of the namespaces by ip(8). Both ends of a link have one
+ * address of the link layer and ask nobody for it, so that nothing waits for
+ * ARP or neighbour discovery.
  */
 #include "migrate/hosts.h"
 
 #include "migrate/mode.h"
+#include "support/netns.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -32,45 +33,23 @@ static uint16_t next_port = 7000;
 void
 host_enter(enum host host)
 {
-	assert_int_equal(setns(namespaces[host], CLONE_NEWNET), 0);
-}
-
-static void
-host_leave(int before)
-{
-	assert_int_equal(setns(before, CLONE_NEWNET), 0);
-	close(before);
-}
-
-static int
-visit(enum host host)
-{
-	int before = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-
-	assert_true(before >= 0);
-	host_enter(host);
-	return before;
+	netns_enter(namespaces[host]);
 }
 
 void
 host_ip(enum host host, const char *fmt, ...)
 {
-	int before = visit(host);
-	char command[512] = "ip ";
 	va_list ap;
 
 	va_start(ap, fmt);
-	vsnprintf(command + 3, sizeof(command) - 3, fmt, ap);
+	netns_ip(namespaces[host], fmt, ap);
 	va_end(ap);
-	if (system(command) != 0)
-		fail_msg("failed: %s", command);
-	host_leave(before);
 }
 
 void
 host_set(enum host host, const char *name, const char *value)
 {
-	int before = visit(host), fd;
+	int before = netns_visit(namespaces[host]), fd;
 	char path[128];
 
 	snprintf(path, sizeof(path), "/proc/sys/net/%s", name);
@@ -78,14 +57,14 @@ host_set(enum host host, const char *name, const char *value)
 	if (fd < 0 || write(fd, value, strlen(value)) < 0)
 		fail_msg("%s: %s", path, strerror(errno));
 	close(fd);
-	host_leave(before);
+	netns_leave(before);
 }
 
 /* Two lines of that name: the names of the columns, and the numbers. */
 long
 host_counter(enum host host, const char *name)
 {
-	int before = visit(host);
+	int before = netns_visit(namespaces[host]);
 	FILE *file = fopen("/proc/thread-self/net/snmp", "re");
 	char names[1024] = "", line[1024], *at, *end, *word, *number;
 	long value = -1;
@@ -104,7 +83,7 @@ host_counter(enum host host, const char *name)
 	}
 	assert_non_null(number);
 	value = strtol(number, NULL, 10);
-	host_leave(before);
+	netns_leave(before);
 	return value;
 }
 
@@ -125,32 +104,11 @@ is_tentative(void)
 void
 host_settle(enum host host)
 {
-	int before = visit(host);
+	int before = netns_visit(namespaces[host]);
 
 	while (is_tentative())
 		sched_yield();
-	host_leave(before);
-}
-
-static const char *
-make_namespaces(void)
-{
-	static char why[128];
-
-	if (system("ip -V >/dev/null 2>&1") != 0)
-		return "needs ip(8) of iproute2";
-	for (int i = 0; i < HOSTS; i++) {
-		if (unshare(CLONE_NEWNET) < 0) {
-			snprintf(why, sizeof(why),
-				"needs root, to make network namespaces: %s",
-				strerror(errno));
-			return why;
-		}
-		namespaces[i] =
-			open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-		assert_true(namespaces[i] >= 0);
-	}
-	return NULL;
+	netns_leave(before);
 }
 
 static void
@@ -224,7 +182,7 @@ make_hosts(void)
 __attribute__((constructor)) static void
 before_tests(void)
 {
-	lacking = make_namespaces();
+	lacking = netns_make(namespaces, HOSTS);
 	if (!lacking)
 		make_hosts();
 }
