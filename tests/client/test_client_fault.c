@@ -6,11 +6,10 @@
  * every byte comes back once. Nothing leaks (checked by support.h).
  */
 #include "client/fixture.h"
+#include "support/fault.h"
 
 #include "notice/publisher.h"
 
-#include <assert.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <mqueue.h>
 #include <poll.h>
@@ -20,29 +19,6 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-/* Counts calls made by the client alone, not by the test. */
-static bool inside;
-static int calls, fail_at;
-
-static bool
-fails(int err)
-{
-	if (!inside || ++calls != fail_at)
-		return false;
-	errno = err;
-	return true;
-}
-
-/* FAULT(errno, failure, type, name, parameters, arguments) */
-#define FAULT(err, failure, type, name, params, args)                          \
-	type __real_##name params;                                             \
-	type __wrap_##name params;                                             \
-	type __wrap_##name params                                              \
-	{                                                                      \
-		return fails(err) ? (failure) : __real_##name args;            \
-	}                                                                      \
-	static_assert(sizeof(type) > 0, "")
 
 FAULT(ENOMEM, NULL, void *, malloc, (size_t n), (n));
 FAULT(ENOMEM, NULL, void *, calloc, (size_t n, size_t size), (n, size));

@@ -6,9 +6,8 @@
  * and carries all that is sent on it. Nothing leaks (checked by support.h).
  */
 #include "ferry/links.h"
+#include "support/fault.h"
 
-#include <assert.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -17,28 +16,6 @@
 
 #define FRAMES 40
 #define LEN    5000
-
-static bool inside; /* a life is going on */
-static int calls, fail_at;
-
-static bool
-fails(int err)
-{
-	if (!inside || ++calls != fail_at)
-		return false;
-	errno = err;
-	return true;
-}
-
-/* FAULT(errno, failure, type, name, parameters, arguments) */
-#define FAULT(err, failure, type, name, params, args)                          \
-	type __real_##name params;                                             \
-	type __wrap_##name params;                                             \
-	type __wrap_##name params                                              \
-	{                                                                      \
-		return fails(err) ? (failure) : __real_##name args;            \
-	}                                                                      \
-	static_assert(sizeof(type) > 0, "")
 
 FAULT(ENOMEM, NULL, void *, malloc, (size_t n), (n));
 FAULT(ENOMEM, NULL, void *, calloc, (size_t n, size_t size), (n, size));
