@@ -441,6 +441,19 @@ pair_find(struct side *side, const struct handoff__roster_entry *e)
 }
 
 struct handoff__roster_entry *
+pair_connection(struct side *side, unsigned n)
+{
+	struct handoff__roster_entry *e = NULL;
+
+	while ((e = handoff__roster_next(&side->pair.roster, e))) {
+		if (e->kind == HANDOFF__CONNECTION && n-- == 0)
+			return e;
+	}
+	fail_msg("there is no such connection");
+	return NULL;
+}
+
+struct handoff__roster_entry *
 pair_fill(struct side *a, struct side *b, unsigned connections)
 {
 	struct handoff__roster_entry *listener =

@@ -103,6 +103,9 @@ void pair_enter_many(struct side *side, unsigned count);
 struct handoff__roster_entry *pair_find(
 	struct side *side, const struct handoff__roster_entry *e);
 
+/* The n-th connection that this peer knows, counted from 0. */
+struct handoff__roster_entry *pair_connection(struct side *side, unsigned n);
+
 /* A listener, an extra descriptor and some connections, all covered; returns
  * the listener. */
 struct handoff__roster_entry *pair_fill(

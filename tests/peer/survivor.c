@@ -30,14 +30,7 @@ survivor_enter(int fd)
 struct handoff__roster_entry *
 survivor_connection(unsigned n)
 {
-	struct handoff__roster_entry *e = NULL;
-
-	while ((e = handoff__roster_next(&one.pair.roster, e))) {
-		if (e->kind == HANDOFF__CONNECTION && n-- == 0)
-			return e;
-	}
-	fail_msg("there is no such connection");
-	return NULL;
+	return pair_connection(&one, n);
 }
 
 void

@@ -23,20 +23,6 @@ carrier_setup(void **state)
 #define carrier_test(f)                                                        \
 	cmocka_unit_test_setup_teardown(f, carrier_setup, pair_finish)
 
-/* The n-th connection that a side has, as it has them. */
-static struct handoff__roster_entry *
-connection(struct side *side, unsigned n)
-{
-	struct handoff__roster_entry *e = NULL;
-
-	while ((e = handoff__roster_next(&side->pair.roster, e))) {
-		if (e->kind == HANDOFF__CONNECTION && n-- == 0)
-			return e;
-	}
-	fail_msg("there is no such connection");
-	return NULL;
-}
-
 /* `one` serves, the carrier is its standby. */
 static void
 open_both(void)
@@ -45,6 +31,35 @@ open_both(void)
 	pair_join(&one, &two);
 	assert_int_equal(one.pair.partner, HANDOFF__PARTNER_READY);
 	assert_int_equal(two.pair.partner, HANDOFF__PARTNER_READY);
+}
+
+/* The carrier comes first, */
+static void
+open_alone(void)
+{
+	assert_int_equal(side_open(&two, NULL), 0);
+	handoff__pair_started(&two.pair);
+}
+
+/* and then a server, which owns nothing yet. */
+static void
+join_server(void)
+{
+	assert_int_equal(side_open(&one, &two), 0);
+	handoff__pair_started(&one.pair);
+	pair_run(&one, &two);
+}
+
+/* The carrier has everything, of a server that is gone. */
+static void
+leave_all(void)
+{
+	open_both();
+	pair_fill(&one, &two, 2);
+	handoff__pair_leave(&one.pair);
+	pair_give(&one, &two, HANDOFF__MAINTENANCE);
+	side_close(&one);
+	pair_run(NULL, &two);
 }
 
 static void
@@ -128,8 +143,7 @@ server_that_joins_it_owns(void **state)
 	struct handoff__identity id;
 
 	(void)state;
-	assert_int_equal(side_open(&two, NULL), 0);
-	handoff__pair_started(&two.pair);
+	open_alone();
 	assert_false(handoff__pair_identity(&two.pair, &id));
 	assert_int_equal(handoff__pair_own(&two.pair, 1), -EINVAL);
 	assert_int_equal(side_open(&one, &two), 0);
@@ -151,12 +165,9 @@ it_owns_as_soon_as_it_knows(void **state)
 
 	(void)state;
 	two.owns = true;
-	assert_int_equal(side_open(&two, NULL), 0);
-	handoff__pair_started(&two.pair);
-	assert_int_equal(side_open(&one, &two), 0);
+	open_alone();
+	join_server();
 	assert_true(one.pair.other.serving);
-	handoff__pair_started(&one.pair);
-	pair_run(&one, &two);
 	assert_true(two.pair.serving);
 	assert_int_equal(one.pair.arena.count, 1);
 	assert_int_equal(one.partners, 1);
@@ -188,9 +199,7 @@ it_is_told(void **state)
 	assert_int_equal(handoff__pair_identify(&two.pair, &id), 0);
 	strcpy(id.service, "other");
 	assert_int_equal(handoff__pair_identify(&two.pair, &id), -EPROTO);
-	assert_int_equal(side_open(&one, &two), 0);
-	handoff__pair_started(&one.pair);
-	pair_run(&one, &two);
+	join_server();
 	assert_int_equal(handoff__pair_generation(&one.pair), 12);
 }
 
@@ -245,12 +254,7 @@ static void
 versions_of_states_do_not_matter(void **state)
 {
 	(void)state;
-	open_both();
-	pair_fill(&one, &two, 2);
-	handoff__pair_leave(&one.pair);
-	pair_give(&one, &two, HANDOFF__MAINTENANCE);
-	side_close(&one);
-	pair_run(NULL, &two);
+	leave_all();
 	assert_int_equal(two.pair.roster.owned, 4);
 	/* an older program cannot take it, and joins all the same */
 	one.service.state_version = 0;
@@ -277,12 +281,7 @@ static void
 it_holds_what_a_newer_program_converts(void **state)
 {
 	(void)state;
-	open_both();
-	pair_fill(&one, &two, 2);
-	handoff__pair_leave(&one.pair);
-	pair_give(&one, &two, HANDOFF__MAINTENANCE);
-	side_close(&one);
-	pair_run(NULL, &two);
+	leave_all();
 	one.service.state_version = 2;
 	one.service.state_size = 64;
 	one.service.convert = convert;
@@ -392,7 +391,7 @@ named_entries_move_and_return(void **state)
 	open_both();
 	pair_fill(&one, &two, 10);
 	for (unsigned i = 0; i < 3; i++)
-		list[i] = connection(&two, 2 * i);
+		list[i] = pair_connection(&two, 2 * i);
 	assert_int_equal(handoff__pair_take_list(&two.pair, list, 3), 0);
 	pair_run(&one, &two);
 	assert_int_equal(two.moved, 3);
@@ -425,7 +424,7 @@ a_whole_message_of_them(void **state)
 	open_both();
 	pair_fill(&one, &two, 300);
 	for (unsigned i = 0; i < HANDOFF_FDPASS_MAX; i++)
-		list[i] = connection(&two, i);
+		list[i] = pair_connection(&two, i);
 	assert_int_equal(handoff__pair_take_list(&two.pair, list, 0), -EINVAL);
 	assert_int_equal(handoff__pair_take_list(
 				 &two.pair, list, HANDOFF_FDPASS_MAX + 1),
@@ -450,9 +449,9 @@ busy_ones_follow_or_stay(void **state)
 	(void)state;
 	open_both();
 	pair_fill(&one, &two, 2);
-	list[0] = connection(&two, 0);
-	list[1] = connection(&two, 1);
-	busy = connection(&one, 0);
+	list[0] = pair_connection(&two, 0);
+	list[1] = pair_connection(&two, 1);
+	busy = pair_connection(&one, 0);
 	one.busy_one = busy;
 	assert_int_equal(handoff__pair_take_list(&two.pair, list, 2), 0);
 	pair_run(&one, &two);
@@ -471,7 +470,7 @@ busy_ones_follow_or_stay(void **state)
 	assert_int_equal(handoff__pair_offer_list(&two.pair, list, 2), 2);
 	pair_run(&one, &two);
 	one.busy_one = busy;
-	other = connection(&one, 1);
+	other = pair_connection(&one, 1);
 	assert_int_equal(handoff__pair_take_list(&two.pair, list, 2), 0);
 	pair_run(&one, &two);
 	assert_false(other->mine);
@@ -524,8 +523,8 @@ names_of_nothing_are_ignored(void **state)
 	open_both();
 	pair_fill(&one, &two, 3);
 	for (unsigned i = 0; i < 3; i++)
-		list[i] = connection(&two, i);
-	handoff__pair_end(&one.pair, connection(&one, 0));
+		list[i] = pair_connection(&two, i);
+	handoff__pair_end(&one.pair, pair_connection(&one, 0));
 	assert_int_equal(handoff__pair_take_list(&two.pair, list, 2), 0);
 	pair_run(&one, &two);
 	assert_int_equal(two.pair.roster.connections, 1);
@@ -545,7 +544,7 @@ offers_that_nobody_accepts_come_back(void **state)
 	one.config.hang_timeout_ms = two.config.hang_timeout_ms = 400;
 	open_both();
 	pair_fill(&one, &two, 1);
-	e = connection(&two, 0);
+	e = pair_connection(&two, 0);
 	assert_int_equal(handoff__pair_take_list(&two.pair, &e, 1), 0);
 	pair_run(&one, &two);
 	two.moved = 0;
@@ -566,7 +565,7 @@ nothing_is_offered_during_a_give(void **state)
 	(void)state;
 	open_both();
 	pair_fill(&one, &two, 2);
-	e = connection(&two, 0);
+	e = pair_connection(&two, 0);
 	handoff__pair_leave(&one.pair);
 	pair_begin(&one);
 	assert_int_equal(handoff__pair_take_list(&two.pair, &e, 1), 0);

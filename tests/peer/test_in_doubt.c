@@ -43,16 +43,50 @@ open_both(void)
 	}
 }
 
+static void
+assert_status_says(unsigned count)
+{
+	struct handoff__buf buf = {0};
+	char wanted[64];
+
+	handoff__status_json(&one.pair, &buf);
+	snprintf(wanted, sizeof(wanted), "\"in_doubt\":%u", count);
+	assert_non_null(strstr(buf.data, wanted));
+	free(buf.data);
+	memset(&buf, 0, sizeof(buf));
+	handoff__status_text(&one.pair, &buf);
+	snprintf(wanted, sizeof(wanted), "%u connection", count);
+	assert_true((strstr(buf.data, "in doubt") != NULL) == (count > 0));
+	assert_true(count == 0 || strstr(buf.data, wanted));
+	free(buf.data);
+}
+
 /* All that the carrier has is in a batch of that way. */
 static struct handoff__batch
 open_batch(uint32_t way)
 {
 	struct handoff__batch batch = {.count = HELD, .id = 77, .peer = 1};
 
+	open_both();
 	assert_int_equal(handoff__batch_open(batches(), way, &batch), 0);
 	for (unsigned i = 0; i < HELD; i++)
 		handoff__owner_set(&held[i]->view.rec->owner,
 			handoff__owner_elsewhere(batch.slot));
+	return batch;
+}
+
+/* The carrier dies with such a batch, which is or is not decided. */
+static struct handoff__batch
+die_in(uint32_t way, enum handoff__batch_state is)
+{
+	struct handoff__batch batch = open_batch(way);
+
+	assert_status_says(0);
+	if (is == HANDOFF__BATCH_COMMITTED)
+		handoff__batch_commit(batches(), batch.slot, batch.id);
+	else if (is == HANDOFF__BATCH_ABORTED)
+		handoff__batch_abort(batches(), batch.slot, batch.id);
+	survivor_inherit();
 	return batch;
 }
 
@@ -92,9 +126,7 @@ undecided_ones_that_leave_stay(void **state)
 	struct handoff__batch batch;
 
 	(void)state;
-	open_both();
-	batch = open_batch(HANDOFF__BATCH_OUT);
-	survivor_inherit();
+	batch = die_in(HANDOFF__BATCH_OUT, HANDOFF__BATCH_OPEN);
 	assert_claimed();
 	assert_int_equal(handoff__batch_commit(batches(), batch.slot, 77),
 		HANDOFF__BATCH_ABORTED);
@@ -106,10 +138,7 @@ committed_ones_have_left(void **state)
 	struct handoff__batch batch;
 
 	(void)state;
-	open_both();
-	batch = open_batch(HANDOFF__BATCH_OUT);
-	handoff__batch_commit(batches(), batch.slot, 77);
-	survivor_inherit();
+	batch = die_in(HANDOFF__BATCH_OUT, HANDOFF__BATCH_COMMITTED);
 	assert_ended();
 	/* the next carrier has to say so again */
 	assert_true(handoff__batch_read(batches(), batch.slot, &batch));
@@ -118,39 +147,24 @@ committed_ones_have_left(void **state)
 static void
 aborted_ones_stay(void **state)
 {
-	struct handoff__batch batch;
-
 	(void)state;
-	open_both();
-	batch = open_batch(HANDOFF__BATCH_OUT);
-	handoff__batch_abort(batches(), batch.slot, 77);
-	survivor_inherit();
+	die_in(HANDOFF__BATCH_OUT, HANDOFF__BATCH_ABORTED);
 	assert_claimed();
 }
 
 static void
 committed_ones_have_come(void **state)
 {
-	struct handoff__batch batch;
-
 	(void)state;
-	open_both();
-	batch = open_batch(HANDOFF__BATCH_IN);
-	handoff__batch_commit(batches(), batch.slot, 77);
-	survivor_inherit();
+	die_in(HANDOFF__BATCH_IN, HANDOFF__BATCH_COMMITTED);
 	assert_claimed();
 }
 
 static void
 aborted_ones_have_not_come(void **state)
 {
-	struct handoff__batch batch;
-
 	(void)state;
-	open_both();
-	batch = open_batch(HANDOFF__BATCH_IN);
-	handoff__batch_abort(batches(), batch.slot, 77);
-	survivor_inherit();
+	die_in(HANDOFF__BATCH_IN, HANDOFF__BATCH_ABORTED);
 	assert_ended();
 }
 
@@ -168,33 +182,12 @@ assert_in_doubt(const struct handoff__batch *batch)
 }
 
 static void
-assert_status_says(unsigned count)
-{
-	struct handoff__buf buf = {0};
-	char wanted[64];
-
-	handoff__status_json(&one.pair, &buf);
-	snprintf(wanted, sizeof(wanted), "\"in_doubt\":%u", count);
-	assert_non_null(strstr(buf.data, wanted));
-	free(buf.data);
-	memset(&buf, 0, sizeof(buf));
-	handoff__status_text(&one.pair, &buf);
-	snprintf(wanted, sizeof(wanted), "%u connection", count);
-	assert_true((strstr(buf.data, "in doubt") != NULL) == (count > 0));
-	assert_true(count == 0 || strstr(buf.data, wanted));
-	free(buf.data);
-}
-
-static void
 undecided_ones_that_come_are_in_doubt(void **state)
 {
 	struct handoff__batch batch;
 
 	(void)state;
-	open_both();
-	batch = open_batch(HANDOFF__BATCH_IN);
-	assert_status_says(0);
-	survivor_inherit();
+	batch = die_in(HANDOFF__BATCH_IN, HANDOFF__BATCH_OPEN);
 	assert_in_doubt(&batch);
 	assert_int_equal(one.pair.survival.in_doubt, HELD);
 	assert_int_equal(one.closing, 0);
@@ -212,7 +205,6 @@ stop_would_lose_them(void **state)
 	char text[HANDOFF_TEXT_MAX] = "";
 
 	(void)state;
-	open_both();
 	open_batch(HANDOFF__BATCH_IN);
 	assert_int_equal(handoff__pair_doubt(&one.pair, text), 0);
 	survivor_inherit();
@@ -233,9 +225,7 @@ stop_would_lose_what_nobody_has(void **state)
 	char text[HANDOFF_TEXT_MAX] = "";
 
 	(void)state;
-	open_both();
-	open_batch(HANDOFF__BATCH_IN);
-	survivor_inherit();
+	die_in(HANDOFF__BATCH_IN, HANDOFF__BATCH_OPEN);
 	pair_join(&one, &two);
 	assert_int_equal(handoff__pair_doubt(&one.pair, text), HELD);
 	side_close(&two);
@@ -257,9 +247,7 @@ next_carrier_has_them(void **state)
 	unsigned n = 0;
 
 	(void)state;
-	open_both();
-	batch = open_batch(HANDOFF__BATCH_IN);
-	survivor_inherit();
+	batch = die_in(HANDOFF__BATCH_IN, HANDOFF__BATCH_OPEN);
 	side_carries(&two);
 	pair_join(&one, &two);
 	assert_in_doubt(&batch);
@@ -294,9 +282,7 @@ next_carrier_ends_them(void **state)
 	struct handoff__batch batch;
 
 	(void)state;
-	open_both();
-	batch = open_batch(HANDOFF__BATCH_IN);
-	survivor_inherit();
+	batch = die_in(HANDOFF__BATCH_IN, HANDOFF__BATCH_OPEN);
 	side_carries(&two);
 	pair_join(&one, &two);
 	handoff__batch_abort(batches(), batch.slot, 77);
@@ -316,9 +302,7 @@ another_server_does_not_have_them(void **state)
 	struct handoff__batch batch;
 
 	(void)state;
-	open_both();
-	batch = open_batch(HANDOFF__BATCH_IN);
-	survivor_inherit();
+	batch = die_in(HANDOFF__BATCH_IN, HANDOFF__BATCH_OPEN);
 	pair_join(&one, &two);
 	assert_in_doubt(&batch);
 	assert_int_equal(two.pair.roster.owned, 0);
