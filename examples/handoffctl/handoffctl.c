@@ -49,6 +49,11 @@ static const char help[] =
 	"                    another host everything comes in silence\n"
 	"  say [@N] TEXT     sends a line to all clients, or to connection N;\n"
 	"                    say @list lists the connections\n"
+	"  settle --here|--drop BATCH\n"
+	"                    decides about connections in doubt, because the\n"
+	"                    other host is gone for good: they are served "
+	"here,\n"
+	"                    or dropped; BATCH as the status has it\n"
 	"  stop NAME         stops the peer with that name or process ID\n"
 	"  notices [--json] [ADDR...]\n"
 	"                    prints notices to clients as they come, the one "
@@ -69,7 +74,7 @@ struct args {
 	const char *const *words; /* notices: addresses */
 	size_t nwords;
 	char text[HANDOFF_SAY_MAX + 2]; /* one more than may be said */
-	bool json, silent, whole, connections, dry;
+	bool json, silent, whole, connections, dry, here, drop;
 	int watch_ms;   /* 0: once */
 	int wait_ms;    /* 0: the default */
 	int timeout_ms; /* the same */
@@ -119,6 +124,8 @@ read_options(struct args *args, int argc, char **argv)
 		{"to", required_argument, NULL, 'o'},
 		{"dry-run", no_argument, NULL, 'n'},
 		{"timeout", required_argument, NULL, 'm'},
+		{"here", no_argument, NULL, 'H'},
+		{"drop", no_argument, NULL, 'D'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'v'},
 		{NULL, 0, NULL, 0},
@@ -157,6 +164,10 @@ read_options(struct args *args, int argc, char **argv)
 			args->to = optarg;
 		else if (c == 'n')
 			args->dry = true;
+		else if (c == 'H')
+			args->here = true;
+		else if (c == 'D')
+			args->drop = true;
 		else if (c == 'h')
 			exit(fputs(help, stdout) < 0);
 		else if (c == 'v')
@@ -199,6 +210,19 @@ check_move(const struct args *args, int count)
 		usage("--timeout goes with maintenance --to", "");
 }
 
+static void
+check_settle(const struct args *args, int count)
+{
+	bool settle = strcmp(args->command, "settle") == 0;
+
+	if (!settle && (args->here || args->drop))
+		usage("--here and --drop go with settle", "");
+	if (settle && args->here == args->drop)
+		usage(" needs one of --here and --drop", "settle");
+	if (settle && (count < 2 || !args->name[0]))
+		usage(" needs a BATCH, which status has", "settle");
+}
+
 /* Each command with exactly the words and options that it takes. */
 static void
 read_command(struct args *args, int count, char **words)
@@ -208,7 +232,8 @@ read_command(struct args *args, int count, char **words)
 	bool dump = count > 0 && strcmp(words[0], "dump") == 0;
 	bool named = count > 0 && strcmp(words[0], "maintenance") == 0;
 	bool notices = count > 0 && strcmp(words[0], "notices") == 0;
-	int most = stop || dump || named ? 2 : 1;
+	bool settle = count > 0 && strcmp(words[0], "settle") == 0;
+	int most = stop || dump || named || settle ? 2 : 1;
 
 	if (count == 0)
 		usage("no command was given", "");
@@ -254,6 +279,7 @@ read_command(struct args *args, int count, char **words)
 	if (args->silent && strcmp(args->command, "ready") != 0)
 		usage("--silent goes with ready", "");
 	check_move(args, count);
+	check_settle(args, count);
 	if (!args->dir)
 		args->dir = getenv("HANDOFF_DIR");
 	if ((!args->dir || !args->dir[0]) && args->nwords == 0)
@@ -309,6 +335,9 @@ run(const struct args *args, char **reply)
 		return handoff_control_ready(args->dir, args->silent, reply);
 	if (strcmp(args->command, "say") == 0)
 		return handoff_control_say(args->dir, args->text, reply);
+	if (strcmp(args->command, "settle") == 0)
+		return handoff_control_settle(
+			args->dir, args->name, args->here, reply);
 	if (strcmp(args->command, "stop") == 0)
 		return handoff_control_stop(args->dir, args->name, reply);
 	if (strcmp(args->command, "dump") == 0)

@@ -86,6 +86,14 @@ HANDOFF_API int handoff_control_maintain(const char *dir,
 HANDOFF_API int handoff_control_ready(
 	const char *dir, bool silent, char **reply);
 
+/* Decides about a batch of connections that a broken-off move between two hosts
+ * has left in doubt, by the ferry of the directory, because the other host is
+ * gone for good: with `here` they are served by this one, otherwise dropped.
+ * `batch` is its number as the status has it, in hexadecimal. -ECANCELED also
+ * while the other host can be reached. */
+HANDOFF_API int handoff_control_settle(
+	const char *dir, const char *batch, bool here, char **reply);
+
 /* Sends a line to the clients, like handoff_server_say: TEXT to all, "@3 TEXT"
  * to one; "@list" replies with a line for each connection: its number, its
  * address, the peer that owns it. */

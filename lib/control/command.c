@@ -409,6 +409,19 @@ call_say(struct handoff__call *call, const void *arg)
 	return err;
 }
 
+struct settle {
+	const char *batch;
+	bool here;
+};
+
+static int
+call_settle(struct handoff__call *call, const void *arg)
+{
+	const struct settle *settle = arg;
+
+	return handoff__hosts_settle(call, settle->batch, settle->here);
+}
+
 /* The frame of each public call: runs one command with the live peers of the
  * directory. */
 static int
@@ -471,6 +484,15 @@ int
 handoff_control_ready(const char *dir, bool silent, char **reply)
 {
 	return with_peers(dir, reply, call_ready, &silent);
+}
+
+int
+handoff_control_settle(
+	const char *dir, const char *batch, bool here, char **reply)
+{
+	const struct settle settle = {.batch = batch, .here = here};
+
+	return with_peers(dir, reply, call_settle, &settle);
 }
 
 int

@@ -163,3 +163,26 @@ handoff__hosts_fetch(const struct handoff__call *call,
 		call, handoff__call_send(call, ferry,
 			      silent ? "fetch silent=1\n" : "fetch\n", -1));
 }
+
+int
+handoff__hosts_settle(struct handoff__call *call, const char *batch, bool here)
+{
+	struct handoff__contact *ferry;
+	char request[64];
+	int err;
+
+	if (!batch || !batch[0] || strlen(batch) > 16 ||
+		batch[strspn(batch, "0123456789abcdefABCDEF")])
+		return handoff__call_fail(call, -EINVAL,
+			"settle: a batch has up to 16 hexadecimal digits, as "
+			"the status says");
+	err = handoff__call_ask(call, "status\n");
+	if (err < 0)
+		return err;
+	ferry = handoff__hosts_ferry(call);
+	if (!ferry)
+		return fail_without_ferry(call);
+	snprintf(request, sizeof(request), "settle batch=%s here=%d\n", batch,
+		here);
+	return handoff__call_send(call, ferry, request, -1);
+}

@@ -19,4 +19,8 @@ int handoff__hosts_move(
 int handoff__hosts_fetch(const struct handoff__call *call,
 	struct handoff__contact *ferry, bool silent);
 
+/* Decides about a batch in doubt. */
+int handoff__hosts_settle(
+	struct handoff__call *call, const char *batch, bool here);
+
 #endif

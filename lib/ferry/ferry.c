@@ -111,6 +111,7 @@ static void
 tell_link(struct handoff__ferry *ferry, bool up)
 {
 	ferry->greeted = up;
+	ferry->apart_us = handoff__now_us();
 	for (uint32_t i = 0; i < HANDOFF__BATCHES; i++) {
 		struct handoff__freight *load = ferry->loads[i];
 
@@ -582,6 +583,7 @@ handoff__ferry_open(struct handoff__ferry **out,
 		return handoff__fail(error, -ENOMEM, "no memory");
 	ferry->options = *options;
 	ferry->log = *log;
+	ferry->apart_us = handoff__now_us();
 	ferry->loop.epfd = ferry->loop.timerfd = -1;
 	ferry->dir.fd = -1;
 	ferry->hooks = (struct handoff__ferry_hooks){.moved = on_moved,

@@ -12,6 +12,7 @@
  *   operator.c   requests of operators
  *   report.c     the sentences about a move
  *   view.c       its state for operators, and the order to stop
+ *   settle.c     an operator decides about a batch
  *   guarding.c   the gate of this ferry
  *   mover.c      one move to the other host
  *   taker.c      one move to this host
@@ -131,6 +132,13 @@ enum handoff__ferry_site {
 	HANDOFF__FERRY_THERE,
 };
 
+/* A batch that waits for the other host's word. */
+struct handoff__ferry_doubt {
+	uint64_t id;
+	uint32_t count; /* of its connections */
+	bool out;       /* it has left this host */
+};
+
 /* The state of a ferry, for the status and for monitors. */
 struct handoff__ferry_status {
 	bool linked;          /* to the other ferry */
@@ -152,6 +160,7 @@ struct handoff__ferry_status {
 	const char *hook_text;         /* why its last run failed; "" */
 	uint32_t batches_doubt;        /* that wait for the other host's word */
 	uint32_t doubt;                /* connections in them */
+	struct handoff__ferry_doubt doubts[HANDOFF__BATCHES]; /* the batches */
 	uint32_t holding;  /* connections that nobody serves until a server
 			    * joins */
 	uint32_t stays;    /* while the service is there: those that have not
@@ -186,6 +195,11 @@ int handoff__ferry_move(struct handoff__ferry *ferry, bool whole, bool dry);
 /* Asks the other ferry to move the service to this host. Errors as above; 0:
  * its end is reported by `ended` here, too. */
 int handoff__ferry_fetch(struct handoff__ferry *ferry);
+
+/* Decides about a batch in doubt in place of the other host, which is gone for
+ * good: its connections are served `here`, or dropped. -ENOENT, -EPERM with a
+ * sentence in `error`. */
+int handoff__ferry_settle(struct handoff__ferry *ferry, uint64_t id, bool here);
 
 /* What the ferry reports, for operator.c. */
 struct handoff__ferry_events {
@@ -309,6 +323,7 @@ struct handoff__ferry {
 	struct handoff__channel *channel;
 	struct handoff__letter_hello other; /* valid while `greeted` */
 	bool greeted;
+	int64_t apart_us;              /* since when it is not */
 	struct handoff__letter letter; /* the one that is read */
 	struct handoff__letter entry;  /* the last of its type that was sent */
 	char other_host[HANDOFF__LETTER_HOST];

@@ -602,6 +602,13 @@ handoff__inbound_give_up(struct handoff__freight *load)
 	give_up(load, "it was broken off");
 }
 
+void
+handoff__inbound_settle(struct handoff__freight *load, bool here)
+{
+	act(load, here ? handoff__receiving_commit(&load->r)
+		       : handoff__receiving_abort(&load->r));
+}
+
 bool
 handoff__inbound_over(const struct handoff__freight *load)
 {

@@ -28,6 +28,9 @@ void handoff__inbound_give_up(struct handoff__freight *load);
 void handoff__inbound_found(
 	struct handoff__freight *load, const struct handoff__gate_found *found);
 
+/* The operator's word for one in doubt, as if it were the other host's. */
+void handoff__inbound_settle(struct handoff__freight *load, bool here);
+
 /* Asks again what has become of a batch in doubt. */
 void handoff__inbound_ask(struct handoff__freight *load);
 

@@ -6,6 +6,8 @@
  *       everything goes to the other host; the answer comes at the end
  *   fetch [timeout=MS] [silent=1]
  *       the service comes from the other host to this one
+ *   settle batch=ID here=1|0
+ *       a batch in doubt is this host's, or dropped; ID in hexadecimal
  *
  * One move at a time, in either direction; a repetition of the request under
  * way waits with it. `ready` is `fetch` here. Decides what a request means, not
@@ -284,6 +286,55 @@ answer_fetch(struct handoff__ferry *ferry, struct handoff__request *request,
 		begin(ferry, request, line, &wish, begin_fetch);
 }
 
+/* What it means, if the other host is not gone: one line more, which begins
+ * with "warning". */
+static void
+answer_settled(struct handoff__ferry *ferry, struct handoff__request *request,
+	uint64_t id, bool here)
+{
+	struct handoff__ferry_status status = {.linked = false};
+	struct handoff__buf buf = {0};
+
+	handoff__ferry_status(ferry, &status);
+	handoff__status_header(&ferry->pair, &buf);
+	handoff__buf_add(&buf,
+		"batch %016llx is settled: its connections are "
+		"%s here\n",
+		(unsigned long long)id, here ? "served" : "dropped");
+	handoff__buf_add(&buf,
+		here ? "warning: if %s lives and has kept them, two hosts "
+		       "serve them: it must not come back to the network "
+		       "before it has been booted\n"
+		     : "warning: their clients are not told: if %s does not "
+		       "serve them, they have lost them\n",
+		host_text(&status));
+	handoff__reply(request, &buf);
+}
+
+static void
+answer_settle(struct handoff__ferry *ferry, struct handoff__request *request,
+	const char *line)
+{
+	const char *at = line + strlen("settle");
+	char id[17] = "", here[2] = "", *end = id;
+	uint64_t number;
+
+	if (!read_word(&at, " batch=", id, sizeof(id)) ||
+		!read_word(&at, " here=", here, sizeof(here)) || *at) {
+		refuse(request, "settle: unknown option in '%.100s'", line);
+		return;
+	}
+	number = strtoull(id, &end, 16);
+	if (!id[0] || *end) {
+		refuse(request, "settle: %s is no batch", id);
+		return;
+	}
+	if (handoff__ferry_settle(ferry, number, here[0] == '1') < 0)
+		refuse(request, "settle: %s", ferry->error.text);
+	else
+		answer_settled(ferry, request, number, here[0] == '1');
+}
+
 /* `maintenance` without a host: a repetition while the service is away. */
 static void
 answer_maintenance(
@@ -358,6 +409,8 @@ op_instead(void *arg, struct handoff__request *request, const char *line)
 	else if (strcmp(line, "ready") == 0 ||
 		 strcmp(line, "ready silent") == 0)
 		answer_fetch(ferry, request, "fetch");
+	else if (is_word(line, "settle"))
+		answer_settle(ferry, request, line);
 	else if (is_word(line, "maintenance"))
 		answer_maintenance(ferry, request);
 	else if (is_word(line, "connections"))
@@ -410,7 +463,7 @@ const struct handoff__operator_ops handoff__ferry_operator_ops = {
 	.stop = op_stop,
 	.instead = op_instead,
 	.unknown = "unknown request: want status, status json, metrics, move, "
-		   "fetch, or stop",
+		   "fetch, settle, or stop",
 	.status = op_status,
 	.metrics = op_metrics,
 	.ready_is_silent = true,

@@ -396,6 +396,12 @@ handoff__outbound_give_up(struct handoff__freight *load)
 	act(load, handoff__sending_give_up(&load->s));
 }
 
+void
+handoff__outbound_drop(struct handoff__freight *load)
+{
+	act(load, handoff__sending_lost(&load->s));
+}
+
 /* Marks what the other host has refused; returns how many are still in it. */
 static uint32_t
 mark_refused(

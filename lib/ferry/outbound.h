@@ -32,6 +32,9 @@ void handoff__outbound_on_link(struct handoff__freight *load, bool up);
 /* Gives it up, unless it is committed. */
 void handoff__outbound_give_up(struct handoff__freight *load);
 
+/* Ends one that is committed, as if the other host had lost it. */
+void handoff__outbound_drop(struct handoff__freight *load);
+
 /* The link takes more. */
 void handoff__outbound_drained(struct handoff__freight *load);
 

@@ -373,6 +373,12 @@ add_doubt_text(const struct handoff__ferry_status *s, const char *name,
 			name, s->batches_doubt,
 			s->batches_doubt == 1 ? "" : "es", s->doubt,
 			handoff__plural(s->doubt), host);
+	for (uint32_t i = 0; i < s->batches_doubt; i++)
+		handoff__buf_add(buf,
+			"! %s: batch %016llx: %u connection%s %s %s\n", name,
+			(unsigned long long)s->doubts[i].id, s->doubts[i].count,
+			handoff__plural(s->doubts[i].count),
+			s->doubts[i].out ? "to" : "from", host);
 	if (s->holding > 0)
 		handoff__buf_add(buf,
 			"! %s: holds %u connection%s that nobody serves until "
@@ -483,6 +489,19 @@ add_move_json(struct handoff__buf *buf, const struct handoff__ferry_status *s,
 	free(text.data);
 }
 
+static void
+add_doubts_json(struct handoff__buf *buf, const struct handoff__ferry_status *s)
+{
+	handoff__buf_add(buf, ",\"doubts\":[");
+	for (uint32_t i = 0; i < s->batches_doubt; i++)
+		handoff__buf_add(buf,
+			"%s{\"batch\":\"%016llx\",\"direction\":\"%s\","
+			"\"connections\":%u}",
+			i > 0 ? "," : "", (unsigned long long)s->doubts[i].id,
+			s->doubts[i].out ? "out" : "in", s->doubts[i].count);
+	handoff__buf_add(buf, "]");
+}
+
 void
 handoff__ferry_json(const struct handoff__ferry_status *status,
 	const struct handoff__ferry_report *report, struct handoff__buf *buf)
@@ -513,6 +532,7 @@ handoff__ferry_json(const struct handoff__ferry_status *status,
 		status->moves_in, status->moves_failed,
 		(unsigned long long)status->sent,
 		(unsigned long long)status->received);
+	add_doubts_json(buf, status);
 	add_move_json(buf, status, report);
 	handoff__buf_add(buf, "}");
 }

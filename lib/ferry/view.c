@@ -17,12 +17,10 @@
 
 #define STOP_US 3000000 /* a server may take to get what is held */
 
-static uint32_t
-count_doubt(const struct handoff__ferry *ferry, uint32_t *batches)
+static void
+list_doubt(const struct handoff__ferry *ferry,
+	struct handoff__ferry_status *status)
 {
-	uint32_t count = 0;
-
-	*batches = 0;
 	for (uint32_t i = 0; i < HANDOFF__BATCHES; i++) {
 		const struct handoff__freight *load = ferry->loads[i];
 
@@ -31,11 +29,16 @@ count_doubt(const struct handoff__ferry *ferry, uint32_t *batches)
 		if (load->out ? load->s.state == HANDOFF__SENDING_COMMITTED &&
 					!ferry->greeted
 			      : handoff__receiving_in_doubt(&load->r)) {
-			++*batches;
-			count += load->out ? load->s.count : load->r.count;
+			struct handoff__ferry_doubt *doubt =
+				&status->doubts[status->batches_doubt++];
+
+			doubt->out = load->out;
+			doubt->id = load->out ? load->s.id : load->r.id;
+			doubt->count =
+				load->out ? load->s.count : load->r.count;
+			status->doubt += doubt->count;
 		}
 	}
-	return count;
 }
 
 /* Addresses of the service that the device has not, where it has others. */
@@ -86,7 +89,7 @@ handoff__ferry_status(
 	status->gate_text = ferry->gate_text;
 	status->hook = ferry->options.hook;
 	status->hook_text = ferry->hook_text;
-	status->doubt = count_doubt(ferry, &status->batches_doubt);
+	list_doubt(ferry, status);
 	status->holding = handoff__carrier_holding(ferry);
 	if (ferry->joined && ferry->site == HANDOFF__FERRY_THERE &&
 		!handoff__course_runs(ferry))

@@ -130,6 +130,36 @@ ready_goes_to_the_ferry(void **state)
 	assert_reply("ferry got fetch silent=1\n");
 }
 
+static int
+settle(const char *batch, bool here)
+{
+	return handoff_control_settle(fake_dir.path, batch, here, &reply);
+}
+
+static void
+a_settlement_goes_to_the_ferry(void **state)
+{
+	(void)state;
+	start_both("owner", "standby");
+	assert_int_equal(settle("00000000000012aB", true), 0);
+	assert_reply("ferry got settle batch=00000000000012aB here=1\n");
+	assert_int_equal(settle("1", false), 0);
+	assert_reply("ferry got settle batch=1 here=0\n");
+	for (size_t i = 0; i < 4; i++) {
+		static const char *const none[] = {
+			NULL, "", "12ab here", "00000000000012ab0"};
+
+		assert_int_equal(settle(none[i], true), -EINVAL);
+		assert_reply("settle: a batch has up to 16 hexadecimal "
+			     "digits, as the status says");
+	}
+	fake_kill(2);
+	assert_int_equal(settle("1", true), -ECANCELED);
+	assert_non_null(strstr(reply, "no ferry is in "));
+	free(reply);
+	reply = NULL;
+}
+
 /* All has moved that can, and some connections are lost by it. */
 static void
 a_move_may_cut_some_off(void **state)
@@ -303,6 +333,7 @@ main(void)
 		fake_test(a_move_goes_to_the_ferry),
 		fake_test(a_move_goes_to_the_ferry_that_owns_as_well),
 		fake_test(ready_goes_to_the_ferry),
+		fake_test(a_settlement_goes_to_the_ferry),
 		fake_test(a_move_may_cut_some_off),
 		fake_test(the_service_may_be_unknown),
 		fake_test(there_may_be_no_ferry),

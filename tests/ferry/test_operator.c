@@ -29,6 +29,8 @@ static char answer[1 << 17];
 static unsigned moves, fetches;
 static bool whole, dry;
 static uint32_t timeout_ms;
+static uint64_t settled;
+static bool settled_here;
 static int result;
 
 void __wrap_handoff__ferry_status(
@@ -36,6 +38,8 @@ void __wrap_handoff__ferry_status(
 int __wrap_handoff__ferry_move(
 	struct handoff__ferry *asked, bool all, bool only);
 int __wrap_handoff__ferry_fetch(struct handoff__ferry *asked);
+int __wrap_handoff__ferry_settle(
+	struct handoff__ferry *asked, uint64_t id, bool here);
 void __wrap_handoff__ferry_stop(struct handoff__ferry *asked);
 
 void
@@ -74,6 +78,16 @@ __wrap_handoff__ferry_fetch(struct handoff__ferry *asked)
 	assert_ptr_equal(asked, ferry);
 	fetches++;
 	return began(HANDOFF__FERRY_IN);
+}
+
+int
+__wrap_handoff__ferry_settle(
+	struct handoff__ferry *asked, uint64_t id, bool here)
+{
+	assert_ptr_equal(asked, ferry);
+	settled = id;
+	settled_here = here;
+	return result < 0 ? handoff__fail(&ferry->error, result, "not now") : 0;
 }
 
 void
@@ -428,7 +442,35 @@ other_requests_are_those_of_a_peer(void **state)
 		strstr(answer, "handoff_ferry_linked{service=\"echo\""));
 	assert_answer(ask("dance\n"),
 		"error unknown request: want status, status json, metrics, "
-		"move, fetch, or stop");
+		"move, fetch, settle, or stop");
+}
+
+/* With what it means, should the other host live. */
+static void
+a_batch_is_settled(void **state)
+{
+	(void)state;
+	assert_answer(ask("settle batch=12aB here=1\n"),
+		"batch 00000000000012ab is settled: its connections are served "
+		"here\nwarning: if B lives and has kept them, two hosts serve "
+		"them: it must not come back to the network before it has been "
+		"booted");
+	assert_int_equal(settled, 0x12ab);
+	assert_true(settled_here);
+	assert_answer(ask("settle batch=ffffffffffffffff here=0\n"),
+		"batch ffffffffffffffff is settled: its connections are "
+		"dropped here\nwarning: their clients are not told: if B does "
+		"not serve them, they have lost them");
+	assert_int_equal(settled, UINT64_MAX);
+	assert_false(settled_here);
+	result = -EPERM;
+	assert_answer(ask("settle batch=1 here=1\n"), "error settle: not now");
+	assert_answer(ask("settle batch=xyz here=1\n"),
+		"error settle: xyz is no batch");
+	assert_answer(
+		ask("settle batch= here=1\n"), "error settle:  is no batch");
+	assert_answer(ask("settle batch=1\n"),
+		"error settle: unknown option in 'settle batch=1'");
 }
 
 static void
@@ -487,6 +529,7 @@ main(void)
 		operator_test(ready_is_a_fetch),
 		operator_test(maintenance_needs_a_host),
 		operator_test(other_requests_are_those_of_a_peer),
+		operator_test(a_batch_is_settled),
 		operator_test(a_service_may_be_unknown_yet),
 		operator_test(what_a_server_answers_is_not_here),
 		operator_test(a_stop_answers_all),

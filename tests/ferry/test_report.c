@@ -224,6 +224,7 @@ status_says_where_everything_is(void **state)
 	s.gate = false;
 	s.gate_text = "gate: died";
 	s.batches_doubt = s.doubt = 1;
+	s.doubts[0] = (struct handoff__ferry_doubt){.id = 0x12ab, .count = 1};
 	s.holding = 2;
 	s.visiting = 3;
 	assert_text("link up\nsite there\n"
@@ -236,6 +237,7 @@ status_says_where_everything_is(void **state)
 		    "takes them back\n"
 		    "! ferry-a: in doubt: 1 batch, 1 connection, silent until "
 		    "B answers\n"
+		    "! ferry-a: batch 00000000000012ab: 1 connection from B\n"
 		    "! ferry-a: holds 2 connections that nobody serves until "
 		    "a server joins\n");
 }
@@ -260,6 +262,9 @@ status_says_why_there_is_no_link(void **state)
 	r.way = 0;
 	s = (struct handoff__ferry_status){
 		.batches_doubt = 2, .doubt = 300, .holding = 1};
+	s.doubts[0] = (struct handoff__ferry_doubt){
+		.id = UINT64_MAX, .count = 299, .out = true};
+	s.doubts[1] = (struct handoff__ferry_doubt){.id = 1, .count = 1};
 	assert_text("link down\nsite nowhere\n"
 		    "! ferry-a: no link to the other host: none was made yet\n"
 		    "! ferry-a: on neither host, as far as is known: the "
@@ -267,6 +272,10 @@ status_says_why_there_is_no_link(void **state)
 		    "! ferry-a: no gate: no packet was held yet\n"
 		    "! ferry-a: in doubt: 2 batches, 300 connections, silent "
 		    "until the other host answers\n"
+		    "! ferry-a: batch ffffffffffffffff: 299 connections to the "
+		    "other host\n"
+		    "! ferry-a: batch 0000000000000001: 1 connection from the "
+		    "other host\n"
 		    "! ferry-a: holds 1 connection that nobody serves until a "
 		    "server joins\n");
 	s.batches_doubt = s.doubt = s.holding = 0;
@@ -337,7 +346,8 @@ status_for_programs(void **state)
 		"text\":\"\",\"batches_in_doubt\":0,"
 		"\"in_doubt\":0,\"holding\":0,\"astray\":0,\"visiting\":0,"
 		"\"moves_out\":1,\"moves_in\":0,"
-		"\"moves_failed\":0,\"sent\":7998,\"received\":0,\"move\":{"
+		"\"moves_failed\":0,\"sent\":7998,\"received\":0,"
+		"\"doubts\":[],\"move\":{"
 		"\"direction\":\"out\",\"under_way\":false,\"complete\":true,"
 		"\"dry_run\":false,\"ended_ms\":1,\"took_us\":150000,"
 		"\"longest_hold_us\":9200,\"connections\":8000,\"moved\":7998,"
@@ -350,6 +360,18 @@ status_for_programs(void **state)
 	handoff__ferry_json(&s, &r, &buf);
 	assert_non_null(strstr(buf.data, "\"addresses\":\"\""));
 	assert_non_null(strstr(buf.data, ",\"move\":null}"));
+	free(buf.data);
+	memset(&buf, 0, sizeof(buf));
+	s.batches_doubt = 2;
+	s.doubts[0] = (struct handoff__ferry_doubt){
+		.id = 0x12ab, .count = 5, .out = true};
+	s.doubts[1] = (struct handoff__ferry_doubt){.id = 1, .count = 1};
+	handoff__ferry_json(&s, &r, &buf);
+	assert_non_null(strstr(buf.data,
+		",\"doubts\":[{\"batch\":\"00000000000012ab\","
+		"\"direction\":\"out\",\"connections\":5},"
+		"{\"batch\":\"0000000000000001\",\"direction\":\"in\","
+		"\"connections\":1}],\"move\":"));
 }
 
 static void

@@ -5,7 +5,7 @@ doubt outlives a stop, or is settled by the operator."""
 import signal
 
 from test_deaths import BATCH, CONNECTIONS, Moving
-from world import SCALE, SERVICE4, main
+from world import SCALE, SERVICE4, SERVICE6, main
 
 
 class Broken(Moving):
@@ -162,6 +162,79 @@ class Broken(Moving):
         self.wait_ready(self.b)
         self.serves(load, 10)
         self.all_go(load)
+
+    def settle(self, host, *words):
+        """When the link has been down for a while."""
+        said = []
+
+        def settled():
+            code, out, err = self.ctl_on(host, "settle", *words)
+            said[:] = [out]
+            self.assertTrue(code == 0 or "try again" in err, err)
+            return code == 0
+        self.await_(settled, "the batch to be settled")
+        return said[0]
+
+    def doubt(self, host):
+        """The only batch that its ferry has in doubt."""
+        doubts = self.await_(lambda: self.state(host, "doubts"), "a doubt")
+        self.assertEqual(len(doubts), 1)
+        return doubts[0]
+
+    def test_settle_here(self):
+        """A is gone for good, in the moment in which it had decided: B is
+        told to serve, and does."""
+        self.batch = 2 * CONNECTIONS
+        load, stop = self.prepare(self.b, "handoff__receiving_commit", 1)
+        self.world.pull(self.a)
+        stop.kill()
+        self.a.kill_all()
+        self.ferry(self.b)
+        doubt = self.doubt(self.b)
+        self.assertEqual((doubt["direction"], doubt["connections"]),
+                         ("in", CONNECTIONS))
+        self.assertIn(f"batch {doubt['batch']}: {CONNECTIONS} connections "
+                      "from ", self.ok_on(self.b, "status"))
+        said = self.settle(self.b, "--here", doubt["batch"])
+        self.assertRegex(said, "is settled: its connections are served here\n"
+                         "warning: if .* lives .* two hosts serve them")
+        self.b.ip(f"addr add {SERVICE4}/24 dev e0",
+                  f"addr add {SERVICE6}/64 dev e0 nodad")
+        self.await_(lambda: self.served(self.b) == {"alt": CONNECTIONS},
+                    "B to serve all")
+        self.serves(load, 20)
+        self.assertEqual(self.state(self.b, "batches_in_doubt"), 0)
+        self.end(load)
+
+    def test_settle_drop(self):
+        """On both sides of a cut: nobody serves them, and when the two reach
+        each other again nothing is in doubt."""
+        load, stop = self.prepare(self.b, "handoff__receiving_commit", 1)
+        self.world.cut(self.a, self.b)
+        stop.kill()
+        self.mover.wait(60 * SCALE)
+        self.ferry(self.b)
+        doubt = self.doubt(self.b)
+        code, _, err = self.ctl_on(self.b, "settle", "--drop", "12ab")
+        self.assertEqual(code, 1)
+        self.assertIn("batch 00000000000012ab is not here", err)
+        self.settle(self.b, "--drop", doubt["batch"])
+        self.await_(lambda: not self.state(self.b, "batches_in_doubt"),
+                    "B to have nothing in doubt")
+        self.assertEqual(self.served(self.b), {})
+        there = self.doubt(self.a)
+        self.assertEqual(there, {**doubt, "direction": "out"})
+        code, _, err = self.ctl_on(self.a, "settle", "--here", there["batch"])
+        self.assertEqual(code, 1)
+        self.assertIn("it has left this host", err)
+        said = self.settle(self.a, "--drop", there["batch"])
+        self.assertIn("their clients are not told", said)
+        self.assertEqual(self.served(self.a), {"server": CONNECTIONS - BATCH})
+        self.heal()
+        self.await_(lambda: not any(self.state(host, "batches_in_doubt")
+                                    for host in (self.a, self.b)),
+                    "nothing to be in doubt")
+        load.kill()
 
 
 if __name__ == "__main__":
