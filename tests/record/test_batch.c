@@ -332,12 +332,12 @@ table_is_mapped_only_where_it_can_be(void **state)
 		handoff__batches_map(&map, seg->fd, seg->geo.batches + 8),
 		-EBADMSG);
 	assert_int_equal(
-		handoff__batches_map(&map, seg->fd, seg->geo.size), -EBADMSG);
+		handoff__batches_map(&map, seg->fd, seg->geo.file), -EBADMSG);
 	assert_int_equal(handoff__batches_map(&map, seg->fd, UINT64_MAX - 4095),
 		-EBADMSG);
 	/* the last page of the file is within it */
 	assert_int_equal(handoff__batches_map(&map, seg->fd,
-				 seg->geo.size - HANDOFF__BATCHES_SIZE),
+				 seg->geo.file - HANDOFF__BATCHES_SIZE),
 		0);
 	handoff__batches_unmap(&map);
 	fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
