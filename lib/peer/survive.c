@@ -115,6 +115,8 @@ inherit(struct handoff__pair *pair, struct handoff__roster_entry *e)
 		return;
 	}
 	pair->survival.entries++;
+	if (pair->other.carrier)
+		e->view.rec->touched |= HANDOFF__FROZEN;
 	if (e->kind == HANDOFF__CONNECTION)
 		why = handoff__entry_repair(e, &pair->survival);
 	blame = why ? NULL : handoff__entry_blame(e, &pair->survival);
