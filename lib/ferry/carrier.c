@@ -23,14 +23,16 @@ static int
 on_entered(struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
 	struct handoff__cargo *cargo = handoff__cargo(e);
+	struct handoff__ferry *ferry = ferry_of(pair);
 
-	(void)pair;
 	cargo->tries = 0;
 	cargo->load = cargo->index = -1;
 	cargo->why = NULL;
 	cargo->again_us = 0;
-	cargo->checked = cargo->leads = false;
+	cargo->checked = cargo->leads = cargo->frozen = false;
 	cargo->chosen = 0;
+	if (ferry->hooks.entered)
+		ferry->hooks.entered(ferry, e);
 	return 0;
 }
 

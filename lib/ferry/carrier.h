@@ -18,6 +18,7 @@ struct handoff__cargo {
 	int64_t again_us; /* may be tried again from then on; 0: now */
 	bool checked;     /* it has an address of the service */
 	bool leads;       /* others than its pair move with it */
+	bool frozen;      /* an earlier ferry has left its socket so */
 	uint32_t chosen;  /* the number of the choice that has it */
 };
 

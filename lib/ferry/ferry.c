@@ -15,6 +15,7 @@
 #include "ferry/mover.h"
 #include "ferry/outbound.h"
 #include "ferry/retreat.h"
+#include "ferry/salvage.h"
 #include "ferry/site.h"
 #include "ferry/steer.h"
 #include "ferry/taker.h"
@@ -452,6 +453,7 @@ step(struct handoff__ferry *ferry)
 		handoff__pair_proceed(&ferry->pair);
 		handoff__carrier_own(ferry);
 		handoff__guarding_keep(ferry);
+		handoff__salvage_proceed(ferry);
 		for (uint32_t j = 0; ferry->nloads > 0 && j < HANDOFF__BATCHES;
 			j++) {
 			if (ferry->loads[j] && !ferry->loads[j]->out)
@@ -584,9 +586,12 @@ handoff__ferry_open(struct handoff__ferry **out,
 	ferry->options = *options;
 	ferry->log = *log;
 	ferry->apart_us = handoff__now_us();
+	TAILQ_INIT(&ferry->rests);
 	ferry->loop.epfd = ferry->loop.timerfd = -1;
 	ferry->dir.fd = -1;
-	ferry->hooks = (struct handoff__ferry_hooks){.moved = on_moved,
+	ferry->hooks = (struct handoff__ferry_hooks){
+		.entered = handoff__salvage_entered,
+		.moved = on_moved,
 		.closing = on_closing,
 		.given = on_given,
 		.room = handoff__inbound_on_room};
@@ -650,6 +655,7 @@ handoff__ferry_free(struct handoff__ferry *ferry)
 	if (!ferry)
 		return;
 	handoff__steer_close(ferry);
+	handoff__salvage_close(ferry);
 	handoff__channel_free(ferry->channel);
 	/* the helper acts by the words from here on */
 	handoff__gate_free(ferry->gate);

@@ -22,6 +22,7 @@
  *   outbound.c   one batch on its way to the other host
  *   shipping.c   its connections
  *   inbound.c    one batch on its way to this host
+ *   salvage.c    sockets that a dead ferry, and its gate, have left
  *   landing.c    one of its connections
  *   listeners.c  what the other host has to listen on
  *   steer.c      what the hook is told
@@ -48,6 +49,7 @@
  *   launch.c     starts it
  *   note.c       one message between the two
  *   images.c     the images of a batch, for it
+ *   finish.c     finishes what a dead ferry has prepared
  *   hook.c       a program that steers packets in place of an address
  *   flow.c       the addresses of one connection
  */
@@ -59,6 +61,7 @@
 #include "ferry/address.h"
 #include "ferry/announce.h"
 #include "ferry/channel.h"
+#include "ferry/finish.h"
 #include "ferry/gate.h"
 #include "ferry/hook.h"
 #include "ferry/message.h"
@@ -225,6 +228,8 @@ struct handoff__ferry_options {
 
 /* What the callbacks of the peer tell the files above carrier.c. */
 struct handoff__ferry_hooks {
+	void (*entered)(struct handoff__ferry *ferry,
+		struct handoff__roster_entry *entry);
 	void (*moved)(struct handoff__ferry *ferry,
 		struct handoff__roster_entry *entry);
 	void (*closing)(struct handoff__ferry *ferry,
@@ -336,6 +341,9 @@ struct handoff__ferry {
 	uint64_t gate_arena;  /* the arena that the gate knows */
 	uint64_t strays;      /* slots that the gate has and no batch */
 	uint64_t table_arena; /* whose batches were resumed */
+	bool salvages;        /* a socket here may be frozen: salvage.c */
+	struct handoff__rests rests;
+	struct handoff__timer rest;
 	struct handoff__hook hook;
 	char hook_text[HANDOFF_TEXT_MAX]; /* why its last run failed */
 	struct handoff__gate_counts gate_counts;

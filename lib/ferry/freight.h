@@ -49,10 +49,11 @@ struct handoff__freight {
 	uint32_t next;  /* the item to ship, or to prepare, next */
 	bool end_sent, end_came;
 	uint32_t wanted; /* entries that are still to come from the server */
-	/* IN, of an earlier ferry: what the gate has of it */
-	struct handoff__flow *flows;
-	uint32_t nflows, room; /* of `flows`; of `items` */
+	uint32_t room;   /* of `items` */
+	/* IN, of an earlier ferry: what it has kept of it, and since when it is
+	 * this one's */
 	struct handoff__images images;
+	int64_t resumed_us;
 	struct handoff__item items[];
 };
 

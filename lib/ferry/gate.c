@@ -6,7 +6,6 @@
  */
 #include "ferry/gate.h"
 
-#include "ferry/images.h"
 #include "ferry/launch.h"
 #include "ferry/told.h"
 
@@ -603,19 +602,13 @@ handoff__gate_is_held(const struct handoff__gate *gate, uint32_t slot)
 }
 
 int
-handoff__gate_images(struct handoff__gate *gate, uint32_t slot,
-	const struct handoff__image *const *images, uint32_t count,
-	struct handoff__error *error)
+handoff__gate_images(struct handoff__gate *gate, uint32_t slot, int images)
 {
-	int fd;
-
-	if (!handoff__told_slot(&gate->told, slot))
-		return handoff__fail(
-			error, -ENOENT, "gate: slot %u is not in use", slot);
-	fd = handoff__images_make(images, count, error);
-	if (fd < 0)
-		return fd;
-	handoff__told_images(&gate->told, slot, fd);
+	if (!handoff__told_slot(&gate->told, slot)) {
+		close(images);
+		return -ENOENT;
+	}
+	handoff__told_images(&gate->told, slot, images);
 	return sent(gate, 0);
 }
 

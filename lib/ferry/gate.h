@@ -25,7 +25,6 @@
 #include "base/dir.h"
 #include "base/loop.h"
 #include "ferry/flow.h"
-#include "migrate/image.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -202,14 +201,12 @@ int handoff__gate_hold(struct handoff__gate *gate, uint32_t slot, uint64_t id,
 
 bool handoff__gate_is_held(const struct handoff__gate *gate, uint32_t slot);
 
-/* The images of the batch's connections, images[i] that of flows[i] (NULL: it
- * has none). For an IN batch, before PREPARED is sent: with them the helper
- * finishes the sockets of a dead ferry. For an OUT batch, optional: with them
- * thawing sets again the options that freezing replaced. -E2BIG above 1 GiB,
- * -EBADMSG, -ENOMEM, -ENOENT if the slot is not in use. */
-int handoff__gate_images(struct handoff__gate *gate, uint32_t slot,
-	const struct handoff__image *const *images, uint32_t count,
-	struct handoff__error *error);
+/* The images of the batch's connections, as ferry/images.h makes them, number i
+ * that of flows[i]. Takes the memfd over, also on failure. For an IN batch,
+ * before PREPARED is sent: with them the helper finishes the sockets of a dead
+ * ferry. For an OUT batch, optional: with them thawing sets again the options
+ * that freezing replaced. -ENOENT if the slot is not in use. */
+int handoff__gate_images(struct handoff__gate *gate, uint32_t slot, int images);
 
 /* Some of the batch stay (or do not come) after all: their packets pass, in
  * order, whatever the default is, until the slot is free or another batch holds

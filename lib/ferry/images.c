@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define HEAD  8
-#define ROW   16
+#define ROW   24
 #define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
 
 static uint64_t
@@ -30,8 +30,8 @@ size_of(const struct handoff__image *const *images, uint32_t count)
 
 static int
 write_all(unsigned char *data, uint64_t size,
-	const struct handoff__image *const *images, uint32_t count,
-	struct handoff__error *error)
+	const struct handoff__image *const *images, const uint64_t *ids,
+	uint32_t count, struct handoff__error *error)
 {
 	struct handoff__wire w = {.data = data, .size = (size_t)size};
 	size_t at = HEAD + (size_t)count * ROW;
@@ -48,6 +48,7 @@ write_all(unsigned char *data, uint64_t size,
 			return err;
 		handoff__put_u64(&w, at);
 		handoff__put_u64(&w, len);
+		handoff__put_u64(&w, ids ? ids[i] : 0);
 		at += len;
 	}
 	return 0;
@@ -55,7 +56,7 @@ write_all(unsigned char *data, uint64_t size,
 
 static int
 fill(int fd, uint64_t size, const struct handoff__image *const *images,
-	uint32_t count, struct handoff__error *error)
+	const uint64_t *ids, uint32_t count, struct handoff__error *error)
 {
 	void *data;
 	int err;
@@ -69,7 +70,7 @@ fill(int fd, uint64_t size, const struct handoff__image *const *images,
 	if (data == MAP_FAILED)
 		return handoff__fail(
 			error, -errno, "images: mapping: %s", strerror(errno));
-	err = write_all(data, size, images, count, error);
+	err = write_all(data, size, images, ids, count, error);
 	munmap(data, (size_t)size);
 	if (err == 0 && fcntl(fd, F_ADD_SEALS, SEALS) < 0)
 		return handoff__fail(
@@ -78,8 +79,8 @@ fill(int fd, uint64_t size, const struct handoff__image *const *images,
 }
 
 int
-handoff__images_make(const struct handoff__image *const *images, uint32_t count,
-	struct handoff__error *error)
+handoff__images_make(const struct handoff__image *const *images,
+	const uint64_t *ids, uint32_t count, struct handoff__error *error)
 {
 	uint64_t size = size_of(images, count);
 	int fd, err;
@@ -92,7 +93,7 @@ handoff__images_make(const struct handoff__image *const *images, uint32_t count,
 	if (fd < 0)
 		return handoff__fail(error, -errno, "images: memfd_create: %s",
 			strerror(errno));
-	err = fill(fd, size, images, count, error);
+	err = fill(fd, size, images, ids, count, error);
 	if (err < 0) {
 		close(fd);
 		return err;
@@ -171,4 +172,26 @@ handoff__images_read(const struct handoff__images *images, uint32_t index,
 			"images: number %u is outside of the file", index);
 	return handoff__image_decode(image,
 		(const unsigned char *)images->data + at, (size_t)len, error);
+}
+
+uint64_t
+handoff__images_id(const struct handoff__images *images, uint32_t index)
+{
+	struct handoff__wire w = {
+		.data = images->data,
+		.size = images->size,
+		.pos = HEAD + (size_t)index * ROW + 16,
+	};
+
+	return index < images->count ? handoff__get_u64(&w) : 0;
+}
+
+uint32_t
+handoff__images_find(const struct handoff__images *images, uint64_t id)
+{
+	for (uint32_t i = 0; i < images->count; i++) {
+		if (handoff__images_id(images, i) == id)
+			return i;
+	}
+	return UINT32_MAX;
 }

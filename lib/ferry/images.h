@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The images of a batch in a sealed memfd, which a ferry gives its helper. Its
- * format: u32 count, u32 0, then for each u64 offset and u64 length (0: it has
- * none), all little endian; then the images, as migrate/image.h has them.
+ * The images of a batch in a sealed memfd, which a ferry gives its helper, and
+ * keeps in the arena (record/keep.h). Its format: u32 count, u32 0, then for
+ * each u64 offset, u64 length (0: it has none) and u64 id of the connection,
+ * all little endian; then the images, as migrate/image.h has them.
  */
 #ifndef HANDOFF_FERRY_IMAGES_H
 #define HANDOFF_FERRY_IMAGES_H
@@ -16,11 +17,11 @@
 #define HANDOFF__IMAGES_BYTES (UINT64_C(1) << 30)
 #define HANDOFF__IMAGES_COUNT 65536
 
-/* Makes the memfd of these images; NULL: that connection has none. Returns the
- * descriptor; -E2BIG, -EBADMSG for what is no image, or what memfd_create(2) or
- * writing gave. */
+/* Makes the memfd of these images; NULL: that connection has none. `ids` may be
+ * NULL: all 0. Returns the descriptor; -E2BIG, -EBADMSG for what is no image,
+ * or what memfd_create(2) or writing gave. */
 int handoff__images_make(const struct handoff__image *const *images,
-	uint32_t count, struct handoff__error *error);
+	const uint64_t *ids, uint32_t count, struct handoff__error *error);
 
 struct handoff__images {
 	void *data; /* NULL: not mapped */
@@ -38,5 +39,12 @@ void handoff__images_unmap(struct handoff__images *images);
  * that number, -EBADMSG, -EPROTO. */
 int handoff__images_read(const struct handoff__images *images, uint32_t index,
 	struct handoff__image *image, struct handoff__error *error);
+
+/* The id of that connection, and the number of the first one that has it;
+ * UINT32_MAX: none. */
+uint64_t handoff__images_id(
+	const struct handoff__images *images, uint32_t index);
+uint32_t handoff__images_find(
+	const struct handoff__images *images, uint64_t id);
 
 #endif

@@ -8,13 +8,16 @@
 #include "ferry/carrier.h"
 #include "ferry/landing.h"
 #include "ferry/letters.h"
+#include "ferry/salvage.h"
 #include "peer/carrier.h"
 #include "peer/elsewhere.h"
 #include "peer/room.h"
+#include "record/keep.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PREPARE_US 8000000 /* the server may take to confirm its copies */
 
@@ -94,25 +97,54 @@ open_batch(struct handoff__freight *load, uint32_t count)
 	return 0;
 }
 
+/* The images of those that are in the batch: what outlives this process. */
+static int
+keep_images(struct handoff__freight *load, struct handoff__error *error)
+{
+	const struct handoff__image **images =
+		calloc(load->count + 1, sizeof(struct handoff__image *));
+	uint64_t *ids = calloc(load->count + 1, sizeof(*ids));
+	int fd = -ENOMEM, err;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; images && ids && i < load->count; i++) {
+		if (!load->items[i].entry)
+			continue;
+		images[n] = &load->items[i].image;
+		ids[n++] = load->items[i].id;
+	}
+	if (images && ids)
+		fd = handoff__images_make(images, ids, n, error);
+	free(images);
+	free(ids);
+	if (fd < 0)
+		return fd;
+	err = handoff__keep_put(
+		&load->ferry->pair.arena, load->slot, load->r.id, fd);
+	if (err < 0) {
+		close(fd);
+		return handoff__fail(error, err,
+			"keeping its images in the arena: %s", strerror(-err));
+	}
+	return handoff__gate_images(load->ferry->gate, load->slot, fd);
+}
+
 static void
 do_guard(struct handoff__freight *load)
 {
 	struct handoff__ferry *ferry = load->ferry;
-	const struct handoff__image **images =
-		calloc(load->count + 1, sizeof(struct handoff__image *));
 	struct handoff__flow *flows = calloc(load->count + 1, sizeof(*flows));
 	int *fds = calloc(load->count + 1, sizeof(*fds)), err = -ENOMEM;
 	struct handoff__error error = {.text = "no memory"};
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; images && flows && fds && i < load->count; i++) {
+	for (uint32_t i = 0; flows && fds && i < load->count; i++) {
 		struct handoff__item *item = &load->items[i];
 
 		item->guard = UINT32_MAX;
 		if (!item->entry)
 			continue;
 		item->guard = n;
-		images[n] = &item->image;
 		flows[n] = item->flow;
 		fds[n++] = item->entry->fd;
 	}
@@ -121,10 +153,8 @@ do_guard(struct handoff__freight *load)
 			HANDOFF__GATE_IN, flows, fds, n);
 	if (n > 0 && err == 0) {
 		load->guarded = true;
-		err = handoff__gate_images(
-			ferry->gate, load->slot, images, n, &error);
+		err = keep_images(load, &error);
 	}
-	free(images);
 	free(flows);
 	free(fds);
 	load->guard_failed = n > 0 && err < 0;
@@ -245,6 +275,8 @@ do_free(struct handoff__freight *load)
 {
 	struct handoff__batches *table = table_of(load->ferry);
 
+	if (load->opened)
+		handoff__keep_drop(&load->ferry->pair.arena, load->slot);
 	if (table && load->opened)
 		handoff__batch_free(table, load->slot, load->r.id);
 	load->opened = false;
@@ -269,21 +301,18 @@ send_early(struct handoff__freight *load, uint32_t actions)
 		send_plain(load, HANDOFF__LETTER_QUERY);
 }
 
-/* The image of that connection, which the gate has kept. */
+/* The image of that connection, which the ferry before has kept. */
 static bool
 find_image(struct handoff__freight *load, struct handoff__item *item)
 {
 	struct handoff__error error;
+	uint32_t i = handoff__images_find(&load->images, item->id);
 
-	for (uint32_t i = 0; load->images.data && i < load->nflows; i++) {
-		if (handoff__flow_equal(&load->flows[i], &item->flow))
-			return handoff__images_read(&load->images, i,
-				       &item->image, &error) == 0 &&
-			       handoff__migrate_resume(&item->restore,
-				       item->entry->fd, &item->image,
-				       &error) == 0;
-	}
-	return false;
+	return handoff__images_read(&load->images, i, &item->image, &error) ==
+		       0 &&
+	       !handoff__landing_objection(load->ferry, &item->image) &&
+	       handoff__migrate_resume(&item->restore, item->entry->fd,
+		       &item->image, &error) == 0;
 }
 
 /* The entries of a batch of an earlier ferry, which the server has given to
@@ -559,7 +588,8 @@ handoff__inbound_proceed(struct handoff__freight *load)
 		else if (!load->r.held && all_answered(load, &refused))
 			act(load, handoff__receiving_held(&load->r, refused));
 	}
-	if (load->r.state == HANDOFF__RECEIVING_COMMITTED && all_served(load))
+	if (load->r.state == HANDOFF__RECEIVING_COMMITTED && all_served(load) &&
+		(!load->resumed || handoff__salvage_done(load)))
 		act(load, handoff__receiving_served(&load->r));
 	if (load->r.state != HANDOFF__RECEIVING_COLLECTING &&
 		load->r.state != HANDOFF__RECEIVING_PREPARING)
@@ -626,12 +656,7 @@ void
 handoff__inbound_found(
 	struct handoff__freight *load, const struct handoff__gate_found *found)
 {
-	load->flows = calloc(found->count + 1, sizeof(*load->flows));
-	if (!load->flows)
-		return;
-	memcpy(load->flows, found->flows, found->count * sizeof(*load->flows));
-	load->nflows = found->count;
-	if (found->images >= 0)
+	if (found->images >= 0 && !load->images.data)
 		handoff__images_map(&load->images, found->images);
 }
 
@@ -647,9 +672,7 @@ handoff__inbound_free(struct handoff__freight *load)
 			handoff__landing_part(&load->items[i]);
 		free(load->items[i].body);
 	}
-	if (load->images.data)
-		handoff__images_unmap(&load->images);
-	free(load->flows);
+	handoff__images_unmap(&load->images);
 	ferry->loads[load->slot] = NULL;
 	ferry->nloads--;
 	free(load);
@@ -661,11 +684,18 @@ handoff__inbound_resume(
 {
 	struct handoff__freight *load =
 		handoff__freight_make(ferry, batch->count, false, on_timer);
+	int fd;
 
 	if (!load)
 		return -ENOMEM;
 	load->slot = batch->slot;
 	load->opened = load->resumed = true;
+	load->resumed_us = handoff__now_us();
+	fd = handoff__keep_get(&ferry->pair.arena, batch->slot, batch->id);
+	if (fd >= 0) {
+		handoff__images_map(&load->images, fd);
+		close(fd);
+	}
 	ferry->loads[batch->slot] = load;
 	ferry->nloads++;
 	act(load, handoff__receiving_resume(&load->r, batch->id, batch->count,

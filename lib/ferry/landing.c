@@ -70,9 +70,8 @@ takes_privilege(const struct handoff__image_options *o)
 			       o->value[HANDOFF__OPT_PRIORITY] > 6));
 }
 
-/* Why this image may not become a connection of this service, or NULL. */
-static const char *
-objection(
+const char *
+handoff__landing_objection(
 	const struct handoff__ferry *ferry, const struct handoff__image *image)
 {
 	const struct handoff__image_options *o = &image->options;
@@ -102,7 +101,7 @@ decode(const struct handoff__ferry *ferry, struct handoff__item *item)
 		handoff__landing_refuse(item, "%.80s", error.text);
 		return false;
 	}
-	why = objection(ferry, &item->image);
+	why = handoff__landing_objection(ferry, &item->image);
 	if (why)
 		handoff__landing_refuse(item, "%s", why);
 	return why == NULL;

@@ -25,4 +25,8 @@ void handoff__landing_part(struct handoff__item *item);
 void handoff__landing_drop(
 	struct handoff__freight *load, struct handoff__item *item);
 
+/* Why this image may not become a connection of this service, or NULL. */
+const char *handoff__landing_objection(
+	const struct handoff__ferry *ferry, const struct handoff__image *image);
+
 #endif

@@ -360,3 +360,15 @@ gates_await_end(const struct gates *g)
 	while (gates_helper(g) != 0)
 		sched_yield();
 }
+
+void
+gates_images(struct gates *g, uint32_t slot,
+	const struct handoff__image *const *images, uint32_t n)
+{
+	struct handoff__error error = {""};
+	int fd = handoff__images_make(images, NULL, n, &error);
+
+	if (fd < 0)
+		fail_msg("%s", error.text);
+	assert_int_equal(handoff__gate_images(g->gate, slot, fd), 0);
+}

@@ -9,6 +9,7 @@
 #include "migrate/hosts.h"
 
 #include "ferry/gate.h"
+#include "ferry/images.h"
 #include "record/batch.h"
 
 struct gates {
@@ -60,6 +61,10 @@ void gates_rule(struct gates *g);
 /* Opens a batch of that way in the table, and holds these connections. */
 uint32_t gates_hold(struct gates *g, enum handoff__gate_direction direction,
 	uint64_t id, const int *fds, uint32_t n);
+
+/* Gives the helper the images of a batch. */
+void gates_images(struct gates *g, uint32_t slot,
+	const struct handoff__image *const *images, uint32_t n);
 
 /* Asks for the counters. */
 const struct handoff__gate_counts *gates_count(struct gates *g);

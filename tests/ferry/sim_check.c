@@ -68,12 +68,6 @@ check_alive(struct world *w, int conn)
 	if ((may_b(w, conn) || waits_at_b(w, conn)) && b->holders != 0 &&
 		(b->state == LIVE || (b->state == FROZEN && b->images != 0)))
 		return;
-	/* both that had the image have died */
-	if (w->image_lost & bit(conn) &&
-		(may_b(w, conn) || waits_at_b(w, conn))) {
-		w->excused |= bit(conn);
-		return;
-	}
 	sim_bad(w, "a connection is lost");
 }
 

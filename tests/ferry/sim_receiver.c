@@ -105,22 +105,15 @@ abandon_all(struct world *w, struct in *r)
 	tell_gate(w, UNGUARD, r->in, r);
 }
 
-/* Without its image a prepared socket is of no use: every process that had it
- * is dead. */
+/* Without its image a prepared socket is of no use. */
 static void
 finish_one(struct world *w, int conn)
 {
 	struct sock *sock = &w->host[B].sock[conn];
 
 	sim_finish(w, conn, FERRY);
-	if (sock->state != FROZEN)
-		return;
-	if (!(w->image_lost & bit(conn)))
+	if (sock->state == FROZEN)
 		sim_bad(w, "B has not the image of what is its own");
-	w->excused |= bit(conn);
-	sock->state = NONE;
-	sock->holders = sock->images = 0;
-	sim_set_owner(w, B, conn, 0);
 }
 
 static void
@@ -176,6 +169,12 @@ send_prepared(struct world *w, const struct in *r)
 static void
 guard(struct world *w, struct in *r)
 {
+	for (int c = 0; c < CONNS && w->bug != BUG_UNGUARDED; c++) {
+		if (r->in >> c & 1)
+			w->host[B].sock[c].images |= 1 << KEPT;
+	}
+	if (sim_dies(w, FB))
+		return;
 	tell_gate(w, GUARD, r->in, r);
 	if (w->bug != BUG_UNGUARDED)
 		return;
@@ -329,8 +328,6 @@ prepare(struct world *w, struct in *r, const struct note *note)
 	sock->state = FROZEN;
 	sock->pos = note->pos;
 	sock->holders = sock->images = 1 << FERRY;
-	w->guarded &= (uint8_t)~bit(c);
-	w->image_lost &= (uint8_t)~bit(c);
 	r->in |= bit(c);
 	r->waiting |= bit(c);
 	sim_tell(w, B, FERRY, SERVER,
@@ -443,7 +440,6 @@ gate_note(struct world *w, const struct note *note)
 			w->host[B].batch[c] == note->id) {
 			sock->holders |= 1 << GATE;
 			sock->images |= 1 << GATE;
-			w->guarded |= bit(c);
 			gate->slot[c] = note->slot;
 			gate->id[c] = note->id;
 		} else if (note->type == UNGUARD && gate->id[c] == note->id) {
@@ -541,7 +537,7 @@ sim_b_join(struct world *w)
 		if (sim_owner(w, B, c) == 0 || sock->state == NONE)
 			continue;
 		sock->holders |= 1 << FERRY;
-		if (sock->images >> GATE & 1)
+		if (sock->images >> GATE & 1 || sock->images >> KEPT & 1)
 			sock->images |= 1 << FERRY;
 	}
 	handoff__batches_recover(&h->table);

@@ -298,14 +298,8 @@ sim_kill(struct world *w, int party)
 		if (!alive[GATE])
 			lose_host(w, host);
 	}
-	for (int c = 0; c < CONNS; c++) {
-		struct sock *sock = &w->host[host].sock[c];
-
+	for (int c = 0; c < CONNS; c++)
 		sim_unhold(w, host, c, role);
-		if (host == B && sock->state == FROZEN && sock->images == 0 &&
-			w->guarded >> c & 1)
-			w->image_lost |= (uint8_t)(1 << c);
-	}
 }
 
 bool

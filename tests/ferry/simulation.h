@@ -87,12 +87,15 @@ struct queue {
 	unsigned head, len;
 };
 
+/* The arena has the image: as long as any process has the arena. */
+#define KEPT 3
+
 enum socket_state { NONE, LIVE, FROZEN };
 
 struct sock {
 	enum socket_state state;
 	uint8_t holders; /* roles that have a descriptor */
-	uint8_t images;  /* roles that have its image */
+	uint8_t images;  /* roles that have its image, and KEPT */
 	uint32_t pos, image_pos;
 };
 
@@ -196,8 +199,6 @@ struct world {
 	uint8_t inflight[CONNS];   /* packets that are past A's gate */
 	uint8_t ended, excused;    /* connections */
 	uint32_t lost_at_b[CONNS]; /* B had lost it while this batch was open */
-	/* B: the gate has had the image; both that had it have died since */
-	uint8_t guarded, image_lost;
 	unsigned *seen;
 };
 

@@ -279,8 +279,7 @@ test_thawed_with_options(void **state)
 	if (handoff__migrate_freeze(m.p.served, &m.image, &error) < 0)
 		fail_msg("%s", error.text);
 	images[0] = &m.image;
-	assert_int_equal(
-		handoff__gate_images(m.g.gate, m.slot, images, 1, &error), 0);
+	gates_images(&m.g, m.slot, images, 1);
 	gates_die(&m.g);
 	while (handoff__migrate_mode(m.p.served) == 1)
 		sched_yield();
@@ -342,7 +341,6 @@ static void
 arrive(struct arrival *a, size_t unread, size_t unacked)
 {
 	const struct handoff__image *images[1] = {&a->image};
-	struct handoff__error error = {""};
 
 	hosts_need();
 	gates_open(&a->g, HOST_B, support_dir());
@@ -355,8 +353,7 @@ arrive(struct arrival *a, size_t unread, size_t unacked)
 	pair_freeze(&a->p, &a->image);
 	pair_carry(&a->p, &a->image, HOST_B, &a->restore);
 	a->slot = gates_hold(&a->g, HANDOFF__GATE_IN, 9, &a->restore.fd, 1);
-	if (handoff__gate_images(a->g.gate, a->slot, images, 1, &error) < 0)
-		fail_msg("%s", error.text);
+	gates_images(&a->g, a->slot, images, 1);
 	gates_count(&a->g);
 	host_route(TO_B);
 	a->p.served = a->restore.fd;
@@ -447,11 +444,8 @@ test_finished_with_much_output(void **state)
 	a.slot = gates_hold(&a.g, HANDOFF__GATE_IN, 9, &a.restore.fd, 1);
 	{
 		const struct handoff__image *images[1] = {&a.image};
-		struct handoff__error error = {""};
 
-		assert_int_equal(handoff__gate_images(
-					 a.g.gate, a.slot, images, 1, &error),
-			0);
+		gates_images(&a.g, a.slot, images, 1);
 	}
 	host_route(TO_B);
 	a.p.served = a.restore.fd;

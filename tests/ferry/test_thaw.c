@@ -255,7 +255,7 @@ test_wrong_image(void **state)
 		fail_msg("%s", error.text);
 	slot = take(&f, HANDOFF__BATCH_IN, 1, &p.served, 1);
 	handoff__flows_slot(&f.flows, slot)->images =
-		handoff__images_make(images, 1, &error);
+		handoff__images_make(images, NULL, 1, &error);
 	handoff__batch_commit(f.batches, slot, 1);
 	assert_false(handoff__thaw_all(&f.thaw, false));
 	assert_int_equal(f.flows.counts.stuck, 1);
@@ -331,7 +331,7 @@ test_rest(void **state)
 		0);
 	slot = take(&f, HANDOFF__BATCH_IN, 1, &p.served, 1);
 	handoff__flows_slot(&f.flows, slot)->images =
-		handoff__images_make(images, 1, &error);
+		handoff__images_make(images, NULL, 1, &error);
 	handoff__batch_commit(f.batches, slot, 1);
 	host_route(TO_B);
 	small_buffers = true;

@@ -323,6 +323,39 @@ class Both(Moving):
     def test_gate_and_ferry_committed(self):
         self.gate_and_ferry("handoff__sending_word", 2)
 
+    def frozen(self, host, function, times):
+        """A ferry and its gate leave sockets in repair mode that the server
+        there has claimed: the next ferry lets them go, or finishes them."""
+        load, stop = self.prepare(host, function, times)
+        os.kill(self.victim(f"gate {host.name}"), signal.SIGKILL)
+        stop.kill()
+        self.ferry(host)
+        self.serves(load, 10)
+        self.mover.wait(60 * SCALE)
+        self.wait_ready(self.b)
+        self.all_go(load)
+
+    def test_gate_and_ferry_frozen(self):
+        self.frozen(self.a, "handoff__migrate_freeze", 5)
+
+    def test_gate_and_ferry_shipped(self):
+        self.frozen(self.a, "handoff__sending_prepared", 2)
+
+    def test_gate_and_ferry_there_held(self):
+        self.frozen(self.b, "handoff__receiving_held", 2)
+
+    def test_gate_and_ferry_there_in_doubt(self):
+        self.frozen(self.b, "handoff__receiving_commit", 2)
+
+    def test_gate_and_ferry_there_committed(self):
+        self.frozen(self.b, "handoff__receiving_word", 2)
+
+    def test_gate_and_ferry_there_finishing(self):
+        self.frozen(self.b, "handoff__migrate_commit", 20)
+
+    def test_gate_and_ferry_there_served(self):
+        self.frozen(self.b, "handoff__receiving_served", 2)
+
     def test_both_ferries(self):
         """In the midst: each side goes on with what is its own."""
         load, stop = self.prepare(self.a, "handoff__sending_prepared", 2)

@@ -8,7 +8,7 @@
 #ifndef HANDOFF_FERRY_UNFREEZE_PROTOCOL_H
 #define HANDOFF_FERRY_UNFREEZE_PROTOCOL_H
 
-#define HANDOFF__GATE_VERSION 1
+#define HANDOFF__GATE_VERSION 2
 
 /* Names in the service directory. */
 #define HANDOFF__GATE_SOCKET "gate"

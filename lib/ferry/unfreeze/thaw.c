@@ -2,9 +2,7 @@
 /*
  * Thawing. The words are the arena's, which the service writes too: they decide
  * about its own connections only. A socket that serves again is this process's
- * no more: its copy is closed. Output that does not fit into a socket is sent
- * as soon as there is room; its owner may write meanwhile, so the send buffer
- * is made to hold all of it before.
+ * no more: its copy is closed.
  */
 #include "ferry/unfreeze/thaw.h"
 
@@ -18,14 +16,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-struct handoff__rest {
-	TAILQ_ENTRY(handoff__rest) node;
-	int fd;
-	bool end_due;
-	size_t len, at;
-	unsigned char data[];
-};
-
 void
 handoff__thaw_init(struct handoff__thaw *thaw, struct handoff__flows *flows,
 	void (*say)(void *, const char *), void *arg)
@@ -38,21 +28,10 @@ handoff__thaw_init(struct handoff__thaw *thaw, struct handoff__flows *flows,
 	TAILQ_INIT(&thaw->rests);
 }
 
-static void
-end_rest(struct handoff__thaw *thaw, struct handoff__rest *r)
-{
-	TAILQ_REMOVE(&thaw->rests, r, node);
-	close(r->fd);
-	free(r);
-}
-
 void
 handoff__thaw_fini(struct handoff__thaw *thaw)
 {
-	struct handoff__rest *r;
-
-	while ((r = TAILQ_FIRST(&thaw->rests)))
-		end_rest(thaw, r);
+	handoff__finish_end(&thaw->rests);
 	if (thaw->map.batches)
 		handoff__batches_unmap(&thaw->map);
 	thaw->map = (struct handoff__batches_map){.batches = NULL};
@@ -165,59 +144,16 @@ thaw_out(
 	return false;
 }
 
-static void
-keep_rest(struct handoff__thaw *thaw, struct handoff__flow_entry *e,
-	const struct handoff__image *image,
-	const struct handoff__restore *restore)
-{
-	size_t len = image->out_len - restore->taken;
-	struct handoff__rest *r;
-
-	if (len == 0 && !restore->end_due)
-		return;
-	r = malloc(sizeof(*r) + len);
-	if (!r) {
-		/* What its owner writes must not take the place of this. */
-		shutdown(e->fd, SHUT_RDWR);
-		return;
-	}
-	r->fd = e->fd;
-	r->end_due = restore->end_due;
-	r->len = len;
-	r->at = 0;
-	if (len > 0)
-		memcpy(r->data, image->out + restore->taken, len);
-	TAILQ_INSERT_TAIL(&thaw->rests, r, node);
-	e->fd = -1;
-}
-
 static int
 finish(struct handoff__thaw *thaw, struct handoff__flow_entry *e,
 	const struct handoff__images *images, uint32_t index,
 	struct handoff__error *error)
 {
-	struct handoff__restore restore;
 	struct handoff__image image;
 	int err = handoff__images_read(images, index, &image, error);
 
-	if (err == 0)
-		err = handoff__migrate_resume(&restore, e->fd, &image, error);
-	if (err == 0)
-		err = handoff__options_buffers(e->fd, &image.options,
-			image.in_len, image.out_len, error);
-	if (err == 0)
-		err = handoff__migrate_commit(&restore, &image, error);
-	if (err == 0)
-		keep_rest(thaw, e, &image, &restore);
-	return err;
-}
-
-/* Short of memory, or of the privilege for a moment: to be tried again. */
-static bool
-passes_by(int err)
-{
-	return err == -EAGAIN || err == -ENOBUFS || err == -ENOMEM ||
-	       err == -EPERM;
+	return err < 0 ? err
+		       : handoff__finish(&thaw->rests, e->fd, &image, error);
 }
 
 static uint32_t
@@ -234,14 +170,13 @@ finish_all(struct handoff__thaw *thaw, struct handoff__flow_slot *s,
 		if (e->fd < 0)
 			continue;
 		err = finish(thaw, e, images, i, &error);
-		if (passes_by(err)) {
+		if (handoff__finish_again(err)) {
 			again++;
 			continue;
 		}
 		done += err == 0;
 		failed += err < 0;
-		if (e->fd >= 0)
-			close_entry(e);
+		close_entry(e);
 	}
 	thaw->flows->counts.finished += done;
 	thaw->flows->counts.stuck += failed;
@@ -313,37 +248,10 @@ thaw_in(struct handoff__thaw *thaw, struct handoff__flow_slot *s, uint32_t slot)
 	}
 }
 
-/* It ends when all of it is sent, or the connection has failed. */
-static void
-send_rest(struct handoff__thaw *thaw, struct handoff__rest *r)
-{
-	while (r->at < r->len) {
-		ssize_t n = send(r->fd, r->data + r->at, r->len - r->at,
-			MSG_DONTWAIT | MSG_NOSIGNAL);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN)
-			return;
-		if (n < 0)
-			break;
-		r->at += (size_t)n;
-	}
-	if (r->end_due)
-		shutdown(r->fd, SHUT_WR);
-	end_rest(thaw, r);
-}
-
 bool
 handoff__thaw_rests(struct handoff__thaw *thaw)
 {
-	struct handoff__rest *r, *next;
-
-	for (r = TAILQ_FIRST(&thaw->rests); r; r = next) {
-		next = TAILQ_NEXT(r, node);
-		send_rest(thaw, r);
-	}
-	return !TAILQ_EMPTY(&thaw->rests);
+	return handoff__finish_rests(&thaw->rests);
 }
 
 bool

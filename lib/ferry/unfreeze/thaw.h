@@ -6,11 +6,9 @@
 #ifndef HANDOFF_FERRY_UNFREEZE_THAW_H
 #define HANDOFF_FERRY_UNFREEZE_THAW_H
 
+#include "ferry/finish.h"
 #include "ferry/unfreeze/flows.h"
 #include "record/batch.h"
-
-struct handoff__rest; /* output that a finished socket did not take at once */
-TAILQ_HEAD(handoff__rests, handoff__rest);
 
 struct handoff__thaw {
 	struct handoff__flows *flows;
