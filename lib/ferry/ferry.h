@@ -26,6 +26,7 @@
  *   landing.c    one of its connections
  *   listeners.c  what the other host has to listen on
  *   steer.c      what the hook is told
+ *   bequest.c    words of batches that only the gate still has
  *   freight.c    a batch under way, in either direction
  *   course.c     the report of the move in progress
  *   letters.c    sends messages, and says what this ferry is
@@ -341,7 +342,12 @@ struct handoff__ferry {
 	uint64_t gate_arena;  /* the arena that the gate knows */
 	uint64_t strays;      /* slots that the gate has and no batch */
 	uint64_t table_arena; /* whose batches were resumed */
-	bool salvages;        /* a socket here may be frozen: salvage.c */
+	uint64_t bequest[HANDOFF__BATCHES]; /* ids, see bequest.h */
+	uint32_t nbequest;
+	/* COMMITs that came before the words here were read */
+	uint64_t early[HANDOFF__BATCHES];
+	uint32_t nearly;
+	bool salvages; /* a socket here may be frozen: salvage.c */
 	struct handoff__rests rests;
 	struct handoff__timer rest;
 	struct handoff__hook hook;

@@ -5,6 +5,7 @@
  */
 #include "ferry/guarding.h"
 
+#include "ferry/bequest.h"
 #include "ferry/course.h"
 #include "ferry/inbound.h"
 #include "ferry/mover.h"
@@ -108,10 +109,17 @@ on_gate_ready(void *arg, const char *how, bool leftover)
 	keep_seeking(ferry);
 	forget_strays(ferry);
 	link_resumed(ferry);
+	handoff__inbound_on_words(ferry);
 	/* asked while there was none */
 	if (ferry->gate_answered != ferry->gate_asked)
 		handoff__gate_count(ferry->gate);
 	ferry->due = true;
+}
+
+static void
+on_gate_table(void *arg, int segment_fd, uint64_t offset)
+{
+	handoff__bequest_read(arg, segment_fd, offset);
 }
 
 static void
@@ -197,6 +205,7 @@ on_gate_failed(void *arg, int err, const char *text)
 
 static const struct handoff__gate_ops gate_ops = {
 	.ready = on_gate_ready,
+	.table = on_gate_table,
 	.found = on_gate_found,
 	.held = on_gate_held,
 	.ruled = on_gate_ruled,
@@ -263,8 +272,14 @@ handoff__guarding_keep(struct handoff__ferry *ferry)
 		handoff__arena_commons(&ferry->pair.arena);
 	uint64_t id = handoff__core_arena_id(&ferry->pair);
 
-	if (!commons || id == 0)
+	if (!commons || id == 0) {
+		/* then nobody else has words of batches */
+		if (!ferry->gate && ferry->joined &&
+			ferry->pair.partner == HANDOFF__PARTNER_NONE)
+			open_gate(ferry);
+		keep_seeking(ferry);
 		return;
+	}
 	if (id != ferry->table_arena) {
 		ferry->table_arena = id;
 		resume_batches(ferry);

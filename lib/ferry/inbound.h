@@ -9,6 +9,10 @@
 void handoff__inbound_on_letter(
 	struct handoff__ferry *ferry, const struct handoff__letter *letter);
 
+/* The words of all batches that may exist were read: answers what came
+ * before. */
+void handoff__inbound_on_words(struct handoff__ferry *ferry);
+
 /* Free records are there, or not. */
 void handoff__inbound_on_room(struct handoff__ferry *ferry, int err);
 

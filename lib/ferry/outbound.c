@@ -6,6 +6,7 @@
  */
 #include "ferry/outbound.h"
 
+#include "ferry/bequest.h"
 #include "ferry/carrier.h"
 #include "ferry/letters.h"
 #include "ferry/shipping.h"
@@ -449,14 +450,19 @@ static void
 answer_unknown(
 	struct handoff__ferry *ferry, const struct handoff__letter *letter)
 {
-	struct handoff__letter verdict = {
-		.type = HANDOFF__LETTER_VERDICT, .batch = letter->batch};
+	struct handoff__letter verdict = {.type = HANDOFF__LETTER_VERDICT,
+		.batch = letter->batch,
+		.committed = handoff__bequest_committed(ferry, letter->batch)};
 
-	if (letter->type == HANDOFF__LETTER_QUERY)
+	/* it asks again */
+	if (letter->type == HANDOFF__LETTER_QUERY && ferry->gate &&
+		handoff__gate_is_ready(ferry->gate)) {
 		handoff__letters_send(ferry, &verdict);
-	else if (letter->type == HANDOFF__LETTER_SERVING)
+	} else if (letter->type == HANDOFF__LETTER_SERVING) {
 		handoff__letters_plain(
 			ferry, HANDOFF__LETTER_FORGET, letter->batch);
+		handoff__bequest_drop(ferry, letter->batch);
+	}
 }
 
 void

@@ -356,6 +356,49 @@ class Both(Moving):
     def test_gate_and_ferry_there_served(self):
         self.frozen(self.b, "handoff__receiving_served", 2)
 
+    def server_and_ferry(self, host, function, times, left, again=False):
+        """A server and the ferry beside it: its connections are lost, but those
+        that had left it are the other host's, which is not left in doubt."""
+        _, stop = self.prepare(host, function, times)
+        os.kill(self.programs[0 if host is self.a else 3].pid, signal.SIGKILL)
+        stop.kill()
+        self.mover.wait(60 * SCALE)
+        if again:
+            self.serve_on(host)
+        self.ferry(host)
+        other = self.world.other(host)
+        for each in (host, other):
+            self.await_(lambda each=each: self.state(each, "linked") and
+                        not self.state(each, "batches_in_doubt"),
+                        "nothing to be in doubt")
+        self.assert_served(other, left)
+
+    def test_server_and_ferry_open(self):
+        self.server_and_ferry(self.a, "handoff__sending_prepared", 2, BATCH)
+
+    def test_server_and_ferry_committed(self):
+        self.server_and_ferry(self.a, "handoff__sending_word", 2, 2 * BATCH)
+
+    def test_server_and_ferry_then_another_server(self):
+        """It has an arena of its own."""
+        self.server_and_ferry(self.a, "handoff__sending_word", 2, 2 * BATCH,
+                              again=True)
+
+    def test_server_and_ferry_served(self):
+        self.server_and_ferry(self.a, "handoff__sending_serving", 2, 2 * BATCH)
+
+    def test_server_and_ferry_there_open(self):
+        self.server_and_ferry(self.b, "handoff__receiving_held", 2,
+                              CONNECTIONS - BATCH)
+
+    def test_server_and_ferry_there_promised(self):
+        self.server_and_ferry(self.b, "handoff__receiving_commit", 2,
+                              CONNECTIONS - 2 * BATCH)
+
+    def test_server_and_ferry_there_committed(self):
+        self.server_and_ferry(self.b, "handoff__receiving_served", 2,
+                              CONNECTIONS - 2 * BATCH)
+
     def test_both_ferries(self):
         """In the midst: each side goes on with what is its own."""
         load, stop = self.prepare(self.a, "handoff__sending_prepared", 2)
