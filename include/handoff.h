@@ -15,6 +15,7 @@
 #include <handoff/daemon.h>
 #include <handoff/fdpass.h>
 #include <handoff/fifo.h>
+#include <handoff/lease.h>
 #include <handoff/notice.h>
 #include <handoff/outcome.h>
 #include <handoff/peer.h>

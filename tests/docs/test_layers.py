@@ -17,6 +17,7 @@ LISTS = {  # the header of each folder that lists its files
     "client": "client.h",
     "ferry": "ferry.h",
     "embed": "embed.h",
+    "lease": "lease.h",
     "migrate": "migrate.h",
     "notice": "transport.h",
     "operator": "operator.h",
