@@ -29,12 +29,18 @@ handoff__now_us(void)
 }
 
 uint64_t
-handoff__boot_ms(void)
+handoff__boot_ns(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t
+handoff__boot_ms(void)
+{
+	return handoff__boot_ns() / 1000000;
 }
 
 int

@@ -60,6 +60,9 @@ int64_t handoff__now_us(void);
  * sleeps. */
 uint64_t handoff__boot_ms(void);
 
+/* The same in nanoseconds. */
+uint64_t handoff__boot_ns(void);
+
 int handoff__loop_init(struct handoff__loop *loop);
 void handoff__loop_fini(struct handoff__loop *loop);
 

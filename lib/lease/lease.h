@@ -33,6 +33,7 @@
  *
  * The files of this folder, from the top down:
  *
+ *   keeper.c     drives an engine with the state machine
  *   engines.c    the table of engines
  *   lease.c      the state machine
  */
