@@ -248,6 +248,68 @@ test_what_is_written_is_read(void **state)
 	free(again);
 }
 
+static size_t
+size_of(uint32_t type)
+{
+	struct handoff__letter *letter = make(type);
+	struct handoff__letter_body *body = encode(letter);
+	size_t len = body->len;
+
+	free(body);
+	free(letter);
+	return len;
+}
+
+/* As handoff_protocol(7) has them. */
+static void
+test_each_has_its_size(void **state)
+{
+	static const struct {
+		uint32_t type;
+		size_t size;
+	} plain[] = {
+		{HANDOFF__LETTER_BEGUN, 0},
+		{HANDOFF__LETTER_REFUSED, 256},
+		{HANDOFF__LETTER_FETCH, 4},
+		{HANDOFF__LETTER_REGION, 12 + sizeof(image)},
+		{HANDOFF__LETTER_ADDRESS, 0},
+		{HANDOFF__LETTER_ADDRESSED, 0},
+		{HANDOFF__LETTER_BATCH, 12},
+		{HANDOFF__LETTER_ENTRY, 20 + sizeof(parcel) + sizeof(image)},
+		{HANDOFF__LETTER_END, 8},
+		{HANDOFF__LETTER_COMMIT, 8},
+		{HANDOFF__LETTER_SERVING, 8},
+		{HANDOFF__LETTER_FORGET, 8},
+		{HANDOFF__LETTER_ABORT, 264},
+		{HANDOFF__LETTER_QUERY, 8},
+		{HANDOFF__LETTER_VERDICT, 12},
+		{HANDOFF__LETTER_LOST, 8},
+		{HANDOFF__LETTER_BYE, 256},
+	};
+	struct handoff__letter *l = make(HANDOFF__LETTER_HELLO);
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+		assert_int_equal(size_of(plain[i].type), plain[i].size);
+	assert_int_equal(size_of(HANDOFF__LETTER_HELLO),
+		414 + 20 * l->hello.naddresses + 4);
+	free(l);
+	l = make(HANDOFF__LETTER_BEGIN);
+	assert_int_equal(
+		size_of(HANDOFF__LETTER_BEGIN), 16 + 154 * l->begin.nlisteners);
+	free(l);
+	l = make(HANDOFF__LETTER_REPORT);
+	assert_int_equal(
+		size_of(HANDOFF__LETTER_REPORT), 308 + 52 * l->report.nwhys);
+	free(l);
+	l = make(HANDOFF__LETTER_PREPARED);
+	assert_int_equal(
+		size_of(HANDOFF__LETTER_PREPARED), 16 + 100 * l->nnamed);
+	assert_int_equal(
+		size_of(HANDOFF__LETTER_WITHDRAW), 16 + 100 * l->nnamed);
+	free(l);
+}
+
 /* Refuses a body with a sentence that names the type. */
 static void
 refuse(uint32_t type, const unsigned char *data, size_t len)
@@ -458,6 +520,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_is_written_is_read),
+		cmocka_unit_test(test_each_has_its_size),
 		cmocka_unit_test(test_what_is_cut_short_is_refused),
 		cmocka_unit_test(test_what_is_too_long_is_refused),
 		cmocka_unit_test(test_numbers_out_of_bounds_are_refused),
