@@ -53,15 +53,16 @@ describe() {
 
 describe libhandoff lib/handoff.map handoff.h 'number_*;'
 describe libhandoff-systemd lib/systemd/handoff-systemd.map handoff/systemd.h
+describe libhandoff-nats lib/nats/handoff-nats.map handoff/nats.h
 
 if [ "${1-}" = --update ]; then
   mkdir -p cmake/abi
-  cp "$tmp"/libhandoff.xml "$tmp"/libhandoff-systemd.xml cmake/abi/
+  cp "$tmp"/libhandoff*.xml cmake/abi/
   exit
 fi
 
 differs=0
-for name in libhandoff libhandoff-systemd; do
+for name in libhandoff libhandoff-systemd libhandoff-nats; do
   # Its exit status is a set of bits, 0 if nothing differs.
   abidiff --harmless --no-default-suppression "cmake/abi/$name.xml" \
     "$tmp/$name.xml" || differs=1

@@ -5,6 +5,7 @@
  * and serves the very same connections when they are handed to it or when the
  * owner dies. With echo.c, the same service, it is complete.
  */
+#include "components.h"
 #include "echo.h"
 
 #include <getopt.h>
@@ -111,6 +112,7 @@ main(int argc, char **argv)
 	struct handoff_server *server;
 	bool stopped;
 
+	components_register();
 	read_options(&opts, argc, argv);
 	opts.service = echo_service(verbose);
 	setvbuf(stdout, NULL, _IOLBF, 0);

@@ -10,6 +10,8 @@
  *   chat --dir /tmp/chat --listen :7000     twice: the second is the standby
  *   nc localhost 7000
  */
+#include "components.h"
+
 #include <handoff.h>
 
 #include <errno.h>
@@ -174,6 +176,7 @@ main(int argc, char **argv)
 	struct handoff_server *server;
 	int rc;
 
+	components_register();
 	if (handoff_server_opts_read(&opts, &argc, argv) < 0 || argc > 1 ||
 		!opts.dir || handoff_server_open(&server, &opts) < 0) {
 		fprintf(stderr, "chat: %s\nusage: chat [OPTION]...\n%s", why,

@@ -5,6 +5,8 @@
  * connection. It is complete. The library connects, retries and comes home by
  * itself: a program sends, polls one descriptor and pulls events.
  */
+#include "components.h"
+
 #include <handoff.h>
 
 #include <err.h>
@@ -129,6 +131,7 @@ main(int argc, char **argv)
 	struct handoff_client *client;
 	sigset_t signals;
 
+	components_register();
 	read_options(&opts, argc, argv);
 	signal(SIGPIPE, SIG_IGN);
 	/* Blocked before open, which may start a thread: so these signals end

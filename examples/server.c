@@ -10,6 +10,7 @@
  * Events, for people, go to standard output; the log of the library, with what
  * an operator has to look at, to standard error.
  */
+#include "components.h"
 #include "echo.h"
 
 #include <getopt.h>
@@ -109,6 +110,7 @@ main(int argc, char **argv)
 	struct handoff_server *server;
 	bool stopped;
 
+	components_register();
 	read_options(&opts, argc, argv);
 	opts.service = echo_service(verbose);
 	setvbuf(stdout, NULL, _IOLBF, 0);

@@ -5,6 +5,7 @@
  * Exit status: 0 done, 1 refused or failed, 2 wrong usage, 3 the standby is not
  * ready to serve yet.
  */
+#include "../components.h"
 #include "notices.h"
 #include "watch.h"
 
@@ -383,6 +384,7 @@ main(int argc, char **argv)
 	char *reply = NULL;
 	int err;
 
+	components_register();
 	read_options(&args, argc, argv);
 	read_command(&args, argc - optind, argv + optind);
 	if (args.watch_ms)

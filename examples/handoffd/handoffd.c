@@ -5,6 +5,7 @@
  * life: into the background if it is asked to, onto the service directory, and
  * then one turn after another until it is stopped.
  */
+#include "../components.h"
 #include "../echo.h"
 #include "../schedule/schedule.h"
 #include "manager.h"
@@ -132,6 +133,7 @@ main(int argc, char **argv)
 	struct peer peer = {.options = &options};
 	int rc;
 
+	components_register();
 	options.daemon.errbuf = options.server.errbuf = peer.why;
 	options.daemon.errbuf_size = options.server.errbuf_size =
 		sizeof(peer.why);

@@ -12,6 +12,8 @@
  * the other. A handler is a transaction, see handoff/service.h: what it takes
  * from one and gives to the other is one step, in memory that outlives it.
  */
+#include "../components.h"
+
 #include <handoff.h>
 
 #include <errno.h>
@@ -216,6 +218,7 @@ main(int argc, char **argv)
 	struct handoff_server *server;
 	bool stopped;
 
+	components_register();
 	read_options(&opts, &backends, argc, argv);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (handoff_server_open(&server, &opts) < 0) {

@@ -21,7 +21,8 @@ class Abi(unittest.TestCase):
         for name in ("include", "cmake"):
             shutil.copytree(os.path.join(ROOT, name),
                             os.path.join(self.root, name))
-        for name in (MAP, "lib/systemd/handoff-systemd.map"):
+        for name in (MAP, "lib/systemd/handoff-systemd.map",
+                     "lib/nats/handoff-nats.map"):
             path = os.path.join(self.root, name)
             os.makedirs(os.path.dirname(path), exist_ok=True)
             shutil.copy(os.path.join(ROOT, name), path)
@@ -113,7 +114,7 @@ class Abi(unittest.TestCase):
         self.assertNotIn(self.compare().returncode, (0, 77))
 
     def test_nothing_of_this_machine_is_described(self):
-        for name in ("libhandoff", "libhandoff-systemd"):
+        for name in ("libhandoff", "libhandoff-systemd", "libhandoff-nats"):
             path = os.path.join(ROOT, "cmake/abi", name + ".xml")
             with open(path, encoding="utf-8") as file:
                 paths = set(re.findall(r"path='([^']*)'", file.read()))

@@ -19,6 +19,7 @@ LISTS = {  # the header of each folder that lists its files
     "embed": "embed.h",
     "lease": "lease.h",
     "migrate": "migrate.h",
+    "nats": "internal.h",
     "notice": "transport.h",
     "operator": "operator.h",
     "peer": "pair.h",
