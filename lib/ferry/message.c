@@ -240,7 +240,7 @@ put_line(struct handoff__wire *w, const char *text, size_t width)
 	size_t begin = w->pos;
 
 	handoff__put_text(w, text, width);
-	for (size_t i = begin; i < w->pos && w->data[i]; i++) {
+	for (size_t i = begin; !w->bad && i < w->pos && w->data[i]; i++) {
 		if (!printable(w->data[i]))
 			w->data[i] = '?';
 	}
