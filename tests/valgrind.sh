@@ -12,7 +12,7 @@ export children=' control daemon datafile mq_limits '
 export HANDOFF_VALGRIND=1 pidfd="$1/tests/tools/libpidfd.so"
 
 programs=()
-for program in "$1"/tests/test_* "$1"/tests/examples/test_*; do
+for program in "$1"/tests/test_* "$1"/tests/*/test_*; do
   if [ -x "$program" ] && [ -f "$program" ]; then
     programs+=("$program")
   fi

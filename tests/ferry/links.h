@@ -60,10 +60,10 @@ void relay_close(struct relay *r);
 void relay_shut(struct relay *r, int from); /* ends that direction */
 void relay_reset(struct relay *r);
 
-/* Runs the loop until it is true, at most five seconds. */
+/* Runs the loop until it is true, at most support_patience_us. */
 #define links_until(condition)                                                 \
 	do {                                                                   \
-		int64_t end_ = handoff__now_us() + 5000000;                    \
+		int64_t end_ = handoff__now_us() + support_patience_us();      \
 		while (!(condition) && handoff__now_us() < end_)               \
 			handoff__loop_dispatch(&loop, 20);                     \
 		assert_true(condition);                                        \

@@ -79,7 +79,7 @@ send_all(int *ups)
 static void
 live(void)
 {
-	int64_t end = handoff__now_us() + 5000000;
+	int64_t end = handoff__now_us() + support_patience_us();
 	int ups = 0;
 
 	a.ups = b.ups = 0;

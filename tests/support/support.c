@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <ftw.h>
 #include <poll.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,13 +17,15 @@
 
 #define ALARM_SECONDS      20
 #define ALARM_SECONDS_SLOW 240
+#define PATIENCE_US        5000000
+#define PATIENCE_US_SLOW   60000000
 
 static char dir_path[64];
 static int fds_before;
 static struct rlimit limit_before;
 
-static bool
-in_valgrind(void)
+bool
+support_in_valgrind(void)
 {
 	return getenv("HANDOFF_VALGRIND") != NULL;
 }
@@ -32,8 +33,14 @@ in_valgrind(void)
 void
 support_not_in_valgrind(void)
 {
-	if (in_valgrind())
+	if (support_in_valgrind())
 		skip();
+}
+
+int64_t
+support_patience_us(void)
+{
+	return support_in_valgrind() ? PATIENCE_US_SLOW : PATIENCE_US;
 }
 
 static bool
@@ -116,7 +123,8 @@ int
 support_setup(void **state)
 {
 	(void)state;
-	alarm(in_valgrind() || emulated() ? ALARM_SECONDS_SLOW : ALARM_SECONDS);
+	alarm(support_in_valgrind() || emulated() ? ALARM_SECONDS_SLOW
+						  : ALARM_SECONDS);
 	fds_before = support_open_fds();
 	return 0;
 }

@@ -9,6 +9,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,10 @@ int support_teardown(void **state);
 /* Skips the test under valgrind (HANDOFF_VALGRIND, set by valgrind.sh), which
  * has a descriptor table and limits of its own and runs one thread at once. */
 void support_not_in_valgrind(void);
+bool support_in_valgrind(void);
+
+/* How long to wait for what comes at once where it is not slow. */
+int64_t support_patience_us(void);
 
 /* Skips the test in a cross-build (HANDOFF_EMULATED, set by ctest), for what
  * qemu-user does not do as a kernel does. */
