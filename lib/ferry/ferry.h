@@ -17,6 +17,7 @@
  *   mover.c      one move to the other host
  *   taker.c      one move to this host
  *   retreat.c    what a server has got for one that has failed
+ *   drain.c      packets that still come after a move
  *   site.c       on which host the addresses are
  *   choice.c     which connections go next
  *   outbound.c   one batch on its way to the other host

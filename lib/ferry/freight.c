@@ -36,3 +36,13 @@ handoff__freight_find(const struct handoff__ferry *ferry, bool out, uint64_t id)
 	}
 	return NULL;
 }
+
+bool
+handoff__freight_comes(const struct handoff__ferry *ferry)
+{
+	for (uint32_t i = 0; i < HANDOFF__BATCHES; i++) {
+		if (ferry->loads[i] && !ferry->loads[i]->out)
+			return true;
+	}
+	return false;
+}

@@ -65,4 +65,7 @@ struct handoff__freight *handoff__freight_make(struct handoff__ferry *ferry,
 struct handoff__freight *handoff__freight_find(
 	const struct handoff__ferry *ferry, bool out, uint64_t id);
 
+/* Whether a batch to this host is under way, or not forgotten there yet. */
+bool handoff__freight_comes(const struct handoff__ferry *ferry);
+
 #endif

@@ -7,6 +7,7 @@
 
 #include "ferry/bequest.h"
 #include "ferry/course.h"
+#include "ferry/drain.h"
 #include "ferry/inbound.h"
 #include "ferry/mover.h"
 #include "ferry/outbound.h"
@@ -90,8 +91,8 @@ keep_seeking(struct handoff__ferry *ferry)
 	ferry->mover.ruled = true;
 	if (handoff__gate_unknown(gate) != unknown)
 		handoff__gate_default(gate, unknown);
-	if (ferry->site == HANDOFF__FERRY_THERE)
-		handoff__mover_drain(ferry);
+	if (ferry->site == HANDOFF__FERRY_THERE && !ferry->mover.draining)
+		handoff__drain_begin(ferry);
 }
 
 static void

@@ -10,6 +10,7 @@
 #include "ferry/carrier.h"
 #include "ferry/choice.h"
 #include "ferry/course.h"
+#include "ferry/drain.h"
 #include "ferry/halfopen.h"
 #include "ferry/letters.h"
 #include "ferry/listeners.h"
@@ -29,8 +30,6 @@
 #define AGAIN_US    20000  /* for those that have to wait */
 #define HALFOPEN_US 300000 /* how long these are waited for */
 #define PORTS       64
-#define DRAIN_US    250000
-#define QUIET_MS    1000 /* without a packet: nobody sends here any more */
 
 static void
 wake(struct handoff__timer *timer)
@@ -126,13 +125,13 @@ finish(struct handoff__ferry *ferry, const char *text)
 	}
 	if (!ferry->report.dry)
 		handoff__choice_report(ferry, false);
-	mover->draining = text == NULL && !ferry->report.dry;
-	mover->since_us = handoff__now_us();
+	mover->draining = false;
+	if (text == NULL && !ferry->report.dry)
+		handoff__drain_begin(ferry);
 	mover->begun = mover->asked = mover->late = false;
 	handoff__course_end(ferry, text);
 	if (ferry->greeted)
 		handoff__course_send(ferry);
-	look_again(ferry, DRAIN_US);
 	ferry->due = true;
 }
 
@@ -141,6 +140,16 @@ handoff__mover_break(struct handoff__ferry *ferry, const char *why)
 {
 	if (is_active(ferry) && !ferry->mover.addressed)
 		finish(ferry, why);
+}
+
+/* Bytes of memory that all connections of the service share. */
+static uint32_t
+region_size(const struct handoff__ferry *ferry)
+{
+	const struct handoff__segment *commons =
+		handoff__arena_commons(&ferry->pair.arena);
+
+	return commons ? (uint32_t)handoff__region_size(commons) : 0;
 }
 
 /* Why nothing can move now; NULL if it can. */
@@ -162,16 +171,6 @@ objection(const struct handoff__ferry *ferry, bool rest)
 		return "no server that can serve has joined the other ferry: "
 		       "start one there first";
 	return NULL;
-}
-
-/* Bytes of memory that all connections of the service share. */
-static uint32_t
-region_size(const struct handoff__ferry *ferry)
-{
-	const struct handoff__segment *commons =
-		handoff__arena_commons(&ferry->pair.arena);
-
-	return commons ? (uint32_t)handoff__region_size(commons) : 0;
 }
 
 static int
@@ -398,16 +397,6 @@ waits_for_rest(struct handoff__ferry *ferry, const struct handoff__choice *c)
 	return true;
 }
 
-static bool
-has_inbound(const struct handoff__ferry *ferry)
-{
-	for (uint32_t i = 0; i < HANDOFF__BATCHES; i++) {
-		if (ferry->loads[i] && !ferry->loads[i]->out)
-			return true;
-	}
-	return false;
-}
-
 /* Batches, until only few are left, and none of those has to be waited for.
  * While clients come and go there is always one. */
 static void
@@ -419,7 +408,7 @@ proceed_batches(struct handoff__ferry *ferry)
 
 	if (is_late(ferry) || handoff__outbound_open(ferry) > 0)
 		return;
-	if (mover->rest && has_inbound(ferry)) {
+	if (mover->rest && handoff__freight_comes(ferry)) {
 		look_again(ferry, AGAIN_US);
 		return;
 	}
@@ -663,48 +652,11 @@ proceed_last(struct handoff__ferry *ferry)
 	}
 }
 
-/* Packets still come here, until all neighbours know better. */
-static void
-proceed_drain(struct handoff__ferry *ferry)
-{
-	struct handoff__mover *mover = &ferry->mover;
-	int64_t now = handoff__now_us();
-
-	if (!mover->draining || now - mover->since_us < DRAIN_US)
-		return;
-	mover->since_us = now;
-	if (ferry->gate_answered == ferry->gate_asked &&
-		ferry->gate_counts.since_flip_ms >= QUIET_MS &&
-		mover->rounds++ > QUIET_MS * 1000 / DRAIN_US) {
-		mover->draining = false;
-		handoff__gate_rule(ferry->gate, false);
-		handoff__gate_unsettle(ferry->gate);
-		handoff__gate_seek(ferry->gate, false);
-		handoff__gate_default(ferry->gate, HANDOFF__GATE_PASS);
-		return;
-	}
-	ask_gate(ferry);
-	look_again(ferry, DRAIN_US);
-}
-
-void
-handoff__mover_drain(struct handoff__ferry *ferry)
-{
-	struct handoff__mover *mover = &ferry->mover;
-
-	if (mover->draining || handoff__course_runs(ferry))
-		return;
-	mover->draining = true;
-	mover->rounds = 0;
-	mover->since_us = handoff__now_us();
-	look_again(ferry, DRAIN_US);
-}
-
 void
 handoff__mover_proceed(struct handoff__ferry *ferry)
 {
 	if (!is_active(ferry)) {
-		proceed_drain(ferry);
+		handoff__drain_proceed(ferry);
 		return;
 	}
 	switch (ferry->report.step) {

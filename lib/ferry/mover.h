@@ -18,10 +18,6 @@ void handoff__mover_on_ruled(
 void handoff__mover_on_given(
 	struct handoff__ferry *ferry, const struct handoff__report *report);
 
-/* The addresses are on the other host since before this ferry: what still comes
- * is forwarded, until nothing does. */
-void handoff__mover_drain(struct handoff__ferry *ferry);
-
 /* Breaks it off, if that is still possible: everything that is not committed
  * stays. */
 void handoff__mover_break(struct handoff__ferry *ferry, const char *why);
