@@ -180,7 +180,8 @@ handoff__ferry_sentence(const struct handoff__ferry_report *report,
 	} else if (report->rest && report->total == 0) {
 		handoff__buf_add(buf,
 			"nothing of the service was on %s any more",
-			host_text(host));
+			report->way == HANDOFF__FERRY_IN ? host_text(host)
+							 : "this host");
 	} else {
 		add_moved(buf, report, host);
 		add_whys(buf, report);

@@ -148,7 +148,14 @@ class Arguments(SystemTest):
                 ((*here, "maintenance", "--timeout", "1"),
                  "--timeout goes with"),
                 ((*here, "maintenance", "--to", "B", "--timeout", "0"),
-                 "0 is not a time")):
+                 "0 is not a time"),
+                ((*here, "settle", "12ab"), "settle needs one of --here and"),
+                ((*here, "settle", "--here", "--drop", "12ab"),
+                 "settle needs one of --here and"),
+                ((*here, "settle", "--here"), "settle needs a BATCH"),
+                ((*here, "settle", "--here", "12ab", "1"),
+                 "1 is one word too many"),
+                ((*here, "ready", "--drop"), "--here and --drop go with")):
             self.assertIn(said, self.assert_fails("handoffctl", options, (2,)))
         for options in (
                 (), here, ("status",), ("--dir",), (*here, "dance"),
