@@ -167,6 +167,10 @@ objection(const struct handoff__ferry *ferry, bool rest)
 		return "the service's addresses are not on this host";
 	if (rest && ferry->site == HANDOFF__FERRY_HERE)
 		return "the service's addresses are on this host";
+	if (rest && region_size(ferry) > 0 && handoff__choice_count(ferry) > 0)
+		return "the service has a shared region, which moves as a "
+		       "whole: maintenance --to takes the addresses there "
+		       "first, and ready then brings all of it home";
 	if (!(ferry->other.flags & HANDOFF__LETTER_HAS_SERVER))
 		return "no server that can serve has joined the other ferry: "
 		       "start one there first";

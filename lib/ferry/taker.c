@@ -8,6 +8,7 @@
 
 #include "ferry/carrier.h"
 #include "ferry/course.h"
+#include "ferry/inbound.h"
 #include "ferry/letters.h"
 #include "ferry/listeners.h"
 #include "ferry/site.h"
@@ -41,6 +42,19 @@ arm(struct handoff__ferry *ferry, int64_t us)
 	handoff__timer_arm(&ferry->loop, &taker->deadline, us);
 }
 
+/* What is in doubt may be this host's yet. */
+static bool
+may_have_moved(const struct handoff__ferry *ferry)
+{
+	for (uint32_t i = 0; i < HANDOFF__BATCHES; i++) {
+		const struct handoff__freight *load = ferry->loads[i];
+
+		if (load && !load->out && !handoff__inbound_over(load))
+			return true;
+	}
+	return ferry->report.moved > 0;
+}
+
 /* The move has failed: what was filled makes no sense. */
 static void
 drop_region(struct handoff__ferry *ferry)
@@ -48,7 +62,7 @@ drop_region(struct handoff__ferry *ferry)
 	const struct handoff__segment *commons =
 		handoff__arena_commons(&ferry->pair.arena);
 
-	if (ferry->taker.regioned && commons && ferry->report.moved == 0)
+	if (ferry->taker.regioned && commons && !may_have_moved(ferry))
 		handoff__region_clear(commons);
 }
 
@@ -228,6 +242,8 @@ proceed_answer(struct handoff__ferry *ferry)
 		return;
 	handoff__timer_disarm(&ferry->loop, &taker->deadline);
 	taker->answer = false;
+	/* what the helper has told of an earlier ferry only now */
+	handoff__gate_unsettle(ferry->gate);
 	handoff__letters_plain(ferry, HANDOFF__LETTER_BEGUN, 0);
 	handoff__channel_flush(ferry->channel);
 }

@@ -2,10 +2,13 @@
 """Moves that were broken off: what of them is on the other host comes back, a
 server that nobody can reach gives up what it got for the move, and a batch in
 doubt outlives a stop, or is settled by the operator."""
+import os
 import signal
 
 from test_deaths import BATCH, CONNECTIONS, Moving
-from world import SCALE, SERVICE4, SERVICE6, main
+from world import PORT, SCALE, SERVICE4, SERVICE6, TOOLS, main
+
+SUM_SERVICE = os.path.join(TOOLS, "sum_service")
 
 
 class Broken(Moving):
@@ -130,6 +133,33 @@ class Broken(Moving):
         self.ok_on(self.a, "ready")
         self.assert_served(self.a, CONNECTIONS)
         self.end(load)
+
+    def test_ready_with_a_region(self):
+        """It is one with the connections that have moved, so they do not come
+        without it."""
+        self.both(SUM_SERVICE, SUM_SERVICE, options=("--shared",))
+        sock = self.dial(f"{SERVICE4}:{PORT}")
+        lines = sock.makefile("rb")
+
+        def count():
+            sock.sendall(b"line\n")
+            return int(lines.readline().split()[0])
+        self.assertEqual(count(), 1)
+        self.break_off("handoff__sending_word", 1, sock)
+        self.heal()
+        self.await_(lambda: self.served(self.b) == {"sum": 1},
+                    "B to hear that it serves")
+        code, _, err = self.ctl_on(self.a, "ready")
+        self.assertEqual(code, 1, self.told())
+        self.assertIn("a shared region, which moves as a whole: maintenance "
+                      "--to takes the addresses there first", err)
+        self.assertEqual(count(), 2)
+        self.ok_on(self.a, "maintenance", "--to", "b")
+        self.wait_ready(self.a)
+        self.ok_on(self.a, "ready")
+        self.assertEqual(count(), 3)
+        sock.sendall(b"total\n")
+        self.assertEqual(lines.readline().split()[0], b"3")
 
     # In doubt
 
