@@ -56,6 +56,17 @@ handoff__bequest_committed(const struct handoff__ferry *ferry, uint64_t batch)
 	return false;
 }
 
+bool
+handoff__bequest_early(struct handoff__ferry *ferry, uint64_t batch, bool query)
+{
+	if (ferry->gate && handoff__gate_is_ready(ferry->gate))
+		return false;
+	if (ferry->nearly < HANDOFF__BATCHES)
+		ferry->early[ferry->nearly++] =
+			(struct handoff__early){.batch = batch, .query = query};
+	return true;
+}
+
 void
 handoff__bequest_drop(struct handoff__ferry *ferry, uint64_t batch)
 {

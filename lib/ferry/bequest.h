@@ -17,4 +17,10 @@ bool handoff__bequest_committed(
 /* The other host knows. */
 void handoff__bequest_drop(struct handoff__ferry *ferry, uint64_t batch);
 
+/* True if the words of all batches that may exist here were not read yet, which
+ * they are when the gate is ready: what was asked about that batch, QUERY or
+ * COMMIT, is answered then. */
+bool handoff__bequest_early(
+	struct handoff__ferry *ferry, uint64_t batch, bool query);
+
 #endif

@@ -345,8 +345,11 @@ struct handoff__ferry {
 	uint64_t table_arena; /* whose batches were resumed */
 	uint64_t bequest[HANDOFF__BATCHES]; /* ids, see bequest.h */
 	uint32_t nbequest;
-	/* COMMITs that came before the words here were read */
-	uint64_t early[HANDOFF__BATCHES];
+	/* QUERY and COMMIT that came before the words here were read */
+	struct handoff__early {
+		uint64_t batch;
+		bool query;
+	} early[HANDOFF__BATCHES];
 	uint32_t nearly;
 	bool salvages; /* a socket here may be frozen: salvage.c */
 	struct handoff__rests rests;

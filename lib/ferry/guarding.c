@@ -95,6 +95,26 @@ keep_seeking(struct handoff__ferry *ferry)
 		handoff__drain_begin(ferry);
 }
 
+/* What was asked before the words were read. A link that has broken meanwhile
+ * asks again. */
+static void
+answer_early(struct handoff__ferry *ferry)
+{
+	uint32_t n = ferry->nearly;
+
+	ferry->nearly = 0;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct handoff__early *e = &ferry->early[i];
+		struct handoff__freight *load =
+			handoff__freight_find(ferry, true, e->batch);
+
+		if (!e->query)
+			handoff__inbound_commit(ferry, e->batch);
+		else if (!load)
+			handoff__outbound_verdict(ferry, e->batch);
+	}
+}
+
 static void
 on_gate_ready(void *arg, const char *how, bool leftover)
 {
@@ -110,7 +130,7 @@ on_gate_ready(void *arg, const char *how, bool leftover)
 	keep_seeking(ferry);
 	forget_strays(ferry);
 	link_resumed(ferry);
-	handoff__inbound_on_words(ferry);
+	answer_early(ferry);
 	/* asked while there was none */
 	if (ferry->gate_answered != ferry->gate_asked)
 		handoff__gate_count(ferry->gate);

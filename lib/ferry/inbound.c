@@ -5,6 +5,7 @@
  */
 #include "ferry/inbound.h"
 
+#include "ferry/bequest.h"
 #include "ferry/carrier.h"
 #include "ferry/landing.h"
 #include "ferry/letters.h"
@@ -490,31 +491,22 @@ answer_unknown(
 {
 	if (letter->type == HANDOFF__LETTER_BATCH)
 		on_batch(ferry, letter);
-	else if (letter->type == HANDOFF__LETTER_COMMIT && ferry->gate &&
-		 handoff__gate_is_ready(ferry->gate))
+	else if (letter->type == HANDOFF__LETTER_COMMIT &&
+		 !handoff__bequest_early(ferry, letter->batch, false))
 		handoff__letters_plain(
 			ferry, HANDOFF__LETTER_LOST, letter->batch);
-	else if (letter->type == HANDOFF__LETTER_COMMIT &&
-		 ferry->nearly < HANDOFF__BATCHES)
-		ferry->early[ferry->nearly++] = letter->batch;
 }
 
 void
-handoff__inbound_on_words(struct handoff__ferry *ferry)
+handoff__inbound_commit(struct handoff__ferry *ferry, uint64_t batch)
 {
-	uint32_t n = ferry->nearly;
+	struct handoff__freight *load =
+		handoff__freight_find(ferry, false, batch);
 
-	ferry->nearly = 0;
-	for (uint32_t i = 0; i < n; i++) {
-		struct handoff__freight *load =
-			handoff__freight_find(ferry, false, ferry->early[i]);
-
-		if (load)
-			act(load, handoff__receiving_commit(&load->r));
-		else
-			handoff__letters_plain(
-				ferry, HANDOFF__LETTER_LOST, ferry->early[i]);
-	}
+	if (load)
+		act(load, handoff__receiving_commit(&load->r));
+	else
+		handoff__letters_plain(ferry, HANDOFF__LETTER_LOST, batch);
 }
 
 void

@@ -9,9 +9,8 @@
 void handoff__inbound_on_letter(
 	struct handoff__ferry *ferry, const struct handoff__letter *letter);
 
-/* The words of all batches that may exist were read: answers what came
- * before. */
-void handoff__inbound_on_words(struct handoff__ferry *ferry);
+/* COMMIT of a batch, which may not be in the table. */
+void handoff__inbound_commit(struct handoff__ferry *ferry, uint64_t batch);
 
 /* Free records are there, or not. */
 void handoff__inbound_on_room(struct handoff__ferry *ferry, int err);

@@ -445,19 +445,24 @@ on_prepared(struct handoff__freight *load, const struct handoff__letter *letter)
 				  &load->s, letter->round, refused));
 }
 
+void
+handoff__outbound_verdict(struct handoff__ferry *ferry, uint64_t batch)
+{
+	struct handoff__letter verdict = {.type = HANDOFF__LETTER_VERDICT,
+		.batch = batch,
+		.committed = handoff__bequest_committed(ferry, batch)};
+
+	handoff__letters_send(ferry, &verdict);
+}
+
 /* About a batch that is not in the table any more. */
 static void
 answer_unknown(
 	struct handoff__ferry *ferry, const struct handoff__letter *letter)
 {
-	struct handoff__letter verdict = {.type = HANDOFF__LETTER_VERDICT,
-		.batch = letter->batch,
-		.committed = handoff__bequest_committed(ferry, letter->batch)};
-
-	/* it asks again */
-	if (letter->type == HANDOFF__LETTER_QUERY && ferry->gate &&
-		handoff__gate_is_ready(ferry->gate)) {
-		handoff__letters_send(ferry, &verdict);
+	if (letter->type == HANDOFF__LETTER_QUERY &&
+		!handoff__bequest_early(ferry, letter->batch, true)) {
+		handoff__outbound_verdict(ferry, letter->batch);
 	} else if (letter->type == HANDOFF__LETTER_SERVING) {
 		handoff__letters_plain(
 			ferry, HANDOFF__LETTER_FORGET, letter->batch);
