@@ -267,6 +267,7 @@ struct handoff__mover {
 	uint32_t rounds;  /* without a packet, while draining */
 	uint32_t small;   /* batches of few */
 	int64_t since_us; /* of the part */
+	int64_t ends_us;  /* since when all that can go has gone; 0: not yet */
 	uint32_t choices;
 	struct handoff__roster_entry *cursor;
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A dump of sock_diag(7) of the connections in one state; picks those of the
+ * A dump of sock_diag(7) of the connections in some states; picks those of the
  * service's addresses and ports.
  */
 #include "ferry/halfopen.h"
@@ -21,6 +21,7 @@ struct count {
 	uint32_t addresses_count;
 	const uint16_t *ports;
 	uint32_t ports_count;
+	uint32_t states; /* by bits */
 	int found;
 };
 
@@ -46,7 +47,7 @@ on_socket(const struct nlmsghdr *head, void *arg)
 	struct count *c = arg;
 
 	if (mnl_nlmsg_get_payload_len(head) < sizeof(*m) ||
-		m->idiag_state != TCP_SYN_RECV ||
+		!(c->states >> m->idiag_state & 1) ||
 		!is_port(c, ntohs(m->id.idiag_sport)))
 		return MNL_CB_OK;
 	memcpy(&four.sin_addr, m->id.idiag_src, sizeof(four.sin_addr));
@@ -73,11 +74,25 @@ count_family(struct count *c, uint8_t family)
 		body = mnl_nlmsg_put_extra_header(head, sizeof(*body));
 		body->sdiag_family = family;
 		body->sdiag_protocol = IPPROTO_TCP;
-		body->idiag_states = 1u << TCP_SYN_RECV;
+		body->idiag_states = c->states;
 		err = handoff__netlink_ask(
 			NETLINK_SOCK_DIAG, head, on_socket, c);
 	}
 	return err;
+}
+
+static int
+count_all(struct count *c, struct handoff__error *error)
+{
+	int err = count_family(c, AF_INET);
+
+	if (err == 0)
+		err = count_family(c, AF_INET6);
+	if (err < 0)
+		return handoff__fail(error, err,
+			"cannot count half-open connections by sock_diag: %s",
+			strerror(-err));
+	return c->found;
 }
 
 int
@@ -85,14 +100,20 @@ handoff__halfopen_count(const struct handoff__prefix *addresses, uint32_t count,
 	const uint16_t *ports, uint32_t ports_count,
 	struct handoff__error *error)
 {
-	struct count c = {addresses, count, ports, ports_count, 0};
-	int err = count_family(&c, AF_INET);
+	struct count c = {
+		addresses, count, ports, ports_count, 1u << TCP_SYN_RECV, 0};
 
-	if (err == 0)
-		err = count_family(&c, AF_INET6);
-	if (err < 0)
-		return handoff__fail(error, err,
-			"cannot count half-open connections by sock_diag: %s",
-			strerror(-err));
-	return c.found;
+	return count_all(&c, error);
+}
+
+int
+handoff__halfopen_ending(const struct handoff__prefix *addresses,
+	uint32_t count, const uint16_t *ports, uint32_t ports_count,
+	struct handoff__error *error)
+{
+	struct count c = {addresses, count, ports, ports_count,
+		1u << TCP_FIN_WAIT1 | 1u << TCP_CLOSING | 1u << TCP_LAST_ACK,
+		0};
+
+	return count_all(&c, error);
 }

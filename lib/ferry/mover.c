@@ -29,6 +29,7 @@
 #define SMALL       2      /* batches of so few, in a row */
 #define AGAIN_US    20000  /* for those that have to wait */
 #define HALFOPEN_US 300000 /* how long these are waited for */
+#define ENDING_US   250000 /* and those that end, while SYNs wait */
 #define PORTS       64
 
 static void
@@ -531,15 +532,34 @@ give_addresses(struct handoff__ferry *ferry)
 	handoff__channel_flush(ferry->channel);
 }
 
+/* Connections that end here need their addresses until they have; clients that
+ * do not answer any more are not waited for. */
+static bool
+waits_for_ends(struct handoff__ferry *ferry)
+{
+	struct handoff__error error;
+	uint16_t ports[PORTS];
+	uint32_t n = handoff__listeners_ports(ferry, ports, PORTS);
+	int64_t now = handoff__now_us();
+
+	if (ferry->mover.ends_us == 0)
+		ferry->mover.ends_us = now;
+	return now - ferry->mover.ends_us < ENDING_US &&
+	       handoff__halfopen_ending(
+		       ferry->prefixes, ferry->nprefixes, ports, n, &error) > 0;
+}
+
 /* Nothing can go any more: all that is here stays for a reason. */
 static void
 give_if_empty(
 	struct handoff__ferry *ferry, const struct handoff__choice *choice)
 {
-	if (choice->stay >= handoff__choice_count(ferry))
-		give_addresses(ferry);
-	else
+	if (choice->stay < handoff__choice_count(ferry))
 		finish(ferry, "some connections could not be chosen");
+	else if (waits_for_ends(ferry))
+		look_again(ferry, AGAIN_US);
+	else
+		give_addresses(ferry);
 }
 
 /* The shared region, as it is now that no handler runs. */

@@ -141,6 +141,38 @@ test_those_of_a_listener_for_both_are_counted(void **state)
 	close(listener);
 }
 
+/* One whose output the client does not take, and which is closed. */
+static void
+test_those_that_end_are_counted(void **state)
+{
+	static const char bytes[65536];
+	struct handoff__error error = {""};
+	uint16_t port;
+	int listener = listen_on("127.0.0.1", &port), client, served;
+
+	(void)state;
+	client = connect_four(port);
+	assert_int_equal(send(client, "x", 1, 0), 1);
+	assert_true(support_poll(listener, POLLIN) & POLLIN);
+	served = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	assert_true(served >= 0);
+	assert_int_equal(recv(served, &(char){0}, 1, 0), 1);
+	while (send(served, bytes, sizeof(bytes), MSG_NOSIGNAL) > 0)
+		;
+	assert_int_equal(
+		handoff__halfopen_ending(both, 2, &port, 1, &error), 0);
+	close(served);
+	assert_int_equal(
+		handoff__halfopen_ending(both, 2, &port, 1, &error), 1);
+	assert_int_equal(
+		handoff__halfopen_ending(both + 1, 1, &port, 1, &error), 0);
+	assert_int_equal(count(both, 2, port), 0);
+	close(client);
+	assert_int_equal(
+		handoff__halfopen_ending(both, 2, &port, 1, &error), 0);
+	close(listener);
+}
+
 static void
 test_without_descriptors_the_reason_is_said(void **state)
 {
@@ -162,6 +194,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		handoff_test(test_those_of_ipv4_are_counted),
 		handoff_test(test_those_of_a_listener_for_both_are_counted),
+		handoff_test(test_those_that_end_are_counted),
 		handoff_test(test_without_descriptors_the_reason_is_said),
 	};
 

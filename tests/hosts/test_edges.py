@@ -312,6 +312,52 @@ class Edges(Hosts):
         self.assert_served(self.b, 20)
         self.assert_no_resets()
 
+    def ending(self, host):
+        """Connections there that have ended, and wait for the client."""
+        return host.run("ss", "-tnH", "state", "last-ack",
+                        "sport = :7000").count("\n")
+
+    def end_unheard(self):
+        """Some connections end, and the clients do not hear of it."""
+        streams = [Stream(self, self.addresses[i % 2]) for i in range(8)]
+        for stream in streams:
+            stream.check()
+        stack = contextlib.ExitStack()
+        stack.enter_context(self.deaf())
+        for stream in streams[::2]:
+            stream.send(stream.bytes(3000))
+            stream.sock.shutdown(socket.SHUT_WR)
+        self.await_(lambda: self.ending(self.a) == 4, "4 to end")
+        return streams, stack
+
+    def test_ends_under_way(self):
+        """What ends on the old host does, before its address leaves."""
+        self.both()
+        streams, deaf = self.end_unheard()
+        stop = self.stop_at(self.ferries[self.a], "handoff__halfopen_ending")
+        mover = self.move_later(self.a)
+        stop.hit()
+        deaf.close()
+        self.await_(lambda: self.ending(self.a) == 0, "all to have ended")
+        stop.go()
+        self.finished(mover)
+        for stream in streams[::2]:
+            stream.take_end()
+        for stream in streams[1::2]:
+            stream.check()
+        self.assert_served(self.b, 4)
+        self.assert_no_resets()
+
+    def test_ends_that_do_not_come(self):
+        """They are not waited for for long."""
+        self.both()
+        streams, deaf = self.end_unheard()
+        self.move(self.a)
+        deaf.close()
+        for stream in streams[1::2]:
+            stream.check()
+        self.assert_served(self.b, 4)
+
     def test_multipath(self):
         """A connection of Multipath TCP cannot move, and says so; plain ones
         to the same listener can."""
