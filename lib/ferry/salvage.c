@@ -22,7 +22,8 @@ handoff__salvage_entered(
 {
 	struct handoff__cargo *cargo = handoff__cargo(entry);
 
-	cargo->frozen = entry->kind == HANDOFF__CONNECTION &&
+	/* what is this ferry's has a batch, which says what becomes of it */
+	cargo->frozen = entry->kind == HANDOFF__CONNECTION && !entry->mine &&
 			handoff__migrate_mode(entry->fd) == 1;
 	ferry->salvages |= cargo->frozen;
 }

@@ -626,6 +626,7 @@ class Hosts(SystemTest):
         """The same, and all connections go; nobody serves them twice."""
         said, moved = self.move(source)
         self.assertEqual(moved, count, said)
+        self.assertNotIn("left frozen", self.told())
         self.assert_served(self.world.other(source), count)
         return said
 
