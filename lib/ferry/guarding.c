@@ -275,10 +275,12 @@ open_gate(struct handoff__ferry *ferry)
 		addresses[i].family = ferry->prefixes[i].family;
 		memcpy(addresses[i].ip, ferry->prefixes[i].ip, 16);
 	}
-	/* a host may have ferries of several services */
+	/* a host may have ferries of several services of one name, and each
+	 * finds the rules that the one before it has left */
 	fstat(ferry->dir.fd, &st);
-	snprintf(name, sizeof(name), "%.16s-%08x", ferry->options.name,
-		(unsigned)(st.st_ino ^ st.st_dev << 20));
+	snprintf(name, sizeof(name), "%.14s-%016llx", ferry->options.name,
+		(unsigned long long)st.st_ino ^ (unsigned long long)st.st_dev
+							<< 40);
 	opts.name = name;
 	if (handoff__gate_open(&ferry->gate, &opts, &ferry->error) < 0)
 		on_gate_failed(ferry, -EINVAL, ferry->error.text);

@@ -9,8 +9,10 @@ import random
 import select
 import signal
 import socket
+import subprocess
 
-from world import DEADLINE, SEED, TOOLS, Hosts, main, wait_until
+from world import (BIN, DEADLINE, FERRY, PORT, SCALE, SEED, SERVICE4, TOOLS,
+                   Hosts, Program, main, wait_until)
 
 IPPROTO_MPTCP = 262
 LARGE = {"net/ipv4/tcp_rmem": "4096 524288 524288"}
@@ -411,6 +413,72 @@ class Edges(Hosts):
         load.check()
         self.assert_served(self.b, 12)
         self.end(load)
+
+
+class Two(Hosts):
+    """Another service on the same hosts, whose ferries have the same names."""
+
+    def second(self):
+        """It begins on A, too; its directories."""
+        dirs = {host: host.dir + "2" for host in (self.a, self.b)}
+        self.a.ip("addr add 10.77.0.101/24 dev e0")
+        server = self.start_on(self.a, "server", "--dir", dirs[self.a],
+                               "--listen", "10.77.0.101:7100")
+        server.expect(": owner: ")
+        ferries = {host: self.start_on(
+            host, os.path.join(FERRY, "handoff-ferry"), "--dir", dirs[host],
+            *(("--to",) if host is self.a else ("--listen",)),
+            f"{self.b.address}:7002", "--cert", host.cert, "--key", host.key,
+            "--peer-cert", self.world.other(host).cert, "--address",
+            "10.77.0.101/24", "--dev", "e0", "--name", "ferry-" + host.name)
+                   for host in (self.b, self.a)}
+        self.start_on(self.b, "alt_server", "--dir", dirs[self.b]).expect(
+            ": standby: ")
+        return dirs, ferries
+
+    def tables(self):
+        return sorted(line.split()[2] for line in self.a.run(
+            "nft", "list", "tables", "ip").splitlines()
+                      if " handoff-" in line)
+
+    def test_each_has_rules_of_its_own(self):
+        """Both move at once: when one ends and takes its rules away, those of
+        the other one stay."""
+        self.both()
+        dirs, ferries = self.second()
+        streams = [Stream(self, f"{SERVICE4}:{PORT}"),
+                   Stream(self, "10.77.0.101:7100")]
+        for stream in streams:
+            stream.check()
+        movers, stops = [], []
+        for host_dir, ferry in ((self.a.dir, self.ferries[self.a]),
+                                (dirs[self.a], ferries[self.a])):
+            stops.append(self.stop_at(ferry, "handoff__sending_serving"))
+            words = [os.path.join(BIN, "handoffctl"), "--dir", host_dir,
+                     "maintenance", "--to", "b"]
+            self.await_(lambda words=words: "would move 1 of 1" in
+                        self.said(words + ["--dry-run"]), "B to be ready")
+            movers.append(Program(self.a.prefix() + words))
+            self.programs.append(movers[-1])
+            stops[-1].hit()
+        both = self.tables()
+        self.assertEqual(len(set(both)), 2, both)
+        stops[0].go()
+        self.finished(movers[0])
+        self.await_(lambda: len(self.tables()) == 1,
+                    "the rules of the first to go", 30 * SCALE)
+        self.assertIn(self.tables()[0], both)
+        stops[1].go()
+        self.finished(movers[1])
+        for stream in streams:
+            stream.check()
+        self.assertEqual(self.world.resets(), 0)
+
+    def said(self, words):
+        """By a command on A."""
+        return subprocess.run(
+            self.a.prefix() + words, check=False,
+            capture_output=True, text=True, timeout=60 * SCALE).stdout
 
 
 if __name__ == "__main__":
