@@ -111,7 +111,8 @@ struct handoff_transport {
 	int (*tend)(void *end);
 
 	/* A sentence about the state of the end, for an operator; "" if there
-	 * is nothing to say. Valid until the next call. */
+	 * is nothing to say, as of a subscriber that lacks nothing. Valid until
+	 * the next call. */
 	const char *(*state)(void *end);
 };
 

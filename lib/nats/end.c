@@ -323,6 +323,18 @@ settle(struct handoff__nats_end *end, bool refused)
 	end->refused = refused;
 }
 
+/* With the lock: what is retained may settle what is to be published. */
+static void
+compare(struct handoff__nats_end *end)
+{
+	if (end->known != HANDOFF__NATS_SOME || end->settled == end->published)
+		return;
+	if (is_same(&end->retained, &end->outgoing))
+		settle(end, false);
+	else if (is_newer(&end->retained, &end->outgoing))
+		settle(end, true);
+}
+
 void
 handoff__nats_end_know(
 	struct handoff__nats_end *end, const void *data, size_t len)
@@ -331,12 +343,7 @@ handoff__nats_end_know(
 	end->known = data ? HANDOFF__NATS_SOME : HANDOFF__NATS_NONE;
 	if (data)
 		copy_in(&end->retained, data, len);
-	if (data && end->settled < end->published) {
-		if (is_same(&end->retained, &end->outgoing))
-			settle(end, false);
-		else if (is_newer(&end->retained, &end->outgoing))
-			settle(end, true);
-	}
+	compare(end);
 	pthread_mutex_unlock(&end->lock);
 	if (end->publishes)
 		eventfd_write(end->event, 1);
@@ -347,13 +354,19 @@ handoff__nats_end_outgoing(
 	struct handoff__nats_end *end, struct handoff__nats_message *message)
 {
 	uint64_t counter = 0;
+	bool settled;
 
 	pthread_mutex_lock(&end->lock);
+	settled = end->settled == end->published;
+	compare(end);
 	if (end->settled < end->published) {
 		counter = end->published;
 		*message = end->outgoing;
 	}
+	settled = !settled && counter == 0;
 	pthread_mutex_unlock(&end->lock);
+	if (settled)
+		eventfd_write(end->event, 1);
 	return counter;
 }
 

@@ -78,19 +78,30 @@ on_closed(natsConnection *nc, void *arg)
 	handoff__nats_end_unref(end);
 }
 
+/* The library's last error in this thread, without the place in its sources:
+ * "(conn.c:733): SSL handshake error". */
+static const char *
+last_error(natsStatus status)
+{
+	const char *text = nats_GetLastError(NULL);
+	const char *colon = text ? strstr(text, "): ") : NULL;
+
+	if (!text || !text[0])
+		return natsStatus_GetText(status);
+	return text[0] == '(' && colon ? colon + 3 : text;
+}
+
 /* In a thread of the library: a subject is not permitted. */
 static void
 on_error(
 	natsConnection *nc, natsSubscription *sub, natsStatus status, void *arg)
 {
 	struct handoff__nats_end *end = arg;
-	const char *text = nats_GetLastError(NULL);
 
 	(void)nc;
 	(void)sub;
 	if (status == NATS_NOT_PERMITTED)
-		handoff__nats_end_denied(end,
-			text && text[0] ? text : natsStatus_GetText(status));
+		handoff__nats_end_denied(end, last_error(status));
 	eventfd_write(end->wake, 1);
 }
 
@@ -164,15 +175,13 @@ set_options(natsOptions *o, struct handoff__nats_end *end,
 static int
 fail(struct handoff__nats_end *end, natsStatus s, struct handoff__error *error)
 {
-	const char *text = nats_GetLastError(NULL);
-
 	/* a file has told more already */
 	if (error->text[0])
 		return -EACCES;
 	return handoff__fail(error,
 		s == NATS_CONNECTION_AUTH_FAILED ? -EACCES : -ENOTCONN,
 		"cannot connect to %.120s: %.100s", end->address.hosts,
-		text && text[0] ? text : natsStatus_GetText(s));
+		last_error(s));
 }
 
 static natsStatus

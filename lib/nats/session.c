@@ -286,7 +286,8 @@ answer_put(struct handoff__nats_session *s, natsMsg *msg)
 
 	s->put.due_us = 0;
 	if (natsMsg_IsNoResponders(msg)) {
-		start_over(s, 0);
+		s->known = false;
+		no_stream(s);
 		return;
 	}
 	handoff__nats_answer_read(&answer, natsMsg_GetData(msg),

@@ -40,7 +40,8 @@ struct handoff_subscriber {
 	 * an eventfd that is readable while a head waits, a timerfd. */
 	int epfd, more, timer;
 	int64_t looked_us;
-	bool any; /* `last` holds the newest notice so far */
+	bool any;     /* `last` holds the newest notice so far */
+	bool stating; /* `error` is the state of a transport */
 	struct handoff_notice last;
 	struct handoff__error error;
 	struct inlet inlets[];
@@ -189,6 +190,23 @@ handoff_subscriber_fd(struct handoff_subscriber *sub)
 	return sub->epfd >= 0 ? sub->epfd : sub->inlets[0].fd;
 }
 
+/* The first that has something to say; for a subscriber that is trouble. */
+static void
+note_state(struct handoff_subscriber *sub)
+{
+	const char *text = "";
+
+	for (size_t i = 0; i < sub->ninlets && !text[0]; i++) {
+		const struct inlet *inlet = &sub->inlets[i];
+
+		if (inlet->transport->state)
+			text = inlet->transport->state(inlet->end);
+	}
+	if (text[0] || sub->stating)
+		handoff__fail(&sub->error, 0, "%s", text);
+	sub->stating = text[0] != '\0';
+}
+
 /* Lets the transports do what is due: to stay registered, to connect again. */
 static void
 look(struct handoff_subscriber *sub)
@@ -207,6 +225,7 @@ look(struct handoff_subscriber *sub)
 			watch(sub, inlet->fd);
 		inlet->broken = 0;
 	}
+	note_state(sub);
 }
 
 int
