@@ -49,9 +49,10 @@ enum handoff_lease_event_kind {
 	/*
 	 * A session is established, a new one, the saved one or one that was
 	 * SUSPENDED, and requests can be made. `ttl_ms`: what the engine has
-	 * granted, which counts if it is shorter than what was asked for.
-	 * `save` can be called. FREE, TAKEN or ACQUIRED follows without being
-	 * asked for.
+	 * granted, which counts if it is shorter than what was asked for. It is
+	 * not shorter than what was granted to the same session before, unless
+	 * a shorter one was asked for. `save` can be called. VACANT, TAKEN or
+	 * ACQUIRED follows without being asked for.
 	 */
 	HANDOFF_LEASE_CONNECTED = 1,
 

@@ -79,8 +79,8 @@ store(struct handoff__keeper *k)
 static void
 validate(struct handoff__keeper *k)
 {
-	handoff__lease_save(&k->lease, &k->saved);
-	if (k->hooks.valid && k->saved.token != 0)
+	k->saved.valid_until_ns = k->lease.valid_until_ns;
+	if (k->hooks.valid)
 		k->hooks.valid(k->arg, k->saved.valid_until_ns);
 }
 

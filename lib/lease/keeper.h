@@ -30,7 +30,9 @@ struct handoff__keeper_hooks {
 	void (*store)(void *arg, const struct handoff__lease_saved *saved,
 		uint64_t ttl_ns);
 
-	/* Only the validity has moved: every TTL/6. */
+	/* Only the validity has moved: every TTL/6, and to 0 before RESET. If
+	 * it is in the future, what the other peer has frozen by the one before
+	 * is to be thawed: this process knows nothing of that. */
 	void (*valid)(void *arg, uint64_t valid_until_ns);
 
 	/* One of WON, DOUBTED, FREEZE, THAW, CERTAIN, RESET, PUBLISHED,

@@ -82,12 +82,14 @@ drop_token(struct handoff__lease *l)
 	l->acquire.due_ns = l->now_ns;
 }
 
+/* The token that is stored stays until all is reset: a survivor that finds
+ * connections has to find that they are to be proven. */
 static uint32_t
 lose(struct handoff__lease *l)
 {
 	drop_token(l);
 	l->state = HANDOFF_LEASE_LOST;
-	return HANDOFF__LEASE_STORE | HANDOFF__LEASE_RESET;
+	return HANDOFF__LEASE_VALID | HANDOFF__LEASE_RESET;
 }
 
 /* The token is gone, as far as this host had one. */
@@ -259,6 +261,8 @@ settle(struct handoff__lease *l, uint32_t actions)
 	if (has_lease(l))
 		actions |= judge(l);
 	actions |= ask(l);
+	if (l->state == HANDOFF_LEASE_LOST)
+		actions &= ~(uint32_t)HANDOFF__LEASE_STORE;
 	/* it says the validity too */
 	if (actions & HANDOFF__LEASE_STORE)
 		actions &= ~(uint32_t)HANDOFF__LEASE_VALID;
@@ -343,6 +347,10 @@ on_taken(struct handoff__lease *l, const struct handoff_lease_event *event)
 static uint32_t
 adopt_token(struct handoff__lease *l, const struct handoff_lease_event *event)
 {
+	bool asked = event->serial != 0 && event->serial == l->acquire.serial;
+
+	if (event->token <= l->highest && !asked)
+		return 0; /* of a session before this one */
 	if (event->token <= l->highest)
 		return bar(l, "lease: the engine has given a token that was "
 			      "used before: it does not keep its promises");
@@ -527,11 +535,11 @@ uint32_t
 handoff__lease_emptied(struct handoff__lease *l, uint64_t now)
 {
 	advance(l, now);
-	if (l->state == HANDOFF_LEASE_LOST) {
-		l->state = HANDOFF_LEASE_CANDIDATE;
-		l->acquire.due_ns = l->now_ns;
-	}
-	return settle(l, 0);
+	if (l->state != HANDOFF_LEASE_LOST)
+		return settle(l, 0);
+	l->state = HANDOFF_LEASE_CANDIDATE;
+	l->acquire.due_ns = l->now_ns;
+	return settle(l, HANDOFF__LEASE_STORE);
 }
 
 uint32_t
@@ -577,6 +585,8 @@ handoff__lease_save(
 {
 	saved->token = has_lease(l) ? l->token : 0;
 	saved->valid_until_ns = has_lease(l) ? l->valid_until_ns : 0;
+	if (l->state == HANDOFF_LEASE_FREE)
+		saved->session_len = 0;
 }
 
 static uint64_t

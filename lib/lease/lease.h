@@ -52,7 +52,7 @@ enum handoff__lease_action {
 	/* Session, token and validity have changed: store them where the next
 	 * process of this host finds them, before anything else is done. */
 	HANDOFF__LEASE_STORE = 0x1,
-	/* valid_until_ns has moved, and nothing else. */
+	/* valid_until_ns has moved, and nothing else; to 0 before RESET. */
 	HANDOFF__LEASE_VALID = 0x2,
 	/* The token is new, and the lease this host's: the generation is token
 	 * << 32; open what is needed, serve, publish. A process that starts
@@ -70,7 +70,9 @@ enum handoff__lease_action {
 	/* The doubt is over. */
 	HANDOFF__LEASE_CERTAIN = 0x40,
 	/* The token is gone for good: every connection is reset, nothing of it
-	 * is served any more, here or in the other peer; then _emptied. */
+	 * is served any more, here or in the other peer; then _emptied. What is
+	 * stored stays until then, without validity: after a death in between
+	 * the survivor starts with it, frozen, and comes to this again. */
 	HANDOFF__LEASE_RESET = 0x80,
 	/* Requests to the engine, with the serials of these names. */
 	HANDOFF__LEASE_READ = 0x100, /* the retained notice */
@@ -144,7 +146,8 @@ void handoff__lease_init(struct handoff__lease *l, uint32_t ttl_ms);
 /*
  * Takes part from now on. `saved` may be NULL. With a token and a session there
  * the machine is OWNER or DOUBT, as its validity says, with the same token: no
- * WON; FREEZE if validity has ended. With a token whose session cannot be
+ * WON; FREEZE if validity has ended. (If it has not, and the process before had
+ * frozen: thaw.) With a token whose session cannot be
  * continued it is LOST: RESET.
  */
 uint32_t handoff__lease_start(struct handoff__lease *l, uint64_t now,
@@ -179,8 +182,9 @@ void handoff__lease_above(struct handoff__lease *l, uint64_t token);
 /* For ACQUIRE: the token has to be larger. */
 uint64_t handoff__lease_used(const struct handoff__lease *l);
 
-/* Sets token and validity of what is to be stored; the session is the
- * engine's. */
+/* Sets token and validity of what STORE is to store, beside the session of the
+ * engine. A session whose lease is being released is not to be continued: that
+ * would find the lease, with a token that was used. */
 void handoff__lease_save(
 	const struct handoff__lease *l, struct handoff__lease_saved *saved);
 

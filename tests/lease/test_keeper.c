@@ -330,8 +330,8 @@ test_another_process_continues(void **state)
 	start(&a, "a", &saved);
 	/* at once, before the engine was asked */
 	assert_true(handoff__keeper_may_begin(a.keeper));
-	assert_false(run(
-		&a, HANDOFF__LEASE_WON | HANDOFF__LEASE_RESET, TTL_MS / 2));
+	assert_false(
+		run(&a, HANDOFF__LEASE_WON | HANDOFF__LEASE_RESET, TTL_MS / 2));
 	assert_int_equal(handoff__keeper_lease(a.keeper)->token, 1);
 	assert_true(a.valid_ns > saved.valid_until_ns);
 	assert_string_equal(file_board_owner(board), "a");

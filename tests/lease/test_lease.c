@@ -209,16 +209,17 @@ test_expired(void **state)
 	begin_owner();
 	assert_int_equal(at(2), PROVE);
 	serial = l.prove_serial;
-	assert_int_equal(tell(3, HANDOFF_LEASE_EXPIRED, 0, 0), STORE | RESET);
+	assert_int_equal(tell(3, HANDOFF_LEASE_EXPIRED, 0, 0), VALID | RESET);
 	assert_int_equal(l.state, HANDOFF_LEASE_LOST);
 	assert_int_equal(l.token, 0);
 	/* the proof of the old session comes after all */
 	assert_int_equal(tell(3, HANDOFF_LEASE_PROVEN, serial, 0), 0);
-	assert_int_equal(connect_with(3.1, TTL_MS), STORE);
+	assert_int_equal(connect_with(3.1, TTL_MS), 0); /* not yet */
 	assert_int_equal(tell(3.1, HANDOFF_LEASE_VACANT, 0, 0), 0);
 	assert_int_equal(tell(3.2, HANDOFF_LEASE_PROVEN, serial, 0), 0);
 	assert_int_equal(l.state, HANDOFF_LEASE_LOST);
-	assert_int_equal(handoff__lease_emptied(&l, S(3.3)), ACQUIRE);
+	assert_true(handoff__lease_due(&l) == HANDOFF__LEASE_NEVER);
+	assert_int_equal(handoff__lease_emptied(&l, S(3.3)), STORE | ACQUIRE);
 	assert_int_equal(l.state, HANDOFF_LEASE_CANDIDATE);
 	assert_int_equal(handoff__lease_used(&l), 7);
 	assert_int_equal(tell(3.4, HANDOFF_LEASE_ACQUIRED, l.acquire.serial, 8),
@@ -235,8 +236,8 @@ test_refused(void **state)
 	begin_owner();
 	assert_int_equal(at(2), PROVE);
 	assert_int_equal(tell(2.1, HANDOFF_LEASE_REFUSED, l.prove_serial, 0),
-		STORE | RESET);
-	assert_int_equal(handoff__lease_emptied(&l, S(2.2)), ACQUIRE);
+		VALID | RESET);
+	assert_int_equal(handoff__lease_emptied(&l, S(2.2)), STORE | ACQUIRE);
 	/* twice is once */
 	assert_int_equal(handoff__lease_emptied(&l, S(2.2)), 0);
 }
@@ -249,7 +250,7 @@ test_taken_by_a_higher_token(void **state)
 	assert_int_equal(tell(1, HANDOFF_LEASE_TAKEN, 0, 6), 0); /* old */
 	assert_int_equal(l.state, HANDOFF_LEASE_OWNER);
 	assert_int_equal(tell(1, HANDOFF_LEASE_TAKEN, 0, 0), PROVE);
-	assert_int_equal(tell(1, HANDOFF_LEASE_TAKEN, 0, 8), STORE | RESET);
+	assert_int_equal(tell(1, HANDOFF_LEASE_TAKEN, 0, 8), VALID | RESET);
 }
 
 /* The lock is gone, says a watch: only a proof tells. */
@@ -282,9 +283,9 @@ test_acquired_twice(void **state)
 	assert_true(l.valid_until_ns == S(8));
 	assert_int_equal(tell(5, HANDOFF_LEASE_ACQUIRED, 0, 5), 0); /* old */
 	/* another token: the one before it is gone */
-	assert_int_equal(tell(5, HANDOFF_LEASE_ACQUIRED, 0, 8), STORE | RESET);
+	assert_int_equal(tell(5, HANDOFF_LEASE_ACQUIRED, 0, 8), VALID | RESET);
 	assert_int_equal(tell(5, HANDOFF_LEASE_ACQUIRED, 0, 8), 0);
-	assert_int_equal(handoff__lease_emptied(&l, S(6)), ACQUIRE);
+	assert_int_equal(handoff__lease_emptied(&l, S(6)), STORE | ACQUIRE);
 	assert_int_equal(tell(6, HANDOFF_LEASE_ACQUIRED, l.acquire.serial, 8),
 		STORE | WON);
 }
@@ -393,9 +394,9 @@ test_publishes(void **state)
 	assert_int_equal(tell(5, HANDOFF_LEASE_ERROR, l.publish.serial, 0), 0);
 	assert_int_equal(at(7), PROVE | PUBLISH);
 	assert_int_equal(tell(7, HANDOFF_LEASE_REFUSED, l.publish.serial, 0),
-		STORE | RESET);
+		VALID | RESET);
 	/* forgotten with its token */
-	assert_int_equal(handoff__lease_emptied(&l, S(7)), ACQUIRE);
+	assert_int_equal(handoff__lease_emptied(&l, S(7)), STORE | ACQUIRE);
 	assert_int_equal(tell(7, HANDOFF_LEASE_ACQUIRED, l.acquire.serial, 8),
 		STORE | WON);
 }

@@ -49,7 +49,7 @@ test_continues_frozen(void **state)
 	handoff__lease_init(&l, TTL_MS);
 	assert_int_equal(handoff__lease_start(&l, S(5), &saved), DOUBTED);
 	/* the session has ended */
-	assert_int_equal(tell(5.5, HANDOFF_LEASE_EXPIRED, 0, 0), STORE | RESET);
+	assert_int_equal(tell(5.5, HANDOFF_LEASE_EXPIRED, 0, 0), VALID | RESET);
 }
 
 /* A validity from a longer TTL, or from nowhere. */
@@ -74,7 +74,7 @@ test_cannot_continue(void **state)
 	(void)state;
 	saved.session_len = 0;
 	handoff__lease_init(&l, TTL_MS);
-	assert_int_equal(handoff__lease_start(&l, S(1), &saved), STORE | RESET);
+	assert_int_equal(handoff__lease_start(&l, S(1), &saved), VALID | RESET);
 	assert_int_equal(l.state, HANDOFF_LEASE_LOST);
 	/* a session without a token: a candidate, who may have won */
 	saved = saved_at(0, 0);
@@ -97,9 +97,9 @@ test_tokens_of_32_bits(void **state)
 	assert_int_equal(
 		tell(0, HANDOFF_LEASE_ACQUIRED, l.acquire.serial, UINT32_MAX),
 		STORE | WON);
-	assert_int_equal(tell(1, HANDOFF_LEASE_EXPIRED, 0, 0), STORE | RESET);
+	assert_int_equal(tell(1, HANDOFF_LEASE_EXPIRED, 0, 0), VALID | RESET);
 	connect_with(1, TTL_MS);
-	assert_int_equal(handoff__lease_emptied(&l, S(1)), ACQUIRE);
+	assert_int_equal(handoff__lease_emptied(&l, S(1)), STORE | ACQUIRE);
 	assert_int_equal(tell(1, HANDOFF_LEASE_ACQUIRED, l.acquire.serial,
 				 UINT64_C(0x100000000)),
 		STORE | RELEASE | COMPLAIN);
@@ -118,6 +118,9 @@ test_tokens_that_go_back(void **state)
 	tell(1, HANDOFF_LEASE_EXPIRED, 0, 0);
 	connect_with(1, TTL_MS);
 	handoff__lease_emptied(&l, S(1));
+	/* of the session before */
+	assert_int_equal(tell(1, HANDOFF_LEASE_ACQUIRED, 2, 7), 0);
+	assert_int_equal(tell(1, HANDOFF_LEASE_ACQUIRED, 0, 7), 0);
 	assert_int_equal(tell(1, HANDOFF_LEASE_ACQUIRED, l.acquire.serial, 7),
 		STORE | RELEASE | COMPLAIN);
 	/* below what the notice says */
