@@ -10,14 +10,13 @@
 
 struct board board;
 
-void
-board_begin_on(const char *prefix, const char *folder)
+#define PATIENCE_MS 20000
+
+static void
+begin(const char *folder)
 {
 	const char *address = board.address;
 
-	snprintf(board.path, sizeof(board.path), "%s", support_dir());
-	snprintf(board.address, sizeof(board.address), "%s%s", prefix,
-		board.path);
 	board.folder = folder;
 	assert_int_equal(
 		handoff__dir_open(&board.dir, board.path, false, false, NULL),
@@ -26,6 +25,23 @@ board_begin_on(const char *prefix, const char *folder)
 				 &board.pub, &board.dir, &address, 1, 0, NULL),
 		0);
 	board.sentence[0] = '\0';
+}
+
+void
+board_begin_on(const char *prefix, const char *folder)
+{
+	snprintf(board.path, sizeof(board.path), "%s", support_dir());
+	snprintf(board.address, sizeof(board.address), "%s%s", prefix,
+		board.path);
+	begin(folder);
+}
+
+void
+board_begin_at(const char *address)
+{
+	snprintf(board.path, sizeof(board.path), "%s", support_dir());
+	handoff__copy(board.address, sizeof(board.address), address);
+	begin(NULL);
 }
 
 void
@@ -70,6 +86,8 @@ void
 board_publish(const struct handoff_notice *n)
 {
 	assert_int_equal(handoff__publisher_begin(&board.pub, n), 0);
+	if (!board.folder)
+		handoff__publisher_finish(&board.pub, PATIENCE_MS);
 	while (handoff__publisher_step(&board.pub, 1) > 0)
 		;
 }

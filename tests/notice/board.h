@@ -13,8 +13,8 @@
 
 struct board {
 	char path[128];
-	char address[140];  /* that board_subscribe uses */
-	const char *folder; /* of its subscribers */
+	char address[512];  /* that board_subscribe uses */
+	const char *folder; /* of its subscribers; NULL: they are elsewhere */
 	char sentence[HANDOFF_TEXT_MAX];
 	struct handoff__dir dir;
 	struct handoff__publisher pub;
@@ -25,6 +25,8 @@ extern struct board board;
 /* With message queues, or the transport of that prefix. */
 void board_begin(void);
 void board_begin_on(const char *prefix, const char *folder);
+/* With a transport whose address is no directory. */
+void board_begin_at(const char *address);
 void board_end(void);
 
 /* Subscribes; what is said on failure is in board.sentence. */
