@@ -54,6 +54,8 @@ describe() {
 describe libhandoff lib/handoff.map handoff.h 'number_*;'
 describe libhandoff-systemd lib/systemd/handoff-systemd.map handoff/systemd.h
 describe libhandoff-nats lib/nats/handoff-nats.map handoff/nats.h
+describe libhandoff-zookeeper lib/zookeeper/handoff-zookeeper.map \
+  handoff/zookeeper.h
 
 if [ "${1-}" = --update ]; then
   mkdir -p cmake/abi
@@ -62,7 +64,8 @@ if [ "${1-}" = --update ]; then
 fi
 
 differs=0
-for name in libhandoff libhandoff-systemd libhandoff-nats; do
+for name in libhandoff libhandoff-systemd libhandoff-nats \
+  libhandoff-zookeeper; do
   # Its exit status is a set of bits, 0 if nothing differs.
   abidiff --harmless --no-default-suppression "cmake/abi/$name.xml" \
     "$tmp/$name.xml" || differs=1

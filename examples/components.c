@@ -12,8 +12,11 @@
 #ifdef EXAMPLES_NATS
 #include <handoff/nats.h>
 #endif
+#ifdef EXAMPLES_ZOOKEEPER
+#include <handoff/zookeeper.h>
+#endif
 
-#ifdef EXAMPLES_NATS
+#if defined(EXAMPLES_NATS) || defined(EXAMPLES_ZOOKEEPER)
 static void
 check(const char *component, int err)
 {
@@ -27,5 +30,8 @@ components_register(void)
 {
 #ifdef EXAMPLES_NATS
 	check("nats", handoff_nats_register()); /* --notices nats://... */
+#endif
+#ifdef EXAMPLES_ZOOKEEPER
+	check("zookeeper", handoff_zookeeper_register()); /* zk:... */
 #endif
 }

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # A shared library exports exactly what its public headers declare, and its map
-# lists it name by name: systemd.h is the header of libhandoff-systemd, all
-# others are those of libhandoff.
+# lists it name by name: systemd.h is the header of libhandoff-systemd,
+# zookeeper.h of libhandoff-zookeeper, all others are those of libhandoff.
 # usage: symbols.sh LIBRARY INCLUDE_DIR
 set -eu
 lib=$(dirname "$0")/../lib
@@ -16,8 +16,12 @@ case "$1" in
   headers=$2/handoff/systemd.h
   map=$lib/systemd/handoff-systemd.map
   ;;
+*libhandoff-zookeeper*)
+  headers=$2/handoff/zookeeper.h
+  map=$lib/zookeeper/handoff-zookeeper.map
+  ;;
 *)
-  headers=$(find "$2/handoff" -name '*.h' ! -name systemd.h)
+  headers=$(find "$2/handoff" -name '*.h' ! -name systemd.h ! -name zookeeper.h)
   map=$lib/handoff.map
   ;;
 esac

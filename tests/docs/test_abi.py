@@ -22,7 +22,8 @@ class Abi(unittest.TestCase):
             shutil.copytree(os.path.join(ROOT, name),
                             os.path.join(self.root, name))
         for name in (MAP, "lib/systemd/handoff-systemd.map",
-                     "lib/nats/handoff-nats.map"):
+                     "lib/nats/handoff-nats.map",
+                     "lib/zookeeper/handoff-zookeeper.map"):
             path = os.path.join(self.root, name)
             os.makedirs(os.path.dirname(path), exist_ok=True)
             shutil.copy(os.path.join(ROOT, name), path)
@@ -114,7 +115,8 @@ class Abi(unittest.TestCase):
         self.assertNotIn(self.compare().returncode, (0, 77))
 
     def test_nothing_of_this_machine_is_described(self):
-        for name in ("libhandoff", "libhandoff-systemd", "libhandoff-nats"):
+        for name in ("libhandoff", "libhandoff-systemd", "libhandoff-nats",
+                     "libhandoff-zookeeper"):
             path = os.path.join(ROOT, "cmake/abi", name + ".xml")
             with open(path, encoding="utf-8") as file:
                 paths = set(re.findall(r"path='([^']*)'", file.read()))

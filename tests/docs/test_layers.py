@@ -25,6 +25,7 @@ LISTS = {  # the header of each folder that lists its files
     "peer": "pair.h",
     "server": "internal.h",
     "systemd": "systemd.h",
+    "zookeeper": "component.h",
 }
 # A header of a file above that is included for its structures: calls still
 # point down.
