@@ -167,3 +167,13 @@ if(systemd_runtime IN_LIST CPACK_COMPONENTS_ALL)
 ${CPACK_DEBIAN_SYSTEMD_RUNTIME_PACKAGE_NAME} (= ${version}), \
 libsystemd-dev (>= 227)")
 endif()
+if(zookeeper_runtime IN_LIST CPACK_COMPONENTS_ALL)
+  handoff_library(zookeeper_runtime libhandoff-zookeeper)
+  handoff_depends(CPACK_DEBIAN_ZOOKEEPER_RUNTIME_PACKAGE_DEPENDS
+    zookeeper_runtime
+    "libc6, ${package} (>= ${version}), libzookeeper-st2")
+  set(CPACK_DEBIAN_ZOOKEEPER_DEVELOPMENT_PACKAGE_DEPENDS
+    "${CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME} (= ${version}), \
+${CPACK_DEBIAN_ZOOKEEPER_RUNTIME_PACKAGE_NAME} (= ${version}), \
+libzookeeper-st-dev")
+endif()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Targets: handoff::handoff (the shared library) and handoff::static; with
-# COMPONENTS systemd also handoff::systemd and handoff::systemd_static.
+# COMPONENTS systemd also handoff::systemd and handoff::systemd_static, and in
+# the same way with zookeeper.
 include(CMakeFindDependencyMacro)
 find_dependency(Threads)
 include(${CMAKE_CURRENT_LIST_DIR}/handoff-targets.cmake)
@@ -15,8 +16,9 @@ foreach(_handoff_part IN LISTS handoff_FIND_COMPONENTS)
     if(handoff_FIND_REQUIRED_${_handoff_part})
       set(handoff_FOUND FALSE)
       set(handoff_NOT_FOUND_MESSAGE "it was installed without a component \
-'${_handoff_part}'. The one that there can be is 'systemd': it is built where \
-libsystemd is, and Debian packages have it in libhandoff-systemd-dev.")
+'${_handoff_part}'. There can be 'systemd' and 'zookeeper': they are built where \
+libsystemd and libzookeeper_st are, and Debian packages have them in \
+libhandoff-systemd-dev and libhandoff-zookeeper-dev.")
     endif()
   endif()
 endforeach()

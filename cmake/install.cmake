@@ -2,7 +2,8 @@
 # What is installed, and where: all of it is listed here. Three components,
 # which become three packages: runtime (the shared library), development
 # (what others build with) and tools (what an operator needs); two more for
-# libhandoff-systemd, where that is built, and one for the ferry; documents
+# libhandoff-systemd and for libhandoff-zookeeper, where these are built, and one
+# for the ferry; documents
 # beside them. The other programs of examples/ are there to be read.
 include(CMakePackageConfigHelpers)
 
@@ -18,7 +19,7 @@ install(TARGETS handoff_shared handoff_static EXPORT handoff-targets
   ARCHIVE COMPONENT development)
 install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
   COMPONENT development FILES_MATCHING PATTERN *.h
-  PATTERN systemd.h EXCLUDE)
+  PATTERN systemd.h EXCLUDE PATTERN zookeeper.h EXCLUDE)
 if(TARGET handoff_systemd)
   set_target_properties(handoff_systemd PROPERTIES EXPORT_NAME systemd)
   set_target_properties(handoff_systemd_static PROPERTIES
@@ -30,6 +31,20 @@ if(TARGET handoff_systemd)
   install(FILES include/handoff/systemd.h
     DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/handoff
     COMPONENT systemd_development)
+endif()
+
+if(TARGET handoff_zookeeper)
+  set_target_properties(handoff_zookeeper PROPERTIES EXPORT_NAME zookeeper)
+  set_target_properties(handoff_zookeeper_static PROPERTIES
+    EXPORT_NAME zookeeper_static)
+  install(TARGETS handoff_zookeeper handoff_zookeeper_static
+    EXPORT handoff-zookeeper-targets
+    LIBRARY COMPONENT zookeeper_runtime
+    NAMELINK_COMPONENT zookeeper_development
+    ARCHIVE COMPONENT zookeeper_development)
+  install(FILES include/handoff/zookeeper.h
+    DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/handoff
+    COMPONENT zookeeper_development)
 endif()
 
 # find_package(handoff): before 1.0 a minor version may change the interface.
@@ -44,6 +59,10 @@ install(FILES cmake/handoff-config.cmake
 if(TARGET handoff_systemd)
   install(EXPORT handoff-systemd-targets NAMESPACE handoff::
     DESTINATION ${cmake_dir} COMPONENT systemd_development)
+endif()
+if(TARGET handoff_zookeeper)
+  install(EXPORT handoff-zookeeper-targets NAMESPACE handoff::
+    DESTINATION ${cmake_dir} COMPONENT zookeeper_development)
 endif()
 
 # pkg-config: the prefix is known only when it is installed, so that is when
@@ -79,12 +98,18 @@ if(TARGET handoff_systemd)
 Requires: handoff = ${PROJECT_VERSION}
 Requires.private: libsystemd >= 227\n")
 endif()
+if(TARGET handoff_zookeeper)
+  handoff_pkg_config(handoff-zookeeper zookeeper_development
+    "Leases and notices of libhandoff by ZooKeeper" "\
+Requires: handoff = ${PROJECT_VERSION}
+Libs.private: -lzookeeper_st\n")
+endif()
 
 # Documents
 
 foreach(section 3 7)
   file(GLOB pages CONFIGURE_DEPENDS docs/man/*.${section})
-  list(FILTER pages EXCLUDE REGEX /handoff_systemd\\.3$)
+  list(FILTER pages EXCLUDE REGEX "/handoff_(systemd|zookeeper)\\.3$")
   install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section}
     COMPONENT development)
 endforeach()
@@ -99,6 +124,10 @@ if(TARGET handoff_systemd)
   set(component systemd_development)
   install(FILES docs/man/handoff_systemd.3
     DESTINATION ${CMAKE_INSTALL_MANDIR}/man3 COMPONENT ${component})
+endif()
+if(TARGET handoff_zookeeper)
+  install(FILES docs/man/handoff_zookeeper.3
+    DESTINATION ${CMAKE_INSTALL_MANDIR}/man3 COMPONENT zookeeper_development)
 endif()
 install(FILES docs/systemd.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs
   COMPONENT ${component})

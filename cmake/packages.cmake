@@ -2,7 +2,7 @@
 # cpack makes Debian packages of the components: libhandoff0 (runtime),
 # libhandoff-dev (development), handoff-tools (tools), and of the library for
 # systemd, where it is built, libhandoff-systemd0 and libhandoff-systemd-dev:
-# who does without it is not to get libsystemd-dev. The ferry is handoff-ferry,
+# who does without it is not to get libsystemd-dev; the same for ZooKeeper. The ferry is handoff-ferry,
 # where that is built: it needs libraries that nothing else does. Whoever distributes them
 # says who answers for them: -DCPACK_PACKAGE_CONTACT="Name <address>".
 set(CPACK_GENERATOR DEB)
@@ -18,6 +18,9 @@ if(TARGET handoffctl)
 endif()
 if(TARGET handoff_systemd)
   list(APPEND CPACK_COMPONENTS_ALL systemd_runtime systemd_development)
+endif()
+if(TARGET handoff_zookeeper)
+  list(APPEND CPACK_COMPONENTS_ALL zookeeper_runtime zookeeper_development)
 endif()
 if(TARGET handoff-ferry AND TARGET handoff-unfreeze)
   list(APPEND CPACK_COMPONENTS_ALL ferry)
@@ -41,6 +44,11 @@ set(CPACK_DEBIAN_SYSTEMD_RUNTIME_PACKAGE_NAME
 set(CPACK_DEBIAN_SYSTEMD_RUNTIME_PACKAGE_SECTION libs)
 set(CPACK_DEBIAN_SYSTEMD_DEVELOPMENT_PACKAGE_NAME libhandoff-systemd-dev)
 set(CPACK_DEBIAN_SYSTEMD_DEVELOPMENT_PACKAGE_SECTION libdevel)
+set(CPACK_DEBIAN_ZOOKEEPER_RUNTIME_PACKAGE_NAME
+  libhandoff-zookeeper${PROJECT_VERSION_MAJOR})
+set(CPACK_DEBIAN_ZOOKEEPER_RUNTIME_PACKAGE_SECTION libs)
+set(CPACK_DEBIAN_ZOOKEEPER_DEVELOPMENT_PACKAGE_NAME libhandoff-zookeeper-dev)
+set(CPACK_DEBIAN_ZOOKEEPER_DEVELOPMENT_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_FERRY_PACKAGE_NAME handoff-ferry)
 set(CPACK_DEBIAN_FERRY_PACKAGE_SECTION net)
 
@@ -72,6 +80,13 @@ set(CPACK_DEBIAN_SYSTEMD_DEVELOPMENT_DESCRIPTION
   "hands live connections from process to process - systemd development${about}\
 This package contains what is needed to build servers that systemd starts and
 watches, and unit files to begin with.")
+set(CPACK_DEBIAN_ZOOKEEPER_RUNTIME_DESCRIPTION
+  "hands live connections from process to process - ZooKeeper${about}\
+This package contains the shared library for leases and notices by ZooKeeper.")
+set(CPACK_DEBIAN_ZOOKEEPER_DEVELOPMENT_DESCRIPTION
+  "hands live connections from process to process - ZooKeeper development${about}\
+This package contains what is needed to build programs with leases and notices
+by ZooKeeper.")
 set(CPACK_DEBIAN_FERRY_DESCRIPTION
   "hands live connections from process to process - other hosts${about}\
 This package contains handoff-ferry and its helper, which move all connections

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # The library configured otherwise: directories that were given as absolute
-# paths, away from the prefix, as some distributions do; then without systemd.
+# paths, away from the prefix, as some distributions do; then without components.
 . "$(dirname "$0")/common.sh"
 need "$CXX" ninja pkg-config readelf
 
@@ -27,12 +27,13 @@ same 'handoffctl --version' "handoffctl $version" \
 with_cmake -Dhandoff_DIR="$away/lib/cmake/handoff"
 PKG_CONFIG_PATH=$away/lib/pkgconfig with_pkg_config "$away/lib"
 
-quiet "$CMAKE" "$tmp/build" -DHANDOFF_SYSTEMD=OFF
+quiet "$CMAKE" "$tmp/build" -DHANDOFF_SYSTEMD=OFF -DHANDOFF_ZOOKEEPER=OFF
 quiet "$CMAKE" --build "$tmp/build" -j "$jobs"
 rm -rf "$away" "$tmp/prefix"
 quiet "$CMAKE" --install "$tmp/build"
 # The documents are installed as the README links to them.
 same 'what is installed for systemd' '' \
-  "$(find "$away" "$tmp/prefix" -name '*systemd*' ! -path '*/share/doc/*')"
+  "$(find "$away" "$tmp/prefix" \( -name '*systemd*' -o -name '*zookeeper*' \) \
+    ! -path '*/share/doc/*')"
 with_cmake -Dhandoff_DIR="$away/lib/cmake/handoff"
 PKG_CONFIG_PATH=$away/lib/pkgconfig with_pkg_config "$away/lib"

@@ -83,6 +83,15 @@ has_systemd() {
   [[ $libsystemd == yes && $(cached HANDOFF_SYSTEMD) != OFF ]]
 }
 
+# Is libhandoff-zookeeper to be there?
+libzookeeper=no
+if [[ -e /usr/include/zookeeper/zookeeper.h ]]; then
+  libzookeeper=yes
+fi
+has_zookeeper() {
+  [[ $libzookeeper == yes && $(cached HANDOFF_ZOOKEEPER) != OFF ]]
+}
+
 # Is the ferry to be there? The same libraries as in lib/ferry.
 ferry_libraries=no
 if pkg-config --exists 'openssl >= 3' libmnl libnftnl libnetfilter_queue \
@@ -114,6 +123,9 @@ check() {
     says=READY=1
     libraries="libhandoff-systemd.so.$(macro MAJOR) $libraries"
   fi
+  if [[ ${2##*/} == leased* ]]; then
+    libraries="libhandoff-zookeeper.so.$(macro MAJOR) $libraries"
+  fi
   [[ $1 == shared ]] || libraries=
   dir=$(mktemp -d "$tmp/run.XXXXXX")
   needed=$(readelf -d "$2" | sed -n 's/.*NEEDED.*\[\(libhandoff.*\)\]/\1/p')
@@ -129,13 +141,17 @@ with_cmake() {
     set -- "$@" -DSYSTEMD=ON
     programs+=(managed_shared managed_static)
   fi
+  if has_zookeeper; then
+    set -- "$@" -DZOOKEEPER=ON
+    programs+=(leased_shared leased_static)
+  fi
   for language in C CXX; do
     dir=$(mktemp -d "$tmp/cmake.XXXXXX")
     quiet "$CMAKE" -S "$here/project" -B "$dir" -G Ninja \
       -DLANGUAGE=$language "$@"
     quiet "$CMAKE" --build "$dir" -j "$jobs"
     for program in "${programs[@]}"; do
-      check "${program#managed_}" "$dir/$program"
+      check "${program#*_}" "$dir/$program"
     done
   done
 }
@@ -160,12 +176,25 @@ with_pkg_config() {
   both shared consumer "${1-}" "${flags[@]}"
   read -ra flags < <(pkg-config --static --cflags --libs handoff)
   both static consumer '' -static "${flags[@]}"
-  has_systemd || return 0
+  ! has_systemd || managed_with_pkg_config "${1-}"
+  ! has_zookeeper || leased_with_pkg_config "${1-}"
+}
 
+managed_with_pkg_config() {
+  local flags
   read -ra flags < <(pkg-config --cflags --libs handoff-systemd)
-  both shared managed "${1-}" "${flags[@]}"
+  both shared managed "$1" "${flags[@]}"
   # systemd's own library is a shared one only.
   read -ra flags < <(pkg-config --static --cflags --libs handoff-systemd |
     sed 's/-l\(handoff[a-z-]*\)/-l:lib\1.a/g')
   both static managed '' "${flags[@]}"
+}
+
+leased_with_pkg_config() {
+  local flags
+  read -ra flags < <(pkg-config --cflags --libs handoff-zookeeper)
+  both shared leased "$1" "${flags[@]}"
+  read -ra flags < <(pkg-config --static --cflags --libs handoff-zookeeper |
+    sed 's/-l\(handoff[a-z-]*\)/-l:lib\1.a/g')
+  both static leased '' "${flags[@]}"
 }

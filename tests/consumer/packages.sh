@@ -21,6 +21,9 @@ quiet "$CMAKE" --build "$tmp/build" -j "$jobs"
 if has_systemd; then
   names+=(libhandoff-systemd0 libhandoff-systemd-dev)
 fi
+if has_zookeeper; then
+  names+=(libhandoff-zookeeper0 libhandoff-zookeeper-dev)
+fi
 # Debian 13 calls it after the size of time_t.
 ssl=libssl3
 ! dpkg-query -W libssl3t64 >/dev/null 2>&1 || ssl=libssl3t64
@@ -44,7 +47,7 @@ quiet lintian --allow-root --fail-on error,warning "${debs[@]}"
 depends() {
   same "$1 depends on" "$2" \
     "$(dpkg-deb -f "$1_${revision}_$arch.deb" Depends |
-      sed -E 's/((libc6|libsystemd[^ ]*|libmnl0|libn[^ ]*|libssl[^ ]*) \(>= )[^)]+\)/\1N)/g')"
+      sed -E 's/((libc6|libsystemd[^ ]*|libzookeeper[^ ]*|libmnl0|libn[^ ]*|libssl[^ ]*) \(>= )[^)]+\)/\1N)/g')"
 }
 # library PACKAGE SHLIBS: how others depend on it, and that it is found.
 library() {
@@ -64,6 +67,13 @@ if has_systemd; then
   depends libhandoff-systemd-dev "libhandoff-dev (= $revision), \
 libhandoff-systemd0 (= $revision), libsystemd-dev (>= N)"
   library libhandoff-systemd0 'libhandoff-systemd 0'
+fi
+if has_zookeeper; then
+  depends libhandoff-zookeeper0 \
+    "libc6 (>= N), libhandoff0 (>= $revision), libzookeeper-st2 (>= N)"
+  depends libhandoff-zookeeper-dev "libhandoff-dev (= $revision), \
+libhandoff-zookeeper0 (= $revision), libzookeeper-st-dev"
+  library libhandoff-zookeeper0 'libhandoff-zookeeper 0'
 fi
 if has_ferry; then
   depends handoff-ferry "libc6 (>= N), libmnl0 (>= N), \
@@ -112,6 +122,7 @@ in_temporary_root() {
   local dpkg=(dpkg --root="$tmp/dpkg" --log="$tmp/dpkg.log")
   mkdir -p "$admin/info" "$admin/updates"
   ! has_systemd || debian+=(libsystemd0 libsystemd-dev)
+  ! has_zookeeper || debian+=(libzookeeper-st2 libzookeeper-st-dev)
   ! has_ferry || debian+=(libmnl0 libnetfilter-queue1 libnftnl11 "$ssl")
   for name in "${debian[@]}"; do
     { dpkg-query -s "$name" && echo; } >>"$admin/status"

@@ -15,5 +15,8 @@ programs=(shared static)
 if has_systemd; then
   programs+=(managed_shared managed_static)
 fi
+if has_zookeeper; then
+  programs+=(leased_shared leased_static)
+fi
 same 'what was installed' "$(printf '%s\n' "${programs[@]}" | sort)" \
   "$(find "$tmp/prefix" ! -type d -printf '%f\n' | sort)"

@@ -75,6 +75,23 @@ END
   components+=(systemd_runtime systemd_development)
 fi
 
+if has_zookeeper; then
+  component zookeeper_runtime <<END
+$lib/libhandoff-zookeeper.so.$(macro MAJOR)
+$lib/libhandoff-zookeeper.so.$version
+END
+  component zookeeper_development <<END
+include/handoff/zookeeper.h
+$lib/libhandoff-zookeeper.a
+$lib/libhandoff-zookeeper.so
+$lib/pkgconfig/handoff-zookeeper.pc
+$lib/cmake/handoff/handoff-zookeeper-targets.cmake
+$lib/cmake/handoff/handoff-zookeeper-targets-${config,,}.cmake
+share/man/man3/handoff_zookeeper.3
+END
+  components+=(zookeeper_runtime zookeeper_development)
+fi
+
 if has_ferry; then
   component ferry <<END
 sbin/handoff-ferry
@@ -124,7 +141,7 @@ told() {
   same "pkg-config --libs $1" "-L$prefix/$lib $2" \
     "$(pkg-config --libs "$1" | xargs)"
   extra=$(pkg-config --static --libs "$1" | xargs -n 1 |
-    grep -vxE -e "-L$prefix/$lib|-lhandoff(-systemd)?|-pthread|-lpthread" || :)
+    grep -vxE -e "-L$prefix/$lib|-lhandoff(-systemd|-zookeeper)?|-pthread|-lpthread" || :)
   same "pkg-config --static --libs $1, beside threads" "${3-}" "$extra"
 }
 export PKG_CONFIG_PATH=$prefix/$lib/pkgconfig
@@ -152,6 +169,14 @@ if has_systemd; then
     "$(libraries handoff-systemd)"
   told handoff-systemd '-lhandoff-systemd -lhandoff' -lsystemd
   shared libhandoff-systemd
+fi
+if has_zookeeper; then
+  # shellcheck disable=SC2016 # it is CMake that expands this
+  same 'libraries of the targets for ZooKeeper' \
+    $'"handoff::handoff"\n"handoff::static;$<LINK_ONLY:-lzookeeper_st>"' \
+    "$(libraries handoff-zookeeper)"
+  told handoff-zookeeper '-lhandoff-zookeeper -lhandoff' -lzookeeper_st
+  shared libhandoff-zookeeper
 fi
 
 mv "$prefix" "$tmp/moved"
