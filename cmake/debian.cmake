@@ -93,13 +93,21 @@ function(handoff_depends out component fallback)
   if(NOT shlibdeps OR NOT binaries)
     return()
   endif()
-  file(GLOB_RECURSE library ${CPACK_TEMPORARY_DIRECTORY}/runtime/*.so.*.*)
-  cmake_path(GET library PARENT_PATH libdir)
+  # The libraries of this project that it may need, and how to depend on them.
+  file(GLOB_RECURSE libraries ${CPACK_TEMPORARY_DIRECTORY}/*runtime/*.so.*.*)
+  list(TRANSFORM libraries REPLACE "/[^/]*$" "")
+  list(REMOVE_DUPLICATES libraries)
+  list(TRANSFORM libraries PREPEND -l)
   file(WRITE ${control}/debian/control
     "Source: libhandoff\n\nPackage: any\nArchitecture: any\n")
-  file(COPY_FILE ${control}/runtime/shlibs ${control}/debian/shlibs.local)
+  file(GLOB all ${control}/*runtime/shlibs)
+  file(WRITE ${control}/debian/shlibs.local "")
+  foreach(one IN LISTS all)
+    file(READ ${one} text)
+    file(APPEND ${control}/debian/shlibs.local "${text}")
+  endforeach()
   file(MAKE_DIRECTORY ${dir}/DEBIAN)
-  execute_process(COMMAND ${shlibdeps} -O -l${libdir} ${binaries}
+  execute_process(COMMAND ${shlibdeps} -O ${libraries} ${binaries}
     WORKING_DIRECTORY ${control} OUTPUT_VARIABLE depends
     COMMAND_ERROR_IS_FATAL ANY)
   file(REMOVE_RECURSE ${dir}/DEBIAN)
@@ -149,6 +157,11 @@ ${CPACK_HANDOFF_SOVERSION} ${CPACK_DEBIAN_${name}_PACKAGE_NAME} \
 endfunction()
 
 handoff_library(runtime libhandoff)
+foreach(part systemd zookeeper)
+  if(${part}_runtime IN_LIST CPACK_COMPONENTS_ALL)
+    handoff_library(${part}_runtime libhandoff-${part})
+  endif()
+endforeach()
 handoff_depends(CPACK_DEBIAN_RUNTIME_PACKAGE_DEPENDS runtime libc6)
 if(ferry IN_LIST CPACK_COMPONENTS_ALL)
   handoff_depends(CPACK_DEBIAN_FERRY_PACKAGE_DEPENDS ferry
@@ -159,7 +172,6 @@ handoff_depends(CPACK_DEBIAN_TOOLS_PACKAGE_DEPENDS tools
   "libc6, ${package} (>= ${version})")
 set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "${package} (= ${version})")
 if(systemd_runtime IN_LIST CPACK_COMPONENTS_ALL)
-  handoff_library(systemd_runtime libhandoff-systemd)
   handoff_depends(CPACK_DEBIAN_SYSTEMD_RUNTIME_PACKAGE_DEPENDS systemd_runtime
     "libc6, ${package} (>= ${version}), libsystemd0 (>= 227)")
   set(CPACK_DEBIAN_SYSTEMD_DEVELOPMENT_PACKAGE_DEPENDS
@@ -168,7 +180,6 @@ ${CPACK_DEBIAN_SYSTEMD_RUNTIME_PACKAGE_NAME} (= ${version}), \
 libsystemd-dev (>= 227)")
 endif()
 if(zookeeper_runtime IN_LIST CPACK_COMPONENTS_ALL)
-  handoff_library(zookeeper_runtime libhandoff-zookeeper)
   handoff_depends(CPACK_DEBIAN_ZOOKEEPER_RUNTIME_PACKAGE_DEPENDS
     zookeeper_runtime
     "libc6, ${package} (>= ${version}), libzookeeper-st2")

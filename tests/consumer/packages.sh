@@ -59,7 +59,9 @@ library() {
 }
 depends libhandoff0 'libc6 (>= N)'
 depends libhandoff-dev "libhandoff0 (= $revision)"
-depends handoff-tools "libc6 (>= N), libhandoff0 (>= $revision)"
+tools=
+! has_zookeeper || tools+="libhandoff-zookeeper0 (>= $revision), "
+depends handoff-tools "libc6 (>= N), ${tools}libhandoff0 (>= $revision)"
 library libhandoff0 'libhandoff 0'
 if has_systemd; then
   depends libhandoff-systemd0 \
@@ -70,7 +72,7 @@ libhandoff-systemd0 (= $revision), libsystemd-dev (>= N)"
 fi
 if has_zookeeper; then
   depends libhandoff-zookeeper0 \
-    "libc6 (>= N), libhandoff0 (>= $revision), libzookeeper-st2 (>= N)"
+    "libc6 (>= N), libhandoff0 (>= $revision), libzookeeper-st2"
   depends libhandoff-zookeeper-dev "libhandoff-dev (= $revision), \
 libhandoff-zookeeper0 (= $revision), libzookeeper-st-dev"
   library libhandoff-zookeeper0 'libhandoff-zookeeper 0'

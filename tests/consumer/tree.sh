@@ -25,7 +25,7 @@ $lib/libhandoff.so.$(macro MAJOR)
 $lib/libhandoff.so.$version
 END
 component development <<END
-$(files "$source_dir/include" '*.h' | sed '/systemd/d; s|^|include/|')
+$(files "$source_dir/include" '*.h' | sed '/systemd\|zookeeper/d; s|^|include/|')
 $lib/libhandoff.a
 $lib/libhandoff.so
 $lib/pkgconfig/handoff.pc
@@ -34,7 +34,7 @@ $lib/cmake/handoff/handoff-config-version.cmake
 $lib/cmake/handoff/handoff-targets.cmake
 $lib/cmake/handoff/handoff-targets-${config,,}.cmake
 $(files "$source_dir/docs/man" '*.[37]' |
-  sed '/systemd/d; s|.*\(.\)$|share/man/man\1/&|')
+  sed '/systemd\|zookeeper/d; s|.*\(.\)$|share/man/man\1/&|')
 END
 component tools <<END
 bin/handoffctl
