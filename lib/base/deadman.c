@@ -10,15 +10,6 @@
 
 #define NS_PER_S UINT64_C(1000000000)
 
-uint64_t
-handoff__boottime_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_BOOTTIME, &now);
-	return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
-
 static int
 make_timer(struct handoff__deadman *deadman)
 {

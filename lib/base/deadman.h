@@ -26,7 +26,4 @@ int handoff__deadman_set(struct handoff__deadman *deadman, uint64_t at_ns);
 
 void handoff__deadman_fini(struct handoff__deadman *deadman);
 
-/* CLOCK_BOOTTIME in nanoseconds. */
-uint64_t handoff__boottime_ns(void);
-
 #endif

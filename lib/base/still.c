@@ -144,14 +144,14 @@ handoff__still_thaw(int fd)
 }
 
 int
-handoff__still_doom(int fd)
+handoff__still_reset(int fd)
 {
-	const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+	const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+	int err = is_tcp(fd);
 
+	if (err <= 0)
+		return err;
 	if (is_in_repair(fd))
 		set_option(fd, IPPROTO_TCP, TCP_REPAIR, TCP_REPAIR_OFF_NO_WP);
-	return setsockopt(
-		       fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)) < 0
-		       ? -errno
-		       : 0;
+	return connect(fd, &nowhere, sizeof(nowhere)) < 0 ? -errno : 0;
 }

@@ -33,8 +33,10 @@ int handoff__still_freeze(int fd);
  * 0, or a negative errno. */
 int handoff__still_thaw(int fd);
 
-/* Lets the close of the last descriptor reset the connection, frozen or not:
- * what is not sent is dropped. 0, or a negative errno. */
-int handoff__still_doom(int fd);
+/* Resets the connection, frozen or not: what is not sent is dropped, and every
+ * descriptor of it, also of another process, is that of a socket without a
+ * connection from now on. Of a listener, it listens no more. 0, also if there
+ * is no connection (any more), or a negative errno. */
+int handoff__still_reset(int fd);
 
 #endif

@@ -6,6 +6,7 @@
 #include "support/support.h"
 
 #include "base/deadman.h"
+#include "base/loop.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -54,7 +55,7 @@ assert_killed(pid_t pid, uint64_t at_ns)
 	int status = 0;
 
 	assert_int_equal(waitpid(pid, &status, 0), pid);
-	now = handoff__boottime_ns();
+	now = handoff__boot_ns();
 	assert_true(WIFSIGNALED(status));
 	assert_int_equal(WTERMSIG(status), SIGKILL);
 	assert_true(now >= at_ns);
@@ -64,7 +65,7 @@ assert_killed(pid_t pid, uint64_t at_ns)
 static void
 check_death(enum way way)
 {
-	uint64_t at_ns = handoff__boottime_ns() + LIFE_NS;
+	uint64_t at_ns = handoff__boot_ns() + LIFE_NS;
 	pid_t pid = fork();
 
 	assert_true(pid >= 0);
@@ -92,7 +93,7 @@ a_time_that_has_passed_is_now(void **state)
 	assert_true(pid >= 0);
 	if (pid == 0)
 		live(WAITING, 1);
-	assert_killed(pid, 1 + handoff__boottime_ns() - LATE_NS / 2);
+	assert_killed(pid, 1 + handoff__boot_ns() - LATE_NS / 2);
 }
 
 /* Lives on: it sets the time anew, and in the end none. */
@@ -100,7 +101,7 @@ static void
 it_lives_as_long_as_it_sets_it_anew(void **state)
 {
 	struct handoff__deadman deadman = {.made = false};
-	uint64_t begun = handoff__boottime_ns(), now = begun;
+	uint64_t begun = handoff__boot_ns(), now = begun;
 
 	(void)state;
 	while (now < begun + 2 * LIFE_NS) {
@@ -108,7 +109,7 @@ it_lives_as_long_as_it_sets_it_anew(void **state)
 			handoff__deadman_set(&deadman, now + 10 * LATE_NS), 0);
 		assert_int_equal(deadman.at_ns, now + 10 * LATE_NS);
 		poll(NULL, 0, 10);
-		now = handoff__boottime_ns();
+		now = handoff__boot_ns();
 	}
 	assert_int_equal(
 		handoff__deadman_set(&deadman, begun + 3 * LATE_NS), 0);
@@ -132,7 +133,7 @@ static void __attribute__((noreturn)) live_as_child(pid_t parent)
 static void
 its_children_die_with_it(void **state)
 {
-	uint64_t at_ns = handoff__boottime_ns() + LIFE_NS;
+	uint64_t at_ns = handoff__boot_ns() + LIFE_NS;
 	int life[2];
 	pid_t pid;
 
@@ -163,8 +164,8 @@ a_child_has_no_timer(void **state)
 	pid_t pid;
 
 	(void)state;
-	assert_int_equal(handoff__deadman_set(&deadman,
-				 handoff__boottime_ns() + 10 * LATE_NS),
+	assert_int_equal(handoff__deadman_set(
+				 &deadman, handoff__boot_ns() + 10 * LATE_NS),
 		0);
 	pid = fork();
 	assert_true(pid >= 0);

@@ -441,37 +441,44 @@ a_listener_answers_nobody(void **state)
 	destroy(&w);
 }
 
+/* While another descriptor of it is open. */
 static void
-check_doom(bool privileged)
+check_reset(bool privileged)
 {
+	socklen_t len = sizeof(int);
 	struct world w;
+	int copy, err = 0;
 	char byte;
 
 	build(&w, 4096);
+	copy = dup(w.served);
 	fill(w.served);
 	await_repeats(&w, 1);
 	freeze(&w, privileged);
 	look(&w);
-	drain(&w, 0);
-	assert_int_equal(handoff__still_doom(w.served), 0);
-	close(w.served);
-	w.served = -1;
+	assert_int_equal(handoff__still_reset(w.served), 0);
 	assert_true(support_poll(w.client, POLLIN) & POLLHUP);
-	assert_int_equal(recv(w.client, &byte, 1, MSG_DONTWAIT), -1);
+	assert_int_equal(
+		getsockopt(w.client, SOL_SOCKET, SO_ERROR, &err, &len), 0);
+	assert_int_equal(err, ECONNRESET);
+	assert_true(support_poll(copy, POLLIN) & POLLHUP);
+	assert_int_equal(recv(copy, &byte, 1, MSG_DONTWAIT), -1);
 	assert_int_equal(errno, ECONNRESET);
 	while (read_packet(&w))
 		;
 	assert_int_equal(w.fresh, 0);
 	assert_int_equal(w.resets, 1);
+	assert_int_equal(handoff__still_reset(w.served), 0);
+	close(copy);
 	destroy(&w);
 }
 
 static void
-a_doomed_one_is_reset(void **state)
+a_reset_is_the_end_for_all(void **state)
 {
 	(void)state;
-	check_doom(false);
-	check_doom(true);
+	check_reset(false);
+	check_reset(true);
 }
 
 static void
@@ -488,7 +495,7 @@ what_no_network_reaches_is_left_alone(void **state)
 	close(pair[1]);
 	assert_int_equal(handoff__still_freeze(pair[0]), -EBADF);
 	assert_int_equal(handoff__still_thaw(pair[0]), -EBADF);
-	assert_int_equal(handoff__still_doom(pair[0]), -EBADF);
+	assert_int_equal(handoff__still_reset(pair[0]), -EBADF);
 }
 
 int
@@ -502,7 +509,7 @@ main(void)
 		handoff_test(a_foreign_end_does_no_harm),
 		handoff_test(a_foreign_reset_does_no_harm),
 		handoff_test(a_listener_answers_nobody),
-		handoff_test(a_doomed_one_is_reset),
+		handoff_test(a_reset_is_the_end_for_all),
 		handoff_test(what_no_network_reaches_is_left_alone),
 	};
 
