@@ -67,13 +67,15 @@ power_of_two(uint32_t v)
 static bool
 commons_fill(struct handoff__geometry *geo)
 {
-	geo->groups = geo->batches = geo->posts = geo->shared = 0;
+	geo->groups = geo->batches = geo->tenure = 0;
+	geo->posts = geo->shared = 0;
 	if (geo->posts_size == 0)
 		return geo->shared_size == 0;
 	geo->groups = geo->size;
 	geo->batches =
 		geo->groups + (uint64_t)HANDOFF__GROUPS * HANDOFF__GROUP_SIZE;
-	geo->posts = geo->batches + HANDOFF__BATCHES_SIZE;
+	geo->tenure = geo->batches + HANDOFF__BATCHES_SIZE;
+	geo->posts = geo->tenure + HANDOFF__TENURE_SIZE;
 	geo->shared = geo->posts + HANDOFF__POSTS_HEAD + geo->posts_size;
 	geo->size = geo->shared;
 	if (geo->shared_size > 0)

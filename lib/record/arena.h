@@ -29,7 +29,8 @@
 #define HANDOFF__GROUPS       128 /* redo lists, half of them for each peer */
 #define HANDOFF__GROUP_SIZE   4096u
 #define HANDOFF__BATCHES      64 /* of moves to and from other hosts; their */
-#define HANDOFF__BATCHES_SIZE 4096u               /* table is a page */
+#define HANDOFF__BATCHES_SIZE 4096u /* table is a page */
+#define HANDOFF__TENURE_SIZE  4096u /* of the host's lease, see tenure.h */
 #define HANDOFF__KEEP_SIZE    (UINT64_C(1) << 30) /* for each, see keep.h */
 #define HANDOFF__POSTS_SIZE   (1u << 20)          /* of the ring, by default */
 #define HANDOFF__SHARED_HEAD  4096u /* in front of the shared region, and of */
@@ -95,8 +96,9 @@ struct handoff__geometry {
 	uint64_t buffer_stride; /* of a record's two buffers */
 	uint64_t desks;         /* offset of the first desk, see desk.h */
 	/* In the first segment of this layout, the rest of which have no
-	 * commons: the redo lists, the table of batches, the ring of posts
-	 * with its head, and the shared region with its head and undo log. */
+	 * commons: the redo lists, the table of batches, the tenure, the ring
+	 * of posts with its head, and the shared region with its head and undo
+	 * log. */
 	uint32_t pass_size;   /* of the ring to the connection's pair, or 0 */
 	uint32_t posts_size;  /* 0: the segment has no commons */
 	uint32_t shared_size; /* room for the shared region, by default the
@@ -104,6 +106,7 @@ struct handoff__geometry {
 			       * it may join one that does not */
 	uint64_t groups;      /* offsets */
 	uint64_t batches;
+	uint64_t tenure;
 	uint64_t posts;
 	uint64_t shared;
 	uint64_t size; /* of the whole segment, as far as it is mapped */
@@ -133,6 +136,8 @@ struct handoff__arena {
 	uint32_t version; /* state version of records created here */
 	uint32_t self;    /* name of this process in locks */
 	struct handoff__posts posts;
+	const void *above; /* for the layer above, which gets at it from a
+			    * record; NULL */
 };
 
 /* Computes the sizes for a service, or returns -EINVAL. Buffer sizes are

@@ -196,9 +196,12 @@ class Protocol(unittest.TestCase):
                    + self.offsets("These 64 are:", "post")
                    + self.offsets("The intent is:", "post_intent")
                    + self.offsets("The bulletin", "bulletin")
-                   + self.offsets("slots of 64 bytes:", "batch_slot"))
+                   + self.offsets("slots of 64 bytes:", "batch_slot")
+                   + self.offsets("The tenure", "tenure")
+                   + self.offsets("of the host is:", "tenure_kept"))
         text = "\n".join(['#include "record/record.h"',
-                          '#include "record/batch.h"', *asserts,
+                          '#include "record/batch.h"',
+                          '#include "record/tenure.h"', *asserts,
                           '_Static_assert(HANDOFF__BATCHES == 64, "batches");',
                           '_Static_assert(HANDOFF__LAYOUT == 6, "layout");',
                           '_Static_assert(HANDOFF__POSTS_HEAD == 2121728, "");'])
