@@ -2,8 +2,8 @@
 /*
  * A connection becomes an image. Everything is read in repair mode and without
  * consuming it, so that the way back is to leave repair mode. A frozen socket
- * still takes and acknowledges packets: whether any came while it was read is
- * checked at the end.
+ * still takes and acknowledges packets: whether any came while it was read, or
+ * since, is checked by what the kernel has counted.
  */
 #include "migrate/migrate.h"
 #include "migrate/mode.h"
@@ -28,7 +28,7 @@ enum {
 	CLOSE_WAIT = 8,
 };
 
-/* What shows that a packet was taken or sent. */
+/* Where the two streams are. */
 struct position {
 	uint32_t in_end, out_end; /* the numbers behind both queues */
 	int unread, unacked, unsent;
@@ -84,12 +84,35 @@ get_position(int fd, struct position *p)
 	return err;
 }
 
-static bool
-same_position(const struct position *a, const struct position *b)
+/* The kernel counts each segment that comes, under the socket's lock and before
+ * it changes anything; its timers may send what was not sent, or close. So
+ * nothing of the streams has changed while these are the same, and one call
+ * tells what eight would. The last of them is for a copy that somebody writes
+ * to meanwhile, against all rules. */
+static int
+get_seen(int fd, struct handoff__image_seen *seen, struct tcp_info *info)
 {
-	return a->in_end == b->in_end && a->out_end == b->out_end &&
-	       a->unread == b->unread && a->unacked == b->unacked &&
-	       a->unsent == b->unsent;
+	socklen_t len = sizeof(*info);
+	int err;
+
+	memset(info, 0, sizeof(*info));
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &len) < 0)
+		return -errno;
+	err = queue_length(fd, SIOCOUTQ, &seen->unacked);
+	seen->known = err == 0;
+	seen->state = info->tcpi_state;
+	seen->segs = info->tcpi_segs_in;
+	seen->unsent = info->tcpi_notsent_bytes;
+	return err;
+}
+
+static bool
+same_seen(const struct handoff__image_seen *a,
+	const struct handoff__image_seen *b)
+{
+	return a->known && b->known && a->state == b->state &&
+	       a->segs == b->segs && a->unsent == b->unsent &&
+	       a->unacked == b->unacked;
 }
 
 static bool
@@ -159,12 +182,11 @@ static int
 get_info(int fd, struct handoff__image *image, unsigned *state,
 	struct handoff__error *error)
 {
-	struct tcp_info info = {0};
-	socklen_t len = sizeof(info);
-	int mss, err;
+	struct tcp_info info;
+	int mss, err = get_seen(fd, &image->seen, &info);
 
-	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
-		return failed(error, -errno, "TCP_INFO");
+	if (err < 0)
+		return failed(error, err, "TCP_INFO");
 	if (handoff__migrate_refuse_state(info.tcpi_state) != HANDOFF__MOVABLE)
 		return handoff__fail(error, -EOPNOTSUPP,
 			"connection: cannot move: it ended while it was "
@@ -302,7 +324,10 @@ get_queues(int fd, struct handoff__image *image, struct handoff__error *error)
 		err = peek_in(fd, image, data, error);
 	if (err == 0 && image->out_len > 0)
 		err = peek_out(fd, image, data + image->in_len, error);
-	return err;
+	if (err < 0)
+		return err;
+	err = handoff__migrate_queue(fd, TCP_NO_QUEUE);
+	return err < 0 ? failed(error, err, "queues") : 0;
 }
 
 /* After the queues: reading these may send a window update. */
@@ -354,31 +379,35 @@ check_mark(int fd, const struct handoff__image *image, int unread,
 				       "set SO_OOBINLINE");
 }
 
-/* -EAGAIN if a packet came in between. */
+/* -EAGAIN if a packet came in between. What was counted is read first, so that
+ * whatever comes after it shows. */
 static int
 describe(int fd, struct handoff__image *image, struct handoff__error *error)
 {
-	struct position before = {0}, later = {0};
+	struct handoff__image_seen later = {0};
+	struct position position = {0};
+	struct tcp_info info;
 	unsigned state = 0;
-	int err = get_position(fd, &before);
+	int err = get_info(fd, image, &state, error);
 
 	if (err < 0)
+		return err;
+	err = get_position(fd, &position);
+	if (err < 0)
 		return failed(error, err, "position");
-	err = check_mark(fd, image, before.unread, error);
-	if (err == 0)
-		err = get_info(fd, image, &state, error);
+	err = check_mark(fd, image, position.unread, error);
 	if (err < 0)
 		return err;
-	put_position(image, state, &before);
+	put_position(image, state, &position);
 	err = get_queues(fd, image, error);
 	if (err == 0)
 		err = get_window(fd, image, error);
 	if (err < 0)
 		return err;
-	err = get_position(fd, &later);
+	err = get_seen(fd, &later, &info);
 	if (err < 0)
 		return failed(error, err, "position");
-	return same_position(&before, &later)
+	return same_seen(&image->seen, &later)
 		       ? 0
 		       : handoff__fail(error, -EAGAIN,
 				 "connection: it changed while it was read: "
@@ -400,20 +429,15 @@ describe_still(
 	return err == 0 ? handoff__image_check(image, error) : err;
 }
 
-/* Retransmissions change nothing that the image has. */
-int
-handoff__migrate_unchanged(int fd, const struct handoff__image *image,
+static int
+compare(int fd, const struct handoff__image *image,
 	struct handoff__error *error)
 {
 	struct handoff__image now = {0};
 	struct position position = {0};
 	unsigned state = 0;
-	int err = handoff__migrate_mode(fd) == 1 ? 0 : -EINVAL;
+	int err = get_position(fd, &position);
 
-	if (err < 0)
-		return handoff__fail(
-			error, err, "connection: it is not frozen");
-	err = get_position(fd, &position);
 	if (err < 0)
 		return failed(error, err, "position");
 	err = get_info(fd, &now, &state, error);
@@ -425,6 +449,22 @@ handoff__migrate_unchanged(int fd, const struct handoff__image *image,
 		       : handoff__fail(error, -EAGAIN,
 				 "connection: a packet has come or left since "
 				 "it was frozen: its image is stale");
+}
+
+/* A segment that came may have changed nothing that the image has. */
+int
+handoff__migrate_unchanged(int fd, const struct handoff__image *image,
+	struct handoff__error *error)
+{
+	struct handoff__image_seen now = {0};
+	struct tcp_info info;
+
+	if (handoff__migrate_mode(fd) != 1)
+		return handoff__fail(
+			error, -EINVAL, "connection: it is not frozen");
+	if (get_seen(fd, &now, &info) == 0 && same_seen(&now, &image->seen))
+		return 0;
+	return compare(fd, image, error);
 }
 
 /* What repair mode has replaced, and reading the input. */

@@ -36,6 +36,16 @@ struct handoff__image_window { /* struct tcp_repair_window */
 	uint32_t snd_wl1, snd_wnd, max_window, rcv_wnd, rcv_wup;
 };
 
+/* What the kernel of the old host had counted when a connection was read. Not
+ * in the message: it is of no use on another host. */
+struct handoff__image_seen {
+	bool known;
+	unsigned state;  /* of TCP */
+	uint32_t segs;   /* that had come */
+	uint32_t unsent; /* with a FIN that has not left */
+	int unacked;     /* the same */
+};
+
 struct handoff__image {
 	int family; /* of the socket: AF_INET, AF_INET6 */
 	unsigned char local[16], peer[16];  /* IPv4: the first four bytes */
@@ -53,6 +63,7 @@ struct handoff__image {
 	uint32_t in_len, out_len;
 	uint32_t unsent; /* how many bytes at the end of `out` */
 	void *owned;     /* the memory of both queues, or NULL */
+	struct handoff__image_seen seen;
 };
 
 /* Frees the queues of an image that freezing has made. */

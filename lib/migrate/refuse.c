@@ -203,17 +203,31 @@ refuse_address(int fd)
 							: HANDOFF__MOVABLE;
 }
 
+/* What has that protocol and knows TCP_INFO is a TCP socket; only for another
+ * it has to be asked what it is. */
+static enum handoff__unmovable
+get_info(int fd, struct tcp_info *info)
+{
+	enum handoff__unmovable why;
+	socklen_t len = sizeof(*info);
+	int protocol;
+
+	if (handoff__migrate_get(fd, SOL_SOCKET, SO_PROTOCOL, &protocol) == 0 &&
+		protocol == IPPROTO_TCP &&
+		getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, &len) == 0)
+		return HANDOFF__MOVABLE;
+	why = refuse_kind(fd);
+	return why != HANDOFF__MOVABLE ? why : HANDOFF__NOT_TCP;
+}
+
 static enum handoff__unmovable
 find_reason(int fd)
 {
 	struct tcp_info info = {0};
-	socklen_t len = sizeof(info);
-	enum handoff__unmovable why = refuse_kind(fd);
+	enum handoff__unmovable why = get_info(fd, &info);
 
 	if (why != HANDOFF__MOVABLE)
 		return why;
-	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
-		return HANDOFF__NOT_TCP;
 	why = handoff__migrate_refuse_state(info.tcpi_state);
 	if (why != HANDOFF__MOVABLE)
 		return why;

@@ -441,6 +441,45 @@ rollback_six(void **state)
 	rollback(SIX);
 }
 
+static uint32_t
+segments_in(int fd)
+{
+	struct tcp_info info = {0};
+	socklen_t len = sizeof(info);
+
+	assert_int_equal(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len), 0);
+	return info.tcpi_segs_in;
+}
+
+/* A window probe comes, which has nothing that was not there. */
+static void
+unchanged_by_a_probe(void **state)
+{
+	struct handoff__image image;
+	uint32_t before;
+	struct pair p;
+
+	(void)state;
+	hosts_need();
+	pair_open(&p, FOUR);
+	pair_ask(&p, 700);
+	pair_await_unread(&p, 700);
+	assert_int_equal(handoff__migrate_freeze(p.served, &image, NULL), 0);
+	before = segments_in(p.served);
+	host_enter(HOST_C);
+	assert_int_equal(handoff__migrate_mode_on(p.client, NULL), 0);
+	assert_int_equal(handoff__migrate_mode_off_probing(p.client, NULL), 0);
+	host_enter(HOST_A);
+	while (segments_in(p.served) == before)
+		sched_yield();
+	assert_int_equal(handoff__migrate_unchanged(p.served, &image, NULL), 0);
+	assert_int_equal(handoff__migrate_unfreeze(p.served, &image, NULL), 0);
+	handoff__image_free(&image);
+	pair_assert_works(&p, 1000);
+	hosts_assert_no_resets();
+	pair_close(&p);
+}
+
 /* Again and again, with traffic in between. */
 static void
 rollback_often(void **state)
@@ -566,6 +605,7 @@ main(void)
 		handoff_test(loopback),
 		handoff_test(rollback_four),
 		handoff_test(rollback_six),
+		handoff_test(unchanged_by_a_probe),
 		handoff_test(rollback_often),
 		handoff_test(end_is_for_frozen_ones),
 		handoff_test(end_is_quiet),
