@@ -28,6 +28,7 @@
  *   listeners.c  what the other host has to listen on
  *   steer.c      what the hook is told
  *   bequest.c    words of batches that only the gate still has
+ *   commons.c    the service's shared region, for the other host
  *   freight.c    a batch under way, in either direction
  *   course.c     the report of the move in progress
  *   letters.c    sends messages, and says what this ferry is
@@ -266,6 +267,7 @@ struct handoff__mover {
 	bool draining;    /* the move has ended, and packets still come */
 	uint32_t rounds;  /* without a packet, while draining */
 	uint32_t small;   /* batches of few */
+	uint32_t tried;   /* batches when another one was tried beside them */
 	int64_t since_us; /* of the part */
 	int64_t ends_us;  /* since when all that can go has gone; 0: not yet */
 	uint32_t choices;

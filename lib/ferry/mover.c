@@ -9,6 +9,7 @@
 
 #include "ferry/carrier.h"
 #include "ferry/choice.h"
+#include "ferry/commons.h"
 #include "ferry/course.h"
 #include "ferry/drain.h"
 #include "ferry/halfopen.h"
@@ -18,8 +19,6 @@
 #include "ferry/site.h"
 #include "ferry/steer.h"
 
-#include "record/region.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +26,7 @@
 
 #define FEW         64     /* so many may be left for the last part */
 #define SMALL       2      /* batches of so few, in a row */
+#define OPEN_MOST   2      /* batches under way */
 #define AGAIN_US    20000  /* for those that have to wait */
 #define HALFOPEN_US 300000 /* how long these are waited for */
 #define ENDING_US   250000 /* and those that end, while SYNs wait */
@@ -143,16 +143,6 @@ handoff__mover_break(struct handoff__ferry *ferry, const char *why)
 		finish(ferry, why);
 }
 
-/* Bytes of memory that all connections of the service share. */
-static uint32_t
-region_size(const struct handoff__ferry *ferry)
-{
-	const struct handoff__segment *commons =
-		handoff__arena_commons(&ferry->pair.arena);
-
-	return commons ? (uint32_t)handoff__region_size(commons) : 0;
-}
-
 /* Why nothing can move now; NULL if it can. */
 static const char *
 objection(const struct handoff__ferry *ferry, bool rest)
@@ -168,7 +158,8 @@ objection(const struct handoff__ferry *ferry, bool rest)
 		return "the service's addresses are not on this host";
 	if (rest && ferry->site == HANDOFF__FERRY_HERE)
 		return "the service's addresses are on this host";
-	if (rest && region_size(ferry) > 0 && handoff__choice_count(ferry) > 0)
+	if (rest && handoff__commons_size(ferry) > 0 &&
+		handoff__choice_count(ferry) > 0)
 		return "the service has a shared region, which moves as a "
 		       "whole: maintenance --to takes the addresses there "
 		       "first, and ready then brings all of it home";
@@ -211,14 +202,14 @@ begin(struct handoff__ferry *ferry, uint32_t flags)
 	letter->type = HANDOFF__LETTER_BEGIN;
 	letter->flags = flags;
 	letter->begin.connections = ferry->report.total;
-	letter->begin.region = rest ? 0 : region_size(ferry);
+	letter->begin.region = rest ? 0 : handoff__commons_size(ferry);
 	if (!rest)
 		handoff__listeners_describe(ferry, &letter->begin);
 	ferry->report.listeners = letter->begin.nlisteners;
 	handoff__letters_send(ferry, letter);
 	free(letter);
 	ferry->mover = (struct handoff__mover){
-		.whole = !rest && (whole || region_size(ferry) > 0),
+		.whole = !rest && (whole || handoff__commons_size(ferry) > 0),
 		.rest = rest,
 		.fetched = ferry->mover.fetched,
 		.choices = ferry->mover.choices,
@@ -402,6 +393,24 @@ waits_for_rest(struct handoff__ferry *ferry, const struct handoff__choice *c)
 	return true;
 }
 
+/* A second batch while the first is with the other host, where this one would
+ * have nothing to do; not for a few, and `tried` once for each. */
+static void
+overlap(struct handoff__ferry *ferry)
+{
+	struct handoff__roster_entry *list[HANDOFF_FDPASS_MAX];
+	struct handoff__mover *mover = &ferry->mover;
+	struct handoff__choice choice;
+
+	if (handoff__outbound_here(ferry) > 0 ||
+		mover->tried == ferry->report.batches)
+		return;
+	mover->tried = ferry->report.batches;
+	choose(ferry, &choice, list);
+	if (choice.count * 2 > choice.most)
+		handoff__outbound_begin(ferry, list, choice.count, false);
+}
+
 /* Batches, until only few are left, and none of those has to be waited for.
  * While clients come and go there is always one. */
 static void
@@ -409,12 +418,17 @@ proceed_batches(struct handoff__ferry *ferry)
 {
 	struct handoff__roster_entry *list[HANDOFF_FDPASS_MAX];
 	struct handoff__mover *mover = &ferry->mover;
+	uint32_t open = handoff__outbound_open(ferry);
 	struct handoff__choice choice;
 
-	if (is_late(ferry) || handoff__outbound_open(ferry) > 0)
+	if (is_late(ferry) || open >= OPEN_MOST)
 		return;
 	if (mover->rest && handoff__freight_comes(ferry)) {
 		look_again(ferry, AGAIN_US);
+		return;
+	}
+	if (open > 0) {
+		overlap(ferry);
 		return;
 	}
 	choose(ferry, &choice, list);
@@ -562,37 +576,6 @@ give_if_empty(
 		give_addresses(ferry);
 }
 
-/* The shared region, as it is now that no handler runs. */
-static int
-send_region(struct handoff__ferry *ferry)
-{
-	const struct handoff__segment *commons =
-		handoff__arena_commons(&ferry->pair.arena);
-	uint32_t size = region_size(ferry);
-	unsigned char *bytes = size > 0 ? malloc(size) : NULL;
-	struct handoff__letter letter = {.type = HANDOFF__LETTER_REGION};
-	int err = size == 0 ? 0 : bytes ? 0 : -ENOMEM;
-
-	if (size == 0 || err < 0)
-		return err;
-	err = handoff__region_enter(commons);
-	if (err == 0) {
-		err = handoff__region_export(commons, 0, bytes, size);
-		handoff__region_keep(commons);
-	}
-	for (uint32_t at = 0; err == 0 && at < size; at += letter.len) {
-		letter.offset = at;
-		letter.bytes = bytes + at;
-		letter.len = size - at < HANDOFF__LETTER_REGION_MAX
-				     ? size - at
-				     : HANDOFF__LETTER_REGION_MAX;
-		if (!handoff__letters_send(ferry, &letter))
-			err = -ENOTCONN;
-	}
-	free(bytes);
-	return err;
-}
-
 /* Everything in one batch: the first of it to serve there does so with the
  * shared region, which no other may then change here. */
 static void
@@ -621,7 +604,7 @@ send_whole(struct handoff__ferry *ferry)
 	} else if (choice.count == 0) {
 		give_if_empty(ferry, &choice);
 	} else {
-		err = send_region(ferry);
+		err = handoff__commons_send(ferry);
 		if (err == 0)
 			err = handoff__outbound_begin(
 				ferry, choice.list, choice.count, true);

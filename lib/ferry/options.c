@@ -93,7 +93,7 @@ static const char help[] =
 	"  --hook PROGRAM       is told which flows go to the other host, for\n"
 	"                       a router that steers them\n"
 	"  --name NAME          of this ferry (ferry)\n"
-	"  --batch N            connections that move at a time (253)\n"
+	"  --batch N            connections that move at a time (64)\n"
 	"  --timeout MS         how long a move may take (30000)\n"
 	"  --log FILE           appends its log there\n"
 	"  --verbose            logs each step\n"

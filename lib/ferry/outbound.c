@@ -559,3 +559,17 @@ handoff__outbound_open(const struct handoff__ferry *ferry)
 	}
 	return count;
 }
+
+uint32_t
+handoff__outbound_here(const struct handoff__ferry *ferry)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < HANDOFF__BATCHES; i++) {
+		const struct handoff__freight *load = ferry->loads[i];
+
+		count += load && load->out && !load->resumed &&
+			 load->s.state < HANDOFF__SENDING_SHIPPED;
+	}
+	return count;
+}

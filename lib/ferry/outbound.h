@@ -49,6 +49,9 @@ int handoff__outbound_resume(
 /* How many batches are on their way and not decided. */
 uint32_t handoff__outbound_open(const struct handoff__ferry *ferry);
 
+/* How many of them have not been sent yet. */
+uint32_t handoff__outbound_here(const struct handoff__ferry *ferry);
+
 /* Tells the other host what has become of a batch that is not in the table. */
 void handoff__outbound_verdict(struct handoff__ferry *ferry, uint64_t batch);
 

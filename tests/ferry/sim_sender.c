@@ -373,6 +373,8 @@ sim_move(struct world *w)
 	actions = handoff__sending_begin(&o->m, w->next_id, count(asked));
 	if (!actions)
 		return;
+	if (undecided(w) > 0)
+		sim_see(w, SAW_OVERLAP);
 	w->next_id++;
 	o->used = true;
 	o->asked = asked;
@@ -635,6 +637,8 @@ sim_a_ferry_lost(struct world *w, int role)
 void
 sim_a_link(struct world *w, bool up)
 {
+	if (!up && undecided(w) > 1)
+		sim_see(w, SAW_OVERLAP_CUT);
 	for (int i = 0; i < MACHINES && w->alive[FA]; i++) {
 		uint32_t actions;
 

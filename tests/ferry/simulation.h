@@ -149,6 +149,8 @@ struct link {
 enum sight {
 	SAW_COMMIT,
 	SAW_ABORT,
+	SAW_OVERLAP,
+	SAW_OVERLAP_CUT,
 	SAW_STALE,
 	SAW_REFUSED,
 	SAW_DOUBT,

@@ -397,6 +397,8 @@ run(struct world *w, uint64_t seed, enum bug bug)
 static const char *const sights[SIGHTS] = {
 	[SAW_COMMIT] = "batches committed",
 	[SAW_ABORT] = "batches aborted",
+	[SAW_OVERLAP] = "batches begun while another was open",
+	[SAW_OVERLAP_CUT] = "several batches open when the link ended",
 	[SAW_STALE] = "stale entries withdrawn",
 	[SAW_REFUSED] = "entries refused",
 	[SAW_DOUBT] = "questions in doubt",
