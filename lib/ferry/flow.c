@@ -34,24 +34,33 @@ read_address(const struct sockaddr_storage *sa, uint8_t ip[16], uint16_t *port)
 }
 
 int
-handoff__flow_of(int fd, struct handoff__flow *flow)
+handoff__flow_between(const struct sockaddr_storage *local,
+	const struct sockaddr_storage *peer, struct handoff__flow *flow)
 {
-	struct sockaddr_storage sa = {.ss_family = AF_UNSPEC};
-	socklen_t len = sizeof(sa);
-	int family, peer;
+	int family, other;
 
 	memset(flow, 0, sizeof(*flow));
-	if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
-		return -errno;
-	family = read_address(&sa, flow->local, &flow->local_port);
-	len = sizeof(sa);
-	if (getpeername(fd, (struct sockaddr *)&sa, &len) < 0)
-		return -errno;
-	peer = read_address(&sa, flow->peer, &flow->peer_port);
-	if (family < 0 || peer != family)
+	family = read_address(local, flow->local, &flow->local_port);
+	other = read_address(peer, flow->peer, &flow->peer_port);
+	if (family < 0 || other != family)
 		return -EAFNOSUPPORT;
 	flow->family = (uint8_t)family;
 	return 0;
+}
+
+int
+handoff__flow_of(int fd, struct handoff__flow *flow)
+{
+	struct sockaddr_storage local = {.ss_family = AF_UNSPEC};
+	struct sockaddr_storage peer = {.ss_family = AF_UNSPEC};
+	socklen_t len = sizeof(local);
+
+	if (getsockname(fd, (struct sockaddr *)&local, &len) < 0)
+		return -errno;
+	len = sizeof(peer);
+	if (getpeername(fd, (struct sockaddr *)&peer, &len) < 0)
+		return -errno;
+	return handoff__flow_between(&local, &peer, flow);
 }
 
 bool

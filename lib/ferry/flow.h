@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 struct handoff__flow {
 	uint8_t family;              /* 4 or 6, of the packets */
@@ -16,6 +17,10 @@ struct handoff__flow {
 /* The flow of a connected socket; an IPv4 connection of an IPv6 socket is one
  * of family 4. -errno if it has none. */
 int handoff__flow_of(int fd, struct handoff__flow *flow);
+
+/* The same of a connection between these addresses of its ends. */
+int handoff__flow_between(const struct sockaddr_storage *local,
+	const struct sockaddr_storage *peer, struct handoff__flow *flow);
 
 bool handoff__flow_equal(
 	const struct handoff__flow *a, const struct handoff__flow *b);

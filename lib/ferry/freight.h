@@ -54,6 +54,7 @@ struct handoff__freight {
 	 * this one's */
 	struct handoff__images images;
 	int64_t resumed_us;
+	struct handoff__usual usual; /* IN */
 	struct handoff__item items[];
 };
 

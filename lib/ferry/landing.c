@@ -130,6 +130,7 @@ void
 handoff__landing_prepare(
 	struct handoff__freight *load, struct handoff__item *item)
 {
+	struct sockaddr_storage local, peer;
 	struct handoff__error error;
 	struct handoff__roster_entry *e;
 	int err;
@@ -137,7 +138,8 @@ handoff__landing_prepare(
 	if (!decode(load->ferry, item))
 		return;
 	item->id = item->parcel.id;
-	err = handoff__migrate_prepare(&item->restore, &item->image, 0, &error);
+	err = handoff__migrate_prepare_with(
+		&item->restore, &item->image, &load->usual, 0, &error);
 	if (err < 0) {
 		handoff__landing_refuse(item, "%.80s", error.text);
 		return;
@@ -154,7 +156,9 @@ handoff__landing_prepare(
 	item->restore.fd = e->fd;
 	handoff__cargo(e)->load = (int32_t)load->slot;
 	handoff__cargo(e)->index = (int32_t)(item - load->items);
-	if (handoff__flow_of(e->fd, &item->flow) < 0) {
+	handoff__image_local(&item->image, &local);
+	handoff__image_peer(&item->image, &peer);
+	if (handoff__flow_between(&local, &peer, &item->flow) < 0) {
 		handoff__landing_refuse(item, "%s", "it has no addresses");
 		handoff__landing_drop(load, item);
 	}

@@ -86,6 +86,12 @@ int handoff__migrate_prepare(struct handoff__restore *restore,
 	const struct handoff__image *image, unsigned flags,
 	struct handoff__error *error);
 
+/* The same for one of many: options that new sockets of this host have anyway
+ * are not set. `usual` begins zeroed, for those that are made together. */
+int handoff__migrate_prepare_with(struct handoff__restore *restore,
+	const struct handoff__image *image, struct handoff__usual *usual,
+	unsigned flags, struct handoff__error *error);
+
 /* Lets it serve: `fd` is the caller's from here on. The image's output from
  * `taken` on did not fit into the send buffer, and has to be sent by the
  * caller. If it fails (-EAGAIN or -ENOBUFS: short of memory; -EPERM), nothing

@@ -350,6 +350,22 @@ handoff__options_read(int fd, int family, bool mapped,
 	return 0;
 }
 
+const struct handoff__image_options *
+handoff__options_usual(struct handoff__usual *usual, int family, int fd)
+{
+	bool *known;
+	struct handoff__image_options *options;
+
+	if (!usual)
+		return NULL;
+	known = family == AF_INET ? &usual->knows_four : &usual->knows_six;
+	options = family == AF_INET ? &usual->four : &usual->six;
+	if (!*known)
+		*known = handoff__options_read(
+				 fd, family, false, options, NULL) == 0;
+	return *known ? options : NULL;
+}
+
 static int
 set_value(int fd, const struct row *row, int value)
 {
@@ -358,15 +374,36 @@ set_value(int fd, const struct row *row, int value)
 	return handoff__migrate_set(fd, row->level, row->name, value);
 }
 
+/* IP_TOS changes the priority. */
+static bool
+has_class(const struct handoff__image_options *o)
+{
+	return o->value[HANDOFF__OPT_TOS] != 0 ||
+	       o->value[HANDOFF__OPT_TCLASS] != 0;
+}
+
+static bool
+is_usual(const struct handoff__image_options *usual,
+	const struct handoff__image_options *o, int i)
+{
+	if (o->value[i] == rows[i].usual)
+		return true;
+	return usual && handoff__image_has(usual, i) &&
+	       usual->value[i] == o->value[i] &&
+	       !(i == HANDOFF__OPT_PRIORITY && has_class(o));
+}
+
 static int
 set_values(int fd, enum handoff__option_stage stage,
-	const struct handoff__image_options *o, struct handoff__error *error)
+	const struct handoff__image_options *o,
+	const struct handoff__image_options *usual,
+	struct handoff__error *error)
 {
 	for (int i = 0; i < HANDOFF__OPTS; i++) {
 		int err;
 
 		if (rows[i].stage != stage || !handoff__image_has(o, i) ||
-			o->value[i] == rows[i].usual)
+			is_usual(usual, o, i))
 			continue;
 		err = set_value(fd, &rows[i], o->value[i]);
 		if (err < 0)
@@ -403,13 +440,14 @@ set_before_bind(int fd, const struct handoff__image_options *o,
 int
 handoff__options_set(int fd, enum handoff__option_stage stage,
 	const struct handoff__image_options *options,
+	const struct handoff__image_options *usual,
 	struct handoff__error *error)
 {
 	int err = 0;
 
 	if (stage == HANDOFF__BEFORE_BIND)
 		err = set_before_bind(fd, options, error);
-	return err < 0 ? err : set_values(fd, stage, options, error);
+	return err < 0 ? err : set_values(fd, stage, options, usual, error);
 }
 
 /* The buffer is to report `want`: the kernel doubles what it is told. Beyond
@@ -425,10 +463,37 @@ grow(int fd, int name, int forced, uint64_t want)
 }
 
 /* Segments take up to twice the room of their bytes. */
+static uint64_t
+need_of(uint32_t bytes)
+{
+	return bytes > 0 ? UINT64_C(2) * bytes + SEGMENT : 0;
+}
+
+static bool
+holds(const struct handoff__image_options *usual,
+	const struct handoff__image_options *o, int option, uint32_t bytes)
+{
+	return handoff__image_has(usual, option) &&
+	       usual->value[option] >= o->value[option] &&
+	       (uint64_t)usual->value[option] >= need_of(bytes);
+}
+
+bool
+handoff__options_fit(const struct handoff__image_options *usual,
+	const struct handoff__image_options *options, uint32_t in, uint32_t out)
+{
+	const int lock = HANDOFF__OPT_BUF_LOCK;
+
+	return usual && handoff__image_has(usual, lock) &&
+	       usual->value[lock] == options->value[lock] &&
+	       holds(usual, options, HANDOFF__OPT_SNDBUF, out) &&
+	       holds(usual, options, HANDOFF__OPT_RCVBUF, in);
+}
+
 static int
 grow_to_hold(int fd, int name, int forced, int32_t was, uint32_t bytes)
 {
-	uint64_t need = bytes > 0 ? UINT64_C(2) * bytes + SEGMENT : 0;
+	uint64_t need = need_of(bytes);
 	uint64_t want = need > (uint64_t)was ? need : (uint64_t)was;
 	int now, err = handoff__migrate_get(fd, SOL_SOCKET, name, &now);
 

@@ -73,6 +73,19 @@ handoff__image_has(const struct handoff__image_options *o, int option)
 	return (o->has >> option & 1) != 0;
 }
 
+/* What new sockets of this host have, for each family: read from the first that
+ * is made, and good for as long as no setting of the host changes, so for a
+ * batch. Begins zeroed. */
+struct handoff__usual {
+	bool knows_four, knows_six;
+	struct handoff__image_options four, six;
+};
+
+/* That of the family, read from `fd`, to which nothing was done yet, if it is
+ * not known; NULL if it cannot be, or without `usual`. */
+const struct handoff__image_options *handoff__options_usual(
+	struct handoff__usual *usual, int family, int fd);
+
 enum handoff__option_stage {
 	HANDOFF__BEFORE_BIND,
 	HANDOFF__PREPARED, /* connected, in repair mode */
@@ -86,11 +99,19 @@ enum handoff__option_stage {
 int handoff__options_read(int fd, int family, bool mapped,
 	struct handoff__image_options *options, struct handoff__error *error);
 
-/* Sets those of one stage. Those that differ by a new socket's default only are
- * left alone. -errno with a sentence that names the option. */
+/* Sets those of one stage. Those that a new socket has anyway are left alone;
+ * `usual` says more of that than is always so, or is NULL. -errno with a
+ * sentence that names the option. */
 int handoff__options_set(int fd, enum handoff__option_stage stage,
 	const struct handoff__image_options *options,
+	const struct handoff__image_options *usual,
 	struct handoff__error *error);
+
+/* Whether the buffers of a new socket are what handoff__options_buffers would
+ * make of them. */
+bool handoff__options_fit(const struct handoff__image_options *usual,
+	const struct handoff__image_options *options, uint32_t in,
+	uint32_t out);
 
 /* Sees to it that the buffers hold so many bytes of either direction, and are
  * no smaller than they were, as far as the host's limits let them: without

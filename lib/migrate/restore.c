@@ -213,10 +213,12 @@ set_stream(int fd, const struct handoff__image *image,
 }
 
 static int
-set_up(int fd, const struct handoff__image *image, unsigned flags,
+set_up(int fd, const struct handoff__image *image,
+	const struct handoff__image_options *usual, unsigned flags,
 	struct handoff__error *error)
 {
 	const struct handoff__image_options *o = &image->options;
+	uint32_t out = image->out_len - image->unsent;
 	int err = handoff__migrate_mode_on(fd, error);
 
 	if (err < 0)
@@ -225,23 +227,24 @@ set_up(int fd, const struct handoff__image *image, unsigned flags,
 		err = set_transparent(fd, image->family);
 	if (err < 0)
 		return failed(error, err, "IP_TRANSPARENT");
-	err = handoff__options_set(fd, HANDOFF__BEFORE_BIND, o, error);
-	if (err == 0)
-		err = handoff__options_buffers(fd, o, image->in_len,
-			image->out_len - image->unsent, error);
+	err = handoff__options_set(fd, HANDOFF__BEFORE_BIND, o, usual, error);
+	if (err == 0 && !handoff__options_fit(usual, o, image->in_len, out))
+		err = handoff__options_buffers(
+			fd, o, image->in_len, out, error);
 	if (err == 0)
 		err = connect_to_peer(fd, image, error);
 	if (err == 0)
 		err = set_stream(fd, image, error);
 	if (err == 0)
-		err = handoff__options_set(fd, HANDOFF__PREPARED, o, error);
+		err = handoff__options_set(
+			fd, HANDOFF__PREPARED, o, usual, error);
 	return err;
 }
 
 int
-handoff__migrate_prepare(struct handoff__restore *restore,
-	const struct handoff__image *image, unsigned flags,
-	struct handoff__error *error)
+handoff__migrate_prepare_with(struct handoff__restore *restore,
+	const struct handoff__image *image, struct handoff__usual *usual,
+	unsigned flags, struct handoff__error *error)
 {
 	int blocking =
 		image->options.value[HANDOFF__OPT_NONBLOCK] ? SOCK_NONBLOCK : 0;
@@ -252,7 +255,8 @@ handoff__migrate_prepare(struct handoff__restore *restore,
 	fd = socket(image->family, SOCK_STREAM | SOCK_CLOEXEC | blocking, 0);
 	if (fd < 0)
 		return failed(error, -errno, "its socket");
-	err = set_up(fd, image, flags, error);
+	err = set_up(fd, image,
+		handoff__options_usual(usual, image->family, fd), flags, error);
 	if (err < 0) {
 		/* in repair mode, or not connected: no segment */
 		close(fd);
@@ -263,6 +267,15 @@ handoff__migrate_prepare(struct handoff__restore *restore,
 		.fd = fd,
 	};
 	return 0;
+}
+
+int
+handoff__migrate_prepare(struct handoff__restore *restore,
+	const struct handoff__image *image, unsigned flags,
+	struct handoff__error *error)
+{
+	return handoff__migrate_prepare_with(
+		restore, image, NULL, flags, error);
 }
 
 /* More than the image's buffer may be needed: how much of it a byte takes
@@ -402,7 +415,7 @@ handoff__migrate_commit(struct handoff__restore *restore,
 	 * the caller finds on the socket. */
 	send_last(restore, image);
 	handoff__options_set(
-		restore->fd, HANDOFF__SERVING, &image->options, NULL);
+		restore->fd, HANDOFF__SERVING, &image->options, NULL, NULL);
 	fill_output_to(restore, image, image->out_len);
 	restore->end_due = due && restore->taken < image->out_len;
 	if (due && !restore->end_due)

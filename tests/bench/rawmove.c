@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The floor for the cost of a move between hosts: the calls of lib/migrate on N
- * connections, 253 at a time, with nobody who decides, ships, holds packets or
+ * connections, 64 at a time, with nobody who decides, ships, holds packets or
  * serves. Hosts are network namespaces, given as files: connections from the
  * third to an address of the first go to the second and back, ROUNDS times.
  * Prints a JSON object for each round, with microseconds of each step; the sum
@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BATCH   253
+#define BATCH   64
 #define MAX_FDS 16000
 
 enum step { FREEZE, PREPARE, CHECK, COMMIT, END, STEPS };
@@ -33,6 +33,7 @@ static int hosts[3];
 static int served[MAX_FDS], clients[MAX_FDS];
 static struct handoff__image images[BATCH];
 static struct handoff__restore restores[BATCH];
+static struct handoff__usual usual;
 static int64_t spent_ns[STEPS];
 
 static void
@@ -107,8 +108,8 @@ act(enum step step, int *fd, int i)
 		must(handoff__migrate_freeze(*fd, &images[i], &error), &error);
 		return;
 	case PREPARE:
-		must(handoff__migrate_prepare(&restores[i], &images[i],
-			     HANDOFF__RESTORE_TRANSPARENT, &error),
+		must(handoff__migrate_prepare_with(&restores[i], &images[i],
+			     &usual, HANDOFF__RESTORE_TRANSPARENT, &error),
 			&error);
 		return;
 	case CHECK:
@@ -131,6 +132,7 @@ act(enum step step, int *fd, int i)
 static void
 move_batch(int *fds, int count, int from, int to)
 {
+	memset(&usual, 0, sizeof(usual));
 	for (enum step step = 0; step < STEPS; step++) {
 		int64_t start;
 

@@ -551,6 +551,7 @@ pair_carry(struct pair *p, const struct handoff__image *image, enum host to,
 	size_t size = handoff__image_size(image);
 	unsigned char *message = malloc(size);
 	struct handoff__error error = {""};
+	struct handoff__usual usual = {.knows_four = false};
 	struct handoff__image carried;
 
 	assert_non_null(message);
@@ -562,7 +563,8 @@ pair_carry(struct pair *p, const struct handoff__image *image, enum host to,
 	close(p->served);
 	p->served = -1;
 	host_enter(to);
-	if (handoff__migrate_prepare(restore, &carried, 0, &error) < 0)
+	if (handoff__migrate_prepare_with(
+		    restore, &carried, &usual, 0, &error) < 0)
 		fail_msg("%s", error.text);
 	free(message);
 }

@@ -166,6 +166,71 @@ options_are_kept_mapped(void **state)
 	options_are_kept(MAPPED);
 }
 
+/* Freezes one with these options, prepares it on B as one of many, and checks
+ * that it has them. */
+static void
+as_one_of_many(
+	struct handoff__usual *usual, const struct setting *want, size_t count)
+{
+	struct handoff__restore restore;
+	struct handoff__error error = {""};
+	struct handoff__image image;
+	struct pair p;
+
+	pair_open(&p, FOUR);
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(handoff__migrate_set(p.served, want[i].level,
+					 want[i].name, want[i].value),
+			0);
+	pair_freeze(&p, &image);
+	host_enter(HOST_B);
+	if (handoff__migrate_prepare_with(&restore, &image, usual, 0, &error) <
+		0)
+		fail_msg("%s", error.text);
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(
+			socket_option(restore.fd, want[i].level, want[i].name),
+			want[i].value);
+	handoff__migrate_abandon(&restore);
+	host_enter(HOST_A);
+	pair_unfreeze(&p, &image);
+	pair_assert_works(&p, 1000);
+	pair_close(&p);
+}
+
+/* The defaults of B are not those of A: each connection has its own values,
+ * whether these are what a new socket has there, or here, or neither. */
+static void
+options_of_many(void **state)
+{
+	struct handoff__usual usual = {.knows_four = false};
+	const struct setting none[] = {
+		{IPPROTO_TCP, TCP_KEEPIDLE, 7200}, {IPPROTO_IP, IP_TTL, 64}};
+	const struct setting theirs[] = {
+		{IPPROTO_TCP, TCP_KEEPIDLE, 100}, {IPPROTO_IP, IP_TTL, 33}};
+	const struct setting own[] = {
+		{IPPROTO_TCP, TCP_KEEPIDLE, 50}, {IPPROTO_IP, IP_TTL, 9}};
+	/* which would change the priority, that is as on any socket */
+	const struct setting class[] = {
+		{IPPROTO_IP, IP_TOS, 0x48}, {SOL_SOCKET, SO_PRIORITY, 0}};
+
+	(void)state;
+	hosts_need();
+	host_set(HOST_B, "ipv4/tcp_keepalive_time", "100");
+	host_set(HOST_B, "ipv4/ip_default_ttl", "33");
+	for (int i = 0; i < 2; i++) {
+		as_one_of_many(&usual, none, 2);
+		as_one_of_many(&usual, theirs, 2);
+		as_one_of_many(&usual, own, 2);
+		as_one_of_many(&usual, class, 2);
+	}
+	assert_true(usual.knows_four && !usual.knows_six);
+	assert_int_equal(usual.four.value[HANDOFF__OPT_KEEPIDLE], 100);
+	host_set(HOST_B, "ipv4/tcp_keepalive_time", "7200");
+	host_set(HOST_B, "ipv4/ip_default_ttl", "64");
+	hosts_assert_no_resets();
+}
+
 /* What nobody has set is as on any socket, and buffers go on growing. */
 static void
 defaults_are_kept(void **state)
@@ -482,6 +547,7 @@ main(void)
 		handoff_test(options_are_kept_four),
 		handoff_test(options_are_kept_six),
 		handoff_test(options_are_kept_mapped),
+		handoff_test(options_of_many),
 		handoff_test(defaults_are_kept),
 		handoff_test(a_listener_beside_it),
 		handoff_test(a_prepared_connection_is_silent),
