@@ -5,7 +5,13 @@
  */
 #include "peer/fixture.h"
 
+#include "peer/candidates.h"
+#include "peer/places.h"
+
 #include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 /* It touches nothing any more: what it owned is taken at once, though its
  * process lives. */
@@ -64,21 +70,35 @@ end_of_the_link_is_no_end_of_a_peer(void **state)
 		handoff__pair_give(&one.pair, HANDOFF__MAINTENANCE), -ENOTCONN);
 }
 
+static void
+turn_both(void)
+{
+	handoff__loop_dispatch(&one.loop, 5);
+	handoff__pair_proceed(&one.pair);
+	handoff__loop_dispatch(&two.loop, 5);
+	handoff__pair_proceed(&two.pair);
+}
+
 /* Both dispatched until they are linked again. */
 static void
-run_until_linked(struct side *a, struct side *b)
+run_until_linked(void)
 {
-	int64_t end = handoff__now_us() + 5000000;
+	int64_t end = handoff__now_us() + support_patience_us();
 
-	while (a->pair.partner != HANDOFF__PARTNER_READY ||
-		b->pair.partner != HANDOFF__PARTNER_READY) {
+	while (one.pair.partner != HANDOFF__PARTNER_READY ||
+		two.pair.partner != HANDOFF__PARTNER_READY) {
 		assert_true(handoff__now_us() < end);
-		handoff__loop_dispatch(&a->loop, 5);
-		handoff__pair_proceed(&a->pair);
-		handoff__loop_dispatch(&b->loop, 5);
-		handoff__pair_proceed(&b->pair);
+		turn_both();
 	}
-	pair_run(a, b);
+	pair_run(&one, &two);
+}
+
+static void
+break_link(void)
+{
+	handoff__core_break(&one.pair, "of the test");
+	handoff__pair_proceed(&one.pair);
+	assert_int_equal(one.pair.partner, HANDOFF__PARTNER_APART);
 }
 
 /* It is made anew, whatever came and went meanwhile on either side. */
@@ -92,12 +112,10 @@ broken_link_is_made_anew(void **state)
 	gone = pair_enter(&one, HANDOFF__CONNECTION);
 	its = pair_enter(&two, HANDOFF__CONNECTION);
 	pair_run(&one, &two);
-	handoff__core_break(&one.pair, "of the test");
-	handoff__pair_proceed(&one.pair);
-	assert_int_equal(one.pair.partner, HANDOFF__PARTNER_APART);
+	break_link();
 	handoff__pair_end(&one.pair, gone);
 	other = pair_enter(&one, HANDOFF__CONNECTION);
-	run_until_linked(&one, &two);
+	run_until_linked();
 	assert_int_equal(one.aparts, 1);
 	assert_int_equal(one.partners, 2);
 	assert_int_equal(two.partners, 2);
@@ -123,7 +141,7 @@ static void
 stale_copies_are_closed(void **state)
 {
 	struct handoff__roster_entry *gone;
-	int64_t end = handoff__now_us() + 5000000;
+	int64_t end = handoff__now_us() + support_patience_us();
 
 	(void)state;
 	one.config.hang_timeout_ms = two.config.hang_timeout_ms = 400;
@@ -132,17 +150,137 @@ stale_copies_are_closed(void **state)
 	pair_enter(&one, HANDOFF__CONNECTION);
 	gone = pair_enter(&one, HANDOFF__CONNECTION);
 	pair_run(&one, &two);
-	handoff__core_break(&one.pair, "of the test");
-	handoff__pair_proceed(&one.pair);
+	break_link();
 	handoff__pair_end(&one.pair, gone);
-	run_until_linked(&one, &two);
+	run_until_linked();
 	while (two.pair.roster.held != 1) {
 		assert_true(handoff__now_us() < end);
-		handoff__loop_dispatch(&one.loop, 5);
-		handoff__pair_proceed(&one.pair);
-		handoff__loop_dispatch(&two.loop, 5);
-		handoff__pair_proceed(&two.pair);
+		turn_both();
 	}
+}
+
+/* `two` dials, and `one` has other settings by now and insists on them. */
+static void
+part_for_good(void)
+{
+	one.pair.config.config_hash = 1;
+	two.pair.config.config_hash = 2;
+	one.pair.config.config_strict = true;
+	break_link();
+	handoff__timer_disarm(&one.loop, &one.pair.rejoin.timer);
+}
+
+static void
+await_count(const unsigned *count)
+{
+	int64_t end = handoff__now_us() + support_patience_us();
+
+	while (*count == 0) {
+		assert_true(handoff__now_us() < end);
+		turn_both();
+	}
+}
+
+/* It serves nothing: it can go and start anew. */
+static void
+standby_that_is_not_taken_back_ends(void **state)
+{
+	(void)state;
+	pair_enter(&one, HANDOFF__CONNECTION);
+	pair_run(&one, &two);
+	part_for_good();
+	await_count(&two.expulsions);
+	assert_int_equal(two.refusals, 0);
+	assert_int_equal(one.refusals, 1);
+	assert_int_equal(one.why, HANDOFF__BAD_CONFIG);
+	assert_int_equal(two.pair.partner, HANDOFF__PARTNER_APART);
+	assert_int_equal(two.pair.roster.held, 1);
+}
+
+/* Its connections would end with it: it stays, says why, and dials on. */
+static void
+owner_that_is_not_taken_back_stays(void **state)
+{
+	struct handoff__roster_entry *its;
+
+	(void)state;
+	its = pair_enter(&two, HANDOFF__CONNECTION);
+	pair_run(&one, &two);
+	part_for_good();
+	await_count(&two.refusals);
+	assert_int_equal(two.why, HANDOFF__BAD_CONFIG);
+	assert_non_null(strstr(two.refused, "link: one (pid "));
+	assert_non_null(strstr(two.refused, "does not take this peer back"));
+	assert_int_equal(two.expulsions, 0);
+	assert_true(its->mine);
+	one.pair.config.config_strict = false;
+	run_until_linked();
+	assert_int_equal(two.refusals, 1);
+	assert_non_null(pair_find(&one, its));
+}
+
+/* What `two` dials next; `fd` is what listens there. */
+static int
+next_dial(int fd)
+{
+	int64_t end = handoff__now_us() + support_patience_us();
+	struct handoff__msg msg;
+	int sock, passed;
+
+	while ((sock = accept4(fd, NULL, NULL, SOCK_CLOEXEC)) < 0) {
+		assert_int_equal(errno, EAGAIN);
+		assert_true(handoff__now_us() < end);
+		pair_turn(&two);
+	}
+	assert_int_equal(handoff__link_recv_sync(sock, &msg, &passed, 0), 0);
+	assert_int_equal(msg.type, HANDOFF__HELLO);
+	assert_int_equal(msg.hello.again, 1);
+	if (passed >= 0)
+		close(passed);
+	return sock;
+}
+
+/* `two` has closed it. */
+static void
+await_hangup(int sock)
+{
+	int64_t end = handoff__now_us() + support_patience_us();
+	char byte;
+
+	while (recv(sock, &byte, 1, MSG_DONTWAIT) != 0) {
+		assert_true(handoff__now_us() < end);
+		pair_turn(&two);
+	}
+	close(sock);
+}
+
+/* Whatever listens there: it dials again, until its partner answers. */
+static void
+answers_that_are_none(void **state)
+{
+	struct handoff__msg bye = {.type = HANDOFF__BYE};
+	struct handoff__error error = {""};
+	int fd, sock;
+
+	(void)state;
+	break_link();
+	handoff__timer_disarm(&one.loop, &one.pair.rejoin.timer);
+	fd = handoff__dir_listen(&two.pair.dir, handoff__places_link_name(1),
+		SOCK_SEQPACKET, &error);
+	assert_true(fd >= 0);
+	sock = next_dial(fd);
+	assert_int_equal(handoff__link_send_sync(sock, &bye, -1), 0);
+	await_hangup(sock);
+	close(next_dial(fd));
+	/* this one says nothing for two seconds */
+	await_hangup(next_dial(fd));
+	assert_int_equal(two.pair.partner, HANDOFF__PARTNER_APART);
+	assert_int_equal(two.aparts, 1);
+	close(fd);
+	/* and this listens there again */
+	handoff__candidates_listen(&one.pair);
+	run_until_linked();
+	assert_int_equal(two.refusals + two.expulsions, 0);
 }
 
 static void
@@ -177,6 +315,9 @@ main(void)
 		pair_test(end_of_the_link_is_no_end_of_a_peer),
 		pair_test(broken_link_is_made_anew),
 		side_test(stale_copies_are_closed),
+		pair_test(standby_that_is_not_taken_back_ends),
+		pair_test(owner_that_is_not_taken_back_stays),
+		pair_test(answers_that_are_none),
 		side_test(death_of_a_standby_is_seen_and_another_may_come),
 	};
 
