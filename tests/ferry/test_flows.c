@@ -558,6 +558,99 @@ test_packets(void **state)
 	assert_int_equal(kind_of(longer, len + 8), HANDOFF__PACKET_BAD);
 }
 
+/* An error about a packet that this connection has sent, with all of that but
+ * the data; `data` has room for 128 bytes; returns the length. */
+static size_t
+make_error(unsigned char *data, const struct handoff__flow *flow, uint32_t n)
+{
+	struct handoff__flow sent = *flow;
+	size_t ip = flow->family == 4 ? 20 : 40, len;
+	bool four = flow->family == 4;
+
+	memcpy(sent.local, flow->peer, 16);
+	memcpy(sent.peer, flow->local, 16);
+	sent.local_port = flow->peer_port;
+	sent.peer_port = flow->local_port;
+	memset(data, 0, 128);
+	data[0] = four ? 0x45 : 0x60;
+	data[four ? 9 : 6] = four ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+	data[four ? 12 : 8] = 99; /* from any router */
+	memcpy(data + (four ? 16 : 24), flow->local, four ? 4 : 16);
+	data[ip] = four ? 3 : 2;
+	len = ip + 8 + make_packet(data + ip + 8, &sent, n);
+	/* make_packet writes one byte of the port that is the peer's there */
+	data[2 * ip + 8 + 2] = (unsigned char)(flow->peer_port >> 8);
+	return len;
+}
+
+static void
+error_is_read(uint32_t connection)
+{
+	struct handoff__flow flow = flow_of(connection), got;
+	unsigned char data[128];
+	size_t len = make_error(data, &flow, 0), ip = connection % 2 ? 40 : 20;
+	bool begins;
+
+	assert_int_equal(handoff__packet_read(data, len, &got, &begins),
+		HANDOFF__PACKET_ERROR);
+	assert_false(begins);
+	assert_true(handoff__flow_equal(&got, &flow));
+	/* the ports are enough */
+	assert_int_equal(kind_of(data, 2 * ip + 8 + 4), HANDOFF__PACKET_ERROR);
+	for (size_t i = ip; i < 2 * ip + 8 + 4; i++)
+		assert_int_equal(kind_of(data, i), HANDOFF__PACKET_OTHER);
+	data[ip] = 8; /* no error */
+	assert_int_equal(kind_of(data, len), HANDOFF__PACKET_OTHER);
+	make_error(data, &flow, 0);
+	data[ip + 8 + (connection % 2 ? 6 : 9)] = IPPROTO_UDP;
+	assert_int_equal(kind_of(data, len), HANDOFF__PACKET_OTHER);
+	make_error(data, &flow, 0);
+	data[ip + 8 + (connection % 2 ? 8 : 12)] ^= 1; /* sent by another */
+	assert_int_equal(kind_of(data, len), HANDOFF__PACKET_OTHER);
+	make_error(data, &flow, 0);
+	data[ip + 8] ^= 0x20; /* neither 4 nor 6 */
+	assert_int_equal(kind_of(data, len), HANDOFF__PACKET_OTHER);
+}
+
+/* They go where the packets of their connection go, and in order. */
+static void
+test_errors(void **state)
+{
+	(void)state;
+	error_is_read(0);
+	error_is_read(1);
+	for (uint32_t i = 0; i < 2; i++) {
+		struct handoff__flow flow = flow_of(i), other = flow_of(i + 2);
+		unsigned char data[128];
+		struct fixture f;
+		size_t len = make_error(data, &flow, 7);
+
+		open_flows(&f);
+		take(&f, 0, i, 1);
+		handoff__flows_packet(&f.flows, 7, data, len, true);
+		packet(&f, i);
+		assert_int_equal(f.sink.n, 0);
+		assert_int_equal(f.flows.counts.held_now, 2);
+		handoff__flows_flip(&f.flows, 0);
+		assert_int_equal(f.sink.nsent, 2);
+		assert_int_equal(f.sink.sent[0], 7);
+		make_error(data, &flow, 8);
+		handoff__flows_packet(&f.flows, 8, data, len, true);
+		assert_int_equal(f.sink.sent[2], 8);
+		make_error(data, &other, 9);
+		handoff__flows_packet(&f.flows, 9, data, len, true);
+		assert_int_equal(f.sink.nsent, 3);
+		assert_true(f.sink.accepted[f.sink.n - 1]);
+		/* about something else: never held, nor sent on */
+		handoff__flows_default(&f.flows, HANDOFF__GATE_FLIP);
+		data[i ? 40 : 20] = 1;
+		handoff__flows_packet(&f.flows, 10, data, len, true);
+		assert_int_equal(f.sink.nsent, 3);
+		assert_true(f.sink.accepted[f.sink.n - 1]);
+		handoff__flows_fini(&f.flows);
+	}
+}
+
 /* Whatever comes, nothing outside of it is read (this runs under sanitizers and
  * valgrind), and every packet has a verdict or waits. */
 static void
@@ -627,6 +720,7 @@ main(void)
 		handoff_test(test_bounded),
 		handoff_test(test_many),
 		handoff_test(test_packets),
+		handoff_test(test_errors),
 		handoff_test(test_random_packets),
 		handoff_test(test_fragments),
 	};

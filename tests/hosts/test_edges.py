@@ -6,13 +6,15 @@ IPv4 and IPv6, there and home, and every byte is compared."""
 import contextlib
 import os
 import random
+import re
 import select
 import signal
 import socket
+import struct
 import subprocess
 
-from world import (BIN, DEADLINE, FERRY, PORT, SCALE, SEED, SERVICE4, TOOLS,
-                   Hosts, Program, main, wait_until)
+from world import (BIN, DEADLINE, FERRY, PORT, SCALE, SEED, SERVICE4, SERVICE6,
+                   TOOLS, Hosts, Program, main, wait_until)
 
 IPPROTO_MPTCP = 262
 LARGE = {"net/ipv4/tcp_rmem": "4096 524288 524288"}
@@ -413,6 +415,101 @@ class Edges(Hosts):
         load.check()
         self.assert_served(self.b, 12)
         self.end(load)
+
+
+class Errors(Hosts):
+    """Of ICMP, about packets of connections that have moved."""
+
+    def too_big(self, stream):
+        """As a router would tell the service: only 1300 bytes fit."""
+        sequence = self.received(stream.sock)
+        tcp = struct.pack("!HHII", 7000, stream.port, sequence, 0)
+        tcp += b"\x50\x10\x20\0\0\0\0\0"
+        with self.c.inside():
+            if stream.six:
+                error = struct.pack("!BBHI", 2, 0, 0, 1300) + struct.pack(
+                    "!IHBB", 6 << 28, len(tcp), 6, 64)
+                error += ip("fd77::100") + ip(self.own(stream)) + tcp
+                with socket.socket(socket.AF_INET6, socket.SOCK_RAW,
+                                   socket.IPPROTO_ICMPV6) as sock:
+                    sock.sendto(error, (SERVICE6, 0))
+                return
+            inner = struct.pack("!BBHHHBBH", 0x45, 0, 40, 1, 0x4000, 64, 6, 0)
+            inner += ip(SERVICE4) + ip(self.own(stream))
+            error = struct.pack("!BBHHH", 3, 4, 0, 0, 1300) + inner + tcp
+            error = error[:2] + struct.pack("!H", checksum(error)) + error[4:]
+            with socket.socket(socket.AF_INET, socket.SOCK_RAW,
+                               socket.IPPROTO_ICMP) as sock:
+                sock.sendto(error, (SERVICE4, 0))
+
+    @staticmethod
+    def own(stream):
+        return stream.sock.getsockname()[0]
+
+    @staticmethod
+    def received(sock):
+        """What the next byte from the service will be numbered."""
+        repair, queue, number = 19, 20, 21
+        sock.setsockopt(socket.IPPROTO_TCP, repair, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, queue, 1)
+        sequence = sock.getsockopt(socket.IPPROTO_TCP, number)
+        sock.setsockopt(socket.IPPROTO_TCP, repair, -1)
+        return sequence & 0xffffffff
+
+    def path(self, stream, host):
+        told = host.run("ss", "-6tinH" if stream.six else "-4tinH",
+                        f"dport = :{stream.port}")
+        return re.search(r"pmtu:(\d+)", told)[1]
+
+    def test_are_forwarded(self):
+        """The service learns there that its packets are too long."""
+        self.both()
+        streams = [Stream(self, address) for address in self.addresses]
+        for stream in streams:
+            stream.check()
+        stop = self.stop_at(self.ferries[self.a], "handoff__address_off_device")
+        mover = self.move_later(self.a)
+        stop.hit()
+        for stream in streams:
+            self.assertEqual(self.path(stream, self.b), "1500")
+            self.too_big(stream)
+            self.await_(lambda stream=stream:
+                        self.path(stream, self.b) == "1300",
+                        "the service to know it")
+        stop.go()
+        self.finished(mover)
+        for stream in streams:
+            stream.check()
+
+    def test_stay(self):
+        """While others move, they get to what is still here."""
+        self.both()
+        streams = [Stream(self, address) for address in self.addresses]
+        for stream in streams:
+            stream.check()
+        stop = self.stop_at(self.ferries[self.a], "handoff__sending_begin")
+        mover = self.move_later(self.a)
+        stop.hit()
+        for stream in streams:
+            self.too_big(stream)
+            self.await_(lambda stream=stream:
+                        self.path(stream, self.a) == "1300",
+                        "the service to know it")
+        stop.go()
+        self.finished(mover)
+        for stream in streams:
+            stream.check()
+
+
+def ip(text):
+    return socket.inet_pton(
+        socket.AF_INET6 if ":" in text else socket.AF_INET, text)
+
+
+def checksum(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total = (total & 0xffff) + (total >> 16)
+    return ~(total + (total >> 16)) & 0xffff
 
 
 class Two(Hosts):

@@ -304,7 +304,11 @@ handoff__flows_packet(struct handoff__flows *flows, uint32_t id,
 
 	switch (handoff__packet_read(data, len, &flow, &begins)) {
 	case HANDOFF__PACKET_TCP:
+	case HANDOFF__PACKET_ERROR:
 		by_flow(flows, id, &flow, begins, data, len, whole);
+		return;
+	case HANDOFF__PACKET_OTHER:
+		pass(flows, id);
 		return;
 	case HANDOFF__PACKET_FRAGMENT:
 		if (all_pass(flows))

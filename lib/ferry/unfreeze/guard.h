@@ -10,11 +10,11 @@
  *   guard.c    the rule, the ferry's death, the end
  *   thaw.c     unfreezes and finishes sockets
  *   flows.c    decides about packets
- *   packet.c   reads their headers
  *   queue.c    the kernel's queue of packets
  *   raw.c      sends packets to the other host
  *   sockets.c  finds out which connections this host has
  *   rules.c    the rules by which packets are queued
+ *   packet.c   reads their headers
  *   confine.c  seccomp and capabilities
  */
 #ifndef HANDOFF_FERRY_UNFREEZE_GUARD_H

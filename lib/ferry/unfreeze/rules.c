@@ -7,6 +7,8 @@
  */
 #include "ferry/unfreeze/rules.h"
 
+#include "ferry/unfreeze/packet.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -27,7 +29,7 @@
 #include <string.h>
 #include <time.h>
 
-#define MESSAGE (32 << 10)
+#define MESSAGE (64 << 10)
 #define WAIT_S  2
 #define CHAIN   "prerouting"
 #define XT_SIZE 8 /* of the target's data, aligned */
@@ -175,34 +177,55 @@ compare(struct batch *batch, struct nftnl_rule *rule, const void *data,
 
 /* The protocol, whatever headers are before it. */
 static void
-match_tcp(struct batch *batch, struct nftnl_rule *rule)
+match_protocol(struct batch *batch, struct nftnl_rule *rule, uint8_t protocol)
 {
 	struct nftnl_expr *e = expr(batch, rule, "meta");
-	uint8_t tcp = IPPROTO_TCP;
 
 	if (!e)
 		return;
 	nftnl_expr_set_u32(e, NFTNL_EXPR_META_KEY, NFT_META_L4PROTO);
 	nftnl_expr_set_u32(e, NFTNL_EXPR_META_DREG, NFT_REG_1);
-	compare(batch, rule, &tcp, 1);
+	compare(batch, rule, &protocol, 1);
+}
+
+static void
+match_bytes(struct batch *batch, struct nftnl_rule *rule, uint32_t base,
+	uint32_t offset, const void *data, uint32_t len)
+{
+	struct nftnl_expr *e = expr(batch, rule, "payload");
+
+	if (!e)
+		return;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_BASE, base);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_LEN, len);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_DREG, NFT_REG_1);
+	compare(batch, rule, data, len);
 }
 
 static void
 match_address(struct batch *batch, struct nftnl_rule *rule,
 	const struct handoff__gate_address *address)
 {
-	struct nftnl_expr *e = expr(batch, rule, "payload");
-	uint32_t len = address->family == 4 ? 4 : 16;
+	bool four = address->family == 4;
 
-	if (!e)
+	match_bytes(batch, rule, NFT_PAYLOAD_NETWORK_HEADER, four ? 16 : 24,
+		address->ip, four ? 4 : 16);
+}
+
+/* TCP, or the errors about it. */
+static void
+match_kind(struct batch *batch, struct nftnl_rule *rule, bool four, bool errors)
+{
+	uint8_t type =
+		four ? HANDOFF__PACKET_UNREACHABLE : HANDOFF__PACKET_TOO_BIG;
+
+	if (!errors) {
+		match_protocol(batch, rule, IPPROTO_TCP);
 		return;
-	nftnl_expr_set_u32(
-		e, NFTNL_EXPR_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER);
-	nftnl_expr_set_u32(
-		e, NFTNL_EXPR_PAYLOAD_OFFSET, address->family == 4 ? 16 : 24);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_LEN, len);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_DREG, NFT_REG_1);
-	compare(batch, rule, address->ip, len);
+	}
+	match_protocol(batch, rule, four ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+	match_bytes(batch, rule, NFT_PAYLOAD_TRANSPORT_HEADER, 0, &type, 1);
 }
 
 static void
@@ -238,9 +261,10 @@ queue_compat(struct batch *batch, struct nftnl_rule *rule, uint16_t number)
 
 static void
 add_rule(struct batch *batch, const struct handoff__gate_address *address,
-	uint16_t number, enum handoff__rules_way way)
+	bool errors, uint16_t number, enum handoff__rules_way way)
 {
-	int family = address->family == 4 ? NFPROTO_IPV4 : NFPROTO_IPV6;
+	bool four = address->family == 4;
+	int family = four ? NFPROTO_IPV4 : NFPROTO_IPV6;
 	struct nftnl_rule *rule = nftnl_rule_alloc();
 
 	if (!rule) {
@@ -250,7 +274,7 @@ add_rule(struct batch *batch, const struct handoff__gate_address *address,
 	nftnl_rule_set_str(rule, NFTNL_RULE_TABLE, batch->rules->table);
 	nftnl_rule_set_str(rule, NFTNL_RULE_CHAIN, CHAIN);
 	match_address(batch, rule, address);
-	match_tcp(batch, rule);
+	match_kind(batch, rule, four, errors);
 	if (way == HANDOFF__RULES_NATIVE)
 		queue_native(batch, rule, number);
 	else
@@ -398,8 +422,10 @@ add_family(struct batch *batch, int family, uint16_t number,
 	for (uint32_t i = 0; i < rules->naddresses; i++) {
 		const struct handoff__gate_address *a = &rules->addresses[i];
 
-		if ((a->family == 4) == (family == NFPROTO_IPV4))
-			add_rule(batch, a, number, way);
+		if ((a->family == 4) != (family == NFPROTO_IPV4))
+			continue;
+		add_rule(batch, a, false, number, way);
+		add_rule(batch, a, true, number, way);
 	}
 }
 
