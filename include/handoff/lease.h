@@ -144,8 +144,9 @@ struct handoff_lease_side {
  * An engine. All calls are made in the thread of the handle and must not block:
  * what they ask for is answered by events, in any order. `end` is what open has
  * made. Results are 0 or more, or a negative errno: then the request was not
- * made and is not answered. Of one session one end at a time is open; in a
- * child (fork(2)) of the process that has opened it an end is only closed.
+ * made and is not answered (-EAGAIN: it is too early, nobody needs to know). Of
+ * one session one end at a time is open; in a child (fork(2)) of the process
+ * that has opened it an end is only closed.
  *
  * Serials are the caller's: never 0, each larger than the one before it, and an
  * answer quotes the one of its request. Requests are made between CONNECTED and

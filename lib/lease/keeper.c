@@ -151,9 +151,11 @@ ask_engine(struct handoff__keeper *k, uint32_t action)
 
 	if (err >= 0)
 		return 0;
-	handoff__fail(&error, err, "%s: cannot %s: %s", k->address,
-		request_name(action), strerror(-err));
-	note_error(k, error.text);
+	if (err != -EAGAIN) {
+		handoff__fail(&error, err, "%s: cannot %s: %s", k->address,
+			request_name(action), strerror(-err));
+		note_error(k, error.text);
+	}
 	return handoff__lease_failed(&k->lease, handoff__boot_ns(), serial);
 }
 

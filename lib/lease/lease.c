@@ -369,6 +369,16 @@ adopt_token(struct handoff__lease *l, const struct handoff_lease_event *event)
 	return 0;
 }
 
+/* Found by a session that is continued: now it can be proven, if that was too
+ * early. */
+static uint32_t
+on_acquired_again(struct handoff__lease *l, uint64_t serial)
+{
+	if (serial == 0)
+		l->prove_due_ns = l->now_ns;
+	return count_proof(l, serial);
+}
+
 static uint32_t
 on_acquired(struct handoff__lease *l, const struct handoff_lease_event *event)
 {
@@ -379,7 +389,7 @@ on_acquired(struct handoff__lease *l, const struct handoff_lease_event *event)
 	if (l->state == HANDOFF_LEASE_LOST)
 		return 0; /* asked for when it is empty */
 	if (event->token == l->token && l->token != 0)
-		return count_proof(l, event->serial);
+		return on_acquired_again(l, event->serial);
 	if (l->state == HANDOFF_LEASE_CANDIDATE)
 		return adopt_token(l, event);
 	return event->token > l->token ? lose(l) : 0;

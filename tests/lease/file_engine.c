@@ -452,7 +452,7 @@ end_acquire(void *end, uint64_t serial, uint64_t above)
 	struct file_board *b = e->board;
 
 	if (fails(e))
-		return -EAGAIN;
+		return -ENOBUFS;
 	if (!reach(e))
 		return 0;
 	e->host->acquires++;
@@ -480,7 +480,7 @@ end_prove(void *end, uint64_t serial, uint64_t token)
 	struct end *e = end;
 
 	if (fails(e))
-		return -EAGAIN;
+		return -ENOBUFS;
 	if (!reach(e))
 		return 0;
 	e->host->proves++;
@@ -501,7 +501,7 @@ end_publish(void *end, uint64_t serial, uint64_t token, const void *data,
 	bool granted;
 
 	if (fails(e))
-		return -EAGAIN;
+		return -ENOBUFS;
 	if (!reach(e))
 		return 0;
 	e->host->publishes++;
@@ -524,7 +524,7 @@ end_retained(void *end, uint64_t serial)
 	struct handoff_lease_event *event;
 
 	if (fails(e))
-		return -EAGAIN;
+		return -ENOBUFS;
 	if (!reach(e))
 		return 0;
 	event = say(e, HANDOFF_LEASE_RETAINED, serial);
@@ -555,7 +555,7 @@ end_release(void *end, uint64_t serial)
 	struct end *e = end;
 
 	if (fails(e))
-		return -EAGAIN;
+		return -ENOBUFS;
 	if (!reach(e))
 		return 0;
 	if (e->board->holder == e->session) {

@@ -3,8 +3,8 @@
  * A lease engine for tests: "file:PATH" is a small file that is mapped, and
  * locked for each step, so any number of processes and "hosts" can use it. It
  * keeps the promises of <handoff/lease.h>, on CLOCK_BOOTTIME. Tests pull its
- * switches through a board. Programs get it by LD_PRELOAD of
- * libfile_engine.so, and scripts pull the switches by the program file_engine.
+ * switches through a board. Programs get it by LD_PRELOAD of libfile_lease.so,
+ * and scripts pull the switches by tools/leases.
  */
 #ifndef TESTS_LEASE_FILE_ENGINE_H
 #define TESTS_LEASE_FILE_ENGINE_H
@@ -31,7 +31,7 @@ struct file_host {
 	_Atomic bool cut;           /* nothing gets through */
 	_Atomic bool mute;          /* requests get through, answers do not */
 	_Atomic uint32_t delay_ms;  /* of answers */
-	_Atomic uint32_t refuse;    /* so many calls fail with -EAGAIN */
+	_Atomic uint32_t refuse;    /* so many calls fail with -ENOBUFS */
 	_Atomic uint32_t grants_ms; /* a TTL at most; 0: as asked for */
 	/* what was seen */
 	_Atomic uint32_t acquires, proves, publishes, attaches;
