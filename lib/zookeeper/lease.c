@@ -110,7 +110,8 @@ lease_next(void *end, struct handoff_lease_event *event)
 	if (!l->queue.first)
 		handoff__zk_pump(&l->s);
 	rc = handoff__zk_queue_take(&l->queue, event);
-	handoff__zk_wake(&l->s, l->queue.first != NULL);
+	l->s.woken = l->queue.first != NULL;
+	handoff__zk_arm(&l->s);
 	return rc;
 }
 
@@ -120,7 +121,8 @@ tell_soon(struct handoff__zk_lease *l, enum handoff_lease_event_kind kind,
 	uint64_t serial, uint64_t token)
 {
 	handoff__zk_tell(l, kind, serial, token);
-	handoff__zk_wake(&l->s, true);
+	l->s.woken = true;
+	handoff__zk_arm(&l->s);
 	return 0;
 }
 

@@ -132,7 +132,7 @@ take(struct end *e, const char *value, int len, const struct Stat *stat)
 	memcpy(e->latest.data, value ? value : "", (size_t)len);
 	if (is_new && len > 0)
 		e->fresh = true;
-	handoff__zk_wake(&e->s, true);
+	e->s.woken = true;
 }
 
 static void
@@ -219,7 +219,7 @@ static void
 end_sending(struct end *e, enum sending outcome)
 {
 	e->sending = outcome;
-	handoff__zk_wake(&e->s, true);
+	e->s.woken = true;
 }
 
 static void
@@ -339,19 +339,27 @@ notices_fd(void *end)
 
 /* Tries again what an error has ended: a node may be there by now, or the
  * credentials may have been corrected. */
+static void
+do_what_is_due(struct end *e)
+{
+
+	handoff__zk_pump(&e->s);
+	if (!e->s.connected || !e->trouble.text[0] || e->sending == REFUSED ||
+		handoff__zk_now_ms() < e->trouble_ms + AGAIN_MS)
+		return;
+	e->trouble_ms = handoff__zk_now_ms();
+	changed(e, HANDOFF__ZK_CONNECTED);
+}
+
+/* A publisher is asked at once for what there is now. */
 static int
 notices_tend(void *end)
 {
 	struct end *e = end;
 
-	handoff__zk_pump(&e->s);
-	if (e->publishes) /* it is asked for what there is now */
-		handoff__zk_wake(&e->s, false);
-	if (!e->s.connected || !e->trouble.text[0] || e->sending == REFUSED ||
-		handoff__zk_now_ms() < e->trouble_ms + AGAIN_MS)
-		return 0;
-	e->trouble_ms = handoff__zk_now_ms();
-	changed(e, HANDOFF__ZK_CONNECTED);
+	do_what_is_due(e);
+	if (e->publishes)
+		e->s.woken = false;
 	handoff__zk_arm(&e->s);
 	return 0;
 }
@@ -373,10 +381,10 @@ notices_receive(void *end, void *data, size_t *len)
 	int rc;
 
 	if (!e->fresh)
-		notices_tend(e);
+		do_what_is_due(e);
 	rc = e->fresh ? copy_out(&e->latest, data, len) : 0;
-	e->fresh = false;
-	handoff__zk_wake(&e->s, false);
+	e->fresh = e->s.woken = false;
+	handoff__zk_arm(&e->s);
 	return rc;
 }
 
@@ -386,9 +394,10 @@ notices_retained(void *end, void *data, size_t *len)
 	struct end *e = end;
 
 	handoff__zk_pump(&e->s);
+	e->s.woken = false;
+	handoff__zk_arm(&e->s);
 	if (!e->known)
 		return -EAGAIN;
-	handoff__zk_wake(&e->s, false);
 	return e->latest.len > 0 ? copy_out(&e->latest, data, len) : 0;
 }
 
@@ -407,8 +416,7 @@ notices_publish(void *end, const void *data, size_t len)
 			   : 0;
 	e->sending = WAITS;
 	try_to_send(e);
-	if (e->s.zh)
-		handoff__zk_arm(&e->s);
+	handoff__zk_arm(&e->s);
 	return 0;
 }
 
@@ -416,18 +424,18 @@ static int
 notices_step(void *end, unsigned max, struct handoff_transport_told *told)
 {
 	struct end *e = end;
-	enum sending was;
+	bool waits;
 
 	handoff__zk_pump(&e->s);
-	was = e->sending;
-	if ((was == WAITS || was == SENT) && max > 0)
-		return -EAGAIN;
-	told->reached += was == DONE;
-	told->failed += was == FAILED;
-	told->refused += was == REFUSED;
-	e->sending = NOTHING;
-	handoff__zk_wake(&e->s, false);
-	return 0;
+	waits = (e->sending == WAITS || e->sending == SENT) && max > 0;
+	told->reached += e->sending == DONE;
+	told->failed += e->sending == FAILED;
+	told->refused += e->sending == REFUSED;
+	if (!waits)
+		e->sending = NOTHING;
+	e->s.woken = false;
+	handoff__zk_arm(&e->s);
+	return waits ? -EAGAIN : 0;
 }
 
 static const char *

@@ -21,8 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ROUNDS       64  /* messages that one pump takes */
-#define PATIENCE_MIN 300 /* ms */
+#define RENEW_MS     1000 /* there was no memory for a client */
+#define PATIENCE_MIN 300  /* ms */
 #define PATIENCE_MAX 5000
 #define RETRY_MS     50 /* the client could not even make a socket */
 
@@ -200,15 +200,20 @@ ask_interest(struct handoff__zk_session *s, int64_t now)
 	return ms;
 }
 
+/* It fires in time for the patience with a request that is yet to be made: so
+ * making one does not set it. */
 void
 handoff__zk_arm(struct handoff__zk_session *s)
 {
 	int64_t now = handoff__zk_now_ms();
-	int64_t ms = s->lost ? 0 : ask_interest(s, now);
+	int64_t ms, most = patience(s);
 
-	if (s->since_ms > 0 && s->since_ms + patience(s) - now < ms)
-		ms = s->since_ms + patience(s) - now;
-	set_timer(s, now, s->woken || s->lost ? 0 : ms);
+	if (s->pid != getpid())
+		return;
+	ms = !s->zh ? RENEW_MS : s->lost ? 0 : ask_interest(s, now);
+	if (s->since_ms > 0)
+		most += s->since_ms - now;
+	set_timer(s, now, s->woken || s->lost ? 0 : ms < most ? ms : most);
 }
 
 /* A connection that does not answer ends here; the client finds that out when
@@ -268,21 +273,13 @@ handoff__zk_pump(struct handoff__zk_session *s)
 
 	if (s->pid != getpid())
 		return;
-	for (int i = 0; i < ROUNDS && s->zh && !s->lost; i++) {
-		found = look(s);
-		if (found == 0)
-			break;
+	found = look(s);
+	if (s->zh && !s->lost && found != 0)
 		zookeeper_process(s->zh, found);
-		handoff__zk_arm(s);
-	}
 	if (s->zh && !s->lost)
 		lose_patience(s);
 	if (!s->zh || s->lost)
 		renew(s);
-	if (s->zh)
-		handoff__zk_arm(s);
-	else
-		set_timer(s, handoff__zk_now_ms(), 1000);
 }
 
 int
@@ -304,18 +301,6 @@ handoff__zk_answered(struct handoff__zk_session *s)
 		s->asked--;
 	if (s->connected)
 		s->since_ms = s->asked > 0 ? handoff__zk_now_ms() : 0;
-}
-
-void
-handoff__zk_wake(struct handoff__zk_session *s, bool woken)
-{
-	if (woken == s->woken)
-		return;
-	s->woken = woken;
-	if (woken)
-		set_timer(s, handoff__zk_now_ms(), 0);
-	else if (s->zh)
-		handoff__zk_arm(s);
 }
 
 const char *

@@ -31,6 +31,8 @@ struct handoff__zk_session {
 
 	zhandle_t *zh; /* for requests while connected */
 	bool connected;
+	bool woken; /* by the owner: the descriptor is readable until it is not
+		     */
 
 	/* its own */
 	pid_t pid; /* of the process that has opened it */
@@ -42,7 +44,6 @@ struct handoff__zk_session {
 	int interest;
 	int64_t armed_ms;      /* when the timer fires; 0: it is not armed */
 	bool lost;             /* the session: another handle is needed */
-	bool woken;            /* readable until the owner says otherwise */
 	unsigned asked;        /* requests without an answer */
 	int64_t since_ms;      /* the oldest of them, or to connect, is awaited;
 				* 0: nothing is */
@@ -54,7 +55,8 @@ struct handoff__zk_session {
 int handoff__zk_open(struct handoff__zk_session *s, const clientid_t *saved,
 	struct handoff__error *error);
 
-/* Does what is due. Never called by what it calls. */
+/* Does what is due, and takes a message if there is one. Never called by what
+ * it calls; handoff__zk_arm is called after it. */
 void handoff__zk_pump(struct handoff__zk_session *s);
 
 /* Around each request: `rc` is what the client said of making it, and the
@@ -62,11 +64,9 @@ void handoff__zk_pump(struct handoff__zk_session *s);
 int handoff__zk_asked(struct handoff__zk_session *s, int rc);
 void handoff__zk_answered(struct handoff__zk_session *s);
 
-/* After requests: waits for what they need. */
+/* After all else that is done with the session: has the descriptor readable
+ * when there is something to do, or at once if it was `woken`. */
 void handoff__zk_arm(struct handoff__zk_session *s);
-
-/* Keeps the descriptor readable, or no longer. */
-void handoff__zk_wake(struct handoff__zk_session *s, bool woken);
 
 /* The server that it is connected to, or tries. */
 const char *handoff__zk_server(const struct handoff__zk_session *s);
