@@ -6,125 +6,28 @@
  * bytes sent by the bare call of the transport into one queue or socket for
  * each, opened beforehand, which is the floor. Prints a JSON object for each.
  */
+#include "audience.h"
+
 #include "notice/publisher.h"
-#include <handoff/notice.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <mqueue.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ipc.h>
-#include <sys/mman.h>
 #include <sys/msg.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#define MAX      4000
-#define STEP     16 /* subscribers in a turn of a server */
-#define PATIENCE 10000000000
+#define STEP 16 /* subscribers in a turn of a server */
 
-struct shared {
-	_Atomic int64_t last_ns[MAX]; /* when each had it */
-	_Atomic unsigned have;        /* or are ready, at first */
-};
-
-static struct shared *shared;
 static unsigned count;
-static pid_t pids[MAX];
-static int ends[MAX]; /* of the floor: a queue, its number, a socket */
-
-static void __attribute__((noreturn)) die(const char *what, const char *why)
-{
-	fprintf(stderr, "listeners: %s: %s\n", what, why);
-	exit(1);
-}
-
-static int64_t
-now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
-
-static void
-has_it(unsigned who)
-{
-	shared->last_ns[who] = now_ns();
-	shared->have++;
-}
-
-/* Waits until the process sleeps (proc(5): the state follows the name). */
-static void
-wait_asleep(pid_t pid)
-{
-	int64_t end = now_ns() + PATIENCE;
-	char path[32], line[256] = "";
-	const char *state;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-	for (;;) {
-		FILE *file = fopen(path, "re");
-
-		if (!file || !fgets(line, sizeof(line), file))
-			die(path, strerror(errno));
-		fclose(file);
-		state = strrchr(line, ')');
-		if (state && state[1] && state[2] == 'S')
-			return;
-		if (now_ns() > end)
-			die(path, "it does not sleep");
-		sched_yield();
-	}
-}
-
-static void
-wait_for_all(void)
-{
-	int64_t end = now_ns() + PATIENCE;
-
-	while (shared->have < count) {
-		if (now_ns() > end)
-			die("notice", "not all subscribers have it");
-		usleep(1000);
-	}
-}
-
-static void __attribute__((noreturn)) subscribe(unsigned who, const char *where)
-{
-	char why[256] = "";
-	struct handoff_subscriber_opts opts = {.size = sizeof(opts),
-		.address = where,
-		.errbuf = why,
-		.errbuf_size = sizeof(why)};
-	struct handoff_subscriber *sub;
-	const struct handoff_notice *notice;
-	struct pollfd p = {.events = POLLIN};
-
-	if (handoff_subscriber_open(&sub, &opts) < 0)
-		die("subscribe", why);
-	p.fd = handoff_subscriber_fd(sub);
-	shared->have++;
-	for (;;)
-		if (poll(&p, 1, -1) > 0 &&
-			handoff_subscriber_next(sub, &notice) > 0) {
-			if (notice->kind == HANDOFF_NOTICE_GOODBYE)
-				break;
-			has_it(who);
-		}
-	handoff_subscriber_free(sub);
-	_exit(0);
-}
+static int ends[AUDIENCE_MAX]; /* of the floor: a queue, its number, a socket */
 
 struct typed {
 	long type;
@@ -282,55 +185,31 @@ static const struct floor floors[] = {
 
 static const struct floor *bare;
 
-static void __attribute__((noreturn)) receive(unsigned who)
+static void
+receive(unsigned who, const char *where)
 {
-	shared->have++;
+	(void)where;
+	has_it(who);
 	for (;;)
 		bare->receive(who);
+}
+
+static void
+listen_to(unsigned who, const char *where)
+{
+	subscribe(who, where, true);
 }
 
 /* Children that wait: for the library's notices, or with no `where` for those
  * of the floor. */
 static void
-start(const char *where, const char *path)
+start_all(const char *where, const char *path)
 {
-	shared->have = 0;
-	for (unsigned i = 0; i < count; i++) {
-		if (!where)
-			bare->open(i, path);
-		pids[i] = fork();
-		if (pids[i] < 0)
-			die("fork", strerror(errno));
-		if (pids[i] > 0)
-			continue;
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (where)
-			subscribe(i, where);
-		receive(i);
-	}
+	for (unsigned i = 0; i < count && !where; i++)
+		bare->open(i, path);
+	start(where ? listen_to : receive, where);
 	wait_for_all();
-	for (unsigned i = 0; i < count; i++)
-		wait_asleep(pids[i]);
-}
-
-static void
-result(const char *way, int64_t start_ns, int64_t done_ns)
-{
-	int64_t first = INT64_MAX, last = 0;
-
-	wait_for_all();
-	for (unsigned i = 0; i < count; i++) {
-		int64_t at = shared->last_ns[i];
-
-		first = at < first ? at : first;
-		last = at > last ? at : last;
-	}
-	printf("{\"way\":\"%s\",\"subscribers\":%u,\"first_us\":%.1f,"
-	       "\"last_us\":%.1f,\"publisher_us\":%.1f}\n",
-		way, count, (double)(first - start_ns) / 1e3,
-		(double)(last - start_ns) / 1e3,
-		(double)(done_ns - start_ns) / 1e3);
-	fflush(stdout);
+	sleep_all();
 }
 
 static void
@@ -344,7 +223,7 @@ publish(struct handoff__publisher *pub, enum handoff_notice_kind kind,
 		.seq = seq};
 	int64_t start_ns;
 
-	shared->have = 0;
+	nobody_has_it();
 	start_ns = now_ns();
 	if (handoff__publisher_begin(pub, &notice) < 0)
 		die("publish", "the notice cannot be kept");
@@ -359,7 +238,7 @@ put(const char *path, bool print)
 {
 	int64_t start_ns;
 
-	shared->have = 0;
+	nobody_has_it();
 	start_ns = now_ns();
 	for (unsigned i = 0; i < count; i++)
 		bare->send(i, path);
@@ -367,21 +246,6 @@ put(const char *path, bool print)
 		result(bare->name, start_ns, now_ns());
 	else
 		wait_for_all();
-}
-
-static void
-reap(void)
-{
-	for (unsigned i = 0; i < count; i++)
-		if (waitpid(pids[i], NULL, 0) < 0)
-			die("waitpid", strerror(errno));
-}
-
-static void
-sleep_all(void)
-{
-	for (unsigned i = 0; i < count; i++)
-		wait_asleep(pids[i]);
 }
 
 /* One round: the second notice is measured, when all code and memory that it
@@ -401,7 +265,7 @@ through_the_library(const char *path)
 	snprintf(where, sizeof(where), "%s%s", bare->prefix, path);
 	if (handoff__publisher_open(&pub, &dir, &only, 1, 0, &error) < 0)
 		die(path, error.text);
-	start(where, path);
+	start_all(where, path);
 	publish(&pub, HANDOFF_NOTICE_MAINTENANCE, 1, false);
 	wait_for_all();
 	sleep_all();
@@ -415,12 +279,11 @@ through_the_library(const char *path)
 static void
 by_hand(const char *path)
 {
-	start(NULL, path);
+	start_all(NULL, path);
 	put(path, false);
 	sleep_all();
 	put(path, true);
-	for (unsigned i = 0; i < count; i++)
-		kill(pids[i], SIGKILL);
+	kill_all();
 	reap();
 	for (unsigned i = 0; i < count; i++)
 		bare->close(i);
@@ -444,13 +307,10 @@ main(int argc, char **argv)
 	unsigned rounds = argc == 5 ? (unsigned)atoi(argv[4]) : 0;
 
 	count = argc == 5 ? (unsigned)atoi(argv[3]) : 0;
-	if (count == 0 || count > MAX || rounds == 0)
+	if (count == 0 || count > AUDIENCE_MAX || rounds == 0)
 		die("usage", "listeners DIR mq|sysv|unix SUBSCRIBERS ROUNDS");
 	bare = floor_of(argv[2]);
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
-		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (shared == MAP_FAILED)
-		die("mmap", strerror(errno));
+	audience_begin(count);
 	for (unsigned i = 0; i < rounds; i++) {
 		through_the_library(argv[1]);
 		by_hand(argv[1]);
