@@ -42,14 +42,17 @@ enum handoff_reason {
 					   * link broke */
 	HANDOFF_REASON_GARBAGE = 15,      /* a malformed message */
 	HANDOFF_REASON_CONFIG = 16,       /* a different configuration */
-	HANDOFF_REASON_UNTAKEN = 17,   /* offered, and not accepted in time */
-	HANDOFF_REASON_UNWATCHED = 18, /* its process cannot be watched */
-	HANDOFF_REASON_STRANGER = 19,  /* not the peer that it claims to be */
-	HANDOFF_REASON_USER = 20,      /* it runs as another user */
-	HANDOFF_REASON_CROWDED = 21,   /* too many connect at once */
-	HANDOFF_REASON_SHARED = 22,    /* a different shared region */
-	HANDOFF_REASON_UNREADY = 23,   /* not ready to serve yet */
-	HANDOFF_REASON_OTHER = 31,     /* a reason without a name here */
+	HANDOFF_REASON_UNTAKEN = 17,     /* offered, and not accepted in time */
+	HANDOFF_REASON_UNWATCHED = 18,   /* its process cannot be watched */
+	HANDOFF_REASON_STRANGER = 19,    /* not the peer that it claims to be */
+	HANDOFF_REASON_USER = 20,        /* it runs as another user */
+	HANDOFF_REASON_CROWDED = 21,     /* too many connect at once */
+	HANDOFF_REASON_SHARED = 22,      /* a different shared region */
+	HANDOFF_REASON_UNREADY = 23,     /* not ready to serve yet */
+	HANDOFF_REASON_OTHER_LEASE = 24, /* a different lease, or none */
+	HANDOFF_REASON_NO_LEASE = 25, /* this host does not hold the lease for
+				       * certain */
+	HANDOFF_REASON_OTHER = 31,    /* a reason without a name here */
 };
 
 /* upper bound of all future reasons */

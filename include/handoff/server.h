@@ -153,6 +153,16 @@ struct handoff_server_opts {
 				     * handoff/notice.h; without any it is
 				     * "mq:DIR" of `dir` */
 	size_t nnotices;
+	/* The lease of this service, of which one host at a time serves it: the
+	 * address of an engine, see handoff/lease.h. This host opens its
+	 * listeners when it gets the lease, and lets everything stand still
+	 * when that is not confirmed in time. Not together with `listen_fds`.
+	 * Both peers of a host need the same one; default none */
+	const char *lease;
+	uint32_t lease_ttl_s; /* after which another host gets it from a silent
+			       * one, default 15 seconds, at least 2 */
+	const char *lease_host; /* name of this host among those that could
+				 * have it, default that of gethostname(2) */
 };
 
 /*

@@ -7,10 +7,12 @@
 #ifndef HANDOFF_PEER_CORE_H
 #define HANDOFF_PEER_CORE_H
 
+#include "base/deadman.h"
 #include "base/dir.h"
 #include "base/door.h"
 #include "base/kernel.h"
 #include "base/loop.h"
+#include "lease/lease.h"
 #include "peer/link.h"
 #include "peer/roster.h"
 #include "peer/tally.h"
@@ -101,6 +103,15 @@ struct handoff__pair_ops {
 	/* The link cannot be renewed, and this peer owns nothing: it must
 	 * end. */
 	void (*expelled)(struct handoff__pair *pair, const char *text);
+	/* The lease: WON, the service begins; RESET, it ends, and what this
+	 * peer owns has to; DOUBTED and CERTAIN. It is told of others, too.
+	 * Optional. */
+	void (*leased)(
+		struct handoff__pair *pair, enum handoff__lease_action action);
+	/* What the engine has kept for other hosts: the highest token there.
+	 * Optional. */
+	uint32_t (*retained)(
+		struct handoff__pair *pair, const void *data, size_t len);
 	/* This peer's files in the service directory are in place, or are
 	 * again: check those of the layers above. About once a second.
 	 * Optional. */
@@ -246,6 +257,28 @@ struct handoff__upkeep {
 	bool lost;                  /* a file is missing, and that was logged */
 };
 
+struct handoff__keeper;
+
+/* The lease, see guard.c. */
+struct handoff__guard {
+	struct handoff__keeper *keeper; /* of the peer that owns the board */
+	struct handoff__watch watch, timer_watch;
+	int timerfd;
+	uint64_t due_ns; /* its setting; 0: none */
+	struct handoff__timer again;
+	struct handoff__deadman deadman;
+	bool mortal;      /* it could not be set, and that was logged */
+	bool frozen;      /* everything stands still, */
+	uint32_t exposed; /* but for these, which could not be frozen */
+	bool resetting;   /* what this peer owns was reset */
+	bool emptying;    /* and the lease is lost once nothing is left */
+	bool releasing, released;
+	bool succeeds;  /* another host has had the service */
+	uint32_t early; /* actions that came while the keeper was opened */
+	unsigned char notice[HANDOFF_LEASE_NOTICE_MAX]; /* to be retained */
+	size_t notice_len;                              /* 0: none */
+};
+
 struct handoff__candidate {
 	int fd; /* -1: not in use */
 	struct handoff__pair *pair;
@@ -310,6 +343,10 @@ struct handoff__pair_config {
 	 * learned from the other peer or told (carrier.h). It runs no handler,
 	 * and never converts. */
 	bool carrier;
+	const char *lease;      /* address of its engine; NULL: none. It must
+				 * outlive the pair */
+	uint32_t lease_ttl_ms;  /* 0: the default */
+	const char *lease_host; /* "": the system's name; outlives the pair */
 };
 
 /* The pair of peers of a directory, as seen by this one. */
@@ -374,6 +411,7 @@ struct handoff__pair {
 	struct handoff__survival survival;
 	struct handoff__pulse pulse;
 	struct handoff__upkeep upkeep;
+	struct handoff__guard guard;
 	int borrowed[HANDOFF__LEND_MAX]; /* the other peer's epoll sets */
 	size_t nborrowed;
 	pthread_t closer; /* the thread that closes them */

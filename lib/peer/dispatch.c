@@ -13,6 +13,7 @@
 #include "peer/core.h"
 #include "peer/death.h"
 #include "peer/give.h"
+#include "peer/guard.h"
 #include "peer/loading.h"
 #include "peer/loan.h"
 #include "peer/mirror.h"
@@ -302,5 +303,7 @@ handoff__pair_proceed(struct handoff__pair *pair)
 		if (pair->link.fd < 0 || pair->link.broken == 0)
 			break;
 	}
+	if (handoff__pair_leased(pair))
+		handoff__guard_proceed(pair);
 	return acted;
 }

@@ -17,6 +17,7 @@
 #include "base/probe.h"
 #include "peer/barrier.h"
 #include "peer/core.h"
+#include "peer/guard.h"
 #include "peer/offer.h"
 
 #include <string.h>
@@ -180,8 +181,10 @@ move_now(struct handoff__pair *pair)
 	handoff__offer_all(pair, &batch);
 	handoff__tally_moved(pair, HANDOFF__WAY_OUT, &batch, &give->report);
 	give->none_at_once = give->report.moved + give->report.listeners == 0;
-	if (give->cause != HANDOFF__REST)
+	if (give->cause != HANDOFF__REST) {
+		handoff__guard_let_go(pair);
 		handoff__offer_service(pair);
+	}
 	handoff__offer_ring(pair, &msg);
 	pair->ops->settle(pair);
 	handoff__core_set_deadline(

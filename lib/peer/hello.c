@@ -8,6 +8,7 @@
 
 #include "base/process.h"
 #include "peer/core.h"
+#include "peer/guard.h"
 #include "peer/partner.h"
 
 #include <stdio.h>
@@ -47,6 +48,7 @@ handoff__hello_make(
 	hello->pass_size = service->pass_size;
 	hello->post_size = service->post_size;
 	hello->grows = service->state_grows || pair->config.streamless;
+	hello->lease = handoff__guard_lease_id(pair);
 	handoff__copy(hello->service, sizeof(hello->service), service->name);
 	handoff__copy(hello->name, sizeof(hello->name), pair->name);
 }
@@ -146,6 +148,9 @@ handoff__hello_judge(
 		return HANDOFF__BAD_VERSION;
 	reason = h->carrier || own.carrier ? judge_carrier(h, &own)
 					   : judge_program(pair, h, &own);
+	/* a ferry has none, and would take what belongs to the host */
+	if (reason == HANDOFF__OK && h->lease != own.lease)
+		reason = HANDOFF__BAD_LEASE;
 	if (reason != HANDOFF__OK)
 		return reason;
 	if (h->place != handoff__pair_other_place(pair) ||
@@ -220,6 +225,15 @@ handoff__hello_explain(const struct handoff__pair *pair,
 			"%u and %u here",
 			h->shared_size, handoff__plural(h->shared_size),
 			h->shared_version, own.shared_size, own.shared_version);
+		return;
+	case HANDOFF__BAD_LEASE:
+		handoff__copy(text, size,
+			h->carrier || own.carrier
+				? "the service has a lease, which belongs to "
+				  "its host: no ferry carries it to another"
+				: "only one of the two has a lease, or theirs "
+				  "have different addresses: start both with "
+				  "the same --lease");
 		return;
 	case HANDOFF__BAD_CONFIG:
 		snprintf(text, size,

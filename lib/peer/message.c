@@ -63,6 +63,10 @@ handoff__reason_text(enum handoff__reason reason)
 		return "a different shared region";
 	case HANDOFF__UNREADY:
 		return "it is not ready to serve yet";
+	case HANDOFF__BAD_LEASE:
+		return "a different lease";
+	case HANDOFF__NO_LEASE:
+		return "this host does not hold the lease for certain";
 	}
 	return "unknown reason";
 }
@@ -101,6 +105,7 @@ put_hello(struct handoff__wire *w, const struct handoff__hello *h)
 	handoff__put_u32(w, h->pass_size);
 	handoff__put_u32(w, h->post_size);
 	handoff__put_u32(w, h->grows);
+	handoff__put_u64(w, h->lease);
 }
 
 static void
@@ -145,6 +150,7 @@ get_hello(struct handoff__wire *w, struct handoff__hello *h)
 	h->pass_size = handoff__get_u32(w);
 	h->post_size = handoff__get_u32(w);
 	h->grows = handoff__get_u32(w);
+	h->lease = handoff__get_u64(w);
 }
 
 static void

@@ -84,9 +84,12 @@ enum handoff__reason {
 	HANDOFF__CROWDED = 21,      /* too many candidates are being greeted */
 	HANDOFF__BAD_SHARED = 22,   /* another size or version of the region */
 	HANDOFF__UNREADY = 23,      /* not ready to serve yet */
+	HANDOFF__BAD_LEASE = 24,    /* another lease, or none */
+	HANDOFF__NO_LEASE = 25,     /* this host does not have it, or it is in
+				     * doubt */
 };
 
-#define HANDOFF__REASONS (HANDOFF__UNREADY + 1)
+#define HANDOFF__REASONS (HANDOFF__NO_LEASE + 1)
 
 /* A phrase for people. */
 const char *handoff__reason_text(enum handoff__reason reason);
@@ -137,6 +140,7 @@ struct handoff__hello {
 	/* of the sender's service, for a carrier */
 	uint32_t input_size, output_size, pass_size, post_size;
 	uint32_t grows; /* 1: a new connection uses none of its state */
+	uint64_t lease; /* a hash of its address; 0: the service has none */
 };
 
 /* Refers to an entry: its record, and the id that the record must have. */

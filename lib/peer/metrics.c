@@ -8,6 +8,7 @@
 #include "peer/blame.h"
 #include "peer/core.h"
 #include "peer/doubt.h"
+#include "peer/guard.h"
 #include "peer/partner.h"
 #include "peer/status.h"
 
@@ -97,6 +98,30 @@ histogram(const struct handoff__pair *pair, struct handoff__buf *buf,
 	handoff__metrics_seconds(pair, buf, full, label, h->sum_us);
 	snprintf(full, sizeof(full), "%s_count", name);
 	handoff__metrics_sample(pair, buf, full, label, h->count);
+}
+
+/* Only of a service that has one. */
+static void
+add_lease_metrics(struct handoff__pair *pair, struct handoff__buf *buf)
+{
+	struct handoff__leased seen;
+
+	if (!handoff__pair_lease_seen(pair, &seen))
+		return;
+	single(pair, buf, "lease_state", "gauge", seen.state,
+		"The lease of this host: 1: candidate, 2: owner, 3: in doubt, "
+		"4: lost.");
+	single(pair, buf, "lease_token", "gauge", seen.token,
+		"The token of the lease; 0: none.");
+	handoff__metrics_family(buf, "lease_valid_seconds", "gauge",
+		"How long this host may serve without another confirmation.");
+	handoff__metrics_seconds(
+		pair, buf, "lease_valid_seconds", "", seen.valid_ms * 1000);
+	single(pair, buf, "lease_frozen", "gauge", seen.frozen,
+		"Whether connections stand still, since the lease was not "
+		"confirmed in time.");
+	single(pair, buf, "lease_connected", "gauge", seen.connected,
+		"Whether this peer keeps the lease and its engine answers.");
 }
 
 static void
@@ -321,6 +346,7 @@ handoff__metrics(struct handoff__pair *pair, struct handoff__buf *buf)
 		pair->config.workers > 0 ? pair->config.workers : 1,
 		"Threads that connections are spread over.");
 	add_state_metrics(pair, buf);
+	add_lease_metrics(pair, buf);
 	add_connections(pair, buf);
 	add_handoffs(pair, buf);
 	add_left(pair, buf);

@@ -7,6 +7,7 @@
 
 #include "peer/core.h"
 #include "peer/give.h"
+#include "peer/guard.h"
 #include "peer/mirror.h"
 #include "peer/partner.h"
 #include "peer/quiet.h"
@@ -68,6 +69,15 @@ handoff__moves_proceed(struct handoff__pair *pair)
 	return true;
 }
 
+static int
+refuse_unleased(struct handoff__pair *pair)
+{
+	return handoff__fail(&pair->error, -EAGAIN,
+		"lease: %s: nothing is handed over meanwhile: see the status, "
+		"and try again",
+		handoff__reason_text(HANDOFF__NO_LEASE));
+}
+
 int
 handoff__pair_give(struct handoff__pair *pair, enum handoff__cause cause)
 {
@@ -93,6 +103,8 @@ handoff__pair_give_how(struct handoff__pair *pair, enum handoff__cause cause,
 			"maintenance --to HOST moves the service to another "
 			"host",
 			pair->other.name, pair->other.pid);
+	if (err == 0 && !handoff__pair_may_begin(pair))
+		err = refuse_unleased(pair);
 	if (err < 0) {
 		handoff__tally_refused(&pair->tally, HANDOFF__WAY_OUT);
 		return err;
@@ -106,6 +118,8 @@ handoff__pair_take(struct handoff__pair *pair, enum handoff__cause cause)
 {
 	int err = handoff__partner_check(pair, false);
 
+	if (err == 0 && !handoff__pair_may_begin(pair))
+		err = refuse_unleased(pair);
 	if (err < 0) {
 		handoff__tally_refused(&pair->tally, HANDOFF__WAY_IN);
 		return err;
@@ -134,6 +148,8 @@ handoff__moves_on_take(
 		no.reason = HANDOFF__BUSY;
 	else if (!pair->serving)
 		no.reason = HANDOFF__NOT_OWNER;
+	else if (!handoff__pair_may_begin(pair))
+		no.reason = HANDOFF__NO_LEASE;
 	else if (handoff__partner_older(pair) != HANDOFF__OK)
 		no.reason = handoff__partner_older(pair);
 	else if (pair->ops->asked)

@@ -10,6 +10,7 @@
 #include "peer/core.h"
 #include "peer/death.h"
 #include "peer/dispatch.h"
+#include "peer/guard.h"
 #include "peer/join.h"
 #include "peer/loan.h"
 #include "peer/mirror.h"
@@ -66,6 +67,7 @@ handoff__pair_open(struct handoff__pair *pair,
 	if (config->carrier)
 		handoff__roster_know_ids(&pair->roster);
 	handoff__core_init(pair);
+	handoff__guard_init(pair);
 	handoff__rejoin_init(pair);
 	pair->instance = random_number();
 	pair->arena.version = service->state_version;
@@ -86,6 +88,9 @@ handoff__pair_open(struct handoff__pair *pair,
 			"at most %u",
 			service->name, HANDOFF__STATE_MAX, HANDOFF__BUFFER_MAX,
 			HANDOFF__SHARED_MAX);
+	err = handoff__guard_open(pair);
+	if (err < 0)
+		return err;
 	pair->lacks = handoff__kernel_lacks();
 	handoff__status_lacks(pair);
 	return handoff__join(pair);
@@ -114,6 +119,7 @@ handoff__pair_own(struct handoff__pair *pair, uint64_t generation)
 		atomic_store(&board->away, HANDOFF__AWAY_HOST);
 	}
 	pair->hosted = false;
+	handoff__guard_claim(pair);
 	pair->serving = true;
 	handoff__mirror_segments(pair);
 	return 0;
@@ -159,6 +165,7 @@ handoff__pair_retire(struct handoff__pair *pair)
 	handoff__pulse_stop(pair);
 	handoff__rejoin_end(pair);
 	handoff__candidates_stop(pair);
+	handoff__guard_retire(pair);
 }
 
 void
@@ -212,6 +219,7 @@ handoff__pair_forked(struct handoff__pair *pair,
 	close_if(pair->life);
 	close_if(pair->dir.fd);
 	close_if(pair->rejoin.dial.fd);
+	handoff__guard_forked(pair);
 	for (int i = 0; i < HANDOFF__PENDING_MAX; i++) {
 		close_if(pair->pending[i].fd);
 		close_if(pair->pending[i].passed);

@@ -65,6 +65,8 @@
  * What the state machines stand on:
  *
  *   offer      owner words: offered, revoked
+ *   guard      keeps the lease of this host
+ *   stand      lets everything stand still when that ends
  *   convert    converts records of an older program or library
  *   repair     records whose process died
  *   blame      inputs that kill
@@ -101,6 +103,7 @@
 #include "peer/dispatch.h"
 #include "peer/elsewhere.h"
 #include "peer/entry.h"
+#include "peer/guard.h"
 #include "peer/home.h"
 #include "peer/loading.h"
 #include "peer/moves.h"

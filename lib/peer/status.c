@@ -8,6 +8,7 @@
 #include "peer/blame.h"
 #include "peer/core.h"
 #include "peer/doubt.h"
+#include "peer/guard.h"
 #include "peer/last.h"
 #include "peer/partner.h"
 
@@ -193,6 +194,8 @@ handoff__status_json(struct handoff__pair *pair, struct handoff__buf *buf)
 	handoff__buf_json(buf, pair->loading);
 	handoff__buf_add(buf, ",\"maintenance\":");
 	add_away_json(pair, buf);
+	handoff__buf_add(buf, ",\"lease\":");
+	handoff__pair_lease_json(pair, buf);
 	handoff__buf_add(buf, ",\"last_handoff\":");
 	handoff__last_json(pair, buf);
 }
@@ -259,6 +262,7 @@ handoff__status_text(struct handoff__pair *pair, struct handoff__buf *buf)
 	handoff__pair_away_text(pair, away, sizeof(away));
 	if (away[0])
 		handoff__buf_add(buf, "away %s\n", away);
+	handoff__pair_lease_text(pair, buf);
 	add_lacks_text(pair, buf);
 	handoff__last_text(pair, buf);
 }

@@ -515,7 +515,8 @@ handoff__addresses_proceed(struct handoff_server *server)
 {
 	struct handoff__addresses *a = &server->addresses;
 
-	if (server->op.stopping || !has_addresses(server))
+	if (server->op.stopping || !has_addresses(server) ||
+		!handoff__pair_holds(&server->pair))
 		return;
 	if (!server->pair.serving) {
 		look_soon(server);

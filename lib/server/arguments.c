@@ -7,6 +7,7 @@
 #include "server/internal.h"
 
 #include "base/argv.h"
+#include "lease/lease.h"
 #include "notice/transport.h"
 
 #include <errno.h>
@@ -104,6 +105,17 @@ static const struct handoff__argument table[] = {
 		.offset = FIELD(notices),
 		.max = HANDOFF__NOTICES_MAX,
 		.check = handoff__transport_check},
+	{.name = "lease",
+		.kind = HANDOFF__ARGUMENT_TEXT,
+		.offset = FIELD(lease)},
+	{.name = "lease-ttl",
+		.kind = HANDOFF__ARGUMENT_NUMBER,
+		.offset = FIELD(lease_ttl_s),
+		.max = HANDOFF_LEASE_TTL_MAX_MS / 1000},
+	{.name = "lease-host",
+		.kind = HANDOFF__ARGUMENT_TEXT,
+		.offset = FIELD(lease_host),
+		.check = check_name},
 	{.name = "trace",
 		.kind = HANDOFF__ARGUMENT_FLAG,
 		.offset = FIELD(trace)},
@@ -142,6 +154,10 @@ static const char help[] =
 	"                       handoff_notice(3): mq:DIR, sysv:DIR, "
 	"unix:DIR;\n"
 	"                       may be repeated (mq: and the directory)\n"
+	"  --lease ADDR         of several hosts serve only with this lease,\n"
+	"                       see handoff_lease(3)\n"
+	"  --lease-ttl SECONDS  after which a silent host has lost it (15)\n"
+	"  --lease-host NAME    of this host among them (the system's)\n"
 	"  --trace              log each connection: it comes, moves, goes\n";
 
 int

@@ -341,6 +341,18 @@ on_kept(struct handoff__pair *pair)
 }
 
 static void
+on_leased(struct handoff__pair *pair, enum handoff__lease_action action)
+{
+	handoff__owner_leased(handoff__operator_arg(pair), action);
+}
+
+static uint32_t
+on_retained(struct handoff__pair *pair, const void *data, size_t len)
+{
+	return handoff__owner_token(handoff__operator_arg(pair), data, len);
+}
+
+static void
 on_unmapping(struct handoff__pair *pair)
 {
 	struct handoff_server *server = handoff__operator_arg(pair);
@@ -371,4 +383,6 @@ const struct handoff__pair_ops handoff__server_peer_ops = {
 	.expelled = on_expelled,
 	.said = on_said,
 	.kept = on_kept,
+	.leased = on_leased,
+	.retained = on_retained,
 };

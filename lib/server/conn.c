@@ -441,7 +441,9 @@ steps(struct turn *t, bool asked)
 	const struct handoff__commit *c = t->now.commit;
 	uint32_t head = c->pass_head, flags = c->flags;
 
-	if (flags & HANDOFF__GONE)
+	if (handoff__turn_barred(t))
+		handoff__turn_bar(t);
+	else if (flags & HANDOFF__GONE)
 		outlive(t);
 	else
 		run_steps(t, asked);

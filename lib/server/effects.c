@@ -8,6 +8,8 @@
 #include "server/posting.h"
 #include "server/turn.h"
 
+#include <handoff/lease.h>
+
 #include <errno.h>
 
 #define FLIP_TRIES 5
@@ -32,6 +34,19 @@ try_later(struct turn *t, const char *why, int err)
 	handoff__turn_end(t, HANDOFF__END_ERROR, why, -err);
 	t->result->outcome = HANDOFF__TURN_RETRY;
 	return err;
+}
+
+void
+handoff__turn_bar(struct turn *t)
+{
+	const struct handoff__tenure *tenure =
+		handoff__tenure_of(t->now.view->seg->arena);
+	uint32_t state = atomic_load(&tenure->state);
+
+	handoff__turn_end(t, HANDOFF__END_ERROR, "the lease is lost", 0);
+	if (state == HANDOFF_LEASE_OWNER || state == HANDOFF_LEASE_DOUBT)
+		try_later(t, "stands still until the lease is confirmed",
+			-EAGAIN);
 }
 
 /* What comes before the flip. Returns the effects; negative: they are not
@@ -139,6 +154,11 @@ handoff__effects_refused(struct turn *t, int rc)
 	if (rc == HANDOFF_LATER && t->now.service->posted &&
 		(t->now.commit->flags & HANDOFF__OPENED))
 		return wait_for_answer(t);
+	if (rc == HANDOFF__NOT_NOW && t->txn.view.seg->arena->above) {
+		handoff__effects_undo(t);
+		handoff__turn_bar(t);
+		return rc;
+	}
 	if (rc == -ETIMEDOUT && (t->txn.next->flags & HANDOFF__SHARED_LATE))
 		return try_later(t, "waits for the shared region", rc);
 	return fail(t, rc < 0 ? rc : -EINVAL);

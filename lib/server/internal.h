@@ -11,7 +11,7 @@
  *   dispatch.c   an iteration of the loop, and what follows
  *   sweep.c      periodic passes over all entries
  *   callbacks.c  callbacks from the peer below, called by it alone
- *   owner.c      starts the service
+ *   owner.c      starts the service, or when it has the lease
  *   signals.c, console.c
  *                an operator's signals, and lines from a named pipe
  *   commands.c   an operator's commands: requests on the control socket that
@@ -43,6 +43,7 @@
  *   pairs.c      which connections are a pair
  *   deferred.c   timers and flags for work that is due soon
  *   conn.c       one turn of one connection
+ *   guarded.c    handlers of a service with a lease
  *   taking.c     posts that it takes in a turn
  *   effects.c, posting.c
  *                transactions that do more than change a record; what they post
@@ -156,8 +157,11 @@ typedef struct handoff__member *_Atomic handoff__pairs_of_segment;
 
 struct handoff_server {
 	struct handoff_server_opts opts;
-	struct handoff_service service; /* opts.service, with defaults
-					 * applied */
+	struct handoff_service service;   /* opts.service, with defaults
+					   * applied */
+	struct handoff_service unguarded; /* with a lease: its handlers */
+	char *lease;
+	char lease_host[HANDOFF_NAME_MAX]; /* "": the system's */
 	char *listen[HANDOFF__LISTEN_MAX];
 	char *unresolved[HANDOFF__LISTEN_MAX]; /* NULL, or why the host name
 						* could not be resolved */
@@ -241,6 +245,8 @@ struct handoff_server {
 	uint64_t reached, unread, pruned, failed;
 	uint64_t unkept; /* notices that could not be retained at once */
 	int notice_err;  /* of the last one; 0: it is retained */
+	enum handoff_notice_kind notice_owed; /* when the lease is certain
+					       * again; 0: none */
 
 	bool stop_waits;   /* for a ferry, before it begins */
 	bool gave;         /* the stop has tried to hand over */
@@ -301,6 +307,12 @@ extern const struct handoff__pair_ops handoff__server_peer_ops;
 /* owner.c */
 /* Takes the initial role of this peer. */
 int handoff__owner_begin(struct handoff_server *server);
+/* The lease of this host has changed. */
+void handoff__owner_leased(
+	struct handoff_server *server, enum handoff__lease_action action);
+/* The highest token in what the engine has kept, and this host. */
+uint32_t handoff__owner_token(
+	struct handoff_server *server, const void *data, size_t len);
 /* The other peer is gone: starts the service, if it has no owner. */
 void handoff__server_alone(struct handoff_server *server);
 
@@ -310,6 +322,11 @@ void handoff__server_alone(struct handoff_server *server);
 struct handoff__roster_entry *handoff__server_next(
 	struct handoff_server *server, struct handoff__position *position);
 void handoff__server_hold(struct handoff_server *server, bool hold);
+
+/* guarded.c */
+/* Lets the service's handlers run, and commit, only while the lease is
+ * valid. */
+void handoff__guarded_wrap(struct handoff_server *server);
 
 /* sweep.c */
 void handoff__sweep_init(struct handoff_server *server);

@@ -186,7 +186,8 @@ accepts(struct handoff_server *server)
 {
 	bool retries = server->accept_retry.armed;
 
-	if (!retries && !server->paused && owns_listeners(server)) {
+	if (!retries && !server->paused && owns_listeners(server) &&
+		handoff__pair_may_begin(&server->pair)) {
 		server->full = waits(server);
 		if (server->full || handoff__spare_keep(server))
 			return !server->full;
@@ -278,6 +279,10 @@ handoff__listen_event(struct handoff__member *member)
 
 	if (server->paused)
 		return; /* the event may be older than the pause */
+	if (!handoff__pair_may_begin(&server->pair)) {
+		handoff__listen_update(server);
+		return;
+	}
 	for (int i = 0; i < ACCEPT_MOST; i++) {
 		/* reclaims lent descriptors first */
 		if (waits(server) || !handoff__spare_keep(server)) {

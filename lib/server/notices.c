@@ -131,7 +131,7 @@ on_notice_retry(struct handoff__timer *timer)
 {
 	struct handoff_server *server = timer->arg;
 
-	if (!server->pair.serving)
+	if (!server->pair.serving || !handoff__pair_may_begin(&server->pair))
 		return;
 	handoff__publisher_retry(&server->publisher);
 	publish_now(server);
@@ -177,6 +177,8 @@ begin_publishing(
 {
 	int err = handoff__publisher_begin(&server->publisher, notice);
 
+	handoff__pair_retain(&server->pair, server->publisher.message,
+		server->publisher.len);
 	handoff__timer_disarm(&server->loop, &server->notice_retry);
 	server->notice_tries = 0;
 	server->notice_err = err < 0 ? err : 0;
@@ -212,6 +214,11 @@ handoff__notices_publish(
 {
 	struct handoff_notice notice;
 
+	server->notice_owed = (enum handoff_notice_kind)0;
+	if (!handoff__pair_may_begin(&server->pair)) {
+		server->notice_owed = kind;
+		return;
+	}
 	compose(server, kind, &notice);
 	begin_publishing(server, &notice);
 	publish_now(server);
@@ -225,6 +232,8 @@ handoff__notices_supersede(struct handoff_server *server)
 {
 	struct handoff_notice notice;
 
+	if (!handoff__pair_may_begin(&server->pair))
+		return;
 	compose(server, HANDOFF_NOTICE_READY, &notice);
 	notice.expires_ms = 1;
 	begin_publishing(server, &notice);

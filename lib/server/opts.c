@@ -158,6 +158,8 @@ apply_defaults(
 		handoff__opt_or(o->connect_timeout_ms, CONNECT_TIMEOUT_MS);
 	o->grace_ms = handoff__opt_or(o->grace_ms, GRACE_MS);
 	o->spread_ms = handoff__opt_or(o->spread_ms, SPREAD_MS);
+	if (o->lease)
+		handoff__guarded_wrap(server);
 	server->log.fn = o->log;
 	server->log.arg = o->log_arg;
 }
@@ -181,6 +183,31 @@ copy_addresses(struct handoff_server *server)
 			return err;
 	}
 	o->listen = (const char *const *)server->listen;
+	return 0;
+}
+
+/* A listening socket that another process has opened would be connected to
+ * before this host has the lease. */
+static int
+take_lease(struct handoff_server *server)
+{
+	struct handoff_server_opts *o = &server->opts;
+
+	if (!o->lease)
+		return 0;
+	if (o->nlisten_fds > 0)
+		return handoff__fail(&server->error, -EINVAL,
+			"server: a lease and listening sockets that are "
+			"passed in exclude each other: a host that waits for "
+			"its lease must not listen");
+	server->lease = strdup(o->lease);
+	handoff__copy(server->lease_host, sizeof(server->lease_host),
+		o->lease_host ? o->lease_host : "");
+	if (!server->lease)
+		return handoff__fail(
+			&server->error, -ENOMEM, "server: out of memory");
+	o->lease = server->lease;
+	o->lease_host = server->lease_host;
 	return 0;
 }
 
@@ -258,5 +285,6 @@ handoff__opts_take(
 	if (err < 0)
 		return err;
 	apply_defaults(server, &service);
-	return copy_addresses(server);
+	err = take_lease(server);
+	return err < 0 ? err : copy_addresses(server);
 }

@@ -84,6 +84,9 @@ open_server_peer(struct handoff_server *server)
 		.model = server->model->name,
 		.workers = server->nworkers,
 		.trace = server->opts.trace,
+		.lease = server->lease,
+		.lease_host = server->lease_host,
+		.lease_ttl_ms = server->opts.lease_ttl_s * 1000,
 	};
 	int err = handoff__pair_open(&server->pair, &config, &server->loop,
 		&server->log, &handoff__server_peer_ops, &server->op);
@@ -92,6 +95,8 @@ open_server_peer(struct handoff_server *server)
 		server->error = server->pair.error;
 		return err;
 	}
+	if (server->lease)
+		server->pair.arena.above = &server->unguarded;
 	handoff__posts_open(server);
 	err = handoff__notices_open(server);
 	if (err >= 0)
@@ -239,6 +244,7 @@ handoff_server_free(struct handoff_server *server)
 		free(server->listen[i]);
 		free(server->unresolved[i]);
 	}
+	free(server->lease);
 	handoff__adopted_close(server);
 	handoff__reserve_fini(&server->reserve);
 	handoff__addresses_close(server);

@@ -131,6 +131,9 @@ handoff__stop_proceed(struct handoff_server *server)
 		return;
 	begin_closing(server);
 	close_service(server);
+	if (pair->roster.connections == 0 && server->alone &&
+		!is_late(server) && !handoff__pair_release(pair))
+		return; /* another host gets the lease at once */
 	if (pair->roster.connections == 0 || is_late(server) ||
 		(handoff__closing_standby(server) &&
 			handoff__closing_uncovered(server) == 0))

@@ -6,6 +6,8 @@
 #ifndef HANDOFF_SERVER_TURN_H
 #define HANDOFF_SERVER_TURN_H
 
+#include "base/loop.h"
+#include "record/tenure.h"
 #include "server/conn.h"
 #include "server/conn_state.h"
 
@@ -28,7 +30,25 @@ handoff__turn_end(
 	return false;
 }
 
+/* What a handler of a service with a lease returns in place of its own result,
+ * see guarded.c. */
+#define HANDOFF__NOT_NOW (-4096)
+
+/* Whether the service has a lease that does not allow anything now. Never asked
+ * on the path of a plain request. */
+static inline bool
+handoff__turn_barred(const struct turn *t)
+{
+	const struct handoff__arena *arena = t->now.view->seg->arena;
+
+	return arena->above && handoff__tenure_over(handoff__tenure_of(arena),
+				       handoff__boot_ns());
+}
+
 /* effects.c */
+/* Nothing may be committed or sent now: the turn ends, and so does its
+ * connection, if the lease is lost. */
+__attribute__((cold)) void handoff__turn_bar(struct turn *t);
 /* Commits a transaction with effects beside its record, or undoes it; the same
  * result as of one without. `before` is the commit that was valid before it. */
 __attribute__((cold)) int handoff__effects_commit(

@@ -18,7 +18,7 @@ reasons_are_named(void **state)
 		assert_non_null(text);
 		assert_string_not_equal(text, "unknown reason");
 		/* What has a name here has a phrase of its own. */
-		if (i > 0 && i <= (int)HANDOFF_REASON_UNREADY)
+		if (i > 0 && i <= (int)HANDOFF_REASON_NO_LEASE)
 			assert_string_not_equal(text, "another reason");
 	}
 	assert_string_equal(

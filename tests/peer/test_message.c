@@ -20,7 +20,7 @@
 #define HELLO_SECOND (HELLO_FIRST + 8 + 4 + 4)
 #define HELLO_THIRD  (HELLO_SECOND + 8 + 8 + 4 + 4 + 4)
 #define HELLO_FOURTH (HELLO_THIRD + 4 + 4 + 4)
-#define HELLO_SIZE   (HELLO_FOURTH + 6 * 4)
+#define HELLO_SIZE   (HELLO_FOURTH + 6 * 4 + 8)
 
 struct bytes {
 	unsigned char data[HANDOFF_FDPASS_PAYLOAD_MAX];
@@ -81,7 +81,8 @@ fill(struct handoff__msg *msg, uint32_t type, uint32_t nrefs)
 		.output_size = 0x456789ab,
 		.pass_size = 0x56789abc,
 		.post_size = 0x6789abcd,
-		.grows = 1};
+		.grows = 1,
+		.lease = 0x789abcde01234567};
 	msg->room = (struct handoff__room){.count = 1,
 		.state_size = 2,
 		.state_version = 3,
@@ -162,6 +163,7 @@ assert_same_hello(
 	assert_int_equal(a->pass_size, b->pass_size);
 	assert_int_equal(a->post_size, b->post_size);
 	assert_int_equal(a->grows, b->grows);
+	assert_int_equal(a->lease, b->lease);
 }
 
 static void
@@ -334,6 +336,7 @@ first_hello_is_understood(void **state)
 	sent.hello.carrier = sent.hello.post_size = 0;
 	sent.hello.input_size = sent.hello.output_size = 0;
 	sent.hello.pass_size = sent.hello.grows = 0;
+	sent.hello.lease = 0;
 	assert_same_hello(&sent.hello, &came.hello);
 	memset(&came, 0xee, sizeof(came));
 	assert_int_equal(decode(&came, bytes.data, HELLO_THIRD), 0);

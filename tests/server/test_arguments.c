@@ -56,14 +56,16 @@ each_reaches_its_field(void **state)
 	const struct handoff_server_opts *o = &line.opts;
 
 	(void)state;
-	read_line(&line, WORDS("--dir", "/d", "--listen=:1", "--listen",
-				 "unix:/s", "--name=n", "--model=fork",
-				 "--workers=64", "--max-connections=1000000",
-				 "--max-per-address=5", "--refuse-excess",
-				 "--origin=7", "--fence", "--hang-timeout=1",
-				 "--give-timeout=2", "--stop-timeout=3",
-				 "--suspect-wait=4", "--connect-timeout=6",
-				 "--spread=3600000", "--trace", "mine"));
+	read_line(&line,
+		WORDS("--dir", "/d", "--listen=:1", "--listen", "unix:/s",
+			"--name=n", "--model=fork", "--workers=64",
+			"--max-connections=1000000", "--max-per-address=5",
+			"--refuse-excess", "--origin=7", "--fence",
+			"--hang-timeout=1", "--give-timeout=2",
+			"--stop-timeout=3", "--suspect-wait=4",
+			"--connect-timeout=6", "--spread=3600000",
+			"--lease=x:y", "--lease-ttl=9", "--lease-host=h",
+			"--trace", "mine"));
 	assert_int_equal(line.rc, 0);
 	assert_int_equal(line.argc, 2);
 	assert_string_equal(line.argv[1], "mine");
@@ -85,6 +87,9 @@ each_reaches_its_field(void **state)
 	assert_int_equal(o->suspect_wait_ms, 4);
 	assert_int_equal(o->connect_timeout_ms, 6);
 	assert_int_equal(o->spread_ms, 3600000);
+	assert_string_equal(o->lease, "x:y");
+	assert_int_equal(o->lease_ttl_s, 9);
+	assert_string_equal(o->lease_host, "h");
 	assert_true(o->trace);
 	assert_string_equal(line.why, "");
 }
@@ -215,7 +220,7 @@ the_help_is_true(void **state)
 		assert_int_equal(line.argc, value[0] ? 2 : 1);
 		count++;
 	}
-	assert_int_equal(count, 18);
+	assert_int_equal(count, 21);
 }
 
 int
