@@ -31,6 +31,11 @@ on_entered(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	cargo->again_us = 0;
 	cargo->checked = cargo->leads = cargo->frozen = false;
 	cargo->chosen = 0;
+	/* it has come since the move began */
+	if (e->kind == HANDOFF__CONNECTION &&
+		ferry->report.way == HANDOFF__FERRY_OUT &&
+		ferry->report.ended_ms == 0 && !ferry->report.dry)
+		ferry->report.total++;
 	if (ferry->hooks.entered)
 		ferry->hooks.entered(ferry, e);
 	return 0;

@@ -82,6 +82,26 @@ add_doubt(struct handoff__buf *buf, const struct handoff__ferry_report *r,
 			r->doubt == 1 ? "is" : "are", host_text(host));
 }
 
+/* All are accounted for at the end: what has neither moved nor stayed has
+ * ended, by its client or by the service. */
+static uint32_t
+count_ended(const struct handoff__ferry_report *r)
+{
+	uint32_t known = r->moved + r->left + r->doubt;
+
+	return r->ok && !r->dry && r->total > known ? r->total - known : 0;
+}
+
+static void
+add_ended(struct handoff__buf *buf, const struct handoff__ferry_report *r)
+{
+	uint32_t count = count_ended(r);
+
+	if (count > 0)
+		handoff__buf_add(buf, "; %u %s ended meanwhile", count,
+			count == 1 ? "has" : "have");
+}
+
 /* While it goes on. */
 static void
 add_progress(struct handoff__buf *buf, const struct handoff__ferry_report *r,
@@ -185,6 +205,7 @@ handoff__ferry_sentence(const struct handoff__ferry_report *report,
 	} else {
 		add_moved(buf, report, host);
 		add_whys(buf, report);
+		add_ended(buf, report);
 		add_doubt(buf, report, host);
 	}
 }
@@ -477,12 +498,13 @@ add_move_json(struct handoff__buf *buf, const struct handoff__ferry_status *s,
 		"\"dry_run\":%s,\"ended_ms\":%lld,\"took_us\":%u,"
 		"\"longest_hold_us\":%u,\"connections\":%u,\"moved\":%u,"
 		"\"in_doubt\":%u,\"listeners\":%u,\"batches\":%u,"
-		"\"tried_again\":%u,\"left\":%u,\"left_behind\":[",
+		"\"tried_again\":%u,\"ended\":%u,\"left\":%u,"
+		"\"left_behind\":[",
 		r->way == HANDOFF__FERRY_IN ? "in" : "out",
 		json_bool(under_way(r)), json_bool(r->ok), json_bool(r->dry),
 		(long long)r->ended_ms, r->took_us, r->hold_us, r->total,
 		r->moved, r->doubt, r->listeners, r->batches, r->again,
-		r->left);
+		count_ended(r), r->left);
 	add_whys_json(buf, r);
 	handoff__buf_add(buf, "]");
 	add_string(buf, "text", text.data);

@@ -101,13 +101,29 @@ a_move_is_counted(void **state)
 			"in 2.07 s, 0 left");
 }
 
+/* What is neither on the one host nor on the other has ended. */
+static void
+all_are_accounted_for(void **state)
+{
+	(void)state;
+	leave("MPTCP", 1);
+	assert_sentence("moved 7998 of 8000 connections to B in 0.15 s, "
+			"longest hold 9 ms, 1 left: 1 MPTCP; 1 has ended "
+			"meanwhile");
+	r.doubt = 1;
+	assert_sentence("moved 7998 of 8000 connections to B in 0.15 s, "
+			"longest hold 9 ms, 1 left: 1 MPTCP; 1 is in doubt: "
+			"silent until B answers");
+}
+
 static void
 a_host_may_have_no_name(void **state)
 {
 	(void)state;
 	handoff__ferry_sentence(&r, "", &buf);
 	assert_said("moved 7998 of 8000 connections to the other host in "
-		    "0.15 s, longest hold 9 ms, 0 left");
+		    "0.15 s, longest hold 9 ms, 0 left; 2 have ended "
+		    "meanwhile");
 	r.way = 0;
 	assert_sentence("no move yet");
 }
@@ -352,7 +368,8 @@ status_for_programs(void **state)
 		"\"dry_run\":false,\"ended_ms\":1,\"took_us\":150000,"
 		"\"longest_hold_us\":9200,\"connections\":8000,\"moved\":7998,"
 		"\"in_doubt\":0,\"listeners\":0,\"batches\":0,\"tried_again\":0"
-		",\"left\":2,\"left_behind\":[{\"reason\":\"a \\\"word\\\"\","
+		",\"ended\":0,\"left\":2,\"left_behind\":[{\"reason\":\"a "
+		"\\\"word\\\"\","
 		"\"count\":2}],\"text\":\"moved 7998 of 8000 connections to B "
 		"in 0.15 s, longest hold 9 ms, 2 left: 2 a \\\"word\\\"\"}}");
 	r.way = 0;
@@ -445,6 +462,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		report_test(a_move_is_counted),
+		report_test(all_are_accounted_for),
 		report_test(a_host_may_have_no_name),
 		report_test(a_dry_run_counts_what_would_move),
 		report_test(a_failure_says_what_became_of_them),

@@ -3,6 +3,7 @@
 notice nothing: every byte once and in order, no reset by any host, and each
 connection served by one process. HANDOFF_LONG=1 is the full form."""
 import os
+import socket
 import sys
 
 from world import (LONG, PORT, SERVICE4, TOOLS, Hosts, main,
@@ -95,6 +96,25 @@ class Streams(Hosts):
                            "more short connections")
         counts = load.finish()
         self.assertTrue(counts["clean"], f"{counts}\n{self.told()}")
+
+    def test_ended_meanwhile(self):
+        """What has neither moved nor stayed is accounted for."""
+        self.batch = 2
+        self.both()
+        clients = [self.dial(f"{SERVICE4}:{PORT}") for _ in range(8)]
+        for client in clients:
+            client.sendall(b"x")
+            self.assertEqual(client.recv(1), b"x")
+        stop = self.stop_at(self.ferries[self.a], "handoff__sending_frozen")
+        mover = self.move_later(self.a)
+        stop.hit()
+        clients[-1].shutdown(socket.SHUT_WR)
+        self.assertEqual(clients[-1].recv(1), b"")
+        stop.go()
+        self.assertRegex(self.finished(mover), r"moved 7 of 8 connections.*, "
+                         "0 left; 1 has ended meanwhile")
+        self.assertEqual(self.ferry_state(self.a)["move"]["ended"], 1)
+        self.assert_served(self.b, 7)
 
     def test_none(self):
         """A service without connections moves, and gets some there."""
