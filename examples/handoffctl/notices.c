@@ -87,6 +87,20 @@ print_json(const struct handoff_notice *n)
 	puts("]}");
 }
 
+/* What a transport lacks, such as its server, when that changes. */
+static void
+print_trouble(struct handoff_subscriber *sub)
+{
+	static char last[HANDOFF_TEXT_MAX];
+	const char *text = handoff_subscriber_errmsg(sub);
+
+	if (strcmp(text, last) == 0)
+		return;
+	snprintf(last, sizeof(last), "%s", text);
+	fprintf(stderr, "handoffctl: notices: %s\n",
+		text[0] ? text : "connected");
+}
+
 /* Prints all that is there. False if that is not possible. */
 static bool
 print_all(struct handoff_subscriber *sub, bool json)
@@ -103,7 +117,9 @@ print_all(struct handoff_subscriber *sub, bool json)
 	if (rc < 0)
 		fprintf(stderr, "handoffctl: %s\n",
 			handoff_subscriber_errmsg(sub));
-	else if (fflush(stdout) != 0 && errno != EPIPE)
+	else
+		print_trouble(sub);
+	if (rc >= 0 && fflush(stdout) != 0 && errno != EPIPE)
 		fprintf(stderr, "handoffctl: standard output: %s\n",
 			strerror(errno));
 	return rc == 0 && !ferror(stdout);

@@ -40,6 +40,23 @@ signal_events(struct handoff_client *client)
 		client->events.count > 0 ? EPOLLIN : 0);
 }
 
+/* What a transport lacks, such as its server, when that changes. */
+static void
+log_lack(struct handoff_client *client)
+{
+	const char *text = handoff_subscriber_errmsg(client->sub);
+
+	if (strcmp(text, client->sub_lacks) == 0)
+		return;
+	handoff__copy(client->sub_lacks, sizeof(client->sub_lacks), text);
+	if (text[0])
+		handoff__log(&client->log, HANDOFF_LOG_WARNING,
+			"client: notices: %s", text);
+	else
+		handoff__log(&client->log, HANDOFF_LOG_INFO,
+			"client: notices: connected");
+}
+
 static void
 on_notice(struct handoff__watch *watch, uint32_t events)
 {
@@ -50,8 +67,10 @@ on_notice(struct handoff__watch *watch, uint32_t events)
 	(void)events;
 	if (rc > 0)
 		handoff__client_notice(client, notice);
-	if (rc >= 0)
+	if (rc >= 0) {
+		log_lack(client);
 		return;
+	}
 	handoff__log(&client->log, HANDOFF_LOG_ERROR,
 		"client: no more notices: %s",
 		handoff_subscriber_errmsg(client->sub));

@@ -71,6 +71,7 @@ struct handoff_client {
 	bool shut; /* the user has ended the sending direction */
 
 	struct handoff_subscriber *sub;
+	char sub_lacks[HANDOFF_TEXT_MAX]; /* its errmsg, as it was logged */
 	struct handoff__watch sub_watch;
 	struct handoff__timer sub_timer; /* checks the registration */
 

@@ -60,8 +60,7 @@ def lacks_nats():
     would start a service: it is only unpacked."""
     if nats_server():
         return None
-    return ("there is no nats-server (cmake/deps.sh unpack $(dpkg "
-            "--print-architecture) build/nats-server nats-server, or "
+    return ("there is no nats-server (cmake/deps.sh engines, or "
             "HANDOFF_NATS_SERVER)")
 
 

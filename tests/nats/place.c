@@ -136,7 +136,7 @@ place_begin(const char *extra)
 
 	if (!find_program()) {
 		printf("SKIP: there is no nats-server (cmake/deps.sh "
-		       "unpack, or HANDOFF_NATS_SERVER)\n");
+		       "engines, or HANDOFF_NATS_SERVER)\n");
 		skip();
 	}
 	assert_int_equal(handoff_nats_register(), 0);
