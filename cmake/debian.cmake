@@ -157,7 +157,7 @@ ${CPACK_HANDOFF_SOVERSION} ${CPACK_DEBIAN_${name}_PACKAGE_NAME} \
 endfunction()
 
 handoff_library(runtime libhandoff)
-foreach(part systemd zookeeper)
+foreach(part systemd zookeeper nats)
   if(${part}_runtime IN_LIST CPACK_COMPONENTS_ALL)
     handoff_library(${part}_runtime libhandoff-${part})
   endif()
@@ -187,4 +187,12 @@ if(zookeeper_runtime IN_LIST CPACK_COMPONENTS_ALL)
     "${CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME} (= ${version}), \
 ${CPACK_DEBIAN_ZOOKEEPER_RUNTIME_PACKAGE_NAME} (= ${version}), \
 libzookeeper-st-dev")
+endif()
+if(nats_runtime IN_LIST CPACK_COMPONENTS_ALL)
+  handoff_depends(CPACK_DEBIAN_NATS_RUNTIME_PACKAGE_DEPENDS nats_runtime
+    "libc6, ${package} (>= ${version}), libnats3.4")
+  set(CPACK_DEBIAN_NATS_DEVELOPMENT_PACKAGE_DEPENDS
+    "${CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME} (= ${version}), \
+${CPACK_DEBIAN_NATS_RUNTIME_PACKAGE_NAME} (= ${version}), \
+libnats-dev (>= 3.4)")
 endif()

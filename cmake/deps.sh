@@ -5,8 +5,10 @@
 # those of the gates of .ci/run (all, the default), or those that are named. The
 # names are the same in Debian 12 and 13. Does nothing, and quickly, when they
 # are there.
-# deps.sh unpack ARCH DIR NAME...: downloads packages of another architecture
-# and unpacks them into a new directory.
+# deps.sh unpack ARCH DIR NAME...: downloads packages of any architecture and
+# unpacks them into a new directory.
+# deps.sh engines: does that with the nats-server that tests use, whose package
+# would start a service; `tests` and `all` do it too, if they can.
 set -eu
 
 build=(gcc libc6-dev cmake ninja-build)
@@ -14,7 +16,7 @@ tests=(pkg-config libcmocka-dev python3 mandoc iproute2 procps g++ lintian
   libevent-dev libuv1-dev libsystemd-dev systemd python3-prometheus-client
   systemtap-sdt-dev abigail-tools libssl-dev libmnl-dev libnftnl-dev
   libnetfilter-queue-dev nftables iptables openssl
-  libzookeeper-st-dev libzookeeper-java default-jre-headless)
+  libzookeeper-st-dev libzookeeper-java default-jre-headless libnats-dev)
 gates=(clang clang-format clang-tidy libclang-rt-dev codespell valgrind
   musl-tools linux-libc-dev gcovr)
 # Debian has these for few other architectures, and not all of them.
@@ -22,6 +24,11 @@ if [[ $(dpkg --print-architecture 2>/dev/null || :) == amd64 ]]; then
   gates+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-s390x-linux-gnu
     libc6-dev-s390x-cross qemu-user)
 fi
+
+engines() {
+  "$0" engines ||
+    echo 'deps.sh: no nats-server: tests that need one are skipped' >&2
+}
 
 # The architecture is not added to this machine (dpkg --add-architecture): that
 # would be for good, and every later update would fetch its package lists too.
@@ -55,9 +62,15 @@ unpack)
   unpack "${@:2}"
   exit
   ;;
+engines)
+  unpack "$(dpkg --print-architecture)" \
+    "$(dirname "$0")/../build/nats-server" nats-server
+  exit
+  ;;
 *)
   echo "usage: deps.sh [build|tests|all|packages NAME...]" >&2
   echo "       deps.sh unpack ARCH DIR NAME..." >&2
+  echo "       deps.sh engines" >&2
   exit 2
   ;;
 esac
@@ -67,6 +80,10 @@ if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     "${wanted[*]}" >&2
   exit 0
 fi
+
+case "${1:-all}" in
+tests | all) engines ;;
+esac
 
 missing=()
 for package in "${wanted[@]}"; do

@@ -2,9 +2,8 @@
 # What is installed, and where: all of it is listed here. Three components,
 # which become three packages: runtime (the shared library), development
 # (what others build with) and tools (what an operator needs); two more for
-# libhandoff-systemd and for libhandoff-zookeeper, where these are built, and one
-# for the ferry; documents
-# beside them. The other programs of examples/ are there to be read.
+# each of libhandoff-systemd, libhandoff-zookeeper and libhandoff-nats, where it
+# is built, and one for the ferry; documents beside them. The other programs of examples/ are there to be read.
 include(CMakePackageConfigHelpers)
 
 set(cmake_dir ${CMAKE_INSTALL_LIBDIR}/cmake/handoff)
@@ -19,7 +18,8 @@ install(TARGETS handoff_shared handoff_static EXPORT handoff-targets
   ARCHIVE COMPONENT development)
 install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
   COMPONENT development FILES_MATCHING PATTERN *.h
-  PATTERN systemd.h EXCLUDE PATTERN zookeeper.h EXCLUDE)
+  PATTERN systemd.h EXCLUDE PATTERN zookeeper.h EXCLUDE
+  PATTERN nats.h EXCLUDE)
 if(TARGET handoff_systemd)
   set_target_properties(handoff_systemd PROPERTIES EXPORT_NAME systemd)
   set_target_properties(handoff_systemd_static PROPERTIES
@@ -47,6 +47,18 @@ if(TARGET handoff_zookeeper)
     COMPONENT zookeeper_development)
 endif()
 
+if(TARGET handoff_nats)
+  set_target_properties(handoff_nats PROPERTIES EXPORT_NAME nats)
+  set_target_properties(handoff_nats_static PROPERTIES EXPORT_NAME nats_static)
+  install(TARGETS handoff_nats handoff_nats_static
+    EXPORT handoff-nats-targets
+    LIBRARY COMPONENT nats_runtime NAMELINK_COMPONENT nats_development
+    ARCHIVE COMPONENT nats_development)
+  install(FILES include/handoff/nats.h
+    DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/handoff
+    COMPONENT nats_development)
+endif()
+
 # find_package(handoff): before 1.0 a minor version may change the interface.
 
 install(EXPORT handoff-targets NAMESPACE handoff:: DESTINATION ${cmake_dir}
@@ -63,6 +75,10 @@ endif()
 if(TARGET handoff_zookeeper)
   install(EXPORT handoff-zookeeper-targets NAMESPACE handoff::
     DESTINATION ${cmake_dir} COMPONENT zookeeper_development)
+endif()
+if(TARGET handoff_nats)
+  install(EXPORT handoff-nats-targets NAMESPACE handoff::
+    DESTINATION ${cmake_dir} COMPONENT nats_development)
 endif()
 
 # pkg-config: the prefix is known only when it is installed, so that is when
@@ -104,12 +120,18 @@ if(TARGET handoff_zookeeper)
 Requires: handoff = ${PROJECT_VERSION}
 Libs.private: -lzookeeper_st\n")
 endif()
+if(TARGET handoff_nats)
+  handoff_pkg_config(handoff-nats nats_development
+    "Notices of libhandoff by NATS" "\
+Requires: handoff = ${PROJECT_VERSION}
+Requires.private: libnats >= 3.4\n")
+endif()
 
 # Documents
 
 foreach(section 3 7)
   file(GLOB pages CONFIGURE_DEPENDS docs/man/*.${section})
-  list(FILTER pages EXCLUDE REGEX "/handoff_(systemd|zookeeper)\\.3$")
+  list(FILTER pages EXCLUDE REGEX "/handoff_(systemd|zookeeper|nats)\\.3$")
   install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section}
     COMPONENT development)
 endforeach()
@@ -128,6 +150,10 @@ endif()
 if(TARGET handoff_zookeeper)
   install(FILES docs/man/handoff_zookeeper.3
     DESTINATION ${CMAKE_INSTALL_MANDIR}/man3 COMPONENT zookeeper_development)
+endif()
+if(TARGET handoff_nats)
+  install(FILES docs/man/handoff_nats.3
+    DESTINATION ${CMAKE_INSTALL_MANDIR}/man3 COMPONENT nats_development)
 endif()
 install(FILES docs/systemd.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs
   COMPONENT ${component})

@@ -2,9 +2,10 @@
 # cpack makes Debian packages of the components: libhandoff0 (runtime),
 # libhandoff-dev (development), handoff-tools (tools), and of the library for
 # systemd, where it is built, libhandoff-systemd0 and libhandoff-systemd-dev:
-# who does without it is not to get libsystemd-dev; the same for ZooKeeper. The ferry is handoff-ferry,
-# where that is built: it needs libraries that nothing else does. Whoever distributes them
-# says who answers for them: -DCPACK_PACKAGE_CONTACT="Name <address>".
+# a program that does without it need not have libsystemd-dev; the same for
+# ZooKeeper and NATS. The ferry is handoff-ferry, where that is built: it needs
+# libraries that nothing else does. Whoever distributes them says who answers for
+# them: -DCPACK_PACKAGE_CONTACT="Name <address>".
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME libhandoff)
 if(NOT CPACK_PACKAGE_CONTACT)
@@ -21,6 +22,9 @@ if(TARGET handoff_systemd)
 endif()
 if(TARGET handoff_zookeeper)
   list(APPEND CPACK_COMPONENTS_ALL zookeeper_runtime zookeeper_development)
+endif()
+if(TARGET handoff_nats)
+  list(APPEND CPACK_COMPONENTS_ALL nats_runtime nats_development)
 endif()
 if(TARGET handoff-ferry AND TARGET handoff-unfreeze)
   list(APPEND CPACK_COMPONENTS_ALL ferry)
@@ -49,6 +53,11 @@ set(CPACK_DEBIAN_ZOOKEEPER_RUNTIME_PACKAGE_NAME
 set(CPACK_DEBIAN_ZOOKEEPER_RUNTIME_PACKAGE_SECTION libs)
 set(CPACK_DEBIAN_ZOOKEEPER_DEVELOPMENT_PACKAGE_NAME libhandoff-zookeeper-dev)
 set(CPACK_DEBIAN_ZOOKEEPER_DEVELOPMENT_PACKAGE_SECTION libdevel)
+set(CPACK_DEBIAN_NATS_RUNTIME_PACKAGE_NAME
+  libhandoff-nats${PROJECT_VERSION_MAJOR})
+set(CPACK_DEBIAN_NATS_RUNTIME_PACKAGE_SECTION libs)
+set(CPACK_DEBIAN_NATS_DEVELOPMENT_PACKAGE_NAME libhandoff-nats-dev)
+set(CPACK_DEBIAN_NATS_DEVELOPMENT_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_FERRY_PACKAGE_NAME handoff-ferry)
 set(CPACK_DEBIAN_FERRY_PACKAGE_SECTION net)
 
@@ -87,6 +96,13 @@ set(CPACK_DEBIAN_ZOOKEEPER_DEVELOPMENT_DESCRIPTION
   "hands live connections from process to process - ZooKeeper development${about}\
 This package contains what is needed to build programs with leases and notices
 by ZooKeeper.")
+set(CPACK_DEBIAN_NATS_RUNTIME_DESCRIPTION
+  "hands live connections from process to process - NATS${about}\
+This package contains the shared library for notices by NATS, which reach
+clients on other hosts.")
+set(CPACK_DEBIAN_NATS_DEVELOPMENT_DESCRIPTION
+  "hands live connections from process to process - NATS development${about}\
+This package contains what is needed to build programs with notices by NATS.")
 set(CPACK_DEBIAN_FERRY_DESCRIPTION
   "hands live connections from process to process - other hosts${about}\
 This package contains handoff-ferry and its helper, which move all connections

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # A shared library exports exactly what its public headers declare, and its map
 # lists it name by name: systemd.h is the header of libhandoff-systemd,
-# zookeeper.h of libhandoff-zookeeper, all others are those of libhandoff.
+# zookeeper.h of libhandoff-zookeeper, nats.h of libhandoff-nats, all others are
+# those of libhandoff.
 # usage: symbols.sh LIBRARY INCLUDE_DIR
 set -eu
 lib=$(dirname "$0")/../lib
@@ -20,8 +21,13 @@ case "$1" in
   headers=$2/handoff/zookeeper.h
   map=$lib/zookeeper/handoff-zookeeper.map
   ;;
+*libhandoff-nats*)
+  headers=$2/handoff/nats.h
+  map=$lib/nats/handoff-nats.map
+  ;;
 *)
-  headers=$(find "$2/handoff" -name '*.h' ! -name systemd.h ! -name zookeeper.h)
+  headers=$(find "$2/handoff" -name '*.h' ! -name systemd.h ! -name zookeeper.h \
+    ! -name nats.h)
   map=$lib/handoff.map
   ;;
 esac

@@ -92,6 +92,15 @@ has_zookeeper() {
   [[ $libzookeeper == yes && $(cached HANDOFF_ZOOKEEPER) != OFF ]]
 }
 
+# Is libhandoff-nats to be there?
+libnats=no
+if pkg-config --exists 'libnats >= 3.4' 2>/dev/null; then
+  libnats=yes
+fi
+has_nats() {
+  [[ $libnats == yes && $(cached HANDOFF_NATS) != OFF ]]
+}
+
 # Is the ferry to be there? The same libraries as in lib/ferry.
 ferry_libraries=no
 if pkg-config --exists 'openssl >= 3' libmnl libnftnl libnetfilter_queue \
@@ -126,6 +135,9 @@ check() {
   if [[ ${2##*/} == leased* ]]; then
     libraries="libhandoff-zookeeper.so.$(macro MAJOR) $libraries"
   fi
+  if [[ ${2##*/} == notified* ]]; then
+    libraries="libhandoff-nats.so.$(macro MAJOR) $libraries"
+  fi
   [[ $1 == shared ]] || libraries=
   dir=$(mktemp -d "$tmp/run.XXXXXX")
   needed=$(readelf -d "$2" | sed -n 's/.*NEEDED.*\[\(libhandoff.*\)\]/\1/p')
@@ -144,6 +156,10 @@ with_cmake() {
   if has_zookeeper; then
     set -- "$@" -DZOOKEEPER=ON
     programs+=(leased_shared leased_static)
+  fi
+  if has_nats; then
+    set -- "$@" -DNATS=ON
+    programs+=(notified_shared notified_static)
   fi
   for language in C CXX; do
     dir=$(mktemp -d "$tmp/cmake.XXXXXX")
@@ -178,6 +194,7 @@ with_pkg_config() {
   both static consumer '' -static "${flags[@]}"
   ! has_systemd || managed_with_pkg_config "${1-}"
   ! has_zookeeper || leased_with_pkg_config "${1-}"
+  ! has_nats || notified_with_pkg_config "${1-}"
 }
 
 managed_with_pkg_config() {
@@ -197,4 +214,13 @@ leased_with_pkg_config() {
   read -ra flags < <(pkg-config --static --cflags --libs handoff-zookeeper |
     sed 's/-l\(handoff[a-z-]*\)/-l:lib\1.a/g')
   both static leased '' "${flags[@]}"
+}
+
+notified_with_pkg_config() {
+  local flags
+  read -ra flags < <(pkg-config --cflags --libs handoff-nats)
+  both shared notified "$1" "${flags[@]}"
+  read -ra flags < <(pkg-config --static --cflags --libs handoff-nats |
+    sed 's/-l\(handoff[a-z-]*\)/-l:lib\1.a/g')
+  both static notified '' "${flags[@]}"
 }

@@ -5,7 +5,8 @@
 . "$(dirname "$0")/common.sh"
 need "$CC" "$CXX"
 
-for component in development systemd_development zookeeper_development; do
+for component in development systemd_development zookeeper_development \
+  nats_development; do
   install_to "$tmp/prefix" --component "$component"
 done
 mapfile -t headers < <(find "$tmp/prefix/include" -name '*.h' -printf '%P\n')

@@ -24,6 +24,9 @@ fi
 if has_zookeeper; then
   names+=(libhandoff-zookeeper0 libhandoff-zookeeper-dev)
 fi
+if has_nats; then
+  names+=(libhandoff-nats0 libhandoff-nats-dev)
+fi
 # Debian 13 calls it after the size of time_t.
 ssl=libssl3
 ! dpkg-query -W libssl3t64 >/dev/null 2>&1 || ssl=libssl3t64
@@ -60,6 +63,7 @@ library() {
 depends libhandoff0 'libc6 (>= N)'
 depends libhandoff-dev "libhandoff0 (= $revision)"
 tools=
+! has_nats || tools+="libhandoff-nats0 (>= $revision), "
 ! has_zookeeper || tools+="libhandoff-zookeeper0 (>= $revision), "
 depends handoff-tools "libc6 (>= N), ${tools}libhandoff0 (>= $revision)"
 library libhandoff0 'libhandoff 0'
@@ -76,6 +80,13 @@ if has_zookeeper; then
   depends libhandoff-zookeeper-dev "libhandoff-dev (= $revision), \
 libhandoff-zookeeper0 (= $revision), libzookeeper-st-dev"
   library libhandoff-zookeeper0 'libhandoff-zookeeper 0'
+fi
+if has_nats; then
+  depends libhandoff-nats0 \
+    "libc6 (>= N), libhandoff0 (>= $revision), libnats3.4 (>= N)"
+  depends libhandoff-nats-dev "libhandoff-dev (= $revision), \
+libhandoff-nats0 (= $revision), libnats-dev (>= N)"
+  library libhandoff-nats0 'libhandoff-nats 0'
 fi
 if has_ferry; then
   depends handoff-ferry "libc6 (>= N), libmnl0 (>= N), \
@@ -125,6 +136,7 @@ in_temporary_root() {
   mkdir -p "$admin/info" "$admin/updates"
   ! has_systemd || debian+=(libsystemd0 libsystemd-dev)
   ! has_zookeeper || debian+=(libzookeeper-st2 libzookeeper-st-dev)
+  ! has_nats || debian+=(libnats3.4 libnats-dev)
   ! has_ferry || debian+=(libmnl0 libnetfilter-queue1 libnftnl11 "$ssl")
   for name in "${debian[@]}"; do
     { dpkg-query -s "$name" && echo; } >>"$admin/status"

@@ -18,5 +18,8 @@ fi
 if has_zookeeper; then
   programs+=(leased_shared leased_static)
 fi
+if has_nats; then
+  programs+=(notified_shared notified_static)
+fi
 same 'what was installed' "$(printf '%s\n' "${programs[@]}" | sort)" \
   "$(find "$tmp/prefix" ! -type d -printf '%f\n' | sort)"

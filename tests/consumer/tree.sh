@@ -25,7 +25,7 @@ $lib/libhandoff.so.$(macro MAJOR)
 $lib/libhandoff.so.$version
 END
 component development <<END
-$(files "$source_dir/include" '*.h' | sed '/systemd\|zookeeper/d; s|^|include/|')
+$(files "$source_dir/include" '*.h' | sed '/systemd\|zookeeper\|nats/d; s|^|include/|')
 $lib/libhandoff.a
 $lib/libhandoff.so
 $lib/pkgconfig/handoff.pc
@@ -34,7 +34,7 @@ $lib/cmake/handoff/handoff-config-version.cmake
 $lib/cmake/handoff/handoff-targets.cmake
 $lib/cmake/handoff/handoff-targets-${config,,}.cmake
 $(files "$source_dir/docs/man" '*.[37]' |
-  sed '/systemd\|zookeeper/d; s|.*\(.\)$|share/man/man\1/&|')
+  sed '/systemd\|zookeeper\|nats/d; s|.*\(.\)$|share/man/man\1/&|')
 END
 component tools <<END
 bin/handoffctl
@@ -92,6 +92,23 @@ END
   components+=(zookeeper_runtime zookeeper_development)
 fi
 
+if has_nats; then
+  component nats_runtime <<END
+$lib/libhandoff-nats.so.$(macro MAJOR)
+$lib/libhandoff-nats.so.$version
+END
+  component nats_development <<END
+include/handoff/nats.h
+$lib/libhandoff-nats.a
+$lib/libhandoff-nats.so
+$lib/pkgconfig/handoff-nats.pc
+$lib/cmake/handoff/handoff-nats-targets.cmake
+$lib/cmake/handoff/handoff-nats-targets-${config,,}.cmake
+share/man/man3/handoff_nats.3
+END
+  components+=(nats_runtime nats_development)
+fi
+
 if has_ferry; then
   component ferry <<END
 sbin/handoff-ferry
@@ -141,7 +158,7 @@ told() {
   same "pkg-config --libs $1" "-L$prefix/$lib $2" \
     "$(pkg-config --libs "$1" | xargs)"
   extra=$(pkg-config --static --libs "$1" | xargs -n 1 |
-    grep -vxE -e "-L$prefix/$lib|-lhandoff(-systemd|-zookeeper)?|-pthread|-lpthread" || :)
+    grep -vxE -e "-L$prefix/$lib|-lhandoff(-systemd|-zookeeper|-nats)?|-pthread|-lpthread" || :)
   same "pkg-config --static --libs $1, beside threads" "${3-}" "$extra"
 }
 export PKG_CONFIG_PATH=$prefix/$lib/pkgconfig
@@ -177,6 +194,14 @@ if has_zookeeper; then
     "$(libraries handoff-zookeeper)"
   told handoff-zookeeper '-lhandoff-zookeeper -lhandoff' -lzookeeper_st
   shared libhandoff-zookeeper
+fi
+if has_nats; then
+  # shellcheck disable=SC2016 # it is CMake that expands this
+  same 'libraries of the targets for NATS' \
+    $'"handoff::handoff"\n"handoff::static;$<LINK_ONLY:-lnats>"' \
+    "$(libraries handoff-nats)"
+  told handoff-nats '-lhandoff-nats -lhandoff' -lnats
+  shared libhandoff-nats
 fi
 
 mv "$prefix" "$tmp/moved"
