@@ -118,7 +118,7 @@ class Notices(SystemTest):
                 capture_output=True, text=True)
             self.assertEqual(done.returncode, 1)
             self.assertRegex(done.stderr,
-                             "want mq:DIR, sysv:DIR or unix:DIR|cannot open")
+                             "want mq:DIR, sysv:DIR(,| or) unix:DIR|cannot open")
         done = subprocess.run(
             [os.path.join(BIN, "server"), "--dir", self.dir, "--listen",
              "127.0.0.1:0", "--notices", "pigeon:home"], check=False,
