@@ -266,6 +266,9 @@ open_keeper(struct handoff__pair *pair)
 		return;
 	}
 	show_state(pair);
+	/* the process before has died between storing a token and serving */
+	if (opts.saved && saved.token > handoff__pair_generation(pair) >> 32)
+		guard->early |= HANDOFF__LEASE_WON;
 	catch_up(pair);
 }
 
