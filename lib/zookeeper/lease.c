@@ -133,6 +133,10 @@ lease_acquire(void *end, uint64_t serial, uint64_t above)
 
 	if (!l->s.connected)
 		return -ENOTCONN;
+	if (l->released) {
+		l->released = false;
+		handoff__zk_members_enter(&l->members);
+	}
 	if (l->lock == HANDOFF__ZK_MINE)
 		return tell_soon(l, HANDOFF_LEASE_ACQUIRED, serial, l->token);
 	handoff__zk_lock_acquire(l, serial, above);

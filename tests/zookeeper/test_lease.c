@@ -26,6 +26,25 @@ path_of(const char *rest, const char *name)
 	return path;
 }
 
+/* Waits until there are so many members; returns the one of that host. */
+static struct handoff_lease_member
+await_members(void *end, size_t count, const char *host, const char *text)
+{
+	struct handoff_lease_member member, found;
+	size_t n;
+
+	for (;;) {
+		found = (struct handoff_lease_member){0};
+		for (n = 0; zk->member(end, n, &member) == 1; n++) {
+			if (strcmp(member.host, host) == 0)
+				found = member;
+		}
+		if (n == count && strcmp(found.text, text) == 0)
+			return found;
+		lease_await(end, HANDOFF_LEASE_MEMBERS);
+	}
+}
+
 static void
 test_owner(void **state)
 {
@@ -84,6 +103,11 @@ test_tokens_grow(void **state)
 	lease_await(a, HANDOFF_LEASE_TAKEN);
 	assert_int_equal(zk->publish(a, 3, 42, "x", 1), 0);
 	assert_int_equal(lease_await(a, HANDOFF_LEASE_REFUSED).serial, 3);
+	/* what was released can be asked for again */
+	assert_int_equal(zk->release(b, 2), 0);
+	lease_await(a, HANDOFF_LEASE_VACANT);
+	assert_int_equal(lease_take(a, 4, 0), 44);
+	await_members(a, 1, "a", "about");
 	lease_end(a);
 	lease_end(b);
 }
@@ -230,25 +254,6 @@ test_released_later(void **state)
 	lease_await(b, HANDOFF_LEASE_VACANT);
 	lease_end(a);
 	lease_end(b);
-}
-
-/* Waits until there are so many members; returns the one of that host. */
-static struct handoff_lease_member
-await_members(void *end, size_t count, const char *host, const char *text)
-{
-	struct handoff_lease_member member, found;
-	size_t n;
-
-	for (;;) {
-		found = (struct handoff_lease_member){0};
-		for (n = 0; zk->member(end, n, &member) == 1; n++) {
-			if (strcmp(member.host, host) == 0)
-				found = member;
-		}
-		if (n == count && strcmp(found.text, text) == 0)
-			return found;
-		lease_await(end, HANDOFF_LEASE_MEMBERS);
-	}
 }
 
 static void
