@@ -46,6 +46,8 @@ connect_to(watcher_fn watcher, void *arg)
 
 	if (!zh)
 		die("zookeeper_init", strerror(errno));
+	/* as the library does: otherwise it resolves names at each call */
+	zoo_set_servers_resolution_delay(zh, -1);
 	return zh;
 }
 
