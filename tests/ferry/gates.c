@@ -197,6 +197,8 @@ await_gate(struct gates *g)
 	skip();
 }
 
+const char *gates_program = HANDOFF_UNFREEZE;
+
 void
 gates_open_program(
 	struct gates *g, enum host host, const char *path, const char *program)
@@ -216,14 +218,14 @@ gates_open_program(
 void
 gates_open(struct gates *g, enum host host, const char *path)
 {
-	gates_open_program(g, host, path, HANDOFF_UNFREEZE);
+	gates_open_program(g, host, path, gates_program);
 	await_gate(g);
 }
 
 void
 gates_reopen(struct gates *g)
 {
-	start_gate(g, HANDOFF_UNFREEZE);
+	start_gate(g, gates_program);
 	await_gate(g);
 }
 
@@ -247,6 +249,8 @@ assert_no_rules(const struct gates *g)
 	assert_int_equal(
 		handoff__rules_name(&rules, SERVICE, addresses, 2, &error), 0);
 	assert_int_equal(handoff__rules_found(&rules), 0);
+	assert_true(handoff__legacy_found(&rules.legacy, 4) <= 0);
+	assert_true(handoff__legacy_found(&rules.legacy, 6) <= 0);
 	handoff__rules_close(&rules);
 }
 

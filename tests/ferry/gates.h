@@ -35,6 +35,9 @@ struct gates {
 	uint64_t table_word; /* of slot 0, read in the callback */
 };
 
+/* The helper: handoff-unfreeze, or one that finds no nftables. */
+extern const char *gates_program;
+
 /* Opens a gate on that host and waits until it is ready. Skips the test if the
  * host cannot queue packets. */
 void gates_open(struct gates *g, enum host host, const char *path);

@@ -6,6 +6,7 @@
 #include "ferry/gates.h"
 
 #include "ferry/images.h"
+#include "ferry/unfreeze/legacy.h"
 #include "migrate/mode.h"
 
 #include <errno.h>
@@ -639,6 +640,29 @@ test_refused(void **state)
 	gates_close(&g);
 }
 
+/* Where the kernel has no nftables. */
+static void
+test_without_nftables(void **state)
+{
+	struct handoff__legacy legacy;
+	int err;
+
+	hosts_need();
+	host_enter(HOST_A);
+	handoff__legacy_open(&legacy);
+	err = handoff__legacy_probe(&legacy, 4);
+	handoff__legacy_close(&legacy);
+	if (err < 0) {
+		print_message("the kernel has no tables of iptables\n");
+		skip();
+	}
+	gates_program = HANDOFF_UNFREEZE_LEGACY;
+	hold_and_pass(FOUR);
+	hold_and_pass(SIX);
+	test_both_die(state);
+	gates_program = HANDOFF_UNFREEZE;
+}
+
 int
 main(void)
 {
@@ -662,6 +686,7 @@ main(void)
 		handoff_test(test_release),
 		handoff_test(test_refuses_a_second_ferry),
 		handoff_test(test_refused),
+		handoff_test(test_without_nftables),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,6 +14,7 @@
  *   raw.c      sends packets to the other host
  *   sockets.c  finds out which connections this host has
  *   rules.c    the rules by which packets are queued
+ *   legacy.c   such rules where there is no nftables
  *   packet.c   reads their headers
  *   confine.c  seccomp and capabilities
  */

@@ -49,6 +49,7 @@ handoff__rules_open(struct handoff__rules *rules, struct handoff__error *error)
 	struct timeval wait = {.tv_sec = WAIT_S};
 
 	*rules = (struct handoff__rules){.seq = (uint32_t)time(NULL)};
+	handoff__legacy_open(&rules->legacy);
 	rules->netlink = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
 	if (!rules->netlink ||
 		mnl_socket_bind(rules->netlink, 0, MNL_SOCKET_AUTOPID) < 0) {
@@ -69,6 +70,7 @@ handoff__rules_close(struct handoff__rules *rules)
 	if (rules->netlink)
 		mnl_socket_close(rules->netlink);
 	rules->netlink = NULL;
+	handoff__legacy_close(&rules->legacy);
 }
 
 int
@@ -90,6 +92,7 @@ handoff__rules_name(struct handoff__rules *rules, const char *service,
 				addresses[i].family);
 	}
 	snprintf(rules->table, sizeof(rules->table), "handoff-%s", service);
+	handoff__legacy_name(&rules->legacy, rules->table);
 	memcpy(rules->addresses, addresses, n * sizeof(*addresses));
 	rules->naddresses = n;
 	return 0;
@@ -443,10 +446,37 @@ transact(struct handoff__rules *rules, uint16_t number,
 	return complete(&batch, for_good);
 }
 
+/* Of the families that there are addresses of. */
+static int
+probe_legacy(const struct handoff__rules *rules)
+{
+	int err = 0;
+
+	if (has_family(rules, NFPROTO_IPV4))
+		err = handoff__legacy_probe(&rules->legacy, 4);
+	if (err == 0 && has_family(rules, NFPROTO_IPV6))
+		err = handoff__legacy_probe(&rules->legacy, 6);
+	return err;
+}
+
+/* A family that there are no addresses of may be none that the kernel has. */
+static int
+set_legacy(struct handoff__rules *rules, int queue)
+{
+	int four = handoff__legacy_set(
+		&rules->legacy, 4, rules->addresses, rules->naddresses, queue);
+	int six = handoff__legacy_set(
+		&rules->legacy, 6, rules->addresses, rules->naddresses, queue);
+
+	if (four < 0 && has_family(rules, NFPROTO_IPV4))
+		return four;
+	return has_family(rules, NFPROTO_IPV6) ? six : 0;
+}
+
 int
 handoff__rules_probe(struct handoff__rules *rules, struct handoff__error *error)
 {
-	int native, compat;
+	int native, compat, legacy;
 
 	native = transact(rules, 0, HANDOFF__RULES_NATIVE, false);
 	rules->way = HANDOFF__RULES_NATIVE;
@@ -456,6 +486,10 @@ handoff__rules_probe(struct handoff__rules *rules, struct handoff__error *error)
 	rules->way = HANDOFF__RULES_COMPAT;
 	if (compat == 0)
 		return 0;
+	legacy = probe_legacy(rules);
+	rules->way = HANDOFF__RULES_LEGACY;
+	if (legacy == 0)
+		return 0;
 	rules->way = HANDOFF__RULES_NONE;
 	if (native == -EPERM && compat == -EPERM)
 		return handoff__fail(error, -EPERM,
@@ -464,9 +498,10 @@ handoff__rules_probe(struct handoff__rules *rules, struct handoff__error *error)
 	return handoff__fail(error, -EOPNOTSUPP,
 		"rules: packets cannot be queued on this host: nftables with "
 		"its queue expression: %s; with the target NFQUEUE of "
-		"xtables: %s. The kernel needs NFT_QUEUE, or NFT_COMPAT and "
-		"NETFILTER_XT_TARGET_NFQUEUE",
-		strerror(-native), strerror(-compat));
+		"xtables: %s; without nftables: %s. The kernel needs "
+		"NFT_QUEUE, or NETFILTER_XT_TARGET_NFQUEUE and either "
+		"NFT_COMPAT or the tables raw of iptables",
+		strerror(-native), strerror(-compat), strerror(-legacy));
 }
 
 const char *
@@ -477,6 +512,8 @@ handoff__rules_text(enum handoff__rules_way way)
 		return "nftables, queue expression";
 	case HANDOFF__RULES_COMPAT:
 		return "nftables, target NFQUEUE of xtables";
+	case HANDOFF__RULES_LEGACY:
+		return "iptables, target NFQUEUE of xtables";
 	case HANDOFF__RULES_NONE:
 		break;
 	}
@@ -512,8 +549,12 @@ has_table(struct handoff__rules *rules, int family)
 int
 handoff__rules_found(struct handoff__rules *rules)
 {
-	int four = has_table(rules, NFPROTO_IPV4);
+	int four;
 
+	if (rules->way == HANDOFF__RULES_LEGACY)
+		return handoff__legacy_found(&rules->legacy, 4) == 1 ||
+		       handoff__legacy_found(&rules->legacy, 6) == 1;
+	four = has_table(rules, NFPROTO_IPV4);
 	return four == 0 ? has_table(rules, NFPROTO_IPV6) : four;
 }
 
@@ -521,7 +562,9 @@ int
 handoff__rules_install(struct handoff__rules *rules, uint16_t number,
 	struct handoff__error *error)
 {
-	int err = transact(rules, number, rules->way, true);
+	int err = rules->way == HANDOFF__RULES_LEGACY
+			  ? set_legacy(rules, number)
+			  : transact(rules, number, rules->way, true);
 
 	if (err < 0)
 		return handoff__fail(error, err,
@@ -539,7 +582,9 @@ handoff__rules_remove(
 
 	if (rules->table[0] == '\0')
 		return 0;
-	err = transact(rules, 0, HANDOFF__RULES_NONE, true);
+	err = rules->way == HANDOFF__RULES_LEGACY
+		      ? set_legacy(rules, -1)
+		      : transact(rules, 0, HANDOFF__RULES_NONE, true);
 	if (err < 0)
 		return handoff__fail(error, err,
 			"rules: removing the table %s: %s", rules->table,

@@ -2,14 +2,15 @@
 /*
  * The rules that queue packets to the service's addresses: tables of nftables
  * of their own, `handoff-NAME`, for IPv4 and IPv6, put in place and removed in
- * one transaction. They outlive the process, and then drop: they never bypass
- * the queue.
+ * one transaction; or where there is no nftables, those of legacy.h. They
+ * outlive the process, and then drop: they never bypass the queue.
  */
 #ifndef HANDOFF_FERRY_UNFREEZE_RULES_H
 #define HANDOFF_FERRY_UNFREEZE_RULES_H
 
 #include "base/text.h"
 #include "ferry/gate.h"
+#include "ferry/unfreeze/legacy.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,12 +19,14 @@ enum handoff__rules_way {
 	HANDOFF__RULES_NONE,   /* not probed */
 	HANDOFF__RULES_NATIVE, /* nft's own expression */
 	HANDOFF__RULES_COMPAT, /* the target of xtables */
+	HANDOFF__RULES_LEGACY, /* xtables without nftables */
 };
 
 struct mnl_socket;
 
 struct handoff__rules {
 	struct mnl_socket *netlink;
+	struct handoff__legacy legacy;
 	char table[64];
 	struct handoff__gate_address addresses[HANDOFF__GATE_ADDRESSES];
 	uint32_t naddresses;
@@ -31,7 +34,7 @@ struct handoff__rules {
 	uint32_t seq;
 };
 
-/* Takes CAP_NET_ADMIN, as all that follows. */
+/* Takes CAP_NET_ADMIN, as all that follows, and CAP_NET_RAW. */
 int handoff__rules_open(
 	struct handoff__rules *rules, struct handoff__error *error);
 void handoff__rules_close(struct handoff__rules *rules);
