@@ -6,6 +6,9 @@
  *
  * A notice's generation begins with its owner's token: the ensemble refuses one
  * that is below the epoch, so that an owner that was deposed cannot publish.
+ * And it replaces only the notice that the publisher has seen, so that one
+ * which was late, since the ensemble could not be reached, never replaces a
+ * newer one.
  */
 #include "notice/notice.h"
 #include "zookeeper/component.h"
@@ -35,15 +38,16 @@ struct end {
 	int64_t trouble_ms;            /* when it came */
 	char state[HANDOFF_TEXT_MAX];
 
-	struct message latest; /* the retained one, as read last */
+	struct message latest; /* the retained one, as read or written last */
 	int64_t zxid;          /* of its last change */
+	int32_t version;       /* of its node; -1: unknown (publisher) */
 	bool known;            /* it was read with this connection or before */
 	bool fresh;            /* and the subscriber has not taken it */
 
 	struct message out; /* publisher */
 	enum sending sending;
-	uint64_t token;   /* of out's owner */
-	uint64_t attempt; /* counts the requests to write */
+	struct handoff_notice notice; /* what it is; generation 0: unknown */
+	uint64_t attempt;             /* counts the requests to write */
 	uint64_t epoch;
 	int32_t epoch_version; /* -1: unknown */
 };
@@ -128,6 +132,7 @@ take(struct end *e, const char *value, int len, const struct Stat *stat)
 	e->trouble.text[0] = '\0';
 	e->known = true;
 	e->zxid = stat->mzxid;
+	e->version = stat->version;
 	e->latest.len = (size_t)len;
 	memcpy(e->latest.data, value ? value : "", (size_t)len);
 	if (is_new && len > 0)
@@ -143,9 +148,10 @@ has_notice(int rc, const char *value, int len, const struct Stat *stat,
 
 	if (!is_answer(e, rc))
 		return;
-	if (rc == ZOK)
+	if (rc == ZOK) {
 		take(e, value, len, stat);
-	else if (rc == ZNONODE)
+		try_to_send(e);
+	} else if (rc == ZNONODE)
 		handoff__zk_asked(&e->s, zoo_awexists(e->s.zh, e->nodes.notice,
 						 watch, e, exists, e));
 	else
@@ -178,18 +184,22 @@ has_epoch(int rc, const char *value, int len, const struct Stat *stat,
 }
 
 static void
-read_epoch(struct end *e)
-{
-	e->epoch_version = -1;
-	handoff__zk_asked(
-		&e->s, zoo_aget(e->s.zh, e->nodes.epoch, 0, has_epoch, e));
-}
-
-static void
 synced(int rc, const char *path, const void *data)
 {
 	(void)path;
 	is_answer((void *)data, rc);
+}
+
+/* What a publisher has to know. A server may be behind what a majority has. */
+static void
+read_for_publisher(struct end *e)
+{
+	e->epoch_version = e->version = -1;
+	handoff__zk_asked(
+		&e->s, zoo_async(e->s.zh, e->nodes.notice, synced, e));
+	handoff__zk_asked(
+		&e->s, zoo_aget(e->s.zh, e->nodes.epoch, 0, has_epoch, e));
+	read_notice(e);
 }
 
 static void
@@ -203,14 +213,12 @@ changed(void *owner, enum handoff__zk_change change)
 		e->attempt++;
 		return;
 	}
-	if (e->publishes) {
-		handoff__zk_nodes_create(&e->nodes);
-		read_epoch(e);
-		/* a server may be behind what a majority has */
-		handoff__zk_asked(
-			&e->s, zoo_async(e->s.zh, e->nodes.notice, synced, e));
+	if (!e->publishes) {
+		read_notice(e);
+		return;
 	}
-	read_notice(e);
+	handoff__zk_nodes_create(&e->nodes);
+	read_for_publisher(e);
 }
 
 /* Publishing */
@@ -223,17 +231,41 @@ end_sending(struct end *e, enum sending outcome)
 }
 
 static void
-refuse(struct end *e)
+refuse(struct end *e, const char *what, uint64_t theirs, uint64_t ours)
 {
 	struct handoff__error error;
 
 	handoff__fail(&error, -EPERM,
-		"zookeeper: %.60s on %.60s: refused, since the token %llu was "
-		"given to another owner: this one had %llu",
-		e->nodes.notice, handoff__zk_server(&e->s),
-		(unsigned long long)e->epoch, (unsigned long long)e->token);
+		"zookeeper: %.60s on %.60s: refused, since another owner has "
+		"%s %llu: this one had %llu",
+		e->nodes.notice, handoff__zk_server(&e->s), what,
+		(unsigned long long)theirs, (unsigned long long)ours);
 	note_trouble(e, error.text);
 	end_sending(e, REFUSED);
+}
+
+/* Whether it is clear without asking what becomes of the message. */
+static bool
+is_decided(struct end *e)
+{
+	uint64_t token = e->notice.generation >> 32;
+	struct handoff_notice there;
+
+	if (token < e->epoch) {
+		refuse(e, "the token", e->epoch, token);
+		return true;
+	}
+	if (e->notice.generation == 0 ||
+		handoff__notice_decode(&there, e->latest.data, e->latest.len) <
+			0 ||
+		handoff__notice_newer(&e->notice, &there))
+		return false;
+	if (handoff__notice_newer(&there, &e->notice))
+		refuse(e, "published generation", there.generation,
+			e->notice.generation);
+	else /* the engine of the lease has published it already */
+		end_sending(e, DONE);
+	return true;
 }
 
 static void
@@ -242,16 +274,19 @@ sent(int rc, const void *data)
 	struct attempt *a = (void *)data;
 	struct end *e = a->e;
 	bool current = a->number == e->attempt;
+	int32_t version = a->stat.version;
 
 	free(a);
 	if (!is_answer(e, rc) || !current || e->sending != SENT)
 		return;
 	if (rc == ZOK) {
 		e->trouble.text[0] = '\0';
+		e->version = version;
+		e->latest = e->out;
 		end_sending(e, DONE);
 	} else if (rc == ZBADVERSION) {
 		e->sending = WAITS;
-		read_epoch(e);
+		read_for_publisher(e);
 	} else {
 		trouble(e, "publish to", rc);
 		end_sending(e, FAILED);
@@ -264,12 +299,9 @@ try_to_send(struct end *e)
 	struct attempt *a;
 	zoo_op_t ops[2];
 
-	if (e->sending != WAITS || !e->s.connected || e->epoch_version < 0)
+	if (e->sending != WAITS || !e->s.connected || e->epoch_version < 0 ||
+		e->version < 0 || is_decided(e))
 		return;
-	if (e->token < e->epoch) {
-		refuse(e);
-		return;
-	}
 	a = calloc(1, sizeof(*a));
 	if (!a) {
 		end_sending(e, FAILED);
@@ -279,7 +311,7 @@ try_to_send(struct end *e)
 	a->number = ++e->attempt;
 	zoo_check_op_init(&ops[0], e->nodes.epoch, e->epoch_version);
 	zoo_set_op_init(&ops[1], e->nodes.notice, (char *)e->out.data,
-		(int)e->out.len, -1, &a->stat);
+		(int)e->out.len, e->version, &a->stat);
 	e->sending = SENT;
 	if (handoff__zk_asked(&e->s,
 		    zoo_amulti(e->s.zh, 2, ops, a->results, sent, a)) < 0) {
@@ -303,7 +335,7 @@ open_place(struct end *e, const char *rest, struct handoff__error *error)
 	e->s.changed = changed;
 	e->s.owner = e->nodes.owner = e;
 	e->nodes.failed = note_trouble;
-	e->epoch_version = -1;
+	e->epoch_version = e->version = -1;
 	handoff__zk_nodes_init(&e->nodes, &e->place, &e->s);
 	return handoff__zk_open(&e->s, NULL, error);
 }
@@ -405,15 +437,13 @@ static int
 notices_publish(void *end, const void *data, size_t len)
 {
 	struct end *e = end;
-	struct handoff_notice notice;
 
 	if (len > sizeof(e->out.data))
 		return -EMSGSIZE;
 	memcpy(e->out.data, data, len);
 	e->out.len = len;
-	e->token = handoff__notice_decode(&notice, data, len) == 0
-			   ? notice.generation >> 32
-			   : 0;
+	if (handoff__notice_decode(&e->notice, data, len) < 0)
+		e->notice = (struct handoff_notice){0};
 	e->sending = WAITS;
 	try_to_send(e);
 	handoff__zk_arm(&e->s);
@@ -427,7 +457,8 @@ notices_step(void *end, unsigned max, struct handoff_transport_told *told)
 	bool waits;
 
 	handoff__zk_pump(&e->s);
-	waits = (e->sending == WAITS || e->sending == SENT) && max > 0;
+	/* one that is left out is retained all the same */
+	waits = e->sending == WAITS || e->sending == SENT;
 	told->reached += e->sending == DONE;
 	told->failed += e->sending == FAILED;
 	told->refused += e->sending == REFUSED;
@@ -435,7 +466,7 @@ notices_step(void *end, unsigned max, struct handoff_transport_told *told)
 		e->sending = NOTHING;
 	e->s.woken = false;
 	handoff__zk_arm(&e->s);
-	return waits ? -EAGAIN : 0;
+	return waits && max > 0 ? -EAGAIN : 0;
 }
 
 static const char *

@@ -141,11 +141,54 @@ test_deposed(void **state)
 	publish(UINT64_C(6) << 32, 2);
 	assert_int_equal(board.pub.told.reached, 0);
 	assert_int_equal(board.pub.told.refused, 1);
-	assert_non_null(strstr(publisher_state(), "token 7 was given"));
+	assert_non_null(strstr(publisher_state(), "the token 7"));
 	publish((UINT64_C(7) << 32) + 1, 3);
 	assert_int_equal(board.pub.told.reached, 1);
 	assert_int_equal(await_notice(sub), 3);
 	lease_end(lease);
+	handoff_subscriber_free(sub);
+	board_end();
+}
+
+/* What was left out is retained, but never in place of something newer. */
+static void
+test_left_out(void **state)
+{
+	struct handoff_notice late =
+		board_notice(HANDOFF_NOTICE_MAINTENANCE, 1, 2);
+	const char *address = board.address;
+	struct handoff__publisher other;
+	struct handoff_subscriber *sub;
+	const struct handoff_notice *n;
+
+	(void)state;
+	begin_at(place_new());
+	sub = subscribe();
+	assert_int_equal(handoff__publisher_begin(&board.pub, &late), 0);
+	handoff__publisher_skip(&board.pub);
+	for (int i = 0; handoff_subscriber_next(sub, &n) == 0; i++) {
+		assert_true(i < PATIENCE_MS / 5);
+		poll(NULL, 0, 5);
+		handoff__publisher_tend(&board.pub);
+	}
+	assert_int_equal(n->seq, 2);
+
+	assert_int_equal(handoff__publisher_open(
+				 &other, &board.dir, &address, 1, 0, NULL),
+		0);
+	late.seq = 9;
+	assert_int_equal(handoff__publisher_begin(&other, &late), 0);
+	handoff__publisher_finish(&other, PATIENCE_MS);
+	assert_int_equal(other.told.reached, 1);
+	assert_int_equal(await_notice(sub), 9);
+	publish(1, 5);
+	assert_int_equal(board.pub.told.refused, 1);
+	publish(1, 9);
+	assert_int_equal(board.pub.told.reached, 1);
+	publish(1, 10);
+	assert_int_equal(board.pub.told.reached, 1);
+	assert_int_equal(await_notice(sub), 10);
+	handoff__publisher_close(&other);
 	handoff_subscriber_free(sub);
 	board_end();
 }
@@ -247,6 +290,7 @@ main(void)
 		handoff_test(test_latest),
 		handoff_test(test_first),
 		handoff_test(test_deposed),
+		handoff_test(test_left_out),
 		handoff_test(test_server_stopped),
 		handoff_test(test_readers),
 		handoff_test(test_reader_with_password),
