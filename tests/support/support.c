@@ -37,10 +37,22 @@ support_not_in_valgrind(void)
 		skip();
 }
 
+/* A build that counts what is executed is not optimised. */
+static bool
+counts(void)
+{
+#ifdef HANDOFF_COVERAGE
+	return true;
+#else
+	return false;
+#endif
+}
+
 int64_t
 support_patience_us(void)
 {
-	return support_in_valgrind() ? PATIENCE_US_SLOW : PATIENCE_US;
+	return support_in_valgrind() || counts() ? PATIENCE_US_SLOW
+						 : PATIENCE_US;
 }
 
 static bool
@@ -123,8 +135,9 @@ int
 support_setup(void **state)
 {
 	(void)state;
-	alarm(support_in_valgrind() || emulated() ? ALARM_SECONDS_SLOW
-						  : ALARM_SECONDS);
+	alarm(support_in_valgrind() || emulated() || counts()
+			? ALARM_SECONDS_SLOW
+			: ALARM_SECONDS);
 	fds_before = support_open_fds();
 	return 0;
 }
