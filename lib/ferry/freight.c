@@ -41,7 +41,10 @@ bool
 handoff__freight_comes(const struct handoff__ferry *ferry)
 {
 	for (uint32_t i = 0; i < HANDOFF__BATCHES; i++) {
-		if (ferry->loads[i] && !ferry->loads[i]->out)
+		const struct handoff__freight *load = ferry->loads[i];
+
+		if (load && !load->out &&
+			load->r.state != HANDOFF__RECEIVING_SERVING)
 			return true;
 	}
 	return false;

@@ -66,7 +66,8 @@ struct handoff__freight *handoff__freight_make(struct handoff__ferry *ferry,
 struct handoff__freight *handoff__freight_find(
 	const struct handoff__ferry *ferry, bool out, uint64_t id);
 
-/* Whether a batch to this host is under way, or not forgotten there yet. */
+/* Whether a batch to this host is under way. With SERVING, which comes before
+ * all that is sent later, the other host has ended what it had of it. */
 bool handoff__freight_comes(const struct handoff__ferry *ferry);
 
 #endif

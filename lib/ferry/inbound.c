@@ -662,8 +662,12 @@ handoff__inbound_over(const struct handoff__freight *load)
 void
 handoff__inbound_ask(struct handoff__freight *load)
 {
-	if (handoff__receiving_in_doubt(&load->r) && load->r.up)
+	if (!load->r.up)
+		return;
+	if (handoff__receiving_in_doubt(&load->r))
 		send_plain(load, HANDOFF__LETTER_QUERY);
+	else if (load->r.state == HANDOFF__RECEIVING_SERVING)
+		send_plain(load, HANDOFF__LETTER_SERVING);
 }
 
 void

@@ -34,7 +34,9 @@ void handoff__inbound_found(
 /* The operator's word for one in doubt, as if it were the other host's. */
 void handoff__inbound_settle(struct handoff__freight *load, bool here);
 
-/* Asks again what has become of a batch in doubt. */
+/* Asks again what has become of a batch in doubt; or whether the sender knows
+ * that this host serves it: one that had only just started may have known and
+ * not said so. */
 void handoff__inbound_ask(struct handoff__freight *load);
 
 /* For the word of a batch that an earlier ferry has opened. */
