@@ -144,7 +144,7 @@ class Halfway(Hosts):
         self.await_(lambda: self.state(self.a, "astray") == 0,
                     "nothing to be left there")
         self.assertIn("already", self.ok_on(self.a, "ready"), self.told())
-        load.check()
+        load.check(60)
         self.end(load)
 
     def test_ready(self):
