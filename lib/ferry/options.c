@@ -58,7 +58,7 @@ static const struct handoff__argument table[] = {
 		.offset = FIELD(name),
 		.check = check_name},
 	TEXT("log", log),
-	NUMBER("batch", batch, HANDOFF__FERRY_BATCH),
+	NUMBER("batch", batch, HANDOFF__FERRY_BATCH_MOST),
 	NUMBER("timeout", timeout_ms, 3600000),
 	{.name = "verbose",
 		.kind = HANDOFF__ARGUMENT_FLAG,

@@ -5,9 +5,11 @@
 
 #include "ferry/ferry.h"
 
-/* Twice as many move no faster by much, and their packets wait twice as long.
+/* Connections of a batch: twice as many move no faster by much, and their
+ * packets wait twice as long. The most is what one message of the link takes.
  */
 #define HANDOFF__FERRY_BATCH      64u
+#define HANDOFF__FERRY_BATCH_MOST 253u
 #define HANDOFF__FERRY_TIMEOUT_MS 30000u
 
 enum handoff__ferry_asked {

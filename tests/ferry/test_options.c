@@ -58,6 +58,18 @@ test_all_that_is_needed(void **state)
 }
 
 static void
+test_most_of_a_batch(void **state)
+{
+	struct handoff__ferry_options options;
+	struct handoff__error error;
+	const char *const words[] = {ALL, "--batch", "253", NULL};
+
+	(void)state;
+	assert_int_equal(read_words(&options, &error, words), 0);
+	assert_int_equal(options.batch, 253);
+}
+
+static void
 test_names_what_is_missing(void **state)
 {
 	const char *const words[] = {ALL, NULL};
@@ -119,6 +131,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all_that_is_needed),
+		cmocka_unit_test(test_most_of_a_batch),
 		cmocka_unit_test(test_names_what_is_missing),
 		cmocka_unit_test(test_refuses_what_does_not_fit),
 		cmocka_unit_test(test_help_needs_nothing_else),
