@@ -7,6 +7,7 @@
  */
 #include "ferry/unfreeze/legacy.h"
 
+#include "base/text.h"
 #include "ferry/unfreeze/packet.h"
 
 #include <netinet/in.h> /* before those of the kernel */
@@ -334,8 +335,9 @@ make_head(struct change *c, const char *chain)
 	unsigned char *data =
 		make(c, 0, XT_ERROR_TARGET, sizeof(struct xt_error_target));
 
-	memcpy(data + c->layout->entry + sizeof(struct xt_entry_target), chain,
-		strlen(chain));
+	handoff__copy((char *)data + c->layout->entry +
+			      sizeof(struct xt_entry_target),
+		XT_FUNCTION_MAXNAMELEN, chain);
 	return entry_of(c, data);
 }
 
