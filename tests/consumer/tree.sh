@@ -158,7 +158,7 @@ told() {
   same "pkg-config --libs $1" "-L$prefix/$lib $2" \
     "$(pkg-config --libs "$1" | xargs)"
   extra=$(pkg-config --static --libs "$1" | xargs -n 1 |
-    grep -vxE -e "-L$prefix/$lib|-lhandoff(-systemd|-zookeeper|-nats)?|-pthread|-lpthread" || :)
+    grep -vxE -e "-L$prefix/$lib|-lhandoff(-systemd|-zookeeper|-nats)?|-pthread|-lpthread" | uniq || :)
   same "pkg-config --static --libs $1, beside threads" "${3-}" "$extra"
 }
 export PKG_CONFIG_PATH=$prefix/$lib/pkgconfig

@@ -574,7 +574,7 @@ test_refused(void **state)
 static void
 test_too_many(void **state)
 {
-	static char names[HANDOFF_TRANSPORT_ADDED_MAX + 1][8];
+	static char names[HANDOFF_TRANSPORT_ADDED_MAX + 1][16];
 	struct handoff_transport t = file_transport;
 	const char *rest;
 	int added = 0;
