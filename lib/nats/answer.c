@@ -57,7 +57,8 @@ handoff__nats_answer_read(
 
 	if (len >= sizeof(copy))
 		len = sizeof(copy) - 1;
-	memcpy(copy, json, len);
+	if (len > 0)
+		memcpy(copy, json, len);
 	copy[len] = '\0';
 	memset(answer, 0, sizeof(*answer));
 	if (member(copy, "error")) {

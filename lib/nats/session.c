@@ -21,15 +21,17 @@
 #include <string.h>
 #include <time.h>
 
-#define ANSWER_US 2000000 /* until a request is taken for lost */
-#define FIRST_US                                                               \
-	300000           /* the same for a publisher's first: perhaps there is \
-			  * no stream yet, and then nobody answers */
+/* Until a request is taken for lost; the first of a publisher sooner: perhaps
+ * there is no stream yet, and then nobody answers. */
+#define ANSWER_US 2000000
+#define FIRST_US  300000
+
 #define AGAIN_US 1000000 /* until it is sent again */
-#define SECOND_US                                                              \
-	2000000             /* from the first answer to asking again: it may   \
-			     * have come from a replica that lags behind */
-#define REFRESH_US 10000000 /* between later ones */
+
+/* From an answer to asking again; after the first one of several servers
+ * sooner: it may have come from a replica that lags behind. */
+#define REFRESH_US 10000000
+#define SECOND_US  2000000
 
 static int64_t
 now_us(void)
@@ -223,6 +225,7 @@ static void
 answer_get(struct handoff__nats_session *s, natsMsg *msg)
 {
 	const char *status = NULL;
+	bool again;
 
 	s->get.due_us = 0;
 	if (natsMsg_IsNoResponders(msg)) {
@@ -244,8 +247,8 @@ answer_get(struct handoff__nats_session *s, natsMsg *msg)
 		learn(s, msg);
 	}
 	handoff__nats_end_trouble(s->end, "%s", "");
-	s->get_us = now_us() +
-		    (s->answers++ == 0 ? SECOND_US : spread(s, REFRESH_US));
+	again = s->answers++ == 0 && s->end->address.nservers > 1;
+	s->get_us = now_us() + (again ? SECOND_US : spread(s, REFRESH_US));
 }
 
 static void
@@ -321,16 +324,29 @@ answer(struct handoff__nats_session *s, natsMsg *msg)
 		answer_put(s, msg);
 }
 
+/* To find none is an error in the library, for which it composes a text: so it
+ * is asked for their number first. */
+static natsMsg *
+next_message(natsSubscription *sub)
+{
+	natsMsg *msg = NULL;
+	uint64_t count = 0;
+
+	if (natsSubscription_QueuedMsgs(sub, &count) == NATS_OK && count > 0)
+		natsSubscription_NextMsg(&msg, sub, 0);
+	return msg;
+}
+
 static void
 take_messages(struct handoff__nats_session *s)
 {
 	natsMsg *msg;
 
-	while (natsSubscription_NextMsg(&msg, s->link.live, 0) == NATS_OK) {
+	while ((msg = next_message(s->link.live))) {
 		learn(s, msg);
 		natsMsg_Destroy(msg);
 	}
-	while (natsSubscription_NextMsg(&msg, s->link.inbox, 0) == NATS_OK) {
+	while ((msg = next_message(s->link.inbox))) {
 		answer(s, msg);
 		natsMsg_Destroy(msg);
 	}
