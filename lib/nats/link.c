@@ -154,6 +154,9 @@ set_options(natsOptions *o, struct handoff__nats_end *end,
 		s = natsOptions_SetIgnoreDiscoveredServers(o, true);
 	if (s == NATS_OK)
 		s = natsOptions_SetAllowReconnect(o, false);
+	/* otherwise a thread of its own sends what has gathered in 1 ms */
+	if (s == NATS_OK)
+		s = natsOptions_SetSendAsap(o, true);
 	if (s == NATS_OK)
 		s = natsOptions_SetTimeout(o, CONNECT_MS);
 	if (s == NATS_OK)
