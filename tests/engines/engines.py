@@ -28,8 +28,8 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "hosts"))
 # pylint: disable=wrong-import-position
 from world import CLONE_NEWNET, LIBC, SCALE, Host, check, wait_until  # noqa
 
-__all__ = ("Nats", "Network", "ZooKeeper", "lacks_nats", "lacks_namespaces",
-           "lacks_zookeeper", "test_main", "wait_until")
+__all__ = ("Nats", "Network", "SCALE", "ZooKeeper", "lacks_nats",
+           "lacks_namespaces", "lacks_zookeeper", "test_main", "wait_until")
 
 JARS = "/usr/share/java"
 NEEDED = ("zookeeper.jar", "zookeeper-jute.jar", "slf4j-simple.jar")

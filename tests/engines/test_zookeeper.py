@@ -5,81 +5,25 @@ stopped and cut off. Whatever happens: no token is won while an older one may be
 valid yet, tokens grow, and the latest notice arrives."""
 import os
 import random
-import shutil
 import signal
-import subprocess
-import tempfile
-import threading
 import time
 import unittest
 
 import engines
-from engines import Network, ZooKeeper, test_main, wait_until
+from engines import test_main, wait_until
+from ensemble import LIMIT, SCALE, Ensemble, Lines
 
 TOOLS = os.environ.get("HANDOFF_TOOLS", ".")
-SCALE = float(os.environ.get("HANDOFF_SCALE", "1"))
 LONG = os.environ.get("HANDOFF_LONG") == "1"
 SEED = int(os.environ.get("HANDOFF_SEED", "1"))
 TTL = 3.0 * SCALE
-LIMIT = 60 * SCALE
 
 
-class Lines:
-    """A program on a host, and what it has printed."""
-
-    def __init__(self, host, *argv):
-        self.host = host
-        self.lines = []
-        # pylint: disable=consider-using-with
-        self.process = subprocess.Popen(
-            host.prefix() + [str(word) for word in argv],
-            stdout=subprocess.PIPE, text=True)
-        self.thread = threading.Thread(target=self._read)
-        self.thread.start()
-
-    def _read(self):
-        for line in self.process.stdout:
-            self.lines.append(line.split())
-
-    def find(self, what, since=0):
-        """The lines that begin with a word."""
-        return [line for line in self.lines[since:] if line[0] == what]
-
-    def signal(self, number):
-        os.kill(self.process.pid, number)
-
-    def stop(self):
-        self.signal(signal.SIGSTOP)
-
-    def go_on(self):
-        self.signal(signal.SIGCONT)
-
-    def kill(self):
-        """What it has printed is still there."""
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        self.thread.join()
-        self.process.stdout.close()
-
-
-class Ensemble(unittest.TestCase):
+class Leases(Ensemble):
     def setUp(self):
-        self.folder = tempfile.mkdtemp(prefix="handoff-zk-")
-        self.addCleanup(shutil.rmtree, self.folder)
-        self.network = Network(self.folder, 6)
-        self.addCleanup(self.network.close)
-        *servers, self.host_a, self.host_b, watcher = self.network.hosts
-        self.zk = ZooKeeper(self.folder, servers)
-        self.addCleanup(self.zk.close)
-        creds = os.path.join(self.folder, "creds")
-        with open(creds, "w", encoding="ascii") as file:
-            file.write("auth svc:secret\nread anyone\n")
-        os.chmod(creds, 0o600)
-        self.open = f"zk:{self.zk.endpoints}/echo"
-        self.address = f"{self.open}?creds={creds}"
+        super().setUp()
         self.holders = []
-        self.watcher = Lines(watcher, os.path.join(TOOLS, "watcher"),
+        self.watcher = Lines(self.host_c, os.path.join(TOOLS, "watcher"),
                              self.open)
         self.addCleanup(self.watcher.kill)
 
