@@ -78,7 +78,7 @@ class Abi(unittest.TestCase):
                  "uint32_t number;")],
             "an enumerator more": [
                 ("include/handoff/outcome.h", r"(REASON_UNREADY = 23,)",
-                 r"\1\nHANDOFF_REASON_NEW = 24,")],
+                 r"\1\nHANDOFF_REASON_NEW = 99,")],
             "another value": [
                 ("include/handoff/outcome.h", r"REASON_UNREADY = 23,",
                  "REASON_UNREADY = 24,")],
