@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The engines of these tests themselves: they start, answer, elect a leader, are
-killed, cut off and healed, and nothing of them is left."""
+"""The engines of these tests themselves: they start, answer, elect a leader,
+are killed, cut off and healed, and nothing of them is left."""
 import os
 import shutil
 import subprocess

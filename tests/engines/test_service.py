@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A service on two hosts with a lease and notices by ZooKeeper, and a client on a
-third: when the host that serves dies, is cut off or gives up, the other one
+"""A service on two hosts with a lease and notices by ZooKeeper, and a client on
+a third: when the host that serves dies, is cut off or gives up, the other one
 serves, and says so to the client."""
 import os
 import signal

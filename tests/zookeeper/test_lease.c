@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The engine "zk:" with a real server, call by call. */
-#include "zookeeper/place.h"
+#include "zookeeper/fixture.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 /* The transport of notices "zk:" with a real server. */
 #include "notice/board.h"
 #include "notice/crowd.h"
-#include "zookeeper/place.h"
+#include "zookeeper/fixture.h"
 
 #include <poll.h>
 #include <stdio.h>

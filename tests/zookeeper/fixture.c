@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What the tests of the ZooKeeper component run in. */
-#include "zookeeper/place.h"
+#include "zookeeper/fixture.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,8 +3,8 @@
  * What the tests of the ZooKeeper component run in: the server that engines.py
  * has started, a service of its own for each test, and ends of the engine.
  */
-#ifndef TESTS_ZOOKEEPER_PLACE_H
-#define TESTS_ZOOKEEPER_PLACE_H
+#ifndef TESTS_ZOOKEEPER_FIXTURE_H
+#define TESTS_ZOOKEEPER_FIXTURE_H
 
 #include "support/support.h"
 
