@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Leases and notices by ZooKeeper, with three servers on hosts of their own,
 two hosts that want the lease and one that watches: servers and owners are
-killed, stopped and cut off. Whatever happens: no token is won while an older one
-may be valid yet, tokens grow, and the latest notice arrives."""
+killed, stopped and cut off. Whatever happens: no token is won while an older
+one may be valid yet, tokens grow, and the latest notice arrives."""
 import os
 import random
 import signal
