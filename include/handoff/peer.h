@@ -82,6 +82,11 @@ struct handoff_peer_opts {
 			  * between which entries are to move must differ. It
 			  * is that of the first peer; default 0, which counts
 			  * from 1 */
+	/* The lease of this service, as of struct handoff_server_opts; needs
+	 * `may_own`. OWNER comes when this host has it; see handoff_peer_may */
+	const char *lease;
+	uint32_t lease_ttl_s;
+	const char *lease_host;
 };
 
 /* Opens the peer and joins the other one, if there is one; may block for up to
@@ -119,7 +124,9 @@ enum handoff_peer_event_type {
 				   * existing entry: open what is missing */
 	HANDOFF_PEER_STANDBY = 2, /* the other peer serves, and this one owns
 				   * nothing */
-	HANDOFF_PEER_WAITING = 3, /* there is no owner yet */
+	HANDOFF_PEER_WAITING = 3, /* there is no owner yet; or this host has no
+				   * lease (any more): withdraw all entries
+				   * that are connections or listeners */
 	HANDOFF_PEER_JOINED = 4,  /* the other peer came */
 	HANDOFF_PEER_LEFT = 5,    /* the other peer went */
 	HANDOFF_PEER_TAKEN = 6,   /* `entry` belongs to this peer (again): serve
@@ -139,6 +146,7 @@ enum handoff_peer_event_type {
 				    * last event */
 	HANDOFF_PEER_APART = 13,   /* the link to the other peer broke and its
 				    * process lives: the peers redial */
+	HANDOFF_PEER_LEASE = 14,   /* what handoff_peer_may says has changed */
 };
 
 /* Belongs to the library; may grow at its end. */
@@ -161,6 +169,18 @@ struct handoff_peer_event {
 			  * announced it */
 	bool over;       /* HUNG, LAGGING: the condition has ended */
 };
+
+/* What the lease of this host allows at this moment; HANDOFF_MAY_BEGIN without
+ * a lease. Ask it before each commit and each send, also in a loop that a
+ * signal may have stopped for long. Any thread may. */
+enum handoff_may {
+	HANDOFF_MAY_NOTHING = 0, /* nothing is sent, commits fail with -EAGAIN;
+				  * connections and listeners stand still */
+	HANDOFF_MAY_GO_ON = 1,   /* what is here goes on; nothing is accepted */
+	HANDOFF_MAY_BEGIN = 2,
+};
+
+HANDOFF_API enum handoff_may handoff_peer_may(const struct handoff_peer *peer);
 
 /* Pulls the next event: 1 with `*event`, which belongs to the library and is
  * valid until the next call of next, dispatch or wait; 0 if there is none; or a

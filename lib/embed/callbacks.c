@@ -181,6 +181,12 @@ on_kept(struct handoff__pair *below)
 	handoff__control_keep(&peer->op.control);
 }
 
+static void
+on_leased(struct handoff__pair *below, enum handoff__lease_action action)
+{
+	handoff__embed_leased(handoff__operator_arg(below), action);
+}
+
 const struct handoff__pair_ops handoff__embed_ops = {
 	.entered = on_entered,
 	.closing = on_closing,
@@ -201,4 +207,5 @@ const struct handoff__pair_ops handoff__embed_ops = {
 	.expelled = on_expelled,
 	.said = on_said,
 	.kept = on_kept,
+	.leased = on_leased,
 };

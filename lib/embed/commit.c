@@ -149,6 +149,9 @@ handoff_peer_commit(struct handoff_peer *peer,
 	err = take_changes(peer, &set, changes, count, size);
 	if (err < 0)
 		return err;
+	if (!handoff__pair_valid(&peer->pair))
+		return refuse(peer, -EAGAIN,
+			"the lease is not valid: everything stands still");
 	if (count == 1)
 		return commit_one(&set.changes[0]);
 	if (!begin(peer, &set, &group))

@@ -101,6 +101,9 @@ open_program_peer(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 		.config_hash = o->config_hash,
 		.config_strict = o->config_strict,
 		.origin = o->origin,
+		.lease = peer->lease,
+		.lease_ttl_ms = o->lease_ttl_s * 1000,
+		.lease_host = peer->lease_host,
 	};
 	int err = handoff__pair_open(&peer->pair, &config, &peer->loop,
 		&peer->log, &handoff__embed_ops, &peer->op);
@@ -119,10 +122,25 @@ open_program_peer(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 }
 
 static int
+take_lease(struct handoff_peer *peer, const struct handoff_peer_opts *o)
+{
+	if (!o->lease)
+		return 0;
+	peer->lease = strdup(o->lease);
+	handoff__copy(peer->lease_host, sizeof(peer->lease_host),
+		o->lease_host ? o->lease_host : "");
+	return peer->lease ? 0
+			   : handoff__fail(&peer->error, -ENOMEM,
+				     "peer: out of memory");
+}
+
+static int
 start(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 {
 	int err = check_peer_opts(peer, o);
 
+	if (err >= 0)
+		err = take_lease(peer, o);
 	if (err < 0)
 		return err;
 	handoff__copy(
@@ -203,6 +221,7 @@ abandon(struct handoff_peer *peer)
 	handoff__pair_abandon(&peer->pair);
 	close(peer->loop.epfd);
 	close(peer->loop.timerfd);
+	free(peer->lease);
 	free(peer);
 }
 
@@ -223,6 +242,7 @@ handoff_peer_free(struct handoff_peer *peer)
 		handoff__pair_close(&peer->pair, peer->pair.roster.owned == 0);
 	}
 	handoff__loop_fini(&peer->loop);
+	free(peer->lease);
 	free(peer);
 }
 

@@ -60,6 +60,8 @@ struct handoff_peer {
 	bool may_own;
 	pid_t pid; /* of the process that opened it, not of its children */
 	_Atomic(pthread_t) thread; /* that opened or dispatched it last */
+	char *lease;               /* NULL: none */
+	char lease_host[HANDOFF_NAME_MAX]; /* "": the system's */
 	struct handoff__log log;
 	struct handoff__error error;
 	struct handoff__loop loop;
@@ -133,6 +135,9 @@ void handoff__embed_pend(struct handoff_entry *e, enum handoff__pending event);
 
 /* role.c */
 int handoff__embed_own(struct handoff_peer *peer);
+/* The lease of this host has changed. */
+void handoff__embed_leased(
+	struct handoff_peer *peer, enum handoff__lease_action action);
 /* Emits OWNER, if it is due. */
 void handoff__embed_owner(struct handoff_peer *peer);
 /* Emits STANDBY, if it is due. */

@@ -13,9 +13,66 @@ handoff__embed_own(struct handoff_peer *peer)
 		peer->error = peer->pair.error;
 		return err;
 	}
-	handoff__operator_emit(&peer->op, HANDOFF_PEER_OWNER,
-		"owner: serves %s (generation 1)", peer->service_name);
+	if (peer->lease)
+		handoff__operator_emit(&peer->op, HANDOFF_PEER_WAITING,
+			"waiting: for the lease of %s", peer->service_name);
+	else
+		handoff__operator_emit(&peer->op, HANDOFF_PEER_OWNER,
+			"owner: serves %s (generation 1)", peer->service_name);
 	return 0;
+}
+
+static void
+tell_lease(struct handoff_peer *peer, const char *text)
+{
+	handoff__operator_emit(
+		&peer->op, HANDOFF_PEER_LEASE, "lease: %s", text);
+}
+
+void
+handoff__embed_leased(
+	struct handoff_peer *peer, enum handoff__lease_action action)
+{
+	unsigned long long generation = handoff__pair_generation(&peer->pair);
+
+	switch ((int)action) {
+	case HANDOFF__LEASE_WON:
+		handoff__operator_emit(&peer->op, HANDOFF_PEER_OWNER,
+			"owner: has the lease and serves %s (generation %llu)",
+			peer->service_name, generation);
+		return;
+	case HANDOFF__LEASE_RESET:
+		handoff__operator_emit(&peer->op, HANDOFF_PEER_WAITING,
+			"waiting: the lease of %s is lost: its connections "
+			"are reset",
+			peer->service_name);
+		return;
+	case HANDOFF__LEASE_DOUBTED:
+		tell_lease(peer, "in doubt: nothing is accepted");
+		return;
+	case HANDOFF__LEASE_FREEZE:
+		tell_lease(peer, "not valid: everything stands still");
+		return;
+	case HANDOFF__LEASE_THAW:
+		tell_lease(peer, "valid again: everything goes on");
+		return;
+	case HANDOFF__LEASE_CERTAIN:
+		tell_lease(peer, "certain again");
+		return;
+	default:
+		return;
+	}
+}
+
+enum handoff_may
+handoff_peer_may(const struct handoff_peer *peer)
+{
+	if (!peer)
+		return HANDOFF_MAY_NOTHING;
+	if (handoff__pair_may_begin(&peer->pair))
+		return HANDOFF_MAY_BEGIN;
+	return handoff__pair_valid(&peer->pair) ? HANDOFF_MAY_GO_ON
+						: HANDOFF_MAY_NOTHING;
 }
 
 void

@@ -86,6 +86,8 @@ handoff_entry_commit(struct handoff_entry *e, size_t len)
 		return -EINVAL;
 	if (len > handoff__embed_room(e))
 		return -EMSGSIZE;
+	if (!handoff__pair_valid(&e->peer->pair))
+		return -EAGAIN;
 	return handoff__record_flip(
 		&e->entry.view, handoff__embed_set_len(e, len));
 }
