@@ -130,15 +130,21 @@ place_restart(void)
 }
 
 void
+place_needs_server(void)
+{
+	if (find_program())
+		return;
+	printf("SKIP: there is no nats-server (cmake/deps.sh engines, or "
+	       "HANDOFF_NATS_SERVER)\n");
+	skip();
+}
+
+void
 place_begin(const char *extra)
 {
 	char text[4096];
 
-	if (!find_program()) {
-		printf("SKIP: there is no nats-server (cmake/deps.sh "
-		       "engines, or HANDOFF_NATS_SERVER)\n");
-		skip();
-	}
+	place_needs_server();
 	assert_int_equal(handoff_nats_register(), 0);
 	server.fds = support_open_fds();
 	server.port = free_port();

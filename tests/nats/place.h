@@ -19,6 +19,9 @@
 
 #define PLACE_MS 14000 /* patience */
 
+/* Skips the test if there is no server, before it makes something. */
+void place_needs_server(void);
+
 /* Starts a server with JetStream; `extra` is more of its configuration. */
 void place_begin(const char *extra);
 /* Until the descriptors that threads still have are closed, too. */
