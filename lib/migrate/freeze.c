@@ -495,9 +495,10 @@ handoff__migrate_unfreeze(int fd, const struct handoff__image *image,
 	if (err == 0)
 		return 0;
 	err = handoff__migrate_mode_off(fd, error);
-	if (err < 0 || !image)
+	if (err < 0)
 		return err;
-	err = give_back(fd, &image->options);
+	err = image ? give_back(fd, &image->options)
+		    : handoff__migrate_set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 	return err < 0 ? handoff__fail(error, err,
 				 "connection: setting its options again: %s",
 				 strerror(-err))

@@ -47,8 +47,9 @@ int handoff__migrate_unchanged(int fd, const struct handoff__image *image,
 	struct handoff__error *error);
 
 /* Lets a frozen connection go on, with the options that freezing has replaced.
- * Without an image these are not set again: SO_REUSEADDR is then off. 0 for a
- * socket that is not frozen. */
+ * Without an image these are not set again, but for SO_REUSEADDR, which is then
+ * on, or a later listener of that port could not be bound. 0 for a socket that
+ * is not frozen. */
 int handoff__migrate_unfreeze(int fd, const struct handoff__image *image,
 	struct handoff__error *error);
 

@@ -149,6 +149,10 @@ test_stays(void **state)
 	assert_false(handoff__flows_guard(&f.flows));
 	for (uint32_t i = 0; i < 3; i++) {
 		pair_assert_works(&p[i], 1000);
+		/* or no listener could have its port */
+		assert_int_equal(
+			socket_option(p[i].served, SOL_SOCKET, SO_REUSEADDR),
+			1);
 		pair_close(&p[i]);
 	}
 	close_thaw(&f);
