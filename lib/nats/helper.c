@@ -18,7 +18,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#define STACK_SIZE (256 * 1024) /* TLS and name resolution need some */
+#define STACK_SIZE (256ul * 1024) /* TLS and name resolution need some */
 #define FIRST_MS   100
 #define LONGEST_MS 3000
 
