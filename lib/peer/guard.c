@@ -10,6 +10,7 @@
 #include "lease/keeper.h"
 #include "peer/stand.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -42,7 +43,7 @@ hook_store(void *arg, const struct handoff__lease_saved *saved, uint64_t ttl_ns)
 		.session_len = saved->session_len,
 	};
 
-	_Static_assert(HANDOFF__TENURE_SESSION == HANDOFF_LEASE_SESSION_MAX,
+	static_assert(HANDOFF__TENURE_SESSION == HANDOFF_LEASE_SESSION_MAX,
 		"a session fits");
 	memcpy(kept.session, saved->session, sizeof(kept.session));
 	if (tenure)
