@@ -132,6 +132,7 @@ put_if_due(struct handoff__nats_session *s)
 static void
 start_over(struct handoff__nats_session *s, int64_t in_us)
 {
+	s->failing = true;
 	s->put.due_us = 0;
 	s->known = false;
 	s->get_us = now_us() + in_us;
@@ -221,6 +222,18 @@ learn(struct handoff__nats_session *s, natsMsg *msg)
 		handoff__nats_end_put(s->end, data, (size_t)len);
 }
 
+/* A replica alone answers what is retained, but takes nothing new. */
+static void
+clear_trouble(struct handoff__nats_session *s)
+{
+	struct handoff__nats_message message;
+
+	if (s->failing && handoff__nats_end_outgoing(s->end, &message) > 0)
+		return;
+	s->failing = false;
+	handoff__nats_end_trouble(s->end, "%s", "");
+}
+
 static void
 answer_get(struct handoff__nats_session *s, natsMsg *msg)
 {
@@ -246,7 +259,7 @@ answer_get(struct handoff__nats_session *s, natsMsg *msg)
 	} else {
 		learn(s, msg);
 	}
-	handoff__nats_end_trouble(s->end, "%s", "");
+	clear_trouble(s);
 	again = s->answers++ == 0 && s->end->address.nservers > 1;
 	s->get_us = now_us() + (again ? SECOND_US : spread(s, REFRESH_US));
 }
@@ -305,8 +318,8 @@ answer_put(struct handoff__nats_session *s, natsMsg *msg)
 		start_over(s, AGAIN_US);
 	} else {
 		s->seq = answer.seq;
-		handoff__nats_end_trouble(s->end, "%s", "");
 		handoff__nats_end_done(s->end, s->sent);
+		clear_trouble(s);
 	}
 }
 

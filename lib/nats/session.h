@@ -25,6 +25,7 @@ struct handoff__nats_session {
 			   * 0: there is none */
 	uint64_t seq;
 	uint64_t sent; /* counter of what was published last */
+	bool failing;  /* it was not taken, and the trouble says why */
 };
 
 int handoff__nats_session_open(struct handoff__nats_session *session,
