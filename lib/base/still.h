@@ -3,7 +3,7 @@
  * Lets a socket stand still, and go on. A socket filter drops every packet that
  * comes to it, so that no acknowledgement lets the kernel send what still waits
  * in its queue, and neither a RST nor a FIN has an effect. The filter belongs
- * to the open file: whoever else has a descriptor of it sees the same.
+ * to the open file: all processes that have a descriptor of it see the same.
  *
  * Without a privilege the kernel still sends again what it has sent before. And
  * within a retransmission timeout (200 ms, or longer on a slow path) of the

@@ -7,9 +7,9 @@
 
 #include <handoff/lease.h>
 
-/* Finds the engine of an address and what is behind its prefix, which is not
- * empty. NULL if there is none, with a sentence that begins with `object`. The
- * table stays where it is. */
+/* Finds the engine of an address and what is behind its prefix. NULL if there
+ * is none, with a sentence that begins with `object`. The table stays where it
+ * is. */
 const struct handoff_lease_engine *handoff__engine_find(const char *object,
 	const char *address, const char **rest, struct handoff__error *error);
 

@@ -22,10 +22,10 @@
 #define SHORT_TTL_MS 10000
 #define NS_PER_MS    1000000u
 
-enum todo {
-	TODO_EMPTIED = 0x1,
-	TODO_PUBLISH = 0x2,
-	TODO_RELEASE = 0x4,
+enum wish {
+	WISH_EMPTIED = 0x1,
+	WISH_PUBLISH = 0x2,
+	WISH_RELEASE = 0x4,
 };
 
 struct handoff__keeper {
@@ -40,7 +40,7 @@ struct handoff__keeper {
 	char *address;
 	struct handoff__lease_saved saved;
 	uint64_t tend_due_ns;
-	unsigned todo;
+	unsigned wishes;
 	bool busy; /* actions are being carried out */
 	bool published;
 	char error[HANDOFF_TEXT_MAX];
@@ -271,13 +271,13 @@ step(struct handoff__keeper *k, enum input input,
 static void
 do_noted(struct handoff__keeper *k)
 {
-	while (k->todo != 0) {
-		unsigned todo = k->todo & -k->todo;
+	while (k->wishes != 0) {
+		unsigned wish = k->wishes & -k->wishes;
 
-		k->todo &= ~todo;
+		k->wishes &= ~wish;
 		step(k,
-			todo == TODO_EMPTIED   ? INPUT_EMPTIED
-			: todo == TODO_PUBLISH ? INPUT_PUBLISH
+			wish == WISH_EMPTIED   ? INPUT_EMPTIED
+			: wish == WISH_PUBLISH ? INPUT_PUBLISH
 					       : INPUT_RELEASE,
 			NULL);
 	}
@@ -308,9 +308,9 @@ arm(struct handoff__keeper *k)
 }
 
 static void
-note(struct handoff__keeper *k, unsigned todo)
+note(struct handoff__keeper *k, unsigned wishes)
 {
-	k->todo |= todo;
+	k->wishes |= wishes;
 	if (k->busy)
 		return;
 	do_noted(k);
@@ -569,7 +569,7 @@ handoff__keeper_fd(const struct handoff__keeper *k)
 void
 handoff__keeper_emptied(struct handoff__keeper *k)
 {
-	note(k, TODO_EMPTIED);
+	note(k, WISH_EMPTIED);
 }
 
 int
@@ -583,7 +583,7 @@ handoff__keeper_publish(struct handoff__keeper *k, const void *data, size_t len)
 	memcpy(k->notice, data, len);
 	k->notice_len = len;
 	k->published = false;
-	note(k, TODO_PUBLISH);
+	note(k, WISH_PUBLISH);
 	return 0;
 }
 
@@ -597,7 +597,7 @@ handoff__keeper_describe(struct handoff__keeper *k, const char *text)
 void
 handoff__keeper_release(struct handoff__keeper *k)
 {
-	note(k, TODO_RELEASE);
+	note(k, WISH_RELEASE);
 }
 
 /* No epoll_ctl: in a child the registrations are the parent's. */
