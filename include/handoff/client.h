@@ -109,11 +109,13 @@ enum handoff_client_event_type {
 	HANDOFF_CLIENT_LOST = 3,      /* the connection broke */
 	HANDOFF_CLIENT_RETRY = 4,   /* next attempt on `endpoint` in delay_ms */
 	HANDOFF_CLIENT_HANDOFF = 5, /* `notice`: another process now serves
-				     * this very connection; nothing needs to
-				     * be done */
+				     * this very connection, or another host
+				     * has the lease and the client leaves for
+				     * it; nothing needs to be done */
 	HANDOFF_CLIENT_HOMING = 6,  /* `notice` READY: moves home in delay_ms */
 	HANDOFF_CLIENT_MOVED = 7,   /* now on a new connection to `endpoint`;
-				     * the old one was drained to its end */
+				     * the old one was drained to its end, or
+				     * given up with its lease */
 	HANDOFF_CLIENT_GOODBYE = 8, /* `notice`: the service ends */
 	HANDOFF_CLIENT_CLOSED = 9,  /* the end after a shutdown */
 };

@@ -18,7 +18,10 @@ extern "C" {
 enum handoff_notice_kind {
 	HANDOFF_NOTICE_MAINTENANCE = 1, /* the other peer serves now: stay */
 	HANDOFF_NOTICE_READY = 2,       /* come home */
-	HANDOFF_NOTICE_FAILOVER = 3,    /* the owner died: stay */
+	HANDOFF_NOTICE_FAILOVER = 3,    /* the owner died: stay, unless the
+					 * upper half of `generation`, the
+					 * lease's token, has changed: then all
+					 * connections have ended */
 	HANDOFF_NOTICE_GOODBYE = 4,     /* the service ends */
 };
 

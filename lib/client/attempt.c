@@ -17,6 +17,17 @@ handoff__client_attempt_later(
 	return delay_ms;
 }
 
+size_t
+handoff__client_other(const struct handoff_client *client, size_t after)
+{
+	size_t next = (after + 1) % client->nendpoints;
+
+	return handoff__stream_is_open(client->now) &&
+			       next == client->now->endpoint
+		       ? (next + 1) % client->nendpoints
+		       : next;
+}
+
 void
 handoff__client_attempt(struct handoff_client *client)
 {
@@ -29,19 +40,22 @@ void
 handoff__client_attempt_failed(
 	struct handoff_client *client, int err, const char *why)
 {
-	bool homing = handoff__stream_is_open(client->now);
+	bool stays = handoff__stream_is_open(client->now);
 	const char *failed = client->endpoints[client->next].text, *next;
 	struct handoff__event *event;
 	uint32_t delay_ms;
 
-	if (!homing)
-		client->next = (client->next + 1) % client->nendpoints;
+	if (!stays || client->leaving)
+		client->next = handoff__client_other(client, client->next);
 	next = client->endpoints[client->next].text;
 	delay_ms = handoff__client_attempt_later(
-		client, homing ? &client->home_backoff : &client->backoff);
+		client, stays ? &client->home_backoff : &client->backoff);
 	event = handoff__events_push(&client->events, HANDOFF_CLIENT_RETRY,
 		next, "retry: %.60s: %.90s; %s%.60s in %u ms", failed, why,
-		homing ? "stays and goes home to " : "next ", next, delay_ms);
+		client->leaving ? "leaves for "
+		: stays         ? "stays and goes home to "
+				: "next ",
+		next, delay_ms);
 	event->delay_ms = delay_ms;
 	event->err = err;
 }

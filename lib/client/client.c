@@ -5,6 +5,8 @@
  */
 #include "client/client.h"
 
+#include "notice/transport.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -65,6 +67,7 @@ on_notice(struct handoff__watch *watch, uint32_t events)
 	int rc = handoff_subscriber_next(client->sub, &notice);
 
 	(void)events;
+	handoff__client_heard(client, handoff__subscriber_skipped(client->sub));
 	if (rc > 0)
 		handoff__client_notice(client, notice);
 	if (rc >= 0) {
@@ -375,7 +378,8 @@ handoff_client_shutdown(struct handoff_client *client)
 	if (client->shut)
 		return 0;
 	client->shut = true;
-	handoff__client_stay(client);
+	if (!client->leaving)
+		handoff__client_stay(client);
 	handoff__client_flush(client);
 	return 0;
 }

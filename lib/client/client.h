@@ -8,6 +8,7 @@
  *              options on a command line
  *   course.c   reacts to events of connections, attempts and timers
  *   homing.c   notices, and moving to another connection without a gap
+ *   terms.c    whether a notice is of a later term than the connection
  *   attempt.c  connection attempts and retries
  *   sending.c  writes the outbox to the connection that may send
  *
@@ -34,8 +35,9 @@ struct handoff__endpoint {
 };
 
 /* The attempt in progress beside the current connection: to get a connection,
- * if there is none; to return to the home endpoint, if there is one. REST with
- * a connection is the normal state. */
+ * if there is none; if there is one, to return to the home endpoint, or to
+ * leave it for another one (`leaving`). REST with a connection is the normal
+ * state. */
 enum handoff__step {
 	HANDOFF__STEP_REST,
 	HANDOFF__STEP_WAIT, /* for the timer, or for the old connection's end */
@@ -54,6 +56,8 @@ struct handoff_client {
 
 	enum handoff__step step;
 	size_t next; /* the endpoint being dialled, or the next to dial */
+	bool leaving;
+	int64_t leave_us; /* since when */
 	struct handoff__dial dial;
 	struct handoff__timer timer;
 	struct handoff__backoff backoff, home_backoff;
@@ -70,6 +74,10 @@ struct handoff_client {
 	size_t boundary;
 	bool shut; /* the user has ended the sending direction */
 
+	uint32_t heard; /* the latest term of a lease; 0: of none */
+	uint32_t term;  /* that was the latest when `now` was made */
+	bool old_ended; /* `old` is of a term that has ended */
+
 	struct handoff_subscriber *sub;
 	char sub_lacks[HANDOFF_TEXT_MAX]; /* its errmsg, as it was logged */
 	struct handoff__watch sub_watch;
@@ -84,6 +92,8 @@ struct handoff_client {
 };
 
 /* attempt.c */
+/* The endpoint after that one, but not the one that is connected to. */
+size_t handoff__client_other(const struct handoff_client *client, size_t after);
 void handoff__client_attempt(struct handoff_client *client);
 /* Arms the timer with the delay of `backoff`, which it returns; the timer dials
  * `client->next`. */
@@ -91,6 +101,16 @@ uint32_t handoff__client_attempt_later(
 	struct handoff_client *client, struct handoff__backoff *backoff);
 void handoff__client_attempt_failed(
 	struct handoff_client *client, int err, const char *why);
+
+/* terms.c */
+/* A message of this generation has come, delivered or not. */
+void handoff__client_heard(struct handoff_client *client, uint64_t generation);
+/* Whether the term in which the current connection was made has ended. */
+bool handoff__client_outlived(
+	struct handoff_client *client, const struct handoff_notice *notice);
+/* Whether the server's host has acknowledged something since the client wants
+ * to leave: then its term is the present one. */
+bool handoff__client_answers(const struct handoff_client *client);
 
 /* sending.c */
 void handoff__client_flush(struct handoff_client *client);

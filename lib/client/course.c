@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A connection that has lasted this long, or has delivered data, resets the
  * backoff. A server that accepts and closes at once thus cannot make the client
@@ -31,10 +32,22 @@ established(struct handoff_client *client, int fd, const char *address)
 		return;
 	}
 	client->step = HANDOFF__STEP_REST;
+	client->term = client->heard;
 	handoff__events_push(&client->events, HANDOFF_CLIENT_CONNECTED,
 		endpoint, same ? "connected to %s" : "connected to %s (%s)",
 		endpoint, address);
 	handoff__client_flush(client);
+}
+
+/* It was not of an earlier term after all. */
+static void
+stay(struct handoff_client *client)
+{
+	handoff__log(&client->log, HANDOFF_LOG_INFO,
+		"client: %s answers: the connection stays",
+		endpoint_text(client, client->now->endpoint));
+	handoff__client_stay(client);
+	client->term = client->heard;
 }
 
 static void
@@ -42,7 +55,11 @@ on_dial(struct handoff__dial *dial, int fd, const char *text)
 {
 	struct handoff_client *client = dial->arg;
 
-	if (fd < 0)
+	if (client->leaving && handoff__client_answers(client)) {
+		stay(client);
+		if (fd >= 0)
+			close(fd);
+	} else if (fd < 0)
 		handoff__client_attempt_failed(client, fd, text);
 	else if (handoff__stream_is_open(client->now))
 		handoff__client_switch(client, fd);
@@ -112,13 +129,13 @@ lost(struct handoff_client *client, int err)
 	lost_event(client, err);
 	handoff__stream_close(conn);
 	handoff__outbox_rewind(&client->outbox);
-	/* An attempt to go home is already under way: it serves as the
+	client->leaving = false;
+	/* An attempt to move is already under way: it serves as the
 	 * reconnect. */
 	if (client->step == HANDOFF__STEP_DIAL)
 		return;
-	client->next = client->step == HANDOFF__STEP_WAIT
-			       ? 0
-			       : (conn->endpoint + 1) % client->nendpoints;
+	if (client->step != HANDOFF__STEP_WAIT)
+		client->next = handoff__client_other(client, conn->endpoint);
 	next = endpoint_text(client, client->next);
 	delay_ms = handoff__client_attempt_later(client, &client->backoff);
 	event = handoff__events_push(&client->events, HANDOFF_CLIENT_RETRY,

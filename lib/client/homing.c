@@ -18,6 +18,7 @@ handoff__client_stay(struct handoff_client *client)
 	handoff__timer_disarm(&client->loop, &client->timer);
 	handoff__dial_cancel(&client->dial);
 	client->step = HANDOFF__STEP_REST;
+	client->leaving = false;
 	return true;
 }
 
@@ -56,6 +57,39 @@ handed_over(struct handoff_client *client, const struct handoff_notice *notice)
 			   "handoff: %s serves now (%s)%s", serving(notice),
 			   handoff_notice_kind_name(notice->kind), effect),
 		notice);
+}
+
+/* What is connected to has lost the lease: tries the others, and gives it up
+ * for the first that accepts. That cannot be one that has no lease. */
+static void
+leave(struct handoff_client *client, const struct handoff_notice *notice)
+{
+	bool begins = !client->leaving;
+
+	if (begins) {
+		handoff__client_stay(client);
+		handoff__backoff_reset(&client->home_backoff);
+		client->leaving = true;
+		client->leave_us = handoff__now_us();
+		client->next =
+			handoff__client_other(client, client->now->endpoint);
+		client->step = HANDOFF__STEP_WAIT;
+	}
+	add_notice(
+		handoff__events_push(&client->events, HANDOFF_CLIENT_HANDOFF,
+			present_endpoint(client),
+			"handoff: %s serves now (%s) with another lease: "
+			"leaves for %.60s",
+			serving(notice), handoff_notice_kind_name(notice->kind),
+			client->endpoints[client->next].text),
+		notice);
+	if (!begins)
+		return;
+	/* the old one's end starts the attempt */
+	if (handoff__stream_is_open(client->old))
+		handoff__stream_cut(client->old, -ECONNRESET);
+	else
+		handoff__client_attempt(client);
 }
 
 /* Not connected: dials home next, when the backoff expires, or at once if
@@ -110,12 +144,9 @@ goodbye(struct handoff_client *client, const struct handoff_notice *notice)
 		notice);
 }
 
-void
-handoff__client_notice(
-	struct handoff_client *client, const struct handoff_notice *notice)
+static void
+react(struct handoff_client *client, const struct handoff_notice *notice)
 {
-	if (client->step == HANDOFF__STEP_END)
-		return;
 	switch (notice->kind) {
 	case HANDOFF_NOTICE_MAINTENANCE:
 	case HANDOFF_NOTICE_FAILOVER:
@@ -134,10 +165,27 @@ handoff__client_notice(
 }
 
 void
+handoff__client_notice(
+	struct handoff_client *client, const struct handoff_notice *notice)
+{
+	bool hands_over = notice->kind >= HANDOFF_NOTICE_MAINTENANCE &&
+			  notice->kind <= HANDOFF_NOTICE_FAILOVER;
+
+	if (client->step == HANDOFF__STEP_END)
+		return;
+	if (hands_over && client->nendpoints > 1 &&
+		handoff__client_outlived(client, notice))
+		leave(client, notice);
+	else
+		react(client, notice);
+	handoff__client_heard(client, notice->generation);
+}
+
+void
 handoff__client_switch(struct handoff_client *client, int fd)
 {
 	struct handoff__stream *home = client->old;
-	int err = handoff__stream_open(home, fd, 0, false);
+	int err = handoff__stream_open(home, fd, client->next, false);
 
 	if (err < 0) {
 		handoff__client_attempt_failed(client, err, strerror(-err));
@@ -146,6 +194,11 @@ handoff__client_switch(struct handoff_client *client, int fd)
 	client->old = client->now;
 	client->now = home;
 	client->step = HANDOFF__STEP_REST;
+	client->term = client->heard;
+	client->old_ended = client->leaving;
+	client->leaving = false;
+	if (client->old_ended)
+		handoff__stream_cut(client->old, -ECONNRESET);
 	client->old_first = true;
 	client->boundary = handoff__outbox_unsent(&client->outbox);
 	handoff__timer_arm(&client->loop, &client->drain_timer,
@@ -179,6 +232,13 @@ moved_event(struct handoff_client *client, int err)
 		event = handoff__events_push(&client->events,
 			HANDOFF_CLIENT_MOVED, endpoint, "moved to %s",
 			endpoint);
+	else if (client->old_ended)
+		event = handoff__events_push(&client->events,
+			HANDOFF_CLIENT_MOVED, endpoint,
+			"moved to %.60s; the connection to %.60s was given up: "
+			"the lease under which it was made has ended",
+			endpoint,
+			client->endpoints[client->old->endpoint].text);
 	else if (client->old->cut && err == -ETIMEDOUT)
 		event = handoff__events_push(&client->events,
 			HANDOFF_CLIENT_MOVED, endpoint,

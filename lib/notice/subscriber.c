@@ -40,8 +40,9 @@ struct handoff_subscriber {
 	 * an eventfd that is readable while a head waits, a timerfd. */
 	int epfd, more, timer;
 	int64_t looked_us;
-	bool any;     /* `last` holds the newest notice so far */
-	bool stating; /* `error` is the state of a transport */
+	uint64_t skipped; /* the greatest generation of what was not due */
+	bool any;         /* `last` holds the newest notice so far */
+	bool stating;     /* `error` is the state of a transport */
 	struct handoff_notice last;
 	struct handoff__error error;
 	struct inlet inlets[];
@@ -274,11 +275,14 @@ fill_head(struct handoff_subscriber *sub, struct inlet *inlet)
 
 		if (rc <= 0)
 			return rc;
-		if (handoff__notice_decode(&inlet->head, data, len) == 0 &&
-			is_due(sub, &inlet->head)) {
+		if (handoff__notice_decode(&inlet->head, data, len) < 0)
+			continue;
+		if (is_due(sub, &inlet->head)) {
 			inlet->waiting = true;
 			return 0;
 		}
+		if (inlet->head.generation > sub->skipped)
+			sub->skipped = inlet->head.generation;
 	}
 	return 0;
 }
@@ -385,6 +389,12 @@ handoff_subscriber_next(
 	}
 	signal_heads(sub);
 	return inlet != NULL;
+}
+
+uint64_t
+handoff__subscriber_skipped(const struct handoff_subscriber *sub)
+{
+	return sub->skipped;
 }
 
 const char *

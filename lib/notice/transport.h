@@ -41,4 +41,8 @@ const struct handoff_transport *handoff__transport_find(const char *object,
 /* For lib/base/argv.h: whether a transport has this prefix. */
 int handoff__transport_check(const char *address, struct handoff__error *error);
 
+/* The greatest generation of the notices that this subscriber has got and did
+ * not deliver, such as one that had expired; 0: there was none. */
+uint64_t handoff__subscriber_skipped(const struct handoff_subscriber *sub);
+
 #endif

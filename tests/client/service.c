@@ -23,6 +23,7 @@ service_begin(void)
 				 &service.pub, &service.dir, NULL, 0, 0, NULL),
 		0);
 	service.generation = 0;
+	service.expires_ms = 0;
 	service.home = site_open();
 	service.other = site_open();
 	service.opts =
@@ -84,6 +85,7 @@ service_publish(
 		.generation = ++service.generation,
 		.seq = 1,
 		.spread_ms = spread_ms,
+		.expires_ms = service.expires_ms,
 	};
 
 	strcpy(n.serving, serving);

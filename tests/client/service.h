@@ -20,7 +20,8 @@ struct service {
 	struct handoff__dir dir;
 	struct handoff__publisher pub;
 	uint64_t generation;
-	const char *trap; /* what notices name as endpoint, or NULL */
+	const char *trap;   /* what notices name as endpoint, or NULL */
+	int64_t expires_ms; /* of notices */
 	struct site home, other;
 	struct handoff_client_opts opts;
 };

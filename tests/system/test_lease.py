@@ -2,7 +2,9 @@
 """Two hosts with a lease, which here are two service directories: one serves,
 and what happens when it is stopped, killed, cut off, or gives. The engine is a
 file (lease/file_engine.c), preloaded into the servers."""
+import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -41,13 +43,44 @@ class Lease(SystemTest):
         server.address = server.expect(r": listening on (\S+)")[1]
         server.expect(": owner: has the lease and serves ")
 
-    def candidate(self, folder, host):
-        server = self.launch(folder, host, "--listen", "127.0.0.1:0")
+    def candidate(self, folder, host, *options):
+        server = self.launch(folder, host,
+                             *(options or ("--listen", "127.0.0.1:0")))
         server.expect(": waiting: for the lease of ")
         return server
 
     def two_hosts(self):
         return self.owner(self.dir, "a"), self.candidate(self.far, "b")
+
+    def two_hosts_with_a_client(self, listen):
+        """Both publish by a transport that they share; the client knows where
+        either of them serves, behind a wildcard or not."""
+        shared = self.dir + "-notices"
+        os.mkdir(shared, 0o700)
+        self.addCleanup(shutil.rmtree, shared)
+        self.notices = ("--notices", f"unix:{shared}")
+        ports = []
+        for port in random.sample(range(10000, 32768), 100):
+            with contextlib.suppress(OSError):
+                socket.create_server(("", port)).close()
+                ports.append(port)
+        near, far = (
+            (folder, host, "--listen", f"{listen}:{port}", *self.notices)
+            for folder, host, port in zip((self.dir, self.far), "ab", ports))
+        near = self.candidate(*near)
+        self.wins(near)
+        far = self.candidate(*far)
+        client = self.start(
+            "client", *self.notices, "--connect", f"127.0.0.1:{ports[0]}",
+            "--connect", f"127.0.0.1:{ports[1]}", stdin=subprocess.PIPE)
+        client.expect_error("connected to ")
+        self.assert_answer(client, "first")
+        return near, far, client, ports
+
+    def assert_answer(self, client, line):
+        client.process.stdin.write(line.encode() + b"\n")
+        client.process.stdin.flush()
+        client.expect(f"^{line}$")
 
     def leases(self, *words):
         """Pulls a switch; without words: token and owner."""
@@ -150,6 +183,50 @@ class Lease(SystemTest):
         self.assert_echo(sock)
         self.assertEqual(self.leases(), (1, "a"))
         self.assertNotIn("owner", far.output())
+
+    def check_a_client(self, listen):
+        near, far, client, ports = self.two_hosts_with_a_client(listen)
+        alt = self.launch(self.dir, "a", *self.notices, program="alt_server")
+        alt.expect(": standby: ")
+        # within the host nothing breaks
+        near.kill()
+        client.expect_error(r"handoff: alt serves now \(FAILOVER\), "
+                            "the connection stays$")
+        self.assert_answer(client, "second")
+        # nobody there says a word any more
+        self.leases("cut", "a")
+        self.wins(far)
+        client.expect_error(r"handoff: server serves now \(FAILOVER\) with "
+                            f"another lease: leaves for 127.0.0.1:{ports[1]}$")
+        client.expect_error(f"moved to 127.0.0.1:{ports[1]}; the connection "
+                            f"to 127.0.0.1:{ports[0]} was given up: ")
+        self.assert_answer(client, "third")
+        # it did not have to notice the loss by itself
+        self.assertNotIn("lost", client.output())
+        client.process.stdin.close()
+        self.assertEqual(client.wait(), 0, client.output())
+        self.assertEqual(client.lines, ["first", "second", "third"])
+
+    def test_a_client_leaves(self):
+        self.check_a_client("127.0.0.1")
+
+    def test_a_client_leaves_for_a_wildcard(self):
+        self.check_a_client("0.0.0.0")
+
+    def test_a_client_that_comes_later(self):
+        """What is retained is no news to it."""
+        near, far, client, ports = self.two_hosts_with_a_client("0.0.0.0")
+        near.kill()
+        self.wins(far)
+        client.expect_error(f"connected to 127.0.0.1:{ports[1]}")
+        self.assert_answer(client, "second")
+        late = self.start("client", *self.notices, "--connect",
+                          f"127.0.0.1:{ports[1]}", "--connect",
+                          f"127.0.0.1:{ports[0]}", stdin=subprocess.PIPE)
+        self.assert_answer(late, "late")
+        late.process.stdin.close()
+        self.assertEqual(late.wait(), 0, late.output())
+        self.assertNotIn("leaves", late.output())
 
 
 if __name__ == "__main__":
