@@ -218,6 +218,52 @@ test_refused(void **state)
 }
 
 static void
+leave_out(struct publishing *p, uint64_t seq)
+{
+	publishing_begin(p, 1, seq);
+	handoff__publisher_skip(&p->pub);
+	assert_true(handoff__publisher_done(&p->pub));
+}
+
+/* A notice of which nobody is to be told, as when a service starts, is retained
+ * all the same, even where the server is not there at that moment; but not in
+ * place of a newer one. */
+static void
+test_left_out(void **state)
+{
+	struct handoff_subscriber *sub, *late;
+	struct publishing p, other;
+
+	(void)state;
+	place_begin(NULL);
+	publishing_open(&p, place_address("nats:", ""));
+	leave_out(&p, 1);
+	sub = place_subscribe(place_address("nats:", ""));
+	place_hears(sub, 1, 1);
+	place_kill();
+	place_says(sub, "cannot connect to 127.0.0.1:");
+	leave_out(&p, 2);
+	place_restart();
+	place_hears(sub, 1, 2);
+	late = place_subscribe(place_address("nats:", ""));
+	place_hears(late, 1, 2);
+	handoff_subscriber_free(late);
+
+	publishing_open(&other, place_address("nats:", ""));
+	publishing_publish(&other, 1, 9);
+	place_hears(sub, 1, 9);
+	leave_out(&p, 5);
+	publishing_says(&p, "what another owner has published is newer");
+	late = place_subscribe(place_address("nats:", ""));
+	place_hears(late, 1, 9);
+	handoff_subscriber_free(late);
+	handoff_subscriber_free(sub);
+	publishing_close(&other);
+	publishing_close(&p);
+	place_end();
+}
+
+static void
 delete_stream(void)
 {
 	char url[64];
@@ -371,6 +417,7 @@ main(void)
 		handoff_test(test_server_killed),
 		handoff_test(test_server_stopped),
 		handoff_test(test_refused),
+		handoff_test(test_left_out),
 		handoff_test(test_stream_removed),
 		handoff_test(test_a_child_frees),
 		handoff_test(test_closed_while_connecting),
