@@ -105,6 +105,9 @@ void handoff__client_attempt_failed(
 /* terms.c */
 /* A message of this generation has come, delivered or not. */
 void handoff__client_heard(struct handoff_client *client, uint64_t generation);
+/* Whether a later term than any before has begun. */
+bool handoff__client_begins_term(const struct handoff_client *client,
+	const struct handoff_notice *notice);
 /* Whether the term in which the current connection was made has ended. */
 bool handoff__client_outlived(
 	struct handoff_client *client, const struct handoff_notice *notice);

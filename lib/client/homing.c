@@ -43,6 +43,20 @@ serving(const struct handoff_notice *notice)
 	return notice->serving[0] ? notice->serving : "another process";
 }
 
+/* Not connected, and another host serves now: the next attempt need not wait
+ * for as long as one that nothing is known of. */
+static bool
+hurry(struct handoff_client *client, const struct handoff_notice *notice)
+{
+	if (handoff__stream_is_open(client->now) ||
+		client->step != HANDOFF__STEP_WAIT ||
+		!handoff__client_begins_term(client, notice))
+		return false;
+	handoff__backoff_reset(&client->backoff);
+	handoff__client_attempt_later(client, &client->backoff);
+	return true;
+}
+
 static void
 handed_over(struct handoff_client *client, const struct handoff_notice *notice)
 {
@@ -52,6 +66,8 @@ handed_over(struct handoff_client *client, const struct handoff_notice *notice)
 		effect = ", going home is cancelled, the connection stays";
 	else if (handoff__stream_is_open(client->now))
 		effect = ", the connection stays";
+	else if (hurry(client, notice))
+		effect = " with another lease: tries again soon";
 	add_notice(handoff__events_push(&client->events, HANDOFF_CLIENT_HANDOFF,
 			   present_endpoint(client),
 			   "handoff: %s serves now (%s)%s", serving(notice),

@@ -28,6 +28,14 @@ handoff__client_heard(struct handoff_client *client, uint64_t generation)
 		client->term = client->heard;
 }
 
+bool
+handoff__client_begins_term(const struct handoff_client *client,
+	const struct handoff_notice *notice)
+{
+	return client->heard != 0 &&
+	       term_of(notice->generation) > client->heard;
+}
+
 /* The address that the connection really has, whatever name led to it. */
 static bool
 read_peer(int fd, char text[HANDOFF_ADDRESS_MAX])

@@ -414,6 +414,39 @@ test_lost_while_leaving(void **state)
 	service_end(client);
 }
 
+/* Lost long ago, and the next attempt is far away: it comes soon. */
+static void
+test_hurries(void **state)
+{
+	struct handoff_client_event event;
+	struct handoff_client *client;
+	int conn, new;
+
+	(void)state;
+	service_begin();
+	begin_term(1);
+	client = service_connected(&conn);
+	site_close(&service.other);
+	fixture_reset(conn);
+	fixture_expect(client, HANDOFF_CLIENT_LOST);
+	fixture_expect(client, HANDOFF_CLIENT_RETRY);
+	handoff__timer_arm(&client->loop, &client->timer, INT64_C(1) << 40);
+	site_reopen(&service.other);
+	/* no reason within a term */
+	publish(HANDOFF_NOTICE_FAILOVER, in_term(1, 1));
+	event = fixture_expect(client, HANDOFF_CLIENT_HANDOFF);
+	assert_null(strstr(event.text, "soon"));
+	fixture_expect_quiet(client);
+	publish(HANDOFF_NOTICE_FAILOVER, in_term(2, 0));
+	event = fixture_expect(client, HANDOFF_CLIENT_HANDOFF);
+	assert_non_null(strstr(event.text, "another lease: tries again soon"));
+	new = fixture_accept(client, &service.other);
+	event = fixture_expect(client, HANDOFF_CLIENT_CONNECTED);
+	assert_string_equal(event.endpoint, service.other.address);
+	close(new);
+	service_end(client);
+}
+
 /* A client that waits for the last answers only. */
 static void
 test_shut(void **state)
@@ -484,6 +517,7 @@ main(void)
 		handoff_test(test_answers),
 		handoff_test(test_tries_the_others),
 		handoff_test(test_lost_while_leaving),
+		handoff_test(test_hurries),
 		handoff_test(test_shut),
 		handoff_test(test_leaves_while_draining),
 	};
