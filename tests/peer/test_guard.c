@@ -310,6 +310,9 @@ test_another_host_wins(void **state)
 	assert_int_equal(seen(&other).state, HANDOFF_LEASE_CANDIDATE);
 	cut("a", true);
 	run_until(&other, HANDOFF_LEASE_OWNER, false);
+	/* although no notice was there when it has looked */
+	assert_true(other.pair.guard.succeeds);
+	assert_false(one.pair.guard.succeeds);
 	/* it has known before */
 	assert_true(seen(&one).frozen);
 	assert_true(handoff__pair_generation(&other.pair) == UINT64_C(2) << 32);
