@@ -17,6 +17,18 @@ handoff__pair_generation(struct handoff__pair *pair)
 	return board ? atomic_load(&board->generation) : 0;
 }
 
+void
+handoff__pair_advance(struct handoff__pair *pair, uint64_t generation)
+{
+	struct handoff__board *board = handoff__arena_board(&pair->arena);
+	uint64_t now = board ? atomic_load(&board->generation) : 0;
+
+	while (board && now < generation &&
+		!atomic_compare_exchange_weak(
+			&board->generation, &now, generation))
+		;
+}
+
 uint64_t
 handoff__core_arena_id(const struct handoff__pair *pair)
 {

@@ -446,6 +446,9 @@ handoff__pair_changing(const struct handoff__pair *pair)
 
 uint64_t handoff__pair_generation(struct handoff__pair *pair);
 
+/* Lets the generation be this one at least; for the peer that serves. */
+void handoff__pair_advance(struct handoff__pair *pair, uint64_t generation);
+
 void handoff__core_init(struct handoff__pair *pair);
 
 /* The arena's random id; 0: there is no arena yet. */

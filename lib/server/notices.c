@@ -91,19 +91,43 @@ collect_endpoints(struct handoff_server *server, struct handoff_notice *notice)
 	}
 }
 
+/* Whether something is retained that clients would take for newer: another host
+ * has had the service meanwhile, and has counted for itself. With a lease its
+ * token comes first, which a host that has lost it must not exceed. */
+static bool
+is_outdated(struct handoff_server *server, const struct handoff_notice *notice,
+	struct handoff_notice *last)
+{
+	return !server->lease &&
+	       handoff__publisher_retained(&server->publisher, 0, last) > 0 &&
+	       !handoff__notice_newer(notice, last);
+}
+
+static void
+number(struct handoff_server *server, struct handoff_notice *notice)
+{
+	struct handoff_notice last;
+
+	notice->generation = handoff__pair_generation(&server->pair);
+	notice->seq = notice->generation == server->notice_generation
+			      ? server->notice_seq + 1
+			      : 1;
+	if (is_outdated(server, notice, &last)) {
+		handoff__pair_advance(&server->pair, last.generation + 1);
+		notice->generation = handoff__pair_generation(&server->pair);
+		notice->seq = 1;
+	}
+	server->notice_generation = notice->generation;
+	server->notice_seq = notice->seq;
+}
+
 static void
 compose(struct handoff_server *server, enum handoff_notice_kind kind,
 	struct handoff_notice *notice)
 {
-	uint64_t generation = handoff__pair_generation(&server->pair);
-
 	memset(notice, 0, sizeof(*notice));
-	if (generation != server->notice_generation)
-		server->notice_seq = 0;
-	server->notice_generation = generation;
+	number(server, notice);
 	notice->kind = kind;
-	notice->generation = generation;
-	notice->seq = ++server->notice_seq;
 	handoff__copy(notice->service, sizeof(notice->service),
 		server->opts.service->name);
 	handoff__copy(

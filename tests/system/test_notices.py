@@ -111,6 +111,28 @@ class Notices(SystemTest):
             process.process.send_signal(signal.SIGINT)
             self.assertEqual(process.wait(), 0)
 
+    def test_two_hosts_in_turn(self):
+        """Each has a directory, and counts for itself, as two hosts do between
+        which a service moves: what either publishes is the latest then."""
+        board = os.path.join(self.base, "board")
+        os.mkdir(board, 0o700)
+        near, far = self.dir, os.path.join(self.base, "far")
+        for self.dir in (near, far):
+            self.pair("--notices", f"unix:{board}")
+        process = self.start("handoffctl", "notices", "--json",
+                             f"unix:{board}")
+        wait_until(lambda: os.path.isdir(
+            os.path.join(board, "subscribers.unix")), "a subscriber")
+        count = 0
+        for folders in ((near, near, near), (far,), (near,), (far, far)):
+            for self.dir in folders:
+                self.ok("maintenance")
+                count += 1
+                self.lines(process, count)
+                self.ok("ready", "--silent")
+        order = [json.loads(line)["generation"] for line in process.lines]
+        self.assertEqual(order, sorted(set(order)))
+
     def test_wrong_addresses(self):
         for words in (("notices", "pigeon:home"), ("notices", "unix:/nowhere")):
             done = subprocess.run(
