@@ -287,6 +287,7 @@ struct handoff__taker {
 	/* The listeners that were opened for moves to this host, by id. */
 	uint64_t lent[HANDOFF__LETTER_LISTENERS];
 	uint32_t nlent;
+	bool lends; /* all that were opened for the service, if any, are there */
 };
 
 struct handoff__freight;

@@ -244,6 +244,7 @@ handoff__listeners_open(
 		note_lent(ferry, e->id);
 		opened++;
 	}
+	ferry->taker.lends = true;
 	return opened;
 }
 
@@ -344,6 +345,20 @@ handoff__listeners_accept(struct handoff__ferry *ferry)
 	return count;
 }
 
+/* What the service's addresses do not reach stays. So does one on all addresses
+ * that was here before the service came; unless this ferry does not know that
+ * since another one has received it. */
+static bool
+stays(const struct handoff__ferry *ferry, const struct handoff__roster_entry *e)
+{
+	struct handoff__letter_listener l;
+
+	if (handoff__listener_describe(e->fd, &l) < 0 || !is_reached(ferry, &l))
+		return true;
+	return is_any(&l) && ferry->guest && ferry->taker.lends &&
+	       !handoff__listener_is_lent(ferry, e);
+}
+
 uint32_t
 handoff__listeners_close(struct handoff__ferry *ferry)
 {
@@ -351,7 +366,7 @@ handoff__listeners_close(struct handoff__ferry *ferry)
 	uint32_t count = 0;
 
 	while ((e = handoff__roster_next(&ferry->pair.roster, e))) {
-		if (!is_own_listener(e))
+		if (!is_own_listener(e) || stays(ferry, e))
 			continue;
 		/* others have copies: it listens no more for any of them */
 		shutdown(e->fd, SHUT_RDWR);

@@ -33,7 +33,8 @@ bool handoff__listener_is_lent(const struct handoff__ferry *ferry,
 /* Accepts all that waits on this ferry's listeners; returns how many. */
 uint32_t handoff__listeners_accept(struct handoff__ferry *ferry);
 
-/* Ends this ferry's listeners of TCP; returns how many. */
+/* Ends this ferry's listeners of TCP that the service leaves with, and not
+ * those that this host has for itself; returns how many. */
 uint32_t handoff__listeners_close(struct handoff__ferry *ferry);
 
 /* Their ports, at most `max`; returns how many. */

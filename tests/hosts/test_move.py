@@ -170,21 +170,75 @@ class Between(Hosts):
         load.check()
         self.end(load)
 
-    def test_serves_there_already(self):
-        """B has a service of its own, with its own listener and clients."""
+    def serves_there(self, listen):
+        """A service on A, and one on B with a listener of its own."""
         self.serve_on(self.a)
         there = self.start_on(self.b, "server", "--dir", self.b.dir,
-                              "--listen", "10.77.0.2:7010", "--origin", "2")
+                              "--listen", listen, "--origin", "2")
         there.expect(": owner: ")
         self.ferry(self.a)
         self.ferry(self.b)
-        own = self.load("--connections", 20,
-                        addresses=["10.77.0.2:7010"]).ready()
+
+    def own_clients(self, count, port=7010):
+        """Of the address that B keeps."""
+        return self.load("--connections", count,
+                         addresses=[f"10.77.0.2:{port}"]).ready()
+
+    def there_and_home(self, own_port):
+        """B's own listener and its clients stay where they are."""
+        own = self.own_clients(20, own_port)
         load = self.load("--connections", 40).ready()
         self.move(self.a)
-        load.check()
-        own.check()
         self.assert_served(self.b, 60)
+        for _ in range(2):
+            said, moved = self.move(self.b)
+            self.assertEqual(moved, 40, said)
+            self.await_(lambda: (self.served(self.a), self.served(self.b))
+                        == ({"server": 40}, {"server": 20}),
+                        "each to serve its own")
+            own.check()
+            load.check()
+            self.end(self.own_clients(5, own_port))
+            self.end(self.load("--connections", 5).ready())
+            self.move(self.a)
+            self.assert_served(self.b, 60)
+            load.check()
+            own.check()
+        self.end(own)
+        self.end(load)
+
+    def test_serves_there_already(self):
+        """B has a service of its own, with its own listener and clients."""
+        self.serves_there("10.77.0.2:7010")
+        self.there_and_home(7010)
+
+    def test_listens_there_on_all_addresses(self):
+        """B's own listener is the one that serves what has come."""
+        self.serves_there(f"0.0.0.0:{PORT}")
+        self.addresses = [f"{SERVICE4}:{PORT}"]
+        self.there_and_home(PORT)
+
+    def test_listens_at_home_for_itself(self):
+        """A goes on with what the service's addresses do not reach."""
+        self.serve_on(self.a, options=("--listen", "10.77.0.1:7010"))
+        self.ferry(self.a)
+        self.ferry(self.b)
+        self.wait_on(self.b)
+        own = self.load("--connections", 20,
+                        addresses=["10.77.0.1:7010"]).ready()
+        load = self.load("--connections", 40).ready()
+        for _ in range(2):
+            for source, served in ((self.a, ({"server": 20}, {"alt": 40})),
+                                   (self.b, ({"server": 60}, {}))):
+                said, moved = self.move(source)
+                self.assertEqual(moved, 40, said)
+                self.await_(lambda served=served: served == (
+                    self.served(self.a), self.served(self.b)),
+                            "each to serve its own")
+                load.check()
+                own.check()
+                self.end(self.load("--connections", 5, addresses=[
+                    "10.77.0.1:7010"]).ready())
         self.end(own)
         self.end(load)
 
