@@ -30,11 +30,14 @@ RECEIVING = [
     ("handoff__receiving_forget", 2),
 ]
 # Where A is about to decide, or has, and B's part is not done: if the ferry of B
-# dies then, the packets wait at A until a new one has said that B serves.
+# dies then, the packets wait at A until a new one has said that B serves. At the
+# end of a batch that may be so for the next one.
 PROMISED = {"handoff__sending_prepared", "handoff__migrate_unchanged",
             "handoff__sending_checked", "handoff__sending_word",
+            "handoff__sending_serving", "handoff__migrate_end",
             "handoff__receiving_commit", "handoff__receiving_word",
-            "handoff__migrate_commit", "handoff__receiving_served"}
+            "handoff__migrate_commit", "handoff__receiving_served",
+            "handoff__receiving_forget"}
 # Where a cut finds nothing decided, and A goes on alone.
 OPEN = {"handoff__sending_begin", "handoff__sending_held",
         "handoff__sending_taken", "handoff__migrate_freeze",
