@@ -38,6 +38,14 @@ handoff__freight_find(const struct handoff__ferry *ferry, bool out, uint64_t id)
 }
 
 bool
+handoff__freight_is_ready(const struct handoff__freight *load)
+{
+	const struct handoff__gate *gate = load->ferry->gate;
+
+	return !load->resumed || (gate && handoff__gate_is_ready(gate));
+}
+
+bool
 handoff__freight_comes(const struct handoff__ferry *ferry)
 {
 	for (uint32_t i = 0; i < HANDOFF__BATCHES; i++) {

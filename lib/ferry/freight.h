@@ -66,6 +66,11 @@ struct handoff__freight *handoff__freight_make(struct handoff__ferry *ferry,
 struct handoff__freight *handoff__freight_find(
 	const struct handoff__ferry *ferry, bool out, uint64_t id);
 
+/* Whether it can be decided, or freed: what an earlier ferry has left only when
+ * the gate has read its word. A message about it that comes before is not
+ * looked at: both ferries repeat theirs. */
+bool handoff__freight_is_ready(const struct handoff__freight *load);
+
 /* Whether a batch to this host is under way. With SERVING, which comes before
  * all that is sent later, the other host has ended what it had of it. */
 bool handoff__freight_comes(const struct handoff__ferry *ferry);

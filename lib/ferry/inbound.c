@@ -497,6 +497,14 @@ answer_unknown(
 			ferry, HANDOFF__LETTER_LOST, letter->batch);
 }
 
+/* What an earlier ferry has left, without the server that has it: this ferry
+ * asks again. */
+static bool
+lacks_entries(const struct handoff__freight *load)
+{
+	return load->resumed && !handoff__carrier_has_server(load->ferry);
+}
+
 void
 handoff__inbound_commit(struct handoff__ferry *ferry, uint64_t batch)
 {
@@ -521,6 +529,8 @@ handoff__inbound_on_letter(
 		answer_unknown(ferry, letter);
 		return;
 	}
+	if (!handoff__freight_is_ready(load))
+		return;
 	switch ((enum handoff__letter_type)letter->type) {
 	case HANDOFF__LETTER_ENTRY:
 		take_entry(load, letter);
@@ -534,17 +544,17 @@ handoff__inbound_on_letter(
 		act(load, handoff__receiving_withdrawn(r, letter->round));
 		return;
 	case HANDOFF__LETTER_COMMIT:
-		act(load, handoff__receiving_commit(r));
+		if (!lacks_entries(load))
+			act(load, handoff__receiving_commit(r));
 		return;
 	case HANDOFF__LETTER_ABORT:
 		act(load, handoff__receiving_abort(r));
 		return;
 	case HANDOFF__LETTER_VERDICT:
-		/* without its server it lacks the entries, and asks again */
-		if (load->resumed && !handoff__carrier_has_server(ferry))
-			return;
-		act(load, letter->committed ? handoff__receiving_commit(r)
-					    : handoff__receiving_abort(r));
+		if (!lacks_entries(load))
+			act(load, letter->committed
+					  ? handoff__receiving_commit(r)
+					  : handoff__receiving_abort(r));
 		return;
 	case HANDOFF__LETTER_FORGET:
 		act(load, handoff__receiving_forget(r));
@@ -619,13 +629,10 @@ handoff__inbound_on_held(struct handoff__freight *load, int err)
 		act(load, handoff__receiving_guarded(&load->r));
 }
 
-/* What an earlier ferry has left needs what the gate has of it. */
 void
 handoff__inbound_on_link(struct handoff__freight *load, bool up)
 {
-	if (up && load->resumed &&
-		!(load->ferry->gate &&
-			handoff__gate_is_ready(load->ferry->gate)))
+	if (up && !handoff__freight_is_ready(load))
 		return;
 	act(load, handoff__receiving_link(&load->r, up));
 }

@@ -379,14 +379,10 @@ handoff__outbound_on_held(struct handoff__freight *load, int err)
 		act(load, handoff__sending_held(&load->s));
 }
 
-/* What an earlier ferry has left is not freed before the gate has read its
- * word. */
 void
 handoff__outbound_on_link(struct handoff__freight *load, bool up)
 {
-	if (up && load->resumed &&
-		!(load->ferry->gate &&
-			handoff__gate_is_ready(load->ferry->gate)))
+	if (up && !handoff__freight_is_ready(load))
 		return;
 	act(load, handoff__sending_link(&load->s, up));
 }
@@ -482,6 +478,8 @@ handoff__outbound_on_letter(
 		answer_unknown(ferry, letter);
 		return;
 	}
+	if (!handoff__freight_is_ready(load))
+		return;
 	switch ((enum handoff__letter_type)letter->type) {
 	case HANDOFF__LETTER_PREPARED:
 		on_prepared(load, letter);
@@ -544,6 +542,19 @@ handoff__outbound_free(struct handoff__freight *load)
 	ferry->loads[load->slot] = NULL;
 	ferry->nloads--;
 	free(load);
+}
+
+bool
+handoff__outbound_leaves(const struct handoff__ferry *ferry)
+{
+	for (uint32_t i = 0; i < HANDOFF__BATCHES; i++) {
+		const struct handoff__freight *load = ferry->loads[i];
+
+		if (load && load->out &&
+			load->s.state == HANDOFF__SENDING_COMMITTED)
+			return true;
+	}
+	return false;
 }
 
 uint32_t

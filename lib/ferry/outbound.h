@@ -46,6 +46,10 @@ void handoff__outbound_free(struct handoff__freight *load);
 int handoff__outbound_resume(
 	struct handoff__ferry *ferry, const struct handoff__batch *batch);
 
+/* Whether one has left this host that the other one does not serve yet, as far
+ * as it has said. */
+bool handoff__outbound_leaves(const struct handoff__ferry *ferry);
+
 /* How many batches are on their way and not decided. */
 uint32_t handoff__outbound_open(const struct handoff__ferry *ferry);
 

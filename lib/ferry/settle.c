@@ -66,6 +66,8 @@ settle_out(struct handoff__freight *load, bool here)
 		return refuse(ferry,
 			"it has left this host: its connections can be dropped "
 			"here, not served again");
+	if (!handoff__freight_is_ready(load))
+		return refuse(ferry, "the gate is only starting: try again");
 	handoff__outbound_drop(load);
 	return 0;
 }

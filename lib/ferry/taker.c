@@ -11,6 +11,7 @@
 #include "ferry/inbound.h"
 #include "ferry/letters.h"
 #include "ferry/listeners.h"
+#include "ferry/outbound.h"
 #include "ferry/site.h"
 
 #include "record/region.h"
@@ -217,19 +218,32 @@ owns_listener(struct handoff__ferry *ferry)
 	return false;
 }
 
+static bool
+has_gate(const struct handoff__ferry *ferry)
+{
+	return ferry->gate && handoff__gate_is_ready(ferry->gate);
+}
+
+static const char *
+late_text(const struct handoff__ferry *ferry)
+{
+	if (!has_gate(ferry))
+		return "its gate (handoff-unfreeze) cannot be started";
+	return handoff__outbound_leaves(ferry)
+		       ? "connections that have left it are in doubt"
+		       : "the server there has not taken the listeners in time";
+}
+
 /* The server gets the service, or only the listeners that it lacked, before a
  * connection comes. */
 static void
 proceed_answer(struct handoff__ferry *ferry)
 {
 	struct handoff__taker *taker = &ferry->taker;
-	bool gate = ferry->gate && handoff__gate_is_ready(ferry->gate);
 	const char *why = objection(ferry);
 
 	if (!why && taker->late)
-		why = gate ? "the server there has not taken the listeners in "
-			     "time"
-			   : "its gate (handoff-unfreeze) cannot be started";
+		why = late_text(ferry);
 	if (why) {
 		refuse(ferry, why);
 		return;
@@ -238,7 +252,9 @@ proceed_answer(struct handoff__ferry *ferry)
 		handoff__carrier_give(ferry);
 		return;
 	}
-	if (handoff__pair_moving(&ferry->pair) || !gate)
+	/* what is still leaving is forwarded, and would be when it has come */
+	if (handoff__pair_moving(&ferry->pair) || !has_gate(ferry) ||
+		handoff__outbound_leaves(ferry))
 		return;
 	handoff__timer_disarm(&ferry->loop, &taker->deadline);
 	taker->answer = false;

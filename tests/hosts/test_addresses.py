@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The addresses of the service are on no host, or on both: an operator says
 where they belong, while everything runs."""
+import os
 import signal
 
 from world import PORT, SERVICE4, SERVICE6, Hosts, World, main
@@ -125,16 +126,26 @@ class Halfway(Hosts):
     batch = 16
     ferries_die = True
 
-    def half_way(self):
+    def half_way(self, late=False):
+        """With a helper that learns of the death only when the next ferry is
+        linked, if that is `late`."""
         self.both()
         load = self.load("--connections", 48, "--active", 16).ready()
         stop = self.stop_at(self.ferries[self.a], "handoff__sending_serving")
         mover = self.move_later(self.a)
         stop.hit()
+        helper = self.a.named("handoff-unfreeze")[0]
+        if late:
+            os.kill(helper, signal.SIGSTOP)
         stop.kill()
         mover.wait()
         self.ferry(self.a)
         self.wait_ready(self.b)
+        if late:
+            # B says once a second that it serves
+            self.stop_at(self.ferries[self.a], "handoff__outbound_on_letter",
+                         2).hit().go()
+            os.kill(helper, signal.SIGCONT)
         # One batch, or two: the next one was under way.
         self.await_(lambda: (self.state(self.a, "astray") or -1) ==
                     sum(self.served(self.b).values()) ==
@@ -149,13 +160,39 @@ class Halfway(Hosts):
         self.assert_served(self.a, 48)
         self.await_(lambda: self.state(self.a, "astray") == 0,
                     "nothing to be left there")
-        self.assertIn("already", self.ok_on(self.a, "ready"), self.told())
         load.check(60)
+        self.assertIn("already", self.ok_on(self.a, "ready"), self.told())
         self.end(load)
 
     def test_ready(self):
         """What is there comes back."""
         self.all_home(self.half_way())
+
+    def test_ready_with_a_late_helper(self):
+        """It finds the word of the batch that has gone."""
+        self.all_home(self.half_way(late=True))
+
+    def test_there_with_a_late_helper(self):
+        """B's ferry dies when A has decided: its sockets are finished once, by
+        the helper or by the next ferry."""
+        self.both()
+        load = self.load("--connections", 48, "--active", 48).ready()
+        stop = self.stop_at(self.ferries[self.b], "handoff__receiving_commit")
+        mover = self.move_later(self.a)
+        stop.hit()
+        helper = self.b.named("handoff-unfreeze")[0]
+        os.kill(helper, signal.SIGSTOP)
+        stop.kill()
+        mover.wait()
+        self.ferry(self.b)
+        self.wait_ready(self.b)
+        self.await_(lambda: self.state(self.b, "linked"), "B to see A")
+        os.kill(helper, signal.SIGCONT)
+        load.check(60)
+        self.move(self.a)
+        self.assert_served(self.b, 48)
+        load.check(60)
+        self.end(load)
 
     def test_go_on(self):
         """The others go there as well."""
