@@ -24,6 +24,7 @@
  *   shipping.c   its connections
  *   inbound.c    one batch on its way to this host
  *   salvage.c    sockets that a dead ferry, and its gate, have left
+ *   unloading.c  its connections
  *   landing.c    one of its connections
  *   listeners.c  what the other host has to listen on
  *   steer.c      what the hook is told

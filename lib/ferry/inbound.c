@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One batch on its way to this host: carries out what receiving.c says, with
- * free records, the gate and the server. A single connection is landing.c's.
+ * One batch on its way to this host: carries out what receiving.c says, and
+ * decides its word in the table. What is done with its connections is
+ * unloading.c's.
  */
 #include "ferry/inbound.h"
 
@@ -10,9 +11,7 @@
 #include "ferry/landing.h"
 #include "ferry/letters.h"
 #include "ferry/salvage.h"
-#include "peer/carrier.h"
-#include "peer/elsewhere.h"
-#include "peer/room.h"
+#include "ferry/unloading.h"
 #include "record/keep.h"
 
 #include <errno.h>
@@ -30,45 +29,10 @@ table_of(const struct handoff__ferry *ferry)
 	return handoff__batches_of(&ferry->pair.arena);
 }
 
-/* Asks for free records, once for a batch: all are like the first. True if
- * they have to be waited for. */
-static bool
-waits_for_room(struct handoff__freight *load, struct handoff__item *item)
-{
-	struct handoff__ferry *ferry = load->ferry;
-	struct handoff__parcel parcel;
-	struct handoff__geometry geo;
-	struct handoff__error error;
-	int rc;
-
-	if (load->roomed)
-		return ferry->taker.room;
-	load->roomed = true;
-	if (handoff__parcel_decode(
-		    &parcel, item->body, item->parcel_len, &error) < 0 ||
-		handoff__parcel_geometry(&parcel, &geo) < 0)
-		return false;
-	rc = handoff__pair_room(&ferry->pair, &geo, load->r.count);
-	ferry->taker.room |= rc == 1;
-	if (rc < 0)
-		handoff__log(&ferry->log, HANDOFF_LOG_WARNING,
-			"no room for %u connections: %s", load->r.count,
-			strerror(-rc));
-	return ferry->taker.room;
-}
-
 static void
 prepare_ready(struct handoff__freight *load)
 {
-	while (load->next < load->count) {
-		struct handoff__item *item = &load->items[load->next];
-
-		if (waits_for_room(load, item))
-			return;
-		load->next++;
-		handoff__landing_prepare(load, item);
-	}
-	if (!load->end_came)
+	if (!handoff__unloading_prepare(load) || !load->end_came)
 		return;
 	load->end_came = false;
 	act(load, handoff__receiving_end(&load->r));
@@ -98,121 +62,6 @@ open_batch(struct handoff__freight *load, uint32_t count)
 	return 0;
 }
 
-/* The images of those that are in the batch: what outlives this process. */
-static int
-keep_images(struct handoff__freight *load, struct handoff__error *error)
-{
-	const struct handoff__image **images =
-		calloc(load->count + 1, sizeof(struct handoff__image *));
-	uint64_t *ids = calloc(load->count + 1, sizeof(*ids));
-	int fd = -ENOMEM, err;
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; images && ids && i < load->count; i++) {
-		if (!load->items[i].entry)
-			continue;
-		images[n] = &load->items[i].image;
-		ids[n++] = load->items[i].id;
-	}
-	if (images && ids)
-		fd = handoff__images_make(images, ids, n, error);
-	free(images);
-	free(ids);
-	if (fd < 0)
-		return fd;
-	err = handoff__keep_put(
-		&load->ferry->pair.arena, load->slot, load->r.id, fd);
-	if (err < 0) {
-		close(fd);
-		return handoff__fail(error, err,
-			"keeping its images in the arena: %s", strerror(-err));
-	}
-	return handoff__gate_images(load->ferry->gate, load->slot, fd);
-}
-
-static void
-do_guard(struct handoff__freight *load)
-{
-	struct handoff__ferry *ferry = load->ferry;
-	struct handoff__flow *flows = calloc(load->count + 1, sizeof(*flows));
-	int *fds = calloc(load->count + 1, sizeof(*fds)), err = -ENOMEM;
-	struct handoff__error error = {.text = "no memory"};
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; flows && fds && i < load->count; i++) {
-		struct handoff__item *item = &load->items[i];
-
-		item->guard = UINT32_MAX;
-		if (!item->entry)
-			continue;
-		item->guard = n;
-		flows[n] = item->flow;
-		fds[n++] = item->entry->fd;
-	}
-	if (n > 0)
-		err = handoff__gate_hold(ferry->gate, load->slot, load->r.id,
-			HANDOFF__GATE_IN, flows, fds, n);
-	if (n > 0 && err == 0) {
-		load->guarded = true;
-		err = keep_images(load, &error);
-	}
-	free(flows);
-	free(fds);
-	load->guard_failed = n > 0 && err < 0;
-	load->guard_empty = n == 0;
-	if (load->guard_failed)
-		handoff__log(&ferry->log, HANDOFF_LOG_ERROR,
-			"gate: cannot guard a batch: %s", error.text);
-}
-
-/* Drops those that were named, and tells the gate. */
-static void
-do_drop(struct handoff__freight *load)
-{
-	uint32_t *back = calloc(load->count + 1, sizeof(*back)), n = 0;
-
-	for (uint32_t i = 0; i < load->count; i++) {
-		struct handoff__item *item = &load->items[i];
-
-		if (!item->named)
-			continue;
-		item->named = false;
-		if (item->entry && back && item->guard != UINT32_MAX)
-			back[n++] = item->guard;
-		handoff__landing_drop(load, item);
-	}
-	if (load->guarded && n > 0)
-		handoff__gate_release(load->ferry->gate, load->slot, back, n);
-	free(back);
-}
-
-static void
-send_prepared(struct handoff__freight *load)
-{
-	struct handoff__letter *letter = calloc(1, sizeof(*letter));
-	uint32_t n = 0;
-
-	if (!letter)
-		return;
-	letter->type = HANDOFF__LETTER_PREPARED;
-	letter->batch = load->r.id;
-	letter->round = load->r.round;
-	for (uint32_t i = 0; i < load->count && load->r.round == 0; i++) {
-		const struct handoff__item *item = &load->items[i];
-
-		if (!item->why[0] || n == HANDOFF__LETTER_NAMED)
-			continue;
-		letter->named[n].index = item->index;
-		handoff__copy(letter->named[n].why,
-			sizeof(letter->named[n].why), item->why);
-		n++;
-	}
-	letter->nnamed = n;
-	handoff__letters_send(load->ferry, letter);
-	handoff__channel_flush(load->ferry->channel);
-	free(letter);
-}
-
 static uint32_t
 do_decide(struct handoff__freight *load, bool commit)
 {
@@ -225,50 +74,6 @@ do_decide(struct handoff__freight *load, bool commit)
 			      : handoff__batch_abort(
 					table, load->slot, load->r.id);
 	return handoff__receiving_word(&load->r, word);
-}
-
-static void
-do_abandon(struct handoff__freight *load)
-{
-	for (uint32_t i = 0; i < load->count; i++)
-		handoff__landing_drop(load, &load->items[i]);
-	if (load->guarded)
-		handoff__gate_forget(load->ferry->gate, load->slot);
-	load->guarded = false;
-}
-
-static void
-do_finish(struct handoff__freight *load)
-{
-	for (uint32_t i = 0; i < load->count; i++) {
-		if (load->items[i].entry)
-			handoff__landing_finish(load, &load->items[i]);
-	}
-}
-
-static void
-do_offer(struct handoff__freight *load)
-{
-	struct handoff__ferry *ferry = load->ferry;
-	struct handoff__roster_entry **list =
-		calloc(load->count + 1, sizeof(struct handoff__roster_entry *));
-	uint32_t n = 0;
-
-	for (uint32_t i = 0; i < load->count; i++) {
-		struct handoff__roster_entry *e = load->items[i].entry;
-
-		if (!e)
-			continue;
-		handoff__pair_return(&ferry->pair, e);
-		handoff__cargo(e)->load = -1;
-		if (list)
-			list[n++] = e;
-		ferry->received++;
-		ferry->report.moved++;
-	}
-	if (n > 0 && handoff__carrier_has_server(ferry) && !ferry->pair.serving)
-		handoff__pair_offer_list(&ferry->pair, list, n);
-	free(list);
 }
 
 static void
@@ -297,54 +102,9 @@ static void
 send_early(struct handoff__freight *load, uint32_t actions)
 {
 	if (actions & HANDOFF__RECEIVING_SEND_PREPARED)
-		send_prepared(load);
+		handoff__unloading_report(load);
 	if (actions & HANDOFF__RECEIVING_SEND_QUERY)
 		send_plain(load, HANDOFF__LETTER_QUERY);
-}
-
-/* The image of that connection, which the ferry before has kept. */
-static bool
-find_image(struct handoff__freight *load, struct handoff__item *item)
-{
-	struct handoff__error error;
-	uint32_t i = handoff__images_find(&load->images, item->id);
-
-	return handoff__images_read(&load->images, i, &item->image, &error) ==
-		       0 &&
-	       !handoff__landing_objection(load->ferry, &item->image) &&
-	       handoff__migrate_resume(&item->restore, item->entry->fd,
-		       &item->image, &error) == 0;
-}
-
-/* The entries of a batch of an earlier ferry, which the server has given to
- * this one to decide. */
-static void
-collect(struct handoff__freight *load)
-{
-	struct handoff__roster *roster = &load->ferry->pair.roster;
-	struct handoff__roster_entry *e = NULL;
-	uint32_t slot;
-
-	while (load->count < load->room &&
-		(e = handoff__roster_next(roster, e))) {
-		struct handoff__item *item = &load->items[load->count];
-
-		if (!e->mine || handoff__cargo(e)->load >= 0 ||
-			!handoff__entry_elsewhere(e, &slot) ||
-			slot != load->slot)
-			continue;
-		item->entry = e;
-		item->id = e->id;
-		item->guard = UINT32_MAX;
-		handoff__cargo(e)->load = (int32_t)load->slot;
-		handoff__cargo(e)->index = (int32_t)load->count++;
-		if (handoff__flow_of(e->fd, &item->flow) < 0 ||
-			!find_image(load, item))
-			handoff__log(&load->ferry->log, HANDOFF_LOG_WARNING,
-				"connection %llu: of an earlier ferry, and "
-				"without an image",
-				(unsigned long long)e->id);
-	}
 }
 
 static void
@@ -352,25 +112,25 @@ act(struct handoff__freight *load, uint32_t actions)
 {
 	load->ferry->due = true;
 	if (load->resumed && actions != 0)
-		collect(load);
+		handoff__unloading_collect(load);
 	while (actions != 0) {
 		uint32_t next = 0;
 
 		if (actions & HANDOFF__RECEIVING_GUARD)
-			do_guard(load);
+			handoff__unloading_guard(load);
 		if (actions & HANDOFF__RECEIVING_DROP)
-			do_drop(load);
+			handoff__unloading_drop(load);
 		send_early(load, actions);
 		if (actions &
 			(HANDOFF__RECEIVING_COMMIT | HANDOFF__RECEIVING_ABORT))
 			next = do_decide(
 				load, actions & HANDOFF__RECEIVING_COMMIT);
 		if (actions & HANDOFF__RECEIVING_ABANDON)
-			do_abandon(load);
+			handoff__unloading_abandon(load);
 		if (actions & HANDOFF__RECEIVING_FINISH)
-			do_finish(load);
+			handoff__unloading_finish(load);
 		if (actions & HANDOFF__RECEIVING_OFFER)
-			do_offer(load);
+			handoff__unloading_offer(load);
 		if (actions & HANDOFF__RECEIVING_SEND_SERVING)
 			send_plain(load, HANDOFF__LETTER_SERVING);
 		if (actions & HANDOFF__RECEIVING_FREE)
@@ -473,18 +233,6 @@ handoff__inbound_on_room(struct handoff__ferry *ferry, int err)
 	}
 }
 
-/* The entries that WITHDRAW names. */
-static void
-mark_withdrawn(
-	struct handoff__freight *load, const struct handoff__letter *letter)
-{
-	for (uint32_t i = 0; i < load->count; i++) {
-		for (uint32_t j = 0; j < letter->nnamed; j++)
-			load->items[i].named |=
-				load->items[i].index == letter->named[j].index;
-	}
-}
-
 static void
 answer_unknown(
 	struct handoff__ferry *ferry, const struct handoff__letter *letter)
@@ -540,7 +288,7 @@ handoff__inbound_on_letter(
 		prepare_ready(load);
 		return;
 	case HANDOFF__LETTER_WITHDRAW:
-		mark_withdrawn(load, letter);
+		handoff__unloading_withdraw(load, letter);
 		act(load, handoff__receiving_withdrawn(r, letter->round));
 		return;
 	case HANDOFF__LETTER_COMMIT:
@@ -564,43 +312,6 @@ handoff__inbound_on_letter(
 	}
 }
 
-/* Whether the server has answered for each copy. */
-static bool
-all_answered(struct handoff__freight *load, uint32_t *refused)
-{
-	*refused = 0;
-	for (uint32_t i = 0; i < load->count; i++) {
-		struct handoff__item *item = &load->items[i];
-
-		if (!item->entry || item->entry->copy == HANDOFF__COPY_HELD)
-			continue;
-		if (item->entry->copy != HANDOFF__COPY_REFUSED)
-			return false;
-		++*refused;
-		item->named = true;
-		handoff__landing_refuse(item, "the server there: %s",
-			handoff__reason_text(
-				(enum handoff__reason)item->entry->refusal));
-	}
-	return true;
-}
-
-/* Whether the server serves all of it that has not ended. */
-static bool
-all_served(const struct handoff__freight *load)
-{
-	for (uint32_t i = 0; i < load->count; i++) {
-		const struct handoff__item *item = &load->items[i];
-		const struct handoff__roster_entry *e = item->entry;
-
-		if (e && e->id == item->id && e->fd >= 0 &&
-			(e->mine || !handoff__entry_accepted(
-					    &load->ferry->pair, e)))
-			return false;
-	}
-	return true;
-}
-
 void
 handoff__inbound_proceed(struct handoff__freight *load)
 {
@@ -609,10 +320,12 @@ handoff__inbound_proceed(struct handoff__freight *load)
 	if (load->r.state == HANDOFF__RECEIVING_PREPARING) {
 		if (!handoff__carrier_has_server(load->ferry))
 			give_up(load, "its server has gone");
-		else if (!load->r.held && all_answered(load, &refused))
+		else if (!load->r.held &&
+			 handoff__unloading_answered(load, &refused))
 			act(load, handoff__receiving_held(&load->r, refused));
 	}
-	if (load->r.state == HANDOFF__RECEIVING_COMMITTED && all_served(load) &&
+	if (load->r.state == HANDOFF__RECEIVING_COMMITTED &&
+		handoff__unloading_served(load) &&
 		(!load->resumed || handoff__salvage_done(load)))
 		act(load, handoff__receiving_served(&load->r));
 	if (load->r.state != HANDOFF__RECEIVING_COLLECTING &&
