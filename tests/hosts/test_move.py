@@ -132,6 +132,7 @@ class Between(Hosts):
 
     def test_reboot(self):
         """All of A is gone once its service has left, and comes back."""
+        self.ferries_die = True
         self.both()
         load = self.load("--connections", 100, "--active", 20).ready()
         self.move_all(self.a, 100)
