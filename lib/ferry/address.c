@@ -16,11 +16,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define FOREVER 0xffffffffu
-#define PATIENCE_US                                                            \
-	2000000 /* for the kernel to finish what it has accepted               \
-		 */
-#define TRIES 8 /* of a dump under which the table changes */
+#define FOREVER     0xffffffffu
+#define PATIENCE_US 1000000 /* for the kernel to do what it has accepted */
+#define TRIES       8       /* of a dump under which the table changes */
 
 /* Where an address is, and who shares its subnet on the device. */
 struct search {
@@ -242,6 +240,18 @@ find_route(struct route *r)
 	return handoff__netlink_ask(NETLINK_ROUTE, head, on_route, r);
 }
 
+static int
+fail_later(const struct handoff__prefix *prefix, struct handoff__error *error)
+{
+	char text[HANDOFF__PREFIX_TEXT];
+
+	handoff__prefix_format(prefix, text, sizeof(text));
+	return handoff__fail(error, -ETIMEDOUT,
+		"the kernel has the address %s, and has not begun to use it in "
+		"time: try again",
+		text);
+}
+
 /* The kernel accepts an IPv6 address at once, but packets to it are its own
  * only after a worker of it has added the route. */
 static int
@@ -252,16 +262,17 @@ settle(int ifindex, const struct handoff__prefix *prefix,
 	int64_t end = handoff__now_us() + PATIENCE_US;
 	int err;
 
-	for (;;) {
+	while (prefix->family == 6) {
 		err = find_route(&r);
 		if (r.found)
 			return 0;
 		if (err < 0 && err != -EINTR)
 			return fail(prefix, err, "find the route to", error);
 		if (handoff__now_us() > end)
-			return fail(prefix, -ETIMEDOUT, "use", error);
+			return fail_later(prefix, error);
 		(void)poll(NULL, 0, 1);
 	}
+	return 0;
 }
 
 static int
@@ -270,9 +281,7 @@ add(int ifindex, const struct handoff__prefix *prefix, uint8_t length,
 {
 	int err = add_once(ifindex, prefix, length, on_lo, error);
 
-	if (err < 0 || prefix->family == 4)
-		return err;
-	return settle(ifindex, prefix, error);
+	return err < 0 ? err : settle(ifindex, prefix, error);
 }
 
 static int
@@ -344,6 +353,9 @@ handoff__address_to_device(const struct handoff__device *device,
 	if (!s.on_device)
 		err = add(
 			device->ifindex, prefix, prefix->length, false, error);
+	else if (s.on_lo)
+		/* that of an operator may be tentative for longer */
+		(void)settle(device->ifindex, prefix, error);
 	if (err == 0 && s.on_lo)
 		err = take(s.lo, prefix, s.on_lo, "remove from lo", error);
 	return err;
@@ -362,7 +374,7 @@ handoff__address_to_lo(const struct handoff__device *device,
 		return fail_elsewhere(prefix, s.other, error);
 	if (s.on_device)
 		return fail_elsewhere(prefix, s.device, error);
-	return s.on_lo ? 0
+	return s.on_lo ? settle(s.lo, prefix, error)
 		       : add(s.lo, prefix, host_length(prefix), true, error);
 }
 

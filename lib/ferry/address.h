@@ -39,7 +39,9 @@ int handoff__address_length(const struct handoff__device *device,
 /* Puts it there. 0 as well if it is there already. -EEXIST with a sentence if
  * it is on a third device. To the device: takes it from lo as well, after it is
  * on the device, so that it is never absent between. To lo: -EEXIST as well if
- * it is on the device. */
+ * it is on the device. -ETIMEDOUT with a sentence: the kernel has accepted it
+ * and does not use it within a second; the call can be repeated, and waits for
+ * another one. */
 int handoff__address_to_device(const struct handoff__device *device,
 	const struct handoff__prefix *prefix, struct handoff__error *error);
 int handoff__address_to_lo(const struct handoff__device *device,

@@ -282,13 +282,16 @@ struct handoff__taker {
 	bool regioned;   /* they have */
 	bool answer;     /* BEGUN is due */
 	bool room;       /* free records were asked for */
+	bool unused;     /* the kernel does not use the addresses on lo yet */
+	bool addressing; /* they are to go to the device */
 	bool addressed;  /* the addresses are on the device */
 	bool late;       /* the deadline has passed */
-	struct handoff__timer deadline;
+	struct handoff__timer deadline, again;
 	/* The listeners that were opened for moves to this host, by id. */
 	uint64_t lent[HANDOFF__LETTER_LISTENERS];
 	uint32_t nlent;
-	bool lends; /* all that were opened for the service, if any, are there */
+	bool lends; /* all that were opened for the service, if any, are there
+		     */
 };
 
 struct handoff__freight;

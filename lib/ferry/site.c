@@ -96,6 +96,18 @@ is_there(const struct handoff__ferry *ferry)
 	return ferry->greeted && ferry->other.flags & HANDOFF__LETTER_AT_HOME;
 }
 
+/* Once more if the kernel is slow. */
+static int
+to_device(struct handoff__ferry *ferry, const struct handoff__prefix *prefix,
+	struct handoff__error *error)
+{
+	int err = handoff__address_to_device(&ferry->device, prefix, error);
+
+	return err == -ETIMEDOUT ? handoff__address_to_device(
+					   &ferry->device, prefix, error)
+				 : err;
+}
+
 /* They answer for themselves here, and the neighbours hear of it. */
 static void
 adopt(struct handoff__ferry *ferry, uint32_t which)
@@ -108,8 +120,7 @@ adopt(struct handoff__ferry *ferry, uint32_t which)
 		if (!(which & 1u << i))
 			continue;
 		list[n++] = ferry->prefixes[i];
-		if (handoff__address_to_device(
-			    &ferry->device, &ferry->prefixes[i], &error) < 0)
+		if (to_device(ferry, &ferry->prefixes[i], &error) < 0)
 			handoff__log(&ferry->log, HANDOFF_LOG_ERROR,
 				"address: %s", error.text);
 	}

@@ -22,6 +22,8 @@
 #include <string.h>
 
 #define SERVER_US  8000000 /* the server may take to get the service */
+#define AGAIN_US   100000  /* then an address that is not used is tried again */
+#define FAILED_US  1000000 /* and one that failed */
 #define FETCH_MORE 5000    /* ms that a fetch has beyond the move itself */
 
 static void
@@ -41,6 +43,25 @@ arm(struct handoff__ferry *ferry, int64_t us)
 	taker->deadline.arg = ferry;
 	taker->late = false;
 	handoff__timer_arm(&ferry->loop, &taker->deadline, us);
+}
+
+static void
+wake(struct handoff__timer *timer)
+{
+	struct handoff__ferry *ferry = timer->arg;
+
+	ferry->due = true;
+}
+
+static void
+look_again(struct handoff__ferry *ferry, int err)
+{
+	struct handoff__taker *taker = &ferry->taker;
+
+	taker->again.fn = wake;
+	taker->again.arg = ferry;
+	handoff__timer_arm(&ferry->loop, &taker->again,
+		err == -ETIMEDOUT ? AGAIN_US : FAILED_US);
 }
 
 /* What is in doubt may be this host's yet. */
@@ -87,6 +108,7 @@ end_taker(struct handoff__ferry *ferry, const char *text)
 	struct handoff__taker *taker = &ferry->taker;
 
 	handoff__timer_disarm(&ferry->loop, &taker->deadline);
+	handoff__timer_disarm(&ferry->loop, &taker->again);
 	if (text) {
 		drop_region(ferry);
 		drop_addresses(ferry);
@@ -194,7 +216,8 @@ on_begin(struct handoff__ferry *ferry, const struct handoff__letter *letter)
 	}
 	begin_return(ferry);
 	opened = ferry->report.rest ? 0 : prepare_addresses(ferry);
-	if (opened >= 0)
+	taker->unused = opened == -ETIMEDOUT;
+	if (opened >= 0 || taker->unused)
 		opened = handoff__listeners_open(ferry, &letter->begin);
 	if (opened < 0) {
 		refuse(ferry, ferry->error.text);
@@ -227,11 +250,26 @@ has_gate(const struct handoff__ferry *ferry)
 static const char *
 late_text(const struct handoff__ferry *ferry)
 {
+	if (ferry->taker.unused)
+		return ferry->error.text;
 	if (!has_gate(ferry))
 		return "its gate (handoff-unfreeze) cannot be started";
 	return handoff__outbound_leaves(ferry)
 		       ? "connections that have left it are in doubt"
 		       : "the server there has not taken the listeners in time";
+}
+
+/* Whether the kernel takes packets to the addresses; if not it is asked again,
+ * or `unused` is false and there is a sentence. */
+static bool
+are_used(struct handoff__ferry *ferry)
+{
+	int err = prepare_addresses(ferry);
+
+	ferry->taker.unused = err == -ETIMEDOUT;
+	if (ferry->taker.unused)
+		look_again(ferry, err);
+	return err >= 0;
 }
 
 /* The server gets the service, or only the listeners that it lacked, before a
@@ -244,6 +282,11 @@ proceed_answer(struct handoff__ferry *ferry)
 
 	if (!why && taker->late)
 		why = late_text(ferry);
+	if (!why && taker->unused && !are_used(ferry)) {
+		if (taker->unused)
+			return;
+		why = ferry->error.text;
+	}
 	if (why) {
 		refuse(ferry, why);
 		return;
@@ -287,14 +330,17 @@ take_addresses(struct handoff__ferry *ferry)
 	return 0;
 }
 
+/* The other host has given them up already: until it succeeds. */
 static void
-on_address(struct handoff__ferry *ferry)
+proceed_address(struct handoff__ferry *ferry)
 {
-	if (take_addresses(ferry) < 0) {
-		handoff__letters_text(
-			ferry, HANDOFF__LETTER_REFUSED, 0, ferry->error.text);
+	int err = take_addresses(ferry);
+
+	if (err < 0) {
+		look_again(ferry, err);
 		return;
 	}
+	ferry->taker.addressing = false;
 	ferry->taker.addressed = true;
 	handoff__site_came(ferry);
 	handoff__letters_hello(ferry, false);
@@ -416,7 +462,8 @@ handoff__taker_on_letter(
 		on_begin(ferry, letter);
 		return;
 	case HANDOFF__LETTER_ADDRESS:
-		on_address(ferry);
+		ferry->taker.addressing = true;
+		proceed_address(ferry);
 		return;
 	case HANDOFF__LETTER_REPORT:
 		on_report(ferry, letter);
@@ -439,7 +486,11 @@ handoff__taker_proceed(struct handoff__ferry *ferry)
 {
 	struct handoff__taker *taker = &ferry->taker;
 
-	if (taker->answer)
+	if (taker->again.armed)
+		return;
+	if (taker->addressing)
+		proceed_address(ferry);
+	else if (taker->answer)
 		proceed_answer(ferry);
 	else if (taker->late && handoff__course_runs(ferry) &&
 		 ferry->report.step == HANDOFF__FERRY_FETCHING)

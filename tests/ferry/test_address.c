@@ -141,6 +141,28 @@ test_an_address_on_lo_takes_no_other_with_it(void **state)
 		lan_shows(LAN_A, "tentative", "addr show dev e0 to fd77::100"));
 }
 
+/* The kernel has it before it has the route by which it is used. */
+static void
+test_an_address_that_is_not_used_can_be_asked_for_again(void **state)
+{
+	struct handoff__device device;
+	struct handoff__prefix six = lan_prefix("fd77::100/64");
+
+	(void)state;
+	lan_need();
+	device = lan_device();
+	assert_ok(handoff__address_to_lo(&device, &six, &error));
+	lan_ip(LAN_A, "-6 route del local fd77::100 dev lo table local");
+	assert_int_equal(
+		handoff__address_to_lo(&device, &six, &error), -ETIMEDOUT);
+	assert_contains(error.text,
+		"the kernel has the address fd77::100/64, and has not begun");
+	assert_int_equal(spot("fd77::100/64"), HANDOFF__ON_LO);
+	lan_ip(LAN_A, "-6 route add local fd77::100 dev lo table local");
+	assert_ok(handoff__address_to_lo(&device, &six, &error));
+	assert_ok(handoff__address_off_lo(&six, &error));
+}
+
 static void
 test_an_address_of_a_third_device_is_left_alone(void **state)
 {
@@ -618,6 +640,8 @@ main(void)
 		handoff_test(test_an_address_goes_to_lo_to_the_device_and_away),
 		handoff_test(test_the_device_has_the_prefix_that_was_given),
 		handoff_test(test_an_address_on_lo_takes_no_other_with_it),
+		handoff_test(
+			test_an_address_that_is_not_used_can_be_asked_for_again),
 		handoff_test(test_an_address_of_a_third_device_is_left_alone),
 		handoff_test(test_the_prefix_of_the_table_counts),
 		handoff_test(test_the_other_addresses_of_its_subnet_stay),

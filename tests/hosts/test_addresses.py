@@ -265,5 +265,40 @@ class Twice(Hosts):
         self.end(load)
 
 
+class Slow(Hosts):
+    def test_kernel(self):
+        """B's has an address before packets to it are its own."""
+        self.both()
+        load = self.load("--connections", 20).ready()
+        route = f"local {SERVICE6} dev lo table local"
+        self.b.ip(f"addr add {SERVICE6}/128 dev lo nodad",
+                  f"route del {route}")
+        # called when it has been waited for once
+        stop = self.stop_at(self.ferries[self.b], "handoff__listeners_open")
+        mover = self.move_later(self.a)
+        stop.hit().go()
+        self.b.ip(f"route add {route}")
+        self.assertRegex(self.finished(mover), "moved 20 of 20")
+        load.check()
+        self.end(load)
+
+
+    def test_is_refused_at_first(self):
+        """B cannot put an address on its device when A has given it up."""
+        self.both()
+        load = self.load("--connections", 20).ready()
+        self.b.ip("link add x0 type veth peer name x1")
+        stop = self.stop_at(self.ferries[self.b], "handoff__address_to_device")
+        mover = self.move_later(self.a)
+        stop.hit()
+        self.b.ip(f"addr add {SERVICE4}/32 dev x0")
+        stop.go()
+        self.ferries[self.b].expect_error(f"{SERVICE4}/24: it is on x0")
+        self.b.ip("link del x0")
+        self.assertRegex(self.finished(mover), "moved 20 of 20")
+        load.check()
+        self.end(load)
+
+
 if __name__ == "__main__":
     main()
