@@ -212,6 +212,44 @@ others_are_refused(void **state)
 	close(fd);
 }
 
+/* One that the server here has for itself. */
+static void
+has_own(const char *ip)
+{
+	struct sockaddr_in sa = {.sin_family = AF_INET};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), err;
+
+	assert_int_equal(inet_pton(AF_INET, ip, &sa.sin_addr), 1);
+	assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_non_null(handoff__pair_enter(
+		&ferry->pair, fd, HANDOFF__LISTENER, "own", &err));
+}
+
+/* What the service's addresses do not reach, and on a host that is not its home
+ * what was there before it on all addresses. */
+static void
+those_of_this_host_stay(void **state)
+{
+	(void)state;
+	has_own("127.0.0.3");
+	has_own("0.0.0.0");
+	wants("127.0.0.1", 0, 0);
+	wants("0.0.0.0", 0, 0);
+	assert_int_equal(open_them(), 2);
+	ferry->guest = true;
+	assert_int_equal(handoff__listeners_close(ferry), 2);
+	assert_int_equal(handoff__listeners_close(ferry), 0);
+	/* another ferry does not know which were lent */
+	ferry->taker.lends = false;
+	assert_int_equal(handoff__listeners_close(ferry), 1);
+	has_own("0.0.0.0");
+	/* at home all of the service leaves with it */
+	ferry->taker.lends = true;
+	ferry->guest = false;
+	assert_int_equal(handoff__listeners_close(ferry), 1);
+}
+
 static void
 what_waits_is_accepted(void **state)
 {
@@ -301,6 +339,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		lending_test(those_that_are_missing_are_opened),
 		lending_test(others_are_refused),
+		lending_test(those_of_this_host_stay),
 		lending_test(what_waits_is_accepted),
 		lending_test(both_families_are_told_apart),
 		lending_test(closed_ones_listen_for_nobody),
