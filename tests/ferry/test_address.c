@@ -143,7 +143,7 @@ test_an_address_on_lo_takes_no_other_with_it(void **state)
 
 /* The kernel has it before it has the route by which it is used. */
 static void
-test_an_address_that_is_not_used_can_be_asked_for_again(void **state)
+test_an_address_that_is_not_used_is_asked_for_again(void **state)
 {
 	struct handoff__device device;
 	struct handoff__prefix six = lan_prefix("fd77::100/64");
@@ -641,7 +641,7 @@ main(void)
 		handoff_test(test_the_device_has_the_prefix_that_was_given),
 		handoff_test(test_an_address_on_lo_takes_no_other_with_it),
 		handoff_test(
-			test_an_address_that_is_not_used_can_be_asked_for_again),
+			test_an_address_that_is_not_used_is_asked_for_again),
 		handoff_test(test_an_address_of_a_third_device_is_left_alone),
 		handoff_test(test_the_prefix_of_the_table_counts),
 		handoff_test(test_the_other_addresses_of_its_subnet_stay),
