@@ -9,6 +9,7 @@
 #include "base/addr.h"
 #include "base/high.h"
 #include "ferry/carrier.h"
+#include "ferry/commons.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -345,14 +346,17 @@ handoff__listeners_accept(struct handoff__ferry *ferry)
 	return count;
 }
 
-/* What the service's addresses do not reach stays. So does one on all addresses
- * that was here before the service came; unless this ferry does not know that
- * since another one has received it. */
+/* What the service's addresses do not reach stays, unless a shared region has
+ * left, with which it would be served. So does one on all addresses that was
+ * here before the service came; unless this ferry does not know that since
+ * another one has received it. */
 static bool
 stays(const struct handoff__ferry *ferry, const struct handoff__roster_entry *e)
 {
 	struct handoff__letter_listener l;
 
+	if (handoff__commons_size(ferry) > 0)
+		return false;
 	if (handoff__listener_describe(e->fd, &l) < 0 || !is_reached(ferry, &l))
 		return true;
 	return is_any(&l) && ferry->guest && ferry->taker.lends &&
