@@ -99,7 +99,9 @@ HANDOFF_API int handoff_peer_open(
  * has ended; without another peer nothing is kept beyond this process. NULL is
  * fine. Afterwards no callback runs, and entries, their states and what events
  * and errmsg pointed to are invalid; the program's descriptors stay open,
- * including those of TAKEN.
+ * including those of TAKEN. With a lease and without another peer, connections
+ * and listeners end, and the lease is given up: waits up to two seconds for
+ * that.
  *
  * In a child that fork(2) made it closes what the child has of the library, and
  * nothing else changes: a child that lives on does this, and closes its copies
@@ -126,7 +128,8 @@ enum handoff_peer_event_type {
 				   * nothing */
 	HANDOFF_PEER_WAITING = 3, /* there is no owner yet; or this host has no
 				   * lease (any more): withdraw all entries
-				   * that are connections or listeners */
+				   * that are connections, which are reset, or
+				   * listeners, which are closed */
 	HANDOFF_PEER_JOINED = 4,  /* the other peer came */
 	HANDOFF_PEER_LEFT = 5,    /* the other peer went */
 	HANDOFF_PEER_TAKEN = 6,   /* `entry` belongs to this peer (again): serve
@@ -143,7 +146,7 @@ enum handoff_peer_event_type {
 				    * or has caught up */
 	HANDOFF_PEER_STOP = 12,    /* `handoffctl stop`: everything that could
 				    * be given was given; end the program. The
-				    * last event */
+				    * last event, but for LEASE and WAITING */
 	HANDOFF_PEER_APART = 13,   /* the link to the other peer broke and its
 				    * process lives: the peers redial */
 	HANDOFF_PEER_LEASE = 14,   /* what handoff_peer_may says has changed */

@@ -237,6 +237,7 @@ handoff_peer_free(struct handoff_peer *peer)
 	handoff__operator_close(&peer->op);
 	if (peer->pair.loop) {
 		handoff__embed_flush(peer);
+		handoff__embed_release(peer);
 		handoff__embed_data_release(peer);
 		/* the program may go on using its entries */
 		handoff__pair_close(&peer->pair, peer->pair.roster.owned == 0);

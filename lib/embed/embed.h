@@ -146,6 +146,9 @@ void handoff__embed_standby(struct handoff_peer *peer);
 /* stop.c */
 extern const struct handoff__operator_ops handoff__embed_operator_ops;
 void handoff__embed_stop(struct handoff_peer *peer);
+/* If no other peer goes on with the lease: ends all connections and listeners,
+ * and gives it up. Waits for that, for up to two seconds. */
+void handoff__embed_release(struct handoff_peer *peer);
 
 /* callbacks.c */
 extern const struct handoff__pair_ops handoff__embed_ops;

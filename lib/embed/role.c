@@ -4,6 +4,8 @@
  */
 #include "embed/embed.h"
 
+#include "base/still.h"
+
 int
 handoff__embed_own(struct handoff_peer *peer)
 {
@@ -20,6 +22,19 @@ handoff__embed_own(struct handoff_peer *peer)
 		handoff__operator_emit(&peer->op, HANDOFF_PEER_OWNER,
 			"owner: serves %s (generation 1)", peer->service_name);
 	return 0;
+}
+
+/* Clients are refused at once, and so is a call of accept(2), before the
+ * program has withdrawn them. */
+static void
+end_listeners(struct handoff__pair *below)
+{
+	struct handoff__roster_entry *e = NULL;
+
+	while ((e = handoff__roster_next(&below->roster, e))) {
+		if (e->fd >= 0 && e->kind == HANDOFF__LISTENER)
+			handoff__still_reset(e->fd);
+	}
 }
 
 static void
@@ -42,9 +57,10 @@ handoff__embed_leased(
 			peer->service_name, generation);
 		return;
 	case HANDOFF__LEASE_RESET:
+		end_listeners(&peer->pair);
 		handoff__operator_emit(&peer->op, HANDOFF_PEER_WAITING,
 			"waiting: the lease of %s is lost: its connections "
-			"are reset",
+			"are reset, its listeners closed",
 			peer->service_name);
 		return;
 	case HANDOFF__LEASE_DOUBTED:

@@ -45,7 +45,25 @@ handoff__embed_stop(struct handoff_peer *peer)
 	handoff__operator_emit_with(
 		&peer->op, HANDOFF_PEER_STOP, &facts, "stop");
 	reply(peer);
+	handoff__pair_linger(below);
 	handoff__pair_retire(below);
+}
+
+void
+handoff__embed_release(struct handoff_peer *peer)
+{
+	struct handoff__pair *below = &peer->pair;
+
+	if (!handoff__pair_leased(below) ||
+		below->partner != HANDOFF__PARTNER_NONE)
+		return;
+	handoff__pair_linger(below);
+	handoff__pair_retire(below);
+	handoff__pair_end_sockets(below);
+	while (!handoff__pair_release(below)) {
+		if (handoff__loop_dispatch(&peer->loop, -1) < 0)
+			return;
+	}
 }
 
 static void

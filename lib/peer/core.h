@@ -273,6 +273,7 @@ struct handoff__guard {
 	bool resetting;   /* what this peer owns was reset */
 	bool emptying;    /* and the lease is lost once nothing is left */
 	bool releasing, released;
+	bool lingers;   /* a retired peer keeps the lease until it is closed */
 	bool succeeds;  /* another host has had the service */
 	uint32_t early; /* actions that came while the keeper was opened */
 	unsigned char notice[HANDOFF_LEASE_NOTICE_MAX]; /* to be retained */

@@ -288,8 +288,11 @@ handoff__pair_proceed(struct handoff__pair *pair)
 	bool acted = false;
 
 	pair->noted = false;
-	if (pair->left)
+	if (pair->left) {
+		if (pair->guard.lingers)
+			handoff__guard_proceed(pair);
 		return false;
+	}
 	if (pair->pulse.due)
 		handoff__beat(pair);
 	for (int i = 0; i < ACTS_MAX; i++) {

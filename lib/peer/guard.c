@@ -284,7 +284,8 @@ is_keeper(const struct handoff__pair *pair)
 {
 	const struct handoff__board *board = handoff__arena_board(&pair->arena);
 
-	return pair->serving && !pair->left && !pair->guard.released &&
+	return pair->serving && (!pair->left || pair->guard.lingers) &&
+	       !pair->guard.released &&
 	       handoff__owner_word(&board->owner) == (uint32_t)pair->place;
 }
 
@@ -342,8 +343,16 @@ handoff__guard_let_go(struct handoff__pair *pair)
 }
 
 void
+handoff__pair_linger(struct handoff__pair *pair)
+{
+	pair->guard.lingers = handoff__pair_leased(pair);
+}
+
+void
 handoff__guard_retire(struct handoff__pair *pair)
 {
+	if (pair->guard.lingers)
+		return;
 	close_keeper(pair);
 	if (pair->guard.again.armed)
 		handoff__timer_disarm(pair->loop, &pair->guard.again);

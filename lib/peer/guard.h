@@ -23,6 +23,10 @@ void handoff__guard_forked(struct handoff__pair *pair);
 /* This process serves nothing any more: another goes on with the lease. */
 void handoff__guard_retire(struct handoff__pair *pair);
 
+/* From here on a peer that is retired keeps the lease until it is closed: what
+ * it still has may be used until then. */
+void handoff__pair_linger(struct handoff__pair *pair);
+
 /* A hash of the address, for the other peer to compare; 0: no lease. */
 uint64_t handoff__guard_lease_id(const struct handoff__pair *pair);
 

@@ -174,6 +174,7 @@ handoff__pair_close(struct handoff__pair *pair, bool quiet)
 	struct handoff__msg bye = {
 		.type = HANDOFF__BYE, .reason = HANDOFF__LEAVING};
 
+	pair->guard.lingers = false;
 	handoff__pair_retire(pair);
 	if (quiet)
 		handoff__link_try(&pair->link, &bye, NULL, 0);

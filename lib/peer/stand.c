@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -251,4 +252,20 @@ handoff__stand_close(struct handoff__pair *pair)
 	if (guard->timerfd >= 0)
 		close(guard->timerfd);
 	guard->timerfd = -1;
+}
+
+void
+handoff__pair_end_sockets(struct handoff__pair *pair)
+{
+	bool valid = handoff__pair_valid(pair);
+	struct handoff__roster_entry *e = NULL;
+
+	while ((e = handoff__roster_next(&pair->roster, e))) {
+		if (!handoff__stand_socket(e))
+			continue;
+		if (valid)
+			shutdown(e->fd, SHUT_RDWR);
+		else
+			handoff__still_reset(e->fd);
+	}
 }

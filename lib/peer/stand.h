@@ -44,6 +44,11 @@ bool handoff__pair_may_begin(const struct handoff__pair *pair);
 /* Whether something may be committed and sent now. */
 bool handoff__pair_valid(const struct handoff__pair *pair);
 
+/* Nothing is served any more: connections end after what the kernel still has
+ * of them, and are reset if the lease is not valid; listeners listen no more.
+ */
+void handoff__pair_end_sockets(struct handoff__pair *pair);
+
 /* Whether the host has the lease, valid or not: its listeners are open. */
 bool handoff__pair_holds(const struct handoff__pair *pair);
 
