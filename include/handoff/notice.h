@@ -22,7 +22,7 @@ enum handoff_notice_kind {
 					 * upper half of `generation`, the
 					 * lease's token, has changed: then all
 					 * connections have ended */
-	HANDOFF_NOTICE_GOODBYE = 4,     /* the service ends */
+	HANDOFF_NOTICE_GOODBYE = 4,     /* the service ends, on this host */
 };
 
 /* "MAINTENANCE", ..., or "?" for a kind unknown to this version. */

@@ -296,14 +296,15 @@ log_waiting(struct handoff_server *server)
 }
 
 /* The retained notice may have been removed with the directory, or could not be
- * written when it was new. Only the owner writes it. */
+ * written when it was new. Only the owner writes it, and with a lease only the
+ * host that has it: the address may be another host's too. */
 void
 handoff__notices_keep(struct handoff_server *server)
 {
 	int err;
 
 	tend(server);
-	if (!server->pair.serving)
+	if (!server->pair.serving || !handoff__pair_may_begin(&server->pair))
 		return;
 	if (server->publishing && ++server->notice_waited == WAITED)
 		log_waiting(server);

@@ -117,6 +117,16 @@ is_late(const struct handoff_server *server)
 	return server->closing && !server->stop_deadline.armed;
 }
 
+/* Another host gets the lease at once, and tells clients of that: GOODBYE comes
+ * first. */
+static bool
+release_lease(struct handoff_server *server)
+{
+	if (handoff__pair_leased(&server->pair))
+		handoff__notices_finish(server);
+	return handoff__pair_release(&server->pair);
+}
+
 void
 handoff__stop_proceed(struct handoff_server *server)
 {
@@ -132,8 +142,8 @@ handoff__stop_proceed(struct handoff_server *server)
 	begin_closing(server);
 	close_service(server);
 	if (pair->roster.connections == 0 && server->alone &&
-		!is_late(server) && !handoff__pair_release(pair))
-		return; /* another host gets the lease at once */
+		!is_late(server) && !release_lease(server))
+		return;
 	if (pair->roster.connections == 0 || is_late(server) ||
 		(handoff__closing_standby(server) &&
 			handoff__closing_uncovered(server) == 0))

@@ -3,6 +3,7 @@
 and what happens when it is stopped, killed, cut off, or gives. The engine is a
 file (lease/file_engine.c), preloaded into the servers."""
 import contextlib
+import json
 import os
 import random
 import shutil
@@ -11,7 +12,7 @@ import socket
 import subprocess
 import time
 
-from harness import BIN, SystemTest, TOOLS, main
+from harness import BIN, SystemTest, TOOLS, main, wait_until
 
 TTL = 4
 PRELOAD = ("LD_PRELOAD=" + os.path.join(TOOLS, "libfile_lease.so"),
@@ -44,8 +45,8 @@ class Lease(SystemTest):
         server.expect(": owner: has the lease and serves ")
 
     def candidate(self, folder, host, *options):
-        server = self.launch(folder, host,
-                             *(options or ("--listen", "127.0.0.1:0")))
+        listen = () if "--listen" in options else ("--listen", "127.0.0.1:0")
+        server = self.launch(folder, host, *listen, *options)
         server.expect(": waiting: for the lease of ")
         return server
 
@@ -169,6 +170,92 @@ class Lease(SystemTest):
         self.assertNotIn("owner", far.output())
         alt.kill()
         self.wins(far)
+
+    def follow(self, *addresses):
+        """`handoffctl notices`, which outlives all servers."""
+        def count():
+            box = os.path.join(self.dir, "subscribers")
+            return len(os.listdir(box)) if os.path.isdir(box) else 0
+        os.mkdir(self.dir, 0o700)
+        told = self.start("handoffctl", "notices", "--json", *addresses)
+        wait_until(count, "a subscriber")
+        return told
+
+    def plain(self, folder):
+        """A server without a lease, and its standby."""
+        words = ("--dir", folder, "--notices", f"mq:{self.dir}")
+        server = self.start("server", *words, "--listen", "127.0.0.1:0")
+        start = server.expect(r": owner: .*generation (\d+)")[1]
+        alt = self.start("alt_server", *words)
+        alt.expect(": standby: ")
+        return server, alt, int(start)
+
+    def next_notice(self, told, kind):
+        while True:
+            seen = json.loads(told.expect(r"^{.*}$")[0])
+            self.assertGreater((seen["generation"], seen["seq"]), self.last)
+            self.last = seen["generation"], seen["seq"]
+            if seen["kind"] == kind:
+                return seen["generation"]
+
+    def test_what_clients_hear_of_two_hosts(self):
+        told, self.last = self.follow(f"mq:{self.dir}"), (0, 0)
+        words = ("--notices", f"mq:{self.dir}")
+        near = self.candidate(self.dir, "a", *words)
+        self.wins(near)
+        far = self.candidate(self.far, "b", *words)
+        near.signal(signal.SIGTERM)
+        self.assertEqual(self.next_notice(told, "GOODBYE"), 1 << 32)
+        self.wins(far)
+        self.assertEqual(self.next_notice(told, "FAILOVER"), 2 << 32)
+        self.assertIn(far.address, told.lines[-1])
+        self.assertEqual(near.wait(), 0)
+        near = self.candidate(self.dir, "a", *words)
+        self.leases("cut", "b")
+        self.wins(near)
+        self.assertEqual(self.next_notice(told, "FAILOVER"), 3 << 32)
+        # a candidate retains nothing any more where the other may publish
+        self.leases("heal", "b")
+        far.expect(": waiting: the lease of ")
+        os.unlink(os.path.join(self.far, "notice"))
+        time.sleep(2.5)  # it looks each second
+        self.assertFalse(os.path.exists(os.path.join(self.far, "notice")))
+        told.signal(signal.SIGTERM)
+        told.wait()
+
+    def test_off_and_on_again(self):
+        told, self.last = self.follow(f"mq:{self.dir}"), (0, 0)
+        words = ("--notices", f"mq:{self.dir}")
+        for token, folder, host in ((1, self.dir, "a"), (2, self.far, "b"),
+                                    (3, self.dir, "a")):
+            server = self.candidate(folder, host, *words)
+            self.wins(server)
+            self.assertEqual(self.leases(), (token, host))
+            server.signal(signal.SIGTERM)
+            self.assertEqual(self.next_notice(told, "GOODBYE"), token << 32)
+            self.assertEqual(server.wait(), 0)
+        # Off: on the host that has served last, or on another one that has
+        # published where the clients hear; each leaves it higher.
+        for folder in self.dir, self.far, self.dir:
+            server, alt, start = self.plain(folder)
+            self.assertGreater(start, self.last[0])
+            subprocess.run([os.path.join(BIN, "handoffctl"), "--dir", folder,
+                            "maintenance"], capture_output=True, check=True)
+            self.assertEqual(self.next_notice(told, "MAINTENANCE"), start + 1)
+            for program in server, alt:
+                program.signal(signal.SIGTERM)
+                self.assertEqual(program.wait(), 0)
+            self.next_notice(told, "GOODBYE")
+            self.assertEqual(self.last[0] >> 32, 3)
+        # and on again, with an engine that has counted less
+        os.unlink(self.engine)
+        server = self.candidate(self.far, "b", *words)
+        self.wins(server)
+        self.assertEqual(self.leases(), (4, "b"))
+        server.signal(signal.SIGTERM)
+        self.assertEqual(self.next_notice(told, "GOODBYE"), 4 << 32)
+        told.signal(signal.SIGTERM)
+        told.wait()
 
     def test_an_owner_that_hangs(self):
         # a twelfth of it is left to the survivor for going on
