@@ -26,6 +26,19 @@ handoff__hosts_ferry(struct handoff__call *call)
 	return NULL;
 }
 
+static bool
+is_leased(const struct handoff__call *call)
+{
+	size_t len;
+
+	for (size_t i = 0; i < call->npeers; i++) {
+		if (handoff__contact_value(
+			    &call->peers[i], "lease", NULL, &len))
+			return true;
+	}
+	return false;
+}
+
 /* One that does not answer may be the ferry. */
 static int
 fail_without_ferry(const struct handoff__call *call)
@@ -36,6 +49,14 @@ fail_without_ferry(const struct handoff__call *call)
 		if (!call->peers[i].role[0])
 			return handoff__call_explain(call, &call->peers[i],
 				-ETIMEDOUT, HANDOFF__STATUS_MS);
+	}
+	if (is_leased(call)) {
+		handoff__buf_add(&buf,
+			"the service has a lease, which belongs to this host: "
+			"no ferry carries it to another; stop the peers in %s, "
+			"and the host that gets the lease then serves",
+			call->dir.path);
+		return handoff__call_finish(call, -ECANCELED, &buf);
 	}
 	handoff__buf_add(&buf, "no ferry is in %s: ", call->dir.path);
 	handoff__call_names(call, &buf);

@@ -214,6 +214,30 @@ there_may_be_no_ferry(void **state)
 		fake_dir.path, (int)fake_pids[2], (int)fake_pids[1]);
 }
 
+/* No ferry could join. */
+static void
+answer_leased(const struct fake *fake, int conn, const char *line)
+{
+	answer_all(fake, conn, line);
+	if (strcmp(line, "status\n") == 0)
+		put(conn, "model loop\nlease OWNER token 3 valid_ms 9000\n");
+}
+
+static void
+a_lease_stays_with_its_host(void **state)
+{
+	(void)state;
+	fake_start(&(struct fake){.place = 1,
+		.name = "server",
+		.role = "owner",
+		.answer = answer_leased});
+	assert_int_equal(move_to(.to = "B"), -ECANCELED);
+	assert_reply("the service has a lease, which belongs to this host: no "
+		     "ferry carries it to another; stop the peers in %s, and "
+		     "the host that gets the lease then serves",
+		fake_dir.path);
+}
+
 static void
 a_silent_peer_may_be_the_ferry(void **state)
 {
@@ -337,6 +361,7 @@ main(void)
 		fake_test(a_move_may_cut_some_off),
 		fake_test(the_service_may_be_unknown),
 		fake_test(there_may_be_no_ferry),
+		fake_test(a_lease_stays_with_its_host),
 		fake_test(a_silent_peer_may_be_the_ferry),
 		fake_test(a_refusal_has_its_reason),
 		fake_test(what_is_no_host_is_refused),
