@@ -69,7 +69,7 @@ static void
 refuse_candidate(struct handoff__candidate *c,
 	const struct handoff__hello *hello, enum handoff__reason reason)
 {
-	char why[128], text[HANDOFF_TEXT_MAX];
+	char why[200], text[HANDOFF_TEXT_MAX];
 
 	handoff__hello_explain(c->pair, hello, reason, why, sizeof(why));
 	snprintf(text, sizeof(text), "%s (pid %u): %s",

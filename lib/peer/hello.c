@@ -230,7 +230,9 @@ handoff__hello_explain(const struct handoff__pair *pair,
 		handoff__copy(text, size,
 			h->carrier || own.carrier
 				? "the service has a lease, which belongs to "
-				  "its host: no ferry carries it to another"
+				  "its host: no ferry carries it to another; "
+				  "stop the peers of this host, and the one "
+				  "that gets the lease then serves"
 				: "only one of the two has a lease, or theirs "
 				  "have different addresses: start both with "
 				  "the same --lease");

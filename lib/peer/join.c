@@ -64,7 +64,7 @@ static int
 weigh(struct handoff__pair *pair, const struct handoff__hello *h)
 {
 	enum handoff__reason reason = handoff__hello_judge(pair, h);
-	char why[128];
+	char why[200];
 
 	if (h->refusal == HANDOFF__LEAVING)
 		return handoff__fail(&pair->error, -EAGAIN,

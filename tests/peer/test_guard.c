@@ -465,6 +465,26 @@ test_options(void **state)
 	assert_non_null(strstr(one.pair.error.text, "want file:PATH"));
 }
 
+/* Both are told why, and what moves the service instead. */
+static void
+test_no_ferry_joins(void **state)
+{
+	const char *why = "no ferry carries it to another; stop the peers of "
+			  "this host, and the one that gets the lease then "
+			  "serves";
+
+	(void)state;
+	serve(&one);
+	two.config.lease = NULL;
+	side_carries(&two);
+	assert_int_equal(side_open(&two, &one), -EPROTO);
+	assert_non_null(strstr(two.pair.error.text, why));
+	side_close(&two);
+	run_for(10);
+	assert_int_equal(one.refusals, 1);
+	assert_non_null(strstr(one.refused, why));
+}
+
 int
 main(void)
 {
@@ -481,6 +501,7 @@ main(void)
 		guard_test(test_survivor_begins_what_was_won),
 		guard_test(test_stopped_owner_dies),
 		guard_test(test_options),
+		guard_test(test_no_ferry_joins),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
