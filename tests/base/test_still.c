@@ -27,9 +27,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define MTU      576
+#define MTU      1280       /* the least of IPv6 */
 #define SEGMENT  (MTU - 52) /* with time stamps */
 #define FLAGS_AT 13         /* in a TCP header */
+#define HEAD6    40         /* of IPv6 */
 #define RST      0x04
 #define SYN      0x02
 
@@ -47,6 +48,8 @@ struct world {
 };
 
 static const char *lacking;
+static int family = AF_INET; /* of what is built */
+static bool locked;          /* a least TTL has to stand in for the filter */
 
 /* The namespace is the process's, before any test counts descriptors. */
 __attribute__((constructor)) static void
@@ -105,15 +108,51 @@ open_wire(void)
 	return fd;
 }
 
+static int
+open_socket(void)
+{
+	return socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+
+static socklen_t
+make_address(struct sockaddr_in6 *address, uint16_t port)
+{
+	struct sockaddr_in sin = {
+		.sin_family = AF_INET,
+		.sin_port = port,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+
+	*address = (struct sockaddr_in6){
+		.sin6_family = AF_INET6,
+		.sin6_port = port,
+		.sin6_addr = IN6ADDR_LOOPBACK_INIT,
+	};
+	if (family == AF_INET6)
+		return sizeof(*address);
+	memcpy(address, &sin, sizeof(sin));
+	return sizeof(sin);
+}
+
+/* Nobody can attach a filter to it any more, as on a kernel that lets only a
+ * privileged process do so. */
+static void
+lock(int fd)
+{
+	int on = 1;
+
+	if (locked)
+		assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &on,
+					 sizeof(on)),
+			0);
+}
+
 /* `window`: the most that the client's buffer takes; 0: the default. */
 static void
 build(struct world *w, int window)
 {
-	struct sockaddr_in sin = {
-		.sin_family = AF_INET,
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	};
-	socklen_t len = sizeof(sin);
+	struct sockaddr_in6 address;
+	socklen_t len = make_address(&address, 0);
 
 	support_not_emulated("it has no packet sockets");
 	if (lacking) {
@@ -121,20 +160,23 @@ build(struct world *w, int window)
 		skip();
 	}
 	*w = (struct world){.wire = open_wire()};
-	w->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(w->listener, (struct sockaddr *)&sin, len), 0);
+	w->listener = open_socket();
+	assert_int_equal(
+		bind(w->listener, (struct sockaddr *)&address, len), 0);
 	assert_int_equal(listen(w->listener, 4), 0);
 	assert_int_equal(
-		getsockname(w->listener, (struct sockaddr *)&sin, &len), 0);
-	w->port = sin.sin_port;
-	w->client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		getsockname(w->listener, (struct sockaddr *)&address, &len), 0);
+	w->port = address.sin6_port; /* where that of IPv4 is */
+	w->client = open_socket();
 	if (window > 0)
 		setsockopt(w->client, SOL_SOCKET, SO_RCVBUF, &window,
 			sizeof(window));
 	assert_int_equal(
-		connect(w->client, (struct sockaddr *)&sin, sizeof(sin)), 0);
+		connect(w->client, (struct sockaddr *)&address, len), 0);
 	w->served = accept4(w->listener, NULL, NULL, SOCK_CLOEXEC);
 	assert_true(w->served >= 0);
+	lock(w->served);
+	lock(w->listener);
 }
 
 static void
@@ -179,6 +221,7 @@ read_packet(struct world *w)
 	socklen_t len = sizeof(from);
 	uint32_t seq, head, whole;
 	const unsigned char *tcp;
+	bool v6;
 	ssize_t n = recvfrom(w->wire, packet, sizeof(packet), MSG_DONTWAIT,
 		(struct sockaddr *)&from, &len);
 
@@ -186,10 +229,13 @@ read_packet(struct world *w)
 		assert_int_equal(errno, EAGAIN);
 		return false;
 	}
-	if (from.sll_pkttype != PACKET_OUTGOING || packet[9] != IPPROTO_TCP)
+	v6 = packet[0] >> 4 == 6;
+	if (from.sll_pkttype != PACKET_OUTGOING ||
+		packet[v6 ? 6 : 9] != IPPROTO_TCP)
 		return true;
-	head = (packet[0] & 15u) * 4;
-	whole = (uint32_t)packet[2] << 8 | packet[3];
+	head = v6 ? HEAD6 : (packet[0] & 15u) * 4;
+	whole = (uint32_t)packet[v6 ? 4 : 2] << 8 | packet[v6 ? 5 : 3];
+	whole += v6 ? HEAD6 : 0;
 	tcp = packet + head;
 	if (memcmp(tcp, &w->port, 2) != 0)
 		return true;
@@ -419,18 +465,18 @@ a_foreign_reset_does_no_harm(void **state)
 static void
 a_listener_answers_nobody(void **state)
 {
-	struct sockaddr_in sin = {.sin_family = AF_INET};
-	socklen_t len = sizeof(sin);
+	struct sockaddr_in6 address;
 	struct pollfd p = {.events = POLLOUT};
 	struct world w;
+	socklen_t len;
 
 	(void)state;
 	build(&w, 0);
-	getsockname(w.listener, (struct sockaddr *)&sin, &len);
+	len = make_address(&address, w.port);
 	assert_int_equal(
 		handoff__still_freeze(w.listener), HANDOFF__STILL_DEAF);
-	p.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	assert_int_equal(connect(p.fd, (struct sockaddr *)&sin, len), -1);
+	p.fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(p.fd, (struct sockaddr *)&address, len), -1);
 	assert_int_equal(errno, EINPROGRESS);
 	/* on this device an answer comes before the call returns */
 	assert_int_equal(poll(&p, 1, 0), 0);
@@ -498,6 +544,65 @@ what_no_network_reaches_is_left_alone(void **state)
 	assert_int_equal(handoff__still_reset(pair[0]), -EBADF);
 }
 
+static bool
+has_ipv6(void)
+{
+	const struct sockaddr_in6 sin6 = {
+		.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool has = bind(fd, (const void *)&sin6, sizeof(sin6)) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return has;
+}
+
+/* What the tests above say, of another kind of socket. */
+static void
+check_kind(int of_family, bool is_locked)
+{
+	void *none = NULL;
+
+	if (of_family == AF_INET6 && !has_ipv6()) {
+		print_message("SKIP: there is no IPv6\n");
+		skip();
+	}
+	family = of_family;
+	locked = is_locked;
+	check_open_window(false);
+	a_foreign_end_does_no_harm(&none);
+	a_foreign_reset_does_no_harm(&none);
+	a_listener_answers_nobody(&none);
+	check_reset(false);
+	if (!locked) {
+		check_open_window(true);
+		check_reset(true);
+	}
+	family = AF_INET;
+	locked = false;
+}
+
+static void
+it_is_the_same_with_ipv6(void **state)
+{
+	(void)state;
+	check_kind(AF_INET6, false);
+}
+
+static void
+a_least_ttl_stands_in_for_the_filter(void **state)
+{
+	(void)state;
+	check_kind(AF_INET, true);
+}
+
+static void
+a_least_hop_count_stands_in_with_ipv6(void **state)
+{
+	(void)state;
+	check_kind(AF_INET6, true);
+}
+
 int
 main(void)
 {
@@ -510,6 +615,9 @@ main(void)
 		handoff_test(a_foreign_reset_does_no_harm),
 		handoff_test(a_listener_answers_nobody),
 		handoff_test(a_reset_is_the_end_for_all),
+		handoff_test(it_is_the_same_with_ipv6),
+		handoff_test(a_least_ttl_stands_in_for_the_filter),
+		handoff_test(a_least_hop_count_stands_in_with_ipv6),
 		handoff_test(what_no_network_reaches_is_left_alone),
 	};
 
