@@ -271,8 +271,10 @@ class Slow(Hosts):
         self.both()
         load = self.load("--connections", 20).ready()
         route = f"local {SERVICE6} dev lo table local"
-        self.b.ip(f"addr add {SERVICE6}/128 dev lo nodad",
-                  f"route del {route}")
+        self.b.ip(f"addr add {SERVICE6}/128 dev lo nodad")
+        self.await_(lambda: SERVICE6 in self.b.run(
+            "ip", "-6", "route", "show", "table", "local"), "its route")
+        self.b.ip(f"route del {route}")
         # called when it has been waited for once
         stop = self.stop_at(self.ferries[self.b], "handoff__listeners_open")
         mover = self.move_later(self.a)
