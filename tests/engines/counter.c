@@ -20,8 +20,10 @@
 
 #define REPLY_MAX 4096
 #define SLOW_NS   20000000
+#define LATE_NS   500000000 /* where it lets nothing else wait */
 
 static const char *host;
+static struct timespec slow = {.tv_nsec = SLOW_NS};
 
 /* Of the lease that this process serves by. */
 static uint64_t
@@ -43,7 +45,6 @@ token_now(void)
 static bool
 answer(struct handoff_conn *conn)
 {
-	static const struct timespec slow = {.tv_nsec = SLOW_NS};
 	struct counter *counter = handoff_conn_state(conn);
 	char reply[REPLY_MAX];
 	size_t len, size = sizeof(reply);
@@ -130,6 +131,8 @@ main(int argc, char **argv)
 		return 1;
 	}
 	host = argv[1];
+	if (opts.model == HANDOFF_MODEL_THREAD)
+		slow.tv_nsec = LATE_NS;
 	do
 		stopped = print_events(server, opts.name);
 	while (!stopped && handoff_server_wait(server, -1) >= 0);

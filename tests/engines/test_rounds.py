@@ -34,8 +34,9 @@ FOREVER = 1 << 62
 class Site:
     """One of the two hosts: its peers, and what is seen of its lease."""
 
-    def __init__(self, test, host):
+    def __init__(self, test, host, model):
         self.test = test
+        self.model = model
         self.host = host
         self.name = host.name
         self.peers = []
@@ -59,7 +60,8 @@ class Site:
                 self.host.dir, "--name", f"{self.name}-{self.started}",
                 "--listen", f"{self.host.address}:{PORT}", "--lease",
                 self.test.address, "--lease-ttl", TTL, "--lease-host",
-                self.name, "--notices", self.test.address, self.name)
+                self.name, "--notices", self.test.address, "--model", self.model,
+                self.name)
             self.peers.append(peer)
             self.all.append(peer)
             wait_until(lambda: self.says(peer, r"waiting:" if new else
@@ -238,7 +240,8 @@ class Rounds(Ensemble):
         self.notices = self.program(
             self.host_c, os.path.join(BIN, "handoffctl"), "notices", "--json",
             self.open)
-        self.sites = [Site(self, host) for host in (self.host_a, self.host_b)]
+        self.sites = [Site(self, self.host_a, "thread"),
+                      Site(self, self.host_b, "loop")]
         for site in self.sites:
             site.fill()
         self.clients = [Client(self, "plain", 1, 0.002),
