@@ -124,6 +124,11 @@ open_program_peer(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 static int
 take_lease(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 {
+	if (!o->lease && (o->lease_ttl_s > 0 || o->lease_host))
+		return handoff__fail(&peer->error, -EINVAL,
+			"peer: opts.%s without opts.lease: set that too, or "
+			"leave it out",
+			o->lease_host ? "lease_host" : "lease_ttl_s");
 	if (!o->lease)
 		return 0;
 	peer->lease = strdup(o->lease);

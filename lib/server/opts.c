@@ -193,6 +193,12 @@ take_lease(struct handoff_server *server)
 {
 	struct handoff_server_opts *o = &server->opts;
 
+	if (!o->lease && (o->lease_ttl_s > 0 || o->lease_host))
+		return handoff__fail(&server->error, -EINVAL,
+			"server: lease_%s (--lease-%s) without a lease: set "
+			"opts.lease (--lease) too, or leave it out",
+			o->lease_host ? "host" : "ttl_s",
+			o->lease_host ? "host" : "ttl");
 	if (!o->lease)
 		return 0;
 	if (o->nlisten_fds > 0)

@@ -52,6 +52,30 @@ open_peer(void)
 		fail_msg("%s", why);
 }
 
+/* It would own beside the host that has the lease. */
+static void
+parts_of_a_lease_need_one(void **state)
+{
+	char why[HANDOFF_TEXT_MAX] = "";
+	struct handoff_peer_opts opts = {
+		.size = sizeof(opts),
+		.dir = support_dir(),
+		.name = "one",
+		.service = "test",
+		.lease_ttl_s = TTL_S,
+		.errbuf = why,
+		.errbuf_size = sizeof(why),
+	};
+
+	(void)state;
+	assert_int_equal(handoff_peer_open(&peer, &opts), -EINVAL);
+	assert_non_null(strstr(why, "opts.lease_ttl_s without opts.lease"));
+	opts.lease_ttl_s = 0;
+	opts.lease_host = "a";
+	assert_int_equal(handoff_peer_open(&peer, &opts), -EINVAL);
+	assert_non_null(strstr(why, "opts.lease_host without opts.lease"));
+}
+
 static void
 close_peer(void)
 {
@@ -299,6 +323,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		handoff_test(parts_of_a_lease_need_one),
 		handoff_test(its_listeners_are_closed_when_the_lease_is_lost),
 		handoff_test(its_end_gives_the_lease_up),
 		handoff_test(a_stop_keeps_the_lease_until_its_end),

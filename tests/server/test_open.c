@@ -142,6 +142,21 @@ notice_that_cannot_be_read_is_no_absent_one(void **state)
 	refused(&duo.a, -EISDIR, "cannot read the retained notice");
 }
 
+/* It would serve beside the host that has the lease. */
+static void
+parts_of_a_lease_need_one(void **state)
+{
+	struct duo duo;
+
+	(void)state;
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	duo.a.opts.lease_ttl_s = 15;
+	refused(&duo.a, -EINVAL, "(--lease-ttl) without a lease");
+	duo.a.opts.lease_ttl_s = 0;
+	duo.a.opts.lease_host = "a";
+	refused(&duo.a, -EINVAL, "(--lease-host) without a lease");
+}
+
 static void
 directory_is_checked(void **state)
 {
@@ -617,6 +632,7 @@ main(void)
 		handoff_test(names_are_checked),
 		handoff_test(service_is_checked),
 		handoff_test(counts_and_model_are_checked),
+		handoff_test(parts_of_a_lease_need_one),
 		handoff_test(directory_is_checked),
 		handoff_test(failed_open_leaves_no_socket),
 		handoff_test(signal_that_comes_early_is_obeyed),
