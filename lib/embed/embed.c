@@ -131,6 +131,10 @@ take_lease(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 			o->lease_host ? "lease_host" : "lease_ttl_s");
 	if (!o->lease)
 		return 0;
+	if (o->lease_ttl_s > HANDOFF_LEASE_TTL_MAX_MS / 1000)
+		return handoff__fail(&peer->error, -EINVAL,
+			"peer: opts.lease_ttl_s is %u: at most %d",
+			o->lease_ttl_s, HANDOFF_LEASE_TTL_MAX_MS / 1000);
 	peer->lease = strdup(o->lease);
 	handoff__copy(peer->lease_host, sizeof(peer->lease_host),
 		o->lease_host ? o->lease_host : "");

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdlib.h>
 
 #define FIELD(name) offsetof(struct handoff_server_opts, name)
 #define TIME_MAX_MS 3600000
@@ -53,6 +54,19 @@ check_model(const char *value, struct handoff__error *error)
 #define MS(field)                                                              \
 	.kind = HANDOFF__ARGUMENT_NUMBER, .offset = FIELD(field),              \
 	.max = TIME_MAX_MS
+
+static int
+check_ttl(const char *text, struct handoff__error *error)
+{
+	unsigned long seconds = strtoul(text, NULL, 10);
+
+	if (seconds * 1000 >= HANDOFF_LEASE_TTL_MIN_MS)
+		return 0;
+	return handoff__fail(error, -EINVAL,
+		"%lu s are too short for a lease: want %d to %d", seconds,
+		HANDOFF_LEASE_TTL_MIN_MS / 1000,
+		HANDOFF_LEASE_TTL_MAX_MS / 1000);
+}
 
 static const struct handoff__argument table[] = {
 	{.name = "dir",
@@ -111,7 +125,8 @@ static const struct handoff__argument table[] = {
 	{.name = "lease-ttl",
 		.kind = HANDOFF__ARGUMENT_NUMBER,
 		.offset = FIELD(lease_ttl_s),
-		.max = HANDOFF_LEASE_TTL_MAX_MS / 1000},
+		.max = HANDOFF_LEASE_TTL_MAX_MS / 1000,
+		.check = check_ttl},
 	{.name = "lease-host",
 		.kind = HANDOFF__ARGUMENT_TEXT,
 		.offset = FIELD(lease_host),

@@ -201,6 +201,10 @@ take_lease(struct handoff_server *server)
 			o->lease_host ? "host" : "ttl");
 	if (!o->lease)
 		return 0;
+	if (o->lease_ttl_s > HANDOFF_LEASE_TTL_MAX_MS / 1000)
+		return handoff__fail(&server->error, -EINVAL,
+			"server: opts.lease_ttl_s is %u: at most %d",
+			o->lease_ttl_s, HANDOFF_LEASE_TTL_MAX_MS / 1000);
 	if (o->nlisten_fds > 0)
 		return handoff__fail(&server->error, -EINVAL,
 			"server: a lease and listening sockets that are "

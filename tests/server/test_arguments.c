@@ -155,6 +155,9 @@ values_that_are_wrong(void **state)
 		WORDS("--dir=/d", "--max-connections=1000001"));
 	assert_refused("--spread: '3600001' is not a number from 1 to 3600000",
 		WORDS("--dir=/d", "--spread=3600001"));
+	assert_refused("--lease-ttl: 1 s are too short for a lease: want 2 to "
+		       "3600",
+		WORDS("--dir=/d", "--lease-ttl=1"));
 	assert_refused("--dir is given twice: '/d' and '/e'",
 		WORDS("--dir=/d", "--dir=/e"));
 	assert_refused("--fence takes no value, but got '1'",

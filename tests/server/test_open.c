@@ -155,6 +155,9 @@ parts_of_a_lease_need_one(void **state)
 	duo.a.opts.lease_ttl_s = 0;
 	duo.a.opts.lease_host = "a";
 	refused(&duo.a, -EINVAL, "(--lease-host) without a lease");
+	duo.a.opts.lease = "x:y";
+	duo.a.opts.lease_ttl_s = 4294970; /* 2.7 s in 32 bits of ms */
+	refused(&duo.a, -EINVAL, "lease_ttl_s is 4294970: at most 3600");
 }
 
 static void
