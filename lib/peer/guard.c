@@ -12,6 +12,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -19,15 +20,54 @@
 #define AGAIN_US   1000000 /* until the engine is opened again */
 #define RELEASE_US 2000000 /* how long a release is waited for */
 
+/* A name for the host, of the characters that names have. */
+static void
+name_host(const struct handoff__pair *pair, char host[HANDOFF_NAME_MAX])
+{
+	char full[256] = "";
+
+	if (pair->config.lease_host[0]) {
+		handoff__copy(host, HANDOFF_NAME_MAX, pair->config.lease_host);
+		return;
+	}
+
+	if (gethostname(full, sizeof(full) - 1) < 0)
+		full[0] = '\0';
+	handoff__copy(host, HANDOFF_NAME_MAX, full);
+	for (char *c = host; *c; c++) {
+		char one[2] = {*c, '\0'};
+
+		if (!handoff__name_ok(one) && *c != '.')
+			*c = '-';
+	}
+	if (!handoff__name_ok(host))
+		handoff__copy(host, HANDOFF_NAME_MAX, "host");
+}
+
+/* Peers with different ones would each count validity by its own TTL, or take
+ * part under two names: only one of them could go on with the session. */
 uint64_t
 handoff__guard_lease_id(const struct handoff__pair *pair)
 {
 	uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+	char host[HANDOFF_NAME_MAX], ttl[16];
+	const char *parts[] = {pair->config.lease, host, ttl};
 
 	if (!handoff__pair_leased(pair))
 		return 0;
-	for (const char *c = pair->config.lease; *c; c++)
-		hash = (hash ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
+	name_host(pair, host);
+	snprintf(ttl, sizeof(ttl), "%u",
+		handoff__opt_or(
+			pair->config.lease_ttl_ms, HANDOFF_LEASE_TTL_MS));
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		const char *c = parts[i];
+
+		/* with the end of each */
+		do
+			hash = (hash ^ (unsigned char)*c) *
+			       UINT64_C(0x100000001b3);
+		while (*c++);
+	}
 	return hash != 0 ? hash : 1;
 }
 
@@ -195,30 +235,6 @@ make_keeper_opts(const struct handoff__pair *pair,
 		.arg = (void *)(uintptr_t)pair,
 		.log = *pair->log,
 	};
-}
-
-/* A name for the host, of the characters that names have. */
-static void
-name_host(const struct handoff__pair *pair, char host[HANDOFF_NAME_MAX])
-{
-	char full[256] = "";
-
-	if (pair->config.lease_host[0]) {
-		handoff__copy(host, HANDOFF_NAME_MAX, pair->config.lease_host);
-		return;
-	}
-
-	if (gethostname(full, sizeof(full) - 1) < 0)
-		full[0] = '\0';
-	handoff__copy(host, HANDOFF_NAME_MAX, full);
-	for (char *c = host; *c; c++) {
-		char one[2] = {*c, '\0'};
-
-		if (!handoff__name_ok(one) && *c != '.')
-			*c = '-';
-	}
-	if (!handoff__name_ok(host))
-		handoff__copy(host, HANDOFF_NAME_MAX, "host");
 }
 
 /* The hooks that were called by open, now that there is a keeper. */

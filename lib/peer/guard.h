@@ -27,7 +27,8 @@ void handoff__guard_retire(struct handoff__pair *pair);
  * it still has may be used until then. */
 void handoff__pair_linger(struct handoff__pair *pair);
 
-/* A hash of the address, for the other peer to compare; 0: no lease. */
+/* A hash of address, host and TTL, for the other peer to compare; 0: no lease.
+ */
 uint64_t handoff__guard_lease_id(const struct handoff__pair *pair);
 
 /* The arena is new, and nothing may be served before the lease is won. */

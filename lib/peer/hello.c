@@ -234,8 +234,9 @@ handoff__hello_explain(const struct handoff__pair *pair,
 				  "stop the peers of this host, and the one "
 				  "that gets the lease then serves"
 				: "only one of the two has a lease, or theirs "
-				  "have different addresses: start both with "
-				  "the same --lease");
+				  "differ in address, TTL or host: start both "
+				  "with the same --lease, --lease-ttl and "
+				  "--lease-host");
 		return;
 	case HANDOFF__BAD_CONFIG:
 		snprintf(text, size,

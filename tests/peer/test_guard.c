@@ -465,6 +465,25 @@ test_options(void **state)
 	assert_non_null(strstr(one.pair.error.text, "want file:PATH"));
 }
 
+/* Each of them would go on with the lease by a TTL or a name of its own. */
+static void
+test_another_ttl_or_host_is_refused(void **state)
+{
+	(void)state;
+	serve(&one);
+	two.config.lease_ttl_ms = 2 * TTL_MS;
+	assert_int_equal(side_open(&two, &one), -EPROTO);
+	assert_non_null(strstr(two.pair.error.text,
+		"differ in address, TTL or host: start both with"));
+	side_close(&two);
+	two.config.lease_ttl_ms = TTL_MS;
+	two.config.lease_host = "c";
+	assert_int_equal(side_open(&two, &one), -EPROTO);
+	side_close(&two);
+	two.config.lease_host = "a";
+	assert_int_equal(side_open(&two, &one), 0);
+}
+
 /* Both are told why, and what moves the service instead. */
 static void
 test_no_ferry_joins(void **state)
@@ -501,6 +520,7 @@ main(void)
 		guard_test(test_survivor_begins_what_was_won),
 		guard_test(test_stopped_owner_dies),
 		guard_test(test_options),
+		guard_test(test_another_ttl_or_host_is_refused),
 		guard_test(test_no_ferry_joins),
 	};
 
