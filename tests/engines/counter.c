@@ -14,6 +14,7 @@
 #include <handoff/zookeeper.h>
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -31,11 +32,14 @@ token_now(void)
 {
 	static struct handoff__arena arena;
 	static const struct handoff__tenure *tenure;
+	static pthread_mutex_t first = PTHREAD_MUTEX_INITIALIZER;
 	struct handoff__tenure_kept kept = {0};
 
+	pthread_mutex_lock(&first);
 	if (!tenure &&
 		spy_map(&arena, "self", (uint32_t)sizeof(struct counter)) == 0)
 		tenure = handoff__tenure_of(&arena);
+	pthread_mutex_unlock(&first);
 	if (tenure)
 		handoff__tenure_read(tenure, &kept);
 	return kept.token;
