@@ -130,10 +130,11 @@ class Moves(Hosts):
         alt = self.wait_on(self.a, options=self.options())
         self.talk()
         for program in (self.client, self.told_to, self.client):
-            self.expect(lambda: self.ok_on(self.a, "maintenance"),
-                        "MAINTENANCE", "alt", "MAINTENANCE")
+            # READY expires: only MAINTENANCE may wait for a new leader
             node = self.node_of(program)
             node.kill()
+            self.expect(lambda: self.ok_on(self.a, "maintenance"),
+                        "MAINTENANCE", "alt", "MAINTENANCE")
             self.expect(lambda: self.ok_on(self.a, "ready"), "READY",
                         "server", "moved")
             self.nats.restart(node)
