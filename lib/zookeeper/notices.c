@@ -211,6 +211,9 @@ changed(void *owner, enum handoff__zk_change change)
 		if (e->sending == SENT)
 			e->sending = WAITS;
 		e->attempt++;
+		/* the number of its change may come again if data were lost */
+		if (change == HANDOFF__ZK_EXPIRED && !e->publishes)
+			e->known = false;
 		return;
 	}
 	if (!e->publishes) {

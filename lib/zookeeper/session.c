@@ -37,6 +37,16 @@ handoff__zk_now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* A session ends also while the host sleeps. */
+static int64_t
+boottime_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 static void
 log_nothing(const char *text)
 {
@@ -59,12 +69,13 @@ watch(zhandle_t *zh, int type, int state, const char *path, void *arg)
 {
 	struct handoff__zk_session *s = arg;
 
-	(void)zh;
 	(void)path;
 	if (type != ZOO_SESSION_EVENT || s->closing)
 		return;
 	if (state == ZOO_CONNECTED_STATE) {
 		s->connected = true;
+		s->id = *zoo_client_id(zh);
+		s->life_ms = zoo_recv_timeout(zh);
 		s->asked = 0;
 		s->since_ms = 0;
 		s->changed(s->owner, HANDOFF__ZK_CONNECTED);
@@ -73,24 +84,29 @@ watch(zhandle_t *zh, int type, int state, const char *path, void *arg)
 	s->moved = true;
 	if (s->connected) {
 		s->connected = false;
+		s->contact_ms = boottime_ms();
 		s->changed(s->owner, HANDOFF__ZK_SUSPENDED);
 	}
 	if (state == ZOO_EXPIRED_SESSION_STATE ||
 		state == ZOO_AUTH_FAILED_STATE) {
 		s->lost = true;
+		s->id = (clientid_t){0};
 		s->changed(s->owner, HANDOFF__ZK_EXPIRED);
 	}
 }
 
+/* With the session `id`, or a new one. */
 static int
-make_handle(struct handoff__zk_session *s, const clientid_t *saved)
+make_handle(struct handoff__zk_session *s)
 {
+	const clientid_t *id = s->id.client_id != 0 ? &s->id : NULL;
 	int len = (int)strlen(s->auth);
 
 	s->lost = s->connected = false;
 	s->moved = true;
 	s->since_ms = s->asked = 0;
-	s->zh = zookeeper_init2(s->hosts, watch, (int)s->timeout_ms, saved, s,
+	s->contact_ms = boottime_ms();
+	s->zh = zookeeper_init2(s->hosts, watch, (int)s->timeout_ms, id, s,
 		ZOO_NO_LOG_CLIENTENV, log_nothing);
 	if (!s->zh)
 		return errno == 0 ? -ENOMEM : -errno;
@@ -260,10 +276,19 @@ renew(struct handoff__zk_session *s)
 	zookeeper_close(s->zh);
 	s->closing = false;
 	s->zh = NULL;
-	if (make_handle(s, NULL) < 0 && s->zh) {
+	if (make_handle(s) < 0 && s->zh) {
 		zookeeper_close(s->zh);
 		s->zh = NULL;
 	}
+}
+
+/* Whether the session must have ended, by half as much again as it may be
+ * silent, or that long has passed with a new handle. */
+static bool
+is_overdue(const struct handoff__zk_session *s)
+{
+	return !s->connected &&
+	       boottime_ms() >= s->contact_ms + s->life_ms + s->life_ms / 2;
 }
 
 void
@@ -278,7 +303,7 @@ handoff__zk_pump(struct handoff__zk_session *s)
 		zookeeper_process(s->zh, found);
 	if (s->zh && !s->lost)
 		lose_patience(s);
-	if (!s->zh || s->lost)
+	if (!s->zh || s->lost || is_overdue(s))
 		renew(s);
 }
 
@@ -332,9 +357,11 @@ handoff__zk_open(struct handoff__zk_session *s, const clientid_t *saved,
 
 	s->pid = getpid();
 	s->sock = -1;
+	s->id = saved ? *saved : (clientid_t){0};
+	s->life_ms = s->timeout_ms;
 	err = open_set(s);
 	if (err == 0)
-		err = make_handle(s, saved);
+		err = make_handle(s);
 	if (err == 0) {
 		handoff__zk_arm(s);
 		return 0;

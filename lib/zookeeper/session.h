@@ -5,6 +5,11 @@
  *
  * What the client waits for in vain is cut off by the session after a sixth of
  * its timeout, so that another server is tried while the session lives.
+ *
+ * A server refuses a client that has seen later changes than it has itself. So
+ * when the session must have ended for want of contact, it is asked for with a
+ * new handle, which has seen none: a server that has lost its data then says
+ * EXPIRED, and one that has the session yet goes on with it.
  */
 #ifndef HANDOFF_ZOOKEEPER_SESSION_H
 #define HANDOFF_ZOOKEEPER_SESSION_H
@@ -44,6 +49,10 @@ struct handoff__zk_session {
 	int interest;
 	int64_t armed_ms;      /* when the timer fires; 0: it is not armed */
 	bool lost;             /* the session: another handle is needed */
+	clientid_t id;         /* the session that a handle goes on with */
+	int64_t life_ms;       /* the timeout that was granted, or is asked */
+	int64_t contact_ms;    /* CLOCK_BOOTTIME: the end of the connection, or
+				* the last new handle; while not connected */
 	unsigned asked;        /* requests without an answer */
 	int64_t since_ms;      /* the oldest of them, or to connect, is awaited;
 				* 0: nothing is */
