@@ -25,14 +25,20 @@ handoff__effects_undo(struct turn *t)
 		handoff__region_undo(t->txn.view.seg->commons);
 }
 
-/* Undoes the transaction; the turn ends, and another one runs the handler again
- * shortly. */
+/* The turn ends, and another one follows shortly. */
+static void
+retry(struct turn *t, const char *why, int err)
+{
+	handoff__turn_end(t, HANDOFF__END_ERROR, why, -err);
+	t->result->outcome = HANDOFF__TURN_RETRY;
+}
+
+/* Undoes the transaction; another turn runs the handler again shortly. */
 static int
 try_later(struct turn *t, const char *why, int err)
 {
 	handoff__effects_undo(t);
-	handoff__turn_end(t, HANDOFF__END_ERROR, why, -err);
-	t->result->outcome = HANDOFF__TURN_RETRY;
+	retry(t, why, err);
 	return err;
 }
 
@@ -45,8 +51,7 @@ handoff__turn_bar(struct turn *t)
 
 	handoff__turn_end(t, HANDOFF__END_ERROR, "the lease is lost", 0);
 	if (state == HANDOFF_LEASE_OWNER || state == HANDOFF_LEASE_DOUBT)
-		try_later(t, "stands still until the lease is confirmed",
-			-EAGAIN);
+		retry(t, "stands still until the lease is confirmed", -EAGAIN);
 }
 
 /* What comes before the flip. Returns the effects; negative: they are not

@@ -47,7 +47,8 @@ handoff__turn_barred(const struct turn *t)
 
 /* effects.c */
 /* Nothing may be committed or sent now: the turn ends, and so does its
- * connection, if the lease is lost. */
+ * connection, if the lease is lost. Of a transaction, if one has begun, nothing
+ * is undone here: a turn may be barred before its first. */
 __attribute__((cold)) void handoff__turn_bar(struct turn *t);
 /* Commits a transaction with effects beside its record, or undoes it; the same
  * result as of one without. `before` is the commit that was valid before it. */

@@ -6,6 +6,9 @@
 #include "server/solo.h"
 
 #include "record/desk.h"
+#include "record/tenure.h"
+
+#include <handoff/lease.h>
 
 #include <errno.h>
 #include <poll.h>
@@ -465,6 +468,72 @@ hangup_always_ends_it(void **state)
 	close_conn(&f);
 }
 
+/* A service whose lease is in this state, and not valid. */
+static void
+bar(struct fixture *f, enum handoff_lease_state state)
+{
+	struct handoff__tenure *tenure = handoff__tenure_of(&f->arena);
+
+	f->arena.above = &f->service;
+	atomic_store(&tenure->leased, 1);
+	atomic_store(&tenure->state, state);
+	atomic_store(&tenure->until_ns, 0);
+}
+
+static void
+again_with_lease(struct fixture *f)
+{
+	atomic_store(&handoff__tenure_of(&f->arena)->until_ns, UINT64_MAX);
+}
+
+/* What an earlier turn has left on the stack would be taken for a transaction
+ * of this one. */
+static __attribute__((noinline)) void
+wipe_stack(void)
+{
+	volatile char below[16384];
+
+	for (size_t i = 0; i < sizeof(below); i++)
+		below[i] = 0;
+}
+
+/* Before the first transaction of a turn, too: there is nothing to undo. */
+static void
+turn_without_a_valid_lease_does_nothing(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_conn(&f, lines, NULL);
+	bar(&f, HANDOFF_LEASE_DOUBT);
+	wipe_stack();
+	assert_int_equal(turn(&f, 0), HANDOFF__TURN_RETRY);
+	assert_int_equal(turn(&f, EPOLLIN), HANDOFF__TURN_RETRY);
+	handoff__record_flag(&f.view, HANDOFF__CLOSING);
+	assert_int_equal(turn(&f, 0), HANDOFF__TURN_RETRY);
+	assert_int_equal(f.seen.calls, 0);
+	client_hears(&f, "", false);
+	again_with_lease(&f);
+	assert_int_equal(turn(&f, 0), HANDOFF__TURN_LINGER);
+	client_hears(&f, "", true);
+	close_conn(&f);
+}
+
+static void
+turn_after_a_lost_lease_is_the_last(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	open_conn(&f, lines, NULL);
+	bar(&f, HANDOFF_LEASE_LOST);
+	assert_int_equal(turn(&f, 0), HANDOFF__TURN_END);
+	assert_int_equal(f.result.end, HANDOFF__END_ERROR);
+	assert_int_equal(f.seen.calls, 0);
+	client_hears(&f, "", false);
+	close_conn(&f);
+}
+
 int
 main(void)
 {
@@ -490,6 +559,8 @@ main(void)
 		handoff_test(reset_while_reading_ends_it),
 		handoff_test(client_that_is_gone_ends_it),
 		handoff_test(hangup_always_ends_it),
+		handoff_test(turn_without_a_valid_lease_does_nothing),
+		handoff_test(turn_after_a_lost_lease_is_the_last),
 	};
 
 	return cmocka_run_group_tests_name(
