@@ -193,6 +193,55 @@ class Lease(SystemTest):
     def test_what_stood_still_goes_on(self):
         self.each(self.healed)
 
+    def stand_still(self, *names):
+        """The engine is gone, for all: no other host can get the lease."""
+        self.switch("down")
+        for name in names:
+            self.wait_lease("a", name, frozen=True)
+
+    def commanded(self, *model):
+        self.two_hosts(*model, standby=True)
+        client = self.client_of("a")
+        self.dir = self.folder("a")
+        self.wait_peer("two", held=1)
+        self.stand_still("one", "two")
+        self.ok("say", "all")
+        self.ok("say", "@1", "one")
+        for words in (("status", "--connections"), ("status", "--json"),
+                      ("metrics",),
+                      ("dump", os.path.join(self.base, "dump"))):
+            self.ok(*words)
+        self.refused("maintenance")
+        for words in (("ready",), ("maintenance", "two"),
+                      ("settle", "--here", "1")):
+            self.assertNotEqual("".join(self.ctl(*words)[1:]), "", words)
+        self.assertTrue(self.lease_of("a")["frozen"])
+        self.assertTrue(self.lease_of("a", "two")["frozen"])
+        self.switch("up")
+        self.assertEqual(self.receive(client, 8), b"all\none\n")
+        self.assert_echo(client)
+        self.assertEqual((self.a.stop(), self.a2.stop()), (0, 0))
+
+    def test_commands_are_answered_while_all_stands_still(self):
+        self.each(self.commanded)
+
+    def ended(self, *model):
+        options = ("--model", *model)
+        for end in (lambda: self.ok("stop", "one"),
+                    lambda: self.a.signal(signal.SIGTERM)):
+            self.a = self.peer_of("a", "one", *options)
+            self.a.expect(": owner: ")
+            self.client_of("a")
+            self.stand_still("one")
+            end()
+            self.assertEqual(self.a.wait(), 0)
+            self.assertIn("stopped: 1 connection was closed",
+                          self.a.output())
+            self.switch("up")
+
+    def test_it_stops_while_all_stands_still(self):
+        self.each(self.ended)
+
     def lost(self, *model):
         self.two_hosts(*model, standby=True)
         clients = [self.client_of("a") for _ in range(3)]
