@@ -5,6 +5,8 @@
  */
 #include "server/internal.h"
 
+#include "base/still.h"
+
 bool
 handoff__closing_standby(const struct handoff_server *server)
 {
@@ -62,6 +64,19 @@ handoff__closing_left(struct handoff_server *server)
 	while ((e = handoff__roster_next(&server->pair.roster, e)))
 		left += is_lost(server, e);
 	return left;
+}
+
+void
+handoff__closing_reset(struct handoff_server *server)
+{
+	struct handoff__roster_entry *e = NULL;
+
+	if (handoff__pair_valid(&server->pair))
+		return;
+	while ((e = handoff__roster_next(&server->pair.roster, e))) {
+		if (is_lost(server, e) && e->fd >= 0)
+			handoff__still_reset(e->fd);
+	}
 }
 
 uint32_t

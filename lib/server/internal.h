@@ -343,6 +343,9 @@ bool handoff__server_ends(const struct handoff_server *server,
 bool handoff__closing_mark(const struct handoff__view *view);
 /* How many connections would end if this process did now. */
 uint32_t handoff__closing_left(struct handoff_server *server);
+/* Resets these while everything stands still: the kernel would not tell their
+ * clients of the end. */
+void handoff__closing_reset(struct handoff_server *server);
 /* How many connections the standby has not confirmed. */
 uint32_t handoff__closing_uncovered(struct handoff_server *server);
 void handoff__server_close_all(struct handoff_server *server);

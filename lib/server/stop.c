@@ -69,6 +69,7 @@ finish_stop(struct handoff_server *server)
 	handoff__timer_disarm(&server->loop, &server->stop_deadline);
 	handoff__timer_disarm(&server->loop, &server->addresses.retry);
 	handoff__notices_finish(server);
+	handoff__closing_reset(server);
 	if (closed > 0)
 		snprintf(text, sizeof(text), "stopped: %u connection%s closed",
 			closed, closed == 1 ? " was" : "s were");

@@ -231,10 +231,11 @@ class Lease(SystemTest):
                     lambda: self.a.signal(signal.SIGTERM)):
             self.a = self.peer_of("a", "one", *options)
             self.a.expect(": owner: ")
-            self.client_of("a")
+            client = self.client_of("a")
             self.stand_still("one")
             end()
             self.assertEqual(self.a.wait(), 0)
+            self.assert_reset(client)
             self.assertIn("stopped: 1 connection was closed",
                           self.a.output())
             self.switch("up")
