@@ -72,6 +72,8 @@ handoff__addresses_changed(struct handoff_server *server)
 {
 	handoff__timer_disarm(&server->loop, &server->addresses.retry);
 	server->addresses.due = server->pair.serving;
+	if (!server->pair.serving)
+		handoff__inherited_forget(server);
 	server->addresses.look = true;
 	server->addresses.reported[0] = '\0';
 	server->addresses.tries = 0;
@@ -491,6 +493,8 @@ serve(struct handoff_server *server)
 	if (!done)
 		handoff__timer_arm(
 			&server->loop, &server->addresses.retry, RETRY_US);
+	else
+		handoff__inherited_forget(server);
 }
 
 /* Changes come one by one: waits a moment for the rest. */
@@ -598,6 +602,9 @@ add_address_remarks(struct handoff_server *server, struct handoff__buf *buf)
 		}
 		return;
 	}
+	if (handoff__inherited_nothing(server))
+		handoff__buf_add(
+			buf, "! %s: " HANDOFF__LISTENS_NOWHERE "\n", name);
 	for (at = server->addresses.failed.data; at && *at;
 		at += strcspn(at, "\n") + 1)
 		handoff__buf_add(buf, "! %s: %.*s\n", name,

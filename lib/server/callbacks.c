@@ -70,6 +70,8 @@ on_entered(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	if (err == 0 && e->kind == HANDOFF__LISTENER) {
 		TAILQ_INSERT_TAIL(&server->listeners, member, node);
 		server->addresses.look = true;
+		if (!e->mine)
+			handoff__inherited_forget(server);
 	}
 	return err;
 }
@@ -100,6 +102,7 @@ on_closing(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	member->set = -1;
 	if (e->kind != HANDOFF__LISTENER)
 		return;
+	handoff__inherited_keep(member);
 	TAILQ_REMOVE(&server->listeners, member, node);
 	server->addresses.look = true;
 }

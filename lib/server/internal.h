@@ -32,6 +32,7 @@
  *   worker.c, child.c
  *                a worker thread, a child process
  *   adopted.c    listeners opened by another process
+ *   inherited.c  addresses of listeners that were lost with the lease
  *   spare.c      spare descriptors that clients cannot use up
  *   stay.c       a thread or a child that stays with one connection
  *   outcome.c    what follows from the outcome of a turn
@@ -168,6 +169,7 @@ struct handoff_server {
 	struct handoff__adopted *adopted;
 	size_t nadopted;
 	bool was_passed; /* listening sockets were passed in */
+	bool inherited;  /* opts.listen: see inherited.c */
 	struct handoff__addresses addresses;
 	struct handoff__log log;
 	struct handoff__error error;
@@ -410,6 +412,7 @@ bool handoff__listen_name(
 	const struct handoff__member *member, char name[HANDOFF_ADDRESS_MAX]);
 void handoff__listen_update(struct handoff_server *server);
 void handoff__listen_unlink(struct handoff_server *server);
+void handoff__listen_shut(struct handoff_server *server);
 void handoff__listen_close(struct handoff_server *server);
 void handoff__listen_on_retry(struct handoff__timer *timer);
 
@@ -430,6 +433,20 @@ bool handoff__adopted_has(
 /* Enters those whose address has no listener yet. */
 int handoff__adopted_enter(struct handoff_server *server);
 void handoff__adopted_close(struct handoff_server *server);
+
+/* inherited.c */
+/* A listener is about to go: if that is for a lost lease, its address becomes
+ * one of this peer's, unless it has its own. */
+void handoff__inherited_keep(const struct handoff__member *member);
+/* The listeners are open again, or this peer is not to open them. */
+void handoff__inherited_forget(struct handoff_server *server);
+/* Whether this peer has the lease, and neither a listener nor an address. */
+bool handoff__inherited_nothing(const struct handoff_server *server);
+#define HANDOFF__LISTENS_NOWHERE                                               \
+	"has the lease and listens nowhere: it has no addresses of its own, "  \
+	"and no listener came from another peer: hand over to a peer that "    \
+	"has "                                                                 \
+	"addresses (handoffctl ready), or stop it"
 
 /* commands.c */
 extern const struct handoff__operator_ops handoff__server_operator_ops;

@@ -362,6 +362,19 @@ handoff__listen_end(struct handoff__member *member)
 	return true;
 }
 
+/* Nobody is to be let in any more, nor the address be in use, even if the other
+ * peer has copies for a moment longer. */
+void
+handoff__listen_shut(struct handoff_server *server)
+{
+	struct handoff__member *member;
+
+	TAILQ_FOREACH (member, &server->listeners, node) {
+		if (member->entry.mine)
+			shutdown(member->entry.fd, SHUT_RDWR);
+	}
+}
+
 /* Closes the listeners: no peer is there to serve them. */
 void
 handoff__listen_close(struct handoff_server *server)

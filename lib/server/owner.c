@@ -88,6 +88,10 @@ begin_tenure(struct handoff_server *server)
 	if (err < 0)
 		handoff__log(&server->log, HANDOFF_LOG_ERROR, "%s",
 			server->error.text);
+	if (handoff__inherited_nothing(server))
+		handoff__log(&server->log, HANDOFF_LOG_WARNING,
+			"lease: %s " HANDOFF__LISTENS_NOWHERE,
+			server->pair.name);
 	/* what could not be opened is tried again */
 	handoff__addresses_changed(server);
 	server->notice_owed = (enum handoff_notice_kind)0;
@@ -111,6 +115,7 @@ handoff__owner_leased(
 	if (action == HANDOFF__LEASE_WON) {
 		begin_tenure(server);
 	} else if (action == HANDOFF__LEASE_RESET) {
+		handoff__listen_shut(server);
 		handoff__listen_close(server);
 		server->notice_owed = (enum handoff_notice_kind)0;
 		handoff__operator_emit(&server->op, HANDOFF_SERVER_WAITING,

@@ -171,6 +171,58 @@ class Lease(SystemTest):
         alt.kill()
         self.wins(far)
 
+    def server_and_alt(self):
+        server = self.owner(self.dir, "a")
+        alt = self.launch(self.dir, "a", program="alt_server")
+        alt.expect(": standby: ")
+        return server, alt
+
+    def lose(self, owner):
+        """The engine does not hear of the host for longer than a TTL."""
+        self.leases("cut", "a")
+        wait_until(lambda: self.leases()[1] == "-", "the end of the session")
+        self.leases("heal", "a")
+        owner.expect(": waiting: the lease of ")
+
+    def opens_again(self, peer, address):
+        """At the address that it got from another peer."""
+        self.assertEqual(peer.expect(r": listening on (\S+)")[1], address)
+        peer.expect(": owner: has the lease and serves ")
+        self.assert_echo(self.connect(address))
+
+    def test_an_alternate_that_loses_the_lease(self):
+        server, alt = self.server_and_alt()
+        sock = self.connect(server.address)
+        self.assert_echo(sock)
+        self.ok("maintenance")
+        self.assert_echo(sock)
+        for token in 2, 3:
+            self.lose(alt)
+            self.opens_again(alt, server.address)
+            self.assertEqual(self.leases(), (token, "a"))
+        # they are the service's: the other peer has them back
+        sock = self.connect(server.address)
+        self.assert_echo(sock)
+        self.ok("ready", "--silent")
+        self.assert_echo(sock)
+        self.assert_echo(self.connect(server.address))
+
+    def test_an_alternate_that_succeeds_a_candidate(self):
+        """It has not served itself, and has seen the listeners go."""
+        server, alt = self.server_and_alt()
+        far = self.candidate(self.far, "b")
+        self.leases("cut", "a")
+        self.wins(far)
+        self.leases("heal", "a")
+        server.expect(": waiting: the lease of ")
+        wait_until(lambda: self.peer("server")["lease"]["state"] ==
+                   "CANDIDATE", "the end of the loss")
+        server.kill()
+        alt.expect(": left: server ")
+        far.signal(signal.SIGTERM)
+        self.opens_again(alt, server.address)
+        self.assertEqual(self.leases(), (3, "a"))
+
     def follow(self, *addresses):
         """`handoffctl notices`, which outlives all servers."""
         def count():
