@@ -129,7 +129,9 @@ take(struct end *e, const char *value, int len, const struct Stat *stat)
 		trouble(e, "read", ZMARSHALLINGERROR);
 		return;
 	}
-	e->trouble.text[0] = '\0';
+	/* a publisher that may read the notice, but nothing else, lacks all */
+	if (!e->publishes || e->epoch_version >= 0)
+		e->trouble.text[0] = '\0';
 	e->known = true;
 	e->zxid = stat->mzxid;
 	e->version = stat->version;

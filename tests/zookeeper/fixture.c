@@ -248,6 +248,16 @@ admin_delete(zhandle_t *zh, const char *path)
 }
 
 int
+admin_open_node(zhandle_t *zh, const char *path)
+{
+	struct ACL_vector acl = ZOO_OPEN_ACL_UNSAFE;
+	struct answer a = {0};
+
+	assert_int_equal(zoo_aset_acl(zh, path, -1, &acl, done, &a), ZOK);
+	return await_answer(zh, &a);
+}
+
+int
 admin_get(zhandle_t *zh, const char *path, char *out, int size)
 {
 	struct answer a = {.out = out, .len = size};

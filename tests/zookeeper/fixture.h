@@ -45,6 +45,8 @@ void server_go_on(void);
 zhandle_t *admin_open(const clientid_t *id);
 void admin_close(zhandle_t *zh);
 int admin_delete(zhandle_t *zh, const char *path);
+/* Anybody may use it from now on. */
+int admin_open_node(zhandle_t *zh, const char *path);
 int admin_get(zhandle_t *zh, const char *path, char *out, int size);
 
 #endif

@@ -4,6 +4,7 @@
 #include "notice/crowd.h"
 #include "zookeeper/fixture.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -273,6 +274,58 @@ test_reader_with_password(void **state)
 	(void)rest;
 }
 
+/* The notice's node, and those that a publisher needs, are now for anybody. */
+static void
+open_nodes(const char *rest)
+{
+	static const char *const names[] = {"", "/epoch", "/notice"};
+	zhandle_t *admin = admin_open(NULL);
+	char path[128];
+
+	assert_int_equal(
+		zoo_add_auth(admin, "digest", "svc:secret", 10, NULL, NULL),
+		ZOK);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(path, sizeof(path), "/handoff%s%s", strchr(rest, '/'),
+			names[i]);
+		assert_int_equal(admin_open_node(admin, path), ZOK);
+	}
+	admin_close(admin);
+}
+
+/* That it can read the notice does not mean that it can publish. */
+static void
+test_other_credentials(void **state)
+{
+	struct handoff_notice n =
+		board_notice(HANDOFF_NOTICE_MAINTENANCE, 1, 2);
+	struct handoff_notice retained;
+	char rest[256];
+
+	(void)state;
+	handoff__copy(rest, sizeof(rest), place_new());
+	begin_at(place_creds("auth svc:secret\nread anyone\n"));
+	publish(1, 1);
+	board_end();
+	begin_at(place_creds("auth svc:wrong\n"));
+	assert_int_equal(
+		handoff__publisher_retained(&board.pub, PATIENCE_MS, &retained),
+		1);
+	assert_int_equal(handoff__publisher_begin(&board.pub, &n), 0);
+	assert_int_equal(handoff__publisher_step(&board.pub, 1), -EAGAIN);
+	assert_non_null(strstr(publisher_state(), "cannot publish"));
+	assert_non_null(strstr(publisher_state(), "other credentials"));
+	open_nodes(rest);
+	for (int i = 0; strncmp(publisher_state(), "connected", 9) != 0; i++) {
+		assert_true(i < PATIENCE_MS / 10);
+		poll(NULL, 0, 10);
+		handoff__publisher_tend(&board.pub);
+	}
+	publish(1, 3);
+	assert_int_equal(board.pub.told.reached, 1);
+	board_end();
+}
+
 static void
 test_crowd(void **state)
 {
@@ -294,6 +347,7 @@ main(void)
 		handoff_test(test_server_stopped),
 		handoff_test(test_readers),
 		handoff_test(test_reader_with_password),
+		handoff_test(test_other_credentials),
 		handoff_test(test_crowd),
 	};
 
