@@ -159,8 +159,10 @@ struct handoff_lease_engine {
 	const char *form;   /* for people: "zk:HOST:PORT[,HOST:PORT]/SERVICE" */
 
 	/* Opens an end and begins to connect; `rest` is the address behind the
-	 * prefix. On failure with a sentence. An engine that is not reachable
-	 * is no failure: it is tried until close. */
+	 * prefix. On failure with a sentence: -EAGAIN if it may be different
+	 * later (a name that is not resolved), any other ends the start of a
+	 * peer. An engine that is not reachable is no failure: it is tried
+	 * until close. */
 	int (*open)(void **end, const char *rest,
 		const struct handoff_lease_side *side, char *errbuf,
 		size_t errbuf_size);

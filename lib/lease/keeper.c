@@ -467,7 +467,8 @@ handoff__keeper_check(
 }
 
 static int
-open_end(struct handoff__keeper *k, const struct handoff__keeper_opts *o,
+open_end(const struct handoff__keeper_opts *o,
+	const struct handoff_lease_engine **engine, void **end,
 	struct handoff__error *error)
 {
 	const struct handoff_lease_side side = {
@@ -482,13 +483,26 @@ open_end(struct handoff__keeper *k, const struct handoff__keeper_opts *o,
 	const char *rest = "";
 	int err;
 
-	k->engine = handoff__engine_find("lease", o->address, &rest, error);
-	err = k->engine ? k->engine->open(&k->end, rest, &side, error->text,
-				  sizeof(error->text))
-			: -EINVAL;
+	*engine = handoff__engine_find("lease", o->address, &rest, error);
+	err = *engine ? (*engine)->open(end, rest, &side, error->text,
+				sizeof(error->text))
+		      : -EINVAL;
 	if (err < 0)
-		k->engine = NULL;
+		*engine = NULL;
 	return err;
+}
+
+int
+handoff__keeper_try(
+	const struct handoff__keeper_opts *o, struct handoff__error *error)
+{
+	const struct handoff_lease_engine *engine;
+	void *end;
+	int err = handoff__keeper_check(o, error);
+
+	if (err >= 0 && (err = open_end(o, &engine, &end, error)) >= 0)
+		engine->close(end);
+	return err < 0 && err != -EAGAIN ? err : 0;
 }
 
 static int
@@ -546,7 +560,7 @@ handoff__keeper_open(struct handoff__keeper **out,
 	k->epfd = k->timerfd = -1;
 	k->address = strdup(o->address);
 	err = k->address
-		      ? open_end(k, o, error)
+		      ? open_end(o, &k->engine, &k->end, error)
 		      : handoff__fail(error, -ENOMEM, "lease: out of memory");
 	if (err >= 0 && (err = open_descriptors(k)) < 0)
 		handoff__fail(error, err, "lease: %s: epoll or timer: %s",

@@ -84,6 +84,12 @@ struct handoff__keeper_view {
 int handoff__keeper_check(
 	const struct handoff__keeper_opts *opts, struct handoff__error *error);
 
+/* The same, and whether the engine takes its address and what that names, such
+ * as a file of credentials: an end is opened, and closed at once. An address
+ * that can perhaps be used later is no error. */
+int handoff__keeper_try(
+	const struct handoff__keeper_opts *opts, struct handoff__error *error);
+
 /* Opens the engine and starts the machine. The hooks may be called before it
  * returns: a saved token whose validity has ended gets FREEZE here. */
 int handoff__keeper_open(struct handoff__keeper **out,

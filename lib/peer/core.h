@@ -276,6 +276,7 @@ struct handoff__guard {
 	bool lingers;   /* a retired peer keeps the lease until it is closed */
 	bool succeeds;  /* another host has had the service */
 	uint32_t early; /* actions that came while the keeper was opened */
+	char trouble[HANDOFF_TEXT_MAX]; /* why it cannot be opened; "" */
 	unsigned char notice[HANDOFF_LEASE_NOTICE_MAX]; /* to be retained */
 	size_t notice_len;                              /* 0: none */
 };

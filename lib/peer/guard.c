@@ -251,6 +251,18 @@ catch_up(struct handoff__pair *pair)
 	}
 }
 
+/* The same sentence once, not every second. */
+static void
+note_trouble(struct handoff__pair *pair, const struct handoff__error *error)
+{
+	char *trouble = pair->guard.trouble;
+
+	if (strcmp(trouble, error->text) != 0)
+		handoff__log(pair->log, HANDOFF_LOG_ERROR,
+			"lease: %s: tried again every second", error->text);
+	handoff__copy(trouble, sizeof(pair->guard.trouble), error->text);
+}
+
 static void
 open_keeper(struct handoff__pair *pair)
 {
@@ -282,11 +294,11 @@ open_keeper(struct handoff__pair *pair)
 		if (guard->keeper)
 			handoff__keeper_close(guard->keeper);
 		guard->keeper = NULL;
-		handoff__log(pair->log, HANDOFF_LOG_ERROR,
-			"lease: %s: tried again in a second", error.text);
+		note_trouble(pair, &error);
 		open_later(pair);
 		return;
 	}
+	guard->trouble[0] = '\0';
 	show_state(pair);
 	/* the process before has died between storing a token and serving */
 	if (opts.saved && saved.token > handoff__pair_generation(pair) >> 32)
@@ -446,7 +458,7 @@ handoff__guard_open(struct handoff__pair *pair)
 		return 0;
 	name_host(pair, host);
 	make_keeper_opts(pair, &opts, host);
-	err = handoff__keeper_check(&opts, &pair->error);
+	err = handoff__keeper_try(&opts, &pair->error);
 	if (err < 0)
 		return err;
 	err = handoff__stand_open(pair);
@@ -520,6 +532,11 @@ handoff__pair_lease_text(struct handoff__pair *pair, struct handoff__buf *buf)
 		(unsigned long long)seen.token,
 		(unsigned long long)seen.valid_ms,
 		seen.frozen ? " frozen" : "");
+	if (!seen.kept && pair->guard.trouble[0]) {
+		handoff__buf_add(buf, "! %s: lease: ", pair->name);
+		handoff__buf_escaped(buf, pair->guard.trouble);
+		handoff__buf_add(buf, ": tried again every second\n");
+	}
 	if (!seen.kept)
 		return;
 	handoff__keeper_view(pair->guard.keeper, &view);

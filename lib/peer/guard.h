@@ -14,8 +14,9 @@
 
 void handoff__guard_init(struct handoff__pair *pair);
 
-/* Checks the options, and that this kernel has what they need; nothing is asked
- * of the engine yet. 0, or a negative errno with a sentence. */
+/* Checks the options, that the engine can be opened with them, and that this
+ * kernel has what they need; nothing is asked of the engine yet. 0, or a
+ * negative errno with a sentence. */
 int handoff__guard_open(struct handoff__pair *pair);
 /* In a child of this process. */
 void handoff__guard_forked(struct handoff__pair *pair);

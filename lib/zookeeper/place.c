@@ -73,7 +73,7 @@ resolve(struct handoff__zk_place *place, const char *host, const char *port,
 	int err = 0;
 
 	if (rc != 0)
-		return handoff__fail(error, -ENOENT,
+		return handoff__fail(error, -EAGAIN,
 			"zookeeper: cannot resolve the host '%.80s' of port "
 			"'%.20s': %s",
 			host, port, gai_strerror(rc));

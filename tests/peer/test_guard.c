@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -463,6 +464,47 @@ test_options(void **state)
 	one.config.lease = "nothing:x";
 	assert_int_equal(side_open(&one, NULL), -EINVAL);
 	assert_non_null(strstr(one.pair.error.text, "want file:PATH"));
+	side_close(&one);
+	/* what only the engine knows ends the start too */
+	one.config.lease = "file:/no/such/lease";
+	assert_int_equal(side_open(&one, NULL), -ENOENT);
+	assert_non_null(strstr(one.pair.error.text, "/no/such/lease"));
+}
+
+static unsigned troubles;
+
+static void
+count_troubles(enum handoff_log_level level, const char *text, void *arg)
+{
+	(void)arg;
+	(void)level;
+	troubles += strstr(text, "tried again every second") != NULL;
+}
+
+/* It is said once, and by the status, until it is over. */
+static void
+test_engine_that_cannot_be_opened_later(void **state)
+{
+	char far[250], away[260];
+	struct handoff__buf buf = {0};
+
+	(void)state;
+	snprintf(far, sizeof(far), "file:%s/lease", other_dir);
+	snprintf(away, sizeof(away), "%s-away", other_dir);
+	one.config.lease = far;
+	one.log.fn = count_troubles;
+	troubles = 0;
+	assert_int_equal(side_open(&one, NULL), 0);
+	assert_int_equal(rename(other_dir, away), 0);
+	assert_int_equal(handoff__pair_own(&one.pair, 1), 0);
+	handoff__pair_started(&one.pair);
+	run_for(2500); /* two more attempts */
+	assert_int_equal(troubles, 1);
+	handoff__pair_lease_text(&one.pair, &buf);
+	assert_non_null(strstr(buf.data, "! one: lease: file:"));
+	free(buf.data);
+	assert_int_equal(rename(away, other_dir), 0);
+	run_until(&one, HANDOFF_LEASE_OWNER, false);
 }
 
 /* Each of them would go on with the lease by a TTL or a name of its own. */
@@ -520,6 +562,7 @@ main(void)
 		guard_test(test_survivor_begins_what_was_won),
 		guard_test(test_stopped_owner_dies),
 		guard_test(test_options),
+		guard_test(test_engine_that_cannot_be_opened_later),
 		guard_test(test_another_ttl_or_host_is_refused),
 		guard_test(test_no_ferry_joins),
 	};

@@ -23,8 +23,8 @@ class Lease(SystemTest):
     def setUp(self):
         super().setUp()
         self.ttl = TTL
-        self.engine = os.path.join(self.dir, "lease")
         self.far = self.dir + "-far"
+        self.engine = os.path.join(self.far, "lease")
         os.mkdir(self.far, 0o700)
         self.addCleanup(shutil.rmtree, self.far)
 

@@ -380,7 +380,7 @@ test_refused(void **state)
 	refused("::1:2181/x", -EINVAL, "brackets");
 	refused("/x", -EINVAL, "no hosts");
 	refused("127.0.0.1:2181/x?key=1", -EINVAL, "unknown option");
-	refused("no.such.host.invalid:2181/x", -ENOENT, "cannot resolve");
+	refused("no.such.host.invalid:2181/x", -EAGAIN, "cannot resolve");
 	refused("127.0.0.1:2181,192.0.2.1:2181/x", -EACCES, "?creds=FILE");
 	refused("127.0.0.1:2181/x?creds=/no/such/file", -ENOENT, "/no/such");
 	place_new();
