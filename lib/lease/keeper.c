@@ -40,6 +40,8 @@ struct handoff__keeper {
 	char *address;
 	struct handoff__lease_saved saved;
 	uint64_t tend_due_ns;
+	uint64_t out_due_ns; /* a missing connection is logged then, */
+	bool out;            /* and was */
 	unsigned wishes;
 	bool busy; /* actions are being carried out */
 	bool published;
@@ -210,20 +212,49 @@ carry_out(struct handoff__keeper *k, uint32_t actions)
 	k->busy = false;
 }
 
+/* Also the end of what was bad, at the same level. */
 static void
 log_state(struct handoff__keeper *k, enum handoff_lease_state before,
-	bool was_frozen)
+	bool was_frozen, uint64_t token)
 {
 	const struct handoff__lease *l = &k->lease;
-	bool bad = l->state == HANDOFF_LEASE_DOUBT ||
-		   l->state == HANDOFF_LEASE_LOST;
+	bool has = l->state == HANDOFF_LEASE_OWNER ||
+		   l->state == HANDOFF_LEASE_DOUBT;
+	bool warn = l->state == HANDOFF_LEASE_LOST ||
+		    l->state == HANDOFF_LEASE_DOUBT ||
+		    before == HANDOFF_LEASE_DOUBT;
 
 	if (l->state == before && l->frozen == was_frozen)
 		return;
-	handoff__log(&k->log, bad ? HANDOFF_LOG_WARNING : HANDOFF_LOG_INFO,
-		"lease: %s%s, token %llu", handoff_lease_state_name(l->state),
+	handoff__log(&k->log, warn ? HANDOFF_LOG_WARNING : HANDOFF_LOG_INFO,
+		"lease: %s%s%s, token %llu", handoff_lease_state_name(l->state),
 		l->frozen ? " and not valid: everything stands still" : "",
-		(unsigned long long)l->token);
+		has && !l->connected ? "; not connected to its engine" : "",
+		(unsigned long long)(l->token != 0 ? l->token : token));
+}
+
+/* An engine that does not answer at all says nothing either. */
+static void
+watch_connection(struct handoff__keeper *k)
+{
+	uint64_t now = handoff__boot_ns();
+
+	if (k->lease.connected && k->out)
+		handoff__log(&k->log, HANDOFF_LOG_WARNING,
+			"lease: %s: connected to its engine again", k->address);
+	if (k->lease.connected || k->lease.state == HANDOFF_LEASE_FREE) {
+		k->out = false;
+		k->out_due_ns = HANDOFF__LEASE_NEVER;
+	} else if (!k->out && k->out_due_ns == HANDOFF__LEASE_NEVER) {
+		k->out_due_ns = now + k->lease.ttl_ns / 3;
+	} else if (!k->out && now >= k->out_due_ns) {
+		k->out = true;
+		k->out_due_ns = HANDOFF__LEASE_NEVER;
+		handoff__log(&k->log, HANDOFF_LOG_WARNING,
+			"lease: %s: not connected to its engine for a third of "
+			"the TTL: tried on",
+			k->address);
+	}
 }
 
 enum input {
@@ -261,9 +292,10 @@ step(struct handoff__keeper *k, enum input input,
 {
 	enum handoff_lease_state before = k->lease.state;
 	bool was_frozen = k->lease.frozen;
+	uint64_t token = k->lease.token;
 	uint32_t actions = feed(k, input, event);
 
-	log_state(k, before, was_frozen);
+	log_state(k, before, was_frozen, token);
 	carry_out(k, actions);
 }
 
@@ -288,6 +320,8 @@ due(const struct handoff__keeper *k)
 {
 	uint64_t at = handoff__lease_due(&k->lease);
 
+	if (k->out_due_ns < at)
+		at = k->out_due_ns;
 	return at < k->tend_due_ns ? at : k->tend_due_ns;
 }
 
@@ -425,6 +459,7 @@ handoff__keeper_dispatch(struct handoff__keeper *k)
 	watch_engine(k, err >= 0);
 	step(k, INPUT_TIME, NULL);
 	do_noted(k);
+	watch_connection(k);
 	arm(k);
 	return err < 0 ? err : 0;
 }
@@ -542,6 +577,8 @@ start(struct handoff__keeper *k, const struct handoff__keeper_opts *o)
 		handoff__lease_start(&k->lease, handoff__boot_ns(), o->saved));
 	do_noted(k);
 	k->tend_due_ns = k->engine->tend ? 0 : HANDOFF__LEASE_NEVER;
+	k->out_due_ns = HANDOFF__LEASE_NEVER;
+	watch_connection(k);
 	arm(k);
 }
 

@@ -551,7 +551,7 @@ handoff__pair_lease_text(struct handoff__pair *pair, struct handoff__buf *buf)
 		seen.connected ? "" : "; not connected");
 	if (view.engine[0])
 		handoff__buf_add(buf, "; %s", view.engine);
-	if (view.by[0])
+	if (view.by[0] && !handoff__stand_holds(handoff__stand_tenure(pair)))
 		handoff__buf_add(buf, "; another host had it: %s", view.by);
 	handoff__buf_add(buf, "\n");
 }

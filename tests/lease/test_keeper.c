@@ -129,6 +129,25 @@ static const struct handoff__keeper_hooks hooks = {
 	.members = on_members,
 };
 
+static char logged[4000]; /* warnings and errors, a line each */
+
+static void
+on_log(enum handoff_log_level level, const char *text, void *arg)
+{
+	size_t len = strlen(logged);
+
+	(void)arg;
+	if (level != HANDOFF_LOG_INFO && level != HANDOFF_LOG_DEBUG)
+		snprintf(logged + len, sizeof(logged) - len, "%s\n", text);
+}
+
+static void
+assert_logged(const char *part)
+{
+	if (!strstr(logged, part))
+		fail_msg("'%s' is not in '%s'", part, logged);
+}
+
 static void
 start(struct host *h, const char *name,
 	const struct handoff__lease_saved *saved)
@@ -141,6 +160,7 @@ start(struct host *h, const char *name,
 		.saved = saved,
 		.hooks = &hooks,
 		.arg = h,
+		.log = {.fn = on_log},
 	};
 	bool empties = h->empties, publishes = h->publishes;
 	uint32_t used = h->used;
@@ -199,6 +219,7 @@ setup(void **state)
 
 	memset(&a, 0, sizeof(a));
 	memset(&b, 0, sizeof(b));
+	logged[0] = '\0';
 	a.empties = b.empties = true;
 	file_engine_add();
 	snprintf(address, sizeof(address), "file:%s/lease", support_dir());
@@ -292,10 +313,44 @@ test_cut_off_freezes_before_another_wins(void **state)
 	assert_int_equal(handoff__keeper_lease(b.keeper)->token, 2);
 	file_board_host(board, "a")->cut = false;
 	assert_true(run(&a, HANDOFF__LEASE_RESET, 2000));
+	assert_logged("lease: LOST, token 1\n");
 	assert_null(strchr(a.order, 'T'));
 	run(&a, HANDOFF__LEASE_THAW, 100);
 	assert_int_equal(state_of(&a), HANDOFF_LEASE_CANDIDATE);
 	assert_int_equal(a.stored.token, 0);
+}
+
+/* Whatever of it was logged as a warning has an end there too. */
+static void
+test_end_of_doubt_is_logged(void **state)
+{
+	(void)state;
+	start(&a, "a", NULL);
+	assert_true(run(&a, HANDOFF__LEASE_WON, 1000));
+	file_board_host(board, "a")->mute = true;
+	assert_true(run(&a, HANDOFF__LEASE_DOUBTED, 2000));
+	file_board_host(board, "a")->mute = false;
+	assert_true(run(&a, HANDOFF__LEASE_CERTAIN, 2000));
+	assert_int_equal(a.acted & HANDOFF__LEASE_FREEZE, 0);
+	assert_logged("lease: DOUBT, token 1\n");
+	assert_logged("lease: OWNER, token 1\n");
+}
+
+/* The candidate's log says why it waits. */
+static void
+test_engine_out_of_reach_is_logged(void **state)
+{
+	uint64_t end = handoff__boot_ns() + NS(2 * TTL_MS / 3);
+
+	(void)state;
+	file_board_down(board, true);
+	start(&a, "a", NULL);
+	while (handoff__boot_ns() < end)
+		run(&a, HANDOFF__LEASE_WON, 20);
+	assert_logged(": not connected to its engine for a third of the TTL");
+	file_board_down(board, false);
+	assert_true(run(&a, HANDOFF__LEASE_WON, 2000));
+	assert_logged(": connected to its engine again\n");
 }
 
 static void
@@ -310,6 +365,9 @@ test_no_majority_thaws_with_the_same_token(void **state)
 	file_board_down(board, false);
 	assert_true(run(&a, HANDOFF__LEASE_CERTAIN, 2000));
 	assert_non_null(strstr(a.order, "DFsTC"));
+	assert_logged("stands still; not connected to its engine, token 1\n");
+	assert_logged(": not connected to its engine for a third of the TTL");
+	assert_logged(": connected to its engine again\n");
 	assert_int_equal(handoff__keeper_lease(a.keeper)->token, 1);
 	assert_true(handoff__keeper_may_begin(a.keeper));
 }
@@ -591,6 +649,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		test(test_one_of_two_wins),
+		test(test_end_of_doubt_is_logged),
+		test(test_engine_out_of_reach_is_logged),
 		test(test_proofs_go_on),
 		test(test_cut_off_freezes_before_another_wins),
 		test(test_no_majority_thaws_with_the_same_token),
