@@ -108,14 +108,30 @@ handoff__pair_is_home(
 	return true;
 }
 
+/* It may have taken over since the command was sent to the standby. */
+static int
+explain_serving(struct handoff__pair *pair)
+{
+	char who[64];
+
+	if (pair->partner == HANDOFF__PARTNER_READY && !pair->other.carrier)
+		return handoff__fail(&pair->error, -EALREADY,
+			"%s serves already: %s is the standby now; repeat this "
+			"to bring the service home to it",
+			pair->name, handoff__pair_partner_text(pair, who));
+	return handoff__fail(&pair->error, -EALREADY,
+		"%s serves already, and no standby is there to bring the "
+		"service home to: start the other server on %s first",
+		pair->name, pair->dir.path);
+}
+
 static int
 explain_refusal(struct handoff__pair *pair)
 {
 	char who[64];
 
 	if (pair->serving)
-		return handoff__fail(
-			&pair->error, -EALREADY, SERVES_ALREADY, pair->name);
+		return explain_serving(pair);
 	if (pair->partner == HANDOFF__PARTNER_APART)
 		return handoff__fail(&pair->error, -ENOTCONN,
 			"the link to %s is closed and its process has not "

@@ -65,7 +65,9 @@ requests_that_make_no_sense_are_refused(void **state)
 	assert_reply(&p, request(&p.a, 1, "maintenance"),
 		"error no standby is attached: start one", true);
 	assert_reply(&p, request(&p.a, 1, "ready silent"),
-		"error one serves already", true);
+		"error one serves already, and no standby is there to bring "
+		"the service home to: start the other server on ",
+		true);
 	assert_reply(&p, request(&p.a, 1, "status"), "ok test one owner", true);
 	assert_reply(
 		&p, request(&p.a, 1, "status json"), "ok test one owner", true);

@@ -51,8 +51,10 @@ class Refusals(SystemTest):
         self.assertEqual(self.ok("ready", "--silent").strip(), said)
         self.assert_unchanged(server, client)
         self.ok("maintenance")
-        self.assertEqual(self.ask(2, "ready"),
-                         "error alt serves already: nothing to bring home\n")
+        self.assertEqual(
+            self.ask(2, "ready"),
+            f"error alt serves already: server (pid {server.pid}) is the "
+            "standby now; repeat this to bring the service home to it\n")
         self.ok("ready")
         self.assertEqual(self.ok("ready").strip(), said)
         self.assertRegex(self.ok("ready", "--silent"), r"\Amoved \d+ conn")
