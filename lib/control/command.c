@@ -281,6 +281,11 @@ call_ready(struct handoff__call *call, const void *arg)
 	ferry = handoff__hosts_ferry(call);
 	if (ferry)
 		return handoff__hosts_fetch(call, ferry, silent);
+	/* without the lease nothing is brought home: the owner says why, since
+	 * it knows of the other hosts */
+	if (handoff__contact_idle(&call->peers[0]))
+		return send_command(call, &call->peers[0],
+			silent ? "ready silent\n" : "ready\n");
 	if (standby) {
 		generation = handoff__listeners_generation(standby);
 		err = send_command(

@@ -120,6 +120,23 @@ handoff__contact_is_ferry(const struct handoff__contact *contact)
 	       strncmp(model, "ferry", len) == 0;
 }
 
+const char *
+handoff__contact_idle(const struct handoff__contact *contact)
+{
+	const char *lease = NULL;
+	size_t len = 0;
+
+	if (strcmp(contact->role, "owner") == 0)
+		lease = handoff__contact_value(contact, "lease", NULL, &len);
+	if (!lease)
+		return NULL;
+	if (strncmp(lease, "CANDIDATE ", 10) == 0 ||
+		strncmp(lease, "LOST ", 5) == 0)
+		return "candidate";
+	return len > 7 && strncmp(lease + len - 7, " frozen", 7) == 0 ? "frozen"
+								      : NULL;
+}
+
 void
 handoff__contact_free(struct handoff__contact *contact)
 {

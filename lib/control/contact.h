@@ -44,6 +44,11 @@ const char *handoff__contacts_service(
 const char *handoff__contact_value(const struct handoff__contact *contact,
 	const char *key, const char *from, size_t *len);
 
+/* Whether it owns the service of a host that has no lease now, or one that is
+ * not valid, by a status that it has given: "candidate" or "frozen"; NULL: it
+ * does not, or no lease is needed. */
+const char *handoff__contact_idle(const struct handoff__contact *contact);
+
 /* Whether it is a ferry, by a status that it has given. */
 bool handoff__contact_is_ferry(const struct handoff__contact *contact);
 

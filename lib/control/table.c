@@ -52,6 +52,7 @@ column_value(const struct handoff__contact *peer, const char *key,
 static void
 fill_row(struct row *row, const struct handoff__contact *peer)
 {
+	const char *idle = handoff__contact_idle(peer);
 	char workers[CELL_MAX];
 	size_t len;
 
@@ -62,7 +63,9 @@ fill_row(struct row *row, const struct handoff__contact *peer)
 	snprintf(row->cells[PEER], CELL_MAX, "%s", peer->name);
 	snprintf(row->cells[PID], CELL_MAX, "%ld", peer->pid);
 	snprintf(row->cells[ROLE], CELL_MAX, "%s",
-		peer->role[0] ? peer->role : "unresponsive");
+		idle            ? idle
+		: peer->role[0] ? peer->role
+				: "unresponsive");
 	column_value(peer, "workers", workers);
 	len = strlen(row->cells[MODEL]);
 	if (strtoul(workers, NULL, 10) > 1)

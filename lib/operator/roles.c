@@ -6,6 +6,7 @@
 #include "operator/operator.h"
 
 #include "operator/reply.h"
+#include "peer/idle.h"
 #include "peer/status.h"
 
 #include <stdio.h>
@@ -58,6 +59,23 @@ handoff__operator_waits(struct handoff__operator *op)
 		"waiting: no owner is in %s yet", op->pair->dir.path);
 }
 
+/* What the other peer does, which owns the service. */
+static const char *
+standby_of(const struct handoff__pair *pair)
+{
+	if (pair->other.carrier)
+		return "has the service, and serves nothing";
+	switch (handoff__pair_idle(pair)) {
+	case HANDOFF__IDLE_WAITS:
+		return "waits for the lease, and serves nothing";
+	case HANDOFF__IDLE_STILL:
+		return "stands still until the lease is confirmed";
+	case HANDOFF__IDLE_NOT:
+		break;
+	}
+	return "serves";
+}
+
 void
 handoff__operator_standby(struct handoff__operator *op, const char *remark)
 {
@@ -65,9 +83,7 @@ handoff__operator_standby(struct handoff__operator *op, const char *remark)
 
 	handoff__operator_emit(op, op->ops->types.standby,
 		"standby: %s %s (generation %llu)%s",
-		handoff__pair_partner_text(op->pair, who),
-		op->pair->other.carrier ? "has the service, and serves nothing"
-					: "serves",
+		handoff__pair_partner_text(op->pair, who), standby_of(op->pair),
 		(unsigned long long)handoff__pair_generation(op->pair), remark);
 }
 

@@ -8,6 +8,7 @@
 
 #include "peer/away.h"
 #include "peer/core.h"
+#include "peer/idle.h"
 #include "peer/moves.h"
 #include "peer/partner.h"
 
@@ -74,7 +75,10 @@ handoff__pair_repeats(
 	struct handoff__board *board = handoff__arena_board(&pair->arena);
 	const char *serves;
 	char away[160];
+	int err = handoff__idle_check(pair);
 
+	if (err < 0)
+		return err;
 	if (name[0])
 		return repeats_named(pair, name, text, size);
 	/* after a failover no maintenance was requested yet */
@@ -98,7 +102,8 @@ handoff__pair_is_home(
 	char who[64];
 
 	if (!handoff__arena_board(&pair->arena) || handoff__pair_away(pair) ||
-		pair->partner != HANDOFF__PARTNER_READY)
+		pair->partner != HANDOFF__PARTNER_READY ||
+		handoff__pair_idle(pair) != HANDOFF__IDLE_NOT)
 		return false;
 	if (silent && !pair->serving && pair->roster.connections > 0)
 		return false;
@@ -164,6 +169,12 @@ explain_hosted(struct handoff__pair *pair)
 int
 handoff__pair_home(struct handoff__pair *pair, bool silent)
 {
+	int err = handoff__idle_check(pair);
+
+	if (err < 0) {
+		handoff__tally_refused(&pair->tally, HANDOFF__WAY_IN);
+		return err;
+	}
 	if (handoff__pair_hosted(pair))
 		return explain_hosted(pair);
 	if (!pair->serving && handoff__pair_away(pair))

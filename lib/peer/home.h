@@ -9,7 +9,8 @@
 
 /* Returns 1 if a maintenance would repeat the one in progress, with a sentence
  * that says so in `text`; 0 if not. `name` selects a peer, or is "". A negative
- * errno with a sentence in `error` if there is no such peer. */
+ * errno with a sentence in `error` if there is no such peer, or if the lease of
+ * this host does not let it serve. */
 int handoff__pair_repeats(
 	struct handoff__pair *pair, const char *name, char *text, size_t size);
 
@@ -19,7 +20,8 @@ bool handoff__pair_is_home(
 	struct handoff__pair *pair, bool silent, char *text, size_t size);
 
 /* Brings the service home to this standby; `silent`: with all connections at
- * once. Errors as above; -EALREADY if this peer serves already. */
+ * once. Errors as above; -EALREADY if this peer serves already, -EAGAIN if the
+ * lease of this host does not let it serve. */
 int handoff__pair_home(struct handoff__pair *pair, bool silent);
 
 #endif

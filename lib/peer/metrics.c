@@ -9,6 +9,7 @@
 #include "peer/core.h"
 #include "peer/doubt.h"
 #include "peer/guard.h"
+#include "peer/idle.h"
 #include "peer/partner.h"
 #include "peer/status.h"
 
@@ -129,10 +130,11 @@ add_state_metrics(struct handoff__pair *pair, struct handoff__buf *buf)
 {
 	const struct handoff__roster *roster = &pair->roster;
 	const struct handoff__pulse *pulse = &pair->pulse;
+	bool serves = handoff__idle_serves(pair);
 	bool ready = pair->partner == HANDOFF__PARTNER_READY && !pulse->hung;
 
-	single(pair, buf, "serving", "gauge", pair->serving,
-		"Whether this peer owns the service.");
+	single(pair, buf, "serving", "gauge", serves,
+		"Whether this peer owns the service and may serve it.");
 	single(pair, buf, "generation", "gauge", handoff__pair_generation(pair),
 		"How often the service has changed hands, from 1.");
 	single(pair, buf, "connections", "gauge", roster->connections,
@@ -147,9 +149,9 @@ add_state_metrics(struct handoff__pair *pair, struct handoff__buf *buf)
 	single(pair, buf, "in_doubt", "gauge", handoff__pair_in_doubt(pair),
 		"Connections that a ferry which died has left undecided.");
 	single(pair, buf, "standby_attached", "gauge",
-		pair->serving && ready && !pair->other.carrier,
-		"Whether this peer owns the service and has a standby that can "
-		"serve.");
+		serves && ready && !pair->other.carrier,
+		"Whether this peer serves the service and has a standby that "
+		"can, too.");
 	single(pair, buf, "lagging", "gauge", pulse->lagging,
 		"Whether the standby of this peer falls behind with its "
 		"copies.");

@@ -8,6 +8,7 @@
 #include "peer/core.h"
 #include "peer/give.h"
 #include "peer/guard.h"
+#include "peer/idle.h"
 #include "peer/mirror.h"
 #include "peer/partner.h"
 #include "peer/quiet.h"
@@ -72,6 +73,10 @@ handoff__moves_proceed(struct handoff__pair *pair)
 static int
 refuse_unleased(struct handoff__pair *pair)
 {
+	int err = handoff__idle_check(pair);
+
+	if (err < 0)
+		return err;
 	return handoff__fail(&pair->error, -EAGAIN,
 		"lease: %s: nothing is handed over meanwhile: see the status, "
 		"and try again",

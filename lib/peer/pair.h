@@ -6,8 +6,8 @@
  * This layer moves ownership and maintains the standby's copies; it serves no
  * connections.
  *
- * The layers above include this header; status.h, metrics.h, report.h and
- * doubt.h for texts about a peer; roster.h and tally.h where they need only
+ * The layers above include this header; status.h, metrics.h, report.h, idle.h
+ * and doubt.h for texts about a peer; roster.h and tally.h where they need only
  * those. They call functions named handoff__pair_*, handoff__entry_*,
  * handoff__status_*, handoff__metrics*, handoff__report_* and
  * handoff__roster_*, and handoff__reason_text. Any other function of this
@@ -48,6 +48,7 @@
  *   status     its current state
  *   last       the last handoff or failover
  *   doubt      what a dead carrier has left undecided
+ *   idle       whether the owner serves, by the lease
  *
  * The state machines, which do not know each other:
  *

@@ -60,6 +60,28 @@ silent_peer_is_unresponsive(void **state)
 	assert_reply("server got maintenance\n");
 }
 
+/* It knows of the other hosts, its standby does not. */
+static void
+owner_says_what_a_lease_keeps_from_being_ready(void **state)
+{
+	(void)state;
+	fake_start_owner(answer_only_text,
+		"ok echo server owner 1\n"
+		"lease CANDIDATE token 0 valid_ms 0\nas the owner\n");
+	fake_start(&(struct fake){.place = 2,
+		.name = "alt",
+		.role = "standby",
+		.answer = answer_all});
+	for (int silent = 0; silent < 2; silent++) {
+		assert_int_equal(handoff_control_ready(
+					 fake_dir.path, silent != 0, &reply),
+			0);
+		assert_non_null(strstr(reply, "as the owner\n"));
+		free(reply);
+		reply = NULL;
+	}
+}
+
 static void
 nobody_answers(void **state)
 {
@@ -313,6 +335,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		fake_test(silent_peer_is_unresponsive),
+		fake_test(owner_says_what_a_lease_keeps_from_being_ready),
 		fake_test(nobody_answers),
 		fake_test(peer_that_leaves_is_forgotten),
 		fake_test(status_is_asked_again),

@@ -144,6 +144,36 @@ what_is_not_known_yet_is_said(void **state)
 	free(buf.data);
 }
 
+/* The owner of a host, and its lease. */
+static void
+assert_role(const char *lease, const char *role)
+{
+	char body[128], cell[32];
+	struct handoff__contact peer;
+	struct handoff__buf buf = {.data = NULL};
+
+	snprintf(body, sizeof(body), "generation 1\nlease %s\n", lease);
+	snprintf(cell, sizeof(cell), "\na       1  %s ", role);
+	peer = contact("a", "owner", 1, body);
+	handoff__table(&peer, 1, &buf);
+	assert_non_null(buf.data);
+	if (!strstr(buf.data, cell))
+		fail_msg("no '%s' in: %s", role, buf.data);
+	free(buf.data);
+}
+
+static void
+owner_that_may_not_serve_is_named(void **state)
+{
+	(void)state;
+	assert_role("CANDIDATE token 0 valid_ms 0", "candidate");
+	assert_role("LOST token 7 valid_ms 0", "candidate");
+	assert_role("OWNER token 7 valid_ms 0 frozen", "frozen");
+	assert_role("DOUBT token 7 valid_ms 0 frozen", "frozen");
+	assert_role("DOUBT token 7 valid_ms 900", "owner");
+	assert_role("OWNER token 7 valid_ms 9000", "owner");
+}
+
 static void
 nobody_has_answered(void **state)
 {
@@ -185,6 +215,7 @@ main(void)
 		handoff_test(remarks_are_shown_below_the_table),
 		handoff_test(what_is_not_told_has_a_dash),
 		handoff_test(what_is_not_known_yet_is_said),
+		handoff_test(owner_that_may_not_serve_is_named),
 		handoff_test(nobody_has_answered),
 		handoff_test(long_values_are_cut),
 	};

@@ -9,6 +9,9 @@
 
 #include "base/loop.h"
 #include "lease/file_engine.h"
+#include "peer/home.h"
+#include "peer/metrics.h"
+#include "peer/moves.h"
 #include "record/tenure.h"
 
 #include <arpa/inet.h>
@@ -197,6 +200,106 @@ test_candidate_until_it_has_won(void **state)
 	assert_true(seen(&one).kept && seen(&one).connected);
 	assert_int_equal(seen(&one).token, 1);
 	assert_in_range(seen(&one).valid_ms, 1, TTL_MS / 3 * 2);
+}
+
+/* The sample of a gauge without further labels. */
+static bool
+has_sample(struct side *side, const char *name, int value)
+{
+	struct handoff__buf buf = {.data = NULL};
+	char sample[128];
+	bool has;
+
+	handoff__metrics(&side->pair, &buf);
+	assert_false(buf.failed);
+	snprintf(sample, sizeof(sample),
+		"\nhandoff_%s{service=\"test\",peer=\"%s\",place=\"%d\"} %d\n",
+		name, side->pair.name, side->pair.place, value);
+	has = strstr(buf.data, sample) != NULL;
+	free(buf.data);
+	return has;
+}
+
+static void
+assert_gauges(struct side *side, int serving, int attached)
+{
+	assert_true(has_sample(side, "serving", serving));
+	assert_true(has_sample(side, "standby_attached", attached));
+}
+
+/* What an operator asks for is refused, with these words. */
+static void
+assert_idle(struct side *side, const char *words)
+{
+	struct handoff__pair *pair = &side->pair;
+	char text[HANDOFF_TEXT_MAX];
+
+	assert_int_equal(
+		handoff__pair_repeats(pair, "", text, sizeof(text)), -EAGAIN);
+	assert_non_null(strstr(pair->error.text, words));
+	assert_int_equal(
+		handoff__pair_repeats(pair, pair->name, text, sizeof(text)),
+		-EAGAIN);
+	assert_non_null(strstr(pair->error.text, words));
+	assert_false(handoff__pair_is_home(pair, false, text, sizeof(text)));
+	assert_int_equal(handoff__pair_home(pair, true), -EAGAIN);
+	assert_non_null(strstr(pair->error.text, words));
+}
+
+static void
+test_candidate_serves_nothing(void **state)
+{
+	char text[HANDOFF_TEXT_MAX];
+
+	(void)state;
+	serve(&other);
+	pair_own(&one);
+	pair_join(&one, &two);
+	run_for(100);
+	assert_gauges(&one, 0, 0);
+	assert_idle(&one, "one serves nothing: this host waits for the lease, "
+			  "which host b has");
+	assert_idle(&two, ") serves nothing: this host waits for the lease, as "
+			  "the status says");
+	assert_int_equal(
+		handoff__pair_give(&one.pair, HANDOFF__MAINTENANCE), -EAGAIN);
+	assert_non_null(strstr(one.pair.error.text, "waits for the lease"));
+	side_close(&other);
+	run_until(&one, HANDOFF_LEASE_OWNER, false);
+	assert_gauges(&one, 1, 1);
+	assert_gauges(&two, 0, 0);
+	assert_true(
+		handoff__pair_is_home(&one.pair, false, text, sizeof(text)));
+}
+
+static void
+test_candidate_that_knows_no_other(void **state)
+{
+	(void)state;
+	file_board_down(board, true);
+	pair_own(&one);
+	run_for(100);
+	assert_idle(&one, "waits for the lease, and has not heard of a host "
+			  "that has it");
+}
+
+static void
+test_frozen_serves_nothing(void **state)
+{
+	(void)state;
+	serve(&one);
+	pair_join(&one, &two);
+	assert_gauges(&one, 1, 1);
+	cut("a", true);
+	run_until(&one, HANDOFF_LEASE_DOUBT, false);
+	assert_gauges(&one, 1, 1); /* it goes on with what it has */
+	run_until(&one, HANDOFF_LEASE_DOUBT, true);
+	assert_gauges(&one, 0, 0);
+	assert_idle(&one, "one serves nothing: everything stands still");
+	assert_idle(&two, ") serves nothing: everything stands still");
+	cut("a", false);
+	run_until(&one, HANDOFF_LEASE_OWNER, false);
+	assert_gauges(&one, 1, 1);
 }
 
 static void
@@ -551,6 +654,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		guard_test(test_candidate_until_it_has_won),
+		guard_test(test_candidate_serves_nothing),
+		guard_test(test_candidate_that_knows_no_other),
+		guard_test(test_frozen_serves_nothing),
 		guard_test(test_no_lease_no_question),
 		guard_test(test_stands_still_and_goes_on),
 		guard_test(test_standby_stands_still_alone),

@@ -223,6 +223,54 @@ class Lease(SystemTest):
         self.opens_again(alt, server.address)
         self.assertEqual(self.leases(), (3, "a"))
 
+    def in_far(self, *words):
+        """handoffctl for the peers of the other host."""
+        done = subprocess.run(
+            [os.path.join(BIN, "handoffctl"), "--dir", self.far, *words],
+            capture_output=True, text=True, timeout=20, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    def assert_serving(self, *wanted):
+        """The gauges of both peers of the other host."""
+        self.assertEqual(
+            [int(line.split()[-1])
+             for line in self.in_far("metrics")[1].splitlines()
+             if line.startswith("handoff_serving{")], list(wanted))
+
+    def assert_refused_in_far(self, *sentences):
+        for command in (("ready",), ("ready", "--silent"), ("maintenance",),
+                        ("maintenance", "server"), ("maintenance", "alt")):
+            code, out, err = self.in_far(*command)
+            self.assertEqual((code, out), (1, ""), command)
+            self.assert_one_line(err)
+            for sentence in sentences:
+                self.assertIn(sentence, err, command)
+
+    def test_commands_where_nothing_is_served(self):
+        """A host that waits for the lease, and later stands still, says so."""
+        near, far = self.two_hosts()
+        alt = self.launch(self.far, "b", program="alt_server")
+        alt.expect(r": standby: server \(pid \d+\) waits for the lease, and "
+                   "serves nothing ")
+        self.assert_refused_in_far(
+            "this host waits for the lease, which host a has")
+        self.assert_serving(0, 0)
+        self.assertRegex(self.in_far("status")[1], r"\nserver +\d+ +candidate ")
+        near.signal(signal.SIGTERM)
+        self.wins(far)
+        self.assert_serving(1, 0)
+        self.assertIn("serves already: nothing to bring home",
+                      self.in_far("ready")[1])
+        self.assertRegex(self.in_far("status")[1], r"\nserver +\d+ +owner ")
+        self.leases("down")
+        far.expect_error("everything stands still")
+        self.assert_refused_in_far("everything stands still")
+        self.assert_serving(0, 0)
+        self.assertRegex(self.in_far("status")[1], r"\nserver +\d+ +frozen ")
+        self.leases("up")
+        far.expect_error("everything goes on")
+        self.assert_serving(1, 0)
+
     def follow(self, *addresses):
         """`handoffctl notices`, which outlives all servers."""
         def count():
