@@ -63,11 +63,14 @@ handoff__zk_nodes_init(struct handoff__zk_nodes *n,
 	n->s = s;
 }
 
+/* An inconsistency is of the client: an answer was not to its oldest request,
+ * so it has broken the connection, and says that to all of them. */
 bool
 handoff__zk_unanswered(int rc)
 {
-	return rc == ZCONNECTIONLOSS || rc == ZOPERATIONTIMEOUT ||
-	       rc == ZCLOSING || rc == ZSESSIONEXPIRED || rc == ZSESSIONMOVED ||
+	return rc == ZRUNTIMEINCONSISTENCY || rc == ZCONNECTIONLOSS ||
+	       rc == ZOPERATIONTIMEOUT || rc == ZCLOSING ||
+	       rc == ZSESSIONEXPIRED || rc == ZSESSIONMOVED ||
 	       rc == ZAUTHFAILED;
 }
 

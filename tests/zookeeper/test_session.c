@@ -5,10 +5,11 @@
  */
 #include "support/support.h"
 
-#include "zookeeper/session.h"
+#include "zookeeper/nodes.h"
 
 #include <arpa/inet.h>
 #include <endian.h>
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,6 +29,7 @@ static struct {
 	uint64_t session; /* that it has */
 	uint64_t seen, wanted;
 	bool greeted;
+	bool confused; /* its next answer is to another request */
 	unsigned greetings;
 } server;
 
@@ -102,11 +104,12 @@ answer_request(const unsigned char *in)
 	unsigned char out[20] = {0};
 
 	put(out, sizeof(out) - 4, 4);
-	memcpy(out + 4, in + 4, 4);
+	put(out + 4, get(in + 4, 4) + server.confused, 4);
+	server.confused = false;
 	put(out + 8, server.zxid, 8);
 	put(out + 16, (uint32_t)ZNONODE, 4);
-	assert_int_equal(
-		send(server.fd, out, sizeof(out), MSG_NOSIGNAL), sizeof(out));
+	if (send(server.fd, out, sizeof(out), MSG_NOSIGNAL) != sizeof(out))
+		hang_up(); /* as the client did */
 }
 
 static void
@@ -123,7 +126,7 @@ server_turn(void)
 	len = recv(server.fd, in, 4, MSG_PEEK);
 	if (len == 4)
 		len = recv(server.fd, in, 4 + get(in, 4), 0);
-	if (len == 0)
+	if (len == 0 || (len < 0 && errno == ECONNRESET))
 		hang_up();
 	else if (len > 0 && !server.greeted)
 		answer_greeting(in);
@@ -270,12 +273,46 @@ test_goes_on(void **state)
 	end();
 }
 
+static void
+not_done(int rc, const struct Stat *stat, const void *data)
+{
+	(void)stat;
+	handoff__zk_answered(&s);
+	if (handoff__zk_unanswered(rc))
+		*(unsigned *)data += 1;
+}
+
+/* The client breaks such a connection, and says to each request why. None was
+ * answered: that is no trouble of theirs. */
+static void
+test_wrong_answer(void **state)
+{
+	unsigned unanswered = 0;
+
+	(void)state;
+	begin();
+	server.confused = true;
+	for (int i = 0; i < 12; i++)
+		assert_int_equal(
+			handoff__zk_asked(&s, zoo_aexists(s.zh, "/x", 0,
+						      not_done, &unanswered)),
+			0);
+	handoff__zk_arm(&s);
+	turn_until(&connected, 2);
+	assert_int_equal(unanswered, 12);
+	assert_int_equal(suspended, 1);
+	assert_int_equal(server.wanted, SESSION);
+	see();
+	end();
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		handoff_test(test_data_lost),
 		handoff_test(test_goes_on),
+		handoff_test(test_wrong_answer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
