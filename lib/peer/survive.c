@@ -7,17 +7,23 @@
 #include "peer/survive.h"
 
 #include "base/probe.h"
+#include "lease/lease.h"
 #include "peer/away.h"
 #include "peer/blame.h"
 #include "peer/companions.h"
 #include "peer/convert.h"
 #include "peer/core.h"
+#include "peer/partner.h"
 #include "peer/repair.h"
 #include "record/batch.h"
 #include "record/group.h"
 #include "record/region.h"
+#include "record/tenure.h"
 
 #include <string.h>
+
+/* how long after that time an end may be by the dead-man timer */
+#define DEADMAN_NS UINT64_C(1000000000)
 
 /* Ends an entry that cannot continue. */
 static void
@@ -293,6 +299,30 @@ settle_region(struct handoff__pair *pair)
 			"peer's last transaction, which did not commit");
 }
 
+/* The kernel that ended it has no words. One whose sockets stood still in time
+ * had no such timer, and it is not known here whether they did. */
+static void
+tell_of_deadman(struct handoff__pair *pair)
+{
+	const struct handoff__tenure *tenure = handoff__tenure_of(&pair->arena);
+	uint64_t at_ns, now = handoff__boot_ns();
+	struct handoff__tenure_kept kept;
+	char who[64];
+
+	if (!tenure || atomic_load(&tenure->leased) == 0 || pair->other_left)
+		return;
+	handoff__tenure_read(tenure, &kept);
+	at_ns = handoff__lease_deadman_of(kept.valid_ns, kept.ttl_ns);
+	if (at_ns == 0 || now < at_ns || now - at_ns > DEADMAN_NS)
+		return;
+	handoff__log(pair->log, HANDOFF_LOG_WARNING,
+		"lease: %s ended %llu ms after the time of its dead-man timer: "
+		"that ends a process (SIGKILL) that is stopped or hangs and "
+		"does not let its connections stand still in time",
+		handoff__pair_partner_text(pair, who),
+		(unsigned long long)((now - at_ns) / 1000000));
+}
+
 void
 handoff__survive(struct handoff__pair *pair)
 {
@@ -304,6 +334,7 @@ handoff__survive(struct handoff__pair *pair)
 	survival->bye = pair->other_left;
 	if (!board || forget_service(pair))
 		return;
+	tell_of_deadman(pair);
 	survival->started_us = handoff__now_us();
 	survival->id = atomic_load(&board->generation) + !pair->serving;
 	finish_groups(pair);

@@ -145,6 +145,7 @@ class Lease(SystemTest):
         self.a.kill()
         self.assert_echo(client)
         self.assertLess(time.monotonic() - begun, TTL / 4)
+        self.assertNotIn("dead-man", self.a2.output())
         self.client_of("a")
         seen = self.wait_lease("a", "two", state="OWNER", kept=True)
         self.assertEqual(seen["token"], 1)
@@ -284,6 +285,8 @@ class Lease(SystemTest):
                    "the standby to let everything stand still")
         client.sendall(b"late\n")
         self.assertEqual(self.a.wait(), -signal.SIGKILL)
+        self.a2.expect_error(r"lease: one \(pid \d+\) ended \d+ ms after "
+                             "the time of its dead-man timer")
         owner = wait_until(lambda: next(
             (host for host, name in (("a", "two"), ("b", "one"))
              if (seen := self.lease_of(host, name))
