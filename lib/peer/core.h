@@ -267,11 +267,12 @@ struct handoff__guard {
 	uint64_t due_ns; /* its setting; 0: none */
 	struct handoff__timer again;
 	struct handoff__deadman deadman;
-	bool mortal;      /* it could not be set, and that was logged */
-	bool frozen;      /* everything stands still, */
-	uint32_t exposed; /* but for these, which could not be frozen */
-	bool resetting;   /* what this peer owns was reset */
-	bool emptying;    /* and the lease is lost once nothing is left */
+	bool mortal;           /* it could not be set, and that was logged */
+	bool frozen;           /* everything stands still, */
+	uint32_t exposed;      /* but for these, which could not be frozen */
+	uint64_t frozen_token; /* of the lease that was not valid then */
+	bool resetting;        /* what this peer owns was reset */
+	bool emptying;         /* and the lease is lost once nothing is left */
 	bool releasing, released;
 	bool lingers;   /* a retired peer keeps the lease until it is closed */
 	bool succeeds;  /* another host has had the service */

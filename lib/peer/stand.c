@@ -107,6 +107,15 @@ still_all(struct handoff__pair *pair, bool freeze)
 	return failed;
 }
 
+static uint64_t
+token_of(const struct handoff__pair *pair)
+{
+	struct handoff__tenure_kept kept;
+
+	handoff__tenure_read(handoff__stand_tenure(pair), &kept);
+	return kept.token;
+}
+
 static void
 freeze(struct handoff__pair *pair)
 {
@@ -114,16 +123,21 @@ freeze(struct handoff__pair *pair)
 		"lease: not confirmed in time: everything stands still");
 	pair->guard.exposed = still_all(pair, true);
 	pair->guard.frozen = true;
+	pair->guard.frozen_token = token_of(pair);
 }
 
 static void
 thaw(struct handoff__pair *pair)
 {
+	bool same = token_of(pair) == pair->guard.frozen_token;
+
 	still_all(pair, false);
 	pair->guard.frozen = false;
 	pair->guard.exposed = 0;
-	handoff__log(
-		pair->log, HANDOFF_LOG_WARNING, "lease: everything goes on");
+	handoff__log(pair->log, HANDOFF_LOG_WARNING,
+		same ? "lease: everything goes on"
+		     : "lease: was lost, and is this host's again: what stood "
+		       "still was ended");
 }
 
 /* Ends what this peer owns: a reset socket ends its connection, in whatever

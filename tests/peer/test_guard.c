@@ -373,6 +373,54 @@ test_standby_stands_still_alone(void **state)
 	run_until(&two, HANDOFF_LEASE_OWNER, false);
 }
 
+static char lines[2000];
+
+static void
+keep_log(enum handoff_log_level level, const char *text, void *arg)
+{
+	size_t len = strlen(lines);
+
+	(void)level;
+	(void)arg;
+	snprintf(lines + len, sizeof(lines) - len, "%s\n", text);
+}
+
+static void
+run_but_the_standby_until(struct side *side, enum handoff_lease_state state)
+{
+	uint64_t end = handoff__boot_ms() + 3 * TTL_MS;
+
+	while (seen(side).state != state && handoff__boot_ms() < end) {
+		turn(&one);
+		turn(&other);
+	}
+	assert_int_equal(seen(side).state, state);
+}
+
+/* It looks up after another host had the lease for a while: what it tells is
+ * not that all is as before. */
+static void
+test_standby_misses_that_it_was_lost(void **state)
+{
+	(void)state;
+	two.log.fn = keep_log;
+	lines[0] = '\0';
+	serve(&one);
+	pair_join(&one, &two);
+	pair_own(&other);
+	run_for(50);
+	cut("a", true);
+	run_until(&two, HANDOFF_LEASE_DOUBT, true);
+	run_but_the_standby_until(&other, HANDOFF_LEASE_OWNER);
+	cut("a", false);
+	run_but_the_standby_until(&one, HANDOFF_LEASE_CANDIDATE);
+	handoff__pair_release(&other.pair);
+	run_but_the_standby_until(&one, HANDOFF_LEASE_OWNER);
+	run_until(&two, HANDOFF_LEASE_OWNER, false);
+	assert_null(strstr(lines, "everything goes on"));
+	assert_non_null(strstr(lines, "was lost, and is this host's again"));
+}
+
 static void
 test_give_keeps_the_lease(void **state)
 {
@@ -660,6 +708,7 @@ main(void)
 		guard_test(test_no_lease_no_question),
 		guard_test(test_stands_still_and_goes_on),
 		guard_test(test_standby_stands_still_alone),
+		guard_test(test_standby_misses_that_it_was_lost),
 		guard_test(test_give_keeps_the_lease),
 		guard_test(test_another_host_wins),
 		guard_test(test_release),
