@@ -344,6 +344,19 @@ on_taken(struct handoff__lease *l, const struct handoff_lease_event *event)
 	return actions;
 }
 
+/* Or found, without a question. */
+static bool
+was_asked(const struct handoff__lease *l, uint64_t serial)
+{
+	if (serial == 0 || serial == l->acquire.serial)
+		return true;
+	for (unsigned i = 0; i < HANDOFF__LEASE_PROOFS; i++) {
+		if (l->proofs[i].serial == serial)
+			return true;
+	}
+	return false;
+}
+
 static uint32_t
 adopt_token(struct handoff__lease *l, const struct handoff_lease_event *event)
 {
@@ -351,6 +364,12 @@ adopt_token(struct handoff__lease *l, const struct handoff_lease_event *event)
 
 	if (event->token <= l->highest && !asked)
 		return 0; /* of a session before this one */
+	if (event->serial > l->serial)
+		return bar(l, "lease: the engine has answered a request that "
+			      "was never made: it does not keep its "
+			      "promises");
+	if (!was_asked(l, event->serial))
+		return 0; /* of a session before, too */
 	if (event->token <= l->highest)
 		return bar(l, "lease: the engine has given a token that was "
 			      "used before: it does not keep its promises");

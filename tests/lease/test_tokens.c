@@ -111,6 +111,22 @@ test_tokens_of_32_bits(void **state)
 	assert_int_equal(tell(2, HANDOFF_LEASE_VACANT, 0, 0), 0);
 }
 
+/* The engine takes another's answer for this one's, or makes serials up. */
+static void
+test_answer_to_what_was_not_asked(void **state)
+{
+	(void)state;
+	begin_asking();
+	/* of the notice, which was read */
+	assert_int_equal(tell(1, HANDOFF_LEASE_ACQUIRED, 1, 7), 0);
+	assert_int_equal(l.token, 0);
+	assert_int_equal(tell(1, HANDOFF_LEASE_ACQUIRED, l.serial + 1, 7),
+		STORE | RELEASE | COMPLAIN);
+	assert_int_equal(l.state, HANDOFF_LEASE_FREE);
+	assert_int_equal(l.token, 0);
+	assert_non_null(strstr(l.complaint, "never made"));
+}
+
 static void
 test_tokens_that_go_back(void **state)
 {
@@ -173,6 +189,7 @@ main(void)
 		handoff_test(test_continues_no_longer_than_it_may),
 		handoff_test(test_cannot_continue),
 		handoff_test(test_tokens_of_32_bits),
+		handoff_test(test_answer_to_what_was_not_asked),
 		handoff_test(test_tokens_that_go_back),
 		handoff_test(test_forgets_the_oldest_proof),
 		handoff_test(test_deadman),
