@@ -19,6 +19,7 @@
 
 #include "base/text.h"
 #include "lease/lease.h"
+#include "lease/opening.h"
 
 struct handoff__keeper;
 
@@ -51,18 +52,6 @@ struct handoff__keeper_hooks {
 	void (*members)(void *arg);
 };
 
-struct handoff__keeper_opts {
-	const char *address; /* such as "zk:HOST:PORT/SERVICE" */
-	const char *host;    /* this host's name; see handoff_lease_side */
-	const char *text;    /* what it says of itself; NULL for nothing */
-	uint32_t user;
-	uint32_t ttl_ms;                          /* 0: HANDOFF_LEASE_TTL_MS */
-	const struct handoff__lease_saved *saved; /* NULL: a host that starts */
-	const struct handoff__keeper_hooks *hooks;
-	void *arg;
-	struct handoff__log log;
-};
-
 /* For an operator. Strings are valid until the next call. */
 struct handoff__keeper_view {
 	const char *address;
@@ -78,17 +67,6 @@ struct handoff__keeper_view {
 	uint64_t proofs, late; /* sent; answered after DOUBT */
 	uint64_t proof_ns;     /* how long the last proof took */
 };
-
-/* Whether the options can be used at all: 0, or -EINVAL with a sentence that
- * names the option. Opens nothing. */
-int handoff__keeper_check(
-	const struct handoff__keeper_opts *opts, struct handoff__error *error);
-
-/* The same, and whether the engine takes its address and what that names, such
- * as a file of credentials: an end is opened, and closed at once. An address
- * that can perhaps be used later is no error. */
-int handoff__keeper_try(
-	const struct handoff__keeper_opts *opts, struct handoff__error *error);
 
 /* Opens the engine and starts the machine. The hooks may be called before it
  * returns: a saved token whose validity has ended gets FREEZE here. */

@@ -34,6 +34,7 @@
  * The files of this folder, from the top down:
  *
  *   keeper.c     drives an engine with the state machine
+ *   opening.c    checks a keeper's options, and opens its engine
  *   engines.c    the table of engines
  *   lease.c      the state machine
  */
