@@ -174,7 +174,7 @@ sim_cut(struct world *w)
 	}
 }
 
-/* Nobody is left who has the records: what was not the other host's is lost
+/* No process is left with the records: what was not the other host's is lost
  * with them. */
 static void
 lose_records_a(struct world *w)
@@ -210,7 +210,7 @@ lose_records_b(struct world *w)
 	}
 }
 
-/* Nobody is left who has the table. */
+/* No process is left with the table. */
 static void
 lose_host(struct world *w, int host)
 {

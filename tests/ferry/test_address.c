@@ -409,7 +409,7 @@ knows(const char *host, const char *mac)
 	return lan_shows(LAN_C, mac, "neigh show %s dev e0", host);
 }
 
-/* C sends to the address, which is at A, and asks who has it. */
+/* C sends to the address, which is at A, and asks for its owner. */
 static void
 learn(const char *host, const struct handoff__prefix *p)
 {

@@ -269,7 +269,7 @@ reach(struct end *e)
 	return true;
 }
 
-/* Who has it, as far as the board says. */
+/* Its holder, as far as the board says. */
 static void
 tell_holder(struct end *e, uint64_t serial)
 {

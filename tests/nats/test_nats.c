@@ -123,7 +123,7 @@ test_numbers_go_on(void **state)
 	place_end();
 }
 
-/* Who is cut off by a server's death has the latest notice when it is back. */
+/* One that a server's death cuts off has the latest notice when it is back. */
 static void
 test_server_killed(void **state)
 {
