@@ -176,7 +176,7 @@ test_refuses(void **state)
 static void
 test_full(void **state)
 {
-	static char prefixes[HANDOFF_LEASE_ADDED_MAX][8];
+	static char prefixes[HANDOFF_LEASE_ADDED_MAX][16];
 	int err = 0, added = 0;
 
 	(void)state;
