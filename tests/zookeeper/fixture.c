@@ -2,6 +2,7 @@
 /* What the tests of the ZooKeeper component run in. */
 #include "zookeeper/fixture.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -141,10 +142,53 @@ signal_server(int sig)
 	assert_int_equal(kill(atoi(pid), sig), 0);
 }
 
+/* The state of one of its threads, or 'T' if that has ended. */
+static char
+thread_state(const char *task, const char *thread)
+{
+	char path[600], text[300] = "";
+	FILE *file;
+	char *end;
+
+	snprintf(path, sizeof(path), "%s/%s/stat", task, thread);
+	file = fopen(path, "re");
+	if (!file)
+		return 'T';
+	end = fgets(text, sizeof(text), file) ? strrchr(text, ')') : NULL;
+	fclose(file);
+	return end && end[1] == ' ' ? end[2] : 'T';
+}
+
+static bool
+is_stopped(const char *task)
+{
+	struct dirent *thread;
+	bool all = true;
+	DIR *dir = opendir(task);
+
+	assert_non_null(dir);
+	while (all && (thread = readdir(dir)))
+		all = thread->d_name[0] == '.' ||
+		      thread_state(task, thread->d_name) == 'T';
+	closedir(dir);
+	return all;
+}
+
+/* The signal is pending until one of the threads has taken it, and others run
+ * meanwhile. */
 void
 server_stop(void)
 {
+	int64_t until = now_ms() + DEADLINE_MS;
+	char task[100];
+
 	signal_server(SIGSTOP);
+	snprintf(task, sizeof(task), "/proc/%s/task",
+		getenv("HANDOFF_TEST_ENGINE_PID"));
+	while (!is_stopped(task)) {
+		assert_true(now_ms() < until);
+		poll(NULL, 0, 1);
+	}
 }
 
 void
