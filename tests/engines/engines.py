@@ -26,9 +26,10 @@ ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../..")
 sys.path.insert(0, os.path.join(ROOT, "tests", "hosts"))
 
 # pylint: disable=wrong-import-position
-from world import CLONE_NEWNET, LIBC, SCALE, Host, check, wait_until  # noqa
+from world import (CLONE_NEWNET, LIBC, SCALE, Host, check, halt,  # noqa
+                   wait_until)
 
-__all__ = ("Nats", "Network", "SCALE", "ZooKeeper", "lacks_nats",
+__all__ = ("Nats", "Network", "SCALE", "ZooKeeper", "halt", "lacks_nats",
            "lacks_namespaces", "lacks_zookeeper", "test_main", "wait_until")
 
 JARS = "/usr/share/java"
@@ -217,7 +218,7 @@ class Server:
             self.process.wait()
 
     def stop(self):
-        os.kill(self.pid, signal.SIGSTOP)
+        halt(self.pid)
 
     def go_on(self):
         os.kill(self.pid, signal.SIGCONT)

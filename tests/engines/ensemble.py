@@ -8,7 +8,7 @@ import tempfile
 import threading
 import unittest
 
-from engines import SCALE, Network, ZooKeeper
+from engines import SCALE, Network, ZooKeeper, halt
 
 __all__ = ("Ensemble", "LIMIT", "Lines", "SCALE")
 
@@ -44,7 +44,7 @@ class Lines:
         os.kill(self.process.pid, number)
 
     def stop(self):
-        self.signal(signal.SIGSTOP)
+        halt(self.process.pid)
 
     def go_on(self):
         self.signal(signal.SIGCONT)

@@ -4,7 +4,7 @@ where they belong, while everything runs."""
 import os
 import signal
 
-from world import PORT, SERVICE4, SERVICE6, Hosts, World, main
+from world import PORT, SERVICE4, SERVICE6, Hosts, World, halt, main
 
 ADDRESSES = (SERVICE4, SERVICE6)
 
@@ -136,7 +136,7 @@ class Halfway(Hosts):
         stop.hit()
         helper = self.a.named("handoff-unfreeze")[0]
         if late:
-            os.kill(helper, signal.SIGSTOP)
+            halt(helper)
         stop.kill()
         mover.wait()
         self.ferry(self.a)
@@ -181,7 +181,7 @@ class Halfway(Hosts):
         mover = self.move_later(self.a)
         stop.hit()
         helper = self.b.named("handoff-unfreeze")[0]
-        os.kill(helper, signal.SIGSTOP)
+        halt(helper)
         stop.kill()
         mover.wait()
         self.ferry(self.b)

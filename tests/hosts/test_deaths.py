@@ -7,7 +7,7 @@ full form, HANDOFF_SEED another choice of the short one."""
 import os
 import signal
 
-from world import LONG, PORT, SCALE, SEED, SERVICE4, Hosts, main
+from world import LONG, PORT, SCALE, SEED, SERVICE4, Hosts, halt, main
 
 CONNECTIONS, ACTIVE, BATCH = 48, 16, 16
 SECOND = SCALE
@@ -210,7 +210,7 @@ class Hangs(Moving):
         load = self.load("--connections", CONNECTIONS, "--active",
                          ACTIVE).ready()
         pid = self.victim(name)
-        os.kill(pid, signal.SIGSTOP)
+        halt(pid)
         mover = self.move_later(self.a)
         code = mover.wait(60 * SCALE)
         self.assertNotEqual(code, 0, mover.output())

@@ -23,12 +23,12 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
 
 # pylint: disable=wrong-import-position
 from harness import (BIN, COUNTS, DEADLINE, SCALE, TOOLS, Program,  # noqa
-                     SystemTest, command, end_well, wait_until)
+                     SystemTest, command, end_well, halt, wait_until)
 from harness import main as harness_main  # noqa
 
 __all__ = ("BIN", "DEADLINE", "LONG", "SCALE", "SEED", "TOOLS", "Hosts",
            "Load", "Program", "Stop", "World", "SERVICE4",
-           "SERVICE6", "PORT", "main", "wait_until")
+           "SERVICE6", "PORT", "halt", "main", "wait_until")
 
 FERRY = os.environ.get("HANDOFF_FERRY",
                        os.path.join(BIN, os.pardir, "lib", "ferry"))

@@ -82,6 +82,25 @@ def end_well(left, seconds):
         wait_until(lambda: not left(), "the programs to end", seconds)
 
 
+def task_states(pid):
+    """Of each thread one letter, as in proc(5); [] if there is no process."""
+    states = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/stat",
+                      encoding="ascii") as stat:
+                states.append(stat.read().rsplit(")", 1)[1].split()[0])
+    return states
+
+
+def halt(pid):
+    """Stops a process, and waits until none of its threads runs any more:
+    kill(2) returns before that, and on a busy machine long before."""
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(lambda: set(task_states(pid)) <= set("TtZX"),
+               f"process {pid} to stand still")
+
+
 def group_root():
     """Where control groups can be made, or None without the privilege."""
     with open("/proc/self/mounts", encoding="utf-8") as mounts:
@@ -190,7 +209,10 @@ class Program:
         return match
 
     def signal(self, number):
-        self.process.send_signal(number)
+        if number == signal.SIGSTOP and self.process.poll() is None:
+            halt(self.pid)
+        else:
+            self.process.send_signal(number)
 
     def wait(self, deadline=None):
         """Waits for the end; returns the exit code."""

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 
-from harness import SystemTest, main, wait_until
+from harness import SystemTest, halt, main, wait_until
 
 ROUNDS = 10  # there and back
 CONNECTIONS = 200
@@ -235,7 +235,7 @@ class Fork(SystemTest):
         for sock in socks:
             self.assert_echo(sock)
         stopped = list(children(server.pid))[0]
-        os.kill(stopped, signal.SIGSTOP)
+        halt(stopped)
         said = self.ok("maintenance")
         self.assertIn("moved 2 connections", said)
         self.assertIn("its handler has not returned", said)

@@ -5,7 +5,7 @@ import signal
 import socket
 import threading
 
-from harness import SystemTest, main, wait_until
+from harness import SystemTest, halt, main, wait_until
 
 
 class Planned(SystemTest):
@@ -118,7 +118,7 @@ class Planned(SystemTest):
         for turn, slot in enumerate((1, 2) * 3):
             command = ("maintenance", "ready silent")[turn % 2]
             holder = (server.pid, self.programs[1].pid)[turn % 2]
-            os.kill(holder, signal.SIGSTOP)
+            halt(holder)
             waiting = [self.connect(server.address) for _ in range(50)]
             for number, client in enumerate(waiting):
                 client.sendall(b"waiting %d\n" % number)
