@@ -113,6 +113,7 @@ handoff__progress(int fd, struct handoff__progress *progress)
 			progress->written = (uint64_t)after.tcpi_bytes_acked +
 					    (uint64_t)out -
 					    fin_sent(after.tcpi_state);
+			progress->ended = fin_sent(after.tcpi_state);
 			return 0;
 		}
 		before = after;

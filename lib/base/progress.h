@@ -6,11 +6,13 @@
 #ifndef HANDOFF_BASE_PROGRESS_H
 #define HANDOFF_BASE_PROGRESS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct handoff__progress {
 	uint64_t read;    /* bytes that the process has received */
 	uint64_t written; /* bytes that the process has sent, acked or not */
+	bool ended;       /* it has sent the end, after these */
 };
 
 /* For an accepted (not a connected) TCP socket. -ENOTCONN if both sides have

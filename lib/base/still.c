@@ -84,8 +84,8 @@ drop_all(int fd)
 	return err == -EPERM ? set_least_ttl(fd, GREATEST_TTL) : err;
 }
 
-static bool
-is_in_repair(int fd)
+bool
+handoff__still_in_repair(int fd)
 {
 	int on = 0;
 
@@ -129,7 +129,7 @@ handoff__still_thaw(int fd)
 
 	if (err <= 0)
 		return err;
-	if (is_in_repair(fd)) {
+	if (handoff__still_in_repair(fd)) {
 		set_option(fd, IPPROTO_TCP, TCP_REPAIR_QUEUE, TCP_NO_QUEUE);
 		err = set_option(
 			fd, IPPROTO_TCP, TCP_REPAIR, TCP_REPAIR_OFF_NO_WP);
@@ -151,7 +151,7 @@ handoff__still_reset(int fd)
 
 	if (err <= 0)
 		return err;
-	if (is_in_repair(fd))
+	if (handoff__still_in_repair(fd))
 		set_option(fd, IPPROTO_TCP, TCP_REPAIR, TCP_REPAIR_OFF_NO_WP);
 	return connect(fd, &nowhere, sizeof(nowhere)) < 0 ? -errno : 0;
 }

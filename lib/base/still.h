@@ -15,6 +15,8 @@
 #ifndef HANDOFF_BASE_STILL_H
 #define HANDOFF_BASE_STILL_H
 
+#include <stdbool.h>
+
 /* What was done to a socket. */
 enum {
 	HANDOFF__STILL_DEAF = 1,   /* nothing is received */
@@ -32,6 +34,9 @@ int handoff__still_freeze(int fd);
  * end, and the kernel sends what it could not. Harmless if it was not frozen.
  * 0, or a negative errno. */
 int handoff__still_thaw(int fd);
+
+/* Whether a TCP socket is in repair mode, whatever has put it there. */
+bool handoff__still_in_repair(int fd);
 
 /* Resets the connection, frozen or not: what is not sent is dropped, and every
  * descriptor of it, also of another process, is that of a socket without a

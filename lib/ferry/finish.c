@@ -59,14 +59,14 @@ handoff__finish(struct handoff__rests *rests, int fd,
 	if (err == 0)
 		err = handoff__options_buffers(fd, &image->options,
 			image->in_len, image->out_len, error);
+	/* its FIN came before, and cannot come again */
+	if (err == 0 && image->input_ended)
+		shutdown(fd, SHUT_RD);
 	if (err == 0)
 		err = handoff__migrate_commit(&restore, image, error);
 	if (err < 0)
 		return err;
 	keep_rest(rests, fd, image, &restore);
-	/* its FIN came before, and cannot come again */
-	if (image->input_ended)
-		shutdown(fd, SHUT_RD);
 	return 0;
 }
 

@@ -2,8 +2,8 @@
 /*
  * Finishes a prepared connection whose ferry has died, from its image: for the
  * gate, and for the next ferry. Output that does not fit into the socket is
- * sent as soon as there is room; its owner may write meanwhile, so the send
- * buffer is made to hold all of it before.
+ * sent as soon as there is room, by one process: a server waits until the
+ * socket has all of it (peer/unfinished.h).
  */
 #ifndef HANDOFF_FERRY_FINISH_H
 #define HANDOFF_FERRY_FINISH_H

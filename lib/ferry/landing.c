@@ -10,6 +10,7 @@
 #include "base/high.h"
 #include "ferry/carrier.h"
 #include "peer/receive.h"
+#include "peer/unfinished.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -138,6 +139,8 @@ handoff__landing_prepare(
 	if (!decode(load->ferry, item))
 		return;
 	item->id = item->parcel.id;
+	item->parcel.outq = item->image.out_len;
+	item->parcel.outq_ends = item->image.output_end != HANDOFF__IMAGE_OPEN;
 	err = handoff__migrate_prepare_with(
 		&item->restore, &item->image, &load->usual, 0, &error);
 	if (err < 0) {
@@ -153,6 +156,7 @@ handoff__landing_prepare(
 		return;
 	}
 	item->entry = e;
+	handoff__entry_begin(e);
 	item->restore.fd = e->fd;
 	handoff__cargo(e)->load = (int32_t)load->slot;
 	handoff__cargo(e)->index = (int32_t)(item - load->items);
@@ -164,7 +168,9 @@ handoff__landing_prepare(
 	}
 }
 
-/* The connection serves from here on. */
+/* The connection serves from here on. Until its mark is cleared a server that
+ * gets it, because this process dies, compares the record with the socket: what
+ * is put back is in both or in neither. */
 void
 handoff__landing_finish(
 	struct handoff__freight *load, struct handoff__item *item)
@@ -174,6 +180,10 @@ handoff__landing_finish(
 	const struct handoff__image *image = &item->image;
 	struct handoff__error error;
 
+	/* the FIN that came before cannot come again: this is the same to a
+	 * reader */
+	if (image->input_ended)
+		shutdown(item->entry->fd, SHUT_RD);
 	if (handoff__migrate_commit(&item->restore, image, &error) < 0) {
 		handoff__log(&ferry->log, HANDOFF_LOG_ERROR,
 			"connection %llu: %s", (unsigned long long)item->id,
@@ -189,8 +199,5 @@ handoff__landing_finish(
 			(unsigned long long)item->id, error.text);
 		shutdown(item->entry->fd, SHUT_RDWR);
 	}
-	/* the FIN that came before cannot come again: this is the same to a
-	 * reader */
-	if (image->input_ended)
-		shutdown(item->entry->fd, SHUT_RD);
+	handoff__entry_finished(item->entry);
 }

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What is frozen here goes on as it is; what has come from the other host lacks
- * its output, which its image has. So a socket without an image is only let go
- * if the images of all batches that have come are here. What they say is as
- * hostile as what comes from the other ferry.
+ * its output, which its image has, whether it is still frozen or not. So a
+ * socket without an image is only let go if the images of all batches that have
+ * come are here. What they say is as hostile as what comes from the other
+ * ferry.
  */
 #include "ferry/salvage.h"
 
 #include "ferry/carrier.h"
 #include "ferry/landing.h"
 #include "migrate/mode.h"
+#include "peer/unfinished.h"
 
 #include <errno.h>
 
@@ -23,8 +25,11 @@ handoff__salvage_entered(
 	struct handoff__cargo *cargo = handoff__cargo(entry);
 
 	/* what is this ferry's has a batch, which says what becomes of it */
-	cargo->frozen = entry->kind == HANDOFF__CONNECTION && !entry->mine &&
-			handoff__migrate_mode(entry->fd) == 1;
+	cargo->frozen =
+		entry->kind == HANDOFF__CONNECTION && !entry->mine &&
+		(handoff__entry_marked(entry)
+				? handoff__entry_lacks(entry)
+				: handoff__migrate_mode(entry->fd) == 1);
 	ferry->salvages |= cargo->frozen;
 }
 
@@ -84,12 +89,12 @@ salvage(struct handoff__ferry *ferry, struct handoff__roster_entry *e,
 		handoff__owner_is_elsewhere(
 			handoff__owner_word(&e->view.rec->owner)))
 		return -EBUSY;
-	if (handoff__migrate_mode(e->fd) != 1)
+	if (!handoff__entry_lacks(e))
 		return 0;
 	load = batch_of(ferry, e->id, &index, &unknown);
 	if (load)
 		return finish(ferry, load, e->fd, index, error);
-	if (unknown)
+	if (unknown || handoff__migrate_mode(e->fd) != 1)
 		return handoff__fail(error, -ENOENT, "its image is missing");
 	return handoff__migrate_unfreeze(e->fd, NULL, error);
 }

@@ -70,6 +70,7 @@
  *   stand      lets everything stand still when that ends
  *   convert    converts records of an older program or library
  *   repair     records whose process died
+ *   unfinished sockets that a ferry has left incomplete
  *   blame      inputs that kill
  *   fence      kills a hanging peer
  *   tally      counts what the peer has done
@@ -113,6 +114,7 @@
 #include "peer/receive.h"
 #include "peer/repair.h"
 #include "peer/room.h"
+#include "peer/unfinished.h"
 
 /* Opens the peer: directory, place, link, handshake. `loop`, `log` and `ops`
  * must outlive it. Blocks up to 10 s; a carrier hardly waits: -EBUSY if there

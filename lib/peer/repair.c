@@ -8,6 +8,7 @@
 
 #include "base/progress.h"
 #include "peer/core.h"
+#include "peer/unfinished.h"
 #include "record/desk.h"
 #include "record/older.h"
 
@@ -32,6 +33,11 @@ handoff__entry_repair(
 	/* the process may have died before it recorded that the buffers have
 	 * pages */
 	e->view.rec->touched |= HANDOFF__PAGES;
+	/* nothing was read or written: the counters are behind the record */
+	if (handoff__entry_unfinished(e)) {
+		handoff__record_mark(e->view.rec, HANDOFF__PENDING);
+		return NULL;
+	}
 	rc = handoff__progress(e->fd, &progress);
 	if (rc == -ENOTCONN)
 		return "";

@@ -15,6 +15,7 @@
 #include "peer/core.h"
 #include "peer/partner.h"
 #include "peer/repair.h"
+#include "peer/unfinished.h"
 #include "record/batch.h"
 #include "record/group.h"
 #include "record/region.h"
@@ -122,7 +123,7 @@ inherit(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	}
 	pair->survival.entries++;
 	if (pair->other.carrier)
-		e->view.rec->touched |= HANDOFF__FROZEN;
+		handoff__entry_begin(e);
 	if (e->kind == HANDOFF__CONNECTION)
 		why = handoff__entry_repair(e, &pair->survival);
 	blame = why ? NULL : handoff__entry_blame(e, &pair->survival);

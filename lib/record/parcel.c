@@ -429,6 +429,17 @@ fill_passed(const struct handoff__view *view, const struct handoff__parcel *p)
 	atomic_store(&wish->error, p->wish_error);
 }
 
+/* The record has the position itself, unless its program counts. */
+static uint64_t
+owed(const struct handoff__parcel *p)
+{
+	uint64_t counted = p->tx_base + p->outq;
+
+	if (counted == p->produced - p->out_len)
+		return 0;
+	return p->outq_ends ? counted | HANDOFF__OWED_END : counted;
+}
+
 static void
 fill_extra(struct handoff__record *rec, const struct handoff__parcel *p,
 	uint64_t now_ms)
@@ -441,6 +452,7 @@ fill_extra(struct handoff__record *rec, const struct handoff__parcel *p,
 		rec->touched |= HANDOFF__TIMED;
 	}
 	atomic_store(&x->tag, p->tag);
+	atomic_store(&x->owed, owed(p));
 	/* in no segment: until it is linked there is none */
 	x->pair_segment = x->leader_segment = UINT32_MAX;
 	atomic_store(&x->leader, p->leader);

@@ -65,10 +65,13 @@ struct handoff__parcel {
 	uint64_t rx_base, tx_base;         /* of the new record, see
 					    * handoff__parcel_counted */
 	uint64_t old_rx_base, old_tx_base; /* not sent */
-	const unsigned char *state;        /* the part in use */
-	const unsigned char *in;           /* received, and not consumed */
-	const unsigned char *out;          /* produced, and not sent */
-	const unsigned char *pass; /* passed, and not taken by its pair */
+	uint32_t outq;  /* the output in its image, which the new socket is
+			 * to get */
+	bool outq_ends; /* and its end; neither is sent */
+	const unsigned char *state; /* the part in use */
+	const unsigned char *in;    /* received, and not consumed */
+	const unsigned char *out;   /* produced, and not sent */
+	const unsigned char *pass;  /* passed, and not taken by its pair */
 	uint32_t state_len, in_len, out_len, pass_len;
 	uint64_t pair;                  /* id, 0: none; see pass.h */
 	uint64_t leader;                /* id, 0: none */

@@ -93,6 +93,29 @@ handoff__record_repair(
 	return stale;
 }
 
+uint64_t
+handoff__record_due(const struct handoff__view *view)
+{
+	uint64_t owed = handoff__older(view->seg)
+				? 0
+				: atomic_load(&view->rec->extra.owed);
+
+	return owed ? owed
+		    : atomic_load_explicit(
+			      &view->rec->tx_tail, memory_order_acquire);
+}
+
+/* Modulo 2^64: a base may be negative. */
+bool
+handoff__record_lacks(const struct handoff__record *rec, uint64_t due,
+	uint64_t written, bool ended)
+{
+	uint64_t position = due & ~HANDOFF__OWED_END;
+
+	return (int64_t)(rec->tx_base + written - position) < 0 ||
+	       ((due & HANDOFF__OWED_END) && !ended);
+}
+
 /* Moves unconsumed input to the front of the buffer. It is in the upper half
  * and no longer than the lower one, so source and target do not overlap and the
  * old layout stays valid until the flip. */
@@ -397,7 +420,8 @@ handoff__record_carry_extra(
 
 	atomic_store(&x->deadline_ms[0], handoff__record_deadline(from));
 	to->commit[0].deadline = atomic_load(&x->deadline_ms[0]) > 0;
-	to->touched |= from->touched & HANDOFF__TIMED;
+	to->touched |= from->touched & (HANDOFF__TIMED | HANDOFF__UNFINISHED);
+	atomic_store(&x->owed, atomic_load(&y->owed));
 	atomic_store(&x->tag, atomic_load(&y->tag));
 	x->leader_segment = y->leader_segment;
 	x->leader_slot = y->leader_slot;

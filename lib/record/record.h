@@ -120,7 +120,9 @@ struct handoff__extra {
 	/* CLOCK_BOOTTIME; the commit says which one is valid, if any */
 	_Atomic uint64_t deadline_ms[2];
 	_Atomic uint64_t tag; /* selects receivers of posts; 0: none */
-	uint64_t unused;
+	/* The output that the socket must have before its program may write to
+	 * it, if `tx_tail` does not say that; see handoff__record_due. */
+	_Atomic uint64_t owed;
 	_Atomic uint64_t leader; /* id of the entry that it moves with; 0:
 				  * none */
 	uint32_t leader_segment, leader_slot;
@@ -170,9 +172,13 @@ struct handoff__record {
 #define HANDOFF__TOUCHED_PAIR                                                  \
 	4u /* the turn has done something that the pair                        \
 	    * of its connection waits for */
-#define HANDOFF__FROZEN                                                        \
-	8u /* a ferry died with it: its socket may be in                       \
-	    * repair mode for a moment longer */
+#define HANDOFF__UNFINISHED                                                    \
+	8u /* a ferry had it, and may have died before its                     \
+	    * socket was complete: see peer/unfinished.h */
+
+/* In a record's `owed`: the end of the output is owed as well, after that
+ * position. 0: nothing but what `tx_tail` says. */
+#define HANDOFF__OWED_END (UINT64_C(1) << 63)
 
 /* A record and its buffers as mapped in this process. */
 struct handoff__view {
@@ -302,6 +308,17 @@ bool handoff__record_ok(const struct handoff__view *view);
  * if they are impossible. */
 int handoff__record_repair(
 	const struct handoff__view *view, uint64_t read, uint64_t written);
+
+/* The position up to which a socket was given output according to its record,
+ * with HANDOFF__OWED_END. The record of a program that counts itself knows it
+ * only while a ferry may owe it. To be read before the kernel's counters: its
+ * owner sends first and notes it then. */
+uint64_t handoff__record_due(const struct handoff__view *view);
+
+/* Whether the socket was given less: `written` bytes by the kernel, and the end
+ * or not. */
+bool handoff__record_lacks(const struct handoff__record *rec, uint64_t due,
+	uint64_t written, bool ended);
 
 /* Where the next input goes, and how much fits; 0 while the buffer is full. */
 static inline size_t handoff__record_rx_room(

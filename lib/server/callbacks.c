@@ -3,6 +3,7 @@
  * Callbacks from the peer below about entries, roles and the other peer. Only
  * the peer calls these.
  */
+#include "server/arrivals.h"
 #include "server/worker.h"
 
 #include <errno.h>
@@ -161,18 +162,7 @@ on_moved(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	if (handoff__record_activity(e->view.rec) != HANDOFF__AT_REST)
 		handoff__record_unflag(&e->view, HANDOFF__WAITING);
 	handoff__outgoing_look(member);
-	if (handoff__suspects_add(member))
-		return;
-	/* most are still quiet; the others get a turn */
-	if (member->armed != handoff__member_first_events(member) ||
-		handoff__record_activity(e->view.rec) != HANDOFF__AT_REST ||
-		/* its pair may have left something to do */
-		server->paired)
-		handoff__member_kick(member);
-	if (e->view.rec->touched & HANDOFF__PAGES)
-		handoff__server_sweep_later(server);
-	if (e->view.rec->touched & HANDOFF__TIMED)
-		handoff__deadlines_scan(server);
+	handoff__arrivals_begin(member);
 }
 
 /* Moves every member that is in the wrong set; after a whole give there is

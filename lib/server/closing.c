@@ -69,12 +69,12 @@ handoff__closing_left(struct handoff_server *server)
 void
 handoff__closing_reset(struct handoff_server *server)
 {
+	bool valid = handoff__pair_valid(&server->pair);
 	struct handoff__roster_entry *e = NULL;
 
-	if (handoff__pair_valid(&server->pair))
-		return;
 	while ((e = handoff__roster_next(&server->pair.roster, e))) {
-		if (is_lost(server, e) && e->fd >= 0)
+		if (is_lost(server, e) && e->fd >= 0 &&
+			(!valid || handoff__entry_unfinished(e)))
 			handoff__still_reset(e->fd);
 	}
 }

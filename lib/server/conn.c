@@ -11,8 +11,6 @@
 #include "server/turn.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -38,22 +36,6 @@ call_failed(const struct turn *t, const char *what, int err)
 	if (is_transient(err))
 		t->result->outcome = HANDOFF__TURN_RETRY;
 	return false;
-}
-
-/* Whether the socket is still in repair mode: a shutdown would send a segment
- * with a number that may be wrong. Asked only of a connection that a ferry has
- * left. */
-static __attribute__((noinline, cold)) bool
-is_frozen(const struct turn *t)
-{
-	int on = 0;
-	socklen_t len = sizeof(on);
-
-	if (getsockopt(t->txn.fd, IPPROTO_TCP, TCP_REPAIR, &on, &len) < 0 ||
-		on == 0)
-		return false;
-	call_failed(t, "close", EPERM);
-	return true;
 }
 
 /* After the end of input, an event on the socket. False if it is of a
@@ -330,8 +312,6 @@ conclude_turn(struct turn *t)
 	bool closing = (flags & HANDOFF__CLOSING) != 0;
 
 	if (t->now.unsent > 0)
-		return;
-	if ((view->rec->touched & HANDOFF__FROZEN) && is_frozen(t))
 		return;
 	if ((flags & (HANDOFF__PAIRED | HANDOFF__SHUT)) && waits_for_pair(t))
 		return;

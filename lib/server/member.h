@@ -104,7 +104,8 @@ void handoff__member_end(struct handoff__member *member, enum handoff__end end);
 /* Logs the reason of an end. */
 void handoff__member_log_end(const struct handoff__member *member,
 	const struct handoff__turn_result *result);
-/* A transient failure: the entry waits for a retry. Logged once. */
+/* A transient failure: the entry waits for a retry. Logged once; `err` may be
+ * 0. */
 void handoff__member_stall(
 	struct handoff__member *member, const char *what, int err);
 /* Whether this turn runs no handler, so that it needs no thread or child. */

@@ -6,6 +6,7 @@
  */
 #include "server/worker.h"
 
+#include "base/still.h"
 #include "record/pass.h"
 
 #include <errno.h>
@@ -80,9 +81,9 @@ handoff__member_stall(struct handoff__member *member, const char *what, int err)
 
 	if (!server->stall_logged)
 		handoff__log(&server->log, HANDOFF_LOG_WARNING,
-			"entry %llu: %s: %s: retrying it and others like it",
+			"entry %llu: %s%s%s: retrying it and others like it",
 			(unsigned long long)member->entry.id, what,
-			strerror(-err));
+			err < 0 ? ": " : "", err < 0 ? strerror(-err) : "");
 	server->stall_logged = true;
 	member->stalled = true;
 	handoff__server_stall(server);
@@ -193,13 +194,16 @@ handoff__member_wait_for(struct handoff__member *member, uint32_t want)
 
 /* Ends the stream. shutdown first: close alone sends no FIN while the standby
  * has a copy. Dissolving the association sends a reset (connect(2)), which
- * close with SO_LINGER would not do then. */
+ * close with SO_LINGER would not do then. A stream that lacks bytes has no end
+ * in order. */
 static void
-cut(const struct handoff__member *member)
+cut(struct handoff__member *member)
 {
 	const struct sockaddr none = {.sa_family = AF_UNSPEC};
 	const struct handoff__view *view = &member->entry.view;
 
+	if (handoff__entry_unfinished(&member->entry))
+		handoff__still_reset(member->entry.fd);
 	if (member->entry.kind == HANDOFF__CONNECTION &&
 		!handoff__older(view->seg) && handoff__record_ok(view) &&
 		(handoff__record_commit(view->rec)->flags & HANDOFF__RESET))

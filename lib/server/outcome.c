@@ -26,9 +26,6 @@ handoff__member_done(struct handoff__member *member,
 
 	if (member->entry.view.rec->touched && server->paired)
 		look_at_pair(member);
-	/* it was read or written, so its socket is in use again */
-	if (result->outcome != HANDOFF__TURN_RETRY)
-		member->entry.view.rec->touched &= (uint8_t)~HANDOFF__FROZEN;
 	/* the only cases that the sweep handles */
 	if ((member->entry.view.rec->touched & HANDOFF__PAGES) ||
 		result->outcome == HANDOFF__TURN_LINGER)

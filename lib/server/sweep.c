@@ -3,6 +3,7 @@
  * Periodic passes over all entries: trims buffers of idle connections, ends
  * those that linger, retries those that have stalled.
  */
+#include "server/arrivals.h"
 #include "server/internal.h"
 
 #include "record/pass.h"
@@ -29,7 +30,11 @@ retry_one(struct handoff__member *member)
 		member->set = (int8_t)set;
 	}
 	member->stalled = false;
-	if (e->mine && e->kind == HANDOFF__CONNECTION)
+	if (!e->mine || e->kind != HANDOFF__CONNECTION)
+		return;
+	if (handoff__entry_marked(e))
+		handoff__arrivals_begin(member);
+	else
 		handoff__member_kick(member);
 }
 

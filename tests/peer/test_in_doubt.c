@@ -96,7 +96,7 @@ assert_claimed(void)
 	for (unsigned i = 0; i < HELD; i++) {
 		assert_true(held[i]->mine);
 		assert_int_equal(held[i]->view.rec->owner, one.pair.place);
-		assert_true(held[i]->view.rec->touched & HANDOFF__FROZEN);
+		assert_true(held[i]->view.rec->touched & HANDOFF__UNFINISHED);
 	}
 	assert_int_equal(one.pair.roster.connections, HELD + 1);
 	assert_int_equal(one.pair.survival.entries, HELD);

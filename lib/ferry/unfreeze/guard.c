@@ -277,6 +277,9 @@ handoff__guard_attach(
 	err = handoff__watch_add(
 		&guard->loop, &guard->ferry_watch, fd, EPOLLIN);
 	handoff__timer_disarm(&guard->loop, &guard->again_timer);
+	/* the ferry finishes what is not complete: never two at once */
+	handoff__timer_disarm(&guard->loop, &guard->rest_timer);
+	handoff__finish_end(&guard->thaw.rests);
 	settle(guard);
 	if (err < 0)
 		handoff__guard_detach(guard, strerror(-err));
