@@ -5,6 +5,8 @@
  */
 #include "embed/embed.h"
 
+#include "base/still.h"
+
 #include <sys/socket.h>
 
 static int
@@ -17,6 +19,7 @@ on_entered(struct handoff__pair *below, struct handoff__roster_entry *entry)
 	e->data = NULL;
 	e->pending = HANDOFF__PENDING_NONE;
 	e->told = false;
+	e->looked = 0;
 	e->memory.base = NULL;
 	if (handoff__record_name(&entry->view, e->name) < 0)
 		e->name[0] = '\0';
@@ -144,6 +147,9 @@ on_discard(struct handoff__pair *below, struct handoff__roster_entry *entry)
 {
 	if (handoff__entry_poisoned(entry))
 		below->tally.ends[HANDOFF__END_POISON]++;
+	/* a stream that lacks bytes has no end in order */
+	if (handoff__entry_unfinished(entry))
+		handoff__still_reset(entry->fd);
 	shutdown(entry->fd, SHUT_RDWR);
 	handoff__pair_end(below, entry);
 }

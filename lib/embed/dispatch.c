@@ -101,12 +101,51 @@ make_ready(struct handoff_entry *e, int *fd)
 	return *fd < 0 ? -errno : 0;
 }
 
+static void
+look_again(struct handoff_peer *peer)
+{
+	if (!peer->starved.armed)
+		handoff__timer_arm(&peer->loop, &peer->starved, RETRY_US);
+}
+
+/* Whether a ferry has left it incomplete, or what it comes together with. Asked
+ * once until the timer. */
+static bool
+is_unfinished(struct handoff_entry *e)
+{
+	struct handoff__roster_entry *other = &e->entry;
+	bool waits;
+
+	if (e->looked == e->peer->looks)
+		return true;
+	waits = handoff__entry_unfinished(other);
+
+	while ((other = handoff__companions_next(&e->peer->pair, other)) !=
+		&e->entry)
+		waits |= other->mine && handoff__entry_unfinished(other);
+	if (waits)
+		e->looked = e->peer->looks;
+	return waits;
+}
+
+static void
+note_unfinished(struct handoff_peer *peer, const struct handoff_entry *e)
+{
+	if (!peer->unfinished)
+		handoff__log(&peer->log, HANDOFF_LOG_WARNING,
+			"entry %llu: its socket is not complete, a ferry has "
+			"to do it: it waits, and others like it",
+			(unsigned long long)e->entry.id);
+	look_again(peer);
+}
+
 /* Returns the next entry with an event. One for which there is no descriptor
- * waits; a release does not wait behind it. */
+ * waits, and one that is not complete; a release does not wait behind it. */
 static struct handoff_entry *
 next_pending(struct handoff_peer *peer, int *fd)
 {
 	struct handoff_entry *e, *after;
+	bool unfinished = false;
 	int err = 0;
 
 	for (e = TAILQ_FIRST(&peer->pending); e; e = after) {
@@ -117,6 +156,9 @@ next_pending(struct handoff_peer *peer, int *fd)
 				return e;
 			/* the give has ended without it */
 			handoff__embed_pend(e, HANDOFF__PENDING_NONE);
+		} else if (is_unfinished(e)) {
+			note_unfinished(peer, e);
+			peer->unfinished = unfinished = true;
 		} else if (err == 0) {
 			err = -make_ready(e, fd);
 			if (err == 0) {
@@ -130,9 +172,10 @@ next_pending(struct handoff_peer *peer, int *fd)
 			"peer: entries taken over wait for a free "
 			"descriptor or memory: %s",
 			strerror(err));
-	if (err != 0 && !peer->starved.armed)
-		handoff__timer_arm(&peer->loop, &peer->starved, RETRY_US);
+	if (err != 0)
+		look_again(peer);
 	peer->starving |= err != 0;
+	peer->unfinished = unfinished;
 	return NULL;
 }
 

@@ -5,6 +5,8 @@
  */
 #include "embed/embed.h"
 
+#include "base/still.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,7 +50,10 @@ convert_program_state(uint32_t version, const void *old, size_t old_size,
 static void
 on_peer_timer(struct handoff__timer *timer)
 {
-	(void)timer; /* its only purpose is to make the loop run */
+	struct handoff_peer *peer = timer->arg;
+
+	/* beside that its only purpose is to make the loop run */
+	peer->looks++;
 }
 
 static int
@@ -172,6 +177,8 @@ start(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 	peer->log.arg = o->log_arg;
 	peer->may_own = o->may_own;
 	peer->starved.fn = on_peer_timer;
+	peer->starved.arg = peer;
+	peer->looks = 1;
 	err = handoff__loop_init(&peer->loop);
 	if (err < 0)
 		return handoff__fail(&peer->error, err,
@@ -234,6 +241,21 @@ abandon(struct handoff_peer *peer)
 	free(peer);
 }
 
+/* What the program was never given ends with this peer, if no other one has it:
+ * a stream that lacks bytes has no end in order. */
+static void
+reset_unfinished(struct handoff__pair *below)
+{
+	struct handoff__roster_entry *e = NULL;
+
+	if (below->partner != HANDOFF__PARTNER_NONE)
+		return;
+	while ((e = handoff__roster_next(&below->roster, e))) {
+		if (e->mine && e->fd >= 0 && handoff__entry_unfinished(e))
+			handoff__still_reset(e->fd);
+	}
+}
+
 void
 handoff_peer_free(struct handoff_peer *peer)
 {
@@ -248,6 +270,7 @@ handoff_peer_free(struct handoff_peer *peer)
 		handoff__embed_flush(peer);
 		handoff__embed_release(peer);
 		handoff__embed_data_release(peer);
+		reset_unfinished(&peer->pair);
 		/* the program may go on using its entries */
 		handoff__pair_close(&peer->pair, peer->pair.roster.owned == 0);
 	}

@@ -43,6 +43,7 @@ struct handoff_entry {
 	struct handoff__roster_entry entry; /* must be first */
 	struct handoff_peer *peer;
 	void *data;
+	uint32_t looked; /* the look at which it was not complete */
 	bool told;       /* RELEASE was pulled, and is not answered yet */
 	uint8_t pending; /* enum handoff__pending; selects the list it is in */
 	TAILQ_ENTRY(handoff_entry) node;
@@ -70,6 +71,8 @@ struct handoff_peer {
 	struct handoff_peer_event event; /* returned by the last call */
 	struct handoff__timer starved;   /* no descriptor left for an event */
 	bool starving;                   /* and that was logged */
+	bool unfinished; /* entries wait for a ferry, and that was logged */
+	uint32_t looks;  /* how often they were looked at, from 1 */
 	struct handoff__entry_list pending, released;
 	bool standby_due; /* the other serves; STANDBY follows once nothing is
 			   * owned here */
