@@ -15,7 +15,8 @@
  *        the other side has acknowledged       the application has consumed
  *
  *  - The caller keeps the bytes [tx_acked, tx_sent): handoff__flow_kept. They
- *    are at most the window of its stream: tx_sent - tx_acked <= tx_window.
+ *    are at most the window of its stream: tx_sent - tx_acked <= tx_window
+ *    (END needs no memory and does not count).
  *  - An end ALWAYS READS: what its application does not consume must not stop
  *    it, as acknowledgements are behind those bytes: both ends could wait for
  *    each other forever. So an end acknowledges only as far as everything that
@@ -102,8 +103,8 @@ int handoff__flow_begin(struct handoff__flow *flow,
 void handoff__flow_wish(
 	const struct handoff__flow *flow, struct handoff__frame *out);
 
-/* Server: whether a RESUME with the right token may have this session: 0,
- * -ERANGE for positions that cannot be, or if the session is over. */
+/* Server: whether a RESUME with the right token may have this session: 0;
+ * -ENOENT if it is over, -ERANGE for positions that cannot be. */
 int handoff__flow_check(
 	const struct handoff__flow *flow, const struct handoff__frame *resume);
 
