@@ -647,6 +647,9 @@ handoff__arena_clear(
 
 	handoff__posts_leave(
 		&arena->posts, handoff__record_id(rec), segment, slot);
+	if (seg->geo.layout == HANDOFF__LAYOUT)
+		handoff__posts_leave(&arena->posts,
+			handoff__record_session(rec), segment, slot);
 	handoff__record_set_id(rec, 0);
 	/* If the process dies here, the id was cleared before anything else;
 	 * and a snapshot that sees anything else cleared also sees the id

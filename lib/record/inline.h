@@ -33,6 +33,51 @@ handoff__record_deadline(const struct handoff__record *rec)
 				     memory_order_relaxed);
 }
 
+static inline uint64_t
+handoff__record_session(const struct handoff__record *rec)
+{
+	return handoff__record_commit(rec)->flags & HANDOFF__SESSION
+		       ? atomic_load_explicit(
+				 &rec->extra.session, memory_order_relaxed)
+		       : 0;
+}
+
+static inline uint64_t
+handoff__record_number(const struct handoff__record *rec)
+{
+	uint64_t session = handoff__record_session(rec);
+
+	return session > 0 ? session : handoff__record_id(rec);
+}
+
+static inline struct handoff__post_reader
+handoff__record_reader(const struct handoff__record *rec)
+{
+	return (struct handoff__post_reader){
+		.id = handoff__record_number(rec),
+		.tag = atomic_load_explicit(
+			&rec->extra.tag, memory_order_relaxed),
+		.outgoing = rec->extra.outgoing != 0,
+	};
+}
+
+/* Whether these are the flags of a session without a socket. */
+static inline bool
+handoff__flags_absent(uint32_t flags)
+{
+	return (flags & (HANDOFF__SESSION | HANDOFF__GONE)) ==
+	       (HANDOFF__SESSION | HANDOFF__GONE);
+}
+
+static inline int64_t
+handoff__record_absent(const struct handoff__record *rec)
+{
+	return handoff__flags_absent(handoff__record_commit(rec)->flags)
+		       ? atomic_load_explicit(
+				 &rec->extra.absent_ms, memory_order_relaxed)
+		       : 0;
+}
+
 /* Call it after a store that allows something (a commit, or bytes) to be
  * overwritten: a concurrent reader (snapshot.c) that sees the overwritten bytes
  * must also see this store. */

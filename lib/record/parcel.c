@@ -102,11 +102,7 @@ static bool
 posts_wait(const struct handoff__view *view)
 {
 	const struct handoff__commit *c = handoff__record_commit(view->rec);
-	struct handoff__post_reader reader = {
-		.id = handoff__record_id(view->rec),
-		.tag = atomic_load(&view->rec->extra.tag),
-		.outgoing = view->rec->extra.outgoing != 0,
-	};
+	struct handoff__post_reader reader = handoff__record_reader(view->rec);
 	uint64_t position = c->line_pos;
 	struct handoff__post post;
 

@@ -91,6 +91,7 @@ evict(const struct handoff__arena *arena, struct handoff__post_box *box,
 	const struct handoff__record *rec = record_at(arena, where);
 
 	if (rec && handoff__record_id(rec) != id &&
+		handoff__record_session(rec) != id &&
 		atomic_compare_exchange_strong(&box->where, &where, 0))
 		atomic_compare_exchange_strong(&box->id, &id, 0);
 }

@@ -189,7 +189,7 @@ handoff__record_discard(const struct handoff__view *view)
 uint64_t
 handoff_conn_id(const struct handoff_conn *conn)
 {
-	return handoff__record_id(conn->view.rec);
+	return handoff__record_number(conn->view.rec);
 }
 
 const void *
@@ -312,12 +312,7 @@ handoff__record_posts_wait(const struct handoff__view *view)
 	uint32_t sequence =
 		atomic_load_explicit(&rec->sequence, memory_order_acquire);
 	const struct handoff__commit *c = handoff__commit_of(rec, sequence);
-	struct handoff__post_reader reader = {
-		.id = handoff__record_id(rec),
-		.tag = atomic_load_explicit(
-			&rec->extra.tag, memory_order_relaxed),
-		.outgoing = rec->extra.outgoing != 0,
-	};
+	struct handoff__post_reader reader = handoff__record_reader(rec);
 
 	return view->seg->ring && !handoff__older(view->seg) &&
 	       !(c->flags & HANDOFF__NO_OUTPUT) &&
@@ -429,6 +424,8 @@ handoff__record_carry_extra(
 	x->pair_segment = y->pair_segment;
 	x->pair_slot = y->pair_slot;
 	x->outgoing = y->outgoing;
+	atomic_store(&x->session, atomic_load(&y->session));
+	atomic_store(&x->absent_ms, atomic_load(&y->absent_ms));
 	atomic_store(&x->pair, atomic_load(&y->pair));
 	atomic_store(&x->since_ms, atomic_load(&y->since_ms));
 	handoff__record_label(from, label);

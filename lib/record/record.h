@@ -45,11 +45,18 @@ enum handoff__commit_flag {
 				      * to take what it has passed */
 	HANDOFF__PAIR_OVER = 16,     /* of a connection: the handler has still
 				      * to learn that there is no pair */
+	/* Of a session of a client, see `session` in the extra part. */
+	HANDOFF__SESSION = 0x08000000,  /* it outlives its socket: with GONE it
+					 * is absent, and waits for a
+					 * connection that resumes it */
+	HANDOFF__RESUMING = 0x10000000, /* its client has asked for a session,
+					 * which its state names: the loop is to
+					 * fetch that; no handler runs */
 	/* These bits are set within a transaction only, and never committed:
 	 * why the handler was called (enum handoff_conn_reason), and what it
 	 * does beside its record. */
 	HANDOFF__REASON = 0x00f00000,
-	HANDOFF__TRANSIENT = 0x7ff00000,
+	HANDOFF__TRANSIENT = 0x07f00000,
 	HANDOFF__SHARED = 0x01000000,      /* it holds the shared region */
 	HANDOFF__SHARED_LATE = 0x02000000, /* it has waited for that in vain */
 	HANDOFF__POSTING = 0x04000000,     /* `staged` is set */
@@ -120,9 +127,10 @@ struct handoff__extra {
 	/* CLOCK_BOOTTIME; the commit says which one is valid, if any */
 	_Atomic uint64_t deadline_ms[2];
 	_Atomic uint64_t tag; /* selects receivers of posts; 0: none */
-	/* The output that the socket must have before its program may write to
-	 * it, if `tx_tail` does not say that; see handoff__record_due. */
-	_Atomic uint64_t owed;
+	/* Number of the session: the id of the connection that it began with.
+	 * Means something only while the commit has SESSION: it is set before
+	 * the commit that sets that, and not cleared. */
+	_Atomic uint64_t session;
 	_Atomic uint64_t leader; /* id of the entry that it moves with; 0:
 				  * none */
 	uint32_t leader_segment, leader_slot;
@@ -139,7 +147,12 @@ struct handoff__extra {
 	uint32_t inbox_sequence;          /* the record's, when it began */
 	uint32_t pair_segment, pair_slot; /* where the pair is */
 	uint32_t outgoing; /* 1: the service has made the connection */
-	uint32_t unused2[4];
+	/* CLOCK_BOOTTIME, when the socket of the session ended; means something
+	 * only while the commit has SESSION and GONE */
+	_Atomic int64_t absent_ms;
+	/* The output that the socket must have before its program may write to
+	 * it, if `tx_tail` does not say that; see handoff__record_due. */
+	_Atomic uint64_t owed;
 };
 
 static_assert(sizeof(struct handoff__extra) == 192, "three lines of memory");
@@ -219,6 +232,23 @@ handoff__record_set_id(struct handoff__record *rec, uint64_t id)
 {
 	atomic_store_explicit(&rec->id, id, memory_order_release);
 }
+
+/* The number of the session that the record has; 0: none. */
+static inline uint64_t handoff__record_session(
+	const struct handoff__record *rec);
+
+/* What its connection is to posts, and to the service's handlers: the number of
+ * its session, else the id of its entry. */
+static inline uint64_t handoff__record_number(
+	const struct handoff__record *rec);
+
+/* What it is to posts. */
+static inline struct handoff__post_reader handoff__record_reader(
+	const struct handoff__record *rec);
+
+/* When the socket of its session ended, in milliseconds of CLOCK_BOOTTIME; 0:
+ * it is not an absent session. */
+static inline int64_t handoff__record_absent(const struct handoff__record *rec);
 
 /* Relaxed: only the owner acts on it, and it sees the previous owner's writes
  * through the owner word, or through that peer's death. */

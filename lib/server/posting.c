@@ -91,7 +91,7 @@ handoff__posting_prepare(struct handoff_conn *txn)
 			     (unsigned char *)handoff__segment_record(seg, 0));
 
 	return handoff__posts_prepare(seg->posts, txn->staged, seg->index,
-		(uint32_t)(at / seg->geo.stride), handoff_conn_id(txn),
+		(uint32_t)(at / seg->geo.stride), handoff__record_id(view->rec),
 		txn->next->sequence);
 }
 

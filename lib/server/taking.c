@@ -148,13 +148,8 @@ take_long(struct turn *t, uint64_t position, const struct handoff__post *post)
 static int
 take_one(struct turn *t)
 {
-	struct handoff__record *rec = t->txn.view.rec;
-	struct handoff__post_reader reader = {
-		.id = handoff__record_id(rec),
-		.tag = atomic_load_explicit(
-			&rec->extra.tag, memory_order_relaxed),
-		.outgoing = rec->extra.outgoing != 0,
-	};
+	struct handoff__post_reader reader =
+		handoff__record_reader(t->txn.view.rec);
 	uint64_t position = t->now.commit->line_pos;
 	struct handoff__post post;
 	char data[SMALL];

@@ -634,6 +634,45 @@ ring_agrees_with_its_model(void **state)
 	close_posts(&f);
 }
 
+/* A session's record is found by the number of the session, wherever that
+ * began, and ends for its number too. */
+static void
+session_is_found_by_its_number(void **state)
+{
+	struct post_fixture f;
+	struct handoff__view *first, *second;
+	uint32_t segment, slot;
+	struct handoff__segment *seg;
+
+	(void)state;
+	open_posts(&f);
+	seg = f.arena.segments[0];
+	first = &f.views[3];
+	second = &f.views[7];
+	assert_int_equal(handoff__record_number(first->rec), 3);
+	atomic_store(&second->rec->extra.session, 3);
+	assert_int_equal(handoff__record_number(second->rec), 7);
+	handoff__record_flag(second, HANDOFF__SESSION);
+	assert_int_equal(handoff__record_number(second->rec), 3);
+	handoff__posts_move(&f.arena, 3, 0, 6);
+	assert_true(handoff__posts_where(f.ring, 3, &segment, &slot));
+	assert_int_equal(slot, 6);
+	assert_ptr_equal(handoff__segment_record(seg, slot), second->rec);
+	/* the record of its first connection goes: the session stays */
+	handoff__arena_clear(&f.arena, 0, 2);
+	assert_int_equal(handoff__posts_exists(f.posts, 3), 0);
+	assert_int_equal(post_to(&f, HANDOFF__POST_ONE, 3, "hello"), 0);
+	assert_true(handoff__record_posts_wait(second));
+	assert_int_equal(post_to(&f, HANDOFF__POST_ONE, 7, "nobody"), 0);
+	/* another connection that hashes to the same box does not evict it */
+	handoff__posts_enter(&f.arena, 3 + 1024, 0, 2);
+	assert_int_equal(handoff__posts_exists(f.posts, 3), 0);
+	handoff__arena_clear(&f.arena, 0, 6);
+	assert_int_equal(handoff__posts_exists(f.posts, 3), -ENOENT);
+	assert_int_equal(handoff__posts_exists(f.posts, 7), -ENOENT);
+	close_posts(&f);
+}
+
 int
 main(void)
 {
@@ -652,6 +691,7 @@ main(void)
 		handoff_test(nonsense_ends_no_reader),
 		handoff_test(reader_beside_a_writer_reads_whole_posts),
 		handoff_test(ring_agrees_with_its_model),
+		handoff_test(session_is_found_by_its_number),
 	};
 
 	return cmocka_run_group_tests_name("post", tests, NULL, NULL);
