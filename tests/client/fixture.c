@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PATIENCE_MS 5000
+#define PATIENCE_MS 20000
 
 struct site
 site_open(void)

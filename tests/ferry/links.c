@@ -87,9 +87,12 @@ static const struct handoff__channel_ops ops = {
 	.trouble = on_trouble,
 };
 
+/* What is not to be seen as silent is not, however slow this machine is. */
 static void
 set_side(struct side *s, const char *name)
 {
+	uint32_t never_ms = (uint32_t)(support_patience_us() / 2000);
+
 	memset(s, 0, sizeof(*s));
 	s->files = certs_make(name, 60);
 	s->opts = (struct handoff__channel_opts){
@@ -97,8 +100,8 @@ set_side(struct side *s, const char *name)
 		.ops = &ops,
 		.arg = s,
 		.beat_ms = 100,
-		.silent_ms = 3000,
-		.handshake_ms = 3000,
+		.silent_ms = never_ms,
+		.handshake_ms = never_ms,
 		.redial_first_ms = 10,
 		.redial_max_ms = 50,
 	};

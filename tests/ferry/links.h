@@ -38,6 +38,10 @@ struct relay {
 extern struct handoff__loop loop;
 extern struct side a, b; /* a dials, b listens */
 
+/* How long a link may be silent where a test waits for the end of that; it is
+ * of both sides in one process, which may itself stand still for a moment. */
+#define LINKS_SILENT_MS (1000u * (unsigned)support_slowness())
+
 int links_setup(void **state);
 int links_teardown(void **state);
 

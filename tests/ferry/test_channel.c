@@ -202,10 +202,10 @@ static void
 test_beats_keep_an_idle_link(void **state)
 {
 	(void)state;
-	a.opts.silent_ms = b.opts.silent_ms = 400;
+	a.opts.silent_ms = b.opts.silent_ms = LINKS_SILENT_MS;
 	links_open();
 	links_wait_up();
-	links_run(1300);
+	links_run((int)LINKS_SILENT_MS * 5 / 2);
 	assert_int_equal(a.downs + b.downs, 0);
 }
 
@@ -234,18 +234,20 @@ static void
 test_a_cut_is_noticed_and_the_link_comes_again(void **state)
 {
 	struct relay r;
+	char why[64];
 
 	(void)state;
-	a.opts.silent_ms = b.opts.silent_ms = 400;
-	a.opts.handshake_ms = 500;
+	a.opts.silent_ms = b.opts.silent_ms = LINKS_SILENT_MS;
+	a.opts.handshake_ms = LINKS_SILENT_MS;
 	links_open_listener();
 	relay_open(&r, SIZE_MAX);
 	links_open_dialler(r.bound);
 	links_wait_up();
 	r.most = 0;
 	links_until(a.downs == 1 && b.downs == 1);
-	assert_contains(a.down, "nothing came for 400 ms");
-	assert_contains(b.down, "nothing came for 400 ms");
+	snprintf(why, sizeof(why), "nothing came for %u ms", LINKS_SILENT_MS);
+	assert_contains(a.down, why);
+	assert_contains(b.down, why);
 	assert_null(handoff__channel_peer(a.channel));
 	assert_string_equal(handoff__channel_errmsg(b.channel), b.down);
 	links_until(r.accepted >= 2); /* it dials in vain */

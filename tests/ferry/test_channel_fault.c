@@ -112,6 +112,7 @@ test_every_call_of_a_link_may_fail(void **state)
 	(void)state;
 	a.opts.beat_ms = b.opts.beat_ms = 1000;
 	a.opts.silent_ms = b.opts.silent_ms = 2000;
+	a.opts.handshake_ms = b.opts.handshake_ms = 3000;
 	b.opts.listen = "127.0.0.1:0";
 	for (fail_at = 1;; fail_at++) {
 		calls = 0;

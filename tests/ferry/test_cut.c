@@ -35,7 +35,7 @@ static void
 test_a_cut_is_noticed_and_mended_with_ipv4(void **state)
 {
 	(void)state;
-	a.opts.silent_ms = b.opts.silent_ms = 500;
+	a.opts.silent_ms = b.opts.silent_ms = LINKS_SILENT_MS;
 	open_between_hosts("10.77.0.2:7400");
 	links_wait_up();
 	assert_int_equal(links_send(&a, 10), 0);
@@ -46,7 +46,7 @@ static void
 test_a_cut_is_noticed_and_mended_with_ipv6(void **state)
 {
 	(void)state;
-	a.opts.silent_ms = b.opts.silent_ms = 500;
+	a.opts.silent_ms = b.opts.silent_ms = LINKS_SILENT_MS;
 	open_between_hosts("[fd77::2]:7400");
 	links_wait_up();
 	assert_int_equal(links_send(&a, 10), 0);

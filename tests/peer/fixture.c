@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define TURNS_MAX   100000
-#define PATIENCE_MS 5000
+#define PATIENCE_MS 20000
 #define MOMENT_MS   50
 #define NEVER_HUNG  60000
 

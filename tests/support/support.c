@@ -15,10 +15,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ALARM_SECONDS      20
+#define ALARM_SECONDS      60
 #define ALARM_SECONDS_SLOW 240
-#define PATIENCE_US        5000000
+#define PATIENCE_US        20000000
 #define PATIENCE_US_SLOW   60000000
+#define SLOWNESS           3
 
 static char dir_path[64];
 static int fds_before;
@@ -53,6 +54,12 @@ support_patience_us(void)
 {
 	return support_in_valgrind() || counts() ? PATIENCE_US_SLOW
 						 : PATIENCE_US;
+}
+
+int
+support_slowness(void)
+{
+	return support_in_valgrind() || counts() ? SLOWNESS : 1;
 }
 
 static bool
@@ -188,5 +195,5 @@ support_poll(int fd, int events)
 {
 	struct pollfd p = {.fd = fd, .events = (short)events};
 
-	return poll(&p, 1, 5000) > 0 ? p.revents : 0;
+	return poll(&p, 1, PATIENCE_US / 1000) > 0 ? p.revents : 0;
 }

@@ -30,6 +30,10 @@ bool support_in_valgrind(void);
 /* How long to wait for what comes at once where it is not slow. */
 int64_t support_patience_us(void);
 
+/* How many times a limit has to be that a test sets itself, and that must not
+ * pass while both sides work. */
+int support_slowness(void);
+
 /* Skips the test in a cross-build (HANDOFF_EMULATED, set by ctest), for what
  * qemu-user does not do as a kernel does. */
 void support_not_emulated(const char *why);
@@ -52,7 +56,7 @@ const char *support_dir(void);
 /* Waits for the child and asserts that it left by _exit(0). */
 void support_reap(int pid);
 
-/* Polls one descriptor for up to five seconds; the revents, 0 on timeout. */
+/* Polls one descriptor for up to twenty seconds; the revents, 0 on timeout. */
 int support_poll(int fd, int events);
 
 #endif
