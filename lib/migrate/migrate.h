@@ -103,6 +103,13 @@ int handoff__migrate_prepare_with(struct handoff__restore *restore,
 int handoff__migrate_commit(struct handoff__restore *restore,
 	const struct handoff__image *image, struct handoff__error *error);
 
+/* The second half of a commit: the connection is not frozen any more, and gets
+ * its options, the output that was not sent before, and its end. A process that
+ * dies between the two halves leaves a socket to which nobody else may write
+ * yet. Not to be called: it has a name for tests, which stop a process here. */
+void handoff__migrate_send(
+	struct handoff__restore *restore, const struct handoff__image *image);
+
 /* Finds out how far a prepared connection has come whose process has died, from
  * a copy of its descriptor and its image: it can be committed, or abandoned
  * unless that had begun. -EINVAL if it is another connection. */

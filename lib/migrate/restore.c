@@ -393,11 +393,28 @@ switch_off(const struct handoff__restore *restore,
 		       : handoff__migrate_mode_off(restore->fd, error);
 }
 
+/* From here on it serves; what fails now is the stream's own end, which the
+ * caller finds on the socket. */
+__attribute__((noinline)) void
+handoff__migrate_send(
+	struct handoff__restore *restore, const struct handoff__image *image)
+{
+	bool due = image->output_end == HANDOFF__IMAGE_END_DUE;
+
+	restore->stage = HANDOFF__RESTORE_SERVING;
+	send_last(restore, image);
+	handoff__options_set(
+		restore->fd, HANDOFF__SERVING, &image->options, NULL, NULL);
+	fill_output_to(restore, image, image->out_len);
+	restore->end_due = due && restore->taken < image->out_len;
+	if (due && !restore->end_due)
+		shutdown(restore->fd, SHUT_WR);
+}
+
 int
 handoff__migrate_commit(struct handoff__restore *restore,
 	const struct handoff__image *image, struct handoff__error *error)
 {
-	bool due = image->output_end == HANDOFF__IMAGE_END_DUE;
 	int err = 0;
 
 	if (restore->stage == HANDOFF__RESTORE_NONE ||
@@ -410,16 +427,7 @@ handoff__migrate_commit(struct handoff__restore *restore,
 		err = switch_off(restore, image, error);
 	if (err < 0)
 		return err;
-	restore->stage = HANDOFF__RESTORE_SERVING;
-	/* From here on it serves; what fails now is the stream's own end, which
-	 * the caller finds on the socket. */
-	send_last(restore, image);
-	handoff__options_set(
-		restore->fd, HANDOFF__SERVING, &image->options, NULL, NULL);
-	fill_output_to(restore, image, image->out_len);
-	restore->end_due = due && restore->taken < image->out_len;
-	if (due && !restore->end_due)
-		shutdown(restore->fd, SHUT_WR);
+	handoff__migrate_send(restore, image);
 	return 0;
 }
 

@@ -7,6 +7,7 @@ full form, HANDOFF_SEED another choice of the short one."""
 import os
 import signal
 
+from test_edges import LARGE, Stream
 from world import LONG, PORT, SCALE, SEED, SERVICE4, Hosts, halt, main
 
 CONNECTIONS, ACTIVE, BATCH = 48, 16, 16
@@ -26,8 +27,8 @@ RECEIVING = [
     ("handoff__migrate_prepare_with", 20), ("handoff__receiving_end", 2),
     ("handoff__receiving_held", 2), ("handoff__receiving_guarded", 2),
     ("handoff__receiving_commit", 2), ("handoff__receiving_word", 2),
-    ("handoff__migrate_commit", 20), ("handoff__receiving_served", 2),
-    ("handoff__receiving_forget", 2),
+    ("handoff__migrate_commit", 20), ("handoff__migrate_send", 20),
+    ("handoff__receiving_served", 2), ("handoff__receiving_forget", 2),
 ]
 # Where A is about to decide, or has, and B's part is not done: if the ferry of B
 # dies then, the packets wait at A until a new one has said that B serves. At the
@@ -36,7 +37,8 @@ PROMISED = {"handoff__sending_prepared", "handoff__migrate_unchanged",
             "handoff__sending_checked", "handoff__sending_word",
             "handoff__sending_serving", "handoff__migrate_end",
             "handoff__receiving_commit", "handoff__receiving_word",
-            "handoff__migrate_commit", "handoff__receiving_served",
+            "handoff__migrate_commit", "handoff__migrate_send",
+            "handoff__receiving_served",
             "handoff__receiving_forget"}
 # Where a cut finds nothing decided, and A goes on alone.
 OPEN = {"handoff__sending_begin", "handoff__sending_held",
@@ -364,8 +366,79 @@ class Both(Moving):
     def test_gate_and_ferry_there_finishing(self):
         self.frozen(self.b, "handoff__migrate_commit", 20)
 
+    def test_gate_and_ferry_there_sending(self):
+        self.frozen(self.b, "handoff__migrate_send", 20)
+
     def test_gate_and_ferry_there_served(self):
         self.frozen(self.b, "handoff__receiving_served", 2)
+
+    def full_streams(self):
+        """Connections whose clients have read nothing: every queue on the way
+        is full, and the server has more."""
+        for host in (self.a, self.b):
+            host.settings(LARGE)
+        streams = [Stream(self, address) for address in self.addresses]
+        for stream in streams:
+            stream.fill()
+        return streams
+
+    def die_sending(self, times, *also):
+        """The ferry of B dies when a socket is not frozen any more, and lacks
+        the output that A had not sent."""
+        stop = self.stop_at(self.ferries[self.b], "handoff__migrate_send",
+                            times)
+        self.mover = self.move_later(self.a)
+        stop.hit()
+        for name in also:
+            os.kill(self.victim(name), signal.SIGKILL)
+        stop.kill()
+
+    def every_byte(self, streams):
+        for stream in streams:
+            stream.check()
+        self.mover.wait(60 * SCALE)
+        self.wait_ready(self.b)
+        for stream in streams:
+            stream.check()
+        self.assert_no_resets()
+
+    def unsent(self, times):
+        """The gate sends it, beside a server that has output too."""
+        self.both()
+        streams = self.full_streams()
+        self.die_sending(times)
+        self.await_(lambda: sum(self.served(self.b).values()) == 2,
+                    "the server of B to have them")
+        for stream in streams:
+            stream.take_some(0.5)
+        self.ferry(self.b)
+        self.every_byte(streams)
+
+    def test_unsent_output(self):
+        self.unsent(1)
+
+    def test_unsent_output_of_the_other(self):
+        self.unsent(2)
+
+    def unsent_without_gate(self, times):
+        """Nobody sends it before the next ferry: the clients get what the
+        sockets have, and not a byte of what comes after it."""
+        self.both()
+        streams = self.full_streams()
+        self.die_sending(times, "gate b")
+        self.await_(lambda: sum(self.served(self.b).values()) == 2,
+                    "the server of B to have them")
+        for stream in streams:
+            stream.take_some(0.5)
+            self.assertTrue(stream.due)
+        self.ferry(self.b)
+        self.every_byte(streams)
+
+    def test_unsent_output_without_gate(self):
+        self.unsent_without_gate(1)
+
+    def test_unsent_output_of_the_other_without_gate(self):
+        self.unsent_without_gate(2)
 
     def server_and_ferry(self, host, function, times, left, again=False):
         """A server and the ferry beside it: its connections are lost, but those

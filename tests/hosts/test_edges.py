@@ -59,6 +59,15 @@ class Stream:
             self.test.assertEqual(data, bytes(self.due[:len(data)]))
             del self.due[:len(data)]
 
+    def take_some(self, seconds):
+        """What comes until nothing has come for so long."""
+        self.sock.setblocking(False)
+        while select.select([self.sock], [], [], seconds)[0]:
+            data = self.sock.recv(1 << 18)
+            self.test.assertEqual(data, bytes(self.due[:len(data)]))
+            self.test.assertTrue(data, f"the end, with {len(self.due)} due")
+            del self.due[:len(data)]
+
     def check(self):
         self.take_all()
         self.send(self.bytes(1000))
