@@ -22,5 +22,6 @@
 #include <handoff/server.h>
 #include <handoff/service.h>
 #include <handoff/transport.h>
+#include <handoff/wrap.h>
 
 #endif

@@ -50,6 +50,7 @@ enum handoff_conn_reason {
 	HANDOFF_CONN_POST = 6,     /* it takes a post: `posted` */
 	HANDOFF_CONN_PAIR = 7,     /* its pair has ended, or could not be
 				    * connected: handoff_conn_pair_error */
+	HANDOFF_CONN_FAREWELL = 8, /* the server ends it: `farewell` */
 };
 
 /* Why a connection has ended. May grow. */
@@ -82,6 +83,17 @@ enum handoff_end_reason {
  */
 typedef void handoff_ended_fn(
 	struct handoff_conn *conn, enum handoff_end_reason reason, void *arg);
+
+/*
+ * Called in the thread of the server when this process no longer serves
+ * connection `id`: the other peer has it, or it has ended. For what the process
+ * keeps about connections outside of their state, such as a cache of keys. No
+ * transaction; no handler of it runs meanwhile, though in models with threads
+ * those of others may. Perhaps also for one that comes back, or that was never
+ * served here; not when the process ends, nor in the children of model `fork`:
+ * the child that serves a connection ends with it.
+ */
+typedef void handoff_left_fn(uint64_t id, void *arg);
 
 /*
  * What `handle` returns when the answer is not known yet: what it has consumed,
@@ -161,6 +173,18 @@ struct handoff_service {
 			     * each direction, see handoff_conn_connect; rounded
 			     * up to a power of two of at least 4096; default 0:
 			     * no pairs; at most 1 MiB */
+	/* Optional: last words, in a transaction like that of `handle`, before
+	 * the server ends the connection in order: with a stop that no standby
+	 * follows. Runs once, and not before `open` nor after the service has
+	 * closed; it may see input that is not consumed. What it writes is sent
+	 * if the client takes it in time; with anything but 0 it is undone, and
+	 * the connection ends all the same. */
+	handoff_handle_fn *farewell;
+	handoff_left_fn *left; /* optional: a connection has left this
+				* process */
+	const struct handoff_service *inner; /* of a service that wraps another
+					      * one: that, see handoff/wrap.h;
+					      * else NULL */
 };
 
 /* Whom a post is for. */

@@ -64,11 +64,11 @@ check_peer_opts(struct handoff_peer *peer, const struct handoff_peer_opts *o)
 
 	if (err < 0)
 		return err;
-	if (!o->dir || o->state_size > HANDOFF__STATE_MAX - LEN_SIZE)
+	if (!o->dir || o->state_size > HANDOFF__STATE_PLAIN - LEN_SIZE)
 		return handoff__fail(&peer->error, -EINVAL,
 			"peer: opts.dir is needed, and state_size is at most "
 			"%zu",
-			HANDOFF__STATE_MAX - LEN_SIZE);
+			HANDOFF__STATE_PLAIN - LEN_SIZE);
 	return 0;
 }
 

@@ -272,6 +272,8 @@ handoff_conn_reason(const struct handoff_conn *conn)
 	uint32_t reason =
 		(conn->next->flags & HANDOFF__REASON) >> HANDOFF__REASON_SHIFT;
 
+	if (reason >= HANDOFF__GIVEN)
+		return (enum handoff_conn_reason)(reason - HANDOFF__GIVEN);
 	if (reason != HANDOFF_CONN_INPUT && reason != HANDOFF_CONN_ROOM)
 		return (enum handoff_conn_reason)reason;
 	if (!(before & HANDOFF__OPENED))

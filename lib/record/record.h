@@ -52,6 +52,8 @@ enum handoff__commit_flag {
 	HANDOFF__RESUMING = 0x10000000, /* its client has asked for a session,
 					 * which its state names: the loop is to
 					 * fetch that; no handler runs */
+	HANDOFF__HOLDS_INPUT = 0x20000000, /* its state holds input of a service
+					    * that it wraps */
 	/* These bits are set within a transaction only, and never committed:
 	 * why the handler was called (enum handoff_conn_reason), and what it
 	 * does beside its record. */
@@ -64,6 +66,9 @@ enum handoff__commit_flag {
 
 #define HANDOFF__END_SHIFT    9
 #define HANDOFF__REASON_SHIFT 20
+#define HANDOFF__GIVEN                                                         \
+	12 /* plus a reason below 4: that one, whatever the record             \
+	    * says */
 
 /* Whether a process died in the service's `ended`, so that it has to run
  * again. */
@@ -92,10 +97,41 @@ struct handoff__commit {
 	uint64_t line_pos;  /* posts are taken up to here */
 	uint32_t state_len; /* bytes of the state in use */
 	/* Positions in rings to a pair, the lower 32 bits: what this connection
-	 * has passed to the other, and what it has taken from it. */
+	 * has passed to the other, and what it has taken from it. Of a
+	 * service that wraps another one, which has no pairs, both are one
+	 * number: see handoff__commit_wrapped. */
 	uint32_t pass_head, pass_tail;
 	uint32_t deadline; /* 1 + index of the valid one; 0: none */
 };
+
+/* Of a service that wraps another one: what that has consumed of its own
+ * input. */
+static inline void
+handoff__commit_wrap(struct handoff__commit *commit, uint64_t position)
+{
+	commit->pass_head = (uint32_t)(position + 1);
+	commit->pass_tail = (uint32_t)((position + 1) >> 32);
+}
+
+/* 1 + that, which is the number of its next request; 0: it wraps none. */
+static inline uint64_t
+handoff__commit_wrapped(const struct handoff__geometry *geo,
+	const struct handoff__commit *commit)
+{
+	return geo->pass_size > 0
+		       ? 0
+		       : (uint64_t)commit->pass_tail << 32 | commit->pass_head;
+}
+
+/* The number of the request that the unconsumed input begins with. */
+static inline uint64_t
+handoff__commit_request(const struct handoff__geometry *geo,
+	const struct handoff__commit *commit)
+{
+	uint64_t wrapped = handoff__commit_wrapped(geo, commit);
+
+	return wrapped != 0 ? wrapped : commit->rx_tail + 1;
+}
 
 /* What a new owner must do with a record; in its first cache line. */
 enum handoff__activity {

@@ -77,6 +77,17 @@ on_entered(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	return err;
 }
 
+/* This process no longer serves it. */
+static void
+tell_left(const struct handoff_server *server,
+	const struct handoff__roster_entry *e)
+{
+	const struct handoff_service *service = server->opts.service;
+
+	if (e->kind == HANDOFF__CONNECTION && service->left)
+		service->left(e->id, service->arg);
+}
+
 static void
 on_closing(struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
@@ -97,6 +108,8 @@ on_closing(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	}
 	handoff__limits_leave(&server->limits, member->counted);
 	member->counted = 0;
+	if (e->mine)
+		tell_left(server, e);
 	if (member->set >= 0)
 		handoff__sets_del(handoff__member_sets(member), member->set,
 			e->fd, e->mine);
@@ -153,6 +166,7 @@ on_moved(struct handoff__pair *pair, struct handoff__roster_entry *e)
 		handoff__suspects_drop(member);
 		handoff__outgoing_forget(member);
 		member->active = false; /* if it was parked */
+		tell_left(server, e);
 	}
 	if (!e->mine || e->kind != HANDOFF__CONNECTION)
 		return;

@@ -45,13 +45,16 @@ handoff__server_ends(const struct handoff_server *server,
 }
 
 bool
-handoff__closing_mark(const struct handoff__view *view)
+handoff__closing_mark(
+	struct handoff_server *server, const struct handoff__roster_entry *e)
 {
-	if (handoff__record_commit(view->rec)->flags & HANDOFF__CLOSING)
+	bool handling = server->handling;
+
+	if (handoff__record_commit(e->view.rec)->flags & HANDOFF__CLOSING)
 		return false;
-	handoff__record_flag(
-		view, HANDOFF__CLOSING | (uint32_t)HANDOFF__END_STOP
-						 << HANDOFF__END_SHIFT);
+	server->handling = true;
+	handoff__conn_farewell(&e->view, e->fd, server->opts.service);
+	server->handling = handling;
 	return true;
 }
 
@@ -107,7 +110,7 @@ handoff__server_close_all(struct handoff_server *server)
 		handoff__suspects_release(member);
 		if (!server->model->quiesce(member))
 			continue; /* marked when it comes back */
-		if (handoff__closing_mark(&e->view))
+		if (handoff__closing_mark(server, e))
 			handoff__member_kick(member);
 	}
 	handoff__server_hold(server, false);

@@ -166,7 +166,9 @@ transact(struct turn *t, uint32_t reason)
 	handoff__handler_leave(t->txn.view.rec);
 	if (__builtin_expect(rc != 0, false))
 		return handoff__effects_refused(t, rc);
-	if (__builtin_expect((next->flags & HANDOFF__TRANSIENT) != 0, false))
+	if (__builtin_expect((next->flags & (HANDOFF__TRANSIENT |
+						    HANDOFF__HOLDS_INPUT)) != 0,
+		    false))
 		return handoff__effects_commit(t, before);
 	if (next->tx_head != before->tx_head)
 		handoff__record_touch(t->txn.view.rec);
@@ -355,6 +357,16 @@ is_over(const struct turn *t)
 	return true;
 }
 
+/* Whether posts wait that may be taken now, after the handler has run: such as
+ * were put off (`rc`) may be if it has consumed input since. */
+static bool
+takes_posts(const struct turn *t, int rc, uint64_t consumed)
+{
+	return handoff__conn_state_posts_due(&t->now) &&
+	       (rc != HANDOFF__POSTS_LATER ||
+		       t->now.commit->rx_tail != consumed);
+}
+
 /* A handler that stops while output is unsent may have stopped for lack of
  * room: it runs again once the output is sent. `asked`: it has just run and
  * waits. */
@@ -362,6 +374,7 @@ static void
 run_steps(struct turn *t, bool asked)
 {
 	bool held_up, posts, room = false;
+	uint64_t consumed;
 	int rc = 1;
 
 	if ((t->txn.view.rec->touched & HANDOFF__TIMED) && !meet_deadline(t))
@@ -369,6 +382,7 @@ run_steps(struct turn *t, bool asked)
 	do {
 		if (!asked)
 			rc = take_posts(t);
+		consumed = t->now.commit->rx_tail;
 		if (rc < 0 || (!asked && rc > 0 && take_passed(t) &&
 				      !run_handler(t, room)))
 			return;
@@ -376,7 +390,7 @@ run_steps(struct turn *t, bool asked)
 			return;
 		asked = false;
 		room = true;
-		posts = handoff__conn_state_posts_due(&t->now);
+		posts = takes_posts(t, rc, consumed);
 		held_up = posts ||
 			  (t->now.unsent > 0 &&
 				  (handoff__conn_state_input_due(&t->now) ||

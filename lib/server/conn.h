@@ -51,6 +51,11 @@ bool handoff__conn_ended(const struct handoff__view *view, int fd,
 	const struct handoff_service *service, enum handoff__end why,
 	uint32_t how);
 
+/* The connection ends with the server, once its output is sent: runs the
+ * service's `farewell`, if it has one, and marks it. */
+void handoff__conn_farewell(const struct handoff__view *view, int fd,
+	const struct handoff_service *service);
+
 /* The events that the connection waits for, from its record alone. */
 uint32_t handoff__conn_want(const struct handoff__view *view);
 

@@ -44,10 +44,12 @@ handoff__conn_state_of(
 static inline bool
 handoff__conn_state_input_due(const struct handoff__conn_state *s)
 {
-	return !(s->commit->flags & HANDOFF__WAITING) &&
-	       (s->unread > 0 || (s->commit->flags &
-					 (HANDOFF__EOF | HANDOFF__EOF_DONE)) ==
-					 HANDOFF__EOF);
+	uint32_t flags = s->commit->flags;
+
+	return !(flags & HANDOFF__WAITING) &&
+	       (s->unread > 0 || (flags & HANDOFF__HOLDS_INPUT) ||
+		       (flags & (HANDOFF__EOF | HANDOFF__EOF_DONE)) ==
+			       HANDOFF__EOF);
 }
 
 /* Whether there is, or may be, a post for the connection. Not before the

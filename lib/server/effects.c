@@ -80,21 +80,34 @@ effects_after(struct turn *t, int effects)
 		handoff__posting_publish(&t->txn);
 }
 
+/* Whether it has consumed input that was there to wait for: its own, or that of
+ * a service that it wraps. */
+static bool
+has_consumed(const struct turn *t, const struct handoff__commit *before)
+{
+	const struct handoff__geometry *geo = &t->now.view->seg->geo;
+	const struct handoff__commit *next = t->txn.next;
+
+	return handoff__commit_request(geo, next) !=
+	       handoff__commit_request(geo, before);
+}
+
 int
 handoff__effects_commit(struct turn *t, const struct handoff__commit *before)
 {
 	struct handoff__commit *next = t->txn.next;
 	int effects = effects_before(t);
-	bool changed;
+	bool consumed, changed;
 
 	if (effects < 0)
 		return try_later(t, "waits for the ring of posts", effects);
 	if (next->tx_head != before->tx_head)
 		handoff__record_touch(t->txn.view.rec);
 	/* it no longer waits for an answer to what it has consumed */
-	if (next->rx_tail != before->rx_tail)
+	consumed = has_consumed(t, before);
+	if (consumed)
 		next->flags &= ~(uint32_t)HANDOFF__WAITING;
-	changed = next->rx_tail != before->rx_tail ||
+	changed = consumed || next->rx_tail != before->rx_tail ||
 		  next->tx_head != before->tx_head ||
 		  next->flags != before->flags;
 	handoff__txn_commit(&t->txn);
@@ -135,6 +148,10 @@ wait_for_answer(struct turn *t)
 	t->txn.next->flags |= HANDOFF__WAITING | effects;
 	t->txn.next->line_pos = done.line_pos;
 	t->txn.next->deadline = done.deadline;
+	if (handoff__commit_wrapped(&t->txn.view.seg->geo, &done) != 0) {
+		t->txn.next->pass_head = done.pass_head;
+		t->txn.next->pass_tail = done.pass_tail;
+	}
 	rc = handoff__effects_commit(t, t->now.commit);
 	return rc < 0 ? rc : 0;
 }

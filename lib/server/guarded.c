@@ -50,6 +50,12 @@ guarded_posted(struct handoff_conn *conn, void *arg)
 	return run_guarded(conn, service_of(conn)->posted, arg);
 }
 
+static int
+guarded_farewell(struct handoff_conn *conn, void *arg)
+{
+	return run_guarded(conn, service_of(conn)->farewell, arg);
+}
+
 void
 handoff__guarded_wrap(struct handoff_server *server)
 {
@@ -61,4 +67,6 @@ handoff__guarded_wrap(struct handoff_server *server)
 		service->open = guarded_open;
 	if (service->posted)
 		service->posted = guarded_posted;
+	if (service->farewell)
+		service->farewell = guarded_farewell;
 }

@@ -46,6 +46,7 @@
  *   deferred.c   timers and flags for work that is due soon
  *   conn.c       one turn of one connection
  *   guarded.c    handlers of a service with a lease
+ *   farewell.c   a service's last words
  *   taking.c     posts that it takes in a turn
  *   effects.c, posting.c
  *                transactions that do more than change a record; what they post
@@ -342,8 +343,10 @@ bool handoff__closing_survived(const struct handoff_server *server);
 /* Whether the entry ends with the stop in progress. */
 bool handoff__server_ends(const struct handoff_server *server,
 	const struct handoff__roster_entry *e);
-/* Closes a connection for the stop, unless its service has closed it: false. */
-bool handoff__closing_mark(const struct handoff__view *view);
+/* Closes a connection for the stop, after its service's last words, unless its
+ * service has closed it: false. */
+bool handoff__closing_mark(
+	struct handoff_server *server, const struct handoff__roster_entry *e);
 /* How many connections would end if this process did now. */
 uint32_t handoff__closing_left(struct handoff_server *server);
 /* Resets these while everything stands still: the kernel would not tell their

@@ -76,6 +76,34 @@ check_arrays(struct handoff_server *server)
 	return 0;
 }
 
+/* A service that wraps another one has its state too. */
+static int
+check_wrapping(
+	struct handoff_server *server, const struct handoff_service *service)
+{
+	const struct handoff_service *inner = service->inner;
+
+	if (!inner && service->state_size > HANDOFF__STATE_PLAIN)
+		return handoff__fail(&server->error, -EINVAL,
+			"server: service %s: state_size is at most %u bytes, "
+			"not %u",
+			service->name, HANDOFF__STATE_PLAIN,
+			service->state_size);
+	if (!inner)
+		return 0;
+	if (service->pass_size > 0 || inner->pass_size > 0)
+		return handoff__fail(&server->error, -EINVAL,
+			"server: service %s wraps service %s, which has pairs "
+			"(pass_size): a wrapped service cannot have them",
+			service->name, inner->name);
+	if (inner->state_size > service->state_size)
+		return handoff__fail(&server->error, -EINVAL,
+			"server: service %s has a state_size of %u, and wraps "
+			"one that has %u: it needs at least as much",
+			service->name, service->state_size, inner->state_size);
+	return 0;
+}
+
 static int
 check_server_opts(
 	struct handoff_server *server, struct handoff_service *service)
@@ -104,6 +132,9 @@ check_server_opts(
 			"server: shared_size of service %s is %u: at most %u",
 			service->name, service->shared_size,
 			HANDOFF_SHARED_MAX);
+	err = check_wrapping(server, service);
+	if (err < 0)
+		return err;
 	if (o->nlisten > HANDOFF__LISTEN_MAX ||
 		(o->nlisten > 0 && !o->listen) ||
 		o->nextras > HANDOFF__LISTEN_MAX ||

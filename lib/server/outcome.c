@@ -124,7 +124,7 @@ handoff__member_back(struct handoff__member *member)
 	handoff__suspects_tried(member);
 	if (member->result.outcome != HANDOFF__TURN_END &&
 		handoff__server_ends(server, &member->entry))
-		handoff__closing_mark(&member->entry.view);
+		handoff__closing_mark(server, &member->entry);
 	if (member->entry.leaving &&
 		member->result.outcome != HANDOFF__TURN_END)
 		handoff__pair_quiet(&server->pair, &member->entry);

@@ -72,7 +72,13 @@ handoff_conn_posted(const struct handoff_conn *conn)
 uint64_t
 handoff_conn_request(const struct handoff_conn *conn)
 {
-	return handoff__record_commit(conn->view.rec)->rx_tail + 1;
+	const struct handoff__geometry *geo = &conn->view.seg->geo;
+	uint64_t wrapped = handoff__commit_wrapped(geo, conn->next);
+
+	/* not what this transaction has consumed */
+	return wrapped != 0 ? wrapped
+			    : handoff__commit_request(geo,
+				      handoff__record_commit(conn->view.rec));
 }
 
 void

@@ -50,6 +50,15 @@ append(struct turn *t, uint64_t end, const void *data, size_t len)
 	return 1;
 }
 
+/* The hook wants the post once more: when the output is sent; or, if a service
+ * that wraps another one has kept that, when its client has taken more. */
+static int
+put_off(struct turn *t)
+{
+	handoff__effects_undo(t);
+	return t->now.unsent > 0 ? 0 : HANDOFF__POSTS_LATER;
+}
+
 /* Runs the hook. It decides again whether it waits for an answer if this is
  * one, or if one may have been lost. */
 static int
@@ -75,10 +84,8 @@ hand_over(struct turn *t, uint64_t end, const struct handoff_posted *posted)
 		rc = handoff__effects_commit(t, before);
 		return rc < 0 ? rc : 1;
 	}
-	if (rc == -EAGAIN && t->now.unsent > 0) {
-		handoff__effects_undo(t);
-		return 0;
-	}
+	if (rc == -EAGAIN && (t->now.unsent > 0 || service->inner))
+		return put_off(t);
 	rc = handoff__effects_refused(t, rc);
 	return rc < 0 ? rc : 1;
 }
@@ -145,6 +152,12 @@ take_long(struct turn *t, uint64_t position, const struct handoff__post *post)
 	return rc;
 }
 
+static uint64_t
+request_of(const struct turn *t)
+{
+	return handoff__commit_request(&t->now.view->seg->geo, t->now.commit);
+}
+
 static int
 take_one(struct turn *t)
 {
@@ -160,7 +173,7 @@ take_one(struct turn *t)
 	if (rc == 0)
 		return skip_to(t, position);
 	/* an answer to what is no longer asked */
-	if (post.request != 0 && post.request != t->now.commit->rx_tail + 1)
+	if (post.request != 0 && post.request != request_of(t))
 		return skip_to(t, position + post.size);
 	/* from a peer whose connections have more output */
 	if (post.len > t->now.view->seg->geo.tx_size)
@@ -176,7 +189,7 @@ handoff__take_posts(struct turn *t)
 {
 	int rc = 1;
 
-	while (rc > 0 && handoff__conn_state_posts_due(&t->now)) {
+	while (rc == 1 && handoff__conn_state_posts_due(&t->now)) {
 		if (t->now.service->posted && t->rounds <= 0)
 			break;
 		rc = take_one(t);

@@ -64,8 +64,9 @@ __attribute__((cold)) void handoff__effects_flip(struct turn *t);
 void handoff__effects_undo(struct turn *t);
 
 /* taking.c */
+#define HANDOFF__POSTS_LATER 2
 /* Takes the posts that wait, as far as the turn's rounds go. 1; 0: they wait
- * for room; negative: the turn is over. */
+ * for room; HANDOFF__POSTS_LATER: for input; negative: the turn is over. */
 __attribute__((cold)) int handoff__take_posts(struct turn *t);
 
 #endif

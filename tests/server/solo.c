@@ -42,19 +42,14 @@ always(void *arg, uint32_t segment, uint32_t slot)
 }
 
 void
-open_conn(struct fixture *f, handoff_handle_fn *handle, handoff_handle_fn *open)
+open_service(struct fixture *f, const struct handoff_service *service)
 {
 	struct handoff__geometry geo;
 	uint32_t segment, slot;
 	int sv[2];
 
 	memset(f, 0, sizeof(*f));
-	f->service = (struct handoff_service){.size = sizeof(f->service),
-		.name = "test",
-		.state_size = 16,
-		.handle = handle,
-		.open = open,
-		.arg = &f->seen};
+	f->service = *service;
 	handoff__arena_init(&f->arena);
 	handoff__arena_name(&f->arena, handoff__lock_name(1, 0));
 	assert_int_equal(
@@ -69,11 +64,25 @@ open_conn(struct fixture *f, handoff_handle_fn *handle, handoff_handle_fn *open)
 	handoff__record_set_id(f->rec,
 		handoff__board_number(handoff__arena_board(&f->arena), true));
 	handoff__posts_enter(&f->arena, 1, segment, slot);
-	handoff__record_use_state(&f->view, f->service.state_size);
+	if (!service->state_grows)
+		handoff__record_use_state(&f->view, f->service.state_size);
 	assert_int_equal(
 		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv), 0);
 	f->fd = sv[0];
 	f->client = sv[1];
+}
+
+void
+open_conn(struct fixture *f, handoff_handle_fn *handle, handoff_handle_fn *open)
+{
+	struct handoff_service service = {.size = sizeof(service),
+		.name = "test",
+		.state_size = 16,
+		.handle = handle,
+		.open = open,
+		.arg = &f->seen};
+
+	open_service(f, &service);
 }
 
 void

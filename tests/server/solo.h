@@ -35,6 +35,7 @@ struct fixture {
 	struct handoff__turn_result result;
 };
 
+void open_service(struct fixture *f, const struct handoff_service *service);
 void open_conn(
 	struct fixture *f, handoff_handle_fn *handle, handoff_handle_fn *open);
 void close_conn(struct fixture *f);
