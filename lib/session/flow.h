@@ -112,8 +112,8 @@ int handoff__flow_check(
  * Goes on with a new connection. Server: after a RESUME, checked in the same
  * way. Client: after the WELCOME (resumed) that answers one; -EPROTO there
  * means that the server is wrong: the session is lost. `flow` is unchanged
- * then. Afterwards tx_next is where the sending begins again: the bytes
- * handoff__flow_again, then END if due.
+ * then. Afterwards tx_acked may have moved, and tx_next is where the sending
+ * begins again: the bytes handoff__flow_again, then END if due.
  */
 int handoff__flow_resume(
 	struct handoff__flow *flow, const struct handoff__frame *frame);
@@ -178,7 +178,7 @@ void handoff__flow_end(struct handoff__flow *flow,
 	unsigned char header[HANDOFF__FRAME_HEADER]);
 
 /* Gives the session up: fills in the ABORT, whose `ack` is all that was
- * received. Nothing comes or goes afterwards. */
+ * received. Nothing goes afterwards, and what still comes is thrown away. */
 void handoff__flow_abort(struct handoff__flow *flow, enum handoff__abort reason,
 	const char *text, struct handoff__frame *out);
 
