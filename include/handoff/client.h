@@ -4,6 +4,9 @@
  * moving home on READY, reconnecting with backoff. One pollable descriptor and
  * a dispatch that never blocks, so that it fits any loop; events are pulled.
  *
+ * With a session (option `session`) the conversation outlives its connections
+ * too: on each new one it goes on exactly where it was, in both directions.
+ *
  * A handle belongs to one thread at a time. A host name is resolved in a helper
  * thread, since getaddrinfo(3) blocks.
  */
@@ -12,6 +15,8 @@
 
 #include <handoff/common.h>
 #include <handoff/notice.h>
+
+#include <stdbool.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -28,7 +33,9 @@ struct handoff_client_opts {
 	size_t nendpoints;
 	const char *notices;         /* an address of notices, "mq:DIR", see
 				      * handoff/notice.h; or NULL */
-	size_t max_unsent;           /* bytes, default 1 MiB */
+	size_t max_unsent;           /* bytes, default 1 MiB; in a session
+				      * those too that were sent and are not
+				      * acknowledged */
 	uint32_t connect_timeout_ms; /* per attempt, default 3000 */
 	uint32_t first_delay_ms;     /* the first retry comes at a random time
 				      * within this, default 100 */
@@ -48,6 +55,8 @@ struct handoff_client_opts {
 					   * `endpoints`, whatever a notice
 					   * says */
 	size_t nsubscriptions;
+	bool session; /* a session over successive connections, see
+		       * handoff_session(7); the server must have sessions */
 };
 
 /*
@@ -92,6 +101,11 @@ HANDOFF_API int handoff_client_wait(
  * is sent again on the next one. Works while not connected. On an error nothing
  * is queued: -ENOBUFS if `len` bytes do not fit into max_unsent now, -EMSGSIZE
  * if they never will, -ENOMEM; -EPIPE after handoff_client_shutdown.
+ *
+ * In a session each byte of it arrives exactly once, whatever becomes of
+ * connections, until the session itself is lost (HANDOFF_CLIENT_NEW). -EMSGSIZE
+ * there is for more than three quarters of max_unsent, since as much as a
+ * quarter may wait for its acknowledgement.
  */
 HANDOFF_API int handoff_client_send(
 	struct handoff_client *client, const void *data, size_t len);
@@ -118,6 +132,15 @@ enum handoff_client_event_type {
 				     * given up with its lease */
 	HANDOFF_CLIENT_GOODBYE = 8, /* `notice`: the service ends */
 	HANDOFF_CLIENT_CLOSED = 9,  /* the end after a shutdown */
+	HANDOFF_CLIENT_RESUMED = 10, /* after LOST: the session goes on, on a
+				      * new connection to `endpoint`; nothing is
+				      * lost, nothing needs to be done. A move
+				      * with its session is MOVED alone */
+	HANDOFF_CLIENT_NEW = 11,     /* on a new connection to `endpoint` a new
+				      * session begins, since the one before
+				      * could not be resumed or has ended:
+				      * `certain`, `doubtful`, `received`,
+				      * `lost` */
 };
 
 /* Belongs to the library; may grow at its end. */
@@ -133,6 +156,17 @@ struct handoff_client_event {
 	size_t len;
 	uint32_t delay_ms;                   /* RETRY, HOMING */
 	const struct handoff_notice *notice; /* HANDOFF, HOMING, GOODBYE */
+	/*
+	 * NEW; and LOST, if the session has ended with it: what became of that
+	 * session. Bytes are counted from its beginning, as they were given to
+	 * handoff_client_send. Messages that end within the first `certain`
+	 * bytes were taken by the server; those that end within `doubtful`
+	 * bytes after these were sent and perhaps taken, and are not repeated;
+	 * those that end later were not taken, and go to the new session.
+	 */
+	uint64_t certain, doubtful;
+	uint64_t received; /* bytes of the server's that came as DATA */
+	bool lost;         /* it may have sent more than that */
 };
 
 /* Pulls the next event: 1 with `*event`, which belongs to the library and is
