@@ -21,6 +21,7 @@
 #include <handoff/peer.h>
 #include <handoff/server.h>
 #include <handoff/service.h>
+#include <handoff/session.h>
 #include <handoff/transport.h>
 #include <handoff/wrap.h>
 

@@ -163,6 +163,16 @@ struct handoff_server_opts {
 			       * one, default 15 seconds, at least 2 */
 	const char *lease_host; /* name of this host among those that could
 				 * have it, default that of gethostname(2) */
+	/* Clients can have sessions, see handoff/session.h: `service` is
+	 * wrapped. Both peers should have the same here; one with sessions can
+	 * take over from one without. */
+	bool sessions;
+	uint32_t session_timeout_ms; /* how long one lives without a connection,
+				      * default 60000 */
+	uint32_t session_max; /* sessions without a connection; above that the
+			       * oldest ends; default 1000 */
+	const char *session_listen; /* one more address, for sessions only; then
+				     * there are none on the others */
 };
 
 /*

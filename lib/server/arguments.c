@@ -131,6 +131,18 @@ static const struct handoff__argument table[] = {
 		.kind = HANDOFF__ARGUMENT_TEXT,
 		.offset = FIELD(lease_host),
 		.check = check_name},
+	{.name = "sessions",
+		.kind = HANDOFF__ARGUMENT_FLAG,
+		.offset = FIELD(sessions)},
+	{.name = "session-timeout", MS(session_timeout_ms)},
+	{.name = "session-max",
+		.kind = HANDOFF__ARGUMENT_NUMBER,
+		.offset = FIELD(session_max),
+		.max = CLIENTS_MAX},
+	{.name = "session-listen",
+		.kind = HANDOFF__ARGUMENT_TEXT,
+		.offset = FIELD(session_listen),
+		.check = handoff__argv_address},
 	{.name = "trace",
 		.kind = HANDOFF__ARGUMENT_FLAG,
 		.offset = FIELD(trace)},
@@ -173,6 +185,13 @@ static const char help[] =
 	"                       see handoff_lease(3)\n"
 	"  --lease-ttl SECONDS  after which a silent host has lost it (15)\n"
 	"  --lease-host NAME    of this host among them (the system's)\n"
+	"  --sessions           clients can have sessions, which outlive "
+	"their\n"
+	"                       connections, see handoff_session(3)\n"
+	"  --session-timeout MS how long one lives without a connection "
+	"(60000)\n"
+	"  --session-max N      of those; above that the oldest ends (1000)\n"
+	"  --session-listen ADDR one more address, for sessions only\n"
 	"  --trace              log each connection: it comes, moves, goes\n";
 
 int

@@ -10,29 +10,10 @@
 
 #include "server/internal.h"
 
-#include <errno.h>
 #include <stdlib.h>
 
 #define SCAN_MOST 1024   /* entries at a time */
 #define RETRY_US  100000 /* when there was no memory */
-
-int
-handoff_conn_deadline(struct handoff_conn *conn, int64_t ms)
-{
-	struct handoff__record *rec = conn->view.rec;
-	uint32_t spare = handoff__record_commit(rec)->deadline == 1 ? 2 : 1;
-
-	if (ms < 0 || ms > INT64_MAX / 2)
-		return -EINVAL;
-	conn->next->deadline = ms > 0 ? spare : 0;
-	if (ms == 0)
-		return 0;
-	/* never before: the clock's reading is rounded down */
-	atomic_store_explicit(&rec->extra.deadline_ms[spare - 1],
-		handoff__boot_ms() + (uint64_t)ms + 1, memory_order_relaxed);
-	rec->touched |= HANDOFF__TIMED;
-	return 0;
-}
 
 static void
 put(struct handoff__deadlines *d, uint32_t at, struct handoff__alarm alarm)

@@ -77,6 +77,7 @@
 #include "server/returns.h"
 #include "server/sets.h"
 #include "server/suspects.h"
+#include "session/session.h"
 
 #include <handoff/server.h>
 
@@ -163,6 +164,7 @@ struct handoff_server {
 	struct handoff_service service;   /* opts.service, with defaults
 					   * applied */
 	struct handoff_service unguarded; /* with a lease: its handlers */
+	struct handoff_session session;   /* with sessions: their service */
 	char *lease;
 	char lease_host[HANDOFF_NAME_MAX]; /* "": the system's */
 	char *listen[HANDOFF__LISTEN_MAX];

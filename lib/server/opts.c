@@ -135,7 +135,7 @@ check_server_opts(
 	err = check_wrapping(server, service);
 	if (err < 0)
 		return err;
-	if (o->nlisten > HANDOFF__LISTEN_MAX ||
+	if (o->nlisten + (o->session_listen ? 1 : 0) > HANDOFF__LISTEN_MAX ||
 		(o->nlisten > 0 && !o->listen) ||
 		o->nextras > HANDOFF__LISTEN_MAX ||
 		(o->nextras > 0 && !o->extras) ||
@@ -155,6 +155,54 @@ check_server_opts(
 			"none",
 			o->workers, HANDOFF__WORKERS_MAX);
 	return check_arrays(server);
+}
+
+/* Options of sessions without sessions, or that make none. */
+static int
+check_sessions(struct handoff_server *server)
+{
+	const struct handoff_server_opts *o = &server->opts;
+	const char *set = o->session_timeout_ms > 0 ? "timeout"
+			  : o->session_max > 0      ? "max"
+			  : o->session_listen       ? "listen"
+						    : NULL;
+
+	if (set && !o->sessions)
+		return handoff__fail(&server->error, -EINVAL,
+			"server: session_%s (--session-%s) without sessions: "
+			"set opts.sessions (--sessions) too, or leave it out",
+			set, set);
+	return 0;
+}
+
+/* The service with sessions takes the place of the one that has none. */
+static int
+wrap_sessions(struct handoff_server *server, struct handoff_service *service)
+{
+	const struct handoff_server_opts *o = &server->opts;
+	struct handoff_session_opts opts = {
+		.size = sizeof(opts),
+		.timeout_ms = o->session_timeout_ms,
+		.max_absent = o->session_max,
+		.listen = o->session_listen,
+	};
+	int err = check_sessions(server);
+
+	if (err < 0 || !o->sessions)
+		return err;
+	err = handoff_session_service(&server->session, service, &opts);
+	if (err == -EOPNOTSUPP)
+		return handoff__fail(&server->error, err,
+			"server: service %s has pairs (pass_size): they have "
+			"no sessions",
+			service->name);
+	if (err < 0)
+		return handoff__fail(&server->error, err,
+			"server: session_listen is '%.100s': want an address "
+			"with a port that is not 0, or an absolute path",
+			o->session_listen ? o->session_listen : "");
+	*service = server->session.service;
+	return 0;
 }
 
 static void
@@ -212,6 +260,14 @@ copy_addresses(struct handoff_server *server)
 				&server->listen[i], text, &server->error);
 		if (err < 0)
 			return err;
+	}
+	if (o->session_listen) {
+		int err = handoff__addr_absolute(&server->listen[o->nlisten],
+			o->session_listen, &server->error);
+
+		if (err < 0)
+			return err;
+		o->nlisten++;
 	}
 	o->listen = (const char *const *)server->listen;
 	return 0;
@@ -302,6 +358,9 @@ handoff__opts_resolve(struct handoff_server *server)
 			return handoff__fail(&server->error, -ENOMEM,
 				"server: out of memory");
 	}
+	if (server->opts.session_listen)
+		handoff__session_listen(&server->session,
+			server->listen[server->opts.nlisten - 1]);
 	return check_exclusions(server);
 }
 
@@ -323,6 +382,8 @@ handoff__opts_take(
 	}
 	if (err >= 0)
 		err = check_server_opts(server, &service);
+	if (err >= 0)
+		err = wrap_sessions(server, &service);
 	if (err < 0)
 		return err;
 	apply_defaults(server, &service);

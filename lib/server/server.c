@@ -4,6 +4,7 @@
  * files; everything in between is dispatch.c's.
  */
 #include "server/worker.h"
+#include "session/state.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -88,7 +89,12 @@ open_server_peer(struct handoff_server *server)
 		.lease_host = server->lease_host,
 		.lease_ttl_ms = server->opts.lease_ttl_s * 1000,
 	};
-	int err = handoff__pair_open(&server->pair, &config, &server->loop,
+	struct handoff__session_limits limits;
+	int err;
+
+	if (handoff__session_limits(&server->service, &limits))
+		config.state_used = handoff__session_used;
+	err = handoff__pair_open(&server->pair, &config, &server->loop,
 		&server->log, &handoff__server_peer_ops, &server->op);
 
 	if (err < 0) {

@@ -11,8 +11,10 @@
  *   flow.c     positions, what is sent and kept: both ends, no memory
  *   state.c    the layout of a session's state in its record
  *   guesses.c  wrong tokens, counted by address
- *   session.c  what the loop of the server calls: resume, refuse, absent
- *   service.c  the wrapping service
+ *   session.c  for the loop of the server: resume, refuse, absent
+ *   serve.c    a session in course: a transaction of it
+ *   greet.c    the first bytes, and a client without a session
+ *   service.c  the hooks of the wrapping service; how it is made
  *
  * Part of a transaction means: between handoff__txn_begin and _commit of the
  * caller, without a handler.
@@ -29,8 +31,13 @@
 struct handoff__session_wish {
 	uint64_t number;         /* of the session: extra.session */
 	uint64_t received, sent; /* the client's positions */
+	uint32_t ack;
 	unsigned char token[HANDOFF__FRAME_TOKEN];
 };
+
+/* The address for sessions, as it was resolved; it must outlive the server. */
+void handoff__session_listen(
+	struct handoff_session *session, const char *listen);
 
 /* The limits of a session service, also when its handlers are guarded by a
  * lease; false: the service has no sessions. */
