@@ -309,7 +309,9 @@ reason_to_call(const struct serving *s, enum handoff_conn_reason outer)
 }
 
 /* All of the input is there, and the inner service has been called for it.
- * Whether it is done with it: as a plain connection's it is then closed. */
+ * Whether it is done with it: as a plain connection's it is then closed. A
+ * client need not acknowledge the last quarter of its window, so more room than
+ * the rest will never be there. */
 static bool
 is_done(const struct serving *s, const struct handoff_wrap_result *result)
 {
@@ -318,7 +320,7 @@ is_done(const struct serving *s, const struct handoff_wrap_result *result)
 	if (s->head->pending_len == 0)
 		return true;
 	return result->consumed == 0 && result->written == 0 &&
-	       s->head->kept_len == 0;
+	       s->head->kept_len <= s->head->flow.tx_window / 4;
 }
 
 static int
@@ -381,15 +383,16 @@ handoff__serve_posted(
 	struct serving s = begin(conn, w);
 	struct handoff_wrap_result result = {.size = sizeof(result)};
 	const struct handoff_posted *posted = handoff_conn_posted(conn);
+	size_t window = s.head->flow.tx_window;
 	int rc;
 
 	if (receive(&s) < 0 || is_aborted(&s))
 		return give_up(&s);
 	if (is_closed(&s))
 		return put_by(&s);
-	if (posted->len > s.head->flow.tx_window)
-		return -EMSGSIZE;
-	if (posted->len > room_of(&s))
+	if (posted->len > window - window / 4)
+		return -EMSGSIZE; /* there may never be so much room */
+	if (posted->len > room_of(&s) || room_of(&s) < window / 2)
 		return -EAGAIN;
 	rc = call_inner(&s, HANDOFF_WRAP_POSTED, HANDOFF_CONN_POST, &result);
 	return rc != 0 ? rc : conclude(&s);

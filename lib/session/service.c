@@ -219,6 +219,14 @@ check_listen(const char *listen)
 	return 0;
 }
 
+/* Of the output a client may leave a quarter unacknowledged for ever: with
+ * twice as much the inner service can have what it asks for. */
+static uint32_t
+output_size(uint32_t size)
+{
+	return size > HANDOFF__BUFFER_MAX / 2 ? HANDOFF__BUFFER_MAX : 2 * size;
+}
+
 static uint32_t
 buffer_size(uint32_t size)
 {
@@ -228,9 +236,9 @@ buffer_size(uint32_t size)
 
 /* The head, what is kept, what may be pending, and the inner state. */
 static uint32_t
-state_size(const struct handoff__wrapper *w, uint32_t output_size)
+state_size(const struct handoff__wrapper *w, uint32_t kept)
 {
-	return (uint32_t)sizeof(struct handoff__session_head) + output_size +
+	return (uint32_t)sizeof(struct handoff__session_head) + kept +
 	       handoff__wrapper_memory(w) + 16u + w->inner.state_size;
 }
 
@@ -249,7 +257,7 @@ make(struct handoff_session *session, const struct handoff__wrapper *w)
 		.open = w->listen ? session_open : NULL,
 		.arg = session,
 		.input_size = w->input_size,
-		.output_size = buffer_size(inner->output_size),
+		.output_size = output_size(buffer_size(inner->output_size)),
 		.print = session_print,
 		.convert = session_convert,
 		.convert_from = inner->convert ? inner->convert_from

@@ -172,6 +172,8 @@ handoff__session_resume(struct handoff_conn *to,
 		memory_order_relaxed);
 	to->next->flags &= ~(uint32_t)HANDOFF__RESUMING;
 	to->next->flags |= HANDOFF__SESSION | HANDOFF__OPENED;
+	handoff__commit_wrap(to->next,
+		((struct handoff__session_head *)to->state)->flow.rx_read);
 	handoff__session_set_held(to);
 	return 0;
 }
