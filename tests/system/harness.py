@@ -28,6 +28,7 @@ TOOLS = os.environ.get("HANDOFF_TOOLS", BIN)
 SCALE = float(os.environ.get("HANDOFF_SCALE", "1"))
 COUNTS = os.environ.get("HANDOFF_COVERAGE") == "1"
 DEADLINE = 20 * SCALE
+LONG_END = 5  # seconds; loadgen gives up after 10
 CLONE_NEWNS, CLONE_NEWIPC = 0x20000, 0x8000000
 MS_REC, MS_PRIVATE, MNT_DETACH = 0x4000, 1 << 18, 2
 
@@ -99,6 +100,44 @@ def halt(pid):
     os.kill(pid, signal.SIGSTOP)
     wait_until(lambda: set(task_states(pid)) <= set("TtZX"),
                f"process {pid} to stand still")
+
+
+def descendants(pid):
+    found = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children",
+                      encoding="ascii") as file:
+                for child in file.read().split():
+                    found += [int(child)] + descendants(int(child))
+    return found
+
+
+def standing():
+    """What every program of this test does now, for a failure: whether one
+    waits for something (S), or for a processor (R); and what those of their
+    connections hold that hold anything."""
+    pids = descendants(os.getpid())
+    lines = []
+    for pid in pids:
+        line = [str(pid)]
+        for name in ("comm", "wchan", "syscall", "schedstat"):
+            with contextlib.suppress(OSError):
+                with open(f"/proc/{pid}/{name}", encoding="ascii",
+                          errors="replace") as file:
+                    line.append(name + " " + file.read().strip()[:60])
+        lines.append(" | ".join([*line, "".join(task_states(pid))]))
+    for name in ("loadavg", "pressure/cpu"):
+        with contextlib.suppress(OSError):
+            with open("/proc/" + name, encoding="ascii") as file:
+                lines.append(name + " " + file.read().strip())
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run(["ss", "-HOtnoip"], capture_output=True,
+                              text=True, timeout=10, check=False)
+        lines += [line for line in done.stdout.splitlines()
+                  if not re.match(r"[A-Z0-9-]+ +0 +0 ", line) and
+                  any(f"pid={pid}," in line for pid in pids)]
+    return "\n".join(lines)
 
 
 def group_root():
@@ -256,8 +295,18 @@ class Load(Program):
         return counts
 
     def finish(self):
+        """Ends it in order. What still stands after some seconds is looked at
+        before the load generator gives it up."""
         self.signal(signal.SIGTERM)
-        return self.result()
+        stood = None
+        try:
+            self.process.wait(LONG_END)
+        except subprocess.TimeoutExpired:
+            stood = standing()
+        counts = self.result()
+        if stood and not counts["clean"]:
+            counts["stood"] = stood
+        return counts
 
 
 class SystemTest(unittest.TestCase):
@@ -443,7 +492,12 @@ class SystemTest(unittest.TestCase):
         return bytes(got)
 
     def assert_clean(self, counts):
-        self.assertTrue(counts["clean"], counts)
+        stood = counts.pop("stood", None)
+        if not counts["clean"]:
+            self.fail("\n".join(
+                [str(counts), "--- while it stood:" if stood else "", stood or
+                 ""] + [f"--- {program.argv}\n{program.output()}"
+                        for program in self.programs]))
         self.assertGreater(counts["echoed"], 0)
 
 
