@@ -303,58 +303,105 @@ __wrap_handoff__options_shrink(
 		__real_handoff__options_shrink(fd, options);
 }
 
+/* A batch of one connection that is this host's, and whose socket has no room
+ * for all of its output, nor for its end. */
+struct resting {
+	struct handoff__restore restore;
+	struct handoff__image image;
+	struct thawing f;
+	struct pair p;
+	size_t all;
+};
+
+static void
+open_resting(struct resting *r)
+{
+	const struct handoff__image *images[1] = {&r->image};
+	struct handoff__error error = {""};
+	uint32_t slot;
+	int room;
+
+	hosts_need();
+	open_thaw(&r->f);
+	pair_open(&r->p, FOUR);
+	r->all = pair_answer_full(&r->p);
+	assert_int_equal(shutdown(r->p.served, SHUT_WR), 0);
+	pair_freeze(&r->p, &r->image);
+	assert_true(r->image.unsent > 0);
+	pair_carry(&r->p, &r->image, HOST_B, &r->restore);
+	r->p.served = r->restore.fd;
+	/* room for what was sent, and for little more */
+	room = (int)(r->image.out_len - r->image.unsent);
+	assert_int_equal(setsockopt(r->p.served, SOL_SOCKET, SO_SNDBUF, &room,
+				 sizeof(room)),
+		0);
+	slot = take(&r->f, HANDOFF__BATCH_IN, 1, &r->p.served, 1);
+	handoff__flows_slot(&r->f.flows, slot)->images =
+		handoff__images_make(images, NULL, 1, &error);
+	handoff__batch_commit(r->f.batches, slot, 1);
+	host_route(TO_B);
+	small_buffers = true;
+	assert_false(handoff__thaw_all(&r->f.thaw, false));
+	small_buffers = false;
+	assert_int_equal(r->f.flows.counts.finished, 1);
+	assert_true(handoff__thaw_rests(&r->f.thaw));
+}
+
+/* The client makes room, up to so much of it, and the rest is sent. */
+static void
+take_rests(struct resting *r, struct handoff__rests *rests, size_t until)
+{
+	while (r->p.from_served < until) {
+		size_t left = until - r->p.from_served;
+
+		pair_take_answer(&r->p, left < 4096 ? left : 4096);
+		handoff__finish_rests(rests);
+	}
+}
+
+static void
+close_resting(struct resting *r)
+{
+	await_end(r->p.client);
+	handoff__image_free(&r->image);
+	pair_close(&r->p);
+	close_thaw(&r->f);
+}
+
 /* Output that the socket has no room for is sent when there is some, and then
  * its end. */
 static void
 test_rest(void **state)
 {
-	struct handoff__restore restore;
-	struct handoff__error error = {""};
-	struct handoff__image image;
-	const struct handoff__image *images[1] = {&image};
-	struct thawing f;
-	struct pair p;
-	uint32_t slot;
-	size_t all, most = 0;
-	int room;
+	struct resting r;
 
 	(void)state;
-	hosts_need();
-	open_thaw(&f);
-	pair_open(&p, FOUR);
-	all = pair_answer_full(&p);
-	assert_int_equal(shutdown(p.served, SHUT_WR), 0);
-	pair_freeze(&p, &image);
-	assert_true(image.unsent > 0);
-	pair_carry(&p, &image, HOST_B, &restore);
-	p.served = restore.fd;
-	/* room for what was sent, and for little more */
-	room = (int)(image.out_len - image.unsent);
-	assert_int_equal(setsockopt(p.served, SOL_SOCKET, SO_SNDBUF, &room,
-				 sizeof(room)),
-		0);
-	slot = take(&f, HANDOFF__BATCH_IN, 1, &p.served, 1);
-	handoff__flows_slot(&f.flows, slot)->images =
-		handoff__images_make(images, NULL, 1, &error);
-	handoff__batch_commit(f.batches, slot, 1);
-	host_route(TO_B);
-	small_buffers = true;
-	assert_false(handoff__thaw_all(&f.thaw, false));
-	small_buffers = false;
-	assert_int_equal(f.flows.counts.finished, 1);
-	assert_true(handoff__thaw_rests(&f.thaw));
-	while (most < all) {
-		size_t part = all - most < 4096 ? all - most : 4096;
+	open_resting(&r);
+	take_rests(&r, &r.f.thaw.rests, r.all);
+	assert_false(handoff__thaw_rests(&r.f.thaw));
+	close_resting(&r);
+}
 
-		pair_take_answer(&p, part);
-		most += part;
-		handoff__thaw_rests(&f.thaw);
-	}
-	assert_false(handoff__thaw_rests(&f.thaw));
-	await_end(p.client);
-	handoff__image_free(&image);
-	pair_close(&p);
-	close_thaw(&f);
+/* The next ferry goes on where the helper has given up. */
+static void
+test_rest_goes_on(void **state)
+{
+	struct handoff__rests rests = TAILQ_HEAD_INITIALIZER(rests);
+	struct handoff__error error = {""};
+	struct resting r;
+
+	(void)state;
+	open_resting(&r);
+	take_rests(&r, &r.f.thaw.rests, r.all / 3);
+	handoff__finish_end(&r.f.thaw.rests);
+	assert_false(handoff__thaw_rests(&r.f.thaw));
+	small_buffers = true;
+	if (handoff__finish(&rests, r.p.served, &r.image, &error) < 0)
+		fail_msg("%s", error.text);
+	small_buffers = false;
+	take_rests(&r, &rests, r.all);
+	assert_false(handoff__finish_rests(&rests));
+	close_resting(&r);
 }
 
 /* A whole batch is served again within a second of the ferry's death. */
@@ -439,6 +486,7 @@ main(void)
 		handoff_test(test_cannot_finish),
 		handoff_test(test_wrong_image),
 		handoff_test(test_rest),
+		handoff_test(test_rest_goes_on),
 		handoff_test(test_many),
 		handoff_test(test_images),
 	};

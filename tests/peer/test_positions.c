@@ -199,6 +199,44 @@ without_counters_records_are_believed(void **state)
 		close(clients[i]);
 }
 
+/* A ferry has left it incomplete, and the server that had it from there dies:
+ * the counters are behind the record, which is right, and stays as it is. */
+static void
+counters_of_an_incomplete_socket_are_not_believed(void **state)
+{
+	struct handoff__roster_entry *e, *whole;
+	int clients[2];
+
+	(void)state;
+	survivor_open(1);
+	e = survivor_enter(tcp_pair(&clients[0]));
+	whole = survivor_enter(tcp_pair(&clients[1]));
+	record_begin_at(e->view.rec, 1000, 500);
+	record_begin_at(whole->view.rec, 1000, 500);
+	e->view.rec->tx_base = 450;
+	handoff__entry_begin(e);
+	handoff__entry_begin(whole);
+	survivor_give();
+	assert_int_equal(send(e->fd, "not all of it", 13, MSG_NOSIGNAL), 13);
+	assert_int_equal(send(clients[1], "hello", 5, 0), 5);
+	read_and_write_without_noting(whole, 0);
+	handoff__record_mark(e->view.rec, HANDOFF__IN_TURN);
+	survivor_inherit();
+	assert_int_equal(one.pair.survival.closed, 0);
+	assert_int_equal(handoff__rx_head(e->view.rec), 1000);
+	assert_int_equal(handoff__tx_tail(e->view.rec), 500);
+	assert_int_equal(e->view.rec->tx_base, 450);
+	assert_true(handoff__entry_marked(e));
+	assert_int_equal(e->view.rec->activity, HANDOFF__PENDING);
+	/* of one that is complete they are */
+	assert_false(handoff__entry_marked(whole));
+	assert_int_equal(one.pair.survival.repaired, 1);
+	assert_int_equal(handoff__rx_head(whole->view.rec), 1005);
+	assert_int_equal(handoff__tx_tail(whole->view.rec), 504);
+	close(clients[0]);
+	close(clients[1]);
+}
+
 /* What the dead peer had on its desk is in the record's own buffers then. */
 static void
 desk_of_the_dead_is_cleared(void **state)
@@ -350,6 +388,7 @@ main(void)
 		side_test(counters_are_added_to_the_bases),
 		side_test(bases_hold_on_a_desk),
 		side_test(counters_without_their_bases_are_refused),
+		side_test(counters_of_an_incomplete_socket_are_not_believed),
 		side_test(desk_of_the_dead_is_cleared),
 		side_test(desk_that_is_none_ends_one_connection),
 		side_test(desk_of_a_unix_connection_is_cleared),

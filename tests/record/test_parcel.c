@@ -510,6 +510,62 @@ record_that_disagrees_with_the_kernel_is_damaged(void **state)
 	close_hosts();
 }
 
+/* How far the new socket has to come before its program goes on: what the
+ * record says itself, if its program does not count. */
+static void
+output_of_the_image_is_owed(void **state)
+{
+	struct handoff__error error = {""};
+	struct handoff__parcel parcel;
+
+	(void)state;
+	open_hosts(0);
+	assert_int_equal(
+		handoff__parcel_take(&parcel, &from, NOW_MS, &error), 0);
+	parcel.outq = 2;
+	parcel.tx_base = handoff__tx_tail(from.rec) - parcel.outq;
+	parcel.outq_ends = true;
+	assert_int_equal(handoff__parcel_fill(&to, &parcel, THEN_MS, NULL), 0);
+	assert_int_equal(to.rec->extra.owed, 0);
+	assert_int_equal(handoff__record_due(&to), handoff__tx_tail(from.rec));
+	parcels_record(&b, &to);
+	parcel.tx_base = 1000;
+	assert_int_equal(handoff__parcel_fill(&to, &parcel, THEN_MS, NULL), 0);
+	assert_int_equal(handoff__record_due(&to),
+		(1000 + parcel.outq) | HANDOFF__OWED_END);
+	parcels_record(&b, &to);
+	parcel.outq_ends = false;
+	assert_int_equal(handoff__parcel_fill(&to, &parcel, THEN_MS, NULL), 0);
+	assert_int_equal(handoff__record_due(&to), 1000 + parcel.outq);
+	handoff__parcel_free(&parcel);
+	close_hosts();
+}
+
+/* Modulo 2^64, as positions and bases are. */
+static void
+socket_lacks_what_is_due(void **state)
+{
+	struct handoff__record *rec;
+
+	(void)state;
+	open_hosts(0);
+	rec = from.rec;
+	rec->tx_base = 10;
+	assert_true(handoff__record_lacks(rec, 15, 4, false));
+	assert_false(handoff__record_lacks(rec, 15, 5, false));
+	assert_false(handoff__record_lacks(rec, 15, 6, false));
+	assert_true(
+		handoff__record_lacks(rec, 15 | HANDOFF__OWED_END, 5, false));
+	assert_false(
+		handoff__record_lacks(rec, 15 | HANDOFF__OWED_END, 5, true));
+	assert_true(
+		handoff__record_lacks(rec, 15 | HANDOFF__OWED_END, 4, true));
+	rec->tx_base = (uint64_t)-10;
+	assert_true(handoff__record_lacks(rec, 15, 24, false));
+	assert_false(handoff__record_lacks(rec, 15, 25, false));
+	close_hosts();
+}
+
 static int
 put_back(const char *text)
 {
@@ -666,6 +722,8 @@ main(void)
 		handoff_test(positions_begin_where_the_new_socket_does),
 		handoff_test(positions_of_a_program_are_the_kernels),
 		handoff_test(record_that_disagrees_with_the_kernel_is_damaged),
+		handoff_test(output_of_the_image_is_owed),
+		handoff_test(socket_lacks_what_is_due),
 		handoff_test(what_the_new_socket_did_not_take_is_put_back),
 		handoff_test(pair_that_is_still_to_come_is_connected_there),
 		handoff_test(pair_and_leader_are_linked_by_their_ids),
