@@ -304,6 +304,8 @@ handoff_wrap_call(struct handoff_conn *outer,
 	if (rc < 0)
 		return rc;
 	rc = run(&in, &c);
+	if (rc == HANDOFF_LATER && !c.service->posted)
+		rc = -EINVAL; /* it would never get the answer */
 	carry_effects(outer, &in);
 	carry_request(outer, &in, &c, rc != 0);
 	carry(outer, &in, &c, &out);
