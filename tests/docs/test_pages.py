@@ -7,6 +7,7 @@ import glob
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -160,6 +161,74 @@ class Names(unittest.TestCase):
             todo += [to for page in PAGES if page.title == name
                      for to, _ in page.references if to not in seen]
         self.assertEqual({page.title for page in PAGES} - seen, set())
+
+
+class Conversation:
+    """What handoff_session(7) has in hexadecimal, by its own rules."""
+
+    def __init__(self, lines):
+        self.frames = []  # (side, bytes), the prefaces among them
+        for line in lines:
+            side, text = line[:1], line[1:45]
+            if not re.match("[CS ] ", line):
+                continue
+            data = bytes.fromhex("".join(re.findall(r"\b[0-9a-f]{2}\b", text)))
+            if side in "CS":
+                self.frames.append((side, data))
+            elif data:
+                self.frames[-1] = (self.frames[-1][0],
+                                   self.frames[-1][1] + data)
+        self.sent = {"C": 0, "S": 0}
+        self.taken = {"C": 0, "S": 0}  # of the other side's stream
+
+    def positions(self):
+        """Each frame as (side, type, ack, received, what both should be)."""
+        for side, data in self.frames:
+            if data[0] == 0xf5:
+                continue
+            word, ack = struct.unpack(">II", data[:8])
+            kind, payload = word >> 24, data[8:]
+            if len(payload) != word & 0xffffff:
+                raise ValueError(data.hex(" "))
+            received = None
+            if kind in (0x11, 0x12):
+                received, = struct.unpack(">Q", payload[24:32])
+            yield side, kind, ack, received, self.taken[side]
+            # What is sent is received at once, or not in the conversation.
+            if kind in (1, 3):
+                other = "S" if side == "C" else "C"
+                self.sent[side] += len(payload) if kind == 1 else 1
+                self.taken[other] = self.sent[side]
+
+
+class SessionProtocol(unittest.TestCase):
+    """handoff_session(7): its numbers and its conversation."""
+    PAGE = next((p for p in PAGES if p.title == "handoff_session"
+                 and p.number == "7"), None)
+
+    def setUp(self):
+        self.text = "\n".join(self.PAGE.sections.values())
+
+    def test_numbers(self):
+        path = os.path.join(ROOT, "lib/session/frame.h")
+        with open(path, encoding="utf-8") as file:
+            names = re.findall(
+                r"^\tHANDOFF__(FRAME|REFUSED|ABORT)_(\w+) = (\w+),",
+                file.read(), re.M)
+        self.assertEqual(len(names), 8 + 6 + 2)
+        for group, name, number in names:
+            with self.subTest(name=name):
+                self.assertRegex(
+                    self.text, rf"(?m)^ *{int(number, 0):x}  {name}\b")
+
+    def test_conversation(self):
+        text = re.search(r"(?ms)^C  f5.*^C  02.*?$", self.PAGE.source)[0]
+        there = Conversation(text.splitlines())
+        self.assertGreater(len(there.frames), 12)
+        for side, kind, ack, received, taken in there.positions():
+            with self.subTest(side=side, kind=kind):
+                self.assertEqual(ack, 0 if kind == 0x10 else taken)
+                self.assertIn(received, (None, taken))
 
 
 class Protocol(unittest.TestCase):
