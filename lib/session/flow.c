@@ -64,6 +64,7 @@ tx_valid(const struct handoff__flow *f)
 {
 	return f->tx_acked <= f->tx_next && f->tx_next <= f->tx_sent &&
 	       f->tx_sent <= POSITION_MAX && f->tx_sent >= tx_ended(f) &&
+	       f->tx_synced <= f->tx_sent &&
 	       tx_data(f) - (f->tx_acked < tx_data(f) ? f->tx_acked
 						      : tx_data(f)) <=
 		       f->tx_window;
@@ -74,7 +75,8 @@ rx_valid(const struct handoff__flow *f)
 {
 	if (f->rx_taken > POSITION_MAX || f->rx_taken < rx_ended(f))
 		return false;
-	if (f->rx_read > rx_data(f) || f->rx_told > f->rx_taken)
+	if (f->rx_read > rx_data(f) || f->rx_told > f->rx_taken ||
+		f->rx_synced > f->rx_taken)
 		return false;
 	if (rx_data(f) - f->rx_read > f->rx_memory)
 		return false;
@@ -209,6 +211,7 @@ handoff__flow_resume(
 	}
 	flow->tx_acked = expand(flow->tx_acked, frame->ack);
 	flow->tx_next = frame->received;
+	flow->tx_synced = 0; /* it may be lost */
 	flow->rx_left = 0;
 	return 0;
 }
@@ -272,6 +275,9 @@ handoff__flow_input(struct handoff__flow *flow,
 	case HANDOFF__FRAME_ABORT:
 		flow->flags |= HANDOFF__FLOW_ABORTED;
 		return HANDOFF__FLOW_ABORT;
+	case HANDOFF__FRAME_SYNC:
+		flow->rx_synced = flow->rx_taken;
+		return HANDOFF__FLOW_NOTHING;
 	default:
 		return HANDOFF__FLOW_NOTHING;
 	}
@@ -356,7 +362,8 @@ handoff__flow_ack_due(const struct handoff__flow *flow)
 
 	if (aborted(flow) || untold == 0)
 		return false;
-	return rx_ended(flow) || untold >= flow->rx_window / 4;
+	return rx_ended(flow) || flow->rx_told < flow->rx_synced ||
+	       untold >= flow->rx_window / 4;
 }
 
 void
@@ -364,6 +371,21 @@ handoff__flow_ack(
 	struct handoff__flow *flow, unsigned char out[HANDOFF__FRAME_HEADER])
 {
 	header(flow, HANDOFF__FRAME_ACK, 0, out);
+}
+
+bool
+handoff__flow_sync_due(const struct handoff__flow *flow)
+{
+	return flow->tx_acked < flow->tx_next &&
+	       flow->tx_synced < flow->tx_next && !aborted(flow);
+}
+
+void
+handoff__flow_sync(
+	struct handoff__flow *flow, unsigned char out[HANDOFF__FRAME_HEADER])
+{
+	header(flow, HANDOFF__FRAME_SYNC, 0, out);
+	flow->tx_synced = flow->tx_next;
 }
 
 bool

@@ -28,16 +28,18 @@
  *    an application that is a window behind. An application that waits for L
  *    bytes at once needs rx_memory >= L + rx_window / 4.
  *  - Every frame carries the acknowledgement; an ACK is due when a quarter of
- *    the window could be acknowledged and was not told; at once after END.
+ *    the window could be acknowledged and was not told; at once after END or
+ *    SYNC. So without SYNC a quarter of a window may stay taken for ever: an
+ *    end that waits for more room than three quarters sends one.
  *  - A new connection: both sides tell what they have received; what is behind
  *    that is sent again, END as well.
  *  - The session is over at an end when both streams have ended, and both
  *    ends' END are acknowledged: handoff__flow_over.
  *
  * Changed here over the first sketch of the protocol: END has a position (or
- * an end would not know whether it arrived), ABORT, a window that also says
- * what the other side can take (or both could wait forever), and the windows
- * are agreed on once, in NEW and WELCOME.
+ * an end would not know whether it arrived), ABORT, SYNC, a window that also
+ * says what the other side can take (or both could wait forever), and the
+ * windows are agreed on once, in NEW and WELCOME.
  *
  * The structure is plain and of fixed size, so that it may lie in the state of
  * a record: copied by assignment, undone with the transaction. One that comes
@@ -48,7 +50,8 @@
  *   RESUME: _check, _resume, _welcome    _wish; WELCOME: _resume
  *   then the bytes [tx_next, tx_sent) again by _data, and _end if _end_due.
  *   For what comes: _input; of DATA: _take, and _read when consumed.
- *   To send: _room, _data; _end; _ack if _ack_due.
+ *   To send: _room, _data; _end; _ack if _ack_due; _sync if more room is
+ *   needed than there is, and _sync_due.
  * Each header that one of these writes has to go out in this order, on this
  * connection, or the connection be given up.
  */
@@ -71,6 +74,8 @@ struct handoff__flow_limits {
 struct handoff__flow {
 	uint64_t tx_acked, tx_next, tx_sent;
 	uint64_t rx_taken, rx_read, rx_told;
+	uint64_t tx_synced; /* a SYNC was sent for all before it */
+	uint64_t rx_synced; /* to be acknowledged at once: SYNC has come */
 	uint32_t tx_window, rx_window, rx_memory;
 	uint32_t rx_left; /* of the DATA that is being received */
 	uint32_t flags;
@@ -126,7 +131,7 @@ void handoff__flow_welcome(
 /* --- what comes --- */
 
 enum handoff__flow_event {
-	HANDOFF__FLOW_NOTHING, /* an ACK */
+	HANDOFF__FLOW_NOTHING, /* an ACK or a SYNC */
 	HANDOFF__FLOW_DATA,    /* `rx_left` bytes follow: take them */
 	HANDOFF__FLOW_END,     /* the last byte of its stream is here */
 	HANDOFF__FLOW_ABORT,   /* the session is over; reason in the frame */
@@ -169,6 +174,13 @@ void handoff__flow_data(struct handoff__flow *flow, uint32_t len,
 /* Whether an ACK is to be sent if nothing else is. */
 bool handoff__flow_ack_due(const struct handoff__flow *flow);
 void handoff__flow_ack(struct handoff__flow *flow,
+	unsigned char header[HANDOFF__FRAME_HEADER]);
+
+/* SYNC asks for the acknowledgement of all that was framed, as far as the other
+ * side can give it; it is not due twice for the same bytes, and is after a
+ * resume. */
+bool handoff__flow_sync_due(const struct handoff__flow *flow);
+void handoff__flow_sync(struct handoff__flow *flow,
 	unsigned char header[HANDOFF__FRAME_HEADER]);
 
 /* END, when all that the stream has was framed; once, and again after a resume

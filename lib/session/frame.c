@@ -72,6 +72,8 @@ check_len(unsigned type, uint32_t len)
 		return len == 0 ? NULL : "an ACK with a payload";
 	case HANDOFF__FRAME_END:
 		return len == 0 ? NULL : "an END with a payload";
+	case HANDOFF__FRAME_SYNC:
+		return len == 0 ? NULL : "a SYNC with a payload";
 	case HANDOFF__FRAME_NEW:
 		return len == NEW_LEN ? NULL : "a NEW that is not 8 bytes long";
 	case HANDOFF__FRAME_RESUME:
@@ -163,6 +165,7 @@ get_payload(struct reader *r, struct handoff__frame *f)
 	case HANDOFF__FRAME_DATA:
 	case HANDOFF__FRAME_ACK:
 	case HANDOFF__FRAME_END:
+	case HANDOFF__FRAME_SYNC:
 		break;
 	}
 }
@@ -246,6 +249,7 @@ payload_len(const struct handoff__frame *f)
 				  strnlen(f->text, HANDOFF__FRAME_TEXT));
 	case HANDOFF__FRAME_ACK:
 	case HANDOFF__FRAME_END:
+	case HANDOFF__FRAME_SYNC:
 		break;
 	}
 	return 0;
@@ -289,6 +293,7 @@ put_payload(struct writer *w, const struct handoff__frame *f, uint32_t len)
 	case HANDOFF__FRAME_DATA:
 	case HANDOFF__FRAME_ACK:
 	case HANDOFF__FRAME_END:
+	case HANDOFF__FRAME_SYNC:
 		break;
 	}
 }
@@ -325,6 +330,8 @@ handoff__frame_name(enum handoff__frame_type type)
 		return "END";
 	case HANDOFF__FRAME_ABORT:
 		return "ABORT";
+	case HANDOFF__FRAME_SYNC:
+		return "SYNC";
 	case HANDOFF__FRAME_NEW:
 		return "NEW";
 	case HANDOFF__FRAME_RESUME:

@@ -22,6 +22,7 @@
  *     END     3   both    none: the sender's stream ends here
  *     ABORT   4   both    u16 reason, text: the session is over at once, and
  *                         this connection with it
+ *     SYNC    5   both    none: acknowledge at once what has come
  *     NEW     10  client  u32 to_server, u32 to_client
  *     RESUME  11  client  u64 number, 16 bytes token, u64 received, u64 sent
  *     WELCOME 12  server  u64 number, 16 bytes token, u64 received,
@@ -60,6 +61,7 @@ enum handoff__frame_type {
 	HANDOFF__FRAME_ACK = 2,
 	HANDOFF__FRAME_END = 3,
 	HANDOFF__FRAME_ABORT = 4,
+	HANDOFF__FRAME_SYNC = 5,
 	HANDOFF__FRAME_NEW = 0x10,
 	HANDOFF__FRAME_RESUME = 0x11,
 	HANDOFF__FRAME_WELCOME = 0x12,

@@ -215,7 +215,7 @@ class SessionProtocol(unittest.TestCase):
             names = re.findall(
                 r"^\tHANDOFF__(FRAME|REFUSED|ABORT)_(\w+) = (\w+),",
                 file.read(), re.M)
-        self.assertEqual(len(names), 8 + 6 + 2)
+        self.assertEqual(len(names), 9 + 6 + 2)
         for group, name, number in names:
             with self.subTest(name=name):
                 self.assertRegex(

@@ -116,6 +116,17 @@ write_ack(struct handoff__flow *flow)
 	}
 }
 
+static void
+write_sync(struct handoff__flow *flow)
+{
+	unsigned char header[HANDOFF__FRAME_HEADER];
+
+	if (handoff__flow_sync_due(flow)) {
+		handoff__flow_sync(flow, header);
+		check(!handoff__flow_sync_due(flow));
+	}
+}
+
 static bool
 step(struct handoff__flow *flow, struct input *in)
 {
@@ -138,6 +149,9 @@ step(struct handoff__flow *flow, struct input *in)
 			flow, least(handoff__flow_held(flow), number(in)));
 		return true;
 	case 4:
+		write_sync(flow);
+		return true;
+	case 5:
 		handoff__flow_welcome(flow, true, &f);
 		handoff__flow_wish(flow, &f);
 		return true;

@@ -6,8 +6,8 @@ import struct
 import time
 
 PREFACE = bytes.fromhex("f548534553530001")
-DATA, ACK, END, ABORT, NEW, RESUME, WELCOME, REFUSED = (
-    1, 2, 3, 4, 0x10, 0x11, 0x12, 0x13)
+DATA, ACK, END, ABORT, SYNC, NEW, RESUME, WELCOME, REFUSED = (
+    1, 2, 3, 4, 5, 0x10, 0x11, 0x12, 0x13)
 BUSY = 2
 
 
@@ -31,7 +31,7 @@ class Session:
         self.stream = bytearray()  # ours, from position `base` on
         self.base = self.acked = self.next = self.sent = 0
         self.ending = self.ended = False  # our stream; the server's
-        self.received = self.told = 0
+        self.received = self.told = self.synced = 0
         self.inbox = bytearray()  # of the server's stream, for the caller
         self.number = self.token = None
         self.resumes = self.again = 0  # bytes that were sent again
@@ -120,6 +120,8 @@ class Session:
                 self.received, self.ended = self.received + 1, True
             elif kind == ABORT:
                 raise Aborted(*struct.unpack(">H", payload[:2]), payload[2:])
+            elif kind == SYNC:
+                self.synced = self.received
             elif kind not in (DATA, ACK):
                 raise ValueError(f"a frame of type {kind} out of place")
 
@@ -139,7 +141,8 @@ class Session:
             self.put(END)
             self.next += 1
         self.sent = max(self.sent, self.next)
-        if self.received - self.told >= (1 if self.ended else self.take // 4):
+        at_once = self.ended or self.told < self.synced
+        if self.received - self.told >= (1 if at_once else self.take // 4):
             self.put(ACK)
 
     def over(self):

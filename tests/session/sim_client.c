@@ -259,6 +259,10 @@ say(struct world *w)
 			return;
 		handoff__flow_end(&c->flow, c->out.data + c->out.len);
 		c->out.len += HANDOFF__FRAME_HEADER;
+	} else if (handoff__flow_sync_due(&c->flow) && sim_chance(w, 100)) {
+		sim_see(w, SAW_SYNC);
+		handoff__flow_sync(&c->flow, c->out.data + c->out.len);
+		c->out.len += HANDOFF__FRAME_HEADER;
 	} else if (handoff__flow_ack_due(&c->flow) && w->bug != BUG_NO_ACK) {
 		sim_see(w, SAW_ACK);
 		handoff__flow_ack(&c->flow, c->out.data + c->out.len);

@@ -48,6 +48,26 @@ produce(struct world *w, struct txn *t, uint32_t len)
 		s->base = s->made;
 }
 
+/* It writes a whole window at once, or all that is left. */
+static void
+write_all(struct world *w, struct txn *t, uint32_t left, uint32_t write)
+{
+	struct server *s = &t->s;
+	uint32_t held = (uint32_t)(s->got - s->read);
+	uint32_t n = left < s->flow.tx_window ? left : s->flow.tx_window;
+
+	handoff__flow_read(&s->flow, held);
+	s->read += held;
+	if (n <= write) {
+		produce(w, t, n);
+	} else if (handoff__flow_sync_due(&s->flow) && room(t) > 0 &&
+		   w->bug != BUG_NO_SYNC) {
+		sim_see(w, SAW_SYNC);
+		handoff__flow_sync(&s->flow, t->out.data + t->out.len);
+		t->out.len += HANDOFF__FRAME_HEADER;
+	}
+}
+
 /* As an application sees it: bytes to read, room to write. */
 static void
 application(struct world *w, struct txn *t)
@@ -59,6 +79,10 @@ application(struct world *w, struct txn *t)
 
 	if (write == 0 && left > 0)
 		sim_see(w, SAW_FULL);
+	if (w->app == APP_ROOM) {
+		write_all(w, t, (uint32_t)left, write);
+		return;
+	}
 	if (w->app == APP_ECHO) {
 		n = smaller(held, write);
 		if (n > 1 && sim_chance(w, 2))

@@ -35,6 +35,7 @@ enum bug {
 	BUG_FORGETS_SENT,   /* keeps nothing that was framed */
 	BUG_ANY_POSITION,   /* takes every RESUME with the right token */
 	BUG_OLD_STATE,      /* resumes with the state of the last cut */
+	BUG_NO_SYNC,
 	BUGS,
 };
 
@@ -81,7 +82,7 @@ struct client {
 	uint64_t got, read;   /* of the server's */
 };
 
-enum app { APP_BOTH, APP_ECHO, APP_BLOCKS, APPS };
+enum app { APP_BOTH, APP_ECHO, APP_BLOCKS, APP_ROOM, APPS };
 
 /* In one record: what a transaction changes. */
 struct server {
@@ -108,6 +109,7 @@ enum sight {
 	SAW_FULL,      /* a window was full */
 	SAW_HELD_BACK, /* an acknowledgement waited for the application */
 	SAW_ACK,
+	SAW_SYNC,
 	SAW_STALL,
 	SAW_ABORT_CLIENT,
 	SAW_ABORT_SERVER,

@@ -218,6 +218,67 @@ test_acknowledges_what_fits(void **state)
 	assert_true(handoff__flow_valid(&flow));
 }
 
+/* The last quarter is acknowledged when the other side asks for it, once. */
+static void
+test_sync(void **state)
+{
+	struct handoff__flow flow = server();
+
+	(void)state;
+	takes(&flow, 100, 0);
+	assert_int_equal(
+		input(&flow, HANDOFF__FRAME_SYNC, 0, 0), HANDOFF__FLOW_NOTHING);
+	assert_true(handoff__flow_valid(&flow));
+	assert_true(handoff__flow_ack_due(&flow));
+	assert_int_equal(acks(&flow), 100);
+	takes(&flow, 100, 0);
+	assert_false(handoff__flow_ack_due(&flow));
+}
+
+/* What does not fit yet is acknowledged as it does. */
+static void
+test_sync_of_what_does_not_fit(void **state)
+{
+	struct handoff__flow flow = server();
+
+	(void)state;
+	takes(&flow, 2048, 0);
+	acks(&flow);
+	takes(&flow, 2048, 0);
+	assert_int_equal(
+		input(&flow, HANDOFF__FRAME_SYNC, 0, 0), HANDOFF__FLOW_NOTHING);
+	assert_false(handoff__flow_ack_due(&flow));
+	handoff__flow_read(&flow, 1);
+	assert_true(handoff__flow_ack_due(&flow));
+	assert_int_equal(acks(&flow), 2049);
+	handoff__flow_read(&flow, 1);
+	assert_true(handoff__flow_ack_due(&flow));
+}
+
+static void
+test_sync_is_due_once(void **state)
+{
+	struct handoff__flow flow = server();
+	unsigned char header[HANDOFF__FRAME_HEADER];
+	struct handoff__frame frame = {.type = HANDOFF__FRAME_RESUME};
+
+	(void)state;
+	assert_false(handoff__flow_sync_due(&flow));
+	sends(&flow, 10);
+	assert_true(handoff__flow_sync_due(&flow));
+	handoff__flow_sync(&flow, header);
+	assert_int_equal(header[0], HANDOFF__FRAME_SYNC);
+	assert_true(handoff__flow_valid(&flow));
+	assert_false(handoff__flow_sync_due(&flow));
+	frame.received = 5;
+	assert_int_equal(handoff__flow_resume(&flow, &frame), 0);
+	assert_true(handoff__flow_sync_due(&flow));
+	sends(&flow, 5);
+	assert_int_equal(
+		input(&flow, HANDOFF__FRAME_ACK, 0, 10), HANDOFF__FLOW_NOTHING);
+	assert_false(handoff__flow_sync_due(&flow));
+}
+
 static void
 test_data_in_parts(void **state)
 {
@@ -558,6 +619,8 @@ test_damage(void **state)
 	DAMAGE(rx_taken, UINT64_MAX);
 	DAMAGE(rx_read, 101);
 	DAMAGE(rx_told, 101);
+	DAMAGE(tx_synced, 101);
+	DAMAGE(rx_synced, 101);
 	DAMAGE(tx_window, 255);
 	DAMAGE(tx_window, HANDOFF__WINDOW_MAX + 1);
 	DAMAGE(rx_window, 0);
@@ -584,6 +647,9 @@ main(void)
 		cmocka_unit_test(test_sends_up_to_the_window),
 		cmocka_unit_test(test_acknowledges_by_quarters),
 		cmocka_unit_test(test_acknowledges_what_fits),
+		cmocka_unit_test(test_sync),
+		cmocka_unit_test(test_sync_of_what_does_not_fit),
+		cmocka_unit_test(test_sync_is_due_once),
 		cmocka_unit_test(test_data_in_parts),
 		cmocka_unit_test(test_input_that_cannot_be),
 		cmocka_unit_test(test_nothing_after_end),

@@ -38,6 +38,8 @@ static const struct vector vectors[] = {
 			.reason = HANDOFF__ABORT_PROTOCOL,
 			.text = "no"},
 		BYTES("\x04\x00\x00\x04\x00\x00\x00\x01\x00\x02no")},
+	{"SYNC", {.type = HANDOFF__FRAME_SYNC, .ack = 8},
+		BYTES("\x05\x00\x00\x00\x00\x00\x00\x08")},
 	{"NEW",
 		{.type = HANDOFF__FRAME_NEW,
 			.to_server = 65536,
@@ -168,7 +170,8 @@ test_headers_that_lie(void **state)
 		const char *bytes, *why;
 	} bad[] = {
 		{"\x00\x00\x00\x00\0\0\0\0", "a frame of an unknown type"},
-		{"\x05\x00\x00\x00\0\0\0\0", "a frame of an unknown type"},
+		{"\x06\x00\x00\x00\0\0\0\0", "a frame of an unknown type"},
+		{"\x05\x00\x00\x01\0\0\0\0", "a SYNC with a payload"},
 		{"\x14\x00\x00\x02\0\0\0\0", "a frame of an unknown type"},
 		{"\xff\xff\xff\xff\0\0\0\0", "a frame of an unknown type"},
 		{"\x01\x00\x00\x00\0\0\0\0", "a DATA without bytes"},
@@ -237,7 +240,7 @@ test_values_that_cannot_be(void **state)
 	refuses("\x10\x00\x00\x08\0\0\0\1\x00\x00\x10\x00\x00\x00\x10\x00", 16,
 		ack);
 	refuses("\x13\x00\x00\x02\1\0\0\0\x00\x01", 10, ack);
-	memcpy(welcome, vectors[7].bytes, sizeof(welcome));
+	memcpy(welcome, vectors[8].bytes, sizeof(welcome));
 	welcome[sizeof(welcome) - 1] = 2;
 	refuses(welcome, sizeof(welcome),
 		"a WELCOME that is neither new nor resumed");

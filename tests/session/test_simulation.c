@@ -290,6 +290,7 @@ static const char *const sights[SIGHTS] = {
 	[SAW_FULL] = "times that a window was full",
 	[SAW_HELD_BACK] = "times that an acknowledgement had to wait",
 	[SAW_ACK] = "ACK",
+	[SAW_SYNC] = "SYNC",
 	[SAW_STALL] = "stalls",
 	[SAW_ABORT_CLIENT] = "ABORT of the client",
 	[SAW_ABORT_SERVER] = "ABORT of the server",
@@ -368,6 +369,7 @@ static const char *const bugs[BUGS] = {
 	[BUG_FORGETS_SENT] = "keeps nothing that was framed",
 	[BUG_ANY_POSITION] = "takes any position",
 	[BUG_OLD_STATE] = "resumes an older state",
+	[BUG_NO_SYNC] = "no SYNC for the last quarter",
 };
 
 static void
