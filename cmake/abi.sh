@@ -25,6 +25,15 @@ for tool in abidw abidiff; do
   fi
 done
 
+# One header includes those of libtirpc; without these its description stays as
+# it is.
+names=(libhandoff libhandoff-systemd libhandoff-nats libhandoff-zookeeper)
+headers=(-Iinclude)
+if foreign=$(pkg-config --cflags-only-I libtirpc 2>/dev/null); then
+  names+=(libhandoff-rpc)
+  headers+=(-isystem "$(xargs <<<"${foreign#-I}")")
+fi
+
 # What every public declaration begins with, after the preprocessor.
 api='__attribute__((visibility("default")))'
 
@@ -32,9 +41,9 @@ api='__attribute__((visibility("default")))'
 # array. Versions are another with each release.
 stubs() {
   printf '#include <%s>\n' "$1"
-  "$cc" -E -P -Iinclude include/"$1" | tr '\n\t' '  ' |
+  "$cc" -E -P "${headers[@]}" include/"$1" | tr '\n\t' '  ' |
     sed "s/$api/\n@/g" | sed -n 's/^@ *\([^;{]*)\) *;.*/\1 { __builtin_trap(); }/p'
-  "$cc" -E -dM -Iinclude include/"$1" | grep -v VERSION | sort |
+  "$cc" -E -dM "${headers[@]}" include/"$1" | grep -v VERSION | sort |
     sed -n 's/^#define \(HANDOFF_[A-Z_]*\) [0-9][0-9]*$/char number_\1[\1];/p'
 }
 
@@ -42,7 +51,7 @@ stubs() {
 describe() {
   stubs "$3" >"$tmp/stubs.c"
   sed "s/local:/${4-}\n&/" "$2" >"$tmp/map"
-  "$cc" -std=c17 -g -w -fPIC -shared -nostdlib -Iinclude \
+  "$cc" -std=c17 -g -w -fPIC -shared -nostdlib "${headers[@]}" \
     -fdebug-prefix-map="$PWD"=. -fdebug-prefix-map="$tmp"=. \
     -Wl,-soname,"$1.so" -Wl,--version-script="$tmp/map" \
     -o "$tmp/$1.so" "$tmp/stubs.c"
@@ -56,6 +65,9 @@ describe libhandoff-systemd lib/systemd/handoff-systemd.map handoff/systemd.h
 describe libhandoff-nats lib/nats/handoff-nats.map handoff/nats.h
 describe libhandoff-zookeeper lib/zookeeper/handoff-zookeeper.map \
   handoff/zookeeper.h
+if [[ ${names[*]} == *-rpc ]]; then
+  describe libhandoff-rpc lib/rpc/handoff-rpc.map handoff/rpc.h
+fi
 
 if [ "${1-}" = --update ]; then
   mkdir -p cmake/abi
@@ -64,8 +76,7 @@ if [ "${1-}" = --update ]; then
 fi
 
 differs=0
-for name in libhandoff libhandoff-systemd libhandoff-nats \
-  libhandoff-zookeeper; do
+for name in "${names[@]}"; do
   # Its exit status is a set of bits, 0 if nothing differs.
   abidiff --harmless --no-default-suppression "cmake/abi/$name.xml" \
     "$tmp/$name.xml" || differs=1

@@ -157,7 +157,7 @@ ${CPACK_HANDOFF_SOVERSION} ${CPACK_DEBIAN_${name}_PACKAGE_NAME} \
 endfunction()
 
 handoff_library(runtime libhandoff)
-foreach(part systemd zookeeper nats)
+foreach(part systemd zookeeper nats rpc)
   if(${part}_runtime IN_LIST CPACK_COMPONENTS_ALL)
     handoff_library(${part}_runtime libhandoff-${part})
   endif()
@@ -195,4 +195,12 @@ if(nats_runtime IN_LIST CPACK_COMPONENTS_ALL)
     "${CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME} (= ${version}), \
 ${CPACK_DEBIAN_NATS_RUNTIME_PACKAGE_NAME} (= ${version}), \
 libnats-dev (>= 3.4)")
+endif()
+if(rpc_runtime IN_LIST CPACK_COMPONENTS_ALL)
+  handoff_depends(CPACK_DEBIAN_RPC_RUNTIME_PACKAGE_DEPENDS rpc_runtime
+    "libc6, ${package} (>= ${version}), libtirpc3")
+  set(CPACK_DEBIAN_RPC_DEVELOPMENT_PACKAGE_DEPENDS
+    "${CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME} (= ${version}), \
+${CPACK_DEBIAN_RPC_RUNTIME_PACKAGE_NAME} (= ${version}), \
+libtirpc-dev (>= 1.2)")
 endif()

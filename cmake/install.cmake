@@ -2,7 +2,7 @@
 # What is installed, and where: all of it is listed here. Three components,
 # which become three packages: runtime (the shared library), development
 # (what others build with) and tools (what an operator needs); two more for
-# each of libhandoff-systemd, libhandoff-zookeeper and libhandoff-nats, where it
+# each of libhandoff-systemd, -zookeeper, -nats and -rpc, where it
 # is built, and one for the ferry; documents beside them. The other programs of examples/ are there to be read.
 include(CMakePackageConfigHelpers)
 
@@ -19,7 +19,7 @@ install(TARGETS handoff_shared handoff_static EXPORT handoff-targets
 install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
   COMPONENT development FILES_MATCHING PATTERN *.h
   PATTERN systemd.h EXCLUDE PATTERN zookeeper.h EXCLUDE
-  PATTERN nats.h EXCLUDE)
+  PATTERN nats.h EXCLUDE PATTERN rpc.h EXCLUDE)
 if(TARGET handoff_systemd)
   set_target_properties(handoff_systemd PROPERTIES EXPORT_NAME systemd)
   set_target_properties(handoff_systemd_static PROPERTIES
@@ -59,6 +59,18 @@ if(TARGET handoff_nats)
     COMPONENT nats_development)
 endif()
 
+if(TARGET handoff_rpc)
+  set_target_properties(handoff_rpc PROPERTIES EXPORT_NAME rpc)
+  set_target_properties(handoff_rpc_static PROPERTIES EXPORT_NAME rpc_static)
+  install(TARGETS handoff_rpc handoff_rpc_static
+    EXPORT handoff-rpc-targets
+    LIBRARY COMPONENT rpc_runtime NAMELINK_COMPONENT rpc_development
+    ARCHIVE COMPONENT rpc_development)
+  install(FILES include/handoff/rpc.h
+    DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/handoff
+    COMPONENT rpc_development)
+endif()
+
 # find_package(handoff): before 1.0 a minor version may change the interface.
 
 install(EXPORT handoff-targets NAMESPACE handoff:: DESTINATION ${cmake_dir}
@@ -79,6 +91,10 @@ endif()
 if(TARGET handoff_nats)
   install(EXPORT handoff-nats-targets NAMESPACE handoff::
     DESTINATION ${cmake_dir} COMPONENT nats_development)
+endif()
+if(TARGET handoff_rpc)
+  install(EXPORT handoff-rpc-targets NAMESPACE handoff::
+    DESTINATION ${cmake_dir} COMPONENT rpc_development)
 endif()
 
 # pkg-config: the prefix is known only when it is installed, so that is when
@@ -126,12 +142,17 @@ if(TARGET handoff_nats)
 Requires: handoff = ${PROJECT_VERSION}
 Requires.private: libnats >= 3.4\n")
 endif()
+if(TARGET handoff_rpc)
+  handoff_pkg_config(handoff-rpc rpc_development
+    "Remote procedure calls of libhandoff by libtirpc" "\
+Requires: handoff = ${PROJECT_VERSION}, libtirpc >= 1.2\n")
+endif()
 
 # Documents
 
 foreach(section 3 7)
   file(GLOB pages CONFIGURE_DEPENDS docs/man/*.${section})
-  list(FILTER pages EXCLUDE REGEX "/handoff_(systemd|zookeeper|nats)\\.3$")
+  list(FILTER pages EXCLUDE REGEX "/handoff_(systemd|zookeeper|nats|rpc)\\.3$")
   install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section}
     COMPONENT development)
 endforeach()
@@ -154,6 +175,10 @@ endif()
 if(TARGET handoff_nats)
   install(FILES docs/man/handoff_nats.3
     DESTINATION ${CMAKE_INSTALL_MANDIR}/man3 COMPONENT nats_development)
+endif()
+if(TARGET handoff_rpc)
+  install(FILES docs/man/handoff_rpc.3
+    DESTINATION ${CMAKE_INSTALL_MANDIR}/man3 COMPONENT rpc_development)
 endif()
 install(FILES docs/systemd.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs
   COMPONENT ${component})

@@ -3,7 +3,7 @@
 # libhandoff-dev (development), handoff-tools (tools), and of the library for
 # systemd, where it is built, libhandoff-systemd0 and libhandoff-systemd-dev:
 # a program that does without it need not have libsystemd-dev; the same for
-# ZooKeeper and NATS. The ferry is handoff-ferry, where that is built: it needs
+# ZooKeeper, NATS and remote procedure calls. The ferry is handoff-ferry, where that is built: it needs
 # libraries that nothing else does. Whoever distributes them says who answers for
 # them: -DCPACK_PACKAGE_CONTACT="Name <address>".
 set(CPACK_GENERATOR DEB)
@@ -25,6 +25,9 @@ if(TARGET handoff_zookeeper)
 endif()
 if(TARGET handoff_nats)
   list(APPEND CPACK_COMPONENTS_ALL nats_runtime nats_development)
+endif()
+if(TARGET handoff_rpc)
+  list(APPEND CPACK_COMPONENTS_ALL rpc_runtime rpc_development)
 endif()
 if(TARGET handoff-ferry AND TARGET handoff-unfreeze)
   list(APPEND CPACK_COMPONENTS_ALL ferry)
@@ -58,6 +61,11 @@ set(CPACK_DEBIAN_NATS_RUNTIME_PACKAGE_NAME
 set(CPACK_DEBIAN_NATS_RUNTIME_PACKAGE_SECTION libs)
 set(CPACK_DEBIAN_NATS_DEVELOPMENT_PACKAGE_NAME libhandoff-nats-dev)
 set(CPACK_DEBIAN_NATS_DEVELOPMENT_PACKAGE_SECTION libdevel)
+set(CPACK_DEBIAN_RPC_RUNTIME_PACKAGE_NAME
+  libhandoff-rpc${PROJECT_VERSION_MAJOR})
+set(CPACK_DEBIAN_RPC_RUNTIME_PACKAGE_SECTION libs)
+set(CPACK_DEBIAN_RPC_DEVELOPMENT_PACKAGE_NAME libhandoff-rpc-dev)
+set(CPACK_DEBIAN_RPC_DEVELOPMENT_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_FERRY_PACKAGE_NAME handoff-ferry)
 set(CPACK_DEBIAN_FERRY_PACKAGE_SECTION net)
 
@@ -103,6 +111,14 @@ clients on other hosts.")
 set(CPACK_DEBIAN_NATS_DEVELOPMENT_DESCRIPTION
   "hands live connections from process to process - NATS development${about}\
 This package contains what is needed to build programs with notices by NATS.")
+set(CPACK_DEBIAN_RPC_RUNTIME_DESCRIPTION
+  "hands live connections from process to process - RPC${about}\
+This package contains the shared library for remote procedure calls (ONC RPC)
+that are executed exactly once across handoffs and deaths of processes.")
+set(CPACK_DEBIAN_RPC_DEVELOPMENT_DESCRIPTION
+  "hands live connections from process to process - RPC development${about}\
+This package contains what is needed to build servers and clients of remote
+procedures.")
 set(CPACK_DEBIAN_FERRY_DESCRIPTION
   "hands live connections from process to process - other hosts${about}\
 This package contains handoff-ferry and its helper, which move all connections

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # A shared library exports exactly what its public headers declare, and its map
 # lists it name by name: systemd.h is the header of libhandoff-systemd,
-# zookeeper.h of libhandoff-zookeeper, nats.h of libhandoff-nats, all others are
-# those of libhandoff.
+# zookeeper.h of libhandoff-zookeeper, nats.h of libhandoff-nats, rpc.h of
+# libhandoff-rpc, all others are those of libhandoff.
 # usage: symbols.sh LIBRARY INCLUDE_DIR
 set -eu
 lib=$(dirname "$0")/../lib
@@ -25,9 +25,13 @@ case "$1" in
   headers=$2/handoff/nats.h
   map=$lib/nats/handoff-nats.map
   ;;
+*libhandoff-rpc*)
+  headers=$2/handoff/rpc.h
+  map=$lib/rpc/handoff-rpc.map
+  ;;
 *)
   headers=$(find "$2/handoff" -name '*.h' ! -name systemd.h ! -name zookeeper.h \
-    ! -name nats.h)
+    ! -name nats.h ! -name rpc.h)
   map=$lib/handoff.map
   ;;
 esac

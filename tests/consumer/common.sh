@@ -101,6 +101,15 @@ has_nats() {
   [[ $libnats == yes && $(cached HANDOFF_NATS) != OFF ]]
 }
 
+# Is libhandoff-rpc to be there?
+libtirpc=no
+if pkg-config --exists 'libtirpc >= 1.2' 2>/dev/null; then
+  libtirpc=yes
+fi
+has_rpc() {
+  [[ $libtirpc == yes && $(cached HANDOFF_RPC) != OFF ]]
+}
+
 # Is the ferry to be there? The same libraries as in lib/ferry.
 ferry_libraries=no
 if pkg-config --exists 'openssl >= 3' libmnl libnftnl libnetfilter_queue \
@@ -138,6 +147,9 @@ check() {
   if [[ ${2##*/} == notified* ]]; then
     libraries="libhandoff-nats.so.$(macro MAJOR) $libraries"
   fi
+  if [[ ${2##*/} == called* ]]; then
+    libraries="libhandoff-rpc.so.$(macro MAJOR) $libraries"
+  fi
   [[ $1 == shared ]] || libraries=
   dir=$(mktemp -d "$tmp/run.XXXXXX")
   needed=$(readelf -d "$2" | sed -n 's/.*NEEDED.*\[\(libhandoff.*\)\]/\1/p')
@@ -160,6 +172,10 @@ with_cmake() {
   if has_nats; then
     set -- "$@" -DNATS=ON
     programs+=(notified_shared notified_static)
+  fi
+  if has_rpc; then
+    set -- "$@" -DRPC=ON
+    programs+=(called_shared called_static)
   fi
   for language in C CXX; do
     dir=$(mktemp -d "$tmp/cmake.XXXXXX")
@@ -195,6 +211,7 @@ with_pkg_config() {
   ! has_systemd || managed_with_pkg_config "${1-}"
   ! has_zookeeper || leased_with_pkg_config "${1-}"
   ! has_nats || notified_with_pkg_config "${1-}"
+  ! has_rpc || called_with_pkg_config "${1-}"
 }
 
 managed_with_pkg_config() {
@@ -223,4 +240,22 @@ notified_with_pkg_config() {
   read -ra flags < <(pkg-config --static --cflags --libs handoff-nats |
     sed 's/-l\(handoff[a-z-]*\)/-l:lib\1.a/g')
   both static notified '' "${flags[@]}"
+}
+
+# staged ROOT: with a sysroot the headers of libtirpc are looked for in it too.
+staged() {
+  local dir
+  has_rpc || return 0
+  dir=$(pkg-config --variable includedir libtirpc)/tirpc
+  mkdir -p "$1${dir%/*}"
+  ln -s "$dir" "$1$dir"
+}
+
+called_with_pkg_config() {
+  local flags
+  read -ra flags < <(pkg-config --cflags --libs handoff-rpc)
+  both shared called "$1" "${flags[@]}"
+  read -ra flags < <(pkg-config --static --cflags --libs handoff-rpc |
+    sed 's/-l\(handoff[a-z-]*\)/-l:lib\1.a/g')
+  both static called '' "${flags[@]}"
 }

@@ -6,9 +6,12 @@
 need "$CC" "$CXX"
 
 for component in development systemd_development zookeeper_development \
-  nats_development; do
+  nats_development rpc_development; do
   install_to "$tmp/prefix" --component "$component"
 done
+# One includes the headers of libtirpc.
+read -ra foreign < <(pkg-config --cflags-only-I libtirpc 2>/dev/null |
+  sed 's/-I/-isystem /g' || :) || :
 mapfile -t headers < <(find "$tmp/prefix/include" -name '*.h' -printf '%P\n')
 [[ ${#headers[@]} -gt 1 ]] || fail 'no headers were installed'
 
@@ -19,7 +22,7 @@ alone() {
   for header in "${headers[@]}"; do
     printf '#include <%s>\n' "$header" "$header" >"$tmp/alone.$3"
     quiet "$1" "-std=$2" "${warnings[@]}" -Wshadow -Wundef -fsyntax-only \
-      -I "$tmp/prefix/include" "$tmp/alone.$3"
+      -I "$tmp/prefix/include" "${foreign[@]}" "$tmp/alone.$3"
   done
   compilers+=("$1")
 }

@@ -27,9 +27,14 @@ fi
 if has_nats; then
   names+=(libhandoff-nats0 libhandoff-nats-dev)
 fi
+if has_rpc; then
+  names+=(libhandoff-rpc0 libhandoff-rpc-dev)
+fi
 # Debian 13 calls it after the size of time_t.
 ssl=libssl3
 ! dpkg-query -W libssl3t64 >/dev/null 2>&1 || ssl=libssl3t64
+tirpc=libtirpc3
+! dpkg-query -W libtirpc3t64 >/dev/null 2>&1 || tirpc=libtirpc3t64
 if has_ferry; then
   names+=(handoff-ferry)
 fi
@@ -50,7 +55,7 @@ quiet lintian --allow-root --fail-on error,warning "${debs[@]}"
 depends() {
   same "$1 depends on" "$2" \
     "$(dpkg-deb -f "$1_${revision}_$arch.deb" Depends |
-      sed -E 's/((libc6|libsystemd[^ ]*|libzookeeper[^ ]*|libmnl0|libn[^ ]*|libssl[^ ]*) \(>= )[^)]+\)/\1N)/g')"
+      sed -E 's/((libc6|libsystemd[^ ]*|libzookeeper[^ ]*|libmnl0|libn[^ ]*|libtirpc[^ ]*|libssl[^ ]*) \(>= )[^)]+\)/\1N)/g')"
 }
 # library PACKAGE SHLIBS: how others depend on it, and that it is found.
 library() {
@@ -88,6 +93,13 @@ if has_nats; then
 libhandoff-nats0 (= $revision), libnats-dev (>= N)"
   library libhandoff-nats0 'libhandoff-nats 0'
 fi
+if has_rpc; then
+  depends libhandoff-rpc0 \
+    "libc6 (>= N), libhandoff0 (>= $revision), $tirpc (>= N)"
+  depends libhandoff-rpc-dev "libhandoff-dev (= $revision), \
+libhandoff-rpc0 (= $revision), libtirpc-dev (>= N)"
+  library libhandoff-rpc0 'libhandoff-rpc 0'
+fi
 if has_ferry; then
   depends handoff-ferry "libc6 (>= N), libmnl0 (>= N), \
 libnetfilter-queue1 (>= N), libnftnl11 (>= N), $ssl (>= N)"
@@ -114,6 +126,7 @@ fi
 pc=$(cd "$root" && find usr/lib -name handoff.pc)
 libdir=$root/${pc%/pkgconfig/*}
 with_cmake -DCMAKE_PREFIX_PATH="$root/usr"
+staged "$root"
 PKG_CONFIG_SYSROOT_DIR=$root PKG_CONFIG_LIBDIR=$libdir/pkgconfig:$pc_path \
   with_pkg_config "$libdir"
 same 'handoffctl --version' "handoffctl $version" \
@@ -137,6 +150,7 @@ in_temporary_root() {
   ! has_systemd || debian+=(libsystemd0 libsystemd-dev)
   ! has_zookeeper || debian+=(libzookeeper-st2 libzookeeper-st-dev)
   ! has_nats || debian+=(libnats3.4 libnats-dev)
+  ! has_rpc || debian+=("$tirpc" libtirpc-dev)
   ! has_ferry || debian+=(libmnl0 libnetfilter-queue1 libnftnl11 "$ssl")
   for name in "${debian[@]}"; do
     { dpkg-query -s "$name" && echo; } >>"$admin/status"

@@ -13,6 +13,7 @@ PKG_CONFIG_PATH=$tmp/prefix/$lib/pkgconfig \
 DESTDIR=$tmp/root install_to /opt/handoff
 same 'prefix when staged' prefix=/opt/handoff \
   "$(grep ^prefix= "$tmp/root/opt/handoff/$lib/pkgconfig/handoff.pc")"
+staged "$tmp/root"
 PKG_CONFIG_SYSROOT_DIR=$tmp/root \
   PKG_CONFIG_LIBDIR=$tmp/root/opt/handoff/$lib/pkgconfig:$pc_path \
   with_pkg_config "$tmp/root/opt/handoff/$lib"

@@ -21,5 +21,8 @@ fi
 if has_nats; then
   programs+=(notified_shared notified_static)
 fi
+if has_rpc; then
+  programs+=(called_shared called_static)
+fi
 same 'what was installed' "$(printf '%s\n' "${programs[@]}" | sort)" \
   "$(find "$tmp/prefix" ! -type d -printf '%f\n' | sort)"

@@ -25,7 +25,7 @@ $lib/libhandoff.so.$(macro MAJOR)
 $lib/libhandoff.so.$version
 END
 component development <<END
-$(files "$source_dir/include" '*.h' | sed '/systemd\|zookeeper\|nats/d; s|^|include/|')
+$(files "$source_dir/include" '*.h' | sed '/systemd\|zookeeper\|nats\|rpc/d; s|^|include/|')
 $lib/libhandoff.a
 $lib/libhandoff.so
 $lib/pkgconfig/handoff.pc
@@ -34,7 +34,7 @@ $lib/cmake/handoff/handoff-config-version.cmake
 $lib/cmake/handoff/handoff-targets.cmake
 $lib/cmake/handoff/handoff-targets-${config,,}.cmake
 $(files "$source_dir/docs/man" '*.[37]' |
-  sed '/systemd\|zookeeper\|nats/d; s|.*\(.\)$|share/man/man\1/&|')
+  sed '/systemd\|zookeeper\|nats\|rpc/d; s|.*\(.\)$|share/man/man\1/&|')
 END
 component tools <<END
 bin/handoffctl
@@ -109,6 +109,23 @@ END
   components+=(nats_runtime nats_development)
 fi
 
+if has_rpc; then
+  component rpc_runtime <<END
+$lib/libhandoff-rpc.so.$(macro MAJOR)
+$lib/libhandoff-rpc.so.$version
+END
+  component rpc_development <<END
+include/handoff/rpc.h
+$lib/libhandoff-rpc.a
+$lib/libhandoff-rpc.so
+$lib/pkgconfig/handoff-rpc.pc
+$lib/cmake/handoff/handoff-rpc-targets.cmake
+$lib/cmake/handoff/handoff-rpc-targets-${config,,}.cmake
+share/man/man3/handoff_rpc.3
+END
+  components+=(rpc_runtime rpc_development)
+fi
+
 if has_ferry; then
   component ferry <<END
 sbin/handoff-ferry
@@ -158,7 +175,7 @@ told() {
   same "pkg-config --libs $1" "-L$prefix/$lib $2" \
     "$(pkg-config --libs "$1" | xargs)"
   extra=$(pkg-config --static --libs "$1" | xargs -n 1 |
-    grep -vxE -e "-L$prefix/$lib|-lhandoff(-systemd|-zookeeper|-nats)?|-pthread|-lpthread" | uniq || :)
+    grep -vxE -e "-L$prefix/$lib|-lhandoff(-systemd|-zookeeper|-nats|-rpc)?|-pthread|-lpthread" | uniq || :)
   same "pkg-config --static --libs $1, beside threads" "${3-}" "$extra"
 }
 export PKG_CONFIG_PATH=$prefix/$lib/pkgconfig
@@ -202,6 +219,19 @@ if has_nats; then
     "$(libraries handoff-nats)"
   told handoff-nats '-lhandoff-nats -lhandoff' -lnats
   shared libhandoff-nats
+fi
+# Its header includes those of libtirpc, so programs are told of that.
+if has_rpc; then
+  same 'libraries of the targets for RPC' \
+    $'"handoff::handoff;-ltirpc"\n"handoff::static;-ltirpc"' \
+    "$(libraries handoff-rpc)"
+  same 'pkg-config --cflags handoff-rpc' \
+    "-I$prefix/include $(pkg-config --cflags libtirpc | xargs)" \
+    "$(pkg-config --cflags handoff-rpc | xargs)"
+  same 'pkg-config --libs handoff-rpc' \
+    "-L$prefix/$lib -lhandoff-rpc -lhandoff -ltirpc" \
+    "$(pkg-config --libs handoff-rpc | xargs)"
+  shared libhandoff-rpc
 fi
 
 mv "$prefix" "$tmp/moved"

@@ -23,6 +23,7 @@ class Abi(unittest.TestCase):
                             os.path.join(self.root, name))
         for name in (MAP, "lib/systemd/handoff-systemd.map",
                      "lib/nats/handoff-nats.map",
+                     "lib/rpc/handoff-rpc.map",
                      "lib/zookeeper/handoff-zookeeper.map"):
             path = os.path.join(self.root, name)
             os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -116,7 +117,7 @@ class Abi(unittest.TestCase):
 
     def test_nothing_of_this_machine_is_described(self):
         for name in ("libhandoff", "libhandoff-systemd", "libhandoff-nats",
-                     "libhandoff-zookeeper"):
+                     "libhandoff-zookeeper", "libhandoff-rpc"):
             path = os.path.join(ROOT, "cmake/abi", name + ".xml")
             with open(path, encoding="utf-8") as file:
                 paths = set(re.findall(r"path='([^']*)'", file.read()))

@@ -23,6 +23,7 @@ LISTS = {  # the header of each folder that lists its files
     "notice": "transport.h",
     "operator": "operator.h",
     "peer": "pair.h",
+    "rpc": "component.h",
     "server": "internal.h",
     "systemd": "systemd.h",
     "zookeeper": "component.h",
