@@ -382,6 +382,19 @@ class Both(Moving):
             stream.fill()
         return streams
 
+    def both_of(self, program):
+        """As `both`, with a program that has a loop of its own."""
+        self.addresses = [f"{SERVICE4}:{PORT}"]
+        self.start_on(self.a, program, "--dir", self.a.dir, "--name",
+                      "server", "--host", SERVICE4, "--port",
+                      str(PORT)).expect(": owner: ")
+        self.ferry(self.a)
+        # or it would serve on B
+        self.ferry(self.b).expect_error("owns echo here")
+        self.start_on(self.b, program, "--dir", self.b.dir, "--name", "alt",
+                      "--host", SERVICE4).expect(": standby: ")
+        self.wait_ready(self.b)
+
     def die_sending(self, times, *also):
         """The ferry of B dies when a socket is not frozen any more, and lacks
         the output that A had not sent."""
@@ -420,13 +433,17 @@ class Both(Moving):
     def test_unsent_output_of_the_other(self):
         self.unsent(2)
 
-    def unsent_without_gate(self, times):
+    def unsent_without_gate(self, times, program=None):
         """Nobody sends it before the next ferry: the clients get what the
         sockets have, and not a byte of what comes after it."""
-        self.both()
+        if program:
+            self.both_of(program)
+        else:
+            self.both()
         streams = self.full_streams()
+        count = len(streams)
         self.die_sending(times, "gate b")
-        self.await_(lambda: sum(self.served(self.b).values()) == 2,
+        self.await_(lambda: sum(self.served(self.b).values()) == count,
                     "the server of B to have them")
         for stream in streams:
             stream.take_some(0.5)
@@ -439,6 +456,14 @@ class Both(Moving):
 
     def test_unsent_output_of_the_other_without_gate(self):
         self.unsent_without_gate(2)
+
+    def test_unsent_output_of_a_program(self):
+        """One with a loop of its own gets the connection when it is complete,
+        and its positions are not in the record."""
+        folder = os.environ.get("HANDOFF_LOOPS")
+        if not folder:
+            self.skipTest("HANDOFF_LOOPS is not set: no such program")
+        self.unsent_without_gate(1, os.path.join(folder, "poll_server"))
 
     def server_and_ferry(self, host, function, times, left, again=False):
         """A server and the ferry beside it: its connections are lost, but those

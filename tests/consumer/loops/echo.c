@@ -54,7 +54,8 @@ echo_note(struct echo *c)
 	s->unsent = (uint32_t)c->unsent;
 	memcpy(s->bytes, c->out, c->unsent);
 	memcpy(s->bytes + c->unsent, c->in, c->unanswered);
-	handoff_peer_commit(c->peer, changes, 2, sizeof(changes[0]));
+	handoff_peer_commit(
+		c->peer, changes, c->book ? 2 : 1, sizeof(changes[0]));
 }
 
 /* A connection without a book may go on: there was no copy of it. */

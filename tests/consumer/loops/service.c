@@ -6,6 +6,7 @@
  */
 #include "service.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -22,6 +23,7 @@ static struct {
 	struct handoff_peer *peer;
 	struct handoff_entry *listener; /* NULL: it is not ours */
 	const char *name;
+	const char *host; /* NULL: loopback. A service of other hosts, too */
 	uint16_t port;
 	int send_buffer;
 	bool reads;
@@ -86,7 +88,8 @@ bind_listener(void)
 {
 	struct sockaddr_in sin = {.sin_family = AF_INET,
 		.sin_port = htons(me.port),
-		.sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+		.sin_addr.s_addr =
+			me.host ? inet_addr(me.host) : htonl(INADDR_LOOPBACK)};
 	socklen_t len = sizeof(sin);
 	int one = 1;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -123,7 +126,8 @@ open_listener(void)
 		warn(HANDOFF_LOG_ERROR, strerror(errno), NULL);
 		return;
 	}
-	snprintf(address, sizeof(address), "127.0.0.1:%u", me.port);
+	snprintf(address, sizeof(address), "%s:%u",
+		me.host ? me.host : "127.0.0.1", me.port);
 	if (handoff_peer_deposit(me.peer, &me.listener, &opts) < 0) {
 		warn(HANDOFF_LOG_ERROR, handoff_peer_errmsg(me.peer), NULL);
 		close(opts.fd);
@@ -134,7 +138,8 @@ open_listener(void)
 	say(text);
 }
 
-/* It never goes another way than its connection. */
+/* It never goes another way than its connection; to another host data cannot
+ * go, so that there is none then. */
 static bool
 deposit_book(struct echo *c)
 {
@@ -146,6 +151,8 @@ deposit_book(struct echo *c)
 		.len = sizeof(struct echo_book),
 		.with = c->entry};
 
+	if (me.host)
+		return true;
 	snprintf(name, sizeof(name), "book %" PRIu64,
 		handoff_entry_id(c->entry));
 	return handoff_peer_deposit(me.peer, &c->book, &opts) == 0;
@@ -375,6 +382,7 @@ service_close(void)
 static const struct option options[] = {
 	{"dir", required_argument, NULL, 'd'},
 	{"name", required_argument, NULL, 'n'},
+	{"host", required_argument, NULL, 'h'},
 	{"port", required_argument, NULL, 'p'},
 	{"send-buffer", required_argument, NULL, 's'},
 	{"read", no_argument, NULL, 'r'},
@@ -404,6 +412,8 @@ service_open(int argc, char **argv, const struct service_loop *loop)
 			opts.dir = optarg;
 		else if (c == 'n')
 			opts.name = optarg;
+		else if (c == 'h')
+			me.host = optarg;
 		else if (c == 'p')
 			me.port = (uint16_t)atoi(optarg);
 		else if (c == 's')
