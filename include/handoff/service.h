@@ -120,7 +120,8 @@ typedef int handoff_print_fn(
  * Converts a state of the older version `version` to this one: `old` has
  * `old_size` bytes, `state` has state_size bytes, zeroed. Called once for each
  * connection that comes from an older program. Returns 0, or a negative errno,
- * which closes that connection.
+ * which closes that connection. If the service's `state_grows` it may return
+ * how many bytes of the state are in use; 0: all.
  */
 typedef int handoff_convert_fn(uint32_t version, const void *old,
 	size_t old_size, void *state, void *arg);
@@ -274,7 +275,7 @@ HANDOFF_API void *handoff_conn_state(struct handoff_conn *conn);
  * and little in it sets `state_grows`. Resize changes it, also below: it
  * returns the state, whose new bytes are zero, or NULL if `len` is above
  * state_size. Committed like a change of the state. After `convert` all of it
- * is in use. */
+ * is in use, unless that says how much. */
 HANDOFF_API size_t handoff_conn_state_len(const struct handoff_conn *conn);
 HANDOFF_API void *handoff_conn_state_resize(
 	struct handoff_conn *conn, size_t len);

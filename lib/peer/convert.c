@@ -81,6 +81,19 @@ copy_state(struct handoff__pair *pair, const struct handoff__view *from,
 		memcpy(handoff__record_state(to, 0), old, len);
 }
 
+/* How much of a state that grows is in use after `convert` has returned `rc`.
+ */
+static int
+set_used(const struct handoff__view *to, int rc)
+{
+	uint32_t size = to->seg->geo.state_size;
+
+	if (rc > 0 && (uint32_t)rc > size)
+		return -EMSGSIZE;
+	to->rec->commit[0].state_len = rc > 0 ? (uint32_t)rc : size;
+	return rc;
+}
+
 /* Converts the state of a connection; other entries of a server have none. The
  * entry gets another descriptor, in `*fd`, if that is its state. */
 static int
@@ -111,10 +124,15 @@ convert_state(struct handoff__pair *pair, const struct handoff__roster_entry *e,
 			handoff__record_use_state(to, to->seg->geo.state_size);
 		return 0;
 	}
-	handoff__record_use_state(to, to->seg->geo.state_size);
+	/* a free record is zero, and a long state that grows takes no memory
+	 * for what convert does not write */
+	if (!service->state_grows)
+		handoff__record_use_state(to, to->seg->geo.state_size);
 	err = service->convert(version_of(pair, e),
 		handoff__older_state(from, which), c.state_len,
 		handoff__record_state(to, 0), service->arg);
+	if (service->state_grows)
+		err = set_used(to, err);
 	if (err >= 0 && pair->config.state_used)
 		to->rec->commit[0].state_len =
 			(uint32_t)pair->config.state_used(

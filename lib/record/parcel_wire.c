@@ -42,7 +42,7 @@ _Static_assert(FIXED_SIZE <= 1024, "HANDOFF__PARCEL_MOST has room for it");
 		    HANDOFF__CLOSING | HANDOFF__PAIR_OVER | HANDOFF__ENDING |  \
 		    HANDOFF__ENDED | HANDOFF__END | HANDOFF__WAITING |         \
 		    HANDOFF__PAIRED | HANDOFF__CONNECT | HANDOFF__PASS_END |   \
-		    HANDOFF__SHUT | HANDOFF__RESET) |                          \
+		    HANDOFF__SHUT | HANDOFF__RESET | HANDOFF__HOLDS_INPUT) |   \
 		HANDOFF__WISH)
 
 static const char *

@@ -109,7 +109,8 @@ take_one(struct room *room, struct handoff__roster *roster, uint32_t segment,
 	room->left -= shot->snap.in + shot->snap.out;
 }
 
-/* A few records that are added meanwhile may not fit. */
+/* A few records that are added meanwhile may not fit. Most states use little of
+ * their size, so no memory is reserved for the rest. */
 static int
 map_picture(struct handoff__picture *picture, struct room *room,
 	const struct need *need)
@@ -118,7 +119,7 @@ map_picture(struct handoff__picture *picture, struct room *room,
 	picture->size =
 		need->states + need->count * sizeof(*room->shot) + room->left;
 	picture->base = mmap(NULL, picture->size, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (picture->base == MAP_FAILED)
 		return -errno;
 	/* excluded from core dumps like the arena */
