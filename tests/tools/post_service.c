@@ -12,8 +12,11 @@
  * An error is answered as "error ERRNO". With --plain there is no hook: posts
  * are appended to the output. Otherwise like sum_service.c. A line "N TEXT" on
  * standard input is posted to all from a thread, with the source 7 and the
- * number N; it prints "posted N RESULT".
+ * number N; it prints "posted N RESULT". With --wrapped the toy of tests/wrap
+ * wraps it.
  */
+#include "wrap/toy.h"
+
 #include <handoff.h>
 
 #include <dlfcn.h>
@@ -262,6 +265,7 @@ int
 main(int argc, char **argv)
 {
 	static char error[HANDOFF_TEXT_MAX];
+	static struct toy toy;
 	struct handoff_service service = {
 		.size = sizeof(service),
 		.name = "post",
@@ -277,7 +281,7 @@ main(int argc, char **argv)
 		.errbuf = error,
 		.errbuf_size = sizeof(error),
 	};
-	bool thread = false;
+	bool thread = false, wrapped = false;
 	void *found = dlsym(RTLD_DEFAULT, "killat_point");
 
 	memcpy(&point, &found, sizeof(point));
@@ -293,12 +297,18 @@ main(int argc, char **argv)
 			service.post_gaps = true;
 		else if (strcmp(argv[i], "--thread") == 0)
 			thread = true;
+		else if (strcmp(argv[i], "--wrapped") == 0)
+			wrapped = true;
 		else if (strcmp(argv[i], "--small") == 0)
 			service.post_size = 65536;
 		else if (strcmp(argv[i], "--once") == 0 && argv[i + 1])
 			once = argv[++i];
 		else
 			return 2;
+	}
+	if (wrapped) {
+		toy_init(&toy, &service, 65536);
+		opts.service = &toy.service;
 	}
 	opts.log_arg = (void *)(uintptr_t)opts.name;
 	return run(&opts, thread);
