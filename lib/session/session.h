@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Sessions on the server, for the layers above. The wrapping service
- * (service.c) is a service like any other: bytes, state, transactions. What it
+ * is a service like any other: bytes, state, transactions. What it
  * cannot do is to reach another record: a client that wants to resume leaves
  * its wish in the state of its new connection, with the flag RESUMING, and the
  * loop of the server finds the session's record and calls the functions below.
  *
- * The files of this folder, from the bottom up:
- *   frame.c    frames as bytes
- *   flow.c     positions, what is sent and kept: both ends, no memory
+ * The files of this folder, each of which calls those below it only:
+ *   service.c  the hooks of the wrapping service; how it is made
+ *   greet.c    the first bytes, and a client without a session
+ *   serve.c    a session in course: a transaction of it
+ *   session.c  for the loop of the server: resume, refuse, absent
  *   state.c    the layout of a session's state in its record
  *   guesses.c  wrong tokens, counted by address
- *   session.c  for the loop of the server: resume, refuse, absent
- *   serve.c    a session in course: a transaction of it
- *   greet.c    the first bytes, and a client without a session
- *   service.c  the hooks of the wrapping service; how it is made
+ *   flow.c     positions, what is sent and kept: both ends, no memory
+ *   frame.c    frames as bytes
  *
  * Part of a transaction means: between handoff__txn_begin and _commit of the
  * caller, without a handler.

@@ -25,6 +25,7 @@ LISTS = {  # the header of each folder that lists its files
     "peer": "pair.h",
     "rpc": "component.h",
     "server": "internal.h",
+    "session": "session.h",
     "systemd": "systemd.h",
     "zookeeper": "component.h",
 }
