@@ -191,7 +191,7 @@ static const char help[] =
 	"  --session-timeout MS how long one lives without a connection "
 	"(60000)\n"
 	"  --session-max N      of those; above that the oldest ends (1000)\n"
-	"  --session-listen ADDR one more address, for sessions only\n"
+	"  --session-listen AT  one more address, for sessions only\n"
 	"  --trace              log each connection: it comes, moves, goes\n";
 
 int

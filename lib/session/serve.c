@@ -308,10 +308,25 @@ reason_to_call(const struct serving *s, enum handoff_conn_reason outer)
 						       : HANDOFF_CONN_ROOM;
 }
 
+/* The inner service waits for something: for more input, or for more room. A
+ * client need not acknowledge the last quarter of a window unless it is asked
+ * to. */
+static void
+ask_for_room(struct serving *s, const struct handoff_wrap_result *result)
+{
+	struct handoff__flow *flow = &s->head->flow;
+	unsigned char header[HANDOFF__FRAME_HEADER];
+
+	if (result->consumed > 0 || result->written > 0 || is_closed(s) ||
+		s->head->pending_len == 0 || !handoff__flow_sync_due(flow) ||
+		handoff_conn_room(s->conn) < 2 * sizeof(header))
+		return;
+	handoff__flow_sync(flow, header);
+	put(s, header, sizeof(header));
+}
+
 /* All of the input is there, and the inner service has been called for it.
- * Whether it is done with it: as a plain connection's it is then closed. A
- * client need not acknowledge the last quarter of its window, so more room than
- * the rest will never be there. */
+ * Whether it is done with it: as a plain connection's it is then closed. */
 static bool
 is_done(const struct serving *s, const struct handoff_wrap_result *result)
 {
@@ -320,7 +335,7 @@ is_done(const struct serving *s, const struct handoff_wrap_result *result)
 	if (s->head->pending_len == 0)
 		return true;
 	return result->consumed == 0 && result->written == 0 &&
-	       s->head->kept_len <= s->head->flow.tx_window / 4;
+	       s->head->kept_len == 0;
 }
 
 static int
@@ -336,6 +351,7 @@ handle_input(struct serving *s, enum handoff_conn_reason reason)
 		s->head->flags |= HANDOFF__SESSION_EOF;
 	if (is_done(s, &result))
 		close_session(s, 0);
+	ask_for_room(s, &result);
 	return conclude(s);
 }
 

@@ -219,8 +219,8 @@ check_listen(const char *listen)
 	return 0;
 }
 
-/* Of the output a client may leave a quarter unacknowledged for ever: with
- * twice as much the inner service can have what it asks for. */
+/* Beside all that is kept there is room for frames without data; a ring's size
+ * is a power of two. */
 static uint32_t
 output_size(uint32_t size)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sessions on the server, for the layers above. The wrapping service
- * is a service like any other: bytes, state, transactions. What it
- * cannot do is to reach another record: a client that wants to resume leaves
- * its wish in the state of its new connection, with the flag RESUMING, and the
- * loop of the server finds the session's record and calls the functions below.
+ * Sessions on the server, for the layers above. The wrapping service is a
+ * service like any other: bytes, state, transactions. What it cannot do is to
+ * reach another record: a client that wants to resume leaves its wish in the
+ * state of its new connection, with the flag RESUMING, and the loop of the
+ * server finds the session's record and calls the functions below.
  *
  * The files of this folder, each of which calls those below it only:
  *   service.c  the hooks of the wrapping service; how it is made

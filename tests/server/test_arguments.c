@@ -200,7 +200,7 @@ arguments_that_make_no_sense(void **state)
 static void
 the_help_is_true(void **state)
 {
-	char text[2048], *rest = text, *row;
+	char text[4096], *rest = text, *row;
 	int count = 0;
 
 	(void)state;

@@ -227,31 +227,47 @@ take_some(struct user *u, const unsigned char *at, size_t len)
 	return (size_t)n;
 }
 
+/* Whether anything has come. */
+static bool
+read_frames(struct user *u)
+{
+	size_t at = 0, len = 1;
+	ssize_t n = recv(u->f.client, u->raw + u->raw_len,
+		sizeof(u->raw) - u->raw_len, MSG_DONTWAIT);
+
+	u->closed |= n == 0;
+	u->raw_len += n > 0 ? (size_t)n : 0;
+	for (; at < u->raw_len && len > 0; at += len)
+		len = take_some(u, u->raw + at, u->raw_len - at);
+	memmove(u->raw, u->raw + at, u->raw_len - at);
+	u->raw_len -= at;
+	return n > 0;
+}
+
+/* Whether that was due, and is sent. */
+static bool
+acknowledge(struct user *u)
+{
+	unsigned char header[HANDOFF__FRAME_HEADER];
+
+	if (u->welcomes == 0 || !handoff__flow_ack_due(&u->flow))
+		return false;
+	handoff__flow_ack(&u->flow, header);
+	if (send(u->f.client, header, sizeof(header),
+		    MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ||
+		u->f.result.outcome == HANDOFF__TURN_END)
+		return false;
+	turns(&u->f);
+	return true;
+}
+
 void
 user_reads(struct user *u)
 {
-	unsigned char header[HANDOFF__FRAME_HEADER];
-	ssize_t n;
-
 	do {
-		size_t at = 0, len = 1;
-
-		n = recv(u->f.client, u->raw + u->raw_len,
-			sizeof(u->raw) - u->raw_len, MSG_DONTWAIT);
-		u->closed |= n == 0;
-		u->raw_len += n > 0 ? (size_t)n : 0;
-		for (; at < u->raw_len && len > 0; at += len)
-			len = take_some(u, u->raw + at, u->raw_len - at);
-		memmove(u->raw, u->raw + at, u->raw_len - at);
-		u->raw_len -= at;
-	} while (n > 0);
-	if (u->welcomes > 0 && handoff__flow_ack_due(&u->flow)) {
-		handoff__flow_ack(&u->flow, header);
-		if (send(u->f.client, header, sizeof(header),
-			    MSG_DONTWAIT | MSG_NOSIGNAL) > 0 &&
-			u->f.result.outcome != HANDOFF__TURN_END)
-			turns(&u->f);
-	}
+		while (read_frames(u))
+			;
+	} while (acknowledge(u));
 }
 
 void
