@@ -18,6 +18,8 @@
 
 /* The first version with the message LOADING. */
 #define HANDOFF__PROTOCOL_LOADING 3u
+/* The first one in which any peer may ask for single entries (TAKE). */
+#define HANDOFF__PROTOCOL_LISTS 3u
 /* The first one with carriers. */
 #define HANDOFF__PROTOCOL_CARRIER 3u
 

@@ -140,8 +140,10 @@ handoff__moves_on_take(
 	enum handoff__cause cause = (enum handoff__cause)msg->cause;
 	struct handoff__msg no = {.type = HANDOFF__GAVE};
 
-	if (cause == HANDOFF__REST && pair->other.carrier) {
-		/* in a give all of it moves anyway */
+	if (cause == HANDOFF__REST &&
+		(pair->other.carrier ||
+			(msg->nrefs > 0 && !pair->config.carrier))) {
+		/* in a give all of it moves anyway, or it is asked for again */
 		if (!handoff__pair_moving(pair))
 			handoff__quiet_on_take(pair, msg);
 		return;

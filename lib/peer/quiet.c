@@ -192,12 +192,16 @@ handoff__quiet_on_take(
 		stay_all(pair);
 		return;
 	}
-	for (uint32_t i = 0; i < msg->nrefs; i++)
-		offer_or_ask(pair,
-			handoff__roster_find(&pair->roster,
-				msg->refs[i].segment, msg->refs[i].slot,
-				msg->refs[i].id),
-			&batch);
+	for (uint32_t i = 0; i < msg->nrefs; i++) {
+		struct handoff__roster_entry *e = handoff__roster_find(
+			&pair->roster, msg->refs[i].segment, msg->refs[i].slot,
+			msg->refs[i].id);
+
+		/* listeners go with the service */
+		if (pair->other.carrier ||
+			(e && e->kind == HANDOFF__CONNECTION))
+			offer_or_ask(pair, e, &batch);
+	}
 	ring_batch(pair, &batch);
 }
 

@@ -43,7 +43,7 @@ bool handoff__quiet_recheck(struct handoff__pair *pair);
 uint32_t handoff__quiet_offer(struct handoff__pair *pair,
 	struct handoff__roster_entry **list, uint32_t count);
 
-/* TAKE of a carrier that names entries, or none: then those that were named
+/* TAKE that names entries, or of a carrier none: then those that were named
  * before and are not quiet yet stay. */
 void handoff__quiet_on_take(
 	struct handoff__pair *pair, const struct handoff__msg *msg);

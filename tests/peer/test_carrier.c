@@ -362,24 +362,32 @@ rest_follows_the_service(void **state)
 	pair_assert_one_owner(&one, &two);
 }
 
-/* A peer with a service may not ask for that. */
+/* A peer with a service may ask for single entries, and not for all of them as
+ * a carrier does. */
 static void
-only_a_carrier_takes_by_name(void **state)
+any_peer_takes_by_name(void **state)
 {
-	struct handoff__roster_entry *e;
+	struct handoff__roster_entry *e, *list[2];
 
 	(void)state;
 	two.config.carrier = false;
 	two.config.service = &two.service;
 	open_both();
-	e = pair_fill(&one, &two, 2);
-	e = pair_find(&two, e);
-	assert_int_equal(handoff__pair_take_list(&two.pair, &e, 1), 0);
+	list[0] = pair_find(&two, pair_fill(&one, &two, 1));
+	e = pair_enter(&one, HANDOFF__CONNECTION);
+	pair_run(&one, &two);
+	list[1] = e = pair_find(&two, e);
+	assert_int_equal(handoff__pair_take_list(&two.pair, list, 2), 0);
 	assert_int_equal(
 		handoff__pair_take(&two.pair, HANDOFF__MAINTENANCE), 0);
 	pair_run(&one, &two);
 	assert_int_equal(two.report.reason, HANDOFF__GARBAGE);
-	assert_int_equal(two.pair.roster.owned, 0);
+	/* but no listener, which goes with the service */
+	assert_int_equal(two.pair.roster.owned, 1);
+	assert_true(e->mine);
+	assert_int_equal(one.pair.roster.connections, 1);
+	assert_true(one.pair.serving);
+	pair_assert_one_owner(&one, &two);
 }
 
 static void
@@ -698,7 +706,7 @@ main(void)
 		carrier_test(maintenance_is_refused_but_to_a_stop),
 		carrier_test(it_takes_everything),
 		carrier_test(rest_follows_the_service),
-		carrier_test(only_a_carrier_takes_by_name),
+		carrier_test(any_peer_takes_by_name),
 		carrier_test(named_entries_move_and_return),
 		carrier_test(a_whole_message_of_them),
 		carrier_test(busy_ones_follow_or_stay),
