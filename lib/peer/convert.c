@@ -180,8 +180,12 @@ make_record(struct handoff__pair *pair, const struct handoff__roster_entry *e,
 	}
 	take_lines(pair, e, &to);
 	handoff__record_set_id(to.rec, e->id);
-	if (e->kind == HANDOFF__CONNECTION && !pair->config.streamless)
-		handoff__posts_move(&pair->arena, e->id, *segment, *slot);
+	if (e->kind != HANDOFF__CONNECTION || pair->config.streamless)
+		return 0;
+	handoff__posts_move(&pair->arena, e->id, *segment, *slot);
+	if (handoff__record_number(to.rec) != e->id)
+		handoff__posts_move(&pair->arena,
+			handoff__record_number(to.rec), *segment, *slot);
 	return 0;
 }
 

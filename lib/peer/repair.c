@@ -20,6 +20,9 @@ handoff__entry_repair(
 	struct handoff__roster_entry *e, struct handoff__survival *survival)
 {
 	struct handoff__progress progress;
+	/* it has use for its socket only as long as that is there */
+	bool session = !handoff__older(e->view.seg) &&
+		       handoff__record_session(e->view.rec) != 0;
 	bool in_turn =
 		handoff__record_activity(e->view.rec) == HANDOFF__IN_TURN;
 	int rc;
@@ -38,12 +41,15 @@ handoff__entry_repair(
 		handoff__record_mark(e->view.rec, HANDOFF__PENDING);
 		return NULL;
 	}
-	rc = handoff__progress(e->fd, &progress);
-	if (rc == -ENOTCONN)
+	rc = session && handoff__record_absent(e->view.rec) != 0
+		     ? -ENOTCONN
+		     : handoff__progress(e->fd, &progress);
+	if (rc == -ENOTCONN && !session)
 		return "";
 	/* Without counters the hints must do: bytes read or sent after the last
-	 * hint are lost or duplicated. */
-	if (rc < 0 && rc != -EOPNOTSUPP)
+	 * hint are lost or duplicated. Of a session all that counts is in its
+	 * state. */
+	if (rc < 0 && rc != -EOPNOTSUPP && !session)
 		return strerror(-rc);
 	if (rc == 0) {
 		rc = handoff__record_repair(

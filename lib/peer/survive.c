@@ -104,6 +104,20 @@ claim_elsewhere(struct handoff__pair *pair, struct handoff__roster_entry *e,
 	return false;
 }
 
+/* The dead process may have moved a session to this record, and not entered
+ * that in the index. */
+static void
+index_session(struct handoff__pair *pair, const struct handoff__roster_entry *e)
+{
+	uint64_t session =
+		e->kind == HANDOFF__CONNECTION && !handoff__older(e->view.seg)
+			? handoff__record_session(e->view.rec)
+			: 0;
+
+	if (session != 0)
+		handoff__posts_move(&pair->arena, session, e->segment, e->slot);
+}
+
 static void
 inherit(struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
@@ -146,6 +160,7 @@ inherit(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	}
 	handoff__roster_set_copy(&pair->roster, e, HANDOFF__COPY_NONE);
 	handoff__roster_set_mine(&pair->roster, e, true);
+	index_session(pair, e);
 	handoff__companions_join(pair, e);
 	pair->ops->moved(pair, e);
 	if (why) {
