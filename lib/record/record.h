@@ -81,9 +81,10 @@ handoff__flags_ending(uint32_t flags)
 #define HANDOFF__WISH 0x80000000u /* a flag: selects one of two addresses */
 
 /* Flags of a connection that gets no more output from its handler, and no
- * lines. */
+ * lines; or not before it has the session that it asks for. */
 #define HANDOFF__NO_OUTPUT                                                     \
-	((uint32_t)(HANDOFF__CLOSING | HANDOFF__SHUT | HANDOFF__GONE))
+	((uint32_t)(HANDOFF__CLOSING | HANDOFF__SHUT | HANDOFF__GONE |         \
+		    HANDOFF__RESUMING))
 
 /* A line of memory each, and an index into them is a shift. */
 struct handoff__commit {

@@ -85,7 +85,10 @@ tell_left(const struct handoff_server *server,
 	const struct handoff_service *service = server->opts.service;
 
 	if (e->kind == HANDOFF__CONNECTION && service->left)
-		service->left(e->id, service->arg);
+		service->left(handoff__older(e->view.seg)
+				      ? e->id
+				      : handoff__record_number(e->view.rec),
+			service->arg);
 }
 
 static void
@@ -97,6 +100,7 @@ on_closing(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	handoff__suspects_drop(member);
 	if (e->kind == HANDOFF__EXTRA)
 		return;
+	handoff__resume_forget(member);
 	handoff__outgoing_forget(member);
 	handoff__pairs_unlink(member);
 	server->noutgoing -= e->mine && handoff__pairs_outgoing(member);
@@ -148,6 +152,16 @@ on_pause(struct handoff__pair *pair, bool paused)
 	handoff__listen_update(server);
 }
 
+/* Few entries that move, such as sessions that are asked for one by one, must
+ * not make anything look at all of them. */
+static void
+note_moved(struct handoff_server *server, struct handoff__member *member)
+{
+	if (server->nmoved < HANDOFF__MOVED_MOST)
+		server->moved[server->nmoved] = member;
+	server->nmoved++;
+}
+
 static void
 on_moved(struct handoff__pair *pair, struct handoff__roster_entry *e)
 {
@@ -155,6 +169,7 @@ on_moved(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	struct handoff__member *member = handoff__member_of(e);
 
 	handoff__server_hold(server, true);
+	note_moved(server, member);
 	if (member->set >= 0)
 		handoff__sets_own(
 			handoff__member_sets(member), member->set, e->mine);
@@ -164,6 +179,7 @@ on_moved(struct handoff__pair *pair, struct handoff__roster_entry *e)
 		server->noutgoing += e->mine ? 1 : (uint32_t)-1;
 	if (!e->mine) {
 		handoff__suspects_drop(member);
+		handoff__resume_forget(member);
 		handoff__outgoing_forget(member);
 		member->active = false; /* if it was parked */
 		tell_left(server, e);
@@ -176,37 +192,69 @@ on_moved(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	if (handoff__record_activity(e->view.rec) != HANDOFF__AT_REST)
 		handoff__record_unflag(&e->view, HANDOFF__WAITING);
 	handoff__outgoing_look(member);
+	handoff__resume_arrived(member);
 	handoff__arrivals_begin(member);
 }
 
+/* Moves the member if it is in the wrong set; one that is with a worker is
+ * moved when it comes back. True if it was. */
+static bool
+settle_one(struct handoff__member *member)
+{
+	if (!handoff__member_misplaced(member))
+		return false;
+	if (!handoff__member_has_worker(member) ||
+		member->server->model->quiesce(member))
+		handoff__member_place(member);
+	return true;
+}
+
 /* Moves every member that is in the wrong set; after a whole give there is
- * none. One that is with a worker is moved when it comes back. */
+ * none. */
+static void
+settle_sets(struct handoff_server *server)
+{
+	uint32_t wrong = handoff__sets_exchange(&server->sets);
+	uint32_t few = server->nmoved < HANDOFF__MOVED_MOST
+			       ? server->nmoved
+			       : HANDOFF__MOVED_MOST;
+	struct handoff__roster_entry *e = NULL;
+
+	for (uint32_t i = 0; i < server->nworkers; i++)
+		wrong += handoff__sets_exchange(&server->workers[i].sets);
+	for (uint32_t i = 0; i < few && wrong > 0; i++)
+		wrong -= settle_one(server->moved[i]);
+	while (wrong > 0 && (e = handoff__roster_next(&server->pair.roster, e)))
+		wrong -= settle_one(handoff__member_of(e));
+}
+
+/* Posts may wait for what has come. */
+static bool
+settle_posts(struct handoff_server *server)
+{
+	bool any = false;
+
+	if (server->nmoved > HANDOFF__MOVED_MOST)
+		return handoff__posts_pass(server);
+	for (uint32_t i = 0; i < server->nmoved; i++)
+		any |= handoff__posts_look(server->moved[i]);
+	return any;
+}
+
 static void
 on_settle(struct handoff__pair *pair)
 {
 	struct handoff_server *server = handoff__operator_arg(pair);
-	uint32_t wrong = handoff__sets_exchange(&server->sets);
-	struct handoff__roster_entry *e = NULL;
 
 	handoff__server_hold(server, true);
-	for (uint32_t i = 0; i < server->nworkers; i++)
-		wrong += handoff__sets_exchange(&server->workers[i].sets);
-	while (wrong > 0 && (e = handoff__roster_next(&pair->roster, e))) {
-		struct handoff__member *member = handoff__member_of(e);
-
-		if (!handoff__member_misplaced(member))
-			continue;
-		wrong--;
-		if (!handoff__member_has_worker(member) ||
-			server->model->quiesce(member))
-			handoff__member_place(member);
-	}
+	settle_sets(server);
 	handoff__server_hold(server, false);
 	if (server->sets.stale)
 		handoff__server_stall(server);
 	handoff__listen_update(server);
-	if (handoff__posts_pass(server))
+	if (settle_posts(server))
 		handoff__server_sweep_later(server);
+	server->nmoved = 0;
 }
 
 static void

@@ -108,6 +108,7 @@ handoff__server_close_all(struct handoff_server *server)
 		if (!handoff__server_ends(server, e))
 			continue;
 		handoff__suspects_release(member);
+		handoff__resume_release(member);
 		if (!server->model->quiesce(member))
 			continue; /* marked when it comes back */
 		if (handoff__closing_mark(server, e))

@@ -9,6 +9,7 @@
 #include "record/desk.h"
 #include "record/handling.h"
 #include "server/turn.h"
+#include "session/session.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -428,6 +429,22 @@ outlive(struct turn *t)
 			NULL, 0);
 }
 
+/* A session without a socket waits for a connection that resumes it; one that
+ * asks for a session waits for the loop. No handler runs. */
+static __attribute__((noinline, cold)) void
+rest(struct turn *t)
+{
+	uint32_t flags = t->now.commit->flags;
+
+	if (flags & HANDOFF__PAIRED)
+		outlive(t);
+	else if (flags & HANDOFF__CLOSING)
+		handoff__turn_end(
+			t, noted_end(flags, HANDOFF__END_SERVICE), NULL, 0);
+	else
+		t->result->outcome = HANDOFF__TURN_PARK;
+}
+
 /* Everything but the fast path. Records what a pair may wait for. */
 static __attribute__((noinline)) void
 steps(struct turn *t, bool asked)
@@ -437,8 +454,8 @@ steps(struct turn *t, bool asked)
 
 	if (handoff__turn_barred(t))
 		handoff__turn_bar(t);
-	else if (flags & HANDOFF__GONE)
-		outlive(t);
+	else if (flags & (HANDOFF__GONE | HANDOFF__RESUMING))
+		rest(t);
 	else
 		run_steps(t, asked);
 	c = t->now.commit;
@@ -589,6 +606,52 @@ leave_pair(struct turn *t, const struct handoff__view *view)
 		result->outcome = HANDOFF__TURN_PARK;
 }
 
+/* The socket of a session has ended, but the session has not: from here on the
+ * record has no use for it. */
+static void
+lose_socket(struct turn *t)
+{
+	struct handoff__record *rec = t->txn.view.rec;
+
+	handoff__txn_again(&t->txn);
+	handoff__session_absent(&t->txn);
+	t->txn.next->flags |= HANDOFF__GONE | HANDOFF__EOF | HANDOFF__EOF_DONE;
+	t->txn.next->flags &= ~(uint32_t)HANDOFF__WAITING;
+	atomic_store_explicit(&rec->extra.absent_ms,
+		(int64_t)handoff__boot_ms(), memory_order_relaxed);
+	handoff__txn_commit(&t->txn);
+	handoff__conn_state_load(&t->now);
+	/* the sweep ends it one day */
+	rec->touched |= HANDOFF__PAGES;
+	shutdown(t->txn.fd, SHUT_RDWR);
+}
+
+/* The outcome for a session that outlives its socket, and for a connection that
+ * asks for one: the loop has to know. */
+static __attribute__((noinline, cold)) void
+leave_session(struct turn *t)
+{
+	struct handoff__turn_result *result = t->result;
+	uint32_t flags = t->now.commit->flags;
+
+	if (flags & HANDOFF__CLOSING)
+		return;
+	if ((flags & HANDOFF__RESUMING) &&
+		result->outcome <= HANDOFF__TURN_AGAIN)
+		result->outcome = HANDOFF__TURN_PARK;
+	if (!(flags & HANDOFF__SESSION) ||
+		result->outcome != HANDOFF__TURN_END ||
+		(result->end != HANDOFF__END_CLIENT &&
+			result->end != HANDOFF__END_ERROR))
+		return;
+	if (handoff__turn_barred(t)) {
+		handoff__turn_bar(t);
+		return;
+	}
+	lose_socket(t);
+	result->outcome = HANDOFF__TURN_PARK;
+}
+
 /* Leaves the record in order for the process that continues with it, and
  * nothing of an ended connection on the desk. */
 static __attribute__((noinline)) void
@@ -598,11 +661,14 @@ leave_turn(struct turn *t, const struct handoff__view *view)
 
 	if (t->now.commit->flags & HANDOFF__PAIRED)
 		leave_pair(t, view);
+	if (t->now.commit->flags & (HANDOFF__SESSION | HANDOFF__RESUMING))
+		leave_session(t);
 	events = handoff__conn_state_want(&t->now);
 	handoff__desk_clear(view);
 	if (t->txn.view.rx != view->rx &&
 		(t->result->outcome == HANDOFF__TURN_END ||
-			(t->now.commit->flags & HANDOFF__CLOSING)))
+			(t->now.commit->flags &
+				(HANDOFF__CLOSING | HANDOFF__GONE))))
 		handoff__desk_wipe(&t->txn.view);
 	t->result->want = (uint16_t)events;
 	handoff__record_mark(view->rec,

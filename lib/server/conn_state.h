@@ -88,7 +88,7 @@ handoff__conn_state_due(const struct handoff__conn_state *s)
 {
 	uint32_t flags = s->commit->flags;
 
-	if (flags & (HANDOFF__CLOSING | HANDOFF__GONE))
+	if (flags & (HANDOFF__CLOSING | HANDOFF__GONE | HANDOFF__RESUMING))
 		return false;
 	if (!(flags & HANDOFF__OPENED))
 		return s->service->open || handoff__rx_head(s->view->rec) > 0 ||
@@ -121,7 +121,8 @@ handoff__conn_state_pending(const struct handoff__conn_state *s)
 	 * should close it may have died first. */
 	return s->unsent > 0 || handoff__conn_state_due(s) ||
 	       handoff__conn_state_posts_due(s) ||
-	       (s->commit->flags & (HANDOFF__CLOSING | HANDOFF__WAITING)) ||
+	       (s->commit->flags & (HANDOFF__CLOSING | HANDOFF__WAITING |
+					   HANDOFF__RESUMING)) ||
 	       handoff__conn_state_take_due(s) ||
 	       (handoff__conn_state_pass(s) & HANDOFF__PASS_SETTLE) ||
 	       handoff__conn_state_want(s) == 0;

@@ -63,7 +63,7 @@ run_server_kicks(struct handoff_server *server)
 static bool
 works(const struct handoff_server *server)
 {
-	return server->nkicks > 0 || server->posts_due ||
+	return server->nkicks > 0 || server->posts_due || server->resumes.due ||
 	       (server->publishing && !server->publishing_blocked);
 }
 
@@ -88,6 +88,8 @@ after_batch(struct handoff_server *server)
 {
 	if (server->pair.noted)
 		after_loop(server);
+	if (server->resumes.due)
+		handoff__resume_proceed(server);
 	if (server->posts_due)
 		handoff__posts_proceed(server);
 	if (server->nkicks > 0)

@@ -39,6 +39,7 @@
  *   outgoing.c   connections that the service makes
  *   closing.c    which connections end with the server
  *   arrivals.c   connections that have come from another peer
+ *   resume.c     sessions without a socket, and connections that resume them
  *   suspects.c   connections that may have killed a process
  *   deadlines.c  deadlines of connections, watched by a thread
  *   members.c    entries as members of the sets
@@ -74,6 +75,7 @@
 #include "server/limits.h"
 #include "server/member.h"
 #include "server/model.h"
+#include "server/resume.h"
 #include "server/returns.h"
 #include "server/sets.h"
 #include "server/suspects.h"
@@ -88,6 +90,7 @@
 #define HANDOFF__LISTEN_MAX  64
 #define HANDOFF__WORKERS_MAX ((HANDOFF__LEND_MAX - 2) / 2)
 #define HANDOFF__WATCHES     8
+#define HANDOFF__MOVED_MOST  256u
 
 static_assert(HANDOFF__WORKERS_MAX <= HANDOFF__DESKS / 2,
 	"every worker has a desk in each segment");
@@ -189,6 +192,7 @@ struct handoff_server {
 	struct handoff__threads threads;
 	struct handoff__children children;
 	struct handoff__suspects suspects;
+	struct handoff__resumes resumes;
 	struct handoff__worker *workers;
 	uint32_t nworkers;
 	bool holding; /* workers begin no turn */
@@ -233,6 +237,10 @@ struct handoff_server {
 	struct handoff__deadlines deadlines; /* of connections that this thread
 					      * watches */
 	struct handoff__timer alarm, alarm_scan;
+	/* entries that have changed their owner since the last batch of
+	 * changes; the first of them */
+	struct handoff__member *moved[HANDOFF__MOVED_MOST];
+	uint32_t nmoved;
 	struct handoff__position scanned; /* how far the scan is */
 	struct handoff__position walked;  /* the one described last */
 	struct handoff__described described;
@@ -476,6 +484,8 @@ int handoff__says_line(struct handoff_server *server, const char *line);
 /* Gives a turn to each connection of this peer for which posts wait. True if
  * there is any. */
 bool handoff__posts_pass(struct handoff_server *server);
+/* The same for this entry. */
+bool handoff__posts_look(struct handoff__member *member);
 /* This peer has a connection: the other one is to ring it. */
 void handoff__posts_awake(struct handoff_server *server);
 /* The same for what is new, after this peer has posted; rings the other one. */

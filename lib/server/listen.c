@@ -126,8 +126,10 @@ handoff__listen_open(struct handoff_server *server)
 static bool
 at_limit(const struct handoff_server *server)
 {
-	/* those that the service has made do not count */
-	return server->pair.roster.connections - server->noutgoing >=
+	/* those that the service has made do not count, nor do sessions without
+	 * a socket: they are to come back */
+	return server->pair.roster.connections - server->noutgoing -
+		       server->resumes.absent >=
 	       server->opts.max_connections;
 }
 

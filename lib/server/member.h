@@ -34,14 +34,17 @@ struct handoff__member {
 	bool stalled : 1;      /* something failed that is retried soon */
 	bool suspect : 1;      /* waits in the queue of suspects */
 	bool on_trial : 1;     /* has the single turn of a suspect */
-	unsigned deaths : 3;   /* of its children, outside the handler */
+	unsigned deaths : 2;   /* of its children, outside the handler; the
+				* fourth ends it */
 	bool wanted : 1;       /* a listener: one of this peer's addresses */
 	bool fresh : 1;        /* a listener: opened here, not reported yet */
+	bool rests : 1;        /* a session without a socket, or one that waits
+				* for its session: the loop has it, resume.c */
 	uint32_t alarm;   /* 1 + its place among the watched deadlines; of a
 			   * worker: under its lock */
 	uint32_t counted; /* of its address in the limits; 0: not */
-	/* In kicks; while active, in returns or among the suspects; a listener,
-	 * in listeners. */
+	/* In kicks; while active, in returns, among the suspects or the absent;
+	 * a listener, in listeners. */
 	TAILQ_ENTRY(handoff__member) node;
 	union {
 		struct handoff__turn_result result; /* of the thread or child

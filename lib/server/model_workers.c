@@ -24,7 +24,7 @@ take_from_worker(struct handoff__member *member)
 	handoff__member_place(member);
 	handoff__member_back(member);
 	pthread_mutex_lock(&w->lock);
-	if (member->worker == w && !member->suspect &&
+	if (member->worker == w && !member->suspect && !member->rests &&
 		!handoff__entry_parked(&member->entry) &&
 		member->result.outcome != HANDOFF__TURN_END) {
 		member->served = member->entry.mine;
@@ -70,7 +70,8 @@ workers_quiesce(struct handoff__member *member)
 	bool quiet;
 
 	pthread_mutex_lock(&w->lock);
-	quiet = w->running != member && (!member->active || member->suspect);
+	quiet = w->running != member &&
+		(!member->active || member->suspect || member->rests);
 	member->recalled = w->running == member;
 	pthread_mutex_unlock(&w->lock);
 	return quiet;

@@ -48,6 +48,8 @@ handoff__member_done(struct handoff__member *member,
 		handoff__member_wait_for(member, result->want);
 		return;
 	case HANDOFF__TURN_PARK:
+		if (handoff__resume_parked(member, result))
+			return;
 		/* why its socket has ended, and it outlives it */
 		handoff__member_log_end(member, result);
 		handoff__member_park(member);
@@ -96,7 +98,7 @@ static void
 go_on(struct handoff__member *member)
 {
 	if (member->result.outcome != HANDOFF__TURN_END &&
-		handoff__suspects_add(member))
+		(handoff__resume_back(member) || handoff__suspects_add(member)))
 		return;
 	if (member->entry.mine && may_go_on(member)) {
 		if (member->sets == 0)

@@ -82,7 +82,8 @@ wake_one(struct handoff_server *server, uint64_t id)
 		!handoff__arena_record(arena, segment, slot))
 		return false;
 	e = handoff__roster_at(&server->pair.roster, segment, slot);
-	if (!e || e->id != id || !e->mine ||
+	if (!e || e->id == 0 || handoff__older(e->view.seg) ||
+		handoff__record_number(e->view.rec) != id || !e->mine ||
 		!handoff__record_posts_wait(&e->view))
 		return false;
 	wake(handoff__member_of(e));
@@ -155,6 +156,21 @@ handoff__posts_awake(struct handoff_server *server)
 	 * round */
 	atomic_store(awake, 1);
 	server->posts_due = server->due = true;
+}
+
+bool
+handoff__posts_look(struct handoff__member *member)
+{
+	const struct handoff__roster_entry *e = &member->entry;
+
+	if (e->id == 0 || e->fd < 0 || !e->mine ||
+		e->kind != HANDOFF__CONNECTION || handoff__older(e->view.seg) ||
+		!ring_of(member->server) ||
+		handoff__posts_head(ring_of(member->server)) == 0 ||
+		!handoff__record_posts_wait(&e->view))
+		return false;
+	wake(member);
+	return true;
 }
 
 bool

@@ -21,6 +21,7 @@ open_server_loop(struct handoff_server *server)
 	TAILQ_INIT(&server->listeners);
 	handoff__sweep_init(server);
 	handoff__suspects_init(server);
+	handoff__resume_init(server);
 	handoff__deadlines_init(server);
 	handoff__addresses_open(server);
 	server->accept_retry.fn = handoff__listen_on_retry;
@@ -237,6 +238,7 @@ handoff_server_free(struct handoff_server *server)
 	handoff__console_close(server);
 	handoff__listen_unlink(server);
 	handoff__outgoing_close(server);
+	handoff__resume_close(server);
 	if (server->pair.loop) {
 		handoff__shared_at(server, NULL);
 		handoff__pair_close(&server->pair, true);

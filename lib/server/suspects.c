@@ -59,6 +59,7 @@ handoff__suspects_add(struct handoff__member *member)
 	uint32_t flags = handoff__record_commit(member->entry.view.rec)->flags;
 
 	if (!handoff__entry_suspected(&member->entry) ||
+		handoff__flags_absent(flags) ||
 		((flags & HANDOFF__CLOSING) && !handoff__flags_ending(flags)))
 		return false;
 	if (member->suspect)

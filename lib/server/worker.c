@@ -127,11 +127,22 @@ conclude_pair(struct handoff__worker *w, struct handoff__member *member)
 	return handoff__pass_to_dial(view, (uint32_t)w->server->pair.place);
 }
 
+/* Whether the server keeps it: a session without a socket, or one that waits
+ * for its session. */
+static bool
+rests(const struct handoff__member *member)
+{
+	return (handoff__record_commit(member->entry.view.rec)->flags &
+		       (HANDOFF__SESSION | HANDOFF__RESUMING)) != 0;
+}
+
 static void
 conclude_work(struct handoff__worker *w, struct handoff__member *member,
 	const struct handoff__turn_result *result)
 {
 	bool back = w->server->paired && conclude_pair(w, member);
+
+	back |= result->outcome == HANDOFF__TURN_PARK && rests(member);
 
 	if (member->entry.view.rec->touched ||
 		result->outcome == HANDOFF__TURN_LINGER)
