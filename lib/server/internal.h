@@ -39,7 +39,8 @@
  *   outgoing.c   connections that the service makes
  *   closing.c    which connections end with the server
  *   arrivals.c   connections that have come from another peer
- *   resume.c     sessions without a socket, and connections that resume them
+ *   resume.c     connections that resume sessions
+ *   absent.c     sessions without a socket
  *   suspects.c   connections that may have killed a process
  *   deadlines.c  deadlines of connections, watched by a thread
  *   members.c    entries as members of the sets
@@ -51,6 +52,7 @@
  *   taking.c     posts that it takes in a turn
  *   effects.c, posting.c
  *                transactions that do more than change a record; what they post
+ *   merge.c      moves a session from one record to another
  *   conn_state.c what a connection waits for
  *   clients.c    the addresses of clients
  *   limits.c     how many connections an address has

@@ -3,16 +3,12 @@
  * Sessions that outlive their sockets, in the loop's thread. A connection whose
  * client asks for a session rests until the loop has found the session's
  * record, by the index of posts, and has it quiet and its own: then the session
- * moves to the record of that connection, and the other one ends, by one commit
- * of both records (record/group.h). What lies in a session is lib/session's.
+ * moves to the record of that connection (merge.c), and the other one ends.
+ * What lies in a session is lib/session's.
  */
 #include "server/internal.h"
 
-#include "base/probe.h"
-#include "record/group.h"
-#include "record/handling.h"
-#include "record/tenure.h"
-#include "session/session.h"
+#include "server/merge.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -64,16 +60,6 @@ begin_rest(struct handoff__member *member)
 	handoff__member_park(member);
 }
 
-/* It is not one of the absent any more. */
-static void
-leave_absent(struct handoff__member *member)
-{
-	struct handoff__resumes *resumes = &member->server->resumes;
-
-	TAILQ_REMOVE(&resumes->absents, member, node);
-	resumes->absent--;
-}
-
 static void
 drop_resume(struct handoff__resume *r)
 {
@@ -111,7 +97,7 @@ end_rest(struct handoff__member *member)
 	if (r)
 		drop_resume(r);
 	else
-		leave_absent(member);
+		handoff__absent_leave(member);
 	member->rests = member->active = member->recalled = false;
 }
 
@@ -127,16 +113,6 @@ make_ready(struct handoff__resume *r)
 }
 
 /* --- answers --- */
-
-/* Nothing is committed while the lease is not confirmed. */
-static bool
-is_barred(const struct handoff_server *server)
-{
-	const struct handoff__arena *arena = &server->pair.arena;
-
-	return arena->above && handoff__tenure_over(handoff__tenure_of(arena),
-				       handoff__boot_ns());
-}
 
 /* The connection that has asked gets turns again. */
 static void
@@ -169,91 +145,7 @@ refuse(struct handoff__member *member, enum handoff__refusal why)
 	go_on(member);
 }
 
-/* --- the commit --- */
-
-/* What the session's record says beside its state. */
-static void
-carry(struct handoff_conn *txn, const struct handoff__view *from)
-{
-	const struct handoff__commit *c = handoff__record_commit(from->rec);
-	struct handoff__extra *x = &txn->view.rec->extra;
-	const struct handoff__extra *y = &from->rec->extra;
-	uint64_t deadline = handoff__record_deadline(from->rec);
-	uint32_t spare =
-		handoff__record_commit(txn->view.rec)->deadline == 1 ? 2 : 1;
-	char label[HANDOFF__LABEL_MAX];
-
-	txn->next->line_pos = c->line_pos;
-	/* what the inner service has consumed */
-	txn->next->pass_head = c->pass_head;
-	txn->next->pass_tail = c->pass_tail;
-	txn->next->deadline = deadline > 0 ? spare : 0;
-	if (deadline > 0) {
-		atomic_store(&x->deadline_ms[spare - 1], deadline);
-		txn->view.rec->touched |= HANDOFF__TIMED;
-	}
-	atomic_store(&x->tag, atomic_load(&y->tag));
-	atomic_store(&x->session, atomic_load(&y->session));
-	handoff__record_label(from->rec, label);
-	handoff__record_set_label(txn->view.rec, label);
-	/* a handler that has killed a process may do so again */
-	handoff__handling_set(
-		txn->view.rec, handoff__handler_deaths(from->rec));
-}
-
-/* The record that had the session has nothing any more, and ends. */
-static void
-bequeath(const struct handoff__view *from)
-{
-	struct handoff__commit *next = handoff__prepare_commit(
-		from, handoff__record_sequence(from->rec));
-
-	next->flags = HANDOFF__OPENED | HANDOFF__CLOSING | HANDOFF__OVER |
-		      HANDOFF__ENDED |
-		      (uint32_t)HANDOFF__END_CLIENT << HANDOFF__END_SHIFT;
-	next->rx_tail = next->rx_origin = handoff__rx_head(from->rec);
-	next->tx_head = next->tx_origin = handoff__tx_tail(from->rec);
-	next->deadline = 0;
-	/* a survivor has to look at it */
-	handoff__record_mark(from->rec, HANDOFF__PENDING);
-}
-
-/* One store makes both true. -EAGAIN: not now; another error: not at all. */
-static int
-commit_both(struct handoff__resume *r, const struct place *from)
-{
-	struct handoff_server *server = r->member->server;
-	const struct handoff__roster_entry *to = &r->member->entry;
-	struct handoff__group group;
-	struct handoff_conn txn;
-	int err;
-
-	if (!handoff__group_begin(&group,
-		    handoff__arena_commons(&server->pair.arena),
-		    (uint32_t)server->pair.place))
-		return -EAGAIN;
-	handoff__txn_begin(&txn, &to->view);
-	txn.fd = to->fd;
-	handoff__record_touch(to->view.rec);
-	handoff__record_mark(to->view.rec, HANDOFF__PENDING);
-	err = handoff__session_resume(&txn, &from->view, &r->wish);
-	if (err < 0) {
-		handoff__group_drop(&group);
-		return err;
-	}
-	carry(&txn, &from->view);
-	txn.next->flags &= ~(uint32_t)HANDOFF__RESUMING;
-	txn.next->flags |= HANDOFF__SESSION | HANDOFF__OPENED;
-	if (txn.next->rx_tail == txn.rx_head)
-		txn.next->rx_origin = txn.rx_head;
-	bequeath(&from->view);
-	handoff__group_add(
-		&group, &to->view, to->segment, to->slot, txn.next->state_len);
-	handoff__group_add(&group, &from->view, from->segment, from->slot, 0);
-	HANDOFF__PROBE2(resume, r->wish.number, to->id);
-	handoff__group_commit(&group);
-	return 0;
-}
+/* --- the move --- */
 
 static void
 move_session(struct handoff__resume *r, const struct place *from)
@@ -274,7 +166,7 @@ move_session(struct handoff__resume *r, const struct place *from)
 			(unsigned long long)old->entry.id);
 	drop_resume(r);
 	if (old->rests)
-		leave_absent(old);
+		handoff__absent_leave(old);
 	old->rests = false;
 	handoff__member_end(old, HANDOFF__END_CLIENT);
 	go_on(to);
@@ -425,16 +317,19 @@ ask_for(struct handoff_server *server, struct handoff__roster_entry *e)
 static int
 fetch_own(struct handoff__resume *r, const struct place *p)
 {
+	struct handoff_server *server = r->member->server;
 	struct handoff__member *old = handoff__member_of(p->entry);
 	int err;
 
-	if (!is_safe(r->member, old) || is_barred(r->member->server) ||
+	if (!is_safe(r->member, old) || handoff__absent_barred(server) ||
 		!is_free(old))
 		return -EAGAIN;
 	/* what a turn has done before it became quiet counts */
 	err = check(p, &r->wish);
 	if (err == 0)
-		err = commit_both(r, p);
+		err = handoff__merge(&server->pair.arena,
+			(uint32_t)server->pair.place, &r->member->entry,
+			p->entry, &r->wish);
 	if (err == 0)
 		move_session(r, p);
 	else if (!old->rests && !old->suspect &&
@@ -494,7 +389,7 @@ proceed(struct handoff__resume *r)
 		return true;
 	if ((err == -EAGAIN || err == -ENOBUFS) && !late)
 		return false;
-	if (is_barred(server))
+	if (handoff__absent_barred(server))
 		return false;
 	if (err == -ENOENT)
 		handoff__session_guessed(
@@ -542,8 +437,7 @@ become_absent(struct handoff__member *member,
 {
 	struct handoff_server *server = member->server;
 
-	TAILQ_INSERT_TAIL(&server->resumes.absents, member, node);
-	server->resumes.absent++;
+	handoff__absent_enter(member);
 	handoff__limits_leave(&server->limits, member->counted);
 	member->counted = 0;
 	if (result->why && server->pair.config.trace)
@@ -659,79 +553,6 @@ on_retry(struct handoff__timer *timer)
 		make_ready(r);
 	if (!TAILQ_EMPTY(&server->resumes.list))
 		handoff__timer_arm(&server->loop, timer, RETRY_US);
-}
-
-/* --- the end of absent sessions --- */
-
-struct old {
-	struct handoff__member *member;
-	int64_t absent_ms;
-};
-
-static int
-compare_old(const void *a, const void *b)
-{
-	const struct old *x = a, *y = b;
-
-	return (x->absent_ms > y->absent_ms) - (x->absent_ms < y->absent_ms);
-}
-
-/* False: it has to be tried again. */
-static bool
-expire(struct handoff__member *member)
-{
-	if (!handoff__member_may_end(member, HANDOFF__END_CLIENT))
-		return false;
-	member->server->resumes.expired++;
-	handoff__member_end(member, HANDOFF__END_CLIENT);
-	return true;
-}
-
-/* Ends those whose time is up; the others are stored in `list`. */
-static uint32_t
-expire_late(struct handoff_server *server, uint32_t timeout_ms,
-	struct old *list, uint32_t most)
-{
-	struct handoff__member *member, *next;
-	int64_t now = (int64_t)handoff__boot_ms();
-	uint32_t count = 0;
-
-	for (member = TAILQ_FIRST(&server->resumes.absents); member;
-		member = next) {
-		int64_t since = handoff__record_absent(member->entry.view.rec);
-
-		next = TAILQ_NEXT(member, node);
-		if (member->entry.leaving)
-			continue;
-		if (now - since >= timeout_ms)
-			expire(member);
-		else if (count < most)
-			list[count++] = (struct old){member, since};
-	}
-	return count;
-}
-
-bool
-handoff__resume_expire(struct handoff_server *server)
-{
-	struct handoff__session_limits limits = {
-		.timeout_ms = HANDOFF_SESSION_TIMEOUT_MS,
-		.max_absent = HANDOFF_SESSION_MAX};
-	uint32_t room = server->resumes.absent, count;
-	struct old *list;
-
-	if (room == 0 || is_barred(server))
-		return room > 0;
-	handoff__session_limits(server->opts.service, &limits);
-	list = calloc(room, sizeof(*list));
-	count = expire_late(server, limits.timeout_ms, list, list ? room : 0);
-	if (count > limits.max_absent) {
-		qsort(list, count, sizeof(*list), compare_old);
-		for (uint32_t i = 0; i < count - limits.max_absent; i++)
-			expire(list[i].member);
-	}
-	free(list);
-	return server->resumes.absent > 0;
 }
 
 void

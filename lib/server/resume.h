@@ -62,8 +62,14 @@ void handoff__resume_release(struct handoff__member *member);
 /* Looks at those that are ready, after an iteration. */
 void handoff__resume_proceed(struct handoff_server *server);
 
-/* Ends sessions that were absent for too long, and the oldest of too many. True
- * if there are any left. */
-bool handoff__resume_expire(struct handoff_server *server);
+/* absent.c */
+/* It rests without a socket from here on; and no longer. */
+void handoff__absent_enter(struct handoff__member *member);
+void handoff__absent_leave(struct handoff__member *member);
+/* Whether nothing may be committed: the lease is not confirmed. */
+bool handoff__absent_barred(const struct handoff_server *server);
+/* Ends those that were absent for too long, and the oldest of too many. True if
+ * there are any left. */
+bool handoff__absent_expire(struct handoff_server *server);
 
 #endif

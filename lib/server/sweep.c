@@ -126,7 +126,7 @@ on_sweep(struct handoff__timer *timer)
 			again |= sweep_one(handoff__member_of(e), &trimmed);
 	}
 	handoff__server_hold(server, false);
-	again |= handoff__resume_expire(server);
+	again |= handoff__absent_expire(server);
 	again |= handoff__posts_pass(server);
 	if (again)
 		handoff__timer_arm(&server->loop, &server->sweep,
