@@ -20,10 +20,6 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-/* Unsent bytes beyond which no input is read: with one more of it, far below
- * the default of max_unsent, so that sending never fails for lack of room. */
-#define FULL (1 << 19)
-
 static const char *name;
 static char input[65536]; /* longer lines are sent in parts */
 static size_t input_len;
@@ -147,9 +143,10 @@ main(int argc, char **argv)
 	p[2].fd = signalfd(-1, &signals, SFD_CLOEXEC);
 
 	while (!p[2].revents && receive(client) != HANDOFF_CLIENT_CLOSED) {
-		bool full = handoff_client_unsent(client) > FULL;
+		bool room = handoff_client_room(client) >= sizeof(input);
 
-		p[0].fd = input_ended || full ? -1 : STDIN_FILENO;
+		/* no more is read than can be sent */
+		p[0].fd = input_ended || !room ? -1 : STDIN_FILENO;
 		if (poll(p, 3, -1) > 0 && p[0].revents)
 			send_input(client);
 		if (handoff_client_dispatch(client) < 0)

@@ -60,10 +60,10 @@ struct handoff_client_opts {
 };
 
 /*
- * Takes --connect, --dir and --notices out of a command line, with errors that
- * name option and value, like handoff_server_opts_read for servers. --dir sets
- * `dir`, and may come from the environment, HANDOFF_DIR; --notices sets
- * `subscriptions`.
+ * Takes --connect, --dir, --notices and --session out of a command line, with
+ * errors that name option and value, like handoff_server_opts_read for servers.
+ * --dir sets `dir`, and may come from the environment, HANDOFF_DIR; --notices
+ * sets `subscriptions`.
  */
 HANDOFF_API int handoff_client_opts_read(
 	struct handoff_client_opts *opts, int *argc, char **argv);
@@ -76,7 +76,8 @@ HANDOFF_API const char *handoff_client_opts_help(void);
 HANDOFF_API int handoff_client_open(
 	struct handoff_client **out, const struct handoff_client_opts *opts);
 
-/* Closes at once; unsent data is dropped. NULL is fine. Afterwards no
+/* Closes at once; unsent data is dropped, and a session ends with what was
+ * sent. NULL is fine. Afterwards no
  * callback runs, and what events and errmsg pointed to is invalid; a thread
  * that is still resolving a name ends on its own and touches nothing of the
  * program's. */
@@ -112,6 +113,10 @@ HANDOFF_API int handoff_client_send(
 
 /* Bytes queued and not yet passed to the kernel. */
 HANDOFF_API size_t handoff_client_unsent(const struct handoff_client *client);
+
+/* How many bytes a message may have now, at most. It grows while events are
+ * pulled and work is done. */
+HANDOFF_API size_t handoff_client_room(const struct handoff_client *client);
 
 /* Ends the sending direction: it is closed once all data is sent; when the
  * server has closed its side too, CLOSED is the last event. */
@@ -157,12 +162,13 @@ struct handoff_client_event {
 	uint32_t delay_ms;                   /* RETRY, HOMING */
 	const struct handoff_notice *notice; /* HANDOFF, HOMING, GOODBYE */
 	/*
-	 * NEW; and LOST, if the session has ended with it: what became of that
-	 * session. Bytes are counted from its beginning, as they were given to
-	 * handoff_client_send. Messages that end within the first `certain`
-	 * bytes were taken by the server; those that end within `doubtful`
-	 * bytes after these were sent and perhaps taken, and are not repeated;
-	 * those that end later were not taken, and go to the new session.
+	 * NEW; and LOST, if the session has ended with it, otherwise 0: what
+	 * became of that session. Bytes are counted from its beginning, as they
+	 * were given to handoff_client_send. Messages that end within the first
+	 * `certain` bytes were taken by the server; those that end within
+	 * `doubtful` bytes after these were sent and perhaps taken, and are not
+	 * repeated; those that end later were not taken, and go to the new
+	 * session.
 	 */
 	uint64_t certain, doubtful;
 	uint64_t received; /* bytes of the server's that came as DATA */

@@ -32,6 +32,9 @@ static const struct handoff__argument table[] = {
 		.offset = FIELD(subscriptions),
 		.max = HANDOFF__NOTICES_MAX,
 		.check = handoff__transport_check},
+	{.name = "session",
+		.kind = HANDOFF__ARGUMENT_FLAG,
+		.offset = FIELD(session)},
 };
 
 static const struct handoff__arguments known = {
@@ -45,7 +48,10 @@ static const char help[] =
 	"                       without it the environment's HANDOFF_DIR\n"
 	"  --notices ADDR       further notices: mq:DIR, sysv:DIR, unix:DIR, "
 	"see\n"
-	"                       handoff_notice(3); may be repeated\n";
+	"                       handoff_notice(3); may be repeated\n"
+	"  --session            goes on with its session on each new "
+	"connection;\n"
+	"                       the server must have sessions\n";
 
 int
 handoff_client_opts_read(

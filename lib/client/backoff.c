@@ -5,6 +5,8 @@
  */
 #include "client/backoff.h"
 
+#define MANY 32 /* failures; no bound doubles so often */
+
 /* SplitMix64 (Steele, Lea, Flood 2014): one word of state, any seed works */
 static uint64_t
 next_random(uint64_t *seed)
@@ -28,7 +30,7 @@ bound_ms(const struct handoff__backoff *b)
 {
 	uint64_t bound;
 
-	if (b->failures >= 32)
+	if (b->failures >= MANY)
 		return b->max_ms;
 	bound = (uint64_t)b->first_ms << b->failures;
 	return bound < b->max_ms ? (uint32_t)bound : b->max_ms;
@@ -39,7 +41,7 @@ handoff__backoff_next(struct handoff__backoff *b, uint64_t *seed)
 {
 	uint32_t bound = bound_ms(b);
 
-	if (b->failures < 32)
+	if (b->failures < MANY)
 		b->failures++;
 	return handoff__random_upto(seed, bound);
 }
@@ -48,4 +50,10 @@ void
 handoff__backoff_reset(struct handoff__backoff *b)
 {
 	b->failures = 0;
+}
+
+void
+handoff__backoff_exhaust(struct handoff__backoff *b)
+{
+	b->failures = MANY;
 }

@@ -18,6 +18,9 @@ uint32_t handoff__backoff_next(struct handoff__backoff *b, uint64_t *seed);
 
 void handoff__backoff_reset(struct handoff__backoff *b);
 
+/* As after many failures. */
+void handoff__backoff_exhaust(struct handoff__backoff *b);
+
 /* Uniform in 0..bound. */
 uint32_t handoff__random_upto(uint64_t *seed, uint32_t bound);
 

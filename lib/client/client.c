@@ -150,6 +150,8 @@ set_client_options(
 		handoff__opt_or(o->user_timeout_ms, DEFAULT_USER_TIMEOUT_MS);
 	handoff__outbox_init(&client->outbox,
 		o->max_unsent ? o->max_unsent : DEFAULT_MAX_UNSENT);
+	if (o->session)
+		handoff__talk_init(&client->talk, &client->outbox);
 	if (getrandom(&client->seed, sizeof(client->seed), GRND_NONBLOCK) < 0)
 		client->seed = (uint64_t)handoff__now_us() ^ (uint64_t)getpid()
 								     << 32;
@@ -267,6 +269,7 @@ init(struct handoff_client *client)
 			handoff__client_conn_event, client);
 	handoff__client_course_init(client);
 	handoff__client_homing_init(client);
+	handoff__client_trial_init(client);
 }
 
 int
@@ -301,6 +304,7 @@ handoff_client_free(struct handoff_client *client)
 	if (!client)
 		return;
 	handoff__dial_cancel(&client->dial);
+	handoff__client_let_go(client);
 	handoff__stream_close(client->now);
 	handoff__stream_close(client->old);
 	handoff__watch_del(&client->loop, &client->sub_watch);
@@ -357,9 +361,10 @@ handoff_client_send(struct handoff_client *client, const void *data, size_t len)
 	if (err < 0)
 		return handoff__fail(&client->error, err,
 			"client: a message of %zu byte%s was not taken: %zu "
-			"of at most %zu wait to be sent",
+			"of at most %zu wait to be sent%s",
 			len, handoff__plural(len), client->outbox.len,
-			client->outbox.max);
+			client->outbox.max,
+			client->talk.on ? " or acknowledged" : "");
 	handoff__client_flush(client);
 	return 0;
 }
@@ -368,6 +373,13 @@ size_t
 handoff_client_unsent(const struct handoff_client *client)
 {
 	return client ? handoff__outbox_unsent(&client->outbox) : 0;
+}
+
+size_t
+handoff_client_room(const struct handoff_client *client)
+{
+	return client && !client->shut ? handoff__outbox_room(&client->outbox)
+				       : 0;
 }
 
 int

@@ -7,13 +7,16 @@
  *   arguments.c
  *              options on a command line
  *   course.c   reacts to events of connections, attempts and timers
+ *   session.c  reads the connection of a session, and ends the session
  *   homing.c   notices, and moving to another connection without a gap
+ *   trial.c    asks for the session on a new connection
+ *   ending.c   the connection is lost, or the client is done
  *   terms.c    whether a notice is of a later term than the connection
  *   attempt.c  connection attempts and retries
  *   sending.c  writes the outbox to the connection that may send
  *
- * Below them are parts that do not know the client: stream.c, dial.c, outbox.c,
- * events.c, backoff.c, resolve.c.
+ * Below them are parts that do not know the client: talk.c, stream.c, dial.c,
+ * outbox.c, events.c, backoff.c, resolve.c.
  */
 #ifndef HANDOFF_CLIENT_CLIENT_H
 #define HANDOFF_CLIENT_CLIENT_H
@@ -25,6 +28,7 @@
 #include "client/events.h"
 #include "client/outbox.h"
 #include "client/stream.h"
+#include "client/talk.h"
 
 #define HANDOFF__ENDPOINTS_MAX  16
 #define HANDOFF__RECEIVE_BUFFER 65536
@@ -45,6 +49,14 @@ enum handoff__step {
 	HANDOFF__STEP_END, /* CLOSED: final */
 };
 
+/* The answer to the request for a session, as far as it has come. */
+struct handoff__trial {
+	unsigned char in[HANDOFF__FRAME_MAX];
+	size_t len;
+	struct handoff__timer timer;
+	char address[HANDOFF_ADDRESS_MAX]; /* of the new connection */
+};
+
 struct handoff_client {
 	struct handoff__loop loop;
 	struct handoff__log log;
@@ -63,9 +75,14 @@ struct handoff_client {
 	struct handoff__backoff backoff, home_backoff;
 
 	/* After a move, `old` is open until it has been read to its end; `now`
-	 * is read only after that. */
+	 * is read only after that. With sessions `old` is the new connection on
+	 * which the session was asked for, until the answer has come; `now` is
+	 * neither read nor written meanwhile. */
 	struct handoff__stream conns[2], *now, *old;
 	struct handoff__timer drain_timer;
+
+	struct handoff__talk talk; /* the session */
+	struct handoff__trial trial;
 
 	/* While `old_first` is set, the first `boundary` unsent bytes and then
 	 * the half-close belong to `old`; `now` sends after that. */
@@ -117,6 +134,36 @@ bool handoff__client_answers(const struct handoff_client *client);
 
 /* sending.c */
 void handoff__client_flush(struct handoff_client *client);
+
+/* ending.c */
+void handoff__client_lost_event(struct handoff_client *client, int err,
+	const char *why, const struct handoff__fate *fate);
+/* The connection is gone: the next attempt follows. `fate` is NULL unless the
+ * session has ended with it. */
+void handoff__client_lost(struct handoff_client *client, int err,
+	const char *why, const struct handoff__fate *fate);
+/* Both directions have ended: the client is done. */
+void handoff__client_closed(struct handoff_client *client);
+
+/* trial.c */
+void handoff__client_trial_init(struct handoff_client *client);
+/* Asks for the session on a new connection; takes the socket. */
+void handoff__client_try(
+	struct handoff_client *client, int fd, const char *address);
+/* Whether an answer is due. */
+bool handoff__client_is_trying(const struct handoff_client *client);
+/* Something has come on that connection. */
+void handoff__client_trial_event(struct handoff_client *client);
+/* Closes it; what there was before goes on. */
+void handoff__client_trial_cancel(struct handoff_client *client);
+
+/* session.c */
+/* Like handoff__client_read, with a session. */
+const char *handoff__client_hear(struct handoff_client *client, size_t *len);
+/* Everything is written, perhaps the last that there was to write. */
+void handoff__client_settle(struct handoff_client *client);
+/* The program closes the handle: the session ends with what was sent. */
+void handoff__client_let_go(struct handoff_client *client);
 
 /* homing.c */
 void handoff__client_homing_init(struct handoff_client *client);

@@ -9,11 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A connection that has lasted this long, or has delivered data, resets the
- * backoff. A server that accepts and closes at once thus cannot make the client
- * spin. */
-#define SETTLED_US 1000000
-
 static const char *
 endpoint_text(const struct handoff_client *client, size_t i)
 {
@@ -61,6 +56,8 @@ on_dial(struct handoff__dial *dial, int fd, const char *text)
 			close(fd);
 	} else if (fd < 0)
 		handoff__client_attempt_failed(client, fd, text);
+	else if (client->talk.on)
+		handoff__client_try(client, fd, text);
 	else if (handoff__stream_is_open(client->now))
 		handoff__client_switch(client, fd);
 	else
@@ -89,69 +86,22 @@ handoff__client_course_init(struct handoff_client *client)
 }
 
 static void
-lost_event(struct handoff_client *client, int err)
-{
-	const char *endpoint = endpoint_text(client, client->now->endpoint);
-
-	handoff__events_push(&client->events, HANDOFF_CLIENT_LOST, endpoint,
-		"lost: %s: %s", endpoint,
-		err < 0 ? strerror(-err) : "the server closed the connection")
-		->err = err;
-}
-
-/* Both directions have ended: the client is done. */
-static void
-closed(struct handoff_client *client, int err)
-{
-	const char *endpoint = endpoint_text(client, client->now->endpoint);
-
-	if (err < 0)
-		lost_event(client, err);
-	client->step = HANDOFF__STEP_END;
-	handoff__stream_close(client->now);
-	handoff__timer_disarm(&client->loop, &client->timer);
-	handoff__dial_cancel(&client->dial);
-	handoff__watch_del(&client->loop, &client->sub_watch);
-	handoff__events_push(&client->events, HANDOFF_CLIENT_CLOSED, endpoint,
-		"closed: %s: both sides have ended", endpoint);
-}
-
-static void
-lost(struct handoff_client *client, int err)
-{
-	struct handoff__stream *conn = client->now;
-	struct handoff__event *event;
-	uint32_t delay_ms;
-	const char *next;
-
-	if (conn->delivered || handoff__now_us() - conn->since_us >= SETTLED_US)
-		handoff__backoff_reset(&client->backoff);
-	lost_event(client, err);
-	handoff__stream_close(conn);
-	handoff__outbox_rewind(&client->outbox);
-	client->leaving = false;
-	/* An attempt to move is already under way: it serves as the
-	 * reconnect. */
-	if (client->step == HANDOFF__STEP_DIAL)
-		return;
-	if (client->step != HANDOFF__STEP_WAIT)
-		client->next = handoff__client_other(client, conn->endpoint);
-	next = endpoint_text(client, client->next);
-	delay_ms = handoff__client_attempt_later(client, &client->backoff);
-	event = handoff__events_push(&client->events, HANDOFF_CLIENT_RETRY,
-		next, "retry: next %s in %u ms", next, delay_ms);
-	event->delay_ms = delay_ms;
-}
-
-static void
 ended(struct handoff_client *client, struct handoff__stream *conn, int err)
 {
-	if (conn == client->old)
+	const char *why =
+		err < 0 ? strerror(-err) : "the server closed the connection";
+
+	if (conn == client->old) {
 		handoff__client_drained(client, err);
-	else if (conn->ended)
-		closed(client, err);
-	else
-		lost(client, err);
+		return;
+	}
+	if (!conn->ended) {
+		handoff__client_lost(client, err, why, NULL);
+		return;
+	}
+	if (err < 0)
+		handoff__client_lost_event(client, err, why, NULL);
+	handoff__client_closed(client);
 }
 
 const char *
@@ -162,6 +112,8 @@ handoff__client_read(struct handoff_client *client, size_t *len)
 					       : client->now;
 	ssize_t n;
 
+	if (client->talk.on)
+		return handoff__client_hear(client, len);
 	if (!handoff__stream_is_open(conn) || !conn->readable)
 		return NULL;
 	n = handoff__stream_read(conn, client->buffer, sizeof(client->buffer));
@@ -182,6 +134,9 @@ handoff__client_conn_event(struct handoff__watch *watch, uint32_t events)
 		watch == &client->now->watch ? client->now : client->old;
 
 	handoff__stream_event(conn, events);
-	if (!conn->blocked)
+	if (client->talk.on && conn == client->old)
+		handoff__client_trial_event(client);
+	else if (!conn->blocked)
 		handoff__client_flush(client);
+	handoff__client_settle(client);
 }

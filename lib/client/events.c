@@ -56,6 +56,10 @@ handoff__events_pull(
 		.err = pulled->err,
 		.notice = pulled->has_notice ? &pulled->notice : NULL,
 		.text = pulled->text,
+		.certain = pulled->fate.certain,
+		.doubtful = pulled->fate.doubtful,
+		.received = pulled->fate.received,
+		.lost = pulled->fate.lost,
 	};
 	return true;
 }

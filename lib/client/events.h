@@ -4,6 +4,8 @@
 #ifndef HANDOFF_CLIENT_EVENTS_H
 #define HANDOFF_CLIENT_EVENTS_H
 
+#include "client/fate.h"
+
 #include <handoff/client.h>
 
 #include <stdbool.h>
@@ -15,6 +17,7 @@ struct handoff__event {
 	const char *endpoint; /* lives as long as the handle */
 	uint32_t delay_ms;
 	int err;
+	struct handoff__fate fate; /* of a session that is over */
 	bool has_notice;
 	struct handoff_notice notice;
 	char text[HANDOFF_TEXT_MAX];

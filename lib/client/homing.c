@@ -17,6 +17,7 @@ handoff__client_stay(struct handoff_client *client)
 		return false;
 	handoff__timer_disarm(&client->loop, &client->timer);
 	handoff__dial_cancel(&client->dial);
+	handoff__client_trial_cancel(client);
 	client->step = HANDOFF__STEP_REST;
 	client->leaving = false;
 	return true;
@@ -120,6 +121,7 @@ look_home(struct handoff_client *client)
 	if (!elsewhere)
 		return;
 	handoff__dial_cancel(&client->dial);
+	handoff__client_trial_cancel(client);
 	handoff__client_attempt(client);
 }
 

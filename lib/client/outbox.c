@@ -17,7 +17,7 @@ void
 handoff__outbox_init(struct handoff__outbox *box, size_t max)
 {
 	memset(box, 0, sizeof(*box));
-	box->max = max;
+	box->max = box->largest = max;
 }
 
 void
@@ -77,7 +77,7 @@ handoff__outbox_add(struct handoff__outbox *box, const void *data, size_t len)
 	size_t tail, first;
 
 	assert(len > 0);
-	if (len > box->max)
+	if (len > box->largest)
 		return -EMSGSIZE;
 	if (len > box->max - box->len)
 		return -ENOBUFS;
@@ -93,6 +93,14 @@ handoff__outbox_add(struct handoff__outbox *box, const void *data, size_t len)
 	box->sizes[(box->sizes_head + box->count) % box->sizes_cap] = len;
 	box->count++;
 	return 0;
+}
+
+size_t
+handoff__outbox_room(const struct handoff__outbox *box)
+{
+	size_t room = box->max - box->len;
+
+	return room < box->largest ? room : box->largest;
 }
 
 size_t
@@ -118,6 +126,22 @@ handoff__outbox_peek(
 	return len > first ? 2 : 1;
 }
 
+/* The first `n` bytes of the first message leave, and it with the last. */
+static void
+cut_first(struct handoff__outbox *box, size_t n)
+{
+	size_t *size = &box->sizes[box->sizes_head];
+
+	box->len -= n;
+	box->head = (box->head + n) % box->cap;
+	*size -= n;
+	box->torn = *size > 0;
+	if (*size > 0)
+		return;
+	box->sizes_head = (box->sizes_head + 1) % box->sizes_cap;
+	box->count--;
+}
+
 void
 handoff__outbox_sent(struct handoff__outbox *box, size_t n)
 {
@@ -127,11 +151,64 @@ handoff__outbox_sent(struct handoff__outbox *box, size_t n)
 		size_t size = box->sizes[box->sizes_head];
 
 		box->sent -= size;
-		box->len -= size;
-		box->head = (box->head + size) % box->cap;
-		box->sizes_head = (box->sizes_head + 1) % box->sizes_cap;
-		box->count--;
+		cut_first(box, size);
 	}
+}
+
+/* A message of which bytes are still to be passed stays whole: it may have to
+ * be sent again as one, in another session. */
+static void
+drop_acked(struct handoff__outbox *box)
+{
+	while (box->acked > 0 && box->sent >= box->sizes[box->sizes_head]) {
+		size_t size = box->sizes[box->sizes_head];
+		size_t n = size < box->acked ? size : box->acked;
+
+		box->sent -= n;
+		box->acked -= n;
+		cut_first(box, n);
+	}
+}
+
+void
+handoff__outbox_passed(struct handoff__outbox *box, size_t n)
+{
+	assert(n <= handoff__outbox_unsent(box));
+	box->sent += n;
+	drop_acked(box);
+}
+
+void
+handoff__outbox_acked(struct handoff__outbox *box, size_t n)
+{
+	assert(n <= box->sent - box->acked);
+	box->acked += n;
+	drop_acked(box);
+}
+
+void
+handoff__outbox_seek(struct handoff__outbox *box, size_t n)
+{
+	assert(n <= box->sent - box->acked);
+	box->sent = box->acked + n;
+}
+
+size_t
+handoff__outbox_forget(struct handoff__outbox *box)
+{
+	size_t unknown = 0;
+
+	while (box->count > 0 &&
+		(box->torn || box->sent >= box->sizes[box->sizes_head])) {
+		size_t size = box->sizes[box->sizes_head];
+
+		unknown += size - box->acked;
+		box->acked = 0;
+		box->sent = box->sent > size ? box->sent - size : 0;
+		cut_first(box, size);
+	}
+	box->sent = box->acked = 0;
+	return unknown;
 }
 
 void

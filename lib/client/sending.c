@@ -29,9 +29,36 @@ flush_old(struct handoff_client *client)
 	return true;
 }
 
+/* Whole frames: a connection that is tried rests its predecessor. */
+static void
+flush_session(struct handoff_client *client)
+{
+	struct handoff__talk *talk = &client->talk;
+	struct iovec iov[3];
+	ssize_t n = 1;
+
+	if (!talk->known || handoff__stream_is_open(client->old) ||
+		!handoff__stream_is_open(client->now))
+		return;
+	while (n > 0) {
+		int pieces = handoff__talk_output(
+			talk, &client->outbox, client->shut, iov);
+
+		if (pieces == 0)
+			return;
+		n = handoff__stream_send(client->now, iov, pieces);
+		if (n > 0)
+			handoff__talk_written(talk, &client->outbox, (size_t)n);
+	}
+}
+
 void
 handoff__client_flush(struct handoff_client *client)
 {
+	if (client->talk.on) {
+		flush_session(client);
+		return;
+	}
 	if (!flush_old(client) || !handoff__stream_is_open(client->now))
 		return;
 	if (handoff__stream_write(client->now, &client->outbox, SIZE_MAX) < 0)

@@ -91,6 +91,13 @@ handoff__stream_resume(struct handoff__stream *conn)
 }
 
 void
+handoff__stream_rest(struct handoff__stream *conn)
+{
+	conn->reading = conn->readable = false;
+	update(conn);
+}
+
+void
 handoff__stream_event(struct handoff__stream *conn, uint32_t events)
 {
 	if (events & EPOLLOUT)
@@ -126,6 +133,33 @@ handoff__stream_read(struct handoff__stream *conn, void *data, size_t size)
 }
 
 ssize_t
+handoff__stream_send(
+	struct handoff__stream *conn, struct iovec *iov, int pieces)
+{
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)pieces};
+	ssize_t n;
+	int err;
+
+	if (conn->fd < 0 || conn->cut)
+		return -EPIPE;
+	if (conn->blocked)
+		return 0;
+	do {
+		n = sendmsg(conn->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	} while (n < 0 && errno == EINTR);
+	if (n >= 0)
+		return n;
+	err = -errno;
+	if (err == -EAGAIN || err == -EWOULDBLOCK) {
+		conn->blocked = true;
+		update(conn);
+		return 0;
+	}
+	handoff__stream_cut(conn, err);
+	return err;
+}
+
+ssize_t
 handoff__stream_write(
 	struct handoff__stream *conn, struct handoff__outbox *box, size_t limit)
 {
@@ -135,26 +169,16 @@ handoff__stream_write(
 	if (conn->fd < 0 || conn->cut)
 		return -EPIPE;
 	while (!conn->blocked) {
-		struct msghdr msg = {.msg_iov = iov};
 		int pieces = handoff__outbox_peek(box, limit - total, iov);
 		ssize_t n;
 
 		if (pieces == 0)
 			break;
-		msg.msg_iovlen = (size_t)pieces;
-		n = sendmsg(conn->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n >= 0) {
-			handoff__outbox_sent(box, (size_t)n);
-			total += (size_t)n;
-		} else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-			conn->blocked = true;
-			update(conn);
-		} else if (errno != EINTR) {
-			int err = -errno;
-
-			handoff__stream_cut(conn, err);
-			return err;
-		}
+		n = handoff__stream_send(conn, iov, pieces);
+		if (n < 0)
+			return n;
+		handoff__outbox_sent(box, (size_t)n);
+		total += (size_t)n;
 	}
 	return (ssize_t)total;
 }

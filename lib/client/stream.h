@@ -41,6 +41,9 @@ bool handoff__stream_is_open(const struct handoff__stream *conn);
 /* Starts reading. */
 void handoff__stream_resume(struct handoff__stream *conn);
 
+/* Stops reading. */
+void handoff__stream_rest(struct handoff__stream *conn);
+
 /* Handles epoll's events: clears `blocked`, sets `readable`. A broken
  * connection that is not being read leaves the epoll set, which would report it
  * forever. */
@@ -50,6 +53,11 @@ void handoff__stream_event(struct handoff__stream *conn, uint32_t events);
  * there. At the end of a connection that was cut it returns the reason. */
 ssize_t handoff__stream_read(
 	struct handoff__stream *conn, void *data, size_t size);
+
+/* Sends what it can of these pieces. Returns the number of bytes, 0 if
+ * `blocked` is set, or a negative errno if sending is no longer possible. */
+ssize_t handoff__stream_send(
+	struct handoff__stream *conn, struct iovec *iov, int pieces);
 
 /* Sends up to `limit` bytes of the outbox. Returns the number sent, or a
  * negative errno if sending is no longer possible. Fewer than `limit` were sent

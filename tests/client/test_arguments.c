@@ -28,9 +28,9 @@ static void
 each_reaches_its_field(void **state)
 {
 	char *argv[] = {"client", "--connect", ":1", "--name=n", "--dir=/d",
-		"--connect=unix:/s", NULL};
+		"--connect=unix:/s", "--session", NULL};
 	struct handoff_client_opts opts = no_options();
-	int argc = 6;
+	int argc = 7;
 
 	(void)state;
 	assert_int_equal(handoff_client_opts_read(&opts, &argc, argv), 0);
@@ -40,6 +40,7 @@ each_reaches_its_field(void **state)
 	assert_string_equal(opts.endpoints[0], ":1");
 	assert_string_equal(opts.endpoints[1], "unix:/s");
 	assert_string_equal(opts.dir, "/d");
+	assert_true(opts.session);
 }
 
 static void
@@ -126,6 +127,7 @@ the_help_has_them(void **state)
 	(void)state;
 	assert_non_null(strstr(help, "  --connect ADDR       "));
 	assert_non_null(strstr(help, "\n  --dir DIR            "));
+	assert_non_null(strstr(help, "\n  --session            "));
 	assert_int_equal(help[strlen(help) - 1], '\n');
 }
 

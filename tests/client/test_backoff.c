@@ -77,6 +77,25 @@ test_reset(void **state)
 	}
 }
 
+static void
+test_exhaust(void **state)
+{
+	struct handoff__backoff b = {8, 1 << 20, 0};
+	uint64_t seed = 7;
+	uint32_t most = 0;
+
+	(void)state;
+	for (int i = 0; i < 100; i++) {
+		uint32_t delay;
+
+		handoff__backoff_reset(&b);
+		handoff__backoff_exhaust(&b);
+		delay = handoff__backoff_next(&b, &seed);
+		most = delay > most ? delay : most;
+	}
+	assert_in_range(most, 1 << 19, 1 << 20);
+}
+
 /* Every value comes, and about as often as the others. */
 static void
 test_jitter_is_full(void **state)
@@ -103,6 +122,7 @@ main(void)
 		handoff_test(test_bounds_double),
 		handoff_test(test_extremes),
 		handoff_test(test_reset),
+		handoff_test(test_exhaust),
 		handoff_test(test_jitter_is_full),
 	};
 

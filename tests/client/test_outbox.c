@@ -66,7 +66,9 @@ test_bound(void **state)
 	handoff__outbox_init(&box, 10);
 	assert_int_equal(
 		handoff__outbox_add(&box, "12345678901", 11), -EMSGSIZE);
+	assert_int_equal(handoff__outbox_room(&box), 10);
 	assert_int_equal(handoff__outbox_add(&box, "1234567", 7), 0);
+	assert_int_equal(handoff__outbox_room(&box), 3);
 	assert_int_equal(handoff__outbox_add(&box, "abcd", 4), -ENOBUFS);
 	assert_int_equal(handoff__outbox_add(&box, "abc", 3), 0);
 	assert_int_equal(handoff__outbox_add(&box, "x", 1), -ENOBUFS);
@@ -143,6 +145,141 @@ test_tiny(void **state)
 	handoff__outbox_fini(&box);
 }
 
+/* As take(), in a session: what is passed stays. */
+static size_t
+pass(struct handoff__outbox *box, size_t limit, char *out)
+{
+	struct iovec iov[2];
+	int n = handoff__outbox_peek(box, limit, iov);
+	size_t len = 0;
+
+	for (int i = 0; i < n; i++) {
+		memcpy(out + len, iov[i].iov_base, iov[i].iov_len);
+		len += iov[i].iov_len;
+	}
+	handoff__outbox_passed(box, len);
+	return len;
+}
+
+static void
+add_three(struct handoff__outbox *box)
+{
+	handoff__outbox_init(box, 100);
+	assert_int_equal(handoff__outbox_add(box, "one", 3), 0);
+	assert_int_equal(handoff__outbox_add(box, "two", 3), 0);
+	assert_int_equal(handoff__outbox_add(box, "three", 5), 0);
+}
+
+/* What is passed is kept, and counts, until it is acknowledged. */
+static void
+test_kept(void **state)
+{
+	struct handoff__outbox box;
+	char out[64];
+
+	(void)state;
+	add_three(&box);
+	box.max = 11;
+	assert_int_equal(pass(&box, 8, out), 8);
+	assert_memory_equal(out, "onetwoth", 8);
+	assert_int_equal(handoff__outbox_unsent(&box), 3);
+	assert_int_equal(handoff__outbox_add(&box, "x", 1), -ENOBUFS);
+	/* of a message that is passed whole, what is acknowledged leaves */
+	handoff__outbox_acked(&box, 1);
+	assert_int_equal(handoff__outbox_add(&box, "x", 1), 0);
+	/* of one that is not, nothing does */
+	handoff__outbox_acked(&box, 7);
+	assert_int_equal(box.len, 6);
+	assert_int_equal(handoff__outbox_add(&box, "123456", 6), -ENOBUFS);
+	assert_int_equal(pass(&box, 64, out), 4);
+	assert_memory_equal(out, "reex", 4);
+	assert_int_equal(box.len, 4);
+	handoff__outbox_acked(&box, 4);
+	assert_int_equal(box.len, 0);
+	handoff__outbox_fini(&box);
+}
+
+/* From wherever the server has it, to each position that was reached. */
+static void
+test_seek(void **state)
+{
+	static const char all[] = "onetwothree";
+	char out[64];
+
+	(void)state;
+	for (size_t passed = 0; passed <= 11; passed++)
+		for (size_t acked = 0; acked <= passed; acked++)
+			for (size_t at = acked; at <= passed; at++) {
+				struct handoff__outbox box;
+
+				add_three(&box);
+				pass(&box, passed, out);
+				handoff__outbox_acked(&box, acked);
+				handoff__outbox_seek(&box, at - acked);
+				assert_int_equal(
+					handoff__outbox_unsent(&box), 11 - at);
+				assert_int_equal(pass(&box, 64, out), 11 - at);
+				assert_memory_equal(out, all + at, 11 - at);
+				handoff__outbox_acked(&box, 11 - acked);
+				assert_int_equal(box.len, 0);
+				assert_int_equal(box.count, 0);
+				handoff__outbox_fini(&box);
+			}
+}
+
+/* The end of the last message that ends within the first `len` bytes. */
+static size_t
+whole_within(size_t len)
+{
+	return len < 3 ? 0 : len < 6 ? 3 : len < 11 ? 6 : 11;
+}
+
+/* The session is lost: what was passed whole is not repeated, the rest goes
+ * whole, and what is neither acknowledged nor repeated is counted. */
+static void
+test_forget(void **state)
+{
+	static const char all[] = "onetwothree";
+	char out[64];
+
+	(void)state;
+	for (size_t passed = 0; passed <= 11; passed++)
+		for (size_t acked = 0; acked <= passed; acked++) {
+			size_t left = whole_within(passed);
+			struct handoff__outbox box;
+
+			add_three(&box);
+			pass(&box, passed, out);
+			handoff__outbox_acked(&box, acked);
+			assert_int_equal(handoff__outbox_forget(&box),
+				left > acked ? left - acked : 0);
+			assert_int_equal(pass(&box, 64, out), 11 - left);
+			assert_memory_equal(out, all + left, 11 - left);
+			handoff__outbox_fini(&box);
+		}
+}
+
+/* A message that has lost its beginning cannot go to another session. */
+static void
+test_forget_torn(void **state)
+{
+	struct handoff__outbox box;
+	char out[64];
+
+	(void)state;
+	add_three(&box);
+	pass(&box, 11, out);
+	handoff__outbox_acked(&box, 4);
+	handoff__outbox_seek(&box, 1);
+	assert_true(box.torn);
+	assert_int_equal(handoff__outbox_forget(&box), 2);
+	assert_int_equal(pass(&box, 64, out), 5);
+	assert_memory_equal(out, "three", 5);
+	handoff__outbox_acked(&box, 5);
+	assert_false(box.torn);
+	handoff__outbox_fini(&box);
+}
+
 int
 main(void)
 {
@@ -151,6 +288,10 @@ main(void)
 		handoff_test(test_bound),
 		handoff_test(test_random),
 		handoff_test(test_tiny),
+		handoff_test(test_kept),
+		handoff_test(test_seek),
+		handoff_test(test_forget),
+		handoff_test(test_forget_torn),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
