@@ -40,7 +40,8 @@ enum handoff_rpc_auth {
 	HANDOFF_RPC_AUTH_SYS = 2,  /* AUTH_NONE is AUTH_TOOWEAK */
 };
 
-#define HANDOFF_RPC_MESSAGE_MAX (1u << 20) /* bytes of a call, or a reply */
+#define HANDOFF_RPC_MESSAGE_MAX (1u << 20) /* bytes of a call */
+#define HANDOFF_RPC_REPLY_MAX   (1u << 19) /* bytes of a service's reply */
 #define HANDOFF_RPC_FRAGMENTS   4096u      /* of one record */
 
 /* `size` is sizeof(struct handoff_rpc_opts); zero means the default. What it
@@ -58,8 +59,8 @@ struct handoff_rpc_opts {
 			     * fragments; default 65536 */
 	uint32_t max_reply; /* bytes of the longest reply with its mark; a call
 			     * is executed when there is room for that; default
-			     * 32768. Both from 1024 to
-			     * HANDOFF_RPC_MESSAGE_MAX */
+			     * 32768. From 1024 to HANDOFF_RPC_MESSAGE_MAX and
+			     * HANDOFF_RPC_REPLY_MAX */
 	enum handoff_rpc_auth auth;
 	/* The stubs are made with rpcgen -M: procedures have no static results
 	 * and may run in several threads at once. Without it the procedures of

@@ -21,7 +21,7 @@
 _Static_assert(HANDOFF__RPC_FRAGMENTS == HANDOFF_RPC_FRAGMENTS,
 	"the limit that is published");
 
-#define LEAST             1024u /* any refusal fits into this */
+#define LEAST 1024u /* any refusal fits into this */
 
 /* A record of several fragments is not contiguous. */
 static int
@@ -113,6 +113,22 @@ rpc_convert(uint32_t version, const void *old, size_t old_size, void *state,
 		version, old, old_size, state, rpc->inner.arg);
 }
 
+static int
+rpc_farewell(struct handoff_conn *conn, void *arg)
+{
+	const struct handoff_rpc *rpc = arg;
+
+	return rpc->inner.farewell(conn, rpc->inner.arg);
+}
+
+static void
+rpc_left(uint64_t id, void *arg)
+{
+	const struct handoff_rpc *rpc = arg;
+
+	rpc->inner.left(id, rpc->inner.arg);
+}
+
 /* Which programs there are. */
 static int
 check_programs(struct handoff__error *error, const struct handoff_rpc_opts *o)
@@ -141,15 +157,14 @@ check_programs(struct handoff__error *error, const struct handoff_rpc_opts *o)
 }
 
 static int
-check_limit(struct handoff__error *error, const char *what, uint32_t *limit,
-	uint32_t otherwise)
+check_limit(struct handoff__error *error, const char *what, uint32_t limit,
+	uint32_t most)
 {
-	*limit = handoff__opt_or(*limit, otherwise);
-	if (*limit >= LEAST && *limit <= HANDOFF_RPC_MESSAGE_MAX)
+	if (limit >= LEAST && limit <= most)
 		return 0;
 	return handoff__fail(error, -EINVAL,
-		"rpc: %s is %u: %u to %u bytes are possible", what, *limit,
-		LEAST, HANDOFF_RPC_MESSAGE_MAX);
+		"rpc: %s is %u: %u to %u bytes are possible", what, limit,
+		LEAST, most);
 }
 
 static int
@@ -158,12 +173,14 @@ check(struct handoff__error *error, struct handoff_rpc_opts *o,
 {
 	int err = check_programs(error, o);
 
+	o->max_call = handoff__opt_or(o->max_call, DEFAULT_MAX_CALL);
+	o->max_reply = handoff__opt_or(o->max_reply, DEFAULT_MAX_REPLY);
 	if (err == 0)
-		err = check_limit(
-			error, "max_call", &o->max_call, DEFAULT_MAX_CALL);
+		err = check_limit(error, "max_call", o->max_call,
+			HANDOFF_RPC_MESSAGE_MAX);
 	if (err == 0)
-		err = check_limit(
-			error, "max_reply", &o->max_reply, DEFAULT_MAX_REPLY);
+		err = check_limit(error, "max_reply", o->max_reply,
+			HANDOFF_RPC_REPLY_MAX);
 	if (err < 0)
 		return err;
 	if ((unsigned)o->auth > HANDOFF_RPC_AUTH_SYS)
@@ -183,16 +200,6 @@ larger(uint32_t a, uint32_t b)
 	return a > b ? a : b;
 }
 
-/* Room for two of the longest replies, so that calls need not wait until the
- * reply before them is sent. */
-static uint32_t
-output_size(const struct handoff_rpc_opts *o, const struct handoff_service *s)
-{
-	uint32_t size = larger(2 * o->max_reply, s->output_size);
-
-	return size < HANDOFF_RPC_MESSAGE_MAX ? size : HANDOFF_RPC_MESSAGE_MAX;
-}
-
 static void
 fill_service(struct handoff_rpc *rpc, const struct handoff_rpc_opts *o,
 	const struct handoff_service *s)
@@ -209,8 +216,13 @@ fill_service(struct handoff_rpc *rpc, const struct handoff_rpc_opts *o,
 	rpc->service.ended = s->ended ? rpc_ended : NULL;
 	rpc->service.print = s->print ? rpc_print : NULL;
 	rpc->service.convert = s->convert ? rpc_convert : NULL;
+	rpc->service.farewell = s->farewell ? rpc_farewell : NULL;
+	rpc->service.left = s->left ? rpc_left : NULL;
 	rpc->service.input_size = larger(o->max_call, s->input_size);
-	rpc->service.output_size = output_size(o, s);
+	/* Twice the longest reply: so calls need not wait until the one before
+	 * is sent, and in a session, where some of it is kept until the client
+	 * has acknowledged it, there is room for one some time. */
+	rpc->service.output_size = larger(2 * o->max_reply, s->output_size);
 	rpc->max_call = o->max_call;
 	rpc->max_reply = o->max_reply;
 	rpc->auth = o->auth;

@@ -541,8 +541,8 @@ bad_options_are_refused(void **state)
 		"rpc: max_call is 1023: 1024 to 1048576 bytes are possible",
 		o.max_call = 1023);
 	refused(-EINVAL,
-		"rpc: max_reply is 1048577: 1024 to 1048576 bytes are possible",
-		o.max_reply = 1048577);
+		"rpc: max_reply is 524289: 1024 to 524288 bytes are possible",
+		o.max_reply = 524289);
 	refused(-EINVAL, "rpc: auth is 3: not a member of handoff_rpc_auth",
 		o.auth = (enum handoff_rpc_auth)3);
 	refused(-EINVAL,
