@@ -336,6 +336,29 @@ class Both(Moving):
     def test_gate_and_ferry_committed(self):
         self.gate_and_ferry("handoff__sending_word", 2)
 
+    def test_all_and_the_directory(self):
+        """Everything on A is gone, its service directory too, and rules are
+        left that drop packets to the service: the gate of a ferry in a new
+        directory removes them."""
+        _, stop = self.prepare(self.a, "handoff__sending_prepared", 1)
+        os.kill(self.programs[0].pid, signal.SIGKILL)
+        os.kill(self.victim("gate a"), signal.SIGKILL)
+        stop.kill()
+        self.mover.wait(60 * SCALE)
+        self.assertTrue(self.has_rules(self.a))
+        os.rename(self.a.dir, self.a.dir + ".old")
+        self.serve_on(self.a)
+        self.ferry(self.a).expect_error("removed 1 set of rules")
+        sock = self.dial(f"{SERVICE4}:{PORT}")
+        sock.sendall(b"hello\n")
+        self.assertEqual(sock.recv(100), b"hello\n")
+        self.wait_ready(self.b)
+        self.move(self.a)
+        sock.sendall(b"again\n")
+        self.assertEqual(sock.recv(100), b"again\n")
+        self.await_(lambda: not self.victim("gate a") or not
+                    self.has_rules(self.a), "the rules of A to be removed")
+
     def frozen(self, host, function, times):
         """A ferry and its gate leave sockets in repair mode that the server
         there has claimed: the next ferry lets them go, or finishes them."""

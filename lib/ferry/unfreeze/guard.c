@@ -238,6 +238,26 @@ drain(struct handoff__guard *guard)
 	handoff__queue_flush(&guard->queue);
 }
 
+/* The own rule is in place, or packets pass. */
+static void
+remove_leftovers(struct handoff__guard *guard)
+{
+	uint32_t n = guard->leftovers.n;
+	struct handoff__error error = {""};
+
+	if (n == 0)
+		return;
+	if (handoff__leftover_remove(&guard->leftovers, &guard->rules, &error) <
+		0)
+		handoff__guard_log(guard, "%s", error.text);
+	else
+		handoff__guard_log(guard,
+			"removed %u set%s of rules for these addresses that a "
+			"helper has left in another service directory: they "
+			"dropped packets to the service",
+			n, n == 1 ? "" : "s");
+}
+
 int
 handoff__guard_rule(
 	struct handoff__guard *guard, bool on, struct handoff__error *error)
@@ -261,6 +281,8 @@ handoff__guard_rule(
 		err = handoff__rules_install(
 			&guard->rules, guard->queue.number, error);
 	guard->rule_on |= err == 0;
+	if (err == 0)
+		remove_leftovers(guard);
 	return err;
 }
 

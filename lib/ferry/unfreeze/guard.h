@@ -13,6 +13,7 @@
  *   queue.c    the kernel's queue of packets
  *   raw.c      sends packets to the other host
  *   sockets.c  finds out which connections this host has
+ *   leftover.c rules of helpers whose directory is gone
  *   rules.c    the rules by which packets are queued
  *   legacy.c   such rules where there is no nftables
  *   packet.c   reads their headers
@@ -25,6 +26,7 @@
 #include "base/door.h"
 #include "base/loop.h"
 #include "ferry/unfreeze/flows.h"
+#include "ferry/unfreeze/leftover.h"
 #include "ferry/unfreeze/protocol.h"
 #include "ferry/unfreeze/queue.h"
 #include "ferry/unfreeze/raw.h"
@@ -53,7 +55,8 @@ struct handoff__guard {
 	char name[HANDOFF__GATE_NAME];
 	uint16_t first_queue;
 	bool rule_on;
-	struct handoff__timer leave_timer; /* nothing is left to guard */
+	struct handoff__leftovers leftovers; /* to be removed with it */
+	struct handoff__timer leave_timer;   /* nothing is left to guard */
 	struct handoff__timer again_timer; /* what failed, or waits for room */
 	struct handoff__timer rest_timer;
 	bool ending;

@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #define TABLE    "raw"
+#define PREFIX   "handoff-" /* of the names of chains */
 #define TRIES    4
 #define REVISION 3 /* of NFQUEUE: flags, none of which is set */
 #define NEW      UINT32_MAX
@@ -103,7 +104,7 @@ handoff__legacy_name(struct handoff__legacy *legacy, const char *name)
 
 	for (; *name; name++)
 		h = (h ^ (unsigned char)*name) * UINT64_C(1099511628211);
-	snprintf(legacy->chain, sizeof(legacy->chain), "handoff-%016llx",
+	snprintf(legacy->chain, sizeof(legacy->chain), PREFIX "%016llx",
 		(unsigned long long)h);
 }
 
@@ -567,6 +568,81 @@ handoff__legacy_found(const struct handoff__legacy *legacy, int family)
 		err = find_chain(&c, legacy->chain) < c.n;
 	end(&c);
 	return err;
+}
+
+/* The number of the queue of a rule for one of these addresses; -1: it is none
+ * of those. */
+static int
+queue_of(const struct change *c, uint32_t i, int family,
+	const struct handoff__gate_address *addresses, uint32_t n)
+{
+	const unsigned char *data = c->entries[i].data;
+	const unsigned char *target =
+		data + u16_at(data + c->layout->target_offset);
+	size_t at = family == 4 ? offsetof(struct ipt_ip, dst)
+				: offsetof(struct ip6t_ip6, dst);
+
+	if (strncmp((const char *)target +
+			    offsetof(struct xt_entry_target, u.user.name),
+		    "NFQUEUE", XT_EXTENSION_MAXNAMELEN) != 0)
+		return -1;
+	for (uint32_t k = 0; k < n; k++) {
+		if (addresses[k].family == family &&
+			memcmp(data + at, addresses[k].ip,
+				family == 4 ? 4 : 16) == 0)
+			return u16_at(
+				target + sizeof(struct xt_entry_target) +
+				offsetof(struct xt_NFQ_info_v3, queuenum));
+	}
+	return -1;
+}
+
+static bool
+is_other(const struct handoff__legacy *legacy, const char *chain)
+{
+	return strncmp(chain, PREFIX, strlen(PREFIX)) == 0 &&
+	       strncmp(chain, legacy->chain, XT_FUNCTION_MAXNAMELEN) != 0;
+}
+
+static uint32_t
+others_of(const struct handoff__legacy *legacy, int family,
+	const struct handoff__gate_address *addresses, uint32_t n,
+	struct handoff__rules_other *list, uint32_t most)
+{
+	const char *name, *chain = NULL;
+	uint32_t count = 0;
+	struct change c;
+
+	if (begin(&c, legacy, family) < 0)
+		c.n = 0;
+	for (uint32_t i = 0; i < c.n && count < most; i++) {
+		int queue;
+
+		name = name_of(c.layout, c.entries[i].data);
+		if (name)
+			chain = is_other(legacy, name) ? name : NULL;
+		queue = name || !chain ? -1
+				       : queue_of(&c, i, family, addresses, n);
+		if (queue < 0)
+			continue;
+		snprintf(list[count].name, sizeof(list[count].name), "%.*s",
+			XT_FUNCTION_MAXNAMELEN, chain);
+		list[count++].queue = (uint16_t)queue;
+		chain = NULL; /* one rule of it is enough */
+	}
+	end(&c);
+	return count;
+}
+
+uint32_t
+handoff__legacy_others(const struct handoff__legacy *legacy,
+	const struct handoff__gate_address *addresses, uint32_t n,
+	struct handoff__rules_other *list, uint32_t most)
+{
+	uint32_t count = others_of(legacy, 4, addresses, n, list, most);
+
+	return count +
+	       others_of(legacy, 6, addresses, n, list + count, most - count);
 }
 
 static int

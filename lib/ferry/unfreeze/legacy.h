@@ -10,6 +10,12 @@
 
 #include "ferry/gate.h"
 
+/* Rules of another name, and the queue that they name. */
+struct handoff__rules_other {
+	char name[64];
+	uint16_t queue;
+};
+
 struct handoff__legacy {
 	int four, six; /* -1: there is none */
 	char chain[30];
@@ -28,6 +34,12 @@ int handoff__legacy_probe(const struct handoff__legacy *legacy, int family);
 
 /* 1 if there is the chain, 0 if not; -errno. */
 int handoff__legacy_found(const struct handoff__legacy *legacy, int family);
+
+/* Finds chains called handoff-* but the own one, in either family, that queue
+ * packets to one of these addresses. Returns how many. */
+uint32_t handoff__legacy_others(const struct handoff__legacy *legacy,
+	const struct handoff__gate_address *addresses, uint32_t n,
+	struct handoff__rules_other *list, uint32_t most);
 
 /* Puts the chain in place of any that is there, for those of the addresses that
  * are of the family. `queue` < 0, or no such address: removes it. */

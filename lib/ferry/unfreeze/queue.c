@@ -202,6 +202,17 @@ handoff__queue_bind(struct handoff__queue *queue, uint16_t first,
 	return 0;
 }
 
+/* It is asked by taking it for a moment. */
+bool
+handoff__queue_is_free(struct handoff__queue *queue, uint16_t number)
+{
+	if ((queue->bound && queue->number == number) ||
+		ask_command(queue, number, NFQNL_CFG_CMD_BIND) < 0)
+		return false;
+	ask_command(queue, number, NFQNL_CFG_CMD_UNBIND);
+	return true;
+}
+
 static int
 set_up(struct handoff__queue *queue, struct handoff__error *error)
 {

@@ -43,6 +43,10 @@ int handoff__queue_fd(const struct handoff__queue *queue);
 int handoff__queue_bind(struct handoff__queue *queue, uint16_t first,
 	struct handoff__error *error);
 
+/* Whether no program reads the queue of that number, this one neither: packets
+ * for it are dropped. */
+bool handoff__queue_is_free(struct handoff__queue *queue, uint16_t number);
+
 /* Calls back for packets that are there, a limited number of them. Returns how
  * many came: 0 if there were none; -errno. */
 int handoff__queue_receive(struct handoff__queue *queue);

@@ -165,6 +165,18 @@ queue_of(const char *name)
 	return (uint16_t)(1024 + h % 60000);
 }
 
+/* Rules that drop packets to the service, and that no ferry would look for. */
+static void
+find_leftovers(struct request *r)
+{
+	struct handoff__guard *guard = r->guard;
+	struct handoff__error error = {""};
+
+	if (handoff__leftover_find(&guard->leftovers, &guard->rules,
+		    &guard->queue, &error) < 0)
+		handoff__guard_log(guard, "%s", error.text);
+}
+
 static int
 set_service(struct request *r, const char *name, uint32_t queue,
 	const struct handoff__gate_address *addresses, uint32_t n)
@@ -184,6 +196,8 @@ set_service(struct request *r, const char *name, uint32_t queue,
 		return err;
 	handoff__copy(guard->name, sizeof(guard->name), name);
 	guard->first_queue = queue > 0 ? (uint16_t)queue : queue_of(name);
+	if (!known)
+		find_leftovers(r);
 	return guard->rule_on ? handoff__guard_rule(guard, true, &r->error) : 0;
 }
 
@@ -217,7 +231,8 @@ on_open(struct request *r)
 		return err;
 	r->guard->opened = true;
 	err = handoff__rules_found(&r->guard->rules);
-	return send_opened(r, err > 0 && !r->guard->rule_on);
+	return send_opened(r,
+		(err > 0 || r->guard->leftovers.n > 0) && !r->guard->rule_on);
 }
 
 static int

@@ -32,7 +32,8 @@
 #define MESSAGE (64 << 10)
 #define WAIT_S  2
 #define CHAIN   "prerouting"
-#define XT_SIZE 8 /* of the target's data, aligned */
+#define PREFIX  "handoff-" /* of the names of tables */
+#define XT_SIZE 8          /* of the target's data, aligned */
 
 /* One transaction while it is built. */
 struct batch {
@@ -91,7 +92,7 @@ handoff__rules_name(struct handoff__rules *rules, const char *service,
 				"rules: an address of family %u",
 				addresses[i].family);
 	}
-	snprintf(rules->table, sizeof(rules->table), "handoff-%s", service);
+	snprintf(rules->table, sizeof(rules->table), PREFIX "%s", service);
 	handoff__legacy_name(&rules->legacy, rules->table);
 	memcpy(rules->addresses, addresses, n * sizeof(*addresses));
 	rules->naddresses = n;
@@ -590,4 +591,25 @@ handoff__rules_remove(
 			"rules: removing the table %s: %s", rules->table,
 			strerror(-err));
 	return 0;
+}
+
+bool
+handoff__rules_is_other(const struct handoff__rules *rules, const char *name)
+{
+	return strncmp(name, PREFIX, strlen(PREFIX)) == 0 &&
+	       strcmp(name, rules->table) != 0;
+}
+
+int
+handoff__rules_drop(struct handoff__rules *rules, const char *name,
+	struct handoff__error *error)
+{
+	struct handoff__rules other = *rules;
+	int err;
+
+	handoff__copy(other.table, sizeof(other.table), name);
+	handoff__copy(other.legacy.chain, sizeof(other.legacy.chain), name);
+	err = handoff__rules_remove(&other, error);
+	rules->seq = other.seq;
+	return err;
 }

@@ -60,6 +60,13 @@ int handoff__rules_found(struct handoff__rules *rules);
 int handoff__rules_install(struct handoff__rules *rules, uint16_t number,
 	struct handoff__error *error);
 
+/* Whether a table of that name is that of another helper; and removes that, or
+ * such a chain. */
+bool handoff__rules_is_other(
+	const struct handoff__rules *rules, const char *name);
+int handoff__rules_drop(struct handoff__rules *rules, const char *name,
+	struct handoff__error *error);
+
 /* No effect if there are none. */
 int handoff__rules_remove(
 	struct handoff__rules *rules, struct handoff__error *error);
