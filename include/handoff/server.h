@@ -330,6 +330,9 @@ struct handoff_connection {
 	int64_t since_ms;    /* CLOCK_REALTIME; 0: not known */
 	uint64_t received;   /* bytes from the client, and to it, by any peer */
 	uint64_t sent;
+	bool session;      /* `id` is that of a session, handoff/session.h */
+	int64_t absent_ms; /* for so long it has had no connection; 0: it has
+			    * one */
 };
 
 /* Iterates over the connections that this peer serves, in no particular order:

@@ -74,6 +74,15 @@ copy(struct handoff__snapshot *snap, const struct handoff__view *view,
 	handling = handoff__handling(rec);
 	snap->handling = (handling & HANDOFF__HANDLING) != 0;
 	snap->deaths = handling & HANDOFF__DEATHS_MASK;
+	snap->session = 0;
+	snap->absent_ms = 0;
+	if (!handoff__older(view->seg) && (c.flags & HANDOFF__SESSION)) {
+		snap->session = atomic_load_explicit(
+			&rec->extra.session, memory_order_relaxed);
+		if (c.flags & HANDOFF__GONE)
+			snap->absent_ms = atomic_load_explicit(
+				&rec->extra.absent_ms, memory_order_relaxed);
+	}
 	snap->in = snap->out = 0;
 	snap->unstable =
 		c.sequence != sequence || !handoff__desk_view(&at, desk);

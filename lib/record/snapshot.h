@@ -14,8 +14,11 @@ struct handoff__snapshot {
 	uint32_t kind, activity, flags;
 	uint64_t received, consumed, produced, sent;
 	uint64_t line_pos;
-	uint32_t deaths;    /* in the handler, see handling.h */
-	bool handling;      /* the handler is running */
+	uint64_t session;  /* its number; 0: none */
+	int64_t absent_ms; /* CLOCK_BOOTTIME, since when it has no socket; 0: it
+			    * has one */
+	uint32_t deaths;   /* in the handler, see handling.h */
+	bool handling;     /* the handler is running */
 	uint32_t state_len; /* bytes copied from the state */
 	uint32_t in, out; /* bytes copied from the buffered input and output */
 	bool unstable;    /* torn or damaged: the fields may not belong

@@ -77,6 +77,7 @@ metrics(void *arg, struct handoff__buf *buf)
 {
 	handoff__notices_metrics(arg, buf);
 	handoff__limits_metrics(arg, buf);
+	handoff__sessions_metrics(arg, buf);
 }
 
 static void
@@ -84,6 +85,7 @@ status(void *arg, bool json, struct handoff__buf *buf)
 {
 	handoff__addresses_status(arg, json, buf);
 	handoff__shared_status(arg, json, buf);
+	handoff__sessions_status(arg, json, buf);
 	handoff__notices_status(arg, json, buf);
 }
 

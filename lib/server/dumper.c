@@ -9,6 +9,9 @@
 #include "server/dump.h"
 
 #include "base/addr.h"
+#include "base/loop.h"
+#include "session/session.h"
+#include "session/state.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -227,6 +230,8 @@ add_flags(struct handoff__buf *buf, uint32_t flags)
 		{HANDOFF__PASS_END, "pass-ended"},
 		{HANDOFF__SHUT, "shut"},
 		{HANDOFF__GONE, "gone"},
+		{HANDOFF__SESSION, "session"},
+		{HANDOFF__RESUMING, "resuming"},
 	};
 	const char *comma = "";
 
@@ -248,6 +253,24 @@ activity_name(uint32_t activity)
 	return activity < 3 ? names[activity] : "?";
 }
 
+/* Whether bytes of it may be a token: of a session's client, or one that may
+ * be about to ask for a session. */
+static bool
+is_secret(
+	const struct handoff_service *service, const struct handoff__shot *shot)
+{
+	struct handoff__session_limits limits;
+	const struct handoff__session_head *head;
+
+	if (shot->snap.flags & (HANDOFF__SESSION | HANDOFF__RESUMING))
+		return true;
+	if (!handoff__session_limits(service, &limits) ||
+		shot->state_version != service->state_version)
+		return false;
+	head = handoff__session_head(shot->state, shot->snap.state_len, NULL);
+	return !head || head->mode != HANDOFF__SESSION_PLAIN;
+}
+
 /* As text, if the service can print states of this version. */
 static void
 dump_state(struct handoff__buf *buf, const struct handoff_service *service,
@@ -267,6 +290,8 @@ dump_state(struct handoff__buf *buf, const struct handoff_service *service,
 	if (!ours)
 		handoff__buf_add(buf, ",\"state_version\":%" PRIu32,
 			shot->state_version);
+	if (is_secret(service, shot))
+		return;
 	handoff__buf_add(buf, ",\"state_hex\":\"");
 	handoff__buf_hex(buf, shot->state, shot->state_size);
 	handoff__buf_add(buf, "\"");
@@ -278,6 +303,7 @@ add_connection(struct writer *w, const struct handoff__shot *shot,
 {
 	const struct handoff__snapshot *s = &shot->snap;
 	struct handoff__buf *buf = &w->buf;
+	bool secret = is_secret(w->dumper->service, shot);
 
 	add_string(buf, "client", addresses->client);
 	add_string(buf, "local", addresses->local);
@@ -285,9 +311,15 @@ add_connection(struct writer *w, const struct handoff__shot *shot,
 		",\"received\":%" PRIu64 ",\"consumed\":%" PRIu64
 		",\"produced\":%" PRIu64 ",\"sent\":%" PRIu64,
 		s->received, s->consumed, s->produced, s->sent);
-	add_buffer(buf, "in", s->consumed, s->received, shot->bytes, s->in);
-	add_buffer(
-		buf, "out", s->sent, s->produced, shot->bytes + s->in, s->out);
+	add_buffer(buf, "in", s->consumed, s->received, shot->bytes,
+		secret ? 0 : s->in);
+	add_buffer(buf, "out", s->sent, s->produced, shot->bytes + s->in,
+		secret ? 0 : s->out);
+	if (s->session != 0)
+		handoff__buf_add(buf, ",\"session\":%" PRIu64, s->session);
+	if (s->absent_ms != 0)
+		handoff__buf_add(buf, ",\"absent_ms\":%" PRId64,
+			(int64_t)handoff__boot_ms() - s->absent_ms);
 	add_flags(buf, s->flags);
 	add_string(buf, "activity", activity_name(s->activity));
 	handoff__buf_add(buf, ",\"handling\":%s,\"handler_deaths\":%u",

@@ -21,6 +21,7 @@
  *   dump.c, dumper.c, picture.c
  *                a dump of all entries; the child that writes it; the copies
  *   walk.c       the connections, for the program and an operator
+ *   sessions.c   the sessions, for an operator and a monitor
  *   lines.c      parses an operator's lines
  *   post.c       posts from outside of handlers, and who is woken by posts
  *   shared.c     the shared region, outside of handlers
@@ -506,6 +507,12 @@ void handoff__shared_at(
 	struct handoff_server *server, const struct handoff__segment *commons);
 void handoff__shared_status(const struct handoff_server *server, bool json,
 	struct handoff__buf *buf);
+
+/* sessions.c */
+void handoff__sessions_status(const struct handoff_server *server, bool json,
+	struct handoff__buf *buf);
+void handoff__sessions_metrics(
+	const struct handoff_server *server, struct handoff__buf *buf);
 
 /* walk.c */
 /* Replies with the connections of this peer, as many as are listed at most. */

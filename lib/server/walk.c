@@ -26,6 +26,25 @@ next_connection(
 	return e;
 }
 
+/* What is known of its session. */
+static void
+describe_session(
+	const struct handoff__record *rec, struct handoff_connection *c)
+{
+	uint64_t number =
+		atomic_load_explicit(&rec->extra.session, memory_order_relaxed);
+	int64_t since = atomic_load_explicit(
+		&rec->extra.absent_ms, memory_order_relaxed);
+	int64_t now = (int64_t)handoff__boot_ms();
+
+	if (number == 0)
+		return;
+	c->id = number;
+	c->session = true;
+	if (since > 0)
+		c->absent_ms = now > since ? now - since : 1;
+}
+
 static void
 describe(const struct handoff__roster_entry *e, struct handoff__described *to)
 {
@@ -46,6 +65,7 @@ describe(const struct handoff__roster_entry *e, struct handoff__described *to)
 	handoff__record_label(rec, to->label);
 	to->connection.since_ms = atomic_load_explicit(
 		&rec->extra.since_ms, memory_order_relaxed);
+	describe_session(rec, &to->connection);
 }
 
 int
@@ -75,6 +95,11 @@ add_line(struct handoff__buf *buf, const struct handoff_connection *c)
 	handoff__buf_add(buf, "%llu %s %lld %llu %llu ",
 		(unsigned long long)c->id, c->address, (long long)c->since_ms,
 		(unsigned long long)c->received, (unsigned long long)c->sent);
+	if (c->absent_ms > 0)
+		handoff__buf_add(buf, "(session, absent for %lld s) ",
+			(long long)c->absent_ms / 1000);
+	else if (c->session)
+		handoff__buf_add(buf, "(session) ");
 	handoff__buf_escaped(buf, c->label);
 	handoff__buf_add(buf, "\n");
 }
@@ -86,9 +111,11 @@ add_object(struct handoff__buf *buf, const struct handoff_connection *c)
 		buf, "{\"id\":%llu,\"address\":", (unsigned long long)c->id);
 	handoff__buf_json(buf, c->address);
 	handoff__buf_add(buf,
-		",\"since_ms\":%lld,\"received\":%llu,\"sent\":%llu,\"label\":",
+		",\"since_ms\":%lld,\"received\":%llu,\"sent\":%llu,"
+		"\"session\":%s,\"absent_ms\":%lld,\"label\":",
 		(long long)c->since_ms, (unsigned long long)c->received,
-		(unsigned long long)c->sent);
+		(unsigned long long)c->sent, c->session ? "true" : "false",
+		(long long)c->absent_ms);
 	handoff__buf_json(buf, c->label);
 	handoff__buf_add(buf, "}");
 }

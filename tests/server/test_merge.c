@@ -25,7 +25,7 @@
 #define STATE      8192u
 #define DEAD       1u /* the place of the owner */
 #define STEPS_MOST 40000u
-#define LAST       150u /* instructions, among which the commit is */
+#define LAST       70u /* instructions, among which the commit is */
 #define KEPT       "what the client has not got"
 #define INNER      "inner state"
 
@@ -370,7 +370,7 @@ instructions(void)
 static void
 death_at_any_instruction_leaves_it_in_one_record(void **state)
 {
-	unsigned stride = getenv("HANDOFF_LONG") ? 1 : 29;
+	unsigned stride = getenv("HANDOFF_LONG") ? 1 : 47;
 	unsigned all = instructions(), before = 0, after = 0;
 	bool moved = false;
 
