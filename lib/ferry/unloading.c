@@ -249,8 +249,10 @@ handoff__unloading_offer(struct handoff__freight *load)
 		ferry->received++;
 		ferry->report.moved++;
 	}
-	if (n > 0 && handoff__carrier_has_server(ferry) && !ferry->pair.serving)
+	if (list && handoff__carrier_has_server(ferry) && !ferry->pair.serving)
 		handoff__pair_offer_list(&ferry->pair, list, n);
+	else if (load->count > 0)
+		ferry->returns = true; /* a give may have left them behind */
 	free(list);
 }
 
