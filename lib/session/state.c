@@ -229,6 +229,17 @@ print_head(const struct handoff__session_head *head, char *text, size_t size)
 	return len < 0 ? 0 : (size_t)len < size ? (size_t)len : size - 1;
 }
 
+/* As bytes, as far as there is room. */
+static void
+print_bytes(const unsigned char *bytes, size_t len, char *text, size_t size)
+{
+	text[0] = '\0';
+	for (size_t i = 0; i < len && size > 3; i++, text += 3, size -= 3)
+		snprintf(text, size, "%02x ", bytes[i]);
+}
+
+/* Never fails: what cannot be described would be shown as bytes, and the token
+ * is among them. */
 int
 handoff__session_print(const struct handoff_service *inner, const void *state,
 	char *text, size_t size)
@@ -238,15 +249,20 @@ handoff__session_print(const struct handoff_service *inner, const void *state,
 	const unsigned char *bytes = state;
 	size_t len;
 
-	if (!head)
-		return -EBADMSG;
+	if (!head) {
+		snprintf(text, size, "damaged");
+		return 0;
+	}
 	len = print_head(head, text, size);
-	if (!inner->print || !(head->flags & HANDOFF__SESSION_SERVED) ||
-		size - len < 4)
+	if (head->inner_len == 0 || size - len < 8)
 		return 0;
 	memcpy(text + len, "; ", 3);
-	return inner->print(bytes + handoff__session_inner_at(head),
-		text + len + 2, size - len - 2, inner->arg);
+	bytes += handoff__session_inner_at(head);
+	text += len + 2;
+	size -= len + 2;
+	if (!inner->print || inner->print(bytes, text, size, inner->arg) < 0)
+		print_bytes(bytes, head->inner_len, text, size);
+	return 0;
 }
 
 static bool
