@@ -76,7 +76,8 @@ fi
 
 lab=$(mktemp -d)
 mount -t tmpfs none /run
-trap 'rm -rf "$lab"' EXIT
+# What still runs here may make a file meanwhile.
+trap 'rm -rf "$lab" 2>/dev/null || { sleep 1; rm -rf "$lab"; }' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
