@@ -112,8 +112,9 @@ class Process:
 class Clients(Process):
     """Connections to a server; see clients.c for the commands."""
 
-    def __init__(self, options, address, connections, core=LOAD_CORE):
-        super().__init__(options.program("clients"), address, connections,
+    def __init__(self, options, address, connections, *args, core=LOAD_CORE,
+                 program="clients"):
+        super().__init__(options.program(program), address, connections, *args,
                          core=core, stdin=True)
         self.expect("^ready$")
 

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT
+"""What a session costs: CPU of an echoed request, and memory."""
+from core import Clients, Samples, awake, markdown, memory, spread
+from servers import Handoff, in_turn
+
+TITLE = "Sessions"
+ABOUT = """Echo in model loop, ping-pong, on connections with sessions beside
+plain ones, in the same round and by the same load program, which sends one
+segment a request and compares what comes back. *Plain* is a server without
+sessions; *plain beside* is a plain client of a server that has them. CPU is that
+of the server, divided by requests; ratios are to *plain* of the same round.
+Medians, quartiles in brackets. Memory is what the server grows by for each
+connection, page tables included: *idle* after the connection, or the session,
+was made; *used* after one echo of 4 KiB on each, one second later."""
+
+SUBJECTS = {
+    "plain": ((), "plain"),
+    "plain beside": (("--sessions",), "plain"),
+    "session": (("--sessions",), "session"),
+}
+FLOOR = "plain"
+WORK = (("64 B, 1 conn.", 64, 1), ("64 B, 100 conn.", 64, 100),
+        ("4 KiB, 100 conn.", 4096, 100))
+
+
+def clients_of(options, server, count, kind):
+    return Clients(options, server.address, count, kind,
+                   program="session_clients")
+
+
+def echo(server, clients, size, ms):
+    clients.ask("ping", size, max(ms // 5, 50))  # until all is warm
+    before = server.cpu_ns()
+    told = clients.ask("ping", size, ms)
+    cpu = server.cpu_ns() - before
+    return {"cpu_us": cpu / 1000 / told["messages"],
+            "per_second": told["messages"] / told["seconds"]}
+
+
+def total(server):
+    figures = memory(server.pids())
+    return figures["resident"] + figures["tables"]
+
+
+def space(options, server, kind, count):
+    with clients_of(options, server, 1, kind) as clients:
+        clients.ask("once", 4096)
+    empty = total(server)
+    with clients_of(options, server, count, kind) as clients:
+        # The echo on the last connection shows that all are accepted.
+        idle = total(server)
+        clients.ask("once", 4096)
+        used = total(server)
+    return {"idle": (idle - empty) / count, "used": (used - empty) / count}
+
+
+def measure(options):
+    ms = 200 if options.quick else 600
+    count = 1000 if options.quick else 5000
+    samples = Samples()
+    with awake(options):
+        for number in range(options.rounds(10)):
+            for name in in_turn(SUBJECTS, number):
+                args, kind = SUBJECTS[name]
+                with Handoff(options, *args) as server:
+                    for case, size, conns in WORK:
+                        with clients_of(options, server, conns,
+                                        kind) as clients:
+                            samples.add(case, name, number, **echo(
+                                server, clients, size, ms))
+    spaces = Samples()
+    for number in range(options.rounds(3, quick=1)):
+        for name in in_turn(SUBJECTS, number):
+            args, kind = SUBJECTS[name]
+            with Handoff(options, *args) as server:
+                spaces.add(f"{count} connections", name, number,
+                           **space(options, server, kind, count))
+    return {"rows": samples.rows(FLOOR, ("cpu_us",),
+                                 [work[0] for work in WORK], SUBJECTS),
+            "memory": spaces.rows(FLOOR, (), subjects=SUBJECTS)}
+
+
+def tables(results):
+    rows = [(row["case"], row["subject"], spread(row["cpu_us"]) + " us",
+             spread(row["cpu_us_ratio"], "{:.3f}"),
+             f"{row['per_second'][0] / 1000:.1f} k/s")
+            for row in results["rows"]]
+    text = markdown(("", "", "CPU a request", "ratio", "throughput"), rows)
+    rows = [(row["subject"], spread(row["idle"], "{:.0f}"),
+             spread(row["used"], "{:.0f}")) for row in results["memory"]]
+    return (text + f"\nBytes a connection, {results['memory'][0]['case']}\n\n" +
+            markdown(("", "idle", "used"), rows) + "\n")
+
+
+def pictures(_results, _path):
+    return {}
