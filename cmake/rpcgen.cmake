@@ -4,11 +4,12 @@
 find_program(RPCGEN rpcgen)
 mark_as_advanced(RPCGEN)
 
-# handoff_rpcgen(TARGET FILE.x FLAG...): a static library of the client's and the
+# handoff_rpcgen(TARGET FILE.x FOLDER FLAG...): a static library of the client's and the
 # server's stubs and the routines, with its header. Run in the folder of the
 # file, since what is generated includes the header as the file is called.
-function(handoff_rpcgen target file)
+function(handoff_rpcgen target file folder)
   cmake_path(GET file STEM stem)
+  set(from ${CMAKE_CURRENT_SOURCE_DIR}/${folder})
   set(dir ${CMAKE_CURRENT_BINARY_DIR}/${target})
   file(MAKE_DIRECTORY ${dir})
   set(outputs)
@@ -20,8 +21,7 @@ function(handoff_rpcgen target file)
     add_custom_command(OUTPUT ${output}
       COMMAND ${CMAKE_COMMAND} -E rm -f ${output}
       COMMAND ${RPCGEN} ${ARGN} -${flag} -o ${output} ${file}
-      DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${file}
-      WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR} VERBATIM)
+      DEPENDS ${from}/${file} WORKING_DIRECTORY ${from} VERBATIM)
     list(APPEND outputs ${output})
   endforeach()
   add_library(${target} STATIC ${outputs})
