@@ -414,6 +414,11 @@ open_late_address(struct handoff_server *server, size_t i)
 		err = make_room(server, i);
 	if (err == -EADDRINUSE)
 		explain_in_use(server, i);
+	else if (err == -EADDRNOTAVAIL && server->pair.other.carrier)
+		handoff__fail(&server->error, err,
+			"address '%.120s': is not on this host: the ferry "
+			"brings its listener back with it",
+			server->opts.listen[i]);
 	return err;
 }
 

@@ -221,7 +221,7 @@ class Between(Hosts):
 
     def test_listens_at_home_for_itself(self):
         """A goes on with what the service's addresses do not reach."""
-        self.serve_on(self.a, options=("--listen", "10.77.0.1:7010"))
+        server = self.serve_on(self.a, options=("--listen", "10.77.0.1:7010"))
         self.ferry(self.a)
         self.ferry(self.b)
         self.wait_on(self.b)
@@ -242,6 +242,9 @@ class Between(Hosts):
                     "10.77.0.1:7010"]).ready())
         self.end(own)
         self.end(load)
+        server.expect_error(f"{SERVICE4}:{PORT}': is not on this host: the "
+                            "ferry brings its listener back with it")
+        self.assertNotIn("cannot listen", server.output())
 
     def test_dry_run(self):
         """Says what would move, and moves nothing."""
