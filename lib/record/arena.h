@@ -25,8 +25,9 @@
 #define HANDOFF__DESKS        128 /* per segment, half of them for each peer */
 #define HANDOFF__BUFFER_MAX   (1u << 20)
 #define HANDOFF__STATE_PLAIN  65536u /* of a service's own state */
+/* with what a service that wraps it keeps */
 #define HANDOFF__STATE_MAX                                                     \
-	(131072u + (2u << 20)) /* with what a service that wraps it keeps */
+	(2u * HANDOFF__STATE_PLAIN + 2u * HANDOFF__BUFFER_MAX)
 /* the commons: what belongs to the whole service, see handoff__geometry */
 #define HANDOFF__GROUPS       128 /* redo lists, half of them for each peer */
 #define HANDOFF__GROUP_SIZE   4096u

@@ -21,7 +21,7 @@ runs_farewell(
 		handoff__handler_deaths(view->rec) > 0)
 		return false;
 	flags = handoff__record_commit(view->rec)->flags;
-	return !(flags & HANDOFF__NO_OUTPUT) &&
+	return !(flags & (HANDOFF__NO_OUTPUT | HANDOFF__RESUMING)) &&
 	       ((flags & HANDOFF__OPENED) || !service->open);
 }
 

@@ -143,6 +143,12 @@ some_have_no_last_words(void **state)
 	farewell(&f);
 	assert_int_equal(atomic_load(&seen.words), 0);
 	close_conn(&f);
+	open_solo(&f, NULL); /* the loop fetches its session */
+	handoff__record_flag(
+		&f.view, HANDOFF__OPENED | (uint32_t)HANDOFF__RESUMING);
+	farewell(&f);
+	assert_int_equal(atomic_load(&seen.words), 0);
+	close_conn(&f);
 	open_solo(&f, greet);
 	turn(&f, 0);
 	farewell(&f);
