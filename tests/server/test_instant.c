@@ -8,9 +8,8 @@
  * met and its end told once.
  * HANDOFF_LONG=1 takes every n, which takes half a minute.
  */
-#include "server/solo.h"
+#include "server/stepping.h"
 
-#include "base/addr.h"
 #include "peer/pair.h"
 #include "record/desk.h"
 #include "record/handling.h"
@@ -18,16 +17,12 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <netinet/in.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
-#include <sys/ptrace.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define STEPS_MOST 45000 /* of all children of a test */
@@ -219,31 +214,6 @@ post_to_it(struct fixture *f)
 		handoff__posts_add(&f->arena.posts, &post, "post\n", 1), 0);
 }
 
-/* The library tells a connection's progress by the counters of TCP. */
-static void
-use_tcp(struct fixture *f)
-{
-	char bound[HANDOFF_ADDRESS_MAX];
-	struct sockaddr_in in;
-	socklen_t len = sizeof(in);
-	int listener = handoff__addr_listen("127.0.0.1:0", bound, NULL);
-	int small = 4096;
-
-	close(f->fd);
-	close(f->client);
-	assert_true(listener >= 0);
-	assert_int_equal(
-		getsockname(listener, (struct sockaddr *)&in, &len), 0);
-	f->client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	setsockopt(f->client, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
-	assert_int_equal(connect(f->client, (struct sockaddr *)&in, len), 0);
-	assert_true(support_poll(listener, POLLIN));
-	f->fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	assert_true(f->fd >= 0);
-	shrink(f);
-	close(listener);
-}
-
 /* Bytes that are not of the stream fill the socket; returns how many. */
 static size_t
 stuff(struct fixture *f)
@@ -258,48 +228,6 @@ stuff(struct fixture *f)
 	assert_int_equal(errno, EAGAIN);
 	f->rec->tx_base -= stuffed;
 	return stuffed;
-}
-
-static void __attribute__((noreturn)) child_main(struct fixture *f)
-{
-	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
-		_exit(2);
-	raise(SIGSTOP);
-	handoff__conn_turn_at(
-		turn_desk, &f->view, f->fd, &f->service, EPOLLIN, &f->result);
-	_exit(0);
-}
-
-/* A turn in a child that is killed after so many instructions. Returns how
- * many it had: fewer, if it left before. */
-static unsigned
-die_after(struct fixture *f, unsigned most)
-{
-	pid_t pid = fork();
-	unsigned n;
-	int status;
-
-	assert_true(pid >= 0);
-	if (pid == 0)
-		child_main(f);
-	for (n = 0; n <= most; n++) {
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-		if (!WIFSTOPPED(status))
-			break;
-		if (n < most)
-			assert_int_equal(
-				ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
-	}
-	if (n > most) {
-		kill(pid, SIGKILL);
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-		assert_true(WIFSIGNALED(status));
-		return most;
-	}
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 2)
-		skip();
-	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-	return n;
 }
 
 /* Nothing that belongs to the connection is in these buffers. */
