@@ -54,7 +54,8 @@ class Session:
                 continue
             kind, ack, payload = answer
             if kind == WELCOME:
-                return self.welcome(ack, payload)
+                self.welcome(ack, payload)
+                return self.decode()  # what has come with it
             self.sock.close()
             if kind != REFUSED:
                 raise ValueError(f"a frame of type {kind} for an answer")

@@ -402,5 +402,5 @@ main(void)
 		cmocka_unit_test(test_mistakes_are_found),
 	};
 
-	return cmocka_run_group_tests(tests, support_setup, support_teardown);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }
