@@ -34,14 +34,27 @@ is_on_address(const struct handoff__ferry *ferry, int fd, bool *known)
 				 ferry->nprefixes, (struct sockaddr *)&sa);
 }
 
+/* A session without a connection: it has no socket that could move. It is never
+ * one again. */
+static bool
+is_absent(const struct handoff__roster_entry *e)
+{
+	return e->kind == HANDOFF__CONNECTION && !handoff__older(e->view.seg) &&
+	       atomic_load_explicit(&e->view.rec->extra.absent_ms,
+		       memory_order_relaxed) != 0;
+}
+
 const char *
 handoff__choice_objection(const struct handoff__ferry *ferry,
 	const struct handoff__roster_entry *e)
 {
 	struct handoff__error error;
-	enum handoff__unmovable why = handoff__migrate_refuse(e->fd, &error);
+	enum handoff__unmovable why;
 	bool known;
 
+	if (is_absent(e))
+		return handoff__parcel_word(HANDOFF__PARCEL_ABSENT);
+	why = handoff__migrate_refuse(e->fd, &error);
 	if (why != HANDOFF__MOVABLE)
 		return handoff__unmovable_word(why);
 	return is_on_address(ferry, e->fd, &known) || !known
@@ -66,6 +79,8 @@ add(struct handoff__ferry *ferry, struct group *group,
 	group->list[group->count++] = e;
 	if (e->kind != HANDOFF__CONNECTION)
 		group->why = "moves with an extra descriptor";
+	else if (is_absent(e))
+		group->why = handoff__parcel_word(HANDOFF__PARCEL_ABSENT);
 	else if (cargo->why)
 		group->why = cargo->why;
 	else if (!cargo->checked && !is_on_address(ferry, e->fd, &known) &&

@@ -26,6 +26,18 @@ use_number(struct handoff__board *board, uint64_t id)
 		;
 }
 
+/* For posts, and for clients that resume its session. */
+static void
+enter_for_posts(
+	struct handoff__pair *pair, const struct handoff__roster_entry *e)
+{
+	uint64_t number = handoff__record_number(e->view.rec);
+
+	handoff__posts_enter(&pair->arena, e->id, e->segment, e->slot);
+	if (number != e->id)
+		handoff__posts_move(&pair->arena, number, e->segment, e->slot);
+}
+
 /* By the box that it has for posts, or else by a search: entries of a program
  * with a loop of its own have no box. */
 static struct handoff__roster_entry *
@@ -151,7 +163,7 @@ handoff__pair_receive(struct handoff__pair *pair, int fd,
 	e = handoff__roster_at(&pair->roster, segment, slot);
 	handoff__roster_enter(&pair->roster, e, segment, slot, fd, true);
 	if (!pair->config.streamless)
-		handoff__posts_enter(&pair->arena, e->id, segment, slot);
+		enter_for_posts(pair, e);
 	handoff__companions_join(pair, e);
 	*err = pair->ops->entered(pair, e);
 	if (*err < 0) {

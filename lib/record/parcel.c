@@ -37,6 +37,10 @@ static const struct {
 	[HANDOFF__PARCEL_ENDING] = {"ending",
 		"it is ending: its socket has ended, or nothing is sent any "
 		"more"},
+	[HANDOFF__PARCEL_ABSENT] = {"session without a connection",
+		"a session without a connection has no socket to go with: it "
+		"stays for its time, and its client begins a new one on the "
+		"other host"},
 	[HANDOFF__PARCEL_TURN] = {"in a turn",
 		"it, or its pair, is in a turn: try it again when that is "
 		"over"},
@@ -138,8 +142,13 @@ reason_of(const struct handoff__view *view)
 		return HANDOFF__PARCEL_TURN;
 	if (!handoff__record_ok(view))
 		return HANDOFF__PARCEL_DAMAGED;
+	if (handoff__record_absent(rec) != 0)
+		return HANDOFF__PARCEL_ABSENT;
 	if (is_ending(handoff__record_commit(rec)->flags))
 		return HANDOFF__PARCEL_ENDING;
+	/* it is about to get one, and then it has another state */
+	if (handoff__record_commit(rec)->flags & HANDOFF__RESUMING)
+		return HANDOFF__PARCEL_TURN;
 	if (pair_in_turn(view))
 		return HANDOFF__PARCEL_TURN;
 	if (posts_wait(view))
@@ -188,6 +197,7 @@ take_stream(struct handoff__parcel *p, const struct handoff__view *view,
 	p->activity = snap.activity;
 	p->flags = snap.flags & ~(uint32_t)HANDOFF__TRANSIENT;
 	p->deaths = snap.deaths;
+	p->session = snap.session;
 	p->consumed = snap.consumed;
 	p->produced = snap.produced;
 	p->rx_base = snap.received;
@@ -210,13 +220,14 @@ take_passed(struct handoff__parcel *p, const struct handoff__view *view,
 	uint32_t from, len;
 	int err = handoff__pass_untaken(view, &from, &len);
 
+	p->pass_head = c->pass_head;
+	p->pass_tail = c->pass_tail;
 	if (err < 0 || view->seg->geo.pass_size == 0)
 		return err;
 	handoff__pass_get(view, from, bytes, len);
 	p->pass = bytes;
 	p->pass_len = len;
 	p->pass_head = from + len;
-	p->pass_tail = c->pass_tail;
 	wish = handoff__pass_wish(view, p->flags);
 	p->wish_error = atomic_load(&wish->error);
 	memcpy(p->wish, wish->address, sizeof(p->wish));
@@ -410,10 +421,10 @@ fill_passed(const struct handoff__view *view, const struct handoff__parcel *p)
 	struct handoff__commit *c = &view->rec->commit[0];
 	struct handoff__wish *wish;
 
-	if (view->seg->geo.pass_size == 0)
-		return;
 	c->pass_head = p->pass_head;
 	c->pass_tail = p->pass_tail;
+	if (view->seg->geo.pass_size == 0)
+		return;
 	if (p->pass_len > 0)
 		handoff__pass_put(
 			view, p->pass_head - p->pass_len, p->pass, p->pass_len);
@@ -455,6 +466,7 @@ fill_extra(struct handoff__record *rec, const struct handoff__parcel *p,
 	atomic_store(&x->pair, p->pair);
 	atomic_store(&x->since_ms, p->since_ms);
 	x->outgoing = p->outgoing;
+	atomic_store(&x->session, p->session);
 	x->client = p->client;
 	handoff__record_set_label(rec, p->label);
 }

@@ -28,6 +28,7 @@ enum handoff__unparcelled {
 	HANDOFF__PARCEL_DAMAGED,  /* its record is inconsistent */
 	HANDOFF__PARCEL_OLDER,    /* of an older layout */
 	HANDOFF__PARCEL_ENDING,   /* it ends at once, or its socket has ended */
+	HANDOFF__PARCEL_ABSENT,   /* a session whose socket has ended */
 	/* It can go later: after a turn, or a commit of its program. */
 	HANDOFF__PARCEL_TURN,  /* it is in a turn, or its pair is */
 	HANDOFF__PARCEL_POSTS, /* posts for it wait */
@@ -76,7 +77,8 @@ struct handoff__parcel {
 	uint64_t pair;                  /* id, 0: none; see pass.h */
 	uint64_t leader;                /* id, 0: none */
 	uint32_t pass_head, pass_tail;  /* positions; `pass` ends at the
-					 * first */
+					 * first. Without a ring: of a service
+					 * that wraps another one */
 	uint32_t outgoing;              /* the service has made it */
 	uint32_t wish_error;            /* why there is no pair */
 	char wish[HANDOFF_ADDRESS_MAX]; /* where it is to be connected to */
@@ -84,6 +86,7 @@ struct handoff__parcel {
 	int64_t since_ms;      /* CLOCK_REALTIME */
 	bool timed;            /* it has a deadline, */
 	uint64_t remaining_ms; /* which is due then; 0: at once */
+	uint64_t session;      /* its number; 0: none */
 	struct handoff__client client;
 	char label[HANDOFF__LABEL_MAX];
 	void *owned; /* the memory of the four byte strings, or NULL */

@@ -29,8 +29,8 @@
 #define STREAM_SIZE (5 * 4 + 4 * 8 + 4 * 4)
 /* pair, leader, positions of the ring, error, address */
 #define PAIR_SIZE (2 * 8 + 2 * 4 + 4 + HANDOFF_ADDRESS_MAX)
-/* tag, since, remaining, client, label */
-#define EXTRA_SIZE (3 * 8 + 16 + 2 + 2 + HANDOFF__LABEL_MAX)
+/* tag, since, remaining, client, label, session */
+#define EXTRA_SIZE (3 * 8 + 16 + 2 + 2 + HANDOFF__LABEL_MAX + 8)
 #define FIXED_SIZE                                                             \
 	(HEAD_SIZE + ENTRY_SIZE + STREAM_SIZE + PAIR_SIZE + EXTRA_SIZE)
 
@@ -42,7 +42,8 @@ _Static_assert(FIXED_SIZE <= 1024, "HANDOFF__PARCEL_MOST has room for it");
 		    HANDOFF__CLOSING | HANDOFF__PAIR_OVER | HANDOFF__ENDING |  \
 		    HANDOFF__ENDED | HANDOFF__END | HANDOFF__WAITING |         \
 		    HANDOFF__PAIRED | HANDOFF__CONNECT | HANDOFF__PASS_END |   \
-		    HANDOFF__SHUT | HANDOFF__RESET | HANDOFF__HOLDS_INPUT) |   \
+		    HANDOFF__SHUT | HANDOFF__RESET | HANDOFF__HOLDS_INPUT |    \
+		    HANDOFF__SESSION) |                                        \
 		HANDOFF__WISH)
 
 static const char *
@@ -120,6 +121,9 @@ bad_extra(const struct handoff__parcel *p)
 	if (p->client.family != 0 && p->client.family != 4 &&
 		p->client.family != 6)
 		return "address of the client";
+	if (p->session >= NEVER ||
+		(p->session != 0) != ((p->flags & HANDOFF__SESSION) != 0))
+		return "session";
 	return NULL;
 }
 
@@ -258,6 +262,7 @@ put_extra(struct handoff__wire *w, const struct handoff__parcel *p)
 	handoff__put_u16(w, ntohs(p->client.port));
 	handoff__put_u16(w, p->client.family);
 	handoff__put_text(w, p->label, sizeof(p->label));
+	handoff__put_u64(w, p->session);
 }
 
 static void
@@ -270,6 +275,7 @@ get_extra(struct handoff__wire *w, struct handoff__parcel *p)
 	p->client.port = htons(handoff__get_u16(w));
 	p->client.family = handoff__get_u16(w);
 	handoff__get_text(w, p->label, sizeof(p->label));
+	p->session = handoff__get_u64(w);
 }
 
 int

@@ -151,6 +151,27 @@ ends_are_refused_and_lingering_is_not(void **state)
 	close_hosts();
 }
 
+/* The number of its session goes with it; what has no socket stays. */
+static void
+session_goes_with_its_connection(void **state)
+{
+	(void)state;
+	open_hosts(0);
+	atomic_store(&from.rec->extra.session, 44);
+	handoff__record_flag(&from, HANDOFF__RESUMING);
+	refused(HANDOFF__PARCEL_TURN, "it, or its pair, is in a turn");
+	handoff__record_unflag(&from, HANDOFF__RESUMING);
+	handoff__record_flag(&from, HANDOFF__SESSION);
+	parcels_send(&from, &b, &to);
+	parcels_assert_same(&from, &to);
+	assert_int_equal(handoff__record_session(to.rec), 44);
+	atomic_store(&from.rec->extra.absent_ms, 1);
+	handoff__record_flag(&from, HANDOFF__GONE);
+	refused(HANDOFF__PARCEL_ABSENT,
+		"a session without a connection has no socket");
+	close_hosts();
+}
+
 static void
 inbox_is_refused_until_the_next_commit(void **state)
 {
@@ -711,6 +732,7 @@ main(void)
 		handoff_test(damaged_records_are_refused),
 		handoff_test(nonsense_in_a_record_is_no_parcel),
 		handoff_test(ends_are_refused_and_lingering_is_not),
+		handoff_test(session_goes_with_its_connection),
 		handoff_test(inbox_is_refused_until_the_next_commit),
 		handoff_test(posts_are_refused_if_they_are_for_it),
 		handoff_test(everything_is_in_a_parcel),

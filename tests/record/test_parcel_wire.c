@@ -300,6 +300,8 @@ every_field_has_its_range(void **state)
 	BAD(remaining_ms, UINT64_MAX, "deadline");
 	BAD(timed, false, "deadline");
 	BAD(client.family, 5, "client");
+	BAD(session, 5, "session");
+	BAD(session, UINT64_C(1) << 63, "session");
 	close_parcel();
 }
 
