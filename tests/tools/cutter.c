@@ -3,7 +3,8 @@
  * cutter: passes connections on to a server and breaks each of them after a
  * random time, in the middle of whatever is under way: with a reset to both
  * ends, or to one, while the other sees an end. What it holds then is lost, as
- * in a network. SIGUSR1: breaks no more. SIGTERM: ends with its counts.
+ * in a network. SIGUSR1: begins to break them, or breaks no more. SIGTERM: ends
+ * with its counts.
  */
 #include "load.h"
 
@@ -42,13 +43,13 @@ static struct sockaddr_in target;
 static int epfd, listener;
 static int64_t mean_us;
 static uint64_t seed = 1;
-static volatile sig_atomic_t quiet, done;
+static volatile sig_atomic_t breaks, done;
 
 static void
 on_signal(int number)
 {
 	if (number == SIGUSR1)
-		quiet = 1;
+		breaks = !breaks;
 	else
 		done = 1;
 }
@@ -103,8 +104,6 @@ begin(int fd)
 	}
 	accepted++;
 	pair->open = true;
-	pair->until_us = load_now_us() + (int64_t)(load_random(&seed) %
-						   (uint64_t)(2 * mean_us));
 	pair->sides[0].fd = fd;
 	pair->sides[1].fd = to;
 	pairs[npairs++] = pair;
@@ -164,6 +163,12 @@ serve(struct pair *pair)
 	watch(&sides[1], EPOLL_CTL_MOD);
 }
 
+static int64_t
+random_us(void)
+{
+	return (int64_t)(load_random(&seed) % (uint64_t)(2 * mean_us));
+}
+
 static void
 cut(void)
 {
@@ -171,7 +176,9 @@ cut(void)
 	unsigned left = 0;
 
 	for (unsigned i = 0; i < npairs; i++) {
-		if (pairs[i]->open && !quiet && now_us > pairs[i]->until_us) {
+		if (breaks && pairs[i]->until_us == 0)
+			pairs[i]->until_us = now_us + random_us();
+		if (pairs[i]->open && breaks && now_us > pairs[i]->until_us) {
 			close_pair(pairs[i],
 				1 + (unsigned)(load_random(&seed) % 3));
 			broken++;
