@@ -118,6 +118,10 @@ HANDOFF_API size_t handoff_client_unsent(const struct handoff_client *client);
  * pulled and work is done. */
 HANDOFF_API size_t handoff_client_room(const struct handoff_client *client);
 
+/* Whether the option `session` was set. */
+HANDOFF_API bool handoff_client_has_session(
+	const struct handoff_client *client);
+
 /* Ends the sending direction: it is closed once all data is sent; when the
  * server has closed its side too, CLOSED is the last event. */
 HANDOFF_API int handoff_client_shutdown(struct handoff_client *client);

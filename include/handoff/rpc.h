@@ -110,15 +110,18 @@ HANDOFF_API int handoff_rpc_fail(const struct svc_req *rqstp, int err);
  *
  * A call waits until its reply has come or its time is over, and meanwhile
  * does the work of the client: it takes all events. One handle to a client at
- * a time; CLSET_PROG and CLSET_VERS change what it calls. CLSET_TIMEOUT sets
- * the time of all further calls; CLGET_FD gives handoff_client_fd.
+ * a time, and nothing else is sent; CLSET_PROG and CLSET_VERS change what it
+ * calls. CLSET_TIMEOUT sets the time of all further calls; CLGET_FD gives
+ * handoff_client_fd.
  *
  * When a connection is lost under a call:
  *   a call that was not yet passed to the kernel whole is sent again on the
  *   next connection, and goes on;
  *   any other one fails with RPC_CANTRECV, re_errno ECONNRESET or the
  *   connection's: it was executed once or not at all;
- *   over a session that is resumed it goes on, and is answered once.
+ *   in a session (option `session` of the client) it goes on over the next
+ *   connection and is answered once; if the session cannot be resumed, it fails
+ *   like that unless the server has certainly not taken all of it.
  * A call whose time is over, RPC_TIMEDOUT, may be executed later all the same;
  * its reply is then dropped.
  */

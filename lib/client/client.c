@@ -382,6 +382,12 @@ handoff_client_room(const struct handoff_client *client)
 				       : 0;
 }
 
+bool
+handoff_client_has_session(const struct handoff_client *client)
+{
+	return client && client->talk.on;
+}
+
 int
 handoff_client_shutdown(struct handoff_client *client)
 {

@@ -19,6 +19,7 @@
 #define HEAD_BYTES   (10 * 4u + 2 * MAX_AUTH_BYTES) /* of a call, at most */
 #define DEFAULT_WAIT 25 /* seconds, as rpcgen's stubs have it */
 #define REFRESHES    2
+#define ENDS         64 /* calls without a reply whose fate may be told */
 
 struct clnt {
 	CLIENT cl;
@@ -30,6 +31,14 @@ struct clnt {
 	uint8_t *buf; /* a call with its mark */
 	size_t size;
 	struct handoff__rpc_stream stream;
+	/* Positions in the stream to the server, counted from the first call:
+	 * where the session begins, where the last call ends, and the calls of
+	 * which it is not known whether the server has taken them. */
+	uint64_t begin, end;
+	uint64_t first; /* where the first of these begins */
+	uint64_t ends[ENDS];
+	size_t nends;
+	bool session;
 	handoff_clnt_event_fn *event;
 	void *event_arg;
 };
@@ -117,6 +126,27 @@ make_call(struct clnt *clnt, rpcproc_t proc, xdrproc_t xargs, void *args)
 	return len;
 }
 
+/* A call of this length is sent. */
+static void
+note_sent(struct clnt *clnt, size_t len)
+{
+	clnt->end += len;
+	if (clnt->nends == ENDS) {
+		clnt->first = clnt->ends[0];
+		memmove(clnt->ends, clnt->ends + 1,
+			--clnt->nends * sizeof(clnt->ends[0]));
+	}
+	clnt->ends[clnt->nends++] = clnt->end;
+}
+
+/* Its reply has come: the server has taken all of them. */
+static void
+note_reply(struct clnt *clnt)
+{
+	clnt->nends = 0;
+	clnt->first = clnt->end;
+}
+
 /* A reply to the call: decodes it. */
 static void
 take_results(
@@ -157,6 +187,7 @@ take_message(struct clnt *clnt, struct waiting *w)
 	if (!w || w->done || !is_reply(clnt))
 		return;
 	w->done = true;
+	note_reply(clnt);
 	if (clnt->stream.longer) {
 		fail(clnt, RPC_CANTDECODERES, -EMSGSIZE);
 		return;
@@ -208,6 +239,41 @@ give_up(struct clnt *clnt, struct waiting *w, int err)
 	fail(clnt, RPC_CANTRECV, err < 0 ? err : -ECONNRESET);
 }
 
+/* A session is over, and a new one has begun: calls that end behind what the
+ * server may have of the old one go to the new one. */
+static void
+take_new(struct clnt *clnt, struct waiting *w,
+	const struct handoff_client_event *event)
+{
+	uint64_t sent = clnt->begin + event->certain + event->doubtful;
+	size_t n = 0;
+
+	handoff__rpc_stream_reset(&clnt->stream);
+	while (n < clnt->nends && clnt->ends[n] <= sent)
+		clnt->first = clnt->ends[n++];
+	clnt->nends -= n;
+	memmove(clnt->ends, clnt->ends + n,
+		clnt->nends * sizeof(clnt->ends[0]));
+	clnt->begin = clnt->first;
+	if (clnt->nends == 0)
+		give_up(clnt, w, 0);
+}
+
+/* Of a client without a session: connections are all there is. */
+static void
+take_connection(struct clnt *clnt, struct waiting *w,
+	const struct handoff_client_event *event)
+{
+	handoff__rpc_stream_reset(&clnt->stream);
+	/* what the kernel has not taken whole is sent again */
+	if (event->type == HANDOFF_CLIENT_LOST &&
+		handoff_client_unsent(clnt->client) == 0)
+		give_up(clnt, w, event->err);
+	/* drained in an orderly way, it has answered what it got */
+	if (event->type == HANDOFF_CLIENT_MOVED && event->err < 0)
+		give_up(clnt, w, event->err);
+}
+
 static void
 take_event(struct clnt *clnt, struct waiting *w,
 	const struct handoff_client_event *event)
@@ -217,19 +283,13 @@ take_event(struct clnt *clnt, struct waiting *w,
 		take_data(clnt, w, event->data, event->len);
 		return;
 	case HANDOFF_CLIENT_CONNECTED:
-		handoff__rpc_stream_reset(&clnt->stream);
-		break;
 	case HANDOFF_CLIENT_LOST:
-		handoff__rpc_stream_reset(&clnt->stream);
-		/* what the kernel has not taken whole is sent again */
-		if (handoff_client_unsent(clnt->client) == 0)
-			give_up(clnt, w, event->err);
-		break;
 	case HANDOFF_CLIENT_MOVED:
-		handoff__rpc_stream_reset(&clnt->stream);
-		/* drained in an orderly way, it has answered what it got */
-		if (event->err < 0)
-			give_up(clnt, w, event->err);
+		if (!clnt->session)
+			take_connection(clnt, w, event);
+		break;
+	case HANDOFF_CLIENT_NEW:
+		take_new(clnt, w, event);
 		break;
 	case HANDOFF_CLIENT_CLOSED:
 		give_up(clnt, w, -ESHUTDOWN);
@@ -326,6 +386,8 @@ exchange(struct clnt *clnt, rpcproc_t proc, xdrproc_t xargs, void *args,
 		return;
 	if (err == 0)
 		err = handoff_client_send(clnt->client, clnt->buf, len);
+	if (err == 0)
+		note_sent(clnt, len);
 	if (err < 0)
 		fail(clnt, RPC_CANTSEND, err);
 	else if (until_us > 0)
@@ -451,6 +513,7 @@ handoff_clnt_create(
 	if (!clnt)
 		return NULL;
 	clnt->client = client;
+	clnt->session = handoff_client_has_session(client);
 	clnt->prog = (uint32_t)prog;
 	clnt->vers = (uint32_t)vers;
 	clnt->wait.tv_sec = DEFAULT_WAIT;

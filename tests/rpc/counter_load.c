@@ -9,7 +9,8 @@
  * Prints "ready" once all are connected, "done N" for each twentieth of the
  * calls, then counts as JSON: `answered`, `failed` (lost under a call, it may
  * have been executed), `moved` (a new connection was counted from 0 again),
- * `wrong`, `total` (what the service says in the end), `seconds`.
+ * `resumed` (a session was, on a new connection), `wrong`, `total` (what the
+ * service says in the end), `seconds`.
  */
 #include "rpc/procedures.h"
 
@@ -31,7 +32,7 @@
 static struct handoff_client_opts opts = {.size = sizeof(opts)};
 static unsigned long clients = 1, calls = 1;
 static bool foreign, null;
-static atomic_ulong answered, failed, moved, wrong, finished, ready;
+static atomic_ulong answered, failed, moved, resumed, wrong, finished, ready;
 static pthread_barrier_t begin;
 
 struct caller {
@@ -47,9 +48,15 @@ see_event(const struct handoff_client_event *event, void *arg)
 {
 	struct caller *c = arg;
 
-	if (event->type == HANDOFF_CLIENT_CONNECTED ||
-		event->type == HANDOFF_CLIENT_MOVED)
+	bool session = handoff_client_has_session(c->client);
+
+	if (event->type == HANDOFF_CLIENT_NEW ||
+		(!session && (event->type == HANDOFF_CLIENT_CONNECTED ||
+				     event->type == HANDOFF_CLIENT_MOVED)))
 		c->fresh = true;
+	if (session && (event->type == HANDOFF_CLIENT_RESUMED ||
+			       event->type == HANDOFF_CLIENT_MOVED))
+		atomic_fetch_add(&resumed, 1);
 }
 
 static CLIENT *
@@ -107,7 +114,8 @@ is_right(struct caller *c, const struct sum *sum, struct sum *last)
 {
 	bool right = sum->total > last->total && sum->own == last->own + 1;
 
-	if (!right && c->fresh && sum->own == 1 && sum->total > last->total) {
+	/* of a service that has begun again, too */
+	if (!right && c->fresh && sum->own == 1 && sum->total > 0) {
 		atomic_fetch_add(&moved, 1);
 		right = true;
 	}
@@ -261,9 +269,10 @@ main(int argc, char **argv)
 		pthread_join(all[i].thread, NULL);
 	free(all);
 	printf("{\"answered\": %lu, \"failed\": %lu, \"moved\": %lu, "
-	       "\"wrong\": %lu, \"total\": %" PRIu64 ", \"seconds\": %.3f}\n",
+	       "\"resumed\": %lu, \"wrong\": %lu, \"total\": %" PRIu64
+	       ", \"seconds\": %.3f}\n",
 		atomic_load(&answered), atomic_load(&failed),
-		atomic_load(&moved), atomic_load(&wrong), total_in_the_end(),
-		since);
+		atomic_load(&moved), atomic_load(&resumed), atomic_load(&wrong),
+		total_in_the_end(), since);
 	return 0;
 }

@@ -16,12 +16,13 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "../system"))
 
 # pylint: disable=wrong-import-position
-from harness import SCALE, SystemTest, main, wait_until  # noqa
+from harness import SCALE, TOOLS, SystemTest, main, wait_until  # noqa
 
 RPC = os.environ.get("HANDOFF_RPC", ".")
 LONG = os.environ.get("HANDOFF_LONG") == "1"
 CLIENTS = 50
 CALLS = 1000000 if LONG else 100000
+CUT_MS = 300  # a connection lasts so long in the middle
 STEPS = 20  # counter_load says how far it is as often
 COUNTER = 0x20000702
 REPLY, ACCEPTED, SUCCESS = 1, 0, 0
@@ -132,6 +133,59 @@ class Calls(SystemTest):
         counts = json.loads(load.lines[-1])
         self.counts(load, moved=counts["moved"])
         self.assertGreater(counts["moved"], CLIENTS)
+
+    def sessions(self, *options):
+        """Connections are cut all the time, the service is handed over, killed
+        and comes home: in sessions each call is answered, once."""
+        options += ("--sessions", "--spread", 100)
+        server = self.owner(*options)
+        peers = [server, self.other("two", *options)]
+        cutter = self.start(os.path.join(TOOLS, "cutter"),
+                            server.address.rsplit(":", 1)[1], CUT_MS)
+        address = cutter.expect(r"listening on (\S+)")[1]
+        load = self.load_of(address, "--session", "--dir", self.dir)
+        deaths = 0
+        for move in range(STEPS):
+            if not self.step(load):
+                break
+            if move % 3 < 2:
+                self.ok("ready" if move % 3 else "maintenance")
+                peers.reverse()
+                continue
+            peers[0].kill()
+            peers[1].expect(": owner: .* died")
+            deaths += 1
+            peers = [peers[1], self.other(f"next{move}", *options)]
+        self.assertGreater(deaths, 0)
+        counts = self.counts(load)
+        self.assertGreater(counts["resumed"], CLIENTS)
+
+    def test_sessions_loop(self):
+        self.sessions("--model", "loop")
+
+    def test_sessions_thread(self):
+        self.sessions("--model", "thread")
+
+    def test_a_service_that_is_lost(self):
+        """No process of it is left: of each client at most the call that was
+        under way fails, and the others are executed by the next service."""
+        options = ("--model", "loop", "--sessions")
+        clients = 8  # an address may ask for so many unknown sessions at once
+        server = self.owner(*options)
+        load = self.load_of(server.address, "--session", clients=clients)
+        for _ in range(3):
+            self.step(load)
+        server.kill()
+        self.program("one", "--listen", server.address, *options).expect(
+            ": owner: ")
+        self.assertEqual(load.wait(600 * SCALE), 0, load.output())
+        counts = json.loads(load.lines[-1])
+        self.assertEqual(counts["answered"] + counts["failed"], CALLS)
+        self.assertLessEqual(counts["failed"], clients)
+        self.assertEqual((counts["wrong"], counts["moved"]), (0, clients))
+        done = [int(line.split()[1]) for line in load.lines
+                if line.startswith("done")]
+        self.assertLess(counts["total"], CALLS - done[2] + 1)
 
     # The wire, by hand
 
