@@ -69,8 +69,8 @@ start_closer(struct handoff__pair *pair, struct loan *loan)
 	return -err;
 }
 
-static void
-join_closer(struct handoff__pair *pair)
+void
+handoff__loan_settle(struct handoff__pair *pair)
 {
 	if (pair->closing)
 		pthread_join(pair->closer, NULL);
@@ -84,7 +84,7 @@ handoff__loan_return(struct handoff__pair *pair)
 
 	if (pair->nborrowed == 0)
 		return;
-	join_closer(pair);
+	handoff__loan_settle(pair);
 	loan = malloc(sizeof(*loan));
 	if (loan) {
 		memcpy(loan->fds, pair->borrowed, sizeof(loan->fds));
@@ -101,7 +101,7 @@ handoff__loan_return(struct handoff__pair *pair)
 void
 handoff__loan_fini(struct handoff__pair *pair)
 {
-	join_closer(pair);
+	handoff__loan_settle(pair);
 	handoff__fdpass_close(pair->borrowed, pair->nborrowed);
 	pair->nborrowed = 0;
 }

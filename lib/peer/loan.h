@@ -15,6 +15,9 @@ void handoff__loan_keep(struct handoff__pair *pair, int fd);
 
 /* Closes the other peer's descriptors, in a thread of its own. */
 void handoff__loan_return(struct handoff__pair *pair);
+
+/* Waits until that thread is through. */
+void handoff__loan_settle(struct handoff__pair *pair);
 void handoff__loan_fini(struct handoff__pair *pair);
 
 #endif

@@ -202,6 +202,12 @@ close_if(int fd)
 		close(fd);
 }
 
+void
+handoff__pair_forking(struct handoff__pair *pair)
+{
+	handoff__loan_settle(pair);
+}
+
 /* Nothing is removed from an epoll set: the sets are shared with the parent. */
 void
 handoff__pair_forked(struct handoff__pair *pair,

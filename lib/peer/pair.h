@@ -149,6 +149,10 @@ void handoff__pair_retire(struct handoff__pair *pair);
 /* Notifies the other peer of new posts. */
 void handoff__pair_say(struct handoff__pair *pair);
 
+/* Before a fork: no descriptor is being closed by a thread, of which the child
+ * would keep a copy. */
+void handoff__pair_forking(struct handoff__pair *pair);
+
 /* In a child of this process: closes all descriptors of the peer except those
  * of `keep` and `other`, which may be NULL. The other peer must not mistake the
  * child for this process. */

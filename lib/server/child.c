@@ -42,6 +42,7 @@ close_inherited(
 	struct handoff_server *server, const struct handoff__child *child)
 {
 	const struct handoff__sets *sets = &server->sets;
+	const struct handoff__child *sibling;
 
 	handoff__pair_forked(&server->pair, &child->member->entry,
 		child->other ? &child->other->entry : NULL);
@@ -55,6 +56,8 @@ close_inherited(
 	if (server->signal_fd >= 0)
 		close(server->signal_fd);
 	close(server->children.life[0]);
+	TAILQ_FOREACH (sibling, &server->children.list, node)
+		close(sibling->watch.fd);
 	handoff__reserve_fini(&server->reserve);
 	handoff__adopted_close(server);
 }
@@ -141,6 +144,7 @@ fork_blocked(struct handoff__child *child, uint32_t events)
 	pid_t parent = getpid(), pid;
 	int err;
 
+	handoff__pair_forking(&child->member->server->pair);
 	sigfillset(&all);
 	sigprocmask(SIG_BLOCK, &all, &before);
 	pid = fork();

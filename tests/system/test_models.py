@@ -172,18 +172,34 @@ class Fork(SystemTest):
         wait_until(lambda: not children(server.pid), "all children reaped")
         self.wait_peer("server", connections=0)
 
+    def assert_own_descriptors(self, pid):
+        """A child has its own connection and no other, and no set or process
+        to watch."""
+        links = []
+
+        def own():
+            links[:] = []
+            try:
+                for fd in os.listdir(f"/proc/{pid}/fd"):
+                    links.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+            except FileNotFoundError:
+                return False  # it has just closed one
+            return (sum(link.startswith("socket:") for link in links) == 1 and
+                    "anon_inode:[eventpoll]" not in links and
+                    "anon_inode:[pidfd]" not in links)
+        try:
+            wait_until(own, f"process {pid} to have its own descriptors only")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {sorted(links)}") from None
+
     def test_descriptors(self):
-        """A child has its own connection and no other."""
         server = self.server("--model", "fork")
         socks = [self.connect(server.address) for _ in range(5)]
         for sock in socks:
             self.assert_echo(sock)
+        self.assertEqual(len(children(server.pid)), 5)
         for pid in children(server.pid):
-            links = [os.readlink(f"/proc/{pid}/fd/{fd}")
-                     for fd in os.listdir(f"/proc/{pid}/fd")]
-            self.assertEqual(
-                sum(link.startswith("socket:") for link in links), 1, links)
-            self.assertNotIn("anon_inode:[eventpoll]", links)
+            self.assert_own_descriptors(pid)
 
     def test_killed_under_load(self):
         server, _ = self.pair("--model", "fork")
@@ -225,6 +241,8 @@ class Fork(SystemTest):
         alternate.expect(": owner: .* died; took over 101 .* 0 closed")
         self.assertEqual([pid for pid in orphans if alive(pid)], [])
         wait_until(lambda: len(children(alternate.pid)) >= 100, "100 more")
+        for pid in children(alternate.pid):
+            self.assert_own_descriptors(pid)
         self.assert_clean(load.finish())
 
     def test_stopped_child(self):
