@@ -124,6 +124,9 @@ convert_state(struct handoff__pair *pair, const struct handoff__roster_entry *e,
 			handoff__record_use_state(to, to->seg->geo.state_size);
 		return 0;
 	}
+	/* a plain service holds no input for another one */
+	if (!service->inner)
+		to->rec->commit[0].flags &= ~(uint32_t)HANDOFF__HOLDS_INPUT;
 	/* a free record is zero, and a long state that grows takes no memory
 	 * for what convert does not write */
 	if (!service->state_grows)

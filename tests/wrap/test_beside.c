@@ -22,8 +22,7 @@ static struct {
 	int hook;    /* of its hook */
 	unsigned asked, hooks, gaps;
 	uint64_t request[8];
-	bool consume;
-	char text[64];
+	bool late; /* the region is not free */
 } plan;
 
 static void
@@ -74,6 +73,8 @@ post_and_count(struct handoff_conn *conn, void *arg)
 	if (post.len == 0)
 		return 0;
 	assert_int_equal(handoff_conn_post(conn, &post), 0);
+	if (plan.late)
+		return handoff_conn_shared(conn, 8, 4, &at);
 	assert_int_equal(handoff_conn_shared(conn, 8, 4, &at), 0);
 	++*(uint32_t *)at;
 	assert_int_equal(handoff_conn_shared_read(conn, 8, 4, &seen), 0);
@@ -324,6 +325,33 @@ inner_hook_is_told_of_gaps(void **state)
 	wrapped_close(&w);
 }
 
+/* A handler of another process has the region: all is undone, and runs again.
+ */
+static void
+held_region_is_tried_again(void **state)
+{
+	struct wrapped w;
+
+	(void)state;
+	begin(&w, post_and_count, NULL);
+	handoff__arena_name(&w.f.arena, handoff__lock_name(2, 0));
+	assert_int_equal(handoff__region_enter(w.f.view.seg->commons), 0);
+	handoff__arena_name(&w.f.arena, handoff__lock_name(1, 0));
+	plan.late = true;
+	wrapped_says(&w, 'd', "hello");
+	assert_int_equal(turn(&w.f, EPOLLIN), HANDOFF__TURN_RETRY);
+	wrapped_hears(&w, "", "");
+	assert_int_equal(handoff__posts_head(w.f.view.seg->ring), 0);
+	plan.late = false;
+	handoff__arena_name(&w.f.arena, handoff__lock_name(2, 0));
+	handoff__region_undo(w.f.view.seg->commons);
+	handoff__arena_name(&w.f.arena, handoff__lock_name(1, 0));
+	assert_int_equal(turn(&w.f, 0), HANDOFF__TURN_WAIT);
+	wrapped_hears(&w, "okhello", "dd");
+	assert_int_equal(counted(&w), 1);
+	wrapped_close(&w);
+}
+
 int
 main(void)
 {
@@ -336,6 +364,7 @@ main(void)
 		handoff_test(post_may_wait_for_input),
 		handoff_test(posts_that_never_fit_end_it),
 		handoff_test(inner_hook_is_told_of_gaps),
+		handoff_test(held_region_is_tried_again),
 	};
 
 	if (cmocka_run_group_tests_name("no desk", tests, on_no_desk, NULL) > 0)

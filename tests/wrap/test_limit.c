@@ -7,6 +7,9 @@
 #include "server/duo.h"
 
 #include "base/dir.h"
+#include "server/internal.h"
+#include "wrap/toy.h"
+
 #include "base/fdpass.h"
 
 #include <handoff/wrap.h>
@@ -218,6 +221,67 @@ plain_service_becomes_a_wrapped_one(void **state)
 	duo_close(&duo);
 }
 
+static int
+to_plain(uint32_t version, const void *old, size_t old_size, void *state,
+	void *arg)
+{
+	(void)arg;
+	assert_int_equal(version, 1);
+	assert_true(old_size >= 52);
+	memcpy(state, (const char *)old + 48, 4);
+	return 0;
+}
+
+static uint32_t
+flags_of_all(const struct host *host)
+{
+	struct handoff__roster_entry *e = NULL;
+	uint32_t flags = 0;
+
+	while ((e = handoff__roster_next(&host->server->pair.roster, e))) {
+		if (e->kind == HANDOFF__CONNECTION)
+			flags |= handoff__record_commit(e->view.rec)->flags;
+	}
+	return flags;
+}
+
+/* Of a service that holds some of a line: a plain one has no such input. */
+static void
+wrapped_service_becomes_a_plain_one(void **state)
+{
+	unsigned char frame[TOY_HEAD + 3];
+	struct duo duo;
+	struct toy toy;
+	int fd;
+
+	(void)state;
+	duo_init(&duo, HANDOFF_MODEL_LOOP);
+	toy_init(&toy, &duo.a.service, 4096);
+	toy.service.state_version = 1;
+	duo.a.opts.service = &toy.service;
+	duo.b.service.state_version = 2;
+	duo.b.service.convert = to_plain;
+	assert_int_equal(host_open(&duo.a, NULL), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_OWNER);
+	join(&duo);
+	fd = client_open(duo.a.address);
+	toy_head(frame, 'd', 3);
+	memcpy(frame + TOY_HEAD, "hel", 3);
+	assert_int_equal(send(fd, frame, sizeof(frame), 0), sizeof(frame));
+	for (int i = 0; i < 1000; i++) {
+		if (flags_of_all(&duo.a) & HANDOFF__HOLDS_INPUT)
+			break;
+		duo_turn(&duo);
+	}
+	assert_true(flags_of_all(&duo.a) & HANDOFF__HOLDS_INPUT);
+	assert_int_equal(handoff_server_maintenance(duo.a.server), 0);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_OWNER);
+	client_line(&duo, fd, 1);
+	assert_false(flags_of_all(&duo.b) & HANDOFF__HOLDS_INPUT);
+	close(fd);
+	duo_close(&duo);
+}
+
 static void
 more_than_the_state_is_refused(void **state)
 {
@@ -275,6 +339,7 @@ main(void)
 		each_model(large_states_move),
 		handoff_test(large_states_are_dumped),
 		each_model(plain_service_becomes_a_wrapped_one),
+		handoff_test(wrapped_service_becomes_a_plain_one),
 		handoff_test(more_than_the_state_is_refused),
 		handoff_test(wrapping_is_checked),
 	};
