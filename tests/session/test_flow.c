@@ -315,6 +315,9 @@ test_input_that_cannot_be(void **state)
 	refuses(&flow, &frame, "more DATA than the window");
 	frame.len = HANDOFF__FRAME_DATA_MAX;
 	refuses(&flow, &frame, "more DATA than the window");
+	takes(&flow, 1000, 10); /* which is not acknowledged yet */
+	frame.len = 1049;
+	refuses(&flow, &frame, "more DATA than the window");
 	frame.type = HANDOFF__FRAME_NEW;
 	refuses(&flow, &frame, "a frame of the handshake after it");
 	frame.type = HANDOFF__FRAME_REFUSED;
@@ -360,6 +363,22 @@ test_end_has_a_position(void **state)
 	assert_int_equal(
 		input(&flow, HANDOFF__FRAME_ACK, 0, 4), HANDOFF__FLOW_NOTHING);
 	assert_int_equal(handoff__flow_kept(&flow), 0);
+	assert_true(handoff__flow_over(&flow));
+}
+
+/* The other side is told that its END is here before all is over. */
+static void
+test_last_acknowledgement(void **state)
+{
+	struct handoff__flow flow = server();
+
+	(void)state;
+	ends(&flow);
+	assert_int_equal(
+		input(&flow, HANDOFF__FRAME_END, 0, 1), HANDOFF__FLOW_END);
+	assert_false(handoff__flow_over(&flow));
+	assert_true(handoff__flow_ack_due(&flow));
+	assert_int_equal(acks(&flow), 1);
 	assert_true(handoff__flow_over(&flow));
 }
 
@@ -429,6 +448,9 @@ test_resume_sends_again(void **state)
 	assert_int_equal(handoff__flow_kept(&flow), 300);
 	assert_int_equal(handoff__flow_again(&flow), 200);
 	assert_int_equal(handoff__flow_room(&flow), 200);
+	resume.type = HANDOFF__FRAME_ACK; /* of what is not sent again yet */
+	resume.ack = 301;
+	refuses(&flow, &resume, "an acknowledgement of what was not sent");
 	sends(&flow, 150);
 	assert_false(handoff__flow_end_due(&flow));
 	sends(&flow, 50);
@@ -498,6 +520,10 @@ test_resume_that_cannot_be(void **state)
 	assert_int_equal(handoff__flow_check(&flow, &resume), 0);
 	REFUSES(sent, 50);
 	REFUSES(sent, 52);
+	flow = before;
+	resume.sent = flow.rx_told + 2048 + 1; /* a whole window, and END */
+	assert_int_equal(handoff__flow_check(&flow, &resume), 0);
+	REFUSES(sent, resume.sent + 1);
 #undef REFUSES
 }
 
@@ -654,6 +680,7 @@ main(void)
 		cmocka_unit_test(test_input_that_cannot_be),
 		cmocka_unit_test(test_nothing_after_end),
 		cmocka_unit_test(test_end_has_a_position),
+		cmocka_unit_test(test_last_acknowledgement),
 		cmocka_unit_test(test_end_of_a_full_window),
 		cmocka_unit_test(test_end_waits_for_the_bytes_before_it),
 		cmocka_unit_test(test_resume_sends_again),
