@@ -31,7 +31,8 @@ class Options:
         return self.given_rounds or (quick if self.quick else usual)
 
     def program(self, name):
-        for folder in ("examples", "tests/bench", "tests/tools"):
+        for folder in ("examples", "tests/bench", "tests/tools",
+                       "tests/rpc"):
             path = os.path.join(self.build, folder, name)
             if os.path.exists(path):
                 return path
