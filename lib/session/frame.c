@@ -123,7 +123,7 @@ get_text(struct reader *r, char *text, size_t len)
 	for (size_t i = 0; i < len; i++) {
 		unsigned char c = *r->p++;
 
-		text[i] = c >= ' ' && c <= '~' ? (char)c : '?';
+		text[i] = (char)(c >= ' ' && c <= '~' ? c : '?');
 	}
 	text[len] = '\0';
 }

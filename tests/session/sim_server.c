@@ -429,7 +429,7 @@ serve(struct world *w, int link)
 static void
 stranger(struct world *w)
 {
-	struct server before = w->server;
+	struct handoff__flow before = w->server.flow;
 	struct handoff__frame f;
 
 	if (!w->server.exists)
@@ -447,7 +447,7 @@ stranger(struct world *w)
 			    ? sim_resume(w, &w->server.flow, &f)
 			    : handoff__flow_resume(&w->server.flow, &f)) == 0)
 		sim_bad(w, "a RESUME with positions that cannot be");
-	if (memcmp(&before, &w->server, sizeof(before)) != 0)
+	if (memcmp(&before, &w->server.flow, sizeof(before)) != 0)
 		sim_bad(w, "a refused RESUME has changed the session");
 }
 
