@@ -76,6 +76,7 @@ class Session:
         self.resumes += resumed
         self.again += self.sent - received
         self.next = received
+        self.decode()  # what has come with it
 
     def acknowledged(self, ack):
         self.acked += (ack - self.acked) % 2**32
