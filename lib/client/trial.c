@@ -279,7 +279,7 @@ answer_len(const struct handoff__trial *trial)
 	size_t len = HANDOFF__FRAME_HEADER;
 
 	if (trial->len >= len)
-		len += (size_t)trial->in[1] << 16 | trial->in[2] << 8 |
+		len += (size_t)trial->in[1] << 16 | (size_t)trial->in[2] << 8 |
 		       trial->in[3];
 	return len;
 }

@@ -44,7 +44,7 @@ script_read(
 	int n;
 
 	read_exactly(client, conn, in, len);
-	more = (size_t)in[1] << 16 | in[2] << 8 | in[3];
+	more = (size_t)in[1] << 16 | (size_t)in[2] << 8 | in[3];
 	if (in[0] == HANDOFF__FRAME_DATA) {
 		assert_in_range(more, 1, sizeof(script_payload) - 1);
 		read_exactly(client, conn, script_payload, more);

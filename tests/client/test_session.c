@@ -667,6 +667,30 @@ test_much(void **state)
 	free(all);
 }
 
+/* A server that welcomes and closes at once does not make the client spin. */
+static void
+test_welcome_and_close(void **state)
+{
+	struct handoff_client *client;
+	int conn;
+
+	(void)state;
+	client = begin(&conn);
+	for (unsigned i = 1; i <= 5; i++) {
+		close(conn);
+		conn = script_again(client, &site, 0);
+		assert_int_equal(client->backoff.failures, i);
+		script_resume(conn, 0, 0);
+		expect_resumed(client);
+	}
+	script_data(conn, 0, "serves");
+	fixture_expect_data(client, "serves");
+	close(conn);
+	conn = script_again(client, &site, 6);
+	assert_int_equal(client->backoff.failures, 1);
+	end(client, conn);
+}
+
 /* Freeing the handle ends the session with what was sent. */
 static void
 test_let_go(void **state)
@@ -710,6 +734,7 @@ main(void)
 		handoff_test(test_memory),
 		handoff_test(test_only_receives),
 		handoff_test(test_much),
+		handoff_test(test_welcome_and_close),
 		handoff_test(test_let_go),
 	};
 
