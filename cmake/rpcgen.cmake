@@ -4,9 +4,9 @@
 find_program(RPCGEN rpcgen)
 mark_as_advanced(RPCGEN)
 
-# handoff_rpcgen(TARGET FILE.x FOLDER FLAG...): a static library of the client's and the
-# server's stubs and the routines, with its header. Run in the folder of the
-# file, since what is generated includes the header as the file is called.
+# handoff_rpcgen(TARGET FILE.x FOLDER FLAG...): a static library of the client's
+# and the server's stubs and the routines, with its header. Run in the folder of
+# the file, since what is generated includes the header as the file is called.
 function(handoff_rpcgen target file folder)
   cmake_path(GET file STEM stem)
   set(from ${CMAKE_CURRENT_SOURCE_DIR}/${folder})

@@ -108,5 +108,6 @@ say ''
 count=$(sed -n 's/ on monday//p' "$tmp/client")
 answers=$(grep -c '^added, 1 now$' "$tmp/client" || :)
 lines=$(wc -l <"$tmp/client")
-say "courses: $count of 1   answers to the call: $answers   lines of the client: $lines"
+say "courses: $count of 1   answers to the call: $answers" \
+  "lines of the client: $lines of 4"
 [[ $count == 1 && $answers == 1 && $lines == 4 ]]

@@ -248,7 +248,7 @@ authenticate(struct call *call, const struct handoff__rpc_head *head,
 	case AUTH_SYS:
 		if (auth == HANDOFF_RPC_AUTH_NONE)
 			break;
-		req->rq_clntcred = &call->sys.parms;
+		req->rq_clntcred = &call->sys.aup;
 		return handoff__rpc_sys_parse(&head->cred, &call->sys);
 	default:
 		break;

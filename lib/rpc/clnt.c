@@ -23,6 +23,7 @@
 
 struct clnt {
 	CLIENT cl;
+	AUTH none;
 	struct handoff_client *client;
 	uint32_t prog, vers, xid; /* of the call that was made last */
 	struct timeval wait;
@@ -520,12 +521,13 @@ handoff_clnt_create(
 	clnt->stream.max = HANDOFF_RPC_MESSAGE_MAX;
 	if (getrandom(&clnt->xid, sizeof(clnt->xid), GRND_NONBLOCK) < 0)
 		clnt->xid = (uint32_t)now_us();
-	clnt->cl.cl_auth = authnone_create();
+	handoff__rpc_none_init(&clnt->none);
+	clnt->cl.cl_auth = &clnt->none;
 	clnt->cl.cl_ops = &ops;
 	clnt->cl.cl_private = clnt;
 	clnt->cl.cl_netid = netid;
 	clnt->cl.cl_tp = none;
-	if (!clnt->cl.cl_auth || grow(clnt, FIRST_BYTES) < 0) {
+	if (grow(clnt, FIRST_BYTES) < 0) {
 		clnt_destroy_(&clnt->cl);
 		return NULL;
 	}

@@ -10,6 +10,7 @@
  *   service.c   the service: which calls are executed, and when
  *   call.c      one call: the transport that the dispatch function sees
  *   clnt.c      the client's side: the table that client stubs call through
+ *   none.c      a client that does not say who it is
  *   message.c   the head of a call, and who calls
  *   record.c    record marking
  */
@@ -35,6 +36,9 @@ struct handoff_rpc {
 	void *scratch;        /* for a reply of max_reply bytes; NULL if they
 			       * run at once */
 };
+
+/* none.c */
+void handoff__rpc_none_init(AUTH *auth);
 
 /* As xdr_void, of the type that libtirpc calls it by. */
 static inline bool_t

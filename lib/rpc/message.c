@@ -87,27 +87,27 @@ handoff__rpc_sys_parse(
 	const struct handoff__rpc_auth *cred, struct handoff__rpc_sys *sys)
 {
 	struct cursor c = {.at = cred->data, .left = cred->len};
-	struct authunix_parms *parms = &sys->parms;
+	struct authunix_parms *aup = &sys->aup;
 	const uint8_t *machine;
 	uint32_t len;
 
-	parms->aup_time = number(&c);
+	aup->aup_time = number(&c);
 	len = number(&c);
 	if (len > MAX_MACHINE_NAME)
 		return AUTH_BADCRED;
 	machine = take(&c, len);
-	parms->aup_uid = number(&c);
-	parms->aup_gid = number(&c);
-	parms->aup_len = number(&c);
-	if (parms->aup_len > NGRPS)
+	aup->aup_uid = number(&c);
+	aup->aup_gid = number(&c);
+	aup->aup_len = number(&c);
+	if (aup->aup_len > NGRPS)
 		return AUTH_BADCRED;
-	for (uint32_t i = 0; i < parms->aup_len; i++)
+	for (uint32_t i = 0; i < aup->aup_len; i++)
 		sys->gids[i] = number(&c);
 	if (c.out)
 		return AUTH_BADCRED;
 	memcpy(sys->machine, machine, len);
 	sys->machine[len] = '\0';
-	parms->aup_machname = sys->machine;
-	parms->aup_gids = sys->gids;
+	aup->aup_machname = sys->machine;
+	aup->aup_gids = sys->gids;
 	return AUTH_OK;
 }

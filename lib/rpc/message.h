@@ -42,7 +42,7 @@ enum handoff__rpc_verdict handoff__rpc_parse(
 
 /* The credentials of AUTH_SYS, and room for what they point to. */
 struct handoff__rpc_sys {
-	struct authunix_parms parms;
+	struct authunix_parms aup;
 	char machine[MAX_MACHINE_NAME + 1];
 	gid_t gids[NGRPS];
 };

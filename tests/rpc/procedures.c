@@ -94,15 +94,15 @@ fail_1_svc(int err, int *result, struct svc_req *rqstp)
 bool_t
 self_1_svc(char **result, struct svc_req *rqstp)
 {
-	const struct authunix_parms *parms =
+	const struct authunix_parms *aup =
 		(const struct authunix_parms *)rqstp->rq_clntcred;
 	char address[HANDOFF_ADDRESS_MAX] = "";
 
 	handoff_conn_peer(handoff_rpc_conn(rqstp), address, sizeof(address));
 	if (asprintf(result, "%d %s %u %u %s %u", (int)rqstp->rq_cred.oa_flavor,
-		    parms ? parms->aup_machname : "",
-		    parms ? parms->aup_uid : 0, parms ? parms->aup_len : 0,
-		    address, svc_getrpccaller(rqstp->rq_xprt)->len) < 0)
+		    aup ? aup->aup_machname : "", aup ? aup->aup_uid : 0,
+		    aup ? aup->aup_len : 0, address,
+		    svc_getrpccaller(rqstp->rq_xprt)->len) < 0)
 		abort();
 	return TRUE;
 }

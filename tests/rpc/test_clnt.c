@@ -343,6 +343,28 @@ refusals_have_their_status(void **state)
 }
 
 static void
+other_credentials_are_sent(void **state)
+{
+	static const enum act script[] = {ANSWER, ANSWER, DENIED, END};
+	struct play p;
+	AUTH *none, *sys = authunix_create((char[]){"host"}, 1, 2, 0, NULL);
+	size_t len;
+
+	(void)state;
+	begin(&p, script);
+	none = p.clnt->cl_auth;
+	answered(&p);
+	len = p.len;
+	p.clnt->cl_auth = sys;
+	answered(&p);
+	failed(&p, RPC_AUTHERROR);
+	auth_destroy(none);
+	end(&p);
+	assert_int_equal(p.len, len + 24); /* stamp, host, uid, gid, no gids */
+	auth_destroy(sys);
+}
+
+static void
 time_runs_out(void **state)
 {
 	static const enum act script[] = {SILENCE, LATE, SILENCE, LATE, END};
@@ -533,6 +555,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		handoff_test(calls_are_answered),
 		handoff_test(refusals_have_their_status),
+		handoff_test(other_credentials_are_sent),
 		handoff_test(time_runs_out),
 		handoff_test(a_call_without_results_waits_for_nothing),
 		handoff_test(a_lost_connection_fails_the_call),

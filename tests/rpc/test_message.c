@@ -166,11 +166,11 @@ caller_is_read(void **state)
 
 	(void)state;
 	assert_int_equal(read_sys(&b, &sys), AUTH_OK);
-	assert_string_equal(sys.parms.aup_machname, "host");
-	assert_int_equal(sys.parms.aup_uid, 1000);
-	assert_int_equal(sys.parms.aup_gid, 100);
-	assert_int_equal(sys.parms.aup_len, 16);
-	assert_int_equal(sys.parms.aup_gids[15], 15);
+	assert_string_equal(sys.aup.aup_machname, "host");
+	assert_int_equal(sys.aup.aup_uid, 1000);
+	assert_int_equal(sys.aup.aup_gid, 100);
+	assert_int_equal(sys.aup.aup_len, 16);
+	assert_int_equal(sys.aup.aup_gids[15], 15);
 }
 
 static void
@@ -192,7 +192,7 @@ bad_callers_are_told(void **state)
 	longest[MAX_MACHINE_NAME] = '\0';
 	b = sys_body(longest, 0);
 	assert_int_equal(read_sys(&b, &sys), AUTH_OK);
-	assert_int_equal(strlen(sys.parms.aup_machname), MAX_MACHINE_NAME);
+	assert_int_equal(strlen(sys.aup.aup_machname), MAX_MACHINE_NAME);
 }
 
 int
