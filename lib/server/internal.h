@@ -39,9 +39,9 @@
  *   outcome.c    what follows from the outcome of a turn
  *   outgoing.c   connections that the service makes
  *   closing.c    which connections end with the server
- *   arrivals.c   connections that have come from another peer
  *   resume.c     connections that resume sessions
  *   absent.c     sessions without a socket
+ *   arrivals.c   connections that have come from another peer
  *   suspects.c   connections that may have killed a process
  *   deadlines.c  deadlines of connections, watched by a thread
  *   members.c    entries as members of the sets

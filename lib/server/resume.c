@@ -8,6 +8,7 @@
  */
 #include "server/internal.h"
 
+#include "server/arrivals.h"
 #include "server/merge.h"
 
 #include <errno.h>
@@ -114,14 +115,17 @@ make_ready(struct handoff__resume *r)
 
 /* --- answers --- */
 
-/* The connection that has asked gets turns again. */
+/* The connection that has asked gets turns again, or one that was looked at,
+ * if its socket is complete. */
 static void
 go_on(struct handoff__member *member)
 {
 	member->rests = member->active = member->recalled = false;
 	if (handoff__member_has_worker(member))
 		member->server->model->moved(member);
-	if (!handoff__suspects_add(member))
+	if (handoff__entry_marked(&member->entry))
+		handoff__arrivals_begin(member);
+	else if (!handoff__suspects_add(member))
 		handoff__member_kick(member);
 }
 
