@@ -121,3 +121,51 @@ handoff__reach_add(struct handoff__reach *reach, int listener)
 	freeifaddrs(list);
 	return 0;
 }
+
+static bool
+is_same(const union address *a, const union address *b)
+{
+	if (a->sa.sa_family != b->sa.sa_family)
+		return false;
+	return a->sa.sa_family == AF_INET
+		       ? a->four.sin_addr.s_addr == b->four.sin_addr.s_addr
+		       : IN6_ARE_ADDR_EQUAL(
+				 &a->six.sin6_addr, &b->six.sin6_addr);
+}
+
+bool
+handoff__reach_is_coming(const char *address, const struct ifaddrs *list)
+{
+	struct sockaddr_storage ss;
+	union address own, other;
+	socklen_t len;
+	bool coming = false;
+
+	if (handoff__addr_numeric(address, &ss, &len) < 0 ||
+		ss.ss_family == AF_UNIX)
+		return false;
+	memcpy(&own, &ss, sizeof(own));
+	if (scope_of(&own) == SCOPE_LOOPBACK)
+		return false;
+	for (; list; list = list->ifa_next) {
+		if (!copy_address(&other, list) || !is_same(&own, &other))
+			continue;
+		if (!(list->ifa_flags & IFF_LOOPBACK))
+			return false;
+		coming = true;
+	}
+	return coming;
+}
+
+bool
+handoff__reach_coming(const char *address)
+{
+	struct ifaddrs *list;
+	bool coming;
+
+	if (getifaddrs(&list) < 0)
+		return false;
+	coming = handoff__reach_is_coming(address, list);
+	freeifaddrs(list);
+	return coming;
+}

@@ -23,7 +23,16 @@ struct handoff__reach {
 void handoff__reach_select(struct handoff__reach *reach,
 	const struct sockaddr *bound, bool both, const struct ifaddrs *list);
 
-/* The same for a listening socket and the interfaces of this host. */
+/* Whether a numeric address is on a loopback device among these and on no
+ * other, although it is none of its own: so is one that is about to come from
+ * another host, and nobody else reaches it yet. */
+bool handoff__reach_is_coming(const char *address, const struct ifaddrs *list);
+
+/* The same as handoff__reach_select, for a listening socket and the interfaces
+ * of this host. */
 int handoff__reach_add(struct handoff__reach *reach, int listener);
+
+/* The same as handoff__reach_is_coming, for the devices of this host. */
+bool handoff__reach_coming(const char *address);
 
 #endif

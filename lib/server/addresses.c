@@ -10,6 +10,7 @@
 
 #include "base/addr.h"
 #include "base/adopt.h"
+#include "base/reach.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -404,10 +405,23 @@ make_room(struct handoff_server *server, size_t i)
 	return err;
 }
 
+/* A ferry brings an address that is on the other host, and puts it on lo until
+ * it has a listener for it: this peer must not be faster. */
+static bool
+is_the_ferrys(const struct handoff_server *server, size_t i)
+{
+	const struct handoff__pair *pair = &server->pair;
+
+	return server->addresses.tries > 0 && pair->other.carrier &&
+	       pair->partner == HANDOFF__PARTNER_READY &&
+	       handoff__reach_coming(server->opts.listen[i]);
+}
+
 static int
 open_late_address(struct handoff_server *server, size_t i)
 {
-	int err = handoff__listen_own(server, i);
+	int err = is_the_ferrys(server, i) ? -EADDRNOTAVAIL
+					   : handoff__listen_own(server, i);
 
 	if (err == -EADDRINUSE &&
 		server->addresses.tries >= server->addresses.room_at[i])

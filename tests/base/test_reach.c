@@ -211,6 +211,38 @@ of_no_wildcard_socket(void **state)
 	assert_true(handoff__reach_add(&reach, -1) < 0);
 }
 
+/* On lo until a ferry has moved it on; and not what belongs there, or what
+ * another device has as well. */
+static void
+address_on_lo_alone_is_coming(void **state)
+{
+	const struct interface interfaces[] = {
+		{"127.0.0.1", IFF_UP | IFF_LOOPBACK, 0},
+		{"::1", IFF_UP | IFF_LOOPBACK, 0},
+		{"192.0.2.7", IFF_UP | IFF_LOOPBACK, 0},
+		{"2001:db8::7", IFF_UP | IFF_LOOPBACK, 0},
+		{"192.0.2.8", IFF_UP | IFF_LOOPBACK, 0},
+		{"192.0.2.8", IFF_UP, 0},
+		{"192.0.2.9", IFF_UP, 0},
+		{NULL, IFF_UP, 0},
+	};
+	const struct ifaddrs *all = host(interfaces, COUNT(interfaces));
+
+	(void)state;
+	assert_true(handoff__reach_is_coming("192.0.2.7:7000", all));
+	assert_true(handoff__reach_is_coming("[2001:db8::7]:7000", all));
+	assert_false(handoff__reach_is_coming("192.0.2.8:7000", all));
+	assert_false(handoff__reach_is_coming("192.0.2.9:7000", all));
+	assert_false(handoff__reach_is_coming("192.0.2.10:7000", all));
+	assert_false(handoff__reach_is_coming("127.0.0.1:7000", all));
+	assert_false(handoff__reach_is_coming("[::1]:7000", all));
+	assert_false(handoff__reach_is_coming(":7000", all));
+	assert_false(handoff__reach_is_coming("0.0.0.0:7000", all));
+	assert_false(handoff__reach_is_coming("unix:/run/x", all));
+	assert_false(handoff__reach_is_coming("192.0.2.7:7000", NULL));
+	assert_false(handoff__reach_coming("192.0.2.7:7000"));
+}
+
 int
 main(void)
 {
@@ -223,6 +255,7 @@ main(void)
 		handoff_test(too_many_are_counted),
 		handoff_test(of_this_host),
 		handoff_test(of_no_wildcard_socket),
+		handoff_test(address_on_lo_alone_is_coming),
 	};
 
 	return cmocka_run_group_tests_name("reach", tests, NULL, NULL);

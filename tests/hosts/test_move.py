@@ -5,6 +5,7 @@ connection served by one process. HANDOFF_LONG=1 is the full form."""
 import os
 import socket
 import sys
+import time
 
 from world import (LONG, PORT, SERVICE4, TOOLS, Hosts, main,
                    wait_until)
@@ -245,6 +246,31 @@ class Between(Hosts):
         server.expect_error(f"{SERVICE4}:{PORT}': is not on this host: the "
                             "ferry brings its listener back with it")
         self.assertNotIn("cannot listen", server.output())
+
+    def test_listens_at_home_and_waits(self):
+        """An address comes home, and is on lo before the ferry has opened its
+        listener: a server that lacks it and tries again all the time leaves it
+        to the ferry."""
+        self.serve_on(self.a, options=("--listen", "10.77.0.1:7010"))
+        self.ferry(self.a)
+        self.ferry(self.b)
+        self.wait_on(self.b)
+        load = self.load("--connections", 10).ready()
+        self.move(self.a)
+        self.wait_ready(self.a)
+        stop = self.stop_at(
+            self.ferries[self.a], "handoff__listeners_open")
+        mover = self.move_later(self.b)
+        stop.hit()
+        self.assertTrue(self.a.has(SERVICE4, "lo"))
+        end = time.monotonic() + 2.5  # several tries
+        while time.monotonic() < end:
+            self.assertNotIn(f"{SERVICE4}:{PORT} ",
+                             self.a.run("ss", "-ltnH"))
+        stop.go()
+        self.finished(mover)
+        self.assert_served(self.a, 10)
+        self.end(load)
 
     def test_dry_run(self):
         """Says what would move, and moves nothing."""

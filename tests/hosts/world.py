@@ -187,9 +187,9 @@ class Host:
                                   map(int, values.split()[1:])))
         return found
 
-    def has(self, address):
+    def has(self, address, device="e0"):
         """Whether the address is on the device (and not on lo)."""
-        return f" {address}/" in self.run("ip", "addr", "show", "dev", "e0")
+        return f" {address}/" in self.run("ip", "addr", "show", "dev", device)
 
     def processes(self):
         """Those that are there, without this one."""
