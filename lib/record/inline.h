@@ -33,7 +33,9 @@ handoff__record_deadline(const struct handoff__record *rec)
 				     memory_order_relaxed);
 }
 
-static inline uint64_t
+/* Also of a connection that another thread serves, which may overwrite the
+ * flags meanwhile: with SESSION as it was. */
+static inline __attribute__((no_sanitize_thread)) uint64_t
 handoff__record_session(const struct handoff__record *rec)
 {
 	return handoff__record_commit(rec)->flags & HANDOFF__SESSION
