@@ -36,11 +36,6 @@
  *  - The session is over at an end when both streams have ended, and both
  *    ends' END are acknowledged: handoff__flow_over.
  *
- * Changed here over the first sketch of the protocol: END has a position (or
- * an end would not know whether it arrived), ABORT, SYNC, a window that also
- * says what the other side can take (or both could wait forever), and the
- * windows are agreed on once, in NEW and WELCOME.
- *
  * The structure is plain and of fixed size, so that it may lie in the state of
  * a record: copied by assignment, undone with the transaction. One that comes
  * from shared memory is to be checked by handoff__flow_valid before use.
