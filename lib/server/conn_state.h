@@ -40,16 +40,17 @@ handoff__conn_state_of(
 }
 
 /* Whether there is input, or an end of input, that the handler has not seen,
- * and that it does not keep waiting until a post comes. */
+ * and that it does not keep waiting until a post comes. A session's service
+ * takes what comes all the same: acknowledgements are among it. */
 static inline bool
 handoff__conn_state_input_due(const struct handoff__conn_state *s)
 {
 	uint32_t flags = s->commit->flags;
 
-	return !(flags & HANDOFF__WAITING) &&
-	       (s->unread > 0 || (flags & HANDOFF__HOLDS_INPUT) ||
-		       (flags & (HANDOFF__EOF | HANDOFF__EOF_DONE)) ==
-			       HANDOFF__EOF);
+	if (__builtin_expect((flags & HANDOFF__WAITING) != 0, false))
+		return (flags & HANDOFF__SESSION) && s->unread > 0;
+	return s->unread > 0 || (flags & HANDOFF__HOLDS_INPUT) ||
+	       (flags & (HANDOFF__EOF | HANDOFF__EOF_DONE)) == HANDOFF__EOF;
 }
 
 /* Whether there is, or may be, a post for the connection. Not before the

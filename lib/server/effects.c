@@ -88,6 +88,10 @@ has_consumed(const struct turn *t, const struct handoff__commit *before)
 	const struct handoff__geometry *geo = &t->now.view->seg->geo;
 	const struct handoff__commit *next = t->txn.next;
 
+	/* the first call of an inner service only begins to count */
+	if (handoff__commit_wrapped(geo, before) == 0 &&
+		handoff__commit_wrapped(geo, next) != 0)
+		return false;
 	return handoff__commit_request(geo, next) !=
 	       handoff__commit_request(geo, before);
 }

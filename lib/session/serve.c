@@ -289,6 +289,14 @@ give_up(struct serving *s)
 	return conclude(s);
 }
 
+/* The inner `handle` has returned HANDOFF_LATER: an answer is to come. */
+static bool
+is_waiting(const struct serving *s)
+{
+	return (handoff__record_commit(s->conn->view.rec)->flags &
+		       HANDOFF__WAITING) != 0;
+}
+
 /* Why the inner `handle` is called; negative: it is not. */
 static int
 reason_to_call(const struct serving *s, enum handoff_conn_reason outer)
@@ -300,7 +308,8 @@ reason_to_call(const struct serving *s, enum handoff_conn_reason outer)
 		return -1;
 	if (outer == HANDOFF_CONN_DEADLINE)
 		return HANDOFF_CONN_DEADLINE;
-	if (room_of(s) == 0 || !(waits || (input_ended(s) && !told)))
+	if (is_waiting(s) || room_of(s) == 0 ||
+		!(waits || (input_ended(s) && !told)))
 		return -1;
 	if (input_ended(s))
 		return HANDOFF_CONN_END;

@@ -420,6 +420,48 @@ answers_may_come_later(void **state)
 	user_close(u);
 }
 
+/* Waits for an answer that nobody gives. */
+static int
+wait_long(struct handoff_conn *conn, void *arg)
+{
+	size_t len;
+	const char *input = handoff_conn_input(conn, &len);
+
+	(void)arg;
+	seen.calls++;
+	return len > 0 && input[0] == 'w' ? HANDOFF_LATER
+					  : handoff_conn_consume(conn, len);
+}
+
+/* Acknowledgements are behind what the handler lets wait. */
+static void
+what_comes_is_taken_while_an_answer_is_awaited(void **state)
+{
+	struct user *u = user_of(wait_long);
+	char piece[900];
+
+	(void)state;
+	memset(piece, 'x', sizeof(piece));
+	u->inner.posted = take_answer;
+	user_open(u);
+	user_begins(u);
+	user_says_text(u, "wait");
+	assert_int_equal(seen.calls, 1);
+	assert_true(user_flags(u) & HANDOFF__WAITING);
+	while (user_says(u, piece, sizeof(piece), 300) > 0)
+		;
+	assert_int_equal(seen.calls, 1);
+	assert_true(user_flags(u) & HANDOFF__WAITING);
+	assert_int_equal(handoff__record_unread(u->f.rec), 0);
+	assert_int_equal(user_head(u)->pending_len, u->said_len);
+	/* as a new owner does */
+	handoff__record_unflag(&u->f.view, HANDOFF__WAITING);
+	turns(&u->f);
+	assert_int_equal(seen.calls, 2);
+	assert_true(user_flags(u) & HANDOFF__WAITING);
+	user_close(u);
+}
+
 static int
 say_goodbye(struct handoff_conn *conn, void *arg)
 {
@@ -565,6 +607,7 @@ main(void)
 		handoff_test(what_is_neither_new_nor_resume_is_turned_away),
 		handoff_test(posts_are_framed),
 		handoff_test(answers_may_come_later),
+		handoff_test(what_comes_is_taken_while_an_answer_is_awaited),
 		handoff_test(last_words_come_before_the_end),
 		handoff_test(a_state_that_grows_is_moved_along),
 		handoff_test(a_deadline_is_the_inner_services),
