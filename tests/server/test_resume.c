@@ -3,6 +3,7 @@
  * Sessions that outlive their connections, in two servers: where they go, who
  * may have them, and how they end.
  */
+#include "server/internal.h"
 #include "server/speaker.h"
 
 #include <stdio.h>
@@ -252,6 +253,135 @@ oldest_of_too_many_ends(void **state)
 	duo_close(&duo);
 }
 
+/* Calls of the hook for an end. */
+static atomic_uint ends;
+
+static void
+count_end(struct handoff_conn *conn, enum handoff_end_reason reason, void *arg)
+{
+	(void)conn;
+	(void)reason;
+	(void)arg;
+	atomic_fetch_add(&ends, 1);
+}
+
+static void
+open_counting(struct duo *duo, void **state, uint32_t timeout_ms)
+{
+	atomic_store(&ends, 0);
+	duo_init(duo, duo_model(state));
+	duo->a.service.ended = count_end;
+	speaker_sessions(duo, timeout_ms, 0);
+	assert_int_equal(host_open(&duo->a, NULL), 0);
+	duo_expect(duo, &duo->a, HANDOFF_SERVER_OWNER);
+}
+
+static void
+ends_once_for_its_service(void **state)
+{
+	struct duo duo;
+	struct speaker s;
+
+	open_counting(&duo, state, 1);
+	speaker_begin(&s, &duo, duo.a.address);
+	speaker_line(&s, &duo, 1);
+	/* a connection that it leaves is no end */
+	speaker_resume(&s, &duo, duo.a.address);
+	speaker_line(&s, &duo, 2);
+	await_connections(&duo, &duo.a, 1);
+	assert_int_equal(atomic_load(&ends), 0);
+	speaker_cut(&s);
+	await_connections(&duo, &duo.a, 0);
+	assert_int_equal(atomic_load(&ends), 1);
+	duo_close(&duo);
+}
+
+/* Posts to an absent session wait, by its number. */
+static void
+posts_wait_for_it(void **state)
+{
+	struct duo duo;
+	struct speaker s;
+	struct handoff_post post = {.size = sizeof(post),
+		.to = HANDOFF_POST_ONE,
+		.data = "posted\n",
+		.len = 7};
+
+	open_both(&duo, state, 0, 0);
+	speaker_begin(&s, &duo, duo.a.address);
+	speaker_line(&s, &duo, 1);
+	speaker_resume(&s, &duo, duo.a.address);
+	post.id = s.number;
+	assert_int_equal(handoff_server_post(duo.a.server, &post), 0);
+	speaker_hear(&s, &duo, "posted\n");
+	speaker_cut(&s);
+	await_absent(&duo, &duo.a, 1);
+	assert_int_equal(handoff_server_post(duo.a.server, &post), 0);
+	assert_int_equal(handoff_server_maintenance(duo.a.server), 0);
+	duo_expect(&duo, &duo.b, HANDOFF_SERVER_OWNER);
+	await_absent(&duo, &duo.b, 1);
+	speaker_resume(&s, &duo, duo.a.address);
+	speaker_hear(&s, &duo, "posted\n");
+	speaker_line(&s, &duo, 2);
+	speaker_cut(&s);
+	duo_close(&duo);
+}
+
+/* Nothing is asked of a peer that would not understand it. */
+static void
+older_peer_keeps_it(void **state)
+{
+	struct duo duo;
+	struct speaker s;
+	char address[HANDOFF_ADDRESS_MAX];
+
+	open_both(&duo, state, 0, 0);
+	snprintf(address, sizeof(address), "%s", duo.a.address);
+	speaker_begin(&s, &duo, address);
+	speaker_line(&s, &duo, 1);
+	assert_int_equal(handoff_server_maintenance(duo.a.server), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_GAVE);
+	assert_int_equal(handoff_server_ready(duo.a.server, false), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_OWNER);
+	duo.a.server->pair.other.version_max = 2;
+	assert_int_equal(speaker_answer(&s, &duo, speaker_ask(&s, address)),
+		HANDOFF__REFUSED_BUSY);
+	await_connections(&duo, &duo.b, 1);
+	/* the client is where it was */
+	speaker_line(&s, &duo, 2);
+	duo.a.server->pair.other.version_max = 3;
+	speaker_resume(&s, &duo, address);
+	speaker_line(&s, &duo, 3);
+	await_connections(&duo, &duo.b, 0);
+	speaker_cut(&s);
+	duo_close(&duo);
+}
+
+/* Sessions without a connection leave room for those that come back. */
+static void
+absent_ones_do_not_count_as_connections(void **state)
+{
+	struct duo duo;
+	struct speaker s;
+
+	duo_init(&duo, duo_model(state));
+	duo.a.opts.max_connections = 1;
+	duo.a.opts.max_per_address = 1;
+	duo.a.opts.refuse_excess = true;
+	speaker_sessions(&duo, 0, 0);
+	assert_int_equal(host_open(&duo.a, NULL), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_OWNER);
+	speaker_begin(&s, &duo, duo.a.address);
+	for (unsigned i = 1; i < 5; i++) {
+		speaker_line(&s, &duo, i);
+		speaker_cut(&s);
+		await_absent(&duo, &duo.a, 1);
+		speaker_resume(&s, &duo, duo.a.address);
+	}
+	speaker_cut(&s);
+	duo_close(&duo);
+}
+
 static void
 absent_ones_end_with_the_server(void **state)
 {
@@ -312,6 +442,10 @@ main(void)
 		each_model(is_fetched_from_the_other_peer),
 		each_model(ends_after_its_time),
 		each_model(oldest_of_too_many_ends),
+		each_model(ends_once_for_its_service),
+		each_model(posts_wait_for_it),
+		each_model(older_peer_keeps_it),
+		each_model(absent_ones_do_not_count_as_connections),
 		each_model(absent_ones_end_with_the_server),
 		thread_and_workers(busy_one_stays_where_it_is),
 	};
