@@ -17,6 +17,7 @@
 
 #define LIMIT_US  2000000 /* then BUSY */
 #define RETRY_US  50000
+#define ASK_US    200000 /* then the other peer is asked again */
 #define READ_MOST 100
 
 struct handoff__resume {
@@ -26,6 +27,7 @@ struct handoff__resume {
 	struct handoff__member *member; /* whose client asks */
 	struct handoff__session_wish wish;
 	int64_t end_us;
+	int64_t asked_us; /* when the other peer was, 0: never */
 	bool ready;
 };
 
@@ -307,11 +309,17 @@ can_ask(const struct handoff_server *server)
 	       pair->other.version_max >= HANDOFF__PROTOCOL_LISTS;
 }
 
+/* Its handler may run for long: it comes by itself when that returns. */
 static void
-ask_for(struct handoff_server *server, struct handoff__roster_entry *e)
+ask_for(struct handoff__resume *r, struct handoff__roster_entry *e)
 {
+	struct handoff_server *server = r->member->server;
 	struct handoff__resumes *resumes = &server->resumes;
+	int64_t now = handoff__now_us();
 
+	if (r->asked_us > 0 && now - r->asked_us < ASK_US)
+		return;
+	r->asked_us = now;
 	resumes->asked[resumes->nasked++] = e;
 	if (resumes->nasked == HANDOFF_FDPASS_MAX)
 		flush_asked(server);
@@ -362,7 +370,7 @@ fetch(struct handoff__resume *r)
 		return -EOPNOTSUPP;
 	/* a ferry gives what comes home by itself */
 	if (p.entry && !server->pair.other.carrier)
-		ask_for(server, p.entry);
+		ask_for(r, p.entry);
 	return -EAGAIN;
 }
 
