@@ -208,6 +208,33 @@ class Client(SystemTest):
             subprocess.run(["sh", "-c", f"echo '{line}' > '{fifo}'"],
                            timeout=DEADLINE, check=True)
 
+    def test_session_comes_home(self):
+        """With a session the move says so; and each line comes back once."""
+        server, alt = self.pair("--sessions")
+        client = self.client(server.address, options=("--session",))
+        self.say(client, "one")
+        self.assert_answers(client)
+        self.ok("maintenance")
+        self.event(client, "maintenance")
+        self.say(client, "two")
+        self.ok("ready")
+        self.event(client, ": the session goes on")
+        self.say(client, "three")
+        self.assert_answers(client)
+        self.wait_peer("alt", connections=0)
+        self.end(client)
+
+    def test_session_with_a_plain_server(self):
+        """It says what is wrong, and has sent nothing of the input."""
+        server, _ = self.pair("--verbose")
+        client = self.client(server.address, options=("--session",))
+        self.say(client, "hello")
+        self.event(client, "it is not a server with sessions; next ")
+        client.signal(signal.SIGTERM)
+        self.assertEqual(client.wait(), -signal.SIGTERM)
+        self.assertEqual(client.lines, [])
+        self.assertNotIn("hello", server.output())
+
     def test_named_pipe(self):
         """As the lab has it: opened for both directions, it has no end."""
         server, _ = self.pair()
