@@ -116,6 +116,10 @@ class Calls(SystemTest):
         """libtirpc's own clients notice nothing either."""
         self.exact("--model", "thread", client=("--foreign",))
 
+    def test_foreign_clients_beside_sessions(self):
+        """A server with sessions knows them by their first bytes."""
+        self.exact("--model", "loop", "--sessions", client=("--foreign",))
+
     def test_clients_come_home(self):
         """READY: each client moves to a new connection, between two calls."""
         options = ("--model", "loop", "--spread", 100)
