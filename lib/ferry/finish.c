@@ -22,24 +22,27 @@ struct handoff__rest {
 	unsigned char data[];
 };
 
-static void
+/* Without room for it the socket stays incomplete, and its owner waits: what
+ * that writes must not take the place of the rest. */
+static int
 keep_rest(struct handoff__rests *rests, int fd,
 	const struct handoff__image *image,
-	const struct handoff__restore *restore)
+	const struct handoff__restore *restore, struct handoff__error *error)
 {
 	size_t len = image->out_len - restore->taken;
 	struct handoff__rest *r;
 
 	if (len == 0 && !restore->end_due)
-		return;
+		return 0;
 	r = malloc(sizeof(*r) + len);
 	if (r)
 		r->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (!r || r->fd < 0) {
-		/* What its owner writes must not take the place of this. */
-		shutdown(fd, SHUT_RDWR);
+		int err = r ? -errno : -ENOMEM;
+
 		free(r);
-		return;
+		return handoff__fail(
+			error, err, "its output: %s", strerror(-err));
 	}
 	r->end_due = restore->end_due;
 	r->len = len;
@@ -47,6 +50,7 @@ keep_rest(struct handoff__rests *rests, int fd,
 	if (len > 0)
 		memcpy(r->data, image->out + restore->taken, len);
 	TAILQ_INSERT_TAIL(rests, r, node);
+	return 0;
 }
 
 int
@@ -64,10 +68,7 @@ handoff__finish(struct handoff__rests *rests, int fd,
 		shutdown(fd, SHUT_RD);
 	if (err == 0)
 		err = handoff__migrate_commit(&restore, image, error);
-	if (err < 0)
-		return err;
-	keep_rest(rests, fd, image, &restore);
-	return 0;
+	return err < 0 ? err : keep_rest(rests, fd, image, &restore, error);
 }
 
 bool

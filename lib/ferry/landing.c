@@ -8,6 +8,7 @@
 #include "ferry/landing.h"
 
 #include "base/high.h"
+#include "base/still.h"
 #include "ferry/carrier.h"
 #include "peer/receive.h"
 #include "peer/unfinished.h"
@@ -193,11 +194,11 @@ handoff__landing_finish(
 	if (item->restore.taken < image->out_len &&
 		handoff__parcel_put_back(view, image->out + item->restore.taken,
 			image->out_len - item->restore.taken, &error) < 0) {
-		/* the stream would have a gap */
+		/* the stream would have a gap: no end that looks orderly */
 		handoff__log(&ferry->log, HANDOFF_LOG_ERROR,
-			"connection %llu: closed: %s",
+			"connection %llu: reset: %s",
 			(unsigned long long)item->id, error.text);
-		shutdown(item->entry->fd, SHUT_RDWR);
+		handoff__still_reset(item->entry->fd);
 	}
 	handoff__entry_finished(item->entry);
 }

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -404,6 +405,37 @@ test_rest_goes_on(void **state)
 	close_resting(&r);
 }
 
+/* Without a descriptor for the rest the socket stays as it is, and is not
+ * ended: the next one that tries sends all of it. */
+static void
+test_rest_has_no_room(void **state)
+{
+	struct handoff__rests rests = TAILQ_HEAD_INITIALIZER(rests);
+	struct handoff__error error = {""};
+	struct rlimit before, none;
+	struct resting r;
+	int rc;
+
+	(void)state;
+	open_resting(&r);
+	handoff__finish_end(&r.f.thaw.rests);
+	small_buffers = true;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	rc = handoff__finish(&rests, r.p.served, &r.image, &error);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_true(rc < 0);
+	assert_true(TAILQ_EMPTY(&rests));
+	rc = handoff__finish(&rests, r.p.served, &r.image, &error);
+	small_buffers = false;
+	if (rc < 0)
+		fail_msg("%s", error.text);
+	take_rests(&r, &rests, r.all);
+	close_resting(&r);
+}
+
 /* A whole batch is served again within a second of the ferry's death. */
 static void
 test_many(void **state)
@@ -487,6 +519,7 @@ main(void)
 		handoff_test(test_wrong_image),
 		handoff_test(test_rest),
 		handoff_test(test_rest_goes_on),
+		handoff_test(test_rest_has_no_room),
 		handoff_test(test_many),
 		handoff_test(test_images),
 	};
