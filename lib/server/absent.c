@@ -8,6 +8,8 @@
 #include "record/tenure.h"
 #include "session/session.h"
 
+#include <handoff/lease.h>
+
 #include <stdlib.h>
 
 void
@@ -35,6 +37,19 @@ handoff__absent_barred(const struct handoff_server *server)
 
 	return arena->above && handoff__tenure_over(handoff__tenure_of(arena),
 				       handoff__boot_ns());
+}
+
+bool
+handoff__absent_lost(const struct handoff_server *server)
+{
+	const struct handoff__tenure *tenure =
+		handoff__tenure_of(&server->pair.arena);
+	uint32_t state;
+
+	if (!handoff__absent_barred(server))
+		return false;
+	state = atomic_load(&tenure->state);
+	return state != HANDOFF_LEASE_OWNER && state != HANDOFF_LEASE_DOUBT;
 }
 
 struct old {

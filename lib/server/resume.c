@@ -473,6 +473,11 @@ handoff__resume_parked(struct handoff__member *member,
 	if (!(flags & HANDOFF__RESUMING) && !handoff__flags_absent(flags))
 		return false;
 	handoff__suspects_tried(member);
+	if (flags & HANDOFF__CLOSING) {
+		/* by a stop, since that turn: the next one ends it */
+		handoff__member_kick(member);
+		return true;
+	}
 	begin_rest(member);
 	if (flags & HANDOFF__RESUMING)
 		begin_resume(member);
@@ -541,6 +546,24 @@ handoff__resume_release(struct handoff__member *member)
 }
 
 void
+handoff__resume_release_all(struct handoff_server *server)
+{
+	struct handoff__resumes *resumes = &server->resumes;
+	struct handoff__resume *r;
+	struct handoff__member *member;
+
+	while ((r = TAILQ_FIRST(&resumes->list))) {
+		member = r->member;
+		handoff__resume_release(member);
+		handoff__member_kick(member);
+	}
+	while ((member = TAILQ_FIRST(&resumes->absents))) {
+		handoff__resume_release(member);
+		handoff__member_kick(member);
+	}
+}
+
+void
 handoff__resume_proceed(struct handoff_server *server)
 {
 	struct handoff__resumes *resumes = &server->resumes;
@@ -561,6 +584,8 @@ on_retry(struct handoff__timer *timer)
 	struct handoff_server *server = timer->arg;
 	struct handoff__resume *r;
 
+	if (handoff__absent_lost(server))
+		handoff__resume_release_all(server);
 	TAILQ_FOREACH (r, &server->resumes.list, node)
 		make_ready(r);
 	if (!TAILQ_EMPTY(&server->resumes.list))

@@ -59,6 +59,9 @@ void handoff__resume_forget(struct handoff__member *member);
 /* It is to get a turn again, since it ends. */
 void handoff__resume_release(struct handoff__member *member);
 
+/* The same for all: the lease is lost, and each ends by its next turn. */
+void handoff__resume_release_all(struct handoff_server *server);
+
 /* Looks at those that are ready, after an iteration. */
 void handoff__resume_proceed(struct handoff_server *server);
 
@@ -68,6 +71,8 @@ void handoff__absent_enter(struct handoff__member *member);
 void handoff__absent_leave(struct handoff__member *member);
 /* Whether nothing may be committed: the lease is not confirmed. */
 bool handoff__absent_barred(const struct handoff_server *server);
+/* And never will be: it is lost. */
+bool handoff__absent_lost(const struct handoff_server *server);
 /* Ends those that were absent for too long, and the oldest of too many. True if
  * there are any left. */
 bool handoff__absent_expire(struct handoff_server *server);

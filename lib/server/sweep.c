@@ -126,6 +126,8 @@ on_sweep(struct handoff__timer *timer)
 			again |= sweep_one(handoff__member_of(e), &trimmed);
 	}
 	handoff__server_hold(server, false);
+	if (handoff__absent_lost(server))
+		handoff__resume_release_all(server);
 	again |= handoff__absent_expire(server);
 	again |= handoff__posts_pass(server);
 	if (again)

@@ -9,6 +9,7 @@ import random
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import time
 
@@ -206,6 +207,31 @@ class Lease(SystemTest):
         self.ok("ready", "--silent")
         self.assert_echo(sock)
         self.assert_echo(self.connect(server.address))
+
+    def test_sessions_end_with_the_lease(self):
+        """Those without a connection too: another host has served since."""
+        server = self.candidate(self.dir, "a", "--sessions")
+        self.wins(server)
+        new = bytes.fromhex("f548534553530001") + struct.pack(
+            ">IIII", 0x10000008, 0, 9999, 9999)
+        with self.connect(server.address) as sock:
+            sock.sendall(new)
+            welcome = self.receive(sock, 53)
+        self.assertEqual(welcome[0], 0x12)
+
+        def sessions():
+            return self.peer("server")["sessions"]
+        wait_until(lambda: sessions() == {"count": 1, "absent": 1},
+                   "the session to be absent")
+        self.lose(server)
+        address = server.expect(r": listening on (\S+)")[1]
+        server.expect(": owner: has the lease and serves ")
+        self.assertEqual(sessions(), {"count": 0, "absent": 0})
+        sock = self.connect(address)
+        sock.sendall(new[:8] + struct.pack(">II", 0x11000028, 0)
+                     + welcome[8:32] + bytes(16))
+        answer = self.receive(sock, 10)
+        self.assertEqual((answer[0], answer[9]), (0x13, 1))
 
     def test_an_alternate_that_succeeds_a_candidate(self):
         """It has not served itself, and has seen the listeners go."""
