@@ -7,8 +7,8 @@
 # are there.
 # deps.sh unpack ARCH DIR NAME...: downloads packages of any architecture and
 # unpacks them into a new directory.
-# deps.sh engines: does that with the nats-server that tests use, whose package
-# would start a service; `tests` and `all` do it too, if they can.
+# deps.sh engines: does that with the nats-server and the rpcinfo that tests use,
+# whose packages would start services; `tests` and `all` do it too, if they can.
 set -eu
 
 build=(gcc libc6-dev cmake ninja-build)
@@ -28,7 +28,8 @@ fi
 
 engines() {
   "$0" engines ||
-    echo 'deps.sh: no nats-server: tests that need one are skipped' >&2
+    echo 'deps.sh: no nats-server or rpcinfo: tests that need one are' \
+      'skipped' >&2
 }
 
 # The architecture is not added to this machine (dpkg --add-architecture): that
@@ -64,8 +65,10 @@ unpack)
   exit
   ;;
 engines)
-  unpack "$(dpkg --print-architecture)" \
-    "$(dirname "$0")/../build/nats-server" nats-server
+  arch=$(dpkg --print-architecture)
+  into=$(dirname "$0")/../build
+  unpack "$arch" "$into/nats-server" nats-server
+  unpack "$arch" "$into/rpcbind" rpcbind
   exit
   ;;
 *)
