@@ -20,8 +20,8 @@ check_sys(const struct handoff__rpc_auth *cred)
 
 	copy.data = data;
 	if (handoff__rpc_sys_parse(&copy, &sys) == AUTH_OK) {
-		check(sys.parms.aup_len <= NGRPS);
-		check(strlen(sys.parms.aup_machname) <= MAX_MACHINE_NAME);
+		check(sys.aup.aup_len <= NGRPS);
+		check(strlen(sys.aup.aup_machname) <= MAX_MACHINE_NAME);
 	}
 	free(data);
 }
