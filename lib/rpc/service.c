@@ -79,12 +79,14 @@ rpc_open(struct handoff_conn *conn, void *arg)
 	return rpc->inner.open(conn, rpc->inner.arg);
 }
 
+/* Without a hook what is posted, such as a line of the operator, would be
+ * appended to the output, where only records may be: it is dropped. */
 static int
 rpc_posted(struct handoff_conn *conn, void *arg)
 {
 	const struct handoff_rpc *rpc = arg;
 
-	return rpc->inner.posted(conn, rpc->inner.arg);
+	return rpc->inner.posted ? rpc->inner.posted(conn, rpc->inner.arg) : 0;
 }
 
 static void
@@ -212,7 +214,7 @@ fill_service(struct handoff_rpc *rpc, const struct handoff_rpc_opts *o,
 	rpc->service.arg = rpc;
 	rpc->service.handle = rpc_handle;
 	rpc->service.open = s->open ? rpc_open : NULL;
-	rpc->service.posted = s->posted ? rpc_posted : NULL;
+	rpc->service.posted = rpc_posted;
 	rpc->service.ended = s->ended ? rpc_ended : NULL;
 	rpc->service.print = s->print ? rpc_print : NULL;
 	rpc->service.convert = s->convert ? rpc_convert : NULL;

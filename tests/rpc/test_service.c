@@ -451,6 +451,23 @@ lengths_that_lie_are_garbage(void **state)
 }
 
 static void
+lines_do_not_disturb_the_stream(void **state)
+{
+	struct fixture f;
+	struct bytes b = add_call(1, 1);
+
+	(void)state;
+	open_service(&f);
+	expect(call(&f, &b), ACCEPTED(1), SUCCESS, 0, 1, 0, 1);
+	assert_int_equal(
+		handoff_server_say(f.duo.a.server, 0, "closed at noon"), 0);
+	for (int i = 0; i < 10; i++)
+		duo_turn(&f.duo);
+	expect(call(&f, &b), ACCEPTED(1), SUCCESS, 0, 2, 0, 2);
+	close_service(&f);
+}
+
+static void
 a_failed_call_ends_the_connection_and_undoes(void **state)
 {
 	struct fixture f;
@@ -569,6 +586,7 @@ main(void)
 		handoff_test(replies_of_every_size),
 		handoff_test(pipelined_calls_wait_for_room),
 		handoff_test(lengths_that_lie_are_garbage),
+		handoff_test(lines_do_not_disturb_the_stream),
 		handoff_test(a_failed_call_ends_the_connection_and_undoes),
 		handoff_test(sums_move_along),
 		handoff_test(only_calls_of_this_library_have_a_connection),
