@@ -9,8 +9,8 @@
  * Prints "ready" once all are connected, "done N" for each twentieth of the
  * calls, then counts as JSON: `answered`, `failed` (lost under a call, it may
  * have been executed), `moved` (a new connection was counted from 0 again),
- * `resumed` (a session was, on a new connection), `wrong`, `total` (what the
- * service says in the end), `seconds`.
+ * `resumed` (a session was, after its connection was lost), `wrong`, `total`
+ * (what the service says in the end), `seconds`.
  */
 #include "rpc/procedures.h"
 
@@ -54,8 +54,7 @@ see_event(const struct handoff_client_event *event, void *arg)
 		(!session && (event->type == HANDOFF_CLIENT_CONNECTED ||
 				     event->type == HANDOFF_CLIENT_MOVED)))
 		c->fresh = true;
-	if (session && (event->type == HANDOFF_CLIENT_RESUMED ||
-			       event->type == HANDOFF_CLIENT_MOVED))
+	if (event->type == HANDOFF_CLIENT_RESUMED)
 		atomic_fetch_add(&resumed, 1);
 }
 

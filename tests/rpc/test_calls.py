@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -148,6 +149,7 @@ class Calls(SystemTest):
                             server.address.rsplit(":", 1)[1], CUT_MS)
         address = cutter.expect(r"listening on (\S+)")[1]
         load = self.load_of(address, "--session", "--dir", self.dir)
+        cutter.signal(signal.SIGUSR1)
         deaths = 0
         for move in range(STEPS):
             if not self.step(load):
