@@ -217,7 +217,7 @@ struct handoff__record {
 };
 
 /* In a record's `touched`. */
-#define HANDOFF__PAGES 1u /* the buffers have pages, see trim */
+#define HANDOFF__PAGES 1u /* the buffers or states have pages, see trim */
 #define HANDOFF__TIMED 2u /* a deadline was set, and may be cleared again */
 #define HANDOFF__TOUCHED_PAIR                                                  \
 	4u /* the turn has done something that the pair                        \
@@ -434,6 +434,10 @@ int handoff__record_flip(const struct handoff__view *view, size_t state_len);
 /* Marks the first `len` bytes of the state as in use and zeroes them, in a new
  * record that no other process has seen. */
 void handoff__record_use_state(const struct handoff__view *view, size_t len);
+
+/* Gives back pages of both states behind what is in use, between two
+ * transactions. */
+void handoff__state_trim(const struct handoff__view *view);
 
 /* Sets flags of the valid commit, as a transaction of its own; clears them, if
  * any is set. */

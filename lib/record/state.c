@@ -8,6 +8,9 @@
 #include "record/record.h"
 
 #include <errno.h>
+#include <fcntl.h>
+
+#define PAGE 4096u /* of a larger page nothing may be given back */
 
 size_t
 handoff_conn_state_len(const struct handoff_conn *conn)
@@ -45,4 +48,30 @@ handoff_conn_deadline(struct handoff_conn *conn, int64_t ms)
 		handoff__boot_ms() + (uint64_t)ms + 1, memory_order_relaxed);
 	rec->touched |= HANDOFF__TIMED;
 	return 0;
+}
+
+/* Gives back the pages of a range; what is in it does not matter. */
+static void
+give_back(const struct handoff__segment *seg, size_t from, size_t to)
+{
+	from = (from + PAGE - 1) & ~(size_t)(PAGE - 1);
+	to &= ~(size_t)(PAGE - 1);
+	if (from < to)
+		fallocate(seg->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			(off_t)from, (off_t)(to - from));
+}
+
+void
+handoff__state_trim(const struct handoff__view *view)
+{
+	const struct handoff__segment *seg = view->seg;
+	size_t size = seg->geo.state_size;
+	size_t len = handoff__record_commit(view->rec)->state_len;
+
+	for (uint32_t which = 0; size > PAGE && which < 2; which++) {
+		const unsigned char *state = handoff__record_state(view, which);
+		size_t at = (size_t)(state - seg->base);
+
+		give_back(seg, at + len, at + size);
+	}
 }

@@ -26,6 +26,7 @@ trim(struct handoff__member *member)
 	handoff__arena_trim(&member->server->pair.arena, member->entry.segment,
 		member->entry.slot);
 	handoff__pass_trim(&member->entry.view);
+	handoff__state_trim(&member->entry.view);
 	rec->touched &= (uint8_t)~HANDOFF__PAGES;
 }
 

@@ -101,6 +101,7 @@ sweep_one(struct handoff__member *member, unsigned *trimmed)
 	handoff__arena_trim(
 		&server->pair.arena, member->entry.segment, member->entry.slot);
 	handoff__pass_trim(view);
+	handoff__state_trim(view);
 	view->rec->touched &= (uint8_t)~HANDOFF__PAGES;
 	++*trimmed;
 	return member->lingers;

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define HEAD_SIZE sizeof(struct handoff__session_head)
+#define PAGE      4096u
 
 static size_t
 align16(size_t len)
@@ -116,6 +117,8 @@ reshape(struct handoff_conn *conn, size_t kept, size_t pending)
 	size_t moved =
 		pending < head->pending_len ? pending : head->pending_len;
 
+	if (inner_to > PAGE)
+		conn->view.rec->touched |= HANDOFF__PAGES;
 	if (inner_to > inner_from) {
 		if (!handoff_conn_state_resize(
 			    conn, inner_to + head->inner_len))

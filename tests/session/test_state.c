@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static unsigned char *
 state_of(const struct user *u)
@@ -205,6 +206,53 @@ a_plain_programs_connections_become_plain_ones(void **state)
 	free(u->said);
 }
 
+/* Takes lines, and answers each with its last byte. */
+static int
+last_byte(struct handoff_conn *conn, void *arg)
+{
+	size_t len;
+	const char *input = handoff_conn_input(conn, &len);
+
+	(void)arg;
+	if (len < 2 || input[len - 1] != '\n')
+		return 0;
+	handoff_conn_write(conn, input + len - 2, 2);
+	return handoff_conn_consume(conn, len);
+}
+
+/* What a session has held for a moment does not cost its pages for ever. */
+static void
+an_idle_session_gives_pages_back(void **state)
+{
+	struct user *u = user_of(last_byte);
+	static char piece[2500];
+	struct stat before, after;
+
+	(void)state;
+	memset(piece, 'x', sizeof(piece));
+	u->inner.input_size = 65536;
+	u->limits.keep = 20000;
+	user_open(u);
+	user_begins(u);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(user_says(u, piece, 2500, 2500), 2500);
+	assert_int_equal(user_head(u)->pending_len, 10000);
+	assert_true(u->f.rec->touched & HANDOFF__PAGES);
+	assert_int_equal(fstat(u->f.view.seg->fd, &before), 0);
+	handoff__state_trim(&u->f.view); /* it is in use */
+	user_says_text(u, "a\n");
+	user_hears(u, "a\n");
+	assert_int_equal(user_head(u)->pending_len, 0);
+	handoff__state_trim(&u->f.view);
+	assert_int_equal(fstat(u->f.view.seg->fd, &after), 0);
+	/* of each of the two states two pages at least, in units of 512 */
+	assert_true(after.st_blocks <= before.st_blocks - 4 * 8);
+	user_says(u, piece, 2500, 700);
+	user_says_text(u, "b\n");
+	user_hears(u, "b\n");
+	user_close(u);
+}
+
 /* A survivor checks what another process has written. */
 static void
 a_damaged_state_ends_the_connection(void **state)
@@ -299,6 +347,7 @@ main(void)
 		handoff_test(a_dump_never_has_the_token),
 		handoff_test(a_session_is_converted_with_its_service),
 		handoff_test(a_plain_programs_connections_become_plain_ones),
+		handoff_test(an_idle_session_gives_pages_back),
 		handoff_test(a_damaged_state_ends_the_connection),
 		handoff_test(guesses_are_counted_by_address),
 		handoff_test(a_flood_of_addresses_is_bounded),
