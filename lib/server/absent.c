@@ -12,6 +12,8 @@
 
 #include <stdlib.h>
 
+#define IDLE_MS 3000 /* then its buffers are trimmed */
+
 void
 handoff__absent_enter(struct handoff__member *member)
 {
@@ -76,6 +78,20 @@ expire(struct handoff__member *member)
 	return true;
 }
 
+/* Its buffers are empty, and its state is what it keeps. */
+static void
+trim(struct handoff__member *member)
+{
+	const struct handoff__view *view = &member->entry.view;
+
+	if (!(view->rec->touched & HANDOFF__PAGES))
+		return;
+	handoff__arena_trim(&member->server->pair.arena, member->entry.segment,
+		member->entry.slot);
+	handoff__state_trim(view);
+	view->rec->touched &= (uint8_t)~HANDOFF__PAGES;
+}
+
 /* Ends those whose time is up; the others are stored in `list`. */
 static uint32_t
 expire_late(struct handoff_server *server, uint32_t timeout_ms,
@@ -92,6 +108,8 @@ expire_late(struct handoff_server *server, uint32_t timeout_ms,
 		next = TAILQ_NEXT(member, node);
 		if (member->entry.leaving)
 			continue;
+		if (now - since >= IDLE_MS)
+			trim(member);
 		if (now - since >= timeout_ms)
 			expire(member);
 		else if (count < most)
