@@ -4,14 +4,14 @@ from core import Clients, Samples, awake, markdown, memory, spread
 from servers import Handoff, in_turn
 
 TITLE = "Sessions"
-ABOUT = """Echo in model loop, ping-pong, on connections with sessions beside
-plain ones, in the same round and by the same load program, which sends one
+ABOUT = """Echo in model loop, ping-pong, on connections with sessions and
+on plain ones, in the same round and by the same load program, which sends one
 segment a request and compares what comes back. *Plain* is a server without
 sessions; *plain beside* is a plain client of a server that has them. CPU is that
 of the server, divided by requests; ratios are to *plain* of the same round.
 Medians, quartiles in brackets. Memory is what the server grows by for each
 connection, page tables included: *idle* after the connection, or the session,
-was made; *used* after one echo of 4 KiB on each, one second later."""
+was made; *used* right after one echo of 4 KiB on each."""
 
 SUBJECTS = {
     "plain": ((), "plain"),
