@@ -350,8 +350,8 @@ fetch_own(struct handoff__resume *r, const struct place *p)
 	return err;
 }
 
-/* 0: done; -EAGAIN: not now; -ENOENT, -ERANGE; -EOPNOTSUPP: never from that
- * peer. */
+/* 0: done; -EAGAIN: not now; -ENOENT: there is no such session; -EACCES: the
+ * token is not its; -ERANGE; -EOPNOTSUPP: never from that peer. */
 static int
 fetch(struct handoff__resume *r)
 {
@@ -363,7 +363,7 @@ fetch(struct handoff__resume *r)
 		return -ENOENT;
 	err = check(&p, &r->wish);
 	if (err < 0)
-		return err;
+		return err == -ENOENT ? -EACCES : err;
 	if (p.entry && p.entry->mine)
 		return fetch_own(r, &p);
 	if (!can_ask(server))
@@ -379,6 +379,7 @@ refusal_of(int err)
 {
 	switch (err) {
 	case -ENOENT:
+	case -EACCES:
 	case -EBADMSG:
 		return HANDOFF__REFUSED_UNKNOWN;
 	case -ERANGE:
@@ -403,7 +404,7 @@ proceed(struct handoff__resume *r)
 		return false;
 	if (handoff__absent_barred(server))
 		return false;
-	if (err == -ENOENT)
+	if (err == -EACCES)
 		handoff__session_guessed(
 			server->opts.service, &member->entry.view);
 	drop_resume(r);

@@ -8,7 +8,10 @@
 
 #include "record/record.h"
 
-#define HANDOFF__GUESSES        10    /* wrong ones that an address may send */
+/* Wrong ones that an address may send. Clients of a service that is lost and
+ * made anew ask for numbers that others may have there: many may be behind one
+ * address, and are no guessers. */
+#define HANDOFF__GUESSES        1000
 #define HANDOFF__GUESSES_MS     60000 /* within that time */
 #define HANDOFF__GUESSES_PLACES 128
 

@@ -83,7 +83,8 @@ void handoff__session_absent(struct handoff_conn *conn);
 /* Wrong tokens, by the client's address (of IPv6: by its /64). Each peer counts
  * for itself, in its memory, in the loop of the server: one thread at a time.
  * `admit` is asked before a session is looked for: false: refuse with LIMIT;
- * `guessed` counts one that was UNKNOWN. Unix sockets are not counted. */
+ * `guessed` counts a wrong token for a session that is there. Unix sockets are
+ * not counted. */
 bool handoff__session_admit(const struct handoff_service *service,
 	const struct handoff__view *view);
 void handoff__session_guessed(const struct handoff_service *service,
