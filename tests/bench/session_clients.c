@@ -26,6 +26,7 @@
 #define STALL_MS 20000
 #define DATA     1
 #define ACK      2
+#define SECRET   24 /* number and token, as they lie in a frame */
 
 static const char usage[] =
 	"usage: session_clients ADDR:PORT CONNECTIONS plain|session\n"
@@ -33,20 +34,26 @@ static const char usage[] =
 	"  ping SIZE MS    for that time each connection sends SIZE bytes, "
 	"waits\n"
 	"                  until they are back, and does it again\n"
-	"  once SIZE       each connection does that once\n";
+	"  once SIZE       each connection does that once\n"
+	"  resume COUNT    each session goes on over a new connection, so many "
+	"at a\n"
+	"                  time; the old ones are open until then\n";
 
 struct conn {
 	int fd;
 	unsigned char header[HEADER]; /* as far as it has come: */
 	size_t header_len, left;      /* and what is left of its payload */
 	uint32_t received; /* of the stream, for the acknowledgement */
+	uint32_t sent;     /* of the own stream */
 	size_t in;         /* of the message under way */
+	unsigned char secret[SECRET];
 };
 
 static unsigned char pattern[MOST], out[HEADER + MOST], buffer[2 * MOST];
 static struct conn *conns;
 static unsigned nconns, waiting;
 static int epfd;
+static struct sockaddr_in target = {.sin_family = AF_INET};
 static bool framed;
 static uint64_t messages;
 
@@ -83,6 +90,7 @@ ask(struct conn *conn, size_t size)
 	if (send(conn->fd, out + skip, HEADER + size - skip, MSG_NOSIGNAL) !=
 		(ssize_t)(HEADER + size - skip))
 		die("send");
+	conn->sent += (uint32_t)size;
 	conn->in = 0;
 }
 
@@ -201,7 +209,7 @@ run(size_t size, int64_t ms)
 
 /* The preface and NEW, and waits for WELCOME. */
 static void
-begin_session(int fd)
+begin_session(struct conn *conn, int fd)
 {
 	static const unsigned char hello[] = {0xf5, 'H', 'S', 'E', 'S', 'S', 0,
 		1, 0x10, 0, 0, 8, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0};
@@ -213,38 +221,98 @@ begin_session(int fd)
 		errno = EPROTO;
 		die("welcome");
 	}
+	memcpy(conn->secret, buffer + HEADER, SECRET);
+}
+
+static int
+connect_one(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+
+	if (fd < 0 ||
+		connect(fd, (struct sockaddr *)&target, sizeof(target)) < 0)
+		die("connect");
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	return fd;
+}
+
+/* A new connection, the preface and RESUME. */
+static int
+ask_to_resume(const struct conn *conn)
+{
+	unsigned char hello[8 + HEADER + 40] = {
+		0xf5, 'H', 'S', 'E', 'S', 'S', 0, 1, 0x11, 0, 0, 40};
+	int fd = connect_one();
+
+	put32(hello + 12, conn->received);
+	memcpy(hello + 16, conn->secret, SECRET);
+	put32(hello + 16 + SECRET + 4, conn->received);
+	put32(hello + 16 + SECRET + 12, conn->sent);
+	if (send(fd, hello, sizeof(hello), 0) != sizeof(hello))
+		die("send");
+	return fd;
+}
+
+static void
+add_conn(struct conn *conn, int fd)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = conn};
+
+	conn->fd = fd;
+	if (epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev) < 0)
+		die("epoll_ctl");
+}
+
+static void
+resume_all(unsigned at_a_time)
+{
+	int *fds = calloc(nconns, sizeof(*fds));
+	int64_t start = now_ns();
+
+	if (!fds)
+		die("resume");
+	for (unsigned i = 0; i < nconns + at_a_time; i++) {
+		unsigned done = i - at_a_time;
+
+		if (i < nconns)
+			fds[i] = ask_to_resume(&conns[i]);
+		if (i < at_a_time || done >= nconns)
+			continue;
+		if (recv(fds[done], buffer, WELCOME, MSG_WAITALL) != WELCOME ||
+			buffer[0] != 0x12 || buffer[WELCOME - 1] != 1) {
+			errno = EPROTO;
+			die("resume");
+		}
+		close(conns[done].fd);
+		add_conn(&conns[done], fds[done]);
+	}
+	free(fds);
+	printf("{\"resumed\":%u,\"seconds\":%.6f}\n", nconns,
+		(double)(now_ns() - start) / 1e9);
+	fflush(stdout);
 }
 
 static void
 open_all(const char *address)
 {
-	struct sockaddr_in sin = {.sin_family = AF_INET};
 	const char *colon = strrchr(address, ':');
 	char host[64] = "";
-	int one = 1;
 
 	if (!colon || (size_t)(colon - address) >= sizeof(host))
 		die(usage);
 	memcpy(host, address, (size_t)(colon - address));
-	sin.sin_port = htons((uint16_t)strtoul(colon + 1, NULL, 10));
+	target.sin_port = htons((uint16_t)strtoul(colon + 1, NULL, 10));
 	conns = calloc(nconns, sizeof(*conns));
 	epfd = epoll_create1(EPOLL_CLOEXEC);
-	if (!conns || epfd < 0 || inet_pton(AF_INET, host, &sin.sin_addr) != 1)
+	if (!conns || epfd < 0 ||
+		inet_pton(AF_INET, host, &target.sin_addr) != 1)
 		die("set up");
 	for (unsigned i = 0; i < nconns; i++) {
-		struct epoll_event ev = {
-			.events = EPOLLIN, .data.ptr = &conns[i]};
-		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		int fd = connect_one();
 
-		if (fd < 0 ||
-			connect(fd, (struct sockaddr *)&sin, sizeof(sin)) < 0)
-			die("connect");
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 		if (framed)
-			begin_session(fd);
-		conns[i].fd = fd;
-		if (epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev) < 0)
-			die("epoll_ctl");
+			begin_session(&conns[i], fd);
+		add_conn(&conns[i], fd);
 	}
 }
 
@@ -276,7 +344,10 @@ main(int argc, char **argv)
 			fputs(usage, stderr);
 			return 2;
 		}
-		run(size, ms);
+		if (strcmp(what, "resume") == 0)
+			resume_all(size);
+		else
+			run(size, ms);
 	}
 	return 0;
 }
