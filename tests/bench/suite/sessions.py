@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What a session costs: CPU of an echoed request, and memory."""
+"""What a session costs: CPU of an echoed request, memory, and coming home."""
+import subprocess
+
 from core import Clients, Samples, awake, markdown, memory, spread
 from servers import Handoff, in_turn
 
@@ -11,7 +13,10 @@ sessions; *plain beside* is a plain client of a server that has them. CPU is tha
 of the server, divided by requests; ratios are to *plain* of the same round.
 Medians, quartiles in brackets. Memory is what the server grows by for each
 connection, page tables included: *idle* after the connection, or the session,
-was made; *used* right after one echo of 4 KiB on each."""
+was made; *used* right after one echo of 4 KiB on each. *Coming home*:
+all sessions are at the alternate, `ready`, and each goes on over a new
+connection, 64 at a time, with one echo of 64 B after that; CPU is that of both
+servers, divided by sessions."""
 
 SUBJECTS = {
     "plain": ((), "plain"),
@@ -54,6 +59,20 @@ def space(options, server, kind, count):
     return {"idle": (idle - empty) / count, "used": (used - empty) / count}
 
 
+def come_home(options, count):
+    with Handoff(options, "--sessions", standby=True) as server, \
+            clients_of(options, server, count, "session") as clients:
+        clients.ask("once", 64)
+        for word in ("maintenance", "ready"):
+            subprocess.run([options.program("handoffctl"), "--dir", server.dir,
+                            word], check=True, capture_output=True)
+        before = server.cpu_ns()
+        told = clients.ask("resume", 64)
+        cpu = server.cpu_ns() - before
+        clients.ask("once", 64)
+    return {"seconds": told["seconds"], "cpu_us": cpu / 1000 / count}
+
+
 def measure(options):
     ms = 200 if options.quick else 600
     count = 1000 if options.quick else 5000
@@ -75,8 +94,14 @@ def measure(options):
             with Handoff(options, *args) as server:
                 spaces.add(f"{count} connections", name, number,
                            **space(options, server, kind, count))
+    home = Samples()
+    for number in range(options.rounds(3, quick=1)):
+        for sessions in (1000,) if options.quick else (1000, 8000):
+            home.add(f"{sessions} sessions", "home", number,
+                     **come_home(options, sessions))
     return {"rows": samples.rows(FLOOR, ("cpu_us",),
                                  [work[0] for work in WORK], SUBJECTS),
+            "home": home.rows("home", ()),
             "memory": spaces.rows(FLOOR, (), subjects=SUBJECTS)}
 
 
@@ -88,8 +113,15 @@ def tables(results):
     text = markdown(("", "", "CPU a request", "ratio", "throughput"), rows)
     rows = [(row["subject"], spread(row["idle"], "{:.0f}"),
              spread(row["used"], "{:.0f}")) for row in results["memory"]]
-    return (text + f"\nBytes a connection, {results['memory'][0]['case']}\n\n" +
-            markdown(("", "idle", "used"), rows) + "\n")
+    text += f"\nBytes a connection, {results['memory'][0]['case']}\n\n"
+    text += markdown(("", "idle", "used"), rows)
+    rows = [(row["case"], spread(row["seconds"]) + " s",
+             spread(row["cpu_us"], "{:.0f}") + " us")
+            for row in results.get("home", ())]
+    if rows:
+        text += "\nComing home\n\n"
+        text += markdown(("", "all", "CPU a session"), rows)
+    return text + "\n"
 
 
 def pictures(_results, _path):
