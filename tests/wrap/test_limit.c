@@ -266,7 +266,7 @@ wrapped_service_becomes_a_plain_one(void **state)
 	join(&duo);
 	fd = client_open(duo.a.address);
 	toy_head(frame, 'd', 3);
-	memcpy(frame + TOY_HEAD, "hel", 3);
+	memcpy(frame + TOY_HEAD, "abc", 3);
 	assert_int_equal(send(fd, frame, sizeof(frame), 0), sizeof(frame));
 	for (int i = 0; i < 1000; i++) {
 		if (flags_of_all(&duo.a) & HANDOFF__HOLDS_INPUT)
