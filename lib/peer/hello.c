@@ -183,6 +183,26 @@ explain_layout(const struct handoff__hello *own, const struct handoff__hello *h,
 			there, own->makes);
 }
 
+/* A state version is shown as the program has it, without what says that its
+ * service has sessions. */
+static void
+explain_states(const struct handoff__hello *own, const struct handoff__hello *h,
+	char *text, size_t size)
+{
+	uint32_t differ = own->state_version ^ h->state_version;
+	bool there = (h->state_version & HANDOFF__SESSION_BIT) != 0;
+
+	if (differ & HANDOFF__SESSION_BIT)
+		snprintf(text, size,
+			"the service there %s sessions, the one here %s: start "
+			"both with --sessions, or both without",
+			there ? "has" : "has no", there ? "has none" : "has");
+	else
+		snprintf(text, size, "state version %u there, %u here",
+			h->state_version & ~HANDOFF__SESSION_BIT,
+			own->state_version & ~HANDOFF__SESSION_BIT);
+}
+
 void
 handoff__hello_explain(const struct handoff__pair *pair,
 	const struct handoff__hello *h, enum handoff__reason reason, char *text,
@@ -213,8 +233,7 @@ handoff__hello_explain(const struct handoff__pair *pair,
 			own.state_size);
 		return;
 	case HANDOFF__BAD_STATE_VERSION:
-		snprintf(text, size, "state version %u there, %u here",
-			h->state_version, own.state_version);
+		explain_states(&own, h, text, size);
 		return;
 	case HANDOFF__BAD_LAYOUT:
 		explain_layout(&own, h, text, size);

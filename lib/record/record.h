@@ -64,6 +64,9 @@ enum handoff__commit_flag {
 	HANDOFF__POSTING = 0x04000000,     /* `staged` is set */
 };
 
+/* In the state_version of a service with sessions. */
+#define HANDOFF__SESSION_BIT 0x80000000u
+
 #define HANDOFF__END_SHIFT    9
 #define HANDOFF__REASON_SHIFT 20
 #define HANDOFF__GIVEN                                                         \

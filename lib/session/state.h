@@ -16,8 +16,6 @@
 #include "session/flow.h"
 
 #define HANDOFF__SESSION_LAYOUT 1u
-/* in the state_version of a service with sessions */
-#define HANDOFF__SESSION_BIT 0x80000000u
 
 enum handoff__session_mode {
 	HANDOFF__SESSION_UNDECIDED = 0, /* nothing is known of the client */

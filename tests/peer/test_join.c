@@ -235,7 +235,7 @@ strangers_are_refused(void **state)
 	const char *dir = support_dir();
 
 	(void)state;
-	for (int kind = 0; kind < 3; kind++) {
+	for (int kind = 0; kind < 4; kind++) {
 		side_init(&a, dir, "one");
 		side_init(&b, dir, "two");
 		pair_own(&a);
@@ -247,12 +247,22 @@ strangers_are_refused(void **state)
 			b.service.state_size = 33;
 			refused_as(&a, &b, "state of 32 bytes there, 33 here",
 				"state of 33 bytes there, 32 here");
-		} else {
+		} else if (kind == 2) {
 			b.service.state_version = 2;
 			refused_as(&a, &b, "state version 1 there, 2 here",
 				"state version 2 there, 1 here");
+		} else {
+			b.service.state_version |= HANDOFF__SESSION_BIT;
+			refused_as(&a, &b,
+				"the service there has no sessions, the one "
+				"here has: start both with --sessions, or both "
+				"without",
+				"the service there has sessions, the one here "
+				"has none: start both with --sessions, or both "
+				"without");
 		}
-		assert_int_equal(a.why, (int)HANDOFF__BAD_SERVICE + kind);
+		assert_int_equal(a.why,
+			(int)HANDOFF__BAD_SERVICE + (kind < 2 ? kind : 2));
 		side_init(&b, dir, "two");
 		assert_int_equal(side_open(&b, &a), 0);
 		handoff__pair_started(&b.pair);
