@@ -27,7 +27,7 @@
  * without one), and as far as the inner one has them `ended`, `farewell`,
  * `left`, `print`, `convert`; shared_size, shared_version, post_size and
  * post_gaps are those of the inner one. `open` only if the inner one's `open`
- * can run before there is input. Its hooks call handoff_wrap_call.
+ * can run before there is input. Its hooks call handoff_wrap_run.
  *
  * These functions may be called from the handlers of the outer service only.
  */
@@ -128,7 +128,7 @@ struct handoff_wrap_result {
  * that is not within the outer one, no `service`, or one with pairs; -E2BIG: a
  * field is set that this library does not know.
  */
-HANDOFF_API int handoff_wrap_call(struct handoff_conn *outer,
+HANDOFF_API int handoff_wrap_run(struct handoff_conn *outer,
 	const struct handoff_wrap_call *call,
 	struct handoff_wrap_result *result);
 
@@ -150,7 +150,7 @@ HANDOFF_API int handoff_wrap_output(struct handoff_conn *outer, uint64_t at,
  * be for unconsumed input of its own: once more after a transaction that has
  * changed something, when there is room, at the end of input; for the reasons
  * HANDOFF_CONN_INPUT and _ROOM, without any new input perhaps. Part of the
- * transaction, and true until the next handoff_wrap_call: so say it after each
+ * transaction, and true until the next handoff_wrap_run: so say it after each
  * call that leaves some.
  */
 HANDOFF_API void handoff_wrap_held(struct handoff_conn *outer);

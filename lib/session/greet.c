@@ -55,7 +55,7 @@ call_plain(struct handoff_conn *conn, const struct handoff__wrapper *w,
 	int rc;
 
 	call.input = handoff_conn_input(conn, &call.input_len);
-	rc = handoff_wrap_call(conn, &call, &result);
+	rc = handoff_wrap_run(conn, &call, &result);
 	if (rc != 0)
 		return rc;
 	head->inner_len = (uint32_t)result.state_len;

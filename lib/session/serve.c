@@ -199,7 +199,7 @@ call_inner(struct serving *s, enum handoff_wrap_hook hook,
 		.state_at = handoff__session_inner_at(s->head),
 		.state_len = s->head->inner_len,
 	};
-	int rc = handoff_wrap_call(s->conn, &call, result);
+	int rc = handoff_wrap_run(s->conn, &call, result);
 
 	if (rc != 0)
 		return rc;

@@ -95,7 +95,7 @@ session_ended(
 	}
 	call.state_at = handoff__session_inner_at(head);
 	call.state_len = head->inner_len;
-	if (handoff_wrap_call(conn, &call, &result) == 0)
+	if (handoff_wrap_run(conn, &call, &result) == 0)
 		head->inner_len = (uint32_t)result.state_len;
 }
 

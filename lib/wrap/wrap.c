@@ -283,7 +283,7 @@ carry(struct handoff_conn *outer, const struct handoff__inner *in,
 }
 
 int
-handoff_wrap_call(struct handoff_conn *outer,
+handoff_wrap_run(struct handoff_conn *outer,
 	const struct handoff_wrap_call *call,
 	struct handoff_wrap_result *result)
 {

@@ -58,7 +58,7 @@ handle(struct handoff_conn *conn, void *arg)
 	for (size_t i = from; i < handoff_conn_state_len(conn); i++)
 		assert_int_equal(s[i], byte_at(i));
 	memcpy(&call.position, s, sizeof(call.position));
-	rc = handoff_wrap_call(conn, &call, &result);
+	rc = handoff_wrap_run(conn, &call, &result);
 	if (rc != 0)
 		return rc;
 	call.position += result.consumed;

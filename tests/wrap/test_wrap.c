@@ -517,7 +517,7 @@ call_badly(struct handoff_conn *conn, void *arg)
 	if (!bad.service)
 		bad.service = &w->inner;
 	assert_int_equal(handoff_conn_consume(conn, 0), 0);
-	seen.returns = handoff_wrap_call(conn, &bad, &result);
+	seen.returns = handoff_wrap_run(conn, &bad, &result);
 	assert_int_equal(handoff_conn_state_len(conn), len);
 	return 0;
 }

@@ -277,7 +277,7 @@ call(struct handoff_conn *conn, struct toy *toy, struct head *h,
 
 	if (reason == HANDOFF_CONN_OPEN || reason == HANDOFF_CONN_INPUT)
 		what.reason = eof ? HANDOFF_CONN_END : HANDOFF_CONN_INPUT;
-	rc = handoff_wrap_call(conn, &what, &result);
+	rc = handoff_wrap_run(conn, &what, &result);
 	return rc == 0 ? act_on(conn, toy, h, &result) : rc;
 }
 
