@@ -100,7 +100,24 @@ state_grows_to_the_limit_and_no_further(void **none)
 	assert_false(snap.unstable);
 	assert_int_equal(snap.state_len, HANDOFF__STATE_MAX);
 	assert_bytes(state, HANDOFF__STATE_MAX);
-	/* and none of it is left for the next connection */
+	parcels_end(&h);
+}
+
+static void
+cleared_state_has_no_pages(void **none)
+{
+	struct handoff_conn txn;
+	struct handoff__view view;
+	struct host h;
+
+	(void)none;
+	support_not_emulated("memory that is given back");
+	host_of(&h);
+	parcels_record(&h, &view);
+	handoff__txn_begin(&txn, &view);
+	fill(&txn, 0, HANDOFF__STATE_MAX);
+	handoff__txn_commit(&txn);
+	assert_true(resident(&view) > 2);
 	handoff__arena_clear(&h.arena, 0, 0);
 	assert_true(resident(&view) <= 2);
 	parcels_end(&h);
@@ -170,6 +187,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		handoff_test(state_grows_to_the_limit_and_no_further),
+		handoff_test(cleared_state_has_no_pages),
 		handoff_test(parcel_has_room_for_all),
 	};
 

@@ -543,6 +543,7 @@ output_of_the_image_is_owed(void **state)
 	open_hosts(0);
 	assert_int_equal(
 		handoff__parcel_take(&parcel, &from, NOW_MS, &error), 0);
+	parcels_record(&b, &to);
 	parcel.outq = 2;
 	parcel.tx_base = handoff__tx_tail(from.rec) - parcel.outq;
 	parcel.outq_ends = true;
