@@ -172,7 +172,9 @@ struct handoff_client_event {
 	 * `certain` bytes were taken by the server; those that end within
 	 * `doubtful` bytes after these were sent and perhaps taken, and are not
 	 * repeated; those that end later were not taken, and go to the new
-	 * session.
+	 * session. If the server itself has ended the session, a message of
+	 * which it was sent a part counts, whole, as one that was sent: it may
+	 * be why, and would end the next session too.
 	 */
 	uint64_t certain, doubtful;
 	uint64_t received; /* bytes of the server's that came as DATA */

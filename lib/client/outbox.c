@@ -194,12 +194,13 @@ handoff__outbox_seek(struct handoff__outbox *box, size_t n)
 }
 
 size_t
-handoff__outbox_forget(struct handoff__outbox *box)
+handoff__outbox_forget(struct handoff__outbox *box, bool begun)
 {
 	size_t unknown = 0;
 
 	while (box->count > 0 &&
-		(box->torn || box->sent >= box->sizes[box->sizes_head])) {
+		(box->torn || box->sent >= box->sizes[box->sizes_head] ||
+			(begun && box->sent > 0))) {
 		size_t size = box->sizes[box->sizes_head];
 
 		unknown += size - box->acked;

@@ -58,10 +58,11 @@ void handoff__outbox_acked(struct handoff__outbox *box, size_t n);
  * it is. */
 void handoff__outbox_seek(struct handoff__outbox *box, size_t n);
 
-/* The session is gone: the messages that were passed whole leave, the others
- * wait as a whole. Returns how many of the bytes that left were not
- * acknowledged. A message that cannot be sent whole any more leaves too. */
-size_t handoff__outbox_forget(struct handoff__outbox *box);
+/* The session is gone: the messages that were passed whole leave, and with
+ * `begun` the one of which a part was; the others wait as a whole. Returns how
+ * many of the bytes that left were not acknowledged. A message that cannot be
+ * sent whole any more leaves too. */
+size_t handoff__outbox_forget(struct handoff__outbox *box, bool begun);
 
 /* The connection is gone: a partly sent first message is sent again from its
  * start. */

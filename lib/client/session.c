@@ -20,21 +20,31 @@ send_last(struct handoff_client *client, unsigned char *out, size_t len)
 		handoff__stream_send(client->now, &iov, 1);
 }
 
+/* The next session is for what waits; nothing more will after a shutdown.
+ * `told`: by the server. */
 static void
-session_gone(struct handoff_client *client, int err, const char *why)
+session_gone(struct handoff_client *client, int err, const char *why, bool told)
 {
-	handoff__talk_close(&client->talk, &client->outbox);
-	handoff__client_lost(client, err, why, &client->talk.fate);
+	const struct handoff__fate *fate = &client->talk.fate;
+
+	handoff__talk_close(&client->talk, &client->outbox, told);
+	if (client->shut && client->outbox.len == 0) {
+		handoff__client_lost_event(client, err, why, fate);
+		handoff__client_closed(client);
+		return;
+	}
+	handoff__client_lost(client, err, why, fate);
 }
 
-/* Before the client has: what it has not sent waits for the next session. */
+/* Before the client has: what it has not begun to send waits for the next
+ * session. */
 static void
 service_ended(struct handoff_client *client)
 {
 	unsigned char out[HANDOFF__FRAME_MAX];
 
 	send_last(client, out, handoff__talk_farewell(&client->talk, out));
-	session_gone(client, 0, "the service has ended the session");
+	session_gone(client, 0, "the service has ended the session", true);
 }
 
 static void
@@ -47,7 +57,7 @@ violated(struct handoff_client *client, const char *why)
 		handoff__talk_give_up(
 			&client->talk, HANDOFF__ABORT_PROTOCOL, why, out));
 	snprintf(text, sizeof(text), "the session is broken off: %s", why);
-	session_gone(client, -EPROTO, text);
+	session_gone(client, -EPROTO, text, false);
 }
 
 void
@@ -55,7 +65,7 @@ handoff__client_settle(struct handoff_client *client)
 {
 	if (!client->talk.known || !handoff__talk_is_over(&client->talk))
 		return;
-	handoff__talk_close(&client->talk, &client->outbox);
+	handoff__talk_close(&client->talk, &client->outbox, false);
 	handoff__client_closed(client);
 }
 
@@ -76,7 +86,7 @@ react(struct handoff_client *client, enum handoff__talk_news news,
 			service_ended(client);
 		return;
 	case HANDOFF__TALK_ABORTED:
-		session_gone(client, -ECONNRESET, why);
+		session_gone(client, -ECONNRESET, why, true);
 		return;
 	case HANDOFF__TALK_VIOLATED:
 		violated(client, why);
@@ -89,6 +99,7 @@ handoff__client_hear(struct handoff_client *client, size_t *len)
 {
 	struct handoff__stream *conn = client->now;
 	const char *endpoint = client->endpoints[conn->endpoint].text;
+	bool delivered = conn->delivered;
 	enum handoff__talk_news news;
 	const char *why = "";
 	ssize_t n;
@@ -108,6 +119,8 @@ handoff__client_hear(struct handoff_client *client, size_t *len)
 	}
 	news = handoff__talk_input(&client->talk, &client->outbox,
 		client->buffer, (size_t)n, len, &why);
+	/* a WELCOME or END that comes at once is no reason to come back soon */
+	conn->delivered = delivered || *len > 0;
 	react(client, news, why);
 	return *len > 0 ? endpoint : NULL;
 }

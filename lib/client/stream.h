@@ -20,7 +20,7 @@ struct handoff__stream {
 	int64_t since_us;
 	bool reading;    /* watched for input */
 	bool blocked;    /* the kernel's send buffer is full */
-	bool delivered;  /* has delivered data */
+	bool delivered;  /* has delivered data; of frames, their owner says */
 	bool ended;      /* half-closed: our sending direction has ended */
 	bool cut;        /* sending is no longer possible */
 	int err;         /* why it was cut; a negative errno */

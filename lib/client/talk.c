@@ -323,14 +323,15 @@ handoff__talk_farewell(
 }
 
 void
-handoff__talk_close(struct handoff__talk *talk, struct handoff__outbox *box)
+handoff__talk_close(
+	struct handoff__talk *talk, struct handoff__outbox *box, bool told)
 {
 	struct handoff__fate *fate = &talk->fate;
 	uint64_t left;
 
 	if (!talk->known)
 		return;
-	left = talk->acked + handoff__outbox_forget(box);
+	left = talk->acked + handoff__outbox_forget(box, told);
 	fate->certain = talk->acked > talk->taken ? talk->acked : talk->taken;
 	fate->doubtful = left > fate->certain ? left - fate->certain : 0;
 	fate->received = talk->received;

@@ -93,8 +93,9 @@ size_t handoff__talk_farewell(
 	struct handoff__talk *talk, unsigned char out[HANDOFF__FRAME_MAX]);
 
 /* The session is over: its fate is set, its secret cleared, and the outbox has
- * what goes to the next one. */
+ * what goes to the next one. `told`: the server has said so, perhaps because of
+ * the message that it was getting, which then is in doubt and not repeated. */
 void handoff__talk_close(
-	struct handoff__talk *talk, struct handoff__outbox *box);
+	struct handoff__talk *talk, struct handoff__outbox *box, bool told);
 
 #endif

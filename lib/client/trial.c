@@ -134,7 +134,7 @@ wrong_welcome(struct handoff_client *client)
 	static const char why[] = "its WELCOME does not fit the session";
 	bool resumes = client->talk.known;
 
-	handoff__talk_close(&client->talk, &client->outbox);
+	handoff__talk_close(&client->talk, &client->outbox, false);
 	if (resumes && handoff__stream_is_open(client->now))
 		handoff__client_lost(client, -EPROTO, why, &client->talk.fate);
 	failed(client, -EPROTO, why);
@@ -183,7 +183,7 @@ begin_anew(struct handoff_client *client)
 	bool in_use = handoff__stream_is_open(client->now);
 	bool ended = handoff__talk_has_ended(&client->talk);
 
-	handoff__talk_close(&client->talk, &client->outbox);
+	handoff__talk_close(&client->talk, &client->outbox, false);
 	if (in_use)
 		handoff__client_lost(client, -ECONNRESET,
 			"given up: the lease under which it was made has "

@@ -299,47 +299,61 @@ whole_within(size_t len)
 	return len < 3 ? 0 : len < 6 ? 3 : len < 11 ? 6 : 11;
 }
 
-/* The session is lost at each byte: every message is one of certain, doubtful
+/* The end of the last message that begins within the first `len` bytes. */
+static size_t
+begun_within(size_t len)
+{
+	return len == 0 ? 0 : len <= 3 ? 3 : len <= 6 ? 6 : 11;
+}
+
+/* The session is over at this byte. */
+static void
+check_fate(size_t passed, uint32_t acked, bool told)
+{
+	enum { HEAD = HANDOFF__FRAME_HEADER };
+	static const char all[] = "onetwothree";
+	size_t left = told ? begun_within(passed) : whole_within(passed);
+	unsigned char out[300], in[100];
+	const struct handoff__fate *fate;
+	size_t n, none = 0;
+	char stream[100];
+	struct end end;
+	bool ended;
+
+	begin(&end);
+	fate = &end.talk.fate;
+	say(&end, "one");
+	say(&end, "two");
+	say(&end, "three");
+	take(&end, false, out, HEAD + passed);
+	n = put(in, HANDOFF__FRAME_DATA, acked, "heard");
+	feed(&end, in, n, stream, &none);
+	handoff__talk_close(&end.talk, &end.box, told);
+	assert_false(end.talk.known);
+	assert_int_equal(fate->certain, acked);
+	assert_int_equal(
+		fate->certain + fate->doubtful, left > acked ? left : acked);
+	assert_int_equal(fate->received, 5);
+	assert_true(fate->lost);
+	assert_int_equal(
+		handoff__talk_welcome(&end.talk, &end.box, &first_welcome), 0);
+	n = take(&end, false, out, sizeof(out));
+	n = stream_of(out, n, stream, &ended);
+	assert_int_equal(n, 11 - left);
+	assert_memory_equal(stream, all + left, n);
+	finish(&end);
+}
+
+/* The session is over at each byte: every message is one of certain, doubtful
  * and repeated. */
 static void
 test_fate(void **state)
 {
-	enum { HEAD = HANDOFF__FRAME_HEADER };
-	static const char all[] = "onetwothree";
-	unsigned char out[300], in[100];
-
 	(void)state;
 	for (size_t passed = 0; passed <= 11; passed++)
 		for (uint32_t acked = 0; acked <= passed; acked++) {
-			size_t left = whole_within(passed), n, none = 0;
-			const struct handoff__fate *fate;
-			char stream[100];
-			struct end end;
-			bool ended;
-
-			begin(&end);
-			fate = &end.talk.fate;
-			say(&end, "one");
-			say(&end, "two");
-			say(&end, "three");
-			take(&end, false, out, HEAD + passed);
-			n = put(in, HANDOFF__FRAME_DATA, acked, "heard");
-			feed(&end, in, n, stream, &none);
-			handoff__talk_close(&end.talk, &end.box);
-			assert_false(end.talk.known);
-			assert_int_equal(fate->certain, acked);
-			assert_int_equal(fate->certain + fate->doubtful,
-				left > acked ? left : acked);
-			assert_int_equal(fate->received, 5);
-			assert_true(fate->lost);
-			assert_int_equal(handoff__talk_welcome(&end.talk,
-						 &end.box, &first_welcome),
-				0);
-			n = take(&end, false, out, sizeof(out));
-			n = stream_of(out, n, stream, &ended);
-			assert_int_equal(n, 11 - left);
-			assert_memory_equal(stream, all + left, n);
-			finish(&end);
+			check_fate(passed, acked, false);
+			check_fate(passed, acked, true);
 		}
 }
 
@@ -363,7 +377,7 @@ test_fate_after_resume(void **state)
 	welcome.ack = 1;
 	assert_int_equal(
 		handoff__talk_welcome(&end.talk, &end.box, &welcome), 0);
-	handoff__talk_close(&end.talk, &end.box);
+	handoff__talk_close(&end.talk, &end.box, false);
 	assert_int_equal(fate->certain, 4);
 	/* "two" has lost nothing: it goes to the next session */
 	assert_int_equal(fate->doubtful, 0);
@@ -398,7 +412,7 @@ test_orderly_end(void **state)
 	n = put(in, HANDOFF__FRAME_ACK, 4, "");
 	assert_int_equal(feed(&end, in, n, stream, &none), HANDOFF__TALK_ENDED);
 	assert_true(handoff__talk_is_over(&end.talk));
-	handoff__talk_close(&end.talk, &end.box);
+	handoff__talk_close(&end.talk, &end.box, false);
 	assert_int_equal(end.talk.fate.certain, 3);
 	assert_int_equal(end.talk.fate.doubtful, 0);
 	assert_false(end.talk.fate.lost);
@@ -588,7 +602,7 @@ test_secret_is_cleared(void **state)
 	handoff__talk_fini(&end.talk);
 	assert_memory_equal(end.talk.token, none, 16);
 	begin(&end);
-	handoff__talk_close(&end.talk, &end.box);
+	handoff__talk_close(&end.talk, &end.box, false);
 	assert_memory_equal(end.talk.token, none, 16);
 	handoff__outbox_fini(&end.box);
 }
