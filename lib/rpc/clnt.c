@@ -39,7 +39,7 @@ struct clnt {
 	uint64_t first; /* where the first of these begins */
 	uint64_t ends[ENDS];
 	size_t nends;
-	bool session;
+	bool session, over; /* LOST has told of its end */
 	handoff_clnt_event_fn *event;
 	void *event_arg;
 };
@@ -240,10 +240,10 @@ give_up(struct clnt *clnt, struct waiting *w, int err)
 	fail(clnt, RPC_CANTRECV, err < 0 ? err : -ECONNRESET);
 }
 
-/* A session is over, and a new one has begun: calls that end behind what the
- * server may have of the old one go to the new one. */
+/* A session is over: calls that end behind what the server may have of it go to
+ * the next one. */
 static void
-take_new(struct clnt *clnt, struct waiting *w,
+take_over(struct clnt *clnt, struct waiting *w,
 	const struct handoff_client_event *event)
 {
 	uint64_t sent = clnt->begin + event->certain + event->doubtful;
@@ -258,6 +258,22 @@ take_new(struct clnt *clnt, struct waiting *w,
 	clnt->begin = clnt->first;
 	if (clnt->nends == 0)
 		give_up(clnt, w, 0);
+}
+
+/* The same is told by LOST, if the session is over by then, and by NEW. */
+static void
+take_fate(struct clnt *clnt, struct waiting *w,
+	const struct handoff_client_event *event)
+{
+	bool lost = event->type == HANDOFF_CLIENT_LOST;
+
+	/* if nothing is set no call is concerned */
+	if (lost && !event->lost && event->certain == 0 &&
+		event->doubtful == 0 && event->received == 0)
+		return;
+	if (!clnt->over)
+		take_over(clnt, w, event);
+	clnt->over = lost;
 }
 
 /* Of a client without a session: connections are all there is. */
@@ -288,9 +304,11 @@ take_event(struct clnt *clnt, struct waiting *w,
 	case HANDOFF_CLIENT_MOVED:
 		if (!clnt->session)
 			take_connection(clnt, w, event);
+		else if (event->type == HANDOFF_CLIENT_LOST)
+			take_fate(clnt, w, event);
 		break;
 	case HANDOFF_CLIENT_NEW:
-		take_new(clnt, w, event);
+		take_fate(clnt, w, event);
 		break;
 	case HANDOFF_CLIENT_CLOSED:
 		give_up(clnt, w, -ESHUTDOWN);

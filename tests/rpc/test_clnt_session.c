@@ -118,6 +118,17 @@ add_new(uint64_t certain, uint64_t doubtful)
 		.doubtful = doubtful});
 }
 
+/* LOST, of a session that is over with its connection. */
+static void
+add_over(uint64_t certain, uint64_t doubtful)
+{
+	add_event((struct handoff_client_event){.type = HANDOFF_CLIENT_LOST,
+		.text = "",
+		.certain = certain,
+		.doubtful = doubtful,
+		.lost = true});
+}
+
 static CLIENT *
 begin(void)
 {
@@ -177,6 +188,50 @@ a_lost_session_fails_what_may_be_taken(void **state)
 	/* the next one is the first of a new session */
 	add_new(CALL_LEN, 0);
 	call(clnt, RPC_CANTRECV);
+	clnt_destroy(clnt);
+}
+
+/* There may be no next one for long. */
+static void
+the_end_of_a_session_fails_them_at_once(void **state)
+{
+	CLIENT *clnt = begin();
+
+	(void)state;
+	add_over(10, CALL_LEN - 10);
+	call(clnt, RPC_CANTRECV);
+	/* the next one waits for the new session, which tells of it again */
+	add_type(HANDOFF_CLIENT_RETRY);
+	add_new(10, CALL_LEN - 10);
+	add_data(0, 44);
+	call(clnt, RPC_SUCCESS);
+	/* a connection alone is lost, and so is the session afterwards */
+	add_type(HANDOFF_CLIENT_LOST);
+	add_new(CALL_LEN, CALL_LEN);
+	call(clnt, RPC_CANTRECV);
+	/* over before anything was sent */
+	add_type(HANDOFF_CLIENT_LOST);
+	add_new(0, 0);
+	add_data(0, 44);
+	call(clnt, RPC_SUCCESS);
+	clnt_destroy(clnt);
+}
+
+/* A call whose time is over is in doubt, and those behind it go on. */
+static void
+a_call_behind_one_that_ended_the_session(void **state)
+{
+	CLIENT *clnt = begin();
+
+	(void)state;
+	set_ms(clnt, 1);
+	call(clnt, RPC_TIMEDOUT);
+	set_ms(clnt, 5000);
+	add_over(0, CALL_LEN);
+	add_type(HANDOFF_CLIENT_RETRY);
+	add_new(0, CALL_LEN);
+	add_data(0, 44);
+	call(clnt, RPC_SUCCESS);
 	clnt_destroy(clnt);
 }
 
@@ -243,6 +298,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		handoff_test(a_reply_is_completed_by_the_next_connection),
 		handoff_test(a_lost_session_fails_what_may_be_taken),
+		handoff_test(the_end_of_a_session_fails_them_at_once),
+		handoff_test(a_call_behind_one_that_ended_the_session),
 		handoff_test(what_was_not_taken_goes_to_the_new_session),
 		handoff_test(calls_whose_time_was_over_count_too),
 		handoff_test(more_of_them_than_are_counted),
