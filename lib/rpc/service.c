@@ -49,8 +49,11 @@ take_call(struct handoff_conn *conn, const struct handoff_rpc *rpc)
 	const uint8_t *input = handoff_conn_input(conn, &len);
 	int rc = handoff__rpc_scan(input, len, rpc->max_call, &record);
 
+	/* no error of the handler: the client of a session is told of this */
+	if (rc < 0)
+		handoff_conn_abort(conn);
 	if (rc <= 0)
-		return rc;
+		return 0;
 	if (handoff_conn_room(conn) < rpc->max_reply)
 		return 0;
 	if (record.fragments == 1)

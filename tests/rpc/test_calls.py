@@ -279,6 +279,24 @@ class Calls(SystemTest):
         wait_until(lambda: self.peer("one")["connections"] == 1,
                    "the bad ones to be gone")
 
+    def test_bad_input_ends_a_session_in_words(self):
+        """ABORT, handoff_session(7): its client need not resume in vain, and
+        knows what it must not repeat."""
+        server = self.owner("--model", "loop", "--sessions")
+        for data in (b"\x7f\xff\xff\xff", b"\0\0\0\0"):
+            sock = self.connect(server.address)
+            sock.sendall(b"\xf5HSESS\0\1"
+                         + struct.pack(">4I", 0x10000008, 0, 65536, 65536))
+            self.assertEqual(self.receive(sock, 53)[0], 0x12)  # WELCOME
+            # DATA, of which more is to come
+            sock.sendall(struct.pack(">2I", 0x01008000, 0) + data)
+            head = self.receive(sock, 8)
+            self.assertEqual((head[0], head[4:]), (4, b"\0\0\0\4"))
+            reason = self.receive(sock, struct.unpack(">I", head[:4])[0]
+                                  & 0xffffff)
+            self.assertEqual(reason[:2], b"\0\1")  # APPLICATION
+            self.assertEqual(sock.recv(1), b"")
+
 
 if __name__ == "__main__":
     main()
