@@ -334,7 +334,7 @@ conclude_turn(struct turn *t)
 	} else if (t->now.unread == view->seg->geo.rx_size &&
 		   !(flags & HANDOFF__WAITING)) {
 		handoff__turn_end(t, HANDOFF__END_INPUT,
-			"the handler wants more input than input_size", 0);
+			HANDOFF__INPUT_FULL, 0);
 	}
 }
 

@@ -29,6 +29,9 @@ struct handoff__turn_result {
 	const char *why; /* END: NULL for an orderly end */
 };
 
+/* `why` of HANDOFF__END_INPUT */
+#define HANDOFF__INPUT_FULL "the handler wants more input than input_size"
+
 /* `events` are those of epoll(7), 0 to continue with what is there. */
 void handoff__conn_turn(const struct handoff__view *view, int fd,
 	const struct handoff_service *service, uint32_t events,

@@ -18,6 +18,19 @@ look_at_pair(struct handoff__member *member)
 	handoff__outgoing_look(member);
 }
 
+/* What a session has ended for, when its client is told: of what its handler
+ * does wrong the log says as much as for a plain connection. */
+static void
+log_noted(const struct handoff__member *member)
+{
+	static const struct handoff__turn_result input = {
+		.end = HANDOFF__END_INPUT, .why = HANDOFF__INPUT_FULL};
+	uint32_t flags = handoff__record_commit(member->entry.view.rec)->flags;
+
+	if ((flags & HANDOFF__END) >> HANDOFF__END_SHIFT == HANDOFF__END_INPUT)
+		handoff__member_log_end(member, &input);
+}
+
 void
 handoff__member_done(struct handoff__member *member,
 	const struct handoff__turn_result *result)
@@ -42,6 +55,8 @@ handoff__member_done(struct handoff__member *member,
 		handoff__member_kick(member);
 		return;
 	case HANDOFF__TURN_LINGER:
+		if (!member->lingers)
+			log_noted(member);
 		member->lingers = true;
 		/* fall through */
 	case HANDOFF__TURN_WAIT:

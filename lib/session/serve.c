@@ -347,6 +347,17 @@ is_done(const struct serving *s, const struct handoff_wrap_result *result)
 	       s->head->kept_len == 0;
 }
 
+/* Whether it waits for more than can come, as a plain connection's handler with
+ * a full input: not for an answer, nor for room, which all that is kept takes.
+ */
+static bool
+is_stuck(const struct serving *s, const struct handoff_wrap_result *result)
+{
+	return s->head->pending_len >= s->w->input_size &&
+	       result->consumed == 0 && s->head->kept_len == 0 &&
+	       !is_closed(s) && !input_ended(s) && !is_waiting(s);
+}
+
 static int
 handle_input(struct serving *s, enum handoff_conn_reason reason)
 {
@@ -360,6 +371,10 @@ handle_input(struct serving *s, enum handoff_conn_reason reason)
 		s->head->flags |= HANDOFF__SESSION_EOF;
 	if (is_done(s, &result))
 		close_session(s, 0);
+	if (is_stuck(s, &result))
+		handoff__serve_abort(s->conn, HANDOFF__ABORT_APPLICATION,
+			"the service wants more input than it can have",
+			HANDOFF_ENDED_INPUT);
 	ask_for_room(s, &result);
 	return conclude(s);
 }

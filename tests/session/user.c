@@ -152,6 +152,21 @@ user_says_text(struct user *u, const char *text)
 	assert_int_equal(user_says(u, text, strlen(text), 65535), strlen(text));
 }
 
+size_t
+user_fills(struct user *u, size_t most)
+{
+	static const char bytes[8 * SIZE];
+	size_t done = 0, n;
+
+	assert_true(most <= sizeof(bytes));
+	do {
+		n = user_says(u, bytes, most - done, 500);
+		done += n;
+		user_reads(u);
+	} while (n > 0 && done < most && !u->aborted);
+	return done;
+}
+
 void
 user_ends(struct user *u)
 {

@@ -53,6 +53,9 @@ void user_begins(struct user *u);
  * returns how many; turns follow. */
 size_t user_says(struct user *u, const void *bytes, size_t len, size_t piece);
 void user_says_text(struct user *u, const char *text);
+/* The same, with bytes of no meaning and acknowledgements, as far as the server
+ * lets it. */
+size_t user_fills(struct user *u, size_t most);
 void user_ends(struct user *u);
 /* Takes what has come, and acknowledges as the protocol wants it. */
 void user_reads(struct user *u);
