@@ -33,8 +33,9 @@ struct handoff_session_opts {
 	/* An address of the server, on which there are sessions only; on the
 	 * others there are none, and `open` runs at once. Without it a
 	 * connection is of either kind, and `open` runs when its first bytes
-	 * have come. NULL is the default. The port must not be 0. The text
-	 * remains the caller's and must outlive the server. */
+	 * have come, or after 5 s without them. NULL is the default. The port
+	 * must not be 0. The text remains the caller's and must outlive the
+	 * server. */
 	const char *listen;
 };
 

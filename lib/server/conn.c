@@ -333,8 +333,8 @@ conclude_turn(struct turn *t)
 		t->result->outcome = HANDOFF__TURN_LINGER;
 	} else if (t->now.unread == view->seg->geo.rx_size &&
 		   !(flags & HANDOFF__WAITING)) {
-		handoff__turn_end(t, HANDOFF__END_INPUT,
-			HANDOFF__INPUT_FULL, 0);
+		handoff__turn_end(
+			t, HANDOFF__END_INPUT, HANDOFF__INPUT_FULL, 0);
 	}
 }
 
@@ -378,8 +378,12 @@ run_steps(struct turn *t, bool asked)
 	uint64_t consumed;
 	int rc = 1;
 
-	if ((t->txn.view.rec->touched & HANDOFF__TIMED) && !meet_deadline(t))
-		return;
+	if (t->txn.view.rec->touched & HANDOFF__TIMED) {
+		if (!meet_deadline(t))
+			return;
+		/* unless it has something else to be asked about since */
+		asked = asked && !(t->now.commit->flags & HANDOFF__HOLDS_INPUT);
+	}
 	do {
 		if (!asked)
 			rc = take_posts(t);

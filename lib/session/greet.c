@@ -78,12 +78,30 @@ give_state(struct handoff_conn *conn, const struct handoff__wrapper *w)
 		conn, inner->state_grows ? 0 : inner->state_size);
 }
 
+/* Whether this call is due to the connection's deadline. */
+static bool
+is_late(const struct handoff_conn *conn)
+{
+	return handoff_conn_reason(conn) == HANDOFF_CONN_DEADLINE;
+}
+
+/* It is known what the client is or wants: from here on the deadline is the
+ * inner service's, and what that does is not done because of one. */
+static void
+decide(struct handoff_conn *conn)
+{
+	handoff_conn_deadline(conn, 0);
+	conn->next->flags &= ~(uint32_t)HANDOFF__REASON;
+}
+
 int
 handoff__greet_plain(
 	struct handoff_conn *conn, const struct handoff__wrapper *w)
 {
 	int rc = give_state(conn, w);
+	size_t len;
 
+	decide(conn);
 	head_of(conn)->mode = HANDOFF__SESSION_PLAIN;
 	if (rc == 0 && w->inner.open)
 		rc = call_plain(conn, w, HANDOFF_WRAP_OPEN);
@@ -92,7 +110,9 @@ handoff__greet_plain(
 	/* `handle` is still to be called for what is there, also if that is
 	 * an end */
 	conn->next->flags &= ~(uint32_t)HANDOFF__EOF_DONE;
-	handoff_wrap_held(conn);
+	handoff_conn_input(conn, &len);
+	if (len > 0 || handoff_conn_eof(conn))
+		handoff_wrap_held(conn);
 	return 0;
 }
 
@@ -121,6 +141,7 @@ begin_session(struct handoff_conn *conn, const struct handoff__wrapper *w,
 		rc = -EIO;
 	if (rc < 0)
 		return rc;
+	decide(conn);
 	head->mode = HANDOFF__SESSION_ON;
 	head->number = handoff__record_id(conn->view.rec);
 	head->timeout_ms = w->timeout_ms;
@@ -148,6 +169,7 @@ leave_wish(struct handoff_conn *conn, const struct handoff__frame *frame)
 	head->wish_ack = frame->ack;
 	memcpy(head->token, frame->token, sizeof(head->token));
 	conn->next->flags |= HANDOFF__RESUMING;
+	decide(conn);
 	return 0;
 }
 
@@ -164,9 +186,10 @@ turn_away(struct handoff_conn *conn, enum handoff__frame_type type,
 	return 0;
 }
 
-/* After the preface, and after each REFUSED. */
+/* After the preface, and after each REFUSED; `late`: there was time enough. */
 static int
-shake_hands(struct handoff_conn *conn, const struct handoff__wrapper *w)
+shake_hands(
+	struct handoff_conn *conn, const struct handoff__wrapper *w, bool late)
 {
 	struct handoff__frame frame;
 	const char *why = "neither NEW nor RESUME";
@@ -174,6 +197,8 @@ shake_hands(struct handoff_conn *conn, const struct handoff__wrapper *w)
 	const void *bytes = handoff_conn_input(conn, &len);
 	int rc = handoff__frame_decode(&frame, bytes, len, &why);
 
+	if (rc == 0 && late)
+		handoff_conn_close(conn);
 	if (rc == 0)
 		return 0;
 	if (rc > 0)
@@ -194,7 +219,8 @@ look_at_preface(struct handoff_conn *conn, const struct handoff__wrapper *w)
 	const void *bytes = handoff_conn_input(conn, &len);
 	enum handoff__preface is = handoff__preface_check(bytes, len);
 
-	if (is == HANDOFF__PREFACE_PARTIAL && !handoff_conn_eof(conn))
+	if (is == HANDOFF__PREFACE_PARTIAL && !handoff_conn_eof(conn) &&
+		!is_late(conn))
 		return 0;
 	if (is == HANDOFF__PREFACE_VERSION)
 		return turn_away(conn, HANDOFF__FRAME_REFUSED,
@@ -203,7 +229,8 @@ look_at_preface(struct handoff_conn *conn, const struct handoff__wrapper *w)
 	if (is == HANDOFF__PREFACE_SESSION) {
 		handoff_conn_consume(conn, HANDOFF__PREFACE_LEN);
 		head->mode = HANDOFF__SESSION_HELLO;
-		return shake_hands(conn, w);
+		handoff_conn_deadline(conn, HANDOFF__SESSION_DECIDE_MS);
+		return shake_hands(conn, w, false);
 	}
 	if (head->flags & HANDOFF__SESSION_ONLY)
 		return turn_away(conn, HANDOFF__FRAME_ABORT,
@@ -223,7 +250,7 @@ handoff__greet_handle(
 	case HANDOFF__SESSION_UNDECIDED:
 		return look_at_preface(conn, w);
 	case HANDOFF__SESSION_HELLO:
-		return shake_hands(conn, w);
+		return shake_hands(conn, w, is_late(conn));
 	default:
 		return 0; /* the loop is to answer */
 	}

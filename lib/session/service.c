@@ -141,7 +141,8 @@ is_for_sessions(
 	return handoff__addr_excludes(w->listen, text);
 }
 
-/* With an address of their own for sessions. */
+/* Nothing of the inner service runs yet, unless sessions have an address of
+ * their own and this is another one. */
 static int
 session_open(struct handoff_conn *conn, void *arg)
 {
@@ -150,10 +151,11 @@ session_open(struct handoff_conn *conn, void *arg)
 
 	if (!head)
 		return -EBADMSG;
-	if (!is_for_sessions(conn, w))
+	if (w->listen && !is_for_sessions(conn, w))
 		return handoff__greet_plain(conn, w);
-	head->flags |= HANDOFF__SESSION_ONLY;
-	return 0;
+	if (w->listen)
+		head->flags |= HANDOFF__SESSION_ONLY;
+	return handoff_conn_deadline(conn, HANDOFF__SESSION_DECIDE_MS);
 }
 
 struct handoff__wrapper *
@@ -254,7 +256,7 @@ make(struct handoff_session *session, const struct handoff__wrapper *w)
 		.state_version = inner->state_version | HANDOFF__SESSION_BIT,
 		.state_grows = true,
 		.handle = session_handle,
-		.open = w->listen ? session_open : NULL,
+		.open = session_open,
 		.arg = session,
 		.input_size = w->input_size,
 		.output_size = output_size(buffer_size(inner->output_size)),

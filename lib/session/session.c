@@ -197,7 +197,7 @@ handoff__session_refuse(struct handoff_conn *to, enum handoff__refusal why)
 		head->number = 0;
 	}
 	to->next->flags &= ~(uint32_t)HANDOFF__RESUMING;
-	return 0;
+	return handoff_conn_deadline(to, HANDOFF__SESSION_REFUSED_MS);
 }
 
 /* What was sent and not acknowledged is kept, and what was received and is not

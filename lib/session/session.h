@@ -72,7 +72,7 @@ int handoff__session_resume(struct handoff_conn *to,
 
 /* Part of a transaction of `to`, which had the wish: answers REFUSED, and
  * clears RESUMING; the client may ask for something else on the same
- * connection. -ENOBUFS: no room for the answer. */
+ * connection, for which it has some time. -ENOBUFS: no room for the answer. */
 int handoff__session_refuse(struct handoff_conn *to, enum handoff__refusal why);
 
 /* Part of a transaction of a session whose socket has ended: drops raw input

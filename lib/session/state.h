@@ -32,6 +32,12 @@ enum handoff__session_mode {
 /* closed by the service itself, not because its input has ended */
 #define HANDOFF__SESSION_BY_SERVICE 16u
 
+/* So long a connection may take until it is known what its client is, and then
+ * until it has asked for a session; and so long after each REFUSED. They are
+ * the connection's deadline, which is the inner service's from then on. */
+#define HANDOFF__SESSION_DECIDE_MS  5000
+#define HANDOFF__SESSION_REFUSED_MS 60000
+
 struct handoff__session_head {
 	uint32_t layout;
 	uint32_t mode;  /* enum handoff__session_mode */

@@ -366,14 +366,16 @@ user_resumes(struct user *u, struct handoff__view *from)
 	assert_true(handoff__session_wish(&u->f.view, &wish));
 	err = handoff__session_check(from, &wish);
 	handoff__txn_begin(&to, &u->f.view);
-	if (err == 0)
+	if (err == 0) {
 		assert_int_equal(handoff__session_resume(&to, from, &wish), 0);
-	else
+		to.next->line_pos = handoff__record_commit(from->rec)->line_pos;
+	} else {
 		assert_int_equal(
 			handoff__session_refuse(&to,
 				err == -ENOENT ? HANDOFF__REFUSED_UNKNOWN
 					       : HANDOFF__REFUSED_POSITION),
 			0);
+	}
 	handoff__txn_commit(&to);
 	assert_true(handoff__record_ok(&u->f.view));
 	if (err == 0) {

@@ -12,6 +12,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 
 from harness import SystemTest, main, wait_until
 from students import MODELS, Client, ScheduleTest
@@ -352,6 +353,48 @@ class Greeting(SessionTest):
         sock = self.dial()
         sock.sendall(b"bert\n")
         self.assertEqual(sock.recv(1), bytes([foreign.ABORT]))
+
+
+    def greeted(self, sock):
+        """A client that has been silent is a plain one."""
+        self.assertIn("welcome", self.line(sock))
+        sock.sendall(b"anna\n/who\n")
+        while "you are" not in self.line(sock):
+            pass
+
+    def test_silent_clients(self):
+        """The library waits 5 s for a client to say what it is: once here,
+        in all models and across a give."""
+        waiting = []
+        begun = time.monotonic()
+        for name, model in MODELS.items():
+            self.dir = os.path.join(self.base, name)
+            self.chat(*model)
+            self.start("chat", "--dir", self.dir, "--name", "alt",
+                       "--sessions", *model).expect(": standby: ")
+            socks = [self.dial() for _ in range(3)]
+            socks[1].sendall(foreign.PREFACE[:3])
+            socks[2].sendall(foreign.PREFACE)
+            session = self.session()
+            self.assertIn("welcome", self.session_line(session))
+            wait_until(lambda: len(self.connections()) == 4, "all of them")
+            self.ok("maintenance")
+            waiting.append((name, socks, session))
+        self.dir = os.path.join(self.base, "only")
+        other = f"127.0.0.1:{self.free_port()}"
+        self.chat("--session-listen", other)
+        self.address = other
+        only = self.dial()
+        for name, (silent, part, hello), session in waiting:
+            with self.subTest(model=name):
+                self.greeted(silent)
+                self.greeted(part)
+                self.assertEqual(hello.recv(1), b"")
+                session.write(b"bert\n/who\n")
+                while "you are bert" not in self.session_line(session):
+                    pass
+        self.assertGreaterEqual(time.monotonic() - begun, 5)
+        self.assertEqual(only.recv(1), bytes([foreign.ABORT]))
 
 
 class Upgrade(SessionTest):
