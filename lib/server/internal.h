@@ -440,6 +440,8 @@ bool handoff__spare_keep(struct handoff_server *server);
 bool handoff__spare_drop(struct handoff_server *server);
 /* Releases them for a second, for code about to open descriptors. */
 bool handoff__spare_lend(struct handoff_server *server);
+/* At open: sessions without a connection may need more than there are. */
+void handoff__spare_warn(struct handoff_server *server);
 void handoff__spare_on_return(struct handoff__timer *timer);
 
 /* adopted.c */

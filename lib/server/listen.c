@@ -170,6 +170,26 @@ hold_off(struct handoff_server *server, int err)
 }
 
 static bool
+client_waits(int listener)
+{
+	struct pollfd p = {.fd = listener, .events = POLLIN};
+
+	return poll(&p, 1, 0) > 0;
+}
+
+/* Whether there are descriptors for one more client, if need be those of
+ * sessions. Reclaims lent ones first. */
+static bool
+makes_room(struct handoff_server *server, int listener)
+{
+	while (!handoff__spare_keep(server)) {
+		if (!client_waits(listener) || !handoff__absent_yield(server))
+			return false;
+	}
+	return true;
+}
+
+static bool
 owns_listeners(const struct handoff_server *server)
 {
 	const struct handoff__member *member;
@@ -191,7 +211,9 @@ accepts(struct handoff_server *server)
 	if (!retries && !server->paused && owns_listeners(server) &&
 		handoff__pair_may_begin(&server->pair)) {
 		server->full = waits(server);
-		if (server->full || handoff__spare_keep(server))
+		/* a client may make a session end, but nothing else does */
+		if (server->full || handoff__spare_keep(server) ||
+			handoff__absent_yields(server))
 			return !server->full;
 		hold_off(server, EMFILE);
 		retries = true;
@@ -227,13 +249,17 @@ handoff__listen_on_retry(struct handoff__timer *timer)
 }
 
 static bool
-accept_failed(struct handoff_server *server, int err)
+accept_failed(struct handoff_server *server, int listener, int err)
 {
+	/* the kernel looks for a number before it looks for a client */
+	if (err == EMFILE && !client_waits(listener))
+		err = EAGAIN;
 	if (err == EAGAIN) {
 		server->starved = false;
 		return false;
 	}
-	if (handoff__accept_goes_on(err))
+	if (handoff__accept_goes_on(err) ||
+		(err == EMFILE && handoff__absent_yield(server)))
 		return true;
 	hold_off(server, err);
 	handoff__listen_update(server);
@@ -253,7 +279,7 @@ accept_one(struct handoff_server *server, int listener)
 		SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd < 0)
-		return accept_failed(server, errno);
+		return accept_failed(server, listener, errno);
 	handoff__client_note(&server->incoming, &ss);
 	if (is_refused(server)) {
 		close(fd);
@@ -271,7 +297,7 @@ accept_one(struct handoff_server *server, int listener)
 		handoff__record_mark(e->view.rec, HANDOFF__PENDING);
 		handoff__member_kick(handoff__member_of(e));
 	}
-	return !unwatched || accept_failed(server, ENOMEM);
+	return !unwatched || accept_failed(server, listener, ENOMEM);
 }
 
 void
@@ -286,8 +312,11 @@ handoff__listen_event(struct handoff__member *member)
 		return;
 	}
 	for (int i = 0; i < ACCEPT_MOST; i++) {
-		/* reclaims lent descriptors first */
-		if (waits(server) || !handoff__spare_keep(server)) {
+		bool full = waits(server);
+
+		if (full || !makes_room(server, member->entry.fd)) {
+			if (!full && client_waits(member->entry.fd))
+				hold_off(server, EMFILE);
 			handoff__listen_update(server);
 			return;
 		}
@@ -336,12 +365,12 @@ static bool
 drain(struct handoff__member *member)
 {
 	struct handoff_server *server = member->server;
-	struct pollfd p = {.fd = member->entry.fd, .events = POLLIN};
+	int fd = member->entry.fd;
 
-	while (poll(&p, 1, 0) > 0) {
-		if (waits(server) || !handoff__spare_keep(server))
+	while (client_waits(fd)) {
+		if (waits(server) || !makes_room(server, fd))
 			return false;
-		if (!accept_one(server, member->entry.fd))
+		if (!accept_one(server, fd))
 			return !server->starved;
 	}
 	return true;

@@ -577,6 +577,7 @@ handoff__resume_proceed(struct handoff_server *server)
 		proceed(r);
 	}
 	flush_asked(server);
+	handoff__absent_bound(server);
 }
 
 static void

@@ -34,6 +34,9 @@ struct handoff__resumes {
 	struct handoff__members absents; /* sessions of this peer without a
 					  * socket, and how many there are */
 	uint32_t absent;
+	bool disordered;   /* not in the order in which they lost theirs */
+	uint32_t unlogged; /* ended for want of descriptors, not logged yet */
+	int64_t logged_us;
 	uint64_t resumed, expired;
 	uint64_t refused[HANDOFF__REFUSED_VERSION + 1]; /* by reason */
 };
@@ -73,8 +76,13 @@ void handoff__absent_leave(struct handoff__member *member);
 bool handoff__absent_barred(const struct handoff_server *server);
 /* And never will be: it is lost. */
 bool handoff__absent_lost(const struct handoff_server *server);
-/* Ends those that were absent for too long, and the oldest of too many. True if
- * there are any left. */
+/* Ends those that were absent for too long. True if there are any left. */
 bool handoff__absent_expire(struct handoff_server *server);
+/* Ends the oldest of too many. */
+void handoff__absent_bound(struct handoff_server *server);
+/* Whether there are any that may be ended for want of descriptors; ends the
+ * oldest one for that, false if there is none. */
+bool handoff__absent_yields(const struct handoff_server *server);
+bool handoff__absent_yield(struct handoff_server *server);
 
 #endif

@@ -183,6 +183,7 @@ handoff_server_open(
 		return err;
 	}
 	handoff__addresses_warn(server);
+	handoff__spare_warn(server);
 	/* only valid during this call */
 	server->opts.extras = NULL;
 	server->opts.listen_fds = NULL;

@@ -12,6 +12,7 @@
 #include "server/internal.h"
 
 #include "base/high.h"
+#include "session/session.h"
 
 #include <sys/resource.h>
 
@@ -86,6 +87,29 @@ handoff__spare_lend(struct handoff_server *server)
 		return false;
 	handoff__timer_arm(&server->loop, &server->spare_lent, LENT_US);
 	return true;
+}
+
+void
+handoff__spare_warn(struct handoff_server *server)
+{
+	struct handoff__session_limits limits;
+	struct rlimit limit;
+	size_t room, need;
+
+	if (!handoff__session_limits(server->opts.service, &limits) ||
+		getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	/* the one more is for a client that comes back */
+	need = (size_t)limits.max_absent + spare_base() + 1;
+	room = handoff__high_room(server->loop.epfd) + server->reserve.count;
+	if (room < need)
+		handoff__log(&server->log, HANDOFF_LOG_WARNING,
+			"sessions: %u without a connection (session_max) do "
+			"not fit into RLIMIT_NOFILE, which is %llu: when it is "
+			"reached the oldest end: raise it to %llu and more, or "
+			"lower session_max",
+			limits.max_absent, (unsigned long long)limit.rlim_cur,
+			(unsigned long long)(limit.rlim_cur + need - room));
 }
 
 void

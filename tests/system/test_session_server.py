@@ -169,6 +169,27 @@ class Absent(SessionTest):
         for session in sessions[1:]:
             self.echo(session, b"two")
 
+    def test_they_lock_nobody_out(self):
+        """One client leaves more of them than there are descriptors."""
+        server = self.server("--sessions", limit=64)
+        server.expect_error(r"session_max.* RLIMIT_NOFILE, which is 64: ")
+        self.address = server.address
+        sessions = []
+        for _ in range(100):
+            sessions.append(self.session())
+            self.echo(sessions[-1], b"one")
+            sessions[-1].cut()
+        server.expect_error(r": accept: Too many open files: the oldest of "
+                            r"the sessions .* end to make room")
+        self.plain_echo(self.dial(), b"and others are served")
+        for session in sessions[-5:]:
+            self.echo(session, b"two")
+        with self.assertRaises(foreign.Refused):
+            sessions[0].pump()
+        told = [line for line in server.errors if "make room" in line]
+        self.assertLess(len(told), 5, server.output())
+        self.assertNotIn("backlog", server.output())
+
     def test_absent_ones_move_and_survive(self):
         self.begin()
         sessions = [self.session() for _ in range(5)]
