@@ -438,7 +438,7 @@ class Upgrade(SessionTest):
         late = self.start("server", "--dir", self.dir, "--listen",
                           self.address)
         self.assertEqual(late.wait(), 1)
-        self.assertIn("version", late.output())
+        self.assertIn("start both with --sessions", late.output())
         late = self.start("server", "--dir", self.dir, "--listen",
                           self.address, "--sessions")
         late.expect(": standby: ")
