@@ -183,7 +183,8 @@ log_yield(struct handoff_server *server)
 	resumes->unlogged = 0;
 	handoff__log(&server->log, HANDOFF_LOG_WARNING,
 		"accept: %s: the oldest of the sessions without a connection "
-		"end to make room (%u so far, %u left): raise RLIMIT_NOFILE, "
+		"end to make room (%u since this was last said, %u left): "
+		"raise RLIMIT_NOFILE, "
 		"or lower session_max",
 		strerror(EMFILE), count, resumes->absent);
 }

@@ -100,7 +100,8 @@ handoff__spare_warn(struct handoff_server *server)
 		getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return;
 	/* the one more is for a client that comes back */
-	need = (size_t)limits.max_absent + spare_base() + 1;
+	need = ((size_t)limits.max_absent + 1) * (1 + server->model->spare) +
+	       spare_base();
 	room = handoff__high_room(server->loop.epfd) + server->reserve.count;
 	if (room < need)
 		handoff__log(&server->log, HANDOFF_LOG_WARNING,
