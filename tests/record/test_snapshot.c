@@ -106,7 +106,7 @@ static void
 check(size_t most)
 {
 	const struct handoff__snapshot *s = &snap;
-	unsigned char expected[HANDOFF__STATE_MAX];
+	static unsigned char expected[HANDOFF__STATE_MAX];
 	uint64_t in = s->received - s->consumed, out = s->produced - s->sent;
 
 	assert_false(s->unstable);
@@ -401,7 +401,7 @@ work(void *arg)
 static void
 check_state_alone(void)
 {
-	unsigned char expected[HANDOFF__STATE_MAX];
+	static unsigned char expected[HANDOFF__STATE_MAX];
 	uint64_t consumed, produced;
 
 	if (f.view.seg->geo.state_size == 0)

@@ -246,6 +246,7 @@ server_with_children_says_it(void **state)
 	struct duo duo;
 
 	(void)state;
+	support_not_in_valgrind();
 	hook_up(&duo, HANDOFF_MODEL_FORK);
 	stop_says_it(&duo);
 }
