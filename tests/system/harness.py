@@ -220,6 +220,7 @@ class Program:
 
     def _await(self, lines, cursor, pattern, deadline):
         end = time.monotonic() + (deadline or DEADLINE)
+        reader = self.readers[lines is self.errors]
         with self.news:
             while True:
                 while cursor < len(lines):
@@ -228,7 +229,7 @@ class Program:
                     if match:
                         return match, cursor
                 left = end - time.monotonic()
-                if left <= 0 or not self.readers[0].is_alive():
+                if left <= 0 or not reader.is_alive():
                     raise AssertionError(
                         f"{self.argv[0]}: no line with '{pattern}', only:\n"
                         + self.output())
