@@ -7,6 +7,7 @@
 #include "record/region.h"
 #include "server/posting.h"
 #include "server/turn.h"
+#include "session/session.h"
 
 #include <handoff/lease.h>
 
@@ -160,12 +161,34 @@ wait_for_answer(struct turn *t)
 	return rc < 0 ? rc : 0;
 }
 
+/* The client of a session is told in words; no handler runs any more. */
+static bool
+fail_session(struct turn *t, int err)
+{
+	uint32_t flags = t->now.commit->flags;
+
+	if (!(flags & HANDOFF__SESSION) || (flags & HANDOFF__NO_OUTPUT))
+		return false;
+	handoff__txn_again(&t->txn);
+	if (!handoff__session_failed(&t->txn))
+		return false;
+	handoff__record_touch(t->txn.view.rec);
+	handoff__txn_commit(&t->txn);
+	handoff__conn_state_load(&t->now);
+	t->result->end = HANDOFF__END_HANDLER;
+	t->result->why = "handler";
+	t->result->err = -err;
+	return true;
+}
+
 /* The handler has failed, which is noted, so that no other process runs it
  * again. */
 static int
 fail(struct turn *t, int err)
 {
 	handoff__effects_undo(t);
+	if (fail_session(t, err))
+		return 1;
 	handoff__turn_end(t, HANDOFF__END_HANDLER, "handler", -err);
 	handoff__record_flag(t->now.view,
 		HANDOFF__CLOSING | HANDOFF__OVER |

@@ -21,14 +21,20 @@ look_at_pair(struct handoff__member *member)
 /* What a session has ended for, when its client is told: of what its handler
  * does wrong the log says as much as for a plain connection. */
 static void
-log_noted(const struct handoff__member *member)
+log_noted(const struct handoff__member *member,
+	const struct handoff__turn_result *result)
 {
 	static const struct handoff__turn_result input = {
 		.end = HANDOFF__END_INPUT, .why = HANDOFF__INPUT_FULL};
+	static const struct handoff__turn_result failed = {
+		.end = HANDOFF__END_HANDLER, .why = "handler"};
 	uint32_t flags = handoff__record_commit(member->entry.view.rec)->flags;
+	uint32_t end = (flags & HANDOFF__END) >> HANDOFF__END_SHIFT;
 
-	if ((flags & HANDOFF__END) >> HANDOFF__END_SHIFT == HANDOFF__END_INPUT)
+	if (end == HANDOFF__END_INPUT)
 		handoff__member_log_end(member, &input);
+	else if (end == HANDOFF__END_HANDLER)
+		handoff__member_log_end(member, result->why ? result : &failed);
 }
 
 void
@@ -56,7 +62,7 @@ handoff__member_done(struct handoff__member *member,
 		return;
 	case HANDOFF__TURN_LINGER:
 		if (!member->lingers)
-			log_noted(member);
+			log_noted(member, result);
 		member->lingers = true;
 		/* fall through */
 	case HANDOFF__TURN_WAIT:

@@ -180,6 +180,17 @@ handoff__session_limits(const struct handoff_service *service,
 }
 
 bool
+handoff__session_failed(struct handoff_conn *conn)
+{
+	if (!conn->state || !handoff__session_head(
+				    conn->state, conn->next->state_len, NULL))
+		return false;
+	handoff__serve_abort(conn, HANDOFF__ABORT_APPLICATION,
+		"the service has failed", HANDOFF_ENDED_HANDLER);
+	return true;
+}
+
+bool
 handoff__session_admit(
 	const struct handoff_service *service, const struct handoff__view *view)
 {

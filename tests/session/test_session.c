@@ -253,7 +253,14 @@ a_failing_handler_ends_the_session(void **state)
 	user_says_text(u, "one\n");
 	user_hears(u, "one\n");
 	user_says_text(u, "fail\n");
-	assert_int_equal(u->f.result.outcome, HANDOFF__TURN_END);
+	/* or the client would come back with the same */
+	assert_int_equal(u->f.result.outcome, HANDOFF__TURN_LINGER);
+	assert_int_equal(u->f.result.end, HANDOFF__END_HANDLER);
+	assert_int_equal(u->f.result.err, EPROTO);
+	user_reads(u);
+	assert_true(u->aborted);
+	assert_int_equal((user_flags(u) & HANDOFF__END) >> HANDOFF__END_SHIFT,
+		HANDOFF_ENDED_HANDLER);
 	user_close(u);
 }
 
