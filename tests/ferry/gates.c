@@ -5,6 +5,7 @@
  */
 #include "ferry/gates.h"
 
+#include "ferry/unfreeze/protocol.h"
 #include "ferry/unfreeze/rules.h"
 #include "record/fixture.h"
 
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define SERVICE "gates"
@@ -361,8 +363,16 @@ gates_helper(const struct gates *g)
 void
 gates_await_end(const struct gates *g)
 {
+	int fd;
+
 	while (gates_helper(g) != 0)
 		sched_yield();
+	/* its memory, and with it its name, goes before its descriptors */
+	while ((fd = handoff__dir_connect(
+			&g->dir, HANDOFF__GATE_SOCKET, SOCK_SEQPACKET)) >= 0) {
+		close(fd);
+		sched_yield();
+	}
 }
 
 void
