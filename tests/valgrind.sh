@@ -8,7 +8,7 @@ set -eu
 # A child that leaves by _exit(2) has what is still in use taken for lost: in
 # the programs that have such children only errors of memory count. They are
 # looked at for leaks by AddressSanitizer.
-export children=' control daemon datafile mq_limits '
+export children=' control daemon datafile mq_limits nats_nats '
 export HANDOFF_VALGRIND=1 pidfd="$1/tests/tools/libpidfd.so"
 
 # These take longest, so they begin first.

@@ -446,7 +446,8 @@ lengths_that_lie_are_garbage(void **state)
 	close_service(&f);
 	assert_int_equal(getrusage(RUSAGE_SELF, &after), 0);
 #ifndef __SANITIZE_ADDRESS__ /* which has memory of its own for each byte */
-	assert_true(after.ru_maxrss < before.ru_maxrss + (64 << 10));
+	if (!support_in_valgrind()) /* and so has this */
+		assert_true(after.ru_maxrss < before.ru_maxrss + (64 << 10));
 #endif
 }
 

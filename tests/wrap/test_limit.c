@@ -160,6 +160,7 @@ large_states_are_dumped(void **state)
 	struct duo duo;
 	int fd;
 
+	support_not_in_valgrind(); /* its child is slow */
 	open_wrapped(&duo, outer, state);
 	fd = client_open(duo.a.address);
 	client_send(fd, "fill\n");
