@@ -416,7 +416,7 @@ silence_is_told(void **state)
 	assert_int_equal(handoff_peer_open(&p.a.peer, &p.a.opts), 0);
 	assert_int_equal(side_join(&p.b, &p.a), 0);
 	pair_expect(&p, &p.a, HANDOFF_PEER_JOINED);
-	for (int i = 0; i < 1000 && p.a.event.type != HANDOFF_PEER_HUNG; i++) {
+	for (int i = 0; i < 3000 && p.a.event.type != HANDOFF_PEER_HUNG; i++) {
 		handoff_peer_wait(p.a.peer, 10);
 		side_next(&p.a);
 	}
