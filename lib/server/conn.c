@@ -128,16 +128,6 @@ transmit(struct turn *t)
 	return true;
 }
 
-/* Why it ends, as far as that was noted; else `otherwise`. */
-static enum handoff__end
-noted_end(uint32_t flags, enum handoff__end otherwise)
-{
-	uint32_t noted = (flags & HANDOFF__END) >> HANDOFF__END_SHIFT;
-
-	return noted > 0 && noted < HANDOFF__ENDS ? (enum handoff__end)noted
-						  : otherwise;
-}
-
 /* Runs one transaction, for a constant reason. 1: something changed, 0: the
  * handler waits for more input, negative: it failed and nothing was
  * committed. */
@@ -211,9 +201,11 @@ meet_deadline(struct turn *t)
 	if (!(flags & HANDOFF__CLOSING))
 		return handle_deadline(t) >= 0;
 	if (t->now.unsent == 0)
-		return handoff__turn_end(
-			t, noted_end(flags, HANDOFF__END_SERVICE), NULL, 0);
-	return handoff__turn_end(t, noted_end(flags, HANDOFF__END_DEADLINE),
+		return handoff__turn_end(t,
+			handoff__turn_noted(flags, HANDOFF__END_SERVICE), NULL,
+			0);
+	return handoff__turn_end(t,
+		handoff__turn_noted(flags, HANDOFF__END_DEADLINE),
 		"its output was not sent by its deadline", 0);
 }
 
@@ -321,8 +313,9 @@ conclude_turn(struct turn *t)
 	if ((flags & HANDOFF__EOF) &&
 		(closing || (flags & HANDOFF__EOF_DONE))) {
 		handoff__turn_end(t,
-			noted_end(flags, closing ? HANDOFF__END_SERVICE
-						 : HANDOFF__END_CLIENT),
+			handoff__turn_noted(
+				flags, closing ? HANDOFF__END_SERVICE
+					       : HANDOFF__END_CLIENT),
 			NULL, 0);
 	} else if (closing) {
 		/* closing with unread input would reset the connection and may
@@ -354,7 +347,8 @@ is_over(const struct turn *t)
 
 	if (!(flags & HANDOFF__OVER))
 		return false;
-	handoff__turn_end(t, noted_end(flags, HANDOFF__END_SERVICE), NULL, 0);
+	handoff__turn_end(
+		t, handoff__turn_noted(flags, HANDOFF__END_SERVICE), NULL, 0);
 	return true;
 }
 
@@ -443,8 +437,9 @@ rest(struct turn *t)
 	if (flags & HANDOFF__PAIRED)
 		outlive(t);
 	else if (flags & HANDOFF__CLOSING)
-		handoff__turn_end(
-			t, noted_end(flags, HANDOFF__END_SERVICE), NULL, 0);
+		handoff__turn_end(t,
+			handoff__turn_noted(flags, HANDOFF__END_SERVICE), NULL,
+			0);
 	else
 		t->result->outcome = HANDOFF__TURN_PARK;
 }
@@ -498,81 +493,6 @@ begin_turn(struct turn *t, uint32_t desk, const struct handoff__view *view,
 	handoff__desk_buffers(&t->txn.view, desk);
 	handoff__desk_set(view->rec, desk);
 	return true;
-}
-
-/* Whether the service's hook is to run, and may. What killed two processes is
- * not tried a third time, and what killed one only when it is tried alone. */
-static bool
-runs_ended(const struct handoff__view *view,
-	const struct handoff_service *service, enum handoff__end why)
-{
-	const struct handoff__geometry *geo = &view->seg->geo;
-	uint32_t flags, deaths = handoff__handler_deaths(view->rec);
-
-	if (!service->ended || geo->layout != HANDOFF__LAYOUT ||
-		geo->state_version != service->state_version)
-		return false;
-	flags = handoff__record_commit(view->rec)->flags;
-	if ((flags & HANDOFF__ENDED) || deaths > HANDOFF__DEATHS_MOST)
-		return false;
-	if (flags & HANDOFF__ENDING)
-		return deaths < HANDOFF__DEATHS_MOST &&
-		       why != HANDOFF__END_SUSPECT;
-	return (flags & HANDOFF__OPENED) || !service->open;
-}
-
-/* The transaction of the hook: there is no input and no room. False if it has
- * waited for the shared region in vain: then it has not run. */
-static bool
-run_ended(struct turn *t, enum handoff__end why, uint32_t how)
-{
-	const struct handoff_service *service = t->now.service;
-	struct handoff__commit *next;
-
-	handoff__txn_again(&t->txn);
-	next = t->txn.next;
-	next->flags |= HANDOFF__ENDED | (uint32_t)HANDOFF_CONN_ENDED
-						<< HANDOFF__REASON_SHIFT;
-	/* one that was set with the close bounds how long it may linger */
-	if (!(how & HANDOFF__ENDED_LINGERS))
-		next->deadline = 0;
-	t->txn.rx_head = next->rx_tail;
-	t->txn.tx_tail = next->tx_head - t->now.view->seg->geo.tx_size;
-	handoff__handler_enter(t->txn.view.rec);
-	service->ended(&t->txn, (enum handoff_end_reason)why, service->arg);
-	handoff__handler_leave(t->txn.view.rec);
-	if ((next->flags & HANDOFF__SHARED_LATE) &&
-		!(how & HANDOFF__ENDED_AT_ONCE)) {
-		handoff__effects_undo(t);
-		return false;
-	}
-	handoff__effects_flip(t);
-	return true;
-}
-
-bool
-handoff__conn_ended(const struct handoff__view *view, int fd,
-	const struct handoff_service *service, enum handoff__end why,
-	uint32_t how)
-{
-	struct handoff__turn_result result;
-	struct turn t = {.result = &result};
-	uint32_t flags = HANDOFF__CLOSING | HANDOFF__ENDING;
-
-	if (!runs_ended(view, service, why))
-		return true;
-	why = noted_end(handoff__record_commit(view->rec)->flags, why);
-	flags |= (uint32_t)why << HANDOFF__END_SHIFT;
-	/* a survivor has to look at it */
-	handoff__record_mark(view->rec, HANDOFF__PENDING);
-	handoff__record_flag(view,
-		how & HANDOFF__ENDED_LINGERS ? flags : flags | HANDOFF__OVER);
-	t.txn.view = *view;
-	t.txn.fd = fd;
-	t.now.view = &t.txn.view;
-	t.now.service = service;
-	handoff__conn_state_load(&t.now);
-	return run_ended(&t, why, how);
 }
 
 bool

@@ -48,6 +48,7 @@
  *   pairs.c      which connections are a pair
  *   deferred.c   timers and flags for work that is due soon
  *   conn.c       one turn of one connection
+ *   ended.c      its last transaction
  *   guarded.c    handlers of a service with a lease
  *   farewell.c   a service's last words
  *   taking.c     posts that it takes in a turn

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A turn in progress. For conn.c, and for what it leaves to taking.c and
- * effects.c because few turns need it.
+ * A turn in progress. For conn.c, and for what it leaves to ended.c, taking.c
+ * and effects.c because few turns need it.
  */
 #ifndef HANDOFF_SERVER_TURN_H
 #define HANDOFF_SERVER_TURN_H
@@ -28,6 +28,16 @@ handoff__turn_end(
 	t->result->why = why;
 	t->result->err = err;
 	return false;
+}
+
+/* Why it ends, as far as that was noted; else `otherwise`. */
+static inline enum handoff__end
+handoff__turn_noted(uint32_t flags, enum handoff__end otherwise)
+{
+	uint32_t noted = (flags & HANDOFF__END) >> HANDOFF__END_SHIFT;
+
+	return noted > 0 && noted < HANDOFF__ENDS ? (enum handoff__end)noted
+						  : otherwise;
 }
 
 /* What a handler of a service with a lease returns in place of its own result,

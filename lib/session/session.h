@@ -80,9 +80,9 @@ int handoff__session_refuse(struct handoff_conn *to, enum handoff__refusal why);
  * the beginning of a frame. Sets GONE; extra.absent_ms is the caller's. */
 void handoff__session_absent(struct handoff_conn *conn);
 
-/* A transaction of its own, after one that has failed for good: ends the session
- * with ABORT, or its client would come back and send the same again. False: its
- * state is damaged. */
+/* A transaction of its own, after one that has failed for good: ends the
+ * session with ABORT, or its client would come back and send the same again.
+ * False: its state is damaged. */
 bool handoff__session_failed(struct handoff_conn *conn);
 
 /* Wrong tokens, by the client's address (of IPv6: by its /64). Each peer counts
