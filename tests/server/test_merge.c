@@ -25,9 +25,15 @@
 #define STATE      8192u
 #define DEAD       1u /* the place of the owner */
 #define STEPS_MOST 40000u
-#define LAST       70u /* instructions, among which the commit is */
 #define KEPT       "what the client has not got"
 #define INNER      "inner state"
+
+/* The last instructions, among which the commit is. */
+#ifdef __SANITIZE_ADDRESS__
+#define LAST 10u /* not so here, and each takes a second */
+#else
+#define LAST 70u
+#endif
 
 struct scene {
 	struct handoff__arena arena;
@@ -377,7 +383,7 @@ death_at_any_instruction_leaves_it_in_one_record(void **state)
 	support_not_in_valgrind();
 	all = instructions();
 	/* some hundred, however many a sanitizer makes of it */
-	stride = getenv("HANDOFF_LONG") ? 1 : 47 + all / 200;
+	stride = getenv("HANDOFF_LONG") ? 1 : 47 + all / 60;
 	for (unsigned n = 0; n <= all; n += n + LAST < all ? stride : 1) {
 		struct handoff__group_found found;
 		struct scene s;
