@@ -15,6 +15,7 @@
 #include "record/desk.h"
 #include "record/pass.h"
 #include "server/conn.h"
+#include "server/steps.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -165,30 +166,11 @@ static unsigned
 die_after(struct fixture *f, unsigned most)
 {
 	pid_t pid = fork();
-	unsigned n;
-	int status;
 
 	assert_true(pid >= 0);
 	if (pid == 0)
 		child_main(f);
-	for (n = 0; n <= most; n++) {
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-		if (!WIFSTOPPED(status))
-			break;
-		if (n < most)
-			assert_int_equal(
-				ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
-	}
-	if (n > most) {
-		kill(pid, SIGKILL);
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-		assert_true(WIFSIGNALED(status));
-		return most;
-	}
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 2)
-		skip();
-	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-	return n;
+	return steps_die(pid, most);
 }
 
 static void

@@ -11,6 +11,7 @@
 #include "record/group.h"
 #include "record/handling.h"
 #include "server/merge.h"
+#include "server/steps.h"
 #include "session/state.h"
 
 #include <errno.h>
@@ -336,28 +337,11 @@ static unsigned
 die_after(struct scene *s, unsigned most)
 {
 	pid_t pid = fork();
-	unsigned n;
-	int status;
 
 	assert_true(pid >= 0);
 	if (pid == 0)
 		child_main(s);
-	for (n = 0; n <= most; n++) {
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-		if (WIFEXITED(status)) {
-			if (WEXITSTATUS(status) == 2)
-				skip();
-			assert_int_equal(WEXITSTATUS(status), 0);
-			return n;
-		}
-		if (n < most)
-			assert_int_equal(
-				ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
-	}
-	kill(pid, SIGKILL);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFSIGNALED(status));
-	return most;
+	return steps_die(pid, most);
 }
 
 static unsigned
