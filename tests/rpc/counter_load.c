@@ -30,8 +30,10 @@
 #include <unistd.h>
 
 #ifdef __SANITIZE_ADDRESS__
-/* What libtirpc allocates once for each thread, and never frees. */
-const char *__lsan_default_suppressions(void);
+/* What libtirpc allocates once for each thread, and never frees. The
+ * sanitizer's library calls it, so that it is visible. */
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(
+	void);
 
 const char *
 __lsan_default_suppressions(void)

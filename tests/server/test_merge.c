@@ -357,6 +357,15 @@ instructions(void)
 	return count;
 }
 
+/* In strides up to the last ones, and never past their begin. */
+static unsigned
+next_death(unsigned n, unsigned all, unsigned stride)
+{
+	if (n >= all - LAST)
+		return n + 1;
+	return n + stride < all - LAST ? n + stride : all - LAST;
+}
+
 static void
 death_at_any_instruction_leaves_it_in_one_record(void **state)
 {
@@ -368,7 +377,7 @@ death_at_any_instruction_leaves_it_in_one_record(void **state)
 	all = instructions();
 	/* some hundred, however many a sanitizer makes of it */
 	stride = getenv("HANDOFF_LONG") ? 1 : 47 + all / 60;
-	for (unsigned n = 0; n <= all; n += n + LAST < all ? stride : 1) {
+	for (unsigned n = 0; n <= all; n = next_death(n, all, stride)) {
 		struct handoff__group_found found;
 		struct scene s;
 
