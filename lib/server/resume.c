@@ -350,6 +350,17 @@ fetch_own(struct handoff__resume *r, const struct place *p)
 	return err;
 }
 
+/* A ferry has the service: what it has taken away, or brings, may be on the
+ * other host. */
+static bool
+is_on_the_move(const struct handoff_server *server)
+{
+	const struct handoff__pair *pair = &server->pair;
+
+	return !pair->serving && pair->other.carrier &&
+	       pair->partner == HANDOFF__PARTNER_READY;
+}
+
 /* 0: done; -EAGAIN: not now; -ENOENT: there is no such session; -EACCES: the
  * token is not its; -ERANGE; -EOPNOTSUPP: never from that peer. */
 static int
@@ -360,7 +371,7 @@ fetch(struct handoff__resume *r)
 	int err;
 
 	if (!find_session(server, r->wish.number, &p))
-		return -ENOENT;
+		return is_on_the_move(server) ? -EAGAIN : -ENOENT;
 	err = check(&p, &r->wish);
 	if (err < 0)
 		return err == -ENOENT ? -EACCES : err;

@@ -205,17 +205,24 @@ speaker_reset(struct speaker *s)
 	speaker_cut(s);
 }
 
-int
-speaker_ask(const struct speaker *s, const char *address)
+void
+speaker_wish(const struct speaker *s, int fd)
 {
 	struct handoff__frame frame;
-	int fd = client_open(address);
 
 	handoff__flow_wish(&s->flow, &frame);
 	frame.number = s->number;
 	memcpy(frame.token, s->token, sizeof(frame.token));
 	send_all(fd, handoff__preface, HANDOFF__PREFACE_LEN);
 	send_frame(fd, &frame);
+}
+
+int
+speaker_ask(const struct speaker *s, const char *address)
+{
+	int fd = client_open(address);
+
+	speaker_wish(s, fd);
 	return fd;
 }
 

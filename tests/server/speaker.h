@@ -45,6 +45,8 @@ void speaker_reset(struct speaker *s);
 /* Connects, and asks for its session; returns the new descriptor. The present
  * connection, if there is one, stays. */
 int speaker_ask(const struct speaker *s, const char *address);
+/* Asks for it on a connection that has sent nothing yet. */
+void speaker_wish(const struct speaker *s, int fd);
 /* Waits for the answer there: 0, and that is its connection from now on, or the
  * reason, with the connection closed. */
 enum handoff__refusal speaker_answer(

@@ -431,6 +431,42 @@ busy_one_stays_where_it_is(void **state)
 	duo_close(&duo);
 }
 
+/* While a ferry has the service nobody here knows where a session is: it may be
+ * on its way, or on another host. */
+static void
+unknown_one_may_be_with_a_ferry(void **state)
+{
+	struct duo duo;
+	struct speaker s, other;
+	char address[HANDOFF_ADDRESS_MAX];
+	int one, two;
+
+	open_both(&duo, state, 0, 0);
+	snprintf(address, sizeof(address), "%s", duo.a.address);
+	speaker_begin(&s, &duo, address);
+	other = s;
+	other.fd = -1;
+	other.number += 5;
+	one = client_open(address);
+	two = client_open(address);
+	await_connections(&duo, &duo.a, 3);
+	assert_int_equal(handoff_server_maintenance(duo.a.server), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_GAVE);
+	assert_int_equal(handoff_server_ready(duo.a.server, false), 0);
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_OWNER);
+	await_connections(&duo, &duo.b, 3);
+	speaker_wish(&other, one);
+	assert_int_equal(
+		speaker_answer(&other, &duo, one), HANDOFF__REFUSED_UNKNOWN);
+	duo.b.server->pair.other.carrier = true;
+	speaker_wish(&other, two);
+	assert_int_equal(
+		speaker_answer(&other, &duo, two), HANDOFF__REFUSED_BUSY);
+	duo.b.server->pair.other.carrier = false;
+	speaker_cut(&s);
+	duo_close(&duo);
+}
+
 int
 main(void)
 {
@@ -448,6 +484,7 @@ main(void)
 		each_model(absent_ones_do_not_count_as_connections),
 		each_model(absent_ones_end_with_the_server),
 		thread_and_workers(busy_one_stays_where_it_is),
+		handoff_test(unknown_one_may_be_with_a_ferry),
 	};
 
 	return cmocka_run_group_tests_name("resume", tests, NULL, NULL);
