@@ -66,6 +66,27 @@ is_here(struct handoff__pair *pair, uint64_t id)
 	       handoff__roster_may_have(&pair->roster, id) && find(pair, id);
 }
 
+/* Whether another entry has its number, which is that of its session if it has
+ * one: the two would be one to clients that resume it, and to posts. */
+static bool
+has_number(struct handoff__pair *pair, const struct handoff__parcel *parcel)
+{
+	uint64_t number = parcel->session ? parcel->session : parcel->id;
+	const struct handoff__post_ring *ring =
+		handoff__posts_ring(&pair->arena.posts);
+	const struct handoff__record *rec;
+	uint32_t segment, slot;
+
+	if (pair->config.streamless || !ring ||
+		!handoff__posts_where(ring, number, &segment, &slot))
+		return false;
+	rec = handoff__arena_record(&pair->arena, segment, slot);
+	return rec && handoff__record_id(rec) != 0 &&
+	       rec->kind == HANDOFF__CONNECTION &&
+	       !handoff__older(pair->arena.segments[segment]) &&
+	       handoff__record_number(rec) == number;
+}
+
 /* Its leader must be here and stay; the pair of a connection is one of the
  * two. */
 static int
@@ -144,7 +165,9 @@ handoff__pair_receive(struct handoff__pair *pair, int fd,
 	struct handoff__view view;
 	uint32_t segment, slot;
 
-	*err = is_here(pair, parcel->id) ? -EEXIST : 0;
+	*err = is_here(pair, parcel->id)  ? -EEXIST
+	       : has_number(pair, parcel) ? -EALREADY
+					  : 0;
 	if (*err == 0)
 		*err = find_others(pair, parcel, &leader, &other);
 	if (*err == 0)
@@ -154,6 +177,8 @@ handoff__pair_receive(struct handoff__pair *pair, int fd,
 		return NULL;
 	}
 	use_number(handoff__arena_board(&pair->arena), parcel->id);
+	/* no connection that begins here is to have the number of a session */
+	use_number(handoff__arena_board(&pair->arena), parcel->session);
 	if (leader)
 		handoff__parcel_link(&view, &leader->view);
 	if (other) {

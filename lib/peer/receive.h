@@ -16,6 +16,7 @@ struct handoff__parcel;
  * same batch or here already. NULL and:
  *   -ENOSPC   no free record of that size and version: see handoff__pair_room
  *   -EEXIST   an entry with that id is here
+ *   -EALREADY another entry has its number: that of its session, or its id
  *   -EMSGSIZE the buffers of the records here are too small
  *   -ENOENT   its leader is not here, or not in this peer's hands
  *   other negative errnos of the kernel, or of the callback `entered`. */

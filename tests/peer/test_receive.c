@@ -197,6 +197,58 @@ same_number_comes_once(void **state)
 	assert_int_equal(pair_enter(&one, HANDOFF__CONNECTION)->id, 51);
 }
 
+static struct handoff__parcel
+session(uint64_t id, uint64_t number)
+{
+	struct handoff__parcel p = parcel(id);
+
+	p.flags |= HANDOFF__SESSION;
+	p.session = number;
+	return p;
+}
+
+/* Two entries of one session would be one to its client. */
+static void
+same_session_comes_once(void **state)
+{
+	struct handoff__parcel p = session(700, 650);
+	struct handoff__roster_entry *plain;
+	int err = 0;
+
+	(void)state;
+	open_batch();
+	receive_well(&p);
+	p = session(701, 650);
+	assert_null(receive(&p, &err));
+	assert_int_equal(err, -EALREADY);
+	assert_int_equal(two.pair.roster.owned, 1);
+	/* the number of a connection that is another one */
+	plain = pair_enter(&one, HANDOFF__CONNECTION);
+	pair_run(&one, &two);
+	p = session(702, plain->id);
+	assert_null(receive(&p, &err));
+	assert_int_equal(err, -EALREADY);
+	/* and the other way round */
+	p = parcel(650);
+	assert_null(receive(&p, &err));
+	assert_int_equal(err, -EALREADY);
+	p = session(703, 651);
+	receive_well(&p);
+	assert_int_equal(two.pair.roster.owned, 2);
+}
+
+/* What begins here is not to have the number of a session that is older. */
+static void
+number_of_a_session_is_used_up(void **state)
+{
+	struct handoff__parcel p = session(50, 900);
+
+	(void)state;
+	open_batch();
+	receive_well(&p);
+	assert_int_equal(pair_enter(&one, HANDOFF__CONNECTION)->id, 901);
+}
+
 static void
 pairs_come_together(void **state)
 {
@@ -302,6 +354,8 @@ main(void)
 		carrier_test(it_comes_with_all_it_had),
 		carrier_test(aborted_one_leaves_nothing),
 		carrier_test(same_number_comes_once),
+		carrier_test(same_session_comes_once),
+		carrier_test(number_of_a_session_is_used_up),
 		carrier_test(pairs_come_together),
 		carrier_test(leader_must_be_the_carriers),
 		carrier_test(room_is_asked_for),
