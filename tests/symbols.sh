@@ -3,7 +3,7 @@
 # A shared library exports exactly what its public headers declare, and its map
 # lists it name by name: systemd.h is the header of libhandoff-systemd,
 # zookeeper.h of libhandoff-zookeeper, nats.h of libhandoff-nats, rpc.h of
-# libhandoff-rpc, all others are those of libhandoff.
+# libhandoff-rpc, tls.h of libhandoff-tls, all others are those of libhandoff.
 # usage: symbols.sh LIBRARY INCLUDE_DIR
 set -eu
 lib=$(dirname "$0")/../lib
@@ -29,9 +29,13 @@ case "$1" in
   headers=$2/handoff/rpc.h
   map=$lib/rpc/handoff-rpc.map
   ;;
+*libhandoff-tls*)
+  headers=$2/handoff/tls.h
+  map=$lib/tls/handoff-tls.map
+  ;;
 *)
   headers=$(find "$2/handoff" -name '*.h' ! -name systemd.h ! -name zookeeper.h \
-    ! -name nats.h ! -name rpc.h)
+    ! -name nats.h ! -name rpc.h ! -name tls.h)
   map=$lib/handoff.map
   ;;
 esac

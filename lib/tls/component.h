@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The component of TLS from the inside: it knows the library only by its public
+ * calls and base/text, and of OpenSSL no socket, no session and no ticket.
+ *
+ * Each file calls only those below it:
+ *
+ *   service.c   the wrapping service: its hooks, and how it is made
+ */
+#ifndef HANDOFF_TLS_COMPONENT_H
+#define HANDOFF_TLS_COMPONENT_H
+
+#include <handoff/tls.h>
+
+#endif
