@@ -6,6 +6,9 @@
  * Each file calls only those below it:
  *
  *   service.c   the wrapping service: its hooks, and how it is made
+ *   update.c    what a TLS record means: data, KeyUpdates, alerts
+ *   layer.c     TLS records, sealed and opened
+ *   suite.c     the cipher suites and their key schedule
  */
 #ifndef HANDOFF_TLS_COMPONENT_H
 #define HANDOFF_TLS_COMPONENT_H

@@ -68,12 +68,13 @@ int handoff__tls_receive(const struct handoff__tls_end *end,
 	size_t len, size_t limit, uint8_t *out, enum handoff__tls_event *event);
 
 /*
- * Seals a KeyUpdate with the old keys, and changes to the new ones. `request`:
- * the other side is to answer with one of its own. `out` has room for
- * SEALED_UPDATE bytes, which is what it returns; errors as handoff__tls_seal.
+ * Seals a KeyUpdate with the old keys, and changes to the new ones; what was
+ * asked for in `messages` is answered by it. `request`: the other side is to
+ * send one of its own. `out` has room for SEALED_UPDATE bytes, which is what it
+ * returns; errors as handoff__tls_seal.
  */
-int handoff__tls_send_update(
-	const struct handoff__tls_end *end, bool request, uint8_t *out);
+int handoff__tls_send_update(const struct handoff__tls_end *end,
+	struct handoff__tls_messages *messages, bool request, uint8_t *out);
 
 /* Seals an alert, a warning if it is close_notify or user_canceled, else fatal.
  * `out` has room for SEALED_ALERT bytes, which is what it returns; errors as
