@@ -173,6 +173,10 @@ struct handoff_server_opts {
 			       * oldest ends; default 1000 */
 	const char *session_listen; /* one more address, for sessions only; then
 				     * there are none on the others */
+	bool lock_memory; /* the memory that the peers share is never written to
+			   * a swap device: mlock2(2), for which RLIMIT_MEMLOCK
+			   * must allow all of it. Each peer locks its own
+			   * mapping */
 };
 
 /*

@@ -186,6 +186,10 @@ struct handoff_service {
 	const struct handoff_service *inner; /* of a service that wraps another
 					      * one: that, see handoff/wrap.h;
 					      * else NULL */
+	bool secret; /* states, and bytes of connections, hold secrets, such as
+		      * keys: no dump shows them, and memory is overwritten when
+		      * it is given back. See "Secrets" in
+		      * handoff_service(3) */
 };
 
 /* Whom a post is for. */
@@ -275,7 +279,9 @@ HANDOFF_API void *handoff_conn_state(struct handoff_conn *conn);
  * and little in it sets `state_grows`. Resize changes it, also below: it
  * returns the state, whose new bytes are zero, or NULL if `len` is above
  * state_size. Committed like a change of the state. After `convert` all of it
- * is in use, unless that says how much. */
+ * is in use, unless that says how much. Of a `secret` service the state as it
+ * was before is overwritten right after the commit of a transaction that has
+ * called resize, with whatever length. */
 HANDOFF_API size_t handoff_conn_state_len(const struct handoff_conn *conn);
 HANDOFF_API void *handoff_conn_state_resize(
 	struct handoff_conn *conn, size_t len);
@@ -292,6 +298,18 @@ HANDOFF_API void *handoff_conn_state_resize(
  * or not below 2^62.
  */
 HANDOFF_API int handoff_conn_deadline(struct handoff_conn *conn, int64_t ms);
+
+/*
+ * Keeps the connection with this process for up to `ms` milliseconds from now,
+ * for something that only this process can finish well, such as a handshake: a
+ * give waits for the connection as for a handler that runs, while it is served
+ * on here. It waits no longer than three quarters of give_timeout_ms of the
+ * server; then the connection moves all the same, as it does when the process
+ * dies. 0 releases it. Takes effect at once, whatever becomes of the
+ * transaction, and ends when the connection moves. -EINVAL if negative or not
+ * below 2^62.
+ */
+HANDOFF_API int handoff_conn_hold(struct handoff_conn *conn, int64_t ms);
 
 /* How many bytes have come from the client and been taken by the kernel for it
  * since the connection began, in all processes. What has not changed at a

@@ -13,7 +13,7 @@
  *   input, consume, eof, room, write, state, state_len, state_resize, reason,
  *   posted, request   are of its own bytes and its own state
  *   close, abort      are reported to the outer service, which acts on them
- *   deadline, post, shared, shared_read, label, set_tag, id, peer, local
+ *   deadline, hold, post, shared, shared_read, label, set_tag, id, peer, local
  *                     are those of the connection
  *   progress          counts the connection's bytes, as the outer service sees
  *                     them
@@ -25,8 +25,9 @@
  * a state_size for both (up to HANDOFF_WRAP_STATE_MAX), and each of the hooks
  * that the inner one may need: `handle`, `posted` (also for an inner service
  * without one), and as far as the inner one has them `ended`, `farewell`,
- * `left`, `print`, `convert`; shared_size, shared_version, post_size and
- * post_gaps are those of the inner one. `open` only if the inner one's `open`
+ * `left`, `print`, `convert`; shared_size, shared_version, post_size,
+ * post_gaps and, unless it has secrets of its own, `secret` are those of the
+ * inner one. `open` only if the inner one's `open`
  * can run before there is input. Its hooks call handoff_wrap_run.
  *
  * These functions may be called from the handlers of the outer service only.

@@ -183,7 +183,12 @@ struct handoff__extra {
 	/* Input of a program with a loop of its own that its state may not
 	 * have yet, in the buffer of the record: see lib/embed/inbox.c. */
 	uint32_t inbox_len;
-	_Atomic uint64_t inbox;           /* 1 + its position; 0: none */
+	union {
+		_Atomic uint64_t inbox; /* 1 + its position; 0: none */
+		/* of a service's connection, which has no inbox: until when
+		 * this owner keeps it, CLOCK_BOOTTIME; 0: it may move */
+		_Atomic uint64_t hold_ms;
+	};
 	uint32_t inbox_sequence;          /* the record's, when it began */
 	uint32_t pair_segment, pair_slot; /* where the pair is */
 	uint32_t outgoing; /* 1: the service has made the connection */

@@ -50,6 +50,17 @@ handoff_conn_deadline(struct handoff_conn *conn, int64_t ms)
 	return 0;
 }
 
+int
+handoff_conn_hold(struct handoff_conn *conn, int64_t ms)
+{
+	if (ms < 0 || ms > INT64_MAX / 2)
+		return -EINVAL;
+	atomic_store_explicit(&conn->view.rec->extra.hold_ms,
+		ms > 0 ? handoff__boot_ms() + (uint64_t)ms : 0,
+		memory_order_relaxed);
+	return 0;
+}
+
 /* Gives back the pages of a range; what is in it does not matter. */
 static void
 give_back(const struct handoff__segment *seg, size_t from, size_t to)

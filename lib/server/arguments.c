@@ -143,6 +143,9 @@ static const struct handoff__argument table[] = {
 		.kind = HANDOFF__ARGUMENT_TEXT,
 		.offset = FIELD(session_listen),
 		.check = handoff__argv_address},
+	{.name = "lock-memory",
+		.kind = HANDOFF__ARGUMENT_FLAG,
+		.offset = FIELD(lock_memory)},
 	{.name = "trace",
 		.kind = HANDOFF__ARGUMENT_FLAG,
 		.offset = FIELD(trace)},
@@ -192,6 +195,7 @@ static const char help[] =
 	"(60000)\n"
 	"  --session-max N      of those; above that the oldest ends (1000)\n"
 	"  --session-listen AT  one more address, for sessions only\n"
+	"  --lock-memory        keep the shared memory from being swapped\n"
 	"  --trace              log each connection: it comes, moves, goes\n";
 
 int
