@@ -33,7 +33,8 @@ count_address(struct handoff_server *server, struct handoff__member *member)
 	if (server->opts.max_per_address == 0)
 		return;
 	handoff__client_of(&member->entry.view, member->entry.fd, &client);
-	member->counted = handoff__limits_enter(&server->limits, &client);
+	member->counted = handoff__limits_enter(&server->limits, &client) &
+			  HANDOFF__COUNTED_MASK;
 }
 
 static int
@@ -100,6 +101,7 @@ on_closing(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	handoff__suspects_drop(member);
 	if (e->kind == HANDOFF__EXTRA)
 		return;
+	handoff__held_drop(member);
 	handoff__resume_forget(member);
 	handoff__outgoing_forget(member);
 	handoff__pairs_unlink(member);
@@ -132,6 +134,8 @@ on_quiesce(struct handoff__pair *pair, struct handoff__roster_entry *e)
 
 	if (e->kind != HANDOFF__CONNECTION)
 		return true;
+	if (handoff__held_keep(handoff__member_of(e)))
+		return false;
 	handoff__server_hold(server, true);
 	return server->model->quiesce(handoff__member_of(e));
 }
@@ -177,6 +181,7 @@ on_moved(struct handoff__pair *pair, struct handoff__roster_entry *e)
 		server->model->moved(member);
 	if (handoff__pairs_outgoing(member))
 		server->noutgoing += e->mine ? 1 : (uint32_t)-1;
+	handoff__held_drop(member);
 	if (!e->mine) {
 		handoff__suspects_drop(member);
 		handoff__resume_forget(member);
@@ -188,6 +193,9 @@ on_moved(struct handoff__pair *pair, struct handoff__roster_entry *e)
 		return;
 	handoff__posts_awake(server);
 	member->lingers = false;
+	if (!handoff__older(e->view.seg)) /* the previous owner's */
+		atomic_store_explicit(
+			&e->view.rec->extra.hold_ms, 0, memory_order_relaxed);
 	/* what the previous owner had asked it will not be told */
 	if (handoff__record_activity(e->view.rec) != HANDOFF__AT_REST)
 		handoff__record_unflag(&e->view, HANDOFF__WAITING);

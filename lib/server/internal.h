@@ -36,6 +36,7 @@
  *   inherited.c  addresses of listeners that were lost with the lease
  *   spare.c      spare descriptors that clients cannot use up
  *   stay.c       a thread or a child that stays with one connection
+ *   holds.c      lets held connections move
  *   outcome.c    what follows from the outcome of a turn
  *   outgoing.c   connections that the service makes
  *   closing.c    which connections end with the server
@@ -43,6 +44,7 @@
  *   absent.c     sessions without a socket
  *   arrivals.c   connections that have come from another peer
  *   suspects.c   connections that may have killed a process
+ *   held.c       connections that a give waits for
  *   deadlines.c  deadlines of connections, watched by a thread
  *   members.c    entries as members of the sets
  *   pairs.c      which connections are a pair
@@ -76,6 +78,7 @@
 #include "server/clients.h"
 #include "server/conn.h"
 #include "server/deadlines.h"
+#include "server/held.h"
 #include "server/limits.h"
 #include "server/member.h"
 #include "server/model.h"
@@ -241,6 +244,7 @@ struct handoff_server {
 	struct handoff__deadlines deadlines; /* of connections that this thread
 					      * watches */
 	struct handoff__timer alarm, alarm_scan;
+	struct handoff__held_list holds;
 	/* entries that have changed their owner since the last batch of
 	 * changes; the first of them */
 	struct handoff__member *moved[HANDOFF__MOVED_MOST];
@@ -348,6 +352,9 @@ void handoff__guarded_wrap(struct handoff_server *server);
 
 /* sweep.c */
 void handoff__sweep_init(struct handoff_server *server);
+
+/* holds.c */
+void handoff__holds_init(struct handoff_server *server);
 
 /* closing.c */
 /* Whether there is a standby that accepts entries. */

@@ -16,6 +16,9 @@ struct handoff__thread;
 struct handoff__worker;
 struct handoff_server;
 
+#define HANDOFF__COUNTED_BITS 30
+#define HANDOFF__COUNTED_MASK ((1u << HANDOFF__COUNTED_BITS) - 1)
+
 /* An entry as the server sees it, stored in the roster. */
 struct handoff__member {
 	struct handoff__roster_entry entry; /* must be first */
@@ -40,9 +43,11 @@ struct handoff__member {
 	bool fresh : 1;        /* a listener: opened here, not reported yet */
 	bool rests : 1;        /* a session without a socket, or one that waits
 				* for its session: the loop has it, resume.c */
-	uint32_t alarm;   /* 1 + its place among the watched deadlines; of a
-			   * worker: under its lock */
-	uint32_t counted; /* of its address in the limits; 0: not */
+	uint32_t alarm; /* 1 + its place among the watched deadlines; of a
+			 * worker: under its lock */
+	/* of its address in the limits; 0: not */
+	uint32_t counted : HANDOFF__COUNTED_BITS;
+	uint32_t held : 2; /* enum handoff__held */
 	/* In kicks; while active, in returns, among the suspects or the absent;
 	 * a listener, in listeners. */
 	TAILQ_ENTRY(handoff__member) node;

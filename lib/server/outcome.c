@@ -149,7 +149,8 @@ handoff__member_back(struct handoff__member *member)
 		handoff__server_ends(server, &member->entry))
 		handoff__closing_mark(server, &member->entry);
 	if (member->entry.leaving &&
-		member->result.outcome != HANDOFF__TURN_END)
+		member->result.outcome != HANDOFF__TURN_END &&
+		!handoff__held_keep(member))
 		handoff__pair_quiet(&server->pair, &member->entry);
 	/* until it moves together with others, or is resumed */
 	if (handoff__entry_parked(&member->entry))

@@ -23,6 +23,7 @@ open_server_loop(struct handoff_server *server)
 	handoff__suspects_init(server);
 	handoff__resume_init(server);
 	handoff__deadlines_init(server);
+	handoff__holds_init(server);
 	handoff__addresses_open(server);
 	server->accept_retry.fn = handoff__listen_on_retry;
 	server->stop_deadline.fn = handoff__stop_on_deadline;
@@ -258,6 +259,7 @@ handoff_server_free(struct handoff_server *server)
 	handoff__reserve_fini(&server->reserve);
 	handoff__addresses_close(server);
 	handoff__deadlines_free(&server->deadlines);
+	handoff__held_free(server);
 	handoff__limits_free(&server->limits);
 	handoff__pairs_close(server);
 	free(server);

@@ -223,7 +223,7 @@ the_help_is_true(void **state)
 		assert_int_equal(line.argc, value[0] ? 2 : 1);
 		count++;
 	}
-	assert_int_equal(count, 25);
+	assert_int_equal(count, 26);
 }
 
 int

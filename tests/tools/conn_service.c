@@ -50,6 +50,10 @@ command(struct handoff_conn *conn, char *line)
 		if (handoff_conn_deadline(conn, atoll(line + 3)) < 0)
 			say(conn, "refused ");
 		say(conn, line);
+	} else if (strncmp(line, "hold ", 5) == 0) {
+		if (handoff_conn_hold(conn, atoll(line + 5)) < 0)
+			say(conn, "refused ");
+		say(conn, line);
 	} else if (strncmp(line, "label ", 6) == 0) {
 		if (handoff_conn_label(conn, line + 6) < 0)
 			say(conn, "refused ");

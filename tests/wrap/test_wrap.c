@@ -350,6 +350,7 @@ set_all(struct handoff_conn *conn, void *arg)
 	assert_int_equal(handoff_conn_label(conn, "labelled"), 0);
 	handoff_conn_set_tag(conn, 77);
 	assert_int_equal(handoff_conn_deadline(conn, 1), 0);
+	assert_int_equal(handoff_conn_hold(conn, 60000), 0);
 	assert_int_equal(handoff_conn_peer(conn, address, sizeof(address)), 0);
 	assert_string_equal(address, "unix:");
 	assert_int_equal(
@@ -378,6 +379,7 @@ what_is_beside_the_stream_is_the_connections(void **state)
 	handoff__record_label(w.f.rec, label);
 	assert_string_equal(label, "labelled");
 	assert_int_equal(atomic_load(&w.f.rec->extra.tag), 77);
+	assert_true(atomic_load(&w.f.rec->extra.hold_ms) > handoff__boot_ms());
 	assert_int_equal(seen.id, 1);
 	assert_int_equal(seen.received, TOY_HEAD + 1);
 	assert_true(handoff__record_deadline(w.f.rec) > 0);
