@@ -24,6 +24,58 @@ extern "C" {
 
 struct handoff_client;
 
+/* What `handoff_client_layer.state` answers. Only from top to bottom. */
+enum handoff_client_layer_state {
+	HANDOFF_CLIENT_LAYER_HANDSHAKE = 1, /* nothing can be written yet */
+	HANDOFF_CLIENT_LAYER_OPEN = 2,
+	HANDOFF_CLIENT_LAYER_CLOSED = 3, /* the server has ended its direction
+					  * in order, and all of it was read */
+	HANDOFF_CLIENT_LAYER_FAILED = 4, /* nothing more can come or go, but
+					  * for what `output` has */
+};
+
+/* Bytes of one `write`, at most. */
+#define HANDOFF_CLIENT_LAYER_MAX 16384
+
+/*
+ * What lies between the program's bytes, the plain text, and those that go to
+ * the server and come from it, the cipher text: such as TLS, which
+ * handoff_tls_client makes. A table of calls on one end of a conversation.
+ * No call blocks, does I/O, or calls the client; an error is a state.
+ *
+ * Without a session each connection is a conversation. In a session there is
+ * one conversation in each session: its cipher text is what the session
+ * carries, so that a resume needs no new handshake.
+ */
+struct handoff_client_layer {
+	size_t size; /* sizeof(struct handoff_client_layer) */
+	void *arg;   /* for `begin`; it must outlive the client */
+	/* A conversation with this endpoint begins, NULL: no memory. And it is
+	 * over. */
+	void *(*begin)(void *arg, const char *endpoint);
+	void (*free)(void *end);
+	/* `*err` is 0, or a negative errno if it has FAILED; `*text` is a
+	 * sentence then, and if it is OPEN a few words for people or "". Valid
+	 * until the next call. */
+	enum handoff_client_layer_state (*state)(
+		void *end, int *err, const char **text);
+	/* Takes cipher text that has come; it takes all. 0 bytes: no more will
+	 * come, which without an end in order is a failure. */
+	void (*input)(void *end, const void *data, size_t len);
+	/* The cipher text that is to be sent next: `*data` is valid until the
+	 * next call, 0: none. And so many bytes of that were taken. */
+	size_t (*output)(void *end, const void **data);
+	void (*sent)(void *end, size_t len);
+	/* Takes up to HANDOFF_CLIENT_LAYER_MAX bytes of plain text, if it is
+	 * OPEN, or CLOSED before `end`. The server can read any of these only
+	 * when it has all of the output that this call has caused. */
+	void (*write)(void *end, const void *data, size_t len);
+	/* Moves plain text that has come to `data`: how many bytes, 0: none. */
+	size_t (*read)(void *end, void *data, size_t size);
+	/* Ends the sending direction in order, which may cause output. */
+	void (*end)(void *end);
+};
+
 /* `size` is sizeof(struct handoff_client_opts); zero means the default. The
  * library copies everything that the options point to. */
 struct handoff_client_opts {
@@ -57,6 +109,10 @@ struct handoff_client_opts {
 	size_t nsubscriptions;
 	bool session; /* a session over successive connections, see
 		       * handoff_session(7); the server must have sessions */
+	const struct handoff_client_layer *layer; /* between the program's bytes
+						   * and those on their way,
+						   * for example TLS; copied,
+						   * but for its `arg` */
 };
 
 /*
@@ -106,7 +162,7 @@ HANDOFF_API int handoff_client_wait(
  * In a session each byte of it arrives exactly once, whatever becomes of
  * connections, until the session itself is lost (HANDOFF_CLIENT_NEW). -EMSGSIZE
  * there is for more than three quarters of max_unsent, since as much as a
- * quarter may wait for its acknowledgement.
+ * quarter may wait for its acknowledgement; with a layer for more than half.
  */
 HANDOFF_API int handoff_client_send(
 	struct handoff_client *client, const void *data, size_t len);

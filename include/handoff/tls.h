@@ -15,6 +15,7 @@
 #ifndef HANDOFF_TLS_H
 #define HANDOFF_TLS_H
 
+#include <handoff/client.h>
 #include <handoff/service.h>
 
 #ifdef __cplusplus
@@ -152,6 +153,58 @@ HANDOFF_API bool handoff_tls_peer_cut(const struct handoff_conn *conn);
  */
 HANDOFF_API int handoff_tls_opts_read(struct handoff_tls_opts *opts, int *argc,
 	char **argv, char *errbuf, size_t errbuf_size);
+
+/* ---- the client's side ---- */
+
+/* `size` is sizeof(struct handoff_tls_client_opts); zero means the default. All
+ * that it points to is copied, but for the `arg` of `configure`. The server's
+ * certificate is always checked: by CA and name, or by its key, or by both. */
+struct handoff_tls_client_opts {
+	size_t size;
+	const char *ca_file;   /* PEM: who may certify the server; default: whom
+				* the system trusts, if there is no `pin` */
+	const char *name;      /* that the certificate must have, and that is
+				* asked for (SNI): a DNS name or an IP address;
+				* default: the host of the endpoint. Needed for
+				* endpoints unix:/PATH */
+	const char *pin;       /* 64 hexadecimal digits: SHA-256 of the server's
+				* public key (SubjectPublicKeyInfo, DER). Without a
+				* ca_file it replaces CA and name */
+	const char *cert_file; /* PEM: the client's own certificate, with those
+				* between it and the root */
+	const char *key_file;  /* PEM: its private key, without a passphrase */
+	const char *const *alpn; /* protocols, first choice first; a server that
+				  * chooses none of them is turned away */
+	size_t nalpn;
+	handoff_tls_configure_fn *configure; /* called once */
+	void *arg;
+	char *errbuf; /* where handoff_tls_client writes its error */
+	size_t errbuf_size;
+};
+
+/*
+ * Makes the `layer` for struct handoff_client_opts, of any number of clients in
+ * one thread at a time: TLS 1.3 and nothing older. It must outlive them. Files
+ * are read now. -EINVAL: a key without its certificate, or the reverse, a pin
+ * or ALPN that is not one; -E2BIG: a field is set that this library does not
+ * know; -ENOMEM; other errors: a file cannot be used. errbuf says which, and
+ * what to do.
+ */
+HANDOFF_API int handoff_tls_client(struct handoff_client_layer *layer,
+	const struct handoff_tls_client_opts *opts);
+
+/* Frees it, after its clients; NULL is fine, and a layer that is all zero. */
+HANDOFF_API void handoff_tls_client_free(struct handoff_client_layer *layer);
+
+/*
+ * Takes --tls, --ca FILE, --tls-name NAME, --tls-pin HEX, --tls-alpn PROTOCOL,
+ * --tls-cert FILE and --tls-key FILE out of a client's command line, like
+ * handoff_tls_opts_read. Returns 1 if TLS was asked for, by any of them, 0 if
+ * not, or a negative errno.
+ */
+HANDOFF_API int handoff_tls_client_opts_read(
+	struct handoff_tls_client_opts *opts, int *argc, char **argv,
+	char *errbuf, size_t errbuf_size);
 
 #ifdef __cplusplus
 }

@@ -5,6 +5,7 @@
  *
  * Each file calls only those below it:
  *
+ *   client.c    the layer of clients: knows nothing of the server's side
  *   service.c   the wrapping service: its hooks, and how it is made
  *   update.c    what a TLS record means: data, KeyUpdates, alerts
  *   layer.c     TLS records, sealed and opened
