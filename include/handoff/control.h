@@ -112,6 +112,38 @@ HANDOFF_API int handoff_control_dump(
 HANDOFF_API int handoff_control_stop(
 	const char *dir, const char *name, char **reply);
 
+/* Called about every 0.1 s while it is waited, with a line about what is
+ * missing; false: gives up. */
+typedef bool handoff_wait_fn(void *arg, const char *text);
+
+/* What is waited for: all that is given must be so at the same time, and
+ * something must be given. A name is that of a peer, or its process ID. `size`
+ * is sizeof(struct handoff_wait_opts); zero means the default. */
+struct handoff_wait_opts {
+	size_t size;
+	const char *owner;  /* it serves: no ferry, and no host without its
+			     * lease, does */
+	const char *gone;   /* no peer has that name: it has released its place;
+			     * the directory must exist */
+	const char *joined; /* a standby of that name, as with `standby` */
+	bool standby;       /* a standby is there that could serve: it answers,
+			     * is linked, and is ready to serve; no ferry */
+	bool covered;       /* another peer has a copy of every entry: nothing
+			     * is lost if one of the two dies */
+	uint32_t timeout_ms;   /* at most a day; default: 60 s */
+	handoff_wait_fn *look; /* or NULL */
+	void *look_arg;
+};
+
+/* Waits until all of it is so, by asking for the status every 0.1 s. The reply
+ * then says it in a line. A directory or peers that are not there yet are
+ * waited for, too. Errors: -ETIMEDOUT the time has passed, -ECANCELED `look`
+ * gave up; the reply has what was missing last. -EINVAL if nothing is given, or
+ * a name that none can be. What cannot be used at all, the directory itself
+ * say, ends it at once. */
+HANDOFF_API int handoff_control_wait(
+	const char *dir, const struct handoff_wait_opts *opts, char **reply);
+
 #ifdef __cplusplus
 }
 #endif

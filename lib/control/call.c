@@ -133,9 +133,14 @@ handoff__call_close(struct handoff__call *call, int err)
 }
 
 static int64_t
-status_deadline(void)
+status_deadline(const struct handoff__call *call)
 {
-	return handoff__now_us() + HANDOFF__STATUS_MS * INT64_C(1000);
+	int64_t usual_us =
+		handoff__now_us() + HANDOFF__STATUS_MS * INT64_C(1000);
+
+	return call->deadline_us > 0 && call->deadline_us < usual_us
+		       ? call->deadline_us
+		       : usual_us;
 }
 
 /* Requests the status. A peer that closes the connection without an answer is
@@ -144,7 +149,7 @@ static int
 ask_status(const struct handoff__call *call, struct handoff__contact *peer,
 	const char *request)
 {
-	int64_t deadline_us = status_deadline();
+	int64_t deadline_us = status_deadline(call);
 	int err;
 
 	for (;;) {
@@ -222,7 +227,7 @@ handoff__call_find_role(struct handoff__call *call, const char *role,
 	bool (*may_come)(const struct handoff__call *call),
 	struct handoff__contact **found)
 {
-	int64_t deadline_us = status_deadline();
+	int64_t deadline_us = status_deadline(call);
 	int err;
 
 	for (;;) {
