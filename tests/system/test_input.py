@@ -155,7 +155,16 @@ class Arguments(SystemTest):
                 ((*here, "settle", "--here"), "settle needs a BATCH"),
                 ((*here, "settle", "--here", "12ab", "1"),
                  "1 is one word too many"),
-                ((*here, "ready", "--drop"), "--here and --drop go with")):
+                ((*here, "ready", "--drop"), "--here and --drop go with"),
+                ((*here, "wait"), "wait needs what to wait for"),
+                ((*here, "wait", "--gone", ""), "take a NAME"),
+                ((*here, "wait", "--gone", "a", "--gone", "b"),
+                 "b is a second name"),
+                ((*here, "wait", "--covered", "now"),
+                 "now is one word too many"),
+                ((*here, "status", "--covered"), "--covered and --gone go"),
+                ((*here, "wait", "--covered", "--timeout", "x"),
+                 "x is not a time")):
             self.assertIn(said, self.assert_fails("handoffctl", options, (2,)))
         for options in (
                 (), here, ("status",), ("--dir",), (*here, "dance"),

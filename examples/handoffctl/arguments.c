@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The command line of handoffctl: which command it is, and whether each word
+ * and option goes with it. Opens nothing; what is wrong ends the program.
+ */
+#include "arguments.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+	"usage: handoffctl --dir DIR COMMAND\n"
+	"\n"
+	"Commands:\n"
+	"  status [--json] [--watch [SECONDS]]\n"
+	"                    which peer serves and which stands by; --watch:\n"
+	"                    repeated every 2 seconds, or every SECONDS\n"
+	"  status --connections [--json]\n"
+	"                    the connections of both peers\n"
+	"  metrics           the counters of both peers, for Prometheus\n"
+	"  maintenance [--wait SECONDS] [--whole] [NAME]\n"
+	"                    the owner hands everything to its standby, if "
+	"NAME\n"
+	"                    serves; repeated, it changes nothing; --wait: "
+	"for\n"
+	"                    a standby that is not ready to serve yet; "
+	"--whole:\n"
+	"                    everything or nothing\n"
+	"  maintenance --to HOST [--dry-run] [--whole] [--timeout SECONDS]\n"
+	"                    everything moves to another host, by the ferry "
+	"of\n"
+	"                    the directory; HOST is a name or an address, or\n"
+	"                    -: whichever it is; --dry-run: only says what\n"
+	"                    would move, and what not\n"
+	"  ready [--silent]  the standby takes the service back and notifies\n"
+	"                    the clients, which reconnect to it; --silent:\n"
+	"                    their connections move too, without a notice; "
+	"from\n"
+	"                    another host everything comes in silence\n"
+	"  say [@N] TEXT     sends a line to all clients, or to connection N;\n"
+	"                    say @list lists the connections\n"
+	"  settle --here|--drop BATCH\n"
+	"                    decides about connections in doubt, because the\n"
+	"                    other host is gone for good: they are served "
+	"here,\n"
+	"                    or dropped; BATCH as the status has it\n"
+	"  stop NAME         stops the peer with that name or process ID\n"
+	"  wait [--owner NAME] [--standby[=NAME]] [--covered] [--gone NAME]\n"
+	"       [--timeout SECONDS]\n"
+	"                    returns when all of these is so: NAME serves; a\n"
+	"                    standby is ready to serve; every entry is "
+	"covered;\n"
+	"                    no peer NAME is there; up to 60 s, or SECONDS\n"
+	"  notices [--json] [ADDR...]\n"
+	"                    prints notices to clients as they come, the one "
+	"that\n"
+	"                    is retained first; ADDR: see handoff_notice(3);\n"
+	"                    without it mq: and DIR\n"
+	"  dump FILE         writes every entry to FILE as a JSON object per\n"
+	"                    line; -: to standard output\n"
+	"\n"
+	"Options:\n"
+	"  --dir DIR         the service directory; without this option the\n"
+	"                    environment's HANDOFF_DIR\n"
+	"  --help            this text\n"
+	"  --version         the version of the library\n";
+
+void
+arguments_wrong(const char *why, const char *word)
+{
+	fprintf(stderr, "handoffctl: %.60s%s; see --help\n", word, why);
+	exit(2);
+}
+
+static int
+milliseconds(const char *text, const char *why)
+{
+	char *end;
+	double seconds = strtod(text, &end);
+
+	/* No "nan", and nothing in hexadecimal digits. */
+	if (text[strspn(text, "0123456789.")] || *end || seconds < 0.1 ||
+		seconds > 86400)
+		arguments_wrong(why, text);
+	return (int)(seconds * 1000);
+}
+
+/* The word after --watch, if that is a number. */
+static const char *
+period(int argc, char **argv)
+{
+	if (optarg)
+		return optarg;
+	if (optind < argc && strchr("0123456789.", argv[optind][0]))
+		return argv[optind++];
+	return "2";
+}
+
+/* What wait waits for: each once. */
+static void
+read_until(struct handoff_wait_opts *until, int option, const char *name)
+{
+	const char **to = option == 'O'   ? &until->owner
+			  : option == 'G' ? &until->gone
+					  : &until->joined;
+
+	if (option == 'C')
+		until->covered = true;
+	else if (option == 'S')
+		until->standby = true;
+	if (!name)
+		return;
+	if (!name[0])
+		arguments_wrong(
+			"--owner, --standby= and --gone take a NAME", "");
+	if (*to)
+		arguments_wrong(
+			" is a second name: each may be given once", name);
+	*to = name;
+}
+
+static void
+read_dir(struct args *args, const char *dir)
+{
+	if (args->dir)
+		arguments_wrong(" is a second --dir: there may be one", dir);
+	if (!dir[0])
+		arguments_wrong("--dir: its value is empty", "");
+	args->dir = dir;
+}
+
+static void
+read_flag(struct args *args, int option)
+{
+	switch (option) {
+	case 'j':
+		args->json = true;
+		return;
+	case 'a':
+		args->whole = true;
+		return;
+	case 's':
+		args->silent = true;
+		return;
+	case 'c':
+		args->connections = true;
+		return;
+	case 'n':
+		args->dry = true;
+		return;
+	case 'H':
+		args->here = true;
+		return;
+	case 'D':
+		args->drop = true;
+		return;
+	}
+}
+
+static void
+read_option(struct args *args, int option, int argc, char **argv)
+{
+	switch (option) {
+	case 'd':
+		read_dir(args, optarg);
+		return;
+	case 'w':
+		args->watch_ms = milliseconds(period(argc, argv),
+			" is not a time: --watch takes 0.1 to 86400 seconds");
+		return;
+	case 't':
+		args->wait_ms = milliseconds(optarg,
+			" is not a time: --wait takes 0.1 to 86400 seconds");
+		return;
+	case 'm':
+		args->timeout_ms = milliseconds(optarg,
+			" is not a time: --timeout takes 0.1 to 86400 seconds");
+		return;
+	case 'o':
+		args->to = optarg;
+		return;
+	case 'O':
+	case 'S':
+	case 'C':
+	case 'G':
+		read_until(&args->until, option, optarg);
+		return;
+	case 'h':
+		exit(fputs(help, stdout) < 0);
+	case 'v':
+		exit(printf("handoffctl %s\n", handoff_version()) < 0);
+	case ':':
+	case '?':
+		arguments_wrong(
+			option == ':' ? " needs a value" : " is not an option",
+			argv[optind - 1]);
+	}
+	read_flag(args, option);
+}
+
+static void
+read_options(struct args *args, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{"dir", required_argument, NULL, 'd'},
+		{"json", no_argument, NULL, 'j'},
+		{"silent", no_argument, NULL, 's'},
+		{"connections", no_argument, NULL, 'c'},
+		{"watch", optional_argument, NULL, 'w'},
+		{"wait", required_argument, NULL, 't'},
+		{"whole", no_argument, NULL, 'a'},
+		{"to", required_argument, NULL, 'o'},
+		{"dry-run", no_argument, NULL, 'n'},
+		{"timeout", required_argument, NULL, 'm'},
+		{"here", no_argument, NULL, 'H'},
+		{"drop", no_argument, NULL, 'D'},
+		{"owner", required_argument, NULL, 'O'},
+		{"standby", optional_argument, NULL, 'S'},
+		{"covered", no_argument, NULL, 'C'},
+		{"gone", required_argument, NULL, 'G'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'v'},
+		{NULL, 0, NULL, 0},
+	};
+	int c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":", options, NULL)) != -1)
+		read_option(args, c, argc, argv);
+}
+
+/* The words that follow, as one text. */
+static void
+join(struct args *args, int count, char **words)
+{
+	size_t len = 0;
+
+	for (int i = 0; i < count && len < sizeof(args->text); i++)
+		len += (size_t)snprintf(args->text + len,
+			sizeof(args->text) - len, "%s%s", i ? " " : "",
+			words[i]);
+}
+
+/* What goes with a move to another host, and what only with that. */
+static void
+check_move(const struct args *args, int count)
+{
+	if (args->to && strcmp(args->command, "maintenance") != 0)
+		arguments_wrong("--to goes with maintenance", "");
+	if (args->to && !args->to[0])
+		arguments_wrong("--to: its value is empty", "");
+	if (args->to && count > 1)
+		arguments_wrong(
+			" is one word too many: --to moves everything, whoever "
+			"serves",
+			args->name);
+	if (args->to && args->wait_ms)
+		arguments_wrong(
+			"--wait does not go with --to: --timeout does", "");
+	if (args->dry && !args->to)
+		arguments_wrong("--dry-run goes with maintenance --to", "");
+	if (args->timeout_ms && !args->to && strcmp(args->command, "wait") != 0)
+		arguments_wrong(
+			"--timeout goes with maintenance --to and with wait",
+			"");
+}
+
+static void
+check_settle(const struct args *args, int count)
+{
+	bool settle = strcmp(args->command, "settle") == 0;
+
+	if (!settle && (args->here || args->drop))
+		arguments_wrong("--here and --drop go with settle", "");
+	if (settle && args->here == args->drop)
+		arguments_wrong(" needs one of --here and --drop", "settle");
+	if (settle && (count < 2 || !args->name[0]))
+		arguments_wrong(" needs a BATCH, which status has", "settle");
+}
+
+static void
+check_wait(const struct args *args)
+{
+	const struct handoff_wait_opts *until = &args->until;
+	bool given =
+		until->owner || until->standby || until->covered || until->gone;
+
+	if (strcmp(args->command, "wait") == 0 && !given)
+		arguments_wrong(
+			" needs what to wait for: --owner NAME, --standby, "
+			"--covered or --gone NAME",
+			"wait");
+	if (strcmp(args->command, "wait") != 0 && given)
+		arguments_wrong(
+			"--owner, --standby, --covered and --gone go with wait",
+			"");
+}
+
+/* Each command with exactly the words and options that it takes. */
+static void
+read_command(struct args *args, int count, char **words)
+{
+	bool stop = count > 0 && strcmp(words[0], "stop") == 0;
+	bool say = count > 0 && strcmp(words[0], "say") == 0;
+	bool dump = count > 0 && strcmp(words[0], "dump") == 0;
+	bool named = count > 0 && strcmp(words[0], "maintenance") == 0;
+	bool notices = count > 0 && strcmp(words[0], "notices") == 0;
+	bool settle = count > 0 && strcmp(words[0], "settle") == 0;
+	int most = stop || dump || named || settle ? 2 : 1;
+
+	if (count == 0)
+		arguments_wrong("no command was given", "");
+	args->command = words[0];
+	args->name = words[1];
+	if (stop && (count < 2 || !words[1][0]))
+		arguments_wrong(" needs the NAME of a peer", "stop");
+	if (named && count > 1 && !words[1][0])
+		arguments_wrong(
+			" takes no empty NAME: name a peer, or leave it out",
+			"maintenance");
+	if ((stop || named) && count > 1 &&
+		strlen(words[1]) >= HANDOFF_NAME_MAX)
+		arguments_wrong(
+			" is longer than a name, which has up to 31 bytes",
+			words[1]);
+	if (notices) {
+		args->words = (const char *const *)words + 1;
+		args->nwords = (size_t)count - 1;
+	}
+	if (say && count < 2)
+		arguments_wrong(" needs a TEXT", "say");
+	if (dump && (count < 2 || !words[1][0]))
+		arguments_wrong(" needs a FILE", "dump");
+	if (say)
+		join(args, count - 1, words + 1);
+	else if (count > most && args->watch_ms)
+		arguments_wrong(
+			" is not a number of SECONDS, and no other word may "
+			"follow status --watch",
+			words[most]);
+	else if (count > most && !notices)
+		arguments_wrong(" is one word too many", words[most]);
+	if (args->json && strcmp(args->command, "status") != 0 && !notices)
+		arguments_wrong("--json goes with status and notices", "");
+	if (args->connections && strcmp(args->command, "status") != 0)
+		arguments_wrong("--connections goes with status", "");
+	if (args->connections && args->watch_ms)
+		arguments_wrong("--connections does not go with --watch", "");
+	if (args->watch_ms && strcmp(args->command, "status") != 0)
+		arguments_wrong("--watch goes with status", "");
+	if (args->wait_ms && strcmp(args->command, "maintenance") != 0)
+		arguments_wrong("--wait goes with maintenance", "");
+	if (args->whole && strcmp(args->command, "maintenance") != 0)
+		arguments_wrong("--whole goes with maintenance", "");
+	if (args->silent && strcmp(args->command, "ready") != 0)
+		arguments_wrong("--silent goes with ready", "");
+	check_move(args, count);
+	check_settle(args, count);
+	check_wait(args);
+	if (!args->dir)
+		args->dir = getenv("HANDOFF_DIR");
+	if ((!args->dir || !args->dir[0]) && args->nwords == 0)
+		arguments_wrong("--dir DIR is missing", "");
+}
+
+void
+arguments_read(struct args *args, int argc, char **argv)
+{
+	read_options(args, argc, argv);
+	read_command(args, argc - optind, argv + optind);
+}

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: MIT
+"""What an operator types, and scripts of operators: that handoffctl waits,
+judges and shows progress, and that its exit status is what it says."""
+import os
+import pty
+import subprocess
+
+from harness import BIN, DEADLINE, SystemTest, main
+
+
+class Wait(SystemTest):
+    def wait_for(self, *options):
+        return self.start("handoffctl", "--dir", self.dir, "wait", *options)
+
+    def assert_waits(self, run):
+        """It has not ended although it could have: another command, which was
+        begun after it, has."""
+        self.ok("status")
+        self.assertIsNone(run.process.poll(), run.output())
+
+    def test_owner(self):
+        server, alt = self.pair()
+        self.assertEqual(
+            self.ok("wait", "--owner", "server"), "server serves\n")
+        self.assertEqual(
+            self.ok("wait", "--owner", str(server.pid)),
+            f"{server.pid} serves\n")
+        run = self.wait_for("--owner", "alt")
+        self.assert_waits(run)
+        self.ok("maintenance")
+        self.assertEqual(run.wait(), 0, run.output())
+        self.assertEqual(run.lines, ["alt serves"])
+        self.assertEqual(run.errors, [])
+        alt.stop()
+        server.expect(": owner: ")
+
+    def test_standby_and_cover(self):
+        run = self.wait_for("--standby", "--covered", "--owner", "server")
+        server = self.server()
+        for sock in [self.connect(server.address) for _ in range(5)]:
+            self.assert_echo(sock)
+        self.assert_waits(run)
+        alt = self.standby()
+        self.assertEqual(run.wait(), 0, run.output())
+        self.assertEqual(run.lines, [
+            f"server serves, alt (pid {alt.pid}) stands by, every entry is "
+            "covered"])
+        self.assertEqual(self.ok("wait", "--standby=alt"),
+                         f"alt (pid {alt.pid}) stands by\n")
+
+    def test_gone(self):
+        self.server()
+        alt = self.standby()
+        run = self.wait_for("--gone", "alt")
+        self.assert_waits(run)
+        alt.stop()
+        self.assertEqual(run.wait(), 0, run.output())
+        self.assertEqual(run.lines, ["alt is gone"])
+
+    def test_time_passes(self):
+        server = self.server()
+        for options, said in (
+                (("--standby",),
+                 "another peer to stand by: no standby is there: only server "
+                 rf"\(pid {server.pid}\)"),
+                (("--covered",), "every entry to be covered: nothing covers "
+                 rf"server \(pid {server.pid}\): no other peer is there"),
+                (("--owner", "alt"), "alt to serve: no peer alt is there: "
+                 rf"only server \(pid {server.pid}\)"),
+                (("--gone", "server"), rf"server to be gone: server \(pid "
+                 rf"{server.pid}\) is still there")):
+            code, out, err = self.ctl("wait", *options, "--timeout", "0.2")
+            self.assertEqual((code, out), (4, ""), err)
+            self.assertRegex(err, rf"\Ahandoffctl: waited 0\.2 s in {self.dir}"
+                             rf" for {said}\n\Z")
+
+    def test_progress_on_a_terminal(self):
+        """Nothing is shown where there is no terminal; on one there is a line
+        that is gone at the end."""
+        self.server()
+        master, slave = pty.openpty()
+        self.addCleanup(os.close, master)
+        process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL",
+             os.path.join(BIN, "handoffctl"), "--dir", self.dir, "wait",
+             "--standby"], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=slave)
+        os.close(slave)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        seen = b""
+        while b"only server" not in seen:
+            seen += os.read(master, 4096)
+        self.assertRegex(seen, rb"\A\r\x1b\[Kwaiting, 0 s: no standby is "
+                         rb"there: only server")
+        self.standby()
+        self.assertEqual(process.wait(DEADLINE), 0)
+        self.assertRegex(process.stdout.read(),
+                         rb"\Aalt \(pid \d+\) stands by\n\Z")
+        seen = os.read(master, 1 << 16)
+        self.assertTrue(seen.endswith(b"\r\x1b[K"), seen)
+
+
+if __name__ == "__main__":
+    main()
