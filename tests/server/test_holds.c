@@ -130,7 +130,7 @@ it_moves_all_the_same_when_the_give_ends(void **state)
 	duo_expect(&duo, &duo.b, HANDOFF_SERVER_GAVE);
 	assert_non_null(strstr(duo.b.text, " 0 left behind"));
 	client_line(&duo, held, 3);
-	host_had(&duo.a, HANDOFF_SERVER_GAVE); /* the way back */
+	duo_expect(&duo, &duo.a, HANDOFF_SERVER_GAVE); /* the way back */
 	say(&duo, held, LONG, "4 " LONG);
 	begin_give(&duo);
 	assert_false(host_had(&duo.a, HANDOFF_SERVER_GAVE));
