@@ -12,6 +12,7 @@
 
 #include "base/text.h"
 #include "tls/identity.h"
+#include "tls/random.h"
 
 #include <handoff/tls.h>
 
@@ -59,9 +60,9 @@ void handoff__tls_generation_release(
 const uint8_t *handoff__tls_generation_identity(
 	const struct handoff__tls_generation *generation);
 
-/* This thread's context of it, and the context of OpenSSL that it is in, made
- * if there is none. NULL: no memory, or `configure` has failed. */
-SSL_CTX *handoff__tls_generation_ctx(
-	struct handoff__tls_generation *generation, OSSL_LIB_CTX **lib);
+/* This thread's context of it, and the library context that it is in, made if
+ * there is none. NULL: no memory, or `configure` has failed. */
+SSL_CTX *handoff__tls_generation_ctx(struct handoff__tls_generation *generation,
+	const struct handoff__tls_lib **lib);
 
 #endif

@@ -4,20 +4,20 @@
  * build of OpenSSL, the certificates, the options. Two processes with the same
  * identity make the same bytes of the same handshake; with different ones a
  * replay is not tried. It is a hint: what `configure` does is seen only as far
- * as OpenSSL shows it, so bytes are compared all the same.
+ * as OpenSSL shows it, so the bytes are compared all the same.
  */
 #ifndef HANDOFF_TLS_IDENTITY_H
 #define HANDOFF_TLS_IDENTITY_H
 
+#include "tls/settings.h"
+
 #include <openssl/ssl.h>
-#include <stdint.h>
 
 #define HANDOFF__TLS_IDENTITY 32 /* bytes */
 
-struct handoff_tls_opts;
-
-/* Of a context that is set up in `lib` with these options. 0 or -ENOMEM. */
-int handoff__tls_identity(uint8_t identity[HANDOFF__TLS_IDENTITY],
-	OSSL_LIB_CTX *lib, SSL_CTX *ctx, const struct handoff_tls_opts *opts);
+/* Of a context that is set up in `lib`. False: OpenSSL has failed. */
+bool handoff__tls_identity(uint8_t identity[HANDOFF__TLS_IDENTITY],
+	OSSL_LIB_CTX *lib, SSL_CTX *ctx,
+	const struct handoff__tls_settings *settings);
 
 #endif

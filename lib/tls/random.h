@@ -4,9 +4,8 @@
  * component's own has a random provider that is built in: while a stream is
  * played in a thread, all that OpenSSL draws there through this context is a
  * function of the stream's seed and of what was drawn before; otherwise it
- * comes from getrandom(2). Nothing is inherited by a child in model `fork` that
- * two processes could draw twice. The default context of the process is not
- * touched.
+ * comes from getrandom(2), and no two processes can draw the same. The default
+ * context of the process is not touched.
  */
 #ifndef HANDOFF_TLS_RANDOM_H
 #define HANDOFF_TLS_RANDOM_H
@@ -17,18 +16,23 @@
 
 #define HANDOFF__TLS_SEED 32 /* bytes */
 
+struct handoff__tls_lib;
 struct handoff__tls_stream;
 
 /* A context with OpenSSL's default provider and this one, checked: it gives
- * what the seed says. -ENOTSUP with a sentence, or -ENOMEM. */
-int handoff__tls_lib_open(OSSL_LIB_CTX **out, struct handoff__error *error);
+ * what a seed says. -ENOTSUP or -ENOMEM, with a sentence. */
+int handoff__tls_lib_open(
+	struct handoff__tls_lib **out, struct handoff__error *error);
 
 /* Once no other thread that has used it is still running. NULL is fine. */
-void handoff__tls_lib_free(OSSL_LIB_CTX *lib);
+void handoff__tls_lib_free(struct handoff__tls_lib *lib);
+
+OSSL_LIB_CTX *handoff__tls_lib_ctx(const struct handoff__tls_lib *lib);
 
 /* At its beginning. NULL: no memory. */
 struct handoff__tls_stream *handoff__tls_stream_new(
-	OSSL_LIB_CTX *lib, const uint8_t seed[HANDOFF__TLS_SEED]);
+	const struct handoff__tls_lib *lib,
+	const uint8_t seed[HANDOFF__TLS_SEED]);
 
 /* Erases its key. NULL is fine. */
 void handoff__tls_stream_free(struct handoff__tls_stream *stream);
