@@ -5,8 +5,15 @@
  *
  * Each file calls only those below it:
  *
+ *   options.c   what a program's command line says of TLS
  *   client.c    the layer of clients: knows nothing of the server's side
  *   service.c   the wrapping service: its hooks, and how it is made
+ *   begin.c     the turns of a handshake
+ *   serve.c     the turns of an open connection, and its end
+ *   current.c   what handlers can ask about their connection
+ *   state.c     what a connection has in its state
+ *   cache.c     what a process keeps of connections, and may lose
+ *   scratch.c   a thread's buffers for one turn
  *   update.c    what a TLS record means: data, KeyUpdates, alerts
  *   layer.c     TLS records, sealed and opened
  *   suite.c     the cipher suites and their key schedule
@@ -21,6 +28,43 @@
 #ifndef HANDOFF_TLS_COMPONENT_H
 #define HANDOFF_TLS_COMPONENT_H
 
+#include "tls/cache.h"
+#include "tls/context.h"
+#include "tls/suite.h"
+
 #include <handoff/tls.h>
+#include <stdatomic.h>
+
+/* As struct handoff_tls_stats; a turn that is undone afterwards may be counted
+ * twice. */
+struct handoff__tls_counts {
+	_Atomic uint64_t handshakes, failed, late, replays, mismatches,
+		strangers, key_updates_in, key_updates_out, alerts_in,
+		alerts_out, truncated;
+};
+
+/* What handoff_tls_service has made; but for counts, cache and contexts nothing
+ * of it changes. */
+struct handoff__tls {
+	struct handoff_service inner;
+	struct handoff__tls_contexts *contexts;
+	struct handoff__tls_suites suites;
+	EVP_MD *sha256;
+	struct handoff__tls_cache cache;
+	struct handoff__tls_counts counts;
+	uint32_t handshake_ms;
+	uint32_t input_size;  /* of the inner service, */
+	uint32_t output_size; /* likewise */
+	uint32_t ring_size;   /* of the connection's output */
+};
+
+/* A bit of the version of a state. */
+#define HANDOFF__TLS_BIT 0x40000000u
+
+static inline void
+handoff__tls_count(_Atomic uint64_t *counter)
+{
+	atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
 
 #endif

@@ -27,6 +27,7 @@ LISTS = {  # the header of each folder that lists its files
     "server": "internal.h",
     "session": "session.h",
     "systemd": "systemd.h",
+    "tls": "component.h",
     "zookeeper": "component.h",
 }
 # A header of a file above that is included for its structures: calls still
