@@ -12,6 +12,7 @@
  */
 #include "components.h"
 #include "echo.h"
+#include "tls.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -49,6 +50,8 @@ read_options(struct handoff_server_opts *opts, int argc, char **argv)
 		{"version", no_argument, NULL, 'V'}, {0}};
 	int c;
 
+	if (!tls_read_options(&argc, argv, opts->errbuf, opts->errbuf_size))
+		bad_usage(opts->errbuf, "");
 	/* --dir, --listen, --name, --model ...: the library knows them, checks
 	 * their values and takes them out of argv. */
 	if (handoff_server_opts_read(opts, &argc, argv) < 0)
@@ -57,7 +60,7 @@ read_options(struct handoff_server_opts *opts, int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "", own, NULL)) != -1) {
 		if (c == 'h')
 			exit(printf("usage: server --dir DIR --listen ADDR "
-				    "[OPTION]...\n\n%s"
+				    "[OPTION]...\n\n%s" TLS_HELP
 				    "  --verbose            print what is "
 				    "received\n"
 				    "  --version            print the "
@@ -112,13 +115,14 @@ main(int argc, char **argv)
 
 	components_register();
 	read_options(&opts, argc, argv);
-	opts.service = echo_service(verbose);
+	opts.service = tls_wrap(echo_service(verbose), why, sizeof(why));
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (handoff_server_open(&server, &opts) < 0) {
+	if (!opts.service || handoff_server_open(&server, &opts) < 0) {
 		fprintf(stderr, "server: %s\n", why);
 		return 1;
 	}
 
+	tls_reload_at_hangup(server);
 	/* Each call serves what there is to serve; what happened in open comes
 	 * first. A program with a loop of its own polls handoff_server_fd
 	 * instead, and calls handoff_server_dispatch. */
