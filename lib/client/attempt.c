@@ -5,6 +5,8 @@
  */
 #include "client/client.h"
 
+#include <string.h>
+
 uint32_t
 handoff__client_attempt_later(
 	struct handoff_client *client, struct handoff__backoff *backoff)
@@ -36,6 +38,16 @@ handoff__client_attempt(struct handoff_client *client)
 		&client->dial, &client->endpoints[client->next].addr);
 }
 
+/* Bytes of the sentence on a failure: what the rest of the text leaves. */
+static int
+room_for_why(const char *failed, const char *next)
+{
+	return HANDOFF_TEXT_MAX -
+	       (int)(sizeof("retry: : ; stays and goes home to  in 4294967295 "
+			    "ms") +
+		       strnlen(failed, 60) + strnlen(next, 60));
+}
+
 void
 handoff__client_attempt_failed(
 	struct handoff_client *client, int err, const char *why)
@@ -51,7 +63,8 @@ handoff__client_attempt_failed(
 	delay_ms = handoff__client_attempt_later(
 		client, stays ? &client->home_backoff : &client->backoff);
 	event = handoff__events_push(&client->events, HANDOFF_CLIENT_RETRY,
-		next, "retry: %.60s: %.90s; %s%.60s in %u ms", failed, why,
+		next, "retry: %.60s: %.*s; %s%.60s in %u ms", failed,
+		room_for_why(failed, next), why,
 		client->leaving ? "leaves for "
 		: stays         ? "stays and goes home to "
 				: "next ",

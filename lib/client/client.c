@@ -34,12 +34,14 @@ nothing(struct handoff__watch *watch, uint32_t events)
 }
 
 /* The eventfd is always readable; it is watched only while events are
- * queued. */
+ * queued, or a layer has data. */
 static void
 signal_events(struct handoff_client *client)
 {
-	handoff__watch_set(&client->loop, &client->signal,
-		client->events.count > 0 ? EPOLLIN : 0);
+	bool any =
+		client->events.count > 0 || handoff__client_reads(client)->held;
+
+	handoff__watch_set(&client->loop, &client->signal, any ? EPOLLIN : 0);
 }
 
 /* What a transport lacks, such as its server, when that changes. */
@@ -242,6 +244,12 @@ open_all(struct handoff_client *client, const struct handoff_client_opts *o)
 	const char *address;
 	int err = add_endpoints(client, o);
 
+	if (err == 0 && o->layer)
+		err = handoff__layer_copy(
+			&client->layer, o->layer, &client->error);
+	if (err == 0 && o->layer && o->session)
+		err = handoff__fail(&client->error, -EOPNOTSUPP,
+			"client: a session with a layer is not supported yet");
 	if (err == 0)
 		err = choose_notices(client, o, buf, sizeof(buf), &address);
 	if (err == 0)

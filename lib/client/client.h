@@ -9,14 +9,15 @@
  *   course.c   reacts to events of connections, attempts and timers
  *   session.c  reads the connection of a session, and ends the session
  *   homing.c   notices, and moving to another connection without a gap
+ *   shake.c    the handshake of a layer on a new connection
  *   trial.c    asks for the session on a new connection
  *   ending.c   the connection is lost, or the client is done
  *   terms.c    whether a notice is of a later term than the connection
  *   attempt.c  connection attempts and retries
  *   sending.c  writes the outbox to the connection that may send
  *
- * Below them are parts that do not know the client: talk.c, stream.c, dial.c,
- * outbox.c, events.c, backoff.c, resolve.c.
+ * Below them are parts that do not know the client: talk.c, stream.c, layer.c,
+ * dial.c, outbox.c, events.c, backoff.c, resolve.c.
  */
 #ifndef HANDOFF_CLIENT_CLIENT_H
 #define HANDOFF_CLIENT_CLIENT_H
@@ -49,7 +50,8 @@ enum handoff__step {
 	HANDOFF__STEP_END, /* CLOSED: final */
 };
 
-/* The answer to the request for a session, as far as it has come. */
+/* The answer to the request for a session, as far as it has come; or the
+ * handshake of a layer. */
 struct handoff__trial {
 	unsigned char in[HANDOFF__FRAME_MAX];
 	size_t len;
@@ -77,9 +79,13 @@ struct handoff_client {
 	/* After a move, `old` is open until it has been read to its end; `now`
 	 * is read only after that. With sessions `old` is the new connection on
 	 * which the session was asked for, until the answer has come; `now` is
-	 * neither read nor written meanwhile. */
+	 * neither read nor written meanwhile. While `shaking` is set, `old` is
+	 * the new connection, whose layer is not open yet; `now` goes on. */
 	struct handoff__stream conns[2], *now, *old;
 	struct handoff__timer drain_timer;
+
+	struct handoff_client_layer layer; /* without `begin`: there is none */
+	bool shaking;
 
 	struct handoff__talk talk; /* the session */
 	struct handoff__trial trial;
@@ -150,12 +156,18 @@ void handoff__client_trial_init(struct handoff_client *client);
 /* Asks for the session on a new connection; takes the socket. */
 void handoff__client_try(
 	struct handoff_client *client, int fd, const char *address);
-/* Whether an answer is due. */
+/* Whether an answer is due, or the end of a handshake. */
 bool handoff__client_is_trying(const struct handoff_client *client);
 /* Something has come on that connection. */
 void handoff__client_trial_event(struct handoff_client *client);
 /* Closes it; what there was before goes on. */
 void handoff__client_trial_cancel(struct handoff_client *client);
+
+/* shake.c */
+/* The handshake of the new connection, which is `old`, begins, and goes on when
+ * something has come. True when it is done. */
+bool handoff__client_begin_shake(struct handoff_client *client);
+bool handoff__client_shake(struct handoff_client *client);
 
 /* session.c */
 /* Like handoff__client_read, with a session. */
@@ -171,13 +183,16 @@ void handoff__client_notice(
 	struct handoff_client *client, const struct handoff_notice *notice);
 /* Keeps the current connection. True if a move was planned. */
 bool handoff__client_stay(struct handoff_client *client);
-/* Makes `fd` the current connection and starts draining the previous one. */
-void handoff__client_switch(struct handoff_client *client, int fd);
+/* Makes the new connection, which is `old`, the current one, and starts
+ * draining the previous one. */
+void handoff__client_switch(struct handoff_client *client);
 /* The old connection has ended: `err` is 0 or a negative errno. */
 void handoff__client_drained(struct handoff_client *client, int err);
 
 /* course.c */
 void handoff__client_course_init(struct handoff_client *client);
+/* The connection that is to be read, if it is open. */
+struct handoff__stream *handoff__client_reads(struct handoff_client *client);
 /* Reads the connection that is due. Returns the endpoint that the data in
  * `buffer` came from, or NULL if there is none. */
 const char *handoff__client_read(struct handoff_client *client, size_t *len);

@@ -16,22 +16,62 @@ endpoint_text(const struct handoff_client *client, size_t i)
 }
 
 static void
-established(struct handoff_client *client, int fd, const char *address)
+push_connected(struct handoff_client *client)
 {
-	const char *endpoint = endpoint_text(client, client->next);
+	const char *endpoint = endpoint_text(client, client->now->endpoint);
+	const char *address = client->trial.address, *words = "";
 	bool same = strcmp(endpoint, address) == 0;
-	int err = handoff__stream_open(client->now, fd, client->next, true);
+
+	if (client->now->layered.end)
+		words = handoff__layered_words(&client->now->layered);
+	handoff__events_push(&client->events, HANDOFF_CLIENT_CONNECTED,
+		endpoint, "connected to %s%s%s%s%s%s", endpoint,
+		same ? "" : " (", same ? "" : address, same ? "" : ")",
+		words[0] ? ", " : "", words);
+}
+
+static void
+established(struct handoff_client *client)
+{
+	struct handoff__stream *conn = client->old;
+
+	client->old = client->now;
+	client->now = conn;
+	client->step = HANDOFF__STEP_REST;
+	client->term = client->heard;
+	push_connected(client);
+	/* the layer may have data */
+	if (conn->layered.end)
+		handoff__stream_resume(conn);
+	handoff__client_flush(client);
+}
+
+/* `old` is a new connection, ready for use. */
+static void
+arrived(struct handoff_client *client)
+{
+	if (handoff__stream_is_open(client->now))
+		handoff__client_switch(client);
+	else
+		established(client);
+}
+
+static void
+connected(struct handoff_client *client, int fd, const char *address)
+{
+	bool layered = client->layer.begin != NULL;
+	bool moves = handoff__stream_is_open(client->now);
+	int err = handoff__stream_open(
+		client->old, fd, client->next, layered || !moves);
 
 	if (err < 0) {
 		handoff__client_attempt_failed(client, err, strerror(-err));
 		return;
 	}
-	client->step = HANDOFF__STEP_REST;
-	client->term = client->heard;
-	handoff__events_push(&client->events, HANDOFF_CLIENT_CONNECTED,
-		endpoint, same ? "connected to %s" : "connected to %s (%s)",
-		endpoint, address);
-	handoff__client_flush(client);
+	handoff__copy(
+		client->trial.address, sizeof(client->trial.address), address);
+	if (!layered || handoff__client_begin_shake(client))
+		arrived(client);
 }
 
 /* It was not of an earlier term after all. */
@@ -58,10 +98,8 @@ on_dial(struct handoff__dial *dial, int fd, const char *text)
 		handoff__client_attempt_failed(client, fd, text);
 	else if (client->talk.on)
 		handoff__client_try(client, fd, text);
-	else if (handoff__stream_is_open(client->now))
-		handoff__client_switch(client, fd);
 	else
-		established(client, fd, text);
+		connected(client, fd, text);
 }
 
 static void
@@ -88,8 +126,7 @@ handoff__client_course_init(struct handoff_client *client)
 static void
 ended(struct handoff_client *client, struct handoff__stream *conn, int err)
 {
-	const char *why =
-		err < 0 ? strerror(-err) : "the server closed the connection";
+	const char *why = handoff__stream_why(conn, err);
 
 	if (conn == client->old) {
 		handoff__client_drained(client, err);
@@ -104,17 +141,23 @@ ended(struct handoff_client *client, struct handoff__stream *conn, int err)
 	handoff__client_closed(client);
 }
 
+struct handoff__stream *
+handoff__client_reads(struct handoff_client *client)
+{
+	return handoff__stream_is_open(client->old) && !client->shaking
+		       ? client->old
+		       : client->now;
+}
+
 const char *
 handoff__client_read(struct handoff_client *client, size_t *len)
 {
-	struct handoff__stream *conn = handoff__stream_is_open(client->old)
-					       ? client->old
-					       : client->now;
+	struct handoff__stream *conn = handoff__client_reads(client);
 	ssize_t n;
 
 	if (client->talk.on)
 		return handoff__client_hear(client, len);
-	if (!handoff__stream_is_open(conn) || !conn->readable)
+	if (!handoff__stream_is_due(conn))
 		return NULL;
 	n = handoff__stream_read(conn, client->buffer, sizeof(client->buffer));
 	if (n > 0) {
@@ -136,7 +179,10 @@ handoff__client_conn_event(struct handoff__watch *watch, uint32_t events)
 	handoff__stream_event(conn, events);
 	if (client->talk.on && conn == client->old)
 		handoff__client_trial_event(client);
-	else if (!conn->blocked)
+	else if (client->shaking && conn == client->old) {
+		if (handoff__client_shake(client))
+			arrived(client);
+	} else if (!conn->blocked)
 		handoff__client_flush(client);
 	handoff__client_settle(client);
 }

@@ -200,15 +200,11 @@ handoff__client_notice(
 }
 
 void
-handoff__client_switch(struct handoff_client *client, int fd)
+handoff__client_switch(struct handoff_client *client)
 {
 	struct handoff__stream *home = client->old;
-	int err = handoff__stream_open(home, fd, client->next, false);
 
-	if (err < 0) {
-		handoff__client_attempt_failed(client, err, strerror(-err));
-		return;
-	}
+	handoff__stream_rest(home);
 	client->old = client->now;
 	client->now = home;
 	client->step = HANDOFF__STEP_REST;
@@ -266,9 +262,9 @@ moved_event(struct handoff_client *client, int err)
 	else
 		event = handoff__events_push(&client->events,
 			HANDOFF_CLIENT_MOVED, endpoint,
-			"moved to %s; the old connection broke before its end: "
-			"%s",
-			endpoint, strerror(-err));
+			"moved to %.60s; the old connection broke before its "
+			"end: %s",
+			endpoint, handoff__stream_why(client->old, err));
 	event->err = err;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The socket calls of one connection. Makes no decisions: the client interprets
- * its end.
+ * The socket calls of one connection, and its layer between them and the
+ * client. Makes no decisions: the client interprets its end.
  */
 #include "client/stream.h"
 
@@ -58,11 +58,62 @@ handoff__stream_open(
 	return 0;
 }
 
+/* Sends what the layer has to send. True if nothing of it is left. */
+static bool
+pump(struct handoff__stream *conn)
+{
+	const struct handoff__layered *layered = &conn->layered;
+	struct iovec iov;
+	const void *data;
+	ssize_t n;
+
+	while ((iov.iov_len = layered->calls->output(layered->end, &data)) >
+		0) {
+		iov.iov_base = (void *)(uintptr_t)data;
+		n = handoff__stream_send(conn, &iov, 1);
+		if (n <= 0)
+			return false;
+		layered->calls->sent(layered->end, (size_t)n);
+	}
+	return !conn->cut;
+}
+
+/* What the layer ends with goes before the end of the connection. */
+static void
+end_layer(struct handoff__stream *conn)
+{
+	if (!conn->ending && handoff__layered_is_open(&conn->layered)) {
+		conn->ending = true;
+		conn->layered.calls->end(conn->layered.end);
+	}
+	if (!pump(conn) || !conn->ending || conn->ended)
+		return;
+	conn->ended = true;
+	shutdown(conn->fd, SHUT_WR);
+}
+
+/* Half of what was sealed must not arrive whole now: it may be sent again on
+ * the next connection. */
+static void
+close_layer(struct handoff__stream *conn)
+{
+	const void *data;
+
+	if (!conn->layered.end)
+		return;
+	if (!conn->cut && !conn->ending &&
+		conn->layered.calls->output(conn->layered.end, &data) == 0)
+		end_layer(conn);
+	handoff__layered_free(&conn->layered);
+	conn->held = false;
+}
+
 void
 handoff__stream_close(struct handoff__stream *conn)
 {
 	if (conn->fd < 0)
 		return;
+	close_layer(conn);
 	handoff__watch_del(conn->loop, &conn->watch);
 	close(conn->fd);
 	conn->fd = -1;
@@ -80,6 +131,8 @@ handoff__stream_resume(struct handoff__stream *conn)
 {
 	conn->reading = true;
 	conn->readable = true;
+	/* it may have come with the end of the handshake */
+	conn->held = conn->layered.end != NULL;
 	conn->budget = READS_PER_TURN;
 	/* It may have broken and left the epoll set; the read that follows in
 	 * any case detects that. */
@@ -97,11 +150,24 @@ handoff__stream_rest(struct handoff__stream *conn)
 	update(conn);
 }
 
+/* What nothing else asks for: an answer of the layer's own, or its end. */
+static void
+continue_output(struct handoff__stream *conn)
+{
+	if (conn->ending)
+		end_layer(conn);
+	else
+		pump(conn);
+}
+
 void
 handoff__stream_event(struct handoff__stream *conn, uint32_t events)
 {
-	if (events & EPOLLOUT)
+	if (events & EPOLLOUT) {
 		conn->blocked = false;
+		if (conn->layered.end)
+			continue_output(conn);
+	}
 	if (conn->reading && (events & (EPOLLIN | EPOLLHUP | EPOLLERR))) {
 		conn->readable = true;
 		conn->budget = READS_PER_TURN;
@@ -112,8 +178,8 @@ handoff__stream_event(struct handoff__stream *conn, uint32_t events)
 		update(conn);
 }
 
-ssize_t
-handoff__stream_read(struct handoff__stream *conn, void *data, size_t size)
+static ssize_t
+receive(struct handoff__stream *conn, void *data, size_t size)
 {
 	ssize_t n;
 
@@ -124,12 +190,95 @@ handoff__stream_read(struct handoff__stream *conn, void *data, size_t size)
 		n = errno == EWOULDBLOCK ? -EAGAIN : -errno;
 	if (n == 0 && conn->cut)
 		n = conn->err;
-	if (n > 0)
-		conn->delivered = true;
 	/* level-triggered: epoll reports the socket again if there is more */
 	if (n < (ssize_t)size || --conn->budget == 0)
 		conn->readable = false;
 	return n;
+}
+
+/* The cipher text lies where the plain text will. An end that the layer does
+ * not have is none. */
+static ssize_t
+read_layer(struct handoff__stream *conn, void *data, size_t size)
+{
+	const struct handoff_client_layer *calls = conn->layered.calls;
+	void *end = conn->layered.end;
+	size_t plain = calls->read(end, data, size);
+	ssize_t n = -EAGAIN;
+	const char *text;
+	int err;
+
+	if (plain == 0 && !conn->held) {
+		n = receive(conn, data, size);
+		if (n >= 0)
+			calls->input(end, data, (size_t)n);
+		pump(conn);
+		plain = calls->read(end, data, size);
+	}
+	err = handoff__layered_failure(&conn->layered, &text);
+	conn->held = plain == size || (plain > 0 && err < 0) ||
+		     handoff__layered_is_closed(&conn->layered);
+	if (plain > 0)
+		return (ssize_t)plain;
+	if (n < 0 && n != -EAGAIN)
+		return n;
+	if (err < 0)
+		return err;
+	return conn->held ? 0 : -EAGAIN;
+}
+
+ssize_t
+handoff__stream_read(struct handoff__stream *conn, void *data, size_t size)
+{
+	ssize_t n = conn->layered.end ? read_layer(conn, data, size)
+				      : receive(conn, data, size);
+
+	if (n > 0)
+		conn->delivered = true;
+	return n;
+}
+
+bool
+handoff__stream_wrap(struct handoff__stream *conn,
+	const struct handoff_client_layer *layer, const char *endpoint)
+{
+	return handoff__layered_begin(&conn->layered, layer, endpoint);
+}
+
+int
+handoff__stream_shake(struct handoff__stream *conn)
+{
+	const struct handoff_client_layer *calls = conn->layered.calls;
+	unsigned char data[4096];
+	const char *text;
+	ssize_t n;
+	int err;
+
+	for (;;) {
+		pump(conn);
+		err = handoff__layered_failure(&conn->layered, &text);
+		if (err < 0)
+			return err;
+		if (handoff__layered_is_open(&conn->layered))
+			return 1;
+		if (!conn->readable)
+			return 0;
+		n = receive(conn, data, sizeof(data));
+		if (n < 0)
+			return n == -EAGAIN ? 0 : (int)n;
+		calls->input(conn->layered.end, data, (size_t)n);
+	}
+}
+
+const char *
+handoff__stream_why(const struct handoff__stream *conn, int err)
+{
+	const char *text;
+
+	if (conn->layered.end && err < 0 &&
+		handoff__layered_failure(&conn->layered, &text) == err)
+		return text;
+	return err < 0 ? strerror(-err) : "the server closed the connection";
 }
 
 ssize_t
@@ -159,6 +308,35 @@ handoff__stream_send(
 	return err;
 }
 
+/* What the layer has no more than one call's, so that a message that was sent
+ * in part is not known whole to the server. */
+static ssize_t
+write_layer(
+	struct handoff__stream *conn, struct handoff__outbox *box, size_t limit)
+{
+	const struct handoff_client_layer *calls = conn->layered.calls;
+	struct iovec iov[2];
+	size_t total = 0;
+
+	while (pump(conn)) {
+		size_t n;
+
+		handoff__outbox_sent(box, conn->sealed);
+		total += conn->sealed;
+		conn->sealed = 0;
+		if (!handoff__layered_is_open(&conn->layered))
+			return -EPIPE;
+		if (handoff__outbox_peek(box, limit - total, iov) == 0)
+			break;
+		n = iov[0].iov_len < HANDOFF_CLIENT_LAYER_MAX
+			    ? iov[0].iov_len
+			    : HANDOFF_CLIENT_LAYER_MAX;
+		calls->write(conn->layered.end, iov[0].iov_base, n);
+		conn->sealed = n;
+	}
+	return conn->cut ? conn->err : (ssize_t)total;
+}
+
 ssize_t
 handoff__stream_write(
 	struct handoff__stream *conn, struct handoff__outbox *box, size_t limit)
@@ -168,6 +346,8 @@ handoff__stream_write(
 
 	if (conn->fd < 0 || conn->cut)
 		return -EPIPE;
+	if (conn->layered.end)
+		return write_layer(conn, box, limit);
 	while (!conn->blocked) {
 		int pieces = handoff__outbox_peek(box, limit - total, iov);
 		ssize_t n;
@@ -186,6 +366,10 @@ handoff__stream_write(
 void
 handoff__stream_end(struct handoff__stream *conn)
 {
+	if (conn->layered.end) {
+		end_layer(conn);
+		return;
+	}
 	if (conn->ended || conn->cut)
 		return;
 	conn->ended = true;

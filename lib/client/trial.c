@@ -15,7 +15,8 @@
 bool
 handoff__client_is_trying(const struct handoff_client *client)
 {
-	return client->talk.on && handoff__stream_is_open(client->old);
+	return (client->talk.on || client->shaking) &&
+	       handoff__stream_is_open(client->old);
 }
 
 void
@@ -25,8 +26,10 @@ handoff__client_trial_cancel(struct handoff_client *client)
 		return;
 	handoff__timer_disarm(&client->loop, &client->trial.timer);
 	handoff__stream_close(client->old);
-	if (!handoff__stream_is_open(client->now))
+	if (client->shaking || !handoff__stream_is_open(client->now)) {
+		client->shaking = false;
 		return;
+	}
 	handoff__stream_resume(client->now);
 	handoff__client_flush(client);
 }
@@ -329,8 +332,10 @@ on_trial_timer(struct handoff__timer *timer)
 	char why[HANDOFF_TEXT_MAX];
 
 	snprintf(why, sizeof(why),
-		"no answer to the request for a session within %u ms: is it a "
-		"server with sessions?",
+		client->shaking
+			? "the handshake was not done within %u ms"
+			: "no answer to the request for a session within %u "
+			  "ms: is it a server with sessions?",
 		client->dial.timeout_ms);
 	failed(client, -ETIMEDOUT, why);
 }

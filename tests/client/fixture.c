@@ -13,8 +13,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PATIENCE_MS 20000
-
 struct site
 site_open(void)
 {

@@ -10,6 +10,8 @@
 
 #include <handoff/client.h>
 
+#define PATIENCE_MS 20000
+
 struct site {
 	int fd;
 	char address[HANDOFF_ADDRESS_MAX];
