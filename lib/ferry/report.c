@@ -431,8 +431,11 @@ handoff__ferry_text(const struct handoff__ferry_status *status,
 	struct handoff__buf *buf)
 {
 	report = last_move(report, status->before);
-	handoff__buf_add(buf, "link %s\nsite %s\n",
-		status->linked ? "up" : "down", site_word(status->site));
+	handoff__buf_add(buf,
+		"link %s\nsite %s\nother_host %s\n"
+		"holding %u\nin_batches %u\n",
+		status->linked ? "up" : "down", site_word(status->site),
+		host_text(status->other_host), status->holding, status->doubt);
 	if (under_way(report)) {
 		handoff__buf_add(buf, "moving ");
 		handoff__ferry_sentence(report, status->other_host, buf);

@@ -363,10 +363,11 @@ struct handoff__pair {
 	const struct handoff__log *log;
 	const struct handoff__pair_ops *ops;
 	void *arg;
-	int place;         /* 1 or 2 */
-	uint32_t lacks;    /* missing kernel features, bits 1 << enum
-			    * handoff__lack */
-	uint64_t instance; /* random, chosen when this peer was opened */
+	int place;          /* 1 or 2 */
+	uint32_t lacks;     /* missing kernel features, bits 1 << enum
+			     * handoff__lack */
+	int64_t started_ms; /* since 1970: when this peer was opened */
+	uint64_t instance;  /* random, chosen when this peer was opened */
 	int lock_fd, start_fd, listen_fd;
 	struct handoff__door door; /* at listen_fd */
 	struct handoff__candidate pending[HANDOFF__PENDING_MAX];

@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 /* identifies a peer, no secret */
@@ -36,6 +37,15 @@ random_number(void)
 		number == 0)
 		number = (uint64_t)handoff__now_us() << 20 ^ (uint64_t)getpid();
 	return number;
+}
+
+static int64_t
+unix_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 int
@@ -70,6 +80,7 @@ handoff__pair_open(struct handoff__pair *pair,
 	handoff__guard_init(pair);
 	handoff__rejoin_init(pair);
 	pair->instance = random_number();
+	pair->started_ms = unix_ms();
 	pair->arena.version = service->state_version;
 	if (config->origin > HANDOFF__ORIGIN_MAX)
 		return handoff__fail(&pair->error, -EINVAL,

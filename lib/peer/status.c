@@ -4,6 +4,7 @@
  */
 #include "peer/status.h"
 
+#include "base/build.h"
 #include "peer/away.h"
 #include "peer/blame.h"
 #include "peer/core.h"
@@ -13,6 +14,7 @@
 #include "peer/partner.h"
 
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char *
@@ -167,6 +169,33 @@ add_lacks_json(const struct handoff__pair *pair, struct handoff__buf *buf)
 	}
 }
 
+/* Which program this is: of which library, which build, and since when. */
+static void
+add_program_json(const struct handoff__pair *pair, struct handoff__buf *buf)
+{
+	char id[HANDOFF__BUILD_MAX];
+
+	handoff__build_id(id);
+	handoff__buf_add(buf,
+		",\"version\":\"%s\",\"build\":\"%s\",\"started_ms\":%lld",
+		handoff_version(), id, (long long)pair->started_ms);
+}
+
+static void
+add_program_text(const struct handoff__pair *pair, struct handoff__buf *buf)
+{
+	time_t at = (time_t)(pair->started_ms / 1000);
+	char id[HANDOFF__BUILD_MAX], since[32];
+	struct tm tm;
+
+	handoff__build_id(id);
+	localtime_r(&at, &tm);
+	strftime(since, sizeof(since), "%F %T", &tm);
+	handoff__buf_add(buf, "! %s: libhandoff %s%s%.8s, started %s\n",
+		pair->name, handoff_version(), id[0] ? ", build " : "", id,
+		since);
+}
+
 void
 handoff__status_json(struct handoff__pair *pair, struct handoff__buf *buf)
 {
@@ -190,7 +219,9 @@ handoff__status_json(struct handoff__pair *pair, struct handoff__buf *buf)
 		(unsigned long long)pair->tally.ends[HANDOFF__END_POISON],
 		(unsigned long long)pair->tally.ends[HANDOFF__END_SUSPECT]);
 	add_lacks_json(pair, buf);
-	handoff__buf_add(buf, "],\"loading\":");
+	handoff__buf_add(buf, "]");
+	add_program_json(pair, buf);
+	handoff__buf_add(buf, ",\"loading\":");
 	handoff__buf_json(buf, pair->loading);
 	handoff__buf_add(buf, ",\"maintenance\":");
 	add_away_json(pair, buf);
@@ -208,10 +239,11 @@ add_doubt(struct handoff__pair *pair, struct handoff__buf *buf)
 
 	if (count > 0)
 		handoff__buf_add(buf,
+			"in_doubt %u\n"
 			"! %s: %u connection%s in doubt: a ferry died before "
 			"it knew whether the other host still serves %s: start "
 			"a ferry again\n",
-			pair->name, count, count == 1 ? " is" : "s are",
+			count, pair->name, count, count == 1 ? " is" : "s are",
 			count == 1 ? "it" : "them");
 }
 
@@ -251,11 +283,13 @@ handoff__status_text(struct handoff__pair *pair, struct handoff__buf *buf)
 		(unsigned long long)handoff__pair_generation(pair),
 		uncovered(pair), pair->pulse.lagging ? "yes" : "no",
 		partner_state(pair));
+	add_program_text(pair, buf);
 	if (pair->other.carrier)
 		handoff__buf_add(buf, "ferry %s\n", pair->other.name);
 	if (pair->loading[0])
-		handoff__buf_add(buf, "! %s: not ready to serve yet: %s\n",
-			pair->name, pair->loading);
+		handoff__buf_add(buf,
+			"loading %s\n! %s: not ready to serve yet: %s\n",
+			pair->loading, pair->name, pair->loading);
 	add_suspects(pair, buf);
 	add_doubt(pair, buf);
 	each_listener(pair, buf, add_text);

@@ -47,8 +47,9 @@ handoff__sessions_status(const struct handoff_server *server, bool json,
 			count_sessions(server), r->absent);
 	else if (r->absent > 0)
 		handoff__buf_add(buf,
+			"absent %u\n"
 			"! %s: %u session%s without a connection\n",
-			server->pair.name, r->absent,
+			r->absent, server->pair.name, r->absent,
 			r->absent == 1 ? " is" : "s are");
 }
 

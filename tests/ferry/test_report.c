@@ -209,7 +209,8 @@ status_says_where_everything_is(void **state)
 {
 	(void)state;
 	r.way = 0;
-	assert_text("link up\nsite here\n"
+	assert_text("link up\nsite here\nother_host B\nholding 0\n"
+		    "in_batches 0\n"
 		    "! ferry-a: linked with ferry-b on B (192.0.2.2:7100), "
 		    "where a server is ready\n"
 		    "! ferry-a: here: 192.0.2.7/24 on eth0\n"
@@ -243,7 +244,8 @@ status_says_where_everything_is(void **state)
 	s.doubts[0] = (struct handoff__ferry_doubt){.id = 0x12ab, .count = 1};
 	s.holding = 2;
 	s.visiting = 3;
-	assert_text("link up\nsite there\n"
+	assert_text("link up\nsite there\nother_host B\nholding 2\n"
+		    "in_batches 1\n"
 		    "! ferry-a: linked with the ferry on B, where no server is "
 		    "ready to take over\n"
 		    "! ferry-a: on B: 192.0.2.7/24\n"
@@ -265,7 +267,8 @@ status_says_what_is_wrong_with_the_addresses(void **state)
 	r.way = 0;
 	s = (struct handoff__ferry_status){
 		.site_text = "not on A: put them there"};
-	assert_text("link down\nsite nowhere\n"
+	assert_text("link down\nsite nowhere\nother_host the other host\n"
+		    "holding 0\nin_batches 0\n"
 		    "! ferry-a: no link to the other host: none was made yet\n"
 		    "! ferry-a: not on A: put them there\n"
 		    "! ferry-a: no gate: no packet was held yet\n");
@@ -281,7 +284,8 @@ status_says_why_there_is_no_link(void **state)
 	s.doubts[0] = (struct handoff__ferry_doubt){
 		.id = UINT64_MAX, .count = 299, .out = true};
 	s.doubts[1] = (struct handoff__ferry_doubt){.id = 1, .count = 1};
-	assert_text("link down\nsite nowhere\n"
+	assert_text("link down\nsite nowhere\nother_host the other host\n"
+		    "holding 1\nin_batches 300\n"
 		    "! ferry-a: no link to the other host: none was made yet\n"
 		    "! ferry-a: on neither host, as far as is known: the "
 		    "service\n"

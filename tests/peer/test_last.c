@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define HIGH (UINT64_C(1) << 63)
@@ -202,6 +203,48 @@ what_was_inherited(void **state)
 		"\"left_behind\":[]}");
 }
 
+/* The line about the program, which differs from build to build, is as it
+ * should be, and left out. */
+static void
+leave_out_program(struct handoff__buf *buf, const char *name)
+{
+	char begin[64], build[65], date[11], hour[9];
+	char *line, *end;
+
+	snprintf(begin, sizeof(begin), "! %s: libhandoff %s, ", name,
+		handoff_version());
+	line = strstr(buf->data, begin);
+	assert_non_null(line);
+	assert_true(sscanf(line + strlen(begin), "build %8[0-9a-f], started",
+			    build) == 1 ||
+		    strncmp(line + strlen(begin), "started", 7) == 0);
+	assert_int_equal(
+		sscanf(strstr(line, "started"), "started %10s %8s", date, hour),
+		2);
+	end = strchr(line, '\n') + 1;
+	memmove(line, end, strlen(end) + 1);
+}
+
+static void
+program_is_told_of(void **state)
+{
+	struct handoff__buf buf = {.data = NULL};
+	long long began_ms = (long long)time(NULL) * 1000, started_ms;
+	const char *at;
+
+	(void)state;
+	assert_in_range(one.pair.started_ms / 1000, began_ms / 1000 - 60,
+		began_ms / 1000);
+	handoff__status_json(&one.pair, &buf);
+	at = strstr(buf.data, ",\"started_ms\":");
+	assert_non_null(at);
+	started_ms = strtoll(at + strlen(",\"started_ms\":"), NULL, 10);
+	assert_int_equal(started_ms, one.pair.started_ms);
+	assert_non_null(strstr(buf.data, ",\"version\":\""));
+	assert_non_null(strstr(buf.data, "\",\"build\":\""));
+	free(buf.data);
+}
+
 /* Keys and values, and nothing in a value that looks like a line. */
 static void
 peer_is_told_in_lines(void **state)
@@ -217,6 +260,7 @@ peer_is_told_in_lines(void **state)
 		&one.pair, dup(0), HANDOFF__LISTENER, "unix:/a\nheld 9", &err));
 	pair_run(&one, &two);
 	handoff__status_text(&one.pair, &buf);
+	leave_out_program(&buf, "one");
 	assert_string_equal(buf.data,
 		"model loop\nworkers 3\nconnections 2\nheld 0\ngeneration 1\n"
 		"uncovered 0\nlagging no\npartner ready\nsuspects 0\n"
@@ -224,6 +268,7 @@ peer_is_told_in_lines(void **state)
 	free(buf.data);
 	buf = (struct handoff__buf){.data = NULL};
 	handoff__status_text(&two.pair, &buf);
+	leave_out_program(&buf, "two");
 	assert_string_equal(buf.data,
 		"model own\nworkers 1\nconnections 0\nheld 2\ngeneration 1\n"
 		"uncovered 0\nlagging no\npartner ready\nsuspects 0\n");
@@ -267,6 +312,7 @@ main(void)
 		handoff_test(what_was_given_in_part),
 		handoff_test(what_was_inherited),
 		pair_test(peer_is_told_in_lines),
+		pair_test(program_is_told_of),
 		side_test(suspects_are_told_of),
 	};
 
