@@ -105,15 +105,16 @@ static int
 hmac(const struct handoff__tls_suite *suite, const uint8_t *secret,
 	const uint8_t *data, size_t len, uint8_t *out)
 {
-	char md[16];
-	OSSL_PARAM params[] = {
-		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, md, 0),
-		OSSL_PARAM_construct_end()};
 	EVP_MAC_CTX *ctx = EVP_MAC_CTX_new(suite->hmac);
+	char md[16];
+	OSSL_PARAM params[2];
 	size_t done = 0;
 	int ok;
 
 	strcpy(md, suite->md);
+	params[0] =
+		OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, md, 0);
+	params[1] = OSSL_PARAM_construct_end();
 	ok = ctx && EVP_MAC_init(ctx, secret, suite->hash_len, params) == 1 &&
 	     EVP_MAC_update(ctx, data, len) == 1 &&
 	     EVP_MAC_final(ctx, out, &done, EVP_MAX_MD_SIZE) == 1 &&
