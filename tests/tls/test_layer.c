@@ -512,6 +512,7 @@ suites_of_a_context(void **state)
 	OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
 	struct handoff__tls_suites suites;
 	const char *missing = NULL;
+	OSSL_PROVIDER *null;
 
 	(void)state;
 	assert_int_equal(handoff__tls_suites_init(&suites, libctx, NULL), 0);
@@ -519,13 +520,15 @@ suites_of_a_context(void **state)
 	OSSL_LIB_CTX_free(libctx);
 
 	libctx = OSSL_LIB_CTX_new();
-	assert_non_null(OSSL_PROVIDER_load(libctx, "null"));
+	null = OSSL_PROVIDER_load(libctx, "null");
+	assert_non_null(null);
 	assert_int_equal(
 		handoff__tls_suites_init(&suites, libctx, &missing), -ENOTSUP);
 	assert_string_equal(missing, "HMAC");
 	handoff__tls_suites_free(&suites);
 	handoff__tls_suites_free(&suites);
 	handoff__tls_suites_free(NULL);
+	OSSL_PROVIDER_unload(null);
 	OSSL_LIB_CTX_free(libctx);
 	ERR_clear_error();
 }
