@@ -206,6 +206,9 @@ HANDOFF_API int handoff_tls_client_opts_read(
 	struct handoff_tls_client_opts *opts, int *argc, char **argv,
 	char *errbuf, size_t errbuf_size);
 
+/* The --help text of these options. */
+HANDOFF_API const char *handoff_tls_client_opts_help(void);
+
 #ifdef __cplusplus
 }
 #endif

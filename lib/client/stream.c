@@ -212,9 +212,10 @@ read_layer(struct handoff__stream *conn, void *data, size_t size)
 		n = receive(conn, data, size);
 		if (n >= 0)
 			calls->input(end, data, (size_t)n);
-		pump(conn);
 		plain = calls->read(end, data, size);
 	}
+	/* which may have made an answer */
+	pump(conn);
 	err = handoff__layered_failure(&conn->layered, &text);
 	conn->held = plain == size || (plain > 0 && err < 0) ||
 		     handoff__layered_is_closed(&conn->layered);

@@ -7,6 +7,13 @@
  *
  *   options.c   what a program's command line says of TLS
  *   client.c    the layer of clients: knows nothing of the server's side
+ *   client_options.c
+ *               what the command line of a client says of TLS
+ *   client.c    the layer of clients; of the server's side they know nothing
+ *   client_end.c
+ *               one conversation of a client
+ *   client_trust.c
+ *               whom a client trusts, and why a conversation has failed
  *   service.c   the wrapping service: its hooks, and how it is made
  *   begin.c     the turns of a handshake
  *   serve.c     the turns of an open connection, and its end
