@@ -20,16 +20,26 @@
 #define KEPT   (64 * RECORD)   /* a larger one is freed once it is empty */
 
 static void
+free_bytes(struct handoff__bytes *b)
+{
+	if (b->data)
+		explicit_bzero(b->data + b->head, b->tail - b->head);
+	free(b->data);
+	*b = (struct handoff__bytes){0};
+}
+
+/* What was used is cleared: it may be the state of a connection, and keys. */
+static void
 drop_bytes(struct handoff__bytes *b, size_t len)
 {
+	if (b->data)
+		explicit_bzero(b->data + b->head, len);
 	b->head += len;
 	if (b->head < b->tail)
 		return;
 	b->head = b->tail = 0;
-	if (b->cap > KEPT) {
-		free(b->data);
-		*b = (struct handoff__bytes){0};
-	}
+	if (b->cap > KEPT)
+		free_bytes(b);
 }
 
 /* Makes room for `len` bytes at the end. */
@@ -43,7 +53,8 @@ reserve_bytes(struct handoff__bytes *b, size_t len)
 		return 0;
 	/* at most as much is moved as was consumed since the last time */
 	if (b->head >= used && b->cap - used >= len) {
-		memmove(b->data, b->data + b->head, used);
+		memcpy(b->data, b->data + b->head, used);
+		explicit_bzero(b->data + b->head, used);
 		b->head = 0;
 		b->tail = used;
 		return 0;
@@ -55,7 +66,7 @@ reserve_bytes(struct handoff__bytes *b, size_t len)
 		return -ENOMEM;
 	if (used > 0)
 		memcpy(data, b->data + b->head, used);
-	free(b->data);
+	free_bytes(b);
 	*b = (struct handoff__bytes){.data = data, .tail = used, .cap = cap};
 	return 0;
 }
@@ -320,8 +331,8 @@ static void
 release(struct handoff__frames *f)
 {
 	handoff__tls_session_free(f->session);
-	free(f->in.data);
-	free(f->out.data);
+	free_bytes(&f->in);
+	free_bytes(&f->out);
 	f->ops->gone(f);
 }
 

@@ -408,6 +408,10 @@ handoff__inbound_free(struct handoff__freight *load)
 		if (load->items[i].entry &&
 			load->items[i].entry->id == load->items[i].id)
 			handoff__landing_part(&load->items[i]);
+		if (load->items[i].body)
+			explicit_bzero(load->items[i].body,
+				(size_t)load->items[i].parcel_len +
+					load->items[i].image_len);
 		free(load->items[i].body);
 	}
 	handoff__images_unmap(&load->images);

@@ -211,6 +211,8 @@ send_entry(struct handoff__freight *load, uint32_t index)
 	if (err == 0 && !handoff__letters_send(load->ferry, letter))
 		err = -ENOTCONN;
 	handoff__parcel_free(&parcel);
+	if (bytes)
+		explicit_bzero(bytes, size + image);
 	free(bytes);
 failed:
 	if (err < 0 && err != -ENOTCONN)

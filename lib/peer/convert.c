@@ -51,6 +51,7 @@ carry(const struct handoff__view *to, const struct handoff__view *from)
 		handoff__record_carry_extra(to->rec, from->rec);
 		err = handoff__pass_carry(to, from);
 	}
+	explicit_bzero(bytes, most);
 	free(bytes);
 	return err;
 }

@@ -174,6 +174,8 @@ handoff__parcel_free(struct handoff__parcel *parcel)
 {
 	if (!parcel)
 		return;
+	if (parcel->owned)
+		explicit_bzero(parcel->owned, parcel->owned_len);
 	free(parcel->owned);
 	memset(parcel, 0, sizeof(*parcel));
 }
@@ -285,6 +287,7 @@ handoff__parcel_take(struct handoff__parcel *parcel,
 			(unsigned long long)handoff__record_id(view->rec),
 			size + geo->pass_size);
 	p.owned = bytes;
+	p.owned_len = size + geo->pass_size;
 	take_geometry(&p, geo);
 	take_extra(&p, view->rec, now_ms);
 	err = take_stream(&p, view, bytes);
@@ -296,7 +299,7 @@ handoff__parcel_take(struct handoff__parcel *parcel,
 	else
 		err = handoff__parcel_check(&p, error);
 	if (err < 0)
-		free(bytes);
+		handoff__parcel_free(&p);
 	else
 		*parcel = p;
 	return err;

@@ -90,6 +90,7 @@ struct handoff__parcel {
 	struct handoff__client client;
 	char label[HANDOFF__LABEL_MAX];
 	void *owned; /* the memory of the four byte strings, or NULL */
+	size_t owned_len;
 };
 
 /* Takes a parcel from a record that nobody serves, or that this process serves;
