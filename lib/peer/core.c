@@ -84,6 +84,21 @@ handoff__core_shared(const struct handoff__pair *pair)
 	return stamp != 0 ? stamp : own_stamp(pair);
 }
 
+/* Logged once, until it succeeds: connections that come are tried again. */
+static int
+grow(struct handoff__pair *pair)
+{
+	int err = handoff__arena_grow(&pair->arena, &pair->geo);
+	struct handoff__error error = {.text = ""};
+
+	if (err < 0 && pair->config.lock_memory && !pair->ungrown &&
+		handoff__arena_may_lock(pair->geo.size, &error) < 0)
+		handoff__log(pair->log, HANDOFF_LOG_WARNING,
+			"no room for more connections: %s", error.text);
+	pair->ungrown = err < 0;
+	return err;
+}
+
 int
 handoff__core_alloc(
 	struct handoff__pair *pair, uint32_t *segment, uint32_t *slot)
@@ -97,7 +112,7 @@ handoff__core_alloc(
 		(pair->config.carrier &&
 			(!pair->serving || !pair->identity.service[0])))
 		return err;
-	err = handoff__arena_grow(&pair->arena, &pair->geo);
+	err = grow(pair);
 	if (err < 0)
 		return err;
 	handoff__core_share(pair);

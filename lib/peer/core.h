@@ -341,7 +341,8 @@ struct handoff__pair_config {
 	int (*convert_data)(uint32_t version, const struct handoff__view *from,
 		int from_fd, const struct handoff__view *to, int *to_fd,
 		void *arg);
-	bool trace; /* logs each connection that comes, moves or goes */
+	bool trace;       /* logs each connection that comes, moves or goes */
+	bool lock_memory; /* nothing of the arena is swapped */
 	/* This peer has no service of its own: `service` may be NULL, and is
 	 * learned from the other peer or told (carrier.h). It runs no handler,
 	 * and never converts. */
@@ -376,7 +377,8 @@ struct handoff__pair {
 	struct handoff__arena arena;
 	struct handoff__roster roster;
 	uint32_t segments_sent;
-	bool grown; /* a segment was added: send it before entries in it */
+	bool ungrown; /* the last one could not be added */
+	bool grown;   /* a segment was added: send it before entries in it */
 
 	bool serving; /* this peer owns the service */
 	struct handoff__link link;

@@ -82,6 +82,9 @@ handoff__pair_open(struct handoff__pair *pair,
 	pair->instance = random_number();
 	pair->started_ms = unix_ms();
 	pair->arena.version = service->state_version;
+	/* a carrier does not know whether what it carries is */
+	pair->arena.secret = config->carrier || service->secret;
+	pair->arena.lock = config->lock_memory;
 	if (config->origin > HANDOFF__ORIGIN_MAX)
 		return handoff__fail(&pair->error, -EINVAL,
 			"service %s: an origin is at most %u", service->name,
@@ -99,7 +102,11 @@ handoff__pair_open(struct handoff__pair *pair,
 			"at most %u",
 			service->name, HANDOFF__STATE_MAX, HANDOFF__BUFFER_MAX,
 			HANDOFF__SHARED_MAX);
-	err = handoff__guard_open(pair);
+	err = config->lock_memory
+		      ? handoff__arena_may_lock(pair->geo.size, &pair->error)
+		      : 0;
+	if (err >= 0)
+		err = handoff__guard_open(pair);
 	if (err < 0)
 		return err;
 	pair->lacks = handoff__kernel_lacks();

@@ -19,14 +19,16 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-#define MAGIC 0x31474553444e4148u /* "HANDSEG1" */
-#define PAGE  HANDOFF__SEGMENT_PAGE
-#define HEAD  HANDOFF__SEGMENT_HEAD
-#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-#define BITS  64u
+#define MAGIC       0x31474553444e4148u /* "HANDSEG1" */
+#define PAGE        HANDOFF__SEGMENT_PAGE
+#define HEAD        HANDOFF__SEGMENT_HEAD
+#define SEALS       (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#define BITS        64u
+#define PAGES_ASKED 64u /* by one mincore(2) */
 /* from here on, punching a hole is faster than writing zeros */
 #define MANY_PAGES   8u
 #define WORDS(slots) (((slots) + BITS - 1) / BITS)
@@ -249,6 +251,42 @@ share_commons(struct handoff__arena *arena, struct handoff__segment *seg)
 	}
 }
 
+/* Pages are locked as they are used: most of a segment never is. */
+static int
+lock_pages(void *base, uint64_t len)
+{
+	return syscall(SYS_mlock2, base, (size_t)len, MLOCK_ONFAULT) == 0
+		       ? 0
+		       : -errno;
+}
+
+static int
+fail_lock(struct handoff__error *error, int err, uint64_t len)
+{
+	struct rlimit most = {.rlim_cur = 0};
+
+	getrlimit(RLIMIT_MEMLOCK, &most);
+	return handoff__fail(error, err,
+		"lock_memory: cannot lock %llu bytes more of shared memory: "
+		"%s: raise RLIMIT_MEMLOCK (ulimit -l), which is %llu bytes, or "
+		"give the process CAP_IPC_LOCK",
+		(unsigned long long)len, strerror(-err),
+		(unsigned long long)most.rlim_cur);
+}
+
+/* A trial, since a limit counts what other code has locked too. */
+int
+handoff__arena_may_lock(uint64_t len, struct handoff__error *error)
+{
+	void *base = mmap(NULL, (size_t)len, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	int err = base == MAP_FAILED ? -errno : lock_pages(base, len);
+
+	if (base != MAP_FAILED)
+		munmap(base, (size_t)len);
+	return err < 0 ? fail_lock(error, err, len) : 0;
+}
+
 /* Takes `fd` over. The geometry must be valid. */
 static int
 segment_map(struct handoff__arena *arena, int fd,
@@ -280,6 +318,11 @@ segment_map(struct handoff__arena *arena, int fd,
 	/* Keeps clients' data out of core dumps; every supported kernel has
 	 * it. */
 	madvise(base, geo->size, MADV_DONTDUMP);
+	err = arena->lock ? lock_pages(base, geo->size) : 0;
+	if (err < 0) {
+		segment_free(seg);
+		return err;
+	}
 	seg->desks = desks_for(arena, seg);
 	arena->segments[arena->count++] = seg;
 	seg->bulletin = (void *)(arena->segments[0]->base + PAGE);
@@ -411,7 +454,9 @@ handoff__arena_add(struct handoff__arena *arena, uint32_t index, int fd,
 		return err;
 	}
 	err = segment_map(arena, fd, &geo);
-	if (err < 0)
+	if (err < 0 && arena->lock)
+		fail_lock(error, err, geo.size);
+	else if (err < 0)
 		handoff__fail(error, err, "segment: cannot map it: %s",
 			strerror(-err));
 	return err;
@@ -432,17 +477,64 @@ handoff__segment_buffers(const struct handoff__segment *seg, uint32_t slot)
 	return seg->base + seg->geo.buffers + slot * seg->geo.buffer_stride;
 }
 
+/* Of whole pages. A system that does not say which ones are there gets more. */
+static void
+wipe_pages(unsigned char *from, size_t pages)
+{
+	unsigned char there[PAGES_ASKED];
+
+	while (pages > 0) {
+		size_t n = pages < PAGES_ASKED ? pages : PAGES_ASKED;
+		bool known = mincore(from, n * PAGE, there) == 0;
+
+		for (size_t i = 0; i < n; i++) {
+			if (!known || (there[i] & 1))
+				memset(from + i * PAGE, 0, PAGE);
+		}
+		from += n * PAGE;
+		pages -= n;
+	}
+}
+
+void
+handoff__segment_wipe(
+	const struct handoff__segment *seg, unsigned char *from, size_t len)
+{
+	size_t head =
+		(size_t)(round_up((uintptr_t)from, PAGE) - (uintptr_t)from);
+
+	if (!seg->arena->secret)
+		return;
+	if (head >= len) {
+		memset(from, 0, len);
+		return;
+	}
+	memset(from, 0, head);
+	len -= head;
+	wipe_pages(from + head, len / PAGE);
+	memset(from + head + len / PAGE * PAGE, 0, len % PAGE);
+}
+
+/* Zeroes a range of the segment by punching a hole. */
+static int
+punch(const struct handoff__segment *seg, uint64_t from, uint64_t len)
+{
+	handoff__segment_wipe(seg, seg->base + from, (size_t)len);
+	return fallocate(seg->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		(off_t)from, (off_t)len);
+}
+
 /* Like memset(3), but does not allocate pages if the range has many. Only for
  * memory that this peer owns. */
 static void
-zero(unsigned char *from, size_t len)
+zero(const struct handoff__segment *seg, unsigned char *from, size_t len)
 {
 	uintptr_t at = (uintptr_t)from;
 	size_t head = (size_t)(round_up(at, PAGE) - at);
 	size_t pages = len > head ? (len - head) / PAGE * PAGE : 0;
 
 	if (pages < (size_t)MANY_PAGES * PAGE ||
-		madvise(from + head, pages, MADV_REMOVE) < 0) {
+		punch(seg, (uint64_t)(from + head - seg->base), pages) < 0) {
 		memset(from, 0, len);
 		return;
 	}
@@ -454,7 +546,7 @@ zero(unsigned char *from, size_t len)
 static void
 record_zero(const struct handoff__segment *seg, struct handoff__record *rec)
 {
-	zero((unsigned char *)rec + sizeof(rec->owner),
+	zero(seg, (unsigned char *)rec + sizeof(rec->owner),
 		seg->geo.stride - sizeof(rec->owner));
 }
 
@@ -601,14 +693,6 @@ handoff__arena_vacate(
 {
 	arena->segments[segment]->maybe_free[slot / BITS] |= UINT64_C(1)
 							     << (slot % BITS);
-}
-
-/* Zeroes a range of the segment by punching a hole. */
-static int
-punch(const struct handoff__segment *seg, uint64_t from, uint64_t len)
-{
-	return fallocate(seg->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-		(off_t)from, (off_t)len);
 }
 
 static int

@@ -138,6 +138,8 @@ struct handoff__arena {
 	uint32_t count;   /* segments 0 .. count - 1 exist */
 	uint32_t version; /* state version of records created here */
 	uint32_t self;    /* name of this process in locks */
+	bool secret;      /* memory is overwritten before it is given back */
+	bool lock;        /* segments are locked in memory when mapped */
 	struct handoff__posts posts;
 	const void *above; /* for the layer above, which gets at it from a
 			    * record; NULL */
@@ -153,6 +155,7 @@ int handoff__geometry_make(struct handoff__geometry *geo, uint32_t state_size,
 int handoff__geometry_extend(struct handoff__geometry *geo, uint32_t pass_size,
 	uint32_t posts_size, uint32_t shared_size);
 
+/* Its owner sets `secret` and `lock` then, before there is a segment. */
 void handoff__arena_init(struct handoff__arena *arena);
 /* Leaves it as initialised; this process keeps its name. */
 void handoff__arena_fini(struct handoff__arena *arena);
@@ -160,6 +163,10 @@ void handoff__arena_fini(struct handoff__arena *arena);
 /* Sets the name of this process in locks, also of segments to come. A forked
  * child has one of its own. */
 void handoff__arena_name(struct handoff__arena *arena, uint32_t self);
+
+/* Whether this process may lock `len` bytes more; a negative errno with a
+ * sentence on what to do. */
+int handoff__arena_may_lock(uint64_t len, struct handoff__error *error);
 
 /* Creates the next segment; the first one of this layout has the commons. */
 int handoff__arena_grow(
@@ -196,6 +203,12 @@ struct handoff__record *handoff__arena_record(
 	const struct handoff__arena *arena, uint32_t segment, uint32_t slot);
 unsigned char *handoff__segment_buffers(
 	const struct handoff__segment *seg, uint32_t slot);
+
+/* Overwrites a part of a segment, as far as it has pages, if the arena is
+ * secret: before they go back to the system, which may leave what is in them
+ * there for long. Only for memory that this peer owns. */
+void handoff__segment_wipe(
+	const struct handoff__segment *seg, unsigned char *from, size_t len);
 
 /* Allocates a free record for `owner`, with no byte of its states in use.
  * `vacant` says whether the slot is free in the caller's roster. -ENOSPC if

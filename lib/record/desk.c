@@ -77,7 +77,7 @@ handoff__desk_wipe(const struct handoff__view *at)
 	size_t out =
 		least(handoff__record_commit(at->rec)->tx_head, geo->tx_size);
 
-	if ((in > SMALL || out > SMALL) &&
+	if ((in > SMALL || out > SMALL) && !at->seg->arena->secret &&
 		madvise(at->rx, geo->buffer_stride, MADV_REMOVE) == 0)
 		return;
 	memset(at->rx, 0, in);

@@ -58,10 +58,12 @@ enum handoff__commit_flag {
 	 * why the handler was called (enum handoff_conn_reason), and what it
 	 * does beside its record. */
 	HANDOFF__REASON = 0x00f00000,
-	HANDOFF__TRANSIENT = 0x07f00000,
+	HANDOFF__TRANSIENT = 0x47f00000,
 	HANDOFF__SHARED = 0x01000000,      /* it holds the shared region */
 	HANDOFF__SHARED_LATE = 0x02000000, /* it has waited for that in vain */
 	HANDOFF__POSTING = 0x04000000,     /* `staged` is set */
+	HANDOFF__ERASE = 0x40000000,       /* the state before it is to be
+					    * overwritten */
 };
 
 /* In the state_version of a service with sessions. */
@@ -443,6 +445,10 @@ int handoff__record_flip(const struct handoff__view *view, size_t state_len);
  * record that no other process has seen. */
 void handoff__record_use_state(const struct handoff__view *view, size_t len);
 
+/* Overwrites the state that is not valid, if the arena is secret: after a
+ * commit, or when a transaction is undone. */
+void handoff__state_erase(const struct handoff__view *view);
+
 /* Gives back pages of both states behind what is in use, between two
  * transactions. */
 void handoff__state_trim(const struct handoff__view *view);
@@ -459,6 +465,8 @@ void handoff__record_discard(const struct handoff__view *view);
 static inline void handoff__txn_begin(
 	struct handoff_conn *txn, const struct handoff__view *view);
 static inline void handoff__txn_commit(struct handoff_conn *txn);
+/* The same for one without effects but the service's on its state. */
+void handoff__txn_commit_state(struct handoff_conn *txn);
 
 /* Whether posts for the connection wait; while another thread or process
  * serves it, they may have been taken meanwhile. */

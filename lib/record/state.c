@@ -18,18 +18,48 @@ handoff_conn_state_len(const struct handoff_conn *conn)
 	return conn->next->state_len;
 }
 
-/* What is behind the length in use may be of any earlier transaction. */
+/* What is behind the length in use may be of any earlier transaction, unless
+ * it is secret: then it is zero. */
 void *
 handoff_conn_state_resize(struct handoff_conn *conn, size_t len)
 {
 	size_t now = conn->next->state_len;
+	bool secret = conn->view.seg->arena && conn->view.seg->arena->secret;
 
 	if (len > conn->view.seg->geo.state_size)
 		return NULL;
 	if (len > now)
 		memset((char *)conn->state + now, 0, len - now);
+	if (secret)
+		conn->next->flags |= HANDOFF__ERASE;
+	if (secret && len < now)
+		memset((char *)conn->state + len, 0, now - len);
 	conn->next->state_len = (uint32_t)len;
 	return conn->state;
+}
+
+/* Its commit, valid or not, says how long it is. */
+void
+handoff__state_erase(const struct handoff__view *view)
+{
+	uint32_t spare = handoff__record_sequence(view->rec) + 1;
+	size_t len = handoff__commit_of(view->rec, spare)->state_len;
+	size_t size = view->seg->geo.state_size;
+
+	if (view->seg->arena->secret && size > 0)
+		memset(handoff__record_state(view, spare & 1), 0,
+			len < size ? len : size);
+}
+
+void
+handoff__txn_commit_state(struct handoff_conn *txn)
+{
+	bool erase = (txn->next->flags & HANDOFF__ERASE) != 0;
+
+	txn->next->flags &= ~(uint32_t)HANDOFF__ERASE;
+	handoff__txn_commit(txn);
+	if (erase)
+		handoff__state_erase(&txn->view);
 }
 
 int
@@ -67,9 +97,11 @@ give_back(const struct handoff__segment *seg, size_t from, size_t to)
 {
 	from = (from + PAGE - 1) & ~(size_t)(PAGE - 1);
 	to &= ~(size_t)(PAGE - 1);
-	if (from < to)
-		fallocate(seg->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			(off_t)from, (off_t)(to - from));
+	if (from >= to)
+		return;
+	handoff__segment_wipe(seg, seg->base + from, to - from);
+	fallocate(seg->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+		(off_t)from, (off_t)(to - from));
 }
 
 void

@@ -193,9 +193,13 @@ on_moved(struct handoff__pair *pair, struct handoff__roster_entry *e)
 		return;
 	handoff__posts_awake(server);
 	member->lingers = false;
-	if (!handoff__older(e->view.seg)) /* the previous owner's */
+	if (!handoff__older(e->view.seg)) {
+		/* the previous owner's, which may have died in a handler */
 		atomic_store_explicit(
 			&e->view.rec->extra.hold_ms, 0, memory_order_relaxed);
+		if (handoff__record_activity(e->view.rec) != HANDOFF__AT_REST)
+			handoff__state_erase(&e->view);
+	}
 	/* what the previous owner had asked it will not be told */
 	if (handoff__record_activity(e->view.rec) != HANDOFF__AT_REST)
 		handoff__record_unflag(&e->view, HANDOFF__WAITING);

@@ -543,7 +543,7 @@ lose_socket(struct turn *t)
 	t->txn.next->flags &= ~(uint32_t)HANDOFF__WAITING;
 	atomic_store_explicit(&rec->extra.absent_ms,
 		(int64_t)handoff__boot_ms(), memory_order_relaxed);
-	handoff__txn_commit(&t->txn);
+	handoff__txn_commit_state(&t->txn);
 	handoff__conn_state_load(&t->now);
 	/* the sweep ends it one day */
 	rec->touched |= HANDOFF__PAGES;

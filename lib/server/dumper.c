@@ -253,8 +253,9 @@ activity_name(uint32_t activity)
 	return activity < 3 ? names[activity] : "?";
 }
 
-/* Whether bytes of it may be a token: of a session's client, or one that may
- * be about to ask for a session. */
+/* Whether its bytes are not to be shown: all of a secret service, and those
+ * that may be a token, of a session's client, or one that may be about to ask
+ * for a session. */
 static bool
 is_secret(
 	const struct handoff_service *service, const struct handoff__shot *shot)
@@ -262,7 +263,8 @@ is_secret(
 	struct handoff__session_limits limits;
 	const struct handoff__session_head *head;
 
-	if (shot->snap.flags & (HANDOFF__SESSION | HANDOFF__RESUMING))
+	if (service->secret ||
+		(shot->snap.flags & (HANDOFF__SESSION | HANDOFF__RESUMING)))
 		return true;
 	if (!handoff__session_limits(service, &limits) ||
 		shot->state_version != service->state_version)

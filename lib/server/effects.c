@@ -24,6 +24,7 @@ handoff__effects_undo(struct turn *t)
 		handoff__posting_discard(&t->txn);
 	if (effects & HANDOFF__SHARED)
 		handoff__region_undo(t->txn.view.seg->commons);
+	handoff__state_erase(&t->txn.view);
 }
 
 /* The turn ends, and another one follows shortly. */
@@ -79,6 +80,8 @@ effects_after(struct turn *t, int effects)
 		handoff__region_keep(t->txn.view.seg->commons);
 	if (effects & HANDOFF__POSTING)
 		handoff__posting_publish(&t->txn);
+	if (effects & HANDOFF__ERASE)
+		handoff__state_erase(&t->txn.view);
 }
 
 /* Whether it has consumed input that was there to wait for: its own, or that of
@@ -149,6 +152,7 @@ wait_for_answer(struct turn *t)
 
 	if (t->txn.next->flags & HANDOFF__SHARED)
 		handoff__region_undo(t->txn.view.seg->commons);
+	handoff__state_erase(&t->txn.view);
 	handoff__txn_again(&t->txn);
 	t->txn.next->flags |= HANDOFF__WAITING | effects;
 	t->txn.next->line_pos = done.line_pos;
@@ -173,7 +177,7 @@ fail_session(struct turn *t, int err)
 	if (!handoff__session_failed(&t->txn))
 		return false;
 	handoff__record_touch(t->txn.view.rec);
-	handoff__txn_commit(&t->txn);
+	handoff__txn_commit_state(&t->txn);
 	handoff__conn_state_load(&t->now);
 	t->result->end = HANDOFF__END_HANDLER;
 	t->result->why = "handler";

@@ -82,7 +82,7 @@ handoff__merge(const struct handoff__arena *arena, uint32_t place,
 		return err;
 	}
 	carry(&txn, &from->view);
-	txn.next->flags &= ~(uint32_t)HANDOFF__RESUMING;
+	txn.next->flags &= ~(uint32_t)(HANDOFF__RESUMING | HANDOFF__ERASE);
 	txn.next->flags |= HANDOFF__SESSION | HANDOFF__OPENED;
 	if (txn.next->rx_tail == txn.rx_head)
 		txn.next->rx_origin = txn.rx_head;
@@ -92,5 +92,7 @@ handoff__merge(const struct handoff__arena *arena, uint32_t place,
 	handoff__group_add(&group, &from->view, from->segment, from->slot, 0);
 	HANDOFF__PROBE2(resume, wish->number, to->id);
 	handoff__group_commit(&group);
+	/* what the other record had is cleared with that */
+	handoff__state_erase(&to->view);
 	return 0;
 }

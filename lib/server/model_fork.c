@@ -78,6 +78,8 @@ repair(struct handoff__member *member)
 	struct handoff__survival survival = {0};
 	const char *why = handoff__entry_repair(&member->entry, &survival);
 
+	/* it may have died in a handler */
+	handoff__state_erase(&member->entry.view);
 	member->server->pair.tally.repaired += survival.repaired;
 	return why && !*why ? "the client is gone" : why;
 }

@@ -147,7 +147,7 @@ refuse(struct handoff__member *member, enum handoff__refusal why)
 	/* without room for the answer the connection ends */
 	if (handoff__session_refuse(&txn, why) < 0)
 		txn.next->flags |= HANDOFF__CLOSING | HANDOFF__OVER;
-	handoff__txn_commit(&txn);
+	handoff__txn_commit_state(&txn);
 	go_on(member);
 }
 

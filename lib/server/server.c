@@ -87,6 +87,7 @@ open_server_peer(struct handoff_server *server)
 		.model = server->model->name,
 		.workers = server->nworkers,
 		.trace = server->opts.trace,
+		.lock_memory = server->opts.lock_memory,
 		.lease = server->lease,
 		.lease_host = server->lease_host,
 		.lease_ttl_ms = server->opts.lease_ttl_s * 1000,

@@ -284,6 +284,7 @@ make(struct handoff_session *session, const struct handoff__wrapper *w)
 		.farewell = session_farewell,
 		.left = inner->left ? session_left : NULL,
 		.inner = inner,
+		.secret = inner->secret,
 	};
 	s->state_size = state_size(w, s->output_size);
 }

@@ -263,7 +263,11 @@ handoff__session_print(const struct handoff_service *inner, const void *state,
 	bytes += handoff__session_inner_at(head);
 	text += len + 2;
 	size -= len + 2;
-	if (!inner->print || inner->print(bytes, text, size, inner->arg) < 0)
+	if (inner->print && inner->print(bytes, text, size, inner->arg) >= 0)
+		return 0;
+	if (inner->secret)
+		snprintf(text, size, "secret");
+	else
 		print_bytes(bytes, head->inner_len, text, size);
 	return 0;
 }

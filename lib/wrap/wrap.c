@@ -230,7 +230,7 @@ run(struct handoff__inner *in, const struct handoff_wrap_call *call)
 static void
 carry_effects(struct handoff_conn *outer, const struct handoff__inner *in)
 {
-	outer->next->flags |= in->next.flags & EFFECTS;
+	outer->next->flags |= in->next.flags & (EFFECTS | HANDOFF__ERASE);
 	if (in->next.flags & HANDOFF__POSTING)
 		outer->staged = in->conn.staged;
 	outer->next->deadline = in->next.deadline;

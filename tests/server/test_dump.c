@@ -63,17 +63,23 @@ __wrap_pidfd_open(pid_t pid, unsigned flags)
 }
 
 static void
-open_server(enum handoff_model model, handoff_print_fn *print)
+open_host(void)
 {
 	struct handoff__error error = {.text = ""};
 
 	no_fork = no_pidfd = false;
-	duo_init(&duo, model);
-	duo.a.service.print = print;
 	assert_int_equal(
 		handoff__dir_open(&dir, duo.a.opts.dir, false, 0, &error), 0);
 	assert_int_equal(host_open(&duo.a, NULL), 0);
 	duo_expect(&duo, &duo.a, HANDOFF_SERVER_OWNER);
+}
+
+static void
+open_server(enum handoff_model model, handoff_print_fn *print)
+{
+	duo_init(&duo, model);
+	duo.a.service.print = print;
+	open_host();
 }
 
 static void
@@ -357,6 +363,41 @@ service_describes_its_state(void **state)
 	free(text);
 	close(client);
 	close_server();
+}
+
+/* Numbers of it, and what its service says of its state. */
+static void
+secrets_are_not_shown(void **state)
+{
+	char *text;
+	int client;
+
+	(void)state;
+	for (int prints = 0; prints < 2; prints++) {
+		duo_init(&duo, HANDOFF_MODEL_LOOP);
+		duo.a.service.secret = true;
+		duo.a.service.print = prints ? print_count : NULL;
+		open_host();
+		client = client_open(duo.a.address);
+		client_line(&duo, client, 1);
+		client_send(client, "part");
+		duo_turn(&duo);
+		text = dump();
+		assert_in(text, "\"received\":10,");
+		assert_in(text, "\"in\":{\"bytes\":4,\"hex\":\"\"}");
+		assert_null(strstr(text, "state_hex"));
+		assert_int_equal(strstr(text, ",\"state\":") != NULL, prints);
+		free(text);
+		if (prints) { /* of this one it knows nothing to say */
+			client_send(client, "\nx\n");
+			client_expect(&duo, client, "2 part\n3 x\n");
+			text = dump();
+			assert_null(strstr(text, "state"));
+			free(text);
+		}
+		close(client);
+		close_server();
+	}
 }
 
 /* Buffers that are full, and more of them than a dump takes along. */
@@ -670,6 +711,7 @@ main(void)
 		handoff_test(everything_is_in_a_dump),
 		handoff_test(entry_that_leaves_the_host_is_elsewhere),
 		handoff_test(service_describes_its_state),
+		handoff_test(secrets_are_not_shown),
 		handoff_test(buffers_are_cut),
 		handoff_test(child_lets_go_of_everything),
 		handoff_test(one_dump_at_a_time),

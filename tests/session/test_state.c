@@ -93,6 +93,16 @@ a_dump_never_has_the_token(void **state)
 				 sizeof(text), u->session.service.arg),
 		0);
 	assert_non_null(strstr(text, "; 00 00"));
+	/* nor are an inner service's secrets */
+	assert_false(u->session.service.secret);
+	u->inner.secret = true;
+	assert_int_equal(
+		handoff_session_service(&u->session, &u->inner, &u->opts), 0);
+	assert_true(u->session.service.secret);
+	assert_int_equal(u->session.service.print(state_of(u), text,
+				 sizeof(text), u->session.service.arg),
+		0);
+	assert_non_null(strstr(text, "; secret"));
 	*(uint32_t *)(void *)state_of(u) = 99;
 	assert_int_equal(u->session.service.print(state_of(u), text,
 				 sizeof(text), u->session.service.arg),

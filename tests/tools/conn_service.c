@@ -18,6 +18,7 @@
 struct state {
 	uint32_t calls; /* of the handler for a whole line */
 	bool flooded;   /* the deadline aborts */
+	char key[32];   /* a secret, of which there is no other copy */
 };
 
 static const char *const ends[] = {"other", "client", "service", "error",
@@ -77,6 +78,28 @@ command(struct handoff_conn *conn, char *line)
 	return 0;
 }
 
+/* "key " and 32 bytes stores them, "same " compares them: without a copy. */
+static bool
+keep_key(struct handoff_conn *conn, const char *in, size_t size)
+{
+	struct state *state = handoff_conn_state(conn);
+
+	if (size == 4 + sizeof(state->key) && memcmp(in, "key ", 4) == 0) {
+		memcpy(state->key, in + 4, sizeof(state->key));
+		/* so that the key before is erased */
+		handoff_conn_state_resize(conn, sizeof(*state));
+		say(conn, "kept\n");
+	} else if (size == 5 + sizeof(state->key) &&
+		   memcmp(in, "same ", 5) == 0) {
+		say(conn, memcmp(state->key, in + 5, sizeof(state->key)) == 0
+				  ? "yes\n"
+				  : "no\n");
+	} else {
+		return false;
+	}
+	return true;
+}
+
 static int
 handle(struct handoff_conn *conn, void *arg)
 {
@@ -99,6 +122,8 @@ handle(struct handoff_conn *conn, void *arg)
 	size = (size_t)(newline - in);
 	if (size >= sizeof(line))
 		return -7;
+	if (keep_key(conn, in, size))
+		return handoff_conn_consume(conn, size + 1);
 	memcpy(line, in, size);
 	line[size] = '\0';
 	state->calls++;
@@ -147,6 +172,7 @@ main(int argc, char **argv)
 {
 	static const struct option own[] = {
 		{"deadly", required_argument, NULL, 'd'},
+		{"secret", no_argument, NULL, 's'},
 		{0},
 	};
 	static struct handoff_service service = {
@@ -169,9 +195,12 @@ main(int argc, char **argv)
 	int rc = handoff_server_opts_read(&opts, &argc, argv), c;
 
 	while (rc >= 0 && (c = getopt_long(argc, argv, "", own, NULL)) != -1) {
-		if (c != 'd')
+		if (c == 'd')
+			deadly = optarg;
+		else if (c == 's')
+			service.secret = true;
+		else
 			return 2;
-		deadly = optarg;
 	}
 	opts.log_arg = (void *)(uintptr_t)opts.name;
 	if (rc >= 0)

@@ -13,6 +13,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#define INNER_KEY "0123456789abcdef0123456789ABCDEF"
+
 /* What the inner service of a test has seen, and does. */
 static struct {
 	enum handoff_conn_reason reasons[64];
@@ -334,6 +336,59 @@ state_has_its_own_length(void **state)
 	each_way(state_grows_and_shrinks_alone);
 }
 
+/* 'k' stores a key, anything else cuts it off. */
+static int
+keep_key(struct handoff_conn *conn, void *arg)
+{
+	size_t len;
+	const char *input = handoff_conn_input(conn, &len);
+
+	(void)arg;
+	for (size_t i = 0; i < len; i++) {
+		if (input[i] == 'k')
+			memcpy(handoff_conn_state_resize(conn, 32), INNER_KEY,
+				32);
+		else
+			handoff_conn_state_resize(conn, 0);
+	}
+	return handoff_conn_consume(conn, len);
+}
+
+static bool
+has_key(const struct wrapped *w)
+{
+	return memmem(handoff__record_state(&w->f.view, 0),
+		       2 * (size_t)w->f.view.seg->geo.state_size, INNER_KEY,
+		       32) != NULL;
+}
+
+static void
+inner_key_is_erased(struct wrapped *w, bool last)
+{
+	w->inner.handle = keep_key;
+	w->inner.state_grows = w->inner.secret = true;
+	wrapped_open(w);
+	w->f.arena.secret = true;
+	w->toy.inner_last = last;
+	wrapped_says(w, 'd', "k");
+	assert_int_equal(turn(&w->f, EPOLLIN), HANDOFF__TURN_WAIT);
+	assert_true(has_key(w));
+	wrapped_says(w, 'd', "-");
+	assert_int_equal(turn(&w->f, EPOLLIN), HANDOFF__TURN_WAIT);
+	assert_false(has_key(w));
+	assert_int_equal(
+		handoff__record_commit(w->f.rec)->flags & HANDOFF__TRANSIENT,
+		0);
+	wrapped_close(w);
+}
+
+static void
+secrets_of_an_inner_service_are_erased(void **state)
+{
+	(void)state;
+	each_way(inner_key_is_erased);
+}
+
 static int
 set_all(struct handoff_conn *conn, void *arg)
 {
@@ -639,6 +694,7 @@ main(void)
 		handoff_test(close_and_abort_are_acted_on),
 		handoff_test(failure_undoes_all),
 		handoff_test(state_has_its_own_length),
+		handoff_test(secrets_of_an_inner_service_are_erased),
 		handoff_test(what_is_beside_the_stream_is_the_connections),
 		handoff_test(ended_runs_once),
 		handoff_test(wrapped_service_can_be_wrapped),

@@ -358,5 +358,6 @@ toy_init(struct toy *toy, const struct handoff_service *inner, uint32_t hold)
 		.shared_version = inner->shared_version,
 		.post_size = inner->post_size,
 		.post_gaps = inner->post_gaps,
-		.inner = inner};
+		.inner = inner,
+		.secret = inner->secret};
 }
