@@ -45,7 +45,8 @@ class Trigger:
     FUNCTIONS = ("recv", "recvmsg", "send", "sendmsg", "epoll_wait", "accept4",
                  "shutdown", "close", "poll", "epoll_ctl",
                  "pthread_mutex_lock", "eventfd_write", "write", "point",
-                 "fsync", "renameat", "pwrite", "ftruncate")
+                 "fsync", "renameat", "pwrite", "ftruncate", "SSL_accept",
+                 "EVP_EncryptFinal_ex", "EVP_DecryptFinal_ex")
 
     def __init__(self, path):
         with open(path, "wb") as file:

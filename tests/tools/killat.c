@@ -22,7 +22,8 @@
 #include <unistd.h>
 
 /* The order is that of the counts in the file. `point` is no call of libc: see
- * killat_point. pthread_mutex_lock stands for futex(2). */
+ * killat_point. pthread_mutex_lock stands for futex(2). The last ones are
+ * OpenSSL's: a handshake goes on, a TLS record is sealed, or opened. */
 #define FUNCTIONS(X)                                                           \
 	X(recv)                                                                \
 	X(recvmsg)                                                             \
@@ -41,7 +42,10 @@
 	X(fsync)                                                               \
 	X(renameat)                                                            \
 	X(pwrite)                                                              \
-	X(ftruncate)
+	X(ftruncate)                                                           \
+	X(SSL_accept)                                                          \
+	X(EVP_EncryptFinal_ex)                                                 \
+	X(EVP_DecryptFinal_ex)
 
 #include "preload.h"
 
@@ -166,3 +170,14 @@ WRAP(int, renameat, (int from, const char *old, int to, const char *name),
 WRAP(ssize_t, pwrite, (int fd, const void *buf, size_t len, off_t off),
 	(fd, buf, len, off))
 WRAP(int, ftruncate, (int fd, off_t len), (fd, len))
+
+/* Without OpenSSL's headers, since most programs have nothing of it. */
+int SSL_accept(void *ssl);
+int EVP_EncryptFinal_ex(void *ctx, unsigned char *out, int *len);
+int EVP_DecryptFinal_ex(void *ctx, unsigned char *out, int *len);
+
+WRAP(int, SSL_accept, (void *ssl), (ssl))
+WRAP(int, EVP_EncryptFinal_ex, (void *ctx, unsigned char *out, int *len),
+	(ctx, out, len))
+WRAP(int, EVP_DecryptFinal_ex, (void *ctx, unsigned char *out, int *len),
+	(ctx, out, len))
