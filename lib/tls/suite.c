@@ -6,6 +6,7 @@
  */
 #include "tls/suite.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 
@@ -131,8 +132,7 @@ handoff__tls_expand_label(const struct handoff__tls_suite *suite,
 	size_t label_len = strlen(label), n = 0;
 	int err;
 
-	if (label_len > LABEL_MAX || len > suite->hash_len)
-		return -ENOMEM;
+	assert(label_len <= LABEL_MAX && len <= suite->hash_len);
 	info[n++] = (uint8_t)(len >> 8);
 	info[n++] = (uint8_t)len;
 	info[n++] = (uint8_t)(PREFIX_LEN + label_len);

@@ -121,6 +121,8 @@ try_numbers(struct ends *e)
 	assert_int_equal(handoff__tls_seal(&e->w, HANDOFF__TLS_APPLICATION,
 				 content, 5, sealed),
 		-EOVERFLOW);
+	assert_int_equal(handoff__tls_seal_data(&e->w, content, 5, 2, sealed),
+		-EOVERFLOW);
 	assert_int_equal(e->write.seq, UINT64_MAX);
 	ends_refuse(
 		e, sealed, ends_seal(e, 23, content, 5, sealed), -EOVERFLOW);
@@ -386,6 +388,7 @@ try_cache(struct ends *e)
 	/* It is lost. */
 	handoff__tls_key_drop(&e->write_key);
 	assert_null(e->write_key.ctx);
+	handoff__tls_key_drop(NULL);
 	seal_and_open(e, 20);
 	/* What is damaged does not spoil it. */
 	n = ends_seal(e, 23, content, 40, sealed);
