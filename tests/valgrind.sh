@@ -9,6 +9,7 @@ set -eu
 # the programs that have such children only errors of memory count. They are
 # looked at for leaks by AddressSanitizer.
 export children=' control daemon datafile mq_limits nats_nats '
+children+='tls_handshake tls_random '
 export HANDOFF_VALGRIND=1 pidfd="$1/tests/tools/libpidfd.so"
 
 # These take longest, so they begin first.
