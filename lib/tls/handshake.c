@@ -167,28 +167,34 @@ refuse_length(struct handoff__tls_handshake *hs, const uint8_t *header)
 	hs->record_end = SIZE_MAX;
 }
 
+/* Finds out where the TLS record ends that begins at `fed`. */
+static void
+begin_record(struct handoff__tls_handshake *hs, const uint8_t *input)
+{
+	const uint8_t *header = input + hs->fed;
+	size_t len = HEADER + (size_t)(header[3] << 8 | header[4]);
+
+	if (hs->fed + len > HANDOFF__TLS_HANDSHAKE_MAX)
+		refuse_length(hs, header);
+	else
+		hs->record_end += len;
+}
+
 /* Gives OpenSSL what there is of one TLS record; a header is given whole. False
  * if there is nothing new. */
 static bool
 give(struct handoff__tls_handshake *hs, const uint8_t *input, size_t len)
 {
-	const uint8_t *at = input + hs->fed;
 	size_t n;
 
-	if (hs->fed == hs->record_end) {
-		if (len - hs->fed < HEADER)
-			return false;
-		n = HEADER + (size_t)(at[3] << 8 | at[4]);
-		if (hs->fed + n > HANDOFF__TLS_HANDSHAKE_MAX) {
-			refuse_length(hs, at);
-			return true;
-		}
-		hs->record_end += n;
-	}
+	if (hs->fed == hs->record_end && len - hs->fed >= HEADER)
+		begin_record(hs, input);
+	if (hs->record_end == SIZE_MAX)
+		return true;
 	n = (len < hs->record_end ? len : hs->record_end) - hs->fed;
 	if (n == 0)
 		return false;
-	if (BIO_write(hs->in, at, (int)n) != (int)n) {
+	if (BIO_write(hs->in, input + hs->fed, (int)n) != (int)n) {
 		fail(hs, "out of memory");
 		return false;
 	}
