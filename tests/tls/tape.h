@@ -54,6 +54,10 @@ void tape_record_client(struct tape *tape,
 	struct handoff__tls_contexts *contexts, struct tape_client *client,
 	unsigned seed);
 
+/* Two outcomes in all their members. */
+bool tape_same(const struct handoff__tls_outcome *a,
+	const struct handoff__tls_outcome *b);
+
 /* A new one of the tape, without input. */
 struct handoff__tls_handshake *tape_begin(
 	const struct tape *tape, struct handoff__tls_contexts *contexts);
