@@ -7,6 +7,7 @@
 #include "tls/tape.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <openssl/rand.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -454,6 +455,102 @@ test_a_long_subject_is_cut_and_escaped(void **state)
 	SSL_CTX_free(ctx);
 }
 
+/* ---- what stays behind ---- */
+
+/* A pattern, kept so that the test itself has no copy of it. */
+struct pattern {
+	uint8_t masked[32];
+};
+
+static void
+mask(struct pattern *p, const uint8_t *secret)
+{
+	for (size_t i = 0; i < sizeof(p->masked); i++)
+		p->masked[i] = secret[i] ^ 0x5a;
+}
+
+static bool
+is_at(const struct pattern *p, const uint8_t *at)
+{
+	for (size_t i = 0; i < sizeof(p->masked); i++) {
+		if ((p->masked[i] ^ 0x5a) != at[i])
+			return false;
+	}
+	return true;
+}
+
+static unsigned
+count_in(const struct pattern *p, const uint8_t *from, const uint8_t *to)
+{
+	unsigned count = 0;
+
+	for (; to - from >= 32; from++) {
+		from = memchr(
+			from, p->masked[0] ^ 0x5a, (size_t)(to - from) - 31);
+		if (!from)
+			break;
+		count += is_at(p, from);
+	}
+	return count;
+}
+
+/* In the heap and the stack of this process. */
+static unsigned
+count_everywhere(const struct pattern *p)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	unsigned count = 0;
+	char line[256];
+
+	assert_non_null(maps);
+	while (fgets(line, sizeof(line), maps)) {
+		uintptr_t from, to;
+
+		if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR, &from, &to) == 2 &&
+			(strstr(line, "[heap]") || strstr(line, "[stack]")))
+			count += count_in(
+				p, (const uint8_t *)from, (const uint8_t *)to);
+	}
+	fclose(maps);
+	return count;
+}
+
+/* OpenSSL's own copies of secrets do: SSL_free does not erase its object. */
+static void
+test_neither_seed_nor_outcome_stay_in_memory(void **state)
+{
+	struct pattern seed, client, server;
+	struct handoff__tls_handshake *hs;
+	const struct handoff__tls_outcome *outcome;
+	struct scene s;
+	unsigned before[2];
+
+	(void)state;
+	support_not_in_valgrind();
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	skip(); /* which have a heap of their own */
+#endif
+	scene_open(&s, PKI_RSA, NULL, true);
+	tape_record(&tape, s.contexts, s.client, 0x77);
+	mask(&seed, tape.seed);
+	hs = tape_begin(&tape, s.contexts);
+	memset(tape.seed, 0, sizeof(tape.seed));
+	handoff__tls_handshake_feed(hs, tape.input, tape.input_len);
+	outcome = handoff__tls_handshake_outcome(hs);
+	assert_non_null(outcome);
+	mask(&client, outcome->client_secret);
+	mask(&server, outcome->server_secret);
+	memset(&tape, 0, sizeof(tape));
+	before[0] = count_everywhere(&client);
+	before[1] = count_everywhere(&server);
+	assert_true(before[0] > 0 && before[1] > 0);
+	handoff__tls_handshake_free(hs);
+	assert_int_equal(count_everywhere(&seed), 0);
+	assert_true(count_everywhere(&client) < before[0]);
+	assert_true(count_everywhere(&server) < before[1]);
+	scene_close(&s);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -474,6 +571,7 @@ main(int argc, char **argv)
 		handoff_test(test_the_outcome_says_all),
 		handoff_test(test_bytes_behind_the_handshake_are_left),
 		handoff_test(test_a_long_subject_is_cut_and_escaped),
+		handoff_test(test_neither_seed_nor_outcome_stay_in_memory),
 	};
 
 	if (argc == 6 && strcmp(argv[1], "again") == 0)
