@@ -3,7 +3,7 @@
  * Makes the layer of clients: reads the options and files into an SSL_CTX,
  * once. Knows nothing of conversations.
  */
-#include "tls/client.h"
+#include "tls/conversation.h"
 
 #include <errno.h>
 #include <openssl/err.h>

@@ -3,7 +3,7 @@
  * One conversation of a client: OpenSSL over two memory BIOs. It does no I/O,
  * and what a failure means is client_trust.c's to say.
  */
-#include "tls/client.h"
+#include "tls/conversation.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -74,6 +74,7 @@ end_free(void *arg)
 	struct handoff__tls_end *end = arg;
 
 	SSL_free(end->ssl);
+	X509_free(end->suspect);
 	free(end);
 }
 

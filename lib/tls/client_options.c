@@ -14,6 +14,9 @@ struct wanted {
 	bool tls;
 };
 
+/* What every version has. */
+#define LEAST_SIZE HANDOFF__SIZE_TO(struct handoff_tls_client_opts, errbuf_size)
+
 #define FIELD(name) offsetof(struct wanted, opts.name)
 
 static_assert(FIELD(nalpn) == FIELD(alpn) + sizeof(char **),
@@ -76,15 +79,15 @@ handoff_tls_client_opts_read(struct handoff_tls_client_opts *opts, int *argc,
 	const struct handoff_tls_client_opts *o = &wanted.opts;
 	int err;
 
-	if (!opts || opts->size < sizeof(*opts))
+	if (!opts || opts->size < LEAST_SIZE)
 		return -EINVAL;
 	memset(&wanted, 0, sizeof(wanted));
-	wanted.opts = *opts;
+	memcpy(&wanted.opts, opts, LEAST_SIZE);
 	err = handoff__argv_opts(&known, &wanted, sizeof(wanted), argc, argv,
 		errbuf, errbuf_size);
 	if (err < 0)
 		return err;
-	*opts = *o;
+	memcpy(opts, o, LEAST_SIZE);
 	return wanted.tls || o->ca_file || o->name || o->pin || o->cert_file ||
 	       o->key_file || o->nalpn > 0;
 }

@@ -5,7 +5,7 @@
  * words that say what to do.
  */
 #include "base/addr.h"
-#include "tls/client.h"
+#include "tls/conversation.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -28,6 +28,20 @@ key_hash(X509 *cert, unsigned char hash[HANDOFF__TLS_PIN_LEN])
 	return ok;
 }
 
+/* OpenSSL forgets it. */
+static int
+suspect(struct handoff__tls_end *end, X509_STORE_CTX *store)
+{
+	X509 *cert = X509_STORE_CTX_get_current_cert(store);
+
+	if (!cert)
+		cert = X509_STORE_CTX_get0_cert(store);
+	if (cert && !end->suspect && X509_up_ref(cert) == 1)
+		end->suspect = cert;
+	end->depth = X509_STORE_CTX_get_error_depth(store);
+	return 0;
+}
+
 static int
 verify(X509_STORE_CTX *store, void *arg)
 {
@@ -37,7 +51,7 @@ verify(X509_STORE_CTX *store, void *arg)
 	struct handoff__tls_end *end = SSL_get_app_data(ssl);
 
 	if (client->by_ca && X509_verify_cert(store) != 1)
-		return 0;
+		return suspect(end, store);
 	if (!client->by_pin)
 		return 1;
 	if (key_hash(X509_STORE_CTX_get0_cert(store), end->seen) &&
@@ -127,7 +141,7 @@ wrong_name(struct handoff__tls_end *end)
 {
 	char names[80] = "";
 
-	list_names(SSL_get0_peer_certificate(end->ssl), names, sizeof(names));
+	list_names(end->suspect, names, sizeof(names));
 	snprintf(end->text, sizeof(end->text),
 		"the server's certificate is not for %.60s, but for %s",
 		end->name, names[0] ? names : "no name at all");
@@ -147,7 +161,7 @@ wrong_key(struct handoff__tls_end *end)
 static void
 wrong_time(struct handoff__tls_end *end, bool expired)
 {
-	X509 *cert = SSL_get0_peer_certificate(end->ssl);
+	const X509 *cert = end->suspect;
 	BIO *bio = BIO_new(BIO_s_mem());
 	char date[40] = "";
 	int n = -1;
@@ -158,12 +172,10 @@ wrong_time(struct handoff__tls_end *end, bool expired)
 		n = BIO_read(bio, date, sizeof(date) - 1);
 	date[n > 0 ? n : 0] = '\0';
 	BIO_free(bio);
-	snprintf(end->text, sizeof(end->text), "%s: %s",
-		expired ? "the server's certificate, or one above it, has "
-			  "expired; its own ends"
-			: "the server's certificate, or one above it, is not "
-			  "valid yet; its own begins",
-		date);
+	snprintf(end->text, sizeof(end->text), "%s %s: %s",
+		end->depth == 0 ? "the server's certificate"
+				: "a certificate of the server's CAs",
+		expired ? "has expired" : "is not valid yet", date);
 }
 
 static void

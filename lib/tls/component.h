@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The component of TLS from the inside: it knows the library only by its public
- * calls and base/text, and of OpenSSL no socket, no session and no ticket.
+ * calls and copies of base, and of OpenSSL no socket, no session and no ticket.
  *
  * Each file calls only those below it:
  *
  *   options.c   what a program's command line says of TLS
- *   client.c    the layer of clients: knows nothing of the server's side
  *   client_options.c
  *               what the command line of a client says of TLS
  *   client.c    the layer of clients; of the server's side they know nothing

@@ -11,6 +11,18 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+/* The test's directory, the same one each time. */
+static const char *
+folder(void)
+{
+	static char path[64];
+
+	if (access(path, F_OK) != 0)
+		snprintf(path, sizeof(path), "%s", support_dir());
+	return path;
+}
 
 const char *
 pki_path(const char *name)
@@ -18,8 +30,7 @@ pki_path(const char *name)
 	static char paths[4][160];
 	static unsigned i;
 
-	snprintf(
-		paths[++i % 4], sizeof(paths[0]), "%s/%s", support_dir(), name);
+	snprintf(paths[++i % 4], sizeof(paths[0]), "%s/%s", folder(), name);
 	return paths[i % 4];
 }
 
@@ -89,10 +100,9 @@ read_cert(const char *path)
 }
 
 static void
-constrain(X509 *cert, const char *text)
+extend(X509 *cert, int nid, const char *text)
 {
-	X509_EXTENSION *ext =
-		X509V3_EXT_conf_nid(NULL, NULL, NID_basic_constraints, text);
+	X509_EXTENSION *ext = X509V3_EXT_conf_nid(NULL, NULL, nid, text);
 
 	assert_true(ext && X509_add_ext(cert, ext, -1) == 1);
 	X509_EXTENSION_free(ext);
@@ -118,7 +128,8 @@ fill(EVP_PKEY *key, const char *name, const struct pki *ca)
 	X509_set_issuer_name(
 		cert, issuer ? X509_get_subject_name(issuer) : subject);
 	X509_set_pubkey(cert, key);
-	constrain(cert, ca ? "critical,CA:FALSE" : "critical,CA:TRUE");
+	extend(cert, NID_basic_constraints,
+		ca ? "critical,CA:FALSE" : "critical,CA:TRUE");
 	X509_free(issuer);
 	return cert;
 }
@@ -131,20 +142,14 @@ sign(X509 *cert, EVP_PKEY *key)
 	assert_true(X509_sign(cert, key, md) > 0);
 }
 
-struct pki
-pki_make(const char *name, enum pki_type type, const struct pki *ca)
+static struct pki
+write_pair(const char *name, X509 *cert, EVP_PKEY *key)
 {
-	EVP_PKEY *key = make_key(type), *signer = ca ? read_key(ca->key) : key;
 	struct pki pki;
-	X509 *cert;
 	FILE *file;
 
-	assert_non_null(key);
-	cert = fill(key, name, ca);
-	sign(cert, signer);
-	snprintf(pki.cert, sizeof(pki.cert), "%s/%.40s.crt", support_dir(),
-		name);
-	snprintf(pki.key, sizeof(pki.key), "%s/%.40s.key", support_dir(), name);
+	snprintf(pki.cert, sizeof(pki.cert), "%s/%.40s.crt", folder(), name);
+	snprintf(pki.key, sizeof(pki.key), "%s/%.40s.key", folder(), name);
 	file = fopen(pki.cert, "we");
 	assert_true(file && PEM_write_X509(file, cert) == 1);
 	assert_int_equal(fclose(file), 0);
@@ -153,9 +158,42 @@ pki_make(const char *name, enum pki_type type, const struct pki *ca)
 				    file, key, NULL, NULL, 0, NULL, NULL) == 1);
 	assert_int_equal(fclose(file), 0);
 	assert_int_equal(chmod(pki.key, 0600), 0);
+	return pki;
+}
+
+struct pki
+pki_make(const char *name, enum pki_type type, const struct pki *ca)
+{
+	EVP_PKEY *key = make_key(type), *signer = ca ? read_key(ca->key) : key;
+	struct pki pki;
+	X509 *cert;
+
+	assert_non_null(key);
+	cert = fill(key, name, ca);
+	sign(cert, signer);
+	pki = write_pair(name, cert, key);
 	X509_free(cert);
 	if (ca)
 		EVP_PKEY_free(signer);
+	EVP_PKEY_free(key);
+	return pki;
+}
+
+struct pki
+pki_make_server(const char *name, const struct pki *ca, const char *names,
+	long from, long to)
+{
+	EVP_PKEY *key = make_key(PKI_ECDSA), *signer = read_key(ca->key);
+	X509 *cert = fill(key, name, ca);
+	struct pki pki;
+
+	X509_gmtime_adj(X509_getm_notBefore(cert), from);
+	X509_gmtime_adj(X509_getm_notAfter(cert), to);
+	extend(cert, NID_subject_alt_name, names);
+	sign(cert, signer);
+	pki = write_pair(name, cert, key);
+	X509_free(cert);
+	EVP_PKEY_free(signer);
 	EVP_PKEY_free(key);
 	return pki;
 }

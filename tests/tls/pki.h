@@ -19,6 +19,11 @@ struct pki {
  * itself as a CA. */
 struct pki pki_make(const char *name, enum pki_type type, const struct pki *ca);
 
+/* The same, for a server: with these names, such as "DNS:a.test,IP:127.0.0.1",
+ * and valid between these seconds from now. */
+struct pki pki_make_server(const char *name, const struct pki *ca,
+	const char *names, long from, long to);
+
 /* A path in the test's directory, in memory that the next call but three
  * reuses. */
 const char *pki_path(const char *name);

@@ -3,8 +3,8 @@
  * The client's side from the inside: what all conversations of a layer share,
  * and one conversation.
  */
-#ifndef HANDOFF_TLS_CLIENT_H
-#define HANDOFF_TLS_CLIENT_H
+#ifndef HANDOFF_TLS_CONVERSATION_H
+#define HANDOFF_TLS_CONVERSATION_H
 
 #include "base/text.h"
 
@@ -38,6 +38,8 @@ struct handoff__tls_end {
 	int err;
 	char text[HANDOFF_TEXT_MAX];
 	unsigned char seen[HANDOFF__TLS_PIN_LEN]; /* the server's key */
+	X509 *suspect; /* the certificate that was found wrong, or NULL */
+	int depth;     /* 0: it is the server's own */
 };
 
 /* client_end.c */
