@@ -6,6 +6,7 @@
  * itself: a program sends, polls one descriptor and pulls events.
  */
 #include "components.h"
+#include "tls_client.h"
 
 #include <handoff.h>
 
@@ -35,18 +36,20 @@ read_options(struct handoff_client_opts *opts, int argc, char **argv)
 	int c;
 
 	/* The library takes --connect and --dir; these here are left. */
-	if (handoff_client_opts_read(opts, &argc, argv) < 0)
+	if (!tls_client_read_options(opts, &argc, argv) ||
+		handoff_client_opts_read(opts, &argc, argv) < 0)
 		errx(2, "%s (see --help)", opts->errbuf);
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, ":", own, NULL)) != -1) {
 		if (c == 'h')
 			exit(printf("usage: client --connect ADDR [OPTION]..."
-				    "\n\n%s"
+				    "\n\n%s%s"
 				    "  --name NAME          of this client in "
 				    "what it reports\n"
 				    "  --version            print the "
 				    "version of the library\n",
-				     handoff_client_opts_help()) < 0);
+				     handoff_client_opts_help(),
+				     tls_client_help()) < 0);
 		if (c == 'V')
 			exit(printf("client %s\n", handoff_version()) < 0);
 		if (c != 'n')
@@ -136,7 +139,7 @@ main(int argc, char **argv)
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
-	if (handoff_client_open(&client, &opts) < 0)
+	if (!tls_client_wrap(&opts) || handoff_client_open(&client, &opts) < 0)
 		errx(1, "%s", why);
 	p[1].fd = handoff_client_fd(client);
 
