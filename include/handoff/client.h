@@ -70,7 +70,9 @@ struct handoff_client_layer {
 	 * OPEN, or CLOSED before `end`. The server can read any of these only
 	 * when it has all of the output that this call has caused. */
 	void (*write)(void *end, const void *data, size_t len);
-	/* Moves plain text that has come to `data`: how many bytes, 0: none. */
+	/* Moves plain text that has come to `data`: how many bytes, 0: none.
+	 * Fewer than `size` only if there are no more now; a layer keeps up to
+	 * 32 KiB of cipher text that it cannot open yet. */
 	size_t (*read)(void *end, void *data, size_t size);
 	/* Ends the sending direction in order, which may cause output. */
 	void (*end)(void *end);

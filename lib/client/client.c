@@ -38,8 +38,9 @@ nothing(struct handoff__watch *watch, uint32_t events)
 static void
 signal_events(struct handoff_client *client)
 {
-	bool any =
-		client->events.count > 0 || handoff__client_reads(client)->held;
+	bool any = client->events.count > 0 ||
+		   handoff__client_reads(client)->held ||
+		   handoff__client_holds(client);
 
 	handoff__watch_set(&client->loop, &client->signal, any ? EPOLLIN : 0);
 }
@@ -152,7 +153,10 @@ set_client_options(
 		handoff__opt_or(o->user_timeout_ms, DEFAULT_USER_TIMEOUT_MS);
 	handoff__outbox_init(&client->outbox,
 		o->max_unsent ? o->max_unsent : DEFAULT_MAX_UNSENT);
-	if (o->session)
+	if (o->session && o->layer) {
+		handoff__sealed_init(&client->sealed, &client->outbox);
+		handoff__talk_init(&client->talk, &client->sealed.cipher);
+	} else if (o->session)
 		handoff__talk_init(&client->talk, &client->outbox);
 	if (getrandom(&client->seed, sizeof(client->seed), GRND_NONBLOCK) < 0)
 		client->seed = (uint64_t)handoff__now_us() ^ (uint64_t)getpid()
@@ -247,9 +251,6 @@ open_all(struct handoff_client *client, const struct handoff_client_opts *o)
 	if (err == 0 && o->layer)
 		err = handoff__layer_copy(
 			&client->layer, o->layer, &client->error);
-	if (err == 0 && o->layer && o->session)
-		err = handoff__fail(&client->error, -EOPNOTSUPP,
-			"client: a session with a layer is not supported yet");
 	if (err == 0)
 		err = choose_notices(client, o, buf, sizeof(buf), &address);
 	if (err == 0)
@@ -278,6 +279,7 @@ init(struct handoff_client *client)
 	handoff__client_course_init(client);
 	handoff__client_homing_init(client);
 	handoff__client_trial_init(client);
+	handoff__client_session_init(client);
 }
 
 int
@@ -321,6 +323,7 @@ handoff_client_free(struct handoff_client *client)
 		close(client->signal_fd);
 	handoff__loop_fini(&client->loop);
 	handoff__outbox_fini(&client->outbox);
+	handoff__sealed_fini(&client->sealed);
 	free(client);
 }
 

@@ -15,9 +15,10 @@
  *   terms.c    whether a notice is of a later term than the connection
  *   attempt.c  connection attempts and retries
  *   sending.c  writes the outbox to the connection that may send
+ *   inside.c   what a session carries: messages, or a layer's cipher text
  *
- * Below them are parts that do not know the client: talk.c, stream.c, layer.c,
- * dial.c, outbox.c, events.c, backoff.c, resolve.c.
+ * Below them are parts that do not know the client: talk.c, sealed.c, stream.c,
+ * layer.c, dial.c, outbox.c, events.c, backoff.c, resolve.c.
  */
 #ifndef HANDOFF_CLIENT_CLIENT_H
 #define HANDOFF_CLIENT_CLIENT_H
@@ -28,6 +29,7 @@
 #include "client/dial.h"
 #include "client/events.h"
 #include "client/outbox.h"
+#include "client/sealed.h"
 #include "client/stream.h"
 #include "client/talk.h"
 
@@ -88,6 +90,15 @@ struct handoff_client {
 	bool shaking;
 
 	struct handoff__talk talk; /* the session */
+
+	/* Its layer. While `owed` is set, CONNECTED or NEW has not been told,
+	 * since the handshake in the session is not done. What has come with
+	 * the last read is told when all of it was read. */
+	struct handoff__sealed sealed;
+	enum handoff_client_event_type owed;
+	struct handoff__timer layer_timer;
+	enum handoff__talk_news news;
+	const char *news_why;
 	struct handoff__trial trial;
 
 	/* While `old_first` is set, the first `boundary` unsent bytes and then
@@ -138,6 +149,18 @@ bool handoff__client_outlived(
  * to leave: then its term is the present one. */
 bool handoff__client_answers(const struct handoff_client *client);
 
+/* inside.c */
+bool handoff__client_has_layer(const struct handoff_client *client);
+/* The outbox of what the session carries. */
+struct handoff__outbox *handoff__client_carried(struct handoff_client *client);
+/* More of it was acknowledged or sent, or it is sent again. */
+void handoff__client_follow(struct handoff_client *client);
+/* Seals what is to be sent. True if all that the session will carry is there,
+ * so that its end may follow. */
+bool handoff__client_fill(struct handoff_client *client);
+/* Like handoff__talk_close. */
+void handoff__client_close_session(struct handoff_client *client, bool told);
+
 /* sending.c */
 void handoff__client_flush(struct handoff_client *client);
 
@@ -156,6 +179,8 @@ void handoff__client_trial_init(struct handoff_client *client);
 /* Asks for the session on a new connection; takes the socket. */
 void handoff__client_try(
 	struct handoff_client *client, int fd, const char *address);
+/* The handshake in the session is done: tells what is owed. */
+void handoff__client_tell(struct handoff_client *client);
 /* Whether an answer is due, or the end of a handshake. */
 bool handoff__client_is_trying(const struct handoff_client *client);
 /* Something has come on that connection. */
@@ -170,8 +195,11 @@ bool handoff__client_begin_shake(struct handoff_client *client);
 bool handoff__client_shake(struct handoff_client *client);
 
 /* session.c */
+void handoff__client_session_init(struct handoff_client *client);
 /* Like handoff__client_read, with a session. */
 const char *handoff__client_hear(struct handoff_client *client, size_t *len);
+/* Something of the session's layer waits to be read. */
+bool handoff__client_holds(const struct handoff_client *client);
 /* Everything is written, perhaps the last that there was to write. */
 void handoff__client_settle(struct handoff_client *client);
 /* The program closes the handle: the session ends with what was sent. */

@@ -59,7 +59,8 @@ handoff__client_lost(struct handoff_client *client, int err, const char *why,
 	update_backoff(client, conn);
 	if (err == -EPROTO)
 		handoff__backoff_exhaust(&client->backoff);
-	handoff__client_lost_event(client, err, why, fate);
+	if (!client->owed)
+		handoff__client_lost_event(client, err, why, fate);
 	handoff__stream_close(conn);
 	if (!client->talk.on)
 		handoff__outbox_rewind(&client->outbox);
@@ -68,6 +69,13 @@ handoff__client_lost(struct handoff_client *client, int err, const char *why,
 	 * reconnect. */
 	if (client->step == HANDOFF__STEP_DIAL)
 		return;
+	/* the program has not heard of this connection */
+	if (client->owed) {
+		client->next = conn->endpoint;
+		handoff__client_attempt_failed(
+			client, err < 0 ? err : -ECONNRESET, why);
+		return;
+	}
 	if (client->step != HANDOFF__STEP_WAIT)
 		client->next = handoff__client_other(client, conn->endpoint);
 	next = client->endpoints[client->next].text;

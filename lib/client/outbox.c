@@ -110,20 +110,27 @@ handoff__outbox_unsent(const struct handoff__outbox *box)
 }
 
 int
-handoff__outbox_peek(
-	const struct handoff__outbox *box, size_t limit, struct iovec iov[2])
+handoff__outbox_peek_behind(const struct handoff__outbox *box, size_t skip,
+	size_t limit, struct iovec iov[2])
 {
-	size_t len = handoff__outbox_unsent(box), at, first;
+	size_t len = handoff__outbox_unsent(box) - skip, at, first;
 
 	if (len > limit)
 		len = limit;
 	if (len == 0)
 		return 0;
-	at = (box->head + box->sent) % box->cap;
+	at = (box->head + box->sent + skip) % box->cap;
 	first = box->cap - at < len ? box->cap - at : len;
 	iov[0] = (struct iovec){box->bytes + at, first};
 	iov[1] = (struct iovec){box->bytes, len - first};
 	return len > first ? 2 : 1;
+}
+
+int
+handoff__outbox_peek(
+	const struct handoff__outbox *box, size_t limit, struct iovec iov[2])
+{
+	return handoff__outbox_peek_behind(box, 0, limit, iov);
 }
 
 /* The first `n` bytes of the first message leave, and it with the last. */

@@ -45,6 +45,10 @@ size_t handoff__outbox_unsent(const struct handoff__outbox *box);
 int handoff__outbox_peek(
 	const struct handoff__outbox *box, size_t limit, struct iovec iov[2]);
 
+/* The same of what is `skip` bytes behind the next unsent ones. */
+int handoff__outbox_peek_behind(const struct handoff__outbox *box, size_t skip,
+	size_t limit, struct iovec iov[2]);
+
 /* Removes `n` bytes that the kernel has taken. */
 void handoff__outbox_sent(struct handoff__outbox *box, size_t n);
 

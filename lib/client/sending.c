@@ -33,6 +33,7 @@ flush_old(struct handoff_client *client)
 static void
 flush_session(struct handoff_client *client)
 {
+	struct handoff__outbox *box = handoff__client_carried(client);
 	struct handoff__talk *talk = &client->talk;
 	struct iovec iov[3];
 	ssize_t n = 1;
@@ -41,14 +42,16 @@ flush_session(struct handoff_client *client)
 		!handoff__stream_is_open(client->now))
 		return;
 	while (n > 0) {
-		int pieces = handoff__talk_output(
-			talk, &client->outbox, client->shut, iov);
+		bool end = handoff__client_fill(client);
+		int pieces = handoff__talk_output(talk, box, end, iov);
 
 		if (pieces == 0)
 			return;
 		n = handoff__stream_send(client->now, iov, pieces);
-		if (n > 0)
-			handoff__talk_written(talk, &client->outbox, (size_t)n);
+		if (n <= 0)
+			return;
+		handoff__talk_written(talk, box, (size_t)n);
+		handoff__client_follow(client);
 	}
 }
 

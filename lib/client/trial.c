@@ -137,16 +137,53 @@ wrong_welcome(struct handoff_client *client)
 	static const char why[] = "its WELCOME does not fit the session";
 	bool resumes = client->talk.known;
 
-	handoff__talk_close(&client->talk, &client->outbox, false);
+	handoff__client_close_session(client, false);
 	if (resumes && handoff__stream_is_open(client->now))
 		handoff__client_lost(client, -EPROTO, why, &client->talk.fate);
 	failed(client, -EPROTO, why);
+}
+
+void
+handoff__client_tell(struct handoff_client *client)
+{
+	push_adopted(client, client->owed);
+	client->owed = 0;
+	handoff__timer_disarm(&client->loop, &client->layer_timer);
+}
+
+/* A new session has a layer of its own. CONNECTED or NEW is told when that is
+ * open. */
+static void
+put_in_layer(struct handoff_client *client, enum handoff_client_event_type type)
+{
+	const char *endpoint = client->endpoints[client->now->endpoint].text;
+
+	client->owed = type;
+	if (handoff__sealed_begin(&client->sealed, &client->layer, endpoint))
+		return;
+	handoff__client_close_session(client, false);
+	handoff__client_lost(client, -ENOMEM, "no memory for the layer", NULL);
+}
+
+static void
+adopted(struct handoff_client *client, enum handoff_client_event_type type,
+	bool begins)
+{
+	if (handoff__client_has_layer(client) && begins)
+		put_in_layer(client, type);
+	else if (!client->owed)
+		push_adopted(client, type);
+	if (client->owed)
+		handoff__timer_arm(&client->loop, &client->layer_timer,
+			(int64_t)client->dial.timeout_ms * 1000);
+	handoff__client_flush(client);
 }
 
 static void
 welcomed(struct handoff_client *client, const struct handoff__frame *welcome)
 {
 	enum handoff_client_event_type type = HANDOFF_CLIENT_CONNECTED;
+	bool begins = !client->talk.known;
 
 	if (client->talk.known)
 		type = handoff__stream_is_open(client->now)
@@ -154,14 +191,14 @@ welcomed(struct handoff_client *client, const struct handoff__frame *welcome)
 			       : HANDOFF_CLIENT_RESUMED;
 	else if (!client->talk.first)
 		type = HANDOFF_CLIENT_NEW;
-	if (handoff__talk_welcome(&client->talk, &client->outbox, welcome) <
-		0) {
+	if (handoff__talk_welcome(&client->talk,
+		    handoff__client_carried(client), welcome) < 0) {
 		wrong_welcome(client);
 		return;
 	}
+	handoff__client_follow(client);
 	adopt(client);
-	push_adopted(client, type);
-	handoff__client_flush(client);
+	adopted(client, type, begins);
 }
 
 /* All was sent and ended, so that nothing is left for a new session: whether
@@ -186,7 +223,7 @@ begin_anew(struct handoff_client *client)
 	bool in_use = handoff__stream_is_open(client->now);
 	bool ended = handoff__talk_has_ended(&client->talk);
 
-	handoff__talk_close(&client->talk, &client->outbox, false);
+	handoff__client_close_session(client, false);
 	if (in_use)
 		handoff__client_lost(client, -ECONNRESET,
 			"given up: the lease under which it was made has "

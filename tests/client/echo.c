@@ -34,6 +34,8 @@ echo_begin(struct echo *echo, uint32_t seed)
 void
 echo_end(struct echo *echo)
 {
+	if (echo->toy)
+		toy_free(echo->toy);
 	while (echo->count > 0)
 		close(echo->conns[--echo->count].fd);
 	site_close(&echo->site);
@@ -129,6 +131,29 @@ ask(struct echo *echo, struct echo_conn *conn,
 	return welcome(echo, conn, true);
 }
 
+/* Answers through the layer. */
+static void
+reply(struct echo *echo, const unsigned char *data, size_t len)
+{
+	unsigned char plain[1000];
+	const void *cipher;
+	size_t n;
+
+	toy_input(echo->toy, data, len);
+	while ((n = toy_read(echo->toy, plain, sizeof(plain))) > 0)
+		toy_write(echo->toy, plain, n);
+	if (toy_is_ended(echo->toy) && !echo->reply_ended) {
+		echo->reply_ended = true;
+		toy_end(echo->toy);
+	}
+	n = toy_output(echo->toy, &cipher);
+	assert_true(n <= ECHO_STREAM - echo->reply_len);
+	if (n > 0)
+		memcpy(echo->reply + echo->reply_len, cipher, n);
+	echo->reply_len += n;
+	toy_sent(echo->toy, n);
+}
+
 /* Takes a part of what has come; returns its length, 0 if more is needed. */
 static size_t
 take(struct echo *echo, struct echo_conn *conn, bool *lives)
@@ -153,6 +178,8 @@ take(struct echo *echo, struct echo_conn *conn, bool *lives)
 		memcpy(echo->stream + flow->rx_taken, conn->in, len);
 		handoff__flow_take(flow, len);
 		handoff__flow_read(flow, len);
+		if (echo->toy)
+			reply(echo, conn->in, len);
 		return len;
 	}
 	n = handoff__frame_decode(&frame, conn->in, conn->len, NULL);
@@ -192,11 +219,16 @@ read_conn(struct echo *echo, int fd)
 	}
 }
 
-/* How far the stream is to be echoed. */
+/* How far the stream is to be echoed, or what goes instead. */
 static uint64_t
-received(const struct handoff__flow *flow)
+ready_to_go(const struct echo *echo)
 {
-	return flow->rx_taken - ((flow->flags & HANDOFF__FLOW_RX_ENDED) != 0);
+	const struct handoff__flow *flow = &echo->flow;
+
+	return echo->toy
+		       ? echo->reply_len
+		       : flow->rx_taken -
+				 ((flow->flags & HANDOFF__FLOW_RX_ENDED) != 0);
 }
 
 static void
@@ -204,7 +236,7 @@ write_session(struct echo *echo)
 {
 	unsigned char head[HANDOFF__FRAME_HEADER];
 	struct handoff__flow *flow = &echo->flow;
-	uint64_t ready = received(flow), room = handoff__flow_room(flow);
+	uint64_t ready = ready_to_go(echo), room = handoff__flow_room(flow);
 
 	while (echo->fd >= 0 && flow->tx_next < ready && room > 0) {
 		uint64_t at = flow->tx_next;
@@ -213,7 +245,9 @@ write_session(struct echo *echo)
 		len = 1 + echo_random(echo, (uint32_t)len);
 		handoff__flow_data(flow, (uint32_t)len, head);
 		if (!put(echo->fd, head, sizeof(head)) ||
-			!put(echo->fd, echo->stream + at, (size_t)len))
+			!put(echo->fd,
+				(echo->toy ? echo->reply : echo->stream) + at,
+				(size_t)len))
 			return;
 		room = handoff__flow_room(flow);
 	}

@@ -8,6 +8,7 @@
 #define TESTS_CLIENT_ECHO_H
 
 #include "client/script.h"
+#include "client/toy.h"
 
 #include "session/flow.h"
 
@@ -32,8 +33,12 @@ struct echo {
 	int fd;     /* its connection, or -1 */
 	struct handoff__flow flow;
 	unsigned char stream[ECHO_STREAM]; /* all that came */
-	unsigned busy;                     /* answers so many RESUMEs BUSY */
-	unsigned sessions, resumes;        /* how many there were */
+	struct toy *toy; /* the session is through a layer, or NULL */
+	unsigned char reply[ECHO_STREAM]; /* then, all that goes */
+	size_t reply_len;
+	bool reply_ended;
+	unsigned busy;              /* answers so many RESUMEs BUSY */
+	unsigned sessions, resumes; /* how many there were */
 };
 
 void echo_begin(struct echo *echo, uint32_t seed);

@@ -3,7 +3,7 @@
  * A client and a server of sessions whose connections break at random, at any
  * byte, before and after the answer to a resume; READY comes at random too, and
  * the server is busy now and then. Every byte comes back once and in order, and
- * it all ends in an orderly way.
+ * it all ends in an orderly way. So through a layer in the session.
  */
 #include "client/echo.h"
 
@@ -98,13 +98,15 @@ disturb(void)
 }
 
 static void
-live(uint32_t seed, struct life *sum)
+live(uint32_t seed, bool layered, struct life *sum)
 {
 	enum { ALL = 60000 };
 	struct life life = {0};
 
 	echo_begin(&echo, seed);
 	service.endpoints[0] = echo.site.address;
+	service.opts.layer = layered ? &toy_layer : NULL;
+	echo.toy = layered ? toy_server() : NULL;
 	life.client = service_client();
 	while (!life.closed) {
 		wait_for_work(&life);
@@ -120,27 +122,32 @@ live(uint32_t seed, struct life *sum)
 	}
 	assert_int_equal(life.got, ALL);
 	assert_int_equal(echo.sessions, 1);
-	assert_int_equal(echo.flow.rx_taken, ALL + 1);
+	if (layered)
+		assert_true(echo.reply_ended);
+	else
+		assert_int_equal(echo.flow.rx_taken, ALL + 1);
 	sum->moved += life.moved;
 	sum->resumed += life.resumed;
 	handoff_client_free(life.client);
+	assert_int_equal(toy_script.open, 0);
+	assert_int_equal(toy_script.begins, layered ? seed : 0);
 	echo_end(&echo);
 }
 
 static void
-test_random(void **state)
+live_all(bool layered)
 {
 	int lives = getenv("HANDOFF_LONG") ? 1000 : 60;
 	struct life sum = {0};
 
-	(void)state;
+	memset(&toy_script, 0, sizeof(toy_script));
 	service_begin();
 	service.opts.nendpoints = 1;
 	service.opts.session = true;
 	service.opts.max_unsent = 4096;
 	service.opts.max_delay_ms = 1;
 	for (int i = 1; i <= lives; i++)
-		live((uint32_t)i, &sum);
+		live((uint32_t)i, layered, &sum);
 	service_end(NULL);
 	print_message("%d lives: moved %u times, resumed %u times\n", lives,
 		sum.moved, sum.resumed);
@@ -149,11 +156,28 @@ test_random(void **state)
 	assert_true(sum.resumed > (unsigned)lives);
 }
 
+static void
+test_random(void **state)
+{
+	(void)state;
+	live_all(false);
+}
+
+/* The layer's bytes are those of the session: no new handshake, whatever
+ * breaks. */
+static void
+test_random_through_a_layer(void **state)
+{
+	(void)state;
+	live_all(true);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		handoff_test(test_random),
+		handoff_test(test_random_through_a_layer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
