@@ -105,7 +105,7 @@ HANDOFF_API int handoff_tls_reload(
 
 /* What has happened in this process; in model `fork` not in its children. May
  * grow. */
-struct handoff_tls_stats {
+struct handoff_tls_counts {
 	size_t size;         /* by the caller */
 	uint64_t handshakes; /* finished */
 	uint64_t failed;     /* ended with an alert, or by the client */
@@ -122,7 +122,7 @@ struct handoff_tls_stats {
 
 /* -EINVAL: `size` is not set. */
 HANDOFF_API int handoff_tls_stats(
-	const struct handoff_tls *tls, struct handoff_tls_stats *stats);
+	const struct handoff_tls *tls, struct handoff_tls_counts *stats);
 
 /* About the connection whose handler runs, for the handlers of the service that
  * is wrapped; valid until the handler returns, and NULL in others. "" if there

@@ -41,7 +41,7 @@
 #include <handoff/tls.h>
 #include <stdatomic.h>
 
-/* As struct handoff_tls_stats; a turn that is undone afterwards may be counted
+/* As struct handoff_tls_counts; a turn that is undone afterwards may be counted
  * twice. */
 struct handoff__tls_counts {
 	_Atomic uint64_t handshakes, failed, late, replays, mismatches,

@@ -349,10 +349,10 @@ load_count(const _Atomic uint64_t *counter)
 
 int
 handoff_tls_stats(
-	const struct handoff_tls *tls, struct handoff_tls_stats *stats)
+	const struct handoff_tls *tls, struct handoff_tls_counts *stats)
 {
 	const struct handoff__tls_counts *c;
-	struct handoff_tls_stats all = {.size = 0};
+	struct handoff_tls_counts all = {.size = 0};
 	size_t known;
 
 	if (!tls || !component_of(tls) || !stats ||

@@ -146,7 +146,7 @@ ended(struct handoff_conn *conn, enum handoff_end_reason reason, void *arg)
 static void
 print_stats(void)
 {
-	struct handoff_tls_stats s = {.size = sizeof(s)};
+	struct handoff_tls_counts s = {.size = sizeof(s)};
 
 	handoff_tls_stats(&tls, &s);
 	printf("{\"handshakes\": %" PRIu64 ", \"failed\": %" PRIu64
