@@ -27,7 +27,8 @@ done
 
 # One header includes those of libtirpc; without these its description stays as
 # it is.
-names=(libhandoff libhandoff-systemd libhandoff-nats libhandoff-zookeeper)
+names=(libhandoff libhandoff-systemd libhandoff-nats libhandoff-zookeeper
+  libhandoff-tls)
 headers=(-Iinclude)
 if foreign=$(pkg-config --cflags-only-I libtirpc 2>/dev/null); then
   names+=(libhandoff-rpc)
@@ -65,6 +66,7 @@ describe libhandoff-systemd lib/systemd/handoff-systemd.map handoff/systemd.h
 describe libhandoff-nats lib/nats/handoff-nats.map handoff/nats.h
 describe libhandoff-zookeeper lib/zookeeper/handoff-zookeeper.map \
   handoff/zookeeper.h
+describe libhandoff-tls lib/tls/handoff-tls.map handoff/tls.h
 if [[ ${names[*]} == *-rpc ]]; then
   describe libhandoff-rpc lib/rpc/handoff-rpc.map handoff/rpc.h
 fi

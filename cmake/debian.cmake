@@ -157,7 +157,7 @@ ${CPACK_HANDOFF_SOVERSION} ${CPACK_DEBIAN_${name}_PACKAGE_NAME} \
 endfunction()
 
 handoff_library(runtime libhandoff)
-foreach(part systemd zookeeper nats rpc)
+foreach(part systemd zookeeper nats rpc tls)
   if(${part}_runtime IN_LIST CPACK_COMPONENTS_ALL)
     handoff_library(${part}_runtime libhandoff-${part})
   endif()
@@ -203,4 +203,12 @@ if(rpc_runtime IN_LIST CPACK_COMPONENTS_ALL)
     "${CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME} (= ${version}), \
 ${CPACK_DEBIAN_RPC_RUNTIME_PACKAGE_NAME} (= ${version}), \
 libtirpc-dev (>= 1.2)")
+endif()
+if(tls_runtime IN_LIST CPACK_COMPONENTS_ALL)
+  handoff_depends(CPACK_DEBIAN_TLS_RUNTIME_PACKAGE_DEPENDS tls_runtime
+    "libc6, ${package} (>= ${version}), libssl3")
+  set(CPACK_DEBIAN_TLS_DEVELOPMENT_PACKAGE_DEPENDS
+    "${CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME} (= ${version}), \
+${CPACK_DEBIAN_TLS_RUNTIME_PACKAGE_NAME} (= ${version}), \
+libssl-dev (>= 3)")
 endif()

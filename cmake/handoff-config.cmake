@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Targets: handoff::handoff (the shared library) and handoff::static; with
 # COMPONENTS systemd also handoff::systemd and handoff::systemd_static, and in
-# the same way with zookeeper, nats and rpc.
+# the same way with zookeeper, nats, rpc and tls.
 include(CMakeFindDependencyMacro)
 find_dependency(Threads)
 include(${CMAKE_CURRENT_LIST_DIR}/handoff-targets.cmake)
@@ -16,10 +16,11 @@ foreach(_handoff_part IN LISTS handoff_FIND_COMPONENTS)
     if(handoff_FIND_REQUIRED_${_handoff_part})
       set(handoff_FOUND FALSE)
       set(handoff_NOT_FOUND_MESSAGE "it was installed without a component \
-'${_handoff_part}'. There can be 'systemd', 'zookeeper', 'nats' and 'rpc': they are \
-built where libsystemd, libzookeeper_st, libnats and libtirpc are, and Debian \
-packages have them in libhandoff-systemd-dev, libhandoff-zookeeper-dev, \
-libhandoff-nats-dev and libhandoff-rpc-dev.")
+'${_handoff_part}'. There can be 'systemd', 'zookeeper', 'nats', 'rpc' and 'tls': they \
+are built where libsystemd, libzookeeper_st, libnats, libtirpc and OpenSSL are, \
+and Debian packages have them in libhandoff-systemd-dev, \
+libhandoff-zookeeper-dev, libhandoff-nats-dev, libhandoff-rpc-dev and \
+libhandoff-tls-dev.")
     endif()
   endif()
 endforeach()

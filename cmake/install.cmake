@@ -2,7 +2,7 @@
 # What is installed, and where: all of it is listed here. Three components,
 # which become three packages: runtime (the shared library), development
 # (what others build with) and tools (what an operator needs); two more for
-# each of libhandoff-systemd, -zookeeper, -nats and -rpc, where it
+# each of libhandoff-systemd, -zookeeper, -nats, -rpc and -tls, where it
 # is built, and one for the ferry; documents beside them. The other programs of examples/ are there to be read.
 include(CMakePackageConfigHelpers)
 
@@ -19,7 +19,7 @@ install(TARGETS handoff_shared handoff_static EXPORT handoff-targets
 install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
   COMPONENT development FILES_MATCHING PATTERN *.h
   PATTERN systemd.h EXCLUDE PATTERN zookeeper.h EXCLUDE
-  PATTERN nats.h EXCLUDE PATTERN rpc.h EXCLUDE)
+  PATTERN nats.h EXCLUDE PATTERN rpc.h EXCLUDE PATTERN tls.h EXCLUDE)
 if(TARGET handoff_systemd)
   set_target_properties(handoff_systemd PROPERTIES EXPORT_NAME systemd)
   set_target_properties(handoff_systemd_static PROPERTIES
@@ -71,6 +71,18 @@ if(TARGET handoff_rpc)
     COMPONENT rpc_development)
 endif()
 
+if(TARGET handoff_tls)
+  set_target_properties(handoff_tls PROPERTIES EXPORT_NAME tls)
+  set_target_properties(handoff_tls_static PROPERTIES EXPORT_NAME tls_static)
+  install(TARGETS handoff_tls handoff_tls_static
+    EXPORT handoff-tls-targets
+    LIBRARY COMPONENT tls_runtime NAMELINK_COMPONENT tls_development
+    ARCHIVE COMPONENT tls_development)
+  install(FILES include/handoff/tls.h
+    DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/handoff
+    COMPONENT tls_development)
+endif()
+
 # find_package(handoff): before 1.0 a minor version may change the interface.
 
 install(EXPORT handoff-targets NAMESPACE handoff:: DESTINATION ${cmake_dir}
@@ -95,6 +107,10 @@ endif()
 if(TARGET handoff_rpc)
   install(EXPORT handoff-rpc-targets NAMESPACE handoff::
     DESTINATION ${cmake_dir} COMPONENT rpc_development)
+endif()
+if(TARGET handoff_tls)
+  install(EXPORT handoff-tls-targets NAMESPACE handoff::
+    DESTINATION ${cmake_dir} COMPONENT tls_development)
 endif()
 
 # pkg-config: the prefix is known only when it is installed, so that is when
@@ -147,12 +163,18 @@ if(TARGET handoff_rpc)
     "Remote procedure calls of libhandoff by libtirpc" "\
 Requires: handoff = ${PROJECT_VERSION}, libtirpc >= 1.2\n")
 endif()
+if(TARGET handoff_tls)
+  handoff_pkg_config(handoff-tls tls_development
+    "TLS connections of libhandoff that move, by OpenSSL" "\
+Requires: handoff = ${PROJECT_VERSION}
+Requires.private: openssl >= 3\n")
+endif()
 
 # Documents
 
 foreach(section 3 7)
   file(GLOB pages CONFIGURE_DEPENDS docs/man/*.${section})
-  list(FILTER pages EXCLUDE REGEX "/handoff_(systemd|zookeeper|nats|rpc)\\.3$")
+  list(FILTER pages EXCLUDE REGEX "/handoff_(systemd|zookeeper|nats|rpc|tls)\\.3$")
   install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section}
     COMPONENT development)
 endforeach()
@@ -179,6 +201,10 @@ endif()
 if(TARGET handoff_rpc)
   install(FILES docs/man/handoff_rpc.3
     DESTINATION ${CMAKE_INSTALL_MANDIR}/man3 COMPONENT rpc_development)
+endif()
+if(TARGET handoff_tls)
+  install(FILES docs/man/handoff_tls.3
+    DESTINATION ${CMAKE_INSTALL_MANDIR}/man3 COMPONENT tls_development)
 endif()
 install(FILES docs/systemd.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs
   COMPONENT ${component})

@@ -3,7 +3,7 @@
 # libhandoff-dev (development), handoff-tools (tools), and of the library for
 # systemd, where it is built, libhandoff-systemd0 and libhandoff-systemd-dev:
 # a program that does without it need not have libsystemd-dev; the same for
-# ZooKeeper, NATS and remote procedure calls. The ferry is handoff-ferry, where that is built: it needs
+# ZooKeeper, NATS, remote procedure calls and TLS. The ferry is handoff-ferry, where that is built: it needs
 # libraries that nothing else does. Whoever distributes them says who answers for
 # them: -DCPACK_PACKAGE_CONTACT="Name <address>".
 set(CPACK_GENERATOR DEB)
@@ -28,6 +28,9 @@ if(TARGET handoff_nats)
 endif()
 if(TARGET handoff_rpc)
   list(APPEND CPACK_COMPONENTS_ALL rpc_runtime rpc_development)
+endif()
+if(TARGET handoff_tls)
+  list(APPEND CPACK_COMPONENTS_ALL tls_runtime tls_development)
 endif()
 if(TARGET handoff-ferry AND TARGET handoff-unfreeze)
   list(APPEND CPACK_COMPONENTS_ALL ferry)
@@ -66,6 +69,11 @@ set(CPACK_DEBIAN_RPC_RUNTIME_PACKAGE_NAME
 set(CPACK_DEBIAN_RPC_RUNTIME_PACKAGE_SECTION libs)
 set(CPACK_DEBIAN_RPC_DEVELOPMENT_PACKAGE_NAME libhandoff-rpc-dev)
 set(CPACK_DEBIAN_RPC_DEVELOPMENT_PACKAGE_SECTION libdevel)
+set(CPACK_DEBIAN_TLS_RUNTIME_PACKAGE_NAME
+  libhandoff-tls${PROJECT_VERSION_MAJOR})
+set(CPACK_DEBIAN_TLS_RUNTIME_PACKAGE_SECTION libs)
+set(CPACK_DEBIAN_TLS_DEVELOPMENT_PACKAGE_NAME libhandoff-tls-dev)
+set(CPACK_DEBIAN_TLS_DEVELOPMENT_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_FERRY_PACKAGE_NAME handoff-ferry)
 set(CPACK_DEBIAN_FERRY_PACKAGE_SECTION net)
 
@@ -119,6 +127,13 @@ set(CPACK_DEBIAN_RPC_DEVELOPMENT_DESCRIPTION
   "hands live connections from process to process - RPC development${about}\
 This package contains what is needed to build servers and clients of remote
 procedures.")
+set(CPACK_DEBIAN_TLS_RUNTIME_DESCRIPTION
+  "hands live connections from process to process - TLS${about}\
+This package contains the shared library for connections with TLS 1.3, by
+OpenSSL, whose keys are handed over too.")
+set(CPACK_DEBIAN_TLS_DEVELOPMENT_DESCRIPTION
+  "hands live connections from process to process - TLS development${about}\
+This package contains what is needed to build servers and clients with TLS.")
 set(CPACK_DEBIAN_FERRY_DESCRIPTION
   "hands live connections from process to process - other hosts${about}\
 This package contains handoff-ferry and its helper, which move all connections

@@ -28,13 +28,14 @@ with_cmake -Dhandoff_DIR="$away/lib/cmake/handoff"
 PKG_CONFIG_PATH=$away/lib/pkgconfig with_pkg_config "$away/lib"
 
 quiet "$CMAKE" "$tmp/build" -DHANDOFF_SYSTEMD=OFF -DHANDOFF_ZOOKEEPER=OFF \
-  -DHANDOFF_NATS=OFF -DHANDOFF_RPC=OFF
+  -DHANDOFF_NATS=OFF -DHANDOFF_RPC=OFF -DHANDOFF_TLS=OFF
 quiet "$CMAKE" --build "$tmp/build" -j "$jobs"
 rm -rf "$away" "$tmp/prefix"
 quiet "$CMAKE" --install "$tmp/build"
 # The documents are installed as the README links to them.
 same 'what is installed for systemd' '' \
   "$(find "$away" "$tmp/prefix" \( -name '*systemd*' -o -name '*zookeeper*' \
-    -o -name '*nats*' -o -name '*rpc*' \) ! -path '*/share/doc/*')"
+    -o -name '*nats*' -o -name '*rpc*' \
+    -o -name '*tls*' \) ! -path '*/share/doc/*')"
 with_cmake -Dhandoff_DIR="$away/lib/cmake/handoff"
 PKG_CONFIG_PATH=$away/lib/pkgconfig with_pkg_config "$away/lib"

@@ -37,5 +37,5 @@ for component in runtime development; do
 done
 refused "without a component 'systemd'" -DSYSTEMD=ON \
   -DCMAKE_PREFIX_PATH="$tmp/core"
-libsystemd=no libzookeeper=no libnats=no libtirpc=no
+libsystemd=no libzookeeper=no libnats=no libtirpc=no libssl=no
 with_cmake -DCMAKE_PREFIX_PATH="$tmp/core"

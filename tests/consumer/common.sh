@@ -110,6 +110,15 @@ has_rpc() {
   [[ $libtirpc == yes && $(cached HANDOFF_RPC) != OFF ]]
 }
 
+# Is libhandoff-tls to be there?
+libssl=no
+if pkg-config --exists 'openssl >= 3' 2>/dev/null; then
+  libssl=yes
+fi
+has_tls() {
+  [[ $libssl == yes && $(cached HANDOFF_TLS) != OFF ]]
+}
+
 # Is the ferry to be there? The same libraries as in lib/ferry.
 ferry_libraries=no
 if pkg-config --exists 'openssl >= 3' libmnl libnftnl libnetfilter_queue \
@@ -150,6 +159,9 @@ check() {
   if [[ ${2##*/} == called* ]]; then
     libraries="libhandoff-rpc.so.$(macro MAJOR) $libraries"
   fi
+  if [[ ${2##*/} == secured* ]]; then
+    libraries="libhandoff-tls.so.$(macro MAJOR) $libraries"
+  fi
   [[ $1 == shared ]] || libraries=
   dir=$(mktemp -d "$tmp/run.XXXXXX")
   needed=$(readelf -d "$2" | sed -n 's/.*NEEDED.*\[\(libhandoff.*\)\]/\1/p')
@@ -176,6 +188,10 @@ with_cmake() {
   if has_rpc; then
     set -- "$@" -DRPC=ON
     programs+=(called_shared called_static)
+  fi
+  if has_tls; then
+    set -- "$@" -DTLS=ON
+    programs+=(secured_shared secured_static)
   fi
   for language in C CXX; do
     dir=$(mktemp -d "$tmp/cmake.XXXXXX")
@@ -212,6 +228,16 @@ with_pkg_config() {
   ! has_zookeeper || leased_with_pkg_config "${1-}"
   ! has_nats || notified_with_pkg_config "${1-}"
   ! has_rpc || called_with_pkg_config "${1-}"
+  ! has_tls || secured_with_pkg_config "${1-}"
+}
+
+secured_with_pkg_config() {
+  local flags
+  read -ra flags < <(pkg-config --cflags --libs handoff-tls)
+  both shared secured "$1" "${flags[@]}"
+  read -ra flags < <(pkg-config --static --cflags --libs handoff-tls |
+    sed 's/-l\(handoff[a-z-]*\)/-l:lib\1.a/g')
+  both static secured '' "${flags[@]}"
 }
 
 managed_with_pkg_config() {

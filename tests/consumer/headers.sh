@@ -6,7 +6,7 @@
 need "$CC" "$CXX"
 
 for component in development systemd_development zookeeper_development \
-  nats_development rpc_development; do
+  nats_development rpc_development tls_development; do
   install_to "$tmp/prefix" --component "$component"
 done
 # One includes the headers of libtirpc.

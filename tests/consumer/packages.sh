@@ -30,6 +30,9 @@ fi
 if has_rpc; then
   names+=(libhandoff-rpc0 libhandoff-rpc-dev)
 fi
+if has_tls; then
+  names+=(libhandoff-tls0 libhandoff-tls-dev)
+fi
 # Debian 13 calls it after the size of time_t.
 ssl=libssl3
 ! dpkg-query -W libssl3t64 >/dev/null 2>&1 || ssl=libssl3t64
@@ -100,6 +103,13 @@ if has_rpc; then
 libhandoff-rpc0 (= $revision), libtirpc-dev (>= N)"
   library libhandoff-rpc0 'libhandoff-rpc 0'
 fi
+if has_tls; then
+  depends libhandoff-tls0 \
+    "libc6 (>= N), libhandoff0 (>= $revision), $ssl (>= N)"
+  depends libhandoff-tls-dev "libhandoff-dev (= $revision), \
+libhandoff-tls0 (= $revision), libssl-dev (>= N)"
+  library libhandoff-tls0 'libhandoff-tls 0'
+fi
 if has_ferry; then
   depends handoff-ferry "libc6 (>= N), libmnl0 (>= N), \
 libnetfilter-queue1 (>= N), libnftnl11 (>= N), $ssl (>= N)"
@@ -151,6 +161,7 @@ in_temporary_root() {
   ! has_zookeeper || debian+=(libzookeeper-st2 libzookeeper-st-dev)
   ! has_nats || debian+=(libnats3.4 libnats-dev)
   ! has_rpc || debian+=("$tirpc" libtirpc-dev)
+  ! has_tls || debian+=("$ssl" libssl-dev)
   ! has_ferry || debian+=(libmnl0 libnetfilter-queue1 libnftnl11 "$ssl")
   for name in "${debian[@]}"; do
     { dpkg-query -s "$name" && echo; } >>"$admin/status"

@@ -24,5 +24,8 @@ fi
 if has_rpc; then
   programs+=(called_shared called_static)
 fi
+if has_tls; then
+  programs+=(secured_shared secured_static)
+fi
 same 'what was installed' "$(printf '%s\n' "${programs[@]}" | sort)" \
   "$(find "$tmp/prefix" ! -type d -printf '%f\n' | sort)"

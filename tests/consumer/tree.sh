@@ -25,7 +25,7 @@ $lib/libhandoff.so.$(macro MAJOR)
 $lib/libhandoff.so.$version
 END
 component development <<END
-$(files "$source_dir/include" '*.h' | sed '/systemd\|zookeeper\|nats\|rpc/d; s|^|include/|')
+$(files "$source_dir/include" '*.h' | sed '/systemd\|zookeeper\|nats\|rpc\|tls/d; s|^|include/|')
 $lib/libhandoff.a
 $lib/libhandoff.so
 $lib/pkgconfig/handoff.pc
@@ -34,7 +34,7 @@ $lib/cmake/handoff/handoff-config-version.cmake
 $lib/cmake/handoff/handoff-targets.cmake
 $lib/cmake/handoff/handoff-targets-${config,,}.cmake
 $(files "$source_dir/docs/man" '*.[37]' |
-  sed '/systemd\|zookeeper\|nats\|rpc/d; s|.*\(.\)$|share/man/man\1/&|')
+  sed '/systemd\|zookeeper\|nats\|rpc\|tls/d; s|.*\(.\)$|share/man/man\1/&|')
 END
 component tools <<END
 bin/handoffctl
@@ -125,6 +125,22 @@ share/man/man3/handoff_rpc.3
 END
   components+=(rpc_runtime rpc_development)
 fi
+if has_tls; then
+  component tls_runtime <<END
+$lib/libhandoff-tls.so.$(macro MAJOR)
+$lib/libhandoff-tls.so.$version
+END
+  component tls_development <<END
+include/handoff/tls.h
+$lib/libhandoff-tls.a
+$lib/libhandoff-tls.so
+$lib/pkgconfig/handoff-tls.pc
+$lib/cmake/handoff/handoff-tls-targets.cmake
+$lib/cmake/handoff/handoff-tls-targets-${config,,}.cmake
+share/man/man3/handoff_tls.3
+END
+  components+=(tls_runtime tls_development)
+fi
 
 if has_ferry; then
   component ferry <<END
@@ -175,7 +191,7 @@ told() {
   same "pkg-config --libs $1" "-L$prefix/$lib $2" \
     "$(pkg-config --libs "$1" | xargs)"
   extra=$(pkg-config --static --libs "$1" | xargs -n 1 |
-    grep -vxE -e "-L$prefix/$lib|-lhandoff(-systemd|-zookeeper|-nats|-rpc)?|-pthread|-lpthread" | uniq || :)
+    grep -vxE -e "-L$prefix/$lib|-lhandoff(-systemd|-zookeeper|-nats|-rpc|-tls)?|-pthread|-lpthread" | uniq || :)
   same "pkg-config --static --libs $1, beside threads" "${3-}" "$extra"
 }
 export PKG_CONFIG_PATH=$prefix/$lib/pkgconfig
@@ -219,6 +235,16 @@ if has_nats; then
     "$(libraries handoff-nats)"
   told handoff-nats '-lhandoff-nats -lhandoff' -lnats
   shared libhandoff-nats
+fi
+if has_tls; then
+  # shellcheck disable=SC2016 # it is CMake that expands this
+  same 'libraries of the targets for TLS' \
+    $'"handoff::handoff"\n"handoff::static;$<LINK_ONLY:-lssl>;$<LINK_ONLY:-lcrypto>"' \
+    "$(libraries handoff-tls)"
+  told handoff-tls '-lhandoff-tls -lhandoff' \
+    "$(pkg-config --static --libs openssl | xargs -n 1 |
+      grep -vxE -e '-pthread' | uniq)"
+  shared libhandoff-tls
 fi
 # Its header includes those of libtirpc, so programs are told of that.
 if has_rpc; then

@@ -24,6 +24,7 @@ class Abi(unittest.TestCase):
         for name in (MAP, "lib/systemd/handoff-systemd.map",
                      "lib/nats/handoff-nats.map",
                      "lib/rpc/handoff-rpc.map",
+                     "lib/tls/handoff-tls.map",
                      "lib/zookeeper/handoff-zookeeper.map"):
             path = os.path.join(self.root, name)
             os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -117,7 +118,8 @@ class Abi(unittest.TestCase):
 
     def test_nothing_of_this_machine_is_described(self):
         for name in ("libhandoff", "libhandoff-systemd", "libhandoff-nats",
-                     "libhandoff-zookeeper", "libhandoff-rpc"):
+                     "libhandoff-zookeeper", "libhandoff-rpc",
+                     "libhandoff-tls"):
             path = os.path.join(ROOT, "cmake/abi", name + ".xml")
             with open(path, encoding="utf-8") as file:
                 paths = set(re.findall(r"path='([^']*)'", file.read()))
