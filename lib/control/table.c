@@ -5,6 +5,8 @@
  */
 #include "control/table.h"
 
+#include "control/verdict.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -202,6 +204,8 @@ handoff__table(const struct handoff__contact *peers, size_t npeers,
 		if (last_of(&peers[i]) > (last ? last_of(last) : 0))
 			last = &peers[i];
 	}
+	handoff__verdict(peers, npeers, buf);
+	handoff__buf_add(buf, first ? "\n" : "\n\n");
 	if (first)
 		add_service(first, buf);
 	add_row(buf, rows, npeers, NULL);

@@ -50,6 +50,7 @@ both_have_a_row(void **state)
 
 	(void)state;
 	assert_table(peers, 2,
+		"alt must not be stopped yet: server has no copy of 3 entries\n"
 		"echo: generation 2, listening on 127.0.0.1:7000, unix:/a b\n"
 		"\n"
 		"PEER    PID  ROLE     MODEL   CONNECTIONS  HELD  LAGGING  "
@@ -108,6 +109,7 @@ what_is_not_told_has_a_dash(void **state)
 
 	(void)state;
 	assert_table(peers, 2,
+		"server must not be stopped: ? does not answer\n"
 		"echo: generation -\n"
 		"\n"
 		"PEER    PID  ROLE          MODEL  CONNECTIONS  HELD  LAGGING"
@@ -131,16 +133,13 @@ what_is_not_known_yet_is_said(void **state)
 	(void)state;
 	handoff__table(&peer, 1, &buf);
 	assert_non_null(buf.data);
-	assert_int_equal(
-		strncmp(buf.data,
-			"echo: no owner yet, listening on (unnamed)\n", 43),
-		0);
+	assert_non_null(strstr(
+		buf.data, "\necho: no owner yet, listening on (unnamed)\n"));
 	free(buf.data);
 	memset(&buf, 0, sizeof(buf));
 	snprintf(peer.service, sizeof(peer.service), "-");
 	handoff__table(&peer, 1, &buf);
-	assert_int_equal(
-		strncmp(buf.data, "service unknown: no owner yet, ", 31), 0);
+	assert_non_null(strstr(buf.data, "\nservice unknown: no owner yet, "));
 	free(buf.data);
 }
 
@@ -181,6 +180,8 @@ nobody_has_answered(void **state)
 
 	(void)state;
 	assert_table(&peer, 1,
+		"whether anything is served is not known: server does not "
+		"answer\n\n"
 		"PEER    PID  ROLE          MODEL  CONNECTIONS  HELD  LAGGING"
 		"  NOT COVERED  OTHER\n"
 		"server    7  unresponsive  -                -     -  -      "

@@ -30,7 +30,10 @@ class Table(SystemTest):
         self.wait_peer("a-longer-name", held=12)
         text = self.ok("status")
         self.assertRegex(
-            text, rf"\Aecho: generation 1, listening on {server.address}\n\n")
+            text, r"\Aa-longer-name may be stopped: server serves all 12 "
+            "connections and nothing is uncovered; so may server, which hands "
+            "over to a-longer-name first\n"
+            rf"echo: generation 1, listening on {server.address}\n\n")
         rows = self.rows(text)
         self.assertEqual(list(rows), ["server", "a-longer-name"])
         self.assertEqual(rows["server"], {
@@ -44,7 +47,9 @@ class Table(SystemTest):
         rows = self.rows(self.ok("status"))
         self.assertEqual(list(rows), ["a-longer-name", "server"])
         self.assertRegex(
-            self.ok("status"), r"\Aecho: .*\nmaintenance under way since "
+            self.ok("status"), r"\Aserver may be stopped: a-longer-name "
+            r"serves all 12 connections and nothing is uncovered\n"
+            r"echo: .*\nmaintenance under way since "
             r"\S+ \S+: a-longer-name serves in place of server\n\n")
         self.assertRegex(
             self.ok("status"),
@@ -158,7 +163,7 @@ class Watch(SystemTest):
         out, into = os.pipe()
         process = self.spawn(into)
         os.close(into)
-        self.assertTrue(os.read(out, 65536).startswith(b"echo: "))
+        self.assertTrue(os.read(out, 65536).startswith(b"server "))
         self.assertEqual(process.poll(), None)
         os.close(out)
         self.assertEqual(process.wait(DEADLINE), 0)
