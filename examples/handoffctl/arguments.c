@@ -17,6 +17,9 @@ static const char help[] =
 	"  status [--json] [--watch [SECONDS]]\n"
 	"                    which peer serves and which stands by; --watch:\n"
 	"                    repeated every 2 seconds, or every SECONDS\n"
+	"  status --check    one line for a monitor; exit status 0 OK, 1 "
+	"warning,\n"
+	"                    2 critical, 3 unknown\n"
 	"  status --connections [--json]\n"
 	"                    the connections of both peers\n"
 	"  metrics           the counters of both peers, for Prometheus\n"
@@ -67,11 +70,14 @@ static const char help[] =
 	"  --help            this text\n"
 	"  --version         the version of the library\n";
 
+/* What a monitor takes for "unknown", if it is one that calls. */
+static int wrong_status = 2;
+
 void
 arguments_wrong(const char *why, const char *word)
 {
 	fprintf(stderr, "handoffctl: %.60s%s; see --help\n", word, why);
-	exit(2);
+	exit(wrong_status);
 }
 
 static int
@@ -365,9 +371,47 @@ read_command(struct args *args, int count, char **words)
 		arguments_wrong("--dir DIR is missing", "");
 }
 
+/* Takes --check of status out of the words: with another command it has a
+ * value. */
+static bool
+take_check(int *argc, char **argv)
+{
+	int at = 0;
+
+	for (int i = 1; i < *argc && strcmp(argv[i], "--") != 0; i++) {
+		if (strcmp(argv[i], "status") == 0)
+			break;
+		if (argv[i][0] != '-' && strcmp(argv[i - 1], "--dir") != 0)
+			return false;
+	}
+	for (int i = 1; i < *argc && at == 0; i++) {
+		if (strcmp(argv[i], "--check") == 0)
+			at = i;
+	}
+	if (at == 0)
+		return false;
+	for (int i = at; i < *argc; i++)
+		argv[i] = argv[i + 1];
+	(*argc)--;
+	return true;
+}
+
+static void
+check_monitor(const struct args *args)
+{
+	if (args->for_monitor &&
+		(args->json || args->watch_ms > 0 || args->connections))
+		arguments_wrong(
+			"--check goes with no other option of status", "");
+}
+
 void
 arguments_read(struct args *args, int argc, char **argv)
 {
+	args->for_monitor = take_check(&argc, argv);
+	if (args->for_monitor)
+		wrong_status = 3;
 	read_options(args, argc, argv);
 	read_command(args, argc - optind, argv + optind);
+	check_monitor(args);
 }

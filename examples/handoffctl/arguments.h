@@ -13,6 +13,7 @@ struct args {
 	size_t nwords;
 	char text[HANDOFF_SAY_MAX + 2]; /* one more than may be said */
 	bool json, silent, whole, connections, dry, here, drop;
+	bool for_monitor;               /* status --check */
 	struct handoff_wait_opts until; /* what wait waits for */
 	int watch_ms;                   /* 0: once */
 	int wait_ms;                    /* 0: the default */

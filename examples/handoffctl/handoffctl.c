@@ -102,6 +102,21 @@ run_notices(const struct args *args)
 	return follow_notices(&only, 1, args->json);
 }
 
+/* A monitor reads standard output alone, whatever is wrong. */
+static int
+run_check(const struct args *args)
+{
+	char *reply = NULL;
+	int grade = handoff_control_check(args->dir, &reply);
+
+	if (!reply)
+		printf("HANDOFF UNKNOWN - %s\n", strerror(-grade));
+	else
+		fputs(reply, stdout);
+	free(reply);
+	return fflush(stdout) == 0 && grade >= 0 ? grade : 3;
+}
+
 static bool
 dumps_to_stdout(const struct args *args)
 {
@@ -137,6 +152,8 @@ main(int argc, char **argv)
 
 	components_register();
 	arguments_read(&args, argc, argv);
+	if (args.for_monitor)
+		return run_check(&args);
 	if (args.watch_ms)
 		return watch_status(args.dir, args.json, args.watch_ms);
 	if (strcmp(args.command, "notices") == 0)

@@ -29,6 +29,13 @@ extern "C" {
 HANDOFF_API int handoff_control_status(
 	const char *dir, bool json, char **reply);
 
+/* How well the service stands, as one line for a monitor, "HANDOFF OK - ...",
+ * which begins with the sentence that the status begins with. Returns what
+ * monitoring plugins exit with: 0 OK, 1 warning, 2 critical, among them that no
+ * server is running, 3 it cannot be known, as if the directory cannot be used;
+ * `*reply` has the line in each case. -EINVAL, -ENOMEM. */
+HANDOFF_API int handoff_control_check(const char *dir, char **reply);
+
 /* Connections of all peers, at most 1000 of each, and how many are left out:
  * JSON (one object) or text. Otherwise as the status. */
 HANDOFF_API int handoff_control_connections(

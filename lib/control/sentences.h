@@ -3,7 +3,7 @@
  * The sentences that answer whether a peer may be stopped: all that there are,
  * in one list, which the program prints from and a test of docs/operating.md
  * reads. Words in braces are filled in; the grade is that of `status --check`,
- * which adds the last two to another one.
+ * which adds the last three to another one.
  */
 #ifndef HANDOFF_CONTROL_SENTENCES_H
 #define HANDOFF_CONTROL_SENTENCES_H
@@ -86,6 +86,8 @@
 	X(COVERED, OK,                                                         \
 	  "{other} may be stopped: {peer} serves {all} and nothing is "        \
 	  "uncovered; so may {peer}, which hands over to {other} first")       \
+	X(GONE, WARNING,                                                       \
+	  "maintenance under way: {host} serves in place of this host")        \
 	X(SUSPECTED, WARNING,                                                  \
 	  "{peer} suspects {suspects} of having killed a process")             \
 	X(UNLINKED, WARNING,                                                   \

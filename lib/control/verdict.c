@@ -344,6 +344,10 @@ add_warnings(const struct handoff__contact *peer, bool away,
 		add_value(peer, "away", "", buf);
 		grade = HANDOFF__GRADE_WARNING;
 	}
+	if (number(peer, "gone") > 0) {
+		handoff__buf_add(buf, "; ");
+		grade = worse(grade, add_sentence(&c, SENTENCE_GONE, buf));
+	}
 	if (number(peer, "suspects") > 0) {
 		handoff__buf_add(buf, "; ");
 		grade = worse(grade, add_sentence(&c, SENTENCE_SUSPECTED, buf));

@@ -350,7 +350,8 @@ add_away_text(const struct handoff__ferry_status *s,
 	if (s->site != HANDOFF__FERRY_THERE || r->way != HANDOFF__FERRY_OUT ||
 		!r->ok)
 		return;
-	handoff__buf_add(buf, "! %s: maintenance under way since ", name);
+	handoff__buf_add(buf, "gone %lld\n! %s: maintenance under way since ",
+		(long long)r->ended_ms, name);
 	add_time(buf, r->ended_ms);
 	handoff__buf_add(buf, ": %s serves in place of this host\n",
 		host_text(s->other_host));

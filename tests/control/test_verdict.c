@@ -286,6 +286,12 @@ monitor_is_warned_of_more(void **state)
 		"HANDOFF WARNING - echo: server may be stopped: alt serves no "
 		"connection and nothing is uncovered; failed over since x | "
 		"connections=0 uncovered=0 absent=0 in_doubt=0\n");
+	assert_line(1,
+		ferry("owner", "site there\nother_host B\ngone 7\nlink up\n"),
+		silent(""), WARNING,
+		"HANDOFF WARNING - echo: nothing is served here: the service "
+		"is on B; maintenance under way: B serves in place of this "
+		"host | connections=0 uncovered=0 absent=0 in_doubt=0\n");
 	assert_line(2, server("connections 1\nsuspects 2\n" READY),
 		ferry("standby", "link down\n"), WARNING,
 		"HANDOFF WARNING - echo: server must not be stopped: ferry is "

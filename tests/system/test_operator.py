@@ -3,6 +3,7 @@
 judges and shows progress, and that its exit status is what it says."""
 import os
 import pty
+import signal
 import subprocess
 
 from harness import BIN, DEADLINE, SystemTest, main
@@ -100,6 +101,49 @@ class Wait(SystemTest):
                          rb"\Aalt \(pid \d+\) stands by\n\Z")
         seen = os.read(master, 1 << 16)
         self.assertTrue(seen.endswith(b"\r\x1b[K"), seen)
+
+
+class Check(SystemTest):
+    def check(self, status, word, sentence):
+        code, out, err = self.ctl("status", "--check")
+        self.assertEqual((code, err), (status, ""), out)
+        self.assertRegex(out, rf"\AHANDOFF {word} - {sentence}")
+        self.assertEqual(out.count("\n"), 1)
+
+    def test_from_nothing_to_a_maintenance(self):
+        self.check(2, "CRITICAL", "service directory .*No such file")
+        server = self.server()
+        self.check(1, "WARNING", "echo: server may be stopped: it serves no "
+                   "connection; but no other peer is there")
+        self.assert_echo(self.connect(server.address))
+        self.check(1, "WARNING", "echo: server must not be stopped: it serves "
+                   "1 connection alone: start a standby first")
+        alt = self.standby()
+        self.ok("wait", "--standby", "--covered")
+        self.check(0, "OK", "echo: alt may be stopped: server serves the 1 "
+                   r"connection and nothing is uncovered; .* \| connections=1 "
+                   "uncovered=0 absent=0 in_doubt=0\n")
+        alt.signal(signal.SIGSTOP)
+        self.check(1, "WARNING", "echo: server must not be stopped: alt ")
+        alt.signal(signal.SIGCONT)
+        self.ok("wait", "--standby", "--covered")
+        self.ok("maintenance")
+        self.check(1, "WARNING", "echo: server may be stopped: alt serves the "
+                   "1 connection and nothing is uncovered; maintenance under "
+                   "way since [^;]*: alt serves in place of server \\|")
+        self.ok("ready", "--silent")
+        self.check(0, "OK", "echo: alt may be stopped: ")
+
+    def test_wrong_use_is_unknown(self):
+        for words in (("status", "--check", "--json"),
+                      ("--check", "status", "--watch"),
+                      ("status", "now", "--check")):
+            code, out, err = self.ctl(*words)
+            self.assertEqual((code, out), (3, ""), err)
+            self.assert_one_line(err)
+        os.mkdir(self.dir)
+        os.chmod(self.dir, 0o755)
+        self.check(3, "UNKNOWN", "service directory .*chmod 700")
 
 
 if __name__ == "__main__":
