@@ -230,6 +230,9 @@ if(TARGET handoffctl)
   install(TARGETS handoffctl RUNTIME COMPONENT tools)
   install(FILES docs/man/handoffctl.1
     DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT tools)
+  install(FILES examples/handoffctl/completion.bash RENAME handoffctl
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
+    COMPONENT tools)
 endif()
 
 # The ferry and its helper, which it finds beside itself. They link the static

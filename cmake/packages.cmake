@@ -96,7 +96,7 @@ pkg-config need to find them, and a manual of all functions.")
 set(CPACK_DEBIAN_TOOLS_DESCRIPTION
   "hands live connections from process to process - tools${about}\
 This package contains handoffctl, with which an operator directs the two
-processes.")
+processes, and its completion for bash.")
 set(CPACK_DEBIAN_SYSTEMD_RUNTIME_DESCRIPTION
   "hands live connections from process to process - systemd${about}\
 This package contains the shared library for servers that systemd starts and

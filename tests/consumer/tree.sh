@@ -38,6 +38,7 @@ $(files "$source_dir/docs/man" '*.[37]' |
 END
 component tools <<END
 bin/handoffctl
+share/bash-completion/completions/handoffctl
 share/man/man1/handoffctl.1
 END
 units() {
