@@ -7,6 +7,7 @@
  */
 #include "../components.h"
 #include "arguments.h"
+#include "interrupt.h"
 #include "notices.h"
 #include "progress.h"
 #include "watch.h"
@@ -32,14 +33,49 @@ run_maintenance(const struct args *args, char **reply)
 		.to = args->to,
 		.dry_run = args->dry,
 		.timeout_ms = (uint32_t)args->timeout_ms,
-		.progress = args->to && isatty(STDERR_FILENO) ? progress_show
-							      : NULL,
+		.progress = isatty(STDERR_FILENO) ? progress_show : NULL,
 		.progress_arg = &progress,
 	};
 	int err;
 
 	progress_begin(&progress, NULL);
 	err = handoff_control_maintain(args->dir, &opts, reply);
+	progress_end(&progress);
+	return err;
+}
+
+static int
+run_ready(const struct args *args, char **reply)
+{
+	struct progress progress;
+	const struct handoff_ready_opts opts = {
+		.size = sizeof(opts),
+		.silent = args->silent,
+		.progress = isatty(STDERR_FILENO) ? progress_show : NULL,
+		.progress_arg = &progress,
+	};
+	int err;
+
+	progress_begin(&progress, NULL);
+	err = handoff_control_bring_home(args->dir, &opts, reply);
+	progress_end(&progress);
+	return err;
+}
+
+static int
+run_dump(const struct args *args, char **reply)
+{
+	struct progress progress;
+	const struct handoff_dump_opts opts = {
+		.size = sizeof(opts),
+		.path = args->name,
+		.progress = isatty(STDERR_FILENO) ? progress_show : NULL,
+		.progress_arg = &progress,
+	};
+	int err;
+
+	progress_begin(&progress, "dump");
+	err = handoff_control_write_dump(args->dir, &opts, reply);
 	progress_end(&progress);
 	return err;
 }
@@ -74,7 +110,7 @@ run(const struct args *args, char **reply)
 	if (strcmp(args->command, "maintenance") == 0)
 		return run_maintenance(args, reply);
 	if (strcmp(args->command, "ready") == 0)
-		return handoff_control_ready(args->dir, args->silent, reply);
+		return run_ready(args, reply);
 	if (strcmp(args->command, "say") == 0)
 		return handoff_control_say(args->dir, args->text, reply);
 	if (strcmp(args->command, "settle") == 0)
@@ -85,7 +121,7 @@ run(const struct args *args, char **reply)
 	if (strcmp(args->command, "wait") == 0)
 		return run_wait(args, reply);
 	if (strcmp(args->command, "dump") == 0)
-		return handoff_control_dump(args->dir, args->name, reply);
+		return run_dump(args, reply);
 	arguments_wrong(" is not a command", args->command);
 }
 
@@ -135,6 +171,20 @@ partly(const char *reply, int err)
 		       : "not every address could be opened";
 }
 
+/* Whether a peer may go on with it when this program is gone. */
+static bool
+changes(const char *command)
+{
+	static const char *const words[] = {
+		"maintenance", "ready", "settle", "stop"};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strcmp(command, words[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int
 exit_status(const struct args *args, int err)
 {
@@ -158,6 +208,8 @@ main(int argc, char **argv)
 		return watch_status(args.dir, args.json, args.watch_ms);
 	if (strcmp(args.command, "notices") == 0)
 		return run_notices(&args);
+	if (changes(args.command))
+		interrupt_tells();
 	err = run(&args, &reply);
 	if (!reply) {
 		fprintf(stderr, "handoffctl: %s\n", strerror(-err));

@@ -74,8 +74,10 @@ struct handoff_maintain_opts {
 	bool dry_run;        /* with `to`: only says what would move */
 	uint32_t timeout_ms; /* with `to`: of the whole move, at most a day;
 			      * default: that of the ferry */
-	handoff_progress_fn *progress; /* with `to`: called about ten times a
-					* second while it is under way */
+	handoff_progress_fn *progress; /* called up to ten times a second while
+					* it is under way: how far a move to
+					* another host has come, or which
+					* standby is waited for */
 	void *progress_arg;
 };
 
@@ -92,6 +94,18 @@ HANDOFF_API int handoff_control_maintain(const char *dir,
  * left; the reply is the answer all the same. */
 HANDOFF_API int handoff_control_ready(
 	const char *dir, bool silent, char **reply);
+
+/* `size` is sizeof(struct handoff_ready_opts); zero means the default. */
+struct handoff_ready_opts {
+	size_t size;
+	bool silent;
+	handoff_progress_fn *progress; /* as for a maintenance */
+	void *progress_arg;
+};
+
+/* The same with options. */
+HANDOFF_API int handoff_control_bring_home(
+	const char *dir, const struct handoff_ready_opts *opts, char **reply);
 
 /* Decides about a batch of connections that a broken-off move between two hosts
  * has left in doubt, by the ferry of the directory, because the other host is
@@ -113,6 +127,20 @@ HANDOFF_API int handoff_control_say(
  * for "-", to standard output. */
 HANDOFF_API int handoff_control_dump(
 	const char *dir, const char *path, char **reply);
+
+/* `size` is sizeof(struct handoff_dump_opts). */
+struct handoff_dump_opts {
+	size_t size;
+	const char *path;
+	handoff_progress_fn *progress; /* or NULL; called up to ten times a
+					* second with how much of a file has
+					* been written */
+	void *progress_arg;
+};
+
+/* The same with options. */
+HANDOFF_API int handoff_control_write_dump(
+	const char *dir, const struct handoff_dump_opts *opts, char **reply);
 
 /* Stops the peer with that name or process ID in an orderly way. Returns when
  * its process has ended, or 2 seconds later if the process continues. */

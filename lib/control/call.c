@@ -245,10 +245,14 @@ handoff__call_send(const struct handoff__call *call,
 {
 	struct handoff__buf buf = {.data = NULL};
 	int64_t ms = (int64_t)COMMAND_MS + call->wait_ms;
-	int err = handoff__contact_ask(
-		peer, &call->dir, request, fd, handoff__now_us() + ms * 1000);
 	size_t len;
+	int err;
 
+	peer->idle = call->look;
+	peer->idle_arg = call->look_arg;
+	err = handoff__contact_ask(
+		peer, &call->dir, request, fd, handoff__now_us() + ms * 1000);
+	peer->idle = NULL;
 	if (err == -ECANCELED && strncmp(peer->body, UNREADY, UNREADY_LEN) == 0)
 		return handoff__call_fail(
 			call, -EAGAIN, "%s", peer->body + UNREADY_LEN);

@@ -17,8 +17,12 @@ struct handoff__call {
 	struct handoff__dir dir;
 	struct handoff__contact peers[HANDOFF__CALL_PEERS];
 	size_t npeers;
-	char **reply;        /* the caller's; a text to be freed, or NULL */
-	uint32_t wait_ms;    /* what a request may take beyond the usual time */
+	char **reply;     /* the caller's; a text to be freed, or NULL */
+	uint32_t wait_ms; /* what a request may take beyond the usual time */
+	/* Called about every HANDOFF__IDLE_MS while a command is carried out;
+	 * NULL: nothing is. */
+	void (*look)(void *arg);
+	void *look_arg;
 	int64_t deadline_us; /* no status is waited for longer; 0: the usual
 			      * time alone counts */
 };

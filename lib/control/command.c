@@ -12,6 +12,7 @@
 #include "control/exposition.h"
 #include "control/hosts.h"
 #include "control/listeners.h"
+#include "control/look.h"
 #include "control/output.h"
 #include "control/table.h"
 
@@ -188,6 +189,7 @@ call_maintenance(struct handoff__call *call, const void *arg)
 	unsigned long long generation;
 	struct handoff__contact *owner;
 	char request[96], wait[32] = "";
+	struct handoff__look look;
 	int err;
 
 	if (opts->to)
@@ -217,14 +219,19 @@ call_maintenance(struct handoff__call *call, const void *arg)
 		opts->whole ? " whole=1" : "", name ? " " : "",
 		name ? name : "");
 	generation = handoff__listeners_generation(owner);
+	handoff__look_begin(
+		&look, call, opts->progress, opts->progress_arg, -1);
 	err = send_command(call, owner, request);
+	handoff__look_end(&look);
 	return err < 0 ? err : add_addresses(call, generation);
 }
 
 static int
 call_dump(struct handoff__call *call, const void *arg)
 {
-	const char *path = arg;
+	const struct handoff_dump_opts *opts = arg;
+	const char *path = opts->path;
+	struct handoff__look look;
 	struct handoff__output output;
 	struct handoff__contact *owner;
 	struct handoff__error error;
@@ -239,7 +246,10 @@ call_dump(struct handoff__call *call, const void *arg)
 	err = handoff__output_open(&output, path, &error);
 	if (err < 0)
 		return handoff__call_fail(call, err, "%s", error.text);
+	handoff__look_begin(
+		&look, call, opts->progress, opts->progress_arg, output.fd);
 	err = handoff__call_send(call, owner, "dump\n", output.fd);
+	handoff__look_end(&look);
 	if (err < 0) {
 		handoff__output_drop(&output);
 		return err;
@@ -263,9 +273,8 @@ both_are_there(const struct handoff__call *call)
 #define HOSTED "the service is on another host"
 
 static int
-call_ready(struct handoff__call *call, const void *arg)
+bring_home(struct handoff__call *call, bool silent)
 {
-	bool silent = *(const bool *)arg;
 	struct handoff__buf buf = {.data = NULL};
 	unsigned long long generation;
 	struct handoff__contact *standby, *ferry;
@@ -308,6 +317,20 @@ call_ready(struct handoff__call *call, const void *arg)
 		handoff__call_names(call, &buf);
 	}
 	return handoff__call_finish(call, -ECANCELED, &buf);
+}
+
+static int
+call_ready(struct handoff__call *call, const void *arg)
+{
+	const struct handoff_ready_opts *opts = arg;
+	struct handoff__look look;
+	int err;
+
+	handoff__look_begin(
+		&look, call, opts->progress, opts->progress_arg, -1);
+	err = bring_home(call, opts->silent);
+	handoff__look_end(&look);
+	return err;
 }
 
 /* Finds peers by name or by process ID. Returns the number of matches. */
@@ -488,7 +511,24 @@ handoff_control_maintain(
 int
 handoff_control_ready(const char *dir, bool silent, char **reply)
 {
-	return with_peers(dir, reply, call_ready, &silent);
+	const struct handoff_ready_opts opts = {.silent = silent};
+
+	return with_peers(dir, reply, call_ready, &opts);
+}
+
+int
+handoff_control_bring_home(
+	const char *dir, const struct handoff_ready_opts *opts, char **reply)
+{
+	struct handoff_ready_opts known = {.size = 0};
+	int err;
+
+	if (!opts || !reply)
+		return -EINVAL;
+	*reply = NULL;
+	err = handoff__opts_copy(&known, sizeof(known), opts,
+		offsetof(struct handoff_ready_opts, progress));
+	return err < 0 ? err : with_peers(dir, reply, call_ready, &known);
 }
 
 int
@@ -503,7 +543,24 @@ handoff_control_settle(
 int
 handoff_control_dump(const char *dir, const char *path, char **reply)
 {
-	return with_peers(dir, reply, call_dump, path);
+	const struct handoff_dump_opts opts = {.path = path};
+
+	return with_peers(dir, reply, call_dump, &opts);
+}
+
+int
+handoff_control_write_dump(
+	const char *dir, const struct handoff_dump_opts *opts, char **reply)
+{
+	struct handoff_dump_opts known = {.size = 0};
+	int err;
+
+	if (!opts || !reply)
+		return -EINVAL;
+	*reply = NULL;
+	err = handoff__opts_copy(&known, sizeof(known), opts,
+		offsetof(struct handoff_dump_opts, progress));
+	return err < 0 ? err : with_peers(dir, reply, call_dump, &known);
 }
 
 int

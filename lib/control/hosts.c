@@ -5,7 +5,7 @@
  */
 #include "control/hosts.h"
 
-#include "base/loop.h"
+#include "control/look.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,7 +14,6 @@
 
 #define HOST_MAX 255
 #define DAY_MS   86400000u
-#define LOOK_MS  500 /* for a status while the ferry moves */
 
 struct handoff__contact *
 handoff__hosts_ferry(struct handoff__call *call)
@@ -100,31 +99,6 @@ check(const struct handoff__call *call,
 		   : 0;
 }
 
-/* Progress: the ferry is asked again while it works on the request. */
-struct look {
-	const struct handoff__call *call;
-	const struct handoff_maintain_opts *opts;
-	struct handoff__contact ferry; /* with an answer of its own */
-};
-
-static void
-look(void *arg)
-{
-	struct look *l = arg;
-	const char *text;
-	char line[256];
-	size_t len;
-
-	if (handoff__contact_ask(&l->ferry, &l->call->dir, "status\n", -1,
-		    handoff__now_us() + LOOK_MS * INT64_C(1000)) < 0)
-		return;
-	text = handoff__contact_value(&l->ferry, "moving", NULL, &len);
-	if (!text)
-		return;
-	snprintf(line, sizeof(line), "%.*s", (int)len, text);
-	l->opts->progress(l->opts->progress_arg, line);
-}
-
 /* It has moved; but a line "error ..." tells of connections that are lost. */
 static int
 judge(const struct handoff__call *call, int err)
@@ -138,25 +112,21 @@ ask_to_move(struct handoff__call *call,
 	const struct handoff_maintain_opts *opts,
 	struct handoff__contact *ferry)
 {
-	struct look l = {.call = call, .opts = opts, .ferry = *ferry};
+	struct handoff__look look;
 	char request[HOST_MAX + 80], timeout[32] = "";
 	int err;
 
-	l.ferry.answer = l.ferry.body = NULL;
 	if (opts->timeout_ms > 0)
 		snprintf(timeout, sizeof(timeout), " timeout=%u",
 			opts->timeout_ms);
 	snprintf(request, sizeof(request), "move%s%s%s host=%s\n", timeout,
 		opts->whole ? " whole=1" : "", opts->dry_run ? " dry=1" : "",
 		opts->to);
-	if (opts->progress) {
-		ferry->idle = look;
-		ferry->idle_arg = &l;
-	}
+	handoff__look_begin(
+		&look, call, opts->progress, opts->progress_arg, -1);
 	call->wait_ms = opts->timeout_ms;
 	err = handoff__call_send(call, ferry, request, -1);
-	ferry->idle = NULL;
-	handoff__contact_free(&l.ferry);
+	handoff__look_end(&look);
 	return judge(call, err);
 }
 

@@ -3,13 +3,98 @@
 judges and shows progress, and that its exit status is what it says."""
 import os
 import pty
+import select
 import signal
 import subprocess
 
-from harness import BIN, DEADLINE, SystemTest, main
+from harness import BIN, DEADLINE, TOOLS, SystemTest, main
 
 
-class Wait(SystemTest):
+class TerminalTest(SystemTest):
+    def setUp(self):
+        super().setUp()
+        self.masters = []
+        self.addCleanup(lambda: [os.close(fd) for fd in self.masters])
+
+    def on_a_terminal(self, *words):
+        """Starts handoffctl with a terminal as its standard error."""
+        master, slave = pty.openpty()
+        self.masters.append(master)
+        process = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL",
+             os.path.join(BIN, "handoffctl"), "--dir", self.dir, *words],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=slave)
+        os.close(slave)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process, master
+
+    def see(self, master, text):
+        """Reads the terminal until that has come."""
+        seen = b""
+        while text not in seen:
+            self.assertTrue(select.select([master], [], [], DEADLINE)[0], seen)
+            seen += os.read(master, 4096)
+        return seen
+
+
+class Progress(TerminalTest):
+    """A maintenance that waits for a standby which is not ready."""
+
+    def begin(self, name, pairs):
+        peer = self.start(os.path.join(TOOLS, "pairs_peer"), self.dir, name,
+                          str(pairs), "30", stdin=subprocess.PIPE)
+        peer.expect("^owner: |^standby: ")
+        return peer
+
+    def tell(self, peer, line):
+        peer.process.stdin.write(line.encode() + b"\n")
+        peer.process.stdin.flush()
+
+    def waiting(self):
+        self.one, self.two = self.begin("one", 3), self.begin("two", 0)
+        self.tell(self.two, "busy loads its data: 40 %")
+        self.wait_peer("one", partner="loading", uncovered=0)
+        process, master = self.on_a_terminal("maintenance", "--wait", "60")
+        self.see(master, b"\r\x1b[Kwaits for two: loads its data: 40 %")
+        return process, master
+
+    def test_is_shown_and_removed(self):
+        process, master = self.waiting()
+        self.tell(self.two, "busy loads its data: 90 %")
+        self.see(master, b"\r\x1b[Kwaits for two: loads its data: 90 %")
+        self.tell(self.two, "busy")
+        self.assertEqual(process.wait(DEADLINE), 0)
+        self.assertRegex(process.stdout.read(), rb"\Amoved 3 connections")
+        self.assertTrue(os.read(master, 1 << 16).endswith(b"\r\x1b[K"))
+
+    def test_interrupted(self):
+        """It says that the command goes on, and so it does."""
+        for sig in (signal.SIGINT, signal.SIGHUP):
+            process, master = self.waiting()
+            process.send_signal(sig)
+            self.assertEqual(process.wait(DEADLINE), -sig)
+            self.see(master, b"handoffctl: interrupted: what the peer has "
+                     b"begun goes on")
+            self.tell(self.two, "busy")
+            self.assertIn("serves", self.ok("wait", "--owner", "two"))
+            self.one.kill()
+            self.two.kill()
+
+    def test_lost_terminal(self):
+        """The other end is closed: the next line cannot be shown, and the
+        command is carried out all the same."""
+        process, _ = self.waiting()
+        for master in self.masters:
+            os.close(master)
+        self.masters.clear()
+        self.tell(self.two, "busy")
+        self.assertEqual(process.wait(DEADLINE), 0)
+        self.assertRegex(process.stdout.read(), rb"\Amoved 3 connections")
+
+
+class Wait(TerminalTest):
     def wait_for(self, *options):
         return self.start("handoffctl", "--dir", self.dir, "wait", *options)
 
@@ -79,20 +164,8 @@ class Wait(SystemTest):
         """Nothing is shown where there is no terminal; on one there is a line
         that is gone at the end."""
         self.server()
-        master, slave = pty.openpty()
-        self.addCleanup(os.close, master)
-        process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL",
-             os.path.join(BIN, "handoffctl"), "--dir", self.dir, "wait",
-             "--standby"], stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=slave)
-        os.close(slave)
-        self.addCleanup(process.stdout.close)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
-        seen = b""
-        while b"only server" not in seen:
-            seen += os.read(master, 4096)
+        process, master = self.on_a_terminal("wait", "--standby")
+        seen = self.see(master, b"only server")
         self.assertRegex(seen, rb"\A\r\x1b\[Kwaiting, 0 s: no standby is "
                          rb"there: only server")
         self.standby()
