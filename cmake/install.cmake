@@ -210,8 +210,6 @@ install(FILES docs/systemd.md DESTINATION ${CMAKE_INSTALL_DOCDIR}/docs
   COMPONENT ${component})
 set(units ${CMAKE_INSTALL_DOCDIR}/examples/systemd)
 install(DIRECTORY examples/systemd/ DESTINATION ${units}
-  COMPONENT ${component} PATTERN upgrade EXCLUDE)
-install(PROGRAMS examples/systemd/upgrade DESTINATION ${units}
   COMPONENT ${component})
 
 # The tool: it finds the library that was installed with it, also where the

@@ -56,6 +56,12 @@ static const char help[] =
 	"                    standby is ready to serve; every entry is "
 	"covered;\n"
 	"                    no peer NAME is there; up to 60 s, or SECONDS\n"
+	"  upgrade [--check COMMAND] [--log FILE] [--timeout SECONDS]\n"
+	"          -- PROGRAM [ARGUMENT...]\n"
+	"                    starts PROGRAM, moves everything to it once it "
+	"is\n"
+	"                    ready, and ends the one that served; if anything\n"
+	"                    goes wrong, or COMMAND fails, that serves on\n"
 	"  notices [--json] [ADDR...]\n"
 	"                    prints notices to clients as they come, the one "
 	"that\n"
@@ -187,6 +193,12 @@ read_option(struct args *args, int option, int argc, char **argv)
 	case 'o':
 		args->to = optarg;
 		return;
+	case 'K':
+		args->check = optarg;
+		return;
+	case 'L':
+		args->log = optarg;
+		return;
 	case 'O':
 	case 'S':
 	case 'C':
@@ -226,6 +238,8 @@ read_options(struct args *args, int argc, char **argv)
 		{"standby", optional_argument, NULL, 'S'},
 		{"covered", no_argument, NULL, 'C'},
 		{"gone", required_argument, NULL, 'G'},
+		{"check", required_argument, NULL, 'K'},
+		{"log", required_argument, NULL, 'L'},
 		{"help", no_argument, NULL, 'h'},
 		{"version", no_argument, NULL, 'v'},
 		{NULL, 0, NULL, 0},
@@ -267,9 +281,11 @@ check_move(const struct args *args, int count)
 			"--wait does not go with --to: --timeout does", "");
 	if (args->dry && !args->to)
 		arguments_wrong("--dry-run goes with maintenance --to", "");
-	if (args->timeout_ms && !args->to && strcmp(args->command, "wait") != 0)
-		arguments_wrong(
-			"--timeout goes with maintenance --to and with wait",
+	if (args->timeout_ms && !args->to &&
+		strcmp(args->command, "wait") != 0 &&
+		strcmp(args->command, "upgrade") != 0)
+		arguments_wrong("--timeout goes with maintenance --to, wait "
+				"and upgrade",
 			"");
 }
 
@@ -304,6 +320,23 @@ check_wait(const struct args *args)
 			"");
 }
 
+static void
+check_upgrade(struct args *args, int count, char **words)
+{
+	bool upgrade = strcmp(args->command, "upgrade") == 0;
+
+	if (!upgrade && (args->check || args->log))
+		arguments_wrong("--check and --log go with upgrade", "");
+	if (upgrade && (count < 2 || !words[1][0]))
+		arguments_wrong(" needs the PROGRAM that is to serve, after --",
+			"upgrade");
+	if (upgrade && ((args->check && !args->check[0]) ||
+			       (args->log && !args->log[0])))
+		arguments_wrong(
+			": the value of --check or --log is empty", "upgrade");
+	args->program = words + 1;
+}
+
 /* Each command with exactly the words and options that it takes. */
 static void
 read_command(struct args *args, int count, char **words)
@@ -314,6 +347,7 @@ read_command(struct args *args, int count, char **words)
 	bool named = count > 0 && strcmp(words[0], "maintenance") == 0;
 	bool notices = count > 0 && strcmp(words[0], "notices") == 0;
 	bool settle = count > 0 && strcmp(words[0], "settle") == 0;
+	bool upgrade = count > 0 && strcmp(words[0], "upgrade") == 0;
 	int most = stop || dump || named || settle ? 2 : 1;
 
 	if (count == 0)
@@ -346,7 +380,7 @@ read_command(struct args *args, int count, char **words)
 			" is not a number of SECONDS, and no other word may "
 			"follow status --watch",
 			words[most]);
-	else if (count > most && !notices)
+	else if (count > most && !notices && !upgrade)
 		arguments_wrong(" is one word too many", words[most]);
 	if (args->json && strcmp(args->command, "status") != 0 && !notices)
 		arguments_wrong("--json goes with status and notices", "");
@@ -365,6 +399,7 @@ read_command(struct args *args, int count, char **words)
 	check_move(args, count);
 	check_settle(args, count);
 	check_wait(args);
+	check_upgrade(args, count, words);
 	if (!args->dir)
 		args->dir = getenv("HANDOFF_DIR");
 	if ((!args->dir || !args->dir[0]) && args->nwords == 0)

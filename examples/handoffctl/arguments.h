@@ -9,6 +9,8 @@
 
 struct args {
 	const char *dir, *command, *name, *to;
+	const char *check, *log;  /* of an upgrade */
+	char **program;           /* the same, with its arguments */
 	const char *const *words; /* notices: addresses */
 	size_t nwords;
 	char text[HANDOFF_SAY_MAX + 2]; /* one more than may be said */

@@ -10,6 +10,7 @@
 #include "interrupt.h"
 #include "notices.h"
 #include "progress.h"
+#include "upgrade.h"
 #include "watch.h"
 
 #include <handoff.h>
@@ -208,6 +209,14 @@ main(int argc, char **argv)
 		return watch_status(args.dir, args.json, args.watch_ms);
 	if (strcmp(args.command, "notices") == 0)
 		return run_notices(&args);
+	if (strcmp(args.command, "upgrade") == 0)
+		return run_upgrade(args.dir,
+			&(struct upgrade_opts){.argv = args.program,
+				.check = args.check,
+				.log = args.log,
+				.timeout_ms = args.timeout_ms > 0
+						      ? args.timeout_ms
+						      : UPGRADE_MS});
 	if (changes(args.command))
 		interrupt_tells();
 	err = run(&args, &reply);

@@ -28,7 +28,6 @@ for file in "$@"; do
   esac
 done
 cp "$units"/*.service "$units"/*.socket /etc/systemd/system
-cp "$units/upgrade" $lib
 cp /etc/passwd /run/passwd
 echo 'handoff-echo:x:54321:65534::/:/usr/sbin/nologin' >>/run/passwd
 mount --bind /run/passwd /etc/passwd

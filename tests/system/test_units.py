@@ -55,7 +55,6 @@ class UnitFiles(unittest.TestCase):
             with open(os.path.join(UNITS, name), encoding="utf-8") as file:
                 text = change(file.read())
             text = text.replace("/usr/local/bin", BIN)
-            text = text.replace("/usr/local/lib/handoff", UNITS)
             paths.append(os.path.join(self.dir, name))
             with open(paths[-1], "w", encoding="utf-8") as file:
                 file.write(text)

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reads a file that another process appends to. Control characters are shown as
+ * '?': a terminal acts on them.
+ */
+#include "tail.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void
+tail_open(struct tail *tail, const char *path)
+{
+	struct stat st;
+
+	memset(tail, 0, sizeof(*tail));
+	tail->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (tail->fd >= 0 &&
+		(fstat(tail->fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+			lseek(tail->fd, 0, SEEK_END) < 0))
+		tail_close(tail);
+}
+
+static void
+end_line(struct tail *tail)
+{
+	tail->line[tail->len] = '\0';
+	tail->len = 0;
+	fprintf(stderr, "new: %s\n", tail->line);
+	if (tail->line[0])
+		snprintf(tail->last, sizeof(tail->last), "%.199s", tail->line);
+}
+
+void
+tail_show(struct tail *tail)
+{
+	char chunk[4096];
+	ssize_t n;
+
+	while (tail->fd >= 0 &&
+		(n = read(tail->fd, chunk, sizeof(chunk))) > 0) {
+		for (ssize_t i = 0; i < n; i++) {
+			unsigned char c = (unsigned char)chunk[i];
+
+			if (c != '\n')
+				tail->line[tail->len++] =
+					c < 0x20 || c == 0x7f ? '?' : (char)c;
+			if (c == '\n' || tail->len == sizeof(tail->line) - 1)
+				end_line(tail);
+		}
+	}
+}
+
+void
+tail_close(struct tail *tail)
+{
+	if (tail->fd >= 0)
+		close(tail->fd);
+	tail->fd = -1;
+}
