@@ -117,6 +117,8 @@ run(const struct args *args, char **reply)
 	if (strcmp(args->command, "settle") == 0)
 		return handoff_control_settle(
 			args->dir, args->name, args->here, reply);
+	if (strcmp(args->command, "stay") == 0)
+		return handoff_control_stay(args->dir, reply);
 	if (strcmp(args->command, "stop") == 0)
 		return handoff_control_stop(args->dir, args->name, reply);
 	if (strcmp(args->command, "wait") == 0)

@@ -429,6 +429,9 @@ finish(struct upgrade *u)
 		return 1;
 	}
 	free(reply);
+	/* a program of an older library cannot, and serves all the same */
+	handoff_control_stay(u->dir, &reply);
+	free(reply);
 	printf("upgraded: %s (pid %d) serves %lld connection%s in place of %s "
 	       "(pid %d), which has ended\n",
 		u->new.name, (int)u->new.pid, u->new.connections,

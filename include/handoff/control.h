@@ -107,6 +107,11 @@ struct handoff_ready_opts {
 HANDOFF_API int handoff_control_bring_home(
 	const char *dir, const struct handoff_ready_opts *opts, char **reply);
 
+/* The service is at home with the peer that serves: the maintenance or failover
+ * by which it came there is over, and nothing is to be brought home any more.
+ * Nothing moves. */
+HANDOFF_API int handoff_control_stay(const char *dir, char **reply);
+
 /* Decides about a batch of connections that a broken-off move between two hosts
  * has left in doubt, by the ferry of the directory, because the other host is
  * gone for good: with `here` they are served by this one, otherwise dropped.

@@ -437,6 +437,16 @@ call_say(struct handoff__call *call, const void *arg)
 	return err;
 }
 
+static int
+call_stay(struct handoff__call *call, const void *arg)
+{
+	struct handoff__contact *owner;
+	int err = find_owner(call, &owner);
+
+	(void)arg;
+	return err < 0 ? err : send_command(call, owner, "stay\n");
+}
+
 struct settle {
 	const char *batch;
 	bool here;
@@ -529,6 +539,12 @@ handoff_control_bring_home(
 	err = handoff__opts_copy(&known, sizeof(known), opts,
 		offsetof(struct handoff_ready_opts, progress));
 	return err < 0 ? err : with_peers(dir, reply, call_ready, &known);
+}
+
+int
+handoff_control_stay(const char *dir, char **reply)
+{
+	return with_peers(dir, reply, call_stay, NULL);
 }
 
 int

@@ -83,7 +83,8 @@ begin_stop(void *arg)
 
 const struct handoff__operator_ops handoff__embed_operator_ops = {
 	.stop = begin_stop,
-	.unknown = "this program knows status, metrics, maintenance, ready and "
+	.unknown = "this program knows status, metrics, maintenance, ready, "
+		   "stay and "
 		   "stop",
 	.ready_is_silent = true,
 	.types =

@@ -78,10 +78,10 @@ answer_move(struct handoff__operator *op, struct handoff__request *request,
 			handoff__reply_failure(op->pair->error.text));
 }
 
-/* Nothing was to be done: that is a success. */
+/* Nothing is left to be done: that is a success. */
 static void
-answer_repetition(struct handoff__operator *op,
-	struct handoff__request *request, const char *text)
+answer_done(struct handoff__operator *op, struct handoff__request *request,
+	const char *text)
 {
 	struct handoff__buf buf = {0};
 
@@ -99,7 +99,7 @@ answer_ready(struct handoff__operator *op, struct handoff__request *request,
 	silent |= op->ops->ready_is_silent;
 	if (op->moves.count == 0 && !op->stopping &&
 		handoff__pair_is_home(op->pair, silent, text, sizeof(text)))
-		answer_repetition(op, request, text);
+		answer_done(op, request, text);
 	else
 		answer_move(
 			op, request, line, silent ? take_silently : take_home);
@@ -144,7 +144,21 @@ answer_maintenance(struct handoff__operator *op,
 	else if (repeats < 0)
 		handoff__reply_error(request, op->pair->error.text);
 	else
-		answer_repetition(op, request, text);
+		answer_done(op, request, text);
+}
+
+static void
+answer_stay(struct handoff__operator *op, struct handoff__request *request)
+{
+	char text[HANDOFF_TEXT_MAX];
+
+	if (op->moves.count > 0)
+		handoff__reply_error(request,
+			"another handoff is under way: wait for its end");
+	else if (handoff__pair_stay(op->pair, text, sizeof(text)) < 0)
+		handoff__reply_error(request, op->pair->error.text);
+	else
+		answer_done(op, request, text);
 }
 
 static void
@@ -180,6 +194,8 @@ run_request(void *arg, struct handoff__request *request, const char *line)
 		answer_ready(op, request, line, false);
 	else if (strcmp(line, "ready silent") == 0)
 		answer_ready(op, request, line, true);
+	else if (strcmp(line, "stay") == 0)
+		answer_stay(op, request);
 	else if (strcmp(line, "stop") == 0)
 		answer_stop(op, request);
 	else if (!op->ops->other || !op->ops->other(op->arg, request, line))

@@ -186,3 +186,33 @@ handoff__pair_home(struct handoff__pair *pair, bool silent)
 	handoff__tally_refused(&pair->tally, HANDOFF__WAY_IN);
 	return explain_refusal(pair);
 }
+
+int
+handoff__pair_stay(struct handoff__pair *pair, char *text, size_t size)
+{
+	struct handoff__board *board = handoff__arena_board(&pair->arena);
+	int err = handoff__idle_check(pair);
+	uint32_t away;
+
+	if (err < 0)
+		return err;
+	if (!board || !pair->serving || pair->config.carrier ||
+		handoff__pair_hosted(pair))
+		return handoff__fail(&pair->error, -EPERM,
+			"%s does not serve: only where a service is served it "
+			"can be at home",
+			pair->name);
+	away = atomic_exchange(&board->away, HANDOFF__AWAY_NOT);
+	if (away == HANDOFF__AWAY_NOT)
+		snprintf(text, size,
+			"the service is at home with %s already: nothing was "
+			"changed",
+			pair->name);
+	else
+		snprintf(text, size,
+			"the service is at home with %s: the %s is over",
+			pair->name,
+			away == HANDOFF__AWAY_FAILOVER ? "failover"
+						       : "maintenance");
+	return 0;
+}

@@ -24,4 +24,9 @@ bool handoff__pair_is_home(
  * lease of this host does not let it serve. */
 int handoff__pair_home(struct handoff__pair *pair, bool silent);
 
+/* The service is at home with this peer from now on, which serves it in the
+ * place of another, with a sentence that says so in `text`. -EPERM if it does
+ * not serve; and errors as above. */
+int handoff__pair_stay(struct handoff__pair *pair, char *text, size_t size);
+
 #endif

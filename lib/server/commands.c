@@ -151,10 +151,9 @@ is_detail(int type)
 const struct handoff__operator_ops handoff__server_operator_ops = {
 	.stop = stop,
 	.other = other,
-	.unknown =
-		"unknown request: want status, status json, metrics, "
-		"maintenance, ready, ready silent, connections, say, stop or "
-		"dump",
+	.unknown = "unknown request: want status, status json, metrics, "
+		   "maintenance, ready, ready silent, stay, connections, say, "
+		   "stop or dump",
 	.status = status,
 	.metrics = metrics,
 	.remarks = remarks,

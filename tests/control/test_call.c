@@ -73,6 +73,8 @@ commands_go_to_whom_they_are_for(void **state)
 	assert_reply("server got ready\n");
 	assert_int_equal(handoff_control_ready(fake_dir.path, true, &reply), 0);
 	assert_reply("server got ready silent\n");
+	assert_int_equal(handoff_control_stay(fake_dir.path, &reply), 0);
+	assert_reply("alt got stay\n");
 	assert_int_equal(handoff_control_stop(fake_dir.path, "alt", &reply), 0);
 	assert_reply("alt got stop\n");
 	assert_int_equal(

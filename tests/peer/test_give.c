@@ -6,6 +6,7 @@
  */
 #include "peer/fixture.h"
 
+#include <errno.h>
 #include <string.h>
 
 static struct handoff__board *
@@ -338,12 +339,62 @@ nothing_is_repeated_where_nobody_serves(void **state)
 		handoff__pair_repeats(&one.pair, "one", text, sizeof(text)), 0);
 }
 
+static void
+assert_stays(struct side *side, const char *words)
+{
+	char text[HANDOFF_TEXT_MAX] = "";
+
+	assert_int_equal(
+		handoff__pair_stay(&side->pair, text, sizeof(text)), 0);
+	assert_non_null(strstr(text, words));
+}
+
+/* A maintenance is over where it has come to, and the next one moves all. */
+static void
+service_stays_where_it_is(void **state)
+{
+	char text[HANDOFF_TEXT_MAX];
+
+	(void)state;
+	pair_fill(&one, &two, 3);
+	assert_stays(&one, "at home with one already");
+	pair_give(&one, &two, HANDOFF__MAINTENANCE);
+	assert_true(handoff__pair_away(&one.pair));
+	assert_int_equal(
+		handoff__pair_stay(&one.pair, text, sizeof(text)), -EPERM);
+	assert_true(handoff__pair_away(&two.pair));
+	assert_stays(&two, "at home with two: the maintenance is over");
+	assert_false(handoff__pair_away(&one.pair));
+	assert_false(handoff__pair_away(&two.pair));
+	assert_stays(&two, "already: nothing was changed");
+	assert_int_equal(two.pair.roster.connections, 3);
+	assert_true(handoff__pair_is_home(&one.pair, true, text, sizeof(text)));
+	pair_give(&two, &one, HANDOFF__MAINTENANCE);
+	assert_true(handoff__pair_away(&one.pair));
+	assert_int_equal(one.pair.roster.connections, 3);
+}
+
+static void
+nothing_stays_where_nobody_serves(void **state)
+{
+	char text[HANDOFF_TEXT_MAX];
+
+	(void)state;
+	assert_int_equal(side_open(&one, NULL), 0);
+	handoff__pair_started(&one.pair);
+	assert_int_equal(
+		handoff__pair_stay(&one.pair, text, sizeof(text)), -EPERM);
+	assert_non_null(strstr(one.pair.error.text, "does not serve"));
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		pair_test(everything_goes_and_comes_back),
 		side_test(nothing_is_repeated_where_nobody_serves),
+		pair_test(service_stays_where_it_is),
+		side_test(nothing_stays_where_nobody_serves),
 		pair_test(life_goes_on_between_two_gives),
 		pair_test(empty_service_changes_hands),
 		pair_test(home_takes_all_but_connections),

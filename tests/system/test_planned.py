@@ -9,6 +9,32 @@ from harness import SystemTest, halt, main, wait_until
 
 
 class Planned(SystemTest):
+    def test_stays(self):
+        """After a maintenance and after a failover; then nothing is to come
+        home, and the next maintenance moves all."""
+        server, alt = self.pair()
+        client = self.connect(server.address)
+        self.assert_echo(client)
+        self.assertIn("at home with server already", self.ok("stay"))
+        self.ok("maintenance")
+        self.wait_peer("server", role="standby", held=1)
+        self.assertIn("with alt: the maintenance is over", self.ok("stay"))
+        for peer in self.status()["peers"]:
+            self.assertEqual(peer["maintenance"], None)
+        self.assertNotIn("under way", self.ok("status"))
+        self.assertIn("nothing to bring home", self.ok("ready", "--silent"))
+        self.assertIn("moved 1 connection", self.ok("maintenance"))
+        self.wait_peer("alt", role="standby", held=1)
+        server.kill()
+        self.wait_peer("alt", role="owner", connections=1)
+        self.assertIn("at home with alt already", self.ok("stay"))
+        self.standby("--name", "third", program="alt_server")
+        self.wait_peer("third", held=1)
+        alt.kill()
+        self.wait_peer("third", role="owner", connections=1)
+        self.assertIn("with third: the failover is over", self.ok("stay"))
+        self.assert_echo(client)
+
     def both_ways(self, model):
         server, alt = self.pair("--model", model)
         clients = [self.connect(server.address) for _ in range(20)]

@@ -99,11 +99,13 @@ class Good(Upgrades):
         for client in clients:
             self.assert_echo(client)
         self.wait_peer("new", role="owner", connections=3)
+        self.assertEqual(self.peer("new")["maintenance"], None)
         # and again, to a program of the same name
         self.upgraded(count=3)
         for client in clients:
             self.assert_echo(client)
         self.assertEqual(len(self.status()["peers"]), 1)
+        self.assertNotIn("under way", self.ok("status"))
 
     def test_check_is_run_after_the_move(self):
         server = self.server()
