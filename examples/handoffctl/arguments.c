@@ -22,6 +22,10 @@ static const char help[] =
 	"                    2 critical, 3 unknown\n"
 	"  status --connections [--json]\n"
 	"                    the connections of both peers\n"
+	"  top [--once] [--every SECONDS]\n"
+	"                    the busiest connections and the last handoffs, "
+	"drawn\n"
+	"                    every 2 seconds, or every SECONDS; q ends it\n"
 	"  metrics           the counters of both peers, for Prometheus\n"
 	"  maintenance [--wait SECONDS] [--whole] [NAME]\n"
 	"                    the owner hands everything to its standby, if "
@@ -171,6 +175,9 @@ read_flag(struct args *args, int option)
 	case 'D':
 		args->drop = true;
 		return;
+	case '1':
+		args->once = true;
+		return;
 	}
 }
 
@@ -195,6 +202,10 @@ read_option(struct args *args, int option, int argc, char **argv)
 		return;
 	case 'o':
 		args->to = optarg;
+		return;
+	case 'E':
+		args->every_ms = milliseconds(optarg,
+			" is not a time: --every takes 0.1 to 86400 seconds");
 		return;
 	case 'K':
 		args->check = optarg;
@@ -241,6 +252,8 @@ read_options(struct args *args, int argc, char **argv)
 		{"standby", optional_argument, NULL, 'S'},
 		{"covered", no_argument, NULL, 'C'},
 		{"gone", required_argument, NULL, 'G'},
+		{"once", no_argument, NULL, '1'},
+		{"every", required_argument, NULL, 'E'},
 		{"check", required_argument, NULL, 'K'},
 		{"log", required_argument, NULL, 'L'},
 		{"help", no_argument, NULL, 'h'},
@@ -324,6 +337,15 @@ check_wait(const struct args *args)
 }
 
 static void
+check_top(const struct args *args)
+{
+	bool top = strcmp(args->command, "top") == 0;
+
+	if (!top && (args->once || args->every_ms))
+		arguments_wrong("--once and --every go with top", "");
+}
+
+static void
 check_upgrade(struct args *args, int count, char **words)
 {
 	bool upgrade = strcmp(args->command, "upgrade") == 0;
@@ -402,6 +424,7 @@ read_command(struct args *args, int count, char **words)
 	check_move(args, count);
 	check_settle(args, count);
 	check_wait(args);
+	check_top(args);
 	check_upgrade(args, count, words);
 	if (!args->dir)
 		args->dir = getenv("HANDOFF_DIR");

@@ -14,9 +14,11 @@ struct args {
 	const char *const *words; /* notices: addresses */
 	size_t nwords;
 	char text[HANDOFF_SAY_MAX + 2]; /* one more than may be said */
+	bool once;                      /* top */
 	bool json, silent, whole, connections, dry, here, drop;
 	bool for_monitor;               /* status --check */
 	struct handoff_wait_opts until; /* what wait waits for */
+	int every_ms;                   /* 0: the default */
 	int watch_ms;                   /* 0: once */
 	int wait_ms;                    /* 0: the default */
 	int timeout_ms;                 /* the same */

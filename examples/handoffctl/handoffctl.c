@@ -10,6 +10,7 @@
 #include "interrupt.h"
 #include "notices.h"
 #include "progress.h"
+#include "top.h"
 #include "upgrade.h"
 #include "watch.h"
 
@@ -211,6 +212,9 @@ main(int argc, char **argv)
 		return watch_status(args.dir, args.json, args.watch_ms);
 	if (strcmp(args.command, "notices") == 0)
 		return run_notices(&args);
+	if (strcmp(args.command, "top") == 0)
+		return run_top(args.dir,
+			args.every_ms > 0 ? args.every_ms : TOP_MS, args.once);
 	if (strcmp(args.command, "upgrade") == 0)
 		return run_upgrade(args.dir,
 			&(struct upgrade_opts){.argv = args.program,
