@@ -261,6 +261,9 @@ handoff__unloading_abandon(struct handoff__freight *load)
 {
 	for (uint32_t i = 0; i < load->count; i++)
 		handoff__landing_drop(load, &load->items[i]);
+	/* records of an earlier ferry that died before it had sent copies */
+	if (load->resumed)
+		handoff__pair_forget_batch(&load->ferry->pair, load->slot);
 	if (load->guarded)
 		handoff__gate_forget(load->ferry->gate, load->slot);
 	load->guarded = false;

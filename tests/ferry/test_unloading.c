@@ -111,6 +111,33 @@ of_an_empty_batch_nothing_is_given_back(void **state)
 	assert_false(ferry->returns);
 }
 
+/* The ferry before has died before the server had a copy of it. A session of
+ * that number, which comes again, would be found there. */
+static void
+what_nobody_has_is_freed_with_an_aborted_batch(void **state)
+{
+	struct handoff__arena *arena = &ferry->pair.arena;
+	struct handoff__record *rec;
+	uint32_t segment, slot;
+	struct handoff__roster_entry *e;
+
+	(void)state;
+	add_item(0);
+	e = load->items[0].entry;
+	segment = e->segment;
+	slot = e->slot;
+	rec = e->view.rec;
+	handoff__roster_vacate(&ferry->pair.roster, e);
+	load->count = 0;
+	handoff__unloading_abandon(load);
+	assert_int_not_equal(handoff__record_id(rec), 0);
+	load->resumed = true;
+	handoff__unloading_abandon(load);
+	assert_ptr_equal(handoff__arena_record(arena, segment, slot), rec);
+	assert_int_equal(handoff__record_id(rec), 0);
+	assert_int_equal(handoff__owner_word(&rec->owner), 0);
+}
+
 #define unloading_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -120,6 +147,7 @@ main(void)
 		unloading_test(
 			those_that_cannot_be_offered_now_are_given_back_later),
 		unloading_test(of_an_empty_batch_nothing_is_given_back),
+		unloading_test(what_nobody_has_is_freed_with_an_aborted_batch),
 	};
 
 	return cmocka_run_group_tests_name("unloading", tests, NULL, NULL);
