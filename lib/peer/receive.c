@@ -74,6 +74,7 @@ has_number(struct handoff__pair *pair, const struct handoff__parcel *parcel)
 	uint64_t number = parcel->session ? parcel->session : parcel->id;
 	const struct handoff__post_ring *ring =
 		handoff__posts_ring(&pair->arena.posts);
+	const struct handoff__roster_entry *e;
 	const struct handoff__record *rec;
 	uint32_t segment, slot;
 
@@ -81,9 +82,13 @@ has_number(struct handoff__pair *pair, const struct handoff__parcel *parcel)
 		!handoff__posts_where(ring, number, &segment, &slot))
 		return false;
 	rec = handoff__arena_record(&pair->arena, segment, slot);
-	return rec && handoff__record_id(rec) != 0 &&
-	       rec->kind == HANDOFF__CONNECTION &&
-	       !handoff__older(pair->arena.segments[segment]) &&
+	if (!rec || handoff__record_id(rec) == 0 ||
+		handoff__older(pair->arena.segments[segment]))
+		return false;
+	/* without an entry it is what a dead peer has left */
+	e = handoff__roster_find(
+		&pair->roster, segment, slot, handoff__record_id(rec));
+	return e && e->kind == HANDOFF__CONNECTION &&
 	       handoff__record_number(rec) == number;
 }
 
