@@ -21,6 +21,14 @@
 	"TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:"                 \
 	"TLS_AES_128_GCM_SHA256"
 
+/* Certificates are not compressed (OpenSSL >= 3.2): what a library for that
+ * makes of them is not seen in the identity, and a short message of a client
+ * could become a long one. Older versions ignore these bits. */
+#ifndef SSL_OP_NO_TX_CERTIFICATE_COMPRESSION
+#define SSL_OP_NO_TX_CERTIFICATE_COMPRESSION (UINT64_C(1) << 32)
+#define SSL_OP_NO_RX_CERTIFICATE_COMPRESSION (UINT64_C(1) << 33)
+#endif
+
 struct handoff__tls_generation {
 	struct handoff__tls_contexts *contexts;
 	atomic_bool usable;
@@ -105,7 +113,9 @@ set_rules(SSL_CTX *ctx, struct handoff__tls_settings *settings)
 		return false;
 	SSL_CTX_clear_options(ctx, SSL_OP_COOKIE_EXCHANGE);
 	SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION |
-					 SSL_OP_NO_COMPRESSION);
+					 SSL_OP_NO_COMPRESSION |
+					 SSL_OP_NO_TX_CERTIFICATE_COMPRESSION |
+					 SSL_OP_NO_RX_CERTIFICATE_COMPRESSION);
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	SSL_CTX_clear_mode(ctx, SSL_MODE_ASYNC);
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
