@@ -4,6 +4,7 @@
  * of handoff_tls_opts_read, and
  *   --alpn NAME   a protocol, once for each
  *   --asked       client certificates are asked for, not required
+ *   --build TEXT  as if made with another OpenSSL (the options' version)
  *   --kill FILE   dies at the first line "die" if the file can be removed
  * SIGHUP loads the certificates again, SIGWINCH prints what was counted.
  */
@@ -191,6 +192,8 @@ read_own(
 	for (int i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--alpn") == 0 && i + 1 < argc)
 			alpn[opts->nalpn++] = argv[++i];
+		else if (strcmp(argv[i], "--build") == 0 && i + 1 < argc)
+			opts->version = argv[++i];
 		else if (strcmp(argv[i], "--kill") == 0 && i + 1 < argc)
 			deadly = argv[++i];
 		else if (strcmp(argv[i], "--handshake-ms") == 0 && i + 1 < argc)
