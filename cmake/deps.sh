@@ -17,7 +17,7 @@ tests=(pkg-config libcmocka-dev python3 mandoc iproute2 procps g++ lintian
   systemtap-sdt-dev abigail-tools libssl-dev libmnl-dev libnftnl-dev
   libnetfilter-queue-dev nftables iptables openssl
   libzookeeper-st-dev libzookeeper-java default-jre-headless libnats-dev
-  libtirpc-dev rpcsvc-proto)
+  libtirpc-dev rpcsvc-proto curl gnutls-bin)
 gates=(clang clang-format clang-tidy libclang-rt-dev codespell valgrind
   musl-tools linux-libc-dev gcovr)
 # Debian has these for few other architectures, and not all of them.

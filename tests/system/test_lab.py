@@ -2,9 +2,10 @@
 """The lab guide shows what really happens; and its runner detects a guide that
 does not."""
 import os
+import subprocess
 from unittest import mock
 
-from harness import SCALE, SystemTest, main
+from harness import BIN, SCALE, SystemTest, main
 import lab
 
 
@@ -15,11 +16,24 @@ class LabTest(SystemTest):
         return runner
 
 
+def speaks_tls():
+    """Whether the servers were built where OpenSSL is."""
+    done = subprocess.run([os.path.join(BIN, "server"), "--tls-cert", "/none"],
+                          capture_output=True, text=True, timeout=20,
+                          check=False)
+    return "built without TLS" not in done.stderr
+
+
 class Guide(LabTest):
     def test_guide(self):
         with open(os.path.join(lab.ROOT, "docs", "lab.md"),
                   encoding="utf-8") as file:
-            self.assertGreater(self.lab(file.read()).run(), 50)
+            guide = file.read()
+        if not speaks_tls():
+            before, _, after = guide.partition("## 20. TLS")
+            guide = before + after[after.index("## The end"):].replace(
+                " /tmp/tls /tmp/tls.crt /tmp/tls.key", "")
+        self.assertGreater(self.lab(guide).run(), 50)
 
 
 class Runner(LabTest):
