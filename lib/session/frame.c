@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 /* The first part is what tells a client of sessions, of any version. */
@@ -178,25 +179,41 @@ violation(const char **why, const char *text)
 	return -EPROTO;
 }
 
-/* The payload of a frame other than DATA. */
-static int
-decode_payload(struct handoff__frame *f, struct reader *r, const char **why)
+/* Of the text only that there is none: it is most of a frame, and few have one.
+ */
+static void
+set_header(struct handoff__frame *f, unsigned type, uint32_t len, uint32_t ack)
 {
+	memset(f, 0, offsetof(struct handoff__frame, text) + 1);
+	f->type = (enum handoff__frame_type)type;
+	f->len = len;
+	f->ack = ack;
+}
+
+/* A frame other than DATA, after its header. */
+static __attribute__((noinline)) int
+decode_payload(struct handoff__frame *frame, struct reader *r, unsigned type,
+	uint32_t len, uint32_t ack, const char **why)
+{
+	struct handoff__frame f;
 	const char *wrong;
 
-	get_payload(r, f);
-	if (f->type == HANDOFF__FRAME_WELCOME) {
+	set_header(&f, type, len, ack);
+	get_payload(r, &f);
+	if (type == HANDOFF__FRAME_WELCOME) {
 		uint64_t resumed = get(r, 1);
 
 		if (resumed > 1)
 			return violation(why, "a WELCOME that is neither new "
 					      "nor resumed");
-		f->resumed = resumed;
+		f.resumed = resumed;
 	}
-	wrong = check_values(f);
+	wrong = check_values(&f);
 	if (wrong)
 		return violation(why, wrong);
-	return (int)(HANDOFF__FRAME_HEADER + f->len);
+	memcpy(frame, &f,
+		offsetof(struct handoff__frame, text) + strlen(f.text) + 1);
+	return (int)(HANDOFF__FRAME_HEADER + len);
 }
 
 int
@@ -204,30 +221,25 @@ handoff__frame_decode(struct handoff__frame *frame, const void *data,
 	size_t len, const char **why)
 {
 	struct reader r = {data};
-	struct handoff__frame f = {0};
 	const char *wrong;
+	uint32_t payload, ack;
 	unsigned type;
-	int used;
 
 	if (len < HANDOFF__FRAME_HEADER)
 		return 0;
 	type = (unsigned)get(&r, 1);
-	f.len = (uint32_t)get(&r, 3);
-	f.ack = (uint32_t)get(&r, 4);
-	wrong = check_len(type, f.len);
+	payload = (uint32_t)get(&r, 3);
+	ack = (uint32_t)get(&r, 4);
+	wrong = check_len(type, payload);
 	if (wrong)
 		return violation(why, wrong);
-	f.type = (enum handoff__frame_type)type;
-	if (f.type == HANDOFF__FRAME_DATA) {
-		*frame = f;
+	if (type == HANDOFF__FRAME_DATA) {
+		set_header(frame, type, payload, ack);
 		return HANDOFF__FRAME_HEADER;
 	}
-	if (len - HANDOFF__FRAME_HEADER < f.len)
+	if (len - HANDOFF__FRAME_HEADER < payload)
 		return 0;
-	used = decode_payload(&f, &r, why);
-	if (used > 0)
-		*frame = f;
-	return used;
+	return decode_payload(frame, &r, type, payload, ack, why);
 }
 
 /* Of the payload; that of DATA is not written here. */

@@ -94,7 +94,8 @@ enum handoff__abort {
 	HANDOFF__ABORT_PROTOCOL = 2,    /* the other side has violated it */
 };
 
-/* A frame but the payload of DATA. What its type does not have is 0. */
+/* A frame but the payload of DATA. What its type does not have is 0, and the
+ * text empty. */
 struct handoff__frame {
 	enum handoff__frame_type type;
 	uint32_t len; /* of the payload; to be set for DATA only */
