@@ -35,6 +35,15 @@ class Guide(LabTest):
                 " /tmp/tls /tmp/tls.crt /tmp/tls.key", "")
         self.assertGreater(self.lab(guide).run(), 50)
 
+    def test_operating(self):
+        """The first sections of docs/operating.md; the rest needs another
+        host, or is no session."""
+        with open(os.path.join(lab.ROOT, "docs", "operating.md"),
+                  encoding="utf-8") as file:
+            first, rest = file.read().split("\n## Another host\n")
+        self.assertNotIn("    $ ", rest)
+        self.assertGreater(self.lab(first).run(), 20)
+
 
 class Runner(LabTest):
     """Small guides, good and bad."""
