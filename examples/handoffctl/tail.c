@@ -17,6 +17,7 @@ tail_open(struct tail *tail, const char *path)
 	struct stat st;
 
 	memset(tail, 0, sizeof(*tail));
+	tail->terminal = isatty(STDERR_FILENO);
 	tail->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (tail->fd >= 0 &&
 		(fstat(tail->fd, &st) < 0 || !S_ISREG(st.st_mode) ||
@@ -29,7 +30,8 @@ end_line(struct tail *tail)
 {
 	tail->line[tail->len] = '\0';
 	tail->len = 0;
-	fprintf(stderr, "new: %s\n", tail->line);
+	fprintf(stderr, "%snew: %s\n", tail->terminal ? "\r\033[K" : "",
+		tail->line);
 	if (tail->line[0])
 		snprintf(tail->last, sizeof(tail->last), "%.199s", tail->line);
 }

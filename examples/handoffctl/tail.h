@@ -3,10 +3,12 @@
 #ifndef HANDOFFCTL_TAIL_H
 #define HANDOFFCTL_TAIL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct tail {
-	int fd; /* -1: nothing is shown */
+	int fd;        /* -1: nothing is shown */
+	bool terminal; /* there may be a line to be overwritten */
 	char line[512];
 	size_t len;
 	char last[200]; /* the last whole line; "": none yet */

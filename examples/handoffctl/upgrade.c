@@ -244,7 +244,8 @@ await_ready(struct upgrade *u)
 			return fail(u, "%s (pid %d) has ended meanwhile",
 				u->old.name, (int)u->old.pid);
 		missing(u, text, sizeof(text));
-		progress_show(&u->progress, text);
+		if (text[0])
+			progress_show(&u->progress, text);
 		if (!text[0] || owns(u, &u->new))
 			return true;
 		if (now_ms() >= end_ms) {

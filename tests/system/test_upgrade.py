@@ -334,7 +334,11 @@ class Interrupted(Upgrades):
         os.write(master, b"\x03")
         seen = self.read_all(master)
         self.assertRegex(seen, "interrupted by SIGINT; " + MOVED_BACK)
-        self.assertRegex(seen, r"\r\x1b\[Kupgrade, \d+ s: ")
+        self.assertRegex(seen, r"\r\x1b\[Kupgrade, \d+ s: the check runs")
+        # nothing is left of it before a whole line
+        for line in seen.split("\n"):
+            self.assertRegex(line, r"\A(|.*\r?\x1b\[K)(new: .*|handoffctl: "
+                             r".*|\^C.*|)\r*\Z")
         self.assertEqual(self.code_of(pid), 1)
         os.close(master)
         self.assert_serves(self.old, *self.socks)
