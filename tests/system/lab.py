@@ -129,7 +129,9 @@ class Terminal:
                     self.news.notify_all()
 
     def _take(self, line):
-        # The prompt follows a last line without a newline at once.
+        # What a program has erased is not there any more; and the prompt
+        # follows a last line without a newline at once.
+        line = re.sub(r".*\r\x1b\[K", "", line)
         text, prompt, status = line.partition(self.prompt)
         if prompt:
             self.statuses.append(int(status))

@@ -85,6 +85,11 @@ class Runner(LabTest):
                          "$ cd build/release/examples",
                          "$ ls server # terminal 2", "server")
 
+    def test_what_was_erased_is_not_seen(self):
+        self.assert_good("$ printf 'gone\\r\\033[Kmore\\r\\033[Kone\\n'", "one")
+        self.assert_rotten("not seen", "$ printf 'gone\\r\\033[Kone\\n'",
+                           "gone...")
+
     def test_what_is_seen(self):
         self.assert_good("$ printf '%s\\n' 'pid  12 in 0.3 ms' x '1:02 y'",
                          "pid NUMBER in ... ms", "...", "1:02 y")
