@@ -420,8 +420,18 @@ class Meanwhile(Upgrades):
         self.assertRegex(upgrade.lines[-1], "new .* serves 3 connections")
         self.assertEqual(old.wait(), 0)
 
+    @staticmethod
+    def holds_a_process(pid):
+        links = []
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):
+                links.append(os.readlink(f"/proc/{pid}/fd/{name}"))
+        return any("pidfd" in link for link in links)
+
     def test_crash_once_it_has_joined(self):
         _, upgrade, _ = self.loading()
+        wait_until(lambda: self.holds_a_process(upgrade.pid),
+                   "it to be known, beside the shell that has started it")
         os.kill(self.peer("new")["pid"], signal.SIGSEGV)
         self.assertEqual(upgrade.wait(), 1)
         self.assertRegex(upgrade.errors[-1], "the new program, new, ended "
@@ -465,7 +475,7 @@ class Usage(Upgrades):
                 (["upgrade", "--"], "needs the PROGRAM"),
                 (["upgrade", "--check", "", "--", "true"], "is empty"),
                 (["upgrade", "--timeout", "0", "--", "true"], "not a time"),
-                (["status", "--check", "true"], "."),
+                (["status", "--log", "file"], "go with upgrade"),
                 (["upgrade", "server", "--listen", "x"], "not an option")):
             code, out, err = self.ctl(*words)
             self.assertEqual((code, out), (2, ""), words)
