@@ -7,9 +7,11 @@
 #include "ferry/choice.h"
 
 #include "ferry/course.h"
+#include "ferry/freight.h"
 #include "migrate/migrate.h"
 #include "record/parcel.h"
 
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #define GROUP_MOST 64 /* that move together */
@@ -21,27 +23,35 @@ struct group {
 	bool later;
 };
 
-/* Whether it is bound to an address that moves: a connection that the service
- * has made may have another. */
+/* A socket that is reset has no address any more, nor has one that was never
+ * connected. */
 static bool
-is_on_address(const struct handoff__ferry *ferry, int fd, bool *known)
+is_unspecified(const struct sockaddr_storage *sa)
+{
+	const struct sockaddr_in6 *six = (const void *)sa;
+	const struct sockaddr_in *four = (const void *)sa;
+
+	if (sa->ss_family == AF_INET)
+		return four->sin_addr.s_addr == 0;
+	return sa->ss_family == AF_INET6 &&
+	       IN6_IS_ADDR_UNSPECIFIED(&six->sin6_addr);
+}
+
+/* Whether it is bound to an address that moves: a connection that the service
+ * has made may have another. A session that has lost its connection to one that
+ * is not known is asked for where the service is. */
+static bool
+is_on_address(const struct handoff__ferry *ferry,
+	const struct handoff__roster_entry *e, bool *known)
 {
 	struct sockaddr_storage sa = {.ss_family = AF_UNSPEC};
 	socklen_t len = sizeof(sa);
 
-	*known = getsockname(fd, (struct sockaddr *)&sa, &len) == 0;
+	*known = getsockname(e->fd, (struct sockaddr *)&sa, &len) == 0;
+	if (handoff__freight_absent(e) && (!*known || is_unspecified(&sa)))
+		return *known = true;
 	return *known && handoff__prefix_holds(ferry->prefixes,
 				 ferry->nprefixes, (struct sockaddr *)&sa);
-}
-
-/* A session without a connection: it has no socket that could move. It is never
- * one again. */
-static bool
-is_absent(const struct handoff__roster_entry *e)
-{
-	return e->kind == HANDOFF__CONNECTION && !handoff__older(e->view.seg) &&
-	       atomic_load_explicit(&e->view.rec->extra.absent_ms,
-		       memory_order_relaxed) != 0;
 }
 
 const char *
@@ -52,12 +62,15 @@ handoff__choice_objection(const struct handoff__ferry *ferry,
 	enum handoff__unmovable why;
 	bool known;
 
-	if (is_absent(e))
-		return handoff__parcel_word(HANDOFF__PARCEL_ABSENT);
-	why = handoff__migrate_refuse(e->fd, &error);
+	if (handoff__freight_absent(e) &&
+		handoff__parcel_refuse(&e->view, NULL) == HANDOFF__PARCEL_POSTS)
+		return handoff__parcel_word(HANDOFF__PARCEL_POSTS);
+	why = handoff__freight_absent(e)
+		      ? HANDOFF__MOVABLE
+		      : handoff__migrate_refuse(e->fd, &error);
 	if (why != HANDOFF__MOVABLE)
 		return handoff__unmovable_word(why);
-	return is_on_address(ferry, e->fd, &known) || !known
+	return is_on_address(ferry, e, &known) || !known
 		       ? NULL
 		       : HANDOFF__FERRY_NOT_MOVING;
 }
@@ -79,12 +92,9 @@ add(struct handoff__ferry *ferry, struct group *group,
 	group->list[group->count++] = e;
 	if (e->kind != HANDOFF__CONNECTION)
 		group->why = "moves with an extra descriptor";
-	else if (is_absent(e))
-		group->why = handoff__parcel_word(HANDOFF__PARCEL_ABSENT);
 	else if (cargo->why)
 		group->why = cargo->why;
-	else if (!cargo->checked && !is_on_address(ferry, e->fd, &known) &&
-		 known)
+	else if (!cargo->checked && !is_on_address(ferry, e, &known) && known)
 		group->why = HANDOFF__FERRY_NOT_MOVING;
 	cargo->checked = group->why == NULL;
 	group->later |= cargo->load >= 0 || e->fd < 0 ||
@@ -175,18 +185,35 @@ consider(struct handoff__ferry *ferry, struct handoff__roster_entry *e,
 	}
 }
 
+/* What goes at this time: connections, absent sessions, or both. */
+struct turn {
+	bool connections, absent;
+};
+
+static void
+look_at(struct handoff__ferry *ferry, struct handoff__roster_entry *e,
+	struct handoff__choice *choice, struct turn turn)
+{
+	bool absent = handoff__freight_absent(e);
+
+	if (e->kind != HANDOFF__CONNECTION || e->id == 0)
+		return;
+	if (absent ? turn.absent : turn.connections)
+		consider(ferry, e, choice);
+	else
+		choice->last += absent;
+}
+
 /* Among all that are not in the list yet, from the cursor on, and around. */
-void
-handoff__choose(struct handoff__ferry *ferry, struct handoff__choice *choice)
+static void
+choose(struct handoff__ferry *ferry, struct handoff__choice *choice,
+	struct turn turn)
 {
 	struct handoff__roster *roster = &ferry->pair.roster;
 	struct handoff__roster_entry *first = ferry->mover.cursor;
 	struct handoff__roster_entry *e = first;
 	bool around = first == NULL;
 
-	choice->count = choice->later = choice->stay = 0;
-	ferry->mover.choices++;
-	mark_leaders(ferry);
 	for (;;) {
 		e = handoff__roster_next(roster, e);
 		if (!e && around)
@@ -195,8 +222,7 @@ handoff__choose(struct handoff__ferry *ferry, struct handoff__choice *choice)
 			around = true;
 			continue;
 		}
-		if (e->kind == HANDOFF__CONNECTION && e->id != 0)
-			consider(ferry, e, choice);
+		look_at(ferry, e, choice, turn);
 		if (choice->count == choice->most)
 			break;
 		if (around && first &&
@@ -206,6 +232,34 @@ handoff__choose(struct handoff__ferry *ferry, struct handoff__choice *choice)
 			break;
 	}
 	ferry->mover.cursor = e;
+}
+
+/* No client can connect to this host, or the addresses have been elsewhere all
+ * the time. */
+static bool
+may_go_last(const struct handoff__ferry *ferry)
+{
+	return ferry->mover.rest ||
+	       (ferry->report.step == HANDOFF__FERRY_LAST &&
+		       ferry->mover.part == HANDOFF__MOVER_REST);
+}
+
+void
+handoff__choose(struct handoff__ferry *ferry, struct handoff__choice *choice)
+{
+	bool last = may_go_last(ferry);
+	struct turn all = {
+		.connections = true, .absent = last && ferry->mover.whole};
+
+	choice->count = choice->later = choice->stay = choice->last = 0;
+	ferry->mover.choices++;
+	mark_leaders(ferry);
+	choose(ferry, choice, all);
+	if (choice->count > 0 || choice->later > 0 || choice->last == 0 ||
+		!last)
+		return;
+	choice->last = 0;
+	choose(ferry, choice, (struct turn){.absent = true});
 }
 
 uint32_t
@@ -241,7 +295,7 @@ handoff__choice_stays(struct handoff__ferry *ferry, uint32_t *cut)
 			handoff__cargo(e)->load >= 0)
 			continue;
 		count++;
-		*cut += is_on_address(ferry, e->fd, &known);
+		*cut += is_on_address(ferry, e, &known);
 	}
 	return count;
 }
@@ -278,7 +332,10 @@ handoff__choice_report(struct handoff__ferry *ferry, bool dry)
 		if (dry)
 			why = group_objection(ferry, e);
 		else if (!why)
-			why = cargo->tries > 0 ? "handler busy" : "new";
+			why = cargo->tries > 0 ? "handler busy"
+			      : handoff__freight_absent(e)
+				      ? "absent, and not reached"
+				      : "new";
 		if (why)
 			handoff__course_count(ferry, why, 1);
 	}

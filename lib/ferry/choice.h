@@ -9,12 +9,15 @@ struct handoff__choice {
 	struct handoff__roster_entry **list; /* room for `most` */
 	uint32_t most, count;
 	uint32_t later; /* such as have to wait a little */
+	uint32_t last;  /* absent sessions, whose turn has not come */
 	uint32_t stay;  /* such as never go */
 };
 
 /* Chooses up to `most` connections that can go now, those that move together
  * all or none, from where the last choice has ended. Says of the others, if
- * there are none, whether they may go later. */
+ * there are none, whether they may go later. Sessions without a connection go
+ * last, when no client can come to this host any more that asks for one; or
+ * when all go together. */
 void handoff__choose(
 	struct handoff__ferry *ferry, struct handoff__choice *choice);
 

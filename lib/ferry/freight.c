@@ -5,7 +5,17 @@
  */
 #include "ferry/freight.h"
 
+#include "record/older.h"
+
 #include <stdlib.h>
+
+bool
+handoff__freight_absent(const struct handoff__roster_entry *e)
+{
+	return e->kind == HANDOFF__CONNECTION && !handoff__older(e->view.seg) &&
+	       atomic_load_explicit(&e->view.rec->extra.absent_ms,
+		       memory_order_relaxed) != 0;
+}
 
 struct handoff__freight *
 handoff__freight_make(struct handoff__ferry *ferry, uint32_t count, bool out,

@@ -10,13 +10,15 @@
 #include "migrate/migrate.h"
 #include "record/parcel.h"
 
-/* One connection of a batch. */
+/* One connection of a batch, or one session that is absent: that has neither an
+ * image nor a flow, and the gate knows nothing of it. */
 struct handoff__item {
 	struct handoff__roster_entry *entry; /* NULL: it is not in it (any
 					      * more) */
 	uint64_t id;
 	struct handoff__flow flow;
 	struct handoff__image image;
+	bool absent;  /* no connection, but a session without one */
 	bool frozen;  /* OUT: `image` has memory of its own */
 	bool named;   /* an input has named it: it goes back, or is dropped */
 	bool refused; /* by the other host */
@@ -26,7 +28,7 @@ struct handoff__item {
 	struct handoff__parcel parcel;   /* IN */
 	unsigned char *body;             /* IN: what these two point into */
 	uint32_t parcel_len, image_len;
-	uint32_t guard; /* IN: its index at the gate; UINT32_MAX: none */
+	uint32_t guard; /* its index at the gate; UINT32_MAX: none */
 	char why[HANDOFF__LETTER_WHY]; /* IN: refused */
 };
 
@@ -57,6 +59,10 @@ struct handoff__freight {
 	struct handoff__usual usual; /* IN */
 	struct handoff__item items[];
 };
+
+/* Whether it is a session without a connection, which is never one with one
+ * again. For a process that does not own it, too. */
+bool handoff__freight_absent(const struct handoff__roster_entry *entry);
 
 /* A batch without entries, with room for `count`; NULL: no memory. */
 struct handoff__freight *handoff__freight_make(struct handoff__ferry *ferry,

@@ -48,7 +48,8 @@ handoff__landing_drop(struct handoff__freight *load, struct handoff__item *item)
 
 	if (!e)
 		return;
-	handoff__migrate_end(e->fd, &error);
+	if (!item->absent)
+		handoff__migrate_end(e->fd, &error);
 	item->restore.stage = HANDOFF__RESTORE_NONE;
 	handoff__landing_part(item);
 	handoff__pair_end(&load->ferry->pair, e);
@@ -88,22 +89,36 @@ handoff__landing_objection(
 	return NULL;
 }
 
+/* Why this message may not become a session without a connection, or NULL. */
+static const char *
+absent_objection(const struct handoff__item *item)
+{
+	if (item->image_len > 0)
+		return "an image, and no connection that it could be of";
+	if (!(item->parcel.state_version & HANDOFF__SESSION_BIT))
+		return "a session of a service without sessions";
+	return NULL;
+}
+
 /* Reads the message once: both point into the item's own copy of it. */
 static bool
 decode(const struct handoff__ferry *ferry, struct handoff__item *item)
 {
 	struct handoff__error error;
 	const char *why;
+	int err = handoff__parcel_decode(
+		&item->parcel, item->body, item->parcel_len, &error);
 
-	if (handoff__parcel_decode(
-		    &item->parcel, item->body, item->parcel_len, &error) < 0 ||
-		handoff__image_decode(&item->image,
-			item->body + item->parcel_len, item->image_len,
-			&error) < 0) {
+	if (err == 0 && !item->parcel.absent)
+		err = handoff__image_decode(&item->image,
+			item->body + item->parcel_len, item->image_len, &error);
+	if (err < 0) {
 		handoff__landing_refuse(item, "%.80s", error.text);
 		return false;
 	}
-	why = handoff__landing_objection(ferry, &item->image);
+	item->absent = item->parcel.absent;
+	why = item->absent ? absent_objection(item)
+			   : handoff__landing_objection(ferry, &item->image);
 	if (why)
 		handoff__landing_refuse(item, "%s", why);
 	return why == NULL;
@@ -122,45 +137,81 @@ receive_text(int err)
 		return "its buffers do not fit";
 	case -ENOENT:
 		return "its leader is not here";
+	case -EALREADY:
+		return "its number is here already, as that of a session";
 	default:
 		return strerror(-err);
 	}
 }
 
-/* A socket, silent, and an entry of this peer. */
-void
-handoff__landing_prepare(
-	struct handoff__freight *load, struct handoff__item *item)
+/* A socket, silent, as the connection had it. */
+static int
+restore_socket(struct handoff__freight *load, struct handoff__item *item,
+	struct handoff__error *error)
 {
-	struct sockaddr_storage local, peer;
-	struct handoff__error error;
+	item->parcel.outq = item->image.out_len;
+	item->parcel.outq_ends = item->image.output_end != HANDOFF__IMAGE_OPEN;
+	return handoff__migrate_prepare_with(
+		&item->restore, &item->image, &load->usual, 0, error);
+}
+
+/* What stands for the socket that the session has lost: one that was never
+ * connected, and ends as that would. */
+static int
+stand_in(struct handoff__item *item, struct handoff__error *error)
+{
+	const int type = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+
+	item->restore.fd = socket(AF_INET, type, 0);
+	if (item->restore.fd < 0 && errno == EAFNOSUPPORT)
+		item->restore.fd = socket(AF_INET6, type, 0);
+	if (item->restore.fd >= 0)
+		return 0;
+	return handoff__fail(error, -errno, "socket: %s", strerror(errno));
+}
+
+/* An entry of this peer. */
+static bool
+enter(struct handoff__freight *load, struct handoff__item *item)
+{
 	struct handoff__roster_entry *e;
 	int err;
 
-	if (!decode(load->ferry, item))
-		return;
-	item->id = item->parcel.id;
-	item->parcel.outq = item->image.out_len;
-	item->parcel.outq_ends = item->image.output_end != HANDOFF__IMAGE_OPEN;
-	err = handoff__migrate_prepare_with(
-		&item->restore, &item->image, &load->usual, 0, &error);
-	if (err < 0) {
-		handoff__landing_refuse(item, "%.80s", error.text);
-		return;
-	}
 	item->restore.fd = handoff__high_raise(item->restore.fd);
 	e = handoff__pair_receive(&load->ferry->pair, item->restore.fd,
 		&item->parcel, load->slot, &err);
 	if (!e) {
 		handoff__landing_refuse(item, "%s", receive_text(err));
 		item->restore.stage = HANDOFF__RESTORE_NONE;
-		return;
+		return false;
 	}
 	item->entry = e;
-	handoff__entry_begin(e);
 	item->restore.fd = e->fd;
 	handoff__cargo(e)->load = (int32_t)load->slot;
 	handoff__cargo(e)->index = (int32_t)(item - load->items);
+	return true;
+}
+
+void
+handoff__landing_prepare(
+	struct handoff__freight *load, struct handoff__item *item)
+{
+	struct sockaddr_storage local, peer;
+	struct handoff__error error;
+	int err;
+
+	if (!decode(load->ferry, item))
+		return;
+	item->id = item->parcel.id;
+	err = item->absent ? stand_in(item, &error)
+			   : restore_socket(load, item, &error);
+	if (err < 0) {
+		handoff__landing_refuse(item, "%.80s", error.text);
+		return;
+	}
+	if (!enter(load, item) || item->absent)
+		return;
+	handoff__entry_begin(item->entry);
 	handoff__image_local(&item->image, &local);
 	handoff__image_peer(&item->image, &peer);
 	if (handoff__flow_between(&local, &peer, &item->flow) < 0) {
@@ -181,6 +232,8 @@ handoff__landing_finish(
 	const struct handoff__image *image = &item->image;
 	struct handoff__error error;
 
+	if (item->absent)
+		return;
 	/* the FIN that came before cannot come again: this is the same to a
 	 * reader */
 	if (image->input_ended)

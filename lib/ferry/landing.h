@@ -10,7 +10,8 @@ void handoff__landing_refuse(
 	struct handoff__item *item, const char *fmt, const char *word);
 
 /* Reads the message, makes a silent socket and an entry of it, or refuses it by
- * name. */
+ * name. For an absent session any socket will do, and nothing is left to be
+ * finished. */
 void handoff__landing_prepare(
 	struct handoff__freight *load, struct handoff__item *item);
 

@@ -160,8 +160,8 @@ bad_bytes(const struct handoff__letter *l, uint32_t parts)
 				     l->image_len > HANDOFF__LETTER_ENTRY_MAX -
 							    l->parcel_len))
 		return "parcel and image (16 MiB at most)";
-	if (parts & CARGO && (l->parcel_len == 0 || l->image_len == 0))
-		return "parcel and image";
+	if (parts & CARGO && l->parcel_len == 0)
+		return "parcel";
 	if (parts & REGION &&
 		(l->len == 0 || l->len > HANDOFF__LETTER_REGION_MAX ||
 			l->offset > UINT32_MAX - l->len))

@@ -420,6 +420,7 @@ proceed_batches(struct handoff__ferry *ferry)
 	struct handoff__mover *mover = &ferry->mover;
 	uint32_t open = handoff__outbound_open(ferry);
 	struct handoff__choice choice;
+	bool few;
 
 	if (is_late(ferry) || open >= OPEN_MOST)
 		return;
@@ -435,10 +436,9 @@ proceed_batches(struct handoff__ferry *ferry)
 	if ((choice.later == 0 && is_blocked(ferry)) ||
 		waits_for_rest(ferry, &choice))
 		return;
+	few = handoff__choice_count(ferry) - choice.stay - choice.last <= FEW;
 	if (!mover->rest && choice.later == 0 &&
-		(choice.count == 0 ||
-			(handoff__choice_count(ferry) - choice.stay <= FEW &&
-				mover->small++ == SMALL))) {
+		(choice.count == 0 || (few && mover->small++ == SMALL))) {
 		begin_last(ferry);
 		return;
 	}

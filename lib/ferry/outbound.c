@@ -91,26 +91,42 @@ drop_missing(struct handoff__freight *load)
 	load->count = n;
 }
 
+/* The packets of these connections; of none, if all are absent sessions. */
+static int
+hold_flows(struct handoff__freight *load, struct handoff__flow *flows, int *fds)
+{
+	uint32_t n = 0;
+	int err;
+
+	for (uint32_t i = 0; i < load->count; i++) {
+		struct handoff__item *item = &load->items[i];
+
+		item->guard = item->absent ? UINT32_MAX : n;
+		if (item->absent)
+			continue;
+		flows[n] = item->flow;
+		fds[n++] = item->entry->fd;
+	}
+	if (n == 0)
+		return 0;
+	err = handoff__gate_hold(load->ferry->gate, load->slot, load->s.id,
+		HANDOFF__GATE_OUT, flows, fds, n);
+	load->guarded = err == 0;
+	load->held_us = handoff__now_us();
+	if (err == 0)
+		handoff__steer_batch(load, HANDOFF__HOOK_HOLD);
+	return err;
+}
+
 static int
 hold_all(struct handoff__freight *load)
 {
 	struct handoff__flow *flows = calloc(load->count, sizeof(*flows));
 	int *fds = calloc(load->count, sizeof(*fds));
-	int err = -ENOMEM;
+	int err = flows && fds ? hold_flows(load, flows, fds) : -ENOMEM;
 
-	for (uint32_t i = 0; flows && fds && i < load->count; i++) {
-		flows[i] = load->items[i].flow;
-		fds[i] = load->items[i].entry->fd;
-	}
-	if (flows && fds)
-		err = handoff__gate_hold(load->ferry->gate, load->slot,
-			load->s.id, HANDOFF__GATE_OUT, flows, fds, load->count);
 	free(flows);
 	free(fds);
-	load->guarded = err == 0;
-	load->held_us = handoff__now_us();
-	if (err == 0)
-		handoff__steer_batch(load, HANDOFF__HOOK_HOLD);
 	return err;
 }
 
@@ -137,6 +153,9 @@ end_take(struct handoff__freight *load)
 			"batch: cannot hold %u connection%s: %s", load->count,
 			handoff__plural(load->count), strerror(-err));
 		actions = handoff__sending_give_up(&load->s);
+	} else if (!load->guarded) {
+		/* there is no packet to wait for */
+		actions |= handoff__sending_held(&load->s);
 	}
 	act(load, actions);
 }
@@ -318,7 +337,9 @@ handoff__outbound_begin(struct handoff__ferry *ferry,
 	for (uint32_t i = 0; i < count; i++) {
 		struct handoff__item *item = &load->items[load->count];
 
-		if (handoff__flow_of(list[i]->fd, &item->flow) < 0) {
+		item->absent = handoff__freight_absent(list[i]);
+		if (!item->absent &&
+			handoff__flow_of(list[i]->fd, &item->flow) < 0) {
 			/* it has ended: the server finds out */
 			handoff__cargo(list[i])->again_us =
 				handoff__now_us() + AGAIN_US;

@@ -17,9 +17,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define ANSWER_US 2000000 /* how long the other host may prepare */
-#define SHIP_MOST 32      /* entries that leave together */
-#define AGAIN_US  100000  /* then an entry that came back is tried again */
+#define ANSWER_US    2000000 /* how long the other host may prepare */
+#define SHIP_MOST    32      /* entries that leave together */
+#define RELEASE_MOST 64
+#define AGAIN_US     100000 /* then an entry that came back is tried again */
 
 /* The item's entry is in no batch any more. */
 void
@@ -62,14 +63,22 @@ put_back(struct handoff__freight *load, struct handoff__item *item,
 	handoff__shipping_part(item);
 }
 
-/* Tells the gate that these stay. */
+/* Tells the gate that these stay, as far as it has them. */
 static void
 release(struct handoff__freight *load, const uint32_t *indices, uint32_t count)
 {
-	if (!load->guarded || count == 0)
-		return;
-	handoff__gate_release(load->ferry->gate, load->slot, indices, count);
-	handoff__steer_some(load, HANDOFF__HOOK_PASS, indices, count);
+	uint32_t guards[RELEASE_MOST], n = 0;
+
+	for (uint32_t i = 0; load->guarded && i < count; i++) {
+		if (load->items[indices[i]].guard != UINT32_MAX)
+			guards[n++] = load->items[indices[i]].guard;
+		if (n == 0 || (n < RELEASE_MOST && i + 1 < count))
+			continue;
+		handoff__gate_release(load->ferry->gate, load->slot, guards, n);
+		n = 0;
+	}
+	if (load->guarded)
+		handoff__steer_some(load, HANDOFF__HOOK_PASS, indices, count);
 }
 
 /* Why a connection does not go now, in a few words, or NULL; `*forever`: nor
@@ -81,8 +90,10 @@ objection(struct handoff__item *item, bool *forever)
 		handoff__parcel_refuse(&item->entry->view, NULL);
 
 	*forever = why != HANDOFF__PARCEL_FINE && why != HANDOFF__PARCEL_TURN &&
-		   why != HANDOFF__PARCEL_POSTS &&
 		   why != HANDOFF__PARCEL_INBOX && why != HANDOFF__PARCEL_OLDER;
+	/* nobody takes them while there is no connection */
+	if (why == HANDOFF__PARCEL_POSTS)
+		*forever = item->absent;
 	return why == HANDOFF__PARCEL_FINE ? NULL : handoff__parcel_word(why);
 }
 
@@ -91,9 +102,21 @@ static size_t
 weight(const struct handoff__item *item)
 {
 	const struct handoff__geometry *geo = &item->entry->view.seg->geo;
+	size_t image = item->absent ? 0 : handoff__image_size(&item->image);
 
-	return handoff__image_size(&item->image) + 4096u + geo->state_size +
-	       (size_t)geo->rx_size * 2 + geo->tx_size + geo->pass_size;
+	return image + 4096u + geo->state_size + (size_t)geo->rx_size * 2 +
+	       geo->tx_size + geo->pass_size;
+}
+
+/* Whether it is what it was when the batch began: the socket of a session may
+ * have ended since. */
+static bool
+has_changed(const struct handoff__item *item)
+{
+	const struct handoff__view *view = &item->entry->view;
+
+	return item->absent != (!handoff__older(view->seg) &&
+				       handoff__record_absent(view->rec) != 0);
 }
 
 /* True if it is frozen and in the batch. */
@@ -105,14 +128,17 @@ freeze_one(struct handoff__freight *load, struct handoff__item *item)
 	struct handoff__error error;
 	bool forever = false;
 	const char *why = objection(item, &forever);
-	int err;
+	int err = 0;
 
-	if (why || !handoff__pair_send_away(&ferry->pair, e, load->slot)) {
+	if (why || has_changed(item) ||
+		!handoff__pair_send_away(&ferry->pair, e, load->slot)) {
 		put_back(load, item, forever ? why : NULL);
 		return false;
 	}
-	err = handoff__migrate_freeze(e->fd, &item->image, &error);
-	item->frozen = err == 0;
+	if (!item->absent) {
+		err = handoff__migrate_freeze(e->fd, &item->image, &error);
+		item->frozen = err == 0;
+	}
 	if (err == 0 && weight(item) <= HANDOFF__LETTER_ENTRY_MAX)
 		return true;
 	if (err == 0)
@@ -162,6 +188,14 @@ describe(struct handoff__item *item, struct handoff__parcel *parcel,
 
 	if (err < 0)
 		return err;
+	if (parcel->absent != item->absent)
+		err = handoff__fail(
+			error, -EBADMSG, "its record has changed in the batch");
+	if (item->absent || err < 0) {
+		if (err < 0)
+			handoff__parcel_free(parcel);
+		return err;
+	}
 	/* A record with positions says what the kernel would; without either it
 	 * is taken as it is. */
 	if (parcel->consumed > 0 || parcel->produced > 0) {
@@ -188,7 +222,8 @@ send_entry(struct handoff__freight *load, uint32_t index)
 	struct handoff__letter *letter = &load->ferry->entry;
 	struct handoff__parcel parcel;
 	struct handoff__error error = {.text = "no memory"};
-	size_t image = handoff__image_size(&item->image), size;
+	size_t image = item->absent ? 0 : handoff__image_size(&item->image);
+	size_t size;
 	unsigned char *bytes;
 	int err = describe(item, &parcel, &error);
 
@@ -198,7 +233,7 @@ send_entry(struct handoff__freight *load, uint32_t index)
 	bytes = malloc(size + image);
 	err = bytes ? handoff__parcel_encode(&parcel, bytes, size, &error)
 		    : -ENOMEM;
-	if (err == 0)
+	if (err == 0 && !item->absent)
 		err = handoff__image_encode(
 			&item->image, bytes + size, image, &error);
 	letter->type = HANDOFF__LETTER_ENTRY;
@@ -304,10 +339,21 @@ handoff__shipping_withdraw(struct handoff__freight *load)
 	free(letter);
 }
 
+static bool
+is_stale(const struct handoff__item *item)
+{
+	struct handoff__error error;
+
+	if (has_changed(item) || handoff__parcel_refuse(&item->entry->view,
+					 NULL) != HANDOFF__PARCEL_FINE)
+		return true;
+	return !item->absent && handoff__migrate_unchanged(item->entry->fd,
+					&item->image, &error) < 0;
+}
+
 uint32_t
 handoff__shipping_check(struct handoff__freight *load)
 {
-	struct handoff__error error;
 	uint32_t stale = 0;
 
 	for (uint32_t i = 0; i < load->count; i++) {
@@ -315,11 +361,7 @@ handoff__shipping_check(struct handoff__freight *load)
 
 		if (!item->entry)
 			continue;
-		item->named = stale < HANDOFF__LETTER_NAMED &&
-			      (handoff__migrate_unchanged(item->entry->fd,
-				       &item->image, &error) < 0 ||
-				      handoff__parcel_refuse(&item->entry->view,
-					      NULL) != HANDOFF__PARCEL_FINE);
+		item->named = stale < HANDOFF__LETTER_NAMED && is_stale(item);
 		item->word = NULL;
 		stale += item->named;
 	}
@@ -364,7 +406,9 @@ handoff__shipping_end(struct handoff__freight *load)
 
 		if (!e)
 			continue;
-		if (handoff__migrate_end(e->fd, &error) < 0)
+		/* that of a session that had ended has sent its FIN */
+		if (!load->items[i].absent &&
+			handoff__migrate_end(e->fd, &error) < 0)
 			handoff__log(&ferry->log, HANDOFF_LOG_WARNING,
 				"connection %llu: %s",
 				(unsigned long long)e->id, error.text);

@@ -64,6 +64,7 @@ handoff__steer_some(struct handoff__freight *load, enum handoff__hook_verb verb,
 	const uint32_t *indices, uint32_t count)
 {
 	struct handoff__flow *flows;
+	uint32_t n = 0;
 
 	if (!load->ferry->options.hook || count == 0)
 		return;
@@ -72,9 +73,14 @@ handoff__steer_some(struct handoff__freight *load, enum handoff__hook_verb verb,
 		note_failure(load->ferry, "hook: no memory for flows");
 		return;
 	}
-	for (uint32_t i = 0; i < count; i++)
-		flows[i] = load->items[indices[i]].flow;
-	run(load->ferry, verb, flows, count);
+	for (uint32_t i = 0; i < count; i++) {
+		const struct handoff__item *item = &load->items[indices[i]];
+
+		if (!item->absent)
+			flows[n++] = item->flow;
+	}
+	if (n > 0)
+		run(load->ferry, verb, flows, n);
 	free(flows);
 }
 

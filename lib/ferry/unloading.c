@@ -60,7 +60,9 @@ handoff__unloading_prepare(struct handoff__freight *load)
 	return true;
 }
 
-/* The images of those that are in the batch: what outlives this process. */
+/* The images of those that are in the batch: what outlives this process. A
+ * batch of absent sessions alone has none, and another ferry is to know that.
+ */
 static int
 keep_images(struct handoff__freight *load, struct handoff__error *error)
 {
@@ -71,7 +73,7 @@ keep_images(struct handoff__freight *load, struct handoff__error *error)
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; images && ids && i < load->count; i++) {
-		if (!load->items[i].entry)
+		if (!load->items[i].entry || load->items[i].absent)
 			continue;
 		images[n] = &load->items[i].image;
 		ids[n++] = load->items[i].id;
@@ -89,7 +91,10 @@ keep_images(struct handoff__freight *load, struct handoff__error *error)
 		return handoff__fail(error, err,
 			"keeping its images in the arena: %s", strerror(-err));
 	}
-	return handoff__gate_images(load->ferry->gate, load->slot, fd);
+	if (load->guarded)
+		return handoff__gate_images(load->ferry->gate, load->slot, fd);
+	close(fd);
+	return 0;
 }
 
 void
@@ -99,29 +104,31 @@ handoff__unloading_guard(struct handoff__freight *load)
 	struct handoff__flow *flows = calloc(load->count + 1, sizeof(*flows));
 	int *fds = calloc(load->count + 1, sizeof(*fds)), err = -ENOMEM;
 	struct handoff__error error = {.text = "no memory"};
-	uint32_t n = 0;
+	uint32_t n = 0, entries = 0;
 
 	for (uint32_t i = 0; flows && fds && i < load->count; i++) {
 		struct handoff__item *item = &load->items[i];
 
 		item->guard = UINT32_MAX;
-		if (!item->entry)
+		entries += item->entry != NULL;
+		if (!item->entry || item->absent)
 			continue;
 		item->guard = n;
 		flows[n] = item->flow;
 		fds[n++] = item->entry->fd;
 	}
-	if (n > 0)
-		err = handoff__gate_hold(ferry->gate, load->slot, load->r.id,
-			HANDOFF__GATE_IN, flows, fds, n);
-	if (n > 0 && err == 0) {
-		load->guarded = true;
+	if (flows && fds)
+		err = n == 0 ? 0
+			     : handoff__gate_hold(ferry->gate, load->slot,
+				       load->r.id, HANDOFF__GATE_IN, flows, fds,
+				       n);
+	load->guarded = err == 0 && n > 0;
+	if (err == 0 && entries > 0)
 		err = keep_images(load, &error);
-	}
 	free(flows);
 	free(fds);
-	load->guard_failed = n > 0 && err < 0;
-	load->guard_empty = n == 0;
+	load->guard_failed = err < 0;
+	load->guard_empty = err == 0 && n == 0;
 	if (load->guard_failed)
 		handoff__log(&ferry->log, HANDOFF_LOG_ERROR,
 			"gate: cannot guard a batch: %s", error.text);
@@ -303,6 +310,10 @@ handoff__unloading_collect(struct handoff__freight *load)
 		item->guard = UINT32_MAX;
 		handoff__cargo(e)->load = (int32_t)load->slot;
 		handoff__cargo(e)->index = (int32_t)load->count++;
+		item->absent = !handoff__older(e->view.seg) &&
+			       handoff__record_absent(e->view.rec) != 0;
+		if (item->absent)
+			continue;
 		if (handoff__flow_of(e->fd, &item->flow) < 0 ||
 			!find_image(load, item))
 			handoff__log(&load->ferry->log, HANDOFF_LOG_WARNING,

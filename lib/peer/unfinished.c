@@ -8,7 +8,8 @@
 #include "base/still.h"
 #include "record/older.h"
 
-/* Without counters, or without a connection, there is nothing to wait for. */
+/* Without counters, or without a connection, there is nothing to wait for; and
+ * a session that has none has no use for its socket. */
 bool
 handoff__entry_lacks(const struct handoff__roster_entry *e)
 {
@@ -19,6 +20,9 @@ handoff__entry_lacks(const struct handoff__roster_entry *e)
 		return false;
 	if (handoff__still_in_repair(e->fd))
 		return true;
+	if (!handoff__older(e->view.seg) &&
+		handoff__record_absent(e->view.rec) != 0)
+		return false;
 	due = handoff__record_due(&e->view);
 	return handoff__progress(e->fd, &progress) == 0 &&
 	       handoff__record_lacks(

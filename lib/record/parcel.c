@@ -37,10 +37,6 @@ static const struct {
 	[HANDOFF__PARCEL_ENDING] = {"ending",
 		"it is ending: its socket has ended, or nothing is sent any "
 		"more"},
-	[HANDOFF__PARCEL_ABSENT] = {"session without a connection",
-		"a session without a connection has no socket to go with: it "
-		"stays for its time, and its client begins a new one on the "
-		"other host"},
 	[HANDOFF__PARCEL_TURN] = {"in a turn",
 		"it, or its pair, is in a turn: try it again when that is "
 		"over"},
@@ -74,12 +70,18 @@ kind_reason(const struct handoff__record *rec)
 	}
 }
 
-/* A process may have died in the hook for the end: it has to run again. */
+/* A process may have died in the hook for the end: it has to run again. A
+ * session outlives its socket, unless it was closed meanwhile. */
 static bool
 is_ending(uint32_t flags)
 {
-	return (flags & (HANDOFF__GONE | HANDOFF__OVER)) ||
-	       handoff__flags_ending(flags);
+	uint32_t over = HANDOFF__OVER;
+
+	if (handoff__flags_absent(flags))
+		over |= HANDOFF__CLOSING;
+	else
+		over |= HANDOFF__GONE;
+	return (flags & over) || handoff__flags_ending(flags);
 }
 
 static bool
@@ -142,13 +144,8 @@ reason_of(const struct handoff__view *view)
 		return HANDOFF__PARCEL_TURN;
 	if (!handoff__record_ok(view))
 		return HANDOFF__PARCEL_DAMAGED;
-	if (handoff__record_absent(rec) != 0)
-		return HANDOFF__PARCEL_ABSENT;
 	if (is_ending(handoff__record_commit(rec)->flags))
 		return HANDOFF__PARCEL_ENDING;
-	/* it is about to get one, and then it has another state */
-	if (handoff__record_commit(rec)->flags & HANDOFF__RESUMING)
-		return HANDOFF__PARCEL_TURN;
 	if (pair_in_turn(view))
 		return HANDOFF__PARCEL_TURN;
 	if (posts_wait(view))
@@ -180,10 +177,22 @@ handoff__parcel_free(struct handoff__parcel *parcel)
 	memset(parcel, 0, sizeof(*parcel));
 }
 
+/* For how long, which the other host's clock can count on from. What nobody
+ * can have seen counts as no time. */
+static uint64_t
+absence(int64_t since_ms, uint64_t now_ms)
+{
+	uint64_t ms = now_ms - (uint64_t)since_ms;
+
+	return since_ms > (int64_t)now_ms || ms > HANDOFF__PARCEL_ABSENT_MOST
+		       ? 0
+		       : ms;
+}
+
 /* The state is copied first, then input and output. */
 static int
 take_stream(struct handoff__parcel *p, const struct handoff__view *view,
-	unsigned char *bytes)
+	uint64_t now_ms, unsigned char *bytes)
 {
 	const struct handoff__geometry *geo = &view->seg->geo;
 	struct handoff__snapshot snap;
@@ -200,6 +209,8 @@ take_stream(struct handoff__parcel *p, const struct handoff__view *view,
 	p->flags = snap.flags & ~(uint32_t)HANDOFF__TRANSIENT;
 	p->deaths = snap.deaths;
 	p->session = snap.session;
+	p->absent = handoff__flags_absent(snap.flags);
+	p->absent_ms = p->absent ? absence(snap.absent_ms, now_ms) : 0;
 	p->consumed = snap.consumed;
 	p->produced = snap.produced;
 	p->rx_base = snap.received;
@@ -290,7 +301,7 @@ handoff__parcel_take(struct handoff__parcel *parcel,
 	p.owned_len = size + geo->pass_size;
 	take_geometry(&p, geo);
 	take_extra(&p, view->rec, now_ms);
-	err = take_stream(&p, view, bytes);
+	err = take_stream(&p, view, now_ms, bytes);
 	if (err == 0)
 		err = take_passed(&p, view, bytes + size);
 	if (err < 0)
@@ -450,6 +461,15 @@ owed(const struct handoff__parcel *p)
 	return p->outq_ends ? counted | HANDOFF__OWED_END : counted;
 }
 
+/* Before the host has booted, possibly; and 0 would say that it is not. */
+static int64_t
+absent_since(const struct handoff__parcel *p, uint64_t now_ms)
+{
+	int64_t since = (int64_t)now_ms - (int64_t)p->absent_ms;
+
+	return since != 0 ? since : -1;
+}
+
 static void
 fill_extra(struct handoff__record *rec, const struct handoff__parcel *p,
 	uint64_t now_ms)
@@ -462,7 +482,9 @@ fill_extra(struct handoff__record *rec, const struct handoff__parcel *p,
 		rec->touched |= HANDOFF__TIMED;
 	}
 	atomic_store(&x->tag, p->tag);
-	atomic_store(&x->owed, owed(p));
+	atomic_store(&x->owed, p->absent ? 0 : owed(p));
+	if (p->absent)
+		atomic_store(&x->absent_ms, absent_since(p, now_ms));
 	/* in no segment: until it is linked there is none */
 	x->pair_segment = x->leader_segment = UINT32_MAX;
 	atomic_store(&x->leader, p->leader);

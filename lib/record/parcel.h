@@ -5,7 +5,8 @@
  * has passed to its pair. Taken from a record at rest, and filled into a fresh
  * one, possibly with other buffer sizes. What is read from shared memory or
  * from a message is bounds-checked and trusted in nothing. Knows no sockets:
- * what the kernel has of the connection is in its image (migrate/image.h).
+ * what the kernel has of the connection is in its image (migrate/image.h). A
+ * session without a connection has a parcel, and no image.
  */
 #ifndef HANDOFF_RECORD_PARCEL_H
 #define HANDOFF_RECORD_PARCEL_H
@@ -28,7 +29,6 @@ enum handoff__unparcelled {
 	HANDOFF__PARCEL_DAMAGED,  /* its record is inconsistent */
 	HANDOFF__PARCEL_OLDER,    /* of an older layout */
 	HANDOFF__PARCEL_ENDING,   /* it ends at once, or its socket has ended */
-	HANDOFF__PARCEL_ABSENT,   /* a session whose socket has ended */
 	/* It can go later: after a turn, or a commit of its program. */
 	HANDOFF__PARCEL_TURN,  /* it is in a turn, or its pair is */
 	HANDOFF__PARCEL_POSTS, /* posts for it wait */
@@ -52,6 +52,9 @@ enum handoff__unparcelled handoff__parcel_refuse(
 
 /* The reason in a few words, for counts: "1 data, 2 posts waiting". */
 const char *handoff__parcel_word(enum handoff__unparcelled why);
+
+/* The longest absence: far more than any session waits. */
+#define HANDOFF__PARCEL_ABSENT_MOST (UINT64_C(1) << 40)
 
 /* Positions count bytes of the stream from the connection's first byte. */
 struct handoff__parcel {
@@ -87,6 +90,9 @@ struct handoff__parcel {
 	bool timed;            /* it has a deadline, */
 	uint64_t remaining_ms; /* which is due then; 0: at once */
 	uint64_t session;      /* its number; 0: none */
+	bool absent;           /* the session has no connection, and nothing in
+				* its buffers, */
+	uint64_t absent_ms;    /* for so long */
 	struct handoff__client client;
 	char label[HANDOFF__LABEL_MAX];
 	void *owned; /* the memory of the four byte strings, or NULL */
@@ -111,7 +117,8 @@ void handoff__parcel_free(struct handoff__parcel *parcel);
  * as not read; so on the other host nothing is to be done, whatever the new
  * socket takes of the output.
  *
- * The server's own records have the positions themselves, and without this call
+ * Not for a session without a connection, which has no use for counters. The
+ * server's own records have the positions themselves, and without this call
  * they are as if there were no such output. A connection of handoff_peer(3),
  * whose program does its own input and output, has them nowhere else. -EBADMSG,
  * with a sentence, if the record has positions which say something else.

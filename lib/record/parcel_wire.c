@@ -18,6 +18,7 @@
 #define VERSION  1
 #define TIMED    0x1u
 #define OUTGOING 0x2u
+#define ABSENT   0x4u
 /* no stream gets this long, and no connection's id has this bit */
 #define NEVER (UINT64_C(1) << 63)
 
@@ -29,8 +30,8 @@
 #define STREAM_SIZE (5 * 4 + 4 * 8 + 4 * 4)
 /* pair, leader, positions of the ring, error, address */
 #define PAIR_SIZE (2 * 8 + 2 * 4 + 4 + HANDOFF_ADDRESS_MAX)
-/* tag, since, remaining, client, label, session */
-#define EXTRA_SIZE (3 * 8 + 16 + 2 + 2 + HANDOFF__LABEL_MAX + 8)
+/* tag, since, remaining, client, label, session, how long it is absent */
+#define EXTRA_SIZE (3 * 8 + 16 + 2 + 2 + HANDOFF__LABEL_MAX + 2 * 8)
 #define FIXED_SIZE                                                             \
 	(HEAD_SIZE + ENTRY_SIZE + STREAM_SIZE + PAIR_SIZE + EXTRA_SIZE)
 
@@ -43,17 +44,30 @@ _Static_assert(FIXED_SIZE <= 1024, "HANDOFF__PARCEL_MOST has room for it");
 		    HANDOFF__ENDED | HANDOFF__END | HANDOFF__WAITING |         \
 		    HANDOFF__PAIRED | HANDOFF__CONNECT | HANDOFF__PASS_END |   \
 		    HANDOFF__SHUT | HANDOFF__RESET | HANDOFF__HOLDS_INPUT |    \
-		    HANDOFF__SESSION) |                                        \
+		    HANDOFF__SESSION | HANDOFF__RESUMING | HANDOFF__GONE) |    \
 		HANDOFF__WISH)
+
+/* What a session without a connection cannot have: it neither ends, nor has it
+ * a pair. */
+#define PRESENT                                                                \
+	((uint32_t)(HANDOFF__CLOSING | HANDOFF__PAIR_OVER | HANDOFF__ENDED |   \
+		    HANDOFF__PAIRED | HANDOFF__CONNECT | HANDOFF__PASS_END |   \
+		    HANDOFF__SHUT | HANDOFF__RESET | HANDOFF__RESUMING))
 
 static const char *
 bad_flags(const struct handoff__parcel *p)
 {
 	uint32_t end = (p->flags & HANDOFF__END) >> HANDOFF__END_SHIFT;
+	bool gone = (p->flags & HANDOFF__GONE) != 0;
 
 	if ((p->flags & ~FLAGS) || handoff__flags_ending(p->flags) ||
 		end > HANDOFF_ENDED_LOST)
 		return "set of flags";
+	if (gone != p->absent || (gone && (p->flags & PRESENT)) ||
+		(gone && !(p->flags & HANDOFF__SESSION)))
+		return "set of flags of a session without a connection";
+	if ((p->flags & HANDOFF__RESUMING) && (p->flags & HANDOFF__SESSION))
+		return "wish for a session";
 	if ((p->flags & HANDOFF__CONNECT) && !(p->flags & HANDOFF__PAIRED))
 		return "wish for a pair";
 	if ((p->flags & HANDOFF__PAIRED) && p->pass_size == 0)
@@ -112,6 +126,19 @@ bad_pair(const struct handoff__parcel *p)
 	return NULL;
 }
 
+/* Its buffers were emptied when its socket ended. */
+static const char *
+bad_absence(const struct handoff__parcel *p)
+{
+	if (p->absent_ms > HANDOFF__PARCEL_ABSENT_MOST ||
+		(!p->absent && p->absent_ms > 0))
+		return "time without a connection";
+	if (p->absent && (p->in_len > 0 || p->out_len > 0 || p->pass_len > 0 ||
+				 p->pair != 0 || p->leader != 0 || p->outgoing))
+		return "connection, which it has not,";
+	return NULL;
+}
+
 static const char *
 bad_extra(const struct handoff__parcel *p)
 {
@@ -141,6 +168,8 @@ handoff__parcel_check(
 		bad = bad_pair(parcel);
 	if (!bad)
 		bad = bad_extra(parcel);
+	if (!bad)
+		bad = bad_absence(parcel);
 	if (bad)
 		return handoff__fail(error, -EBADMSG,
 			"parcel of connection %llu: its %s is out of range",
@@ -263,6 +292,7 @@ put_extra(struct handoff__wire *w, const struct handoff__parcel *p)
 	handoff__put_u16(w, p->client.family);
 	handoff__put_text(w, p->label, sizeof(p->label));
 	handoff__put_u64(w, p->session);
+	handoff__put_u64(w, p->absent_ms);
 }
 
 static void
@@ -276,6 +306,7 @@ get_extra(struct handoff__wire *w, struct handoff__parcel *p)
 	p->client.family = handoff__get_u16(w);
 	handoff__get_text(w, p->label, sizeof(p->label));
 	p->session = handoff__get_u64(w);
+	p->absent_ms = handoff__get_u64(w);
 }
 
 int
@@ -295,7 +326,8 @@ handoff__parcel_encode(const struct handoff__parcel *parcel,
 	handoff__put_u32(&w, MAGIC);
 	handoff__put_u16(&w, VERSION);
 	handoff__put_u16(&w, (uint16_t)((parcel->timed ? TIMED : 0) |
-					(parcel->outgoing ? OUTGOING : 0)));
+					(parcel->outgoing ? OUTGOING : 0) |
+					(parcel->absent ? ABSENT : 0)));
 	handoff__put_u32(&w, (uint32_t)size);
 	put_entry(&w, parcel);
 	put_stream(&w, parcel);
@@ -326,13 +358,14 @@ get_head(struct handoff__wire *w, struct handoff__parcel *p,
 			"parcel: its format is version %u, known is %u: both "
 			"hosts need the same",
 			version, VERSION);
-	if (length != w->size || (marks & ~(TIMED | OUTGOING)))
+	if (length != w->size || (marks & ~(TIMED | OUTGOING | ABSENT)))
 		return handoff__fail(error, -EBADMSG,
 			"parcel: it says %u bytes and marks 0x%x, these are "
 			"%zu bytes",
 			length, marks, w->size);
 	p->timed = (marks & TIMED) != 0;
 	p->outgoing = (marks & OUTGOING) != 0;
+	p->absent = (marks & ABSENT) != 0;
 	return 0;
 }
 

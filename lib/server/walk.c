@@ -41,7 +41,8 @@ describe_session(
 		return;
 	c->id = number;
 	c->session = true;
-	if (since > 0)
+	/* below 0: it has come from a host that was up for longer */
+	if (since != 0)
 		c->absent_ms = now > since ? now - since : 1;
 }
 

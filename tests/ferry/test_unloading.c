@@ -8,14 +8,19 @@
 
 #include "ferry/carrier.h"
 #include "ferry/freight.h"
+#include "ferry/landing.h"
 #include "ferry/unloading.h"
+#include "record/keep.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define COUNT 3
 #define SLOT  2
+/* of a service with sessions */
+#define VERSION (HANDOFF__SESSION_BIT | 1)
 
 static struct handoff__ferry *ferry;
 static struct handoff__freight *load;
@@ -48,7 +53,7 @@ setup(void **state)
 {
 	struct handoff__identity id = {.service = "test",
 		.state_size = 32,
-		.state_version = 1,
+		.state_version = VERSION,
 		.input_size = 4096,
 		.output_size = 4096};
 
@@ -138,6 +143,106 @@ what_nobody_has_is_freed_with_an_aborted_batch(void **state)
 	assert_int_equal(handoff__owner_word(&rec->owner), 0);
 }
 
+static struct handoff__parcel
+absent_session(void)
+{
+	return (struct handoff__parcel){.id = 700,
+		.kind = HANDOFF__CONNECTION,
+		.activity = HANDOFF__PENDING,
+		.flags = HANDOFF__OPENED | HANDOFF__SESSION | HANDOFF__GONE |
+			 HANDOFF__EOF | HANDOFF__EOF_DONE,
+		.state_size = 32,
+		.state_version = VERSION,
+		.rx_size = 4096,
+		.tx_size = 4096,
+		.state = (const unsigned char *)"the state",
+		.state_len = 10,
+		.session = 650,
+		.absent = true,
+		.absent_ms = 5000};
+}
+
+/* As if it had come from the other ferry, with an image of so many bytes. */
+static struct handoff__item *
+come(const struct handoff__parcel *p, uint32_t image_len)
+{
+	struct handoff__item *item = &load->items[load->count++];
+	struct handoff__error error = {""};
+
+	item->parcel_len = (uint32_t)handoff__parcel_size(p);
+	item->image_len = image_len;
+	item->body = calloc(1, item->parcel_len + image_len);
+	assert_non_null(item->body);
+	if (handoff__parcel_encode(p, item->body, item->parcel_len, &error) < 0)
+		fail_msg("%s", error.text);
+	handoff__landing_prepare(load, item);
+	free(item->body);
+	return item;
+}
+
+static void
+absent_session_needs_neither_image_nor_gate(void **state)
+{
+	struct handoff__parcel p = absent_session();
+	struct handoff__item *item;
+	struct handoff__images images = {.data = NULL};
+	uint64_t id = load->r.id = 5;
+	int64_t now = (int64_t)handoff__boot_ms();
+	int fd;
+
+	(void)state;
+	item = come(&p, 0);
+	assert_string_equal(item->why, "");
+	assert_non_null(item->entry);
+	assert_true(item->absent && item->entry->fd >= 0);
+	assert_false(item->entry->view.rec->touched & HANDOFF__UNFINISHED);
+	assert_in_range(now + 10000 - 5000 -
+				handoff__record_absent(item->entry->view.rec),
+		1, 10000);
+	handoff__unloading_guard(load);
+	assert_true(load->guard_empty);
+	assert_false(load->guard_failed || load->guarded);
+	/* the next ferry knows that no socket is to be finished */
+	fd = handoff__keep_get(&ferry->pair.arena, SLOT, id);
+	assert_true(fd >= 0);
+	assert_int_equal(handoff__images_map(&images, fd), 0);
+	assert_int_equal(images.count, 0);
+	handoff__images_unmap(&images);
+	close(fd);
+	handoff__landing_finish(load, item);
+	assert_non_null(item->entry);
+	handoff__unloading_abandon(load);
+	assert_null(item->entry);
+	assert_int_equal(ferry->pair.roster.owned, 0);
+}
+
+static void
+refused(const struct handoff__parcel *p, uint32_t image_len, const char *why)
+{
+	struct handoff__item *item = come(p, image_len);
+
+	assert_null(item->entry);
+	if (!strstr(item->why, why))
+		fail_msg("'%s' is not in '%s'", why, item->why);
+}
+
+static void
+absent_session_is_one_of_this_service(void **state)
+{
+	struct handoff__parcel p = absent_session();
+
+	(void)state;
+	refused(&p, 8, "an image");
+	p.state_version = 1;
+	refused(&p, 0, "a service without sessions");
+	/* and what has a connection has an image */
+	p = absent_session();
+	p.flags &= ~(uint32_t)HANDOFF__GONE;
+	p.absent = false;
+	p.absent_ms = 0;
+	refused(&p, 0, "image");
+}
+
 #define unloading_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -148,6 +253,8 @@ main(void)
 			those_that_cannot_be_offered_now_are_given_back_later),
 		unloading_test(of_an_empty_batch_nothing_is_given_back),
 		unloading_test(what_nobody_has_is_freed_with_an_aborted_batch),
+		unloading_test(absent_session_needs_neither_image_nor_gate),
+		unloading_test(absent_session_is_one_of_this_service),
 	};
 
 	return cmocka_run_group_tests_name("unloading", tests, NULL, NULL);

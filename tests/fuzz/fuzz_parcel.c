@@ -97,6 +97,9 @@ send_on(const struct handoff__view *view, const struct handoff__parcel *p)
 	check(next.out_len == 0 || memcmp(next.out, p->out, p->out_len) == 0);
 	check(next.state_len == p->state_len);
 	check(next.timed == p->timed);
+	check(next.session == p->session && next.absent == p->absent);
+	check(next.absent_ms <= p->absent_ms + 1);
+	check(!p->absent || next.absent_ms >= p->absent_ms);
 	handoff__parcel_free(&next);
 }
 
@@ -128,6 +131,7 @@ check_record(const struct handoff__parcel *p, bool small)
 	err = handoff__parcel_fill(&view, p, NOW_MS, &error);
 	check(err == 0 || (small && err == -EMSGSIZE));
 	if (err == 0) {
+		check((handoff__record_absent(view.rec) != 0) == p->absent);
 		send_on(&view, p);
 		use(&view);
 	} else {

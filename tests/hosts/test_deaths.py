@@ -68,6 +68,7 @@ def needs_another(function, name):
 class Moving(Hosts):
     batch = BATCH
     ferries_die = True
+    options = ()  # of the servers
 
     def prepare(self, host, function, times):
         """A move that stands still at that function."""
@@ -98,10 +99,10 @@ class Moving(Hosts):
             self.ferry(self.b)
         elif name == "server":
             self.start_on(self.a, "alt_server", "--dir", self.a.dir,
-                          "--name", "again")
+                          "--name", "again", *self.options)
         elif name == "standby":
             self.start_on(self.b, "alt_server", "--dir", self.b.dir,
-                          "--name", "again")
+                          "--name", "again", *self.options)
 
     def cell(self, host, function, times, name):
         """One death. Of what is with B's ferry nothing may be decided, if A is

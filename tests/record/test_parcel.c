@@ -151,24 +151,132 @@ ends_are_refused_and_lingering_is_not(void **state)
 	close_hosts();
 }
 
-/* The number of its session goes with it; what has no socket stays. */
+/* The number of its session goes with it. */
 static void
 session_goes_with_its_connection(void **state)
 {
 	(void)state;
 	open_hosts(0);
 	atomic_store(&from.rec->extra.session, 44);
-	handoff__record_flag(&from, HANDOFF__RESUMING);
-	refused(HANDOFF__PARCEL_TURN, "it, or its pair, is in a turn");
-	handoff__record_unflag(&from, HANDOFF__RESUMING);
 	handoff__record_flag(&from, HANDOFF__SESSION);
 	parcels_send(&from, &b, &to);
 	parcels_assert_same(&from, &to);
 	assert_int_equal(handoff__record_session(to.rec), 44);
-	atomic_store(&from.rec->extra.absent_ms, 1);
-	handoff__record_flag(&from, HANDOFF__GONE);
-	refused(HANDOFF__PARCEL_ABSENT,
-		"a session without a connection has no socket");
+	assert_int_equal(handoff__record_absent(to.rec), 0);
+	close_hosts();
+}
+
+/* Its client is answered where it comes to. */
+static void
+wish_for_a_session_goes_along(void **state)
+{
+	(void)state;
+	open_hosts(0);
+	handoff__record_flag(&from, HANDOFF__RESUMING);
+	parcels_send(&from, &b, &to);
+	parcels_assert_same(&from, &to);
+	close_hosts();
+}
+
+/* As a turn does that finds the end of the socket of a session. */
+static void
+lose_socket(const struct handoff__view *view, int64_t since_ms)
+{
+	const struct handoff__commit *c = handoff__record_commit(view->rec);
+
+	handoff__record_discard(view);
+	handoff__record_set_positions(
+		view->rec, handoff__rx_head(view->rec), c->tx_head);
+	atomic_store(&view->rec->extra.session, 44);
+	atomic_store(&view->rec->extra.absent_ms, since_ms);
+	handoff__record_flag(view, HANDOFF__SESSION | HANDOFF__GONE |
+					   HANDOFF__EOF | HANDOFF__EOF_DONE);
+}
+
+static void
+session_without_a_connection_goes_with_the_time_it_has_left(void **state)
+{
+	(void)state;
+	open_hosts(0);
+	lose_socket(&from, NOW_MS - 2000);
+	parcels_send(&from, &b, &to);
+	parcels_assert_same(&from, &to);
+	assert_int_equal(handoff__record_session(to.rec), 44);
+	assert_int_equal(handoff__record_absent(to.rec), THEN_MS - 2000);
+	assert_int_equal(to.rec->extra.owed, 0);
+	close_hosts();
+}
+
+/* The other host may have booted after that; 0 would be no time at all. */
+static void
+session_may_be_absent_since_before_the_host_has_booted(void **state)
+{
+	static const int64_t since[][2] = {
+		{NOW_MS - THEN_MS - 1000, -1000},
+		{NOW_MS - THEN_MS, -1},
+		{NOW_MS - THEN_MS + 1, 1},
+	};
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		open_hosts(0);
+		lose_socket(&from, since[i][0]);
+		parcels_send(&from, &b, &to);
+		assert_int_equal(handoff__record_absent(to.rec), since[i][1]);
+		close_hosts();
+	}
+}
+
+/* Any process of the service may have written it. */
+static void
+time_that_cannot_be_is_none(void **state)
+{
+	static const int64_t since[] = {NOW_MS + 1, INT64_MAX, INT64_MIN,
+		(int64_t)NOW_MS - (int64_t)HANDOFF__PARCEL_ABSENT_MOST - 1};
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		open_hosts(0);
+		lose_socket(&from, since[i]);
+		parcels_send(&from, &b, &to);
+		assert_int_equal(handoff__record_absent(to.rec), THEN_MS);
+		close_hosts();
+	}
+}
+
+/* A stop, or another connection that has it now. */
+static void
+session_that_ends_is_refused(void **state)
+{
+	static const uint32_t over[] = {
+		HANDOFF__OVER, HANDOFF__CLOSING, HANDOFF__ENDING};
+
+	(void)state;
+	open_hosts(0);
+	lose_socket(&from, 1);
+	for (int i = 0; i < 3; i++) {
+		handoff__record_flag(&from, over[i]);
+		refused(HANDOFF__PARCEL_ENDING, "it is ending");
+		handoff__record_unflag(&from, over[i]);
+	}
+	refused(HANDOFF__PARCEL_FINE, "");
+	close_hosts();
+}
+
+/* The record says it has lost its socket, and something to send over it. */
+static void
+session_without_a_connection_has_nothing_to_send(void **state)
+{
+	struct handoff__error error = {""};
+	struct handoff__parcel parcel;
+
+	(void)state;
+	open_hosts(0);
+	atomic_store(&from.rec->extra.session, 44);
+	handoff__record_flag(&from, HANDOFF__SESSION | HANDOFF__GONE);
+	assert_int_equal(
+		handoff__parcel_take(&parcel, &from, NOW_MS, &error), -EBADMSG);
+	assert_non_null(strstr(error.text, "connection, which it has not"));
 	close_hosts();
 }
 
@@ -734,6 +842,14 @@ main(void)
 		handoff_test(nonsense_in_a_record_is_no_parcel),
 		handoff_test(ends_are_refused_and_lingering_is_not),
 		handoff_test(session_goes_with_its_connection),
+		handoff_test(wish_for_a_session_goes_along),
+		handoff_test(
+			session_without_a_connection_goes_with_the_time_it_has_left),
+		handoff_test(
+			session_may_be_absent_since_before_the_host_has_booted),
+		handoff_test(time_that_cannot_be_is_none),
+		handoff_test(session_that_ends_is_refused),
+		handoff_test(session_without_a_connection_has_nothing_to_send),
 		handoff_test(inbox_is_refused_until_the_next_commit),
 		handoff_test(posts_are_refused_if_they_are_for_it),
 		handoff_test(everything_is_in_a_parcel),

@@ -302,6 +302,65 @@ every_field_has_its_range(void **state)
 	BAD(client.family, 5, "client");
 	BAD(session, 5, "session");
 	BAD(session, UINT64_C(1) << 63, "session");
+	BAD(flags, HANDOFF__SESSION | HANDOFF__RESUMING, "wish for a session");
+	BAD(flags, HANDOFF__SESSION | HANDOFF__GONE, "without a connection");
+	BAD(absent, true, "without a connection");
+	BAD(absent_ms, 1, "time without a connection");
+	close_parcel();
+}
+
+/* As it is, but of a session without a connection. */
+static void
+make_absent(void)
+{
+	parcel.flags = HANDOFF__OPENED | HANDOFF__SESSION | HANDOFF__GONE |
+		       HANDOFF__EOF | HANDOFF__EOF_DONE;
+	parcel.session = 44;
+	parcel.absent = true;
+	parcel.absent_ms = 30000;
+	parcel.consumed += parcel.in_len;
+	parcel.in_len = parcel.out_len = parcel.pass_len = 0;
+	parcel.leader = 0;
+	memset(parcel.wish, 0, sizeof(parcel.wish));
+}
+
+static void
+absent_session_has_no_connection(void **state)
+{
+	struct handoff__parcel got;
+	unsigned char *message;
+	size_t len;
+
+	(void)state;
+	open_parcel();
+	make_absent();
+	message = parcels_message(&parcel, &len);
+	assert_int_equal(handoff__parcel_decode(&got, message, len, NULL), 0);
+	assert_true(got.absent);
+	assert_int_equal(got.absent_ms, 30000);
+	assert_int_equal(got.session, 44);
+	/* the mark, and the last field before the state */
+	assert_int_equal(message[6], 1 | 4);
+	assert_int_equal(
+		message[len - 20 - 8] | message[len - 20 - 7] << 8, 30000);
+	BAD(absent, false, "without a connection");
+	BAD(absent_ms, HANDOFF__PARCEL_ABSENT_MOST + 1, "time");
+	BAD(session, 0, "session");
+	BAD(in_len, 1, "connection, which it has not");
+	BAD(out_len, 1, "connection, which it has not");
+	BAD(pass_len, 1, "connection, which it has not");
+	BAD(pair, 5, "connection, which it has not");
+	BAD(leader, 5, "connection, which it has not");
+	BAD(outgoing, 1, "connection, which it has not");
+	for (uint32_t bit = 1; bit != 0; bit <<= 1) {
+		struct handoff__parcel p = parcel;
+
+		p.flags |= bit;
+		if (bit & (HANDOFF__CLOSING | HANDOFF__ENDED | HANDOFF__PAIRED |
+				  HANDOFF__RESET | HANDOFF__RESUMING))
+			bad_field(&p, "without a connection");
+	}
+	free(message);
 	close_parcel();
 }
 
@@ -333,6 +392,7 @@ main(void)
 		handoff_test(other_version_is_refused),
 		handoff_test(every_flipped_bit_is_refused_or_harmless),
 		handoff_test(every_field_has_its_range),
+		handoff_test(absent_session_has_no_connection),
 		handoff_test(text_without_an_end_is_not_sent),
 	};
 
