@@ -8,6 +8,7 @@ number is left out or used for two.
 
 HANDOFF_TLS is the folder of tls_load. HANDOFF_LONG=1: 1000 kills."""
 import collections
+import contextlib
 import json
 import os
 import signal
@@ -121,8 +122,19 @@ class Deaths(FaultTest):
         load = self.start_load(chain, *load)
         for number, cell in enumerate(self.cells(POINTS)):
             self.go_on(load)
-            self.move(chain, number, cell)
+            with self.explained(chain, cell):
+                self.move(chain, number, cell)
         chain.finish()
+
+    @contextlib.contextmanager
+    def explained(self, chain, cell):
+        """What the peers that are left have said is part of a failure."""
+        try:
+            yield
+        except AssertionError as error:
+            said = [peer.output() for peer in chain.peers.values()]
+            raise AssertionError("\n---\n".join(
+                [f"{error}\nafter {cell}, {chain}", *said])) from None
 
     def test_loop(self):
         self.deaths("loop")
