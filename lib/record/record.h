@@ -417,6 +417,15 @@ handoff__record_mark(
 		&rec->activity, (uint32_t)activity, memory_order_release);
 }
 
+/* As _mark with PENDING, but leaves a turn that has begun as it is. */
+static inline void
+handoff__record_mark_due(struct handoff__record *rec)
+{
+	uint32_t rest = HANDOFF__AT_REST;
+
+	atomic_compare_exchange_strong(&rec->activity, &rest, HANDOFF__PENDING);
+}
+
 /* Records that the record's own buffers get data, unless it has a desk. */
 static inline void
 handoff__record_touch(struct handoff__record *rec)

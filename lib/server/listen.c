@@ -294,7 +294,8 @@ accept_one(struct handoff_server *server, int listener)
 	}
 	unwatched = handoff__member_of(e)->set < 0;
 	if (server->opts.service->open) {
-		handoff__record_mark(e->view.rec, HANDOFF__PENDING);
+		/* a worker may be in its first turn already */
+		handoff__record_mark_due(e->view.rec);
 		handoff__member_kick(handoff__member_of(e));
 	}
 	return !unwatched || accept_failed(server, listener, ENOMEM);

@@ -95,12 +95,13 @@ __wrap_pthread_create(pthread_t *id, const pthread_attr_t *attr,
 }
 
 static void
-open_server(struct duo *duo, enum handoff_model model)
+open_server(struct duo *duo, enum handoff_model model, handoff_handle_fn *open)
 {
 	server_thread = pthread_self();
 	sem_init(&done, 0, 0);
 	armed_set = -1;
 	duo_init(duo, model);
+	duo->a.service.open = open;
 	assert_int_equal(host_open(&duo->a, NULL), 0);
 	duo_expect(duo, &duo->a, HANDOFF_SERVER_OWNER);
 	assert_true(handoff_server_fd(duo->a.server) >= 0); /* makes a set */
@@ -123,13 +124,64 @@ first_turn_is_over_at_once(void **state)
 	struct duo duo;
 
 	(void)state;
-	open_server(&duo, DUO_WORKERS);
+	open_server(&duo, DUO_WORKERS, NULL);
 	close(client_open(duo.a.address));
 	waits = true;
 	for (int i = 0; i < 100 && armed_set < 0; i++)
 		duo_turn(&duo);
 	waits = false;
 	assert_int_equal(armed_set, new_set);
+	expect_no_connection(&duo);
+	duo_close(&duo);
+}
+
+static sem_t go_on;
+
+static int
+begin_slowly(struct handoff_conn *conn, void *arg)
+{
+	(void)conn;
+	(void)arg;
+	sem_post(&done);
+	sem_wait(&go_on);
+	return 0;
+}
+
+static enum handoff__activity
+activity_of_connection(const struct duo *duo)
+{
+	struct handoff__roster *roster = &duo->a.server->pair.roster;
+	struct handoff__roster_entry *e = NULL;
+
+	while ((e = handoff__roster_next(roster, e)) != NULL)
+		if (e->kind == HANDOFF__CONNECTION)
+			return handoff__record_activity(e->view.rec);
+	fail_msg("there is no connection");
+	return HANDOFF__AT_REST;
+}
+
+/* A worker is in the first turn before the server is done with accepting: a
+ * survivor must find that. */
+static void
+first_turn_has_begun_at_once(void **state)
+{
+	struct duo duo;
+	int fd;
+
+	(void)state;
+	sem_init(&go_on, 0, 0);
+	open_server(&duo, DUO_WORKERS, begin_slowly);
+	fd = client_open(duo.a.address);
+	client_send(fd, "hello\n");
+	waits = true;
+	for (int i = 0; i < 100 && duo.a.server->pair.roster.connections == 0;
+		i++)
+		duo_turn(&duo);
+	waits = false;
+	assert_int_equal(activity_of_connection(&duo), HANDOFF__IN_TURN);
+	sem_post(&go_on);
+	client_expect(&duo, fd, "1 hello\n");
+	close(fd);
 	expect_no_connection(&duo);
 	duo_close(&duo);
 }
@@ -143,7 +195,7 @@ thread_of_one_that_is_due_is_over_at_once(void **state)
 	int fd;
 
 	(void)state;
-	open_server(&duo, HANDOFF_MODEL_THREAD);
+	open_server(&duo, HANDOFF_MODEL_THREAD, NULL);
 	fd = client_open(duo.a.address);
 	duo_turn(&duo);
 	assert_true(handoff_server_say(duo.a.server, 0, "all") >= 0);
@@ -159,6 +211,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		handoff_test(first_turn_is_over_at_once),
+		handoff_test(first_turn_has_begun_at_once),
 		handoff_test(thread_of_one_that_is_due_is_over_at_once),
 	};
 
