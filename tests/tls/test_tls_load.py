@@ -12,15 +12,17 @@ import contextlib
 import json
 import os
 import signal
+import ssl
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
                                 "../fault"))
 
 # pylint: disable=wrong-import-position
-from fault import LONG, SCALE, Chain, FaultTest, main, wait_until  # noqa
+from fault import (DEADLINE, LONG, SCALE, Chain, FaultTest, main,  # noqa
+                   wait_until)
 from harness import Program  # noqa
-from pki import EC, RSA, TLS, Authority  # noqa
+from pki import EC, RSA, TLS, Authority, Mem  # noqa
 
 # Of each model of concurrency.
 KILLS = 250 if LONG else 15
@@ -150,6 +152,59 @@ class Deaths(FaultTest):
 
     def test_fork(self):
         self.deaths("fork")
+
+
+class Numbers(FaultTest):
+    """A turn that is run again answers with other plain text, under the number
+    of a TLS record that was sealed before: nothing of that one has left."""
+
+    def take_records(self, client, count):
+        """The next TLS records on the wire, and nothing behind them; their
+        plain text."""
+        data = b""
+        while count > 0:
+            data += self.receive(client.sock, 5)
+            self.assertEqual(data[-5:-2], b"\x17\x03\x03")
+            data += self.receive(client.sock, int.from_bytes(data[-2:], "big"))
+            count -= 1
+        client.sock.setblocking(False)
+        with self.assertRaises(BlockingIOError):
+            client.sock.recv(1)
+        client.sock.setblocking(True)
+        client.inbound.write(data)
+
+    def test_answers_of_other_processes(self):
+        root = Authority(self.base)
+        cert, key = root.sign("server")
+        server = os.path.join(TLS, "tls_server")
+        chain = Chain(self, "loop", server, server, options=(
+            "--tls-cert", cert, "--tls-key", key))
+        client = Mem(self, chain.address,
+                     ssl.create_default_context(cafile=root.cert)).handshake()
+        self.assertEqual(client.line(), "hello\n")
+        chain.stable = 1
+        points = [("EVP_EncryptFinal_ex", False), ("EVP_EncryptFinal_ex", True),
+                  ("EVP_DecryptFinal_ex", True), ("send", False),
+                  ("send", True)]
+        for number in range(1, 41 if LONG else 21):
+            point, after = points[number % len(points)]
+            chain.covered()
+            dying = chain.peers[chain.owner]
+            dying.trigger.arm(point, 1, after)
+            client.send(b"pid\n")
+            chain.die(chain.owner, DEADLINE)
+            self.assertTrue(dying.trigger.fired())
+            chain.bury(chain.owner)
+            chain.attach()  # no sooner is it tried again
+            self.take_records(client, 1)
+            alive = chain.peers[chain.owner]
+            answered = dying if point == "send" else alive  # committed
+            self.assertEqual(client.line(), f"{number}: {answered.pid}\n")
+        client.end()
+        self.assertEqual(client.read(10), b"end\n")
+        client.sock.close()
+        chain.stable = 0
+        chain.finish()
 
 
 if __name__ == "__main__":
