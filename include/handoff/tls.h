@@ -69,7 +69,8 @@ struct handoff_tls_opts {
 struct handoff_tls {
 	struct handoff_service service; /* for the options of the server, or
 					 * for one that wraps it */
-	uint64_t space[96];
+	void *component;
+	uint64_t unused[7];
 };
 
 /*

@@ -10,7 +10,6 @@
 #include "tls/serve.h"
 #include "tls/state.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -20,16 +19,10 @@
 #define BUFFER_MAX  (1u << 20)  /* the library's */
 #define WRAPPED     0xc0000000u /* bits of versions of services that wrap */
 
-static_assert(HANDOFF_WRAP_STATE_MAX == 131072u + (2u << 20),
-	"state.c knows the most that a state can be");
-
 static struct handoff__tls *
 component_of(const struct handoff_tls *tls)
 {
-	struct handoff__tls *w;
-
-	memcpy(&w, tls->space, sizeof(w));
-	return w;
+	return tls->component;
 }
 
 /* In course, and behind it. */
@@ -291,7 +284,7 @@ open_component(struct handoff_tls *tls, const struct handoff_service *inner,
 		free_component(w);
 		return err;
 	}
-	memcpy(tls->space, &w, sizeof(w));
+	tls->component = w;
 	make(tls, w);
 	return 0;
 }

@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <handoff/wrap.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,8 +18,6 @@
 #define TEXTS_MAX                                                              \
 	(HANDOFF_TLS_ALPN_MAX + HANDOFF_TLS_SERVER_NAME_MAX +                  \
 		HANDOFF_TLS_PEER_MAX)
-/* as in wrap.h: the most that a state can be */
-#define STATE_MAX (131072u + (2u << 20))
 
 static_assert(HEAD_SIZE % 16 == 0, "what follows is aligned");
 
@@ -212,7 +211,7 @@ handoff__tls_print(const struct handoff_service *inner, const void *state,
 	char *text, size_t size)
 {
 	const struct handoff__tls_head *head =
-		handoff__tls_head(state, STATE_MAX);
+		handoff__tls_head(state, HANDOFF_WRAP_STATE_MAX);
 	size_t len;
 
 	if (!head) {

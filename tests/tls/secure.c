@@ -134,10 +134,7 @@ secure_close(struct secure *s)
 struct handoff__tls *
 secure_component(struct secure *s)
 {
-	struct handoff__tls *w;
-
-	memcpy(&w, s->tls.space, sizeof(w));
-	return w;
+	return s->tls.component;
 }
 
 const struct handoff__tls_head *

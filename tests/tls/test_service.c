@@ -221,9 +221,9 @@ small_records_do_not_fill_the_input(void **state)
 	assert_int_equal(secure_head(s)->pending_len, 2000);
 	assert_int_equal(handoff__record_unread(s->f.rec), 0);
 	secure_says(s, "\n");
-	memset(text, 'x', sizeof(text));
-	memcpy(text, "1: ", 3);
-	strcpy(text + 2003, "\n");
+	snprintf(text, sizeof(text), "1: %02000d\n", 0);
+	for (char *at = text + 3; *at == '0'; at++)
+		*at = 'x';
 	secure_hears(s, text);
 	secure_close(s);
 }
