@@ -10,10 +10,12 @@ import ssl
 import subprocess
 import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
-                                "../system"))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, "../session"),
+                os.path.join(HERE, "../system")]
 
 # pylint: disable=wrong-import-position
+from foreign import Session  # noqa
 from harness import DEADLINE, SystemTest, main  # noqa
 
 TLS = os.environ.get("HANDOFF_TLS", ".")
@@ -136,6 +138,32 @@ class Mem:
         except (ssl.SSLWantReadError, ssl.SSLError):
             pass
         self.flush()
+
+
+class SessionMem(Mem):
+    """The same in a session, by a client that shares no code with the
+    library."""
+
+    # pylint: disable=super-init-not-called
+    def __init__(self, test, address, context, name="localhost"):
+        self.session = Session(lambda: test.connect(address))
+        self.inbound, self.outbound = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(self.inbound, self.outbound,
+                                    server_hostname=name)
+        self.ended = False
+
+    def fill(self, deadline=None):
+        session = self.session
+        while not session.inbox and not session.ended:
+            session.pump()
+        self.inbound.write(session.read(len(session.inbox)))
+        if session.ended:
+            self.ended = True
+            self.inbound.write_eof()
+
+    def flush(self):
+        if self.outbound.pending:
+            self.session.write(self.outbound.read())
 
 
 class TlsTest(SystemTest):

@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 
-from pki import RSA, TLS, Authority, Mem, TlsTest, main
+from pki import RSA, TLS, Authority, Mem, SessionMem, TlsTest, main
 
 
 class Handshakes(TlsTest):
@@ -422,8 +422,9 @@ class Open(TlsTest):
         self.assertEqual(self.stats(one)["alerts_out"], 1)
 
     def test_killed_in_the_handler(self):
-        """What was sealed and not committed is sealed again, under the same
-        number, and has never left."""
+        """What was sealed and not committed has never left: another text,
+        sealed under the same number, is what the client gets. OpenSSL knows
+        each number once."""
         once = os.path.join(self.base, "once")
         options = ("--kill", once)
         self.both(*options)
@@ -436,7 +437,8 @@ class Open(TlsTest):
             self.peers[1].expect(": owner: .* died")
             self.peers.pop(0).wait()
             self.second(*options)  # it is tried with a standby only
-            self.assertEqual(client.line(), f"{2 * i + 2}: die\n")
+            self.assertEqual(client.line(),
+                             f"{2 * i + 2}: {self.peers[0].pid}\n")
 
     def test_dump_has_no_secrets(self):
         self.both()
@@ -451,6 +453,74 @@ class Open(TlsTest):
             shown = file.read()
         self.assertIn("TLS 1.3", shown)
         self.assertNotIn("secret", shown)
+
+
+class InSessions(TlsTest):
+    """TLS is what a session carries: its connections are cut, and there is
+    one handshake."""
+
+    def session(self):
+        client = SessionMem(self, self.address, self.context())
+        client.handshake()
+        self.assertEqual(client.line(), "hello\n")
+        return client
+
+    def test_cut(self):
+        """In the midst of TLS records, between moves and deaths."""
+        options = ("--sessions", "--model", "thread")
+        self.both(*options)
+        client = self.session()
+        count = 0
+
+        def check():
+            nonlocal count
+            for size in (3, 20000, 100):
+                text = "x" * size
+                client.tls.write(text.encode() + b"\n")
+                whole = client.outbound.read()
+                client.session.write(whole[:size // 2])
+                client.session.cut()
+                client.session.write(whole[size // 2:])
+                count += 1
+                self.assertEqual(client.line(), f"{count}: {text}\n")
+                client.session.cut()
+        check()
+        self.each_move(check, *options, rounds=2)
+        self.assertGreater(client.session.resumes, 50)
+        stats = self.stats(self.peers[0])
+        self.assertEqual((stats["handshakes"], stats["truncated"]), (0, 0))
+        client.send(b"quit\n")
+        self.assertEqual(client.line(), "bye\n")
+        self.assertEqual(client.read(1), b"")  # by close_notify
+        client.session.end()
+        client.session.finish()
+
+    def test_cut_in_the_handshake(self):
+        """And the process that has begun it dies, too."""
+        options = ("--sessions",)
+        self.both(*options)
+        client = SessionMem(self, self.address, self.context())
+        hello = client.hello()
+        client.session.write(hello[:100])
+        client.session.cut()
+        client.session.pump(0)
+        self.kill_owner(*options)
+        client.session.write(hello[100:])
+        client.fill()
+        client.session.cut()
+        self.kill_owner(*options)
+        client.handshake()
+        self.assertEqual(client.line(), "hello\n")
+        self.assertEqual(self.exchange(client), 1)
+        self.assertEqual(self.stats(self.peers[0])["replays"], 1)
+
+    def test_posts(self):
+        self.both("--sessions")
+        plain, client = self.client(), self.session()
+        client.session.cut()
+        plain.send(b"post to all\n")
+        self.assertEqual(plain.line(), "to all\n")
+        self.assertEqual(client.line(), "to all\n")
 
 
 class Refused(TlsTest):

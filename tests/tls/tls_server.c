@@ -86,7 +86,8 @@ obey(struct handoff_conn *conn, const char *line, size_t len, unsigned number)
 		handoff_conn_close(conn);
 	} else if (strncmp(line, "abort\n", 6) == 0) {
 		handoff_conn_abort(conn);
-	} else if (strncmp(line, "pid\n", 4) == 0) {
+	} else if (strncmp(line, "pid\n", 4) == 0 ||
+		   strncmp(line, "die\n", 4) == 0) {
 		/* not the same when another process runs it again */
 		snprintf(head, sizeof(head), "%u: %d\n", number, getpid());
 		answer(conn, head);
