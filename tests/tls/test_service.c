@@ -82,7 +82,7 @@ what_a_process_keeps_may_be_lost(void **state)
 	turns(&s->f);
 	assert_int_equal(count_of(s, replays), 1);
 	for (int i = 1; i < 5; i++) {
-		char text[16];
+		char text[32];
 
 		secure_forget(s);
 		secure_says(s, "line\n");
