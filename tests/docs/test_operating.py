@@ -10,6 +10,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 # What they print to operators: every sentence in them.
 SOURCES = (
+    *(f"../examples/handoffctl/{name}.c" for name in (
+        "check", "handoffctl", "interrupt", "program", "upgrade",
+        "upgrade_lock")),
     "control/sentences.h", "control/call.c", "control/command.c",
     "control/hosts.c", "control/until.c", "control/wait.c",
     "control/output.c", "control/listeners.c", "operator/requests.c",
@@ -51,6 +54,7 @@ def sentences(source):
     for literal in literals(source):
         for line in literal.split("\\n"):
             line = line.replace('\\"', '"')
+            line = line.removeprefix("handoffctl: ")
             text = line.removeprefix("! ")
             plain = FILLED_IN.sub(" ", text)
             if text.strip() and not PROGRAM.match(text) and \
