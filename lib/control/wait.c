@@ -120,8 +120,9 @@ wait_for_it(struct waiting *w, char **reply)
 		free(w->text.data);
 		w->text = (struct handoff__buf){.data = NULL};
 		poll(NULL, 0,
-			left_us < LOOK_MS * 1000 ? (int)(left_us / 1000) + 1
-						 : LOOK_MS);
+			left_us < LOOK_MS * INT64_C(1000)
+				? (int)(left_us / 1000) + 1
+				: LOOK_MS);
 	}
 }
 
