@@ -3,9 +3,12 @@
 judges and shows progress, and that its exit status is what it says."""
 import os
 import pty
+import re
 import select
+import shutil
 import signal
 import subprocess
+import time
 
 from harness import BIN, DEADLINE, TOOLS, SystemTest, main
 
@@ -92,6 +95,36 @@ class Progress(TerminalTest):
         self.tell(self.two, "busy")
         self.assertEqual(process.wait(DEADLINE), 0)
         self.assertRegex(process.stdout.read(), rb"\Amoved 3 connections")
+
+
+class Builds(SystemTest):
+    """Which program each peer is, and since when."""
+
+    def build_of(self, program):
+        """As the file has it; "" if the linker gives none."""
+        if not shutil.which("readelf"):
+            self.skipTest("needs readelf, of binutils")
+        notes = subprocess.run(["readelf", "-n", program], check=True,
+                               capture_output=True, text=True).stdout
+        found = re.search(r"Build ID: ([0-9a-f]+)", notes)
+        return found[1] if found else ""
+
+    def test_of_each_peer(self):
+        began_ms = int(time.time() * 1000)
+        server, alt = self.pair()
+        version = self.ctl("--version")[1].split()[1]
+        for program, name in ((server, "server"), (alt, "alt")):
+            peer = self.peer(name)
+            self.assertEqual(peer["version"], version)
+            self.assertEqual(peer["build"], self.build_of(program.exe()))
+            self.assertLessEqual(began_ms, peer["started_ms"])
+            self.assertLessEqual(peer["started_ms"], time.time() * 1000)
+            self.assertRegex(
+                self.ok("status"), rf"\n{name}: libhandoff {version}, "
+                rf"(build {peer['build'][:8]}, )?started \d{{4}}-\d\d-\d\d "
+                r"\d\d:\d\d:\d\d\n")
+        self.assertNotEqual(self.peer("server")["build"] or 1,
+                            self.peer("alt")["build"])
 
 
 class Wait(TerminalTest):
