@@ -18,8 +18,9 @@ struct handoff__item {
 	uint64_t id;
 	struct handoff__flow flow;
 	struct handoff__image image;
-	bool absent;  /* no connection, but a session without one */
-	bool frozen;  /* OUT: `image` has memory of its own */
+	bool absent;        /* no connection, but a session without one */
+	uint64_t posts_end; /* OUT: how far posts were looked for */
+	bool frozen;        /* OUT: `image` has memory of its own */
 	bool named;   /* an input has named it: it goes back, or is dropped */
 	bool refused; /* by the other host */
 	const char *word; /* OUT: why it stays for ever, if it does */

@@ -102,7 +102,8 @@ static size_t
 weight(const struct handoff__item *item)
 {
 	const struct handoff__geometry *geo = &item->entry->view.seg->geo;
-	size_t image = item->absent ? 0 : handoff__image_size(&item->image);
+	size_t image = item->absent ? HANDOFF__PARCEL_POSTS_MOST
+				    : handoff__image_size(&item->image);
 
 	return image + 4096u + geo->state_size + (size_t)geo->rx_size * 2 +
 	       geo->tx_size + geo->pass_size;
@@ -192,6 +193,7 @@ describe(struct handoff__item *item, struct handoff__parcel *parcel,
 		err = handoff__fail(
 			error, -EBADMSG, "its record has changed in the batch");
 	if (item->absent || err < 0) {
+		item->posts_end = parcel->posts_end;
 		if (err < 0)
 			handoff__parcel_free(parcel);
 		return err;
@@ -347,8 +349,11 @@ is_stale(const struct handoff__item *item)
 	if (has_changed(item) || handoff__parcel_refuse(&item->entry->view,
 					 NULL) != HANDOFF__PARCEL_FINE)
 		return true;
-	return !item->absent && handoff__migrate_unchanged(item->entry->fd,
-					&item->image, &error) < 0;
+	if (item->absent)
+		return handoff__parcel_outdated(
+			&item->entry->view, item->posts_end);
+	return handoff__migrate_unchanged(
+		       item->entry->fd, &item->image, &error) < 0;
 }
 
 uint32_t

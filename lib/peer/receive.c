@@ -38,6 +38,27 @@ enter_for_posts(
 		handoff__posts_move(&pair->arena, number, e->segment, e->slot);
 }
 
+/* Posts that waited for it where it was. If it does not come after all nobody
+ * takes them. */
+static int
+add_posts(struct handoff__pair *pair, const struct handoff__parcel *parcel)
+{
+	struct handoff__posts *posts = &pair->arena.posts;
+	const unsigned char *bytes;
+	struct handoff__post post;
+	uint32_t at = 0;
+	int err = 0;
+
+	if (parcel->posts_len > 0 && !handoff__posts_ring(posts))
+		return -EMSGSIZE;
+	while (err >= 0 && at < parcel->posts_len &&
+		handoff__parcel_post(parcel, &at, &post, &bytes))
+		err = post.len > posts->most
+			      ? -EMSGSIZE
+			      : handoff__posts_carry(posts, &post, bytes);
+	return err == -ENOBUFS ? -EMSGSIZE : err;
+}
+
 /* By the box that it has for posts, or else by a search: entries of a program
  * with a loop of its own have no box. */
 static struct handoff__roster_entry *
@@ -195,7 +216,9 @@ handoff__pair_receive(struct handoff__pair *pair, int fd,
 	if (!pair->config.streamless)
 		enter_for_posts(pair, e);
 	handoff__companions_join(pair, e);
-	*err = pair->ops->entered(pair, e);
+	*err = add_posts(pair, parcel);
+	if (*err >= 0)
+		*err = pair->ops->entered(pair, e);
 	if (*err < 0) {
 		withdraw(pair, e);
 		return NULL;

@@ -41,7 +41,8 @@ static const struct {
 		"it, or its pair, is in a turn: try it again when that is "
 		"over"},
 	[HANDOFF__PARCEL_POSTS] = {"posts waiting",
-		"posts for it wait: it can go after its next turn"},
+		"posts for it wait: it can go after its next turn, or as a "
+		"session without a connection if they have 64 KiB at most"},
 	[HANDOFF__PARCEL_INBOX] = {"uncommitted input",
 		"its program has read input since its last commit: it can go "
 		"after the next one"},
@@ -117,6 +118,58 @@ posts_wait(const struct handoff__view *view)
 		       view->seg->posts, &reader, &position, &post) != 0;
 }
 
+/* Those that wait for an absent session: how many bytes they take in its
+ * parcel, where they are put unless `bytes` is NULL, and up to where there are
+ * no others. -ENOENT: some were dropped; -ENOBUFS: too many. */
+static int
+collect_posts(const struct handoff__view *view, unsigned char *bytes,
+	uint32_t *len, uint64_t *end)
+{
+	struct handoff__post_reader reader = handoff__record_reader(view->rec);
+	struct handoff__post post;
+	int rc = 0;
+
+	*len = 0;
+	*end = handoff__record_commit(view->rec)->line_pos;
+	while (view->seg->ring && (rc = handoff__posts_find(view->seg->posts,
+					   &reader, end, &post)) > 0) {
+		uint32_t most = HANDOFF__PARCEL_POSTS_MOST - *len;
+
+		if (most < HANDOFF__PARCEL_POST_HEAD ||
+			post.len > most - HANDOFF__PARCEL_POST_HEAD)
+			return -ENOBUFS;
+		if (bytes) {
+			handoff__parcel_put_post(bytes + *len, &post);
+			if (!handoff__posts_copy(view->seg->posts, *end, &post,
+				    bytes + *len + HANDOFF__PARCEL_POST_HEAD))
+				return -ENOENT;
+		}
+		*len += HANDOFF__PARCEL_POST_HEAD + post.len;
+		*end += post.size;
+	}
+	return rc;
+}
+
+/* Whether it has posts that cannot go with it. */
+static bool
+has_stuck_posts(const struct handoff__view *view)
+{
+	uint32_t len;
+	uint64_t end;
+
+	return collect_posts(view, NULL, &len, &end) < 0;
+}
+
+bool
+handoff__parcel_outdated(const struct handoff__view *view, uint64_t posts_end)
+{
+	struct handoff__post_reader reader = handoff__record_reader(view->rec);
+	struct handoff__post post;
+
+	return view->seg->ring && handoff__posts_find(view->seg->posts, &reader,
+					  &posts_end, &post) != 0;
+}
+
 static bool
 has_inbox(const struct handoff__record *rec)
 {
@@ -148,7 +201,8 @@ reason_of(const struct handoff__view *view)
 		return HANDOFF__PARCEL_ENDING;
 	if (pair_in_turn(view))
 		return HANDOFF__PARCEL_TURN;
-	if (posts_wait(view))
+	if (handoff__record_absent(rec) != 0 ? has_stuck_posts(view)
+					     : posts_wait(view))
 		return HANDOFF__PARCEL_POSTS;
 	return has_inbox(rec) ? HANDOFF__PARCEL_INBOX : HANDOFF__PARCEL_FINE;
 }
@@ -291,12 +345,12 @@ handoff__parcel_take(struct handoff__parcel *parcel,
 
 	if (handoff__parcel_refuse(view, error) != HANDOFF__PARCEL_FINE)
 		return -EBUSY;
-	bytes = malloc(size + geo->pass_size);
+	bytes = malloc(size + geo->pass_size + HANDOFF__PARCEL_POSTS_MOST);
 	if (!bytes)
 		return handoff__fail(error, -ENOMEM,
 			"entry %llu: no memory for %zu bytes of its buffers",
 			(unsigned long long)handoff__record_id(view->rec),
-			size + geo->pass_size);
+			size + geo->pass_size + HANDOFF__PARCEL_POSTS_MOST);
 	p.owned = bytes;
 	p.owned_len = size + geo->pass_size;
 	take_geometry(&p, geo);
@@ -304,6 +358,11 @@ handoff__parcel_take(struct handoff__parcel *parcel,
 	err = take_stream(&p, view, now_ms, bytes);
 	if (err == 0)
 		err = take_passed(&p, view, bytes + size);
+	if (err == 0 && p.absent) {
+		p.posts = bytes + size + geo->pass_size;
+		err = collect_posts(view, bytes + size + geo->pass_size,
+			&p.posts_len, &p.posts_end);
+	}
 	if (err < 0)
 		handoff__fail(error, err, "entry %llu: its record is damaged",
 			(unsigned long long)p.id);

@@ -56,6 +56,10 @@ const char *handoff__parcel_word(enum handoff__unparcelled why);
 /* The longest absence: far more than any session waits. */
 #define HANDOFF__PARCEL_ABSENT_MOST (UINT64_C(1) << 40)
 
+/* The most bytes of posts that wait for an absent session; with more it stays.
+ */
+#define HANDOFF__PARCEL_POSTS_MOST 65536u
+
 /* Positions count bytes of the stream from the connection's first byte. */
 struct handoff__parcel {
 	uint64_t id;
@@ -93,6 +97,10 @@ struct handoff__parcel {
 	bool absent;           /* the session has no connection, and nothing in
 				* its buffers, */
 	uint64_t absent_ms;    /* for so long */
+	const unsigned char
+		*posts; /* that wait for it, see handoff__parcel_post */
+	uint32_t posts_len;
+	uint64_t posts_end; /* not sent: how far they were looked for */
 	struct handoff__client client;
 	char label[HANDOFF__LABEL_MAX];
 	void *owned; /* the memory of the four byte strings, or NULL */
@@ -134,7 +142,24 @@ int handoff__parcel_check(
 /* The length of the parcel as a message; the most that it can be. */
 size_t handoff__parcel_size(const struct handoff__parcel *parcel);
 #define HANDOFF__PARCEL_MOST                                                   \
-	(1024u + 3u * HANDOFF__BUFFER_MAX + HANDOFF__STATE_MAX)
+	(1024u + 3u * HANDOFF__BUFFER_MAX + HANDOFF__STATE_MAX +               \
+		HANDOFF__PARCEL_POSTS_MOST)
+
+/* The next one of the posts, and its bytes; `*at` is 0 at first. False if there
+ * is none. */
+bool handoff__parcel_post(const struct handoff__parcel *parcel, uint32_t *at,
+	struct handoff__post *post, const unsigned char **bytes);
+
+/* Whether posts for the absent session have come that this parcel of it has
+ * not. */
+bool handoff__parcel_outdated(
+	const struct handoff__view *view, uint64_t posts_end);
+
+/* The head of a post in a parcel: length, flags, from, request, source, number,
+ * and then its bytes. */
+#define HANDOFF__PARCEL_POST_HEAD (2u * 4u + 4u * 8u)
+void handoff__parcel_put_post(
+	unsigned char *at, const struct handoff__post *post);
 
 /* Writes the message, which has exactly handoff__parcel_size bytes. -EMSGSIZE
  * if `size` is another, -EBADMSG as handoff__parcel_check. */
@@ -161,7 +186,8 @@ int handoff__parcel_geometry(
  * sizes in the sentence, if a buffer is too small; -EPROTO: another state. The
  * record is then as it was.
  *
- * The caller then enters it for posts: handoff__posts_enter.
+ * The caller then enters it for posts, handoff__posts_enter, and adds those of
+ * the parcel.
  */
 int handoff__parcel_fill(const struct handoff__view *view,
 	const struct handoff__parcel *parcel, uint64_t now_ms,

@@ -30,8 +30,9 @@
 #define STREAM_SIZE (5 * 4 + 4 * 8 + 4 * 4)
 /* pair, leader, positions of the ring, error, address */
 #define PAIR_SIZE (2 * 8 + 2 * 4 + 4 + HANDOFF_ADDRESS_MAX)
-/* tag, since, remaining, client, label, session, how long it is absent */
-#define EXTRA_SIZE (3 * 8 + 16 + 2 + 2 + HANDOFF__LABEL_MAX + 2 * 8)
+/* tag, since, remaining, client, label, session, how long it is absent,
+ * length of its posts */
+#define EXTRA_SIZE (3 * 8 + 16 + 2 + 2 + HANDOFF__LABEL_MAX + 2 * 8 + 4)
 #define FIXED_SIZE                                                             \
 	(HEAD_SIZE + ENTRY_SIZE + STREAM_SIZE + PAIR_SIZE + EXTRA_SIZE)
 
@@ -130,6 +131,9 @@ bad_pair(const struct handoff__parcel *p)
 static const char *
 bad_absence(const struct handoff__parcel *p)
 {
+	if (p->posts_len > HANDOFF__PARCEL_POSTS_MOST ||
+		(!p->absent && p->posts_len > 0))
+		return "length of the posts";
 	if (p->absent_ms > HANDOFF__PARCEL_ABSENT_MOST ||
 		(!p->absent && p->absent_ms > 0))
 		return "time without a connection";
@@ -199,7 +203,7 @@ size_t
 handoff__parcel_size(const struct handoff__parcel *parcel)
 {
 	return FIXED_SIZE + (size_t)parcel->state_len + parcel->in_len +
-	       parcel->out_len + parcel->pass_len;
+	       parcel->out_len + parcel->pass_len + parcel->posts_len;
 }
 
 /* Each of these pairs is one part of the format; the two must agree. */
@@ -293,6 +297,7 @@ put_extra(struct handoff__wire *w, const struct handoff__parcel *p)
 	handoff__put_text(w, p->label, sizeof(p->label));
 	handoff__put_u64(w, p->session);
 	handoff__put_u64(w, p->absent_ms);
+	handoff__put_u32(w, p->posts_len);
 }
 
 static void
@@ -307,6 +312,7 @@ get_extra(struct handoff__wire *w, struct handoff__parcel *p)
 	handoff__get_text(w, p->label, sizeof(p->label));
 	p->session = handoff__get_u64(w);
 	p->absent_ms = handoff__get_u64(w);
+	p->posts_len = handoff__get_u32(w);
 }
 
 int
@@ -337,6 +343,7 @@ handoff__parcel_encode(const struct handoff__parcel *parcel,
 	handoff__put_bytes(&w, parcel->in, parcel->in_len);
 	handoff__put_bytes(&w, parcel->out, parcel->out_len);
 	handoff__put_bytes(&w, parcel->pass, parcel->pass_len);
+	handoff__put_bytes(&w, parcel->posts, parcel->posts_len);
 	return w.bad ? handoff__fail(error, -EBADMSG,
 			       "parcel of connection %llu: a text has no end",
 			       (unsigned long long)parcel->id)
@@ -369,6 +376,57 @@ get_head(struct handoff__wire *w, struct handoff__parcel *p,
 	return 0;
 }
 
+void
+handoff__parcel_put_post(unsigned char *at, const struct handoff__post *post)
+{
+	struct handoff__wire w = {
+		.data = at, .size = HANDOFF__PARCEL_POST_HEAD};
+
+	handoff__put_u32(&w, post->len);
+	handoff__put_u32(&w, post->flags);
+	handoff__put_u64(&w, post->from);
+	handoff__put_u64(&w, post->request);
+	handoff__put_u64(&w, post->source);
+	handoff__put_u64(&w, post->number);
+}
+
+bool
+handoff__parcel_post(const struct handoff__parcel *parcel, uint32_t *at,
+	struct handoff__post *post, const unsigned char **bytes)
+{
+	/* nothing is written to it */
+	struct handoff__wire w = {.data = (unsigned char *)parcel->posts,
+		.size = parcel->posts_len,
+		.pos = *at};
+
+	memset(post, 0, sizeof(*post));
+	post->to = HANDOFF__POST_ONE;
+	post->id = parcel->session;
+	post->len = handoff__get_u32(&w);
+	post->flags = handoff__get_u32(&w) & HANDOFF__POST_LOSSY;
+	post->from = handoff__get_u64(&w);
+	post->request = handoff__get_u64(&w);
+	post->source = handoff__get_u64(&w);
+	post->number = handoff__get_u64(&w);
+	if (w.bad || post->len > w.size - w.pos)
+		return false;
+	*bytes = parcel->posts + w.pos;
+	*at = (uint32_t)w.pos + post->len;
+	return true;
+}
+
+static bool
+has_whole_posts(const struct handoff__parcel *p)
+{
+	const unsigned char *bytes;
+	struct handoff__post post;
+	uint32_t at = 0;
+
+	while (at < p->posts_len && handoff__parcel_post(p, &at, &post, &bytes))
+		;
+	return at == p->posts_len;
+}
+
 int
 handoff__parcel_decode(struct handoff__parcel *parcel,
 	const unsigned char *data, size_t size, struct handoff__error *error)
@@ -396,6 +454,12 @@ handoff__parcel_decode(struct handoff__parcel *parcel,
 	p.in = p.state + p.state_len;
 	p.out = p.in + p.in_len;
 	p.pass = p.out + p.out_len;
+	p.posts = p.pass + p.pass_len;
+	if (!has_whole_posts(&p))
+		return handoff__fail(error, -EBADMSG,
+			"parcel of connection %llu: the posts for it do not "
+			"have the length of all of them",
+			(unsigned long long)p.id);
 	*parcel = p;
 	return 0;
 }

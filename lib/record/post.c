@@ -347,6 +347,25 @@ handoff__posts_add(struct handoff__posts *posts, struct handoff__post *post,
 	return err;
 }
 
+int
+handoff__posts_carry(struct handoff__posts *posts,
+	const struct handoff__post *post, const void *data)
+{
+	const struct handoff__post_source none = {.source = 0};
+	struct handoff__staged *staged = NULL;
+	int err = handoff__posts_stage(posts, &staged, post, data);
+
+	if (err >= 0)
+		err = handoff__lock_take(&handoff__posts_ring(posts)->lock,
+			posts->self, HANDOFF__POST_WAIT_MS);
+	if (err >= 0) {
+		add_locked(posts, staged, &none, 0);
+		handoff__lock_release(&handoff__posts_ring(posts)->lock);
+	}
+	free(staged);
+	return err;
+}
+
 /* Whether the record in an intent has made its commit. */
 static bool
 has_committed(const struct handoff__arena *arena,

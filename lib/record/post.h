@@ -189,6 +189,12 @@ void handoff__posts_withdraw(struct handoff__posts *posts);
 int handoff__posts_add(struct handoff__posts *posts, struct handoff__post *post,
 	const void *data, int64_t now_us);
 
+/* Publishes one post that another host has had already: its source, which the
+ * receiver is told, and its number do not count here. -ETIMEDOUT, -EDEADLK: the
+ * lock; -ENOBUFS: it is too long. */
+int handoff__posts_carry(struct handoff__posts *posts,
+	const struct handoff__post *post, const void *data);
+
 /* Finishes or forgets what a dead holder had begun, and releases its lock.
  * `agent` as in handoff__lock_held_by. Before any record of it is repaired or
  * freed. */

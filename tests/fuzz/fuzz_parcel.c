@@ -29,9 +29,26 @@ check_strings(const struct handoff__parcel *p, const uint8_t *data, size_t size)
 {
 	check(p->state >= data && p->state + p->state_len == p->in);
 	check(p->in + p->in_len == p->out && p->out + p->out_len == p->pass);
-	check(p->pass + p->pass_len == data + size);
+	check(p->pass + p->pass_len == p->posts);
+	check(p->posts + p->posts_len == data + size);
+	check(p->posts_len <= HANDOFF__PARCEL_POSTS_MOST);
 	check(p->state_len <= p->state_size && p->in_len <= p->rx_size);
 	check(p->out_len <= p->tx_size && p->pass_len <= p->pass_size);
+}
+
+/* All of them, and nothing else. */
+static void
+check_posts(const struct handoff__parcel *p)
+{
+	const unsigned char *bytes;
+	struct handoff__post post;
+	uint32_t at = 0;
+
+	while (at < p->posts_len) {
+		check(handoff__parcel_post(p, &at, &post, &bytes));
+		check(bytes >= p->posts && bytes + post.len == p->posts + at);
+	}
+	check(at == p->posts_len && (at == 0 || p->absent));
 }
 
 /* What follows the end of a text is not carried, so this is not `data`. */
@@ -154,6 +171,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check(error.text[0] != '\0');
 	} else {
 		check_strings(&parcel, copy, size);
+		check_posts(&parcel);
 		check_again(&parcel, size);
 		check_record(&parcel, false);
 		check_record(&parcel, true);

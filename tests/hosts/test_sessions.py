@@ -108,6 +108,29 @@ class Journeys(Sessions):
             session.finish()
         self.assertEqual((absent.resumes, one.resumes), (2, 0))
 
+    def test_posts_go_along(self):
+        """Each is taken once, by the client that was away."""
+        self.both(options=self.options)
+        one, absent = self.session(), self.session()
+        for session in (one, absent):
+            self.echo(session)
+        self.lose(self.a, [absent])
+        self.ok_on(self.a, "say", "first")
+        self.assertIn(b"first", one.read(6))
+        self.move_all(self.a, 2)
+        self.ok_on(self.b, "say", "second")
+        self.assertIn(b"second", one.read(7))
+        absent.connect()
+        self.assertEqual(absent.read(13), b"first\nsecond\n")
+        self.lose(self.b, [absent])
+        self.ok_on(self.b, "say", "third")
+        self.assertIn(b"third", one.read(6))
+        self.move_all(self.b, 2)
+        absent.connect()
+        self.assertEqual(absent.read(6), b"third\n")
+        self.over([absent], 2)
+        self.over([one], 0)
+
     def test_absent_ones_alone(self):
         """There and back without anyone who asks for them: nothing but absent
         sessions moves."""

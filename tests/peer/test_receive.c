@@ -237,6 +237,57 @@ same_session_comes_once(void **state)
 	assert_int_equal(two.pair.roster.owned, 2);
 }
 
+/* It takes them when its client is back, and nobody else does. */
+static void
+posts_for_an_absent_session_come_along(void **state)
+{
+	static const struct handoff__post head = {
+		.len = 5, .from = 9, .source = 7, .number = 1};
+	unsigned char posts[2 * (HANDOFF__PARCEL_POST_HEAD + 5)];
+	struct handoff__parcel p = session(700, 650);
+	struct handoff__post_reader reader, other = {.id = 651};
+	struct handoff__roster_entry *e;
+	struct handoff__post post;
+	uint64_t at, begin;
+	char text[5];
+
+	(void)state;
+	open_batch();
+	p.flags |= HANDOFF__GONE | HANDOFF__EOF | HANDOFF__EOF_DONE;
+	p.absent = true;
+	p.in_len = p.out_len = 0;
+	p.rx_base = p.consumed;
+	p.tx_base = p.produced;
+	for (uint32_t i = 0; i < 2; i++) {
+		handoff__parcel_put_post(posts + i * sizeof(posts) / 2, &head);
+		memcpy(posts + (i + 1) * sizeof(posts) / 2 - 5,
+			i ? "world" : "hello", 5);
+	}
+	p.posts = posts;
+	p.posts_len = sizeof(posts);
+	e = receive_well(&p);
+	at = begin = handoff__record_commit(e->view.rec)->line_pos;
+	assert_int_equal(
+		handoff__posts_find(&two.pair.arena.posts, &other, &at, &post),
+		0);
+	at = begin;
+	reader = handoff__record_reader(e->view.rec);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(handoff__posts_find(&two.pair.arena.posts,
+					 &reader, &at, &post),
+			1);
+		assert_int_equal(post.from, 9);
+		assert_int_equal(post.source, 7);
+		assert_true(handoff__posts_copy(
+			&two.pair.arena.posts, at, &post, text));
+		assert_memory_equal(text, i ? "world" : "hello", 5);
+		at += post.size;
+	}
+	assert_int_equal(
+		handoff__posts_find(&two.pair.arena.posts, &reader, &at, &post),
+		0);
+}
+
 /* What begins here is not to have the number of a session that is older. */
 static void
 number_of_a_session_is_used_up(void **state)
@@ -355,6 +406,7 @@ main(void)
 		carrier_test(aborted_one_leaves_nothing),
 		carrier_test(same_number_comes_once),
 		carrier_test(same_session_comes_once),
+		carrier_test(posts_for_an_absent_session_come_along),
 		carrier_test(number_of_a_session_is_used_up),
 		carrier_test(pairs_come_together),
 		carrier_test(leader_must_be_the_carriers),

@@ -355,6 +355,53 @@ set_extra(struct handoff__record *rec)
 	handoff__record_set_label(rec, "a label for people");
 }
 
+/* Nobody takes posts for a session without a connection: they go with it, once,
+ * and those that come later are found. */
+static void
+posts_go_with_a_session_without_a_connection(void **state)
+{
+	static unsigned char large[15000];
+	struct handoff__error error = {""};
+	struct handoff__parcel parcel;
+	const unsigned char *bytes;
+	struct handoff__post found,
+		big = {.to = HANDOFF__POST_ONE, .id = 44, .len = sizeof(large)};
+	uint32_t at = 0;
+
+	(void)state;
+	open_hosts(0);
+	atomic_store(&handoff__arena_board(&a.arena)->next_id, 100);
+	handoff__posts_enter(&a.arena, 44, 0, 0);
+	lose_socket(&from, 1);
+	assert_int_equal(post(HANDOFF__POST_ONE, 44), 0);
+	assert_int_equal(post(HANDOFF__POST_ONE, 76), 0);
+	assert_int_equal(post(HANDOFF__POST_ALL, 0), 0);
+	refused(HANDOFF__PARCEL_FINE, "");
+	assert_int_equal(
+		handoff__parcel_take(&parcel, &from, NOW_MS, &error), 0);
+	assert_int_equal(parcel.posts_len, 2 * (HANDOFF__PARCEL_POST_HEAD + 5));
+	while (handoff__parcel_post(&parcel, &at, &found, &bytes)) {
+		assert_int_equal(found.len, 5);
+		assert_memory_equal(bytes, "hello", 5);
+	}
+	assert_int_equal(at, parcel.posts_len);
+	assert_false(handoff__parcel_outdated(&from, parcel.posts_end));
+	assert_int_equal(post(HANDOFF__POST_ONE, 76), 0);
+	assert_false(handoff__parcel_outdated(&from, parcel.posts_end));
+	assert_int_equal(post(HANDOFF__POST_OTHERS, 76), 0);
+	assert_true(handoff__parcel_outdated(&from, parcel.posts_end));
+	handoff__parcel_free(&parcel);
+	/* with too many it stays, and if it has missed some */
+	for (int i = 0; i < 5; i++) {
+		if (i < 4)
+			refused(HANDOFF__PARCEL_FINE, "");
+		assert_int_equal(
+			handoff__posts_add(&a.arena.posts, &big, large, 1), 0);
+	}
+	refused(HANDOFF__PARCEL_POSTS, "64 KiB at most");
+	close_hosts();
+}
+
 static void
 everything_is_in_a_parcel(void **state)
 {
@@ -852,6 +899,7 @@ main(void)
 		handoff_test(session_without_a_connection_has_nothing_to_send),
 		handoff_test(inbox_is_refused_until_the_next_commit),
 		handoff_test(posts_are_refused_if_they_are_for_it),
+		handoff_test(posts_go_with_a_session_without_a_connection),
 		handoff_test(everything_is_in_a_parcel),
 		handoff_test(quiet_connection_stays_small),
 		handoff_test(deadline_is_as_far_away_as_it_was),

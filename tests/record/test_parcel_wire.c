@@ -306,6 +306,7 @@ every_field_has_its_range(void **state)
 	BAD(flags, HANDOFF__SESSION | HANDOFF__GONE, "without a connection");
 	BAD(absent, true, "without a connection");
 	BAD(absent_ms, 1, "time without a connection");
+	BAD(posts_len, 1, "length of the posts");
 	close_parcel();
 }
 
@@ -339,12 +340,13 @@ absent_session_has_no_connection(void **state)
 	assert_true(got.absent);
 	assert_int_equal(got.absent_ms, 30000);
 	assert_int_equal(got.session, 44);
-	/* the mark, and the last field before the state */
+	/* the mark, and the last field but one before the state */
 	assert_int_equal(message[6], 1 | 4);
 	assert_int_equal(
-		message[len - 20 - 8] | message[len - 20 - 7] << 8, 30000);
+		message[len - 20 - 12] | message[len - 20 - 11] << 8, 30000);
 	BAD(absent, false, "without a connection");
 	BAD(absent_ms, HANDOFF__PARCEL_ABSENT_MOST + 1, "time");
+	BAD(posts_len, HANDOFF__PARCEL_POSTS_MOST + 1, "length of the posts");
 	BAD(session, 0, "session");
 	BAD(in_len, 1, "connection, which it has not");
 	BAD(out_len, 1, "connection, which it has not");
@@ -360,6 +362,54 @@ absent_session_has_no_connection(void **state)
 				  HANDOFF__RESET | HANDOFF__RESUMING))
 			bad_field(&p, "without a connection");
 	}
+	free(message);
+	close_parcel();
+}
+
+/* Each whole, and nothing behind the last one. */
+static void
+posts_have_the_length_of_all_of_them(void **state)
+{
+	static const struct handoff__post post = {
+		.len = 5, .from = 9, .request = 3, .source = 7, .number = 8};
+	unsigned char posts[2 * (HANDOFF__PARCEL_POST_HEAD + 5)];
+	struct handoff__parcel got;
+	const unsigned char *bytes;
+	struct handoff__post found;
+	unsigned char *message;
+	uint32_t at = 0, one = HANDOFF__PARCEL_POST_HEAD + 5;
+	size_t len;
+
+	(void)state;
+	open_parcel();
+	make_absent();
+	for (uint32_t i = 0; i < 2; i++) {
+		handoff__parcel_put_post(posts + i * one, &post);
+		memcpy(posts + (i + 1) * one - 5, i ? "world" : "hello", 5);
+	}
+	parcel.posts = posts;
+	for (uint32_t n = 0; n <= 2 * one; n++) {
+		struct handoff__error error = {""};
+
+		parcel.posts_len = n;
+		message = parcels_message(&parcel, &len);
+		assert_int_equal(decode(message, len, &error),
+			n % one == 0 ? 0 : -EBADMSG);
+		free(message);
+	}
+	message = parcels_message(&parcel, &len);
+	assert_int_equal(handoff__parcel_decode(&got, message, len, NULL), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_true(handoff__parcel_post(&got, &at, &found, &bytes));
+		assert_memory_equal(bytes, i ? "world" : "hello", 5);
+		assert_int_equal(found.to, HANDOFF__POST_ONE);
+		assert_int_equal(found.id, 44);
+		assert_int_equal(found.from, 9);
+		assert_int_equal(found.request, 3);
+		assert_int_equal(found.source, 7);
+		assert_int_equal(found.number, 8);
+	}
+	assert_int_equal(at, 2 * one);
 	free(message);
 	close_parcel();
 }
@@ -393,6 +443,7 @@ main(void)
 		handoff_test(every_flipped_bit_is_refused_or_harmless),
 		handoff_test(every_field_has_its_range),
 		handoff_test(absent_session_has_no_connection),
+		handoff_test(posts_have_the_length_of_all_of_them),
 		handoff_test(text_without_an_end_is_not_sent),
 	};
 
