@@ -146,6 +146,28 @@ class Journeys(Sessions):
         self.over(sessions, 1)
 
 
+class Limits(Sessions):
+    def test_other_host_keeps_as_many_as_it_may(self):
+        """The oldest of too many end there."""
+        self.serve_on(self.a, options=self.options)
+        self.ferry(self.a)
+        self.ferry(self.b)
+        self.wait_on(self.b, options=(*self.options, "--session-max", 4))
+        self.wait_ready(self.b)
+        absent = [self.session() for _ in range(6)]
+        for session in absent:
+            self.echo(session)
+            self.lose(self.a, [session])
+        said, moved = self.move(self.a)
+        self.assertEqual(moved, 6, said)
+        self.await_(lambda: self.counts(self.b) == (4, 4), "two to end")
+        for session in absent[:2]:
+            with self.assertRaises(PROTOCOL.Refused) as refused:
+                session.connect()
+            self.assertEqual(refused.exception.args[0], 1)
+        self.over(absent[2:], 1)
+
+
 class Deaths(Sessions, Moving):
     """One for each cell: absent sessions alone, or behind a connection."""
 
@@ -179,6 +201,44 @@ class Deaths(Sessions, Moving):
                         "nothing to be in doubt")
         self.over(absent, 1)
         self.over(live, 0)
+
+
+class Parts(Sessions, Moving):
+    """One in a batch: a move may end between two of them."""
+    batch = 1
+
+    def test_ready_brings_them_home(self):
+        """Those that had left when the link broke; the addresses are here."""
+        self.both(options=self.options)
+        absent = [self.session() for _ in range(3)]
+        for session in absent:
+            self.echo(session)
+        self.lose(self.a, absent)
+        stop = self.stop_at(self.ferries[self.b], "handoff__receiving_end", 2)
+        mover = self.move_later(self.a)
+        stop.hit().kill()
+        self.assertEqual(mover.wait(60 * SCALE), 1, self.told())
+        self.assertIn("moved 1 of 3 connections", mover.output())
+        self.bring_back("ferry b")
+        self.await_(lambda: self.counts(self.b) == (1, 1)
+                    and self.counts(self.a) == (2, 2)
+                    and self.state(self.a, "astray") == 1,
+                    "one to be there, and two here")
+        self.wait_ready(self.b)
+        self.ok_on(self.a, "ready")
+        self.await_(lambda: self.counts(self.a) == (3, 3), "all to be here")
+        self.over(absent, 1)
+
+    def test_many_go_in_batches(self):
+        """One after the other."""
+        self.both(options=self.options)
+        absent = [self.session() for _ in range(10)]
+        for session in absent:
+            self.echo(session)
+        self.lose(self.a, absent)
+        self.move_all(self.a, 10)
+        self.assertEqual(self.counts(self.b), (10, 10))
+        self.over(absent, 1)
 
 
 def cells():
