@@ -66,7 +66,8 @@ check_alive(struct world *w, int conn)
 	if (may_a(w, conn) && a->holders != 0)
 		return;
 	if ((may_b(w, conn) || waits_at_b(w, conn)) && b->holders != 0 &&
-		(b->state == LIVE || (b->state == FROZEN && b->images != 0)))
+		(b->state == LIVE || b->state == DEAD ||
+			(b->state == FROZEN && b->images != 0)))
 		return;
 	sim_bad(w, "a connection is lost");
 }
@@ -111,6 +112,19 @@ sim_check(struct world *w)
 	}
 }
 
+/* It has one owner, which is a server, and a descriptor there. */
+static void
+check_absent(struct world *w, int conn)
+{
+	int host = sim_owner(w, A, conn) == PLACE_SERVER ? A : B;
+
+	if (sim_owner(w, host, conn) != PLACE_SERVER ||
+		w->host[host].sock[conn].state != DEAD ||
+		sim_owner(w, 1 - host, conn) != 0 ||
+		w->host[1 - host].sock[conn].state != NONE)
+		sim_bad(w, "a session is not one server's in the end");
+}
+
 static void
 check_served(struct world *w, int conn)
 {
@@ -145,6 +159,8 @@ sim_check_end(struct world *w)
 	for (int c = 0; c < CONNS; c++) {
 		if (sim_is_excused(w, c))
 			sim_see(w, SAW_EXCUSED);
+		else if (w->absent & bit(c))
+			check_absent(w, c);
 		else if (!(w->ended & bit(c)))
 			check_served(w, c);
 	}

@@ -32,7 +32,7 @@ sim_client_sends(struct world *w, int conn)
 {
 	struct gate *gate = &w->gate[A];
 
-	if (w->ended >> conn & 1 || !w->alive[GA])
+	if (w->ended >> conn & 1 || !w->alive[GA] || w->absent >> conn & 1)
 		return; /* the rules never bypass */
 	switch (gate->flow[conn]) {
 	case DROPPED:

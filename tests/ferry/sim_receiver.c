@@ -24,6 +24,9 @@ send(struct world *w, uint32_t type, const struct in *r)
 static void
 tell_gate(struct world *w, uint32_t type, uint8_t mask, const struct in *r)
 {
+	mask &= (uint8_t)~w->absent;
+	if (mask == 0)
+		return;
 	sim_tell(w, B, FERRY, GATE,
 		&(struct note){.type = type,
 			.mask = mask,
@@ -170,12 +173,17 @@ static void
 guard(struct world *w, struct in *r)
 {
 	for (int c = 0; c < CONNS && w->bug != BUG_UNGUARDED; c++) {
-		if (r->in >> c & 1)
+		if (r->in >> c & 1 && !(w->absent >> c & 1))
 			w->host[B].sock[c].images |= 1 << KEPT;
 	}
 	if (sim_dies(w, FB))
 		return;
 	tell_gate(w, GUARD, r->in, r);
+	if (w->bug != BUG_UNGUARDED && !(r->in & (uint8_t)~w->absent)) {
+		if (r->in)
+			sim_see(w, SAW_UNGUARDED);
+		sim_run_in(w, r, handoff__receiving_guarded(&r->m));
+	}
 	if (w->bug != BUG_UNGUARDED)
 		return;
 	sim_run_in(w, r, handoff__receiving_guarded(&r->m));
@@ -325,9 +333,10 @@ prepare(struct world *w, struct in *r, const struct note *note)
 	}
 	sim_set_owner(w, B, c, handoff__owner_elsewhere(r->slot));
 	h->batch[c] = (uint32_t)note->id;
-	sock->state = FROZEN;
+	sock->state = w->absent & bit(c) ? DEAD : FROZEN;
 	sock->pos = note->pos;
-	sock->holders = sock->images = 1 << FERRY;
+	sock->holders = 1 << FERRY;
+	sock->images = sock->state == DEAD ? 0 : 1 << FERRY;
 	r->in |= bit(c);
 	r->waiting |= bit(c);
 	sim_tell(w, B, FERRY, SERVER,

@@ -18,6 +18,9 @@ count(uint8_t mask)
 static void
 tell_gate(struct world *w, uint32_t type, uint8_t mask, const struct out *o)
 {
+	mask &= (uint8_t)~w->absent;
+	if (mask == 0 && type != TELL)
+		return;
 	sim_tell(w, A, FERRY, GATE,
 		&(struct note){.type = type,
 			.mask = mask,
@@ -33,6 +36,17 @@ send(struct world *w, uint32_t type, const struct out *o)
 			.id = o->m.id,
 			.round = o->m.round,
 			.flag = o->m.state == HANDOFF__SENDING_COMMITTED});
+}
+
+/* Without a packet there is nothing to wait for. */
+static void
+hold(struct world *w, struct out *o)
+{
+	tell_gate(w, HOLD, o->asked, o);
+	if (o->asked & (uint8_t)~w->absent)
+		return;
+	sim_see(w, SAW_UNHELD);
+	sim_run_out(w, o, handoff__sending_held(&o->m));
 }
 
 /* What is the ferry's and in no batch goes to the server, if there is one. */
@@ -111,7 +125,8 @@ freeze(struct world *w, struct out *o)
 			forget(o, bit(c));
 			continue;
 		}
-		h->sock[c].state = FROZEN;
+		if (h->sock[c].state != DEAD)
+			h->sock[c].state = FROZEN;
 		h->sock[c].image_pos = h->sock[c].pos;
 		if (sim_dies(w, FA))
 			return;
@@ -239,7 +254,7 @@ act(struct world *w, struct out *o, enum handoff__sending_action action)
 		open_word(w, o);
 		break;
 	case HANDOFF__SENDING_HOLD:
-		tell_gate(w, HOLD, o->asked, o);
+		hold(w, o);
 		break;
 	case HANDOFF__SENDING_TAKE:
 		take(w, o);

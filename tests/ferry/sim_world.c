@@ -57,10 +57,13 @@ sim_begin(struct world *w, uint64_t seed, enum bug bug)
 	for (int i = 0; i < PARTIES; i++)
 		w->alive[i] = true;
 	w->host[A].joined = w->host[B].joined = true;
+	/* two of them, in every other schedule */
+	if (seed & 1)
+		w->absent = 1 << (CONNS - 1) | 1 << (CONNS - 2);
 	for (int c = 0; c < CONNS; c++) {
 		struct sock *sock = &w->host[A].sock[c];
 
-		sock->state = LIVE;
+		sock->state = w->absent >> c & 1 ? DEAD : LIVE;
 		sock->holders = 1 << SERVER | 1 << FERRY;
 		sim_set_owner(w, A, c, PLACE_SERVER);
 		w->gate[A].flow[c] = PASSED;

@@ -90,7 +90,9 @@ struct queue {
 /* The arena has the image: as long as any process has the arena. */
 #define KEPT 3
 
-enum socket_state { NONE, LIVE, FROZEN };
+/* DEAD: of a session without a connection. Nothing comes to it, it is neither
+ * frozen nor finished, and the gates do not know it. */
+enum socket_state { NONE, LIVE, FROZEN, DEAD };
 
 struct sock {
 	enum socket_state state;
@@ -172,6 +174,8 @@ enum sight {
 	SAW_EXCUSED,
 	SAW_TOO_EARLY,
 	SAW_LATE_LETTER,
+	SAW_UNHELD,
+	SAW_UNGUARDED,
 	SIGHTS,
 };
 
@@ -200,6 +204,7 @@ struct world {
 	uint32_t acked[CONNS];
 	uint8_t inflight[CONNS];   /* packets that are past A's gate */
 	uint8_t ended, excused;    /* connections */
+	uint8_t absent;            /* sessions without one */
 	uint32_t lost_at_b[CONNS]; /* B had lost it while this batch was open */
 	unsigned *seen;
 };
