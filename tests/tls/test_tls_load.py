@@ -111,11 +111,22 @@ class Deaths(FaultTest):
             chain.random_round()
             return
         before = self.tally.aimed
-        if number % 5 == 3:
+        if chain.models[1] == "fork":
+            self.child_round(chain, cell)
+        elif number % 5 == 3:
             chain.swap_round(cell, self.chance.choice((1, 2)))
         else:
             chain.round(cell)
         self.aimed[cell[0]] += self.tally.aimed - before
+
+    def child_round(self, chain, cell):
+        """The child of a connection dies, and its parent starts another."""
+        trigger = chain.peers[chain.owner].trigger
+        trigger.arm(*cell)
+        wait_until(trigger.fired, "a child to die")
+        trigger.disarm()
+        self.tally.kills += 1
+        self.tally.aimed += 1
 
     def deaths(self, model, *options, kind=EC, load=()):
         cert, key = self.root.sign("server", kind=kind)
