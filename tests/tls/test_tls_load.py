@@ -145,7 +145,8 @@ class Deaths(FaultTest):
         try:
             yield
         except AssertionError as error:
-            said = [peer.output() for peer in chain.peers.values()]
+            said = [f"{peer.process.poll()}: {peer.output()}"
+                    for peer in chain.peers.values()]
             raise AssertionError("\n---\n".join(
                 [f"{error}\nafter {cell}, {chain}", *said])) from None
 
