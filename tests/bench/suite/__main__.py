@@ -20,7 +20,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 #   pictures(results, path) -> {suffix: caption}; path(suffix) is the file
 # and may have lacks(options) -> why it cannot be measured here, or None
 ALL = ("steady", "workers", "instructions", "memory", "moves",
-       "reload", "notices", "engines", "hosts", "sessions", "rpc")
+       "reload", "notices", "engines", "hosts", "sessions", "rpc", "tls")
 
 HEAD = """# Results
 
