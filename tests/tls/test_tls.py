@@ -85,8 +85,10 @@ class Handshakes(TlsTest):
                                         "peer=O=Some where,CN=someone\n")
 
     def test_given_in_a_handshake(self):
-        """The give waits, and the handshake is finished where it began."""
-        one, two = self.both()
+        """The give waits, and the handshake is finished where it began: the
+        other peer has another certificate."""
+        one = self.first()
+        two = self.second(files=self.root.sign("other"))
         client = Mem(self, self.address, self.context())
         client.sock.sendall(client.hello())
         client.fill()
@@ -279,6 +281,22 @@ class Open(TlsTest):
         early.handshake()  # it begins after that
         self.assertEqual(early.line(), "hello\n")
         self.exchange(early)
+
+    def test_answers_that_come_later(self):
+        """The handler has seen the line, and what it did is undone; the post
+        that answers consumes it. What comes meanwhile waits."""
+        self.both()
+        client = self.client()
+        for i in range(4):
+            client.send(b"later\nnext\n")
+            (self.give if i % 2 else self.kill_owner)()
+            self.assertEqual(client.line(), "it is later\n")
+            self.assertEqual(client.line(), f"{2 * i + 2}: next\n")
+        client.send(b"later\n")
+        client.end()
+        self.assertEqual(client.line(), "it is later\n")
+        self.assertEqual(client.line(), "end\n")
+        self.ends_in_order(client)
 
     def test_say(self):
         self.both()

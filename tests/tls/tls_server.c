@@ -101,6 +101,39 @@ obey(struct handoff_conn *conn, const char *line, size_t len, unsigned number)
 	return 0;
 }
 
+/* The answer is a post of this connection's own, which comes later. */
+static int
+ask(struct handoff_conn *conn)
+{
+	struct handoff_post post = {.size = sizeof(post),
+		.to = HANDOFF_POST_ONE,
+		.id = handoff_conn_id(conn),
+		.data = "it is later\n",
+		.len = 12,
+		.request = handoff_conn_request(conn)};
+	int err = handoff_conn_post(conn, &post);
+
+	return err < 0 ? err : HANDOFF_LATER;
+}
+
+/* An answer consumes the line that has asked for it. */
+static int
+posted(struct handoff_conn *conn, void *arg)
+{
+	const struct handoff_posted *post = handoff_conn_posted(conn);
+	size_t len;
+	const char *input = handoff_conn_input(conn, &len);
+	const char *end = memchr(input, '\n', len);
+
+	(void)arg;
+	if (post->request != 0 && end) {
+		++*(unsigned *)handoff_conn_state(conn);
+		handoff_conn_consume(conn, (size_t)(end - input) + 1);
+	}
+	handoff_conn_write(conn, post->data, post->len);
+	return 0;
+}
+
 static int
 handle(struct handoff_conn *conn, void *arg)
 {
@@ -116,6 +149,8 @@ handle(struct handoff_conn *conn, void *arg)
 		return get(conn, input, len, *count + 1);
 	if (!end)
 		return 0;
+	if (strncmp(input, "later\n", 6) == 0)
+		return ask(conn);
 	n = (size_t)(end - input) + 1;
 	if (handoff_conn_room(conn) < n + 1000)
 		return 0;
@@ -250,6 +285,7 @@ main(int argc, char **argv)
 		.name = "lines",
 		.handle = handle,
 		.open = greet,
+		.posted = posted,
 		.farewell = farewell,
 		.ended = ended,
 		.state_size = sizeof(unsigned)};
