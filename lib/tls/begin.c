@@ -204,7 +204,9 @@ go_on(struct beginning *b)
 		return give_up(b, &b->w->counts.late);
 	if (handoff_conn_eof(b->conn) && all)
 		return give_up(b, &b->w->counts.failed);
-	handoff_conn_hold(b->conn, b->w->handshake_ms);
+	/* before that it can begin anew in any process */
+	if (b->head->u.begin.out_done > 0)
+		handoff_conn_hold(b->conn, b->w->handshake_ms);
 	return 0;
 }
 

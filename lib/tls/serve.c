@@ -140,8 +140,6 @@ end_with_alert(struct serving *s, int error)
 static int
 open_one(struct serving *s, const uint8_t *record, size_t len)
 {
-	struct handoff__tls_dir dir = s->head->u.open.read;
-	struct handoff__tls_messages messages = s->head->messages;
 	enum handoff__tls_event event;
 	int rc = handoff__tls_receive(&s->read, &s->head->messages, record, len,
 		HANDOFF__TLS_CONTENT_MAX, s->scratch->in + s->plain_len,
@@ -149,14 +147,8 @@ open_one(struct serving *s, const uint8_t *record, size_t len)
 
 	if (rc >= 0 && event == HANDOFF__TLS_ALERTED)
 		rc = -ECONNABORTED;
-	if (rc < 0 && s->fresh) {
-		/* what came before it is handled first */
-		s->head->u.open.read = dir;
-		s->head->messages = messages;
-	}
-	OPENSSL_cleanse(&dir, sizeof(dir));
 	if (rc < 0)
-		return s->fresh ? 0 : rc;
+		return rc;
 	handoff_conn_consume(s->conn, len);
 	s->plain_len += (size_t)rc;
 	s->fresh |= rc > 0 || event == HANDOFF__TLS_CLOSED;
@@ -165,6 +157,24 @@ open_one(struct serving *s, const uint8_t *record, size_t len)
 	if (event == HANDOFF__TLS_CLOSED)
 		s->head->flags |= HANDOFF__TLS_EOF;
 	return event != HANDOFF__TLS_CLOSED;
+}
+
+/* The same, behind one that was opened in this turn: that is handled before the
+ * connection ends. */
+static int
+open_next(struct serving *s, const uint8_t *record, size_t len)
+{
+	struct handoff__tls_dir dir = s->head->u.open.read;
+	struct handoff__tls_messages messages = s->head->messages;
+	int rc = open_one(s, record, len);
+
+	if (rc < 0) {
+		s->head->u.open.read = dir;
+		s->head->messages = messages;
+		rc = 0;
+	}
+	OPENSSL_cleanse(&dir, sizeof(dir));
+	return rc;
 }
 
 /* Whether the inner service can have more plain text. */
@@ -211,7 +221,8 @@ receive(struct serving *s)
 			return s->fresh ? 0 : whole;
 		if (whole == 0 || (size_t)whole > len)
 			break;
-		rc = open_one(s, input, (size_t)whole);
+		rc = s->fresh ? open_next(s, input, (size_t)whole)
+			      : open_one(s, input, (size_t)whole);
 	}
 	if (has(s, HANDOFF__TLS_EOF))
 		drop_input(s);

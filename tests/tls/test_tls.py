@@ -101,6 +101,26 @@ class Handshakes(TlsTest):
         self.assertEqual(self.stats(one)["handshakes"], 1)
         self.assertEqual(self.stats(two)["replays"], 0)
 
+    def test_given_in_the_hello(self):
+        """Nothing was answered yet: it begins anew, with the certificate of
+        the other peer, and no give waits for it."""
+        self.first("--give-timeout", "60000")
+        two = self.second("--give-timeout", "60000",
+                          files=self.root.sign("other", "/CN=other"))
+        client = Mem(self, self.address, self.context())
+        hello = client.hello()
+        client.sock.sendall(hello[:100])
+        self.settle()
+        began = time.monotonic()
+        self.give()
+        self.assertLess(time.monotonic() - began, 30)
+        client.sock.sendall(hello[100:])
+        client.handshake()
+        self.assertEqual(client.line(), "hello\n")
+        self.assertEqual(self.subject(client), "other")
+        stats = self.stats(two)
+        self.assertEqual((stats["strangers"], stats["replays"]), (0, 0))
+
     def test_other_certificate_after_a_death(self):
         """It cannot be run again: ended at once, and counted. Open ones go
         on."""
