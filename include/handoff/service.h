@@ -71,6 +71,8 @@ enum handoff_end_reason {
 	HANDOFF_ENDED_POSTS = 12,    /* it did not take its posts in time */
 	HANDOFF_ENDED_LOST = 13, /* its process died before the standby had a
 				  * copy of it */
+	HANDOFF_ENDED_PROTOCOL = 14, /* its client has violated the protocol of
+				      * sessions */
 };
 
 /*

@@ -176,6 +176,7 @@ add_ends(const struct handoff__pair *pair, struct handoff__buf *buf)
 		[HANDOFF__END_SUSPECT] = "reason=\"suspect\"",
 		[HANDOFF__END_DEADLINE] = "reason=\"deadline\"",
 		[HANDOFF__END_POSTS] = "reason=\"posts\"",
+		[HANDOFF__END_PROTOCOL] = "reason=\"protocol\"",
 	};
 	const struct handoff__tally *tally = &pair->tally;
 	uint64_t other = tally->ended;
@@ -183,6 +184,8 @@ add_ends(const struct handoff__pair *pair, struct handoff__buf *buf)
 	handoff__metrics_family(buf, "closed_total", "counter",
 		"Connections that ended here, by the reason.");
 	for (int i = 1; i < HANDOFF__ENDS; i++) {
+		if (!ends[i])
+			continue;
 		other -= tally->ends[i];
 		handoff__metrics_sample(
 			pair, buf, "closed_total", ends[i], tally->ends[i]);

@@ -62,7 +62,7 @@ bad_flags(const struct handoff__parcel *p)
 	bool gone = (p->flags & HANDOFF__GONE) != 0;
 
 	if ((p->flags & ~FLAGS) || handoff__flags_ending(p->flags) ||
-		end > HANDOFF_ENDED_LOST)
+		end > HANDOFF_ENDED_PROTOCOL)
 		return "set of flags";
 	if (gone != p->absent || (gone && (p->flags & PRESENT)) ||
 		(gone && !(p->flags & HANDOFF__SESSION)))

@@ -48,6 +48,7 @@
  *   deadlines.c  deadlines of connections, watched by a thread
  *   members.c    entries as members of the sets
  *   pairs.c      which connections are a pair
+ *   complaints.c what single clients do wrong, in the log
  *   deferred.c   timers and flags for work that is due soon
  *   conn.c       one turn of one connection
  *   ended.c      its last transaction
@@ -76,6 +77,7 @@
 #include "peer/pair.h"
 #include "peer/status.h"
 #include "server/clients.h"
+#include "server/complaints.h"
 #include "server/conn.h"
 #include "server/deadlines.h"
 #include "server/held.h"
@@ -200,6 +202,7 @@ struct handoff_server {
 	struct handoff__children children;
 	struct handoff__suspects suspects;
 	struct handoff__resumes resumes;
+	struct handoff__complaints complaints;
 	struct handoff__worker *workers;
 	uint32_t nworkers;
 	bool holding; /* workers begin no turn */

@@ -4,6 +4,7 @@
  * the model only by its calls, and does not know why a member is ended or
  * moved.
  */
+#include "server/turn.h"
 #include "server/worker.h"
 
 #include "base/still.h"
@@ -286,19 +287,47 @@ end_for_pair(struct handoff__member *other)
 		handoff__member_kick(other);
 }
 
+/* A client that has violated the protocol may reset the connection, or keep it.
+ * A stop closes connections on behalf of their services. */
+static enum handoff__end
+reason_of(const struct handoff__member *member, enum handoff__end end)
+{
+	const struct handoff__view *view = &member->entry.view;
+
+	if (member->entry.kind == HANDOFF__CONNECTION &&
+		!handoff__older(view->seg) &&
+		handoff__turn_noted(handoff__record_commit(view->rec)->flags,
+			end) == HANDOFF__END_PROTOCOL)
+		return HANDOFF__END_PROTOCOL;
+	return end == HANDOFF__END_SERVICE && member->server->closing
+		       ? HANDOFF__END_STOP
+		       : end;
+}
+
+/* Its label is the sentence. */
+static void
+log_violation(const struct handoff__member *member)
+{
+	char why[HANDOFF__LABEL_MAX];
+
+	handoff__record_label(member->entry.view.rec, why);
+	handoff__complain(member,
+		"closed: it does not keep to the protocol of sessions", why);
+}
+
 void
 handoff__member_end(struct handoff__member *member, enum handoff__end end)
 {
 	struct handoff_server *server = member->server;
 	struct handoff__member *other = handoff__pairs_other(member);
 
-	/* a stop closes connections on behalf of their services */
-	if (end == HANDOFF__END_SERVICE && server->closing)
-		end = HANDOFF__END_STOP;
+	end = reason_of(member, end);
 	if (member->entry.kind == HANDOFF__CONNECTION) {
 		run_hook(member, end, HANDOFF__ENDED_AT_ONCE);
 		server->pair.tally.ends[end]++;
 	}
+	if (end == HANDOFF__END_PROTOCOL)
+		log_violation(member);
 	cut(member);
 	handoff__pair_end(&server->pair, &member->entry);
 	if (other)

@@ -140,6 +140,8 @@ refuse(struct handoff__member *member, enum handoff__refusal why)
 	struct handoff_conn txn;
 
 	server->resumes.refused[why]++;
+	handoff__complain(
+		member, "refused a session", handoff__refusal_text(why));
 	handoff__txn_begin(&txn, view);
 	txn.fd = member->entry.fd;
 	handoff__record_touch(view->rec);

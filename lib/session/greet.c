@@ -8,6 +8,7 @@
 #include "session/greet.h"
 
 #include "session/serve.h"
+#include "session/session.h"
 
 #include <handoff/wrap.h>
 
@@ -183,6 +184,7 @@ turn_away(struct handoff_conn *conn, enum handoff__frame_type type,
 	strncpy(frame.text, text, sizeof(frame.text) - 1);
 	put_frame(conn, &frame);
 	handoff_conn_close(conn);
+	handoff__session_blame(conn, text);
 	return 0;
 }
 

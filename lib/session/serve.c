@@ -6,6 +6,7 @@
  * unless some are pending already. Sees no other record and no socket.
  */
 #include "session/serve.h"
+#include "session/session.h"
 
 #include <handoff/wrap.h>
 
@@ -279,13 +280,17 @@ handoff__serve_abort(struct handoff_conn *conn, enum handoff__abort reason,
 static int
 give_up(struct serving *s)
 {
-	if (is_aborted(s))
+	const char *why = s->why ? s->why : "not a frame";
+
+	if (is_aborted(s)) {
 		s->conn->next->flags |=
 			HANDOFF__CLOSING | (uint32_t)HANDOFF_ENDED_CLIENT
 						   << HANDOFF__END_SHIFT;
-	else
-		handoff__serve_abort(s->conn, HANDOFF__ABORT_PROTOCOL,
-			s->why ? s->why : "not a frame", HANDOFF_ENDED_ERROR);
+	} else {
+		handoff__serve_abort(s->conn, HANDOFF__ABORT_PROTOCOL, why,
+			HANDOFF_ENDED_PROTOCOL);
+		handoff__session_blame(s->conn, why);
+	}
 	return conclude(s);
 }
 

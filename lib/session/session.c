@@ -200,6 +200,15 @@ handoff__session_refuse(struct handoff_conn *to, enum handoff__refusal why)
 	return handoff_conn_deadline(to, HANDOFF__SESSION_REFUSED_MS);
 }
 
+void
+handoff__session_blame(struct handoff_conn *conn, const char *why)
+{
+	handoff__record_set_label(conn->view.rec, why);
+	conn->next->flags &= ~(uint32_t)HANDOFF__END;
+	conn->next->flags |= (uint32_t)HANDOFF_ENDED_PROTOCOL
+			     << HANDOFF__END_SHIFT;
+}
+
 /* What was sent and not acknowledged is kept, and what was received and is not
  * taken comes again. */
 void

@@ -80,6 +80,11 @@ int handoff__session_refuse(struct handoff_conn *to, enum handoff__refusal why);
  * the beginning of a frame. Sets GONE; extra.absent_ms is the caller's. */
 void handoff__session_absent(struct handoff_conn *conn);
 
+/* Part of a transaction that ends the connection because its client does not
+ * keep to the protocol: notes that as the reason of the end, and the sentence
+ * as the connection's label, for people and the log. */
+void handoff__session_blame(struct handoff_conn *conn, const char *why);
+
 /* A transaction of its own, after one that has failed for good: ends the
  * session with ABORT, or its client would come back and send the same again.
  * False: its state is damaged. */

@@ -68,7 +68,7 @@ static void
 set_counts(struct handoff__tally *t)
 {
 	t->begun = 1000;
-	t->ended = 88;
+	t->ended = 102;
 	for (int i = 1; i < HANDOFF__ENDS; i++)
 		t->ends[i] = (uint64_t)i;
 	t->received = 11;
@@ -113,6 +113,7 @@ counts_are_told(void **state)
 	assert_sample("closed_total", ",reason=\"suspect\"", "10");
 	assert_sample("closed_total", ",reason=\"deadline\"", "11");
 	assert_sample("closed_total", ",reason=\"posts\"", "12");
+	assert_sample("closed_total", ",reason=\"protocol\"", "14");
 	assert_sample("closed_total", ",reason=\"other\"", "10");
 	assert_sample("handler_deaths_total", "", "74");
 	assert_sample("suspects", "", "0");

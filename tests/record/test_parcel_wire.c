@@ -274,7 +274,7 @@ every_field_has_its_range(void **state)
 	BAD(flags, HANDOFF__OVER, "flags");
 	BAD(flags, HANDOFF__ENDING, "flags");
 	BAD(flags, HANDOFF__POSTING, "flags");
-	BAD(flags, (HANDOFF_ENDED_LOST + 1) << HANDOFF__END_SHIFT, "flags");
+	BAD(flags, (HANDOFF_ENDED_PROTOCOL + 1) << HANDOFF__END_SHIFT, "flags");
 	BAD(flags, HANDOFF__CONNECT, "wish");
 	BAD(pass_size, 0, "room for a pair");
 	BAD(state_size, HANDOFF__STATE_MAX + 1, "sizes");

@@ -264,6 +264,20 @@ a_failing_handler_ends_the_session(void **state)
 	user_close(u);
 }
 
+/* The record says who is to blame, and for what. */
+static void
+assert_blamed(const struct user *u, const char *why)
+{
+	char label[HANDOFF__LABEL_MAX];
+
+	assert_int_equal((user_flags(u) & HANDOFF__END) >> HANDOFF__END_SHIFT,
+		HANDOFF_ENDED_PROTOCOL);
+	handoff__record_label(u->f.rec, label);
+	assert_true(strlen(label) > 5);
+	if (why[0])
+		assert_string_equal(label, why);
+}
+
 /* Frames that may not come: the session ends, and the client is told why. */
 static void
 violations_end_the_session(void **state)
@@ -293,6 +307,9 @@ violations_end_the_session(void **state)
 		assert_true(u->aborted);
 		assert_true(user_flags(u) & HANDOFF__CLOSING);
 		assert_int_equal(seen.calls, 0);
+		assert_int_equal(seen.ended, 1);
+		assert_int_equal(seen.why, HANDOFF_ENDED_PROTOCOL);
+		assert_blamed(u, "");
 		user_close(u);
 	}
 }
@@ -313,6 +330,7 @@ what_is_neither_new_nor_resume_is_turned_away(void **state)
 	user_reads(u);
 	assert_true(u->aborted);
 	assert_true(user_flags(u) & HANDOFF__CLOSING);
+	assert_blamed(u, "neither NEW nor RESUME");
 	user_close(u);
 	u = user_of(user_line);
 	user_open(u);
@@ -321,6 +339,7 @@ what_is_neither_new_nor_resume_is_turned_away(void **state)
 	user_reads(u);
 	assert_int_equal(u->refused, HANDOFF__REFUSED_VERSION);
 	assert_true(user_flags(u) & HANDOFF__CLOSING);
+	assert_blamed(u, "");
 	assert_int_equal(seen.calls, 0);
 	user_close(u);
 }

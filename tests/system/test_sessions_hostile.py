@@ -4,11 +4,13 @@ session ends, and the server serves on. Written from handoff_session(7)."""
 import contextlib
 import os
 import random
+import re
 import socket
 import struct
 import sys
 
-from harness import DEADLINE, SystemTest, main, open_fds, wait_until
+from harness import (DEADLINE, TOOLS, SystemTest, main, open_fds,
+                     wait_until)
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../session"))
 # pylint: disable=wrong-import-position
@@ -231,6 +233,82 @@ class Frames(Hostile):
                 client.frames()
             client.sock.close()
         self.assert_serving()
+
+
+class Told(Hostile):
+    """What clients do wrong is in the log, though not all of it, and counted,
+    all of it."""
+    model = ()
+
+    def server(self, *options, **how):
+        """One that prints all of its log."""
+        server = self.start(os.path.join(TOOLS, "conn_service"), "--dir",
+                            self.dir, "--name", "server", "--listen",
+                            "127.0.0.1:0", *options, *self.model, **how)
+        server.address = server.expect(r": listening on (\S+)")[1]
+        server.expect(": owner: ")
+        return server
+
+    def count(self, name, reason):
+        return int(re.search(rf'^handoff_{name}{{.*reason="{reason}"}} (\d+)$',
+                             self.ok("metrics"), re.M)[1])
+
+    def said(self, what):
+        return [line for line in self.owner.errors if what in line]
+
+    def test_violations(self):
+        what = "does not keep to the protocol of sessions: "
+        before = {reason: self.count("closed_total", reason)
+                  for reason in ("service", "error")}
+        wrong = list(WRONG_INSIDE.items())
+        for number in range(25):
+            client, _, _ = self.begun()
+            name = "%s:%d" % client.sock.getsockname()
+            client.send(wrong[number % len(wrong)][1])
+            if number % 3 == 2:  # it resets the connection
+                client.sock.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_LINGER,
+                    struct.pack("ii", 1, 0))
+                client.sock.close()
+            else:
+                self.assert_aborted(client)
+            wait_until(lambda: self.count("closed_total", "protocol")
+                       == number + 1, f"violation {number} to be counted")
+            if number < 10:
+                line = self.owner.expect_error(
+                    f"connection [0-9]+ of {name}: closed: it {what}.{{9,}}")
+                self.assertNotIn("more since", line.string)
+        self.assertEqual(len(self.said(what)), 10)
+        for reason, value in before.items():
+            self.assertEqual(self.count("closed_total", reason), value)
+        self.assert_serving()
+
+    def test_refusals(self):
+        for number in range(1, 13):
+            client = self.resume(12345, bytes(16))
+            name = "%s:%d" % client.sock.getsockname()
+            self.assert_refused(client, UNKNOWN)
+            client.sock.close()
+            self.assertEqual(self.count("sessions_refused_total", "unknown"),
+                             number)
+            if number <= 10:
+                self.owner.expect_error(
+                    f"connection [0-9]+ of {name}: refused a session: no such "
+                    "session, or not this token")
+        self.assertEqual(len(self.said("refused a session")), 10)
+        self.assert_serving()
+
+
+class ToldThread(Told):
+    model = ("--model", "thread")
+
+
+class ToldWorkers(Told):
+    model = ("--workers", "3")
+
+
+class ToldFork(Told):
+    model = ("--model", "fork")
 
 
 class Resumes(Hostile):

@@ -23,7 +23,7 @@ struct state {
 
 static const char *const ends[] = {"other", "client", "service", "error",
 	"handler", "input", "stop", "death", "state", "poison", "suspect",
-	"deadline", "lost"};
+	"deadline", "posts", "lost", "protocol"};
 
 /* The end of a connection whose state says so kills the process, once for each
  * file that there is. */
