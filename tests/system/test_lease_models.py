@@ -14,6 +14,7 @@ from harness import BIN, SCALE, TOOLS, SystemTest, main, wait_until
 
 TTL = 4  # seconds: everything stands still 2.5 s after the last proof
 MODELS = (("loop",), ("loop", "--workers", "2"), ("thread",), ("fork",))
+SERVICE = os.path.join(TOOLS, "conn_service")
 PRELOADED = os.path.join(TOOLS, "libfile_lease.so")
 
 
@@ -92,11 +93,12 @@ class Lease(SystemTest):
         self.assert_echo(client)
         return client
 
-    def assert_reset(self, client):
+    def assert_reset(self, client, nothing=False):
+        """`nothing`: was sent before."""
         client.settimeout(harness.DEADLINE)
         with self.assertRaises(ConnectionResetError):
-            while client.recv(100):
-                pass
+            while data := client.recv(100):
+                self.assertFalse(nothing, data)
             raise AssertionError("it has ended without a reset")
 
     def each(self, test):
@@ -243,6 +245,30 @@ class Lease(SystemTest):
 
     def test_it_stops_while_all_stands_still(self):
         self.each(self.ended)
+
+    def last_words(self, *model):
+        """They are said with the lease, in order; while everything stands
+        still nothing is, nor once another host has it."""
+        for still in (False, True):
+            self.a = self.peer_of(
+                "a", "one", "--model", *model, "--bye", "--listen",
+                self.address_of("a"), program=SERVICE)
+            self.a.expect(": owner: ")
+            client = self.client_of("a")
+            if still:
+                self.stand_still("one")
+            self.a.signal(signal.SIGTERM)
+            if still:
+                self.assert_reset(client, nothing=True)
+            else:
+                self.assertEqual(self.receive(client, 5), b"bye\n")
+            self.assertEqual(self.a.wait(), 0)
+            self.assertIn("stopped: 1 connection was closed",
+                          self.a.output())
+            self.switch("up")
+
+    def test_last_words_need_the_lease(self):
+        self.each(self.last_words)
 
     def lost(self, *model):
         self.two_hosts(*model, standby=True)

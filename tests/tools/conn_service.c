@@ -150,6 +150,15 @@ on_ended(struct handoff_conn *conn, enum handoff_end_reason why, void *arg)
 		abort();
 }
 
+/* Last words, with --bye. */
+static int
+say_bye(struct handoff_conn *conn, void *arg)
+{
+	(void)arg;
+	say(conn, "bye\n");
+	return 0;
+}
+
 static void
 tell(struct handoff_server *server, const char *name)
 {
@@ -173,6 +182,7 @@ main(int argc, char **argv)
 	static const struct option own[] = {
 		{"deadly", required_argument, NULL, 'd'},
 		{"secret", no_argument, NULL, 's'},
+		{"bye", no_argument, NULL, 'b'},
 		{0},
 	};
 	static struct handoff_service service = {
@@ -199,6 +209,8 @@ main(int argc, char **argv)
 			deadly = optarg;
 		else if (c == 's')
 			service.secret = true;
+		else if (c == 'b')
+			service.farewell = say_bye;
 		else
 			return 2;
 	}
