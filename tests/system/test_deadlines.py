@@ -3,8 +3,11 @@
 passes once, in the peer that has the connection then."""
 import time
 
-from harness import main, wait_until
+from harness import SCALE, main, wait_until
 from test_ended import MODELS, ConnTest, name_of
+
+PREFACE = b"\xf5HSESS\0\1"
+DECIDE_S = 5  # handoff_session(3)
 
 
 class Deadlines(ConnTest):
@@ -52,6 +55,43 @@ class Deadlines(ConnTest):
 
     def test_across_fork(self):
         self.across(*MODELS["fork"])
+
+    def undecided(self, *options):
+        """Clients of which nothing shows yet whether they want a session: the
+        time that they have for that goes on when their owner dies."""
+        options += ("--sessions", "--greet")
+        one = self.first(*options)
+        two = self.next("two", *options)
+        before = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+        silent, part, hello = (self.connect(one.address) for _ in range(3))
+        part.sendall(PREFACE[:3])
+        hello.sendall(PREFACE)
+        self.wait_peer("one", connections=3)
+        self.covered("one")
+        one.kill()
+        two.expect(": owner: .* died; took over")
+        for sock in (silent, part):
+            self.assertEqual(self.receive(sock, 8), b"welcome\n")
+        self.assertEqual(self.receive(hello, 100), b"")
+        passed = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - before
+        self.assertGreaterEqual(passed, DECIDE_S * 10**9)
+        self.assertLess(passed, (DECIDE_S + 3 * SCALE) * 10**9)
+        self.say(silent, "plain")
+        # what had come of the preface is input
+        part.sendall(b"x\n")
+        self.assertEqual(self.receive(part, 5), PREFACE[:3] + b"x\n")
+
+    def test_undecided_loop(self):
+        self.undecided(*MODELS["loop"])
+
+    def test_undecided_thread(self):
+        self.undecided(*MODELS["thread"])
+
+    def test_undecided_workers(self):
+        self.undecided(*MODELS["workers"])
+
+    def test_undecided_fork(self):
+        self.undecided(*MODELS["fork"])
 
     def slow(self, *options):
         """A client that reads nothing is ended at the deadline, and the hook

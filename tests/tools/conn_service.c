@@ -150,6 +150,15 @@ on_ended(struct handoff_conn *conn, enum handoff_end_reason why, void *arg)
 		abort();
 }
 
+/* The first words, with --greet. */
+static int
+say_welcome(struct handoff_conn *conn, void *arg)
+{
+	(void)arg;
+	say(conn, "welcome\n");
+	return 0;
+}
+
 /* Last words, with --bye. */
 static int
 say_bye(struct handoff_conn *conn, void *arg)
@@ -183,6 +192,7 @@ main(int argc, char **argv)
 		{"deadly", required_argument, NULL, 'd'},
 		{"secret", no_argument, NULL, 's'},
 		{"bye", no_argument, NULL, 'b'},
+		{"greet", no_argument, NULL, 'g'},
 		{0},
 	};
 	static struct handoff_service service = {
@@ -211,6 +221,8 @@ main(int argc, char **argv)
 			service.secret = true;
 		else if (c == 'b')
 			service.farewell = say_bye;
+		else if (c == 'g')
+			service.open = say_welcome;
 		else
 			return 2;
 	}
