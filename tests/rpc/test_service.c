@@ -11,10 +11,14 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 struct fixture {
@@ -160,6 +164,72 @@ calls_are_answered(void **state)
 	expect(call(&f, &b), ACCEPTED(6), SUCCESS, 0, 7, 0, 7);
 	b = plain_call(7, COUNTER, COUNTER_THREE, NULLPROC);
 	expect(call(&f, &b), ACCEPTED(7), SUCCESS);
+	close_service(&f);
+}
+
+static atomic_bool has_region, let_go;
+
+static int
+keep_region(struct handoff_shared *shared, void *arg)
+{
+	(void)shared;
+	(void)arg;
+	atomic_store(&has_region, true);
+	while (!atomic_load(&let_go))
+		poll(NULL, 0, 1);
+	return 0;
+}
+
+static void *
+hold_region(void *arg)
+{
+	assert_int_equal(handoff_server_shared(arg, keep_region, NULL), 0);
+	return NULL;
+}
+
+static int64_t
+now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* A procedure waits for the region in vain and says so: no reply, and the call
+ * is executed again until there is one; so is the call behind it, after it. */
+static void
+call_that_waits_in_vain_is_repeated(void **state)
+{
+	struct fixture f;
+	struct bytes b = add_call(5, 3);
+	int64_t began;
+	pthread_t thread;
+	char byte;
+
+	(void)state;
+	open_service(&f);
+	expect(call(&f, &b), ACCEPTED(5), SUCCESS, 0, 3, 0, 3);
+	atomic_store(&has_region, false);
+	atomic_store(&let_go, false);
+	assert_int_equal(
+		pthread_create(&thread, NULL, hold_region, f.duo.a.server), 0);
+	while (!atomic_load(&has_region))
+		poll(NULL, 0, 1);
+	b = add_call(6, 4);
+	send_call(&f, &b);
+	b = add_call(7, 5);
+	send_call(&f, &b);
+	/* the handler blocks for the first time, and not for the next ones */
+	began = now_ms();
+	while (now_ms() - began < (int)HANDOFF_SHARED_WAIT_MS + 300)
+		duo_turn(&f.duo);
+	assert_int_equal(recv(f.fd, &byte, 1, MSG_DONTWAIT), -1);
+	assert_int_equal(errno, EAGAIN);
+	atomic_store(&let_go, true);
+	pthread_join(thread, NULL);
+	expect(receive_reply(&f), ACCEPTED(6), SUCCESS, 0, 7, 0, 7);
+	expect(receive_reply(&f), ACCEPTED(7), SUCCESS, 0, 12, 0, 12);
 	close_service(&f);
 }
 
@@ -577,6 +647,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		handoff_test(calls_are_answered),
+		handoff_test(call_that_waits_in_vain_is_repeated),
 		handoff_test(every_refusal_has_its_name),
 		handoff_test(callers_are_refused_by_name),
 		handoff_test(bad_sys_is_refused),
