@@ -102,7 +102,7 @@ push_adopted(struct handoff_client *client, enum handoff_client_event_type type)
 {
 	const char *endpoint = client->endpoints[client->now->endpoint].text;
 	const char *address = client->trial.address;
-	const char *what = "connected to";
+	const char *what = "connected to", *words = "";
 	struct handoff__event *event;
 	char rest[100] = "";
 
@@ -118,7 +118,10 @@ push_adopted(struct handoff_client *client, enum handoff_client_event_type type)
 			": the one before is over, with %" PRIu64
 			" bytes taken and %" PRIu64 " in doubt",
 			client->talk.fate.certain, client->talk.fate.doubtful);
-	}
+	} else if (client->sealed.layered.end)
+		words = handoff__layered_words(&client->sealed.layered);
+	if (words[0])
+		snprintf(rest, sizeof(rest), ", %s", words);
 	if (strcmp(endpoint, address) == 0)
 		event = handoff__events_push(&client->events, type, endpoint,
 			"%s %.100s%s", what, endpoint, rest);

@@ -194,6 +194,7 @@ test_both_ways_and_resumed(void **state)
 	give();
 	event = fixture_expect(client, HANDOFF_CLIENT_CONNECTED);
 	assert_string_equal(event.endpoint, site.address);
+	assert_non_null(strstr(event.text, ", a toy"));
 	assert_string_equal(toy_script.endpoint, site.address);
 	expect(client, "early");
 	assert_int_equal(handoff_client_unsent(client), 0);
