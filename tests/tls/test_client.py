@@ -6,13 +6,14 @@ import hashlib
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
 
 from pki import EC, Authority, TlsTest, main, openssl
 
-from harness import TOOLS, wait_until
+from harness import DEADLINE, TOOLS, wait_until
 
 ROUNDS = 3
 
@@ -51,7 +52,8 @@ class ClientTest(TlsTest):
 
     def talker(self, *options, ca=True, to=None):
         client = self.start(
-            "client", "--dir", self.dir, "--connect", to or self.address,
+            "client", *(("--dir", self.dir) if os.path.exists(self.dir)
+                        else ()), "--connect", to or self.address,
             *(("--ca", self.root.cert) if ca else ()), *options,
             stdin=subprocess.PIPE)
         client.sent = []
@@ -229,7 +231,7 @@ class Moves(ClientTest):
         self.answered(client)
         self.ok("maintenance")
         client.expect_error("the connection stays")
-        bad = Authority(self.base, "bad").sign("bad")
+        bad = Authority(self.base, "bad").sign("impostor")
         for path, other in zip(self.files, bad):
             os.replace(other, path)
         home.signal(signal.SIGHUP)
@@ -240,6 +242,7 @@ class Moves(ClientTest):
         self.say(client, "still here")
         self.answered(client)
         self.assertEqual(self.told(client, ": lost: "), [])
+        self.leave(client)
 
 
 class Trust(ClientTest):
@@ -319,6 +322,7 @@ class Trust(ClientTest):
     def test_no_tls(self):
         """A server that says something else, and one that says nothing."""
         listener = socket.create_server(("127.0.0.1", 0))
+        listener.settimeout(DEADLINE)
         self.sockets.append(listener)
         self.address = "127.0.0.1:%d" % listener.getsockname()[1]
         client = self.talker()
@@ -337,6 +341,7 @@ class Trust(ClientTest):
         """An end of the connection without close_notify is none."""
         context = self.server_context()
         listener = socket.create_server(("127.0.0.1", 0))
+        listener.settimeout(DEADLINE)
         self.sockets.append(listener)
         self.address = "127.0.0.1:%d" % listener.getsockname()[1]
         client = self.talker()
@@ -350,8 +355,6 @@ class Trust(ClientTest):
         self.leave(client)
 
     def server_context(self):
-        # pylint: disable=import-outside-toplevel
-        import ssl
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*self.files)
         return context
