@@ -9,6 +9,7 @@
 #include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* A key with a passphrase is refused: OpenSSL would ask the terminal. */
@@ -34,7 +35,7 @@ static int
 bad_file(struct handoff__error *error, const char *what, const char *path,
 	const char *remedy)
 {
-	return handoff__fail(error, -EBADMSG,
+	return handoff__fail(error, -EINVAL,
 		"TLS: %s '%.100s' cannot be used: %.60s: %s", what, path,
 		reason(), remedy);
 }
@@ -50,6 +51,20 @@ check_readable(struct handoff__error *error, const char *what, const char *path)
 }
 
 static int
+check_private(struct handoff__error *error, const char *path)
+{
+	struct stat st;
+	int err = check_readable(error, "key", path);
+
+	if (err == 0 && stat(path, &st) == 0 && st.st_mode & S_IROTH)
+		err = handoff__fail(error, -EPERM,
+			"TLS: all users may read the key '%.120s': chmod 600 "
+			"it",
+			path);
+	return err;
+}
+
+static int
 load_trust(struct handoff__tls_client *client,
 	const struct handoff_tls_client_opts *o, struct handoff__error *error)
 {
@@ -58,7 +73,7 @@ load_trust(struct handoff__tls_client *client,
 	if (!o->ca_file) {
 		if (client->by_ca &&
 			SSL_CTX_set_default_verify_paths(client->ctx) != 1)
-			return handoff__fail(error, -EBADMSG,
+			return handoff__fail(error, -EINVAL,
 				"TLS: the CAs of the system cannot be read: "
 				"%s: name a CA file",
 				reason());
@@ -89,7 +104,7 @@ load_certificate(struct handoff__tls_client *client,
 			o->cert_file ? "key" : "certificate");
 	err = check_readable(error, "certificate", o->cert_file);
 	if (err == 0)
-		err = check_readable(error, "key", o->key_file);
+		err = check_private(error, o->key_file);
 	if (err < 0)
 		return err;
 	if (SSL_CTX_use_certificate_chain_file(client->ctx, o->cert_file) != 1)

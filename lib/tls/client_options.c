@@ -75,6 +75,8 @@ int
 handoff_tls_client_opts_read(struct handoff_tls_client_opts *opts, int *argc,
 	char **argv, char *errbuf, size_t errbuf_size)
 {
+	static const struct handoff__error lone = {
+		"--tls-cert and --tls-key belong together: one is missing"};
 	struct wanted wanted;
 	const struct handoff_tls_client_opts *o = &wanted.opts;
 	int err;
@@ -87,6 +89,10 @@ handoff_tls_client_opts_read(struct handoff_tls_client_opts *opts, int *argc,
 		errbuf, errbuf_size);
 	if (err < 0)
 		return err;
+	if (!o->cert_file != !o->key_file) {
+		handoff__error_copy(&lone, errbuf, errbuf_size);
+		return -EINVAL;
+	}
 	memcpy(opts, o, LEAST_SIZE);
 	return wanted.tls || o->ca_file || o->name || o->pin || o->cert_file ||
 	       o->key_file || o->nalpn > 0;

@@ -14,6 +14,7 @@
 #include <openssl/x509.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define ENDPOINT "a.test:7000"
@@ -621,16 +622,21 @@ test_refused(void **state)
 	opts.ca_file = "/nonexistent";
 	refused(&opts, -ENOENT, "CA file '/nonexistent' cannot be read: No ");
 	opts.ca_file = good.key;
-	refused(&opts, -EBADMSG, "must have certificates in PEM");
+	refused(&opts, -EINVAL, "must have certificates in PEM");
 	opts = options();
 	opts.cert_file = good.cert;
 	refused(&opts, -EINVAL, "the key file is missing");
 	opts.key_file = ca.key;
-	refused(&opts, -EBADMSG, "key values mismatch");
+	refused(&opts, -EINVAL, "key values mismatch");
 	opts.cert_file = good.key;
-	refused(&opts, -EBADMSG, "certificate '");
+	refused(&opts, -EINVAL, "certificate '");
 	opts.cert_file = NULL;
 	refused(&opts, -EINVAL, "the certificate file is missing");
+	opts.cert_file = good.cert;
+	opts.key_file = good.key;
+	assert_int_equal(chmod(good.key, 0644), 0);
+	refused(&opts, -EPERM, "all users may read the key");
+	assert_int_equal(chmod(good.key, 0600), 0);
 	opts = options();
 	opts.pin = "abc";
 	refused(&opts, -EINVAL, "'abc' is not 64 hexadecimal digits");
@@ -681,6 +687,13 @@ test_arguments(void **state)
 				 both.why, sizeof(both.why)),
 		-EINVAL);
 	assert_non_null(strstr(both.why, "--ca"));
+	argv[1] = "--tls-key";
+	argv[2] = "k";
+	argc = 3;
+	assert_int_equal(handoff_tls_client_opts_read(&opts, &argc, argv,
+				 both.why, sizeof(both.why)),
+		-EINVAL);
+	assert_non_null(strstr(both.why, "belong together"));
 	assert_non_null(strstr(handoff_tls_client_opts_help(), "--tls-pin"));
 }
 

@@ -379,7 +379,7 @@ class Trust(ClientTest):
     def test_arguments(self):
         for words, sentence in (
                 (("--ca", "/nonexistent"), "'/nonexistent' cannot be read"),
-                (("--tls-cert", self.files[0]), "the key file is missing"),
+                (("--tls-cert", self.files[0]), "belong together"),
                 (("--tls-pin", "12"), "not 64 hexadecimal digits"),
                 (("--ca",), "--ca"), (("--tls=yes",), "--tls")):
             client = self.start("client", "--connect", "127.0.0.1:1", *words)
