@@ -135,7 +135,9 @@ unescape(const char **p)
 	strncpy(digits, *p + 1, 4);
 	code = strtoul(digits, NULL, 16);
 	*p += strlen(digits);
-	return code < 0x80 ? (char)code : '?';
+	if (code >= 0x80)
+		return '?';
+	return (char)code;
 }
 
 void

@@ -25,6 +25,14 @@ tail_open(struct tail *tail, const char *path)
 		tail_close(tail);
 }
 
+static char
+visible(char c)
+{
+	if ((unsigned char)c < 0x20 || c == 0x7f)
+		return '?';
+	return c;
+}
+
 static void
 end_line(struct tail *tail)
 {
@@ -45,11 +53,10 @@ tail_show(struct tail *tail)
 	while (tail->fd >= 0 &&
 		(n = read(tail->fd, chunk, sizeof(chunk))) > 0) {
 		for (ssize_t i = 0; i < n; i++) {
-			unsigned char c = (unsigned char)chunk[i];
+			char c = chunk[i];
 
 			if (c != '\n')
-				tail->line[tail->len++] =
-					c < 0x20 || c == 0x7f ? '?' : (char)c;
+				tail->line[tail->len++] = visible(c);
 			if (c == '\n' || tail->len == sizeof(tail->line) - 1)
 				end_line(tail);
 		}

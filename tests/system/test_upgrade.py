@@ -432,7 +432,7 @@ class Meanwhile(Upgrades):
         _, upgrade, _ = self.loading()
         wait_until(lambda: self.holds_a_process(upgrade.pid),
                    "it to be known, beside the shell that has started it")
-        os.kill(self.peer("new")["pid"], signal.SIGSEGV)
+        os.kill(self.peer("new")["pid"], signal.SIGKILL)
         self.assertEqual(upgrade.wait(), 1)
         self.assertRegex(upgrade.errors[-1], "the new program, new, ended "
                          "before it was ready; .*" + SERVES_ON)
