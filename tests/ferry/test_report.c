@@ -342,9 +342,9 @@ status_has_no_dry_run(void **state)
 	handoff__ferry_text(&s, &r, "ferry-a", &buf);
 	assert_non_null(strstr(buf.data, "last move, 1970-01-01 00:00:01: "
 					 "moved 7998 of "));
-	assert_non_null(strstr(buf.data,
-		"\ngone 1000\n! ferry-a: maintenance under way since 1970-01-01 00:00:01: "
-		"B serves in place of this host\n"));
+	assert_non_null(strstr(buf.data, "\ngone 1000\n! ferry-a: maintenance "
+					 "under way since 1970-01-01 00:00:01: "
+					 "B serves in place of this host\n"));
 }
 
 static void
