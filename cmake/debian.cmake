@@ -24,6 +24,7 @@ function(handoff_strip dir)
   endforeach()
   file(GLOB_RECURSE binaries ${dir}/*.so.*.* ${dir}/handoffctl
     ${dir}/handoff-ferry ${dir}/handoff-unfreeze)
+  list(FILTER binaries EXCLUDE REGEX "/share/") # the completion of handoffctl
   foreach(file IN LISTS binaries)
     file(RPATH_REMOVE FILE ${file})
     handoff_run(${strip} --strip-unneeded ${file})
@@ -90,6 +91,7 @@ function(handoff_depends out component fallback)
   set(dir ${CPACK_TEMPORARY_DIRECTORY}/${component})
   file(GLOB_RECURSE binaries ${dir}/*.so.*.* ${dir}/handoffctl
     ${dir}/handoff-ferry ${dir}/handoff-unfreeze)
+  list(FILTER binaries EXCLUDE REGEX "/share/") # the completion of handoffctl
   if(NOT shlibdeps OR NOT binaries)
     return()
   endif()
