@@ -16,6 +16,7 @@
 #include <string.h>
 
 #define LOOK_MS    100
+#define LAST_MS    500 /* for the answers to the last look, beyond the limit */
 #define DEFAULT_MS 60000
 
 struct waiting {
@@ -35,7 +36,7 @@ limit_ms(const struct waiting *w)
 static int64_t
 last_answer_us(const struct waiting *w)
 {
-	int64_t soon_us = handoff__now_us() + LOOK_MS * INT64_C(1000);
+	int64_t soon_us = handoff__now_us() + LAST_MS * INT64_C(1000);
 
 	return w->deadline_us > soon_us ? w->deadline_us : soon_us;
 }
