@@ -26,6 +26,7 @@
 
 #define LOOK_MS   50    /* between two looks at the peers */
 #define RETURN_MS 10000 /* until the old one serves again */
+#define CLEAR_MS  3000  /* until it is clear which of the two serves */
 #define END_MS    5000  /* of the new one, once it is told to stop */
 
 struct upgrade {
@@ -344,7 +345,7 @@ await_owner(struct upgrade *u, const struct peer *peer)
 
 /* Everything to the old one, by the new one's hand, or by its death: the old
  * one has copies of all. */
-static bool
+static void
 move_back(struct upgrade *u)
 {
 	char name[16], *reply = NULL;
@@ -359,42 +360,85 @@ move_back(struct upgrade *u)
 		if (await_owner(u, &u->old)) {
 			handoff_control_stop(u->dir, name, &reply);
 			free(reply);
-			return true;
+			return;
 		}
 		if (u->new.uncovered > 0)
-			return false;
+			return;
 	}
 	program_kill(&u->program);
-	return await_owner(u, &u->old);
+	await_owner(u, &u->old);
 }
 
-/* The end of a failure: says who serves. Never ends the one that does. */
-static int
-give_up(struct upgrade *u)
-{
-	char why[sizeof(u->why)];
-	bool known, back = false;
+/* How things stand after a failure. */
+enum standing {
+	OLD_SERVES,  /* the new one may be ended */
+	NEW_SERVES,  /* and the old one is its standby */
+	NEW_ALONE,   /* the old one has ended */
+	OLD_SILENT,  /* the new one stands by, and may be needed */
+	NOBODY_KNOWS /* `why` says why not */
+};
 
-	memcpy(why, u->why, sizeof(why));
-	known = read_peers(u);
-	if (known && is_there(u, &u->new) && is_there(u, &u->old) &&
-		!peer_is(&u->old, "owner")) {
-		program_release(&u->program);
-		back = move_back(u);
-		known = read_peers(u);
-	}
-	progress_end(&u->progress);
-	if (!known || (is_there(u, &u->new) && !owns(u, &u->old))) {
-		program_release(&u->program);
+static enum standing
+look_once(struct upgrade *u)
+{
+	if (!read_peers(u))
+		return NOBODY_KNOWS;
+	find_new(u); /* it may have joined since the last look */
+	if (!is_there(u, &u->new) || owns(u, &u->old))
+		return OLD_SERVES;
+	if (!is_there(u, &u->old))
+		return NEW_ALONE;
+	if (owns(u, &u->new) || (peer_is(&u->new, "unresponsive") &&
+					peer_is(&u->old, "standby")))
+		return NEW_SERVES;
+	return OLD_SILENT;
+}
+
+/* What is not clear may be so for a moment, while the service moves. */
+static enum standing
+look_around(struct upgrade *u)
+{
+	long long end_ms = now_ms() + CLEAR_MS;
+	enum standing standing;
+
+	do {
+		standing = look_once(u);
+		if (standing != OLD_SILENT && standing != NOBODY_KNOWS)
+			break;
+		poll(NULL, 0, LOOK_MS);
+	} while (now_ms() < end_ms);
+	return standing;
+}
+
+/* The new one is not ended, since it serves, or may have to. */
+static int
+leave_new(struct upgrade *u, enum standing standing, const char *why)
+{
+	program_release(&u->program);
+	if (standing == NOBODY_KNOWS)
+		fprintf(stderr,
+			"handoffctl: upgrade: %s; which of the two programs "
+			"serves is not known, and none was ended: %s\n",
+			why, u->why);
+	else if (standing == OLD_SILENT)
+		fprintf(stderr,
+			"handoffctl: upgrade: %s; %s (pid %d) does not answer, "
+			"so %s (pid %d), its standby, was not ended\n",
+			why, u->old.name, (int)u->old.pid, u->new.name,
+			(int)u->new.pid);
+	else
 		fprintf(stderr,
 			"handoffctl: upgrade: %s; %s (pid %d) serves, and was "
 			"not ended: %s\n",
-			why, new_name(u), (int)u->new.pid,
-			!known                 ? u->why
-			: is_there(u, &u->old) ? "it does not hand back"
-					       : "the old program has ended");
-		return 1;
-	}
+			why, u->new.name, (int)u->new.pid,
+			standing == NEW_ALONE ? "the old program has ended"
+					      : "it does not hand back");
+	return 1;
+}
+
+static int
+end_new(struct upgrade *u, bool back, const char *why)
+{
 	if (back && !program_wait(&u->program, END_MS))
 		program_kill(&u->program);
 	program_end(&u->program);
@@ -407,6 +451,27 @@ give_up(struct upgrade *u)
 		why, back ? "everything was moved back: " : "", u->old.name,
 		(int)u->old.pid);
 	return u->code;
+}
+
+/* The end of a failure: says who serves. Never ends the one that does. */
+static int
+give_up(struct upgrade *u)
+{
+	char why[sizeof(u->why)];
+	enum standing standing;
+	bool back;
+
+	memcpy(why, u->why, sizeof(why));
+	standing = look_around(u);
+	back = standing == NEW_SERVES;
+	if (back) {
+		program_release(&u->program);
+		move_back(u);
+		standing = look_around(u);
+	}
+	progress_end(&u->progress);
+	return standing == OLD_SERVES ? end_new(u, back, why)
+				      : leave_new(u, standing, why);
 }
 
 /* The new one serves: this is not interrupted any more. */
@@ -445,17 +510,21 @@ finish(struct upgrade *u)
 	return 0;
 }
 
+/* A signal that is ignored, as SIGHUP by nohup(1), stays so. */
 static void
 catch_signals(struct upgrade *u)
 {
+	static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+	struct sigaction action;
 	sigset_t set;
 
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGQUIT);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		if (sigaction(signals[i], NULL, &action) == 0 &&
+			action.sa_handler != SIG_IGN)
+			sigaddset(&set, signals[i]);
+	}
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	u->signals = signalfd(-1, &set, SFD_CLOEXEC);
 }

@@ -135,8 +135,6 @@ class Terminal:
         text, prompt, status = line.partition(self.prompt)
         if prompt:
             self.statuses.append(int(status))
-        # What a program has erased again, as it does with progress, is gone.
-        text = text.rsplit("\r\x1b[K", 1)[-1]
         if text.rstrip("\r") or not prompt:
             self.lines.append(unstamped(text.rstrip("\r")))
 

@@ -393,6 +393,21 @@ class Interrupted(Upgrades):
             self.assert_echo(sock)
 
 
+    def test_ignored_signals_stay_so(self):
+        """As by nohup(1)."""
+        upgrade = self.start(
+            "/bin/sh", "-c", "trap '' HUP; exec \"$@\"", "sh", CTL, "--dir",
+            self.dir, *self.words("--check", f"touch {self.waiting}; until "
+                                  f"test -e {self.base}/go; do sleep 0.05; "
+                                  "done"))
+        self.wait_waiting()
+        upgrade.signal(signal.SIGHUP)
+        with open(self.base + "/go", "wb"):
+            pass
+        self.assertEqual(upgrade.wait(), 0)
+        self.assertEqual(self.old.wait(), 0)
+
+
 class Meanwhile(Upgrades):
     """What others do to the two while an upgrade goes on."""
 
@@ -457,6 +472,20 @@ class Meanwhile(Upgrades):
             upgrade.errors[-1], r"server \(pid \d+\) has ended meanwhile; new "
             r"\(pid \d+\) serves, and was not ended: the old program has ended")
         self.wait_peer("new", role="owner", connections=3)
+
+    def test_old_one_hangs(self):
+        """The new one stands by it, and may be needed: it is not ended."""
+        old, upgrade, _ = self.loading()
+        self.wait_peer("server", uncovered=0)
+        pid = self.peer("new")["pid"]
+        old.signal(signal.SIGSTOP)
+        upgrade.signal(signal.SIGTERM)
+        self.assertEqual(upgrade.wait(), 1)
+        self.assertRegex(
+            upgrade.errors[-1], r"; server \(pid \d+\) does not answer, so new "
+            rf"\(pid {pid}\), its standby, was not ended")
+        old.kill()
+        self.wait_peer("new", role="owner", connections=3, pid=pid)
 
     def test_maintenance_by_another_operator(self):
         """It has moved: the check says whether that is well."""
