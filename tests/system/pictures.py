@@ -102,8 +102,11 @@ PICTURES = {
     > hello
     hello
     $ ./handoffctl --dir /tmp/svc wait --covered                # terminal 5
-    $ yes | ./client --dir /tmp/svc --connect 127.0.0.1:7000 | grep -v y
-    client: connected to 127.0.0.1:7000
+    $ yes | ./client --dir /tmp/svc --connect 127.0.0.1:7000 >/tmp/out & \
+# terminal 5
+    [1] NUMBER
+    $ until ./handoffctl --dir /tmp/svc say @list | grep "^2 "; do sleep 0.1; done
+    2 127.0.0.1:NUMBER server
     $ ./handoffctl --dir /tmp/svc maintenance                   # terminal 4
     moved 2 connections, 1 listener to alt (pid NUMBER) in ... ms, 0 left behind
     $ ./handoffctl --dir /tmp/svc ready --silent
@@ -116,6 +119,7 @@ PICTURES = {
     server NUMBER 127.0.0.1:NUMBER ... B 0 B ... 0:00:NUMBER
     handoffs; longest silence ... ms, in number NUMBER
     NUMBER ... ready-silent alt -> server 2 connections in ... ms
+    $ kill $(jobs -p); wait                                     # terminal 5
 """),
 }
 
