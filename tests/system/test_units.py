@@ -263,6 +263,7 @@ class Machine(SystemTest):
             pids.add(self.show(ECHO, "MainPID"))
             self.assertEqual(len(pids), count)
             client.check()
+        self.refuse_reload(client)
         # A program that does not start changes nothing.
         self.do("mv", "/usr/local/bin/handoffd", "/usr/local/bin/better")
         self.do("ln", "-s", "/bin/false", "/usr/local/bin/handoffd")
@@ -280,6 +281,30 @@ class Machine(SystemTest):
         self.do("systemctl", "stop", ECHO)
         self.assertEqual(self.show(ECHO, "StatusText"), "stopping")
         self.assertEqual(self.show(ECHO, "Result"), "success")
+
+    def refuse_reload(self, client):
+        """A check that fails: the main process is the old one again, and stays
+        the one that systemd watches."""
+        main_pid = self.show(ECHO, "MainPID")
+        folder = f"/run/systemd/system/{ECHO}.d"
+        reload = self.do("sed", "-n", "s/ upgrade / upgrade --check false /"
+                         "; s/^ExecReload=//p",
+                         f"/etc/systemd/system/{ECHO}")
+        self.assertIn("--check false", reload)
+        self.do("mkdir", "-p", folder)
+        self.do("sh", "-c", 'printf "[Service]\nExecReload=\nExecReload=%s\n" '
+                f'"$1" >{folder}/check.conf', "sh", reload)
+        self.do("systemctl", "daemon-reload")
+        self.assertNotEqual(
+            self.inside("systemctl", "reload", ECHO).returncode, 0)
+        self.assertIn("everything was moved back",
+                      self.inside("cat", "/run/log").stdout)
+        self.wait_status(ECHO, "left: server")
+        self.assertEqual(self.show(ECHO, "MainPID"), main_pid)
+        self.assertEqual(self.show(ECHO, "ActiveState"), "active")
+        client.check()
+        self.do("rm", "-r", folder)
+        self.do("systemctl", "daemon-reload")
 
     def test_store(self):
         """Without a socket unit the store keeps the listener: new clients
