@@ -27,9 +27,21 @@ def is_running(pid):
 
 class Upgrades(SystemTest):
     def setUp(self):
+        self.addCleanup(self.leaves_nothing)  # the last of all
         super().setUp()
         self.log = os.path.join(self.base, "log")
         self.addCleanup(self.end_new)
+
+    def leaves_nothing(self):
+        def left():
+            found = []
+            for pid in filter(str.isdigit, os.listdir("/proc")):
+                with contextlib.suppress(OSError):
+                    with open(f"/proc/{pid}/cmdline", "rb") as file:
+                        if self.base.encode() in file.read():
+                            found.append(pid)
+            return found
+        wait_until(lambda: not left(), "all that was started to have ended")
 
     def end_new(self):
         """What an upgrade has left is no child of the test."""
@@ -379,8 +391,8 @@ class Interrupted(Upgrades):
         wait_until(lambda: self.ctl(*self.words())[0] == 0, "an upgrade")
 
     def test_two_operators(self):
-        first = self.begin("--check", f"{self.check()} & touch {self.base}/c; "
-                           f"until test -e {self.base}/go; do sleep 0.05; done")
+        first = self.begin("--check", f"touch {self.waiting}; until "
+                           f"test -e {self.base}/go; do sleep 0.05; done")
         self.wait_waiting()
         text = self.failed()
         self.assertRegex(text, r"another upgrade is under way in \S+, by "
@@ -421,8 +433,9 @@ class Meanwhile(Upgrades):
         old.expect("^owner: ")
         upgrade = self.begin(*options, argv=[
             "sh", "-c", "(echo busy loads its data: 40 %; until test -e "
-            f"{go}; do sleep 0.05; done; echo busy; sleep 1000) | "
-            f"{tool} {self.dir} new 0 30"])
+            f"{go} -o ! -d {self.base}; do sleep 0.05; done; echo busy; while "
+            f"test -d {self.base}; do sleep 0.1; done) | {tool} {self.dir} new "
+            "0 30"])
         self.wait_peer("new", role="standby", loading="loads its data: 40 %")
         return old, upgrade, go
 
