@@ -27,3 +27,6 @@ handoff_tls_system(tls_builds builds 240 system)
 handoff_tls_system(tls_load tls_load 240 system)
 handoff_tls_system(tls_load_long tls_load 1800 long HANDOFF_LONG=1)
 handoff_tls_system(tls_client client 240 system)
+# These need a folder of their own, and say so: see the file.
+handoff_tls_system(tls_fuzzer tlsfuzzer 600 system)
+handoff_tls_system(tls_fuzzer_long tlsfuzzer 3600 long HANDOFF_LONG=1)

@@ -5,6 +5,7 @@
  *   --alpn NAME   a protocol, once for each
  *   --asked       client certificates are asked for, not required
  *   --build TEXT  as if made with another OpenSSL (the options' version)
+ *   --silent      says nothing unasked
  *   --kill FILE   dies at the first line "die" if the file can be removed
  * SIGHUP loads the certificates again, SIGWINCH prints what was counted.
  */
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 static const char *deadly;
+static bool silent;
 static struct handoff_tls tls;
 
 static void
@@ -143,7 +145,7 @@ handle(struct handoff_conn *conn, void *arg)
 	const char *end = memchr(input, '\n', len);
 
 	(void)arg;
-	if (handoff_conn_eof(conn) && !end && len == 0)
+	if (handoff_conn_eof(conn) && !end && len == 0 && !silent)
 		answer(conn, "end\n");
 	if (len >= 4 && strncmp(input, "GET ", 4) == 0)
 		return get(conn, input, len, *count + 1);
@@ -163,7 +165,7 @@ static int
 greet(struct handoff_conn *conn, void *arg)
 {
 	(void)arg;
-	if (strcmp(handoff_tls_alpn(conn), "http/1.1") != 0)
+	if (strcmp(handoff_tls_alpn(conn), "http/1.1") != 0 && !silent)
 		answer(conn, "hello\n");
 	return 0;
 }
@@ -238,6 +240,8 @@ read_own(
 			deadly = argv[++i];
 		else if (strcmp(argv[i], "--handshake-ms") == 0 && i + 1 < argc)
 			opts->handshake_ms = (uint32_t)atoi(argv[++i]);
+		else if (strcmp(argv[i], "--silent") == 0)
+			silent = true;
 		else if (strcmp(argv[i], "--asked") == 0)
 			opts->client = HANDOFF_TLS_CLIENT_ASKED;
 		else
