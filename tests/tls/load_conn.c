@@ -153,6 +153,9 @@ choose(struct load_conn *c)
 	SSL_set1_groups_list(c->ssl, groups[load_random(l, 3)]);
 	SSL_set_max_send_fragment(
 		c->ssl, (long)(512 + load_random(l, 16384 - 511)));
+	if (load_random(l, 4) == 0) /* of both sides: 512 to 4096 */
+		SSL_set_tlsext_max_fragment_length(
+			c->ssl, (uint8_t)(1 + load_random(l, 4)));
 	if (load_random(l, 4) == 0)
 		SSL_set_block_padding(c->ssl, 1 + load_random(l, 1024));
 	SSL_set1_host(c->ssl, l->name);
