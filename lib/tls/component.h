@@ -24,7 +24,7 @@
  *   layer.c     TLS records, sealed and opened
  *   suite.c     the cipher suites and their key schedule
  *   handshake.c one handshake, that can be run again
- *   context.c   certificates and options in generations, for each thread
+ *   context.c   certificates and options in editions, for each thread
  *   identity.c  what decides on the bytes of a handshake
  *   material.c  the bytes of files, and what OpenSSL makes of them
  *   settings.c  the options, checked

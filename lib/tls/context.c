@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Generations of certificates, and the contexts of OpenSSL that threads have of
- * them. A generation is held by counting; the count is raised first and only
- * then is it checked that the generation is still the one, while a reload first
- * takes a generation out of use and then looks at its count: so one of the two
+ * Editions of certificates, and the contexts of OpenSSL that threads have of
+ * them. An edition is held by counting; the count is raised first and only
+ * then is it checked that the edition is still the one, while a reload first
+ * takes an edition out of use and then looks at its count: so one of the two
  * sees the other (all of these accesses are sequentially consistent).
  */
 #include "tls/context.h"
@@ -29,7 +29,7 @@
 #define SSL_OP_NO_RX_CERTIFICATE_COMPRESSION (UINT64_C(1) << 33)
 #endif
 
-struct handoff__tls_generation {
+struct handoff__tls_edition {
 	struct handoff__tls_contexts *contexts;
 	atomic_bool usable;
 	atomic_uint holders;
@@ -47,7 +47,7 @@ struct handoff__tls_contexts {
 	unsigned first; /* the number of the thread that has opened it */
 	atomic_uint current;
 	uint64_t reloads;
-	struct handoff__tls_generation generation[HANDOFF__TLS_GENERATIONS];
+	struct handoff__tls_edition edition[HANDOFF__TLS_EDITIONS];
 };
 
 /* Which of the contexts a thread has: the number that it got at the first
@@ -226,7 +226,7 @@ thread_lib(struct handoff__tls_contexts *contexts,
 }
 
 static int
-thread_ctx(struct handoff__tls_generation *g, SSL_CTX **out,
+thread_ctx(struct handoff__tls_edition *g, SSL_CTX **out,
 	const struct handoff__tls_lib **out_lib, struct handoff__error *error)
 {
 	struct handoff__tls_contexts *contexts = g->contexts;
@@ -254,18 +254,18 @@ thread_ctx(struct handoff__tls_generation *g, SSL_CTX **out,
 }
 
 SSL_CTX *
-handoff__tls_generation_ctx(struct handoff__tls_generation *generation,
+handoff__tls_edition_ctx(struct handoff__tls_edition *edition,
 	const struct handoff__tls_lib **lib)
 {
 	SSL_CTX *ctx;
 
-	return thread_ctx(generation, &ctx, lib, NULL) < 0 ? NULL : ctx;
+	return thread_ctx(edition, &ctx, lib, NULL) < 0 ? NULL : ctx;
 }
 
-/* ---- generations ---- */
+/* ---- editions ---- */
 
 static void
-generation_clear(struct handoff__tls_generation *g)
+edition_clear(struct handoff__tls_edition *g)
 {
 	for (unsigned i = 0; i < HANDOFF__TLS_LIBS; i++)
 		SSL_CTX_free(atomic_exchange(&g->ctx[i], NULL));
@@ -275,7 +275,7 @@ generation_clear(struct handoff__tls_generation *g)
 
 /* Fills one that is not in use. */
 static int
-generation_load(struct handoff__tls_generation *g, struct handoff__error *error)
+edition_load(struct handoff__tls_edition *g, struct handoff__error *error)
 {
 	struct handoff__tls_contexts *contexts = g->contexts;
 	const struct handoff__tls_lib *lib;
@@ -290,30 +290,30 @@ generation_load(struct handoff__tls_generation *g, struct handoff__error *error)
 			ctx, &contexts->settings))
 		err = handoff__fail(error, -ENOMEM, "TLS: out of memory");
 	if (err < 0)
-		generation_clear(g);
+		edition_clear(g);
 	return err;
 }
 
 /* Begins to serve with it. */
 static void
-generation_publish(struct handoff__tls_generation *g)
+edition_publish(struct handoff__tls_edition *g)
 {
 	struct handoff__tls_contexts *contexts = g->contexts;
 
 	g->number = ++contexts->reloads;
 	atomic_store(&g->usable, true);
-	atomic_store(&contexts->current, (unsigned)(g - contexts->generation));
+	atomic_store(&contexts->current, (unsigned)(g - contexts->edition));
 }
 
 /* The oldest that is neither current nor held; those never used are first. */
-static struct handoff__tls_generation *
-generation_oldest(struct handoff__tls_contexts *contexts)
+static struct handoff__tls_edition *
+edition_oldest(struct handoff__tls_contexts *contexts)
 {
 	unsigned current = atomic_load(&contexts->current);
-	struct handoff__tls_generation *found = NULL;
+	struct handoff__tls_edition *found = NULL;
 
-	for (unsigned i = 0; i < HANDOFF__TLS_GENERATIONS; i++) {
-		struct handoff__tls_generation *g = &contexts->generation[i];
+	for (unsigned i = 0; i < HANDOFF__TLS_EDITIONS; i++) {
+		struct handoff__tls_edition *g = &contexts->edition[i];
 
 		if (i != current && atomic_load(&g->holders) == 0 &&
 			(!found || g->number < found->number))
@@ -323,15 +323,15 @@ generation_oldest(struct handoff__tls_contexts *contexts)
 }
 
 /* Takes one out of use. */
-static struct handoff__tls_generation *
-generation_reuse(struct handoff__tls_contexts *contexts)
+static struct handoff__tls_edition *
+edition_reuse(struct handoff__tls_contexts *contexts)
 {
-	struct handoff__tls_generation *g;
+	struct handoff__tls_edition *g;
 
-	while ((g = generation_oldest(contexts))) {
+	while ((g = edition_oldest(contexts))) {
 		atomic_store(&g->usable, false);
 		if (atomic_load(&g->holders) == 0) {
-			generation_clear(g);
+			edition_clear(g);
 			return g;
 		}
 		/* held, or looked at, at this very moment */
@@ -342,49 +342,47 @@ generation_reuse(struct handoff__tls_contexts *contexts)
 
 /* The count comes first: see above. */
 static bool
-try_hold(struct handoff__tls_generation *g, const uint8_t *identity)
+try_hold(struct handoff__tls_edition *g, const uint8_t *identity)
 {
 	atomic_fetch_add(&g->holders, 1);
 	if (identity ? atomic_load(&g->usable) &&
 				memcmp(g->identity, identity,
 					HANDOFF__TLS_IDENTITY) == 0
-		     : g == &g->contexts->generation[atomic_load(
+		     : g == &g->contexts->edition[atomic_load(
 				    &g->contexts->current)])
 		return true;
 	atomic_fetch_sub(&g->holders, 1);
 	return false;
 }
 
-struct handoff__tls_generation *
-handoff__tls_generation_hold(
+struct handoff__tls_edition *
+handoff__tls_edition_hold(
 	struct handoff__tls_contexts *contexts, const uint8_t *identity)
 {
 	unsigned current;
 
 	do {
 		current = atomic_load(&contexts->current);
-		if (try_hold(&contexts->generation[current], identity))
-			return &contexts->generation[current];
+		if (try_hold(&contexts->edition[current], identity))
+			return &contexts->edition[current];
 	} while (!identity);
-	for (unsigned i = 0; i < HANDOFF__TLS_GENERATIONS; i++) {
-		if (i != current &&
-			try_hold(&contexts->generation[i], identity))
-			return &contexts->generation[i];
+	for (unsigned i = 0; i < HANDOFF__TLS_EDITIONS; i++) {
+		if (i != current && try_hold(&contexts->edition[i], identity))
+			return &contexts->edition[i];
 	}
 	return NULL;
 }
 
 void
-handoff__tls_generation_release(struct handoff__tls_generation *generation)
+handoff__tls_edition_release(struct handoff__tls_edition *edition)
 {
-	atomic_fetch_sub(&generation->holders, 1);
+	atomic_fetch_sub(&edition->holders, 1);
 }
 
 const uint8_t *
-handoff__tls_generation_identity(
-	const struct handoff__tls_generation *generation)
+handoff__tls_edition_identity(const struct handoff__tls_edition *edition)
 {
-	return generation->identity;
+	return edition->identity;
 }
 
 /* ---- all of them ---- */
@@ -398,17 +396,17 @@ handoff__tls_contexts_open(struct handoff__tls_contexts **out,
 
 	if (!contexts)
 		return handoff__fail(error, -ENOMEM, "TLS: out of memory");
-	for (unsigned i = 0; i < HANDOFF__TLS_GENERATIONS; i++)
-		contexts->generation[i].contexts = contexts;
+	for (unsigned i = 0; i < HANDOFF__TLS_EDITIONS; i++)
+		contexts->edition[i].contexts = contexts;
 	contexts->first = thread_number(contexts);
 	err = handoff__tls_settings_init(&contexts->settings, opts, error);
 	if (err == 0)
-		err = generation_load(&contexts->generation[0], error);
+		err = edition_load(&contexts->edition[0], error);
 	if (err < 0) {
 		handoff__tls_contexts_free(contexts);
 		return err;
 	}
-	generation_publish(&contexts->generation[0]);
+	edition_publish(&contexts->edition[0]);
 	*out = contexts;
 	return 0;
 }
@@ -417,23 +415,23 @@ int
 handoff__tls_contexts_reload(
 	struct handoff__tls_contexts *contexts, struct handoff__error *error)
 {
-	struct handoff__tls_generation *g;
+	struct handoff__tls_edition *g;
 	int err;
 
 	if (atomic_flag_test_and_set(&contexts->reloading))
 		return handoff__fail(error, -EBUSY,
 			"TLS: a reload is under way in another thread");
-	g = generation_reuse(contexts);
+	g = edition_reuse(contexts);
 	if (!g)
 		err = handoff__fail(error, -EBUSY,
 			"TLS: handshakes that are under way need the %d "
 			"latest certificates: reload again when they have "
 			"ended",
-			HANDOFF__TLS_GENERATIONS);
+			HANDOFF__TLS_EDITIONS);
 	else
-		err = generation_load(g, error);
+		err = edition_load(g, error);
 	if (err == 0)
-		generation_publish(g);
+		edition_publish(g);
 	atomic_flag_clear(&contexts->reloading);
 	return err;
 }
@@ -443,8 +441,8 @@ handoff__tls_contexts_free(struct handoff__tls_contexts *contexts)
 {
 	if (!contexts)
 		return;
-	for (unsigned i = 0; i < HANDOFF__TLS_GENERATIONS; i++)
-		generation_clear(&contexts->generation[i]);
+	for (unsigned i = 0; i < HANDOFF__TLS_EDITIONS; i++)
+		edition_clear(&contexts->edition[i]);
 	for (unsigned i = 0; i < HANDOFF__TLS_LIBS; i++)
 		handoff__tls_lib_free(atomic_load(&contexts->lib[i]));
 	handoff__tls_settings_free(&contexts->settings);
@@ -455,11 +453,11 @@ void
 handoff__tls_contexts_identity(struct handoff__tls_contexts *contexts,
 	uint8_t identity[HANDOFF__TLS_IDENTITY])
 {
-	struct handoff__tls_generation *g =
-		handoff__tls_generation_hold(contexts, NULL);
+	struct handoff__tls_edition *g =
+		handoff__tls_edition_hold(contexts, NULL);
 
 	memcpy(identity, g->identity, HANDOFF__TLS_IDENTITY);
-	handoff__tls_generation_release(g);
+	handoff__tls_edition_release(g);
 }
 
 OSSL_LIB_CTX *

@@ -23,7 +23,7 @@
 #define FRAGMENT_MAX 16384u
 
 struct handoff__tls_handshake {
-	struct handoff__tls_generation *generation;
+	struct handoff__tls_edition *edition;
 	struct handoff__tls_stream *stream;
 	SSL *ssl;
 	BIO *in, *out;     /* of ssl */
@@ -102,7 +102,7 @@ static int
 begin(struct handoff__tls_handshake *hs, const uint8_t *seed)
 {
 	const struct handoff__tls_lib *lib;
-	SSL_CTX *ctx = handoff__tls_generation_ctx(hs->generation, &lib);
+	SSL_CTX *ctx = handoff__tls_edition_ctx(hs->edition, &lib);
 	bool good;
 
 	if (!ctx)
@@ -127,8 +127,8 @@ handoff__tls_handshake_new(struct handoff__tls_handshake **out,
 	if (!hs)
 		return -ENOMEM;
 	hs->alert = -1;
-	hs->generation = handoff__tls_generation_hold(contexts, identity);
-	if (hs->generation)
+	hs->edition = handoff__tls_edition_hold(contexts, identity);
+	if (hs->edition)
 		err = begin(hs, seed);
 	ERR_clear_error();
 	if (err < 0) {
@@ -146,8 +146,8 @@ handoff__tls_handshake_free(struct handoff__tls_handshake *hs)
 		return;
 	SSL_free(hs->ssl); /* with its buffers */
 	handoff__tls_stream_free(hs->stream);
-	if (hs->generation)
-		handoff__tls_generation_release(hs->generation);
+	if (hs->edition)
+		handoff__tls_edition_release(hs->edition);
 	OPENSSL_cleanse(hs, sizeof(*hs));
 	free(hs);
 }
@@ -332,7 +332,7 @@ handoff__tls_handshake_output(
 const uint8_t *
 handoff__tls_handshake_identity(const struct handoff__tls_handshake *hs)
 {
-	return handoff__tls_generation_identity(hs->generation);
+	return handoff__tls_edition_identity(hs->edition);
 }
 
 const struct handoff__tls_outcome *

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The server's side of one handshake, by OpenSSL, in memory. What it sends is a
- * function of its seed, of the bytes that came and of the generation of
+ * function of its seed, of the bytes that came and of the edition of
  * certificates (see identity.h): so one that is lost at any instant is made
  * again, in any process with the same identity, from the seed and from the
  * input, which stays where it is until the handshake is done.
@@ -49,7 +49,7 @@ struct handoff__tls_outcome {
 struct handoff__tls_handshake;
 
 /* At its beginning, without any input. `identity`: where it began (NULL: here
- * and now). -ESTALE: there is no such generation in this process; -ENOMEM. */
+ * and now). -ESTALE: there is no such edition in this process; -ENOMEM. */
 int handoff__tls_handshake_new(struct handoff__tls_handshake **out,
 	struct handoff__tls_contexts *contexts, const uint8_t *identity,
 	const uint8_t seed[HANDOFF__TLS_SEED]);
@@ -70,7 +70,7 @@ enum handoff__tls_progress handoff__tls_handshake_feed(
 size_t handoff__tls_handshake_output(
 	const struct handoff__tls_handshake *hs, const uint8_t **output);
 
-/* Of the generation that it has. */
+/* Of the edition that it has. */
 const uint8_t *handoff__tls_handshake_identity(
 	const struct handoff__tls_handshake *hs);
 

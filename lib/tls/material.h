@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a generation is made of: the bytes of the files, read once, so that each
+ * What an edition is made of: the bytes of the files, read once, so that each
  * thread makes its context of the same ones, whatever is in the files by then.
  */
 #ifndef HANDOFF_TLS_MATERIAL_H

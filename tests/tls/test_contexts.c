@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Files, options and generations: what is refused and why, what a reload does,
+/* Files, options and editions: what is refused and why, what a reload does,
  * and what the identity depends on. */
 #include "tls/tape.h"
 
@@ -368,7 +368,7 @@ test_a_reload_that_fails_changes_nothing(void **state)
 	contexts = files_open(&f);
 	tape_record(&tape, contexts, client, 1);
 	replace_file(f.now.cert, next.cert);
-	for (int i = 0; i < 2 * HANDOFF__TLS_GENERATIONS; i++) {
+	for (int i = 0; i < 2 * HANDOFF__TLS_EDITIONS; i++) {
 		assert_int_equal(handoff__tls_contexts_reload(contexts, &error),
 			-EINVAL);
 		assert_non_null(strstr(error.text, "not the key of"));
@@ -385,9 +385,9 @@ test_a_reload_that_fails_changes_nothing(void **state)
 }
 
 static void
-test_generations_are_limited(void **state)
+test_editions_are_limited(void **state)
 {
-	struct handoff__tls_handshake *begun[HANDOFF__TLS_GENERATIONS];
+	struct handoff__tls_handshake *begun[HANDOFF__TLS_EDITIONS];
 	struct handoff__tls_contexts *contexts;
 	struct handoff__error error = {""};
 	SSL_CTX *client = tape_client_ctx();
@@ -397,7 +397,7 @@ test_generations_are_limited(void **state)
 	(void)state;
 	contexts = files_open(&f);
 	tape_record(&tape, contexts, client, 1);
-	for (unsigned i = 0; i < HANDOFF__TLS_GENERATIONS; i++) {
+	for (unsigned i = 0; i < HANDOFF__TLS_EDITIONS; i++) {
 		struct pki next = pki_make("next", PKI_ECDSA, NULL);
 
 		if (i > 0)
@@ -416,7 +416,7 @@ test_generations_are_limited(void **state)
 	assert_int_equal(handoff__tls_handshake_new(
 				 &hs, contexts, tape.identity, tape.seed),
 		-ESTALE);
-	for (unsigned i = 1; i < HANDOFF__TLS_GENERATIONS; i++) {
+	for (unsigned i = 1; i < HANDOFF__TLS_EDITIONS; i++) {
 		assert_int_equal(
 			handoff__tls_handshake_new(&hs, contexts,
 				handoff__tls_handshake_identity(begun[i]),
@@ -514,7 +514,7 @@ main(void)
 		handoff_test(test_a_reload_leaves_handshakes_alone),
 		handoff_test(test_another_process_after_a_reload_refuses),
 		handoff_test(test_a_reload_that_fails_changes_nothing),
-		handoff_test(test_generations_are_limited),
+		handoff_test(test_editions_are_limited),
 		handoff_test(test_reloads_while_threads_work),
 	};
 
