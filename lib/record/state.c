@@ -28,6 +28,9 @@ handoff_conn_state_resize(struct handoff_conn *conn, size_t len)
 
 	if (len > conn->view.seg->geo.state_size)
 		return NULL;
+	/* that they are there is known when it is short again, too */
+	if (len > PAGE)
+		conn->view.rec->touched |= HANDOFF__PAGES;
 	if (len > now)
 		memset((char *)conn->state + now, 0, len - now);
 	if (secret)

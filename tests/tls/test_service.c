@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 static struct secure *
 opened(void)
@@ -226,6 +227,47 @@ small_records_do_not_fill_the_input(void **state)
 		*at = 'x';
 	secure_hears(s, text);
 	secure_close(s);
+}
+
+static blkcnt_t
+blocks_of(const struct secure *s)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(s->f.view.seg->fd, &st), 0);
+	return st.st_blocks;
+}
+
+/* What was pending for a moment does not cost its pages for ever. */
+static void
+idle_connection_gives_pages_back(void **state)
+{
+	static struct secure s;
+	char text[1001];
+	blkcnt_t before;
+
+	(void)state;
+	secure_init(&s);
+	s.inner.input_size = 65536;
+	secure_open(&s);
+	secure_handshake(&s);
+	memset(text, 'x', 1000);
+	text[1000] = '\0';
+	for (int i = 0; i < 20; i++)
+		secure_says(&s, text);
+	assert_int_equal(secure_head(&s)->pending_len, 20000);
+	assert_true(s.f.rec->touched & HANDOFF__PAGES);
+	before = blocks_of(&s);
+	handoff__state_trim(&s.f.view); /* it is in use */
+	assert_int_equal(secure_head(&s)->pending_len, 20000);
+	SSL_shutdown(s.ssl);
+	secure_flush(&s);
+	turns(&s.f);
+	assert_int_equal(secure_head(&s)->pending_len, 0);
+	handoff__state_trim(&s.f.view);
+	/* of each of the two states four pages at least, in units of 512 */
+	assert_true(blocks_of(&s) <= before - 2 * 4 * 8);
+	secure_close(&s);
 }
 
 static void
@@ -560,6 +602,7 @@ main(void)
 		handoff_test(undone_turns_leave_nothing),
 		handoff_test(failed_handler_resets),
 		handoff_test(small_records_do_not_fill_the_input),
+		handoff_test(idle_connection_gives_pages_back),
 		handoff_test(handler_that_wants_too_much_is_told_so),
 		handoff_test(slow_client_holds_up_the_service),
 		handoff_test(keys_change_when_they_are_worn),
