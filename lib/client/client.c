@@ -39,8 +39,7 @@ static void
 signal_events(struct handoff_client *client)
 {
 	bool any = client->events.count > 0 ||
-		   handoff__client_reads(client)->held ||
-		   handoff__client_holds(client);
+		   (client->layer.begin && handoff__client_holds(client));
 
 	handoff__watch_set(&client->loop, &client->signal, any ? EPOLLIN : 0);
 }

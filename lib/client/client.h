@@ -199,7 +199,7 @@ void handoff__client_session_init(struct handoff_client *client);
 /* Like handoff__client_read, with a session. */
 const char *handoff__client_hear(struct handoff_client *client, size_t *len);
 /* Something of the session's layer waits to be read. */
-bool handoff__client_holds(const struct handoff_client *client);
+bool handoff__client_session_holds(const struct handoff_client *client);
 /* Everything is written, perhaps the last that there was to write. */
 void handoff__client_settle(struct handoff_client *client);
 /* The program closes the handle: the session ends with what was sent. */
@@ -219,8 +219,8 @@ void handoff__client_drained(struct handoff_client *client, int err);
 
 /* course.c */
 void handoff__client_course_init(struct handoff_client *client);
-/* The connection that is to be read, if it is open. */
-struct handoff__stream *handoff__client_reads(struct handoff_client *client);
+/* Something of a layer waits to be read. */
+bool handoff__client_holds(const struct handoff_client *client);
 /* Reads the connection that is due. Returns the endpoint that the data in
  * `buffer` came from, or NULL if there is none. */
 const char *handoff__client_read(struct handoff_client *client, size_t *len);

@@ -141,18 +141,25 @@ ended(struct handoff_client *client, struct handoff__stream *conn, int err)
 	handoff__client_closed(client);
 }
 
-struct handoff__stream *
-handoff__client_reads(struct handoff_client *client)
+static struct handoff__stream *
+connection_to_read(const struct handoff_client *client)
 {
 	return handoff__stream_is_open(client->old) && !client->shaking
 		       ? client->old
 		       : client->now;
 }
 
+bool
+handoff__client_holds(const struct handoff_client *client)
+{
+	return connection_to_read(client)->held ||
+	       handoff__client_session_holds(client);
+}
+
 const char *
 handoff__client_read(struct handoff_client *client, size_t *len)
 {
-	struct handoff__stream *conn = handoff__client_reads(client);
+	struct handoff__stream *conn = connection_to_read(client);
 	ssize_t n;
 
 	if (client->talk.on)

@@ -218,7 +218,7 @@ read_layer(struct handoff_client *client)
 }
 
 bool
-handoff__client_holds(const struct handoff_client *client)
+handoff__client_session_holds(const struct handoff_client *client)
 {
 	return client->sealed.held && handoff__stream_is_open(client->now) &&
 	       !handoff__client_is_trying(client);
@@ -230,7 +230,7 @@ handoff__client_hear(struct handoff_client *client, size_t *len)
 	struct handoff__stream *conn = client->now;
 	const char *endpoint = client->endpoints[conn->endpoint].text;
 
-	if (!handoff__client_holds(client) &&
+	if (!handoff__client_session_holds(client) &&
 		(!handoff__stream_is_open(conn) || !conn->readable ||
 			handoff__client_is_trying(client)))
 		return NULL;

@@ -151,7 +151,7 @@ handoff__stream_rest(struct handoff__stream *conn)
 }
 
 /* What nothing else asks for: an answer of the layer's own, or its end. */
-static void
+__attribute__((cold)) static void
 continue_output(struct handoff__stream *conn)
 {
 	if (conn->ending)
@@ -178,7 +178,7 @@ handoff__stream_event(struct handoff__stream *conn, uint32_t events)
 		update(conn);
 }
 
-static ssize_t
+static inline ssize_t
 receive(struct handoff__stream *conn, void *data, size_t size)
 {
 	ssize_t n;
@@ -198,7 +198,7 @@ receive(struct handoff__stream *conn, void *data, size_t size)
 
 /* The cipher text lies where the plain text will. An end that the layer does
  * not have is none. */
-static ssize_t
+__attribute__((cold)) static ssize_t
 read_layer(struct handoff__stream *conn, void *data, size_t size)
 {
 	const struct handoff_client_layer *calls = conn->layered.calls;
@@ -311,7 +311,7 @@ handoff__stream_send(
 
 /* What the layer has no more than one call's, so that a message that was sent
  * in part is not known whole to the server. */
-static ssize_t
+__attribute__((cold)) static ssize_t
 write_layer(
 	struct handoff__stream *conn, struct handoff__outbox *box, size_t limit)
 {
