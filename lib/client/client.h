@@ -96,7 +96,7 @@ struct handoff_client {
 	 * the last read is told when all of it was read. */
 	struct handoff__sealed sealed;
 	enum handoff_client_event_type owed;
-	struct handoff__timer layer_timer;
+	struct handoff__timer layer_timer, memory_timer;
 	enum handoff__talk_news news;
 	const char *news_why;
 	struct handoff__trial trial;

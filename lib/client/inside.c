@@ -5,6 +5,9 @@
  */
 #include "client/client.h"
 
+/* There may be memory again after this time. */
+#define STARVED_US 100000
+
 bool
 handoff__client_has_layer(const struct handoff_client *client)
 {
@@ -29,11 +32,18 @@ handoff__client_follow(struct handoff_client *client)
 bool
 handoff__client_fill(struct handoff_client *client)
 {
+	bool whole;
+
 	if (!handoff__client_has_layer(client))
 		return client->shut;
-	return client->sealed.layered.end &&
-	       handoff__sealed_fill(
-		       &client->sealed, &client->outbox, client->shut);
+	if (!client->sealed.layered.end)
+		return false;
+	whole = handoff__sealed_fill(
+		&client->sealed, &client->outbox, client->shut);
+	if (client->sealed.starved)
+		handoff__timer_arm(
+			&client->loop, &client->memory_timer, STARVED_US);
+	return whole;
 }
 
 /* What the program has not heard of has no fate. */

@@ -55,7 +55,7 @@ handoff__sealed_close(struct handoff__sealed *sealed)
 	handoff__outbox_fini(&sealed->cipher);
 	sealed->head = sealed->count = sealed->passed = 0;
 	sealed->end = sealed->written = sealed->acked = sealed->received = 0;
-	sealed->ending = sealed->held = false;
+	sealed->ending = sealed->held = sealed->starved = false;
 }
 
 static struct handoff__piece *
@@ -106,8 +106,12 @@ collect(struct handoff__sealed *sealed)
 		uint64_t plain =
 			n == len ? sealed->written : sealed_plain(sealed);
 
-		if (n == 0 || !reserve_piece(sealed) ||
-			handoff__outbox_add(&sealed->cipher, data, n) < 0)
+		if (n == 0)
+			return false;
+		sealed->starved =
+			!reserve_piece(sealed) ||
+			handoff__outbox_add(&sealed->cipher, data, n) < 0;
+		if (sealed->starved)
 			return false;
 		calls->sent(sealed->layered.end, n);
 		sealed->end += n;

@@ -30,6 +30,7 @@ struct handoff__sealed {
 	uint64_t received; /* of the server's, that the program has */
 	size_t chunk;      /* plain text of one piece, at most */
 	bool ending;       /* the layer's sending direction has ended */
+	bool starved;      /* there was no memory for what waits */
 	bool held;         /* the layer may have something to be read */
 };
 

@@ -93,9 +93,17 @@ on_layer_timer(struct handoff__timer *timer)
 	layer_failed(client, -ETIMEDOUT, why);
 }
 
+static void
+on_memory_timer(struct handoff__timer *timer)
+{
+	handoff__client_flush(timer->arg);
+}
+
 void
 handoff__client_session_init(struct handoff_client *client)
 {
+	client->memory_timer =
+		(struct handoff__timer){.fn = on_memory_timer, .arg = client};
 	client->layer_timer =
 		(struct handoff__timer){.fn = on_layer_timer, .arg = client};
 }

@@ -122,19 +122,28 @@ live(struct handoff_client *client)
 }
 
 static void
-test_each_call_fails_once(void **state)
+through_layer(struct handoff_client_opts *opts)
+{
+	memset(&toy_script, 0, sizeof(toy_script));
+	opts->layer = &toy_layer;
+	echo.toy = toy_server();
+}
+
+static void
+fail_each(bool layered)
 {
 	struct handoff_client_opts opts;
 	const char *endpoints[2];
 	int refused = 0, lived = 0, rc;
 
-	(void)state;
 	for (fail_at = 1;; fail_at++) {
 		struct handoff_client *client = NULL;
 
 		echo_begin(&echo, (uint32_t)fail_at);
 		opts = fixture_opts(endpoints, &echo.site, NULL);
 		opts.session = true;
+		if (layered)
+			through_layer(&opts);
 		calls = 0;
 		rc = INSIDE(handoff_client_open(&client, &opts));
 		if (rc < 0) {
@@ -144,6 +153,7 @@ test_each_call_fails_once(void **state)
 			handoff_client_free(client);
 			lived++;
 		}
+		assert_int_equal(toy_script.open, 0);
 		echo_end(&echo);
 		if (calls < fail_at)
 			break;
@@ -152,11 +162,27 @@ test_each_call_fails_once(void **state)
 	assert_in_range(lived, 12, 60);
 }
 
+static void
+test_each_call_fails_once(void **state)
+{
+	(void)state;
+	fail_each(false);
+}
+
+/* What is sealed waits for memory. */
+static void
+test_each_call_fails_once_with_a_layer(void **state)
+{
+	(void)state;
+	fail_each(true);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		handoff_test(test_each_call_fails_once),
+		handoff_test(test_each_call_fails_once_with_a_layer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -72,6 +72,8 @@ toy_new(bool server)
 {
 	struct toy *toy = calloc(1, sizeof(*toy));
 
+	if (!toy)
+		return NULL;
 	toy->server = server;
 	toy->state = HANDOFF_CLIENT_LAYER_HANDSHAKE;
 	toy->text = "";
@@ -84,11 +86,11 @@ begin(void *arg, const char *endpoint)
 	struct toy *toy;
 
 	(void)arg;
-	if (toy_script.no_memory)
+	toy = toy_script.no_memory ? NULL : toy_new(false);
+	if (!toy)
 		return NULL;
 	strncpy(toy_script.endpoint, endpoint, sizeof(toy_script.endpoint) - 1);
 	toy_script.open++;
-	toy = toy_new(false);
 	toy->key = (unsigned char)(0x41 + toy_script.begins++);
 	add_frame(toy, 'h', &toy->key, 1);
 	return toy;
