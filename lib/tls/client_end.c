@@ -176,6 +176,18 @@ end_sent(void *arg, size_t len)
 	end->sent = 0;
 }
 
+uint32_t handoff__tls_client_records = 1u << 23;
+
+/* OpenSSL leaves it to its user. */
+static bool
+renew_key(struct handoff__tls_end *end)
+{
+	if (++end->sealed <= handoff__tls_client_records)
+		return true;
+	end->sealed = 1;
+	return SSL_key_update(end->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1;
+}
+
 static void
 end_write(void *arg, const void *data, size_t len)
 {
@@ -184,7 +196,7 @@ end_write(void *arg, const void *data, size_t len)
 
 	ERR_clear_error();
 	if (end->state != HANDOFF_CLIENT_LAYER_FAILED &&
-		SSL_write_ex(end->ssl, data, len, &n) != 1)
+		(!renew_key(end) || SSL_write_ex(end->ssl, data, len, &n) != 1))
 		failed(end);
 }
 

@@ -30,8 +30,9 @@ struct handoff__tls_client {
 struct handoff__tls_end {
 	struct handoff__tls_client *client;
 	SSL *ssl;
-	BIO *in, *out; /* the SSL's */
-	size_t sent;   /* bytes of `out` that are gone */
+	BIO *in, *out;   /* the SSL's */
+	uint32_t sealed; /* TLS records with this key */
+	size_t sent;     /* bytes of `out` that are gone */
 	char name[256];
 	enum handoff_client_layer_state state;
 	bool cut; /* no more will come */
@@ -43,6 +44,9 @@ struct handoff__tls_end {
 };
 
 /* client_end.c */
+/* TLS records of one key of the client's, at most; a variable for tests. Below
+ * what RFC 8446, section 5.5, allows. */
+extern uint32_t handoff__tls_client_records;
 /* The calls of the layer; `arg` is missing. */
 extern const struct handoff_client_layer handoff__tls_client_calls;
 

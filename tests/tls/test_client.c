@@ -6,6 +6,8 @@
  */
 #include "tls/pki.h"
 
+#include "tls/conversation.h"
+
 #include <handoff/tls.h>
 
 #include <errno.h>
@@ -272,6 +274,43 @@ test_one_record(void **state)
 	both.layer.sent(both.end, n - 1);
 	carry(65536);
 	assert_int_equal(SSL_read(both.server, &byte, 1), 1);
+	finish();
+}
+
+static void
+count_updates(int writes, int version, int type, const void *data, size_t len,
+	SSL *ssl, void *arg)
+{
+	(void)version;
+	(void)ssl;
+	if (!writes && type == SSL3_RT_HANDSHAKE && len > 0 &&
+		*(const unsigned char *)data == SSL3_MT_KEY_UPDATE)
+		++*(int *)arg;
+}
+
+/* The client renews its key in time. */
+static void
+test_limit_of_a_key(void **state)
+{
+	struct handoff_tls_client_opts opts = options();
+	uint32_t before = handoff__tls_client_records;
+	int updates = 0;
+
+	(void)state;
+	prepare(&good, &opts);
+	SSL_CTX_set_msg_callback(both.ctx, count_updates);
+	SSL_CTX_set_msg_callback_arg(both.ctx, &updates);
+	converse(ENDPOINT);
+	expect_open();
+	handoff__tls_client_records = 3;
+	for (int i = 0; i < 10; i++) {
+		say("text");
+		expect_said("text");
+	}
+	handoff__tls_client_records = before;
+	assert_int_equal(updates, 3);
+	answer("still");
+	expect_answer("still");
 	finish();
 }
 
@@ -704,6 +743,7 @@ main(void)
 		handoff_test(test_both_ways),
 		handoff_test(test_byte_by_byte),
 		handoff_test(test_one_record),
+		handoff_test(test_limit_of_a_key),
 		handoff_test(test_truncated),
 		handoff_test(test_damaged),
 		handoff_test(test_names),
