@@ -133,6 +133,15 @@ end_with_alert(struct serving *s, int error)
 	return 0;
 }
 
+/* A key has changed: the state before, which has the old one, is overwritten
+ * with the commit, as after any resize of a secret state. */
+static void
+erase_former(struct serving *s)
+{
+	s->head = handoff_conn_state_resize(
+		s->conn, handoff_conn_state_len(s->conn));
+}
+
 /* ---- input ---- */
 
 /* Opens the first TLS record of the input, of `len` bytes. 1: the next one may
@@ -142,8 +151,7 @@ open_one(struct serving *s, const uint8_t *record, size_t len)
 {
 	enum handoff__tls_event event;
 	int rc = handoff__tls_receive(&s->read, &s->head->messages, record, len,
-		HANDOFF__TLS_CONTENT_MAX, s->scratch->in + s->plain_len,
-		&event);
+		s->head->fragment, s->scratch->in + s->plain_len, &event);
 
 	if (rc >= 0 && event == HANDOFF__TLS_ALERTED)
 		rc = -ECONNABORTED;
@@ -152,8 +160,10 @@ open_one(struct serving *s, const uint8_t *record, size_t len)
 	handoff_conn_consume(s->conn, len);
 	s->plain_len += (size_t)rc;
 	s->fresh |= rc > 0 || event == HANDOFF__TLS_CLOSED;
-	if (event == HANDOFF__TLS_UPDATED)
+	if (event == HANDOFF__TLS_UPDATED) {
 		handoff__tls_count(&s->w->counts.key_updates_in);
+		erase_former(s);
+	}
 	if (event == HANDOFF__TLS_CLOSED)
 		s->head->flags |= HANDOFF__TLS_EOF;
 	return event != HANDOFF__TLS_CLOSED;
@@ -250,6 +260,7 @@ update_keys(struct serving *s)
 		return len;
 	handoff_conn_write(s->conn, out, (size_t)len);
 	handoff__tls_count(&s->w->counts.key_updates_out);
+	erase_former(s);
 	return 0;
 }
 

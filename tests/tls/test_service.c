@@ -118,6 +118,32 @@ seed_is_gone_after_the_handshake(void **state)
 	secure_close(s);
 }
 
+/* Of either direction, whichever side has changed its keys. */
+static void
+old_keys_are_gone_at_once(void **state)
+{
+	struct secure *s = shaken();
+	const unsigned char *states = handoff__record_state(&s->f.view, 0);
+	size_t size = 2 * (size_t)s->tls.service.state_size;
+	uint8_t read[32], write[32];
+
+	(void)state;
+	s->f.arena.secret = true; /* as the server of a secret service has it */
+	for (int kind = 0; kind < 2; kind++) {
+		memcpy(read, secure_head(s)->u.open.read.secret, sizeof(read));
+		memcpy(write, secure_head(s)->u.open.write.secret,
+			sizeof(write));
+		assert_non_null(memmem(states, size, read, sizeof(read)));
+		SSL_key_update(s->ssl, kind == 0 ? SSL_KEY_UPDATE_NOT_REQUESTED
+						 : SSL_KEY_UPDATE_REQUESTED);
+		secure_says(s, "one\n");
+		assert_null(memmem(states, size, read, sizeof(read)));
+		if (kind == 1)
+			assert_null(memmem(states, size, write, sizeof(write)));
+	}
+	secure_close(s);
+}
+
 /* What was sent is compared before anything more is. */
 static void
 other_flight_ends_the_connection(void **state)
@@ -447,6 +473,39 @@ forged_record_ends_with_an_alert(void **state)
 	secure_close(s);
 }
 
+/* It has agreed to send no more than 512 bytes in one. */
+static void
+long_fragment_ends_with_an_alert(void **state)
+{
+	struct secure *s = opened();
+	struct handoff__tls_key key = {.ctx = NULL};
+	struct handoff__tls_dir dir;
+	struct handoff__tls_end end = {.dir = &dir, .key = &key};
+	uint8_t text[513] = "", sealed[513 + HANDOFF__TLS_OVERHEAD];
+	int len;
+
+	(void)state;
+	SSL_set_tlsext_max_fragment_length(
+		s->ssl, TLSEXT_max_fragment_length_512);
+	secure_handshake(s);
+	assert_int_equal(secure_head(s)->fragment, 512);
+	end.suite = handoff__tls_suite_find(
+		&secure_component(s)->suites, secure_head(s)->suite);
+	for (size_t size = 512; size <= 513; size++) {
+		dir = secure_head(s)->u.open.read;
+		len = handoff__tls_seal(
+			&end, HANDOFF__TLS_APPLICATION, text, size, sealed);
+		assert_true(len > 0);
+		assert_int_equal(
+			send(s->f.client, sealed, (size_t)len, 0), len);
+		turns(&s->f);
+		assert_int_equal(count_of(s, alerts_out), size - 512);
+	}
+	assert_int_equal(secure_head(s)->phase, HANDOFF__TLS_OVER);
+	handoff__tls_key_drop(&key);
+	secure_close(s);
+}
+
 static int
 print(const void *state, char *text, size_t size, void *arg)
 {
@@ -597,6 +656,7 @@ main(void)
 		handoff_test(lines_come_and_go),
 		handoff_test(what_a_process_keeps_may_be_lost),
 		handoff_test(seed_is_gone_after_the_handshake),
+		handoff_test(old_keys_are_gone_at_once),
 		handoff_test(other_flight_ends_the_connection),
 		handoff_test(strangers_are_known_by_their_identity),
 		handoff_test(undone_turns_leave_nothing),
@@ -612,6 +672,7 @@ main(void)
 		handoff_test(half_closed_client_is_answered),
 		handoff_test(truncated_stream_is_no_end),
 		handoff_test(forged_record_ends_with_an_alert),
+		handoff_test(long_fragment_ends_with_an_alert),
 		handoff_test(description_has_no_secret),
 		handoff_test(inner_state_is_converted),
 		handoff_test(damaged_state_is_refused),
