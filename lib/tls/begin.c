@@ -204,9 +204,40 @@ go_on(struct beginning *b)
 		return give_up(b, &b->w->counts.late);
 	if (handoff_conn_eof(b->conn) && all)
 		return give_up(b, &b->w->counts.failed);
+	b->head->u.begin.rests_at = all ? (uint32_t)len : 0;
 	/* before that it can begin anew in any process */
 	if (b->head->u.begin.out_done > 0)
 		handoff_conn_hold(b->conn, b->w->handshake_ms);
+	return 0;
+}
+
+/* Whether nothing of it runs in this process, and the client has sent nothing
+ * more. */
+static bool
+rests(const struct beginning *b, size_t len)
+{
+	return b->head->phase == HANDOFF__TLS_HANDSHAKE_ON &&
+	       !b->entry->handshake && b->head->u.begin.rests_at == len;
+}
+
+/* It is run again when there is a use for it: a survivor may have thousands of
+ * these at once, and other connections wait. */
+static int
+let_rest(struct beginning *b)
+{
+	struct handoff__tls_edition *edition;
+
+	if (handoff_conn_reason(b->conn) == HANDOFF_CONN_DEADLINE)
+		return give_up(b, &b->w->counts.late);
+	if (handoff_conn_eof(b->conn))
+		return give_up(b, &b->w->counts.failed);
+	if (b->head->u.begin.out_done == 0)
+		return 0;
+	edition = handoff__tls_edition_hold(
+		b->w->contexts, b->head->u.begin.identity);
+	if (!edition)
+		return give_up(b, &b->w->counts.strangers);
+	handoff__tls_edition_release(edition);
 	return 0;
 }
 
@@ -231,6 +262,8 @@ handoff__tls_begin_handle(struct handoff_conn *conn, struct handoff__tls *w)
 	if (b.head->phase == HANDOFF__TLS_NEW && len == 0)
 		return 0;
 	b.entry = handoff__tls_cache_get(&w->cache, handoff_conn_id(conn));
+	if (b.entry && rests(&b, len))
+		return let_rest(&b);
 	rc = b.entry ? find_handshake(&b) : -ENOMEM;
 	if (rc == -ESTALE)
 		return give_up(&b, &w->counts.strangers);

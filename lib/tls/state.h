@@ -54,6 +54,9 @@ struct handoff__tls_head {
 			/* of the output that was written so far */
 			uint8_t out_hash[32];
 			uint32_t out_done;
+			/* so much input has it seen, and all its output was
+			 * written: it waits for the client. 0: not so */
+			uint32_t rests_at;
 		} begin; /* NEW and HANDSHAKE_ON */
 		struct {
 			struct handoff__tls_dir read, write;

@@ -96,6 +96,44 @@ what_a_process_keeps_may_be_lost(void **state)
 	secure_close(s);
 }
 
+/* Thousands of these may have survived a death. */
+static void
+handshakes_wait_for_their_clients(void **state)
+{
+	struct secure *s = opened();
+
+	(void)state;
+	SSL_do_handshake(s->ssl);
+	secure_flush(s);
+	turns(&s->f);
+	secure_forget(s);
+	assert_int_equal(turn(&s->f, EPOLLIN), HANDOFF__TURN_WAIT);
+	assert_int_equal(count_of(s, replays), 0);
+	secure_fetch(s);
+	secure_handshake(s);
+	assert_int_equal(count_of(s, replays), 1);
+	secure_says(s, "one\n");
+	secure_hears(s, "1: one\n");
+	secure_close(s);
+}
+
+static void
+client_that_leaves_needs_no_replay(void **state)
+{
+	struct secure *s = opened();
+
+	(void)state;
+	SSL_do_handshake(s->ssl);
+	secure_flush(s);
+	turns(&s->f);
+	secure_forget(s);
+	shutdown(s->f.client, SHUT_WR);
+	assert_int_equal(turns(&s->f), HANDOFF__TURN_END);
+	assert_int_equal(count_of(s, failed), 1);
+	assert_int_equal(count_of(s, replays), 0);
+	secure_close(s);
+}
+
 static void
 seed_is_gone_after_the_handshake(void **state)
 {
@@ -655,6 +693,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		handoff_test(lines_come_and_go),
 		handoff_test(what_a_process_keeps_may_be_lost),
+		handoff_test(handshakes_wait_for_their_clients),
+		handoff_test(client_that_leaves_needs_no_replay),
 		handoff_test(seed_is_gone_after_the_handshake),
 		handoff_test(old_keys_are_gone_at_once),
 		handoff_test(other_flight_ends_the_connection),
