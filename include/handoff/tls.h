@@ -127,9 +127,11 @@ HANDOFF_API int handoff_tls_stats(
 
 /* About the connection whose handler runs, for the handlers of the service that
  * is wrapped; valid until the handler returns, and NULL in others. "" if there
- * is none. The protocol that ALPN has chosen; the name that the client has
- * asked for (SNI), in lower case as it came; the subject of its certificate, as
- * text of RFC 2253: longer ones are cut, see handoff_tls_peer_cut. */
+ * is none. The protocol that ALPN has chosen; the host name that the client has
+ * asked for (SNI), in lower case; the subject of its certificate, as text of
+ * RFC 2253: longer ones are cut, see handoff_tls_peer_cut. A client that asks
+ * for what has other characters than letters, digits, '-', '.' and '_' is
+ * turned away. */
 HANDOFF_API const char *handoff_tls_alpn(const struct handoff_conn *conn);
 HANDOFF_API const char *handoff_tls_server_name(
 	const struct handoff_conn *conn);

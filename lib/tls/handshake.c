@@ -223,6 +223,29 @@ set_peer(struct handoff__tls_outcome *outcome, const X509 *cert)
 	return len >= 0;
 }
 
+/* A host name in lower case (RFC 1035 2.3.3); false: it is none, and might do
+ * harm in logs and paths. */
+static bool
+set_server_name(struct handoff__tls_outcome *outcome, const char *name)
+{
+	size_t len = strlen(name);
+
+	if (len >= sizeof(outcome->server_name))
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		char c = name[i];
+
+		if (c >= 'A' && c <= 'Z')
+			c = (char)(c - 'A' + 'a');
+		else if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+				 c == '-' || c == '.' || c == '_'))
+			return false;
+		outcome->server_name[i] = c;
+	}
+	outcome->server_name[len] = '\0';
+	return true;
+}
+
 static bool
 set_names(struct handoff__tls_outcome *outcome, SSL *ssl)
 {
@@ -233,12 +256,10 @@ set_names(struct handoff__tls_outcome *outcome, SSL *ssl)
 
 	SSL_get0_alpn_selected(ssl, &alpn, &alpn_len);
 	if (alpn_len >= sizeof(outcome->alpn) ||
-		(name && strlen(name) >= sizeof(outcome->server_name)))
+		!set_server_name(outcome, name ? name : ""))
 		return false;
 	if (alpn_len > 0)
 		memcpy(outcome->alpn, alpn, alpn_len);
-	handoff__copy(outcome->server_name, sizeof(outcome->server_name),
-		name ? name : "");
 	return !cert || set_peer(outcome, cert);
 }
 
@@ -275,7 +296,7 @@ finish(struct handoff__tls_handshake *hs)
 	else if (!set_keys(hs))
 		fail(hs, "OpenSSL has not told its secrets");
 	else if (!set_names(&hs->outcome, hs->ssl))
-		fail(hs, "a name is too long");
+		fail(hs, "a name is too long, or no host name");
 	else
 		hs->progress = HANDOFF__TLS_DONE;
 	OPENSSL_cleanse(&hs->secrets, sizeof(hs->secrets));

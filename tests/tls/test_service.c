@@ -674,6 +674,33 @@ services_that_cannot_be_wrapped(void **state)
 	secure_close(s);
 }
 
+/* Whatever case the client writes it in; and what is no host name ends the
+ * handshake. */
+static void
+server_name_is_a_host_name(void **state)
+{
+	struct secure *s = opened();
+
+	(void)state;
+	SSL_set_tlsext_host_name(s->ssl, "A-1.Test_2");
+	secure_handshake(s);
+	secure_says(s, "one\n");
+	assert_string_equal(secure_seen.name, "a-1.test_2");
+	secure_close(s);
+	s = opened();
+	SSL_set_tlsext_host_name(s->ssl, "a\n.test");
+	while (SSL_do_handshake(s->ssl) != 1) {
+		secure_flush(s);
+		turns(&s->f);
+		secure_fetch(s);
+	}
+	secure_flush(s);
+	turns(&s->f);
+	assert_int_equal(count_of(s, failed), 1);
+	assert_int_equal(count_of(s, handshakes), 0);
+	secure_close(s);
+}
+
 static void
 names_are_for_inner_handlers(void **state)
 {
@@ -717,6 +744,7 @@ main(void)
 		handoff_test(inner_state_is_converted),
 		handoff_test(damaged_state_is_refused),
 		handoff_test(services_that_cannot_be_wrapped),
+		handoff_test(server_name_is_a_host_name),
 		handoff_test(names_are_for_inner_handlers),
 	};
 
