@@ -115,7 +115,7 @@ main(int argc, char **argv)
 
 	components_register();
 	read_options(&opts, argc, argv);
-	opts.service = tls_wrap(echo_service(verbose), why, sizeof(why));
+	opts.service = tls_wrap(echo_service(verbose), &opts);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (!opts.service || handoff_server_open(&server, &opts) < 0) {
 		fprintf(stderr, "server: %s\n", why);

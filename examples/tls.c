@@ -31,7 +31,8 @@ tls_read_options(int *argc, char **argv, char *why, size_t size)
 }
 
 const struct handoff_service *
-tls_wrap(const struct handoff_service *service, char *why, size_t size)
+tls_wrap(const struct handoff_service *service,
+	const struct handoff_server_opts *server)
 {
 	sigset_t set;
 	int err;
@@ -41,11 +42,14 @@ tls_wrap(const struct handoff_service *service, char *why, size_t size)
 	sigemptyset(&set); /* before the server starts threads */
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	opts.errbuf = why;
-	opts.errbuf_size = size;
+	opts.log = server->log; /* why a client was turned away */
+	opts.log_arg = server->log_arg;
+	opts.errbuf = server->errbuf;
+	opts.errbuf_size = server->errbuf_size;
 	err = handoff_tls_service(&tls, service, &opts);
-	if (err < 0 && !*why)
-		snprintf(why, size, "TLS: %s", strerror(-err));
+	if (err < 0 && !*server->errbuf)
+		snprintf(server->errbuf, server->errbuf_size, "TLS: %s",
+			strerror(-err));
 	return err < 0 ? NULL : &tls.service;
 }
 
@@ -98,10 +102,10 @@ tls_read_options(int *argc, char **argv, char *why, size_t size)
 }
 
 const struct handoff_service *
-tls_wrap(const struct handoff_service *service, char *why, size_t size)
+tls_wrap(const struct handoff_service *service,
+	const struct handoff_server_opts *server)
 {
-	(void)why;
-	(void)size;
+	(void)server;
 	return service;
 }
 

@@ -17,9 +17,10 @@
 bool tls_read_options(int *argc, char **argv, char *why, size_t size);
 
 /* The service as the server is to have it: itself if TLS was not asked for.
- * NULL: `why` says what is wrong. */
-const struct handoff_service *tls_wrap(
-	const struct handoff_service *service, char *why, size_t size);
+ * Log and errbuf are those of the server's options. NULL: errbuf says what is
+ * wrong. */
+const struct handoff_service *tls_wrap(const struct handoff_service *service,
+	const struct handoff_server_opts *server);
 
 /* From now on SIGHUP loads the files again. */
 void tls_reload_at_hangup(struct handoff_server *server);

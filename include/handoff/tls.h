@@ -40,7 +40,7 @@ typedef int handoff_tls_configure_fn(struct ssl_ctx_st *ctx, void *arg);
 #define HANDOFF_TLS_HANDSHAKE_MS 10000 /* the default */
 
 /* `size` is sizeof(struct handoff_tls_opts); zero means the default. All that
- * it points to is copied, but for the `arg` of `configure`. */
+ * it points to is copied, but for `arg` and `log_arg`. */
 struct handoff_tls_opts {
 	size_t size;
 	const char *cert_file; /* PEM: the server's certificate, and those
@@ -62,6 +62,13 @@ struct handoff_tls_opts {
 			      * one cannot go on after its death */
 	char *errbuf;        /* where handoff_tls_service writes its error */
 	size_t errbuf_size;
+	/* One line at HANDOFF_LOG_INFO for each handshake that fails, and for
+	 * each connection that ends with an alert: its number, the client's
+	 * address, and why. Of a process at most 10 in 10 s; the next one has
+	 * the number of those left out. Several threads may call it at once
+	 * where there are several: model `thread`, workers. Default: none */
+	handoff_log_fn *log;
+	void *log_arg;
 };
 
 /* The caller's memory for a service with TLS; it must outlive the server, and

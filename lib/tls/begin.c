@@ -23,11 +23,20 @@ struct beginning {
 	struct handoff__tls_handshake *handshake;
 };
 
+/* For the log. */
+static const char why_late[] =
+	"TLS handshake: late, not finished in handshake_ms";
+static const char why_left[] = "TLS handshake: ended by the client";
+static const char why_stranger[] =
+	"TLS handshake: begun in a process with another certificate, other "
+	"options or another OpenSSL, which has died";
+
 /* It ends, perhaps with an alert that is in the output already. */
 static int
-give_up(struct beginning *b, _Atomic uint64_t *counter)
+give_up(struct beginning *b, _Atomic uint64_t *counter, const char *why)
 {
 	handoff__tls_count(counter);
+	handoff__tls_complain(&b->w->complaints, b->conn, "%s", why);
 	handoff__tls_erase(b->head);
 	handoff_conn_hold(b->conn, 0);
 	handoff_conn_close(b->conn);
@@ -189,7 +198,9 @@ go_on(struct beginning *b)
 	int rc = write_output(b, &all);
 
 	if (rc == -EBADMSG)
-		return give_up(b, &b->w->counts.mismatches);
+		return give_up(b, &b->w->counts.mismatches,
+			"TLS handshake: run again it made other bytes than "
+			"those that were sent: please report it");
 	if (rc < 0)
 		return rc;
 	if (progress == HANDOFF__TLS_DONE && all)
@@ -198,12 +209,13 @@ go_on(struct beginning *b)
 		if (handoff__tls_handshake_alert(b->handshake, &received) >= 0)
 			handoff__tls_count(received ? &b->w->counts.alerts_in
 						    : &b->w->counts.alerts_out);
-		return give_up(b, &b->w->counts.failed);
+		return give_up(b, &b->w->counts.failed,
+			handoff__tls_handshake_why(b->handshake));
 	}
 	if (reason == HANDOFF_CONN_DEADLINE)
-		return give_up(b, &b->w->counts.late);
+		return give_up(b, &b->w->counts.late, why_late);
 	if (handoff_conn_eof(b->conn) && all)
-		return give_up(b, &b->w->counts.failed);
+		return give_up(b, &b->w->counts.failed, why_left);
 	b->head->u.begin.rests_at = all ? (uint32_t)len : 0;
 	/* before that it can begin anew in any process */
 	if (b->head->u.begin.out_done > 0)
@@ -228,15 +240,15 @@ let_rest(struct beginning *b)
 	struct handoff__tls_edition *edition;
 
 	if (handoff_conn_reason(b->conn) == HANDOFF_CONN_DEADLINE)
-		return give_up(b, &b->w->counts.late);
+		return give_up(b, &b->w->counts.late, why_late);
 	if (handoff_conn_eof(b->conn))
-		return give_up(b, &b->w->counts.failed);
+		return give_up(b, &b->w->counts.failed, why_left);
 	if (b->head->u.begin.out_done == 0)
 		return 0;
 	edition = handoff__tls_edition_hold(
 		b->w->contexts, b->head->u.begin.identity);
 	if (!edition)
-		return give_up(b, &b->w->counts.strangers);
+		return give_up(b, &b->w->counts.strangers, why_stranger);
 	handoff__tls_edition_release(edition);
 	return 0;
 }
@@ -258,7 +270,9 @@ handoff__tls_begin_handle(struct handoff_conn *conn, struct handoff__tls *w)
 	handoff_conn_input(conn, &len);
 	if (b.head->phase == HANDOFF__TLS_NEW && len == 0 &&
 		handoff_conn_reason(conn) == HANDOFF_CONN_DEADLINE)
-		return give_up(&b, &w->counts.late);
+		return give_up(&b, &w->counts.late,
+			"TLS handshake: late, nothing received in "
+			"handshake_ms");
 	if (b.head->phase == HANDOFF__TLS_NEW && len == 0)
 		return 0;
 	b.entry = handoff__tls_cache_get(&w->cache, handoff_conn_id(conn));
@@ -266,6 +280,6 @@ handoff__tls_begin_handle(struct handoff_conn *conn, struct handoff__tls *w)
 		return let_rest(&b);
 	rc = b.entry ? find_handshake(&b) : -ENOMEM;
 	if (rc == -ESTALE)
-		return give_up(&b, &w->counts.strangers);
+		return give_up(&b, &w->counts.strangers, why_stranger);
 	return rc < 0 ? rc : go_on(&b);
 }

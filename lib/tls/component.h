@@ -19,6 +19,8 @@
  *   current.c   what handlers can ask about their connection
  *   state.c     what a connection has in its state
  *   cache.c     what a process keeps of connections, and may lose
+ *   complaints.c
+ *               what goes wrong with clients, in the log
  *   scratch.c   a thread's buffers for one turn
  *   update.c    what a TLS record means: data, KeyUpdates, alerts
  *   layer.c     TLS records, sealed and opened
@@ -35,6 +37,7 @@
 #define HANDOFF_TLS_COMPONENT_H
 
 #include "tls/cache.h"
+#include "tls/complaints.h"
 #include "tls/context.h"
 #include "tls/suite.h"
 
@@ -49,8 +52,8 @@ struct handoff__tls_counts {
 		alerts_out, truncated;
 };
 
-/* What handoff_tls_service has made; but for counts, cache and contexts nothing
- * of it changes. */
+/* What handoff_tls_service has made; but for counts, complaints, cache and
+ * contexts nothing of it changes. */
 struct handoff__tls {
 	struct handoff_service inner;
 	struct handoff__tls_contexts *contexts;
@@ -58,6 +61,7 @@ struct handoff__tls {
 	EVP_MD *sha256;
 	struct handoff__tls_cache cache;
 	struct handoff__tls_counts counts;
+	struct handoff__tls_complaints complaints;
 	uint32_t handshake_ms;
 	uint32_t input_size;  /* of the inner service, */
 	uint32_t output_size; /* likewise */

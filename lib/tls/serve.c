@@ -119,12 +119,18 @@ end_in_order(struct serving *s)
 static int
 end_with_alert(struct serving *s, int error)
 {
+	enum handoff__tls_alert alert = handoff__tls_alert_of(error);
 	uint8_t out[HANDOFF__TLS_SEALED_ALERT];
 	int len = -ENOBUFS;
 
 	if (handoff_conn_room(s->conn) >= sizeof(out))
-		len = handoff__tls_send_alert(
-			&s->write, handoff__tls_alert_of(error), out);
+		len = handoff__tls_send_alert(&s->write, alert, out);
+	handoff__tls_complain(&s->w->complaints, s->conn,
+		"TLS: %s: alert %d (%s) sent",
+		error == -ENOBUFS ? "the handler waits for more than its "
+				    "input_size"
+				  : "what has come is not right",
+		(int)alert, handoff__tls_alert_name(alert));
 	if (len > 0) {
 		handoff_conn_write(s->conn, out, (size_t)len);
 		handoff__tls_count(&s->w->counts.alerts_out);
@@ -395,6 +401,10 @@ end_of_input(struct serving *s, int error)
 	if (error != -ECONNABORTED)
 		return end_with_alert(s, error);
 	handoff__tls_count(&s->w->counts.alerts_in);
+	handoff__tls_complain(&s->w->complaints, s->conn,
+		"TLS: ended by the client: alert %u (%s) received",
+		s->head->messages.alert,
+		handoff__tls_alert_name(s->head->messages.alert));
 	close_connection(s);
 	return 0;
 }

@@ -259,6 +259,7 @@ static void
 free_component(struct handoff__tls *w)
 {
 	handoff__tls_cache_free(&w->cache);
+	handoff__tls_complaints_free(&w->complaints);
 	handoff__tls_suites_free(&w->suites);
 	EVP_MD_free(w->sha256);
 	handoff__tls_contexts_free(w->contexts);
@@ -275,6 +276,7 @@ open_component(struct handoff_tls *tls, const struct handoff_service *inner,
 	if (!w)
 		return handoff__fail(error, -ENOMEM, "TLS: no memory");
 	handoff__tls_cache_init(&w->cache);
+	handoff__tls_complaints_init(&w->complaints, opts->log, opts->log_arg);
 	w->handshake_ms =
 		handoff__opt_or(opts->handshake_ms, HANDOFF_TLS_HANDSHAKE_MS);
 	err = take_inner(w, inner, error);

@@ -103,6 +103,16 @@ open_client(struct secure *s)
 	SSL_set_connect_state(s->ssl);
 }
 
+static void
+log_line(enum handoff_log_level level, const char *text, void *arg)
+{
+	struct secure *s = arg;
+
+	assert_int_equal(level, HANDOFF_LOG_INFO);
+	s->nlines++;
+	handoff__copy(s->line, sizeof(s->line), text);
+}
+
 void
 secure_open(struct secure *s)
 {
@@ -112,6 +122,8 @@ secure_open(struct secure *s)
 	s->pki = pki_make("secure", PKI_ECDSA, NULL);
 	opts.cert_file = s->pki.cert;
 	opts.key_file = s->pki.key;
+	opts.log = log_line;
+	opts.log_arg = s;
 	opts.errbuf = why;
 	opts.errbuf_size = sizeof(why);
 	if (handoff_tls_service(&s->tls, &s->inner, &opts) < 0)

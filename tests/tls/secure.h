@@ -32,8 +32,10 @@ struct secure {
 	struct pki pki;
 	SSL_CTX *ctx;
 	SSL *ssl;
-	BIO *in, *out; /* of ssl */
-	bool ended;    /* the client has seen the end of the stream */
+	BIO *in, *out;   /* of ssl */
+	bool ended;      /* the client has seen the end of the stream */
+	unsigned nlines; /* of the log, */
+	char line[HANDOFF_TEXT_MAX]; /* and the last one */
 };
 
 extern struct secure_seen secure_seen;

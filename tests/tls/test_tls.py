@@ -138,6 +138,7 @@ class Handshakes(TlsTest):
         self.exchange(open_one)
         stats = self.stats(two)
         self.assertEqual((stats["strangers"], stats["mismatches"]), (1, 0))
+        two.expect_error("TLS handshake: .* another certificate")
 
     def test_reload_on_one_peer(self):
         one, two = self.both()
@@ -185,6 +186,8 @@ class Handshakes(TlsTest):
         client.sock.sendall(client.hello()[:100])
         self.assertEqual(client.sock.recv(1), b"")
         self.assertEqual(self.stats(one)["late"], 2)
+        one.expect_error("TLS handshake: late, nothing received")
+        one.expect_error("TLS handshake: late, not finished")
 
     def test_plain_text_client(self):
         one = self.first()
@@ -192,6 +195,12 @@ class Handshakes(TlsTest):
         sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
         self.assertEqual(sock.recv(1), b"")  # OpenSSL has no alert for it
         self.assertEqual(self.stats(one)["failed"], 1)
+
+    def test_operator_sees_why(self):
+        one = self.first("--verbose", program="server")
+        self.connect(self.address).sendall(b"GET / HTTP/1.1\r\n\r\n")
+        one.expect_error(r"connection \d+ of 127\.0\.0\.1:\d+: "
+                         "TLS handshake: http request$")
 
     def test_old_version(self):
         self.first()

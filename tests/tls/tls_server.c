@@ -260,6 +260,15 @@ log_line(enum handoff_log_level level, const char *text, void *arg)
 		fprintf(stderr, "%s: %s\n", opts->name, text);
 }
 
+/* What the component says of clients. */
+static void
+log_client(enum handoff_log_level level, const char *text, void *arg)
+{
+	(void)level;
+	(void)arg;
+	fprintf(stderr, "%s\n", text);
+}
+
 static int
 run(struct handoff_server_opts *opts, const sigset_t *set)
 {
@@ -296,6 +305,7 @@ main(int argc, char **argv)
 	char why[HANDOFF_TEXT_MAX] = "";
 	const char *alpn[8];
 	struct handoff_tls_opts tls_opts = {.size = sizeof(tls_opts),
+		.log = log_client,
 		.errbuf = why,
 		.errbuf_size = sizeof(why)};
 	struct handoff_server_opts opts = {.size = sizeof(opts),
