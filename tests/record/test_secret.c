@@ -312,6 +312,7 @@ limit_is_named(void **state)
 
 	(void)state;
 	support_not_emulated("it locks nothing");
+	support_not_in_valgrind(); /* has no mlock2(2) */
 	pid = fork();
 	if (pid == 0)
 		_exit(limited());
