@@ -128,8 +128,10 @@ tls_config(bool verify)
 {
 	static char config[1024];
 
+	/* by default a handshake may take 2 s */
 	snprintf(config, sizeof(config),
-		"tls: {cert_file: \"%s/s.pem\", key_file: \"%s/s.key\", "
+		"tls: {timeout: 60, cert_file: \"%s/s.pem\", key_file: "
+		"\"%s/s.key\", "
 		"ca_file: \"%s/ca.pem\", verify: %s}\n",
 		certificates, certificates, certificates,
 		verify ? "true" : "false");

@@ -367,6 +367,7 @@ static void
 test_in_another_process(void **state)
 {
 	(void)state;
+	support_not_in_valgrind(); /* it would be started, not this program */
 	in_another_process(PKI_ECDSA);
 	in_another_process(PKI_RSA);
 	in_another_process(PKI_ED25519);
