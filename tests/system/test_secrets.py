@@ -9,8 +9,9 @@ import signal
 import struct
 import subprocess
 import tempfile
+import unittest
 
-from harness import main, wait_until
+from harness import SCALE, main, wait_until
 from memory import Arena
 from test_ended import MODELS, SERVICE, ConnTest
 
@@ -119,6 +120,7 @@ for model, words in MODELS.items():
                 getattr(self, what)(*words))
 
 
+@unittest.skipIf(SCALE > 1, "a sanitizer's processes write no cores")
 class Cores(SecretsTest):
     """What a peer leaves when it crashes."""
 
