@@ -127,6 +127,16 @@ add_home(const struct handoff__contact *peer, struct handoff__buf *buf)
 	}
 }
 
+/* With the process ID where both peers have the name. */
+static void
+add_name(const struct case_of *c, const struct handoff__contact *peer,
+	struct handoff__buf *buf)
+{
+	handoff__buf_add(buf, "%s", peer->name);
+	if (c->other && strcmp(c->peer->name, c->other->name) == 0)
+		handoff__buf_add(buf, " (pid %ld)", peer->pid);
+}
+
 static void
 fill_in(const struct case_of *c, enum sentence sentence, const char *word,
 	size_t len, struct handoff__buf *buf)
@@ -136,9 +146,9 @@ fill_in(const struct case_of *c, enum sentence sentence, const char *word,
 
 #define WORD(text) (len == sizeof(text) - 1 && strncmp(word, text, len) == 0)
 	if (WORD("peer"))
-		handoff__buf_add(buf, "%s", c->peer->name);
+		add_name(c, c->peer, buf);
 	else if (WORD("other"))
-		handoff__buf_add(buf, "%s", c->other->name);
+		add_name(c, c->other, buf);
 	else if (WORD("connections"))
 		add_connections(c->peer, key, false, buf);
 	else if (WORD("all"))
@@ -273,6 +283,8 @@ judge_case(struct case_of *c)
 	if (is_silent(c->peer) || is_silent(c->other))
 		return judge_silence(c);
 	if (number(ferry, "in_batches") > 0) {
+		if (ferry != c->peer)
+			c->other = c->peer;
 		c->peer = ferry;
 		return SENTENCE_IN_DOUBT;
 	}
@@ -332,10 +344,11 @@ worse(enum handoff__grade a, enum handoff__grade b)
 
 /* What is worth a warning beside the sentence. */
 static enum handoff__grade
-add_warnings(const struct handoff__contact *peer, bool away,
+add_warnings(const struct handoff__contact *peer,
+	const struct handoff__contact *other, bool away,
 	struct handoff__buf *buf)
 {
-	const struct case_of c = {.peer = peer};
+	const struct case_of c = {.peer = peer, .other = other};
 	enum handoff__grade grade = HANDOFF__GRADE_OK;
 	size_t len;
 
@@ -401,7 +414,9 @@ handoff__verdict_line(const struct handoff__contact *peers, size_t npeers,
 	for (size_t i = 0; i < npeers; i++) {
 		size_t len;
 
-		grade = worse(grade, add_warnings(&peers[i], away, &text));
+		grade = worse(grade, add_warnings(&peers[i],
+					     npeers > 1 ? &peers[1 - i] : NULL,
+					     away, &text));
 		/* both tell of the same maintenance */
 		away = away &&
 		       !handoff__contact_value(&peers[i], "away", NULL, &len);

@@ -64,6 +64,20 @@ one(struct handoff__contact peer, enum handoff__grade grade, const char *text)
 }
 
 static void
+assert_line(size_t npeers, struct handoff__contact first,
+	struct handoff__contact second, enum handoff__grade grade,
+	const char *text)
+{
+	const struct handoff__contact peers[2] = {first, second};
+	struct handoff__buf buf = {.data = NULL};
+
+	assert_int_equal(handoff__verdict_line(peers, npeers, &buf), grade);
+	assert_non_null(buf.data);
+	assert_string_equal(buf.data, text);
+	free(buf.data);
+}
+
+static void
 covered_pair(void **state)
 {
 	(void)state;
@@ -155,8 +169,9 @@ one_peer_alone(void **state)
 	one(alt("generation 0\n"), CRITICAL,
 		"nothing is served: alt stands by, and no peer owns the "
 		"service: start a server that listens");
-	two(alt(READY), contact("alt", "standby", READY), CRITICAL,
-		"nothing is served at this moment: neither alt nor alt owns "
+	assert_verdict(2, alt(READY), contact("new", "standby", READY),
+		CRITICAL,
+		"nothing is served at this moment: neither alt nor new owns "
 		"the service; ask again");
 }
 
@@ -175,6 +190,37 @@ silence(void **state)
 	assert_verdict(2, silent("server"), silent("alt"), CRITICAL,
 		"whether anything is served is not known: neither alt nor "
 		"server answers");
+}
+
+/* The old program and the new one, say. */
+static void
+two_of_one_name(void **state)
+{
+	struct handoff__contact owner =
+		server("connections 3\nsuspects 1\n" READY);
+	struct handoff__contact standby = contact("server", "standby", READY);
+	struct handoff__contact lost = silent("server");
+
+	(void)state;
+	owner.pid = 812;
+	standby.pid = lost.pid = 913;
+	two(owner, standby, OK,
+		"server (pid 913) may be stopped: server (pid 812) serves all "
+		"3 connections and nothing is uncovered; so may server (pid "
+		"812), which hands over to server (pid 913) first");
+	two(owner, lost, WARNING,
+		"server (pid 812) must not be stopped: server (pid 913) does "
+		"not answer");
+	one(owner, WARNING,
+		"server must not be stopped: it serves 3 connections alone: "
+		"start a standby first");
+	assert_line(2, standby, owner, WARNING,
+		"HANDOFF WARNING - echo: server (pid 913) may be stopped: "
+		"server (pid 812) serves all 3 connections and nothing is "
+		"uncovered; so may server (pid 812), which hands over to "
+		"server (pid 913) first; server (pid 812) suspects 1 "
+		"connection of having killed a process | connections=3 "
+		"uncovered=0 absent=0 in_doubt=0\n");
 }
 
 static void
@@ -241,20 +287,6 @@ leases(void **state)
 }
 
 static void
-assert_line(size_t npeers, struct handoff__contact first,
-	struct handoff__contact second, enum handoff__grade grade,
-	const char *text)
-{
-	const struct handoff__contact peers[2] = {first, second};
-	struct handoff__buf buf = {.data = NULL};
-
-	assert_int_equal(handoff__verdict_line(peers, npeers, &buf), grade);
-	assert_non_null(buf.data);
-	assert_string_equal(buf.data, text);
-	free(buf.data);
-}
-
-static void
 monitor_has_a_line(void **state)
 {
 	(void)state;
@@ -317,6 +349,7 @@ main(void)
 		handoff_test(standby_that_is_not_ready),
 		handoff_test(one_peer_alone),
 		handoff_test(silence),
+		handoff_test(two_of_one_name),
 		handoff_test(ferries),
 		handoff_test(doubt),
 		handoff_test(leases),
