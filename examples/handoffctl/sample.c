@@ -125,7 +125,7 @@ sample_parse(struct sample *sample, const char *status, const char *connections)
 	return true;
 }
 
-/* A peer that does not answer is in the reply all the same. */
+/* A peer that does not answer is in the reply all the same: 1. */
 static int
 ask(int (*fn)(const char *dir, bool json, char **reply), const char *dir,
 	char **reply, char *why)
@@ -133,7 +133,7 @@ ask(int (*fn)(const char *dir, bool json, char **reply), const char *dir,
 	int err = fn(dir, true, reply);
 
 	if (*reply && (*reply)[0] == '{')
-		return 0;
+		return err < 0;
 	snprintf(why, HANDOFF_TEXT_MAX, "%s", *reply ? *reply : strerror(-err));
 	return err < 0 ? err : -EPROTO;
 }
@@ -143,14 +143,19 @@ sample_take(struct sample *sample, const char *dir, char *why)
 {
 	char *status = NULL, *connections = NULL;
 	int err = ask(handoff_control_status, dir, &status, why);
+	bool partly = err > 0;
 
 	memset(sample, 0, sizeof(*sample));
-	if (err == 0)
+	if (err >= 0)
 		err = ask(handoff_control_connections, dir, &connections, why);
+	partly = partly || err > 0;
+	if (err > 0)
+		err = 0;
 	if (err == 0 && !sample_parse(sample, status, connections)) {
 		snprintf(why, HANDOFF_TEXT_MAX, "%s", strerror(ENOMEM));
 		err = -ENOMEM;
 	}
+	sample->partly = partly;
 	free(status);
 	free(connections);
 	return err;

@@ -27,6 +27,7 @@ struct give {
 
 struct sample {
 	long long at_ms; /* CLOCK_MONOTONIC */
+	bool partly;     /* a peer has not answered */
 	char service[HANDOFF_NAME_MAX];
 	struct peers peers;
 	struct flow *flows; /* by their ids; after sample_rate the busiest

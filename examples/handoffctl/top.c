@@ -73,12 +73,13 @@ add_head(FILE *out, const struct sample *s, long long now_ms)
 		bytes_text(s->out, sent));
 }
 
+/* Up to the label a row has 79 columns: a terminal has 80. */
 static void
 add_flow(FILE *out, const struct flow *flow, long long now_ms)
 {
 	char in[16], sent[16], all[16], age[24];
 
-	fprintf(out, "%-10s %8lld  %-22s %9s %9s %9s %9s  %s%s\n", flow->peer,
+	fprintf(out, "%-10s %8lld  %-21s %8s %8s %8s %9s  %s%s\n", flow->peer,
 		flow->id, flow->client, bytes_text(flow->in, in),
 		bytes_text(flow->out, sent),
 		bytes_text((double)(flow->received + flow->sent), all),
@@ -92,7 +93,7 @@ add_flows(FILE *out, const struct sample *s, long long now_ms, size_t most)
 	size_t shown = s->count < most ? s->count : most;
 	long long rest = (long long)(s->count - shown) + s->omitted;
 
-	fprintf(out, "%-10s %8s  %-22s %9s %9s %9s %9s  %s\n", "PEER", "ID",
+	fprintf(out, "%-10s %8s  %-21s %8s %8s %8s %9s  %s\n", "PEER", "ID",
 		"CLIENT", "IN/S", "OUT/S", "BYTES", "SINCE", "LABEL");
 	for (size_t i = 0; i < shown; i++)
 		add_flow(out, &s->flows[i], now_ms);
@@ -126,17 +127,20 @@ add_gives(FILE *out, const struct gives *gives, size_t most)
 	}
 }
 
-/* Cuts the lines, none of them within a character. */
+/* Cuts the lines, none of them within a character, and drops those that are
+ * too many. */
 static void
-cut_lines(char *text, size_t columns)
+cut_lines(char *text, size_t rows, size_t columns)
 {
 	char *to = text;
 
-	for (size_t at = 0; *text; text++) {
-		if (*text == '\n')
+	for (size_t at = 0; *text && rows > 0; text++) {
+		if (*text == '\n') {
 			at = 0;
-		else if (((unsigned char)*text & 0xc0) != 0x80)
+			rows--;
+		} else if (((unsigned char)*text & 0xc0) != 0x80) {
 			at++;
+		}
 		if (at <= columns)
 			*to++ = *text;
 	}
@@ -161,7 +165,7 @@ top_frame(const struct sample *sample, const struct gives *gives,
 		free(text);
 		return NULL;
 	}
-	cut_lines(text, columns);
+	cut_lines(text, rows, columns);
 	return text;
 }
 
@@ -217,7 +221,7 @@ draw(struct top *top, int err)
 		text = top_frame(&top->sample, &top->gives,
 			clock_ms(CLOCK_REALTIME), rows, columns);
 	if (err < 0 && text)
-		cut_lines(text, columns);
+		cut_lines(text, rows, columns);
 	good = text && screen_draw(&top->screen, text, top->first);
 	top->first = false;
 	free(text);
@@ -228,6 +232,13 @@ static int
 tell(const char *why)
 {
 	fprintf(stderr, "handoffctl: %s\n", why);
+	return 1;
+}
+
+static int
+tell_output(void)
+{
+	fprintf(stderr, "handoffctl: standard output: %s\n", strerror(errno));
 	return 1;
 }
 
@@ -258,7 +269,9 @@ run_once(struct top *top, int period_ms)
 	}
 	if (err < 0)
 		return tell(top->why);
-	return draw(top, 0) ? 0 : tell(strerror(errno));
+	if (!draw(top, 0))
+		return tell_output();
+	return top->sample.partly ? tell("not every peer has answered") : 0;
 }
 
 static int

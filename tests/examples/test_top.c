@@ -147,8 +147,8 @@ frame_has_it_all(void **state)
 			 "covered, server (pid 1) is standby\n");
 	assert_has(text, "received 2.0 kB/s, sent 1.0 kB/s\n");
 	assert_has(text,
-		"alt               2  127.0.0.1:5000               0 B       "
-		"0 B   10.0 kB   1:01:01  at rest\n");
+		"alt               2  127.0.0.1:5000             0 B      0 B  "
+		"10.0 kB   1:01:01  at rest\n");
 	assert_has(text, "[session]");
 	assert_has(text, "... and 42 more\n");
 	assert_has(text, "\nno handoff yet\n");
@@ -172,7 +172,7 @@ frame_fits_its_terminal(void **state)
 		new.last.id++;
 		gives_add(&gives, &new);
 	}
-	for (size_t rows = 9; rows < 40; rows++) {
+	for (size_t rows = 2; rows < 40; rows++) {
 		char *text = top_frame(&new, &gives, DAY, rows, 20);
 		size_t lines = 0;
 
@@ -182,9 +182,26 @@ frame_fits_its_terminal(void **state)
 			assert_in_range(len, 0, 20);
 			at += len + 1;
 		}
-		assert_in_range(lines, 8, rows);
+		assert_in_range(lines, rows < 8 ? rows : 8, rows);
 		free(text);
 	}
+}
+
+/* Each column but the label. */
+static void
+row_fits_the_usual_terminal(void **state)
+{
+	struct gives gives = {.count = 0};
+	char *text;
+
+	(void)state;
+	take(before, after, 2000);
+	new.flows[2].since_ms = -999 * 3600000LL;
+	strcpy(new.flows[2].client, "192.168.100.100:65000");
+	text = top_frame(&new, &gives, -50 * 60000, 50, 79);
+	assert_has(text, " 192.168.100.100:65000      0 B      0 B  10.0 kB "
+			 "998:10:00\n");
+	free(text);
 }
 
 /* Lines are cut between characters. */
@@ -197,7 +214,7 @@ characters_are_whole(void **state)
 	(void)state;
 	take(before, after, 2000);
 	strcpy(new.flows[0].label, "\xc3\xa4\xc3\xb6\xc3\xbc");
-	text = top_frame(&new, &gives, DAY, 50, 86);
+	text = top_frame(&new, &gives, DAY, 50, 83);
 	label = strstr(text, "\xc3\xa4");
 	assert_non_null(label);
 	assert_true(strncmp(label, "\xc3\xa4\n", 3) == 0 ||
@@ -220,6 +237,8 @@ main(void)
 		cmocka_unit_test_teardown(frame_has_it_all, free_samples),
 		cmocka_unit_test_teardown(
 			frame_fits_its_terminal, free_samples),
+		cmocka_unit_test_teardown(
+			row_fits_the_usual_terminal, free_samples),
 		cmocka_unit_test_teardown(characters_are_whole, free_samples),
 	};
 

@@ -74,6 +74,28 @@ class Shown(SystemTest):
         os.chmod(self.dir, 0o777)
         self.refused("top")
 
+    def test_peer_that_does_not_answer(self):
+        """As status: what is known is shown, and the exit status is 1."""
+        self.server()
+        alt = self.standby()
+        alt.signal(signal.SIGSTOP)
+        code, out, err = self.ctl("top", "--once", "--every", "0.1")
+        self.assertEqual((code, err),
+                         (1, "handoffctl: not every peer has answered\n"))
+        self.assertRegex(out, "server .* is owner of 0 connections")
+        alt.signal(signal.SIGCONT)
+
+    def test_output_that_is_full(self):
+        self.server()
+        with open("/dev/full", "w", encoding="ascii") as full:
+            done = subprocess.run(
+                [CTL, "--dir", self.dir, "top", "--once", "--every", "0.1"],
+                stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+                timeout=DEADLINE)
+        self.assertEqual((done.returncode, done.stderr),
+                         (1, "handoffctl: standard output: No space left on "
+                          "device\n"))
+
     def test_words(self):
         for words in (["top", "x"], ["status", "--once"],
                       ["top", "--every", "0"], ["stop", "--every", "1", "x"]):
