@@ -37,10 +37,16 @@ check_private(const struct handoff__dir *dir, uint32_t user,
 			"service directory %s belongs to uid %u and this is "
 			"uid %u: run as that user or use another directory",
 			dir->path, (unsigned)st.st_uid, (unsigned)geteuid());
+	if (st.st_mode & S_ISVTX && st.st_mode & 077)
+		return handoff__fail(error, -EACCES,
+			"service directory %s has mode %04o, since others use "
+			"it too: name a directory of the service's own",
+			dir->path, (unsigned)st.st_mode & 07777);
 	if (st.st_mode & 077)
 		return handoff__fail(error, -EACCES,
 			"service directory %s has mode %04o and must be "
-			"private: chmod 700 it",
+			"private: chmod 700 it, if it is the service's own, or "
+			"name another",
 			dir->path, (unsigned)st.st_mode & 07777);
 	return 0;
 }

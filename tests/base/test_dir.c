@@ -134,6 +134,12 @@ open_directory_is_refused(void **state)
 			open_refused(path, true, HANDOFF__ANY_USER), -EACCES);
 		assert_non_null(strstr(error.text, "chmod 700"));
 	}
+	/* as /tmp: others need it as it is */
+	assert_int_equal(chmod(path, 01777), 0);
+	assert_int_equal(open_refused(path, true, HANDOFF__ANY_USER), -EACCES);
+	assert_null(strstr(error.text, "chmod"));
+	assert_non_null(strstr(error.text, "name a directory of the service's "
+					   "own"));
 	assert_int_equal(chmod(path, 0700), 0);
 }
 

@@ -75,7 +75,8 @@ what_cannot_be_known_is_unknown(void **state)
 	assert_int_equal(chmod(fake_dir.path, 0755), 0);
 	assert_int_equal(check(fake_dir.path), 3);
 	assert_reply("HANDOFF UNKNOWN - service directory %s has mode 0755 and "
-		     "must be private: chmod 700 it\n",
+		     "must be private: chmod 700 it, if it is the service's "
+		     "own, or name another\n",
 		fake_dir.path);
 	assert_int_equal(check(""), 3);
 	assert_int_equal(handoff_control_check("/", NULL), -EINVAL);
