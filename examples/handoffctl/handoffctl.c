@@ -224,7 +224,9 @@ main(int argc, char **argv)
 						      ? args.timeout_ms
 						      : UPGRADE_MS});
 	if (changes(args.command))
-		interrupt_tells();
+		interrupt_tells(false);
+	if (strcmp(args.command, "wait") == 0)
+		interrupt_tells(true);
 	err = run(&args, &reply);
 	if (!reply) {
 		fprintf(stderr, "handoffctl: %s\n", strerror(-err));

@@ -208,6 +208,17 @@ class Wait(TerminalTest):
         seen = os.read(master, 1 << 16)
         self.assertTrue(seen.endswith(b"\r\x1b[K"), seen)
 
+    def test_interrupted(self):
+        """The line of progress is gone, and another one says why."""
+        self.server()
+        for sig in (signal.SIGINT, signal.SIGTERM):
+            process, master = self.on_a_terminal("wait", "--standby")
+            self.see(master, b"only server")
+            process.send_signal(sig)
+            self.assertEqual(process.wait(DEADLINE), -sig)
+            self.see(master, b"\r\x1b[Khandoffctl: interrupted: waits no "
+                     b"longer; nothing was changed\r\n")
+
 
 class Check(SystemTest):
     def check(self, status, word, sentence):
