@@ -400,12 +400,19 @@ read_command(struct args *args, int count, char **words)
 		arguments_wrong(" needs a FILE", "dump");
 	if (say)
 		join(args, count - 1, words + 1);
-	else if (count > most && args->watch_ms)
+	if (say && !args->text[0])
+		arguments_wrong(" takes no empty TEXT", "say");
+	if (count > most && !say && args->until.standby)
+		arguments_wrong(
+			" is one word too many: a name of the standby is given "
+			"as --standby=NAME",
+			words[most]);
+	if (count > most && !say && args->watch_ms)
 		arguments_wrong(
 			" is not a number of SECONDS, and no other word may "
 			"follow status --watch",
 			words[most]);
-	else if (count > most && !notices && !upgrade)
+	if (count > most && !say && !notices && !upgrade)
 		arguments_wrong(" is one word too many", words[most]);
 	if (args->json && strcmp(args->command, "status") != 0 && !notices)
 		arguments_wrong("--json goes with status and notices", "");
@@ -429,7 +436,8 @@ read_command(struct args *args, int count, char **words)
 	if (!args->dir)
 		args->dir = getenv("HANDOFF_DIR");
 	if ((!args->dir || !args->dir[0]) && args->nwords == 0)
-		arguments_wrong("--dir DIR is missing", "");
+		arguments_wrong(", and so is HANDOFF_DIR in the environment",
+			"--dir DIR is missing");
 }
 
 /* Takes --check of status out of the words: with another command it has a

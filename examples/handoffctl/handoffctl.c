@@ -192,8 +192,12 @@ changes(const char *command)
 static int
 exit_status(const struct args *args, int err)
 {
-	if (err == -ETIMEDOUT && strcmp(args->command, "wait") == 0)
-		return 4;
+	if (strcmp(args->command, "wait") == 0) {
+		if (err == -ETIMEDOUT)
+			return 4;
+		if (err == -EINVAL)
+			return 2; /* a name that no peer can have */
+	}
 	return err == -EAGAIN ? 3 : err < 0 ? 1 : 0;
 }
 

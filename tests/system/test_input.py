@@ -162,6 +162,13 @@ class Arguments(SystemTest):
                  "b is a second name"),
                 ((*here, "wait", "--covered", "now"),
                  "now is one word too many"),
+                ((*here, "wait", "--standby", "alt"), "alt is one word too "
+                 "many: a name of the standby is given as --standby=NAME"),
+                ((*here, "wait", "--gone", "a b"), "no peer can have the name"),
+                ((*here, "wait", "--owner", LONG), "no peer can have the name"),
+                ((*here, "say", ""), "say takes no empty TEXT"),
+                (("status",), "--dir DIR is missing, and so is HANDOFF_DIR in "
+                 "the environment"),
                 ((*here, "status", "--covered"), "--covered and --gone go"),
                 ((*here, "wait", "--covered", "--timeout", "x"),
                  "x is not a time")):
