@@ -39,12 +39,13 @@ _handoffctl_commands() {
   done | _handoffctl_once
 }
 
-# _handoffctl_options USAGE
+# _handoffctl_options USAGE: one that may have a value also with its =.
 _handoffctl_options() {
   local rest=$1
 
-  while [[ $rest =~ --[a-z][a-z-]* ]]; do
-    printf '%s\n' "${BASH_REMATCH[0]}"
+  while [[ $rest =~ (--[a-z][a-z-]*)('[=')? ]]; do
+    printf '%s\n' "${BASH_REMATCH[1]}"
+    [[ ${BASH_REMATCH[2]} ]] && printf '%s=\n' "${BASH_REMATCH[1]}"
     rest=${rest#*"${BASH_REMATCH[0]}"}
   done | _handoffctl_once
 }
@@ -85,7 +86,10 @@ _handoffctl_values() {
   FILE) compgen -f -- "$2" ;;
   DIR) compgen -d -- "$2" ;;
   HOST) compgen -A hostname -- "$2" ;;
-  COMMAND | PROGRAM) compgen -c -- "$2"; compgen -f -- "$2" ;;
+  COMMAND | PROGRAM)
+    compgen -c -- "$2"
+    compgen -f -- "$2"
+    ;;
   BATCH)
     "$3" --dir "$4" status 2>/dev/null | while IFS= read -r line; do
       [[ $line =~ ': batch '([0-9a-f]+): ]] || continue
@@ -97,7 +101,7 @@ _handoffctl_values() {
 
 _handoffctl() {
   local program=$1 current=${COMP_WORDS[COMP_CWORD]} dir=${HANDOFF_DIR-}
-  local help usage command='' option='' kind='' word i
+  local help usage command='' option='' kind='' word given=0 i
   local IFS=$'\n'
 
   COMPREPLY=()
@@ -107,7 +111,9 @@ _handoffctl() {
   # What has been typed: --option=value is three words (COMP_WORDBREAKS).
   for ((i = 1; i < COMP_CWORD; i++)); do
     word=${COMP_WORDS[i]}
-    if [[ $option && $word != = ]]; then
+    if [[ $kind ]]; then
+      kind=FILE # an argument of the program
+    elif [[ $option && $word != = ]]; then
       [[ $option == --dir ]] && dir=${word/#\~/$HOME}
       option=
     elif [[ $word == -- ]]; then
@@ -120,12 +126,15 @@ _handoffctl() {
       command=$word
       usage="$(_handoffctl_usage "$help" "$command")
 --dir DIR"
+    elif [[ $word != = ]]; then
+      given=1 # no command completed here takes two words
     fi
   done
   [[ $current == = ]] && current=
   if [[ $option ]]; then
     kind=$(_handoffctl_value "$usage" "$option")
   elif [[ ! $kind && $current == -* ]]; then
+    [[ $command ]] || usage='--dir DIR'
     mapfile -t COMPREPLY < <(compgen -W "$(_handoffctl_options "$usage")
 --help
 --version" -- "$current")
@@ -134,12 +143,12 @@ _handoffctl() {
     mapfile -t COMPREPLY < <(
       compgen -W "$(_handoffctl_commands "$help")" -- "$current")
     return
-  elif [[ ! $kind ]]; then
+  elif [[ ! $kind && $given == 0 ]]; then
     kind=$(_handoffctl_word "$usage")
   fi
   mapfile -t COMPREPLY < <(
     _handoffctl_values "$kind" "$current" "$program" "$dir")
-  [[ $kind == FILE || $kind == DIR ]] && compopt -o filenames 2>/dev/null
+  [[ $kind == @(FILE|DIR|COMMAND|PROGRAM) ]] && compopt -o filenames 2>/dev/null
   return 0
 }
 

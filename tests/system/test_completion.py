@@ -61,8 +61,8 @@ class Completion(SystemTest):
                                 "--timeout"},
                 "ready": {"--silent"},
                 "settle": {"--here", "--drop"},
-                "wait": {"--owner", "--standby", "--covered", "--gone",
-                         "--timeout"},
+                "wait": {"--owner", "--standby", "--standby=", "--covered",
+                         "--gone", "--timeout"},
                 "notices": {"--json"}}.items():
             self.assertEqual(
                 set(self.offered(name, "--")) -
@@ -70,6 +70,9 @@ class Completion(SystemTest):
         self.assertEqual(self.offered("maintenance", "--w"),
                          ["--wait", "--whole"])
         self.assertEqual(self.offered("--v"), ["--version"])
+        self.assertEqual(self.offered("--"), ["--dir", "--help", "--version"])
+        self.assertEqual(self.offered("wait", "--stand"),
+                         ["--standby", "--standby="])
         for name, usage in self.usages().items():
             wanted = set(re.findall(r"--[a-z][a-z-]*", usage))
             self.assertLessEqual(wanted, set(self.offered(name, "--")), name)
@@ -88,6 +91,9 @@ class Completion(SystemTest):
             self.assertEqual(sorted(self.offered(*here, *words)),
                              ["alt", "server"], words)
         self.assertEqual(self.offered(*here, "stop", "s"), ["server"])
+        for words in (("stop", "server", ""), ("maintenance", "server", ""),
+                      ("maintenance", "server", "--whole", "")):
+            self.assertEqual(self.offered(*here, *words), [], words)
         self.assertEqual(self.offered("stop", "a"), [])
         self.assertEqual(
             self.offered("stop", "a", env={"HANDOFF_DIR": self.dir}), ["alt"])
@@ -105,9 +111,32 @@ class Completion(SystemTest):
         self.assertEqual(self.offered("--dir", start), [folder])
         self.assertEqual(sorted(self.offered("dump", start)), [file, folder])
 
+    def test_program(self):
+        """A command or a file; its arguments are files, or what they like."""
+        folder = os.path.join(self.base, "bin")
+        os.mkdir(folder)
+        for name in ("hoff-server", "hoff-file"):
+            with open(os.path.join(folder, name), "w", encoding="ascii"):
+                pass
+        os.chmod(os.path.join(folder, "hoff-server"), 0o755)
+        env = {"PATH": folder + ":" + os.environ["PATH"]}
+        start = os.path.join(folder, "hoff-")
+        both = sorted(os.path.join(folder, name)
+                      for name in ("hoff-server", "hoff-file"))
+        for before in (("upgrade", "--"), ("upgrade", "--log", "x", "--")):
+            self.assertEqual(self.offered(*before, "hoff-", env=env),
+                             ["hoff-server"])
+            self.assertEqual(self.offered(*before, "hoff-server", "hoff-",
+                                          env=env), [])
+            self.assertEqual(sorted(self.offered(
+                *before, "hoff-server", "--config", start, env=env)), both)
+            self.assertEqual(self.offered(*before, "hoff-server", "-",
+                                          env=env), [])
+
     def test_nothing_where_nothing_fits(self):
         for words in (("metrics", ""), ("wait", "--timeout", ""),
-                      ("dance", ""), ("stop", ""), ("ready", "")):
+                      ("dance", ""), ("stop", ""), ("ready", ""),
+                      ("dump", "x", "/")):
             self.assertEqual(self.offered("--dir", self.dir, *words), [],
                              words)
 
