@@ -113,7 +113,10 @@ command_say(struct handoff_server *server, struct handoff__request *request,
 	if (strcmp(line, "@list") == 0)
 		handoff__says_list(server, &buf);
 	else
-		handoff__buf_add(&buf, "said\n");
+		handoff__buf_add(&buf, "said%s\n",
+			handoff__says_to_any(server)
+				? ""
+				: ", but no client is connected");
 	handoff__reply(request, &buf);
 }
 

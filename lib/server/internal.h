@@ -493,6 +493,8 @@ void handoff__stop_now(struct handoff_server *server, const char *why);
 /* lines.c */
 void handoff__says_list(
 	struct handoff_server *server, struct handoff__buf *buf);
+/* Whether there is a connection, of either peer. */
+bool handoff__says_to_any(struct handoff_server *server);
 /* Executes a line of the console; errors with a sentence in server->error. */
 int handoff__says_line(struct handoff_server *server, const char *line);
 

@@ -38,6 +38,19 @@ handoff__says_list(struct handoff_server *server, struct handoff__buf *buf)
 	}
 }
 
+bool
+handoff__says_to_any(struct handoff_server *server)
+{
+	struct handoff__roster *roster = &server->pair.roster;
+	struct handoff__roster_entry *e = NULL;
+
+	while ((e = handoff__roster_next(roster, e))) {
+		if (e->kind == HANDOFF__CONNECTION)
+			return true;
+	}
+	return false;
+}
+
 /* Parses "@3 text", "@@text" and "text": recipient and text. Negative:
  * neither. */
 static int

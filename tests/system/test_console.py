@@ -192,8 +192,22 @@ class Console(SystemTest):
         self.assertEqual(self.receive(sock, len(wanted)), wanted)
         self.assertIn("there is no connection 7", self.refused("say", "@7", "x"))
         self.assertIn("at most 4095", self.refused("say", "x" * 4096))
-        self.ok("say", "x" * 4095)
+        self.assertEqual(self.ok("say", "x" * 4095), "said\n")
         self.assertEqual(self.receive(sock, 4096), b"x" * 4095 + b"\n")
+
+    def test_nobody_hears_it(self):
+        server = self.server()
+        self.standby()
+        nobody = "said, but no client is connected\n"
+        self.assertEqual(self.ok("say", "hello"), nobody)
+        sock = self.connect(server.address)
+        self.assert_echo(sock)
+        self.ok("maintenance")
+        self.assertEqual(self.ok("say", "hello"), "said\n")
+        self.assertEqual(self.receive(sock, 6), b"hello\n")
+        sock.close()
+        self.wait_peer("alt", connections=0)
+        self.assertEqual(self.ok("say", "hello"), nobody)
 
     def test_no_pipe(self):
         path = os.path.join(self.base, "file")
