@@ -311,6 +311,30 @@ run_check(struct upgrade *u, struct check *check)
 	return !check->how[0] || fail(u, "the check %s", check->how);
 }
 
+/* A check says nothing of a new program that hangs, or that does not serve any
+ * more since another operator has moved everything. */
+static bool
+check_owner(struct upgrade *u)
+{
+	long long end_ms = now_ms() + CLEAR_MS;
+	bool over;
+
+	do {
+		over = now_ms() >= end_ms;
+		if (program_ended(&u->program))
+			return fail_ended(u, " during the check");
+		if (!read_peers(u))
+			return false;
+		if (owns(u, &u->new))
+			return true;
+		if (!wait_or_interrupt(u, LOOK_MS))
+			return false;
+	} while (!over && !owns(u, &u->old));
+	return fail(u, "%s (pid %d) does not %s after the check", u->new.name,
+		(int)u->new.pid,
+		peer_is(&u->new, "unresponsive") ? "answer" : "serve");
+}
+
 /* The last moment for an interruption, too. */
 static bool
 accept_new(struct upgrade *u)
@@ -327,7 +351,7 @@ accept_new(struct upgrade *u)
 		return fail(u, "the check %s", check.how);
 	good = run_check(u, &check);
 	check_kill(&check);
-	return good;
+	return good && check_owner(u);
 }
 
 static bool
@@ -495,6 +519,15 @@ finish(struct upgrade *u)
 		return 1;
 	}
 	free(reply);
+	if (!await_owner(u, &u->new)) {
+		fprintf(stderr,
+			"handoffctl: upgrade: %s (pid %d) has ended, and %s "
+			"(pid %d), which is to serve in its place, does not "
+			"answer as the owner: see status\n",
+			u->old.name, (int)u->old.pid, u->new.name,
+			(int)u->new.pid);
+		return 1;
+	}
 	/* a program of an older library cannot, and serves all the same */
 	handoff_control_stay(u->dir, &reply);
 	free(reply);

@@ -284,6 +284,21 @@ class Bad(Upgrades):
         self.refuse("the check ended with exit status 1; " + MOVED_BACK,
                     "--check", f"kill -STOP $({self.NEW_PID}); exit 1")
 
+    def test_new_one_hangs_when_the_check_has_succeeded(self):
+        self.refuse(r"new \(pid \d+\) does not answer after the check; " +
+                    MOVED_BACK, "--check", f"kill -STOP $({self.NEW_PID})")
+
+    def test_new_one_dies_when_the_check_has_succeeded(self):
+        self.refuse("the new program, new, ended during the check; .*" +
+                    SERVES_ON, "--check", f"kill -9 $({self.NEW_PID})")
+
+    def test_moved_back_by_another_operator(self):
+        """What was checked is the old one."""
+        for moves in ("ready --silent", "maintenance new"):
+            with self.subTest(moves):
+                self.refuse(r"new \(pid \d+\) does not serve after the check; "
+                            + SERVES_ON, "--check", f"{CTL} {moves}")
+
 
 class Interrupted(Upgrades):
     """By a terminal that goes away, Ctrl-C, and signals."""
@@ -499,15 +514,6 @@ class Meanwhile(Upgrades):
             rf"\(pid {pid}\), its standby, was not ended")
         old.kill()
         self.wait_peer("new", role="owner", connections=3, pid=pid)
-
-    def test_maintenance_by_another_operator(self):
-        """It has moved: the check says whether that is well."""
-        server = self.server()
-        moved = f"{CTL} maintenance new"
-        code, out, err = self.ctl(*self.words("--check", moved))
-        self.assertEqual(code, 0, err)
-        self.assertRegex(out, "upgraded: ")
-        self.assertEqual(server.wait(), 0)
 
 
 class Usage(Upgrades):
