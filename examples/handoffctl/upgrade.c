@@ -395,9 +395,11 @@ move_back(struct upgrade *u)
 
 /* How things stand after a failure. */
 enum standing {
-	OLD_SERVES,  /* the new one may be ended */
-	NEW_SERVES,  /* and the old one is its standby */
-	NEW_ALONE,   /* the old one has ended */
+	OLD_SERVES, /* the new one may be ended */
+	NEW_SERVES, /* and the old one is its standby */
+	NEW_ALONE,  /* the old one has ended */
+	/* what may be so for a moment: */
+	NEW_NEEDED,  /* the old one has ended, the new one does not serve */
 	OLD_SILENT,  /* the new one stands by, and may be needed */
 	NOBODY_KNOWS /* `why` says why not */
 };
@@ -408,10 +410,14 @@ look_once(struct upgrade *u)
 	if (!read_peers(u))
 		return NOBODY_KNOWS;
 	find_new(u); /* it may have joined since the last look */
-	if (!is_there(u, &u->new) || owns(u, &u->old))
+	if (owns(u, &u->old))
 		return OLD_SERVES;
-	if (!is_there(u, &u->old))
+	if (!is_there(u, &u->old) && owns(u, &u->new))
 		return NEW_ALONE;
+	if (!is_there(u, &u->old) && !program_ended(&u->program))
+		return NEW_NEEDED;
+	if (!is_there(u, &u->new))
+		return OLD_SERVES;
 	if (owns(u, &u->new) || (peer_is(&u->new, "unresponsive") &&
 					peer_is(&u->old, "standby")))
 		return NEW_SERVES;
@@ -427,7 +433,7 @@ look_around(struct upgrade *u)
 
 	do {
 		standing = look_once(u);
-		if (standing != OLD_SILENT && standing != NOBODY_KNOWS)
+		if (standing < NEW_NEEDED)
 			break;
 		poll(NULL, 0, LOOK_MS);
 	} while (now_ms() < end_ms);
@@ -450,6 +456,12 @@ leave_new(struct upgrade *u, enum standing standing, const char *why)
 			"so %s (pid %d), its standby, was not ended\n",
 			why, u->old.name, (int)u->old.pid, u->new.name,
 			(int)u->new.pid);
+	else if (standing == NEW_NEEDED)
+		fprintf(stderr,
+			"handoffctl: upgrade: %s; the new program, %.60s, is "
+			"needed, since the old one has ended, and goes on: "
+			"status says whether it serves\n",
+			why, new_name(u));
 	else
 		fprintf(stderr,
 			"handoffctl: upgrade: %s; %s (pid %d) serves, and was "

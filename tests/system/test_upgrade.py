@@ -515,6 +515,36 @@ class Meanwhile(Upgrades):
         old.kill()
         self.wait_peer("new", role="owner", connections=3, pid=pid)
 
+    def joins_late(self):
+        """An upgrade to a program that has not joined before the file `go` is
+        there."""
+        begun, go = os.path.join(self.base, "begun"), self.base + "/go"
+        upgrade = self.begin(argv=[
+            "sh", "-c", f"touch {begun}; until test -e {go} -o ! -d "
+            f'{self.base}; do sleep 0.05; done; exec "$0" "$@"', *self.new()])
+        wait_until(lambda: os.path.exists(begun), "it to have begun")
+        os.unlink(begun)
+        return upgrade, go
+
+    def test_old_one_ends_before_the_new_one_has_joined(self):
+        """The new one is left alone, and serves once it can."""
+        for end in ("kill", "stop"):
+            with self.subTest(end):
+                old = self.server()
+                upgrade, go = self.joins_late()
+                getattr(old, end)()
+                self.assertEqual(upgrade.wait(), 1)
+                self.assertRegex(
+                    upgrade.errors[-1], r"server \(pid \d+\) has ended "
+                    "meanwhile; the new program, sh, is needed, since the "
+                    "old one has ended, and goes on: status says whether")
+                with open(go, "wb"):
+                    pass
+                wait_until(lambda: self.ctl("status")[0] == 0, "it to serve")
+                self.wait_peer("new", role="owner")
+                os.unlink(go)
+                self.ok("stop", "new")
+
 
 class Usage(Upgrades):
     def test_wrong_words(self):
