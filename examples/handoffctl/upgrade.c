@@ -132,8 +132,11 @@ static bool
 fail_ended(struct upgrade *u, const char *when)
 {
 	const char *last = u->program.tail.last;
+	char pid[24] = "";
 
-	return fail(u, "the new program, %.60s, %s%s%s%s", new_name(u),
+	if (u->new.pid)
+		snprintf(pid, sizeof(pid), " (pid %d)", (int)u->new.pid);
+	return fail(u, "the new program, %.60s%s, %s%s%s%s", new_name(u), pid,
 		u->program.how, u->program.begun ? when : "",
 		last[0] ? "; its last line: " : "", last);
 }

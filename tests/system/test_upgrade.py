@@ -275,8 +275,8 @@ class Bad(Upgrades):
     NEW_PID = CTL + " status | sed -n 's/^new  *\\([0-9]*\\) .*/\\1/p'"
 
     def test_new_one_dies_in_the_check(self):
-        self.refuse("the new program, new, ended during the check; .*" +
-                    SERVES_ON, "--check",
+        self.refuse(r"the new program, new \(pid \d+\), ended during the check"
+                    "; .*" + SERVES_ON, "--check",
                     f"kill -9 $({self.NEW_PID}); sleep 1000")
 
     def test_new_one_hangs_in_the_check(self):
@@ -289,8 +289,8 @@ class Bad(Upgrades):
                     MOVED_BACK, "--check", f"kill -STOP $({self.NEW_PID})")
 
     def test_new_one_dies_when_the_check_has_succeeded(self):
-        self.refuse("the new program, new, ended during the check; .*" +
-                    SERVES_ON, "--check", f"kill -9 $({self.NEW_PID})")
+        self.refuse(r"the new program, new \(pid \d+\), ended during the check"
+                    "; .*" + SERVES_ON, "--check", f"kill -9 $({self.NEW_PID})")
 
     def test_moved_back_by_another_operator(self):
         """What was checked is the old one."""
@@ -477,8 +477,8 @@ class Meanwhile(Upgrades):
                    "it to be known, beside the shell that has started it")
         os.kill(self.peer("new")["pid"], signal.SIGKILL)
         self.assertEqual(upgrade.wait(), 1)
-        self.assertRegex(upgrade.errors[-1], "the new program, new, ended "
-                         "before it was ready; .*" + SERVES_ON)
+        self.assertRegex(upgrade.errors[-1], r"the new program, new \(pid "
+                         r"\d+\), ended before it was ready; .*" + SERVES_ON)
         self.wait_peer("server", role="owner", connections=3)
 
     def test_never_ready(self):
