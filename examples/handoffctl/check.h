@@ -8,12 +8,13 @@
 #include <sys/types.h>
 
 struct check {
-	pid_t pid;
+	pid_t pid;     /* of the process between it and handoffctl */
 	char how[120]; /* how it has ended, if that was not with status 0 */
 };
 
 /* Runs `command` by the shell, with HANDOFF_DIR in its environment and its
- * output on standard error. False: there is no process, `how` has the reason.
+ * output on standard error. It ends with this process. False: there is no
+ * process, `how` has the reason.
  */
 bool check_start(struct check *check, const char *command, const char *dir);
 

@@ -405,6 +405,26 @@ class Interrupted(Upgrades):
         # nothing of it is in the way of the next one
         wait_until(lambda: self.ctl(*self.words())[0] == 0, "an upgrade")
 
+    def test_killed_in_the_check(self):
+        """The check ends with it; and by hand the upgrade is completed."""
+        pids = self.waiting + ".pids"
+        upgrade = self.begin("--check", f"sleep 1000 & echo $$ $! >{pids}; "
+                             f"mv {pids} {self.waiting}; wait; true")
+        self.wait_waiting()
+        with open(self.waiting, encoding="ascii") as file:
+            check = [int(pid) for pid in file.read().split()]
+        self.assertTrue(all(is_running(pid) for pid in check))
+        upgrade.kill()
+        wait_until(lambda: not any(is_running(pid) for pid in check),
+                   "the check to end")
+        self.wait_peer("new", role="owner", connections=3)
+        self.ok("stop", "server")
+        self.assertEqual(self.old.wait(), 0)
+        self.ok("stay")
+        self.assertEqual(self.peer("new")["maintenance"], None)
+        for sock in self.socks:
+            self.assert_echo(sock)
+
     def test_two_operators(self):
         first = self.begin("--check", f"touch {self.waiting}; until "
                            f"test -e {self.base}/go; do sleep 0.05; done")
