@@ -38,6 +38,7 @@ struct upgrade {
 	int signals;
 	int code; /* the exit status of a failure */
 	struct progress progress;
+	char *moved; /* the answer to the move, or NULL */
 	char why[HANDOFF_TEXT_MAX * 2];
 };
 
@@ -287,10 +288,10 @@ move(struct upgrade *u)
 		u->code = err == -EAGAIN ? 3 : 1;
 		line = reply ? error_line(reply) : strerror(-err);
 		fail(u, "%.*s", (int)strcspn(line, "\n"), line);
-	}
-	free(reply);
-	if (err < 0)
+		free(reply);
 		return false;
+	}
+	u->moved = reply;
 	if (!read_peers(u))
 		return false;
 	return owns(u, &u->new) ||
@@ -513,6 +514,19 @@ give_up(struct upgrade *u)
 				      : leave_new(u, standing, why);
 }
 
+/* The addresses that only one of the two has, as a maintenance tells them. */
+static void
+print_addresses(const char *line)
+{
+	for (; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (strncmp(line, "opened ", 7) == 0 ||
+			strncmp(line, "closed ", 7) == 0 ||
+			strncmp(line, "kept ", 5) == 0)
+			printf("%.*s\n", (int)strcspn(line, "\n"), line);
+	}
+}
+
 /* The new one serves: this is not interrupted any more. */
 static int
 finish(struct upgrade *u)
@@ -546,6 +560,7 @@ finish(struct upgrade *u)
 	/* a program of an older library cannot, and serves all the same */
 	handoff_control_stay(u->dir, &reply);
 	free(reply);
+	print_addresses(u->moved);
 	printf("upgraded: %s (pid %d) serves %lld connection%s in place of %s "
 	       "(pid %d), which has ended\n",
 		u->new.name, (int)u->new.pid, u->new.connections,
@@ -610,5 +625,6 @@ run_upgrade(const char *dir, const struct upgrade_opts *opts)
 	}
 	code = run_course(&u);
 	program_close(&u.program);
+	free(u.moved);
 	return code;
 }

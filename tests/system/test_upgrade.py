@@ -119,6 +119,16 @@ class Good(Upgrades):
         self.assertEqual(len(self.status()["peers"]), 1)
         self.assertNotIn("under way", self.ok("status"))
 
+    def test_tells_of_other_addresses(self):
+        """A typing error is seen, as with maintenance."""
+        server = self.server()
+        self.clients(server)
+        code, out, err = self.ctl(*self.words(argv=[
+            *self.new()[:3], "--listen", "127.0.0.2:0", "--name", "new"]))
+        self.assertEqual(code, 0, err)
+        self.assertRegex(out, r"\Aopened 127\.0\.0\.2:\d+\n"
+                         rf"closed {re.escape(server.address)}\nupgraded: ")
+
     def test_check_is_run_after_the_move(self):
         server = self.server()
         check = f"{CTL} status --json >{self.base}/seen; echo looked"
