@@ -35,8 +35,8 @@ signal_pidfd(int pidfd, int sig)
 }
 
 int
-program_start(struct program *p, char *const argv[], const char *log, char *why,
-	size_t size)
+program_start(struct program *p, char *const argv[], const char *log, pid_t old,
+	char *why, size_t size)
 {
 	int out = -1;
 
@@ -52,7 +52,7 @@ program_start(struct program *p, char *const argv[], const char *log, char *why,
 				strerror(errno));
 			return -1;
 		}
-		tail_open(&p->tail, log);
+		tail_open(&p->tail, log, old);
 	}
 	p->starter = starter_fork(argv, out, &p->line);
 	if (out >= 0)

@@ -21,9 +21,9 @@ struct program {
 
 /* Starts it, with its output at the end of the file `log` (NULL: what
  * handoffctl has). 0, or -1 and the reason in `why`. That it cannot be executed
- * is seen later, as its end. */
+ * is seen later, as its end. `old` is the process in whose place it comes. */
 int program_start(struct program *p, char *const argv[], const char *log,
-	char *why, size_t size);
+	pid_t old, char *why, size_t size);
 
 /* Readable when there is something to look at. */
 int program_fd(const struct program *p);

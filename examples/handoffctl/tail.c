@@ -5,14 +5,34 @@
  */
 #include "tail.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+static bool
+has_open(pid_t pid, const struct stat *file)
+{
+	char path[40];
+	const struct dirent *entry;
+	struct stat st;
+	bool found = false;
+	DIR *fds;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	fds = opendir(path);
+	while (fds && !found && (entry = readdir(fds)))
+		found = fstatat(dirfd(fds), entry->d_name, &st, 0) == 0 &&
+			st.st_dev == file->st_dev && st.st_ino == file->st_ino;
+	if (fds)
+		closedir(fds);
+	return found;
+}
+
 void
-tail_open(struct tail *tail, const char *path)
+tail_open(struct tail *tail, const char *path, pid_t other)
 {
 	struct stat st;
 
@@ -23,6 +43,7 @@ tail_open(struct tail *tail, const char *path)
 		(fstat(tail->fd, &st) < 0 || !S_ISREG(st.st_mode) ||
 			lseek(tail->fd, 0, SEEK_END) < 0))
 		tail_close(tail);
+	tail->shared = tail->fd >= 0 && has_open(other, &st);
 }
 
 static char
@@ -38,8 +59,8 @@ end_line(struct tail *tail)
 {
 	tail->line[tail->len] = '\0';
 	tail->len = 0;
-	fprintf(stderr, "%snew: %s\n", tail->terminal ? "\r\033[K" : "",
-		tail->line);
+	fprintf(stderr, "%s%s: %s\n", tail->terminal ? "\r\033[K" : "",
+		tail->shared ? "log" : "new", tail->line);
 	if (tail->line[0])
 		snprintf(tail->last, sizeof(tail->last), "%.199s", tail->line);
 }
@@ -52,6 +73,7 @@ tail_show(struct tail *tail)
 
 	while (tail->fd >= 0 &&
 		(n = read(tail->fd, chunk, sizeof(chunk))) > 0) {
+		tail->any = true;
 		for (ssize_t i = 0; i < n; i++) {
 			char c = chunk[i];
 

@@ -132,14 +132,20 @@ new_name(const struct upgrade *u)
 static bool
 fail_ended(struct upgrade *u, const char *when)
 {
-	const char *last = u->program.tail.last;
+	const struct tail *tail = &u->program.tail;
+	bool silent = u->program.begun && tail->fd >= 0 && !tail->any;
 	char pid[24] = "";
 
 	if (u->new.pid)
 		snprintf(pid, sizeof(pid), " (pid %d)", (int)u->new.pid);
-	return fail(u, "the new program, %.60s%s, %s%s%s%s", new_name(u), pid,
-		u->program.how, u->program.begun ? when : "",
-		last[0] ? "; its last line: " : "", last);
+	return fail(u, "the new program, %.60s%s, %s%s%s%.200s%s", new_name(u),
+		pid, u->program.how, u->program.begun ? when : "",
+		silent           ? "; its log "
+		: !tail->last[0] ? ""
+		: tail->shared   ? "; the last line of its log: "
+				 : "; its last line: ",
+		silent ? u->opts->log : tail->last,
+		silent ? " has nothing of it" : "");
 }
 
 static bool
@@ -616,7 +622,7 @@ run_upgrade(const char *dir, const struct upgrade_opts *opts)
 		return 1;
 	}
 	unit_watchdog(u.old.pid);
-	if (program_start(&u.program, opts->argv, opts->log, u.why,
+	if (program_start(&u.program, opts->argv, opts->log, u.old.pid, u.why,
 		    sizeof(u.why)) < 0) {
 		fprintf(stderr,
 			"handoffctl: upgrade: %s; nothing was changed\n",

@@ -72,7 +72,7 @@ class Upgrades(SystemTest):
             out, rf"\Aupgraded: {to} \(pid \d+\) serves {count} "
             rf"connections? in place of \S+ \(pid \d+\), which has ended\n\Z")
         for line in err.splitlines():
-            self.assertTrue(line.startswith("new: "), err)
+            self.assertRegex(line, "\\A(new|log): ")
         return err
 
     def failed(self, *options, argv=None, code=1):
@@ -214,10 +214,26 @@ class Bad(Upgrades):
                     "it was ready; its last line: no such table; " + SERVES_ON,
                     argv=["sh", "-c", "echo no such table >&2; exit 3"])
         self.refuse(r"was killed by signal 11 \(Segmentation fault\) before it "
-                    "was ready; " + SERVES_ON,
-                    argv=["sh", "-c", "kill -SEGV $$"])
+                    rf"was ready; its log {self.log} has nothing of it; " +
+                    SERVES_ON, argv=["sh", "-c", "kill -SEGV $$"])
         self.refuse(r"the new program, /no/such, could not be started: No such "
                     "file or directory; " + SERVES_ON, argv=["/no/such"])
+
+    def test_log_that_the_old_one_writes_too(self):
+        """Its lines are not called those of the new one."""
+        self.assertEqual(self.old.stop(), 0)
+        with open(self.log, "ab") as log:
+            old = subprocess.Popen(self.new(name="server"), stdout=log,
+                                   stderr=log)
+        self.addCleanup(old.wait)
+        self.addCleanup(old.kill)
+        wait_until(lambda: self.ctl("status")[0] == 0, "it to serve")
+        text = self.failed(argv=["sh", "-c", "echo no such table; exit 3"])
+        self.assertRegex(text, r"sh, ended with exit status 3 before it was "
+                         "ready; the last line of its log: no such table; " +
+                         SERVES_ON)
+        self.assertIn("\nlog: no such table\n", "\n" + self.ctl(*self.words(
+            argv=["sh", "-c", "echo no such table; exit 3"]))[2])
 
     def test_wrong_service(self):
         self.refuse(
