@@ -181,6 +181,18 @@ read_flag(struct args *args, int option)
 	}
 }
 
+/* Of an upgrade: a second value is an error, and so is what ends the options
+ * where the value was forgotten. */
+static void
+read_once(const char **value, const char *option)
+{
+	if (*value)
+		arguments_wrong(" is given twice", option);
+	if (strcmp(optarg, "--") == 0)
+		arguments_wrong(" needs a value", option);
+	*value = optarg;
+}
+
 static void
 read_option(struct args *args, int option, int argc, char **argv)
 {
@@ -208,10 +220,10 @@ read_option(struct args *args, int option, int argc, char **argv)
 			" is not a time: --every takes 0.1 to 86400 seconds");
 		return;
 	case 'K':
-		args->check = optarg;
+		read_once(&args->check, "--check");
 		return;
 	case 'L':
-		args->log = optarg;
+		read_once(&args->log, "--log");
 		return;
 	case 'O':
 	case 'S':

@@ -176,6 +176,12 @@ find_old(struct upgrade *u)
 			"handoffctl(1) says",
 			one->name, (int)one->pid, two->name, (int)two->pid,
 			u->dir);
+	if (peer_is(one, "unresponsive") && one->pid)
+		return fail(u,
+			"%s (pid %d) does not answer, so nothing can move: "
+			"end it if it hangs, and start the new program by "
+			"itself",
+			one->name, (int)one->pid);
 	if (one->ferry || !peer_is(one, "owner") || !one->pid)
 		return fail(u,
 			"%s (pid %d) does not serve, it is %s: there is "
@@ -488,14 +494,20 @@ end_new(struct upgrade *u, bool back, const char *why)
 	if (back && !program_wait(&u->program, END_MS))
 		program_kill(&u->program);
 	program_end(&u->program);
-	fprintf(stderr,
-		owns(u, &u->old) || await_owner(u, &u->old)
-			? "handoffctl: upgrade: %s; %s%s (pid %d) serves on, "
-			  "and the new program has been ended\n"
-			: "handoffctl: upgrade: %s; %s%s (pid %d) does not "
-			  "serve either: see status\n",
-		why, back ? "everything was moved back: " : "", u->old.name,
-		(int)u->old.pid);
+	if (!owns(u, &u->old) && !await_owner(u, &u->old))
+		fprintf(stderr,
+			"handoffctl: upgrade: %s; %s%s (pid %d) does not "
+			"serve either: see status\n",
+			why, back ? "everything was moved back: " : "",
+			u->old.name, (int)u->old.pid);
+	else
+		fprintf(stderr,
+			"handoffctl: upgrade: %s; %s%s (pid %d) serves on, "
+			"and %s\n",
+			why, back ? "everything was moved back: " : "",
+			u->old.name, (int)u->old.pid,
+			u->program.begun ? "the new program has been ended"
+					 : "nothing was changed");
 	return u->code;
 }
 
@@ -618,7 +630,9 @@ run_upgrade(const char *dir, const struct upgrade_opts *opts)
 	catch_signals(&u);
 	progress_begin(&u.progress, "upgrade");
 	if (!find_old(&u)) {
-		fprintf(stderr, "handoffctl: upgrade: %s\n", u.why);
+		fprintf(stderr,
+			"handoffctl: upgrade: %s; nothing was changed\n",
+			u.why);
 		return 1;
 	}
 	unit_watchdog(u.old.pid);

@@ -217,7 +217,8 @@ class Bad(Upgrades):
                     rf"was ready; its log {self.log} has nothing of it; " +
                     SERVES_ON, argv=["sh", "-c", "kill -SEGV $$"])
         self.refuse(r"the new program, /no/such, could not be started: No such "
-                    "file or directory; " + SERVES_ON, argv=["/no/such"])
+                    r"file or directory; server \(pid \d+\) serves on, and "
+                    "nothing was changed$", argv=["/no/such"])
 
     def test_log_that_the_old_one_writes_too(self):
         """Its lines are not called those of the new one."""
@@ -263,7 +264,8 @@ class Bad(Upgrades):
         self.standby()
         text = self.failed()
         self.assertRegex(text, r"server \(pid \d+\) and alt \(pid \d+\) hold "
-                         "both places of .* stop the standby first")
+                         "both places of .* stop the standby first.*; "
+                         "nothing was changed$")
         self.assertEqual(len(self.status()["peers"]), 2)
         self.assertFalse(os.path.exists(self.log))
 
@@ -282,6 +284,16 @@ class Bad(Upgrades):
         self.log = "/no/such/folder/log"
         self.refuse("--log /no/such/folder/log: No such file or directory; "
                     "nothing was changed")
+
+    def test_old_one_hangs_already(self):
+        self.old.signal(signal.SIGSTOP)
+        self.assertRegex(
+            self.failed(), r"server \(pid \d+\) does not answer, so nothing "
+            "can move: end it if it hangs, and start the new program by "
+            "itself; nothing was changed$")
+        self.assertFalse(os.path.exists(self.log))
+        self.old.signal(signal.SIGCONT)
+        self.assert_serves(self.old, *self.socks)
 
     def test_check_fails(self):
         self.refuse("the check ended with exit status 7; " + MOVED_BACK,
@@ -599,6 +611,12 @@ class Usage(Upgrades):
                 (["upgrade", "--"], "needs the PROGRAM"),
                 (["upgrade", "--check", "", "--", "true"], "is empty"),
                 (["upgrade", "--timeout", "0", "--", "true"], "not a time"),
+                (["upgrade", "--check", "a", "--check", "b", "--", "true"],
+                 "--check is given twice"),
+                (["upgrade", "--log", "a", "--log", "b", "--", "true"],
+                 "--log is given twice"),
+                (["upgrade", "--check", "--", "true"],
+                 "--check needs a value"),
                 (["status", "--log", "file"], "go with upgrade"),
                 (["upgrade", "server", "--listen", "x"], "not an option")):
             code, out, err = self.ctl(*words)
