@@ -545,21 +545,40 @@ print_addresses(const char *line)
 	}
 }
 
+/* A program that does not answer cannot be told to stop, and the command would
+ * wait much longer than the operator has said. */
+static bool
+await_answer(struct upgrade *u, const struct peer *peer)
+{
+	long long end_ms = now_ms() + u->opts->timeout_ms;
+
+	while (read_peers(u) && is_there(u, peer) &&
+		peer_is(peer, "unresponsive")) {
+		if (now_ms() >= end_ms)
+			return fail(u, "no answer within %g s",
+				u->opts->timeout_ms / 1000.0);
+		poll(NULL, 0, LOOK_MS);
+	}
+	return true;
+}
+
 /* The new one serves: this is not interrupted any more. */
 static int
 finish(struct upgrade *u)
 {
 	char name[16], *reply = NULL;
-	int err;
+	int err = -ETIMEDOUT;
 
 	snprintf(name, sizeof(name), "%d", (int)u->old.pid);
 	progress_show(&u->progress, "the old program ends");
-	err = handoff_control_stop(u->dir, name, &reply);
+	if (await_answer(u, &u->old))
+		err = handoff_control_stop(u->dir, name, &reply);
 	progress_end(&u->progress);
 	if (!read_peers(u) || (err < 0 && is_there(u, &u->old))) {
 		fprintf(stderr,
 			"handoffctl: upgrade: %s (pid %d) serves, but %s (pid "
-			"%d) was not stopped: %s\n",
+			"%d) was not stopped: %s; to complete it end that one, "
+			"by SIGKILL if it hangs, and give handoffctl stay\n",
 			u->new.name, (int)u->new.pid, u->old.name,
 			(int)u->old.pid, err < 0 && reply ? reply : u->why);
 		free(reply);

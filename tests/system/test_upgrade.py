@@ -559,6 +559,20 @@ class Meanwhile(Upgrades):
             r"\(pid \d+\) serves, and was not ended: the old program has ended")
         self.wait_peer("new", role="owner", connections=3)
 
+    def test_old_one_hangs_after_the_move(self):
+        """It is waited for no longer than was said; the line says the rest."""
+        old = self.server()
+        code, out, err = self.ctl(*self.words(
+            "--timeout", "1", "--check", f"kill -STOP {old.pid}"))
+        self.assertEqual((code, out), (1, ""), err)
+        self.assertRegex(
+            err.splitlines()[-1], r"new \(pid \d+\) serves, but server \(pid "
+            r"\d+\) was not stopped: no answer within 1 s; to complete it end "
+            "that one, by SIGKILL if it hangs, and give handoffctl stay")
+        old.kill()
+        self.ok("stay")
+        self.assertEqual(self.peer("new")["maintenance"], None)
+
     def test_old_one_hangs(self):
         """The new one stands by it, and may be needed: it is not ended."""
         old, upgrade, _ = self.loading()
