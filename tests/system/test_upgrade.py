@@ -505,10 +505,9 @@ class Meanwhile(Upgrades):
                          stdin=subprocess.PIPE)
         old.expect("^owner: ")
         upgrade = self.begin(*options, argv=[
-            "sh", "-c", "(echo busy loads its data: 40 %; until test -e "
-            f"{go} -o ! -d {self.base}; do sleep 0.05; done; echo busy; while "
-            f"test -d {self.base}; do sleep 0.1; done) | {tool} {self.dir} new "
-            "0 30"])
+            "sh", "-c", f"(until test -e {go} -o ! -d {self.base}; do sleep "
+            f"0.05; done; echo busy; while test -d {self.base}; do sleep 0.1; "
+            f"done) | {tool} {self.dir} new 0 30 'loads its data: 40 %'"])
         self.wait_peer("new", role="standby", loading="loads its data: 40 %")
         return old, upgrade, go
 

@@ -4,7 +4,7 @@
  * It answers RELEASE after a random while, often too late, and gives some
  * leaders another companion then. Standard input: "list" prints what it owns,
  * "hold" lets it release nothing until "go", and "busy" with a reason says that
- * it is not ready to serve.
+ * it is not ready to serve; as it is from the beginning with a fifth argument.
  */
 #include <handoff.h>
 
@@ -200,6 +200,7 @@ main(int argc, char **argv)
 		.state_size = 32,
 		.may_own = true,
 		.give_timeout_ms = argc > 4 ? (uint32_t)atoi(argv[4]) : 30,
+		.loading = argc > 5 ? argv[5] : NULL,
 		.log = note,
 		.errbuf = why,
 		.errbuf_size = sizeof(why)};
