@@ -374,6 +374,26 @@ check_upgrade(struct args *args, int count, char **words)
 	args->program = words + 1;
 }
 
+/* Options that go with one command. */
+static void
+check_flags(const struct args *args, bool notices)
+{
+	if (args->json && strcmp(args->command, "status") != 0 && !notices)
+		arguments_wrong("--json goes with status and notices", "");
+	if (args->connections && strcmp(args->command, "status") != 0)
+		arguments_wrong("--connections goes with status", "");
+	if (args->connections && args->watch_ms)
+		arguments_wrong("--connections does not go with --watch", "");
+	if (args->watch_ms && strcmp(args->command, "status") != 0)
+		arguments_wrong("--watch goes with status", "");
+	if (args->wait_ms && strcmp(args->command, "maintenance") != 0)
+		arguments_wrong("--wait goes with maintenance", "");
+	if (args->whole && strcmp(args->command, "maintenance") != 0)
+		arguments_wrong("--whole goes with maintenance", "");
+	if (args->silent && strcmp(args->command, "ready") != 0)
+		arguments_wrong("--silent goes with ready", "");
+}
+
 /* Each command with exactly the words and options that it takes. */
 static void
 read_command(struct args *args, int count, char **words)
@@ -426,20 +446,7 @@ read_command(struct args *args, int count, char **words)
 			words[most]);
 	if (count > most && !say && !notices && !upgrade)
 		arguments_wrong(" is one word too many", words[most]);
-	if (args->json && strcmp(args->command, "status") != 0 && !notices)
-		arguments_wrong("--json goes with status and notices", "");
-	if (args->connections && strcmp(args->command, "status") != 0)
-		arguments_wrong("--connections goes with status", "");
-	if (args->connections && args->watch_ms)
-		arguments_wrong("--connections does not go with --watch", "");
-	if (args->watch_ms && strcmp(args->command, "status") != 0)
-		arguments_wrong("--watch goes with status", "");
-	if (args->wait_ms && strcmp(args->command, "maintenance") != 0)
-		arguments_wrong("--wait goes with maintenance", "");
-	if (args->whole && strcmp(args->command, "maintenance") != 0)
-		arguments_wrong("--whole goes with maintenance", "");
-	if (args->silent && strcmp(args->command, "ready") != 0)
-		arguments_wrong("--silent goes with ready", "");
+	check_flags(args, notices);
 	check_move(args, count);
 	check_settle(args, count);
 	check_wait(args);
