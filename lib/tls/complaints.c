@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Anybody who can connect can make a handshake fail, as often as is liked: so
+ * Any client can make a handshake fail, as often as it likes: so
  * there are so many lines in a time, and each says how many were left out
  * before it. The log is called without the lock.
  */
