@@ -5,52 +5,13 @@
  * sentence. Nothing leaks (checked under AddressSanitizer).
  */
 #include "ferry/certs.h"
+#include "support/ssl_memory.h"
 
 #include <errno.h>
-#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
-static bool inside;
-static int calls, fail_at;
 static int opened; /* so many calls before the sessions began */
-
-static bool
-fails(void)
-{
-	return inside && ++calls == fail_at;
-}
-
-static void *
-allocate(size_t size, const char *file, int line)
-{
-	(void)file;
-	(void)line;
-	return fails() ? NULL : malloc(size);
-}
-
-static void *
-reallocate(void *data, size_t size, const char *file, int line)
-{
-	(void)file;
-	(void)line;
-	return fails() ? NULL : realloc(data, size);
-}
-
-static void
-release(void *data, const char *file, int line)
-{
-	(void)file;
-	(void)line;
-	free(data);
-}
-
-/* Before OpenSSL has allocated anything. */
-__attribute__((constructor)) static void
-before_tests(void)
-{
-	CRYPTO_set_mem_functions(allocate, reallocate, release);
-}
 
 struct life {
 	struct handoff__tls *tls;

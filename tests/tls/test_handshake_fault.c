@@ -6,10 +6,10 @@
  * place for one. Nothing leaks (checked under AddressSanitizer) once the files
  * are open; before that OpenSSL itself loses names of algorithms.
  */
+#include "support/ssl_memory.h"
 #include "tls/tape.h"
 
 #include <errno.h>
-#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,46 +17,7 @@
 void __lsan_disable(void) __attribute__((weak));
 void __lsan_enable(void) __attribute__((weak));
 
-static bool inside;
-static int calls, fail_at;
 static int opened; /* so many calls before the handshake began */
-
-static bool
-fails(void)
-{
-	return inside && ++calls == fail_at;
-}
-
-static void *
-allocate(size_t size, const char *file, int line)
-{
-	(void)file;
-	(void)line;
-	return fails() ? NULL : malloc(size);
-}
-
-static void *
-reallocate(void *data, size_t size, const char *file, int line)
-{
-	(void)file;
-	(void)line;
-	return fails() ? NULL : realloc(data, size);
-}
-
-static void
-release(void *data, const char *file, int line)
-{
-	(void)file;
-	(void)line;
-	free(data);
-}
-
-/* Before OpenSSL has allocated anything. */
-__attribute__((constructor)) static void
-before_tests(void)
-{
-	CRYPTO_set_mem_functions(allocate, reallocate, release);
-}
 
 static struct tape tape;
 
