@@ -13,8 +13,8 @@ class Segment:
     def pages(self):
         return os.fstat(self.fd).st_blocks * 512 // 4096
 
-    def data(self):
-        """All that is not a hole, which reading it would fill."""
+    def extents(self):
+        """Where all is that is not a hole, which reading it would fill."""
         size, at = os.fstat(self.fd).st_size, 0
         while at < size:
             try:
@@ -22,8 +22,17 @@ class Segment:
             except OSError:  # ENXIO: the rest is a hole
                 return
             end = os.lseek(self.fd, at, os.SEEK_HOLE)
-            yield os.pread(self.fd, end - at, at)
+            yield at, end
             at = end
+
+    def data(self):
+        for at, end in self.extents():
+            yield os.pread(self.fd, end - at, at)
+
+    def pages_from(self, page):
+        """Those that are not before this one."""
+        return sum((end - max(at, page * 4096)) // 4096
+                   for at, end in self.extents() if end > page * 4096)
 
 
 class Arena:
@@ -59,6 +68,12 @@ class Arena:
     def pages(self):
         self.look()
         return sum(segment.pages() for segment in self.segments.values())
+
+    def pages_from(self, page):
+        """As pages, without what is in front in each segment."""
+        self.look()
+        return sum(segment.pages_from(page)
+                   for segment in self.segments.values())
 
     def count(self, text):
         """How often these bytes are in it."""
