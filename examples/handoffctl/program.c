@@ -116,6 +116,12 @@ look_at_starter(struct program *p)
 		strcpy(p->how, "ended");
 }
 
+void
+program_show(struct program *p)
+{
+	tail_show(&p->tail);
+}
+
 bool
 program_ended(struct program *p)
 {
@@ -123,7 +129,7 @@ program_ended(struct program *p)
 		look_at_starter(p);
 	else if (!p->how[0] && p->pidfd >= 0 && has_event(p->pidfd, 0))
 		strcpy(p->how, "ended");
-	tail_show(&p->tail);
+	program_show(p);
 	return p->how[0] != '\0';
 }
 
@@ -192,7 +198,7 @@ program_end(struct program *p)
 		if (!program_wait(p, STARTER_GRACE_MS))
 			program_kill(p);
 	}
-	tail_show(&p->tail);
+	program_show(p);
 }
 
 void

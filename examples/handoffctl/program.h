@@ -28,7 +28,10 @@ int program_start(struct program *p, char *const argv[], const char *log,
 /* Readable when there is something to look at. */
 int program_fd(const struct program *p);
 
-/* Whether it has ended; shows on standard error what it has printed. */
+/* Shows on standard error what it has printed. */
+void program_show(struct program *p);
+
+/* Whether it has ended; shows the same. */
 bool program_ended(struct program *p);
 
 /* Whether that process is it or was started by it, and so is the peer: 1, it

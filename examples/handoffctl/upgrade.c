@@ -573,6 +573,7 @@ finish(struct upgrade *u)
 	progress_show(&u->progress, "the old program ends");
 	if (await_answer(u, &u->old))
 		err = handoff_control_stop(u->dir, name, &reply);
+	program_show(&u->program);
 	progress_end(&u->progress);
 	if (!read_peers(u) || (err < 0 && is_there(u, &u->old))) {
 		fprintf(stderr,

@@ -106,6 +106,8 @@ class Good(Upgrades):
         clients = self.clients(server)
         err = self.upgraded(count=3)
         self.assertIn("new: ", err)
+        # also what it has printed since it was last waited for
+        self.assertRegex(err, r"(?m)^new: \S+ new: owner: took over from ")
         self.assertIn("standby: server", err)
         self.assertEqual(server.wait(), 0)
         for client in clients:
