@@ -30,8 +30,8 @@
  *   identity.c  what decides on the bytes of a handshake
  *   material.c  the bytes of files, and what OpenSSL makes of them
  *   settings.c  the options, checked
- *   secrets.c   what OpenSSL tells of the keys
- *   random.c    the random source
+ *   random.c    a library context with a random source of its own
+ *   secrets.c   what OpenSSL derives for the keys
  */
 #ifndef HANDOFF_TLS_COMPONENT_H
 #define HANDOFF_TLS_COMPONENT_H

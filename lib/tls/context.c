@@ -120,7 +120,6 @@ set_rules(SSL_CTX *ctx, struct handoff__tls_settings *settings)
 	SSL_CTX_clear_mode(ctx, SSL_MODE_ASYNC);
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_read_ahead(ctx, 0);
-	SSL_CTX_set_keylog_callback(ctx, handoff__tls_secrets_log);
 	if (settings->alpn)
 		SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, settings);
 	return true;
@@ -175,7 +174,8 @@ make_ctx(struct handoff__tls_settings *settings,
 	int err = 0;
 
 	ERR_clear_error();
-	ctx = SSL_CTX_new_ex(lib, NULL, TLS_server_method());
+	ctx = SSL_CTX_new_ex(
+		lib, HANDOFF__TLS_SECRETS_PROPERTIES, TLS_server_method());
 	if (!ctx || !set_defaults(ctx))
 		err = handoff__fail(error, -ENOTSUP,
 			"TLS: OpenSSL cannot set up TLS 1.3: %s",

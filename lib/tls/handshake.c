@@ -90,7 +90,6 @@ set_up(struct handoff__tls_handshake *hs, SSL_CTX *ctx)
 	}
 	BIO_set_mem_eof_return(hs->in, -1);
 	SSL_set_bio(hs->ssl, hs->in, hs->out);
-	SSL_set_app_data(hs->ssl, &hs->secrets);
 	SSL_set_msg_callback(hs->ssl, see_message);
 	SSL_set_msg_callback_arg(hs->ssl, hs);
 	SSL_set_max_cert_list(hs->ssl, HANDOFF__TLS_HANDSHAKE_MAX);
@@ -294,7 +293,7 @@ finish(struct handoff__tls_handshake *hs)
 	if (hs->fed != hs->record_end || SSL_has_pending(hs->ssl))
 		fail(hs, "OpenSSL has left some of its input");
 	else if (!set_keys(hs))
-		fail(hs, "OpenSSL has not told its secrets");
+		fail(hs, "OpenSSL derives its secrets elsewhere");
 	else if (!set_names(&hs->outcome, hs->ssl))
 		fail(hs, "a name is too long, or no host name");
 	else
@@ -329,10 +328,12 @@ handoff__tls_handshake_feed(
 	struct handoff__tls_handshake *hs, const void *input, size_t len)
 {
 	handoff__tls_stream_play(hs->stream);
+	handoff__tls_secrets_note(&hs->secrets);
 	ERR_clear_error();
 	while (hs->progress == HANDOFF__TLS_WANT_INPUT && give(hs, input, len))
 		step(hs);
 	ERR_clear_error();
+	handoff__tls_secrets_note(NULL);
 	handoff__tls_stream_stop();
 	return hs->progress;
 }

@@ -8,6 +8,8 @@
  */
 #include "tls/random.h"
 
+#include "tls/secrets.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <openssl/core_dispatch.h>
@@ -31,6 +33,7 @@ struct handoff__tls_lib {
 	OSSL_LIB_CTX *ctx;
 	OSSL_PROVIDER *standard, *random;
 	EVP_CIPHER *cipher;
+	struct handoff__tls_tap tap;
 };
 
 struct handoff__tls_stream {
@@ -232,8 +235,9 @@ set_up(struct handoff__tls_lib *lib)
 	if (!lib->random || !lib->standard)
 		return false;
 	lib->cipher = EVP_CIPHER_fetch(lib->ctx, "AES-256-CTR", NULL);
-	return lib->cipher && RAND_set_DRBG_type(lib->ctx, ALGORITHM,
-				      "provider=" PROVIDER, NULL, NULL) == 1;
+	return lib->cipher && handoff__tls_tap_open(&lib->tap, lib->ctx) &&
+	       RAND_set_DRBG_type(lib->ctx, ALGORITHM, "provider=" PROVIDER,
+		       NULL, NULL) == 1;
 }
 
 /* Both generators that OpenSSL has in a thread draw from the stream. Neither
@@ -297,6 +301,7 @@ handoff__tls_lib_free(struct handoff__tls_lib *lib)
 	if (!lib)
 		return;
 	EVP_CIPHER_free(lib->cipher);
+	handoff__tls_tap_close(&lib->tap);
 	if (lib->standard)
 		OSSL_PROVIDER_unload(lib->standard);
 	if (lib->random)

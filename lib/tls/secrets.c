@@ -1,61 +1,186 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads lines of a key log: a label, the client's random, a secret, both in
- * hexadecimal. It has no other part in the handshake.
+ * The provider of the KDF. Its contexts are those of OpenSSL's own KDF, so that
+ * each function is a call of it.
  */
 #include "tls/secrets.h"
 
-#include <stddef.h>
+#include <openssl/core_dispatch.h>
+#include <openssl/core_names.h>
+#include <openssl/params.h>
 #include <string.h>
 
-static int
-digit(char c)
+#define PROVIDER "handoff-secrets"
+
+static _Thread_local struct handoff__tls_secrets *noted;
+/* that provider_init is called for */
+static _Thread_local struct handoff__tls_tap *opening;
+
+void
+handoff__tls_secrets_note(struct handoff__tls_secrets *to)
 {
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
+	noted = to;
 }
 
-/* Returns the number of bytes. */
-static uint16_t
-read_hex(uint8_t out[HANDOFF__TLS_SECRET_BYTES], const char *text)
-{
-	uint16_t n = 0;
+/* ---- the KDF ---- */
 
-	while (n < HANDOFF__TLS_SECRET_BYTES && digit(text[0]) >= 0 &&
-		digit(text[1]) >= 0) {
-		out[n++] = (uint8_t)(digit(text[0]) << 4 | digit(text[1]));
-		text += 2;
+static bool
+is_label(const OSSL_PARAM *label, const char *text)
+{
+	return label && label->data_type == OSSL_PARAM_OCTET_STRING &&
+	       label->data_size == strlen(text) &&
+	       memcmp(label->data, text, label->data_size) == 0;
+}
+
+static void
+note(const OSSL_PARAM params[], const unsigned char *out, size_t len)
+{
+	const OSSL_PARAM *label =
+		OSSL_PARAM_locate_const(params, OSSL_KDF_PARAM_LABEL);
+
+	if (len > HANDOFF__TLS_SECRET_BYTES)
+		return;
+	if (is_label(label, "c ap traffic")) {
+		memcpy(noted->client, out, len);
+		noted->client_len = (uint16_t)len;
+	} else if (is_label(label, "s ap traffic")) {
+		memcpy(noted->server, out, len);
+		noted->server_len = (uint16_t)len;
 	}
-	return n;
 }
 
-static const char *
-secret_of(const char *line, const char *label)
+static int
+kdf_derive(void *ctx, unsigned char *out, size_t len, const OSSL_PARAM params[])
 {
-	size_t len = strlen(label);
+	if (EVP_KDF_derive(ctx, out, len, params) != 1)
+		return 0;
+	if (noted)
+		note(params, out, len);
+	return 1;
+}
 
-	return strncmp(line, label, len) == 0 && line[len] == ' '
-		       ? strchr(line + len + 1, ' ')
-		       : NULL;
+static void *
+kdf_new(void *provider)
+{
+	const struct handoff__tls_tap *tap = provider;
+
+	return EVP_KDF_CTX_new(tap->kdf);
+}
+
+static void *
+kdf_copy(void *ctx)
+{
+	return EVP_KDF_CTX_dup(ctx);
+}
+
+static void
+kdf_free(void *ctx)
+{
+	EVP_KDF_CTX_free(ctx);
+}
+
+static void
+kdf_reset(void *ctx)
+{
+	EVP_KDF_CTX_reset(ctx);
+}
+
+static const OSSL_PARAM *
+kdf_settable(void *ctx, void *provider)
+{
+	const struct handoff__tls_tap *tap = provider;
+
+	(void)ctx;
+	return EVP_KDF_settable_ctx_params(tap->kdf);
+}
+
+static int
+kdf_set(void *ctx, const OSSL_PARAM params[])
+{
+	return EVP_KDF_CTX_set_params(ctx, params);
+}
+
+static const OSSL_PARAM *
+kdf_gettable(void *ctx, void *provider)
+{
+	const struct handoff__tls_tap *tap = provider;
+
+	(void)ctx;
+	return EVP_KDF_gettable_ctx_params(tap->kdf);
+}
+
+static int
+kdf_get(void *ctx, OSSL_PARAM params[])
+{
+	return EVP_KDF_CTX_get_params(ctx, params);
+}
+
+/* ---- the provider ---- */
+
+#define FUNCTION(f) ((void (*)(void))(f))
+
+static const OSSL_DISPATCH kdf_functions[] = {
+	{OSSL_FUNC_KDF_NEWCTX, FUNCTION(kdf_new)},
+	{OSSL_FUNC_KDF_DUPCTX, FUNCTION(kdf_copy)},
+	{OSSL_FUNC_KDF_FREECTX, FUNCTION(kdf_free)},
+	{OSSL_FUNC_KDF_RESET, FUNCTION(kdf_reset)},
+	{OSSL_FUNC_KDF_DERIVE, FUNCTION(kdf_derive)},
+	{OSSL_FUNC_KDF_SETTABLE_CTX_PARAMS, FUNCTION(kdf_settable)},
+	{OSSL_FUNC_KDF_SET_CTX_PARAMS, FUNCTION(kdf_set)},
+	{OSSL_FUNC_KDF_GETTABLE_CTX_PARAMS, FUNCTION(kdf_gettable)},
+	{OSSL_FUNC_KDF_GET_CTX_PARAMS, FUNCTION(kdf_get)},
+	{0, NULL},
+};
+
+static const OSSL_ALGORITHM *
+provider_query(void *provider, int operation, int *no_cache)
+{
+	static const OSSL_ALGORITHM algorithms[] = {
+		{OSSL_KDF_NAME_TLS1_3_KDF, "provider=" PROVIDER, kdf_functions,
+			"OpenSSL's own, and secrets are noted"},
+		{NULL, NULL, NULL, NULL},
+	};
+
+	(void)provider;
+	*no_cache = 0;
+	return operation == OSSL_OP_KDF ? algorithms : NULL;
+}
+
+static int
+provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *core,
+	const OSSL_DISPATCH **functions, void **provider)
+{
+	static const OSSL_DISPATCH provider_functions[] = {
+		{OSSL_FUNC_PROVIDER_QUERY_OPERATION, FUNCTION(provider_query)},
+		{0, NULL},
+	};
+
+	(void)handle;
+	(void)core;
+	*functions = provider_functions;
+	*provider = opening;
+	return opening != NULL;
+}
+
+bool
+handoff__tls_tap_open(struct handoff__tls_tap *tap, OSSL_LIB_CTX *ctx)
+{
+	tap->kdf = EVP_KDF_fetch(
+		ctx, OSSL_KDF_NAME_TLS1_3_KDF, "provider=default");
+	if (!tap->kdf ||
+		OSSL_PROVIDER_add_builtin(ctx, PROVIDER, provider_init) != 1)
+		return false;
+	opening = tap;
+	tap->provider = OSSL_PROVIDER_load(ctx, PROVIDER);
+	opening = NULL;
+	return tap->provider != NULL;
 }
 
 void
-handoff__tls_secrets_log(const SSL *ssl, const char *line)
+handoff__tls_tap_close(struct handoff__tls_tap *tap)
 {
-	struct handoff__tls_secrets *secrets = SSL_get_app_data(ssl);
-	const char *at;
-
-	if (!secrets)
-		return;
-	at = secret_of(line, "CLIENT_TRAFFIC_SECRET_0");
-	if (at)
-		secrets->client_len = read_hex(secrets->client, at + 1);
-	at = secret_of(line, "SERVER_TRAFFIC_SECRET_0");
-	if (at)
-		secrets->server_len = read_hex(secrets->server, at + 1);
+	if (tap->provider)
+		OSSL_PROVIDER_unload(tap->provider);
+	EVP_KDF_free(tap->kdf);
+	*tap = (struct handoff__tls_tap){.provider = NULL};
 }

@@ -13,7 +13,7 @@
 #include "fuzz.h"
 
 #include "tls/handshake.h"
-#include "tls/secrets.h"
+#include "tls/keylog.h"
 
 #include <openssl/ec.h>
 #include <openssl/err.h>
@@ -112,7 +112,7 @@ make_side(unsigned flags)
 		      &all.contexts[flags / 2], &opts, NULL) == 0);
 	SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION);
 	SSL_CTX_set1_groups_list(ctx, flags & RETRY ? "X25519:P-256" : "P-256");
-	SSL_CTX_set_keylog_callback(ctx, handoff__tls_secrets_log);
+	SSL_CTX_set_keylog_callback(ctx, keylog_read);
 	if (flags & CERT)
 		check(SSL_CTX_use_certificate_chain_file(ctx, all.cert) == 1 &&
 			SSL_CTX_use_PrivateKey_file(

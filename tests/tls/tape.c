@@ -5,6 +5,8 @@
  */
 #include "tls/tape.h"
 
+#include "tls/keylog.h"
+
 #include <openssl/err.h>
 #include <string.h>
 
@@ -16,7 +18,7 @@ tape_client_ctx(void)
 	assert_non_null(ctx);
 	SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION);
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
-	SSL_CTX_set_keylog_callback(ctx, handoff__tls_secrets_log);
+	SSL_CTX_set_keylog_callback(ctx, keylog_read);
 	return ctx;
 }
 
