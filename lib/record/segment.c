@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where the records of a segment are. Below arena.c, which makes and clears
- * them, and the posts, which find their receivers by it. Changes nothing.
+ * Where the records of a segment are. Below arena.c and clear.c, which make and
+ * clear them, and the posts, which find their receivers by it. Changes nothing.
  */
 #include "record/arena.h"
 
@@ -20,4 +20,10 @@ handoff__arena_record(
 		slot >= arena->segments[segment]->geo.slots)
 		return NULL;
 	return handoff__segment_record(arena->segments[segment], slot);
+}
+
+unsigned char *
+handoff__segment_buffers(const struct handoff__segment *seg, uint32_t slot)
+{
+	return seg->base + seg->geo.buffers + slot * seg->geo.buffer_stride;
 }
