@@ -194,7 +194,7 @@ handoff__arena_fini(struct handoff__arena *arena)
 	for (uint32_t i = 0; i < arena->count; i++)
 		segment_free(arena->segments[i]);
 	memset(arena->segments, 0, sizeof(arena->segments));
-	arena->count = arena->version = 0;
+	arena->count = arena->version = arena->warm = 0;
 }
 
 /* Segments with the same buffer sizes share desks, to keep them few and
@@ -302,7 +302,7 @@ segment_map(struct handoff__arena *arena, int fd,
 	seg->index = arena->count;
 	seg->self = arena->self;
 	seg->geo = *geo;
-	seg->maybe_free = malloc(WORDS(geo->slots) * sizeof(uint64_t));
+	seg->maybe_free = calloc(WORDS(geo->slots), 2 * sizeof(uint64_t));
 	base = mmap(NULL, geo->size, PROT_READ | PROT_WRITE,
 		MAP_SHARED | MAP_NORESERVE, seg->fd, 0);
 	if (!seg->maybe_free || base == MAP_FAILED) {
@@ -311,6 +311,7 @@ segment_map(struct handoff__arena *arena, int fd,
 		return err;
 	}
 	memset(seg->maybe_free, 0xff, WORDS(geo->slots) * sizeof(uint64_t));
+	seg->warm = seg->maybe_free + WORDS(geo->slots);
 	seg->base = base;
 	/* Keeps clients' data out of core dumps; every supported kernel has
 	 * it. */

@@ -131,6 +131,8 @@ struct handoff__segment {
 	unsigned char *desks; /* in the first segment with these
 			       * sizes */
 	uint64_t *maybe_free; /* bit per slot: may be free */
+	uint64_t *warm;       /* behind that: was freed by this peer and kept
+			       * its pages; it may be in use again */
 };
 
 struct handoff__arena {
@@ -138,6 +140,7 @@ struct handoff__arena {
 	uint32_t count;   /* segments 0 .. count - 1 exist */
 	uint32_t version; /* state version of records created here */
 	uint32_t self;    /* name of this process in locks */
+	uint32_t warm;    /* bits in the segments' */
 	bool secret;      /* memory is overwritten before it is given back */
 	bool lock;        /* segments are locked in memory when mapped */
 	struct handoff__posts posts;

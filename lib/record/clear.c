@@ -8,13 +8,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-#define PAGE        HANDOFF__SEGMENT_PAGE
-#define PAGES_ASKED 64u /* by one mincore(2) */
+#define PAGE HANDOFF__SEGMENT_PAGE
 /* from here on, punching a hole is faster than writing zeros */
 #define MANY_PAGES 8u
+/* To get and to give back the few pages of a record costs as much as some
+ * requests: so many free records of each peer keep so many, where the next
+ * connections find them. */
+#define WARM_RECORDS 32u
+#define WARM_PAGES   8u
 
 static size_t
 to_page(const unsigned char *at)
@@ -22,30 +25,37 @@ to_page(const unsigned char *at)
 	return (size_t)(-(uintptr_t)at % PAGE);
 }
 
-/* Of whole pages. A system that does not say which ones are there gets more. */
-static void
-wipe_pages(unsigned char *from, size_t pages)
+/* Overwrites the pages of a range that are there, swapped ones too; without
+ * system calls that say which are, all. False if they are more than `most`. */
+static bool
+overwrite(const struct handoff__segment *seg, uint64_t from, uint64_t to,
+	size_t most)
 {
-	unsigned char there[PAGES_ASKED];
+	off_t at = (off_t)from, end = (off_t)to;
 
-	while (pages > 0) {
-		size_t n = pages < PAGES_ASKED ? pages : PAGES_ASKED;
-		bool known = mincore(from, n * PAGE, there) == 0;
+	while (at < end) {
+		off_t data = lseek(seg->fd, at, SEEK_DATA), hole;
 
-		for (size_t i = 0; i < n; i++) {
-			if (!known || (there[i] & 1))
-				memset(from + i * PAGE, 0, PAGE);
-		}
-		from += n * PAGE;
-		pages -= n;
+		if (data >= end || (data < 0 && errno == ENXIO))
+			return true;
+		at = data < 0 ? at : data;
+		hole = data < 0 ? end : lseek(seg->fd, at, SEEK_HOLE);
+		if (hole < 0 || hole > end)
+			hole = end;
+		if ((size_t)(hole - at) / PAGE > most)
+			return false;
+		most -= (size_t)(hole - at) / PAGE;
+		memset(seg->base + at, 0, (size_t)(hole - at));
+		at = hole;
 	}
+	return true;
 }
 
 void
 handoff__segment_wipe(
 	const struct handoff__segment *seg, unsigned char *from, size_t len)
 {
-	size_t head = to_page(from);
+	size_t head = to_page(from), at, pages;
 
 	if (!seg->arena->secret)
 		return;
@@ -53,10 +63,11 @@ handoff__segment_wipe(
 		memset(from, 0, len);
 		return;
 	}
+	at = (size_t)(from + head - seg->base);
+	pages = (len - head) / PAGE * PAGE;
 	memset(from, 0, head);
-	len -= head;
-	wipe_pages(from + head, len / PAGE);
-	memset(from + head + len / PAGE * PAGE, 0, len % PAGE);
+	overwrite(seg, at, at + pages, SIZE_MAX);
+	memset(from + head + pages, 0, len - head - pages);
 }
 
 /* Zeroes a range of the segment by punching a hole. */
@@ -68,16 +79,71 @@ punch(const struct handoff__segment *seg, uint64_t from, uint64_t len)
 		(off_t)from, (off_t)len);
 }
 
-/* Like memset(3), but does not allocate pages if the range has many. Only for
- * memory that this peer owns. */
+/* ---- records ---- */
+
+/* Those that are in use again do not count. */
 static void
-zero(const struct handoff__segment *seg, unsigned char *from, size_t len)
+forget_used(struct handoff__arena *arena, struct handoff__segment *seg)
 {
-	size_t head = to_page(from);
+	for (uint32_t w = 0; w < (seg->geo.slots + 63) / 64; w++) {
+		for (uint64_t left = seg->warm[w]; left; left &= left - 1) {
+			uint32_t bit = (uint32_t)__builtin_ctzll(left);
+			const struct handoff__record *rec =
+				handoff__segment_record(seg, w * 64 + bit);
+
+			if (handoff__owner_word(&rec->owner) == 0)
+				continue;
+			seg->warm[w] &= ~(UINT64_C(1) << bit);
+			arena->warm--;
+		}
+	}
+}
+
+/* Whether the record may keep pages when it is free. */
+static bool
+stays_warm(struct handoff__arena *arena, uint32_t segment, uint32_t slot)
+{
+	uint64_t *word = &arena->segments[segment]->warm[slot / 64];
+	uint64_t bit = UINT64_C(1) << slot % 64;
+
+	if (*word & bit)
+		return true;
+	for (uint32_t i = 0; arena->warm >= WARM_RECORDS && i < arena->count;
+		i++)
+		forget_used(arena, arena->segments[i]);
+	if (arena->warm >= WARM_RECORDS)
+		return false;
+	*word |= bit;
+	arena->warm++;
+	return true;
+}
+
+/* Zeroes whole pages of a record that ends. */
+static int
+clear_pages(struct handoff__arena *arena, uint32_t segment, uint32_t slot,
+	uint64_t from, uint64_t len)
+{
+	const struct handoff__segment *seg = arena->segments[segment];
+
+	if (stays_warm(arena, segment, slot) &&
+		overwrite(seg, from, from + len, WARM_PAGES))
+		return 0;
+	return punch(seg, from, len);
+}
+
+/* Clears all but the owner word. No pages are allocated if it has many. */
+static void
+clear_record(struct handoff__arena *arena, uint32_t segment, uint32_t slot)
+{
+	const struct handoff__segment *seg = arena->segments[segment];
+	struct handoff__record *rec = handoff__segment_record(seg, slot);
+	unsigned char *from = (unsigned char *)rec + sizeof(rec->owner);
+	size_t len = seg->geo.stride - sizeof(rec->owner), head = to_page(from);
 	size_t pages = len > head ? (len - head) / PAGE * PAGE : 0;
 
 	if (pages < (size_t)MANY_PAGES * PAGE ||
-		punch(seg, (uint64_t)(from + head - seg->base), pages) < 0) {
+		clear_pages(arena, segment, slot,
+			(uint64_t)(from + head - seg->base), pages) < 0) {
 		memset(from, 0, len);
 		return;
 	}
@@ -85,19 +151,14 @@ zero(const struct handoff__segment *seg, unsigned char *from, size_t len)
 	memset(from + head + pages, 0, len - head - pages);
 }
 
-/* Clears all but the owner word. */
 static void
-record_zero(const struct handoff__segment *seg, struct handoff__record *rec)
+clear_buffers(struct handoff__arena *arena, uint32_t segment, uint32_t slot)
 {
-	zero(seg, (unsigned char *)rec + sizeof(rec->owner),
-		seg->geo.stride - sizeof(rec->owner));
-}
+	const struct handoff__segment *seg = arena->segments[segment];
+	uint64_t from = seg->geo.buffers + slot * seg->geo.buffer_stride;
 
-static int
-punch_buffers(const struct handoff__segment *seg, uint32_t slot)
-{
-	return punch(seg, seg->geo.buffers + slot * seg->geo.buffer_stride,
-		seg->geo.buffer_stride);
+	if (clear_pages(arena, segment, slot, from, seg->geo.buffer_stride) < 0)
+		memset(seg->base + from, 0, seg->geo.buffer_stride);
 }
 
 void
@@ -124,7 +185,7 @@ void
 handoff__arena_clear(
 	struct handoff__arena *arena, uint32_t segment, uint32_t slot)
 {
-	struct handoff__segment *seg = arena->segments[segment];
+	const struct handoff__segment *seg = arena->segments[segment];
 	struct handoff__record *rec = handoff__segment_record(seg, slot);
 
 	handoff__posts_leave(
@@ -140,13 +201,11 @@ handoff__arena_clear(
 	/* A process that died in a turn may not have recorded that it used its
 	 * buffers. The buffers are cleared before the record, which marks them
 	 * as used until then. */
-	if (((rec->touched & ~HANDOFF__TIMED) || seg->geo.pass_size > 0 ||
-		    handoff__record_activity(rec) == HANDOFF__IN_TURN) &&
-		punch_buffers(seg, slot) < 0)
-		memset(handoff__segment_buffers(seg, slot), 0,
-			seg->geo.buffer_stride);
+	if ((rec->touched & ~HANDOFF__TIMED) || seg->geo.pass_size > 0 ||
+		handoff__record_activity(rec) == HANDOFF__IN_TURN)
+		clear_buffers(arena, segment, slot);
 	atomic_signal_fence(memory_order_seq_cst);
-	record_zero(seg, rec);
+	clear_record(arena, segment, slot);
 }
 
 void

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What is left of a record that is cleared, or of which the pages are returned:
- * nothing in the first case, and all of it in the second.
+ * nothing in the first case but a few pages, and all of it in the second.
  */
 #include "record/fixture.h"
 
@@ -13,6 +13,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define PAGE_BLOCKS ((blkcnt_t)SIZE / 512)
 
 /* Both as they are in the file, without a page made by looking. */
 static void
@@ -71,8 +73,9 @@ clear_record(uint32_t state_size)
 	memset(buffers, 0xcc, 3 * SIZE);
 	handoff__arena_clear(&arena, 0, 1);
 	assert_int_equal(rec->owner, 2);
-	/* four pages where a box for it may be are looked at */
-	assert_in_range(blocks(&arena), 0, before + 5 * (int)SIZE / 512);
+	/* four pages where a box for it may be are looked at, and those of its
+	 * buffers stay */
+	assert_in_range(blocks(&arena), 0, before + 8 * PAGE_BLOCKS);
 	read_file(&arena, rec, bytes, stride);
 	assert_zero(bytes, sizeof(rec->owner), stride);
 	read_file(&arena, buffers, bytes, 3 * SIZE);
@@ -120,7 +123,91 @@ clearing_what_is_untouched_makes_no_page(void **state)
 	handoff__segment_buffers(arena.segments[0], 0)[0] = 1;
 	assert_true(blocks(&arena) > before);
 	handoff__arena_clear(&arena, 0, 0);
-	assert_int_equal(blocks(&arena), before);
+	/* the one page that it had stays with it */
+	assert_int_equal(blocks(&arena), before + PAGE_BLOCKS);
+	handoff__arena_fini(&arena);
+}
+
+/* Writes to so many pages in the midst of the record's states, which have no
+ * others, and clears it. */
+static void
+use_and_clear(struct handoff__arena *arena, uint32_t slot, size_t pages)
+{
+	struct handoff__record *rec = handoff__arena_record(arena, 0, slot);
+	unsigned char *at = (unsigned char *)rec + SIZE - (uintptr_t)rec % SIZE;
+	unsigned char *bytes = malloc(pages * SIZE);
+
+	assert_non_null(bytes);
+	memset(at, 0xcc, pages * SIZE);
+	handoff__arena_clear(arena, 0, slot);
+	read_file(arena, at, bytes, pages * SIZE);
+	assert_zero(bytes, 0, pages * SIZE);
+	free(bytes);
+}
+
+static void
+few_pages_stay_with_a_record(void **state)
+{
+	struct handoff__arena arena;
+	blkcnt_t before;
+
+	(void)state;
+	support_not_emulated("it ignores madvise(MADV_REMOVE)");
+	record_arena(&arena, 16 * SIZE);
+	for (uint32_t i = 0; i < 3; i++)
+		record_alloc(&arena, 1);
+	use_and_clear(&arena, 0, 1); /* and what lies beside it has pages */
+	use_and_clear(&arena, 1, 1);
+	use_and_clear(&arena, 2, 1);
+	before = blocks(&arena);
+	use_and_clear(&arena, 1, 9);
+	assert_in_range(blocks(&arena), 0, before);
+	use_and_clear(&arena, 1, 8);
+	assert_in_range(blocks(&arena), before + 7 * PAGE_BLOCKS,
+		before + 8 * PAGE_BLOCKS);
+	handoff__arena_fini(&arena);
+}
+
+static void
+free_record(struct handoff__arena *arena, uint32_t slot)
+{
+	assert_true(handoff__owner_swap(
+		&handoff__arena_record(arena, 0, slot)->owner, 1, 0));
+}
+
+static void
+pages_stay_with_a_few_records(void **state)
+{
+	enum { WARM = 32, ALL = WARM + 8 };
+	struct handoff__arena arena;
+	blkcnt_t empty, warm;
+
+	(void)state;
+	support_not_emulated("it ignores madvise(MADV_REMOVE)");
+	record_arena(&arena, 16 * SIZE);
+	for (uint32_t i = 0; i < ALL; i++) {
+		struct handoff__record *rec;
+
+		assert_int_equal(record_alloc(&arena, 1), i);
+		rec = handoff__arena_record(&arena, 0, i);
+		((unsigned char *)rec)[arena.segments[0]->geo.stride - 1] = 1;
+	}
+	empty = blocks(&arena);
+	for (uint32_t i = 0; i < ALL; i++) {
+		use_and_clear(&arena, i, 2);
+		free_record(&arena, i);
+	}
+	warm = blocks(&arena);
+	assert_in_range(warm, empty + WARM * PAGE_BLOCKS,
+		empty + WARM * 2 * PAGE_BLOCKS);
+	/* those that are in use again make room for others */
+	for (uint32_t i = 0; i < ALL; i++) {
+		assert_true(handoff__owner_swap(
+			&handoff__arena_record(&arena, 0, i)->owner, 0, 2));
+	}
+	use_and_clear(&arena, ALL - 1, 2);
+	assert_in_range(
+		blocks(&arena), warm + PAGE_BLOCKS, warm + 2 * PAGE_BLOCKS);
 	handoff__arena_fini(&arena);
 }
 
@@ -228,6 +315,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		handoff_test(nothing_is_left_in_a_record_that_is_cleared),
 		handoff_test(clearing_what_is_untouched_makes_no_page),
+		handoff_test(few_pages_stay_with_a_record),
+		handoff_test(pages_stay_with_a_few_records),
 		handoff_test(desks_of_a_peer_are_cleared),
 		handoff_test(trim_gives_pages_back),
 		handoff_test(record_works_after_trim),
