@@ -143,25 +143,42 @@ handoff__tls_seal(const struct handoff__tls_end *end,
 	return (int)(len + HANDOFF__TLS_OVERHEAD);
 }
 
-int
-handoff__tls_seal_data(const struct handoff__tls_end *end, const void *data,
-	size_t len, size_t fragment, uint8_t *out)
+/* Leaves room for what is around the content of each TLS record, from the last
+ * one on. */
+static void
+spread(uint8_t *out, size_t len, size_t fragment)
 {
-	const uint8_t *from = data;
-	size_t at = 0;
+	for (size_t i = (len - 1) / fragment; i > 0; i--) {
+		size_t n = len - i * fragment;
 
+		memmove(out + i * (fragment + HANDOFF__TLS_OVERHEAD) +
+				HANDOFF__TLS_HEADER,
+			out + i * fragment + HANDOFF__TLS_HEADER,
+			n < fragment ? n : fragment);
+	}
+}
+
+int
+handoff__tls_seal_data(const struct handoff__tls_end *end, uint8_t *out,
+	size_t len, size_t fragment)
+{
+	size_t whole = handoff__tls_sealed_len(len, fragment), at = 0;
+
+	if (len > fragment)
+		spread(out, len, fragment);
 	while (len > 0) {
 		size_t n = len < fragment ? len : fragment;
-		int rc = handoff__tls_seal(
-			end, HANDOFF__TLS_APPLICATION, from, n, out + at);
+		int rc = handoff__tls_seal(end, HANDOFF__TLS_APPLICATION,
+			out + at + HANDOFF__TLS_HEADER, n, out + at);
 
-		if (rc < 0)
+		if (rc < 0) {
+			OPENSSL_cleanse(out, whole);
 			return rc;
+		}
 		at += (size_t)rc;
-		from += n;
 		len -= n;
 	}
-	return (int)at;
+	return (int)whole;
 }
 
 size_t

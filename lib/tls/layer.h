@@ -68,13 +68,13 @@ int handoff__tls_seal(const struct handoff__tls_end *end,
 	uint8_t *out);
 
 /*
- * Seals `len` bytes of application data as TLS records of at most `fragment`
- * bytes of content. `out` has room for handoff__tls_sealed_len(len, fragment)
- * bytes and overlaps nothing. Returns that number, 0 for no data; errors as
- * handoff__tls_seal.
+ * Seals `len` bytes of application data, which lie at out + HEADER, as TLS
+ * records of at most `fragment` bytes of content, in place. `out` has room for
+ * handoff__tls_sealed_len(len, fragment) bytes. Returns that number, 0 for no
+ * data; errors as handoff__tls_seal, and all of that room is erased then.
  */
-int handoff__tls_seal_data(const struct handoff__tls_end *end, const void *data,
-	size_t len, size_t fragment, uint8_t *out);
+int handoff__tls_seal_data(const struct handoff__tls_end *end, uint8_t *out,
+	size_t len, size_t fragment);
 
 /* How many bytes `len` bytes of data are when sealed, and how many bytes of
  * data fit into `room` bytes when sealed. */

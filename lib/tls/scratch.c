@@ -30,7 +30,6 @@ free_scratch(void *arg)
 
 	drop(s->in, s->in_size);
 	drop(s->out, s->out_size);
-	drop(s->sealed, s->sealed_size);
 	free(s);
 }
 
@@ -73,13 +72,12 @@ get(void)
 }
 
 struct handoff__tls_scratch *
-handoff__tls_scratch(size_t in, size_t out, size_t sealed)
+handoff__tls_scratch(size_t in, size_t out)
 {
 	struct handoff__tls_scratch *s = get();
 
 	if (!s || !reserve(&s->in, &s->in_size, in) ||
-		!reserve(&s->out, &s->out_size, out) ||
-		!reserve(&s->sealed, &s->sealed_size, sealed))
+		!reserve(&s->out, &s->out_size, out))
 		return NULL;
 	return s;
 }

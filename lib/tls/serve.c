@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/uio.h>
 
 /* Plain text for one turn, unless the inner service waits for more: what it
  * does not consume has to be kept. */
@@ -46,7 +47,7 @@ begin(struct serving *s, struct handoff_conn *conn, struct handoff__tls *w)
 	entry = handoff__tls_cache_get(&w->cache, handoff_conn_id(conn));
 	s->scratch = handoff__tls_scratch(
 		head->pending_len + w->input_size + HANDOFF__TLS_RECORD_MAX,
-		room, room);
+		room);
 	if (!entry || !s->scratch)
 		return -ENOMEM;
 	s->read.dir = &head->u.open.read;
@@ -270,19 +271,45 @@ update_keys(struct serving *s)
 	return 0;
 }
 
+/* In the connection's output: in place, but where that begins again. */
 static int
-seal_output(struct serving *s, size_t len)
+seal_output(struct serving *s, const struct handoff_wrap_result *result)
 {
-	int rc;
+	size_t len = result->written, fragment = s->head->fragment;
+	size_t whole = handoff__tls_sealed_len(len, fragment);
+	size_t behind = whole - HANDOFF__TLS_HEADER - len;
+	unsigned char *buffer = s->scratch->out;
+	struct iovec piece[2];
+	int pieces, rc;
 
-	if (len == 0)
-		return 0;
-	rc = handoff__tls_seal_data(&s->write, s->scratch->out, len,
-		s->head->fragment, s->scratch->sealed);
-	if (rc > 0 && handoff_conn_write(s->conn, s->scratch->sealed,
-			      (size_t)rc) != (size_t)rc)
-		rc = -ENOBUFS;
-	return rc < 0 ? rc : 0;
+	if (handoff_conn_write(s->conn, buffer, behind) != behind)
+		return -ENOBUFS;
+	pieces = handoff_wrap_output(s->conn, result->at, whole, piece);
+	if (pieces < 0)
+		return pieces;
+	if (pieces == 1)
+		return handoff__tls_seal_data(
+			&s->write, piece[0].iov_base, len, fragment);
+	memcpy(buffer, piece[0].iov_base, piece[0].iov_len);
+	memcpy(buffer + piece[0].iov_len, piece[1].iov_base, piece[1].iov_len);
+	rc = handoff__tls_seal_data(&s->write, buffer, len, fragment);
+	handoff_wrap_fill(s->conn, result->at, buffer, whole);
+	return rc;
+}
+
+/* What is not sent does not stay there. */
+static void
+erase_output(struct serving *s, const struct handoff_wrap_result *result)
+{
+	struct iovec piece[2];
+	int pieces =
+		result->written == 0
+			? 0
+			: handoff_wrap_output(s->conn, result->at,
+				  HANDOFF__TLS_HEADER + result->written, piece);
+
+	while (pieces-- > 0)
+		OPENSSL_cleanse(piece[pieces].iov_base, piece[pieces].iov_len);
 }
 
 /* ---- the inner service ---- */
@@ -300,21 +327,25 @@ call_inner(struct serving *s, enum handoff_wrap_hook hook,
 		.input_len = s->plain_len,
 		.position = s->head->position,
 		.eof = has(s, HANDOFF__TLS_EOF),
+		.reserve = HANDOFF__TLS_HEADER,
 		.room = room_of(s),
-		.output = s->scratch->out,
 		.state_at = handoff__tls_inner_at(s->head),
 		.state_len = s->head->inner_len,
 	};
 	int rc = handoff__tls_call(s->conn, s->head, &call, result);
 
-	if (rc != 0)
+	if (rc != 0) {
+		erase_output(s, result);
 		return rc;
+	}
 	s->head->inner_len = (uint32_t)result->state_len;
 	s->head->position += result->consumed;
 	rc = handoff__tls_set_pending(s->conn,
 		s->scratch->in + result->consumed,
 		s->plain_len - result->consumed);
-	return rc < 0 ? rc : seal_output(s, result->written);
+	if (rc == 0 && result->written > 0)
+		rc = seal_output(s, result);
+	return rc < 0 ? rc : 0;
 }
 
 /* What follows from the inner service's closing, of either kind. True: there is

@@ -103,9 +103,9 @@ we_send(struct talk *t)
 
 	make(&t->ours, len);
 	n = handoff__tls_sealed_len(len, fragment);
-	assert_int_equal(handoff__tls_seal_data(
-				 &t->place.w, buffer, len, fragment, wire),
-		n);
+	memcpy(wire + HANDOFF__TLS_HEADER, buffer, len);
+	assert_int_equal(
+		handoff__tls_seal_data(&t->place.w, wire, len, fragment), n);
 	put(t, n);
 }
 
@@ -304,7 +304,8 @@ fragments_of_512_bytes(void **state)
 	(void)state;
 	stock_open(&stock, names[0], short_fragments);
 	place_take(&p, &stock, true);
-	n = handoff__tls_seal_data(&p.w, wire, 600, 512, buffer);
+	memset(buffer + HANDOFF__TLS_HEADER, 'x', 600);
+	n = handoff__tls_seal_data(&p.w, buffer, 600, 512);
 	BIO_write(p.out, buffer, n);
 	assert_int_equal(SSL_read(p.other, data, 600), 512);
 	assert_int_equal(SSL_read(p.other, data, 600), 88);
