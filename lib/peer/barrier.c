@@ -42,6 +42,10 @@ handoff__barrier_ping_answered(struct handoff__pair *pair, uint32_t batch)
 {
 	if (batch == pair->give.ping)
 		pair->give.ping = 0;
+	if (batch == pair->give.asked) {
+		pair->give.asked = 0;
+		pair->noted = true;
+	}
 }
 
 bool

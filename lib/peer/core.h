@@ -189,12 +189,14 @@ enum handoff__partner_state {
 
 enum handoff__give_step {
 	HANDOFF__GIVE_NONE = 0,
-	HANDOFF__GIVE_LOAD,  /* waits until the other peer can serve */
-	HANDOFF__GIVE_COVER, /* waits for the answers to all MIRRORs */
-	HANDOFF__GIVE_CLOSE, /* the same, without new entries */
-	HANDOFF__GIVE_QUIET, /* nothing is offered: waits until something is
-			      * quiet, or with `whole` everything */
-	HANDOFF__GIVE_DRAIN, /* offered; waits for handlers and READY */
+	HANDOFF__GIVE_LOAD,   /* waits until the other peer can serve */
+	HANDOFF__GIVE_COVER,  /* waits for the answers to all MIRRORs */
+	HANDOFF__GIVE_CLOSE,  /* the same, without new entries */
+	HANDOFF__GIVE_QUIET,  /* nothing is offered: waits until something is
+			       * quiet, or with `whole` everything */
+	HANDOFF__GIVE_DRAIN,  /* offered; waits for handlers and READY */
+	HANDOFF__GIVE_ACCEPT, /* waits until what has followed is accepted;
+			       * nothing more is offered */
 };
 
 struct handoff__give {
@@ -209,12 +211,17 @@ struct handoff__give {
 	uint32_t waiting;     /* COVER, CLOSE: unanswered MIRRORs; QUIET, DRAIN:
 			       * handlers */
 	int64_t started_us;
-	unsigned rounds;     /* of waiting for answers */
-	bool recheck;        /* a copy of a waiting entry was answered */
-	bool none_at_once;   /* nothing could be offered at once, so took_us
-			      * includes waiting for handlers */
-	int64_t followed_us; /* when entries last followed one by one, 0: never
-			      */
+	unsigned rounds;   /* of waiting for answers */
+	bool recheck;      /* a copy of a waiting entry was answered */
+	bool none_at_once; /* nothing could be offered at once, so took_us
+			    * includes waiting for handlers */
+	/* Entries that were offered one by one, after the rest. */
+	bool follows;   /* whether all of them were accepted is not known yet */
+	bool more;      /* others were offered since `asked` was sent */
+	uint32_t asked; /* batch of a MIRROR that was sent after them; 0:
+			 * answered; UINT32_MAX: the link broke */
+	int64_t followed_us; /* when the oldest of them was offered, 0: all are
+			      * known to be accepted or revoked */
 	struct handoff__report report;
 };
 

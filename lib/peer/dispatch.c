@@ -239,6 +239,7 @@ cut_link(struct handoff__pair *pair)
 	pair->partner = HANDOFF__PARTNER_APART;
 	/* before mirror_forget: revoked entries still count as held */
 	handoff__give_broken(pair);
+	handoff__quiet_broken(pair);
 	handoff__take_broken(pair);
 	handoff__mirror_forget(pair);
 	if (pair->other_left) {
@@ -277,9 +278,9 @@ act_once(struct handoff__pair *pair)
 		partner_gone(pair);
 		return true;
 	}
-	return handoff__take_proceed(pair) || handoff__quiet_recheck(pair) ||
-	       handoff__moves_proceed(pair) || handoff__give_proceed(pair) ||
-	       answer_candidates(pair);
+	return handoff__take_proceed(pair) || handoff__quiet_confirmed(pair) ||
+	       handoff__quiet_recheck(pair) || handoff__moves_proceed(pair) ||
+	       handoff__give_proceed(pair) || answer_candidates(pair);
 }
 
 bool

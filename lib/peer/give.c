@@ -5,8 +5,9 @@
  * sent so far, which also shows that it responds; CLOSE stops new entries for
  * one last round trip; QUIET waits for a first entry that can move, or, if
  * everything moves or nothing, for all; then all entries are offered at once
- * and MOVE rings the doorbell; DRAIN waits for running handlers and for READY.
- * An offer that is not accepted in time is revoked.
+ * and MOVE rings the doorbell; DRAIN waits for running handlers and for READY;
+ * ACCEPT waits until what has followed is accepted. An offer that is not
+ * accepted in time is revoked.
  *
  * Answers are only noted; handoff__give_proceed takes the next step after the
  * iteration. How an entry is offered is offer.c's, how it is copied is
@@ -96,9 +97,12 @@ take_offer_back(struct handoff__pair *pair, enum handoff__reason reason)
 	if (give->cause != HANDOFF__REST &&
 		!handoff__offer_revoke_service(pair)) {
 		taken(pair, handoff__now_us());
+		handoff__offer_confirm(pair);
 		return;
 	}
 	handoff__offer_revoke(pair, reason, &back);
+	give->follows = give->more = false;
+	give->followed_us = 0;
 	if (give->cause == HANDOFF__REST &&
 		back.connections + back.listeners == 0) {
 		taken(pair, handoff__now_us());
@@ -280,6 +284,21 @@ proceed_drain(struct handoff__pair *pair)
 		handoff__offer_leave_waiting(pair, HANDOFF__HANDLER_BUSY);
 	else if (!give->ready || give->waiting > 0)
 		return false;
+	give->step = HANDOFF__GIVE_ACCEPT;
+	handoff__core_set_deadline(pair, HANDOFF__TAKEN_MS);
+	return true;
+}
+
+/* The outcome is told when it is certain. */
+static bool
+proceed_accept(struct handoff__pair *pair)
+{
+	struct handoff__give *give = &pair->give;
+
+	if (give->follows && !pair->move.late)
+		return false;
+	if (give->followed_us != 0)
+		handoff__offer_take_back(pair, HANDOFF__UNTAKEN);
 	finish_give(pair);
 	return true;
 }
@@ -299,6 +318,8 @@ handoff__give_proceed(struct handoff__pair *pair)
 		return proceed_quiet(pair);
 	case HANDOFF__GIVE_DRAIN:
 		return proceed_drain(pair);
+	case HANDOFF__GIVE_ACCEPT:
+		return proceed_accept(pair);
 	}
 	return false;
 }
@@ -308,6 +329,9 @@ handoff__give_begin(struct handoff__pair *pair, enum handoff__cause cause)
 {
 	struct handoff__give *give = &pair->give;
 
+	/* what is still to follow an earlier give is part of this one */
+	if (give->followed_us != 0)
+		handoff__offer_take_back(pair, HANDOFF__UNTAKEN);
 	memset(&give->report, 0, sizeof(give->report));
 	give->cause = give->report.cause = cause;
 	give->ready = give->recheck = false;
@@ -352,12 +376,15 @@ handoff__give_broken(struct handoff__pair *pair)
 
 	if (give->step == HANDOFF__GIVE_NONE)
 		return;
-	if (give->step != HANDOFF__GIVE_DRAIN) {
+	if (give->step < HANDOFF__GIVE_DRAIN) {
 		refuse_give(pair, HANDOFF__LEAVING);
 		return;
 	}
 	if (!give->ready)
 		take_offer_back(pair, HANDOFF__LEAVING);
-	handoff__offer_leave_waiting(pair, HANDOFF__LEAVING);
+	if (give->followed_us != 0)
+		handoff__offer_take_back(pair, HANDOFF__LEAVING);
+	if (give->step == HANDOFF__GIVE_DRAIN)
+		handoff__offer_leave_waiting(pair, HANDOFF__LEAVING);
 	finish_give(pair);
 }

@@ -67,6 +67,7 @@ handoff__offer_entry(struct handoff__pair *pair,
 	handoff__moved_add(moved, e, &load);
 	handoff__roster_swap(&pair->roster, e);
 	e->leaving = false;
+	e->left = HANDOFF__OK;
 	e->marks &= HANDOFF__FOLLOWS;
 	if (pair->config.trace)
 		handoff__tally_trace(
@@ -111,6 +112,43 @@ handoff__offer_revoke(struct handoff__pair *pair, enum handoff__reason reason,
 			revoke_entry(pair, e, reason, back);
 	}
 	pair->ops->settle(pair);
+}
+
+/* The link keeps the order, so MOVE was acted on when this is answered: what is
+ * still offered then is not wanted. */
+void
+handoff__offer_confirm(struct handoff__pair *pair)
+{
+	struct handoff__msg ask = {.type = HANDOFF__MIRROR};
+	struct handoff__give *give = &pair->give;
+
+	give->more = give->follows && give->asked != 0;
+	give->follows = true;
+	if (give->more)
+		return;
+	give->followed_us = handoff__now_us();
+	give->asked = UINT32_MAX;
+	if (!handoff__link_up(&pair->link))
+		return;
+	give->asked = ask.batch = ++pair->batch;
+	handoff__link_send(&pair->link, &ask, -1);
+}
+
+uint32_t
+handoff__offer_take_back(
+	struct handoff__pair *pair, enum handoff__reason reason)
+{
+	struct handoff__moved back = {.connections = 0};
+	struct handoff__give *give = &pair->give;
+
+	handoff__offer_revoke(pair, reason, &back);
+	handoff__tally_unmoved(pair, &back, &give->report);
+	if (!handoff__link_up(&pair->link) || give->asked == UINT32_MAX)
+		give->asked = 0;
+	give->follows = give->more = false;
+	give->followed_us = 0;
+	pair->noted = true;
+	return back.connections + back.listeners;
 }
 
 void

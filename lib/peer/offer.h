@@ -77,6 +77,15 @@ void handoff__offer_took_until(struct handoff__give *give, int64_t us);
 /* Revokes the offers that were not accepted; `back` counts them. */
 void handoff__offer_revoke(struct handoff__pair *pair,
 	enum handoff__reason reason, struct handoff__moved *back);
+/* Entries have followed: asks the other peer whether it has accepted them, by a
+ * message that it answers after that. */
+void handoff__offer_confirm(struct handoff__pair *pair);
+
+/* Revokes what has followed and was not accepted, and counts it as left behind:
+ * returns the number of connections and listeners. */
+uint32_t handoff__offer_take_back(
+	struct handoff__pair *pair, enum handoff__reason reason);
+
 /* False if the other peer has accepted it. */
 bool handoff__offer_revoke_service(struct handoff__pair *pair);
 

@@ -2,7 +2,8 @@
 /*
  * Entries that follow a give one by one, as their handlers return; a leader and
  * its companions when all of them are quiet. They have no READY of their own:
- * offers that were not accepted after a while are revoked.
+ * an empty MIRROR after them is answered when they were accepted. If it is not,
+ * they are revoked after a while.
  */
 #include "peer/quiet.h"
 
@@ -34,7 +35,11 @@ ring_batch(struct handoff__pair *pair, struct quiet_batch *batch)
 	handoff__offer_ring(pair, &batch->msg);
 	pair->ops->settle(pair);
 	batch->offered += batch->msg.nrefs;
-	pair->give.followed_us = handoff__now_us();
+	/* a list has an answer of its own */
+	if (batch->msg.all == HANDOFF__MOVE_NAMED)
+		handoff__offer_confirm(pair);
+	else
+		pair->give.followed_us = handoff__now_us();
 	if (pair->give.step == HANDOFF__GIVE_DRAIN) {
 		if (pair->give.none_at_once)
 			handoff__offer_took_until(
@@ -44,6 +49,18 @@ ring_batch(struct handoff__pair *pair, struct quiet_batch *batch)
 	}
 	batch->msg.nrefs = 0;
 	memset(&batch->moved, 0, sizeof(batch->moved));
+}
+
+/* With all that move together with it. */
+static void
+leave(struct handoff__pair *pair, struct handoff__roster_entry *e,
+	enum handoff__reason reason)
+{
+	uint32_t left = handoff__offer_leave_together(pair, e, reason);
+
+	if (pair->give.step == HANDOFF__GIVE_DRAIN)
+		pair->give.waiting -= left;
+	pair->noted = true;
 }
 
 /* Offers a quiet entry, if all that move together with it are quiet too. */
@@ -84,6 +101,16 @@ park_all(struct handoff__pair *pair, struct handoff__roster_entry **list,
 	pair->give.recheck = pair->noted = true;
 }
 
+/* They are asked again after the outcome, in which they are left behind. */
+static void
+put_off(struct handoff__pair *pair, struct handoff__roster_entry **list,
+	uint32_t count)
+{
+	for (uint32_t i = 0; i < count; i++)
+		handoff__roster_unmark(&pair->roster, list[i], HANDOFF__ASKED);
+	pair->give.recheck = true;
+}
+
 void
 handoff__pair_quiet_all(struct handoff__pair *pair,
 	struct handoff__roster_entry **list, uint32_t count)
@@ -92,6 +119,10 @@ handoff__pair_quiet_all(struct handoff__pair *pair,
 
 	if (pair->give.step == HANDOFF__GIVE_QUIET) {
 		park_all(pair, list, count);
+		return;
+	}
+	if (pair->give.step == HANDOFF__GIVE_ACCEPT) {
+		put_off(pair, list, count);
 		return;
 	}
 	for (uint32_t i = 0; i < count && handoff__link_up(&pair->link); i++) {
@@ -113,6 +144,17 @@ handoff__pair_quiet(struct handoff__pair *pair, struct handoff__roster_entry *e)
 	handoff__pair_quiet_all(pair, &e, 1);
 }
 
+/* What is quiet in the meantime is looked at again. */
+static bool
+may_follow(struct handoff__pair *pair)
+{
+	enum handoff__give_step step = pair->give.step;
+
+	pair->give.recheck |= step == HANDOFF__GIVE_ACCEPT;
+	return handoff__link_up(&pair->link) && step != HANDOFF__GIVE_QUIET &&
+	       step != HANDOFF__GIVE_ACCEPT;
+}
+
 void
 handoff__quiet_again(
 	struct handoff__pair *pair, struct handoff__roster_entry *first)
@@ -120,8 +162,7 @@ handoff__quiet_again(
 	struct quiet_batch batch = {
 		.msg = {.cause = HANDOFF__REST}, .tried = true};
 
-	if (!first->leaving || !handoff__link_up(&pair->link) ||
-		pair->give.step == HANDOFF__GIVE_QUIET)
+	if (!first->leaving || !may_follow(pair))
 		return;
 	if (handoff__offer_is_quiet(pair, first))
 		offer_quiet(pair, first, &batch);
@@ -220,50 +261,87 @@ handoff__quiet_joined(
 	pair->ops->settle(pair);
 }
 
+static void
+look_again(struct handoff__pair *pair, struct handoff__roster_entry *e,
+	struct quiet_batch *batch)
+{
+	enum handoff__reason stay = handoff__offer_entry_objection(pair, e);
+
+	batch->tried = true;
+	if (stay != HANDOFF__OK && stay != HANDOFF__UNANSWERED)
+		leave(pair, e, stay);
+	else if (stay == HANDOFF__OK &&
+		 (e->marks & HANDOFF__BOUND ||
+			 handoff__offer_is_quiet(pair, e)))
+		offer_quiet(pair, e, batch);
+}
+
 bool
 handoff__quiet_recheck(struct handoff__pair *pair)
 {
 	struct quiet_batch batch = {.msg = {.cause = HANDOFF__REST}};
 	struct handoff__roster_entry *e = NULL;
-	enum handoff__reason stay;
-	uint32_t left;
 
-	if (!pair->give.recheck || !handoff__link_up(&pair->link) ||
-		pair->give.step == HANDOFF__GIVE_QUIET)
+	if (!pair->give.recheck || !may_follow(pair))
 		return false;
 	pair->give.recheck = false;
 	while ((e = handoff__roster_next(&pair->roster, e))) {
-		if (!e->leaving || !(e->marks & HANDOFF__LEADS))
-			continue;
-		stay = handoff__offer_entry_objection(pair, e);
-		if (stay == HANDOFF__OK) {
-			offer_quiet(pair, e, &batch);
-		} else if (stay != HANDOFF__UNANSWERED) {
-			left = handoff__offer_leave_together(pair, e, stay);
-			if (pair->give.step == HANDOFF__GIVE_DRAIN)
-				pair->give.waiting -= left;
-			pair->noted = true;
-		}
+		/* companions with their leader */
+		if (e->leaving && (e->marks & HANDOFF__LEADS ||
+					  !(e->marks & HANDOFF__BOUND)))
+			look_again(pair, e, &batch);
 	}
 	ring_batch(pair, &batch);
 	return true;
 }
 
+bool
+handoff__quiet_confirmed(struct handoff__pair *pair)
+{
+	struct handoff__give *give = &pair->give;
+
+	if (!give->follows || give->asked != 0)
+		return false;
+	if (give->more) {
+		give->follows = false;
+		handoff__offer_confirm(pair);
+		return true;
+	}
+	give->follows = false;
+	/* all is there, but for what is not wanted */
+	if (pair->roster.owned == 0 && give->step == HANDOFF__GIVE_NONE)
+		handoff__offer_take_back(pair, HANDOFF__UNTAKEN);
+	return true;
+}
+
+void
+handoff__quiet_broken(struct handoff__pair *pair)
+{
+	pair->give.asked = pair->give.follows ? UINT32_MAX : 0;
+}
+
+/* A give in progress has the offers that were there before READY. */
+static bool
+may_revoke(const struct handoff__pair *pair)
+{
+	if (pair->give.step < HANDOFF__GIVE_DRAIN)
+		return !handoff__pair_changing(pair);
+	return pair->give.ready;
+}
+
 void
 handoff__quiet_revoke_late(struct handoff__pair *pair, int64_t now)
 {
-	struct handoff__moved back = {.connections = 0};
+	uint32_t back;
 
-	if (pair->give.followed_us == 0 || handoff__pair_changing(pair) ||
+	if (pair->give.followed_us == 0 || !may_revoke(pair) ||
 		now - pair->give.followed_us <
 			(int64_t)HANDOFF__TAKEN_MS * 1000)
 		return;
-	pair->give.followed_us = 0;
-	handoff__offer_revoke(pair, HANDOFF__UNTAKEN, &back);
-	handoff__tally_unmoved(pair, &back, &pair->give.report);
-	if (back.connections + back.listeners > 0)
+	back = handoff__offer_take_back(pair, HANDOFF__UNTAKEN);
+	if (back > 0)
 		handoff__log(pair->log, HANDOFF_LOG_WARNING,
 			"handoff: entries that followed later, were not "
 			"accepted in time and are served here again: %u",
-			back.connections + back.listeners);
+			back);
 }

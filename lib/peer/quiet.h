@@ -48,6 +48,13 @@ uint32_t handoff__quiet_offer(struct handoff__pair *pair,
 void handoff__quiet_on_take(
 	struct handoff__pair *pair, const struct handoff__msg *msg);
 
+/* The other peer has answered after what followed. False if there is nothing
+ * new. */
+bool handoff__quiet_confirmed(struct handoff__pair *pair);
+
+/* The link broke: what followed may still be accepted. */
+void handoff__quiet_broken(struct handoff__pair *pair);
+
 /* Revokes late offers that were not accepted in time. */
 void handoff__quiet_revoke_late(struct handoff__pair *pair, int64_t now);
 
