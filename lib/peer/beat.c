@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The work that is due at each beat besides the pulse itself: retries refused
- * copies, revokes offers that were not accepted, and detects lost messages.
+ * copies, revokes offers that were not accepted or repeats them, and detects
+ * lost messages.
  */
 #include "peer/beat.h"
 
@@ -29,5 +30,6 @@ handoff__beat(struct handoff__pair *pair)
 		handoff__reconcile(pair);
 	}
 	handoff__quiet_revoke_late(pair, now);
+	handoff__quiet_retry(pair, now);
 	handoff__pulse_end(pair, now);
 }

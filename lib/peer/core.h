@@ -218,10 +218,14 @@ struct handoff__give {
 	/* Entries that were offered one by one, after the rest. */
 	bool follows;   /* whether all of them were accepted is not known yet */
 	bool more;      /* others were offered since `asked` was sent */
+	bool untaken;   /* some came back from a silent peer: they are offered
+			 * again once it answers */
 	uint32_t asked; /* batch of a MIRROR that was sent after them; 0:
 			 * answered; UINT32_MAX: the link broke */
 	int64_t followed_us; /* when the oldest of them was offered, 0: all are
 			      * known to be accepted or revoked */
+	int64_t again_us;    /* not before this time, */
+	unsigned backs;      /* after so many times in a row */
 	struct handoff__report report;
 };
 

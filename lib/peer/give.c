@@ -176,7 +176,8 @@ move_now(struct handoff__pair *pair)
 		return;
 	pause_entries(pair, false);
 	give->step = HANDOFF__GIVE_DRAIN;
-	give->waiting = 0;
+	give->waiting = give->backs = 0;
+	give->untaken = false;
 	give->report.id =
 		handoff__pair_generation(pair) + (give->cause != HANDOFF__REST);
 	HANDOFF__PROBE3(freeze, give->report.id, (uint32_t)give->cause,

@@ -13,6 +13,8 @@
 #include "peer/companions.h"
 #include "peer/core.h"
 
+#define WAITS_MAX 6 /* about a minute */
+
 static bool
 give_takes(
 	const struct handoff__give *give, const struct handoff__roster_entry *e)
@@ -134,6 +136,15 @@ handoff__offer_confirm(struct handoff__pair *pair)
 	handoff__link_send(&pair->link, &ask, -1);
 }
 
+/* How long what has come back so often in a row is served here. */
+static int64_t
+wait_us(unsigned times)
+{
+	if (times == 0)
+		return 0;
+	return INT64_C(1000000) << (times < WAITS_MAX ? times : WAITS_MAX);
+}
+
 uint32_t
 handoff__offer_take_back(
 	struct handoff__pair *pair, enum handoff__reason reason)
@@ -143,6 +154,10 @@ handoff__offer_take_back(
 
 	handoff__offer_revoke(pair, reason, &back);
 	handoff__tally_unmoved(pair, &back, &give->report);
+	if (give->asked != 0) {
+		give->untaken = true;
+		give->again_us = handoff__now_us() + wait_us(give->backs++);
+	}
 	if (!handoff__link_up(&pair->link) || give->asked == UINT32_MAX)
 		give->asked = 0;
 	give->follows = give->more = false;

@@ -3,7 +3,8 @@
  * Entries that follow a give one by one, as their handlers return; a leader and
  * its companions when all of them are quiet. They have no READY of their own:
  * an empty MIRROR after them is answered when they were accepted. If it is not,
- * they are revoked after a while.
+ * they are revoked after a while, nothing more is offered, and they follow once
+ * the other peer answers again.
  */
 #include "peer/quiet.h"
 
@@ -51,6 +52,17 @@ ring_batch(struct handoff__pair *pair, struct quiet_batch *batch)
 	memset(&batch->moved, 0, sizeof(batch->moved));
 }
 
+/* What was offered has come back, and the other peer is still silent. A give
+ * that begins finds out by itself. */
+static bool
+is_silent(const struct handoff__pair *pair)
+{
+	enum handoff__give_step step = pair->give.step;
+
+	return pair->give.untaken && pair->give.asked != 0 &&
+	       (step == HANDOFF__GIVE_NONE || step >= HANDOFF__GIVE_DRAIN);
+}
+
 /* With all that move together with it. */
 static void
 leave(struct handoff__pair *pair, struct handoff__roster_entry *e,
@@ -71,6 +83,10 @@ offer_quiet(struct handoff__pair *pair, struct handoff__roster_entry *e,
 	struct handoff__msg *msg = &batch->msg;
 	uint32_t most = e->marks & HANDOFF__BOUND ? HANDOFF__TOGETHER_MAX : 1;
 
+	if (is_silent(pair)) {
+		leave(pair, e, HANDOFF__UNTAKEN);
+		return;
+	}
 	if (msg->nrefs + most > HANDOFF_FDPASS_MAX)
 		ring_batch(pair, batch);
 	batch->tried = true;
@@ -131,7 +147,7 @@ handoff__pair_quiet_all(struct handoff__pair *pair,
 		if (!e->leaving)
 			continue;
 		handoff__roster_unmark(&pair->roster, e, HANDOFF__ASKED);
-		if (e->marks & HANDOFF__BOUND)
+		if (e->marks & HANDOFF__BOUND && !is_silent(pair))
 			e->marks |= HANDOFF__PARKED;
 		offer_quiet(pair, e, &batch);
 	}
@@ -308,6 +324,7 @@ handoff__quiet_confirmed(struct handoff__pair *pair)
 		return true;
 	}
 	give->follows = false;
+	give->backs = 0;
 	/* all is there, but for what is not wanted */
 	if (pair->roster.owned == 0 && give->step == HANDOFF__GIVE_NONE)
 		handoff__offer_take_back(pair, HANDOFF__UNTAKEN);
@@ -344,4 +361,38 @@ handoff__quiet_revoke_late(struct handoff__pair *pair, int64_t now)
 			"handoff: entries that followed later, were not "
 			"accepted in time and are served here again: %u",
 			back);
+}
+
+/* Whether there is something to offer again, and the other peer has answered.
+ * A carrier asks by itself for what it wants. */
+static bool
+may_retry(const struct handoff__pair *pair, int64_t now)
+{
+	return pair->give.untaken && pair->give.asked == 0 &&
+	       now >= pair->give.again_us && !pair->serving &&
+	       !pair->config.carrier && !pair->other.carrier &&
+	       !pair->leaving && !pair->other_leaving &&
+	       pair->partner == HANDOFF__PARTNER_READY &&
+	       !handoff__pair_moving(pair) && handoff__link_up(&pair->link);
+}
+
+void
+handoff__quiet_retry(struct handoff__pair *pair, int64_t now)
+{
+	struct quiet_batch batch = {.msg = {.cause = HANDOFF__REST}};
+	struct handoff__roster_entry *e = NULL;
+
+	if (!may_retry(pair, now))
+		return;
+	pair->give.untaken = false;
+	while ((e = handoff__roster_next(&pair->roster, e))) {
+		if (!e->mine || e->left != HANDOFF__UNTAKEN)
+			continue;
+		/* after a new link its copy may still be on its way */
+		if (handoff__offer_entry_objection(pair, e) ==
+			HANDOFF__UNANSWERED)
+			pair->give.untaken = true;
+		offer_or_ask(pair, e, &batch);
+	}
+	ring_batch(pair, &batch);
 }

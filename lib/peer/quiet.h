@@ -55,7 +55,9 @@ bool handoff__quiet_confirmed(struct handoff__pair *pair);
 /* The link broke: what followed may still be accepted. */
 void handoff__quiet_broken(struct handoff__pair *pair);
 
-/* Revokes late offers that were not accepted in time. */
+/* At a beat: revokes late offers that were not accepted in time, and offers
+ * them again if the other peer has answered since. */
 void handoff__quiet_revoke_late(struct handoff__pair *pair, int64_t now);
+void handoff__quiet_retry(struct handoff__pair *pair, int64_t now);
 
 #endif

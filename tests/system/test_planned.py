@@ -279,5 +279,65 @@ class Coming(SystemTest):
             self.assertIn(word, text)
 
 
+class Halted(SystemTest):
+    def test_taker_that_stands_still_has_not_got_what_follows(self):
+        """It has the service when it is stopped; a handler returns then. The
+        connection counts as left behind, is served where it was, and follows
+        once the other runs again."""
+        server, alt, address = self.sleepers(3000, 20000)
+        slow, quick = self.connect(address), self.connect(address)
+        self.assert_echo(slow)
+        self.assert_echo(quick)
+        self.wait_peer("alt", held=2)
+        slow.sendall(b"sleep\n")
+        server.expect("^handler: sleeping$")
+        maintenance = self.start("handoffctl", "--dir", self.dir,
+                                 "maintenance")
+        alt.expect(": owner: ")
+        self.wait_peer("alt", connections=1)
+        halt(alt.pid)
+        self.assertEqual(maintenance.wait(), 0, maintenance.output())
+        self.assertRegex(maintenance.output(),
+                         "moved 1 connection, 1 listener to alt .* 1 left "
+                         "behind\nleft behind: connection 1: the standby has "
+                         r"not accepted it in time\Z")
+        self.assertEqual(self.receive(slow, 6), b"sleep\n")
+        self.assert_echo(slow)
+        alt.signal(signal.SIGCONT)
+        self.wait_peer("server", role="standby", connections=0, held=2)
+        self.wait_peer("alt", role="owner", connections=2)
+        self.assertIn("server may be stopped: alt serves all 2 connections",
+                      self.ok("status"))
+        for peer in self.status()["peers"]:
+            last = peer["last_handoff"]
+            self.assertEqual((last["connections"], last["left"]), (1, 1))
+        self.assert_echo(slow)
+        self.assert_echo(quick)
+
+    def test_taker_that_stands_still_after_the_outcome(self):
+        """The handler returns only after the handoff has ended without its
+        connection, and the other is stopped meanwhile."""
+        server, alt, address = self.sleepers(3000, 300)
+        slow, quick = self.connect(address), self.connect(address)
+        self.assert_echo(slow)
+        self.assert_echo(quick)
+        self.wait_peer("alt", held=2)
+        slow.sendall(b"sleep\n")
+        server.expect("^handler: sleeping$")
+        self.assertIn("connection 1: its handler has not returned",
+                      self.ok("maintenance"))
+        halt(alt.pid)
+        server.expect_error("entries that followed later, were not "
+                            "accepted in time and are served here "
+                            "again: 1$")
+        self.assertEqual(self.receive(slow, 6), b"sleep\n")
+        self.assert_echo(slow)
+        alt.signal(signal.SIGCONT)
+        self.wait_peer("server", role="standby", connections=0, held=2)
+        self.wait_peer("alt", role="owner", connections=2)
+        self.assert_echo(slow)
+        self.assert_echo(quick)
+
+
 if __name__ == "__main__":
     main()
