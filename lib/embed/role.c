@@ -110,7 +110,9 @@ handoff__embed_standby(struct handoff_peer *peer)
 {
 	const struct handoff__pair *below = &peer->pair;
 
-	if (!peer->standby_due || below->serving || below->roster.owned > 0)
+	/* what was offered last may come back */
+	if (!peer->standby_due || below->serving || below->roster.owned > 0 ||
+		below->give.follows)
 		return;
 	peer->standby_due = false;
 	handoff__operator_standby(&peer->op, "");

@@ -241,6 +241,42 @@ late_release_follows(void **state)
 	pair_close(&p);
 }
 
+/* It follows when the other peer stands still: STANDBY comes when that has it,
+ * and until then the program gets it back, to serve it. */
+static void
+standby_comes_when_the_last_was_accepted(void **state)
+{
+	struct handoff__pair *below;
+	struct pair p;
+	struct handoff_entry *e;
+	int fd, client;
+
+	(void)state;
+	e = leave_behind(&p, &fd, &client);
+	below = &p.a.peer->pair;
+	assert_int_equal(handoff_entry_release(e), 0);
+	for (int i = 0; i < 20; i++)
+		handoff_peer_wait(p.a.peer, 1);
+	assert_int_equal(below->roster.owned, 0);
+	assert_false(side_next(&p.a));
+	below->give.followed_us -= INT64_C(2000000);
+	below->pulse.due = true;
+	handoff_peer_dispatch(p.a.peer);
+	assert_true(side_next(&p.a));
+	assert_int_equal(p.a.event.type, HANDOFF_PEER_TAKEN);
+	close(p.a.event.fd);
+	pair_settle(&p);
+	assert_false(side_next(&p.a));
+	below->pulse.due = true;
+	assert_int_equal(next_of_a(&p), HANDOFF_PEER_RELEASE);
+	assert_int_equal(handoff_entry_release(p.a.event.entry), 0);
+	assert_int_equal(next_of_a(&p), HANDOFF_PEER_STANDBY);
+	assert_int_equal(p.b.peer->pair.roster.connections, 1);
+	close(fd);
+	close(client);
+	pair_close(&p);
+}
+
 /* An entry that is left behind ends here, and nothing of the service is left.
  */
 static void
@@ -487,6 +523,7 @@ main(void)
 		handoff_test(withdrawn_entry_ends_for_its_client),
 		handoff_test(nothing_is_released_unasked),
 		handoff_test(late_release_follows),
+		handoff_test(standby_comes_when_the_last_was_accepted),
 		handoff_test(standby_comes_when_nothing_is_left),
 		handoff_test(give_that_moves_nothing_is_refused),
 		handoff_test(listeners_come_first),
