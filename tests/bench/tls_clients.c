@@ -50,7 +50,7 @@ struct conn {
 
 struct work {
 	size_t size;
-	bool shake;
+	bool shake, once;
 	uint64_t left; /* messages to be begun, if it is not by time */
 	int64_t until_ns;
 	bool over;
@@ -159,7 +159,7 @@ goes_on(struct conn *conn, struct work *work)
 	messages++;
 	if (work->shake)
 		close_conn(conn);
-	if (work->until_ns > 0 ? work->over : work->left == 0) {
+	if (work->once || (work->until_ns > 0 ? work->over : work->left == 0)) {
 		conn->busy = false;
 		busy--;
 		return false;
@@ -209,16 +209,23 @@ step(struct conn *conn, const struct work *work)
 	return n;
 }
 
+/* To the end of one message. The next one is sent, and its answer comes after
+ * the other connections', even if it is there at once. */
 static void
 talk(struct conn *conn, struct work *work)
 {
 	int n;
 
-	do {
+	do
 		n = step(conn, work);
-		if (n <= 0)
-			wait_for(conn, n);
-	} while (n > 0 && (conn->in < work->size || goes_on(conn, work)));
+	while (n > 0 && conn->in < work->size);
+	if (n > 0 && goes_on(conn, work)) {
+		do
+			n = step(conn, work);
+		while (n > 0 && conn->out < work->size);
+	}
+	if (n <= 0)
+		wait_for(conn, n);
 }
 
 static void
@@ -270,6 +277,7 @@ obey(const char *line)
 	}
 	work.size = size;
 	work.shake = strcmp(what, "shake") == 0;
+	work.once = strcmp(what, "once") == 0;
 	messages = 0;
 	if (strcmp(what, "ping") == 0)
 		work.until_ns = start_ns + (int64_t)number * 1000000;

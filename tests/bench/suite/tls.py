@@ -4,7 +4,8 @@ import os
 import subprocess
 import tempfile
 
-from core import Clients, Samples, awake, markdown, memory, spread
+from core import (Clients, SERVER_CORE, Samples, awake, markdown, memory,
+                  spread)
 from memory import settle
 from servers import Handoff, Peer, in_turn
 
@@ -14,8 +15,9 @@ program of OpenSSL's that compares what comes back. *SSL_read* is a plain epoll
 server with SSL_read and SSL_write on its sockets, without session tickets;
 *read_ahead* is the same one with SSL_CTX_set_read_ahead; the others are
 examples/server with `handoff::tls` in model loop, alone and with a standby that
-holds copies. CPU is that of the server, divided by requests; ratios are to the
-better of the two plain servers in the same round. A *handshake* is a new
+holds copies. Load and server share one core, see docs/benchmarks.md. CPU is that
+of the server, divided by requests; ratios are to the better of the two plain
+servers in the same round. A *handshake* is a new
 connection with one echo of 64 B that ends with close_notify, 16 at once.
 Medians, quartiles in brackets. Memory is what the server grows by for each
 connection, page tables included: *used* right after a handshake and one echo of
@@ -76,7 +78,8 @@ def certificate(folder, kind):
 
 
 def clients_of(options, server, count):
-    return Clients(options, server.address, count, program="tls_clients")
+    return Clients(options, server.address, count, core=SERVER_CORE,
+                   program="tls_clients")
 
 
 def cost(server, clients, *words):
