@@ -493,15 +493,17 @@ fits(const struct handoff__segment *seg, const struct handoff__geometry *geo)
 	       seg->geo.pass_size >= geo->pass_size;
 }
 
-/* Returns the first record of the segment that can be allocated, or -1. */
+/* Returns the first record of the segment that can be allocated, of those with
+ * a bit in `among`; or -1. */
 static int
-segment_alloc(struct handoff__segment *seg, uint32_t owner,
+claim_first(struct handoff__segment *seg, const uint64_t *among, uint32_t owner,
 	handoff__vacant_fn *vacant, void *arg)
 {
 	for (uint32_t w = 0; w < WORDS(seg->geo.slots); w++) {
-		while (seg->maybe_free[w]) {
-			uint32_t bit =
-				(uint32_t)__builtin_ctzll(seg->maybe_free[w]);
+		uint64_t left;
+
+		while ((left = seg->maybe_free[w] & among[w]) != 0) {
+			uint32_t bit = (uint32_t)__builtin_ctzll(left);
 			uint32_t slot = w * BITS + bit;
 
 			seg->maybe_free[w] &= ~(UINT64_C(1) << bit);
@@ -512,6 +514,20 @@ segment_alloc(struct handoff__segment *seg, uint32_t owner,
 		}
 	}
 	return -1;
+}
+
+/* Those first that have kept their pages. */
+static int
+segment_alloc(struct handoff__segment *seg, uint32_t owner,
+	handoff__vacant_fn *vacant, void *arg)
+{
+	int slot = seg->arena->warm > 0
+			   ? claim_first(seg, seg->warm, owner, vacant, arg)
+			   : -1;
+
+	return slot >= 0
+		       ? slot
+		       : claim_first(seg, seg->maybe_free, owner, vacant, arg);
 }
 
 /* The other peer may have freed records without notice: before a segment is

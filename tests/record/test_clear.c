@@ -212,6 +212,26 @@ pages_stay_with_a_few_records(void **state)
 }
 
 static void
+records_with_pages_are_taken_first(void **state)
+{
+	struct handoff__arena arena;
+
+	(void)state;
+	record_arena(&arena, 16 * SIZE);
+	for (uint32_t i = 0; i < 4; i++)
+		record_alloc(&arena, 1);
+	use_and_clear(&arena, 3, 1);
+	for (uint32_t i = 1; i < 4; i += 2) {
+		free_record(&arena, i);
+		handoff__arena_vacate(&arena, 0, i);
+	}
+	assert_int_equal(record_alloc(&arena, 1), 3);
+	assert_int_equal(record_alloc(&arena, 1), 1);
+	assert_int_equal(record_alloc(&arena, 1), 4);
+	handoff__arena_fini(&arena);
+}
+
+static void
 desks_of_a_peer_are_cleared(void **state)
 {
 	struct handoff__arena arena;
@@ -317,6 +337,7 @@ main(void)
 		handoff_test(clearing_what_is_untouched_makes_no_page),
 		handoff_test(few_pages_stay_with_a_record),
 		handoff_test(pages_stay_with_a_few_records),
+		handoff_test(records_with_pages_are_taken_first),
 		handoff_test(desks_of_a_peer_are_cleared),
 		handoff_test(trim_gives_pages_back),
 		handoff_test(record_works_after_trim),
