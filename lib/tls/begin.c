@@ -144,11 +144,11 @@ take_outcome(struct beginning *b, const struct handoff__tls_outcome *outcome)
 	if (!suite || suite->hash_len != outcome->secret_len)
 		return -EPROTO;
 	OPENSSL_cleanse(&head->u, sizeof(head->u));
-	rc = handoff__tls_dir_init(
-		suite, &head->u.open.read, outcome->client_secret);
+	rc = handoff__tls_dir_init(suite, &head->u.open.read,
+		outcome->client_secret, &outcome->client_keys);
 	if (rc == 0)
-		rc = handoff__tls_dir_init(
-			suite, &head->u.open.write, outcome->server_secret);
+		rc = handoff__tls_dir_init(suite, &head->u.open.write,
+			outcome->server_secret, &outcome->server_keys);
 	head->u.open.write.seq = outcome->sent;
 	head->suite = outcome->suite;
 	head->fragment = outcome->max_fragment;

@@ -8,8 +8,6 @@
  */
 #include "tls/handshake.h"
 
-#include "tls/secrets.h"
-
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/x509.h>
@@ -277,6 +275,8 @@ set_keys(struct handoff__tls_handshake *hs)
 		return false;
 	memcpy(outcome->client_secret, secrets->client, outcome->secret_len);
 	memcpy(outcome->server_secret, secrets->server, outcome->secret_len);
+	outcome->client_keys = secrets->client_keys;
+	outcome->server_keys = secrets->server_keys;
 	return true;
 }
 

@@ -14,6 +14,7 @@
 
 #include "tls/context.h"
 #include "tls/random.h"
+#include "tls/secrets.h"
 
 /* The input of a handshake is at most so long; a TLS record that would go
  * beyond that is answered with an alert. */
@@ -40,6 +41,7 @@ struct handoff__tls_outcome {
 	uint16_t secret_len;   /* 32, 48 */
 	uint8_t client_secret[HANDOFF__TLS_HANDSHAKE_SECRET];
 	uint8_t server_secret[HANDOFF__TLS_HANDSHAKE_SECRET];
+	struct handoff__tls_keys client_keys, server_keys; /* if known */
 	char alpn[HANDOFF_TLS_ALPN_MAX];
 	char server_name[HANDOFF_TLS_SERVER_NAME_MAX];
 	char peer[HANDOFF_TLS_PEER_MAX]; /* one line of RFC 2253 */

@@ -25,11 +25,44 @@ handoff__tls_secrets_note(struct handoff__tls_secrets *to)
 /* ---- the KDF ---- */
 
 static bool
+is_bytes(const OSSL_PARAM *param, const void *bytes, size_t len)
+{
+	return param && param->data_type == OSSL_PARAM_OCTET_STRING &&
+	       param->data_size == len && len > 0 &&
+	       memcmp(param->data, bytes, len) == 0;
+}
+
+static bool
 is_label(const OSSL_PARAM *label, const char *text)
 {
-	return label && label->data_type == OSSL_PARAM_OCTET_STRING &&
-	       label->data_size == strlen(text) &&
-	       memcmp(label->data, text, label->data_size) == 0;
+	return is_bytes(label, text, strlen(text));
+}
+
+/* What is derived of a traffic secret goes with it. */
+static struct handoff__tls_keys *
+keys_of(const OSSL_PARAM params[])
+{
+	const OSSL_PARAM *key =
+		OSSL_PARAM_locate_const(params, OSSL_KDF_PARAM_KEY);
+
+	if (is_bytes(key, noted->client, noted->client_len))
+		return &noted->client_keys;
+	if (is_bytes(key, noted->server, noted->server_len))
+		return &noted->server_keys;
+	return NULL;
+}
+
+static void
+note_keys(struct handoff__tls_keys *keys, bool iv, const unsigned char *out,
+	size_t len)
+{
+	if (iv && len <= sizeof(keys->iv)) {
+		memcpy(keys->iv, out, len);
+		keys->iv_len = (uint8_t)len;
+	} else if (!iv && len <= sizeof(keys->key)) {
+		memcpy(keys->key, out, len);
+		keys->key_len = (uint8_t)len;
+	}
 }
 
 static void
@@ -37,10 +70,15 @@ note(const OSSL_PARAM params[], const unsigned char *out, size_t len)
 {
 	const OSSL_PARAM *label =
 		OSSL_PARAM_locate_const(params, OSSL_KDF_PARAM_LABEL);
+	bool iv = is_label(label, "iv");
+	struct handoff__tls_keys *keys =
+		iv || is_label(label, "key") ? keys_of(params) : NULL;
 
-	if (len > HANDOFF__TLS_SECRET_BYTES)
+	if (keys) {
+		note_keys(keys, iv, out, len);
+	} else if (len > HANDOFF__TLS_SECRET_BYTES) {
 		return;
-	if (is_label(label, "c ap traffic")) {
+	} else if (is_label(label, "c ap traffic")) {
 		memcpy(noted->client, out, len);
 		noted->client_len = (uint16_t)len;
 	} else if (is_label(label, "s ap traffic")) {

@@ -15,14 +15,24 @@
 #include <stdint.h>
 
 #define HANDOFF__TLS_SECRET_BYTES 48
+#define HANDOFF__TLS_KEY_BYTES    32
+#define HANDOFF__TLS_IV_BYTES     12
 
 /* For SSL_CTX_new_ex: with these properties its handshakes use this KDF. */
 #define HANDOFF__TLS_SECRETS_PROPERTIES "?provider=handoff-secrets"
+
+/* Of a traffic secret, RFC 8446, 7.3. */
+struct handoff__tls_keys {
+	uint8_t key_len, iv_len; /* 0: not derived yet */
+	uint8_t key[HANDOFF__TLS_KEY_BYTES];
+	uint8_t iv[HANDOFF__TLS_IV_BYTES];
+};
 
 struct handoff__tls_secrets {
 	uint16_t client_len, server_len; /* 0: not derived yet */
 	uint8_t client[HANDOFF__TLS_SECRET_BYTES];
 	uint8_t server[HANDOFF__TLS_SECRET_BYTES];
+	struct handoff__tls_keys client_keys, server_keys;
 };
 
 /* The provider in a library context; it stays where it is. All zero is one

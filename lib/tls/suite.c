@@ -167,11 +167,17 @@ set_keys(const struct handoff__tls_suite *suite, struct handoff__tls_dir *dir)
 
 int
 handoff__tls_dir_init(const struct handoff__tls_suite *suite,
-	struct handoff__tls_dir *dir, const uint8_t *secret)
+	struct handoff__tls_dir *dir, const uint8_t *secret,
+	const struct handoff__tls_keys *keys)
 {
 	memset(dir, 0, sizeof(*dir));
 	memcpy(dir->secret, secret, suite->hash_len);
-	return set_keys(suite, dir);
+	if (!keys || keys->key_len != suite->key_len ||
+		keys->iv_len != sizeof(dir->iv))
+		return set_keys(suite, dir);
+	memcpy(dir->key, keys->key, suite->key_len);
+	memcpy(dir->iv, keys->iv, sizeof(dir->iv));
+	return 0;
 }
 
 int

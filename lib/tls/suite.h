@@ -7,6 +7,8 @@
 #ifndef HANDOFF_TLS_SUITE_H
 #define HANDOFF_TLS_SUITE_H
 
+#include "tls/secrets.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -67,9 +69,12 @@ const struct handoff__tls_suite *handoff__tls_suite_find(
 	const struct handoff__tls_suites *suites, unsigned id);
 
 /* Sets `dir` to the beginning: key and iv of a traffic secret of hash_len
- * bytes, sequence number 0. 0 or -ENOMEM (OpenSSL failed; `dir` is erased). */
+ * bytes, sequence number 0. Whoever has derived it may have derived these
+ * already: `keys`, if they are complete; NULL: not so. 0 or -ENOMEM (OpenSSL
+ * failed; `dir` is erased). */
 int handoff__tls_dir_init(const struct handoff__tls_suite *suite,
-	struct handoff__tls_dir *dir, const uint8_t *secret);
+	struct handoff__tls_dir *dir, const uint8_t *secret,
+	const struct handoff__tls_keys *keys);
 
 /* The next generation of keys (RFC 8446, 7.2): the old ones are gone. 0, or
  * -ENOMEM: `dir` is erased, and the connection can only end. */

@@ -33,7 +33,7 @@ begin(unsigned which)
 	if (!both.suites.suite[0].hmac)
 		check(handoff__tls_suites_init(&both.suites, NULL, NULL) == 0);
 	suite = &both.suites.suite[which % HANDOFF__TLS_SUITES];
-	check(handoff__tls_dir_init(suite, &both.write, secret) == 0);
+	check(handoff__tls_dir_init(suite, &both.write, secret, NULL) == 0);
 	both.read = both.write;
 	both.w = (struct handoff__tls_end){suite, &both.write, &both.write_key};
 	both.r = (struct handoff__tls_end){suite, &both.read, &both.read_key};

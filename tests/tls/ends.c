@@ -21,7 +21,8 @@ ends_open(struct ends *ends, unsigned which)
 		handoff__tls_suites_init(&ends->suites, NULL, NULL), 0);
 	suite = &ends->suites.suite[which];
 	ends_fill(secret, sizeof(secret), 7 + which);
-	assert_int_equal(handoff__tls_dir_init(suite, &ends->write, secret), 0);
+	assert_int_equal(
+		handoff__tls_dir_init(suite, &ends->write, secret, NULL), 0);
 	ends->read = ends->write;
 	ends->w = (struct handoff__tls_end){
 		suite, &ends->write, &ends->write_key};

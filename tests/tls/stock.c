@@ -126,11 +126,13 @@ place_take(struct place *place, struct stock *stock, bool server)
 	assert_non_null(suite);
 	assert_int_equal(
 		handoff__tls_dir_init(suite, &place->read,
-			server ? stock->client_secret : stock->server_secret),
+			server ? stock->client_secret : stock->server_secret,
+			NULL),
 		0);
 	assert_int_equal(
 		handoff__tls_dir_init(suite, &place->write,
-			server ? stock->server_secret : stock->client_secret),
+			server ? stock->server_secret : stock->client_secret,
+			NULL),
 		0);
 	place->r = (struct handoff__tls_end){
 		suite, &place->read, &place->read_key};

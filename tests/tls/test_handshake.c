@@ -6,6 +6,8 @@
  */
 #include "tls/tape.h"
 
+#include "tls/suite.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <openssl/rand.h>
@@ -375,6 +377,35 @@ test_in_another_process(void **state)
 
 /* ---- what it says when it is done ---- */
 
+/* What OpenSSL has derived of a secret is what it says. */
+static void
+keys_are_those_of(const struct handoff__tls_suite *suite, const uint8_t *secret,
+	const struct handoff__tls_keys *keys)
+{
+	struct handoff__tls_dir noted, derived;
+
+	assert_int_equal(keys->key_len, suite->key_len);
+	assert_int_equal(keys->iv_len, HANDOFF__TLS_IV);
+	assert_int_equal(
+		handoff__tls_dir_init(suite, &derived, secret, NULL), 0);
+	assert_int_equal(handoff__tls_dir_init(suite, &noted, secret, keys), 0);
+	assert_memory_equal(&noted, &derived, sizeof(noted));
+}
+
+static void
+keys_are_noted(const struct handoff__tls_outcome *outcome)
+{
+	struct handoff__tls_suites suites;
+	const struct handoff__tls_suite *suite;
+
+	assert_int_equal(handoff__tls_suites_init(&suites, NULL, NULL), 0);
+	suite = handoff__tls_suite_find(&suites, outcome->suite);
+	assert_non_null(suite);
+	keys_are_those_of(suite, outcome->client_secret, &outcome->client_keys);
+	keys_are_those_of(suite, outcome->server_secret, &outcome->server_keys);
+	handoff__tls_suites_free(&suites);
+}
+
 static void
 test_the_outcome_says_all(void **state)
 {
@@ -405,6 +436,7 @@ test_the_outcome_says_all(void **state)
 		assert_int_equal(tape.progress, HANDOFF__TLS_DONE);
 		assert_int_equal(tape.outcome.suite, 0x1301 + i);
 		assert_int_equal(tape.outcome.secret_len, i == 1 ? 48 : 32);
+		keys_are_noted(&tape.outcome);
 		assert_int_equal(
 			tape.outcome.max_fragment, i == 0 ? 1024 : 16384);
 		assert_string_equal(tape.outcome.alpn, "h2");

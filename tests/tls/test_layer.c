@@ -369,7 +369,8 @@ try_cache(struct ends *e)
 
 	second.secret[0] ^= 1;
 	assert_int_equal(
-		handoff__tls_dir_init(e->w.suite, &second, second.secret), 0);
+		handoff__tls_dir_init(e->w.suite, &second, second.secret, NULL),
+		0);
 	seal_and_open(e, 20);
 	/* Another connection, a KeyUpdate, that KeyUpdate undone. */
 	assert_true(handoff__tls_seal(&s, HANDOFF__TLS_APPLICATION, content, 9,

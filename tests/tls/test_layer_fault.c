@@ -138,7 +138,7 @@ live(struct ends *e)
 		return -ENOMEM;
 	}
 	inside = true;
-	err = handoff__tls_dir_init(suite, &e->write, secret);
+	err = handoff__tls_dir_init(suite, &e->write, secret, NULL);
 	inside = false;
 	if (err < 0)
 		return err;

@@ -97,8 +97,9 @@ keys_of_published_secrets(void **state)
 	ends_open(&e, 0);
 	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
 		ends_hex(keys[i].secret, secret);
-		assert_int_equal(
-			handoff__tls_dir_init(e.w.suite, &e.write, secret), 0);
+		assert_int_equal(handoff__tls_dir_init(
+					 e.w.suite, &e.write, secret, NULL),
+			0);
 		assert_memory_equal(e.write.secret, secret, 32);
 		assert_memory_equal(
 			e.write.key, want, ends_hex(keys[i].key, want));
@@ -117,7 +118,7 @@ begin(struct ends *e, const struct vector *v)
 
 	ends_hex(v->secret, secret);
 	assert_int_equal(
-		handoff__tls_dir_init(e->w.suite, &e->write, secret), 0);
+		handoff__tls_dir_init(e->w.suite, &e->write, secret, NULL), 0);
 	e->write.seq = v->seq;
 	e->read = e->write;
 }
