@@ -76,12 +76,15 @@ class Peer(Server):
 
 class Handoff(Server):
     """The library: examples/server, perhaps with examples/alt_server as its
-    standby, which has nothing to do with a core that is measured."""
+    standby; that has nothing to do with the core that is measured, unless it
+    is given that one."""
 
-    def __init__(self, options, *args, standby=False, **how):
+    def __init__(self, options, *args, standby=False, standby_core=LOAD_CORE,
+                 **how):
         super().__init__(options, **how)
         self.args = args
         self.standby = standby
+        self.standby_core = standby_core
 
     def command(self):
         return (self.options.program("server"), "--dir", self.dir, "--listen",
@@ -95,7 +98,7 @@ class Handoff(Server):
         process.expect("owner: serves")
         if self.standby:
             alt = self.start(self.options.program("alt_server"), "--dir",
-                             self.dir, *self.args, core=LOAD_CORE)
+                             self.dir, *self.args, core=self.standby_core)
             alt.expect(": standby: ")
 
     def close(self):

@@ -15,9 +15,9 @@ program of OpenSSL's that compares what comes back. *SSL_read* is a plain epoll
 server with SSL_read and SSL_write on its sockets, without session tickets;
 *read_ahead* is the same one with SSL_CTX_set_read_ahead; the others are
 examples/server with `handoff::tls` in model loop, alone and with a standby that
-holds copies. Load and server share one core, see docs/benchmarks.md. CPU is that
-of the server, divided by requests; ratios are to the better of the two plain
-servers in the same round. A *handshake* is a new
+holds copies. All of them share one core, see docs/benchmarks.md. CPU is that of
+the server and of its standby, divided by requests; ratios are to the better of
+the two plain servers in the same round. A *handshake* is a new
 connection with one echo of 64 B that ends with close_notify, 16 at once.
 Medians, quartiles in brackets. Memory is what the server grows by for each
 connection, page tables included: *used* right after a handshake and one echo of
@@ -49,7 +49,7 @@ class Plain(Peer):
 
 def ours(options, files, standby):
     return Handoff(options, "--tls-cert", files[0], "--tls-key", files[1],
-                   standby=standby)
+                   standby=standby, standby_core=SERVER_CORE)
 
 
 SUBJECTS = {
