@@ -264,8 +264,19 @@ open_dir(struct end *end, bool create, struct handoff__dir *dir)
 	return handoff__dir_open(dir, end->path, create, end->user, &ignored);
 }
 
+static bool
+is_newer(const void *data, size_t len, const struct end *end)
+{
+	struct handoff_notice there, ours;
+
+	return handoff__notice_decode(&there, data, len) == 0 &&
+	       handoff__notice_decode(&ours, end->message, end->len) == 0 &&
+	       handoff__notice_newer(&there, &ours);
+}
+
 /* The owner, and its other transports in this directory, may have retained it
- * already. 1 if it was written. */
+ * already; and the owner of another service directory a newer one. 1 if it was
+ * written. */
 static int
 retain(const struct end *end, const struct handoff__dir *dir)
 {
@@ -274,6 +285,8 @@ retain(const struct end *end, const struct handoff__dir *dir)
 	int err = read_retained(dir, data, &len);
 
 	if (err > 0 && len == end->len && memcmp(data, end->message, len) == 0)
+		return 0;
+	if (err > 0 && is_newer(data, len, end))
 		return 0;
 	err = handoff__dir_write(
 		dir, HANDOFF__NOTICE_FILE, end->message, end->len);

@@ -380,6 +380,57 @@ test_another_directory(void **state)
 	}
 }
 
+/* Owners of two service directories may have one board between them, as two
+ * hosts do: what either has published last is the latest, and stays so. */
+static void
+test_what_is_newer_stays(void **state)
+{
+	char address[200], path[180];
+	const char *only = address;
+	struct handoff_subscriber_opts opts = {
+		.size = sizeof(opts),
+		.address = address,
+	};
+	struct handoff__error error;
+	struct handoff_subscriber *sub;
+	struct handoff__publisher far;
+	struct handoff__dir dir;
+	struct handoff_notice n;
+
+	(void)state;
+	for (size_t w = 0; w < WAYS; w++) {
+		begin(w);
+		snprintf(address, sizeof(address), "%s%s/clients",
+			ways[w].prefix, board.path);
+		snprintf(path, sizeof(path), "%s/far", board.path);
+		handoff__publisher_close(&board.pub);
+		assert_int_equal(handoff__publisher_open(&board.pub, &board.dir,
+					 &only, 1, 0, NULL),
+			0);
+		assert_int_equal(
+			handoff__dir_open(&dir, path, true, 0, &error), 0);
+		assert_int_equal(
+			handoff__publisher_open(&far, &dir, &only, 1, 0, NULL),
+			0);
+		publish(9, 3);
+		n = board_notice(HANDOFF_NOTICE_MAINTENANCE, 10, 1);
+		assert_int_equal(handoff__publisher_begin(&far, &n), 0);
+		assert_int_equal(handoff__publisher_keep(&board.pub), 0);
+		assert_int_equal(
+			handoff__publisher_retained(&board.pub, 0, &n), 1);
+		assert_int_equal(n.generation, 10);
+		assert_int_equal(handoff_subscriber_open(&sub, &opts), 0);
+		assert_int_equal(pull(sub), 1);
+		handoff_subscriber_free(sub);
+		handoff__publisher_close(&far);
+		assert_int_equal(unlinkat(dir.fd, "notice", 0), 0);
+		handoff__dir_close(&dir);
+		assert_int_equal(
+			unlinkat(board.dir.fd, "far", AT_REMOVEDIR), 0);
+		board_end();
+	}
+}
+
 int
 main(void)
 {
@@ -392,6 +443,7 @@ main(void)
 		handoff_test(test_child_frees_its_copy),
 		handoff_test(test_all_at_once),
 		handoff_test(test_another_directory),
+		handoff_test(test_what_is_newer_stays),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
