@@ -13,11 +13,11 @@
 #define PAGE HANDOFF__SEGMENT_PAGE
 /* from here on, punching a hole is faster than writing zeros */
 #define MANY_PAGES 8u
-/* To get and to give back the few pages of a record costs as much as some
- * requests: so many free records of each peer keep so many, where the next
- * connections find them. */
+/* A large state has pages of its own, and to get and to give back a few costs
+ * as much as some requests: so many free records of each peer keep so many of
+ * their states, and of their buffers, where the next connections find them. */
 #define WARM_RECORDS 32u
-#define WARM_PAGES   8u
+#define WARM_PAGES   4u
 
 static size_t
 to_page(const unsigned char *at)
@@ -125,7 +125,8 @@ clear_pages(struct handoff__arena *arena, uint32_t segment, uint32_t slot,
 {
 	const struct handoff__segment *seg = arena->segments[segment];
 
-	if (stays_warm(arena, segment, slot) &&
+	if (seg->geo.stride >= MANY_PAGES * PAGE &&
+		stays_warm(arena, segment, slot) &&
 		overwrite(seg, from, from + len, WARM_PAGES))
 		return 0;
 	return punch(seg, from, len);
