@@ -174,8 +174,7 @@ make_ctx(struct handoff__tls_settings *settings,
 	int err = 0;
 
 	ERR_clear_error();
-	ctx = SSL_CTX_new_ex(
-		lib, HANDOFF__TLS_SECRETS_PROPERTIES, TLS_server_method());
+	ctx = SSL_CTX_new_ex(lib, HANDOFF__TLS_PROPERTIES, TLS_server_method());
 	if (!ctx || !set_defaults(ctx))
 		err = handoff__fail(error, -ENOTSUP,
 			"TLS: OpenSSL cannot set up TLS 1.3: %s",

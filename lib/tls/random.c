@@ -23,7 +23,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define PROVIDER  "handoff-random"
+#define PROVIDER  "handoff"
 #define ALGORITHM "HANDOFF-STREAM"
 
 /* OpenSSL divides longer requests. */
@@ -31,7 +31,7 @@
 
 struct handoff__tls_lib {
 	OSSL_LIB_CTX *ctx;
-	OSSL_PROVIDER *standard, *random;
+	OSSL_PROVIDER *standard, *own;
 	EVP_CIPHER *cipher;
 	struct handoff__tls_tap tap;
 };
@@ -42,6 +42,8 @@ struct handoff__tls_stream {
 };
 
 static _Thread_local struct handoff__tls_stream *playing;
+/* that provider_init is called for */
+static _Thread_local struct handoff__tls_lib *opening;
 
 /* ---- the provider ---- */
 
@@ -193,15 +195,23 @@ static const OSSL_DISPATCH random_functions[] = {
 static const OSSL_ALGORITHM *
 provider_query(void *provider, int operation, int *no_cache)
 {
-	static const OSSL_ALGORITHM algorithms[] = {
+	static const OSSL_ALGORITHM random[] = {
 		{ALGORITHM, "provider=" PROVIDER, random_functions,
 			"a function of a seed while one is set"},
+		{NULL, NULL, NULL, NULL},
+	};
+	static const OSSL_ALGORITHM kdf[] = {
+		{OSSL_KDF_NAME_TLS1_3_KDF, "provider=" PROVIDER,
+			handoff__tls_secrets_kdf,
+			"OpenSSL's own, and secrets are noted"},
 		{NULL, NULL, NULL, NULL},
 	};
 
 	(void)provider;
 	*no_cache = 0;
-	return operation == OSSL_OP_RAND ? algorithms : NULL;
+	return operation == OSSL_OP_RAND  ? random
+	       : operation == OSSL_OP_KDF ? kdf
+					  : NULL;
 }
 
 static int
@@ -212,12 +222,11 @@ provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *core,
 		{OSSL_FUNC_PROVIDER_QUERY_OPERATION, FUNCTION(provider_query)},
 		{0, NULL},
 	};
-	static char instance;
 
 	(void)handle;
 	(void)core;
 	*functions = provider_functions;
-	*provider = &instance;
+	*provider = &opening->tap;
 	return 1;
 }
 
@@ -230,12 +239,16 @@ set_up(struct handoff__tls_lib *lib)
 	if (!lib->ctx || OSSL_PROVIDER_add_builtin(
 				 lib->ctx, PROVIDER, provider_init) != 1)
 		return false;
-	lib->random = OSSL_PROVIDER_load(lib->ctx, PROVIDER);
+	opening = lib;
+	lib->own = OSSL_PROVIDER_load(lib->ctx, PROVIDER);
+	opening = NULL;
 	lib->standard = OSSL_PROVIDER_load(lib->ctx, "default");
-	if (!lib->random || !lib->standard)
+	if (!lib->own || !lib->standard)
 		return false;
 	lib->cipher = EVP_CIPHER_fetch(lib->ctx, "AES-256-CTR", NULL);
-	return lib->cipher && handoff__tls_tap_open(&lib->tap, lib->ctx) &&
+	lib->tap.kdf = EVP_KDF_fetch(
+		lib->ctx, OSSL_KDF_NAME_TLS1_3_KDF, "provider=default");
+	return lib->cipher && lib->tap.kdf &&
 	       RAND_set_DRBG_type(lib->ctx, ALGORITHM, "provider=" PROVIDER,
 		       NULL, NULL) == 1;
 }
@@ -301,11 +314,11 @@ handoff__tls_lib_free(struct handoff__tls_lib *lib)
 	if (!lib)
 		return;
 	EVP_CIPHER_free(lib->cipher);
-	handoff__tls_tap_close(&lib->tap);
+	EVP_KDF_free(lib->tap.kdf);
 	if (lib->standard)
 		OSSL_PROVIDER_unload(lib->standard);
-	if (lib->random)
-		OSSL_PROVIDER_unload(lib->random);
+	if (lib->own)
+		OSSL_PROVIDER_unload(lib->own);
 	OSSL_LIB_CTX_free(lib->ctx);
 	free(lib);
 }

@@ -19,6 +19,9 @@
 struct handoff__tls_lib;
 struct handoff__tls_stream;
 
+/* For SSL_CTX_new_ex: handshakes tell their secrets, see secrets.h. */
+#define HANDOFF__TLS_PROPERTIES "?provider=handoff"
+
 /* A context with OpenSSL's default provider and this one, checked: it gives
  * what a seed says. -ENOTSUP or -ENOMEM, with a sentence. */
 int handoff__tls_lib_open(

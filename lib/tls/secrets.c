@@ -1,28 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The provider of the KDF. Its contexts are those of OpenSSL's own KDF, so that
- * each function is a call of it.
+ * The KDF. Its contexts are those of OpenSSL's own one, so that each function
+ * is a call of that.
  */
 #include "tls/secrets.h"
 
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
 #include <openssl/params.h>
+#include <stdbool.h>
 #include <string.h>
 
-#define PROVIDER "handoff-secrets"
-
 static _Thread_local struct handoff__tls_secrets *noted;
-/* that provider_init is called for */
-static _Thread_local struct handoff__tls_tap *opening;
 
 void
 handoff__tls_secrets_note(struct handoff__tls_secrets *to)
 {
 	noted = to;
 }
-
-/* ---- the KDF ---- */
 
 static bool
 is_bytes(const OSSL_PARAM *param, const void *bytes, size_t len)
@@ -153,11 +148,9 @@ kdf_get(void *ctx, OSSL_PARAM params[])
 	return EVP_KDF_CTX_get_params(ctx, params);
 }
 
-/* ---- the provider ---- */
-
 #define FUNCTION(f) ((void (*)(void))(f))
 
-static const OSSL_DISPATCH kdf_functions[] = {
+const OSSL_DISPATCH handoff__tls_secrets_kdf[] = {
 	{OSSL_FUNC_KDF_NEWCTX, FUNCTION(kdf_new)},
 	{OSSL_FUNC_KDF_DUPCTX, FUNCTION(kdf_copy)},
 	{OSSL_FUNC_KDF_FREECTX, FUNCTION(kdf_free)},
@@ -169,56 +162,3 @@ static const OSSL_DISPATCH kdf_functions[] = {
 	{OSSL_FUNC_KDF_GET_CTX_PARAMS, FUNCTION(kdf_get)},
 	{0, NULL},
 };
-
-static const OSSL_ALGORITHM *
-provider_query(void *provider, int operation, int *no_cache)
-{
-	static const OSSL_ALGORITHM algorithms[] = {
-		{OSSL_KDF_NAME_TLS1_3_KDF, "provider=" PROVIDER, kdf_functions,
-			"OpenSSL's own, and secrets are noted"},
-		{NULL, NULL, NULL, NULL},
-	};
-
-	(void)provider;
-	*no_cache = 0;
-	return operation == OSSL_OP_KDF ? algorithms : NULL;
-}
-
-static int
-provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *core,
-	const OSSL_DISPATCH **functions, void **provider)
-{
-	static const OSSL_DISPATCH provider_functions[] = {
-		{OSSL_FUNC_PROVIDER_QUERY_OPERATION, FUNCTION(provider_query)},
-		{0, NULL},
-	};
-
-	(void)handle;
-	(void)core;
-	*functions = provider_functions;
-	*provider = opening;
-	return opening != NULL;
-}
-
-bool
-handoff__tls_tap_open(struct handoff__tls_tap *tap, OSSL_LIB_CTX *ctx)
-{
-	tap->kdf = EVP_KDF_fetch(
-		ctx, OSSL_KDF_NAME_TLS1_3_KDF, "provider=default");
-	if (!tap->kdf ||
-		OSSL_PROVIDER_add_builtin(ctx, PROVIDER, provider_init) != 1)
-		return false;
-	opening = tap;
-	tap->provider = OSSL_PROVIDER_load(ctx, PROVIDER);
-	opening = NULL;
-	return tap->provider != NULL;
-}
-
-void
-handoff__tls_tap_close(struct handoff__tls_tap *tap)
-{
-	if (tap->provider)
-		OSSL_PROVIDER_unload(tap->provider);
-	EVP_KDF_free(tap->kdf);
-	*tap = (struct handoff__tls_tap){.provider = NULL};
-}

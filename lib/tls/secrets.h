@@ -1,25 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The traffic secrets of a handshake, noted where OpenSSL derives them. No call
- * tells them, and its key log costs a sixth of a handshake: it is text, written
- * digit by digit. So a provider that is built in has the KDF of TLS 1.3's key
- * schedule, EVP_KDF-TLS13_KDF(7): it calls the one of OpenSSL's default
+ * tells them, and its key log costs a tenth of a handshake: it is text, written
+ * digit by digit. So the provider of random.h has the KDF of TLS 1.3's key
+ * schedule, too, EVP_KDF-TLS13_KDF(7): it calls the one of OpenSSL's default
  * provider, and looks at the labels (RFC 8446, 7.1).
  */
 #ifndef HANDOFF_TLS_SECRETS_H
 #define HANDOFF_TLS_SECRETS_H
 
+#include <openssl/core.h>
 #include <openssl/kdf.h>
-#include <openssl/provider.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 #define HANDOFF__TLS_SECRET_BYTES 48
 #define HANDOFF__TLS_KEY_BYTES    32
 #define HANDOFF__TLS_IV_BYTES     12
-
-/* For SSL_CTX_new_ex: with these properties its handshakes use this KDF. */
-#define HANDOFF__TLS_SECRETS_PROPERTIES "?provider=handoff-secrets"
 
 /* Of a traffic secret, RFC 8446, 7.3. */
 struct handoff__tls_keys {
@@ -35,17 +31,13 @@ struct handoff__tls_secrets {
 	struct handoff__tls_keys client_keys, server_keys;
 };
 
-/* The provider in a library context; it stays where it is. All zero is one
- * that was not opened. */
+/* What an instance of that KDF needs, as the provider's own context. */
 struct handoff__tls_tap {
-	OSSL_PROVIDER *provider;
 	EVP_KDF *kdf; /* of the default provider */
 };
 
-/* In a context that has the default provider. False, with OpenSSL's error; to
- * be closed in either case, before the context is freed. */
-bool handoff__tls_tap_open(struct handoff__tls_tap *tap, OSSL_LIB_CTX *ctx);
-void handoff__tls_tap_close(struct handoff__tls_tap *tap);
+/* For a provider that has such a context. */
+extern const OSSL_DISPATCH handoff__tls_secrets_kdf[];
 
 /* Where the secrets go that this thread derives from now on; NULL: nowhere. */
 void handoff__tls_secrets_note(struct handoff__tls_secrets *to);

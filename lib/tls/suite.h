@@ -69,9 +69,9 @@ const struct handoff__tls_suite *handoff__tls_suite_find(
 	const struct handoff__tls_suites *suites, unsigned id);
 
 /* Sets `dir` to the beginning: key and iv of a traffic secret of hash_len
- * bytes, sequence number 0. Whoever has derived it may have derived these
- * already: `keys`, if they are complete; NULL: not so. 0 or -ENOMEM (OpenSSL
- * failed; `dir` is erased). */
+ * bytes, sequence number 0. `keys` is what is derived of it already, of use if
+ * it is complete; NULL: nothing. 0 or -ENOMEM (OpenSSL failed; `dir` is
+ * erased). */
 int handoff__tls_dir_init(const struct handoff__tls_suite *suite,
 	struct handoff__tls_dir *dir, const uint8_t *secret,
 	const struct handoff__tls_keys *keys);

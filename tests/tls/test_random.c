@@ -56,7 +56,7 @@ test_the_default_context_is_not_touched(void **state)
 	assert_int_equal(RAND_bytes(bytes, sizeof(bytes)), 1);
 	assert_true(EVP_RAND_is_a(
 		EVP_RAND_CTX_get0_rand(RAND_get0_public(NULL)), "HASH-DRBG"));
-	assert_int_equal(OSSL_PROVIDER_available(NULL, "handoff-random"), 0);
+	assert_int_equal(OSSL_PROVIDER_available(NULL, "handoff"), 0);
 	handoff__tls_stream_free(stream);
 	handoff__tls_lib_free(lib);
 }
