@@ -314,6 +314,22 @@ erase_output(struct serving *s, const struct handoff_wrap_result *result)
 
 /* ---- the inner service ---- */
 
+/* The inner service's part of the state, and its output. */
+static int
+take_result(struct serving *s, const struct handoff_wrap_result *result)
+{
+	int rc;
+
+	s->head->inner_len = (uint32_t)result->state_len;
+	s->head->position += result->consumed;
+	rc = handoff__tls_set_pending(s->conn,
+		s->scratch->in + result->consumed,
+		s->plain_len - result->consumed);
+	if (rc == 0 && result->written > 0)
+		rc = seal_output(s, result);
+	return rc < 0 ? rc : 0;
+}
+
 static int
 call_inner(struct serving *s, enum handoff_wrap_hook hook,
 	enum handoff_conn_reason reason, struct handoff_wrap_result *result)
@@ -334,18 +350,11 @@ call_inner(struct serving *s, enum handoff_wrap_hook hook,
 	};
 	int rc = handoff__tls_call(s->conn, s->head, &call, result);
 
-	if (rc != 0) {
+	if (rc == 0)
+		rc = take_result(s, result);
+	if (rc != 0)
 		erase_output(s, result);
-		return rc;
-	}
-	s->head->inner_len = (uint32_t)result->state_len;
-	s->head->position += result->consumed;
-	rc = handoff__tls_set_pending(s->conn,
-		s->scratch->in + result->consumed,
-		s->plain_len - result->consumed);
-	if (rc == 0 && result->written > 0)
-		rc = seal_output(s, result);
-	return rc < 0 ? rc : 0;
+	return rc;
 }
 
 /* What follows from the inner service's closing, of either kind. True: there is
