@@ -225,6 +225,8 @@ provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *core,
 
 	(void)handle;
 	(void)core;
+	if (!opening)
+		return 0;
 	*functions = provider_functions;
 	*provider = &opening->tap;
 	return 1;
