@@ -242,7 +242,7 @@ handoff__unloading_offer(struct handoff__freight *load)
 	struct handoff__ferry *ferry = load->ferry;
 	struct handoff__roster_entry **list =
 		calloc(load->count + 1, sizeof(struct handoff__roster_entry *));
-	uint32_t n = 0;
+	uint32_t n = 0, all = 0, offered = 0;
 
 	for (uint32_t i = 0; i < load->count; i++) {
 		struct handoff__roster_entry *e = load->items[i].entry;
@@ -251,15 +251,17 @@ handoff__unloading_offer(struct handoff__freight *load)
 			continue;
 		handoff__pair_return(&ferry->pair, e);
 		handoff__cargo(e)->load = -1;
+		all++;
 		if (list)
 			list[n++] = e;
 		ferry->received++;
 		ferry->report.moved++;
 	}
 	if (list && handoff__carrier_has_server(ferry) && !ferry->pair.serving)
-		handoff__pair_offer_list(&ferry->pair, list, n);
-	else if (load->count > 0)
-		ferry->returns = true; /* a give may have left them behind */
+		offered = handoff__pair_offer_list(&ferry->pair, list, n);
+	/* a give may have left them behind, or not be over yet */
+	if (offered < all)
+		ferry->returns = true;
 	free(list);
 }
 

@@ -107,6 +107,34 @@ those_that_cannot_be_offered_now_are_given_back_later(void **state)
 	assert_true(ferry->returns);
 }
 
+/* The same a little later: the server has the service, and that give is not
+ * over yet. */
+static void
+those_that_wait_for_the_end_of_a_give_are_given_back_then(void **state)
+{
+	struct handoff__pair *pair = &ferry->pair;
+	enum handoff__partner_state partner = pair->partner;
+
+	(void)state;
+	for (uint32_t i = 0; i < COUNT; i++)
+		add_item(i);
+	ferry->joined = true;
+	pair->link.fd = STDIN_FILENO; /* nothing is sent */
+	pair->partner = HANDOFF__PARTNER_READY;
+	pair->serving = false;
+	pair->give.step = HANDOFF__GIVE_DRAIN;
+	assert_true(handoff__carrier_has_server(ferry));
+	ferry->returns = false;
+	handoff__unloading_offer(load);
+	assert_int_equal(handoff__carrier_holding(ferry), COUNT);
+	assert_true(ferry->returns);
+	pair->give.step = HANDOFF__GIVE_NONE;
+	pair->serving = true;
+	pair->partner = partner;
+	pair->link.fd = -1;
+	ferry->joined = false;
+}
+
 static void
 of_an_empty_batch_nothing_is_given_back(void **state)
 {
@@ -251,6 +279,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		unloading_test(
 			those_that_cannot_be_offered_now_are_given_back_later),
+		unloading_test(
+			those_that_wait_for_the_end_of_a_give_are_given_back_then),
 		unloading_test(of_an_empty_batch_nothing_is_given_back),
 		unloading_test(what_nobody_has_is_freed_with_an_aborted_batch),
 		unloading_test(absent_session_needs_neither_image_nor_gate),
