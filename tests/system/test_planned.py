@@ -280,17 +280,22 @@ class Coming(SystemTest):
 
 
 class Halted(SystemTest):
-    def test_taker_that_stands_still_has_not_got_what_follows(self):
-        """It has the service when it is stopped; a handler returns then. The
-        connection counts as left behind, is served where it was, and follows
-        once the other runs again."""
-        server, alt, address = self.sleepers(3000, 20000)
+    def one_asleep(self, give_ms):
+        """Two peers and two connections, one of them in its handler."""
+        server, alt, address = self.sleepers(3000, give_ms)
         slow, quick = self.connect(address), self.connect(address)
         self.assert_echo(slow)
         self.assert_echo(quick)
         self.wait_peer("alt", held=2)
         slow.sendall(b"sleep\n")
         server.expect("^handler: sleeping$")
+        return server, alt, slow, quick
+
+    def test_taker_that_stands_still_has_not_got_what_follows(self):
+        """It has the service when it is stopped; a handler returns then. The
+        connection counts as left behind, is served where it was, and follows
+        once the other runs again."""
+        server, alt, slow, quick = self.one_asleep(20000)
         maintenance = self.start("handoffctl", "--dir", self.dir,
                                  "maintenance")
         alt.expect(": owner: ")
@@ -317,13 +322,7 @@ class Halted(SystemTest):
     def test_taker_that_stands_still_after_the_outcome(self):
         """The handler returns only after the handoff has ended without its
         connection, and the other is stopped meanwhile."""
-        server, alt, address = self.sleepers(3000, 300)
-        slow, quick = self.connect(address), self.connect(address)
-        self.assert_echo(slow)
-        self.assert_echo(quick)
-        self.wait_peer("alt", held=2)
-        slow.sendall(b"sleep\n")
-        server.expect("^handler: sleeping$")
+        server, alt, slow, quick = self.one_asleep(300)
         self.assertIn("connection 1: its handler has not returned",
                       self.ok("maintenance"))
         halt(alt.pid)
