@@ -235,11 +235,11 @@ uint32_t handoff__arena_count_fit(const struct handoff__arena *arena,
 	const struct handoff__geometry *geo, uint32_t most);
 
 /*
- * Clears a record that its owner is about to free, except for the owner word,
- * and returns the pages of its buffers, if they have any. Call it before the
- * owner word becomes 0, so that no peer allocates it meanwhile. The id is
- * cleared first: a survivor that finds the rest half done then knows that the
- * entry has ended.
+ * clear.c: clears a record that its owner is about to free, except for the
+ * owner word, and returns its pages, but for a few that a large state and its
+ * buffers may keep. Call it before the owner word becomes 0, so that no peer
+ * allocates it meanwhile. The id is cleared first: a survivor that finds the
+ * rest half done then knows that the entry has ended.
  */
 void handoff__arena_clear(
 	struct handoff__arena *arena, uint32_t segment, uint32_t slot);
