@@ -20,6 +20,8 @@ make_geometry(const struct handoff__identity *id, struct handoff__geometry *geo)
 	if (err >= 0)
 		err = handoff__geometry_extend(
 			geo, id->pass_size, id->post_size, 0);
+	if (err >= 0 && id->grows)
+		handoff__geometry_fold(geo);
 	geo->state_version = id->state_version;
 	return err;
 }

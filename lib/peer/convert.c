@@ -68,13 +68,21 @@ used(const struct handoff__pair *pair, const struct handoff__view *from,
 	return len;
 }
 
+/* Of a commit in whatever layout. */
+static const void *
+valid_state(const struct handoff__view *from, const struct handoff__commit *c)
+{
+	return c->folded ? handoff__record_fold(from)
+			 : handoff__older_state(from,
+				   handoff__record_sequence(from->rec) & 1);
+}
+
 /* Copies a state of our version, which therefore fits the new record. */
 static void
 copy_state(struct handoff__pair *pair, const struct handoff__view *from,
 	const struct handoff__commit *c, const struct handoff__view *to)
 {
-	uint32_t which = handoff__record_sequence(from->rec) & 1;
-	const void *old = handoff__older_state(from, which);
+	const void *old = valid_state(from, c);
 	size_t len = used(pair, from, c, old);
 
 	handoff__record_use_state(to, len);
@@ -92,6 +100,7 @@ set_used(const struct handoff__view *to, int rc)
 	if (rc > 0 && (uint32_t)rc > size)
 		return -EMSGSIZE;
 	to->rec->commit[0].state_len = rc > 0 ? (uint32_t)rc : size;
+	handoff__state_touch(to, to->rec->commit[0].state_len);
 	return rc;
 }
 
@@ -132,9 +141,8 @@ convert_state(struct handoff__pair *pair, const struct handoff__roster_entry *e,
 	 * for what convert does not write */
 	if (!service->state_grows)
 		handoff__record_use_state(to, to->seg->geo.state_size);
-	err = service->convert(version_of(pair, e),
-		handoff__older_state(from, which), c.state_len,
-		handoff__record_state(to, 0), service->arg);
+	err = service->convert(version_of(pair, e), valid_state(from, &c),
+		c.state_len, handoff__record_state(to, 0), service->arg);
 	if (service->state_grows)
 		err = set_used(to, err);
 	if (err >= 0 && pair->config.state_used)

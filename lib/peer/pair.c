@@ -94,6 +94,8 @@ handoff__pair_open(struct handoff__pair *pair,
 	if (err >= 0)
 		err = handoff__geometry_extend(
 			&pair->geo, service->pass_size, service->post_size, 0);
+	if (err >= 0 && service->state_grows)
+		handoff__geometry_fold(&pair->geo);
 	pair->geo.state_version = service->state_version;
 	if (err < 0)
 		return handoff__fail(&pair->error, err,

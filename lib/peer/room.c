@@ -66,6 +66,8 @@ make_room(struct handoff__pair *pair, const struct handoff__room *room)
 		      : -EINVAL;
 	if (err >= 0)
 		err = handoff__geometry_extend(&geo, room->pass_size, 0, 0);
+	if (err >= 0 && pair->config.service->state_grows)
+		handoff__geometry_fold(&geo);
 	geo.state_version = room->state_version;
 	if (err < 0)
 		return HANDOFF__GARBAGE;

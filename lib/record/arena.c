@@ -44,6 +44,7 @@ struct header {
 	uint32_t pass_size;
 	uint32_t posts_size;
 	uint32_t shared_size;
+	uint32_t fold_size;
 };
 
 static uint64_t
@@ -102,13 +103,19 @@ geometry_fill(struct handoff__geometry *geo)
 		(geo->pass_size > 0 &&
 			geo->pass_size != power_of_two(geo->pass_size)))
 		return -EINVAL;
+	if (geo->fold_size > PAGE || geo->fold_size > geo->state_size)
+		return -EINVAL;
+	geo->half = (uint32_t)round_up(
+		geo->state_size, geo->fold_size > 0 ? PAGE : 16);
 	geo->stride = (uint32_t)round_up(
-		head + 2 * round_up(geo->state_size, 16), 64);
+		head + (geo->fold_size > 0 ? geo->fold_size : 2 * geo->half),
+		64);
 	geo->buffers =
 		HEAD + round_up((uint64_t)geo->slots * geo->stride, PAGE);
 	geo->buffer_stride = 2 * (uint64_t)geo->rx_size + geo->tx_size +
 			     geo->pass_size +
-			     (geo->pass_size > 0 ? HANDOFF__PASS_HEAD : 0);
+			     (geo->pass_size > 0 ? HANDOFF__PASS_HEAD : 0) +
+			     (geo->fold_size > 0 ? 2 * geo->half : 0);
 	geo->desks = geo->buffers + geo->slots * geo->buffer_stride;
 	geo->size = geo->desks + HANDOFF__DESKS * geo->buffer_stride;
 	geo->file = geo->size;
@@ -144,6 +151,15 @@ handoff__geometry_extend(struct handoff__geometry *geo, uint32_t pass_size,
 	if (shared_size > 0)
 		geo->shared_size = shared_size;
 	return geometry_fill(geo);
+}
+
+void
+handoff__geometry_fold(struct handoff__geometry *geo)
+{
+	if (geo->state_size <= HANDOFF__FOLD_FROM)
+		return;
+	geo->fold_size = HANDOFF__FOLD_SIZE;
+	geometry_fill(geo);
 }
 
 void
@@ -208,7 +224,8 @@ desks_for(
 
 		if (other->geo.rx_size == seg->geo.rx_size &&
 			other->geo.tx_size == seg->geo.tx_size &&
-			other->geo.pass_size == seg->geo.pass_size)
+			other->geo.pass_size == seg->geo.pass_size &&
+			other->geo.buffer_stride == seg->geo.buffer_stride)
 			return other->desks;
 	}
 	return seg->base + seg->geo.desks;
@@ -342,6 +359,7 @@ header_of(const struct handoff__geometry *geo)
 		.pass_size = geo->pass_size,
 		.posts_size = geo->posts_size,
 		.shared_size = geo->shared_size,
+		.fold_size = geo->fold_size,
 	};
 
 	atomic_init(&head.board.next_id, 1);
@@ -418,6 +436,7 @@ segment_check(int fd, struct handoff__geometry *geo, uint32_t version,
 		geo->pass_size = head.pass_size;
 		geo->posts_size = head.posts_size;
 		geo->shared_size = head.shared_size;
+		geo->fold_size = head.fold_size;
 	}
 	if (geometry_fill(geo) < 0 || (geo->state_version == version &&
 					      geo->state_size != state_size))

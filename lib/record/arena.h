@@ -40,6 +40,10 @@
 #define HANDOFF__UNDO_SIZE    HANDOFF_SHARED_UNDO /* its undo log */
 #define HANDOFF__SHARED_MAX   HANDOFF_SHARED_MAX
 #define HANDOFF__PASS_HEAD    4096u /* in front of a ring to a pair */
+/* A state that grows and may be longer than this lies apart from its record;
+ * while nothing happens one of at most so many bytes rests beside it. */
+#define HANDOFF__FOLD_FROM 8192u
+#define HANDOFF__FOLD_SIZE 768u
 
 struct handoff__record;
 
@@ -89,14 +93,18 @@ handoff__board_number(struct handoff__board *board, bool connection)
 struct handoff__geometry {
 	uint32_t layout;
 	uint32_t slots;
-	uint32_t stride; /* of a record with its two states, in bytes */
+	uint32_t stride; /* of a record with its two states, or its fold */
 	uint32_t state_size;
+	uint32_t half;      /* from the first of the two states to the second */
+	uint32_t fold_size; /* of the fold, see state.c, and the states are
+			     * behind the buffers; 0: they follow the record */
 	uint32_t state_version;
 	uint32_t rx_size; /* input that a handler may wait for; the buffer has
 			   * twice that, see record.c */
 	uint32_t tx_size;
 	uint64_t buffers;       /* offset of the first record's buffers */
-	uint64_t buffer_stride; /* of a record's two buffers */
+	uint64_t buffer_stride; /* of a record's two buffers, and what else is
+				 * behind them */
 	uint64_t desks;         /* offset of the first desk, see desk.h */
 	/* In the first segment of this layout, the rest of which have no
 	 * commons: the redo lists, the table of batches, the tenure, the ring
@@ -158,6 +166,9 @@ int handoff__geometry_make(struct handoff__geometry *geo, uint32_t state_size,
 int handoff__geometry_extend(struct handoff__geometry *geo, uint32_t pass_size,
 	uint32_t posts_size, uint32_t shared_size);
 
+/* For states that grow: with a fold, if they can be large. */
+void handoff__geometry_fold(struct handoff__geometry *geo);
+
 /* Its owner sets `secret` and `lock` then, before there is a segment. */
 void handoff__arena_init(struct handoff__arena *arena);
 /* Leaves it as initialised; this process keeps its name. */
@@ -201,6 +212,8 @@ struct handoff__board *handoff__arena_board(const struct handoff__arena *arena);
 /* segment.c, which posts find records by, too */
 struct handoff__record *handoff__segment_record(
 	const struct handoff__segment *seg, uint32_t slot);
+uint32_t handoff__segment_slot(
+	const struct handoff__segment *seg, const struct handoff__record *rec);
 /* NULL if there is no such record. */
 struct handoff__record *handoff__arena_record(
 	const struct handoff__arena *arena, uint32_t segment, uint32_t slot);

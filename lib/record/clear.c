@@ -125,7 +125,7 @@ clear_pages(struct handoff__arena *arena, uint32_t segment, uint32_t slot,
 {
 	const struct handoff__segment *seg = arena->segments[segment];
 
-	if (seg->geo.stride >= MANY_PAGES * PAGE &&
+	if ((seg->geo.stride >= MANY_PAGES * PAGE || seg->geo.fold_size > 0) &&
 		stays_warm(arena, segment, slot) &&
 		overwrite(seg, from, from + len, WARM_PAGES))
 		return 0;
@@ -177,9 +177,18 @@ handoff__arena_trim_pass(const struct handoff__segment *seg, uint32_t slot)
 {
 	if (seg->geo.pass_size > 0)
 		punch(seg,
-			seg->geo.buffers + (slot + 1) * seg->geo.buffer_stride -
-				seg->geo.pass_size,
+			seg->geo.buffers + slot * seg->geo.buffer_stride +
+				2 * (uint64_t)seg->geo.rx_size +
+				seg->geo.tx_size + HANDOFF__PASS_HEAD,
 			seg->geo.pass_size);
+}
+
+/* Whether its state has pages that `touched` need not tell of. */
+static bool
+has_state_apart(
+	const struct handoff__segment *seg, const struct handoff__record *rec)
+{
+	return seg->geo.fold_size > 0 && !handoff__record_commit(rec)->folded;
 }
 
 void
@@ -203,6 +212,7 @@ handoff__arena_clear(
 	 * buffers. The buffers are cleared before the record, which marks them
 	 * as used until then. */
 	if ((rec->touched & ~HANDOFF__TIMED) || seg->geo.pass_size > 0 ||
+		has_state_apart(seg, rec) ||
 		handoff__record_activity(rec) == HANDOFF__IN_TURN)
 		clear_buffers(arena, segment, slot);
 	atomic_signal_fence(memory_order_seq_cst);

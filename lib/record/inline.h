@@ -13,12 +13,36 @@
 __attribute__((cold)) void handoff__record_compact(
 	const struct handoff__view *view);
 
+/* The same of one that lies apart from its record. */
+void *handoff__state_apart(const struct handoff__view *view, uint32_t which);
+
 static inline void *
 handoff__record_state(const struct handoff__view *view, uint32_t which)
 {
-	size_t size = (view->seg->geo.state_size + 15u) & ~15u;
+	const struct handoff__geometry *geo = &view->seg->geo;
 
-	return size > 0 ? (char *)(view->rec + 1) + which * size : NULL;
+	if (geo->fold_size > 0)
+		return handoff__state_apart(view, which);
+	return geo->state_size > 0 ? (char *)(view->rec + 1) + which * geo->half
+				   : NULL;
+}
+
+/* Where a short state rests, see state.c. */
+static inline void *
+handoff__record_fold(const struct handoff__view *view)
+{
+	return view->rec + 1;
+}
+
+static inline const void *
+handoff__record_valid_state(const struct handoff__view *view)
+{
+	uint32_t sequence = atomic_load_explicit(
+		&view->rec->sequence, memory_order_acquire);
+
+	return handoff__commit_of(view->rec, sequence)->folded
+		       ? handoff__record_fold(view)
+		       : handoff__record_state(view, sequence & 1);
 }
 
 /* A damaged number must not lead outside of the record. */
@@ -111,6 +135,19 @@ handoff__prepare_commit(const struct handoff__view *view, uint32_t sequence)
 	return next;
 }
 
+/* Records that a state gets data, which has pages of its own. */
+static inline void
+handoff__state_touch(const struct handoff__view *view, size_t len)
+{
+	if (len > HANDOFF__SEGMENT_PAGE || view->seg->geo.fold_size > 0)
+		view->rec->touched |= HANDOFF__PAGES;
+}
+
+/* Copies the state from the fold. */
+__attribute__((cold)) void handoff__state_unfold(
+	const struct handoff__view *view, struct handoff__commit *next,
+	void *state);
+
 /* Copies the used part of the state too, and stores the address of the spare
  * state in `*state`. */
 static inline struct handoff__commit *
@@ -120,7 +157,9 @@ handoff__prepare_all(const struct handoff__view *view, void **state)
 	struct handoff__commit *next = handoff__prepare_commit(view, sequence);
 
 	*state = handoff__record_state(view, (sequence & 1) ^ 1);
-	if (next->state_len > 0)
+	if (__builtin_expect(next->folded, false))
+		handoff__state_unfold(view, next, *state);
+	else if (next->state_len > 0)
 		memcpy(*state, handoff__record_state(view, sequence & 1),
 			next->state_len);
 	return next;

@@ -68,11 +68,11 @@ handoff__older_commit(const struct handoff__view *view, uint32_t which,
 void *
 handoff__older_state(const struct handoff__view *view, uint32_t which)
 {
-	const struct layout *layout = find(view->seg->geo.layout);
-	size_t size = (view->seg->geo.state_size + 15u) & ~15u;
+	const struct handoff__geometry *geo = &view->seg->geo;
 
-	return size > 0 ? (char *)view->rec + layout->head + which * size
-			: NULL;
+	if (!handoff__older(view->seg) || geo->state_size == 0)
+		return handoff__record_state(view, which);
+	return (char *)view->rec + find(geo->layout)->head + which * geo->half;
 }
 
 void

@@ -574,15 +574,6 @@ handoff__parcel_fill(const struct handoff__view *view,
 	return 0;
 }
 
-static uint32_t
-slot_of(const struct handoff__view *view)
-{
-	return (uint32_t)((size_t)((unsigned char *)view->rec -
-				   (unsigned char *)handoff__segment_record(
-					   view->seg, 0)) /
-			  view->seg->geo.stride);
-}
-
 bool
 handoff__parcel_link(
 	const struct handoff__view *view, const struct handoff__view *other)
@@ -595,12 +586,12 @@ handoff__parcel_link(
 		return false;
 	if (atomic_load(&x->pair) == id) {
 		x->pair_segment = other->seg->index;
-		x->pair_slot = slot_of(other);
+		x->pair_slot = handoff__segment_slot(other->seg, other->rec);
 		found = true;
 	}
 	if (atomic_load(&x->leader) == id) {
 		x->leader_segment = other->seg->index;
-		x->leader_slot = slot_of(other);
+		x->leader_slot = handoff__segment_slot(other->seg, other->rec);
 		found = true;
 	}
 	return found;

@@ -21,21 +21,13 @@ struct other {
 	uint32_t flags, head, tail;
 };
 
-static uint32_t
-slot_of(const struct handoff__view *view)
-{
-	return (uint32_t)((size_t)((unsigned char *)view->rec -
-				   (unsigned char *)handoff__segment_record(
-					   view->seg, 0)) /
-			  view->seg->geo.stride);
-}
-
 unsigned char *
 handoff__record_pass(const struct handoff__view *view)
 {
 	const struct handoff__segment *seg = view->seg;
 
-	return handoff__segment_buffers(seg, slot_of(view)) +
+	return handoff__segment_buffers(
+		       seg, handoff__segment_slot(view->seg, view->rec)) +
 	       2 * (size_t)seg->geo.rx_size + seg->geo.tx_size;
 }
 
@@ -112,12 +104,12 @@ handoff__pass_join(
 	uint64_t id = handoff__record_id(client->rec);
 
 	b->pair_segment = client->seg->index;
-	b->pair_slot = slot_of(client);
+	b->pair_slot = handoff__segment_slot(client->seg, client->rec);
 	atomic_store(&b->pair, id);
 	b->outgoing = 1;
 	handoff__record_flag(backend, HANDOFF__PAIRED);
 	c->pair_segment = backend->seg->index;
-	c->pair_slot = slot_of(backend);
+	c->pair_slot = handoff__segment_slot(backend->seg, backend->rec);
 	/* the two are a pair from here on */
 	atomic_store_explicit(&c->pair, handoff__record_id(backend->rec),
 		memory_order_release);
@@ -287,7 +279,8 @@ handoff__pass_trim(const struct handoff__view *view)
 	if (!(c->flags & HANDOFF__PAIRED) ||
 		(!(c->flags & HANDOFF__CONNECT) &&
 			(handoff__pass_due(view, c) & HANDOFF__PASS_TAKEN)))
-		handoff__arena_trim_pass(view->seg, slot_of(view));
+		handoff__arena_trim_pass(
+			view->seg, handoff__segment_slot(view->seg, view->rec));
 }
 
 int

@@ -48,8 +48,8 @@ bool
 handoff__commit_ok(const struct handoff__geometry *geo,
 	const struct handoff__commit *c, uint64_t rx_head, uint64_t tx_tail)
 {
-	return c->state_len <= geo->state_size && rx_head < NEVER &&
-	       c->tx_head < NEVER && c->rx_tail <= rx_head &&
+	return c->state_len <= (c->folded ? geo->fold_size : geo->state_size) &&
+	       rx_head < NEVER && c->tx_head < NEVER && c->rx_tail <= rx_head &&
 	       rx_head - c->rx_tail <= geo->rx_size &&
 	       c->rx_origin <= c->rx_tail &&
 	       rx_head - c->rx_origin <= 2 * (uint64_t)geo->rx_size &&
@@ -172,8 +172,10 @@ handoff__record_use_state(const struct handoff__view *view, size_t len)
 {
 	uint32_t sequence = handoff__record_sequence(view->rec);
 
-	if (len > 0)
+	if (len > 0) {
 		memset(handoff__record_state(view, sequence & 1), 0, len);
+		handoff__state_touch(view, len);
+	}
 	handoff__commit_of(view->rec, sequence)->state_len = (uint32_t)len;
 }
 

@@ -107,7 +107,8 @@ struct handoff__commit {
 	 * service that wraps another one, which has no pairs, both are one
 	 * number: see handoff__commit_wrapped. */
 	uint32_t pass_head, pass_tail;
-	uint32_t deadline; /* 1 + index of the valid one; 0: none */
+	uint16_t deadline; /* 1 + index of the valid one; 0: none */
+	uint16_t folded;   /* 1: the state is in the record's fold */
 };
 
 /* Of a service that wraps another one: what that has consumed of its own
@@ -223,7 +224,8 @@ struct handoff__record {
 	_Atomic uint32_t desk; /* where the bytes are in a turn, see desk.h */
 	struct handoff__commit commit[2];
 	struct handoff__extra extra; /* not in layout 5 */
-	/* two states of state_size bytes follow, 16-byte aligned */
+	/* the fold follows, or two states of state_size bytes, 16-byte
+	 * aligned */
 };
 
 /* In a record's `touched`. */
@@ -367,6 +369,10 @@ handoff__record_commit(const struct handoff__record *rec)
 static inline void *handoff__record_state(
 	const struct handoff__view *view, uint32_t which);
 
+/* That of the valid commit. */
+static inline const void *handoff__record_valid_state(
+	const struct handoff__view *view);
+
 /* The connection's deadline, in milliseconds of CLOCK_BOOTTIME; 0: none. */
 static inline uint64_t handoff__record_deadline(
 	const struct handoff__record *rec);
@@ -459,7 +465,7 @@ void handoff__record_use_state(const struct handoff__view *view, size_t len);
 void handoff__state_erase(const struct handoff__view *view);
 
 /* Gives back pages of both states behind what is in use, between two
- * transactions. */
+ * transactions; all of them if what is in use fits the record's fold. */
 void handoff__state_trim(const struct handoff__view *view);
 
 /* Sets flags of the valid commit, as a transaction of its own; clears them, if

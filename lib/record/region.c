@@ -374,16 +374,6 @@ handoff__region_settle(
 	return how;
 }
 
-static uint32_t
-slot_of(const struct handoff__view *view)
-{
-	size_t at = (size_t)((unsigned char *)view->rec -
-			     (unsigned char *)handoff__segment_record(
-				     view->seg, 0));
-
-	return (uint32_t)(at / view->seg->geo.stride);
-}
-
 /* Takes the lock for the rest of this transaction. */
 static int
 enter_for(struct handoff_conn *conn)
@@ -404,7 +394,7 @@ enter_for(struct handoff_conn *conn)
 		return err;
 	r = region_of(commons);
 	r->segment = view->seg->index;
-	r->slot = slot_of(view);
+	r->slot = handoff__segment_slot(view->seg, view->rec);
 	r->sequence = conn->next->sequence;
 	r->id = handoff__record_id(view->rec);
 	conn->next->flags |= HANDOFF__SHARED;

@@ -12,6 +12,16 @@ handoff__segment_record(const struct handoff__segment *seg, uint32_t slot)
 			(size_t)slot * seg->geo.stride);
 }
 
+uint32_t
+handoff__segment_slot(
+	const struct handoff__segment *seg, const struct handoff__record *rec)
+{
+	const unsigned char *at = (const unsigned char *)rec;
+	const unsigned char *first = seg->base + HANDOFF__SEGMENT_HEAD;
+
+	return (uint32_t)((size_t)(at - first) / seg->geo.stride);
+}
+
 struct handoff__record *
 handoff__arena_record(
 	const struct handoff__arena *arena, uint32_t segment, uint32_t slot)

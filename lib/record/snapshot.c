@@ -47,6 +47,22 @@ copy_output(const struct handoff__view *view, const struct handoff__commit *c,
 	return (uint32_t)len;
 }
 
+/* As of that commit, whose length may be any. */
+static void
+copy_state(struct handoff__snapshot *snap, const struct handoff__view *view,
+	const struct handoff__commit *c, void *to)
+{
+	const struct handoff__geometry *geo = &view->seg->geo;
+	const void *from =
+		c->folded ? handoff__record_fold(view)
+			  : handoff__older_state(view, c->sequence & 1);
+
+	snap->state_len = (uint32_t)at_most(
+		c->state_len, c->folded ? geo->fold_size : geo->state_size);
+	if (snap->state_len > 0)
+		memcpy(to, from, snap->state_len);
+}
+
 /* Makes one copy. False if it is torn. */
 static bool
 copy(struct handoff__snapshot *snap, const struct handoff__view *view,
@@ -88,12 +104,7 @@ copy(struct handoff__snapshot *snap, const struct handoff__view *view,
 		c.sequence != sequence || !handoff__desk_view(&at, desk);
 	snap->state_len = 0;
 	if (state)
-		snap->state_len = c.state_len < view->seg->geo.state_size
-					  ? c.state_len
-					  : view->seg->geo.state_size;
-	if (snap->state_len > 0)
-		memcpy(state, handoff__older_state(view, sequence & 1),
-			snap->state_len);
+		copy_state(snap, view, &c, state);
 	/* lengths and offsets come from the checked copies */
 	if (handoff__commit_ok(
 		    &view->seg->geo, &c, snap->received, snap->sent)) {

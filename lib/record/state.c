@@ -3,6 +3,13 @@
  * How much of a connection's state is in use, and its deadline. A transaction
  * copies that much, and a snapshot too; the rest of the memory may have no page
  * yet. Writes what takes effect with the commit only.
+ *
+ * The two states of a large one that grows have pages of their own, apart from
+ * the record. When nothing has happened for a while a short one is folded: a
+ * transaction copies it beside the record, where others lie in the same page,
+ * and both states give all their pages back. The next transaction copies it
+ * from there. The fold is written only while it is not what is valid, so that
+ * one of it is enough.
  */
 #include "base/loop.h"
 #include "record/record.h"
@@ -29,8 +36,7 @@ handoff_conn_state_resize(struct handoff_conn *conn, size_t len)
 	if (len > conn->view.seg->geo.state_size)
 		return NULL;
 	/* that they are there is known when it is short again, too */
-	if (len > PAGE)
-		conn->view.rec->touched |= HANDOFF__PAGES;
+	handoff__state_touch(&conn->view, len);
 	if (len > now)
 		memset((char *)conn->state + now, 0, len - now);
 	if (secret)
@@ -41,17 +47,42 @@ handoff_conn_state_resize(struct handoff_conn *conn, size_t len)
 	return conn->state;
 }
 
-/* Its commit, valid or not, says how long it is. */
+void *
+handoff__state_apart(const struct handoff__view *view, uint32_t which)
+{
+	const struct handoff__segment *seg = view->seg;
+	uint32_t slot = handoff__segment_slot(seg, view->rec);
+
+	return handoff__segment_buffers(seg, slot + 1) -
+	       (2 - which) * (size_t)seg->geo.half;
+}
+
+/* The commit of the spare state, valid or not, says how long it is. The fold
+ * may be of any earlier one. */
 void
 handoff__state_erase(const struct handoff__view *view)
 {
-	uint32_t spare = handoff__record_sequence(view->rec) + 1;
-	size_t len = handoff__commit_of(view->rec, spare)->state_len;
-	size_t size = view->seg->geo.state_size;
+	uint32_t sequence = handoff__record_sequence(view->rec);
+	const struct handoff__commit *spare =
+		handoff__commit_of(view->rec, sequence + 1);
+	size_t len = spare->state_len, size = view->seg->geo.state_size;
 
-	if (view->seg->arena->secret && size > 0)
-		memset(handoff__record_state(view, spare & 1), 0,
+	if (!view->seg->arena->secret || size == 0)
+		return;
+	if (!spare->folded)
+		memset(handoff__record_state(view, (sequence & 1) ^ 1), 0,
 			len < size ? len : size);
+	if (!handoff__commit_of(view->rec, sequence)->folded)
+		memset(handoff__record_fold(view), 0, view->seg->geo.fold_size);
+}
+
+void
+handoff__state_unfold(const struct handoff__view *view,
+	struct handoff__commit *next, void *state)
+{
+	handoff__state_touch(view, next->state_len);
+	memcpy(state, handoff__record_fold(view), next->state_len);
+	next->folded = 0;
 }
 
 void
@@ -69,7 +100,7 @@ int
 handoff_conn_deadline(struct handoff_conn *conn, int64_t ms)
 {
 	struct handoff__record *rec = conn->view.rec;
-	uint32_t spare = handoff__record_commit(rec)->deadline == 1 ? 2 : 1;
+	uint16_t spare = handoff__record_commit(rec)->deadline == 1 ? 2 : 1;
 
 	if (ms < 0 || ms > INT64_MAX / 2)
 		return -EINVAL;
@@ -107,14 +138,34 @@ give_back(const struct handoff__segment *seg, size_t from, size_t to)
 		(off_t)from, (off_t)(to - from));
 }
 
+/* Whether the state is in the fold now. */
+static bool
+fold(const struct handoff__view *view)
+{
+	const void *state = handoff__record_valid_state(view);
+	const struct handoff__commit *c = handoff__record_commit(view->rec);
+	struct handoff__commit *next;
+
+	if (c->folded || c->state_len > view->seg->geo.fold_size)
+		return c->folded;
+	if (c->state_len > 0)
+		memcpy(handoff__record_fold(view), state, c->state_len);
+	next = handoff__prepare_commit(
+		view, handoff__record_sequence(view->rec));
+	next->folded = 1;
+	handoff__flip(view);
+	return true;
+}
+
 void
 handoff__state_trim(const struct handoff__view *view)
 {
 	const struct handoff__segment *seg = view->seg;
+	bool folded = seg->geo.fold_size > 0 && fold(view);
 	size_t size = seg->geo.state_size;
-	size_t len = handoff__record_commit(view->rec)->state_len;
+	size_t len = folded ? 0 : handoff__record_commit(view->rec)->state_len;
 
-	for (uint32_t which = 0; size > PAGE && which < 2; which++) {
+	for (uint32_t which = 0; size > 0 && which < 2; which++) {
 		const unsigned char *state = handoff__record_state(view, which);
 		size_t at = (size_t)(state - seg->base);
 

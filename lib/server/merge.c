@@ -21,7 +21,7 @@ carry(struct handoff_conn *txn, const struct handoff__view *from)
 	struct handoff__extra *x = &txn->view.rec->extra;
 	const struct handoff__extra *y = &from->rec->extra;
 	uint64_t deadline = handoff__record_deadline(from->rec);
-	uint32_t spare =
+	uint16_t spare =
 		handoff__record_commit(txn->view.rec)->deadline == 1 ? 2 : 1;
 	char label[HANDOFF__LABEL_MAX];
 

@@ -93,12 +93,10 @@ handoff__posting_prepare(struct handoff_conn *txn)
 {
 	const struct handoff__view *view = &txn->view;
 	const struct handoff__segment *seg = view->seg;
-	size_t at = (size_t)((unsigned char *)view->rec -
-			     (unsigned char *)handoff__segment_record(seg, 0));
 
 	return handoff__posts_prepare(seg->posts, txn->staged, seg->index,
-		(uint32_t)(at / seg->geo.stride), handoff__record_id(view->rec),
-		txn->next->sequence);
+		handoff__segment_slot(seg, view->rec),
+		handoff__record_id(view->rec), txn->next->sequence);
 }
 
 void

@@ -17,8 +17,7 @@
 static const struct handoff__session_head *
 valid_head(const struct handoff__view *view)
 {
-	uint32_t which = handoff__record_sequence(view->rec) & 1;
-	const void *state = handoff__record_state(view, which);
+	const void *state = handoff__record_valid_state(view);
 
 	return state ? handoff__session_head(state,
 			       handoff__record_commit(view->rec)->state_len,

@@ -182,6 +182,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct handoff__segment seg = {
 		.geo = {.layout = HANDOFF__LAYOUT,
 			.state_size = STATE,
+			.half = STATE,
 			.rx_size = SIZE,
 			.tx_size = SIZE,
 			.buffer_stride = 3 * SIZE},

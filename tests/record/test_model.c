@@ -30,7 +30,8 @@ struct model {
 /* What a run has seen: a run that never saw it proves nothing about it. */
 struct seen {
 	unsigned compactions, wraps, full_inputs, full_outputs, empty_inputs,
-		empty_outputs, abandoned, trims, discards, desks, cleared;
+		empty_outputs, abandoned, trims, discards, desks, cleared,
+		folded;
 };
 
 struct run {
@@ -136,13 +137,13 @@ check_output(struct run *run, const struct model *m)
 static void
 check_state(struct run *run, const struct model *m)
 {
-	const struct handoff__record *rec = run->view.rec;
-	const char *states = (const char *)(rec + 1);
-	size_t stride = (STATE + 15u) & ~15u;
+	const struct handoff__commit *c = handoff__record_commit(run->view.rec);
 
-	hold(run, memcmp(states + (rec->sequence & 1) * stride, m->state,
+	hold(run, c->state_len == STATE);
+	hold(run, memcmp(handoff__record_valid_state(&run->view), m->state,
 			  STATE) == 0);
-	hold(run, handoff__record_commit(rec)->flags == m->flags);
+	hold(run, c->flags == m->flags);
+	run->seen.folded += c->folded;
 }
 
 static void
@@ -269,6 +270,8 @@ step_rarely(struct run *run)
 
 	if (m->rx_head == m->rx_tail && m->tx_head == m->tx_tail) {
 		handoff__arena_trim(&run->arenas[0], 0, run->slot);
+		handoff__state_trim(&run->view);
+		check_as_of(run, &before, sequence);
 		run->seen.trims++;
 	} else if (draw(run) % 4 == 0) {
 		handoff__record_discard(&run->view);
@@ -344,6 +347,12 @@ start_at(struct run *run, uint64_t rx, uint64_t tx)
 		.rx_head = rx, .rx_tail = rx, .tx_head = tx, .tx_tail = tx};
 }
 
+static bool
+folds(const struct run *run)
+{
+	return run->seed % 4 < 2;
+}
+
 static void
 open_run(struct run *run, unsigned seed)
 {
@@ -362,6 +371,10 @@ open_run(struct run *run, unsigned seed)
 	assert_int_equal(handoff__geometry_make(
 				 &geo, STATE, sizes[seed % 2], sizes[seed % 3]),
 		0);
+	/* as a large state that grows: it may be folded */
+	if (folds(run))
+		geo.fold_size = STATE;
+	assert_int_equal(handoff__geometry_extend(&geo, 0, 0, 0), 0);
 	assert_int_equal(handoff__arena_grow(&run->arenas[0], &geo), 0);
 	fd = fcntl(run->arenas[0].segments[0]->fd, F_DUPFD_CLOEXEC, 0);
 	assert_int_equal(
@@ -425,6 +438,7 @@ record_does_as_its_model(void **state)
 		hold(&run, run.seen.discards > 10);
 		hold(&run, run.seen.desks > 10);
 		hold(&run, run.seen.cleared > 10);
+		hold(&run, (run.seen.folded > 10) == folds(&run));
 		close_run(&run);
 	}
 }

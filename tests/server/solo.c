@@ -55,6 +55,8 @@ open_service(struct fixture *f, const struct handoff_service *service)
 	assert_int_equal(
 		handoff__geometry_make(&geo, f->service.state_size, SIZE, SIZE),
 		0);
+	if (f->service.state_grows)
+		handoff__geometry_fold(&geo);
 	assert_int_equal(handoff__arena_grow(&f->arena, &geo), 0);
 	assert_int_equal(handoff__arena_alloc(
 				 &f->arena, 1, always, NULL, &segment, &slot),

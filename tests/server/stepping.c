@@ -3,7 +3,7 @@
  * The child works on the records of its parent, which are in shared memory.
  */
 #include "server/stepping.h"
-#include "server/steps.h"
+#include "support/steps.h"
 
 #include "base/addr.h"
 

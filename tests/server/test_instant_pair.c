@@ -15,7 +15,7 @@
 #include "record/desk.h"
 #include "record/pass.h"
 #include "server/conn.h"
-#include "server/steps.h"
+#include "support/steps.h"
 
 #include <errno.h>
 #include <limits.h>

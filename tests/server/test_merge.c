@@ -11,8 +11,8 @@
 #include "record/group.h"
 #include "record/handling.h"
 #include "server/merge.h"
-#include "server/steps.h"
 #include "session/state.h"
+#include "support/steps.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #define SIZE       4096u
-#define STATE      8192u
+#define STATE      16384u
 #define DEAD       1u /* the place of the owner */
 #define STEPS_MOST 40000u
 #define KEPT       "what the client has not got"
@@ -140,8 +140,9 @@ make_wish(struct scene *s, const struct handoff__frame *asked)
 	handoff__txn_commit(&txn);
 }
 
+/* `folded`: nothing has happened on the session for long. */
 static void
-open_scene(struct scene *s)
+open_scene(struct scene *s, bool folded)
 {
 	struct handoff__geometry geo;
 	struct handoff__frame asked = {.type = HANDOFF__FRAME_NEW,
@@ -152,10 +153,15 @@ open_scene(struct scene *s)
 	handoff__arena_init(&s->arena);
 	assert_int_equal(handoff__geometry_make(&geo, STATE, SIZE, SIZE), 0);
 	assert_int_equal(handoff__geometry_extend(&geo, 0, 65536, 0), 0);
+	handoff__geometry_fold(&geo);
 	assert_int_equal(handoff__arena_grow(&s->arena, &geo), 0);
 	enter(s, &s->from, 5);
 	enter(s, &s->to, 9);
 	make_session(s, &asked);
+	if (folded)
+		handoff__state_trim(&s->from.view);
+	assert_int_equal(
+		handoff__record_commit(s->from.view.rec)->folded, folded);
 	make_wish(s, &asked);
 	assert_true(handoff__session_wish(&s->to.view, &s->wish));
 	assert_int_equal(handoff__session_check(&s->from.view, &s->wish), 0);
@@ -171,9 +177,8 @@ static const struct handoff__session_head *
 head_of(const struct handoff__roster_entry *e)
 {
 	const struct handoff__view *view = &e->view;
-	uint32_t sequence = handoff__record_sequence(view->rec);
 
-	return handoff__session_head(handoff__record_state(view, sequence & 1),
+	return handoff__session_head(handoff__record_valid_state(view),
 		handoff__record_commit(view->rec)->state_len, NULL);
 }
 
@@ -276,11 +281,13 @@ moves_as_a_whole(void **state)
 	struct scene s;
 
 	(void)state;
-	open_scene(&s);
-	assert_false(is_whole(&s));
-	assert_int_equal(merge(&s), 0);
-	assert_true(is_whole(&s));
-	close_scene(&s);
+	for (int folded = 0; folded < 2; folded++) {
+		open_scene(&s, folded);
+		assert_false(is_whole(&s));
+		assert_int_equal(merge(&s), 0);
+		assert_true(is_whole(&s));
+		close_scene(&s);
+	}
 }
 
 static void
@@ -292,7 +299,7 @@ what_does_not_fit_changes_nothing(void **state)
 	struct scene s;
 
 	(void)state;
-	open_scene(&s);
+	open_scene(&s, false);
 	handoff__txn_begin(&txn, &s.to.view);
 	assert_int_equal(handoff_conn_write(&txn, full, SIZE - 20), SIZE - 20);
 	handoff__txn_commit(&txn);
@@ -316,7 +323,7 @@ deaths_of_its_handler_go_with_it(void **state)
 	struct scene s;
 
 	(void)state;
-	open_scene(&s);
+	open_scene(&s, false);
 	handoff__handling_set(s.from.view.rec, 1);
 	assert_int_equal(merge(&s), 0);
 	assert_int_equal(handoff__handler_deaths(s.to.view.rec), 1);
@@ -345,12 +352,12 @@ die_after(struct scene *s, unsigned most)
 }
 
 static unsigned
-instructions(void)
+instructions(bool folded)
 {
 	struct scene s;
 	unsigned count;
 
-	open_scene(&s);
+	open_scene(&s, folded);
 	count = die_after(&s, STEPS_MOST);
 	assert_in_range(count, LAST, STEPS_MOST - 1);
 	close_scene(&s);
@@ -367,21 +374,19 @@ next_death(unsigned n, unsigned all, unsigned stride)
 }
 
 static void
-death_at_any_instruction_leaves_it_in_one_record(void **state)
+die_everywhere(bool folded)
 {
 	unsigned stride, all, before = 0, after = 0;
 	bool moved = false;
 
-	(void)state;
-	support_not_in_valgrind();
-	all = instructions();
+	all = instructions(folded);
 	/* some hundred, however many a sanitizer makes of it */
 	stride = getenv("HANDOFF_LONG") ? 1 : 47 + all / 60;
 	for (unsigned n = 0; n <= all; n = next_death(n, all, stride)) {
 		struct handoff__group_found found;
 		struct scene s;
 
-		open_scene(&s);
+		open_scene(&s, folded);
 		die_after(&s, n);
 		handoff__group_finish(&s.arena, DEAD, &found);
 		assert_int_equal(found.damaged, 0);
@@ -401,6 +406,15 @@ death_at_any_instruction_leaves_it_in_one_record(void **state)
 	assert_true(before > 1);
 	assert_true(after > 1);
 	print_message("%u deaths before the commit, %u after\n", before, after);
+}
+
+static void
+death_at_any_instruction_leaves_it_in_one_record(void **state)
+{
+	(void)state;
+	support_not_in_valgrind();
+	die_everywhere(false);
+	die_everywhere(true);
 }
 
 int

@@ -2,8 +2,8 @@
 /*
  * A child that is single-stepped, and killed after so many instructions.
  */
-#ifndef TESTS_SERVER_STEPS_H
-#define TESTS_SERVER_STEPS_H
+#ifndef TESTS_SUPPORT_STEPS_H
+#define TESTS_SUPPORT_STEPS_H
 
 #include "support/support.h"
 
