@@ -98,6 +98,16 @@ typedef void handoff_ended_fn(
 typedef void handoff_left_fn(uint64_t id, void *arg);
 
 /*
+ * Called when nothing has happened on connection `id` for some seconds and the
+ * memory of its buffers is given back, once until something happens again. So a
+ * service can do the same with what `left` is for. By the thread, or the child
+ * of model `fork`, that serves the connection, or by the thread of the server.
+ * No transaction; no handler of it runs meanwhile, though in models with
+ * threads those of others may.
+ */
+typedef void handoff_idle_fn(uint64_t id, void *arg);
+
+/*
  * What `handle` returns when the answer is not known yet: what it has consumed,
  * written or changed in the state is undone, its posts are sent, its deadline
  * is set, and it is not called again for this input until an answer has come: a
@@ -192,6 +202,7 @@ struct handoff_service {
 		      * keys: no dump shows them, and memory is overwritten when
 		      * it is given back. See "Secrets" in
 		      * handoff_service(3) */
+	handoff_idle_fn *idle; /* optional: nothing happens on a connection */
 };
 
 /* Whom a post is for. */

@@ -25,7 +25,7 @@
  * a state_size for both (up to HANDOFF_WRAP_STATE_MAX), and each of the hooks
  * that the inner one may need: `handle`, `posted` (also for an inner service
  * without one), and as far as the inner one has them `ended`, `farewell`,
- * `left`, `print`, `convert`; shared_size, shared_version, post_size,
+ * `left`, `idle`, `print`, `convert`; shared_size, shared_version, post_size,
  * post_gaps and, unless it has secrets of its own, `secret` are those of the
  * inner one. `open` only if the inner one's `open`
  * can run before there is input. Its hooks call handoff_wrap_run.

@@ -93,20 +93,6 @@ expire(struct handoff__member *member)
 	return true;
 }
 
-/* Its buffers are empty, and its state is what it keeps. */
-static void
-trim(struct handoff__member *member)
-{
-	const struct handoff__view *view = &member->entry.view;
-
-	if (!(view->rec->touched & HANDOFF__PAGES))
-		return;
-	handoff__arena_trim(&member->server->pair.arena, member->entry.segment,
-		member->entry.slot);
-	handoff__state_trim(view);
-	view->rec->touched &= (uint8_t)~HANDOFF__PAGES;
-}
-
 /* --- which one is the oldest --- */
 
 static int
@@ -224,8 +210,8 @@ expire_late(struct handoff_server *server)
 		next = TAILQ_NEXT(member, node);
 		if (member->entry.leaving)
 			continue;
-		if (now - since >= IDLE_MS)
-			trim(member);
+		if (now - since >= IDLE_MS && !handoff__member_trimmed(member))
+			handoff__member_trim(member);
 		if (now - since >= timeout_ms)
 			expire(member);
 	}

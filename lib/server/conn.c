@@ -620,6 +620,9 @@ handoff__conn_turn_at(uint32_t desk, const struct handoff__view *view, int fd,
 	t.result = result;
 	*result = (struct handoff__turn_result){.want = EPOLLIN};
 	handoff__record_mark(view->rec, HANDOFF__IN_TURN);
+	/* the sweep tells the service when nothing follows */
+	if (service->idle)
+		view->rec->touched |= HANDOFF__PAGES;
 	at_desk = begin_turn(&t, desk, view, service);
 	if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) && !receive_input(&t)) {
 		leave_turn(&t, view);

@@ -48,6 +48,7 @@
  *   deadlines.c  deadlines of connections, watched by a thread
  *   members.c    entries as members of the sets
  *   pairs.c      which connections are a pair
+ *   trim.c       what an idle connection gives back
  *   complaints.c what single clients do wrong, in the log
  *   deferred.c   timers and flags for work that is due soon
  *   conn.c       one turn of one connection

@@ -97,6 +97,12 @@ void handoff__member_wake_pair(struct handoff__member *member);
  * it then is not the loop's any more. NULL: it serves `member` alone. */
 struct handoff__member *handoff__member_take_pair(
 	struct handoff__member *member);
+/* trim.c */
+/* Whether an idle connection has nothing to give back; gives it back, unless
+ * bytes of the connection wait: false. */
+bool handoff__member_trimmed(const struct handoff__member *member);
+bool handoff__member_trim(struct handoff__member *member);
+
 /* Schedules a turn without an event; cancels that. */
 void handoff__member_kick(struct handoff__member *member);
 void handoff__member_unkick(struct handoff__member *member);

@@ -16,20 +16,6 @@
 #define IDLE_MS  3000
 #define RETRY_MS 100
 
-static void
-trim(struct handoff__member *member)
-{
-	struct handoff__record *rec = member->entry.view.rec;
-
-	if (handoff__record_unsent(rec) > 0 || handoff__record_unread(rec) > 0)
-		return;
-	handoff__arena_trim(&member->server->pair.arena, member->entry.segment,
-		member->entry.slot);
-	handoff__pass_trim(&member->entry.view);
-	handoff__state_trim(&member->entry.view);
-	rec->touched &= (uint8_t)~HANDOFF__PAGES;
-}
-
 /* How long to wait: until the deadline, or until the buffers are trimmed. */
 static int
 wait_ms(bool trimmed, int left)
@@ -52,7 +38,7 @@ wait_for_input(struct handoff__member *member, uint32_t *events,
 		{.fd = member->entry.fd, .events = (short)member->result.want},
 		{.fd = recall->bell, .events = POLLIN},
 	};
-	bool trimmed = !(rec->touched & HANDOFF__PAGES);
+	bool trimmed = handoff__member_trimmed(member);
 
 	for (;;) {
 		int left = handoff__conn_left_ms(rec);
@@ -72,7 +58,7 @@ wait_for_input(struct handoff__member *member, uint32_t *events,
 			       !recall->wanted(recall);
 		}
 		if (n == 0 && ms == IDLE_MS) {
-			trim(member);
+			handoff__member_trim(member);
 			trimmed = true;
 		}
 	}
@@ -165,7 +151,7 @@ poll_both(struct both *b, struct pollfd fds[4])
 		fds[i] = (struct pollfd){.fd = waits ? m->entry.fd : -1,
 			.events = (short)m->result.want};
 		left = least_ms(left, handoff__conn_left_ms(m->entry.view.rec));
-		touched |= m->entry.view.rec->touched & HANDOFF__PAGES;
+		touched |= !handoff__member_trimmed(m);
 	}
 	fds[2] = (struct pollfd){.fd = b->recall->fd, .events = POLLIN};
 	fds[3] = (struct pollfd){.fd = b->recall->bell, .events = POLLIN};
@@ -192,7 +178,7 @@ wait_for_either(struct both *b)
 		b->due[i] = b->events[i] != 0 || fds[3].revents ||
 			    handoff__conn_left_ms(view->rec) == 0;
 		if (n == 0 && !b->due[i])
-			trim(b->members[i]);
+			handoff__member_trim(b->members[i]);
 	}
 	if (!fds[2].revents)
 		return true;

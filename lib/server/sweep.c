@@ -6,8 +6,6 @@
 #include "server/arrivals.h"
 #include "server/internal.h"
 
-#include "record/pass.h"
-
 #include <sys/socket.h>
 
 #define SWEEP_US       1000000
@@ -92,17 +90,11 @@ sweep_one(struct handoff__member *member, unsigned *trimmed)
 		handoff__member_end(member, HANDOFF__END_SERVICE);
 		return false;
 	}
-	if (!(view->rec->touched & HANDOFF__PAGES))
+	if (handoff__member_trimmed(member))
 		return member->lingers;
 	if (idle <= IDLE_SECONDS || *trimmed == SWEEP_MOST ||
-		handoff__record_unsent(view->rec) > 0 ||
-		handoff__record_unread(view->rec) > 0)
+		!handoff__member_trim(member))
 		return true;
-	handoff__arena_trim(
-		&server->pair.arena, member->entry.segment, member->entry.slot);
-	handoff__pass_trim(view);
-	handoff__state_trim(view);
-	view->rec->touched &= (uint8_t)~HANDOFF__PAGES;
 	++*trimmed;
 	return member->lingers;
 }

@@ -107,6 +107,14 @@ session_left(uint64_t id, void *arg)
 	w->inner.left(id, w->inner.arg);
 }
 
+static void
+session_idle(uint64_t id, void *arg)
+{
+	const struct handoff__wrapper *w = wrapper_in(arg);
+
+	w->inner.idle(id, w->inner.arg);
+}
+
 static int
 session_print(const void *state, char *text, size_t size, void *arg)
 {
@@ -285,6 +293,7 @@ make(struct handoff_session *session, const struct handoff__wrapper *w)
 		.left = inner->left ? session_left : NULL,
 		.inner = inner,
 		.secret = inner->secret,
+		.idle = inner->idle ? session_idle : NULL,
 	};
 	s->state_size = state_size(w, s->output_size);
 }

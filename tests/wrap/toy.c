@@ -335,6 +335,15 @@ toy_left(uint64_t id, void *arg)
 		toy->inner->left(id, toy->inner->arg);
 }
 
+static void
+toy_idle(uint64_t id, void *arg)
+{
+	const struct toy *toy = arg;
+
+	if (toy->inner->idle)
+		toy->inner->idle(id, toy->inner->arg);
+}
+
 void
 toy_init(struct toy *toy, const struct handoff_service *inner, uint32_t hold)
 {
@@ -351,6 +360,7 @@ toy_init(struct toy *toy, const struct handoff_service *inner, uint32_t hold)
 		.ended = toy_ended,
 		.farewell = toy_farewell,
 		.left = toy_left,
+		.idle = toy_idle,
 		.arg = toy,
 		.input_size = inner->input_size,
 		.output_size = inner->output_size,
