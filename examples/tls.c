@@ -46,6 +46,7 @@ tls_wrap(const struct handoff_service *service,
 	opts.log_arg = server->log_arg;
 	opts.errbuf = server->errbuf;
 	opts.errbuf_size = server->errbuf_size;
+	opts.trim_heap = true; /* this process has nothing else in its heap */
 	err = handoff_tls_service(&tls, service, &opts);
 	if (err < 0 && !*server->errbuf)
 		snprintf(server->errbuf, server->errbuf_size, "TLS: %s",

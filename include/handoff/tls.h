@@ -69,6 +69,12 @@ struct handoff_tls_opts {
 	 * where there are several: model `thread`, workers. Default: none */
 	handoff_log_fn *log;
 	void *log_arg;
+	/* After many connections have become idle, or ended, gives the memory
+	 * of their handshakes back to the system, which the C library would
+	 * keep for the next ones: at most four times a second, by
+	 * malloc_trim(3), for the heap of the whole process. Without effect
+	 * where there is none */
+	bool trim_heap;
 };
 
 /* The caller's memory for a service with TLS; it must outlive the server, and

@@ -19,6 +19,7 @@
  *   current.c   what handlers can ask about their connection
  *   state.c     what a connection has in its state
  *   cache.c     what a process keeps of connections, and may lose
+ *   heap.c      when the C library is to give memory back
  *   complaints.c
  *               what goes wrong with clients, in the log
  *   scratch.c   a thread's buffers for one turn
@@ -39,6 +40,7 @@
 #include "tls/cache.h"
 #include "tls/complaints.h"
 #include "tls/context.h"
+#include "tls/heap.h"
 #include "tls/suite.h"
 
 #include <handoff/tls.h>
@@ -52,14 +54,15 @@ struct handoff__tls_counts {
 		alerts_out, truncated;
 };
 
-/* What handoff_tls_service has made; but for counts, complaints, cache and
- * contexts nothing of it changes. */
+/* What handoff_tls_service has made; but for counts, complaints, cache, heap
+ * and contexts nothing of it changes. */
 struct handoff__tls {
 	struct handoff_service inner;
 	struct handoff__tls_contexts *contexts;
 	struct handoff__tls_suites suites;
 	EVP_MD *sha256;
 	struct handoff__tls_cache cache;
+	struct handoff__tls_heap heap;
 	struct handoff__tls_counts counts;
 	struct handoff__tls_complaints complaints;
 	uint32_t handshake_ms;

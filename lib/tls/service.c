@@ -105,13 +105,32 @@ tls_ended(struct handoff_conn *conn, enum handoff_end_reason reason, void *arg)
 }
 
 static void
+forget(struct handoff__tls *w, uint64_t id)
+{
+	handoff__tls_cache_drop(&w->cache, id);
+	handoff__tls_heap_shrink(
+		&w->heap, handoff__tls_cache_count(&w->cache));
+}
+
+static void
 tls_left(uint64_t id, void *arg)
 {
 	struct handoff__tls *w = component_of(arg);
 
-	handoff__tls_cache_drop(&w->cache, id);
+	forget(w, id);
 	if (w->inner.left)
 		w->inner.left(id, w->inner.arg);
+}
+
+/* Its keys are made again from the state when something comes. */
+static void
+tls_idle(uint64_t id, void *arg)
+{
+	struct handoff__tls *w = component_of(arg);
+
+	forget(w, id);
+	if (w->inner.idle)
+		w->inner.idle(id, w->inner.arg);
 }
 
 static int
@@ -183,6 +202,7 @@ make(struct handoff_tls *tls, struct handoff__tls *w)
 		.left = tls_left,
 		.inner = inner,
 		.secret = true,
+		.idle = tls_idle,
 	};
 }
 
@@ -279,6 +299,7 @@ open_component(struct handoff_tls *tls, const struct handoff_service *inner,
 	handoff__tls_complaints_init(&w->complaints, opts->log, opts->log_arg);
 	w->handshake_ms =
 		handoff__opt_or(opts->handshake_ms, HANDOFF_TLS_HANDSHAKE_MS);
+	w->heap.trims = opts->trim_heap;
 	err = take_inner(w, inner, error);
 	if (err == 0)
 		err = load(w, opts, error);

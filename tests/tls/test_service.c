@@ -302,6 +302,33 @@ blocks_of(const struct secure *s)
 	return st.st_blocks;
 }
 
+/* Nothing in the process, and its keys beside the record. */
+static void
+idle_connection_keeps_next_to_nothing(void **state)
+{
+	struct secure *s = shaken();
+	struct handoff__tls_cache *cache = &secure_component(s)->cache;
+	blkcnt_t all = 0;
+
+	(void)state;
+	for (int i = 1; i < 4; i++) {
+		char text[32];
+
+		secure_says(s, "line\n");
+		snprintf(text, sizeof(text), "%d: line\n", i);
+		secure_hears(s, text);
+		assert_int_equal(handoff__tls_cache_count(cache), 1);
+		handoff__arena_trim(&s->f.arena, 0, 0);
+		handoff__state_trim(&s->f.view);
+		s->tls.service.idle(handoff__record_id(s->f.rec), &s->tls);
+		assert_int_equal(handoff__tls_cache_count(cache), 0);
+		assert_int_equal(handoff__record_commit(s->f.rec)->folded, 1);
+		assert_true(all == 0 || blocks_of(s) == all);
+		all = blocks_of(s);
+	}
+	secure_close(s);
+}
+
 /* What was pending for a moment does not cost its pages for ever. */
 static void
 idle_connection_gives_pages_back(void **state)
@@ -729,6 +756,7 @@ main(void)
 		handoff_test(undone_turns_leave_nothing),
 		handoff_test(failed_handler_resets),
 		handoff_test(small_records_do_not_fill_the_input),
+		handoff_test(idle_connection_keeps_next_to_nothing),
 		handoff_test(idle_connection_gives_pages_back),
 		handoff_test(handler_that_wants_too_much_is_told_so),
 		handoff_test(slow_client_holds_up_the_service),
