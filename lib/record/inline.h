@@ -13,18 +13,23 @@
 __attribute__((cold)) void handoff__record_compact(
 	const struct handoff__view *view);
 
-/* The same of one that lies apart from its record. */
+/* The same where states follow the record, and where they lie apart. */
+static inline void *
+handoff__state_beside(const struct handoff__view *view, uint32_t which)
+{
+	const struct handoff__geometry *geo = &view->seg->geo;
+
+	return geo->state_size > 0 ? (char *)(view->rec + 1) + which * geo->half
+				   : NULL;
+}
 void *handoff__state_apart(const struct handoff__view *view, uint32_t which);
 
 static inline void *
 handoff__record_state(const struct handoff__view *view, uint32_t which)
 {
-	const struct handoff__geometry *geo = &view->seg->geo;
-
-	if (geo->fold_size > 0)
-		return handoff__state_apart(view, which);
-	return geo->state_size > 0 ? (char *)(view->rec + 1) + which * geo->half
-				   : NULL;
+	return view->seg->geo.fold_size > 0
+		       ? handoff__state_apart(view, which)
+		       : handoff__state_beside(view, which);
 }
 
 /* Where a short state rests, see state.c. */
@@ -143,10 +148,9 @@ handoff__state_touch(const struct handoff__view *view, size_t len)
 		view->rec->touched |= HANDOFF__PAGES;
 }
 
-/* Copies the state from the fold. */
-__attribute__((cold)) void handoff__state_unfold(
-	const struct handoff__view *view, struct handoff__commit *next,
-	void *state);
+/* Copies a state that lies apart, or is folded, to the spare one. */
+void *handoff__state_prepare(
+	const struct handoff__view *view, struct handoff__commit *next);
 
 /* Copies the used part of the state too, and stores the address of the spare
  * state in `*state`. */
@@ -156,11 +160,13 @@ handoff__prepare_all(const struct handoff__view *view, void **state)
 	uint32_t sequence = handoff__record_sequence(view->rec);
 	struct handoff__commit *next = handoff__prepare_commit(view, sequence);
 
-	*state = handoff__record_state(view, (sequence & 1) ^ 1);
-	if (__builtin_expect(next->folded, false))
-		handoff__state_unfold(view, next, *state);
-	else if (next->state_len > 0)
-		memcpy(*state, handoff__record_state(view, sequence & 1),
+	if (view->seg->geo.fold_size > 0) {
+		*state = handoff__state_prepare(view, next);
+		return next;
+	}
+	*state = handoff__state_beside(view, (sequence & 1) ^ 1);
+	if (next->state_len > 0)
+		memcpy(*state, handoff__state_beside(view, sequence & 1),
 			next->state_len);
 	return next;
 }

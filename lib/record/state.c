@@ -76,13 +76,18 @@ handoff__state_erase(const struct handoff__view *view)
 		memset(handoff__record_fold(view), 0, view->seg->geo.fold_size);
 }
 
-void
-handoff__state_unfold(const struct handoff__view *view,
-	struct handoff__commit *next, void *state)
+void *
+handoff__state_prepare(
+	const struct handoff__view *view, struct handoff__commit *next)
 {
-	handoff__state_touch(view, next->state_len);
-	memcpy(state, handoff__record_fold(view), next->state_len);
+	void *to = handoff__state_apart(view, next->sequence & 1);
+
+	if (next->state_len > 0) {
+		handoff__state_touch(view, next->state_len);
+		memcpy(to, handoff__record_valid_state(view), next->state_len);
+	}
 	next->folded = 0;
+	return to;
 }
 
 void
@@ -161,14 +166,17 @@ void
 handoff__state_trim(const struct handoff__view *view)
 {
 	const struct handoff__segment *seg = view->seg;
-	bool folded = seg->geo.fold_size > 0 && fold(view);
+	bool apart = seg->geo.fold_size > 0, folded = apart && fold(view);
 	size_t size = seg->geo.state_size;
 	size_t len = folded ? 0 : handoff__record_commit(view->rec)->state_len;
+	uint32_t valid = handoff__record_sequence(view->rec) & 1;
 
 	for (uint32_t which = 0; size > 0 && which < 2; which++) {
 		const unsigned char *state = handoff__record_state(view, which);
 		size_t at = (size_t)(state - seg->base);
 
-		give_back(seg, at + len, at + size);
+		/* the next transaction notes that the spare one has pages */
+		give_back(seg, at + (apart && which != valid ? 0 : len),
+			at + size);
 	}
 }

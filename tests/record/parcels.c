@@ -13,6 +13,7 @@ parcels_host(struct host *h, uint32_t rx, uint32_t tx, uint32_t pass)
 	handoff__arena_init(&h->arena);
 	handoff__arena_name(&h->arena, handoff__lock_name(1, 0));
 	assert_int_equal(handoff__geometry_make(&h->geo, STATE, rx, tx), 0);
+	h->geo.fold_size = h->fold;
 	assert_int_equal(handoff__geometry_extend(&h->geo, pass, 65536, 0), 0);
 	h->geo.state_version = h->arena.version = VERSION;
 	assert_int_equal(handoff__arena_grow(&h->arena, &h->geo), 0);

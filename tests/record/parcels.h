@@ -18,6 +18,7 @@
 struct host {
 	struct handoff__arena arena;
 	struct handoff__geometry geo;
+	uint32_t fold; /* of its records, as of large states; 0: none */
 };
 
 /* `pass`: of the ring to a pair, or 0. */

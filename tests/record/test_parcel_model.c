@@ -31,7 +31,7 @@ struct side {
 static struct host hosts[2];
 static struct side sides[2];
 static uint64_t random_state;
-static unsigned moves, moved_in, moved_out, moved_passed;
+static unsigned moves, moved_in, moved_out, moved_passed, moved_folded;
 static unsigned char drawn[4 * SIZE];
 
 static uint64_t
@@ -191,9 +191,8 @@ compare(const struct side *s)
 	assert_int_equal(c->tx_head, s->produced);
 	assert_int_equal(handoff__tx_tail(rec), s->sent);
 	assert_int_equal(c->state_len, s->state_len);
-	assert_memory_equal(handoff__record_state(&s->view,
-				    handoff__record_sequence(rec) & 1),
-		s->state, s->state_len);
+	assert_memory_equal(
+		handoff__record_valid_state(&s->view), s->state, s->state_len);
 }
 
 /* Both go: taken, then filled, then linked. The old records are cleared. */
@@ -216,6 +215,8 @@ step_move(void)
 	moves++;
 	for (int i = 0; i < 2; i++) {
 		moved_in += left(&sides[i].unread) > 0;
+		moved_folded +=
+			handoff__record_commit(sides[i].view.rec)->folded;
 		moved_out += left(&sides[i].unsent) > 0;
 		moved_passed += left(&sides[i].passed) > 0;
 		parcels_send(&sides[i].view, to, &views[i]);
@@ -247,7 +248,7 @@ step(void)
 	unsigned i = (unsigned)(draw() % 2);
 	struct side *s = &sides[i], *pair = &sides[1 - i];
 
-	switch (draw() % 12) {
+	switch (draw() % 13) {
 	case 0:
 	case 1:
 	case 2:
@@ -264,6 +265,9 @@ step(void)
 		break;
 	case 8:
 		step_move();
+		break;
+	case 9:
+		handoff__state_trim(&s->view);
 		break;
 	default:
 		step_send(s);
@@ -300,6 +304,7 @@ pair_moves_back_and_forth(void **state)
 
 	(void)state;
 	random_state = 88172645463325252;
+	hosts[0].fold = STATE;
 	parcels_host(&hosts[0], SIZE, 2 * SIZE, SIZE);
 	parcels_host(&hosts[1], 2 * SIZE, SIZE, 2 * SIZE);
 	open_side(&sides[0], 1);
@@ -311,11 +316,12 @@ pair_moves_back_and_forth(void **state)
 	handoff__pass_join(&sides[0].view, &sides[1].view);
 	for (int i = 0; i < STEPS; i++)
 		step();
-	print_message("%u moves, with input %u, output %u, passed %u\n", moves,
-		moved_in, moved_out, moved_passed);
+	print_message("%u moves, with input %u, output %u, passed %u, folded "
+		      "%u\n",
+		moves, moved_in, moved_out, moved_passed, moved_folded);
 	/* there was something of each kind to carry */
 	assert_true(moves > 500 && moved_in > 300 && moved_out > 300 &&
-		    moved_passed > 300);
+		    moved_passed > 300 && moved_folded > 100);
 	for (int i = 0; i < 2; i++) {
 		close_side(&sides[i]);
 		parcels_end(&hosts[i]);
