@@ -9,7 +9,8 @@ import subprocess
 import threading
 import time
 
-from pki import RSA, TLS, Authority, Mem, SessionMem, TlsTest, main
+from pki import (DEADLINE, RSA, TLS, Authority, Mem, SessionMem, TlsTest,
+                 main)
 
 
 class Handshakes(TlsTest):
@@ -500,6 +501,44 @@ class Open(TlsTest):
             shown = file.read()
         self.assertIn("TLS 1.3", shown)
         self.assertNotIn("secret", shown)
+
+
+class Idle(TlsTest):
+    """Nothing happens for some seconds before each move: no process keeps
+    anything of the connections, and their states are folded."""
+
+    def wait_until_idle(self, count):
+        end = time.monotonic() + DEADLINE
+        before = self.stats(self.peers[0])["idle"]
+        while self.stats(self.peers[0])["idle"] < before + count:
+            self.assertLess(time.monotonic(), end)
+            time.sleep(0.1)
+
+    def moved_after_a_rest(self, *options):
+        self.both(*options)
+        every = [self.client() for _ in range(3)]
+        done = 0
+
+        def go_on():
+            nonlocal done
+            done += 1
+            for client in every:
+                self.assertEqual(self.exchange(client, "x" * 5000), done)
+            self.wait_until_idle(len(every))
+        go_on()
+        self.give()
+        go_on()
+        self.kill_owner(*options)
+        go_on()
+
+    def test_loop(self):
+        self.moved_after_a_rest("--model", "loop")
+
+    def test_thread(self):
+        self.moved_after_a_rest("--model", "thread")
+
+    def test_workers(self):
+        self.moved_after_a_rest("--workers", "3")
 
 
 class InSessions(TlsTest):

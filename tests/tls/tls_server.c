@@ -14,6 +14,7 @@
 
 #include <inttypes.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@
 
 static const char *deadly;
 static bool silent;
+static atomic_uint idle; /* how often a connection was */
 static struct handoff_tls tls;
 
 static void
@@ -187,6 +189,14 @@ ended(struct handoff_conn *conn, enum handoff_end_reason reason, void *arg)
 }
 
 static void
+count_idle(uint64_t id, void *arg)
+{
+	(void)id;
+	(void)arg;
+	atomic_fetch_add(&idle, 1);
+}
+
+static void
 print_stats(void)
 {
 	struct handoff_tls_counts s = {.size = sizeof(s)};
@@ -197,10 +207,10 @@ print_stats(void)
 	       ", \"mismatches\": %" PRIu64 ", \"strangers\": %" PRIu64
 	       ", \"updates_in\": %" PRIu64 ", \"updates_out\": %" PRIu64
 	       ", \"alerts_in\": %" PRIu64 ", \"alerts_out\": %" PRIu64
-	       ", \"truncated\": %" PRIu64 "}\n",
+	       ", \"truncated\": %" PRIu64 ", \"idle\": %u}\n",
 		s.handshakes, s.failed, s.late, s.replays, s.mismatches,
 		s.strangers, s.key_updates_in, s.key_updates_out, s.alerts_in,
-		s.alerts_out, s.truncated);
+		s.alerts_out, s.truncated, atomic_load(&idle));
 }
 
 static void
@@ -300,6 +310,7 @@ main(int argc, char **argv)
 		.open = greet,
 		.posted = posted,
 		.farewell = farewell,
+		.idle = count_idle,
 		.ended = ended,
 		.state_size = sizeof(unsigned)};
 	char why[HANDOFF_TEXT_MAX] = "";
