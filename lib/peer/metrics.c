@@ -235,13 +235,19 @@ static void
 add_carried_metrics(const struct handoff__pair *pair, struct handoff__buf *buf)
 {
 	const struct handoff__tally *t = &pair->tally;
+	uint64_t unread[] = {
+		t->unread[HANDOFF__WAY_OUT] + t->returned.unread,
+		t->unread[HANDOFF__WAY_IN]};
+	uint64_t unsent[] = {
+		t->unsent[HANDOFF__WAY_OUT] + t->returned.unsent,
+		t->unsent[HANDOFF__WAY_IN]};
 
 	handoff__metrics_family(buf, "carried_bytes_total", "counter",
 		"Bytes that moved with them in buffers.");
 	by_direction(
-		pair, buf, "carried_bytes_total", "kind=\"unread\"", t->unread);
+		pair, buf, "carried_bytes_total", "kind=\"unread\"", unread);
 	by_direction(
-		pair, buf, "carried_bytes_total", "kind=\"unsent\"", t->unsent);
+		pair, buf, "carried_bytes_total", "kind=\"unsent\"", unsent);
 }
 
 static void
@@ -253,6 +259,9 @@ add_handoffs(const struct handoff__pair *pair, struct handoff__buf *buf)
 		[HANDOFF__BROKEN] = "outcome=\"broken\"",
 	};
 	const struct handoff__tally *t = &pair->tally;
+	const uint64_t moved[] = {t->moved[HANDOFF__WAY_OUT] +
+					 t->returned.connections,
+		t->moved[HANDOFF__WAY_IN]};
 
 	handoff__metrics_family(buf, "handoffs_total", "counter",
 		"Handoffs of this peer, by the direction and how they ended.");
@@ -265,7 +274,12 @@ add_handoffs(const struct handoff__pair *pair, struct handoff__buf *buf)
 	handoff__metrics_family(buf, "moved_connections_total", "counter",
 		"Connections that handoffs have moved from this peer or to "
 		"it.");
-	by_direction(pair, buf, "moved_connections_total", "", t->moved);
+	by_direction(pair, buf, "moved_connections_total", "", moved);
+	handoff__metrics_family(buf, "returned_connections_total", "counter",
+		"Those that were given, and came back since the other peer did "
+		"not accept them.");
+	handoff__metrics_sample(pair, buf, "returned_connections_total", "",
+		t->returned.connections);
 	if (!pair->config.streamless)
 		add_carried_metrics(pair, buf);
 	handoff__metrics_family(buf, "handoff_seconds", "histogram",

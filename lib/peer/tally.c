@@ -133,6 +133,9 @@ handoff__tally_unmoved(struct handoff__pair *pair,
 	tally->moved[HANDOFF__WAY_OUT] -= moved->connections;
 	tally->unread[HANDOFF__WAY_OUT] -= load->unread;
 	tally->unsent[HANDOFF__WAY_OUT] -= load->unsent;
+	tally->returned.connections += moved->connections;
+	tally->returned.unread += load->unread;
+	tally->returned.unsent += load->unsent;
 	tally->received -= load->received;
 	tally->sent -= load->sent;
 	report->moved -= moved->connections;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counts what a peer has done since it was opened; counters never decrease.
+ * Counts what a peer has done since it was opened; what is exported as a counter
+ * never decreases.
  * Only the loop's thread counts, at the beginning and end of entries and
  * handoffs; nothing is counted per byte.
  */
@@ -84,6 +85,10 @@ struct handoff__tally {
 	uint64_t moved[HANDOFF__WAYS];                         /* connections */
 	uint64_t unread[HANDOFF__WAYS], unsent[HANDOFF__WAYS]; /* bytes in
 								* them */
+	/* those that were given and came back, which are in none of these */
+	struct {
+		uint64_t connections, unread, unsent;
+	} returned;
 	uint64_t left[HANDOFF__REASONS]; /* behind, by reason; the first for
 					  * unknown reasons */
 

@@ -100,6 +100,8 @@ untaken_follower_is_left_behind_and_follows(void **state)
 	pair_run(&one, NULL);
 	pair_expire(&one);
 	assert_left(2, HANDOFF__UNTAKEN);
+	/* in counters that do not decrease it was given, and came back */
+	assert_int_equal(one.pair.tally.returned.connections, 1);
 	beat_after(0);
 	assert_true(busy->mine);
 	pair_run(&one, &two);

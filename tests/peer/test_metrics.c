@@ -82,6 +82,9 @@ set_counts(struct handoff__tally *t)
 		t->unread[way] = (uint64_t)(50 + way);
 		t->unsent[way] = (uint64_t)(60 + way);
 	}
+	t->returned.connections = 2;
+	t->returned.unread = 3;
+	t->returned.unsent = 4;
 	for (int i = 0; i < HANDOFF__REASONS; i++)
 		t->left[i] = 100;
 	t->left[HANDOFF__HANDLER_BUSY] = 7;
@@ -126,10 +129,11 @@ counts_are_told(void **state)
 		",direction=\"gave\",outcome=\"refused\"", "21");
 	assert_sample("handoffs_total",
 		",direction=\"took\",outcome=\"broken\"", "32");
-	assert_sample("moved_connections_total", ",direction=\"gave\"", "40");
+	assert_sample("moved_connections_total", ",direction=\"gave\"", "42");
 	assert_sample("moved_connections_total", ",direction=\"took\"", "41");
+	assert_sample("returned_connections_total", "", "2");
 	assert_sample("carried_bytes_total",
-		",direction=\"gave\",kind=\"unread\"", "50");
+		",direction=\"gave\",kind=\"unread\"", "53");
 	assert_sample("carried_bytes_total",
 		",direction=\"took\",kind=\"unsent\"", "61");
 	assert_sample("left_behind_total", ",reason=\"table_full\"", "100");

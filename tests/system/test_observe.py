@@ -86,6 +86,7 @@ class Observed(SystemTest):
             now.get(peer, "connections"),
             now.get(peer, "accepted_total")
             + now.get(peer, "moved_connections_total", direction="took")
+            + now.get(peer, "returned_connections_total")
             + now.get(peer, "inherited_connections_total")
             - now.get(peer, "moved_connections_total", direction="gave")
             - now.total(peer, "closed_total"))
