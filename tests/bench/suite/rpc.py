@@ -3,25 +3,34 @@
 import json
 import os
 
-from core import LOAD_CORE, Process, Samples, awake, markdown, spread
+from core import (LOAD_CORE, SERVER_CORE, Process, Samples, awake, markdown,
+                  spread)
 from servers import Handoff, Server, in_turn
 
 TITLE = "Remote procedure calls"
 ABOUT = """The null call (no arguments, no results) on one server after the other
 in the same round. *svc_run* is libtirpc's own server with the same dispatch
-function of rpcgen; the others are `handoff::rpc` in model loop, alone, with a
+function of rpcgen, *svc, epoll* the same with epoll in the place of its poll; the
+others are `handoff::rpc` in model loop, alone, with a
 standby that holds copies, and with a standby and clients of this library instead
 of libtirpc's. Each client is a thread that calls, waits for the reply and calls
-again. CPU is that of the server, divided by calls; ratios are to *svc_run* of the
+again. Clients and server share a core, or each side has one: *apart*, see
+docs/benchmarks.md. CPU is that of the server, divided by calls; ratios are to *svc_run* of the
 same round. Medians, quartiles in brackets."""
 
 FLOOR = "svc_run"
-CLIENTS = (1, 50)
+# case, clients, their core
+CASES = (("1 client", 1, SERVER_CORE), ("50 clients", 50, SERVER_CORE),
+         ("50 clients, apart", 50, LOAD_CORE))
 
 
 class SvcRun(Server):
+    def __init__(self, options, *args):
+        super().__init__(options)
+        self.args = args
+
     def open(self):
-        process = self.start(self.options.program("svc_server"))
+        process = self.start(self.options.program("svc_server"), *self.args)
         self.address = process.expect(r"listening on (\S+)")[1]
 
 
@@ -43,6 +52,7 @@ class Counter(Handoff):
 
 SUBJECTS = {
     FLOOR: (SvcRun, ("--foreign",)),
+    "svc, epoll": (lambda o: SvcRun(o, "--epoll"), ("--foreign",)),
     "loop": (Counter, ("--foreign",)),
     "loop, standby": (lambda o: Counter(o, standby=True), ("--foreign",)),
     "loop, standby, own clients": (lambda o: Counter(o, standby=True), ()),
@@ -55,12 +65,12 @@ def lacks(options):
     return None
 
 
-def calls(options, server, args, clients, count):
+def calls(options, server, args, clients, core, count):
     """The server sleeps before and after: what it uses is what calls cost."""
     before = server.cpu_ns()
     with Process(options.program("counter_load"), "--null", "--connect",
                  server.address, "--clients", clients, "--calls",
-                 count // clients, *args) as load:
+                 count // clients, *args, core=core) as load:
         told = json.loads(load.expect(r"^\{.*\}$")[0])
     if told["failed"] or told["answered"] != count // clients * clients:
         raise SystemExit(f"calls failed: {told}")
@@ -76,12 +86,12 @@ def measure(options):
             for name in in_turn(SUBJECTS, number):
                 kind, args = SUBJECTS[name]
                 with kind(options) as server:
-                    for clients in CLIENTS:
-                        calls(options, server, args, clients, count // 10)
-                        samples.add(f"{clients} clients" if clients > 1
-                                    else "1 client", name, number,
+                    for case, clients, core in CASES:
+                        calls(options, server, args, clients, core,
+                              count // 10)
+                        samples.add(case, name, number,
                                     **calls(options, server, args, clients,
-                                            count))
+                                            core, count))
     return {"rows": samples.rows(FLOOR, ("per_second", "cpu_us"),
                                  subjects=SUBJECTS)}
 

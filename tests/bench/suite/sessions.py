@@ -3,6 +3,7 @@
 import subprocess
 
 from core import Clients, Samples, awake, markdown, memory, spread
+from memory import settle
 from servers import Handoff, in_turn
 
 TITLE = "Sessions"
@@ -12,9 +13,9 @@ segment a request and compares what comes back. *Plain* is a server without
 sessions; *plain beside* is a plain client of a server that has them. CPU is that
 of the server, divided by requests; ratios are to *plain* of the same round.
 Medians, quartiles in brackets. Memory is what the server grows by for each
-connection, page tables included: *idle* after the connection, or the session,
-was made; *used* right after one echo of 4 KiB on each. *Coming home*:
-all sessions are at the alternate, `ready`, and each goes on over a new
+connection, page tables included: *new* after the connection, or the session,
+was made; *used* right after one echo of 4 KiB on each; *idle* some seconds
+later, when nothing more is given back. *Coming home*: all sessions are at the alternate, `ready`, and each goes on over a new
 connection, 64 at a time, with one echo of 64 B after that; CPU is that of both
 servers, divided by sessions."""
 
@@ -42,9 +43,12 @@ def echo(server, clients, size, ms):
             "per_second": told["messages"] / told["seconds"]}
 
 
-def total(server):
-    figures = memory(server.pids())
+def total_of(figures):
     return figures["resident"] + figures["tables"]
+
+
+def total(server):
+    return total_of(memory(server.pids()))
 
 
 def space(options, server, kind, count):
@@ -53,10 +57,13 @@ def space(options, server, kind, count):
     empty = total(server)
     with clients_of(options, server, count, kind) as clients:
         # The echo on the last connection shows that all are accepted.
-        idle = total(server)
+        new = total(server)
         clients.ask("once", 4096)
         used = total(server)
-    return {"idle": (idle - empty) / count, "used": (used - empty) / count}
+        idle, _ = settle(server)
+        clients.ask("once", 4096)  # all are still served
+    return {"new": (new - empty) / count, "used": (used - empty) / count,
+            "idle": (total_of(idle) - empty) / count}
 
 
 def come_home(options, count):
@@ -111,10 +118,11 @@ def tables(results):
              f"{row['per_second'][0] / 1000:.1f} k/s")
             for row in results["rows"]]
     text = markdown(("", "", "CPU a request", "ratio", "throughput"), rows)
-    rows = [(row["subject"], spread(row["idle"], "{:.0f}"),
-             spread(row["used"], "{:.0f}")) for row in results["memory"]]
+    rows = [(row["subject"], *(spread(row[what], "{:.0f}")
+                               for what in ("new", "used", "idle")))
+            for row in results["memory"]]
     text += f"\nBytes a connection, {results['memory'][0]['case']}\n\n"
-    text += markdown(("", "idle", "used"), rows)
+    text += markdown(("", "new", "used", "idle"), rows)
     rows = [(row["case"], spread(row["seconds"]) + " s",
              spread(row["cpu_us"], "{:.0f}") + " us")
             for row in results.get("home", ())]
