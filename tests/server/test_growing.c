@@ -112,14 +112,27 @@ length_moves_along(void **state)
 	duo_close(&duo);
 }
 
+static atomic_bool folded;
+
 static void
-newer_version_is_told_the_length(void **state)
+note_fold(uint64_t id, void *arg)
+{
+	(void)id;
+	(void)arg;
+	atomic_store(&folded, true);
+}
+
+/* `rests`: nothing happens for some seconds before. */
+static void
+convert_one(enum handoff_model model, bool rests)
 {
 	struct duo duo;
 	int fd;
 
-	duo_init(&duo, duo_model(state));
+	duo_init(&duo, model);
 	make_growing(&duo.a);
+	duo.a.service.idle = note_fold;
+	atomic_store(&folded, false);
 	make_growing(&duo.b);
 	duo.b.service.state_version = 2;
 	duo.b.service.convert = convert;
@@ -131,11 +144,26 @@ newer_version_is_told_the_length(void **state)
 	duo_expect(&duo, &duo.a, HANDOFF_SERVER_JOINED);
 	fd = client_open(duo.a.address);
 	say(&duo, fd, "one\n", "4 one\n\n");
+	for (int i = 0; rests && !atomic_load(&folded) && i < 20000; i++)
+		duo_turn(&duo);
+	assert_true(atomic_load(&folded) || !rests);
 	give(&duo);
 	say(&duo, fd, "?\n", "65536 4:one\n");
 	say(&duo, fd, "?\n", "7 4:one\n");
 	close(fd);
 	duo_close(&duo);
+}
+
+static void
+newer_version_is_told_the_length(void **state)
+{
+	convert_one(duo_model(state), false);
+}
+
+static void
+folded_state_is_converted(void **state)
+{
+	convert_one(duo_model(state), true);
 }
 
 int
@@ -144,6 +172,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		each_model(length_moves_along),
 		each_model(newer_version_is_told_the_length),
+		handoff_test(folded_state_is_converted),
 	};
 
 	return cmocka_run_group_tests_name("growing", tests, NULL, NULL);
