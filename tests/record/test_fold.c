@@ -358,6 +358,7 @@ death_at_any_instruction_leaves_one_of_them(void **state)
 
 	(void)state;
 	support_not_in_valgrind();
+	support_not_emulated("it has no ptrace(2)");
 	all = die_after(&f, MOST);
 	record_close(&f);
 	assert_in_range(all, 100, MOST - 1);
