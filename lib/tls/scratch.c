@@ -24,13 +24,18 @@ drop(unsigned char *buffer, size_t size)
 }
 
 static void
-free_scratch(void *arg)
+empty(struct handoff__tls_scratch *s)
 {
-	struct handoff__tls_scratch *s = arg;
-
 	drop(s->in, s->in_size);
 	drop(s->out, s->out_size);
-	free(s);
+	*s = (struct handoff__tls_scratch){.in = NULL};
+}
+
+static void
+free_scratch(void *arg)
+{
+	empty(arg);
+	free(arg);
 }
 
 static void
@@ -72,12 +77,20 @@ get(void)
 }
 
 struct handoff__tls_scratch *
-handoff__tls_scratch(size_t in, size_t out)
+handoff__tls_scratch(uint64_t user, size_t in, size_t out)
 {
 	struct handoff__tls_scratch *s = get();
 
 	if (!s || !reserve(&s->in, &s->in_size, in) ||
 		!reserve(&s->out, &s->out_size, out))
 		return NULL;
+	s->user = user;
 	return s;
+}
+
+void
+handoff__tls_scratch_rest(uint64_t user)
+{
+	if (mine && mine->user == user)
+		empty(mine);
 }

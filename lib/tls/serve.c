@@ -45,7 +45,7 @@ begin(struct serving *s, struct handoff_conn *conn, struct handoff__tls *w)
 	if (!s->read.suite)
 		return -EBADMSG;
 	entry = handoff__tls_cache_get(&w->cache, handoff_conn_id(conn));
-	s->scratch = handoff__tls_scratch(
+	s->scratch = handoff__tls_scratch(handoff_conn_id(conn),
 		head->pending_len + w->input_size + HANDOFF__TLS_RECORD_MAX,
 		room);
 	if (!entry || !s->scratch)

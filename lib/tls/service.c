@@ -7,6 +7,7 @@
 #include "tls/begin.h"
 #include "tls/component.h"
 #include "tls/current.h"
+#include "tls/scratch.h"
 #include "tls/serve.h"
 #include "tls/state.h"
 
@@ -108,8 +109,7 @@ static void
 forget(struct handoff__tls *w, uint64_t id)
 {
 	handoff__tls_cache_drop(&w->cache, id);
-	handoff__tls_heap_shrink(
-		&w->heap, handoff__tls_cache_count(&w->cache));
+	handoff__tls_heap_shrink(&w->heap, handoff__tls_cache_count(&w->cache));
 }
 
 static void
@@ -129,6 +129,7 @@ tls_idle(uint64_t id, void *arg)
 	struct handoff__tls *w = component_of(arg);
 
 	forget(w, id);
+	handoff__tls_scratch_rest(id);
 	if (w->inner.idle)
 		w->inner.idle(id, w->inner.arg);
 }

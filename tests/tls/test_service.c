@@ -5,6 +5,8 @@
  */
 #include "tls/secure.h"
 
+#include "tls/scratch.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -322,6 +324,7 @@ idle_connection_keeps_next_to_nothing(void **state)
 		handoff__state_trim(&s->f.view);
 		s->tls.service.idle(handoff__record_id(s->f.rec), &s->tls);
 		assert_int_equal(handoff__tls_cache_count(cache), 0);
+		assert_null(handoff__tls_scratch(9, 0, 0)->in);
 		assert_int_equal(handoff__record_commit(s->f.rec)->folded, 1);
 		assert_true(all == 0 || blocks_of(s) == all);
 		all = blocks_of(s);
