@@ -98,12 +98,13 @@ typedef void handoff_ended_fn(
 typedef void handoff_left_fn(uint64_t id, void *arg);
 
 /*
- * Called when nothing has happened on connection `id` for some seconds and the
- * memory of its buffers is given back, once until something happens again. So a
- * service can do the same with what `left` is for. By the thread, or the child
- * of model `fork`, that serves the connection, or by the thread of the server.
- * No transaction; no handler of it runs meanwhile, though in models with
- * threads those of others may.
+ * Called when nothing has happened on connection `id` for 3 seconds and the
+ * memory of its buffers is given back, once until something happens again;
+ * perhaps also for one that was never served here. So a service can do the same
+ * with what `left` is for. By the thread, or the child of model `fork`, that
+ * serves the connection, or by the thread of the server. No transaction; no
+ * handler of it runs meanwhile, though in models with threads those of others
+ * may.
  */
 typedef void handoff_idle_fn(uint64_t id, void *arg);
 
