@@ -27,20 +27,20 @@ alone() {
 # the answer, again and again. It never connects a second time. Writes how many
 # answers it has.
 talk() {
-  local name=$1 count=0 answer
+  local name=$1 count=0 answer end=well
   exec 3<>"/dev/tcp/$service/$port"
   while [[ ! -e $lab/end ]]; do
     count=$((count + 1))
     printf '%s says %d\n' "$name" "$count" >&3
-    read -r -t "$patience_s" answer <&3 || { echo lost >"$lab/$name.end"; exit; }
+    read -r -t "$patience_s" answer <&3 || { end=lost; break; }
     if [[ $answer != "$name says $count" ]]; then
-      echo "wrong: '$answer' instead of '$name says $count'" >"$lab/$name.end"
-      exit
+      end="wrong: '$answer' instead of '$name says $count'"
+      break
     fi
     echo "$count" >"$lab/$name.new" && mv "$lab/$name.new" "$lab/$name.count"
     sleep 0.02
   done
-  echo well >"$lab/$name.end"
+  echo "$end" >"$lab/$name.new" && mv "$lab/$name.new" "$lab/$name.end"
 }
 
 if [[ ${1-} == --talk ]]; then
