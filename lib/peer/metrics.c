@@ -235,11 +235,9 @@ static void
 add_carried_metrics(const struct handoff__pair *pair, struct handoff__buf *buf)
 {
 	const struct handoff__tally *t = &pair->tally;
-	uint64_t unread[] = {
-		t->unread[HANDOFF__WAY_OUT] + t->returned.unread,
+	uint64_t unread[] = {t->unread[HANDOFF__WAY_OUT] + t->returned.unread,
 		t->unread[HANDOFF__WAY_IN]};
-	uint64_t unsent[] = {
-		t->unsent[HANDOFF__WAY_OUT] + t->returned.unsent,
+	uint64_t unsent[] = {t->unsent[HANDOFF__WAY_OUT] + t->returned.unsent,
 		t->unsent[HANDOFF__WAY_IN]};
 
 	handoff__metrics_family(buf, "carried_bytes_total", "counter",
@@ -259,8 +257,8 @@ add_handoffs(const struct handoff__pair *pair, struct handoff__buf *buf)
 		[HANDOFF__BROKEN] = "outcome=\"broken\"",
 	};
 	const struct handoff__tally *t = &pair->tally;
-	const uint64_t moved[] = {t->moved[HANDOFF__WAY_OUT] +
-					 t->returned.connections,
+	const uint64_t moved[] = {
+		t->moved[HANDOFF__WAY_OUT] + t->returned.connections,
 		t->moved[HANDOFF__WAY_IN]};
 
 	handoff__metrics_family(buf, "handoffs_total", "counter",

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counts what a peer has done since it was opened; what is exported as a counter
- * never decreases.
- * Only the loop's thread counts, at the beginning and end of entries and
- * handoffs; nothing is counted per byte.
+ * Counts what a peer has done since it was opened; what is exported as a
+ * counter never decreases. Only the loop's thread counts, at the beginning and
+ * end of entries and handoffs; nothing is counted per byte.
  */
 #ifndef HANDOFF_PEER_TALLY_H
 #define HANDOFF_PEER_TALLY_H

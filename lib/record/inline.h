@@ -19,8 +19,9 @@ handoff__state_beside(const struct handoff__view *view, uint32_t which)
 {
 	const struct handoff__geometry *geo = &view->seg->geo;
 
-	return geo->state_size > 0 ? (char *)(view->rec + 1) + which * geo->half
-				   : NULL;
+	return geo->state_size > 0
+		       ? (char *)(view->rec + 1) + (size_t)which * geo->half
+		       : NULL;
 }
 void *handoff__state_apart(const struct handoff__view *view, uint32_t which);
 

@@ -72,7 +72,8 @@ handoff__older_state(const struct handoff__view *view, uint32_t which)
 
 	if (!handoff__older(view->seg) || geo->state_size == 0)
 		return handoff__record_state(view, which);
-	return (char *)view->rec + find(geo->layout)->head + which * geo->half;
+	return (char *)view->rec + find(geo->layout)->head +
+	       (size_t)which * geo->half;
 }
 
 void

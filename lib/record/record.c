@@ -48,7 +48,9 @@ bool
 handoff__commit_ok(const struct handoff__geometry *geo,
 	const struct handoff__commit *c, uint64_t rx_head, uint64_t tx_tail)
 {
-	return c->state_len <= (c->folded ? geo->fold_size : geo->state_size) &&
+	uint32_t most = c->folded ? geo->fold_size : geo->state_size;
+
+	return (!c->folded || geo->fold_size > 0) && c->state_len <= most &&
 	       rx_head < NEVER && c->tx_head < NEVER && c->rx_tail <= rx_head &&
 	       rx_head - c->rx_tail <= geo->rx_size &&
 	       c->rx_origin <= c->rx_tail &&

@@ -89,6 +89,7 @@ static void
 small_state_stays_beside_its_record(void **state)
 {
 	struct handoff__geometry geo;
+	struct fixture f;
 
 	(void)state;
 	assert_int_equal(
@@ -96,6 +97,12 @@ small_state_stays_beside_its_record(void **state)
 		0);
 	handoff__geometry_fold(&geo);
 	assert_int_equal(geo.fold_size, 0);
+	/* where there is no fold nothing is in it */
+	record_open(&f, 0);
+	assert_true(handoff__record_ok(&f.view));
+	handoff__commit_of(f.rec, handoff__record_sequence(f.rec))->folded = 1;
+	assert_false(handoff__record_ok(&f.view));
+	record_close(&f);
 }
 
 static void
