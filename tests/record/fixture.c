@@ -145,3 +145,12 @@ record_alloc(struct handoff__arena *arena, uint32_t owner)
 		handoff__arena_record(arena, segment, slot)->owner, owner);
 	return segment * HANDOFF__SLOTS + slot;
 }
+
+blkcnt_t
+record_blocks(const struct fixture *f)
+{
+	struct stat st;
+
+	assert_int_equal(fstat(f->arena.segments[0]->fd, &st), 0);
+	return st.st_blocks;
+}

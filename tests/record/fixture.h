@@ -10,6 +10,8 @@
 
 #include "record/handling.h"
 
+#include <sys/stat.h>
+
 #define SIZE 4096u /* of both buffers, and of a page */
 
 struct fixture {
@@ -44,6 +46,9 @@ void record_receive_fill(const struct fixture *f, char byte, size_t len);
 /* A transaction that consumes and writes, and commits. */
 void record_handle(
 	const struct fixture *f, size_t consume, const void *out, size_t len);
+
+/* Memory of its segment, in units of 512 bytes (stat(3type)). */
+blkcnt_t record_blocks(const struct fixture *f);
 
 /* What is unread and unsent in its own buffers is exactly this. */
 void record_assert_input(const struct fixture *f, const char *text);

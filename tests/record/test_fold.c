@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define BIG   65536u
@@ -76,15 +75,6 @@ trim(const struct fixture *f)
 	f->rec->touched &= (uint8_t)~HANDOFF__PAGES;
 }
 
-static blkcnt_t
-blocks(const struct fixture *f)
-{
-	struct stat st;
-
-	assert_int_equal(fstat(f->arena.segments[0]->fd, &st), 0);
-	return st.st_blocks;
-}
-
 static void
 small_state_stays_beside_its_record(void **state)
 {
@@ -115,7 +105,7 @@ idle_connections_share_pages(void **state)
 	open_folding(&f, false);
 	become(&f, SHORT, 'a');
 	trim(&f);
-	before = blocks(&f);
+	before = record_blocks(&f);
 	for (int i = 1; i < 100; i++) {
 		uint32_t number = record_alloc(&f.arena, 1);
 
@@ -127,7 +117,7 @@ idle_connections_share_pages(void **state)
 		assert_is(&f, SHORT, 'c');
 	}
 	/* st_blocks counts 512 bytes each (stat(3type)) */
-	assert_true((blocks(&f) - before) * 512 < 100 * 2048);
+	assert_true((record_blocks(&f) - before) * 512 < 100 * 2048);
 	record_close(&f);
 }
 
@@ -189,22 +179,22 @@ long_state_stays_where_it_is(void **state)
 
 	(void)state;
 	open_folding(&f, false);
-	before = blocks(&f);
+	before = record_blocks(&f);
 	become(&f, BIG, 'a');
 	become(&f, SHORT + 1, 'b');
 	trim(&f);
 	assert_false(is_folded(&f));
 	assert_is(&f, SHORT + 1, 'b');
 	/* the other one has no page */
-	assert_true((blocks(&f) - before) * 512 <= (blkcnt_t)SIZE);
+	assert_true((record_blocks(&f) - before) * 512 <= (blkcnt_t)SIZE);
 	become(&f, SHORT + 1, 'b');
 	trim(&f);
-	assert_true((blocks(&f) - before) * 512 <= (blkcnt_t)SIZE);
+	assert_true((record_blocks(&f) - before) * 512 <= (blkcnt_t)SIZE);
 	become(&f, SHORT, 'c');
 	trim(&f);
 	assert_true(is_folded(&f));
 	assert_is(&f, SHORT, 'c');
-	assert_int_equal(blocks(&f), before);
+	assert_int_equal(record_blocks(&f), before);
 	record_close(&f);
 }
 

@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -58,15 +57,6 @@ close_secret(struct fixture *f)
 	record_close(f);
 }
 
-static blkcnt_t
-blocks(const struct fixture *f)
-{
-	struct stat st;
-
-	assert_int_equal(fstat(f->arena.segments[0]->fd, &st), 0);
-	return st.st_blocks;
-}
-
 /* Both states, the buffers and a desk have something in every page but one. */
 static void
 fill(const struct fixture *f)
@@ -103,13 +93,13 @@ what_is_given_back_was_overwritten(void **state)
 
 	(void)state;
 	open_secret(&f, true);
-	before = blocks(&f);
+	before = record_blocks(&f);
 	fill(&f);
 	give_back_all(&f);
 	assert_true(given_back > 4 * STATE);
 	assert_int_equal(unclean, 0);
 	/* and no page was made for that: a few lie beside others in use */
-	assert_in_range(blocks(&f), 0, before + 5 * (int)SIZE / 512);
+	assert_in_range(record_blocks(&f), 0, before + 5 * (int)SIZE / 512);
 	close_secret(&f);
 }
 
@@ -135,11 +125,11 @@ what_was_never_used_gets_no_pages(void **state)
 
 	(void)state;
 	open_secret(&f, true);
-	before = blocks(&f);
+	before = record_blocks(&f);
 	f.rec->touched |= HANDOFF__PAGES;
 	handoff__arena_clear(&f.arena, 0, 0);
 	handoff__arena_clear_desks(&f.arena, 2);
-	assert_in_range(blocks(&f), 0, before + 5 * (int)SIZE / 512);
+	assert_in_range(record_blocks(&f), 0, before + 5 * (int)SIZE / 512);
 	close_secret(&f);
 }
 
@@ -270,11 +260,11 @@ locked_memory_is_given_back(void **state)
 	watched = f.arena.segments[1];
 	given_back = unclean = 0;
 	fill(&f);
-	before = blocks(&f);
+	before = record_blocks(&f);
 	handoff__arena_clear(&f.arena, 1, 0);
 	assert_int_equal(unclean, 0);
 	assert_true(given_back > 0);
-	assert_in_range(blocks(&f), 0, before);
+	assert_in_range(record_blocks(&f), 0, before);
 	close_secret(&f);
 }
 

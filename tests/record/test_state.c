@@ -6,7 +6,6 @@
 #include "record/fixture.h"
 
 #include <string.h>
-#include <sys/stat.h>
 
 #define BIG 65536u
 
@@ -108,15 +107,6 @@ growth_has_a_limit(void **state)
 	record_close(&f);
 }
 
-static blkcnt_t
-blocks(const struct fixture *f)
-{
-	struct stat st;
-
-	assert_int_equal(fstat(f->arena.segments[0]->fd, &st), 0);
-	return st.st_blocks;
-}
-
 /* A page for the record, one for each copy. */
 static void
 memory_is_for_what_is_in_use(void **state)
@@ -127,15 +117,15 @@ memory_is_for_what_is_in_use(void **state)
 
 	(void)state;
 	open_empty(&f, BIG);
-	before = blocks(&f);
+	before = record_blocks(&f);
 	for (int i = 0; i < 10; i++) {
 		commit_filled(&f, 400, (char)('a' + i));
 		handoff__txn_begin(&txn, &f.view);
 		handoff__txn_commit(&txn);
 	}
-	assert_in_range(blocks(&f) - before, 0, 3 * 4096 / 512);
+	assert_in_range(record_blocks(&f) - before, 0, 3 * 4096 / 512);
 	commit_filled(&f, BIG, 'z');
-	assert_true(blocks(&f) - before >= (blkcnt_t)BIG / 512);
+	assert_true(record_blocks(&f) - before >= (blkcnt_t)BIG / 512);
 	record_close(&f);
 }
 
