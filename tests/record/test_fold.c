@@ -18,6 +18,13 @@
 #define SHORT HANDOFF__FOLD_SIZE
 #define MOST  40000u /* instructions of a child */
 
+/* At evenly spaced ones, unless HANDOFF_LONG is set. */
+#ifdef __SANITIZE_ADDRESS__
+#define DEATHS 20u /* with it each takes a fifth of a second */
+#else
+#define DEATHS 50u
+#endif
+
 static void
 open_folding(struct fixture *f, bool secret)
 {
@@ -359,7 +366,7 @@ death_at_any_instruction_leaves_one_of_them(void **state)
 	all = die_after(&f, MOST);
 	record_close(&f);
 	assert_in_range(all, 100, MOST - 1);
-	stride = getenv("HANDOFF_LONG") ? 1 : 1 + all / 150;
+	stride = getenv("HANDOFF_LONG") ? 1 : 1 + all / DEATHS;
 	for (unsigned n = 0; n <= all; n += stride) {
 		bool after;
 
