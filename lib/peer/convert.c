@@ -68,21 +68,12 @@ used(const struct handoff__pair *pair, const struct handoff__view *from,
 	return len;
 }
 
-/* Of a commit in whatever layout. */
-static const void *
-valid_state(const struct handoff__view *from, const struct handoff__commit *c)
-{
-	return c->folded ? handoff__record_fold(from)
-			 : handoff__older_state(from,
-				   handoff__record_sequence(from->rec) & 1);
-}
-
 /* Copies a state of our version, which therefore fits the new record. */
 static void
 copy_state(struct handoff__pair *pair, const struct handoff__view *from,
 	const struct handoff__commit *c, const struct handoff__view *to)
 {
-	const void *old = valid_state(from, c);
+	const void *old = handoff__older_state_of(from, c);
 	size_t len = used(pair, from, c, old);
 
 	handoff__record_use_state(to, len);
@@ -141,8 +132,9 @@ convert_state(struct handoff__pair *pair, const struct handoff__roster_entry *e,
 	 * for what convert does not write */
 	if (!service->state_grows)
 		handoff__record_use_state(to, to->seg->geo.state_size);
-	err = service->convert(version_of(pair, e), valid_state(from, &c),
-		c.state_len, handoff__record_state(to, 0), service->arg);
+	err = service->convert(version_of(pair, e),
+		handoff__older_state_of(from, &c), c.state_len,
+		handoff__record_state(to, 0), service->arg);
 	if (service->state_grows)
 		err = set_used(to, err);
 	if (err >= 0 && pair->config.state_used)

@@ -76,6 +76,15 @@ handoff__older_state(const struct handoff__view *view, uint32_t which)
 	       (size_t)which * geo->half;
 }
 
+const void *
+handoff__older_state_of(
+	const struct handoff__view *view, const struct handoff__commit *commit)
+{
+	return commit->folded
+		       ? handoff__record_fold(view)
+		       : handoff__older_state(view, commit->sequence & 1);
+}
+
 void
 handoff__older_waits(
 	const struct handoff__view *view, uint64_t *unread, uint64_t *unsent)

@@ -42,6 +42,10 @@ void handoff__older_commit(const struct handoff__view *view, uint32_t which,
  * layout. */
 void *handoff__older_state(const struct handoff__view *view, uint32_t which);
 
+/* That of a commit which was copied; also if it is folded. */
+const void *handoff__older_state_of(
+	const struct handoff__view *view, const struct handoff__commit *commit);
+
 /* The bytes waiting in the buffers. Also for records of this layout. */
 void handoff__older_waits(
 	const struct handoff__view *view, uint64_t *unread, uint64_t *unsent);

@@ -53,14 +53,11 @@ copy_state(struct handoff__snapshot *snap, const struct handoff__view *view,
 	const struct handoff__commit *c, void *to)
 {
 	const struct handoff__geometry *geo = &view->seg->geo;
-	const void *from =
-		c->folded ? handoff__record_fold(view)
-			  : handoff__older_state(view, c->sequence & 1);
 
 	snap->state_len = (uint32_t)at_most(
 		c->state_len, c->folded ? geo->fold_size : geo->state_size);
 	if (snap->state_len > 0)
-		memcpy(to, from, snap->state_len);
+		memcpy(to, handoff__older_state_of(view, c), snap->state_len);
 }
 
 /* Makes one copy. False if it is torn. */
